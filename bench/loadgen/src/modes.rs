@@ -1,0 +1,31 @@
+//! The loads: a closed loop, idle connections, a storm of connections, a broadcast.
+
+mod broadcast;
+mod echo;
+mod idle;
+mod storm;
+mod window;
+
+use crate::options::Options;
+use bench_common::json::Numbers;
+
+/// Runs what the options ask for.
+pub(crate) fn run(options: &Options) -> Result<Numbers, String> {
+    let mut numbers = Numbers::default();
+    if options.connect_storm > 0 {
+        storm::run(options, &mut numbers)?;
+    } else if options.broadcast_receivers > 0 {
+        broadcast::run(options, &mut numbers)?;
+    } else {
+        // The silent connections stay open while the others talk.
+        let silent = idle::run(options, &mut numbers)?;
+        if options.connections > 0 {
+            echo::run(options, &mut numbers)?;
+        }
+        drop(silent);
+    }
+    if let Some(peak) = options.server.and_then(|server| server.peak_resident_bytes()) {
+        numbers.push("peak_resident_bytes", peak as f64);
+    }
+    Ok(numbers)
+}

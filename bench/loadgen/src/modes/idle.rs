@@ -1,0 +1,90 @@
+//! Connections that have spoken once and are silent: what each costs the server in memory.
+
+use crate::connect::connect;
+use crate::engine::{Engine, Then};
+use crate::options::Options;
+use crate::plan::{Opcode, Plan};
+use bench_common::json::Numbers;
+use bench_common::os::Process;
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+/// The one message of a connection that is to be silent from then on.
+const SMALL: usize = 20;
+/// So many connections burst at the same time.
+const BURSTS_AT_ONCE: usize = 16;
+/// How long the server may take to give memory back.
+const SETTLING: Duration = Duration::from_secs(10);
+const GLANCE: Duration = Duration::from_millis(500);
+
+pub(crate) fn run(options: &Options, numbers: &mut Numbers) -> Result<Vec<TcpStream>, String> {
+    if options.idle == 0 {
+        return Ok(Vec::new());
+    }
+    // One connection goes first: what the server sets up once belongs to none of the others.
+    let first = connect(options.addr, 1, 1)?.streams;
+    let (mut silent, _) = exchange(first, SMALL, 1, || false)?;
+    let before = resident(options.server);
+    let streams = connect(options.addr, options.idle, options.at_once)?.streams;
+    let (streams, _) = exchange(streams, SMALL, options.at_once, || false)?;
+    let per_connection = |bytes: u64, count: usize| bytes.saturating_sub(before) as f64 / count.max(1) as f64;
+    let after_one = resident(options.server);
+    numbers.push("idle_connections", options.idle as f64);
+    numbers.push("idle_bytes_per_connection", per_connection(after_one, options.idle));
+    let Some(size) = options.idle_burst else {
+        silent.extend(streams);
+        return Ok(silent);
+    };
+    let too_big = || resident(options.server) > options.max_resident;
+    let (streams, bursts) = exchange(streams, size, BURSTS_AT_ONCE, too_big)?;
+    // If memory ran out before all had their burst, the growth belongs to those that had one.
+    let with_burst = |now: u64| {
+        per_connection(after_one, options.idle) + now.saturating_sub(after_one) as f64 / bursts.max(1) as f64
+    };
+    numbers.push("burst_connections", bursts as f64);
+    numbers.push("burst_bytes_per_connection", with_burst(resident(options.server)));
+    let settled = settle(options.server, before + (after_one.saturating_sub(before)) / 5 * 6);
+    numbers.push("settled_bytes_per_connection", with_burst(settled));
+    silent.extend(streams);
+    Ok(silent)
+}
+
+/// Lets every connection echo one message, some at a time; stops early if `enough` says so. Also says how many did.
+fn exchange(
+    streams: Vec<TcpStream>,
+    size: usize,
+    at_once: usize,
+    enough: impl Fn() -> bool,
+) -> Result<(Vec<TcpStream>, usize), String> {
+    let mut engine = Engine::new(streams, Plan::new(size, Opcode::Binary), 0, Then::Note)?;
+    let (mut started, mut done, mut stop) = (0, 0, false);
+    let total = engine.len();
+    while done < started || (started < total && !stop) {
+        while !stop && started < total && started - done < at_once {
+            engine.issue(started, 1)?;
+            started += 1;
+        }
+        engine.turn()?;
+        let before = done;
+        done += engine.completed.drain(..).count();
+        if done / 64 > before / 64 {
+            stop = enough();
+        }
+    }
+    Ok((engine.into_streams(), done))
+}
+
+/// The least that was resident in the time allowed, or the first value that is low enough.
+fn settle(server: Option<Process>, low_enough: u64) -> u64 {
+    let start = Instant::now();
+    let mut least = resident(server);
+    while least > low_enough && start.elapsed() < SETTLING {
+        std::thread::sleep(GLANCE);
+        least = least.min(resident(server));
+    }
+    least
+}
+
+fn resident(server: Option<Process>) -> u64 {
+    server.and_then(Process::resident_bytes).unwrap_or(0)
+}

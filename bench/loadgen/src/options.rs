@@ -1,0 +1,63 @@
+//! The command line.
+
+use crate::plan::Opcode;
+use bench_common::args::Args;
+use bench_common::os::Process;
+use std::net::SocketAddrV4;
+use std::time::Duration;
+
+/// Everything that can be asked for; see the README.
+#[derive(Debug)]
+pub(crate) struct Options {
+    pub(crate) addr: SocketAddrV4,
+    pub(crate) connections: usize,
+    pub(crate) size: usize,
+    pub(crate) depth: u64,
+    pub(crate) opcode: Opcode,
+    pub(crate) seconds: Duration,
+    pub(crate) warmup: Duration,
+    pub(crate) idle: usize,
+    pub(crate) idle_burst: Option<usize>,
+    pub(crate) connect_storm: usize,
+    pub(crate) broadcast_receivers: usize,
+    pub(crate) at_once: usize,
+    pub(crate) server: Option<Process>,
+    pub(crate) max_resident: u64,
+}
+
+impl Options {
+    pub(crate) fn from_env() -> Result<Self, String> {
+        let mut args = Args::from_env()?;
+        let opcode = match args.take("opcode", String::from("binary"))?.as_str() {
+            "text" => Opcode::Text,
+            "binary" => Opcode::Binary,
+            other => return Err(format!("--opcode text|binary, not `{other}`")),
+        };
+        let burst = match args.take_optional::<String>("idle-burst")? {
+            None => None,
+            Some(value) if value.is_empty() => Some(1 << 20),
+            Some(value) => Some(value.parse().map_err(|_| format!("--idle-burst: cannot read `{value}`"))?),
+        };
+        let options = Self {
+            addr: args.take_optional("addr")?.ok_or("--addr IP:PORT is missing")?,
+            connections: args.take("connections", 100)?,
+            size: args.take("size", 20)?,
+            depth: args.take("depth", 1)?,
+            opcode,
+            seconds: Duration::from_secs_f64(args.take("seconds", 3.0)?),
+            warmup: Duration::from_secs_f64(args.take("warmup", 0.5)?),
+            idle: args.take("idle", 0)?,
+            idle_burst: burst,
+            connect_storm: args.take("connect-storm", 0)?,
+            broadcast_receivers: args.take("broadcast-receivers", 0)?,
+            at_once: args.take("at-once", 64)?,
+            server: args.take_optional("server-pid")?.map(|pid| Process { pid }),
+            max_resident: args.take("max-resident-mib", 6144_u64)? << 20,
+        };
+        args.finish()?;
+        if options.depth == 0 || options.at_once == 0 {
+            return Err(String::from("--depth and --at-once start at 1"));
+        }
+        Ok(options)
+    }
+}

@@ -1,0 +1,210 @@
+//! What is measured. A new case is one entry here: options for the load generator and the columns of its table.
+
+use bench_common::json::Numbers;
+
+/// How a number is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unit {
+    Count,
+    Nanoseconds,
+    Microseconds,
+    Bytes,
+    MegabytesPerSecond,
+    Ratio,
+    Percent,
+}
+
+/// Which way a number should go; without it no ratios are shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Better {
+    More,
+    Less,
+}
+
+/// One number of the load generator as a column.
+#[derive(Debug)]
+pub(crate) struct Column {
+    pub(crate) key: &'static str,
+    pub(crate) title: &'static str,
+    pub(crate) unit: Unit,
+    pub(crate) compared: Option<Better>,
+}
+
+/// One load.
+#[derive(Debug)]
+pub(crate) struct Case {
+    pub(crate) name: &'static str,
+    pub(crate) title: &'static str,
+    /// Options for the load generator.
+    pub(crate) load: &'static str,
+    /// The same without the disturbance: run first, its p99.9 becomes `p999_alone_us`.
+    pub(crate) undisturbed: Option<&'static str>,
+    /// Figures without noise need no more rounds than this.
+    pub(crate) max_rounds: usize,
+    /// The first one is plotted.
+    pub(crate) columns: &'static [Column],
+}
+
+const fn column(key: &'static str, title: &'static str, unit: Unit) -> Column {
+    Column { key, title, unit, compared: None }
+}
+
+const fn compared(key: &'static str, title: &'static str, unit: Unit, better: Better) -> Column {
+    Column { key, title, unit, compared: Some(better) }
+}
+
+const P50: Column = column("p50_us", "p50 µs", Unit::Microseconds);
+const P99: Column = column("p99_us", "p99 µs", Unit::Microseconds);
+const P999: Column = column("p999_us", "p99.9 µs", Unit::Microseconds);
+const PEAK: Column = column("peak_resident_bytes", "peak RSS", Unit::Bytes);
+const BUSY: Column = column("server_busy", "server busy", Unit::Percent);
+const CPU: Column = compared("cpu_ns_per_message", "CPU ns/message", Unit::Nanoseconds, Better::Less);
+
+static ECHO: &[Column] =
+    &[compared("messages_per_s", "messages/s", Unit::Count, Better::More), CPU, P50, P99, P999, PEAK, BUSY];
+
+static LARGE: &[Column] = &[
+    compared("payload_bytes_per_s", "payload MB/s", Unit::MegabytesPerSecond, Better::More),
+    CPU,
+    P50,
+    P99,
+    PEAK,
+    BUSY,
+];
+
+static IDLE: &[Column] = &[
+    compared("idle_bytes_per_connection", "bytes/connection", Unit::Count, Better::Less),
+    compared("settled_bytes_per_connection", "settled after burst", Unit::Count, Better::Less),
+    column("burst_bytes_per_connection", "right after burst", Unit::Count),
+    column("burst_connections", "had their burst", Unit::Count),
+    PEAK,
+];
+
+static BESIDE: &[Column] = &[
+    column("p999_ratio", "p99.9 with / without", Unit::Ratio),
+    column("p999_alone_us", "p99.9 µs without", Unit::Microseconds),
+    P999,
+    compared("messages_per_s", "messages/s", Unit::Count, Better::More),
+    CPU,
+    BUSY,
+];
+
+static STORM: &[Column] = &[
+    compared("handshakes_per_s", "handshakes/s", Unit::Count, Better::More),
+    compared("cpu_ns_per_handshake", "CPU ns/handshake", Unit::Nanoseconds, Better::Less),
+    P50,
+    P99,
+    PEAK,
+    column("leaked_files", "descriptors left", Unit::Count),
+];
+
+const fn echo(name: &'static str, title: &'static str, load: &'static str) -> Case {
+    Case { name, title, load, undisturbed: None, max_rounds: usize::MAX, columns: ECHO }
+}
+
+const fn large(name: &'static str, title: &'static str, load: &'static str) -> Case {
+    Case { columns: LARGE, ..echo(name, title, load) }
+}
+
+/// All of them, in the order of the report.
+pub(crate) static CASES: &[Case] = &[
+    echo("small", "100 connections × 20 B binary, 1 in flight", "--connections 100 --size 20"),
+    echo(
+        "text-1k",
+        "100 connections × 1 KiB text, 1 in flight",
+        "--connections 100 --size 1024 --opcode text",
+    ),
+    echo("pipelined", "10 connections × 64 B binary, 64 in flight", "--connections 10 --size 64 --depth 64"),
+    echo(
+        "pipelined-text",
+        "50 connections × 1000 B text, 16 in flight",
+        "--connections 50 --size 1000 --depth 16 --opcode text",
+    ),
+    large("64k", "10 connections × 64 KiB binary, 1 in flight", "--connections 10 --size 65536"),
+    large("1m", "2 connections × 1 MiB binary, 1 in flight", "--connections 2 --size 1048576"),
+    large("16m", "1 connection × 16 MiB binary, 1 in flight", "--connections 1 --size 16777216"),
+    large("100m", "1 connection × 100 MiB binary, 1 in flight", "--connections 1 --size 104857600"),
+    Case {
+        name: "idle",
+        title: "10,000 idle connections after one message each, then after 1 MiB each",
+        load: "--connections 0 --idle 10000 --idle-burst 1048576",
+        undisturbed: None,
+        max_rounds: 2,
+        columns: IDLE,
+    },
+    Case {
+        name: "beside-idle",
+        title: "100 connections × 20 B beside 10,000 idle ones",
+        load: "--connections 100 --size 20 --idle 10000",
+        undisturbed: Some("--connections 100 --size 20"),
+        max_rounds: usize::MAX,
+        columns: BESIDE,
+    },
+    Case {
+        name: "storm",
+        title: "10,000 handshakes, 64 at a time, all kept open",
+        load: "--connect-storm 10000 --at-once 64",
+        undisturbed: None,
+        max_rounds: usize::MAX,
+        columns: STORM,
+    },
+];
+
+impl Case {
+    /// Its first two numbers, for the log.
+    pub(crate) fn glance(&self, numbers: &Numbers) -> String {
+        let show = |column: &Column| {
+            let value =
+                numbers.get(column.key).map_or_else(|| String::from("–"), |value| column.unit.show(value));
+            format!("{value} {}", column.title)
+        };
+        self.columns.iter().take(2).map(show).collect::<Vec<_>>().join(", ")
+    }
+}
+
+impl Unit {
+    /// A value as a reader wants it.
+    pub(crate) fn show(self, value: f64) -> String {
+        match self {
+            Self::Count | Self::Nanoseconds => grouped(value),
+            Self::Microseconds if value < 1000.0 => format!("{value:.0}"),
+            Self::Microseconds => grouped(value),
+            Self::Bytes => format!("{:.1} MiB", value / f64::from(1 << 20)),
+            Self::MegabytesPerSecond => grouped(value / 1e6),
+            Self::Ratio => format!("{value:.2}"),
+            Self::Percent => format!("{:.0} %", value * 100.0),
+        }
+    }
+}
+
+/// An integer with a comma between thousands.
+fn grouped(value: f64) -> String {
+    let digits = format!("{value:.0}");
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{CASES, Unit};
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn numbers_read_well() {
+        assert_eq!(Unit::Count.show(1_234_567.8), "1,234,568");
+        assert_eq!(Unit::Count.show(999.0), "999");
+        assert_eq!(Unit::Bytes.show(1_572_864.0), "1.5 MiB");
+    }
+
+    #[test]
+    fn names_are_unique() {
+        let names: BTreeSet<_> = CASES.iter().map(|case| case.name).collect();
+        assert_eq!(names.len(), CASES.len());
+    }
+}

@@ -1,0 +1,89 @@
+//! Runs every server through every case, interleaved, and writes the table, the raw numbers and the plot.
+//!
+//! See the benchmark's README for the options and for what each number means.
+
+mod cases;
+mod machine;
+mod measure;
+mod options;
+mod report;
+mod results;
+mod servers;
+mod svg;
+
+use cases::Case;
+use measure::Rig;
+use options::Options;
+use results::Results;
+use servers::Server;
+use std::path::Path;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    // Inherited by all servers, also by those that do not raise it themselves.
+    bench_common::os::raise_file_limit();
+    let options = match Options::from_env() {
+        Ok(options) => options,
+        Err(message) => {
+            eprintln!("{message}");
+            return ExitCode::from(2);
+        }
+    };
+    let results = run(&options);
+    match write(&options, &results) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{}: {error}", options.results.display());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(options: &Options) -> Results {
+    let mut results = Results::new(options);
+    let present: Vec<(&Server, _)> = options
+        .servers
+        .iter()
+        .filter_map(|&server| {
+            let found = server.locate(options);
+            if found.is_none() {
+                eprintln!("{}: no binary `{}`, left out", server.name, server.binary);
+            }
+            Some((server, found?))
+        })
+        .collect();
+    for &case in &options.cases {
+        for round in 0..options.rounds.min(case.max_rounds) {
+            for (server, binary) in &present {
+                one(options, case, server, binary, round, &mut results);
+            }
+        }
+        println!("{}", report::table(case, &results));
+    }
+    results
+}
+
+fn one(
+    options: &Options,
+    case: &'static Case,
+    server: &'static Server,
+    binary: &Path,
+    round: usize,
+    results: &mut Results,
+) {
+    let rig = Rig { options, server, binary };
+    let outcome = rig.measure(case);
+    match &outcome {
+        Ok(numbers) => eprintln!("{} {} {}: {}", case.name, round + 1, server.name, case.glance(numbers)),
+        Err(message) => eprintln!("{} {} {}: {message}", case.name, round + 1, server.name),
+    }
+    results.add(case, server, outcome);
+}
+
+fn write(options: &Options, results: &Results) -> std::io::Result<()> {
+    std::fs::create_dir_all(&options.results)?;
+    let name = |extension| options.results.join(format!("latest.{extension}"));
+    std::fs::write(name("md"), report::document(results))?;
+    std::fs::write(name("json"), report::raw(results))?;
+    std::fs::write(name("svg"), svg::plot(results))
+}

@@ -1,0 +1,112 @@
+//! One measurement: a fresh server on its core, the load generator on another.
+
+use crate::cases::Case;
+use crate::options::Options;
+use crate::servers::Server;
+use bench_common::json::Numbers;
+use std::io::{self, BufRead as _, BufReader};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
+
+/// How long a server may take until it listens.
+const START: Duration = Duration::from_secs(10);
+
+/// What a measurement needs.
+#[derive(Debug)]
+pub(crate) struct Rig<'a> {
+    pub(crate) options: &'a Options,
+    pub(crate) server: &'static Server,
+    pub(crate) binary: &'a Path,
+}
+
+/// A server that ends when this is dropped.
+struct Running {
+    child: Child,
+    address: SocketAddr,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended by itself; there is nothing else to do about it.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Rig<'_> {
+    /// Runs the case once and gives the load generator's numbers.
+    pub(crate) fn measure(&self, case: &Case) -> Result<Numbers, String> {
+        let alone = case.undisturbed.map(|load| self.load(load)).transpose()?;
+        let mut numbers = self.load(case.load)?;
+        if let Some(alone) = alone.and_then(|alone| alone.get("p999_us"))
+            && let Some(beside) = numbers.get("p999_us")
+        {
+            numbers.push("p999_alone_us", alone);
+            numbers.push("p999_ratio", beside / alone);
+        }
+        Ok(numbers)
+    }
+
+    fn load(&self, load: &str) -> Result<Numbers, String> {
+        let server = self.start()?;
+        let path = std::env::current_exe().map_err(|error| error.to_string())?.with_file_name("loadgen");
+        let mut command = Command::new(path);
+        command
+            .args(["--addr", &server.address.to_string()])
+            .args(["--server-pid", &server.child.id().to_string()])
+            .args(["--seconds", &self.options.seconds.to_string()])
+            .args(["--warmup", &self.options.warmup.to_string()])
+            .args(load.split_whitespace());
+        pin(&mut command, self.options.generator_core);
+        let output = command.output().map_err(|error| format!("loadgen: {error}"))?;
+        if !output.status.success() {
+            return Err(String::from_utf8_lossy(&output.stderr).trim().to_owned());
+        }
+        let text = String::from_utf8_lossy(&output.stdout);
+        Numbers::from_json(&text).ok_or_else(|| format!("loadgen said `{text}`"))
+    }
+
+    fn start(&self) -> Result<Running, String> {
+        let address = free_address().map_err(|error| error.to_string())?;
+        let mut command = Command::new(self.binary);
+        command.args(["--listen", &address.to_string()]).args(self.server.arguments);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+        pin(&mut command, self.options.server_core);
+        let mut child = command.spawn().map_err(|error| format!("{}: {error}", self.binary.display()))?;
+        let stdout = child.stdout.take();
+        let running = Running { child, address };
+        let (sender, listening) = mpsc::channel();
+        // Reads to the end, so that the server never blocks on a full pipe.
+        std::thread::spawn(move || {
+            for line in stdout.into_iter().flat_map(|pipe| BufReader::new(pipe).lines()).map_while(Result::ok)
+            {
+                if line.starts_with("listening on ws://") && sender.send(()).is_err() {
+                    break;
+                }
+            }
+        });
+        let told = listening.recv_timeout(START);
+        told.map_err(|_| format!("`{command:?}` did not say that it listens"))?;
+        Ok(running)
+    }
+}
+
+/// A port that was free a moment ago.
+fn free_address() -> io::Result<SocketAddr> {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()
+}
+
+/// Binds a program to a core, and to this one's life.
+fn pin(command: &mut Command, core: usize) {
+    let prepare = move || {
+        // SAFETY: takes no pointer for this option.
+        unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
+        bench_common::os::pin_to_core(core)
+    };
+    // SAFETY: between fork and exec it makes system calls only: no allocation, no locks.
+    unsafe { command.pre_exec(prepare) };
+}

@@ -1,0 +1,64 @@
+//! The command line, and where things lie.
+
+use crate::cases::{CASES, Case};
+use crate::servers::{SERVERS, Server};
+use bench_common::args::Args;
+use std::path::{Path, PathBuf};
+
+/// What to run and how.
+#[derive(Debug)]
+pub(crate) struct Options {
+    pub(crate) cases: Vec<&'static Case>,
+    pub(crate) servers: Vec<&'static Server>,
+    pub(crate) rounds: usize,
+    pub(crate) seconds: f64,
+    pub(crate) warmup: f64,
+    pub(crate) server_core: usize,
+    pub(crate) generator_core: usize,
+    /// Our server's binary, if it is not where `run.sh` builds it.
+    pub(crate) ours: Option<PathBuf>,
+    pub(crate) results: PathBuf,
+}
+
+impl Options {
+    pub(crate) fn from_env() -> Result<Self, String> {
+        let mut args = Args::from_env()?;
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let options = Self {
+            cases: select(&mut args, "cases", CASES, |case| case.name)?,
+            servers: select(&mut args, "servers", SERVERS, |server| server.name)?,
+            rounds: args.take("rounds", 5)?,
+            seconds: args.take("seconds", 3.0)?,
+            warmup: args.take("warmup", 0.5)?,
+            server_core: args.take("server-core", cores - 1)?,
+            generator_core: args.take("generator-core", 0)?,
+            ours: args.take_optional("ours")?,
+            results: args.take("results", bench_folder().join("results"))?,
+        };
+        args.finish()?;
+        Ok(options)
+    }
+}
+
+/// A comma-separated list of names, or everything.
+fn select<T>(
+    args: &mut Args,
+    option: &str,
+    all: &'static [T],
+    name: impl Fn(&T) -> &'static str,
+) -> Result<Vec<&'static T>, String> {
+    let Some(list) = args.take_optional::<String>(option)? else { return Ok(all.iter().collect()) };
+    list.split(',')
+        .map(|wanted| {
+            let known = || all.iter().map(&name).collect::<Vec<_>>().join(", ");
+            let found = all.iter().find(|item| name(item) == wanted);
+            found.ok_or_else(|| format!("--{option}: no `{wanted}`; there are {}", known()))
+        })
+        .collect()
+}
+
+/// The benchmark's own folder.
+pub(crate) fn bench_folder() -> PathBuf {
+    let runner = Path::new(env!("CARGO_MANIFEST_DIR"));
+    runner.parent().unwrap_or(runner).to_owned()
+}

@@ -1,0 +1,109 @@
+//! Who is measured. A new server is one line here.
+
+use crate::options::{Options, bench_folder};
+use std::path::PathBuf;
+
+/// What a server is to the comparison.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Group {
+    Ours,
+    /// A Rust library in its plain `send` loop.
+    Peer,
+    /// A Rust library in a form that answers a batch with one write: shown beside, not the base of ratios.
+    Batching,
+    /// The least work imaginable.
+    Floor,
+}
+
+/// One program to measure.
+#[derive(Debug)]
+pub(crate) struct Server {
+    pub(crate) name: &'static str,
+    pub(crate) group: Group,
+    pub(crate) binary: &'static str,
+    pub(crate) arguments: &'static [&'static str],
+    /// The library whose version stands beside the name.
+    pub(crate) library: Option<&'static str>,
+}
+
+/// The floor that ratios are taken to.
+pub(crate) const FLOOR: &str = "floor-tokio";
+
+macro_rules! ours {
+    ($api:literal) => {
+        &[
+            "--api",
+            $api,
+            "--shards",
+            "1",
+            "--max-message-size",
+            "134217728",
+            "--max-connections",
+            "100000",
+            "--max-handshakes",
+            "1024",
+        ]
+    };
+}
+
+const fn peer(name: &'static str, binary: &'static str, library: &'static str) -> Server {
+    Server { name, group: Group::Peer, binary, arguments: &[], library: Some(library) }
+}
+
+const fn floor(name: &'static str) -> Server {
+    Server { name, group: Group::Floor, binary: name, arguments: &[], library: None }
+}
+
+/// In the order in which they take turns.
+pub(crate) static SERVERS: &[Server] = &[
+    Server {
+        name: "ours-handler",
+        group: Group::Ours,
+        binary: "echo-server",
+        arguments: ours!("handler"),
+        library: None,
+    },
+    Server {
+        name: "ours-async",
+        group: Group::Ours,
+        binary: "echo-server",
+        arguments: ours!("async"),
+        library: None,
+    },
+    peer("fastwebsockets", "server-fastwebsockets", "fastwebsockets"),
+    peer("tokio-websockets", "server-tokio-websockets", "tokio-websockets"),
+    peer("sockudo-ws", "server-sockudo", "sockudo-ws"),
+    peer("yawc", "server-yawc", "yawc"),
+    peer("tungstenite", "server-tungstenite", "tokio-tungstenite"),
+    Server {
+        name: "tungstenite-forward",
+        group: Group::Batching,
+        binary: "server-tungstenite",
+        arguments: &["--style", "forward"],
+        library: Some("tokio-tungstenite"),
+    },
+    floor(FLOOR),
+    floor("floor-epoll"),
+];
+
+impl Server {
+    /// Its binary: beside this program, or for ours also in the main workspace's target folder.
+    pub(crate) fn locate(&self, options: &Options) -> Option<PathBuf> {
+        let beside = std::env::current_exe().ok()?.with_file_name(self.binary);
+        let candidates = if self.group == Group::Ours {
+            let built = bench_folder().join("../target/release").join(self.binary);
+            options.ours.clone().map_or_else(|| vec![beside, built], |given| vec![given])
+        } else {
+            vec![beside]
+        };
+        candidates.into_iter().find(|path| path.is_file())
+    }
+
+    /// The version of its library that was built.
+    pub(crate) fn version(&self) -> Option<String> {
+        let lock = std::fs::read_to_string(bench_folder().join("Cargo.lock")).ok()?;
+        let entry = format!("name = \"{}\"\nversion = \"", self.library?);
+        let (_, rest) = lock.split_once(&entry)?;
+        Some(rest.split_once('"')?.0.to_owned())
+    }
+}

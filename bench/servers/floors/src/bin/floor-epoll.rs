@@ -1,0 +1,150 @@
+//! The floor on raw epoll: one `recv` and one `send` per wakeup. With `--broadcast`, what anyone sends goes to everyone
+//! by a bare loop of `send`.
+
+use bench_common::epoll::{Epoll, Interest};
+use bench_common::server;
+use floors::frames::{Echo, PAD};
+use floors::{READ, Scratch, upgrade};
+use std::io::{self, ErrorKind, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::os::fd::AsRawFd as _;
+
+const LISTENER: u64 = u64::MAX;
+
+struct Connection {
+    stream: TcpStream,
+    upgraded: bool,
+    echo: Echo,
+    /// The request while it comes in; later what the kernel did not take at once.
+    buffer: Vec<u8>,
+}
+
+struct Server {
+    epoll: Epoll,
+    listener: TcpListener,
+    connections: Vec<Option<Connection>>,
+    broadcast: bool,
+}
+
+impl Server {
+    fn run(&mut self) -> io::Result<()> {
+        let mut scratch: Box<Scratch> = Box::new([0; PAD + READ]);
+        self.epoll.add(&self.listener, LISTENER, Interest::Read)?;
+        loop {
+            for index in 0..self.epoll.wait(-1)? {
+                let event = self.epoll.event(index);
+                if event.token == LISTENER {
+                    self.accept()?;
+                    continue;
+                }
+                let slot = event.token as usize;
+                if self.serve(slot, event.writable, &mut scratch).is_err() {
+                    self.connections[slot] = None;
+                }
+            }
+        }
+    }
+
+    fn accept(&mut self) -> io::Result<()> {
+        loop {
+            let stream = match self.listener.accept() {
+                Ok((stream, _)) => stream,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+                Err(error) => return Err(error),
+            };
+            stream.set_nonblocking(true)?;
+            stream.set_nodelay(true)?;
+            let slot = stream.as_raw_fd() as usize;
+            self.epoll.add(&stream, slot as u64, Interest::Read)?;
+            if self.connections.len() <= slot {
+                self.connections.resize_with(slot + 1, || None);
+            }
+            let connection =
+                Connection { stream, upgraded: false, echo: Echo::default(), buffer: Vec::new() };
+            self.connections[slot] = Some(connection);
+        }
+    }
+
+    fn serve(&mut self, slot: usize, writable: bool, scratch: &mut Scratch) -> io::Result<()> {
+        let Some(connection) = &mut self.connections[slot] else { return Ok(()) };
+        if writable && connection.upgraded && !connection.buffer.is_empty() {
+            return connection.drain(&self.epoll);
+        }
+        let read = match (&connection.stream).read(&mut scratch[PAD..]) {
+            Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+            result => result?,
+        };
+        if !connection.upgraded {
+            return connection.upgrade(&scratch[PAD..PAD + read]);
+        }
+        let echo = connection.echo.turn(scratch, read);
+        if self.broadcast {
+            return self.send_to_all(slot, &scratch[echo]);
+        }
+        connection.send(&self.epoll, &scratch[echo])
+    }
+
+    fn send_to_all(&mut self, from: usize, frames: &[u8]) -> io::Result<()> {
+        // What is passed on piece by piece would mix with other senders' pieces.
+        if !self.connections[from].as_ref().is_some_and(|sender| sender.echo.between_frames()) {
+            return Err(ErrorKind::InvalidData.into());
+        }
+        for slot in &mut self.connections {
+            let Some(connection) = slot.as_mut().filter(|connection| connection.upgraded) else { continue };
+            if connection.send(&self.epoll, frames).is_err() {
+                *slot = None;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Connection {
+    fn upgrade(&mut self, received: &[u8]) -> io::Result<()> {
+        self.buffer.extend_from_slice(received);
+        let Some(answer) = upgrade::answer(&self.buffer) else { return Ok(()) };
+        let answer = answer.ok_or(ErrorKind::InvalidData)?;
+        (self.upgraded, self.buffer) = (true, Vec::new());
+        (&self.stream).write_all(&answer)
+    }
+
+    fn send(&mut self, epoll: &Epoll, bytes: &[u8]) -> io::Result<()> {
+        if !self.buffer.is_empty() {
+            self.buffer.extend_from_slice(bytes);
+            return Ok(());
+        }
+        let sent = write_some(&self.stream, bytes)?;
+        if sent < bytes.len() {
+            self.buffer.extend_from_slice(&bytes[sent..]);
+            // Nothing more is read until this is gone.
+            epoll.modify(&self.stream, self.stream.as_raw_fd() as u64, Interest::Write)?;
+        }
+        Ok(())
+    }
+
+    fn drain(&mut self, epoll: &Epoll) -> io::Result<()> {
+        let sent = write_some(&self.stream, &self.buffer)?;
+        self.buffer.drain(..sent);
+        if self.buffer.is_empty() {
+            self.buffer = Vec::new();
+            epoll.modify(&self.stream, self.stream.as_raw_fd() as u64, Interest::Read)?;
+        }
+        Ok(())
+    }
+}
+
+fn write_some(mut stream: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
+    match stream.write(bytes) {
+        Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(0),
+        result => result,
+    }
+}
+
+fn main() -> io::Result<()> {
+    let mut options = server::options();
+    let broadcast = options.rest.take_flag("broadcast");
+    options.rest.finish().unwrap_or_else(|message| server::refuse(&message));
+    let listener = server::listen(options.listen)?;
+    Server { epoll: Epoll::new()?, listener, connections: Vec::new(), broadcast }.run()
+}

@@ -1,0 +1,34 @@
+// What the scripts share: the `ws` package, which setup.sh puts outside this folder, and the command line.
+
+import { createRequire } from "node:module";
+import { parseArgs } from "node:util";
+
+const installed = new URL("../../../.peers/node/", import.meta.url);
+
+export function loadWs() {
+  return createRequire(installed)("ws");
+}
+
+// Options by name: "string" or "boolean".
+export function readOptions(types) {
+  const options = Object.fromEntries(Object.entries(types).map(([name, type]) => [name, { type }]));
+  const { values, positionals } = parseArgs({ options, allowPositionals: true });
+  return { ...values, positionals };
+}
+
+// Runs a client: one line on success, an error and status 1 otherwise, also when it takes too long.
+export async function runClient(client) {
+  const limit = setTimeout(() => fail(new Error("gave up after 20 seconds")), 20_000);
+  try {
+    await client();
+    clearTimeout(limit);
+    console.log("ok");
+  } catch (error) {
+    fail(error);
+  }
+}
+
+function fail(error) {
+  console.error(error.stack ?? error);
+  process.exit(1);
+}

@@ -1,0 +1,218 @@
+//! Runs one end-to-end test on a runtime of its own and looks afterwards whether it left anything behind.
+//!
+//! ```no_run
+//! #[test]
+//! fn something() {
+//!     e2e_tests::harness::run(async { /* the test */ });
+//! }
+//! ```
+//!
+//! A test passes when its future returns within its deadline, no task is alive any more, no descriptor or thread is
+//! left, and nothing panicked on the way, not even in a task whose result nobody looked at.
+//!
+//! Every test has a process of its own ([`isolated`] says how and why), so all of that is exact although tests run
+//! in parallel, and a test may change what belongs to the process: descriptor limits, environment, signals.
+
+mod isolate;
+mod panics;
+mod watchdog;
+
+pub(crate) use isolate::SKIPPED;
+pub use isolate::isolated;
+
+use crate::leak::Snapshot;
+use std::time::Duration;
+use tokio::runtime::Runtime;
+use tokio::time::{Instant, sleep, timeout};
+
+/// What a test may take and do.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// The test's future has to return within this time.
+    pub deadline: Duration,
+    /// Afterwards, tasks, threads and descriptors have this long to go away. It bounds a failure, nothing else.
+    pub patience: Duration,
+    /// Whether panics that do not end the test itself are part of it.
+    pub allow_panics: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { deadline: Duration::from_secs(30), patience: Duration::from_secs(5), allow_panics: false }
+    }
+}
+
+/// Runs `test` with the default [`Options`].
+///
+/// # Panics
+/// When the test fails in any of the ways that the [module](self) lists.
+pub fn run<F: Future<Output = ()>>(test: F) {
+    run_with(Options::default(), test);
+}
+
+/// Runs `test`.
+///
+/// # Panics
+/// As [`run`].
+pub fn run_with<F: Future<Output = ()>>(options: Options, test: F) {
+    isolated(|| {
+        if let Err(failure) = run_here(options, test) {
+            panic!("{failure}");
+        }
+    });
+}
+
+/// The same in this process: exact only while nothing else runs in it. For tests of the harness itself, which want
+/// to see the failure. A panic of the test's own future comes through as a panic.
+///
+/// # Errors
+/// What was wrong, one line each.
+pub fn run_here<F: Future<Output = ()>>(options: Options, test: F) -> Result<(), String> {
+    let panics = panics::Count::start();
+    let before = Snapshot::take();
+    let watchdog = watchdog::Watchdog::start(options.deadline + 3 * options.patience);
+    let outcome = on_new_runtime(options, test);
+    drop(watchdog);
+    outcome?;
+    before
+        .wait_for_clean(options.patience)
+        .map_err(|leaks| format!("left behind:\n  {}", leaks.join("\n  ")))?;
+    match panics.so_far() {
+        0 => Ok(()),
+        count if options.allow_panics => {
+            println!("{count} panics, which the test allows");
+            Ok(())
+        }
+        count => Err(format!("{count} panics outside the test's own future")),
+    }
+}
+
+fn on_new_runtime<F: Future<Output = ()>>(options: Options, test: F) -> Result<(), String> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| format!("no runtime: {error}"))?;
+    runtime
+        .block_on(async { timeout(options.deadline, test).await })
+        .map_err(|_| format!("the deadline of {:?} passed", options.deadline))?;
+    wait_for_tasks(&runtime, options.patience)
+}
+
+/// Tasks may need a few more turns to end after the test has seen what it wanted to see.
+fn wait_for_tasks(runtime: &Runtime, patience: Duration) -> Result<(), String> {
+    let metrics = runtime.metrics();
+    let deadline = Instant::now() + patience;
+    runtime.block_on(async {
+        while metrics.num_alive_tasks() > 0 {
+            if Instant::now() >= deadline {
+                return Err(format!("{} tasks are still alive", metrics.num_alive_tasks()));
+            }
+            sleep(Duration::from_millis(1)).await;
+        }
+        Ok(())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::future::pending;
+    use std::panic::catch_unwind;
+    use tokio::net::{TcpListener, TcpStream};
+
+    /// For tests that are meant to fail. They cannot pass by being too slow.
+    const HASTY: Options = Options {
+        deadline: Duration::from_millis(500),
+        patience: Duration::from_millis(50),
+        allow_panics: false,
+    };
+
+    fn failure(test: impl Future<Output = ()>) -> String {
+        run_here(HASTY, test).expect_err("the harness must notice")
+    }
+
+    #[test]
+    fn a_clean_test_passes() {
+        run(async {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let address = listener.local_addr().unwrap();
+            let task = tokio::spawn(async move { listener.accept().await.unwrap().0 });
+            let client = TcpStream::connect(address).await.unwrap();
+            drop((client, task.await.unwrap()));
+        });
+    }
+
+    #[test]
+    fn a_task_that_ends_a_little_later_is_no_leak() {
+        run(async {
+            tokio::spawn(async { sleep(Duration::from_millis(5)).await });
+        });
+    }
+
+    #[test]
+    fn a_blocking_thread_ends_with_the_runtime() {
+        run(async { tokio::task::spawn_blocking(|| ()).await.unwrap() });
+    }
+
+    #[test]
+    fn a_leaked_socket_fails_the_test() {
+        isolated(|| {
+            let failure = failure(async {
+                // Out of the runtime's reach, as a socket held by a forgotten structure would be.
+                std::mem::forget(std::net::TcpListener::bind("127.0.0.1:0").unwrap());
+            });
+            assert!(failure.contains("socket:[") && failure.contains("LISTEN"), "{failure}");
+        });
+    }
+
+    #[test]
+    fn a_task_that_never_ends_fails_the_test() {
+        isolated(|| {
+            let failure = failure(async {
+                tokio::spawn(pending::<()>());
+            });
+            assert_eq!(failure, "1 tasks are still alive");
+        });
+    }
+
+    #[test]
+    fn a_thread_that_never_ends_fails_the_test() {
+        isolated(|| {
+            let failure = failure(async {
+                std::thread::spawn(|| {
+                    loop {
+                        std::thread::park()
+                    }
+                });
+            });
+            assert!(failure.contains("threads instead of"), "{failure}");
+        });
+    }
+
+    #[test]
+    fn a_test_that_hangs_fails() {
+        isolated(|| assert!(failure(pending()).contains("deadline")));
+    }
+
+    #[test]
+    fn a_test_that_blocks_its_thread_is_ended() {
+        if isolate::is_isolated() {
+            run_with(HASTY, async { std::thread::sleep(Duration::MAX) });
+        }
+        let name = "harness::tests::a_test_that_blocks_its_thread_is_ended";
+        let failure = catch_unwind(|| isolate::run_again(name)).expect_err("it cannot end by itself");
+        let message = failure.downcast_ref::<String>().expect("a formatted message");
+        assert!(message.contains("blocks its thread"), "{message}");
+    }
+
+    #[test]
+    fn a_panic_in_a_task_fails_the_test_unless_it_is_allowed() {
+        async fn lose_a_panic() {
+            let _ = tokio::spawn(async { panic!("lost") }).await;
+        }
+        isolated(|| {
+            assert_eq!(failure(lose_a_panic()), "1 panics outside the test's own future");
+            run_here(Options { allow_panics: true, ..HASTY }, lose_a_panic()).unwrap();
+        });
+    }
+}

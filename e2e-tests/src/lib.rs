@@ -1,0 +1,13 @@
+//! What the end-to-end tests stand on: a frame-level peer that may break every rule, a leak check that is exact,
+//! and the implementations of other people, run as child processes.
+//!
+//! - [`harness`]: `harness::run(async { … })` is the body of every end-to-end test.
+//! - [`leak`]: what a test left behind: descriptors and threads.
+//! - [`raw_peer`]: both roles of the wire protocol with an encoder and a decoder of their own, so that a mistake in
+//!   the library cannot cancel itself out.
+//! - [`peers`]: Python `websockets`, npm `ws` and Chromium.
+
+pub mod harness;
+pub mod leak;
+pub mod peers;
+pub mod raw_peer;

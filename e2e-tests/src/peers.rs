@@ -1,0 +1,149 @@
+//! Implementations of other people: Python `websockets`, npm `ws`, Chromium. `peers/README.md` describes the scripts
+//! and their options; `peers/setup.sh` installs what they need.
+//!
+//! ```no_run
+//! use e2e_tests::peers::Peer;
+//! # async fn test(url: &str) {
+//! for peer in Peer::ECHO {
+//!     let Some(peer) = peer.find() else { continue };
+//!     peer.client(url, &[]).expect_ok().await;
+//! }
+//! # }
+//! ```
+
+mod child;
+
+pub use child::Child;
+
+use crate::harness::SKIPPED;
+use std::ffi::OsStr;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Makes a missing peer a failure when it is set to `1`.
+const REQUIRE: &str = "WS_REQUIRE_PEERS";
+
+/// A foreign implementation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Peer {
+    /// Python's `websockets`.
+    Python,
+    /// npm's `ws`.
+    Node,
+    /// Chromium, driven by a node script.
+    Chromium,
+}
+
+impl Peer {
+    /// Those that come as an echo client and an echo server.
+    pub const ECHO: [Self; 2] = [Self::Python, Self::Node];
+
+    /// This peer if it is installed. If not, says so on stderr, and the test should return.
+    ///
+    /// # Panics
+    /// When it is not installed and `WS_REQUIRE_PEERS=1` is set.
+    pub fn find(self) -> Option<Installed> {
+        let found = self.installed();
+        if found.is_none() {
+            let message = format!("{self:?} is not installed (bash e2e-tests/peers/setup.sh)");
+            assert!(std::env::var_os(REQUIRE).as_deref() != Some(OsStr::new("1")), "{message}");
+            skip(&message);
+        }
+        found
+    }
+
+    fn installed(self) -> Option<Installed> {
+        let installed = workspace().join(".peers");
+        let node = || program_in_path("node");
+        let (program, options) = match self {
+            Self::Python => (existing(installed.join("python/bin/python"))?, vec![]),
+            Self::Node => {
+                existing(installed.join("node/node_modules/ws/package.json"))?;
+                (node()?, vec![])
+            }
+            Self::Chromium => {
+                let names = ["chromium", "chromium-browser", "google-chrome"];
+                let browser = names.into_iter().find_map(program_in_path)?;
+                (node()?, vec!["--browser".to_owned(), browser.to_str()?.to_owned()])
+            }
+        };
+        Some(Installed { peer: self, program, options })
+    }
+}
+
+/// Says on stderr that a test does not do its work; the harness shows it although the test passes.
+pub fn skip(reason: &str) {
+    // Not `eprintln!`, which the test runner swallows.
+    let _ = writeln!(std::io::stderr(), "{SKIPPED}{reason}");
+}
+
+/// A peer that can be started.
+#[derive(Debug, Clone)]
+pub struct Installed {
+    peer: Peer,
+    program: PathBuf,
+    options: Vec<String>,
+}
+
+impl Installed {
+    /// Which one.
+    pub fn peer(&self) -> Peer {
+        self.peer
+    }
+
+    /// Starts the client against a server under test; see [`Child::expect_ok`]. For [`Peer::Chromium`] that is the
+    /// chat, and the URL is that of its page.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub fn client(&self, url: &str, options: &[&str]) -> Child {
+        let script = match self.peer {
+            Peer::Python => "python/client.py",
+            Peer::Node => "node/client.mjs",
+            Peer::Chromium => "node/chat.mjs",
+        };
+        self.start(script, &[&[url], options].concat())
+    }
+
+    /// Starts the echo server and waits until it listens; the second value is its `ws://` or `wss://` URL, without
+    /// a path.
+    ///
+    /// # Panics
+    /// When it does not start, or for [`Peer::Chromium`], which is no server.
+    pub async fn server(&self, options: &[&str]) -> (Child, String) {
+        let script = match self.peer {
+            Peer::Python => "python/server.py",
+            Peer::Node => "node/server.mjs",
+            Peer::Chromium => panic!("a browser is no server"),
+        };
+        let mut server = self.start(script, options);
+        let line = server.line().await;
+        let url = line.strip_prefix("listening on ").unwrap_or_else(|| panic!("unexpected line: {line}"));
+        let url = url.to_owned();
+        (server, url)
+    }
+
+    fn start(&self, script: &str, options: &[&str]) -> Child {
+        let mut command = Command::new(&self.program);
+        command.arg(workspace().join("e2e-tests/peers").join(script)).args(&self.options).args(options);
+        // Else the modules that it imports leave their byte code in the source tree.
+        command.env("PYTHONDONTWRITEBYTECODE", "1");
+        Child::start(format!("{:?} {script}", self.peer), command)
+    }
+}
+
+fn workspace() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+}
+
+fn existing(path: PathBuf) -> Option<PathBuf> {
+    path.exists().then_some(path)
+}
+
+fn program_in_path(name: &str) -> Option<PathBuf> {
+    std::env::split_paths(&std::env::var_os("PATH")?).find_map(|folder| existing(folder.join(name)))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,99 @@
+//! The side that dials.
+
+use super::{Head, RawConnection, RequestHead, SAMPLE_KEY, Side, within};
+use std::net::SocketAddr;
+use std::ops::{Deref, DerefMut};
+use tokio::net::TcpSocket;
+
+/// Faces a server under test.
+#[derive(Debug)]
+pub struct RawClient {
+    connection: RawConnection,
+    address: SocketAddr,
+}
+
+impl RawClient {
+    /// Opens the TCP connection and sends nothing yet.
+    ///
+    /// # Panics
+    /// When nobody accepts it.
+    pub async fn connect(address: SocketAddr) -> Self {
+        Self::dial(address, None).await
+    }
+
+    /// As [`RawClient::connect`], with a receive buffer of about so many bytes in the kernel: a server notices soon
+    /// that this client does not read.
+    ///
+    /// # Panics
+    /// When nobody accepts it.
+    pub async fn connect_with_receive_buffer(address: SocketAddr, bytes: u32) -> Self {
+        Self::dial(address, Some(bytes)).await
+    }
+
+    async fn dial(address: SocketAddr, receive_buffer: Option<u32>) -> Self {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() };
+        let socket = socket.expect("a socket");
+        if let Some(bytes) = receive_buffer {
+            // Before the connect, because that is when the window is agreed upon.
+            socket.set_recv_buffer_size(bytes).expect("a buffer size");
+        }
+        let stream = within("a connection", socket.connect(address)).await;
+        let stream = stream.unwrap_or_else(|error| panic!("{address}: {error}"));
+        let connection = RawConnection::new(stream, Side::Client).expect("a living socket");
+        Self { connection, address }
+    }
+
+    /// Connects and upgrades.
+    ///
+    /// # Panics
+    /// When the server does not agree.
+    pub async fn open(address: SocketAddr, target: &str) -> Self {
+        let mut client = Self::connect(address).await;
+        client.upgrade(target).await;
+        client
+    }
+
+    /// A valid request to this server, to be bent.
+    pub fn request(&self, target: &str) -> RequestHead {
+        RequestHead::new(self.address, target)
+    }
+
+    /// Upgrades with a valid request; returns the head of the `101`, which has been checked.
+    ///
+    /// # Panics
+    /// When the server does not agree.
+    pub async fn upgrade(&mut self, target: &str) -> Head {
+        let request = self.request(target).to_bytes();
+        let head = self.upgrade_with(request).await;
+        head.assert_switching_protocols(SAMPLE_KEY);
+        head
+    }
+
+    /// Sends these bytes and returns the head of whatever the server answers.
+    ///
+    /// # Panics
+    /// When it does not answer with a head.
+    pub async fn upgrade_with(&mut self, request: impl AsRef<[u8]>) -> Head {
+        self.send_bytes(request).await;
+        self.recv_head().await
+    }
+
+    /// The connection itself, to be split or reset.
+    pub fn into_connection(self) -> RawConnection {
+        self.connection
+    }
+}
+
+impl Deref for RawClient {
+    type Target = RawConnection;
+
+    fn deref(&self) -> &RawConnection {
+        &self.connection
+    }
+}
+
+impl DerefMut for RawClient {
+    fn deref_mut(&mut self) -> &mut RawConnection {
+        &mut self.connection
+    }
+}

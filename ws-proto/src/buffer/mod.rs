@@ -1,0 +1,15 @@
+//! The bytes: received ones, ones to send, and buffers for large messages. All belong to the driver and are lent
+//! to the [`Connection`](crate::Connection) per call, so that many connections can share one set.
+
+mod pool;
+mod pooled;
+mod receive;
+mod transmit;
+
+pub use pool::{BufferPool, BufferPoolConfig};
+pub use pooled::PooledBuffer;
+pub use receive::{DEFAULT_RECEIVE_BUFFER, ReceiveBuffer};
+pub use transmit::{Completion, TransmitQueue};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,231 @@
+use std::{collections::VecDeque, io::IoSlice, time::Instant};
+
+use bytes::{Buf, Bytes};
+
+/// What became of a send.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Completion {
+    /// Every byte was handed to the transport.
+    Written,
+    /// The connection ended first; the peer has got none of it, or only a part.
+    CutOff,
+}
+
+/// Bytes to send, in order: headers and small payloads copied side by side, large payloads in place.
+///
+/// ```text
+///  small:   [hdr payload hdr payload hdr]──┐           ┌─[hdr payload …]
+///  large:                                  [Bytes …………]┘
+/// ```
+/// It is a [`Buf`]: write [`chunks_vectored`](Buf::chunks_vectored), then [`advance`](Buf::advance).
+#[derive(Debug, Default)]
+pub struct TransmitQueue {
+    small: Vec<u8>,
+    /// Bytes of `small` that are written.
+    head: usize,
+    large: VecDeque<Large>,
+    /// Ends of the data sends that are not written yet, as positions in the stream.
+    sends: VecDeque<Send>,
+    /// Bytes ever queued, and ever written.
+    queued: u64,
+    written: u64,
+    /// Notifying sends that are written and not reported yet.
+    completed: u32,
+    /// Bytes of control frames queued since the queue was last empty.
+    control_bytes: u16,
+    blocked_since: Option<Instant>,
+}
+
+/// A payload that goes out after `small[..after]`.
+#[derive(Debug)]
+struct Large {
+    after: usize,
+    bytes: Bytes,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Send {
+    end: u64,
+    notify: bool,
+}
+
+impl TransmitQueue {
+    /// An empty queue; allocates when it first gets something.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Whether nothing waits to be written.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.head == self.small.len() && self.large.is_empty()
+    }
+
+    /// Bytes that wait to be written.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        (self.queued - self.written) as usize
+    }
+
+    /// Data sends that are not completely written.
+    #[must_use]
+    pub fn pending_sends(&self) -> usize {
+        self.sends.len()
+    }
+
+    /// Says that the transport took nothing more, at `now`. While that lasts, new frames wait in the connection,
+    /// where control frames may overtake data.
+    pub fn set_blocked(&mut self, now: Instant) {
+        self.blocked_since.get_or_insert(now);
+    }
+
+    /// Since when the transport has taken nothing.
+    #[must_use]
+    pub const fn blocked_since(&self) -> Option<Instant> {
+        self.blocked_since
+    }
+
+    /// Takes one report of a completely written send that asked for it.
+    pub fn poll_completion(&mut self) -> Option<Completion> {
+        self.completed = self.completed.checked_sub(1)?;
+        Some(Completion::Written)
+    }
+
+    /// Forgets everything; how many sends that asked for a report were cut off.
+    pub fn abort(&mut self) -> usize {
+        let cut_off = self.sends.iter().filter(|send| send.notify).count();
+        self.written = self.queued;
+        self.sends.clear();
+        self.reset();
+        cut_off
+    }
+
+    /// Releases memory that a burst left behind, keeping `capacity` bytes for reuse.
+    pub fn shrink_to(&mut self, capacity: usize) {
+        self.small.shrink_to(capacity);
+        self.large.shrink_to(0);
+        self.sends.shrink_to(capacity / 16);
+    }
+
+    pub(crate) const fn is_blocked(&self) -> bool {
+        self.blocked_since.is_some()
+    }
+
+    pub(crate) const fn control_bytes(&self) -> usize {
+        self.control_bytes as usize
+    }
+
+    /// Appends copied bytes.
+    pub(crate) fn push_slice(&mut self, bytes: &[u8]) {
+        self.small.extend_from_slice(bytes);
+        self.queued += bytes.len() as u64;
+    }
+
+    /// Appends copied bytes and passes the copy to `f`, which may change it in place.
+    pub(crate) fn push_with(&mut self, bytes: &[u8], f: impl FnOnce(&mut [u8])) {
+        let start = self.small.len();
+        self.push_slice(bytes);
+        f(&mut self.small[start..]);
+    }
+
+    /// Appends bytes in place, without a copy.
+    pub(crate) fn push_bytes(&mut self, bytes: Bytes) {
+        if bytes.is_empty() {
+            return;
+        }
+        self.queued += bytes.len() as u64;
+        self.large.push_back(Large { after: self.small.len(), bytes });
+    }
+
+    /// Marks the end of a data frame.
+    pub(crate) fn end_send(&mut self, notify: bool) {
+        self.sends.push_back(Send { end: self.queued, notify });
+    }
+
+    pub(crate) fn count_control(&mut self, bytes: usize) {
+        self.control_bytes = self.control_bytes.saturating_add(bytes as u16);
+    }
+
+    /// End, in `small`, of the run that goes out before the next large payload.
+    fn run_end(&self) -> usize {
+        self.large.front().map_or(self.small.len(), |large| large.after)
+    }
+
+    fn complete_sends(&mut self) {
+        while let Some(send) = self.sends.front().filter(|send| send.end <= self.written) {
+            self.completed += u32::from(send.notify);
+            self.sends.pop_front();
+        }
+    }
+
+    fn reset(&mut self) {
+        self.small.clear();
+        self.large.clear();
+        self.head = 0;
+        self.control_bytes = 0;
+        self.blocked_since = None;
+    }
+}
+
+impl Buf for TransmitQueue {
+    fn remaining(&self) -> usize {
+        self.len()
+    }
+
+    fn chunk(&self) -> &[u8] {
+        let run = &self.small[self.head..self.run_end()];
+        match self.large.front() {
+            Some(large) if run.is_empty() => &large.bytes,
+            _ => run,
+        }
+    }
+
+    fn chunks_vectored<'a>(&'a self, out: &mut [IoSlice<'a>]) -> usize {
+        let mut filled = 0;
+        let mut from = self.head;
+        let mut push = |bytes: &'a [u8]| {
+            if !bytes.is_empty() && filled < out.len() {
+                out[filled] = IoSlice::new(bytes);
+                filled += 1;
+            }
+        };
+        for large in &self.large {
+            push(&self.small[from..large.after]);
+            push(&large.bytes);
+            from = large.after;
+        }
+        push(&self.small[from..]);
+        filled
+    }
+
+    /// # Panics
+    /// If `n` is more than [`remaining`](Buf::remaining), as every [`Buf`] does.
+    fn advance(&mut self, n: usize) {
+        assert!(n <= self.len(), "advanced past the end of the queue");
+        let mut left = n;
+        while left > 0 {
+            let run = (self.run_end() - self.head).min(left);
+            self.head += run;
+            left -= run;
+            if left > 0
+                && let Some(large) = self.large.front_mut()
+            {
+                let step = large.bytes.len().min(left);
+                large.bytes.advance(step);
+                left -= step;
+            }
+            if self.large.front().is_some_and(|large| large.bytes.is_empty() && self.head == large.after) {
+                self.large.pop_front();
+            }
+        }
+        self.written += n as u64;
+        if n > 0 {
+            self.blocked_since = None;
+        }
+        self.complete_sends();
+        if self.is_empty() {
+            self.reset();
+        }
+    }
+}

@@ -1,0 +1,64 @@
+use std::fmt;
+
+use crate::{error::ProtocolError, frame::MAX_CONTROL_PAYLOAD};
+
+use super::CloseCode;
+
+/// The longest close reason in bytes: a control payload less the code.
+pub const MAX_CLOSE_REASON: usize = MAX_CONTROL_PAYLOAD - 2;
+
+/// What a Close frame says (RFC 6455 section 5.5.1). `code: None` is an empty payload.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CloseFrame {
+    /// The status code, if one was given.
+    pub code: Option<CloseCode>,
+    /// Text for people and logs, at most 123 bytes; empty without a code.
+    pub reason: Box<str>,
+}
+
+impl CloseFrame {
+    /// A Close frame with a code and a reason. A reason over 123 bytes is cut, never inside a character.
+    #[must_use]
+    pub fn new(code: CloseCode, reason: &str) -> Self {
+        Self { code: Some(code), reason: truncate(reason).into() }
+    }
+
+    /// Reads the payload of a Close frame.
+    ///
+    /// # Errors
+    /// A [`ProtocolError`] for one byte, a code that must not be sent, or a reason that is not UTF-8; in this order.
+    pub fn parse(payload: &[u8]) -> Result<Self, ProtocolError> {
+        let (code, reason) = match payload {
+            [] => return Ok(Self::default()),
+            [_] => return Err(ProtocolError::ClosePayloadTooShort),
+            [high, low, reason @ ..] => (u16::from_be_bytes([*high, *low]), reason),
+        };
+        let code = CloseCode::new(code).map_err(|_| ProtocolError::InvalidCloseCode(code))?;
+        let reason = std::str::from_utf8(reason).map_err(|_| ProtocolError::InvalidCloseReason)?;
+        Ok(Self { code: Some(code), reason: reason.into() })
+    }
+
+    /// Writes the payload into `out`; returns its length.
+    pub fn encode(&self, out: &mut [u8; MAX_CONTROL_PAYLOAD]) -> usize {
+        let Some(code) = self.code else { return 0 };
+        let reason = truncate(&self.reason).as_bytes();
+        out[..2].copy_from_slice(&code.get().to_be_bytes());
+        out[2..2 + reason.len()].copy_from_slice(reason);
+        2 + reason.len()
+    }
+}
+
+impl fmt::Display for CloseFrame {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.code {
+            None => f.write_str("no code"),
+            Some(code) if self.reason.is_empty() => code.fmt(f),
+            Some(code) => write!(f, "{code} {}", self.reason),
+        }
+    }
+}
+
+/// The longest beginning of `reason` that fits a Close frame and ends between characters.
+fn truncate(reason: &str) -> &str {
+    &reason[..reason.floor_char_boundary(MAX_CLOSE_REASON)]
+}

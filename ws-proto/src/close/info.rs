@@ -1,0 +1,65 @@
+use crate::error::{ConnectionError, TimedOut};
+
+use super::{CloseCode, CloseFrame};
+
+/// Who began the end of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Initiator {
+    /// This side's application called `close`.
+    Local,
+    /// The peer: its Close frame came first, or its stream ended or failed.
+    Remote,
+    /// This library: a deadline, a limit, or the peer's violation of the protocol.
+    Library,
+}
+
+/// How a connection ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CloseInfo {
+    /// The Close frame that the peer sent, if one came.
+    pub received: Option<CloseFrame>,
+    /// The Close frame that this side sent, if one was handed to the transport.
+    pub sent: Option<CloseFrame>,
+    /// Who began.
+    pub initiator: Initiator,
+    /// What went wrong; `None` after a clean closing handshake.
+    pub error: Option<ConnectionError>,
+}
+
+impl CloseInfo {
+    pub(crate) const fn new(initiator: Initiator) -> Self {
+        Self { received: None, sent: None, initiator, error: None }
+    }
+
+    /// Whether the closing handshake was completed (`wasClean` of the browsers' API): both sides sent a Close frame,
+    /// and the end was either wanted or the idle timeout's.
+    #[must_use]
+    pub const fn is_clean(&self) -> bool {
+        let orderly = matches!(self.error, None | Some(ConnectionError::TimedOut(TimedOut::Idle)));
+        self.received.is_some() && self.sent.is_some() && orderly
+    }
+
+    /// The code as the browsers' API reports it: the one received; 1005 if a Close came without a code; 1006 if
+    /// none came.
+    #[must_use]
+    pub fn code(&self) -> u16 {
+        match &self.received {
+            Some(frame) => frame.code.map_or(1005, CloseCode::get),
+            None => 1006,
+        }
+    }
+
+    /// The reason that the peer gave; empty if none.
+    #[must_use]
+    pub fn reason(&self) -> &str {
+        self.received.as_ref().map_or("", |frame| &frame.reason)
+    }
+
+    /// `Ok` after a clean close, else what went wrong, for callers who want `?`.
+    ///
+    /// # Errors
+    /// The [`ConnectionError`] that ended the connection.
+    pub fn result(&self) -> Result<(), ConnectionError> {
+        self.error.map_or(Ok(()), Err)
+    }
+}

@@ -1,0 +1,89 @@
+use super::{CloseCode, CloseFrame, CloseInfo, Initiator, MAX_CLOSE_REASON};
+use crate::error::{ConnectionError, ProtocolError};
+
+fn encode(frame: &CloseFrame) -> Vec<u8> {
+    let mut out = [0; 125];
+    let len = frame.encode(&mut out);
+    out[..len].to_vec()
+}
+
+#[test]
+fn every_code_is_valid_or_not_as_decided() {
+    for code in 0..=u16::MAX {
+        let valid = matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999);
+        assert_eq!(CloseCode::new(code).is_ok(), valid, "{code}");
+    }
+}
+
+#[test]
+fn codes_that_exist_only_in_apis_cannot_be_built() {
+    for code in [1004, 1005, 1006, 1015] {
+        assert!(CloseCode::new(code).is_err());
+    }
+}
+
+#[test]
+fn the_code_is_big_endian() {
+    assert_eq!(encode(&CloseFrame::new(CloseCode::NORMAL, "")), [0x03, 0xe8]);
+    assert_eq!(encode(&CloseFrame::new(CloseCode::PROTOCOL_ERROR, "")), [0x03, 0xea]);
+    assert_eq!(encode(&CloseFrame::new(CloseCode::MESSAGE_TOO_BIG, "")), [0x03, 0xf1]);
+}
+
+#[test]
+fn an_empty_payload_is_a_close_without_a_code() {
+    assert_eq!(CloseFrame::parse(&[]), Ok(CloseFrame::default()));
+    assert_eq!(encode(&CloseFrame::default()), Vec::<u8>::new());
+}
+
+#[test]
+fn one_byte_is_too_short() {
+    assert_eq!(CloseFrame::parse(&[3]), Err(ProtocolError::ClosePayloadTooShort));
+}
+
+#[test]
+fn a_bad_code_wins_over_a_bad_reason() {
+    assert_eq!(CloseFrame::parse(b"\x03\xed\xff"), Err(ProtocolError::InvalidCloseCode(1005)));
+    assert_eq!(CloseFrame::parse(b"\x03\xe8\xfe\xff"), Err(ProtocolError::InvalidCloseReason));
+}
+
+#[test]
+fn code_and_reason_survive_the_wire() {
+    let frame = CloseFrame::new(CloseCode::new(4999).unwrap(), "private close");
+    assert_eq!(CloseFrame::parse(&encode(&frame)), Ok(frame));
+}
+
+#[test]
+fn a_reason_of_123_bytes_is_sent_in_full() {
+    let reason = "r".repeat(MAX_CLOSE_REASON);
+    assert_eq!(&*CloseFrame::new(CloseCode::NORMAL, &reason).reason, reason);
+}
+
+#[test]
+fn a_long_reason_is_cut_between_characters() {
+    let frame = CloseFrame::new(CloseCode::NORMAL, &"€".repeat(70));
+    assert_eq!(&*frame.reason, "€".repeat(41));
+    let by_hand = CloseFrame { code: Some(CloseCode::NORMAL), reason: "€".repeat(70).into() };
+    assert_eq!(encode(&by_hand).len(), 2 + 123);
+}
+
+#[test]
+fn codes_as_the_browsers_report_them() {
+    let mut info = CloseInfo::new(Initiator::Remote);
+    assert_eq!((info.code(), info.reason()), (1006, ""));
+    info.received = Some(CloseFrame::default());
+    assert_eq!(info.code(), 1005);
+    info.received = Some(CloseFrame::new(CloseCode::GOING_AWAY, "bye"));
+    assert_eq!((info.code(), info.reason()), (1001, "bye"));
+}
+
+#[test]
+fn clean_means_both_close_frames_and_no_error() {
+    let mut info = CloseInfo::new(Initiator::Local);
+    info.sent = Some(CloseFrame::default());
+    assert!(!info.is_clean());
+    info.received = Some(CloseFrame::default());
+    assert!(info.is_clean());
+    info.error = Some(ConnectionError::Eof);
+    assert!(!info.is_clean());
+    assert_eq!(info.result(), Err(ConnectionError::Eof));
+}

@@ -1,0 +1,229 @@
+//! The end of a connection (RFC 6455 section 7).
+//!
+//! ```text
+//!            close()              peer's Close
+//!   Open ──────────────▶ AwaitClose ─────────┐
+//!    │                                       ▼
+//!    ├── peer's Close (echoed) ─────────▶ Discard ── end of stream ──▶ Finished
+//!    ├── violation, timeout, EOF ───────▶    │                             ▲
+//!    │                                       └───────── deadline ──────────┤
+//!    └── transport error, abort() ─────────────────────────────────────────┘
+//! ```
+//! `AwaitClose` still parses frames, to find the peer's Close; `Discard` throws away what comes. One deadline covers
+//! both, whatever the cause.
+
+use std::{io, time::Instant};
+
+use crate::{
+    buffer::TransmitQueue,
+    close::{CloseCode, CloseFrame, CloseInfo, Initiator},
+    error::{ConnectionError, TimedOut},
+};
+
+use super::{Connection, Role, Transport, inbox::End};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
+    Open,
+    /// Our Close is on its way; the peer's is awaited.
+    AwaitClose,
+    /// No frame matters any more; waiting for our bytes to be written and for the stream to end.
+    Discard,
+    Finished,
+}
+
+/// What is known about the end.
+#[derive(Debug)]
+pub(super) struct Closing {
+    pub(super) info: CloseInfo,
+    pub(super) deadline: Instant,
+    /// Sends that were cut off and not reported yet.
+    pub(super) cut_off: usize,
+    reported: bool,
+}
+
+impl Connection {
+    /// Begins the closing handshake (RFC 6455 section 7.1.2): data already accepted is sent, then a Close with `code`
+    /// and `reason`, then the peer's Close is awaited, `close_timeout` at most. A reason over 123 bytes is cut between
+    /// characters. Does nothing unless the connection is open.
+    pub fn close(&mut self, code: CloseCode, reason: &str, now: Instant, tx: &mut TransmitQueue) {
+        self.start_close(Initiator::Local, None, CloseFrame::new(code, reason), now, tx);
+    }
+
+    /// As [`close`](Self::close), with an empty Close frame: no code, no reason.
+    pub fn close_without_code(&mut self, now: Instant, tx: &mut TransmitQueue) {
+        self.start_close(Initiator::Local, None, CloseFrame::default(), now, tx);
+    }
+
+    /// Ends the connection with a Close that says why; nothing that waits behind other data is sent any more. For
+    /// the driver, when the application fails: a panic is [`ConnectionError::Internal`], 1011.
+    pub fn fail(&mut self, error: ConnectionError, now: Instant, tx: &mut TransmitQueue) {
+        self.last_received = self.last_received.max(now);
+        self.end(End::Failure(error), tx);
+    }
+
+    /// Ends the connection at once, without a Close frame.
+    pub fn abort(&mut self, tx: &mut TransmitQueue) {
+        self.begin(Initiator::Local, None, self.last_received);
+        self.finish(tx);
+    }
+
+    /// The peer's stream ended: nothing more will be read. What was accepted for sending is still written.
+    pub fn handle_eof(&mut self) {
+        self.eof = true;
+    }
+
+    /// The transport failed, while reading or writing.
+    pub fn handle_transport_error(&mut self, kind: io::ErrorKind, tx: &mut TransmitQueue) {
+        if self.phase == Phase::Finished {
+            return;
+        }
+        let both_closed = self.close_info().is_some_and(|info| info.received.is_some() && info.sent.is_some());
+        let error = (!both_closed).then_some(ConnectionError::Transport(kind));
+        self.begin(Initiator::Remote, error, self.last_received);
+        self.finish(tx);
+    }
+
+    /// What to do with the transport now that `tx` is written as far as possible.
+    #[must_use]
+    pub fn transport(&self, tx: &TransmitQueue) -> Transport {
+        match self.phase {
+            Phase::Finished => Transport::Finished,
+            Phase::Discard if tx.is_empty() && self.outbox.is_none() => {
+                let answered = self.close_info().is_some_and(|info| info.received.is_some());
+                if self.eof {
+                    Transport::Finished
+                } else if answered && self.role() == Role::Client {
+                    // The server closes first, so that TIME-WAIT is on its side (section 7.1.1).
+                    Transport::Open
+                } else {
+                    Transport::ShutDownWrite
+                }
+            }
+            // Behind our Close nothing more will come, from either side.
+            Phase::AwaitClose if self.eof && tx.is_empty() && self.outbox.is_none() => Transport::Finished,
+            _ => Transport::Open,
+        }
+    }
+
+    /// `end` takes effect now, or behind the messages that are held for a paused application.
+    pub(super) fn end_or_hold(&mut self, end: End, tx: &mut TransmitQueue) {
+        if self.phase == Phase::Open && self.inbox.as_ref().is_some_and(|inbox| inbox.has_messages()) {
+            self.hold_end(end);
+        } else {
+            self.end(end, tx);
+        }
+    }
+
+    /// Puts `end` behind the held messages, if any; `close_timeout` bounds how long it waits there.
+    pub(super) fn hold_end(&mut self, end: End) {
+        let deadline = self.last_received + self.config.close_timeout;
+        self.partial = None;
+        self.inbox.get_or_insert_default().end.get_or_insert((end, deadline));
+    }
+
+    pub(super) fn end(&mut self, end: End, tx: &mut TransmitQueue) {
+        if self.phase == Phase::Finished {
+            return;
+        }
+        self.partial = None;
+        match end {
+            End::PeerClose(frame) => self.on_peer_close(frame, tx),
+            End::Failure(error) => self.on_failure(error, tx),
+        }
+    }
+
+    pub(super) fn start_close(
+        &mut self,
+        initiator: Initiator,
+        error: Option<ConnectionError>,
+        frame: CloseFrame,
+        now: Instant,
+        tx: &mut TransmitQueue,
+    ) {
+        if self.phase != Phase::Open {
+            return;
+        }
+        self.begin(initiator, error, now);
+        self.phase = Phase::AwaitClose;
+        self.queue_close(frame, false, tx);
+    }
+
+    /// Ends everything; sends that are not written are cut off.
+    pub(super) fn finish(&mut self, tx: &mut TransmitQueue) {
+        self.phase = Phase::Finished;
+        self.drop_waiting_data();
+        self.outbox = None;
+        self.partial = None;
+        let cut_off = tx.abort();
+        if let Some(closing) = self.closing.as_deref_mut() {
+            closing.cut_off += cut_off;
+        }
+    }
+
+    pub(super) fn on_close_deadline(&mut self, tx: &mut TransmitQueue) {
+        if let Some(closing) = self.closing.as_deref_mut() {
+            let info = &mut closing.info;
+            let unfinished = info.received.is_none() || info.sent.is_none() || !tx.is_empty();
+            if unfinished && info.error.is_none() {
+                info.error = Some(TimedOut::Close.into());
+            }
+        }
+        self.finish(tx);
+    }
+
+    /// Whether [`Event::Closed`](super::Event::Closed) is due: everything else has been reported.
+    pub(super) fn is_report_due(&self, tx: &TransmitQueue) -> bool {
+        self.transport(tx) == Transport::Finished
+            && self.closing.as_ref().is_some_and(|closing| !closing.reported && closing.cut_off == 0)
+    }
+
+    pub(super) fn take_close_report(&mut self) -> Option<CloseInfo> {
+        self.phase = Phase::Finished;
+        let closing = self.closing.as_deref_mut()?;
+        closing.reported = true;
+        Some(closing.info.clone())
+    }
+
+    fn on_peer_close(&mut self, frame: CloseFrame, tx: &mut TransmitQueue) {
+        let ours_is_on_its_way = self.phase == Phase::AwaitClose;
+        let closing = self.begin(Initiator::Remote, None, self.last_received);
+        closing.info.received = Some(frame.clone());
+        self.phase = Phase::Discard;
+        if ours_is_on_its_way {
+            // After the peer's Close no data may follow; our Close that waited behind it goes at once.
+            self.drop_waiting_data();
+        } else {
+            self.queue_close(frame, true, tx);
+        }
+    }
+
+    fn on_failure(&mut self, error: ConnectionError, tx: &mut TransmitQueue) {
+        let initiator = if error.is_disconnect() { Initiator::Remote } else { Initiator::Library };
+        let first = self.phase == Phase::Open;
+        self.begin(initiator, Some(error), self.last_received);
+        self.phase = Phase::Discard;
+        match error.close_code() {
+            Some(code) if first => {
+                let reason = error.to_string();
+                self.queue_close(CloseFrame::new(code, &reason), true, tx);
+            }
+            // At most one Close is ever sent.
+            Some(_) => self.drop_waiting_data(),
+            // The peer only half-closed: what was accepted is still delivered.
+            None => {}
+        }
+    }
+
+    /// Arms the deadline, once; notes the first error.
+    fn begin(&mut self, initiator: Initiator, error: Option<ConnectionError>, now: Instant) -> &mut Closing {
+        let deadline = now + self.config.close_timeout;
+        let closing = self.closing.get_or_insert_with(|| {
+            Box::new(Closing { info: CloseInfo::new(initiator), deadline, cut_off: 0, reported: false })
+        });
+        if closing.info.error.is_none() {
+            closing.info.error = error;
+        }
+        closing
+    }
+}

@@ -1,0 +1,54 @@
+use crate::{
+    buffer::ReceiveBuffer,
+    close::CloseInfo,
+    message::{MessageKind, MessageRef},
+};
+
+/// What [`Connection::poll_event`](super::Connection::poll_event) found. Payloads are lent from the receive buffer.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Event<'rx> {
+    /// A complete text or binary message.
+    Message(MessageRef<'rx>),
+    /// A ping. It is answered already if [`Config::auto_pong`](super::Config) is set.
+    Ping(&'rx [u8]),
+    /// A pong, asked for or not.
+    Pong(&'rx [u8]),
+    /// The connection is over: exactly once, and nothing comes after it.
+    Closed(CloseInfo),
+}
+
+/// An event that borrows nothing yet.
+#[derive(Debug)]
+#[must_use]
+pub(super) enum Located {
+    Message(MessageKind, At),
+    Ping(At),
+    Pong(At),
+    Closed,
+}
+
+/// Where a payload lies.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum At {
+    /// In the receive window.
+    Window { start: usize, len: usize },
+    /// In the receive buffer's assembled message.
+    Assembled,
+}
+
+impl At {
+    pub(super) fn bytes(self, rx: &ReceiveBuffer) -> &[u8] {
+        match self {
+            Self::Window { start, len } => rx.processed(start, len),
+            Self::Assembled => &rx.assembled,
+        }
+    }
+
+    pub(super) fn message(self, kind: MessageKind, validated: bool, rx: &mut ReceiveBuffer) -> MessageRef<'_> {
+        match self {
+            Self::Window { start, len } => MessageRef::lent(kind, validated, rx.processed(start, len)),
+            Self::Assembled => MessageRef::assembled(kind, validated, &mut rx.assembled),
+        }
+    }
+}

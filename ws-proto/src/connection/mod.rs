@@ -1,0 +1,203 @@
+//! The connection's state machine, for both roles.
+
+mod closing;
+mod config;
+mod event;
+mod inbox;
+mod outbox;
+mod partial;
+mod receive;
+mod send;
+mod timers;
+
+use std::{sync::Arc, time::Instant};
+
+pub use config::{Config, Keepalive, Limits};
+pub use event::Event;
+
+use crate::{close::CloseInfo, random::MaskSource};
+
+use closing::{Closing, Phase};
+use inbox::Inbox;
+use outbox::Outbox;
+use partial::Partial;
+
+/// Which side of the connection this is. It decides who masks (RFC 6455 section 5.1) and who closes first (7.1.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// Opened the connection; masks what it sends.
+    Client,
+    /// Accepted the connection; closes the transport first.
+    Server,
+}
+
+/// What an application may do with a connection (RFC 6455 section 7).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ConnectionState {
+    /// Messages flow.
+    Open,
+    /// A Close frame was sent or received, or the connection failed: nothing more can be sent.
+    Closing,
+    /// Over; [`Event::Closed`] has been or is about to be returned.
+    Closed,
+}
+
+/// What the driver must do with the transport. A level, not a message: ask again after every step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Transport {
+    /// Read and write.
+    Open,
+    /// All is written: shut down the write half, and go on reading, so that no reset destroys what the peer has
+    /// not read yet.
+    ShutDownWrite,
+    /// Close it.
+    Finished,
+}
+
+/// One WebSocket connection after its handshake, as a state machine without I/O, clock or randomness of its own.
+///
+/// It owns state and no bytes: received bytes lie in a [`ReceiveBuffer`](crate::ReceiveBuffer), bytes to send in a
+/// [`TransmitQueue`](crate::TransmitQueue). Both belong to the driver and are lent per call. With nothing in flight
+/// a connection takes at most 128 bytes.
+///
+/// # Contract
+/// Methods are of four kinds:
+/// - **Getters** take `&self`: [`state`](Self::state), [`close_info`](Self::close_info),
+///   [`wants_read`](Self::wants_read), [`transport`](Self::transport), [`poll_timeout`](Self::poll_timeout).
+/// - **Inputs** tell what happened: [`handle_received`](Self::handle_received), [`handle_eof`](Self::handle_eof),
+///   [`handle_written`](Self::handle_written), [`handle_timeout`](Self::handle_timeout),
+///   [`handle_transport_error`](Self::handle_transport_error).
+/// - **Commands** are the application's: [`send`](Self::send), [`send_bytes`](Self::send_bytes),
+///   [`send_ping`](Self::send_ping), [`send_pong`](Self::send_pong), [`close`](Self::close), [`pause`](Self::pause),
+///   [`resume`](Self::resume), [`abort`](Self::abort).
+/// - **Outputs** are drained: [`poll_event`](Self::poll_event) until `None`, then [`pump`](Self::pump) and write the
+///   transmit queue until it is empty or the transport takes no more, then
+///   [`poll_completion`](Self::poll_completion) until `None`.
+///
+/// After any input or command, drain the outputs in that order, then ask [`transport`](Self::transport) and
+/// [`poll_timeout`](Self::poll_timeout). Commands may be given at any time, also between two events. `now` must not
+/// go backwards. The crate's documentation shows the loop.
+pub struct Connection {
+    config: Arc<Config>,
+    /// A client's keys; a server has none, which is what makes it one.
+    masks: Option<Box<dyn MaskSource + Send>>,
+    partial: Option<Box<Partial>>,
+    inbox: Option<Box<Inbox>>,
+    outbox: Option<Box<Outbox>>,
+    closing: Option<Box<Closing>>,
+    last_received: Instant,
+    /// Latest traffic that counts against `idle_timeout`.
+    last_activity: Instant,
+    /// Until when the peer must have said something, after a keepalive ping.
+    pong_deadline: Option<Instant>,
+    phase: Phase,
+    paused: bool,
+    eof: bool,
+    sent_since_written: bool,
+}
+
+impl Connection {
+    /// A server's side of a connection whose 101 response has been sent.
+    #[must_use]
+    pub fn server(config: Arc<Config>, now: Instant) -> Self {
+        Self::new(config, None, now)
+    }
+
+    /// A client's side of a connection whose 101 response has been received; `masks` must be unpredictable
+    /// (RFC 6455 section 10.3).
+    #[must_use]
+    pub fn client(config: Arc<Config>, masks: Box<dyn MaskSource + Send>, now: Instant) -> Self {
+        Self::new(config, Some(masks), now)
+    }
+
+    fn new(config: Arc<Config>, masks: Option<Box<dyn MaskSource + Send>>, now: Instant) -> Self {
+        Self {
+            config,
+            masks,
+            partial: None,
+            inbox: None,
+            outbox: None,
+            closing: None,
+            last_received: now,
+            last_activity: now,
+            pong_deadline: None,
+            phase: Phase::Open,
+            paused: false,
+            eof: false,
+            sent_since_written: false,
+        }
+    }
+
+    /// Holds messages back until [`resume`](Self::resume). Pings are still answered and the peer's Close is still
+    /// seen; messages that come meanwhile are held, up to `max_held_bytes`, then nothing more is read.
+    pub const fn pause(&mut self) {
+        self.paused = true;
+    }
+
+    /// Delivers messages again, those held back first. Call [`poll_event`](Self::poll_event) afterwards.
+    pub const fn resume(&mut self) {
+        self.paused = false;
+    }
+
+    /// Whether messages are held back.
+    #[must_use]
+    pub const fn is_paused(&self) -> bool {
+        self.paused
+    }
+
+    /// Client or server.
+    #[must_use]
+    pub const fn role(&self) -> Role {
+        if self.masks.is_some() { Role::Client } else { Role::Server }
+    }
+
+    /// The configuration.
+    #[must_use]
+    pub const fn config(&self) -> &Arc<Config> {
+        &self.config
+    }
+
+    /// What may be done with the connection.
+    #[must_use]
+    pub const fn state(&self) -> ConnectionState {
+        match self.phase {
+            Phase::Open => ConnectionState::Open,
+            Phase::AwaitClose | Phase::Discard => ConnectionState::Closing,
+            Phase::Finished => ConnectionState::Closed,
+        }
+    }
+
+    /// How the connection ends or ended; `None` while it is open.
+    #[must_use]
+    pub fn close_info(&self) -> Option<&CloseInfo> {
+        self.closing.as_deref().map(|closing| &closing.info)
+    }
+
+    /// Whether received bytes may be handed in: false while a paused application's held messages are at their
+    /// limit, and once the stream has ended.
+    #[must_use]
+    pub fn wants_read(&self) -> bool {
+        if self.eof || self.phase == Phase::Finished {
+            return false;
+        }
+        match &self.inbox {
+            Some(inbox) if inbox.end.is_some() => false,
+            Some(inbox) => inbox.bytes() < self.config.limits.max_held_bytes,
+            None => true,
+        }
+    }
+}
+
+impl std::fmt::Debug for Connection {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Payloads and keys stay out of logs.
+        f.debug_struct("Connection")
+            .field("role", &self.role())
+            .field("state", &self.state())
+            .field("paused", &self.paused)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,149 @@
+//! What of a frame or message has arrived when the bytes end in the middle of it.
+
+use crate::{
+    buffer::{BufferPool, PooledBuffer},
+    error::{ConnectionError, ProtocolError},
+    frame::{FrameHeader, MAX_CONTROL_PAYLOAD, MAX_HEADER_LEN, OpCode},
+    mask::Mask,
+    message::MessageKind,
+    utf8::Utf8Validator,
+};
+
+/// Everything in flight on the receiving side. A connection between messages has none of it.
+#[derive(Debug, Default)]
+pub(super) struct Partial {
+    pub(super) header: HeaderSpill,
+    pub(super) frame: Option<FrameProgress>,
+    pub(super) control: ControlPayload,
+    pub(super) message: Option<Assembly>,
+}
+
+impl Partial {
+    pub(super) fn is_idle(&self) -> bool {
+        self.header.len == 0 && self.frame.is_none() && self.message.is_none()
+    }
+}
+
+/// The beginning of a frame's header.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct HeaderSpill {
+    bytes: [u8; MAX_HEADER_LEN],
+    len: u8,
+}
+
+impl HeaderSpill {
+    pub(super) const fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Appends the next byte; a header never needs more than fit.
+    pub(super) fn push(&mut self, byte: u8) {
+        if let Some(slot) = self.bytes.get_mut(usize::from(self.len)) {
+            *slot = byte;
+            self.len += 1;
+        }
+    }
+
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes[..usize::from(self.len)]
+    }
+
+    pub(super) const fn clear(&mut self) {
+        self.len = 0;
+    }
+}
+
+/// A frame whose header is known and whose payload is not all there.
+#[derive(Debug)]
+pub(super) struct FrameProgress {
+    pub(super) opcode: OpCode,
+    pub(super) fin: bool,
+    pub(super) remaining: usize,
+    mask: Option<Mask>,
+}
+
+impl FrameProgress {
+    pub(super) fn new(header: &FrameHeader) -> Self {
+        Self {
+            opcode: header.opcode,
+            fin: header.fin,
+            // The limits were checked on the header, so this fits.
+            remaining: usize::try_from(header.payload_len).unwrap_or(usize::MAX),
+            mask: header.mask.map(Mask::new),
+        }
+    }
+
+    pub(super) fn unmask(&mut self, bytes: &mut [u8]) {
+        if let Some(mask) = &mut self.mask {
+            mask.apply(bytes);
+        }
+    }
+}
+
+/// The payload of a control frame that arrives in parts, possibly inside a fragmented message.
+#[derive(Debug)]
+pub(super) struct ControlPayload {
+    bytes: [u8; MAX_CONTROL_PAYLOAD],
+    len: u8,
+}
+
+impl Default for ControlPayload {
+    fn default() -> Self {
+        Self { bytes: [0; MAX_CONTROL_PAYLOAD], len: 0 }
+    }
+}
+
+impl ControlPayload {
+    /// Appends bytes; a control frame's length was checked on its header.
+    pub(super) fn extend(&mut self, bytes: &[u8]) {
+        let start = usize::from(self.len);
+        self.bytes[start..start + bytes.len()].copy_from_slice(bytes);
+        self.len += bytes.len() as u8;
+    }
+
+    pub(super) fn take(&mut self) -> PooledBuffer {
+        let len = usize::from(std::mem::take(&mut self.len));
+        PooledBuffer::from(self.bytes[..len].to_vec())
+    }
+}
+
+/// A message that is not complete: its fragments are appended to one buffer, whatever their number.
+#[derive(Debug)]
+pub(super) struct Assembly {
+    pub(super) kind: MessageKind,
+    pub(super) fragments: u32,
+    pub(super) buffer: PooledBuffer,
+    /// Present if the payload must be UTF-8.
+    utf8: Option<Utf8Validator>,
+}
+
+impl Assembly {
+    pub(super) fn new(kind: MessageKind, validate_utf8: bool, pool: BufferPool) -> Self {
+        let utf8 = (validate_utf8 && kind == MessageKind::Text).then(Utf8Validator::default);
+        Self { kind, fragments: 0, buffer: PooledBuffer::new(pool), utf8 }
+    }
+
+    /// Makes room for `more` bytes, of which `announced` may come in this frame.
+    pub(super) fn reserve(&mut self, more: usize, announced: usize) -> Result<(), ConnectionError> {
+        let len = self.buffer.len();
+        self.buffer
+            .reserve_total(len + more, len.saturating_add(announced))
+            .map_err(|_| ConnectionError::Internal)
+    }
+
+    /// Checks the payload from `start` on, which has just been unmasked.
+    pub(super) fn validate_from(&mut self, start: usize) -> Result<(), ProtocolError> {
+        match &mut self.utf8 {
+            Some(utf8) => utf8.feed(&self.buffer[start..]).map_err(|_| ProtocolError::InvalidUtf8),
+            None => Ok(()),
+        }
+    }
+
+    /// Checks that the text may end here.
+    pub(super) fn finish(&mut self) -> Result<(), ProtocolError> {
+        match &mut self.utf8 {
+            Some(utf8) => utf8.finish().map_err(|_| ProtocolError::InvalidUtf8),
+            None => Ok(()),
+        }
+    }
+}

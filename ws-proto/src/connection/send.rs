@@ -1,0 +1,270 @@
+//! From commands to bytes (RFC 6455 sections 5.2 and 6.1).
+
+use bytes::Bytes;
+
+use crate::{
+    buffer::{Completion, TransmitQueue},
+    close::CloseFrame,
+    control_queue::{CONTROL_QUEUE_CAPACITY, ControlQueue},
+    error::{ControlError, SendError},
+    frame::{FrameHeader, MAX_CONTROL_PAYLOAD, MAX_HEADER_LEN, OpCode},
+    mask::apply_mask,
+    message::{Message, MessageKind},
+};
+
+use super::{
+    Connection,
+    closing::Phase,
+    outbox::{Next, Outgoing},
+};
+
+/// Owned payloads from this size on are written in place; smaller ones are copied next to their header.
+const IN_PLACE_FROM: usize = 16 * 1024;
+/// How much waiting data is encoded ahead of the transport.
+const PUMP_AHEAD: usize = 64 * 1024;
+
+impl Connection {
+    /// Sends a message from a borrowed payload, which is copied.
+    ///
+    /// # Errors
+    /// [`SendError::InvalidState`] unless the connection is open, [`SendError::WriteBusy`] when the write queue is at
+    /// its limit in messages or bytes.
+    #[inline]
+    pub fn send(&mut self, kind: MessageKind, payload: &[u8], tx: &mut TransmitQueue) -> Result<(), SendError> {
+        self.admit(payload.len(), tx)?;
+        if self.must_wait(tx) {
+            self.wait(kind, Bytes::copy_from_slice(payload), false);
+        } else {
+            self.encode(kind.opcode(), payload, tx);
+            tx.end_send(false);
+        }
+        Ok(())
+    }
+
+    /// Sends a message from an owned payload: a large one is written in place, without a copy. With `notify` it gets
+    /// exactly one [`Completion`] from [`poll_completion`](Self::poll_completion), in the order of the sends.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send); the payload comes back in the error.
+    pub fn send_bytes(
+        &mut self,
+        kind: MessageKind,
+        payload: Bytes,
+        notify: bool,
+        tx: &mut TransmitQueue,
+    ) -> Result<(), SendError<Bytes>> {
+        if let Err(error) = self.admit(payload.len(), tx) {
+            return Err(error.map(|()| payload));
+        }
+        if self.must_wait(tx) {
+            self.wait(kind, payload, notify);
+        } else {
+            self.encode_owned(kind.opcode(), payload, tx);
+            tx.end_send(notify);
+        }
+        Ok(())
+    }
+
+    /// Sends an owned [`Message`], without a completion.
+    ///
+    /// # Errors
+    /// As [`send_bytes`](Self::send_bytes); the message comes back in the error.
+    pub fn send_message(&mut self, message: Message, tx: &mut TransmitQueue) -> Result<(), SendError<Message>> {
+        let text = matches!(message, Message::Text(_));
+        let kind = message.kind();
+        self.send_bytes(kind, message.into_bytes(), false, tx).map_err(|error| {
+            error.map(|payload| match kind {
+                MessageKind::Binary => Message::Binary(payload),
+                MessageKind::Text if text => Message::Text(crate::utf8::Utf8Bytes::from_validated(payload)),
+                MessageKind::Text => Message::UncheckedText(payload),
+            })
+        })
+    }
+
+    /// Sends a ping (RFC 6455 section 5.5.2). The payload is copied; there is no completion.
+    ///
+    /// # Errors
+    /// [`ControlError`]: not open, over 125 bytes, or 256 bytes of control frames waiting.
+    pub fn send_ping(&mut self, payload: &[u8], tx: &mut TransmitQueue) -> Result<(), ControlError> {
+        self.send_control(OpCode::Ping, payload, tx)
+    }
+
+    /// Sends a pong, asked for or not (RFC 6455 section 5.5.3). As [`send_ping`](Self::send_ping).
+    ///
+    /// # Errors
+    /// As [`send_ping`](Self::send_ping).
+    pub fn send_pong(&mut self, payload: &[u8], tx: &mut TransmitQueue) -> Result<(), ControlError> {
+        self.send_control(OpCode::Pong, payload, tx)
+    }
+
+    /// Answers a ping. While the transport is blocked only the latest ping's answer is kept (RFC 6455 section 5.5.3),
+    /// so it never fails and never grows.
+    pub fn answer_ping(&mut self, payload: &[u8], tx: &mut TransmitQueue) {
+        let payload = &payload[..payload.len().min(MAX_CONTROL_PAYLOAD)];
+        if self.phase != Phase::Open {
+            return;
+        }
+        if self.must_wait(tx) {
+            self.outbox.get_or_insert_default().set_pong(payload);
+        } else {
+            self.encode(OpCode::Pong, payload, tx);
+        }
+    }
+
+    /// Moves waiting frames into the transmit queue as far as it is free. Call it after every write.
+    pub fn pump(&mut self, tx: &mut TransmitQueue) {
+        while !tx.is_blocked() && tx.len() < PUMP_AHEAD {
+            let Some(outbox) = self.outbox.as_deref_mut() else { return };
+            match outbox.pop() {
+                None => {
+                    self.outbox = None;
+                    return;
+                }
+                Some(Next::Control(frame)) => self.encode(frame.opcode(), frame.payload(), tx),
+                Some(Next::Data(message)) => {
+                    self.encode_owned(message.kind.opcode(), message.payload, tx);
+                    tx.end_send(message.notify);
+                }
+                Some(Next::Close(frame)) => self.encode_close(frame, tx),
+            }
+        }
+        if self.outbox.as_ref().is_some_and(|outbox| outbox.is_empty()) {
+            self.outbox = None;
+        }
+    }
+
+    /// Takes one report of a send that asked for it: written, or cut off by the end of the connection.
+    pub fn poll_completion(&mut self, tx: &mut TransmitQueue) -> Option<Completion> {
+        if let Some(completion) = tx.poll_completion() {
+            return Some(completion);
+        }
+        let closing = self.closing.as_deref_mut()?;
+        closing.cut_off = closing.cut_off.checked_sub(1)?;
+        Some(Completion::CutOff)
+    }
+
+    /// Data messages, and their bytes, that are accepted and not completely written.
+    #[must_use]
+    pub fn queued(&self, tx: &TransmitQueue) -> (usize, usize) {
+        let (messages, bytes) = self.outbox.as_ref().map_or((0, 0), |outbox| (outbox.len(), outbox.bytes()));
+        (messages + tx.pending_sends(), bytes + tx.len())
+    }
+
+    /// Queues a Close: behind the data already accepted, or, with `at_once`, in place of what is not encoded yet.
+    pub(super) fn queue_close(&mut self, frame: CloseFrame, at_once: bool, tx: &mut TransmitQueue) {
+        if at_once {
+            self.drop_waiting_data();
+            // Pings and pongs that wait still go first; they are at most 512 bytes.
+            self.pump_control(tx);
+        }
+        if self.must_wait(tx) {
+            self.outbox.get_or_insert_default().close = Some(frame);
+        } else {
+            self.encode_close(frame, tx);
+        }
+    }
+
+    pub(super) fn drop_waiting_data(&mut self) {
+        let cut_off = self.outbox.as_deref_mut().map_or(0, |outbox| outbox.drop_data());
+        if let Some(closing) = self.closing.as_deref_mut() {
+            closing.cut_off += cut_off;
+        }
+    }
+
+    fn pump_control(&mut self, tx: &mut TransmitQueue) {
+        if !tx.is_blocked() {
+            self.pump(tx);
+        }
+    }
+
+    fn admit(&self, len: usize, tx: &TransmitQueue) -> Result<(), SendError> {
+        if self.phase != Phase::Open {
+            return Err(SendError::InvalidState(()));
+        }
+        let (messages, bytes) = self.queued(tx);
+        let over = bytes > 0 && bytes.saturating_add(len) > self.config.write_queue_bytes;
+        if messages >= self.config.write_queue_messages || over {
+            return Err(SendError::WriteBusy(()));
+        }
+        Ok(())
+    }
+
+    /// Whether new frames must stay in the connection because older ones wait for the transport.
+    const fn must_wait(&self, tx: &TransmitQueue) -> bool {
+        tx.is_blocked() || self.outbox.is_some()
+    }
+
+    fn wait(&mut self, kind: MessageKind, payload: Bytes, notify: bool) {
+        self.outbox.get_or_insert_default().push(Outgoing { kind, payload, notify });
+    }
+
+    fn send_control(
+        &mut self,
+        opcode: OpCode,
+        payload: &[u8],
+        tx: &mut TransmitQueue,
+    ) -> Result<(), ControlError> {
+        if self.phase != Phase::Open {
+            return Err(ControlError::InvalidState);
+        }
+        if payload.len() > MAX_CONTROL_PAYLOAD {
+            return Err(ControlError::ControlFrameTooBig(payload.len()));
+        }
+        let entry = ControlQueue::entry_len(payload.len());
+        let waiting = tx.control_bytes() + self.outbox.as_ref().map_or(0, |outbox| outbox.control_bytes());
+        if waiting + entry > CONTROL_QUEUE_CAPACITY {
+            return Err(ControlError::QueueFull);
+        }
+        if self.must_wait(tx) {
+            let queue = self.outbox.get_or_insert_default().control_mut();
+            return queue.push(opcode, payload).map_err(|_| ControlError::QueueFull);
+        }
+        self.encode(opcode, payload, tx);
+        tx.count_control(entry);
+        Ok(())
+    }
+
+    fn encode_close(&mut self, frame: CloseFrame, tx: &mut TransmitQueue) {
+        let mut payload = [0; MAX_CONTROL_PAYLOAD];
+        let len = frame.encode(&mut payload);
+        self.encode(OpCode::Close, &payload[..len], tx);
+        if let Some(closing) = self.closing.as_deref_mut() {
+            closing.info.sent = Some(frame);
+        }
+    }
+
+    fn encode(&mut self, opcode: OpCode, payload: &[u8], tx: &mut TransmitQueue) {
+        match self.encode_header(opcode, payload.len(), tx) {
+            Some(key) => tx.push_with(payload, |copy| apply_mask(key, copy)),
+            None => tx.push_slice(payload),
+        }
+    }
+
+    fn encode_owned(&mut self, opcode: OpCode, payload: Bytes, tx: &mut TransmitQueue) {
+        if payload.len() < IN_PLACE_FROM {
+            return self.encode(opcode, &payload, tx);
+        }
+        match self.encode_header(opcode, payload.len(), tx) {
+            None => tx.push_bytes(payload),
+            Some(key) => match payload.try_into_mut() {
+                Ok(mut unique) => {
+                    apply_mask(key, &mut unique);
+                    tx.push_bytes(unique.freeze());
+                }
+                // Somebody else still reads it.
+                Err(shared) => tx.push_with(&shared, |copy| apply_mask(key, copy)),
+            },
+        }
+    }
+
+    /// Writes a header; returns the key that the payload must be masked with.
+    #[inline]
+    fn encode_header(&mut self, opcode: OpCode, len: usize, tx: &mut TransmitQueue) -> Option<[u8; 4]> {
+        self.sent_since_written = true;
+        let key = self.masks.as_mut().map(|masks| masks.mask_key());
+        let mut header = [0; MAX_HEADER_LEN];
+        let header_len = FrameHeader::new(opcode, len as u64, key).encode(&mut header);
+        tx.push_slice(&header[..header_len]);
+        key
+    }
+}

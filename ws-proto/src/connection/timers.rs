@@ -1,0 +1,100 @@
+//! Deadlines. Time is an argument; nothing here reads a clock.
+
+use std::time::Instant;
+
+use crate::{
+    buffer::TransmitQueue,
+    close::{CloseCode, CloseFrame, Initiator},
+    error::{ConnectionError, TimedOut},
+};
+
+use super::{Connection, closing::Phase};
+
+impl Connection {
+    /// When [`handle_timeout`](Self::handle_timeout) must be called next, if nothing else happens. Traffic only ever
+    /// moves it into the future, so a driver may keep an earlier timer and ask again when it fires.
+    #[must_use]
+    pub fn poll_timeout(&self, tx: &TransmitQueue) -> Option<Instant> {
+        if self.phase == Phase::Finished {
+            return None;
+        }
+        if let Some(closing) = &self.closing {
+            return Some(closing.deadline);
+        }
+        [self.held_end_deadline(), self.idle_deadline(), self.keepalive_deadline(), self.write_deadline(tx)]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// Does what is due at `now`: pings, begins or ends the close.
+    pub fn handle_timeout(&mut self, now: Instant, tx: &mut TransmitQueue) {
+        let is_due = |deadline: Option<Instant>| deadline.is_some_and(|deadline| deadline <= now);
+        if self.phase == Phase::Finished {
+            return;
+        }
+        if self.closing.is_some() {
+            if is_due(self.closing.as_ref().map(|closing| closing.deadline)) {
+                self.on_close_deadline(tx);
+            }
+            return;
+        }
+        if is_due(self.write_deadline(tx)) {
+            self.fail(TimedOut::Write.into(), now, tx);
+            return self.finish(tx);
+        }
+        if is_due(self.held_end_deadline())
+            && let Some((end, _)) = self.inbox.take().and_then(|inbox| inbox.end)
+        {
+            return self.end(end, tx);
+        }
+        if is_due(self.idle_deadline()) {
+            let error: ConnectionError = TimedOut::Idle.into();
+            let frame = CloseFrame::new(CloseCode::GOING_AWAY, "");
+            return self.start_close(Initiator::Library, Some(error), frame, now, tx);
+        }
+        if is_due(self.keepalive_deadline()) {
+            self.on_keepalive(now, tx);
+        }
+    }
+
+    /// The transport took bytes at `now`.
+    pub fn handle_written(&mut self, now: Instant) {
+        if std::mem::take(&mut self.sent_since_written) {
+            self.last_activity = now;
+        }
+    }
+
+    fn on_keepalive(&mut self, now: Instant, tx: &mut TransmitQueue) {
+        let Some(keepalive) = self.config.keepalive else { return };
+        if self.pong_deadline.is_some() {
+            return self.fail(TimedOut::Keepalive.into(), now, tx);
+        }
+        self.pong_deadline = Some(now + keepalive.timeout);
+        let counts_as_activity = self.sent_since_written;
+        // A full control queue means that bytes are waiting; `write_timeout` watches those.
+        let _ = self.send_ping(b"", tx);
+        self.sent_since_written = counts_as_activity;
+    }
+
+    fn held_end_deadline(&self) -> Option<Instant> {
+        self.inbox.as_ref()?.end.as_ref().map(|(_, deadline)| *deadline)
+    }
+
+    fn idle_deadline(&self) -> Option<Instant> {
+        Some(self.last_activity + self.config.idle_timeout?)
+    }
+
+    fn keepalive_deadline(&self) -> Option<Instant> {
+        let keepalive = self.config.keepalive?;
+        if self.eof || !self.wants_read() {
+            // Nothing is being read, so silence proves nothing.
+            return None;
+        }
+        Some(self.pong_deadline.unwrap_or(self.last_received + keepalive.interval))
+    }
+
+    fn write_deadline(&self, tx: &TransmitQueue) -> Option<Instant> {
+        Some(tx.blocked_since()? + self.config.write_timeout?)
+    }
+}

@@ -1,0 +1,142 @@
+//! Control frames that wait behind a data frame: a ring of 256 bytes, first in, first out.
+//!
+//! ```text
+//!            head                          tail
+//!             ▼                              ▼
+//!  ┌──────────┬──────┬─────┬─────────┬──────┬┬─────────┐
+//!  │   free   │opcode│ len │ payload │opcode││  free   │   positions are u8 and wrap by themselves
+//!  └──────────┴──────┴─────┴─────────┴──────┴┴─────────┘
+//! ```
+
+use crate::frame::{MAX_CONTROL_PAYLOAD, OpCode};
+
+/// Bytes in the ring, entry headers included.
+pub const CONTROL_QUEUE_CAPACITY: usize = 256;
+const ENTRY_HEADER: usize = 2;
+
+/// A frame does not fit: the queue is full.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the control queue is full")]
+pub struct QueueFull;
+
+/// A control frame taken from the queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ControlFrame {
+    opcode: OpCode,
+    payload: [u8; MAX_CONTROL_PAYLOAD],
+    len: u8,
+}
+
+impl ControlFrame {
+    /// Ping, pong or close.
+    #[must_use]
+    pub const fn opcode(&self) -> OpCode {
+        self.opcode
+    }
+
+    /// The payload, at most 125 bytes.
+    #[must_use]
+    pub fn payload(&self) -> &[u8] {
+        &self.payload[..usize::from(self.len)]
+    }
+}
+
+/// The ring. An entry of `n` payload bytes takes `n + 2`.
+#[derive(Debug, Clone)]
+pub struct ControlQueue {
+    ring: [u8; CONTROL_QUEUE_CAPACITY],
+    head: u8,
+    used: u16,
+}
+
+impl Default for ControlQueue {
+    fn default() -> Self {
+        Self { ring: [0; CONTROL_QUEUE_CAPACITY], head: 0, used: 0 }
+    }
+}
+
+impl ControlQueue {
+    /// Bytes that an entry with this payload takes.
+    #[must_use]
+    pub const fn entry_len(payload_len: usize) -> usize {
+        ENTRY_HEADER + payload_len
+    }
+
+    /// Appends a copy of a frame.
+    ///
+    /// # Errors
+    /// [`QueueFull`] if it does not fit, or could never fit.
+    pub fn push(&mut self, opcode: OpCode, payload: &[u8]) -> Result<(), QueueFull> {
+        let len = u8::try_from(payload.len()).map_err(|_| QueueFull)?;
+        if payload.len() > MAX_CONTROL_PAYLOAD || Self::entry_len(payload.len()) > self.free() {
+            return Err(QueueFull);
+        }
+        self.write(&[opcode.bits(), len]);
+        self.write(payload);
+        Ok(())
+    }
+
+    /// Takes the oldest frame.
+    pub fn pop(&mut self) -> Option<ControlFrame> {
+        let frame = self.peek()?;
+        let taken = Self::entry_len(frame.payload().len());
+        self.head = self.head.wrapping_add(taken as u8);
+        self.used -= taken as u16;
+        Some(frame)
+    }
+
+    /// Copies the oldest frame without taking it.
+    #[must_use]
+    pub fn peek(&self) -> Option<ControlFrame> {
+        if self.is_empty() {
+            return None;
+        }
+        let mut header = [0; ENTRY_HEADER];
+        self.read(self.head, &mut header);
+        let opcode = OpCode::from_bits(header[0])?;
+        let mut frame = ControlFrame { opcode, payload: [0; MAX_CONTROL_PAYLOAD], len: header[1] };
+        let payload = &mut frame.payload[..usize::from(header[1])];
+        self.read(self.head.wrapping_add(ENTRY_HEADER as u8), payload);
+        Some(frame)
+    }
+
+    /// Forgets every frame.
+    pub fn clear(&mut self) {
+        self.used = 0;
+    }
+
+    /// Whether no frame waits.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.used == 0
+    }
+
+    /// Bytes in use.
+    #[must_use]
+    pub const fn used(&self) -> usize {
+        self.used as usize
+    }
+
+    /// Bytes left.
+    #[must_use]
+    pub const fn free(&self) -> usize {
+        CONTROL_QUEUE_CAPACITY - self.used as usize
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        let start = usize::from(self.head) + self.used();
+        for (i, byte) in bytes.iter().enumerate() {
+            self.ring[(start + i) % CONTROL_QUEUE_CAPACITY] = *byte;
+        }
+        self.used += bytes.len() as u16;
+    }
+
+    fn read(&self, from: u8, out: &mut [u8]) {
+        for (i, byte) in out.iter_mut().enumerate() {
+            *byte = self.ring[(usize::from(from) + i) % CONTROL_QUEUE_CAPACITY];
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

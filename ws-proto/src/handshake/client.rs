@@ -1,0 +1,129 @@
+use http::{HeaderMap, Response, StatusCode, Version, header};
+
+use super::{
+    error::{ClientRequestError, ResponseError},
+    key::{accept_key, encode_key},
+    response::encode_headers,
+    server::{is_reserved, is_subprotocol, single},
+    tokens::{has_token, token_list},
+};
+
+/// What a client asks for.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct ClientRequest {
+    /// The value of `Host`: name or address, with the port unless it is the scheme's own.
+    pub host: String,
+    /// Path and query; begins with `/`.
+    pub path: String,
+    /// Further headers, such as `Authorization`, `Cookie`, `Origin`.
+    pub headers: HeaderMap,
+    /// Subprotocols to offer, the preferred one first.
+    pub subprotocols: Vec<String>,
+}
+
+impl ClientRequest {
+    /// A request without further headers and subprotocols.
+    #[must_use]
+    pub fn new(host: impl Into<String>, path: impl Into<String>) -> Self {
+        Self { host: host.into(), path: path.into(), ..Self::default() }
+    }
+
+    fn check(&self) -> Result<(), ClientRequestError> {
+        let is_visible = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
+        if !is_visible(&self.host) || self.host.contains(['/', '?', '#', '@']) {
+            return Err(ClientRequestError::Host(self.host.clone()));
+        }
+        if !is_visible(&self.path) || !self.path.starts_with('/') || self.path.contains('#') {
+            return Err(ClientRequestError::Path(self.path.clone()));
+        }
+        if let Some(name) = self.headers.keys().find(|name| is_reserved(name) || **name == header::HOST) {
+            return Err(ClientRequestError::ReservedHeader(name.to_string()));
+        }
+        for (at, name) in self.subprotocols.iter().enumerate() {
+            if !is_subprotocol(name) || self.subprotocols[..at].contains(name) {
+                return Err(ClientRequestError::Subprotocol(name.clone()));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The client's half of the opening handshake (RFC 6455 section 4.1).
+#[derive(Debug, Clone)]
+pub struct ClientHandshake {
+    expected_accept: String,
+    offered: Vec<String>,
+}
+
+/// What the server chose.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Accepted {
+    /// The subprotocol in use, one of those offered.
+    pub subprotocol: Option<String>,
+}
+
+impl ClientHandshake {
+    /// Begins a handshake: the state, and the request to send. `nonce` must be fresh for each handshake.
+    ///
+    /// # Errors
+    /// [`ClientRequestError`] for anything that would not be a valid request, control characters first of all.
+    pub fn new(request: &ClientRequest, nonce: [u8; 16]) -> Result<(Self, Vec<u8>), ClientRequestError> {
+        request.check()?;
+        let key = encode_key(nonce);
+        let mut out = Vec::with_capacity(256);
+        for part in ["GET ", &request.path, " HTTP/1.1\r\nHost: ", &request.host] {
+            out.extend_from_slice(part.as_bytes());
+        }
+        out.extend_from_slice(b"\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: ");
+        out.extend_from_slice(key.as_bytes());
+        out.extend_from_slice(b"\r\nSec-WebSocket-Version: 13\r\n");
+        if !request.subprotocols.is_empty() {
+            out.extend_from_slice(b"Sec-WebSocket-Protocol: ");
+            out.extend_from_slice(request.subprotocols.join(", ").as_bytes());
+            out.extend_from_slice(b"\r\n");
+        }
+        encode_headers(&request.headers, &mut out);
+        out.extend_from_slice(b"\r\n");
+        Ok((Self { expected_accept: accept_key(&key), offered: request.subprotocols.clone() }, out))
+    }
+
+    /// Checks the response (RFC 6455 section 4.1, items 1 to 6). The status comes first: a refusal is reported as
+    /// one, whatever else is wrong with it.
+    ///
+    /// # Errors
+    /// The first [`ResponseError`].
+    pub fn finish(&self, response: &Response<()>) -> Result<Accepted, ResponseError> {
+        let headers = response.headers();
+        if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+            return Err(ResponseError::Refused(response.status()));
+        }
+        if response.version() != Version::HTTP_11 {
+            return Err(ResponseError::Version);
+        }
+        if !has_token(headers, header::UPGRADE, "websocket") {
+            return Err(ResponseError::Upgrade);
+        }
+        if !has_token(headers, header::CONNECTION, "upgrade") {
+            return Err(ResponseError::Connection);
+        }
+        let accept = single(headers, header::SEC_WEBSOCKET_ACCEPT).ok_or(ResponseError::AcceptMissing)?;
+        if accept != self.expected_accept {
+            return Err(ResponseError::AcceptMismatch);
+        }
+        if headers.contains_key(header::SEC_WEBSOCKET_EXTENSIONS) {
+            return Err(ResponseError::Extension);
+        }
+        Ok(Accepted { subprotocol: self.chosen_subprotocol(headers)? })
+    }
+
+    fn chosen_subprotocol(&self, headers: &HeaderMap) -> Result<Option<String>, ResponseError> {
+        let chosen = token_list(headers, header::SEC_WEBSOCKET_PROTOCOL).ok_or(ResponseError::Subprotocol)?;
+        match chosen.as_slice() {
+            [] if !headers.contains_key(header::SEC_WEBSOCKET_PROTOCOL) => Ok(None),
+            [one] if self.offered.contains(one) => Ok(Some(one.clone())),
+            _ => Err(ResponseError::Subprotocol),
+        }
+    }
+}

@@ -1,0 +1,123 @@
+use http::StatusCode;
+
+/// Why a request was not a WebSocket upgrade that can be accepted. The peer's fault, all of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RequestError {
+    /// Not HTTP (RFC 9112), a bare line feed, a folded header, an illegal character.
+    #[error("malformed HTTP request")]
+    Malformed,
+    /// More bytes than `max_head_size` without the head's end.
+    #[error("request head too large")]
+    HeadTooLarge,
+    /// More header lines than `max_header_lines`.
+    #[error("too many header lines")]
+    TooManyHeaders,
+    /// Anything but `HTTP/1.1`.
+    #[error("HTTP version not supported, expected HTTP/1.1")]
+    Version,
+    /// Anything but `GET` (RFC 6455 section 4.1).
+    #[error("method not allowed, expected GET")]
+    Method,
+    /// A target that is not a path.
+    #[error("request target must be an absolute path")]
+    Target,
+    /// No `Host`, or more than one (RFC 9112 section 3.2).
+    #[error("exactly one Host header is required")]
+    Host,
+    /// A body, or a header that announces one: a sign of request smuggling.
+    #[error("an upgrade request must not have a body")]
+    Body,
+    /// No `Upgrade: websocket`.
+    #[error("missing \"Upgrade: websocket\"")]
+    Upgrade,
+    /// No `Connection: Upgrade`.
+    #[error("missing \"Connection: Upgrade\"")]
+    Connection,
+    /// No `Sec-WebSocket-Key`, more than one, or one that is not 16 bytes in base64.
+    #[error("exactly one Sec-WebSocket-Key of 16 bytes in base64 is required")]
+    Key,
+    /// No `Sec-WebSocket-Version`, or one that is not 13.
+    #[error("unsupported WebSocket version, expected 13")]
+    WebSocketVersion,
+    /// Header values that cannot be read, such as a malformed list of subprotocols.
+    #[error("malformed header {0}")]
+    Header(&'static str),
+}
+
+impl RequestError {
+    /// The status that answers it.
+    #[must_use]
+    pub const fn status(self) -> StatusCode {
+        match self {
+            Self::HeadTooLarge | Self::TooManyHeaders => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Self::Version => StatusCode::HTTP_VERSION_NOT_SUPPORTED,
+            Self::Method => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Upgrade | Self::Connection | Self::WebSocketVersion => StatusCode::UPGRADE_REQUIRED,
+            _ => StatusCode::BAD_REQUEST,
+        }
+    }
+
+    /// Whether this may be a plain HTTP request that somebody else could answer.
+    #[must_use]
+    pub const fn is_not_upgrade(self) -> bool {
+        matches!(self, Self::Upgrade | Self::Connection | Self::Method)
+    }
+}
+
+/// Why a response did not complete the client's handshake. The server's fault, all of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ResponseError {
+    /// Not HTTP (RFC 9112).
+    #[error("malformed HTTP response")]
+    Malformed,
+    /// More bytes than `max_head_size` without the head's end.
+    #[error("response head too large")]
+    HeadTooLarge,
+    /// More header lines than `max_header_lines`.
+    #[error("too many header lines in the response")]
+    TooManyHeaders,
+    /// A status other than 101: the upgrade was refused.
+    #[error("the server refused the upgrade with status {0}")]
+    Refused(StatusCode),
+    /// A 101 that is not `HTTP/1.1`.
+    #[error("the server switched protocols with an HTTP version other than 1.1")]
+    Version,
+    /// No `Upgrade: websocket`.
+    #[error("the response lacks \"Upgrade: websocket\"")]
+    Upgrade,
+    /// No `Connection: Upgrade`.
+    #[error("the response lacks \"Connection: Upgrade\"")]
+    Connection,
+    /// No `Sec-WebSocket-Accept`, or more than one.
+    #[error("the response lacks Sec-WebSocket-Accept")]
+    AcceptMissing,
+    /// A `Sec-WebSocket-Accept` that does not answer our key.
+    #[error("Sec-WebSocket-Accept does not match the key")]
+    AcceptMismatch,
+    /// A subprotocol that was not offered, or more than one.
+    #[error("the server chose a subprotocol that was not offered")]
+    Subprotocol,
+    /// An extension that was not offered.
+    #[error("the server chose an extension that was not offered")]
+    Extension,
+}
+
+/// Why a client's request cannot be sent. The caller's fault.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ClientRequestError {
+    /// The `Host` value has characters that a header must not have.
+    #[error("invalid host {0:?}")]
+    Host(String),
+    /// The path has spaces or control characters, or does not begin with `/`.
+    #[error("invalid request path {0:?}")]
+    Path(String),
+    /// A header that the handshake sets itself.
+    #[error("header {0:?} is set by the handshake and cannot be replaced")]
+    ReservedHeader(String),
+    /// A subprotocol that is not a token (RFC 9110 section 5.6.2), or is offered twice.
+    #[error("invalid subprotocol {0:?}")]
+    Subprotocol(String),
+}

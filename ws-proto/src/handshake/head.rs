@@ -1,0 +1,66 @@
+use crate::connection::Limits;
+
+/// Why a head cannot be what it should be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum HeadError {
+    BareLineFeed,
+    NotHttp,
+    TooLarge,
+    TooManyLines,
+}
+
+/// Finds the empty line that ends an HTTP head, across any number of reads, looking at each byte once.
+///
+/// Line ends must be CRLF: whoever takes a bare LF sees other headers than a proxy that does not.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct HeadScanner {
+    max_size: usize,
+    max_lines: usize,
+    scanned: usize,
+    line_start: usize,
+    /// Complete lines, the first one included.
+    lines: usize,
+}
+
+impl HeadScanner {
+    pub(super) const fn new(limits: &Limits) -> Self {
+        Self {
+            max_size: limits.max_head_size,
+            max_lines: limits.max_header_lines,
+            scanned: 0,
+            line_start: 0,
+            lines: 0,
+        }
+    }
+
+    /// Scans on. `bytes` is all that was received so far; the result is the head's length, empty line included.
+    pub(super) fn scan(&mut self, bytes: &[u8]) -> Result<Option<usize>, HeadError> {
+        if bytes.first().is_some_and(|byte| !byte.is_ascii_alphabetic()) {
+            return Err(HeadError::NotHttp);
+        }
+        let window = &bytes[..bytes.len().min(self.max_size)];
+        while let Some(offset) = window[self.scanned..].iter().position(|byte| *byte == b'\n') {
+            let line_feed = self.scanned + offset;
+            self.scanned = line_feed + 1;
+            if line_feed == 0 || window[line_feed - 1] != b'\r' {
+                return Err(HeadError::BareLineFeed);
+            }
+            let is_empty = line_feed - 1 == self.line_start;
+            self.line_start = self.scanned;
+            if is_empty {
+                return Ok(Some(self.scanned));
+            }
+            self.lines += 1;
+            if self.header_lines() > self.max_lines {
+                return Err(HeadError::TooManyLines);
+            }
+        }
+        self.scanned = window.len();
+        if bytes.len() >= self.max_size { Err(HeadError::TooLarge) } else { Ok(None) }
+    }
+
+    /// Lines after the first.
+    pub(super) const fn header_lines(&self) -> usize {
+        self.lines.saturating_sub(1)
+    }
+}

@@ -1,0 +1,23 @@
+//! The opening handshake over HTTP/1.1, both sides (RFC 6455 section 4, RFC 9112).
+//!
+//! Heads are scanned once, however they arrive in pieces, and parsed once, when they are complete.
+
+mod client;
+mod error;
+mod head;
+mod key;
+mod request;
+mod response;
+mod server;
+mod tokens;
+
+pub use client::{Accepted, ClientHandshake, ClientRequest};
+pub use error::{ClientRequestError, RequestError, ResponseError};
+pub use key::accept_key;
+pub use request::{Request, RequestReader};
+pub use response::{ResponseReader, encode_response};
+pub use server::{Acceptance, AcceptanceError, Rejection, ServerHandshake};
+pub use tokens::{has_token, token_list};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,221 @@
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header};
+
+use super::{
+    error::RequestError,
+    key::{accept_key, is_valid_key},
+    request::Request,
+    response::{encode_headers, encode_response},
+    tokens::{has_token, is_token, token_list},
+};
+
+/// A request that asks for a WebSocket and may have one (RFC 6455 section 4.2.1).
+#[derive(Debug, Clone)]
+pub struct ServerHandshake {
+    accept_key: String,
+    offered: Vec<String>,
+}
+
+impl ServerHandshake {
+    /// Checks a request: GET, HTTP/1.1, a path, one `Host`, the `Upgrade` and `Connection` tokens, one key of 16
+    /// bytes, version 13, no body.
+    ///
+    /// # Errors
+    /// The first [`RequestError`] in the order: version, method, target, body, host, upgrade, connection, WebSocket
+    /// version, key, subprotocols.
+    pub fn new(request: &Request) -> Result<Self, RequestError> {
+        let headers = request.headers();
+        if request.version() != Version::HTTP_11 {
+            return Err(RequestError::Version);
+        }
+        if request.method() != Method::GET {
+            return Err(RequestError::Method);
+        }
+        if request.uri().authority().is_some() || !request.uri().path().starts_with('/') {
+            return Err(RequestError::Target);
+        }
+        check_no_body(headers)?;
+        single(headers, header::HOST).ok_or(RequestError::Host)?;
+        if !has_token(headers, header::UPGRADE, "websocket") {
+            return Err(RequestError::Upgrade);
+        }
+        if !has_token(headers, header::CONNECTION, "upgrade") {
+            return Err(RequestError::Connection);
+        }
+        if single(headers, header::SEC_WEBSOCKET_VERSION) != Some("13") {
+            return Err(RequestError::WebSocketVersion);
+        }
+        let key = single(headers, header::SEC_WEBSOCKET_KEY).filter(|key| is_valid_key(key));
+        let key = key.ok_or(RequestError::Key)?;
+        let offered = token_list(headers, header::SEC_WEBSOCKET_PROTOCOL)
+            .ok_or(RequestError::Header("Sec-WebSocket-Protocol"))?;
+        Ok(Self { accept_key: accept_key(key), offered })
+    }
+
+    /// The subprotocols that the client offers, in its order of preference.
+    #[must_use]
+    pub fn offered_subprotocols(&self) -> &[String] {
+        &self.offered
+    }
+
+    /// The 101 response (RFC 6455 section 4.2.2). The connection is open once it is written.
+    ///
+    /// # Errors
+    /// [`AcceptanceError`] if `acceptance` has a subprotocol that was not offered, or a header that is not the
+    /// application's to set.
+    pub fn accept(&self, acceptance: &Acceptance) -> Result<Vec<u8>, AcceptanceError> {
+        let mut out = Vec::with_capacity(160);
+        out.extend_from_slice(
+            b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ",
+        );
+        out.extend_from_slice(self.accept_key.as_bytes());
+        out.extend_from_slice(b"\r\n");
+        if let Some(subprotocol) = &acceptance.subprotocol {
+            if !self.offered.contains(subprotocol) {
+                return Err(AcceptanceError::Subprotocol(subprotocol.clone()));
+            }
+            out.extend_from_slice(b"Sec-WebSocket-Protocol: ");
+            out.extend_from_slice(subprotocol.as_bytes());
+            out.extend_from_slice(b"\r\n");
+        }
+        if let Some(name) = acceptance.headers.keys().find(|name| is_reserved(name)) {
+            return Err(AcceptanceError::ReservedHeader(name.to_string()));
+        }
+        encode_headers(&acceptance.headers, &mut out);
+        out.extend_from_slice(b"\r\n");
+        Ok(out)
+    }
+}
+
+/// What the application adds to a 101 response.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct Acceptance {
+    /// The subprotocol to use; one of those that the client offered.
+    pub subprotocol: Option<String>,
+    /// Further headers, such as `Set-Cookie`.
+    pub headers: HeaderMap,
+}
+
+/// Why a 101 response cannot be sent as asked. The application's fault.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AcceptanceError {
+    /// The client did not offer this subprotocol.
+    #[error("subprotocol {0:?} was not offered by the client")]
+    Subprotocol(String),
+    /// The handshake sets this header itself.
+    #[error("header {0:?} is set by the handshake")]
+    ReservedHeader(String),
+}
+
+/// A refused upgrade: any status, headers and body. The default is 403 without a body.
+#[derive(Debug, Clone)]
+pub struct Rejection {
+    /// The status; a 1xx or 101 is sent as 500, for it would not end the request.
+    pub status: StatusCode,
+    /// Further headers; those that frame the message are set by [`encode`](Self::encode).
+    pub headers: HeaderMap,
+    /// The body.
+    pub body: Bytes,
+}
+
+impl Rejection {
+    /// A rejection with a status and nothing else.
+    #[must_use]
+    pub fn new(status: StatusCode) -> Self {
+        Self { status, headers: HeaderMap::new(), body: Bytes::new() }
+    }
+
+    /// With a body of plain text.
+    #[must_use]
+    pub fn with_text(self, text: impl Into<String>) -> Self {
+        self.with_header(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"))
+            .with_body(text.into())
+    }
+
+    /// With a body.
+    #[must_use]
+    pub fn with_body(mut self, body: impl Into<Bytes>) -> Self {
+        self.body = body.into();
+        self
+    }
+
+    /// With one more header.
+    #[must_use]
+    pub fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.append(name, value);
+        self
+    }
+
+    /// The bytes to send. The connection must be closed after them: a proxy must not take what follows for another
+    /// request, so `Connection: close` always stands in it.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let status =
+            if self.status.is_informational() { StatusCode::INTERNAL_SERVER_ERROR } else { self.status };
+        let mut headers = self.headers.clone();
+        headers.remove(header::TRANSFER_ENCODING);
+        headers.insert(header::CONTENT_LENGTH, HeaderValue::from(self.body.len()));
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        encode_response(status, &headers, &self.body)
+    }
+}
+
+impl Default for Rejection {
+    fn default() -> Self {
+        Self::new(StatusCode::FORBIDDEN)
+    }
+}
+
+impl From<StatusCode> for Rejection {
+    fn from(status: StatusCode) -> Self {
+        Self::new(status)
+    }
+}
+
+impl From<RequestError> for Rejection {
+    fn from(error: RequestError) -> Self {
+        let rejection = Self::new(error.status()).with_text(format!("{error}\n"));
+        match error.status() {
+            StatusCode::METHOD_NOT_ALLOWED => {
+                rejection.with_header(header::ALLOW, HeaderValue::from_static("GET"))
+            }
+            StatusCode::UPGRADE_REQUIRED => rejection
+                .with_header(header::UPGRADE, HeaderValue::from_static("websocket"))
+                .with_header(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13")),
+            _ => rejection,
+        }
+    }
+}
+
+/// Headers that belong to the handshake or frame the message.
+pub(super) fn is_reserved(name: &HeaderName) -> bool {
+    const NAMES: [HeaderName; 5] = [
+        header::UPGRADE,
+        header::CONNECTION,
+        header::CONTENT_LENGTH,
+        header::TRANSFER_ENCODING,
+        header::TRAILER,
+    ];
+    NAMES.contains(name) || name.as_str().starts_with("sec-websocket-")
+}
+
+/// The value of a header that stands on exactly one line, if it is visible ASCII.
+pub(super) fn single(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
+    let mut values = headers.get_all(name).iter();
+    let value = values.next()?;
+    if values.next().is_some() {
+        return None;
+    }
+    value.to_str().ok()
+}
+
+fn check_no_body(headers: &HeaderMap) -> Result<(), RequestError> {
+    let no_length = headers.get_all(header::CONTENT_LENGTH).iter().all(|value| value == "0");
+    if no_length && !headers.contains_key(header::TRANSFER_ENCODING) { Ok(()) } else { Err(RequestError::Body) }
+}
+
+/// Whether `name` can be offered and chosen as a subprotocol (RFC 6455 section 4.1, item 10).
+pub(super) fn is_subprotocol(name: &str) -> bool {
+    is_token(name)
+}

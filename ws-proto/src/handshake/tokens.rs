@@ -1,0 +1,36 @@
+//! Lists of tokens in header values (RFC 9110 sections 5.6.1 and 5.6.2).
+
+use http::{HeaderMap, header::AsHeaderName};
+
+/// Whether a header, on any of its lines, lists `token`, compared without regard to case.
+pub fn has_token(headers: &HeaderMap, name: impl AsHeaderName, token: &str) -> bool {
+    headers
+        .get_all(name)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .any(|item| item.trim_matches([' ', '\t']).eq_ignore_ascii_case(token))
+}
+
+/// The tokens that a header lists, over all of its lines, in order; `None` if an item is not a token.
+/// Empty items are skipped, as RFC 9110 section 5.6.1.2 asks of recipients.
+pub fn token_list(headers: &HeaderMap, name: impl AsHeaderName) -> Option<Vec<String>> {
+    let mut tokens = Vec::new();
+    for value in headers.get_all(name) {
+        let items = value.to_str().ok()?.split(',').map(|item| item.trim_matches([' ', '\t']));
+        for item in items.filter(|item| !item.is_empty()) {
+            if !is_token(item) {
+                return None;
+            }
+            tokens.push(item.to_owned());
+        }
+    }
+    Some(tokens)
+}
+
+/// Whether `text` is a token (RFC 9110 section 5.6.2).
+pub(super) fn is_token(text: &str) -> bool {
+    let is_token_byte =
+        |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    !text.is_empty() && text.bytes().all(is_token_byte)
+}

@@ -1,0 +1,80 @@
+use proptest::prelude::*;
+
+use super::{Mask, apply_mask};
+
+const KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
+
+/// The definition in RFC 6455 section 5.3, byte by byte.
+fn naive(key: [u8; 4], phase: usize, data: &[u8]) -> Vec<u8> {
+    data.iter().enumerate().map(|(i, byte)| byte ^ key[(i + phase) % 4]).collect()
+}
+
+fn masked(key: [u8; 4], data: &[u8]) -> Vec<u8> {
+    let mut copy = data.to_vec();
+    apply_mask(key, &mut copy);
+    copy
+}
+
+#[test]
+fn an_empty_payload_stays_empty() {
+    assert_eq!(masked(KEY, &[]), Vec::<u8>::new());
+}
+
+#[test]
+fn one_byte_meets_the_first_key_byte() {
+    assert_eq!(masked([0xff, 0, 0, 0], &[0x42]), [0xbd]);
+}
+
+#[test]
+fn the_hello_of_rfc_6455_section_5_7() {
+    assert_eq!(masked(KEY, b"Hello"), [0x7f, 0x9f, 0x4d, 0x51, 0x58]);
+}
+
+#[test]
+fn a_zero_key_changes_nothing_and_an_all_ones_key_inverts() {
+    assert_eq!(masked([0; 4], b"anything"), b"anything");
+    assert_eq!(masked([0xff; 4], &[0x00, 0xff, 0xaa, 0x55]), [0xff, 0x00, 0x55, 0xaa]);
+    assert_eq!(masked([0xff; 4], &[1, 2, 3, 4, 5, 6, 7, 8]), [254, 253, 252, 251, 250, 249, 248, 247]);
+}
+
+#[test]
+fn masking_twice_is_the_identity() {
+    let original: Vec<u8> = (0..=255).collect();
+    let once = masked(KEY, &original);
+    assert_ne!(once, original);
+    assert_eq!(masked(KEY, &once), original);
+}
+
+#[test]
+fn every_length_and_alignment_agrees_with_the_definition() {
+    let source: Vec<u8> = (0..400_u32).map(|i| (i * 7 + 3) as u8).collect();
+    for offset in 0..64 {
+        for len in 0..=300 {
+            let mut buffer = source.clone();
+            apply_mask(KEY, &mut buffer[offset..offset + len]);
+            assert_eq!(buffer[..offset], source[..offset], "bytes before were touched");
+            assert_eq!(buffer[offset..offset + len], naive(KEY, 0, &source[offset..offset + len]));
+            assert_eq!(buffer[offset + len..], source[offset + len..], "bytes after were touched");
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn masking_in_pieces_equals_masking_at_once(
+        key in any::<[u8; 4]>(),
+        data in proptest::collection::vec(any::<u8>(), 0..600),
+        cuts in proptest::collection::vec(0_usize..100, 0..12),
+    ) {
+        let mut pieces = data.clone();
+        let mut mask = Mask::new(key);
+        let mut rest = pieces.as_mut_slice();
+        for cut in cuts {
+            let (piece, tail) = rest.split_at_mut(cut.min(rest.len()));
+            mask.apply(piece);
+            rest = tail;
+        }
+        mask.apply(rest);
+        prop_assert_eq!(pieces, naive(key, 0, &data));
+    }
+}

@@ -1,0 +1,236 @@
+//! Messages: what applications exchange (RFC 6455 section 5.6). Control frames are not messages.
+
+use bytes::Bytes;
+
+use crate::{buffer::PooledBuffer, frame::OpCode, utf8::Utf8Bytes, utf8::str_from_validated};
+
+/// Text or binary.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum MessageKind {
+    /// UTF-8 text.
+    Text,
+    /// Bytes.
+    Binary,
+}
+
+impl MessageKind {
+    pub(crate) const fn opcode(self) -> OpCode {
+        match self {
+            Self::Text => OpCode::Text,
+            Self::Binary => OpCode::Binary,
+        }
+    }
+}
+
+/// An owned message. Cloning does not copy the payload.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Message {
+    /// Text, valid UTF-8.
+    Text(Utf8Bytes),
+    /// Bytes.
+    Binary(Bytes),
+    /// Text received by a connection that opted out of UTF-8 validation ([`Config`](crate::Config)); others never
+    /// produce it. Sent, it is a text frame as it stands.
+    UncheckedText(Bytes),
+}
+
+impl Message {
+    /// A text message.
+    pub fn text(text: impl Into<Utf8Bytes>) -> Self {
+        Self::Text(text.into())
+    }
+
+    /// A binary message.
+    pub fn binary(payload: impl Into<Bytes>) -> Self {
+        Self::Binary(payload.into())
+    }
+
+    /// Text or binary.
+    #[must_use]
+    pub const fn kind(&self) -> MessageKind {
+        match self {
+            Self::Text(_) | Self::UncheckedText(_) => MessageKind::Text,
+            Self::Binary(_) => MessageKind::Binary,
+        }
+    }
+
+    /// Whether this is text.
+    #[must_use]
+    pub const fn is_text(&self) -> bool {
+        matches!(self.kind(), MessageKind::Text)
+    }
+
+    /// The payload.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        match self {
+            Self::Text(text) => text.as_bytes(),
+            Self::Binary(bytes) | Self::UncheckedText(bytes) => bytes,
+        }
+    }
+
+    /// The text; `None` if this is binary, or unchecked and not UTF-8.
+    #[must_use]
+    pub fn as_text(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) => Some(text),
+            Self::Binary(_) => None,
+            Self::UncheckedText(bytes) => std::str::from_utf8(bytes).ok(),
+        }
+    }
+
+    /// The payload, without a copy.
+    #[must_use]
+    pub fn into_bytes(self) -> Bytes {
+        match self {
+            Self::Text(text) => text.into_bytes(),
+            Self::Binary(bytes) | Self::UncheckedText(bytes) => bytes,
+        }
+    }
+
+    /// Length of the payload in bytes.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.as_bytes().len()
+    }
+
+    /// Whether the payload is empty.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl From<&str> for Message {
+    fn from(text: &str) -> Self {
+        Self::text(text)
+    }
+}
+
+impl From<String> for Message {
+    fn from(text: String) -> Self {
+        Self::text(text)
+    }
+}
+
+impl From<Utf8Bytes> for Message {
+    fn from(text: Utf8Bytes) -> Self {
+        Self::Text(text)
+    }
+}
+
+impl From<Bytes> for Message {
+    fn from(payload: Bytes) -> Self {
+        Self::Binary(payload)
+    }
+}
+
+impl From<Vec<u8>> for Message {
+    fn from(payload: Vec<u8>) -> Self {
+        Self::binary(payload)
+    }
+}
+
+impl From<&[u8]> for Message {
+    fn from(payload: &[u8]) -> Self {
+        Self::Binary(Bytes::copy_from_slice(payload))
+    }
+}
+
+/// A received message, lent for the length of a call: its payload lies in a buffer that is used again afterwards.
+#[derive(Debug)]
+pub struct MessageRef<'a> {
+    kind: MessageKind,
+    validated: bool,
+    payload: Payload<'a>,
+}
+
+/// Where the payload lies.
+#[derive(Debug)]
+enum Payload<'a> {
+    /// In the receive buffer.
+    Lent(&'a [u8]),
+    /// In a buffer of its own, which may be taken over.
+    Assembled(&'a mut PooledBuffer),
+}
+
+impl<'a> MessageRef<'a> {
+    pub(crate) const fn lent(kind: MessageKind, validated: bool, payload: &'a [u8]) -> Self {
+        Self { kind, validated, payload: Payload::Lent(payload) }
+    }
+
+    pub(crate) const fn assembled(kind: MessageKind, validated: bool, buffer: &'a mut PooledBuffer) -> Self {
+        Self { kind, validated, payload: Payload::Assembled(buffer) }
+    }
+
+    /// Text or binary.
+    #[must_use]
+    pub const fn kind(&self) -> MessageKind {
+        self.kind
+    }
+
+    /// Whether this is text.
+    #[must_use]
+    pub const fn is_text(&self) -> bool {
+        matches!(self.kind, MessageKind::Text)
+    }
+
+    /// The payload.
+    #[inline]
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        match &self.payload {
+            Payload::Lent(bytes) => bytes,
+            Payload::Assembled(buffer) => buffer,
+        }
+    }
+
+    /// The text; `None` if this is binary, or if validation was opted out of and it is not UTF-8.
+    #[must_use]
+    pub fn as_text(&self) -> Option<&str> {
+        match (self.kind, self.validated) {
+            (MessageKind::Binary, _) => None,
+            (MessageKind::Text, true) => Some(str_from_validated(self.as_bytes())),
+            (MessageKind::Text, false) => std::str::from_utf8(self.as_bytes()).ok(),
+        }
+    }
+
+    /// The payload, owned. A message that was assembled in a buffer of its own (large or fragmented) is taken over
+    /// without a copy; a small one is copied.
+    #[must_use]
+    pub fn into_bytes(self) -> Bytes {
+        match self.payload {
+            Payload::Lent(bytes) => Bytes::copy_from_slice(bytes),
+            Payload::Assembled(buffer) => std::mem::take(buffer).into_bytes(),
+        }
+    }
+
+    /// The message, owned; copies as [`into_bytes`](Self::into_bytes) does.
+    #[must_use]
+    pub fn into_message(self) -> Message {
+        match (self.kind, self.validated) {
+            (MessageKind::Binary, _) => Message::Binary(self.into_bytes()),
+            (MessageKind::Text, true) => Message::Text(Utf8Bytes::from_validated(self.into_bytes())),
+            (MessageKind::Text, false) => Message::UncheckedText(self.into_bytes()),
+        }
+    }
+
+    /// Whether [`into_bytes`](Self::into_bytes) takes the payload over without a copy.
+    #[must_use]
+    pub const fn is_assembled(&self) -> bool {
+        matches!(self.payload, Payload::Assembled(_))
+    }
+
+    /// Length of the payload in bytes.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.as_bytes().len()
+    }
+
+    /// Whether the payload is empty.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}

@@ -1,0 +1,132 @@
+//! Owned text. The one place in the crate, beside masking, with `unsafe`: a text message is validated once, as
+//! it arrives, and must not be validated again each time somebody looks at it.
+#![allow(unsafe_code)]
+
+use std::{borrow::Borrow, fmt, ops::Deref};
+
+use bytes::Bytes;
+
+use super::{InvalidUtf8, is_valid_utf8};
+
+/// Reference-counted bytes that are valid UTF-8: the payload of a text message. Cloning does not copy.
+#[derive(Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Utf8Bytes(Bytes);
+
+impl Utf8Bytes {
+    /// Text from a constant, without an allocation.
+    #[must_use]
+    pub const fn from_static(text: &'static str) -> Self {
+        Self(Bytes::from_static(text.as_bytes()))
+    }
+
+    /// Takes over bytes that the connection's validator has passed.
+    pub(crate) fn from_validated(bytes: Bytes) -> Self {
+        debug_assert!(is_valid_utf8(&bytes));
+        Self(bytes)
+    }
+
+    /// The text.
+    #[inline]
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        str_from_validated(&self.0)
+    }
+
+    /// The bytes behind the text, without a copy.
+    #[must_use]
+    pub fn into_bytes(self) -> Bytes {
+        self.0
+    }
+}
+
+/// The text of bytes that are known to be valid: crate-private, called only behind a validator.
+#[inline]
+pub(crate) fn str_from_validated(bytes: &[u8]) -> &str {
+    debug_assert!(is_valid_utf8(bytes));
+    // SAFETY: every caller passes bytes that `is_valid_utf8`, a `Utf8Validator` from the first to the last
+    // byte followed by a successful `finish`, or a `str` vouched for: `Utf8Bytes` is only built from those, and
+    // `MessageRef` marks a payload as validated only after the receive path did one of them.
+    unsafe { std::str::from_utf8_unchecked(bytes) }
+}
+
+impl TryFrom<Bytes> for Utf8Bytes {
+    type Error = InvalidUtf8;
+
+    fn try_from(bytes: Bytes) -> Result<Self, InvalidUtf8> {
+        if is_valid_utf8(&bytes) { Ok(Self(bytes)) } else { Err(InvalidUtf8) }
+    }
+}
+
+impl From<&str> for Utf8Bytes {
+    fn from(text: &str) -> Self {
+        Self(Bytes::copy_from_slice(text.as_bytes()))
+    }
+}
+
+impl From<String> for Utf8Bytes {
+    fn from(text: String) -> Self {
+        Self(text.into())
+    }
+}
+
+impl From<Utf8Bytes> for Bytes {
+    fn from(text: Utf8Bytes) -> Self {
+        text.0
+    }
+}
+
+impl From<Utf8Bytes> for String {
+    fn from(text: Utf8Bytes) -> Self {
+        text.as_str().to_owned()
+    }
+}
+
+impl Deref for Utf8Bytes {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        self.as_str()
+    }
+}
+
+impl AsRef<str> for Utf8Bytes {
+    fn as_ref(&self) -> &str {
+        self
+    }
+}
+
+impl AsRef<[u8]> for Utf8Bytes {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl Borrow<str> for Utf8Bytes {
+    fn borrow(&self) -> &str {
+        self
+    }
+}
+
+impl PartialEq<str> for Utf8Bytes {
+    fn eq(&self, other: &str) -> bool {
+        self.as_str() == other
+    }
+}
+
+impl PartialEq<&str> for Utf8Bytes {
+    fn eq(&self, other: &&str) -> bool {
+        self.as_str() == *other
+    }
+}
+
+impl fmt::Debug for Utf8Bytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self.as_str(), f)
+    }
+}
+
+impl fmt::Display for Utf8Bytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self)
+    }
+}

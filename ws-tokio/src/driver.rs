@@ -1,0 +1,212 @@
+//! Moves bytes between a transport and the protocol's state machine.
+
+use std::{
+    io::{self, IoSlice},
+    pin::Pin,
+    task::{Context, Poll},
+    time::Instant,
+};
+
+use bytes::Buf;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use ws_proto::{Connection, Event, ReceiveBuffer, TransmitQueue, Transport};
+
+use crate::scratch;
+
+/// Slices per vectored write.
+const MAX_SLICES: usize = 16;
+
+/// A connection on its transport. Every step is a poll that keeps all state here, so nothing is lost when a future
+/// around it is dropped.
+pub struct Driver<S> {
+    io: S,
+    connection: Connection,
+    /// Present only while something waits in it.
+    tx: Option<Box<TransmitQueue>>,
+    write_shut_down: bool,
+    needs_flush: bool,
+}
+
+impl<S> Driver<S> {
+    /// Puts a connection whose handshake is done on its transport.
+    pub const fn new(io: S, connection: Connection) -> Self {
+        Self { io, connection, tx: None, write_shut_down: false, needs_flush: false }
+    }
+
+    /// The state machine, for its getters.
+    pub const fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
+    /// The state machine and the queue that its commands write to.
+    pub fn parts_mut(&mut self) -> (&mut Connection, &mut TransmitQueue) {
+        let tx = self.tx.get_or_insert_with(scratch::take_queue);
+        (&mut self.connection, tx)
+    }
+
+    /// The transport.
+    pub const fn io(&self) -> &S {
+        &self.io
+    }
+
+    /// Takes the driver apart: transport, state machine, and what waits to be written.
+    pub fn into_parts(self) -> (S, Connection, TransmitQueue) {
+        (self.io, self.connection, self.tx.map_or_else(TransmitQueue::new, |tx| *tx))
+    }
+
+    /// The next event from what has been received.
+    #[inline]
+    pub fn poll_event<'rx>(&mut self, rx: &'rx mut ReceiveBuffer) -> Option<Event<'rx>> {
+        let (connection, tx) = self.parts_mut();
+        connection.poll_event(rx, tx)
+    }
+
+    /// Takes bytes that were received before, behind the handshake; they are held until messages are asked for.
+    pub fn preload(&mut self, mut received: &[u8], now: Instant, rx: &mut ReceiveBuffer) {
+        let paused = self.connection.is_paused();
+        self.connection.pause();
+        while !received.is_empty() && self.connection.wants_read() {
+            let target = self.connection.read_target(rx);
+            let n = target.len().min(received.len());
+            target[..n].copy_from_slice(&received[..n]);
+            self.connection.handle_received(n, now, rx);
+            received = &received[n..];
+            while self.poll_event(rx).is_some() {}
+        }
+        if !paused {
+            self.connection.resume();
+        }
+    }
+
+    /// What to do with the transport.
+    pub fn transport(&self) -> Transport {
+        match &self.tx {
+            Some(tx) => self.connection.transport(tx),
+            None => self.connection.transport(&TransmitQueue::new()),
+        }
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) is due.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        match &self.tx {
+            Some(tx) => self.connection.poll_timeout(tx),
+            None => self.connection.poll_timeout(&TransmitQueue::new()),
+        }
+    }
+
+    /// Does what is due at `now`.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        let (connection, tx) = self.parts_mut();
+        connection.handle_timeout(now, tx);
+    }
+
+    /// Gives the transmit queue back to the thread if nothing waits in it. Call it at the end of a turn.
+    #[inline]
+    pub fn end_turn(&mut self) {
+        if let Some(tx) = self.tx.take_if(|tx| tx.is_empty()) {
+            scratch::put_queue(tx);
+        }
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
+    /// Reads once. `Ready`: there is something new for [`poll_event`](Self::poll_event), be it the end. `Pending`: the
+    /// waker is registered, unless nothing may be read at the moment
+    /// ([`Connection::wants_read`]).
+    pub fn poll_read(&mut self, cx: &mut Context<'_>, now: Instant, rx: &mut ReceiveBuffer) -> Poll<()> {
+        if !self.connection.wants_read() {
+            return Poll::Pending;
+        }
+        let mut buffer = ReadBuf::new(self.connection.read_target(rx));
+        match Pin::new(&mut self.io).poll_read(cx, &mut buffer) {
+            Poll::Pending => return Poll::Pending,
+            Poll::Ready(Ok(())) => match buffer.filled().len() {
+                0 => self.connection.handle_eof(),
+                n => self.connection.handle_received(n, now, rx),
+            },
+            Poll::Ready(Err(error)) => self.on_read_error(&error),
+        }
+        Poll::Ready(())
+    }
+
+    /// Writes what waits. `Ready`: nothing waits any more, or the transport failed. `Pending`: the transport takes no
+    /// more for now, and the waker is registered.
+    #[inline]
+    pub fn poll_write(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<()> {
+        let Some(tx) = self.tx.as_deref_mut() else { return self.poll_flush(cx) };
+        loop {
+            self.connection.pump(tx);
+            if tx.is_empty() {
+                return self.poll_flush(cx);
+            }
+            self.needs_flush = true;
+            match write_once(Pin::new(&mut self.io), cx, tx) {
+                Poll::Pending => {
+                    tx.set_blocked(now);
+                    return Poll::Pending;
+                }
+                Poll::Ready(Ok(0)) => {
+                    self.connection.handle_transport_error(io::ErrorKind::WriteZero, tx);
+                    return Poll::Ready(());
+                }
+                Poll::Ready(Ok(n)) => {
+                    tx.advance(n.min(tx.len()));
+                    self.connection.handle_written(now);
+                }
+                Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
+                Poll::Ready(Err(error)) => {
+                    self.connection.handle_transport_error(error.kind(), tx);
+                    return Poll::Ready(());
+                }
+            }
+        }
+    }
+
+    /// Shuts the write half down once the machine asks for it.
+    pub fn poll_shut_down(&mut self, cx: &mut Context<'_>) {
+        if !self.write_shut_down && self.transport() == Transport::ShutDownWrite {
+            // An error here shows again at the next read.
+            self.write_shut_down = Pin::new(&mut self.io).poll_shutdown(cx).is_ready();
+        }
+    }
+
+    /// Transports with a buffer of their own, such as TLS, need to be told.
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if !self.needs_flush {
+            return Poll::Ready(());
+        }
+        match Pin::new(&mut self.io).poll_flush(cx) {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(result) => {
+                self.needs_flush = false;
+                if let Err(error) = result {
+                    let (connection, tx) = self.parts_mut();
+                    connection.handle_transport_error(error.kind(), tx);
+                }
+                Poll::Ready(())
+            }
+        }
+    }
+
+    fn on_read_error(&mut self, error: &io::Error) {
+        match error.kind() {
+            io::ErrorKind::Interrupted => {}
+            // TLS without close_notify: the peer went away, no more and no less than a TCP FIN says.
+            io::ErrorKind::UnexpectedEof => self.connection.handle_eof(),
+            kind => {
+                let (connection, tx) = self.parts_mut();
+                connection.handle_transport_error(kind, tx);
+            }
+        }
+    }
+}
+
+fn write_once<S: AsyncWrite>(io: Pin<&mut S>, cx: &mut Context<'_>, tx: &TransmitQueue) -> Poll<io::Result<usize>> {
+    let chunk = tx.chunk();
+    if chunk.len() == tx.len() || !io.is_write_vectored() {
+        return io.poll_write(cx, chunk);
+    }
+    let mut slices = [IoSlice::new(&[]); MAX_SLICES];
+    let filled = tx.chunks_vectored(&mut slices);
+    io.poll_write_vectored(cx, &slices[..filled])
+}

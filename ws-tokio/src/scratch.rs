@@ -1,0 +1,90 @@
+//! Buffers that all connections of a thread share. A connection holds a transmit queue only while bytes wait in it,
+//! and never a receive buffer.
+
+use std::cell::{Cell, RefCell};
+
+use ws_proto::{BufferPool, DEFAULT_RECEIVE_BUFFER, ReceiveBuffer, TransmitQueue};
+
+/// Empty transmit queues kept per thread.
+const MAX_SPARE_QUEUES: usize = 16;
+/// What an empty queue keeps allocated; more is released when it comes back.
+const SPARE_QUEUE_CAPACITY: usize = 128 * 1024;
+
+thread_local! {
+    static RECEIVE: Cell<Option<Box<ReceiveBuffer>>> = const { Cell::new(None) };
+    static QUEUES: RefCell<Vec<Box<TransmitQueue>>> = const { RefCell::new(Vec::new()) };
+    static POOL: RefCell<Option<BufferPool>> = const { RefCell::new(None) };
+}
+
+/// Sets the size of this thread's receive buffer and the pool for its large messages. Call it before the thread's
+/// first connection; the defaults are 64 KiB and [`BufferPool::default`].
+pub fn configure_thread(receive_buffer: usize, pool: BufferPool) {
+    POOL.set(Some(pool.clone()));
+    RECEIVE.set(Some(Box::new(ReceiveBuffer::new(receive_buffer, pool))));
+}
+
+/// The pool of this thread's large messages, if it has one yet.
+pub fn thread_pool() -> Option<BufferPool> {
+    POOL.with_borrow(Clone::clone)
+}
+
+/// The thread's receive buffer, for one turn of one connection.
+///
+/// Turns do not nest, but if application code should drive another connection from within a callback, that one
+/// gets a fresh buffer.
+pub struct ReceiveLease(Option<Box<ReceiveBuffer>>);
+
+impl ReceiveLease {
+    /// Takes the buffer.
+    #[must_use]
+    pub fn take() -> Self {
+        Self(Some(RECEIVE.take().unwrap_or_else(new_receive_buffer)))
+    }
+}
+
+impl std::ops::Deref for ReceiveLease {
+    type Target = ReceiveBuffer;
+
+    fn deref(&self) -> &ReceiveBuffer {
+        self.0.as_deref().expect("present until drop")
+    }
+}
+
+impl std::ops::DerefMut for ReceiveLease {
+    fn deref_mut(&mut self) -> &mut ReceiveBuffer {
+        self.0.as_deref_mut().expect("present until drop")
+    }
+}
+
+impl Drop for ReceiveLease {
+    fn drop(&mut self) {
+        if let Some(mut buffer) = self.0.take() {
+            buffer.release_assembled();
+            // A panic in a callback may leave bytes of that connection behind.
+            if buffer.is_empty() {
+                RECEIVE.set(Some(buffer));
+            }
+        }
+    }
+}
+
+fn new_receive_buffer() -> Box<ReceiveBuffer> {
+    let pool = POOL.with_borrow_mut(|pool| pool.get_or_insert_default().clone());
+    Box::new(ReceiveBuffer::new(DEFAULT_RECEIVE_BUFFER, pool))
+}
+
+/// An empty transmit queue.
+pub(crate) fn take_queue() -> Box<TransmitQueue> {
+    QUEUES.with_borrow_mut(Vec::pop).unwrap_or_default()
+}
+
+/// Gives a queue back, which must be empty.
+pub(crate) fn put_queue(mut queue: Box<TransmitQueue>) {
+    debug_assert!(queue.is_empty());
+    QUEUES.with_borrow_mut(|queues| {
+        if queues.len() < MAX_SPARE_QUEUES {
+            queue.shrink_to(SPARE_QUEUE_CAPACITY);
+            queues.push(queue);
+        }
+    });
+}
