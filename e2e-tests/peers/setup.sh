@@ -14,10 +14,6 @@ missing=0
 
 has() { command -v "$1" >/dev/null 2>&1; }
 
-report() {
-    echo "$1"
-}
-
 leave_out() {
     echo "left out: $1" >&2
     missing=1
@@ -26,14 +22,14 @@ leave_out() {
 setup_python() {
     local wanted=$here/python/requirements.txt stamp=$peers/python/requirements.txt
     if cmp -s "$wanted" "$stamp"; then
-        report "websockets: there"
+        echo "websockets: there"
     elif ! has python3; then
         leave_out "websockets: no python3"
     elif python3 -m venv --clear "$peers/python" \
         && "$peers/python/bin/pip" install --quiet --disable-pip-version-check -r "$wanted"; then
         # Last, so that an installation that broke off is not taken for a whole one.
         cp "$wanted" "$stamp"
-        report "websockets: installed"
+        echo "websockets: installed"
     else
         leave_out "websockets: see above (Debian: apt-get install python3-venv)"
     fi
@@ -42,13 +38,13 @@ setup_python() {
 setup_node() {
     local wanted=$here/node/package.json stamp=$peers/node/.installed
     if cmp -s "$wanted" "$stamp"; then
-        report "ws: there"
+        echo "ws: there"
     elif ! has node || ! has npm; then
         leave_out "ws: no node or no npm (Debian: apt-get install nodejs npm)"
     elif rm -rf "$peers/node" && mkdir -p "$peers/node" && cp "$wanted" "$peers/node/package.json" \
         && npm install --prefix "$peers/node" --silent --no-package-lock --no-audit --no-fund --ignore-scripts; then
         cp "$wanted" "$stamp"
-        report "ws: installed"
+        echo "ws: installed"
     else
         leave_out "ws: see above"
     fi
@@ -56,12 +52,12 @@ setup_node() {
 
 setup_chromium() {
     if has chromium || has chromium-browser || has google-chrome; then
-        report "chromium: there"
+        echo "chromium: there"
     elif [ "$(id -u)" != 0 ] || ! has apt-get; then
         leave_out "chromium: missing, and only root can install it with apt-get"
     elif apt-get update -qq \
         && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium >/dev/null; then
-        report "chromium: installed"
+        echo "chromium: installed"
     else
         leave_out "chromium: see above"
     fi

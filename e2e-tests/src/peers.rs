@@ -146,4 +146,6 @@ fn program_in_path(name: &str) -> Option<PathBuf> {
 }
 
 #[cfg(test)]
+mod chat_tests;
+#[cfg(test)]
 mod tests;

@@ -100,6 +100,19 @@ impl<S> Driver<S> {
         connection.handle_timeout(now, tx);
     }
 
+    /// Bytes that wait to be written, encoded or not.
+    pub fn queued(&self) -> usize {
+        self.tx.as_ref().map_or(0, |tx| self.connection.queued(tx).1)
+    }
+
+    /// Whether a small message would be accepted.
+    pub fn has_room(&self) -> bool {
+        let Some(tx) = &self.tx else { return true };
+        let config = self.connection.config();
+        let (messages, bytes) = self.connection.queued(tx);
+        messages < config.write_queue_messages && bytes < config.write_queue_bytes
+    }
+
     /// Gives the transmit queue back to the thread if nothing waits in it. Call it at the end of a turn.
     #[inline]
     pub fn end_turn(&mut self) {

@@ -1,1 +1,20 @@
-//! ws-tokio
+//! The driver between tokio's `AsyncRead + AsyncWrite` and `ws-proto`, and the one [`WebSocket`] type for both roles.
+//!
+//! Applications depend on `ws-server` or `ws-client`, which re-export what they need of this crate. Depend on it
+//! directly to bind the protocol to a server of your own: do the handshake with `ws_proto::handshake`, then
+//! [`WebSocket::new`].
+
+mod core;
+mod driver;
+mod scratch;
+mod sender;
+mod served;
+mod sink;
+mod wakers;
+mod websocket;
+
+pub use driver::Driver;
+pub use scratch::{ReceiveLease, configure_thread, thread_pool};
+pub use sender::{Outlet, Sender};
+pub use served::Served;
+pub use websocket::{Parts, WebSocket};

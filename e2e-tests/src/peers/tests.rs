@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::harness;
-use crate::raw_peer::{RawAcceptor, RawClient, RawFrame, opcode};
+use crate::raw_peer::{RawAcceptor, RawClient, RawFrame};
 
 fn python_and_node() -> Option<[Installed; 2]> {
     let [python, node] = Peer::ECHO;
@@ -115,57 +115,4 @@ fn a_dropped_child_leaves_nothing_behind() {
             assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused);
         }
     });
-}
-
-/// A page as `chat.mjs` wants it, and a server that sends every text to every tab.
-mod chat {
-    use super::*;
-    use crate::raw_peer::RawServer;
-
-    const PAGE: &str = "<!doctype html><form id=form><input id=text></form><ul id=log></ul><script>
-        const socket = new WebSocket(location.href.replace('http', 'ws') + 'socket');
-        socket.onmessage = ({ data }) => log.append(data);
-        form.onsubmit = (event) => { event.preventDefault(); socket.send(text.value); };
-        </script>";
-
-    /// Answers requests for the page until one asks for the socket.
-    async fn next_tab(acceptor: &RawAcceptor) -> RawServer {
-        loop {
-            let mut connection = acceptor.accept().await;
-            // Chromium may open a connection in advance and close it unused.
-            let Ok(request) = connection.reader.try_recv_head().await else { continue };
-            if let Some(key) = request.header("Sec-WebSocket-Key") {
-                let agreed = crate::raw_peer::switching_protocols(key, &[]);
-                connection.send_bytes(agreed).await;
-                return connection;
-            }
-            let page = if request.target() == "/" { PAGE } else { "" };
-            let length = page.len();
-            let head = format!(
-                "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: {length}\r\nConnection: close"
-            );
-            connection.send_bytes(format!("{head}\r\n\r\n{page}")).await;
-        }
-    }
-
-    async fn pass_on(from: &mut RawServer, to: &mut RawServer) {
-        let text = from.recv_frame().await;
-        assert_eq!(text.opcode, opcode::TEXT);
-        from.send(RawFrame::text(text.payload.clone())).await;
-        to.send(RawFrame::text(text.payload)).await;
-    }
-
-    #[test]
-    fn two_tabs_of_chromium_talk_to_each_other() {
-        harness::run(async {
-            let Some(chromium) = Peer::Chromium.find() else { return };
-            let acceptor = RawAcceptor::bind();
-            let chat = chromium.client(&format!("http://{}/", acceptor.addr()), &[]);
-            let mut first = next_tab(&acceptor).await;
-            let mut second = next_tab(&acceptor).await;
-            pass_on(&mut first, &mut second).await;
-            pass_on(&mut second, &mut first).await;
-            chat.expect_ok().await;
-        });
-    }
 }

@@ -47,7 +47,7 @@ impl fmt::Display for RecvError {
     }
 }
 
-/// Receives heads and frames, and checks that the peer keeps the rules: each frame on its own ([`decode`]), the
+/// Receives heads and frames, and checks that the peer keeps the rules: each frame on its own ([`decode()`]), the
 /// order of fragments, and that nothing follows a Close.
 #[derive(Debug)]
 pub struct RawReader {

@@ -1,0 +1,288 @@
+//! A connection with its buffers on a virtual transport and a virtual clock, driven exactly as its contract says,
+//! with helpers that read like assertions. It watches on its own that `Closed` is the last thing ever seen.
+
+use std::{
+    collections::VecDeque,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use bytes::{Buf, Bytes};
+
+use crate::{
+    BufferPool, BufferPoolConfig, CloseCode, CloseInfo, Completion, Config, Connection, Event, MaskSource,
+    MessageKind, ReceiveBuffer, Role, TransmitQueue, Transport,
+};
+
+use super::wire::{Frame, Outbound};
+
+pub(super) const SECOND: Duration = Duration::from_secs(1);
+pub(super) const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// An event, owned.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Seen {
+    Text(String),
+    /// Text that nobody validated.
+    Unchecked(Vec<u8>),
+    Binary(Vec<u8>),
+    Ping(Vec<u8>),
+    Pong(Vec<u8>),
+    Closed(CloseInfo),
+}
+
+impl From<&Event<'_>> for Seen {
+    fn from(event: &Event<'_>) -> Self {
+        match event {
+            Event::Message(message) if !message.is_text() => Self::Binary(message.as_bytes().to_vec()),
+            Event::Message(message) => match message.as_text() {
+                Some(text) => Self::Text(text.to_owned()),
+                None => Self::Unchecked(message.as_bytes().to_vec()),
+            },
+            Event::Ping(payload) => Self::Ping(payload.to_vec()),
+            Event::Pong(payload) => Self::Pong(payload.to_vec()),
+            Event::Closed(info) => Self::Closed(info.clone()),
+        }
+    }
+}
+
+/// Keys that differ and can be foreseen.
+#[derive(Debug, Default)]
+struct CountingMasks(u32);
+
+impl MaskSource for CountingMasks {
+    fn mask_key(&mut self) -> [u8; 4] {
+        self.0 = self.0.wrapping_add(0x0123_4567);
+        self.0.to_be_bytes()
+    }
+}
+
+pub(super) fn config(change: impl FnOnce(&mut Config)) -> Arc<Config> {
+    let mut config = Config::default();
+    change(&mut config);
+    config.build().unwrap()
+}
+
+/// A law that holds for a client as for a server.
+pub(super) fn both(law: impl Fn(Endpoint)) {
+    both_with(&config(|_| ()), law);
+}
+
+pub(super) fn both_with(config: &Arc<Config>, law: impl Fn(Endpoint)) {
+    for role in [Role::Server, Role::Client] {
+        eprintln!("as {role:?}:");
+        law(Endpoint::with(role, config));
+    }
+}
+
+pub(super) struct Endpoint {
+    pub(super) connection: Connection,
+    pub(super) rx: ReceiveBuffer,
+    pub(super) tx: TransmitQueue,
+    pub(super) now: Instant,
+    /// Answers every message with itself, from within the event.
+    pub(super) echoes: bool,
+    /// The most bytes that one read gives.
+    pub(super) read_size: usize,
+    /// How many bytes the transport still takes.
+    takes: usize,
+    /// Sent by the peer, and not read yet.
+    inbound: VecDeque<u8>,
+    peer_hung_up: bool,
+    pub(super) outbound: Outbound,
+    pub(super) seen: VecDeque<Seen>,
+    pub(super) completions: VecDeque<Completion>,
+    closed: bool,
+}
+
+impl Endpoint {
+    pub(super) fn new(role: Role) -> Self {
+        Self::with(role, &config(|_| ()))
+    }
+
+    pub(super) fn with(role: Role, config: &Arc<Config>) -> Self {
+        let pool = BufferPool::new(BufferPoolConfig { preheat: 0, ..BufferPoolConfig::default() });
+        Self::with_buffer(role, config, ReceiveBuffer::new(4096, pool))
+    }
+
+    pub(super) fn with_buffer(role: Role, config: &Arc<Config>, rx: ReceiveBuffer) -> Self {
+        let now = Instant::now();
+        let config = Arc::clone(config);
+        let connection = match role {
+            Role::Server => Connection::server(config, now),
+            Role::Client => Connection::client(config, Box::<CountingMasks>::default(), now),
+        };
+        Self {
+            connection,
+            rx,
+            tx: TransmitQueue::new(),
+            now,
+            echoes: false,
+            read_size: usize::MAX,
+            takes: usize::MAX,
+            inbound: VecDeque::new(),
+            peer_hung_up: false,
+            outbound: Outbound::new(role == Role::Client),
+            seen: VecDeque::new(),
+            completions: VecDeque::new(),
+            closed: false,
+        }
+    }
+
+    pub(super) fn role(&self) -> Role {
+        self.connection.role()
+    }
+
+    // What happens to it.
+
+    /// All in one segment.
+    pub(super) fn receives(&mut self, frames: impl IntoIterator<Item = Frame>) {
+        let to_server = self.role() == Role::Server;
+        let bytes: Vec<u8> = frames.into_iter().flat_map(|frame| frame.encode(to_server)).collect();
+        self.receives_bytes(&bytes);
+    }
+
+    pub(super) fn receives_bytes(&mut self, bytes: &[u8]) {
+        self.inbound.extend(bytes);
+        self.drive();
+    }
+
+    pub(super) fn peer_hangs_up(&mut self) {
+        self.peer_hung_up = true;
+        self.drive();
+    }
+
+    pub(super) fn transport_blocks(&mut self) {
+        self.takes = 0;
+    }
+
+    pub(super) fn transport_flows(&mut self) {
+        self.transport_takes(usize::MAX);
+    }
+
+    /// Takes so many bytes now, and no more.
+    pub(super) fn transport_takes(&mut self, bytes: usize) {
+        self.takes = bytes;
+        self.drive();
+    }
+
+    /// Time goes by; the timers that fall due are served.
+    pub(super) fn passes(&mut self, time: Duration) {
+        let until = self.now + time;
+        let mut at_once = 0;
+        while let Some(due) = self.connection.poll_timeout(&self.tx).filter(|due| *due <= until) {
+            at_once = if due > self.now { 0 } else { at_once + 1 };
+            assert!(at_once < 8, "the timer spins");
+            self.now = self.now.max(due);
+            self.connection.handle_timeout(self.now, &mut self.tx);
+            self.drive();
+        }
+        self.now = until;
+    }
+
+    // What its application does.
+
+    pub(super) fn sends_text(&mut self, text: &str) {
+        self.connection.send(MessageKind::Text, text.as_bytes(), &mut self.tx).unwrap();
+        self.drive();
+    }
+
+    /// With a report.
+    pub(super) fn sends_owned(&mut self, payload: impl Into<Bytes>) {
+        self.connection.send_bytes(MessageKind::Binary, payload.into(), true, &mut self.tx).unwrap();
+        self.drive();
+    }
+
+    pub(super) fn sends_ping(&mut self, payload: &[u8]) {
+        self.connection.send_ping(payload, &mut self.tx).unwrap();
+        self.drive();
+    }
+
+    pub(super) fn closes(&mut self, code: u16, reason: &str) {
+        self.connection.close(CloseCode::new(code).unwrap(), reason, self.now, &mut self.tx);
+        self.drive();
+    }
+
+    pub(super) fn pauses(&mut self) {
+        self.connection.pause();
+    }
+
+    pub(super) fn resumes(&mut self) {
+        self.connection.resume();
+        self.drive();
+    }
+
+    pub(super) fn transport(&self) -> Transport {
+        self.connection.transport(&self.tx)
+    }
+
+    /// Has everything done that can be done, in the order of the contract.
+    pub(super) fn drive(&mut self) {
+        while self.drain_events() | self.write() | self.drain_completions() | self.read() {}
+    }
+
+    fn drain_events(&mut self) -> bool {
+        let before = self.seen.len();
+        while let Some(event) = self.connection.poll_event(&mut self.rx, &mut self.tx) {
+            assert!(!self.closed, "an event behind Closed: {event:?}");
+            let seen = Seen::from(&event);
+            if let (true, Event::Message(message)) = (self.echoes, event) {
+                self.connection.send(message.kind(), message.as_bytes(), &mut self.tx).unwrap();
+            }
+            self.closed = matches!(seen, Seen::Closed(_));
+            self.seen.push_back(seen);
+        }
+        assert!(self.rx.is_empty(), "received bytes were left lying");
+        assert!(!self.rx.spare_mut().is_empty(), "there is room to read into");
+        self.seen.len() > before
+    }
+
+    fn write(&mut self) -> bool {
+        let mut progress = false;
+        loop {
+            self.connection.pump(&mut self.tx);
+            if self.tx.is_empty() {
+                return progress;
+            }
+            assert!(!self.closed, "something to write behind Closed");
+            let n = self.tx.chunk().len().min(self.takes);
+            if n == 0 {
+                self.tx.set_blocked(self.now);
+                return progress;
+            }
+            if self.takes != usize::MAX {
+                self.takes -= n;
+            }
+            self.outbound.push(&self.tx.chunk()[..n]);
+            self.tx.advance(n);
+            self.connection.handle_written(self.now);
+            progress = true;
+        }
+    }
+
+    fn drain_completions(&mut self) -> bool {
+        let before = self.completions.len();
+        while let Some(completion) = self.connection.poll_completion(&mut self.tx) {
+            assert!(!self.closed, "a completion behind Closed");
+            self.completions.push_back(completion);
+        }
+        self.completions.len() > before
+    }
+
+    fn read(&mut self) -> bool {
+        if !self.connection.wants_read() {
+            return false;
+        }
+        if self.inbound.is_empty() {
+            if self.peer_hung_up {
+                self.connection.handle_eof();
+            }
+            return self.peer_hung_up;
+        }
+        let target = self.connection.read_target(&mut self.rx);
+        let n = target.len().min(self.inbound.len()).min(self.read_size);
+        target.iter_mut().zip(self.inbound.drain(..n)).for_each(|(to, byte)| *to = byte);
+        self.connection.handle_received(n, self.now, &mut self.rx);
+        true
+    }
+}

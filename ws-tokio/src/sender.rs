@@ -1,0 +1,135 @@
+use std::{
+    fmt,
+    future::poll_fn,
+    sync::{Arc, Mutex},
+    task::{Context, Poll},
+};
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use ws_proto::{CloseCode, ConnectionState, ControlError, Message, SendError};
+
+use crate::core::{Core, lock};
+
+/// Sends on a connection from any task. Cheap to clone; all clones and the connection's owner share one bounded
+/// write queue, so a slow peer holds its senders back and not the memory.
+#[derive(Clone)]
+pub struct Sender {
+    outlet: Arc<dyn Outlet>,
+}
+
+/// Where a [`Sender`] sends to. Implemented by the library's connections.
+pub trait Outlet: Send + Sync {
+    /// Queues a message if there is room, and sees that it goes out.
+    ///
+    /// # Errors
+    /// [`SendError`], with the message.
+    fn try_send(&self, message: Message) -> Result<(), SendError<Message>>;
+
+    /// Queues a message once there is room; `message` is taken when it is accepted or refused.
+    fn poll_send(&self, cx: &mut Context<'_>, message: &mut Option<Message>)
+    -> Poll<Result<(), SendError<Message>>>;
+
+    /// Queues a ping.
+    ///
+    /// # Errors
+    /// [`ControlError`].
+    fn ping(&self, payload: &[u8]) -> Result<(), ControlError>;
+
+    /// Begins the closing handshake.
+    fn close(&self, code: CloseCode, reason: &str);
+
+    /// Open, closing or closed.
+    fn state(&self) -> ConnectionState;
+}
+
+impl Sender {
+    /// A handle to `outlet`.
+    pub fn new(outlet: Arc<impl Outlet + 'static>) -> Self {
+        Self { outlet }
+    }
+
+    /// Sends a message; waits while the write queue is at its limits.
+    ///
+    /// # Errors
+    /// [`SendError::InvalidState`] with the message if the connection is not open.
+    ///
+    /// # Cancel safety
+    /// If the future is dropped while the queue is full, nothing is sent; after that the message goes out whole.
+    pub async fn send(&self, message: impl Into<Message>) -> Result<(), SendError<Message>> {
+        let mut message = Some(message.into());
+        poll_fn(|cx| self.outlet.poll_send(cx, &mut message)).await
+    }
+
+    /// Sends a message if there is room at once: for broadcasts that must not wait for a slow peer.
+    ///
+    /// # Errors
+    /// [`SendError::WriteBusy`] if there is no room, [`SendError::InvalidState`] if the connection is not open; with
+    /// the message.
+    pub fn try_send(&self, message: impl Into<Message>) -> Result<(), SendError<Message>> {
+        self.outlet.try_send(message.into())
+    }
+
+    /// Sends a ping.
+    ///
+    /// # Errors
+    /// [`ControlError`]: not open, over 125 bytes, or too many control frames waiting.
+    pub fn ping(&self, payload: &[u8]) -> Result<(), ControlError> {
+        self.outlet.ping(payload)
+    }
+
+    /// Begins the closing handshake, behind what was sent before; its end shows at the connection's owner.
+    pub fn close(&self, code: CloseCode, reason: &str) {
+        self.outlet.close(code, reason);
+    }
+
+    /// Whether messages can be sent.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.outlet.state() == ConnectionState::Open
+    }
+}
+
+impl fmt::Debug for Sender {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sender").field("state", &self.outlet.state()).finish()
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Outlet for Mutex<Core<S>> {
+    fn try_send(&self, message: Message) -> Result<(), SendError<Message>> {
+        let mut core = lock(self);
+        core.queue(message)?;
+        core.kick();
+        Ok(())
+    }
+
+    fn poll_send(
+        &self,
+        cx: &mut Context<'_>,
+        message: &mut Option<Message>,
+    ) -> Poll<Result<(), SendError<Message>>> {
+        let mut core = lock(self);
+        let result = core.poll_queue(cx, message);
+        if result.is_ready() {
+            core.kick();
+        }
+        result
+    }
+
+    fn ping(&self, payload: &[u8]) -> Result<(), ControlError> {
+        let mut core = lock(self);
+        core.queue_ping(payload)?;
+        core.kick();
+        Ok(())
+    }
+
+    fn close(&self, code: CloseCode, reason: &str) {
+        let mut core = lock(self);
+        core.queue_close(code, reason);
+        core.kick();
+    }
+
+    fn state(&self) -> ConnectionState {
+        lock(self).state()
+    }
+}

@@ -1,0 +1,95 @@
+use std::{
+    task::{Context, Poll},
+    time::Instant,
+};
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use ws_proto::{CloseCode, CloseInfo, Connection, ConnectionError};
+
+use crate::{
+    core::{Core, Shared, lock, now},
+    scratch::ReceiveLease,
+    websocket::WebSocket,
+};
+
+/// A server's end of a [`WebSocket`]: for the task that runs the application's future and moves the bytes around it.
+///
+/// One turn of that task: [`begin_turn`](Self::begin_turn), poll the application's future,
+/// [`end_turn`](Self::end_turn).
+pub struct Served<S> {
+    shared: Shared<S>,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Served<S> {
+    /// Splits a connection into the task's end and the application's. `received` is what was read behind the
+    /// handshake.
+    #[must_use]
+    pub fn new(io: S, connection: Connection, received: &[u8]) -> (Self, WebSocket<S>) {
+        let mut core = Core::served(io, connection);
+        if let Some(driver) = core.driver_mut() {
+            driver.preload(received, now(), &mut ReceiveLease::take());
+        }
+        let shared = core.shared();
+        (Self { shared: shared.clone() }, WebSocket::from_shared(shared))
+    }
+
+    /// Before the application's future is polled: until [`end_turn`](Self::end_turn), what it sends is collected.
+    pub fn begin_turn(&self, cx: &Context<'_>, now: Instant) {
+        lock(&self.shared).begin_turn(cx.waker(), now);
+    }
+
+    /// After the application's future was polled: does what is due at `now`, writes what was sent, and, if the
+    /// application does not wait for a message, reads on its behalf, so that pings are answered and a Close is seen.
+    ///
+    /// `Ready`: the connection is over; [`close_info`](Self::close_info) tells how. `Pending`: the waker is
+    /// registered; call again at [`poll_timeout`](Self::poll_timeout) too.
+    pub fn end_turn(&self, cx: &mut Context<'_>, now: Instant) -> Poll<()> {
+        let mut core = lock(&self.shared);
+        let receiving = core.end_application();
+        core.handle_timeout(now);
+        if receiving && core.driver().is_some() {
+            if core.poll_output(cx).is_ready() {
+                // The end is the application's to see, in its `recv`.
+                cx.waker().wake_by_ref();
+            }
+            core.end_driver_turn();
+        } else {
+            core.poll_background(cx);
+        }
+        if core.driver().is_none() { Poll::Ready(()) } else { Poll::Pending }
+    }
+
+    /// When [`end_turn`](Self::end_turn) must be called if nothing else happens.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        lock(&self.shared).driver()?.poll_timeout()
+    }
+
+    /// Begins the closing handshake.
+    pub fn close(&self, code: CloseCode, reason: &str) {
+        lock(&self.shared).queue_close(code, reason);
+    }
+
+    /// Ends the connection because the application failed.
+    pub fn fail(&self, error: ConnectionError) {
+        lock(&self.shared).fail(error);
+    }
+
+    /// Ends the connection at once, without a Close frame.
+    pub fn abort(&self) {
+        lock(&self.shared).abort();
+    }
+
+    /// How the connection ended, once it has.
+    #[must_use]
+    pub fn close_info(&self) -> Option<CloseInfo> {
+        lock(&self.shared).close_info().cloned()
+    }
+}
+
+impl<S> Drop for Served<S> {
+    fn drop(&mut self) {
+        // Nobody would move the bytes any more: end the transport, and tell the application.
+        drop(lock(&self.shared).take_driver());
+    }
+}

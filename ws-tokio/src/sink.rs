@@ -1,0 +1,56 @@
+//! [`Stream`] and [`Sink`], for combinators.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use futures_core::{FusedStream, Stream};
+use futures_sink::Sink;
+use tokio::io::{AsyncRead, AsyncWrite};
+use ws_proto::{CloseCode, ConnectionError, Message, SendError};
+
+use crate::{core::lock, websocket::WebSocket};
+
+/// The messages; then, if the connection did not end by a clean close, one error; then the end.
+impl<S: AsyncRead + AsyncWrite + Unpin> Stream for WebSocket<S> {
+    type Item = Result<Message, ConnectionError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        match ready!(self.poll_recv(cx)) {
+            Some(message) => Poll::Ready(Some(Ok(message))),
+            None => Poll::Ready(self.take_error().map(Err)),
+        }
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> FusedStream for WebSocket<S> {
+    fn is_terminated(&self) -> bool {
+        self.is_terminated_stream()
+    }
+}
+
+/// `poll_ready` waits for room in the write queue, `poll_close` drives the closing handshake with 1000 to its end.
+impl<S: AsyncRead + AsyncWrite + Unpin> Sink<Message> for WebSocket<S> {
+    type Error = SendError<Message>;
+
+    fn poll_ready(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        lock(self.shared()).poll_room(cx).map(Ok)
+    }
+
+    fn start_send(self: Pin<&mut Self>, message: Message) -> Result<(), Self::Error> {
+        lock(self.shared()).queue(message)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        lock(self.shared()).poll_flush(cx).map(Ok)
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        if self.is_open() {
+            lock(self.shared()).queue_close(CloseCode::NORMAL, "");
+        }
+        while ready!(self.poll_recv(cx)).is_some() {}
+        Poll::Ready(Ok(()))
+    }
+}

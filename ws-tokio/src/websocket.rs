@@ -1,0 +1,242 @@
+use std::{
+    fmt,
+    future::poll_fn,
+    task::{Context, Poll},
+};
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use ws_proto::{
+    CloseCode, CloseInfo, Connection, ConnectionError, ConnectionState, ControlError, Initiator, Message, SendError,
+    TransmitQueue,
+};
+
+use crate::{
+    core::{Core, Shared, lock, now},
+    scratch::ReceiveLease,
+    sender::Sender,
+};
+
+/// A WebSocket on any tokio transport, client's or server's side.
+///
+/// The library answers pings, drives the closing handshake and watches the deadlines of its
+/// [`Config`](ws_proto::Config) whenever one of the futures here is polled; a server's `serve` polls all the time,
+/// elsewhere be in [`recv`](Self::recv). All state is in the connection: every future here may be dropped at any
+/// point, as `select!` does, without losing or doubling anything.
+///
+/// Dropped under a server's `serve` it closes with 1000 in the background; elsewhere it ends the transport, and the
+/// peer sees no Close: call [`close`](Self::close).
+pub struct WebSocket<S> {
+    shared: Shared<S>,
+    subprotocol: Option<Box<str>>,
+    /// False once `into_parts` took the connection.
+    owned: bool,
+    /// Whether the end was reported through `Stream`.
+    terminated: bool,
+}
+
+/// What [`WebSocket::into_parts`] gives back.
+#[derive(Debug)]
+pub struct Parts<S> {
+    /// The transport.
+    pub io: S,
+    /// The state machine, with messages that were received and not asked for.
+    pub connection: Connection,
+    /// What was sent and is not written.
+    pub transmit: TransmitQueue,
+}
+
+impl<S> WebSocket<S> {
+    /// Puts a connection whose handshake is done on its transport.
+    #[must_use]
+    pub fn new(io: S, connection: Connection) -> Self {
+        Self::from_shared(Core::inline(io, connection).shared())
+    }
+
+    pub(crate) const fn from_shared(shared: Shared<S>) -> Self {
+        Self { shared, subprotocol: None, owned: true, terminated: false }
+    }
+
+    pub(crate) const fn shared(&self) -> &Shared<S> {
+        &self.shared
+    }
+
+    pub(crate) const fn is_terminated_stream(&self) -> bool {
+        self.terminated
+    }
+
+    /// What went wrong, the first time it is asked.
+    pub(crate) fn take_error(&mut self) -> Option<ConnectionError> {
+        if std::mem::replace(&mut self.terminated, true) {
+            return None;
+        }
+        lock(&self.shared).close_info().filter(|info| !info.is_clean()).and_then(|info| info.error)
+    }
+
+    /// With the bytes that were read behind the handshake: the peer's first frames.
+    #[must_use]
+    pub fn with_received(self, received: &[u8]) -> Self {
+        if let Some(driver) = lock(&self.shared).driver_mut() {
+            driver.preload(received, now(), &mut ReceiveLease::take());
+        }
+        self
+    }
+
+    /// With the subprotocol that was negotiated.
+    #[must_use]
+    pub fn with_subprotocol(mut self, subprotocol: Option<String>) -> Self {
+        self.subprotocol = subprotocol.map(String::into_boxed_str);
+        self
+    }
+
+    /// The subprotocol in use (RFC 6455 section 1.9).
+    #[must_use]
+    pub fn subprotocol(&self) -> Option<&str> {
+        self.subprotocol.as_deref()
+    }
+
+    /// Whether messages can be sent.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.state() == ConnectionState::Open
+    }
+
+    /// Open, closing or closed.
+    #[must_use]
+    pub fn state(&self) -> ConnectionState {
+        lock(&self.shared).state()
+    }
+
+    /// How the connection ended: who closed, with what code, whether cleanly, and what went wrong. `None` until
+    /// [`recv`](Self::recv) has returned `None` or [`close`](Self::close) has returned.
+    #[must_use]
+    pub fn close_info(&self) -> Option<CloseInfo> {
+        lock(&self.shared).close_info().cloned()
+    }
+
+    /// Takes the connection back from the transport; `None` if it is over. Other handles to it are dead afterwards.
+    #[must_use]
+    pub fn into_parts(mut self) -> Option<Parts<S>> {
+        self.owned = false;
+        let (io, connection, transmit) = lock(&self.shared).take_driver()?.into_parts();
+        Some(Parts { io, connection, transmit })
+    }
+
+    /// Calls `f` with the transport, for its addresses or options; `None` if the connection is over.
+    pub fn with_io<R>(&self, f: impl FnOnce(&S) -> R) -> Option<R> {
+        lock(&self.shared).driver().map(|driver| f(driver.io()))
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
+    /// The next message, or `None` when the connection is over, for whatever reason:
+    /// [`close_info`](Self::close_info) tells. Text and binary only; control frames are the library's business.
+    ///
+    /// # Cancel safety
+    /// Dropping the future loses nothing: the next call goes on where this one was.
+    pub async fn recv(&mut self) -> Option<Message> {
+        poll_fn(|cx| self.poll_recv(cx)).await
+    }
+
+    /// [`recv`](Self::recv) as a poll function.
+    pub fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<Message>> {
+        lock(&self.shared).poll_recv(cx)
+    }
+
+    /// Sends a message. Waits while the write queue is at its limits; then, under a server's `serve`, the message
+    /// goes out at the end of the turn, together with all others of that turn; elsewhere waits until the transport
+    /// has taken it.
+    ///
+    /// # Errors
+    /// [`SendError::InvalidState`] with the message if the connection is not open.
+    ///
+    /// # Cancel safety
+    /// If the future is dropped while the queue is full, nothing is sent. Once there was room the message goes out
+    /// whole, dropped or not.
+    pub async fn send(&mut self, message: impl Into<Message>) -> Result<(), SendError<Message>> {
+        self.feed(message).await?;
+        if !lock(&self.shared).is_served() {
+            self.flush().await;
+        }
+        Ok(())
+    }
+
+    /// Queues a message without flushing: for many small ones, with one [`flush`](Self::flush) at the end. Waits while
+    /// the write queue is at its limits.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    ///
+    /// # Cancel safety
+    /// As [`send`](Self::send).
+    pub async fn feed(&mut self, message: impl Into<Message>) -> Result<(), SendError<Message>> {
+        let mut message = Some(message.into());
+        poll_fn(|cx| lock(&self.shared).poll_queue(cx, &mut message)).await
+    }
+
+    /// Waits until everything queued is handed to the transport, or the connection is over.
+    ///
+    /// # Cancel safety
+    /// Safe.
+    pub async fn flush(&mut self) {
+        poll_fn(|cx| lock(&self.shared).poll_flush(cx)).await;
+    }
+
+    /// Sends a ping (RFC 6455 section 5.5.2). The keepalive of the configuration does it by itself.
+    ///
+    /// # Errors
+    /// [`ControlError`]: not open, over 125 bytes, or too many control frames waiting.
+    ///
+    /// # Cancel safety
+    /// The ping is queued at the first poll.
+    pub async fn ping(&mut self, payload: &[u8]) -> Result<(), ControlError> {
+        lock(&self.shared).queue_ping(payload)?;
+        if !lock(&self.shared).is_served() {
+            self.flush().await;
+        }
+        Ok(())
+    }
+
+    /// Closes the connection properly (RFC 6455 section 7): what was sent before goes out, then a Close frame, then
+    /// the peer's answer is awaited, `close_timeout` at most. Messages that still come are dropped. A reason over 123
+    /// bytes is cut between characters. If the connection is closing already, waits for its end.
+    ///
+    /// # Cancel safety
+    /// The Close is queued at the first poll; call again, or [`recv`](Self::recv) until `None`, to see it through.
+    pub async fn close(&mut self, code: CloseCode, reason: &str) -> CloseInfo {
+        lock(&self.shared).queue_close(code, reason);
+        while self.recv().await.is_some() {}
+        self.close_info().unwrap_or(CloseInfo {
+            received: None,
+            sent: None,
+            initiator: Initiator::Local,
+            error: None,
+        })
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
+    /// A handle that other tasks send through; cheap to clone, bounded by the same write queue.
+    #[must_use]
+    pub fn sender(&self) -> Sender {
+        Sender::new(self.shared.clone())
+    }
+}
+
+impl<S> Drop for WebSocket<S> {
+    fn drop(&mut self) {
+        let mut core = lock(&self.shared);
+        if self.owned && core.is_served() {
+            // The server's task sees it through.
+            core.queue_close(CloseCode::NORMAL, "");
+            core.wake_server_task();
+        } else if self.owned {
+            drop(core.take_driver());
+        }
+    }
+}
+
+impl<S> fmt::Debug for WebSocket<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WebSocket").field("state", &self.state()).finish_non_exhaustive()
+    }
+}
