@@ -38,8 +38,11 @@ enum Mode {
     /// Whoever polls a handle. Deadlines are watched by a timer of the connection's own.
     Inline { timer: Option<Pin<Box<Sleep>>> },
     /// A server's task around the application's future: it writes at the end of each turn and watches deadlines.
-    Served { in_turn: bool, receiving: bool },
+    Served { in_turn: bool, receiving: bool, reads: u8 },
 }
+
+/// Reads per turn of a server's task; then other connections have theirs.
+const READS_PER_TURN: u8 = 4;
 
 impl<S> Core<S> {
     pub(crate) fn inline(io: S, connection: Connection) -> Self {
@@ -47,7 +50,7 @@ impl<S> Core<S> {
     }
 
     pub(crate) fn served(io: S, connection: Connection) -> Self {
-        Self::new(io, connection, Mode::Served { in_turn: false, receiving: false })
+        Self::new(io, connection, Mode::Served { in_turn: false, receiving: false, reads: 0 })
     }
 
     fn new(io: S, mut connection: Connection, mode: Mode) -> Self {
@@ -92,7 +95,7 @@ impl<S> Core<S> {
     pub(crate) fn queue(&mut self, message: Message) -> Result<(), SendError<Message>> {
         let Some(driver) = &mut self.driver else { return Err(SendError::InvalidState(message)) };
         let (connection, tx) = driver.parts_mut();
-        connection.send_message(message, tx)
+        connection.send_message(message, false, tx)
     }
 
     pub(crate) fn queue_ping(&mut self, payload: &[u8]) -> Result<(), ControlError> {
@@ -127,12 +130,12 @@ impl<S> Core<S> {
     pub(crate) fn begin_turn(&mut self, task: &Waker, at: Instant) {
         self.now = at;
         self.waiting.register(task);
-        self.mode = Mode::Served { in_turn: true, receiving: false };
+        self.mode = Mode::Served { in_turn: true, receiving: false, reads: 0 };
     }
 
     /// The application's part of the turn is over; whether it waits in `recv`.
     pub(crate) const fn end_application(&mut self) -> bool {
-        let Mode::Served { in_turn, receiving } = &mut self.mode else { return false };
+        let Mode::Served { in_turn, receiving, .. } = &mut self.mode else { return false };
         *in_turn = false;
         *receiving
     }
@@ -294,6 +297,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Core<S> {
             return Poll::Ready(());
         }
         let Some(driver) = &mut self.driver else { return Poll::Ready(()) };
+        if let Mode::Served { reads, .. } = &mut self.mode {
+            *reads += 1;
+            if *reads > READS_PER_TURN {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+        }
         self.waiting.register(cx.waker());
         let read = driver.poll_read(&mut Context::from_waker(&self.waker), self.now, rx);
         driver.end_turn();

@@ -41,6 +41,8 @@ pub(crate) struct Case {
     pub(crate) undisturbed: Option<&'static str>,
     /// Figures without noise need no more rounds than this.
     pub(crate) max_rounds: usize,
+    /// Too long or too large for every run: only if it is named.
+    pub(crate) on_demand: bool,
     /// The first one is plotted.
     pub(crate) columns: &'static [Column],
 }
@@ -99,7 +101,7 @@ static STORM: &[Column] = &[
 ];
 
 const fn echo(name: &'static str, title: &'static str, load: &'static str) -> Case {
-    Case { name, title, load, undisturbed: None, max_rounds: usize::MAX, columns: ECHO }
+    Case { name, title, load, undisturbed: None, max_rounds: usize::MAX, on_demand: false, columns: ECHO }
 }
 
 const fn large(name: &'static str, title: &'static str, load: &'static str) -> Case {
@@ -125,28 +127,40 @@ pub(crate) static CASES: &[Case] = &[
     large("16m", "1 connection × 16 MiB binary, 1 in flight", "--connections 1 --size 16777216"),
     large("100m", "1 connection × 100 MiB binary, 1 in flight", "--connections 1 --size 104857600"),
     Case {
-        name: "idle",
-        title: "10,000 idle connections after one message each, then after 1 MiB each",
-        load: "--connections 0 --idle 10000 --idle-burst 1048576",
-        undisturbed: None,
         max_rounds: 2,
         columns: IDLE,
+        ..echo(
+            "idle",
+            "10,000 idle connections after one message each, then after 1 MiB each",
+            "--connections 0 --idle 10000 --idle-burst 1048576",
+        )
     },
     Case {
-        name: "beside-idle",
-        title: "100 connections × 20 B beside 10,000 idle ones",
-        load: "--connections 100 --size 20 --idle 10000",
+        max_rounds: 1,
+        on_demand: true,
+        columns: IDLE,
+        ..echo(
+            "idle-50k",
+            "50,000 idle connections after one message each, then after 1 MiB each",
+            "--connections 0 --idle 50000 --idle-burst 1048576 --max-resident-mib 12288",
+        )
+    },
+    Case {
         undisturbed: Some("--connections 100 --size 20"),
-        max_rounds: usize::MAX,
         columns: BESIDE,
+        ..echo(
+            "beside-idle",
+            "100 connections × 20 B beside 10,000 idle ones",
+            "--connections 100 --size 20 --idle 10000",
+        )
     },
     Case {
-        name: "storm",
-        title: "10,000 handshakes, 64 at a time, all kept open",
-        load: "--connect-storm 10000 --at-once 64",
-        undisturbed: None,
-        max_rounds: usize::MAX,
         columns: STORM,
+        ..echo(
+            "storm",
+            "10,000 handshakes, 64 at a time, all kept open",
+            "--connect-storm 10000 --at-once 64",
+        )
     },
 ];
 

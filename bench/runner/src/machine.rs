@@ -23,7 +23,7 @@ impl Machine {
             processor: model.map_or_else(|| String::from("unknown"), |(_, name)| name.trim().to_owned()),
             cores: std::thread::available_parallelism().map_or(1, usize::from),
             kernel: format!("Linux {}", read("/proc/sys/kernel/osrelease").trim()),
-            compiler: output("rustc", &["--version"]),
+            compiler: output("rustc", &["--version"]).split(" (").next().unwrap_or_default().to_owned(),
             date: output("date", &["-u", "+%Y-%m-%d %H:%M UTC"]),
             load: read("/proc/loadavg").split_whitespace().next().unwrap_or_default().to_owned(),
         }

@@ -54,7 +54,7 @@ fn run(options: &Options) -> Results {
         .collect();
     for &case in &options.cases {
         for round in 0..options.rounds.min(case.max_rounds) {
-            for (server, binary) in &present {
+            for (server, binary) in present.iter().filter(|(server, _)| server.takes_part(case)) {
                 one(options, case, server, binary, round, &mut results);
             }
         }

@@ -1,7 +1,7 @@
 //! The command line, and where things lie.
 
 use crate::cases::{CASES, Case};
-use crate::servers::{SERVERS, Server};
+use crate::servers::{Group, SERVERS, Server};
 use bench_common::args::Args;
 use std::path::{Path, PathBuf};
 
@@ -17,6 +17,8 @@ pub(crate) struct Options {
     pub(crate) generator_core: usize,
     /// Our server's binary, if it is not where `run.sh` builds it.
     pub(crate) ours: Option<PathBuf>,
+    /// Another build of our server, to compare with.
+    pub(crate) before: Option<PathBuf>,
     pub(crate) results: PathBuf,
 }
 
@@ -24,15 +26,23 @@ impl Options {
     pub(crate) fn from_env() -> Result<Self, String> {
         let mut args = Args::from_env()?;
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let before: Option<PathBuf> = args.take_optional("before")?;
         let options = Self {
-            cases: select(&mut args, "cases", CASES, |case| case.name)?,
-            servers: select(&mut args, "servers", SERVERS, |server| server.name)?,
+            cases: select(&mut args, "cases", CASES, |case| case.name, |case| !case.on_demand)?,
+            servers: select(
+                &mut args,
+                "servers",
+                SERVERS,
+                |server| server.name,
+                |server| server.group != Group::Before || before.is_some(),
+            )?,
             rounds: args.take("rounds", 5)?,
             seconds: args.take("seconds", 3.0)?,
             warmup: args.take("warmup", 0.5)?,
             server_core: args.take("server-core", cores - 1)?,
             generator_core: args.take("generator-core", 0)?,
             ours: args.take_optional("ours")?,
+            before,
             results: args.take("results", bench_folder().join("results"))?,
         };
         args.finish()?;
@@ -40,14 +50,17 @@ impl Options {
     }
 }
 
-/// A comma-separated list of names, or everything.
+/// A comma-separated list of names, or those that belong to every run.
 fn select<T>(
     args: &mut Args,
     option: &str,
     all: &'static [T],
     name: impl Fn(&T) -> &'static str,
+    by_default: impl Fn(&T) -> bool,
 ) -> Result<Vec<&'static T>, String> {
-    let Some(list) = args.take_optional::<String>(option)? else { return Ok(all.iter().collect()) };
+    let Some(list) = args.take_optional::<String>(option)? else {
+        return Ok(all.iter().filter(|item| by_default(item)).collect());
+    };
     list.split(',')
         .map(|wanted| {
             let known = || all.iter().map(&name).collect::<Vec<_>>().join(", ");

@@ -1,5 +1,6 @@
 //! Who is measured. A new server is one line here.
 
+use crate::cases::Case;
 use crate::options::{Options, bench_folder};
 use std::path::PathBuf;
 
@@ -7,6 +8,8 @@ use std::path::PathBuf;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Group {
     Ours,
+    /// Our server as it was before a change.
+    Before,
     /// A Rust library in its plain `send` loop.
     Peer,
     /// A Rust library in a form that answers a batch with one write: shown beside, not the base of ratios.
@@ -46,6 +49,10 @@ macro_rules! ours {
     };
 }
 
+const fn ours(name: &'static str, group: Group, arguments: &'static [&'static str]) -> Server {
+    Server { name, group, binary: "echo-server", arguments, library: None }
+}
+
 const fn peer(name: &'static str, binary: &'static str, library: &'static str) -> Server {
     Server { name, group: Group::Peer, binary, arguments: &[], library: Some(library) }
 }
@@ -56,20 +63,10 @@ const fn floor(name: &'static str) -> Server {
 
 /// In the order in which they take turns.
 pub(crate) static SERVERS: &[Server] = &[
-    Server {
-        name: "ours-handler",
-        group: Group::Ours,
-        binary: "echo-server",
-        arguments: ours!("handler"),
-        library: None,
-    },
-    Server {
-        name: "ours-async",
-        group: Group::Ours,
-        binary: "echo-server",
-        arguments: ours!("async"),
-        library: None,
-    },
+    ours("ours-handler", Group::Ours, ours!("handler")),
+    ours("before-handler", Group::Before, ours!("handler")),
+    ours("ours-async", Group::Ours, ours!("async")),
+    ours("before-async", Group::Before, ours!("async")),
     peer("fastwebsockets", "server-fastwebsockets", "fastwebsockets"),
     peer("tokio-websockets", "server-tokio-websockets", "tokio-websockets"),
     peer("sockudo-ws", "server-sockudo", "sockudo-ws"),
@@ -90,13 +87,20 @@ impl Server {
     /// Its binary: beside this program, or for ours also in the main workspace's target folder.
     pub(crate) fn locate(&self, options: &Options) -> Option<PathBuf> {
         let beside = std::env::current_exe().ok()?.with_file_name(self.binary);
-        let candidates = if self.group == Group::Ours {
-            let built = bench_folder().join("../target/release").join(self.binary);
-            options.ours.clone().map_or_else(|| vec![beside, built], |given| vec![given])
-        } else {
-            vec![beside]
+        let candidates = match (self.group, &options.ours, &options.before) {
+            (Group::Ours, Some(given), _) | (Group::Before, _, Some(given)) => vec![given.clone()],
+            (Group::Before, _, None) => Vec::new(),
+            (Group::Ours, None, _) => {
+                vec![beside, bench_folder().join("../target/release").join(self.binary)]
+            }
+            _ => vec![beside],
         };
         candidates.into_iter().find(|path| path.is_file())
+    }
+
+    /// Whether the case can show what is special about this server.
+    pub(crate) fn takes_part(&self, case: &Case) -> bool {
+        self.group != Group::Batching || case.load.contains("--depth")
     }
 
     /// The version of its library that was built.

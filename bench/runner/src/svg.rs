@@ -72,6 +72,7 @@ fn bar(case: &Case, row: &Row, longest: f64, y: usize, svg: &mut String) {
     let length = share * (PANEL_WIDTH - LABELS - VALUES) as f64;
     let colour = match row.server.group {
         Group::Ours => "#d1570a",
+        Group::Before => "#eaa57a",
         Group::Peer => "#5b7fa6",
         Group::Batching => "#94acc6",
         Group::Floor => "#b8bec4",

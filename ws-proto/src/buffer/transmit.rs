@@ -2,6 +2,9 @@ use std::{collections::VecDeque, io::IoSlice, time::Instant};
 
 use bytes::{Buf, Bytes};
 
+/// From so many written bytes on, what is left moves over them.
+const COMPACT_FROM: usize = 16 * 1024;
+
 /// What became of a send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Completion {
@@ -31,8 +34,10 @@ pub struct TransmitQueue {
     written: u64,
     /// Notifying sends that are written and not reported yet.
     completed: u32,
-    /// Bytes of control frames queued since the queue was last empty.
+    /// Bytes of control frames that are queued, and where in the stream the last of them ends. They count until that
+    /// one is written.
     control_bytes: u16,
+    control_end: u64,
     blocked_since: Option<Instant>,
 }
 
@@ -75,9 +80,11 @@ impl TransmitQueue {
     }
 
     /// Says that the transport took nothing more, at `now`. While that lasts, new frames wait in the connection,
-    /// where control frames may overtake data.
+    /// where control frames may overtake data. An empty queue is never blocked.
     pub fn set_blocked(&mut self, now: Instant) {
-        self.blocked_since.get_or_insert(now);
+        if !self.is_empty() {
+            self.blocked_since.get_or_insert(now);
+        }
     }
 
     /// Since when the transport has taken nothing.
@@ -112,8 +119,19 @@ impl TransmitQueue {
         self.blocked_since.is_some()
     }
 
+    /// Whether [`poll_completion`](Self::poll_completion) has something to report.
+    pub(crate) const fn has_completion(&self) -> bool {
+        self.completed > 0
+    }
+
     pub(crate) const fn control_bytes(&self) -> usize {
         self.control_bytes as usize
+    }
+
+    /// Bytes allocated for headers and copied payloads.
+    #[cfg(test)]
+    pub(crate) const fn capacity(&self) -> usize {
+        self.small.capacity()
     }
 
     /// Appends copied bytes.
@@ -145,6 +163,19 @@ impl TransmitQueue {
 
     pub(crate) fn count_control(&mut self, bytes: usize) {
         self.control_bytes = self.control_bytes.saturating_add(bytes as u16);
+        self.control_end = self.queued;
+    }
+
+    /// Moves what is left to the front once the larger part is written, so that a queue that never runs empty does not
+    /// grow.
+    fn compact(&mut self) {
+        let left = self.small.len() - self.head;
+        if self.head >= COMPACT_FROM.max(left) {
+            self.small.copy_within(self.head.., 0);
+            self.small.truncate(left);
+            self.large.iter_mut().for_each(|large| large.after -= self.head);
+            self.head = 0;
+        }
     }
 
     /// End, in `small`, of the run that goes out before the next large payload.
@@ -224,8 +255,13 @@ impl Buf for TransmitQueue {
             self.blocked_since = None;
         }
         self.complete_sends();
+        if self.written >= self.control_end {
+            self.control_bytes = 0;
+        }
         if self.is_empty() {
             self.reset();
+        } else {
+            self.compact();
         }
     }
 }

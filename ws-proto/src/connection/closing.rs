@@ -64,8 +64,11 @@ impl Connection {
 
     /// Ends the connection at once, without a Close frame.
     pub fn abort(&mut self, tx: &mut TransmitQueue) {
-        self.begin(Initiator::Local, None, self.last_received);
-        self.finish(tx);
+        self.inbox = None;
+        if self.phase != Phase::Finished {
+            self.begin(Initiator::Local, None, self.last_received);
+            self.finish(tx);
+        }
     }
 
     /// The peer's stream ended: nothing more will be read. What was accepted for sending is still written.
@@ -79,7 +82,8 @@ impl Connection {
             return;
         }
         let both_closed = self.close_info().is_some_and(|info| info.received.is_some() && info.sent.is_some());
-        let error = (!both_closed).then_some(ConnectionError::Transport(kind));
+        let clean = both_closed && tx.is_empty();
+        let error = (!clean).then_some(ConnectionError::Transport(kind));
         self.begin(Initiator::Remote, error, self.last_received);
         self.finish(tx);
     }
@@ -123,12 +127,12 @@ impl Connection {
     }
 
     pub(super) fn end(&mut self, end: End, tx: &mut TransmitQueue) {
-        if self.phase == Phase::Finished {
-            return;
-        }
+        let already_ending = matches!(self.phase, Phase::Discard | Phase::Finished);
         self.partial = None;
         match end {
+            End::PeerClose(frame) if already_ending => self.note_late_close(frame),
             End::PeerClose(frame) => self.on_peer_close(frame, tx),
+            End::Failure(_) if already_ending => {}
             End::Failure(error) => self.on_failure(error, tx),
         }
     }
@@ -155,9 +159,14 @@ impl Connection {
         self.drop_waiting_data();
         self.outbox = None;
         self.partial = None;
+        let unwritten = !tx.is_empty();
         let cut_off = tx.abort();
         if let Some(closing) = self.closing.as_deref_mut() {
             closing.cut_off += cut_off;
+            if unwritten {
+                // A Close is always the last frame, so it was among what is cut off.
+                closing.info.sent = None;
+            }
         }
     }
 
@@ -175,6 +184,7 @@ impl Connection {
     /// Whether [`Event::Closed`](super::Event::Closed) is due: everything else has been reported.
     pub(super) fn is_report_due(&self, tx: &TransmitQueue) -> bool {
         self.transport(tx) == Transport::Finished
+            && !tx.has_completion()
             && self.closing.as_ref().is_some_and(|closing| !closing.reported && closing.cut_off == 0)
     }
 
@@ -195,6 +205,13 @@ impl Connection {
             self.drop_waiting_data();
         } else {
             self.queue_close(frame, true, tx);
+        }
+    }
+
+    /// A Close that was held behind messages while the connection came to another end.
+    fn note_late_close(&mut self, frame: CloseFrame) {
+        if let Some(closing) = self.closing.as_deref_mut().filter(|closing| !closing.reported) {
+            closing.info.received.get_or_insert(frame);
         }
     }
 

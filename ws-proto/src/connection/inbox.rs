@@ -17,9 +17,13 @@ pub(super) enum End {
     Failure(ConnectionError),
 }
 
+/// What an assembled message counts beside its payload, so that a flood of empty ones is bounded too.
+const MESSAGE_OVERHEAD: usize = 64;
+
 #[derive(Debug, Default)]
 pub(super) struct Inbox {
     held: VecDeque<Held>,
+    /// What all of it takes: headers of packed messages, overhead of assembled ones, and payloads.
     bytes: usize,
     /// Takes effect once the held messages are delivered, or at the deadline.
     pub(super) end: Option<(End, Instant)>,
@@ -43,29 +47,33 @@ impl Inbox {
         if let Some(Held::Packed { frames, .. }) = self.held.back_mut() {
             frames.extend_from_slice(&header[..len]);
             frames.extend_from_slice(payload);
-            self.bytes += payload.len();
+            self.bytes += len + payload.len();
         }
     }
 
     pub(super) fn push_buffer(&mut self, kind: MessageKind, buffer: PooledBuffer) {
-        self.bytes += buffer.len();
+        self.bytes += MESSAGE_OVERHEAD + buffer.len();
         self.held.push_back(Held::Message(kind, buffer));
     }
 
     pub(super) fn pop(&mut self) -> Option<(MessageKind, PooledBuffer)> {
-        let (kind, buffer, exhausted) = match self.held.front_mut()? {
-            Held::Message(kind, buffer) => (*kind, std::mem::take(buffer), true),
+        let (kind, buffer, size, exhausted) = match self.held.front_mut()? {
+            Held::Message(kind, buffer) => {
+                let buffer = std::mem::take(buffer);
+                let size = MESSAGE_OVERHEAD + buffer.len();
+                (*kind, buffer, size, true)
+            }
             Held::Packed { frames, read } => {
                 let (kind, payload, frame_len) = unpack(&frames[*read..])?;
                 let buffer = PooledBuffer::from(payload.to_vec());
                 *read += frame_len;
-                (kind, buffer, *read == frames.len())
+                (kind, buffer, frame_len, *read == frames.len())
             }
         };
         if exhausted {
             self.held.pop_front();
         }
-        self.bytes -= buffer.len();
+        self.bytes -= size;
         Some((kind, buffer))
     }
 

@@ -93,7 +93,12 @@ pub struct Connection {
     phase: Phase,
     paused: bool,
     eof: bool,
-    sent_since_written: bool,
+    /// Nothing was read for a while, so the silence until now proves nothing.
+    was_stalled: bool,
+    /// A keepalive ping is encoded, and nothing was written since.
+    ping_unwritten: bool,
+    /// What waits to be written is a keepalive ping and nothing else.
+    only_keepalive: bool,
 }
 
 impl Connection {
@@ -124,7 +129,9 @@ impl Connection {
             phase: Phase::Open,
             paused: false,
             eof: false,
-            sent_since_written: false,
+            was_stalled: false,
+            ping_unwritten: false,
+            only_keepalive: false,
         }
     }
 
@@ -135,7 +142,8 @@ impl Connection {
     }
 
     /// Delivers messages again, those held back first. Call [`poll_event`](Self::poll_event) afterwards.
-    pub const fn resume(&mut self) {
+    pub fn resume(&mut self) {
+        self.was_stalled |= !self.wants_read();
         self.paused = false;
     }
 
@@ -177,13 +185,13 @@ impl Connection {
     /// limit, and once the stream has ended.
     #[must_use]
     pub fn wants_read(&self) -> bool {
-        if self.eof || self.phase == Phase::Finished {
-            return false;
-        }
-        match &self.inbox {
-            Some(inbox) if inbox.end.is_some() => false,
-            Some(inbox) => inbox.bytes() < self.config.limits.max_held_bytes,
-            None => true,
+        match (self.phase, &self.inbox) {
+            _ if self.eof => false,
+            (Phase::Finished, _) => false,
+            (Phase::Open, Some(inbox)) if inbox.end.is_some() => false,
+            (Phase::Open, Some(inbox)) => inbox.bytes() < self.config.limits.max_held_bytes,
+            // Once the connection is closing, nothing that is read is held.
+            _ => true,
         }
     }
 }

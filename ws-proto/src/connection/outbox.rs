@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use crate::{
     close::CloseFrame,
-    control_queue::{ControlFrame, ControlQueue},
+    control_queue::{CONTROL_QUEUE_CAPACITY, ControlFrame, ControlQueue},
     frame::OpCode,
     message::MessageKind,
 };
@@ -15,12 +15,19 @@ use crate::{
 /// What a waiting message counts beside its payload against `write_queue_bytes`, so that a flood of empty messages
 /// is bounded too.
 const MESSAGE_OVERHEAD: usize = 64;
+/// How many bytes of control frames may overtake waiting data before a message must go: all that wait at one time, and
+/// not the endless ones that a flood of pings brings.
+const MAX_CONTROL_RUN: usize = 2 * CONTROL_QUEUE_CAPACITY;
 
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
     messages: VecDeque<Outgoing>,
     bytes: usize,
     control: ControlQueue,
+    /// Bytes of control frames that went out since the last message.
+    control_run: usize,
+    /// A keepalive ping waits.
+    pub(super) keepalive: bool,
     /// The answer to the latest ping; it replaces the one before (RFC 6455 section 5.5.3).
     pong: ControlQueue,
     pub(super) close: Option<CloseFrame>,
@@ -36,6 +43,7 @@ pub(super) struct Outgoing {
 /// What goes out next.
 pub(super) enum Next {
     Control(ControlFrame),
+    Keepalive,
     Data(Outgoing),
     Close(CloseFrame),
 }
@@ -46,17 +54,27 @@ impl Outbox {
         self.messages.push_back(message);
     }
 
-    /// Control first, then data in order, a Close last. Control cannot starve data: the queue is bounded, and only a
-    /// full turn of the connection refills it.
+    /// Control first, then data in order, a Close last. Control cannot starve data, however fast it is refilled.
     pub(super) fn pop(&mut self) -> Option<Next> {
-        if let Some(frame) = self.pong.pop().or_else(|| self.control.pop()) {
-            return Some(Next::Control(frame));
+        let data_is_due = self.control_run >= MAX_CONTROL_RUN && !self.messages.is_empty();
+        if !data_is_due && let Some(next) = self.pop_control() {
+            return Some(next);
         }
+        self.control_run = 0;
         if let Some(message) = self.messages.pop_front() {
             self.bytes -= MESSAGE_OVERHEAD + message.payload.len();
             return Some(Next::Data(message));
         }
         self.close.take().map(Next::Close)
+    }
+
+    fn pop_control(&mut self) -> Option<Next> {
+        if std::mem::take(&mut self.keepalive) {
+            return Some(Next::Keepalive);
+        }
+        let frame = self.pong.pop().or_else(|| self.control.pop())?;
+        self.control_run += ControlQueue::entry_len(frame.payload().len());
+        Some(Next::Control(frame))
     }
 
     /// Forgets the data messages; how many of them asked for a report.
@@ -91,6 +109,7 @@ impl Outbox {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.messages.is_empty() && self.control.is_empty() && self.pong.is_empty() && self.close.is_none()
+        let no_control = self.control.is_empty() && self.pong.is_empty() && !self.keepalive;
+        no_control && self.messages.is_empty() && self.close.is_none()
     }
 }

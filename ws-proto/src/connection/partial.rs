@@ -73,6 +73,12 @@ impl FrameProgress {
         }
     }
 
+    /// How many more bytes a message that has `received` will take: exactly the rest of its last frame; but if more
+    /// frames follow, as much again is a guess that keeps their number from costing copies.
+    pub(super) fn expected(&self, received: usize) -> usize {
+        if self.fin { self.remaining } else { self.remaining.max(received) }
+    }
+
     pub(super) fn unmask(&mut self, bytes: &mut [u8]) {
         if let Some(mask) = &mut self.mask {
             mask.apply(bytes);
@@ -123,11 +129,11 @@ impl Assembly {
         Self { kind, fragments: 0, buffer: PooledBuffer::new(pool), utf8 }
     }
 
-    /// Makes room for `more` bytes, of which `announced` may come in this frame.
-    pub(super) fn reserve(&mut self, more: usize, announced: usize) -> Result<(), ConnectionError> {
+    /// Makes room for `more` bytes, of `expected` that may come.
+    pub(super) fn reserve(&mut self, more: usize, expected: usize) -> Result<(), ConnectionError> {
         let len = self.buffer.len();
         self.buffer
-            .reserve_total(len + more, len.saturating_add(announced))
+            .reserve_total(len + more, len.saturating_add(expected))
             .map_err(|_| ConnectionError::Internal)
     }
 

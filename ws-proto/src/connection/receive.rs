@@ -51,6 +51,9 @@ impl Connection {
     pub fn handle_received(&mut self, n: usize, now: Instant, rx: &mut ReceiveBuffer) {
         self.last_received = now;
         self.pong_deadline = None;
+        if std::mem::take(&mut self.was_stalled) {
+            self.last_activity = now;
+        }
         if self.reads_directly(rx)
             && let Some((frame, message)) = self.large_message_in_progress()
         {
@@ -60,7 +63,7 @@ impl Connection {
             frame.remaining -= n;
             frame.unmask(message.buffer.tail_mut(start));
             let verdict = message.validate_from(start);
-            self.last_activity = now;
+            self.note_activity();
             if let Err(error) = verdict {
                 self.hold_end(End::Failure(error.into()));
             }
@@ -107,11 +110,10 @@ impl Connection {
                 }
                 Ok(Step::NeedMore) => {
                     rx.rewind();
-                    if self.eof && (!self.paused || self.phase != Phase::Open) {
-                        self.end(End::Failure(ConnectionError::Eof), tx);
-                        continue;
+                    if !self.eof {
+                        return None;
                     }
-                    return None;
+                    self.end_or_hold(End::Failure(ConnectionError::Eof), tx);
                 }
                 Ok(Step::Message(kind, at)) => {
                     if let Some(located) = self.deliver(kind, at, rx) {
@@ -188,7 +190,7 @@ impl Connection {
             }
             _ if self.phase != Phase::Open => None,
             OpCode::Ping => {
-                self.last_activity = self.last_received;
+                self.note_activity();
                 if self.config.auto_pong {
                     self.answer_ping(at.bytes(rx), tx);
                 }
@@ -212,23 +214,23 @@ impl Connection {
         if bytes.is_empty() {
             return Ok(Step::NeedMore);
         }
-        match FrameHeader::parse(bytes)? {
+        match self.parse_header(bytes)? {
             Some((header, header_len)) => {
                 rx.consume(header_len);
                 self.on_header(&header, rx)
             }
-            None => self.spill_header(rx),
+            None => {
+                self.spill_header(rx);
+                Ok(Step::NeedMore)
+            }
         }
     }
 
     /// Keeps the beginning of a header for the next read.
-    fn spill_header(&mut self, rx: &mut ReceiveBuffer) -> Result<Step, ConnectionError> {
-        let bytes = rx.unprocessed();
-        self.check_first_bytes(bytes)?;
+    fn spill_header(&mut self, rx: &mut ReceiveBuffer) {
         let spill = &mut self.partial.get_or_insert_default().header;
-        bytes.iter().for_each(|byte| spill.push(*byte));
+        rx.unprocessed().iter().for_each(|byte| spill.push(*byte));
         rx.discard();
-        Ok(Step::NeedMore)
     }
 
     fn complete_header(&mut self, rx: &mut ReceiveBuffer) -> Result<Step, ConnectionError> {
@@ -236,32 +238,31 @@ impl Connection {
         rx.consume(1);
         let spill = &mut self.partial.get_or_insert_default().header;
         spill.push(byte);
-        let parsed = FrameHeader::parse(spill.bytes())?;
-        match parsed {
-            Some((header, _)) => {
-                spill.clear();
-                self.drop_idle_partial();
-                self.on_header(&header, rx)
-            }
-            None => {
-                let so_far = *spill;
-                self.check_first_bytes(so_far.bytes())?;
-                Ok(Step::Continue)
-            }
+        let so_far = *spill;
+        let Some((header, _)) = self.parse_header(so_far.bytes())? else { return Ok(Step::Continue) };
+        if let Some(partial) = &mut self.partial {
+            partial.header.clear();
         }
+        self.drop_idle_partial();
+        self.on_header(&header, rx)
     }
 
-    /// Refuses what the first two bytes already show: reserved bits and the mask's direction.
-    fn check_first_bytes(&self, bytes: &[u8]) -> Result<(), ProtocolError> {
-        if let [b0, ..] = bytes
-            && b0 & 0x70 != 0
-        {
+    /// Decodes a header and refuses what the connection does not allow. Of several faults the one in the earliest
+    /// byte is told, so that the answer does not depend on how the bytes were cut.
+    #[inline]
+    fn parse_header(&self, bytes: &[u8]) -> Result<Option<(FrameHeader, usize)>, ProtocolError> {
+        let [b0, rest @ ..] = bytes else { return Ok(None) };
+        if b0 & 0x70 != 0 {
             return Err(ProtocolError::ReservedBits(b0 & 0x70));
         }
-        if let [_, b1, ..] = bytes {
+        let parsed = FrameHeader::parse(bytes);
+        if let Err(ProtocolError::ReservedOpcode(_)) = parsed {
+            return parsed;
+        }
+        if let [b1, ..] = rest {
             self.check_mask(b1 & 0x80 != 0)?;
         }
-        Ok(())
+        parsed
     }
 
     fn check_mask(&self, masked: bool) -> Result<(), ProtocolError> {
@@ -274,10 +275,6 @@ impl Connection {
 
     /// A header is complete, and `rx` stands at the payload.
     fn on_header(&mut self, header: &FrameHeader, rx: &mut ReceiveBuffer) -> Result<Step, ConnectionError> {
-        if header.rsv != 0 {
-            return Err(ProtocolError::ReservedBits(header.rsv).into());
-        }
-        self.check_mask(header.mask.is_some())?;
         let available = rx.unprocessed().len();
         let whole = usize::try_from(header.payload_len).ok().filter(|len| *len <= available);
         if header.opcode.is_control() {
@@ -287,7 +284,7 @@ impl Connection {
             };
         }
         let kind = self.check_data(header)?;
-        self.last_activity = self.last_received;
+        self.note_activity();
         match (whole, kind) {
             (Some(len), Some(kind)) if header.fin => self.whole_message(header, kind, len, rx),
             _ => {
@@ -361,11 +358,11 @@ impl Connection {
         match partial.message.as_mut().filter(|_| !frame.opcode.is_control()) {
             None => partial.control.extend(bytes),
             Some(message) => {
-                message.reserve(n, frame.remaining)?;
+                message.reserve(n, frame.expected(message.buffer.len()))?;
                 let start = message.buffer.len();
                 message.buffer.extend_from_slice(bytes);
                 message.validate_from(start)?;
-                self.last_activity = self.last_received;
+                self.last_activity = self.last_activity.max(self.last_received);
             }
         }
         frame.remaining -= n;
@@ -383,8 +380,8 @@ impl Connection {
         if let Some((frame, message)) = self.large_message_in_progress()
             && message.buffer.len() >= DIRECT_READ_FROM
         {
-            let step = frame.remaining.min(message.buffer.len());
-            message.reserve(step, frame.remaining)?;
+            let room = frame.remaining.min(DIRECT_READ_FROM);
+            message.reserve(room, frame.expected(message.buffer.len()))?;
         }
         Ok(Step::NeedMore)
     }
@@ -428,6 +425,10 @@ impl Connection {
         let partial = self.partial.as_deref_mut()?;
         let frame = partial.frame.as_mut().filter(|frame| !frame.opcode.is_control())?;
         Some((frame, partial.message.as_mut()?))
+    }
+
+    fn note_activity(&mut self) {
+        self.last_activity = self.last_activity.max(self.last_received);
     }
 
     /// Whether the end of the stream waits behind held messages.

@@ -65,14 +65,19 @@ impl Connection {
         Ok(())
     }
 
-    /// Sends an owned [`Message`], without a completion.
+    /// Sends an owned [`Message`]; as [`send_bytes`](Self::send_bytes).
     ///
     /// # Errors
     /// As [`send_bytes`](Self::send_bytes); the message comes back in the error.
-    pub fn send_message(&mut self, message: Message, tx: &mut TransmitQueue) -> Result<(), SendError<Message>> {
+    pub fn send_message(
+        &mut self,
+        message: Message,
+        notify: bool,
+        tx: &mut TransmitQueue,
+    ) -> Result<(), SendError<Message>> {
         let text = matches!(message, Message::Text(_));
         let kind = message.kind();
-        self.send_bytes(kind, message.into_bytes(), false, tx).map_err(|error| {
+        self.send_bytes(kind, message.into_bytes(), notify, tx).map_err(|error| {
             error.map(|payload| match kind {
                 MessageKind::Binary => Message::Binary(payload),
                 MessageKind::Text if text => Message::Text(crate::utf8::Utf8Bytes::from_validated(payload)),
@@ -125,6 +130,7 @@ impl Connection {
                     self.encode_owned(message.kind.opcode(), message.payload, tx);
                     tx.end_send(message.notify);
                 }
+                Some(Next::Keepalive) => self.encode_keepalive(tx),
                 Some(Next::Close(frame)) => self.encode_close(frame, tx),
             }
         }
@@ -137,6 +143,10 @@ impl Connection {
     pub fn poll_completion(&mut self, tx: &mut TransmitQueue) -> Option<Completion> {
         if let Some(completion) = tx.poll_completion() {
             return Some(completion);
+        }
+        if tx.pending_sends() > 0 {
+            // Earlier ones, which may still be written.
+            return None;
         }
         let closing = self.closing.as_deref_mut()?;
         closing.cut_off = closing.cut_off.checked_sub(1)?;
@@ -161,6 +171,15 @@ impl Connection {
             self.outbox.get_or_insert_default().close = Some(frame);
         } else {
             self.encode_close(frame, tx);
+        }
+    }
+
+    /// Queues a keepalive ping; it has its own place, so that the application's pings cannot keep it out.
+    pub(super) fn queue_keepalive(&mut self, tx: &mut TransmitQueue) {
+        if self.must_wait(tx) {
+            self.outbox.get_or_insert_default().keepalive = true;
+        } else {
+            self.encode_keepalive(tx);
         }
     }
 
@@ -224,6 +243,13 @@ impl Connection {
         Ok(())
     }
 
+    fn encode_keepalive(&mut self, tx: &mut TransmitQueue) {
+        let alone = tx.is_empty();
+        self.encode(OpCode::Ping, b"", tx);
+        self.only_keepalive = alone;
+        self.ping_unwritten = true;
+    }
+
     fn encode_close(&mut self, frame: CloseFrame, tx: &mut TransmitQueue) {
         let mut payload = [0; MAX_CONTROL_PAYLOAD];
         let len = frame.encode(&mut payload);
@@ -260,7 +286,7 @@ impl Connection {
     /// Writes a header; returns the key that the payload must be masked with.
     #[inline]
     fn encode_header(&mut self, opcode: OpCode, len: usize, tx: &mut TransmitQueue) -> Option<[u8; 4]> {
-        self.sent_since_written = true;
+        self.only_keepalive = false;
         let key = self.masks.as_mut().map(|masks| masks.mask_key());
         let mut header = [0; MAX_HEADER_LEN];
         let header_len = FrameHeader::new(opcode, len as u64, key).encode(&mut header);

@@ -1,6 +1,6 @@
 //! Deadlines. Time is an argument; nothing here reads a clock.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::{
     buffer::TransmitQueue,
@@ -44,9 +44,12 @@ impl Connection {
             return self.finish(tx);
         }
         if is_due(self.held_end_deadline())
-            && let Some((end, _)) = self.inbox.take().and_then(|inbox| inbox.end)
+            && let Some((end, _)) = self.inbox.as_mut().and_then(|inbox| inbox.end.take())
         {
             return self.end(end, tx);
+        }
+        if is_due(self.idle_deadline()) && std::mem::take(&mut self.was_stalled) {
+            self.last_activity = now;
         }
         if is_due(self.idle_deadline()) {
             let error: ConnectionError = TimedOut::Idle.into();
@@ -60,21 +63,31 @@ impl Connection {
 
     /// The transport took bytes at `now`.
     pub fn handle_written(&mut self, now: Instant) {
-        if std::mem::take(&mut self.sent_since_written) {
+        if !std::mem::take(&mut self.only_keepalive) {
             self.last_activity = now;
+        }
+        if std::mem::take(&mut self.ping_unwritten)
+            && let (Some(deadline), Some(keepalive)) = (&mut self.pong_deadline, self.config.keepalive)
+        {
+            // The peer's time to answer begins now, however long the ping had to wait.
+            *deadline = now + keepalive.timeout;
         }
     }
 
     fn on_keepalive(&mut self, now: Instant, tx: &mut TransmitQueue) {
         let Some(keepalive) = self.config.keepalive else { return };
-        if self.pong_deadline.is_some() {
+        if self.pong_deadline.is_none() {
+            self.queue_keepalive(tx);
+        } else if !self.is_writing(keepalive.timeout, now, tx) {
             return self.fail(TimedOut::Keepalive.into(), now, tx);
         }
         self.pong_deadline = Some(now + keepalive.timeout);
-        let counts_as_activity = self.sent_since_written;
-        // A full control queue means that bytes are waiting; `write_timeout` watches those.
-        let _ = self.send_ping(b"", tx);
-        self.sent_since_written = counts_as_activity;
+    }
+
+    /// Whether bytes wait that the peer is still taking. The ping may be among them, so no pong proves nothing.
+    fn is_writing(&self, patience: Duration, now: Instant, tx: &TransmitQueue) -> bool {
+        let waiting = !tx.is_empty() || self.outbox.is_some();
+        waiting && tx.blocked_since().is_none_or(|since| since + patience > now)
     }
 
     fn held_end_deadline(&self) -> Option<Instant> {
@@ -82,16 +95,15 @@ impl Connection {
     }
 
     fn idle_deadline(&self) -> Option<Instant> {
-        Some(self.last_activity + self.config.idle_timeout?)
+        let idle_timeout = self.config.idle_timeout?;
+        self.wants_read().then(|| self.last_activity + idle_timeout)
     }
 
     fn keepalive_deadline(&self) -> Option<Instant> {
         let keepalive = self.config.keepalive?;
-        if self.eof || !self.wants_read() {
-            // Nothing is being read, so silence proves nothing.
-            return None;
-        }
-        Some(self.pong_deadline.unwrap_or(self.last_received + keepalive.interval))
+        let deadline = self.pong_deadline.unwrap_or(self.last_received + keepalive.interval);
+        // While nothing is being read, silence proves nothing.
+        self.wants_read().then_some(deadline)
     }
 
     fn write_deadline(&self, tx: &TransmitQueue) -> Option<Instant> {

@@ -4,6 +4,16 @@ mod assertions;
 mod bench;
 mod wire;
 
+mod backpressure;
+mod closing;
+mod completions;
+mod control;
+mod disconnect;
 mod fragmentation;
 mod framing;
+mod keepalive;
+mod limits;
+mod memory;
+mod pause;
+mod timers;
 mod utf8;

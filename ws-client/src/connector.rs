@@ -1,0 +1,222 @@
+use std::{sync::Arc, time::Duration};
+
+use http::{HeaderMap, HeaderName, HeaderValue, Response};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use ws_proto::{
+    ChaChaMaskSource, Config, Connection, Keepalive, Limits, MaskSource,
+    handshake::{ClientHandshake, ClientRequest, ResponseError, ResponseReader},
+};
+
+use crate::{
+    WebSocket, connect::dial, error::ConnectError, refusal::Refusal, stream::ClientStream, url::Target,
+};
+
+/// Connects to `url`, such as `ws://127.0.0.1:9001/path`, with the defaults of [`Connector`].
+///
+/// # Errors
+/// [`ConnectError`].
+///
+/// # Cancel safety
+/// Dropping the future ends the attempt.
+pub async fn connect(url: &str) -> Result<WebSocket, ConnectError> {
+    Connector::new().connect(url).await
+}
+
+/// How to connect. One connector serves any number of connections.
+#[derive(Debug, Clone)]
+#[must_use]
+pub struct Connector {
+    protocol: Config,
+    headers: HeaderMap,
+    subprotocols: Vec<String>,
+    handshake_timeout: Duration,
+    tcp_nodelay: bool,
+    mask_seed: Option<[u8; 32]>,
+}
+
+/// A connection, and the response that opened it.
+#[derive(Debug)]
+pub struct Connected<S = ClientStream> {
+    /// The connection.
+    pub ws: ws_tokio::WebSocket<S>,
+    /// The 101 response's head.
+    pub response: Response<()>,
+}
+
+impl Default for Connector {
+    fn default() -> Self {
+        Self {
+            protocol: Config::default(),
+            headers: HeaderMap::new(),
+            subprotocols: Vec::new(),
+            handshake_timeout: Duration::from_secs(10),
+            tcp_nodelay: true,
+            mask_seed: None,
+        }
+    }
+}
+
+impl Connector {
+    /// The defaults: 16 MiB per message, 10 s from the first look-up to the 101, keepalive after 30 s of silence.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a header to the request. Those of the handshake itself are refused by [`connect`](Self::connect).
+    pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.append(name, value);
+        self
+    }
+
+    /// Offers a subprotocol; the first one offered is preferred. The server's choice is checked, and stands in
+    /// [`WebSocket::subprotocol`](ws_tokio::WebSocket::subprotocol).
+    pub fn subprotocol(mut self, name: impl Into<String>) -> Self {
+        self.subprotocols.push(name.into());
+        self
+    }
+
+    /// Most payload bytes of a message. Default 16 MiB.
+    pub const fn max_message_size(mut self, bytes: usize) -> Self {
+        self.protocol.limits.max_message_size = bytes;
+        self
+    }
+
+    /// Longest time for all of it: name, connection, request and response. Default 10 s.
+    pub const fn handshake_timeout(mut self, timeout: Duration) -> Self {
+        self.handshake_timeout = timeout;
+        self
+    }
+
+    /// Longest time for closing, whatever the cause. Default 5 s.
+    pub const fn close_timeout(mut self, timeout: Duration) -> Self {
+        self.protocol.close_timeout = timeout;
+        self
+    }
+
+    /// Finds a server that vanished. Default: ping after 30 s of silence, give up 30 s later.
+    pub const fn keepalive(mut self, keepalive: Option<Keepalive>) -> Self {
+        self.protocol.keepalive = keepalive;
+        self
+    }
+
+    /// TCP_NODELAY. Default: on.
+    pub const fn tcp_nodelay(mut self, on: bool) -> Self {
+        self.tcp_nodelay = on;
+        self
+    }
+
+    /// Changes the protocol's settings that have no method of their own.
+    pub fn protocol(mut self, change: impl FnOnce(&mut Config)) -> Self {
+        change(&mut self.protocol);
+        self
+    }
+
+    /// Seeds the mask keys and the nonce, for tests that must repeat. Never use one seed for two connections whose
+    /// peers do not trust each other. Default: from the operating system, for each connection anew.
+    pub const fn mask_seed(mut self, seed: [u8; 32]) -> Self {
+        self.mask_seed = Some(seed);
+        self
+    }
+
+    /// Connects to a `ws` URL.
+    ///
+    /// # Errors
+    /// [`ConnectError`].
+    ///
+    /// # Cancel safety
+    /// Dropping the future ends the attempt.
+    pub async fn connect(&self, url: &str) -> Result<WebSocket, ConnectError> {
+        self.open(url).await.map(|connected| connected.ws)
+    }
+
+    /// As [`connect`](Self::connect), with the response's head.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect).
+    pub async fn open(&self, url: &str) -> Result<Connected, ConnectError> {
+        let target = Target::parse(url)?;
+        self.in_time(async {
+            let io = dial(&target, self.tcp_nodelay).await?;
+            self.handshake(&target, io).await
+        })
+        .await
+    }
+
+    /// Does the handshake for `url` on a transport of the caller's.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect).
+    pub async fn connect_on<S>(&self, url: &str, io: S) -> Result<Connected<S>, ConnectError>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let target = Target::parse(url)?;
+        self.in_time(self.handshake(&target, io)).await
+    }
+
+    async fn in_time<T>(&self, attempt: impl Future<Output = Result<T, ConnectError>>) -> Result<T, ConnectError> {
+        let timeout = self.handshake_timeout;
+        tokio::time::timeout(timeout, attempt).await.unwrap_or(Err(ConnectError::TimedOut(timeout)))
+    }
+
+    async fn handshake<S>(&self, target: &Target, mut io: S) -> Result<Connected<S>, ConnectError>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let config = self.protocol.clone().build()?;
+        let mut masks = self.mask_source()?;
+        let mut request = ClientRequest::new(&target.host_header, &target.path);
+        request.headers.clone_from(&self.headers);
+        request.subprotocols.clone_from(&self.subprotocols);
+        let (handshake, bytes) = ClientHandshake::new(&request, masks.nonce())?;
+        io.write_all(&bytes).await?;
+        io.flush().await?;
+        let (response, rest) = read_response(&mut io, &config.limits).await?;
+        match handshake.finish(&response) {
+            Ok(accepted) => Ok(Connected {
+                ws: open(io, config, masks, &rest).with_subprotocol(accepted.subprotocol),
+                response,
+            }),
+            Err(ResponseError::Refused(_)) => {
+                Err(ConnectError::Refused(Box::new(Refusal::read(&mut io, response, rest).await)))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn mask_source(&self) -> Result<Box<ChaChaMaskSource>, ConnectError> {
+        let mut seed = self.mask_seed.unwrap_or_default();
+        if self.mask_seed.is_none() {
+            getrandom::fill(&mut seed).map_err(|error| ConnectError::Randomness(error.to_string()))?;
+        }
+        Ok(Box::new(ChaChaMaskSource::from_seed(seed)))
+    }
+}
+
+fn open<S: AsyncRead + AsyncWrite + Unpin>(
+    io: S,
+    config: Arc<Config>,
+    masks: Box<ChaChaMaskSource>,
+    rest: &[u8],
+) -> ws_tokio::WebSocket<S> {
+    let now = tokio::time::Instant::now().into_std();
+    ws_tokio::WebSocket::new(io, Connection::client(config, masks, now)).with_received(rest)
+}
+
+/// Reads a response's head; returns it with what came behind it.
+async fn read_response<S: AsyncRead + Unpin>(
+    io: &mut S,
+    limits: &Limits,
+) -> Result<(Response<()>, Vec<u8>), ConnectError> {
+    let mut reader = ResponseReader::new(limits);
+    let mut buffer = Vec::with_capacity(1024);
+    loop {
+        if io.read_buf(&mut buffer).await? == 0 {
+            return Err(ConnectError::Io(std::io::ErrorKind::UnexpectedEof.into()));
+        }
+        if let Some((response, head_len)) = reader.read(&buffer)? {
+            let rest = buffer.split_off(head_len);
+            return Ok((response, rest));
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! Bring your own I/O: the protocol crate alone, driven over plain blocking sockets from the standard library. No
+//! runtime, one thread per connection.
+//!
+//! `cargo run --release --bin blocking-echo -- [ADDR]`
+
+use std::{
+    io::{self, Read, Write},
+    net::{TcpListener, TcpStream},
+    process::ExitCode,
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
+
+use bytes::Buf;
+use ws_proto::{
+    Config, Connection, Event, ReceiveBuffer, TransmitQueue, Transport,
+    handshake::{Acceptance, Rejection, RequestError, RequestReader, ServerHandshake},
+};
+
+fn main() -> ExitCode {
+    let addr = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:9003".to_owned());
+    match serve(&addr) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("blocking-echo: {addr}: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn serve(addr: &str) -> io::Result<()> {
+    let config = Config::default().build().map_err(io::Error::other)?;
+    let listener = TcpListener::bind(addr)?;
+    println!("listening on ws://{}", listener.local_addr()?);
+    for stream in listener.incoming() {
+        let (stream, config) = (stream?, Arc::clone(&config));
+        thread::spawn(move || {
+            if let Err(error) = echo(stream, config) {
+                eprintln!("a connection failed: {error}");
+            }
+        });
+    }
+    Ok(())
+}
+
+/// One connection, from the request to the end.
+fn echo(mut stream: TcpStream, config: Arc<Config>) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+    let mut rx = ReceiveBuffer::default();
+    let mut tx = TransmitQueue::new();
+    let Some(early) = accept(&mut stream, &config)? else { return Ok(()) };
+    let mut connection = Connection::server(config, Instant::now());
+    // A request head is far smaller than the receive buffer, and so is what was read with it.
+    rx.extend(&early);
+
+    loop {
+        // 1. Drain the events; echo.
+        while let Some(event) = connection.poll_event(&mut rx, &mut tx) {
+            match event {
+                Event::Message(message) => {
+                    // A queue that is full would be emptied by the writes below; one reply per message never fills it.
+                    let _ = connection.send(message.kind(), message.as_bytes(), &mut tx);
+                }
+                Event::Closed(info) => {
+                    println!("closed: code {}, clean: {}", info.code(), info.is_clean());
+                    return Ok(());
+                }
+                _ => {}
+            }
+        }
+        // 2. Write everything.
+        write_all(&mut stream, &mut connection, &mut tx);
+        // 3. Do with the socket what the machine asks for.
+        match connection.transport(&tx) {
+            Transport::Open => {}
+            Transport::ShutDownWrite => {
+                let _ = stream.shutdown(std::net::Shutdown::Write);
+            }
+            Transport::Finished => continue,
+        }
+        // 4. Wait for bytes, or for the next deadline.
+        read(&mut stream, &mut connection, &mut rx, &mut tx)?;
+    }
+}
+
+/// The handshake; `None` if the request was refused, else the bytes behind it.
+fn accept(stream: &mut TcpStream, config: &Config) -> io::Result<Option<Vec<u8>>> {
+    let mut reader = RequestReader::new(&config.limits);
+    let mut received = Vec::new();
+    let mut chunk = [0; 4096];
+    loop {
+        let n = stream.read(&mut chunk)?;
+        if n == 0 {
+            return Ok(None);
+        }
+        received.extend_from_slice(&chunk[..n]);
+        let verdict = reader.read(&received).and_then(|head| {
+            let Some((request, len)) = head else { return Ok(None) };
+            Ok(Some((ServerHandshake::new(&request)?, len)))
+        });
+        match verdict {
+            Ok(None) => {}
+            Ok(Some((handshake, len))) => {
+                let response = handshake.accept(&Acceptance::default()).map_err(io::Error::other)?;
+                stream.write_all(&response)?;
+                return Ok(Some(received.split_off(len)));
+            }
+            Err(error) => return refuse(stream, error).map(|()| None),
+        }
+    }
+}
+
+fn refuse(stream: &mut TcpStream, error: RequestError) -> io::Result<()> {
+    stream.write_all(&Rejection::from(error).encode())
+}
+
+fn write_all(stream: &mut TcpStream, connection: &mut Connection, tx: &mut TransmitQueue) {
+    loop {
+        connection.pump(tx);
+        if tx.is_empty() {
+            return;
+        }
+        match stream.write(tx.chunk()) {
+            Ok(n) => {
+                tx.advance(n);
+                connection.handle_written(Instant::now());
+            }
+            Err(error) => connection.handle_transport_error(error.kind(), tx),
+        }
+    }
+}
+
+fn read(
+    stream: &mut TcpStream,
+    connection: &mut Connection,
+    rx: &mut ReceiveBuffer,
+    tx: &mut TransmitQueue,
+) -> io::Result<()> {
+    let now = Instant::now();
+    let wait = connection.poll_timeout(tx).map(|due| due.saturating_duration_since(now));
+    // A timeout of zero would mean "for ever".
+    stream.set_read_timeout(wait.map(|wait| wait.max(Duration::from_millis(1))))?;
+    match stream.read(connection.read_target(rx)) {
+        Ok(0) => connection.handle_eof(),
+        Ok(n) => connection.handle_received(n, Instant::now(), rx),
+        Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
+            connection.handle_timeout(Instant::now(), tx);
+        }
+        Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+        Err(error) => connection.handle_transport_error(error.kind(), tx),
+    }
+    Ok(())
+}

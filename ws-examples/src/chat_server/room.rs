@@ -1,0 +1,59 @@
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use ws_server::{Message, SendError, Sender};
+
+/// Who is there.
+#[derive(Default)]
+pub(crate) struct Room {
+    visitors: Mutex<Visitors>,
+}
+
+#[derive(Default)]
+struct Visitors {
+    senders: HashMap<u64, Sender>,
+    last_number: u64,
+}
+
+/// A visitor's stay; it ends when this is dropped.
+pub(crate) struct Visitor {
+    pub(crate) number: u64,
+    room: Arc<Room>,
+}
+
+impl Room {
+    pub(crate) fn enter(self: &Arc<Self>, sender: Sender) -> Visitor {
+        let number = {
+            let mut visitors = self.lock();
+            visitors.last_number += 1;
+            let number = visitors.last_number;
+            visitors.senders.insert(number, sender);
+            number
+        };
+        self.say(&format!("visitor {number} entered"));
+        Visitor { number, room: Arc::clone(self) }
+    }
+
+    /// Tells everybody. Nobody waits for a slow reader: whoever's queue is full misses the line.
+    pub(crate) fn say(&self, line: &str) {
+        let message = Message::text(line);
+        for (number, sender) in &self.lock().senders {
+            if let Err(SendError::WriteBusy(_)) = sender.try_send(message.clone()) {
+                eprintln!("visitor {number} reads too slowly and missed a line");
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Visitors> {
+        self.visitors.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Visitor {
+    fn drop(&mut self) {
+        self.room.lock().senders.remove(&self.number);
+        self.room.say(&format!("visitor {} left", self.number));
+    }
+}

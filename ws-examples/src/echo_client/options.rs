@@ -1,0 +1,136 @@
+//! The command line.
+
+use std::fmt;
+
+use http::{HeaderName, HeaderValue};
+use ws_client::{Connector, Message};
+
+pub(crate) const USAGE: &str = "\
+usage: echo-client URL [--message TEXT] [--count N] [--binary] [--header 'K: V']...
+                   [--subprotocol NAME]... [--deflate] [--ca PEM] [--insecure]";
+
+#[derive(Debug)]
+pub(crate) struct Options {
+    pub(crate) url: String,
+    pub(crate) count: usize,
+    message: String,
+    binary: bool,
+    headers: Vec<(HeaderName, HeaderValue)>,
+    subprotocols: Vec<String>,
+}
+
+/// One line that names the option and the value.
+#[derive(Debug)]
+pub(crate) struct BadOption(String);
+
+impl fmt::Display for BadOption {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Options {
+    /// The options; `None` if help was asked for.
+    pub(crate) fn parse(args: impl Iterator<Item = String>) -> Result<Option<Self>, BadOption> {
+        let mut options = Self {
+            url: String::new(),
+            count: 1,
+            message: "hello".to_owned(),
+            binary: false,
+            headers: Vec::new(),
+            subprotocols: Vec::new(),
+        };
+        let mut args = args;
+        while let Some(option) = args.next() {
+            if option == "--help" || option == "-h" {
+                return Ok(None);
+            }
+            options.set(option, &mut args)?;
+        }
+        if options.url.is_empty() {
+            return Err(BadOption("a URL is needed (--help shows all options)".to_owned()));
+        }
+        Ok(Some(options))
+    }
+
+    fn set(&mut self, option: String, args: &mut impl Iterator<Item = String>) -> Result<(), BadOption> {
+        let mut value = || args.next().ok_or_else(|| BadOption(format!("{option} needs a value")));
+        match option.as_str() {
+            "--message" => self.message = value()?,
+            "--count" => {
+                let value = value()?;
+                self.count =
+                    value.parse().map_err(|_| BadOption(format!("--count {value}: expected a whole number")))?;
+            }
+            "--binary" => self.binary = true,
+            "--header" => self.headers.push(header(&value()?)?),
+            "--subprotocol" => self.subprotocols.push(value()?),
+            "--deflate" | "--ca" | "--insecure" => return Err(BadOption(format!("{option}: not built in"))),
+            _ if option.starts_with('-') => {
+                return Err(BadOption(format!("unknown option {option} (--help shows all)")));
+            }
+            _ if !self.url.is_empty() => return Err(BadOption(format!("{option}: there is a URL already"))),
+            _ => self.url = option,
+        }
+        Ok(())
+    }
+
+    pub(crate) fn connector(&self) -> Connector {
+        let mut connector = Connector::new();
+        for (name, value) in &self.headers {
+            connector = connector.header(name.clone(), value.clone());
+        }
+        for name in &self.subprotocols {
+            connector = connector.subprotocol(name);
+        }
+        connector
+    }
+
+    pub(crate) fn message(&self) -> Message {
+        if self.binary {
+            Message::binary(self.message.clone().into_bytes())
+        } else {
+            Message::text(self.message.as_str())
+        }
+    }
+}
+
+fn header(line: &str) -> Result<(HeaderName, HeaderValue), BadOption> {
+    let bad = || BadOption(format!("--header {line:?}: expected 'Name: value'"));
+    let (name, value) = line.split_once(':').ok_or_else(bad)?;
+    let name = name.trim().parse().map_err(|_| bad())?;
+    let value = value.trim().parse().map_err(|_| bad())?;
+    Ok((name, value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(args: &[&str]) -> Result<Option<Options>, String> {
+        Options::parse(args.iter().map(|arg| (*arg).to_owned())).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn each_option_is_taken() {
+        let args = ["ws://h", "--message", "m", "--count", "3", "--binary", "--header", "A: b", "--subprotocol", "p"];
+        let options = parse(&args).unwrap().unwrap();
+        assert_eq!((options.url.as_str(), options.count, options.binary), ("ws://h", 3, true));
+        assert_eq!(options.headers[0].1, "b");
+        assert_eq!(options.message(), Message::binary("m".as_bytes().to_vec()));
+    }
+
+    #[test]
+    fn a_bad_option_is_named_with_its_value() {
+        for (args, error) in [
+            (&[][..], "a URL is needed (--help shows all options)"),
+            (&["ws://h", "--count", "x"], "--count x: expected a whole number"),
+            (&["ws://h", "--header", "none"], "--header \"none\": expected 'Name: value'"),
+            (&["ws://h", "--header", "A: b\r\nC: d"], "--header \"A: b\\r\\nC: d\": expected 'Name: value'"),
+            (&["ws://h", "ws://i"], "ws://i: there is a URL already"),
+            (&["--what"], "unknown option --what (--help shows all)"),
+        ] {
+            assert_eq!(parse(args).err().as_deref(), Some(error));
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! The echo server in the callback style.
+
+use std::collections::VecDeque;
+
+use ws_server::{Conn, Handler, Message, MessageRef, Rejection, Request, SendError};
+
+/// One connection.
+#[derive(Default)]
+pub(crate) struct Echo {
+    /// Messages that the write queue had no room for.
+    waiting: VecDeque<Message>,
+}
+
+impl Handler for Echo {
+    type Context = ();
+
+    fn accept(_request: &mut Request, _context: &()) -> Result<Self, Rejection> {
+        Ok(Self::default())
+    }
+
+    fn on_message(&mut self, conn: &mut Conn<'_>, message: MessageRef<'_>) {
+        if let Err(SendError::WriteBusy(message)) = conn.send(message) {
+            // Messages that come before there is room are held by the connection.
+            self.waiting.push_back(message);
+            conn.pause();
+        }
+    }
+
+    fn on_ping(&mut self, conn: &mut Conn<'_>, payload: &[u8]) {
+        // Each ping its pong, as long as the control queue has room; then the latest.
+        if conn.send_pong(payload).is_err() {
+            conn.answer_ping(payload);
+        }
+    }
+
+    fn on_writable(&mut self, conn: &mut Conn<'_>) {
+        while let Some(message) = self.waiting.pop_front() {
+            if let Err(SendError::WriteBusy(message)) = conn.send_message(message) {
+                self.waiting.push_front(message);
+                return;
+            }
+        }
+        conn.resume();
+    }
+}

@@ -1,0 +1,81 @@
+//! An echo server: sends every text and binary message back as it came.
+//!
+//! `cargo run --release --bin echo-server -- --help` shows its options.
+
+mod handler;
+mod options;
+
+use std::{process::ExitCode, time::Duration};
+
+use tokio::signal::unix::{SignalKind, signal};
+use ws_server::{ShutdownHandle, WebSocket};
+
+use handler::Echo;
+use options::{Api, Options};
+
+/// How long connections may take to close when the server ends.
+const GRACE: Duration = Duration::from_secs(5);
+
+fn main() -> ExitCode {
+    let options = match Options::parse(std::env::args().skip(1)) {
+        Ok(Some(options)) => options,
+        Ok(None) => {
+            println!("{}", options::USAGE);
+            return ExitCode::SUCCESS;
+        }
+        Err(error) => {
+            eprintln!("echo-server: {error}");
+            return ExitCode::from(2);
+        }
+    };
+    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&error),
+    };
+    match runtime.block_on(serve(options)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&error),
+    }
+}
+
+fn fail(error: &std::io::Error) -> ExitCode {
+    eprintln!("echo-server: {error}");
+    ExitCode::FAILURE
+}
+
+async fn serve(options: Options) -> std::io::Result<()> {
+    let server = options.builder().bind(&options.listen).await.map_err(|error| {
+        std::io::Error::new(error.kind(), format!("cannot listen on {}: {error}", options.listen))
+    })?;
+    println!("listening on ws://{}", server.local_addr()?);
+    tokio::spawn(end_on_signal(server.shutdown_handle()));
+    let report = match options.api {
+        Api::Handler => server.run_sharded::<Echo>(options.shards, ()).await?,
+        Api::Async => server.serve_sharded(options.shards, |ws, _request| echo(ws)).await?,
+    };
+    eprintln!("ended: {} connections closed cleanly, {} otherwise", report.clean, report.unclean);
+    Ok(())
+}
+
+/// The whole echo server in the async style.
+async fn echo<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin>(mut ws: WebSocket<S>) {
+    while let Some(message) = ws.recv().await {
+        if ws.send(message).await.is_err() {
+            break;
+        }
+    }
+}
+
+async fn end_on_signal(handle: ShutdownHandle) {
+    let (Ok(mut interrupt), Ok(mut terminate)) =
+        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    else {
+        eprintln!("echo-server: signals cannot be caught");
+        return;
+    };
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+    handle.shutdown(GRACE).await;
+}

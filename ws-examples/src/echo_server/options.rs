@@ -1,0 +1,201 @@
+//! The command line.
+
+use std::{fmt, str::FromStr, time::Duration};
+
+use ws_server::{OriginPolicy, Server, ServerBuilder};
+
+pub(crate) const USAGE: &str = "\
+usage: echo-server [--listen ADDR] [--api handler|async] [--shards N]
+                   [--max-message-size BYTES] [--max-connections N] [--max-handshakes N]
+                   [--idle-timeout-ms N] [--close-timeout-ms N] [--handshake-timeout-ms N]
+                   [--write-queue-messages N] [--no-utf8] [--subprotocol NAME]...
+                   [--deflate] [--tls-cert PEM --tls-key PEM]";
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Api {
+    Handler,
+    Async,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Options {
+    pub(crate) listen: String,
+    pub(crate) api: Api,
+    pub(crate) shards: usize,
+    max_message_size: Option<usize>,
+    max_connections: Option<usize>,
+    max_handshakes: Option<usize>,
+    idle_timeout: Option<Duration>,
+    close_timeout: Option<Duration>,
+    handshake_timeout: Option<Duration>,
+    write_queue_messages: Option<usize>,
+    validate_utf8: bool,
+    subprotocols: Vec<String>,
+}
+
+/// One line that names the option and the value.
+#[derive(Debug)]
+pub(crate) struct BadOption(String);
+
+impl fmt::Display for BadOption {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            listen: "127.0.0.1:9001".to_owned(),
+            api: Api::Handler,
+            shards: std::thread::available_parallelism().map_or(1, usize::from),
+            max_message_size: None,
+            max_connections: None,
+            max_handshakes: None,
+            idle_timeout: None,
+            close_timeout: None,
+            handshake_timeout: None,
+            write_queue_messages: None,
+            validate_utf8: true,
+            subprotocols: Vec::new(),
+        }
+    }
+}
+
+impl Options {
+    /// The options; `None` if help was asked for.
+    pub(crate) fn parse(args: impl Iterator<Item = String>) -> Result<Option<Self>, BadOption> {
+        let mut options = Self::default();
+        let mut args = args;
+        while let Some(option) = args.next() {
+            if option == "--help" || option == "-h" {
+                return Ok(None);
+            }
+            options.set(&option, &mut args)?;
+        }
+        Ok(Some(options))
+    }
+
+    fn set(&mut self, option: &str, args: &mut impl Iterator<Item = String>) -> Result<(), BadOption> {
+        let mut value = || args.next().ok_or_else(|| BadOption(format!("{option} needs a value")));
+        match option {
+            "--listen" => self.listen = value()?,
+            "--api" => {
+                self.api = match value()?.as_str() {
+                    "handler" => Api::Handler,
+                    "async" => Api::Async,
+                    other => return Err(BadOption(format!("--api {other}: expected handler or async"))),
+                }
+            }
+            "--shards" => self.shards = count(option, &value()?)?,
+            "--max-message-size" => self.max_message_size = Some(number(option, &value()?)?),
+            "--max-connections" => self.max_connections = Some(count(option, &value()?)?),
+            "--max-handshakes" => self.max_handshakes = Some(count(option, &value()?)?),
+            "--idle-timeout-ms" => self.idle_timeout = Some(millis(option, &value()?)?),
+            "--close-timeout-ms" => self.close_timeout = Some(millis(option, &value()?)?),
+            "--handshake-timeout-ms" => self.handshake_timeout = Some(millis(option, &value()?)?),
+            "--write-queue-messages" => self.write_queue_messages = Some(count(option, &value()?)?),
+            "--no-utf8" => self.validate_utf8 = false,
+            "--subprotocol" => self.subprotocols.push(value()?),
+            "--deflate" | "--tls-cert" | "--tls-key" => {
+                return Err(BadOption(format!("{option}: not built in")));
+            }
+            _ => return Err(BadOption(format!("unknown option {option} (--help shows all)"))),
+        }
+        Ok(())
+    }
+
+    /// A server with these options.
+    pub(crate) fn builder(&self) -> ServerBuilder {
+        let subprotocols = self.subprotocols.clone();
+        // Any page may talk to an echo server: it keeps nothing and knows nobody.
+        let mut builder = Server::builder()
+            .origin(OriginPolicy::Any)
+            .validate_utf8(self.validate_utf8)
+            .idle_timeout(self.idle_timeout)
+            .on_request(move |request| {
+                request.select_subprotocol(&subprotocols);
+                Ok(())
+            });
+        if let Some(bytes) = self.max_message_size {
+            builder = builder.max_message_size(bytes);
+        }
+        if let Some(count) = self.max_connections {
+            builder = builder.max_connections(count);
+        }
+        if let Some(count) = self.max_handshakes {
+            builder = builder.max_handshakes(count);
+        }
+        if let Some(timeout) = self.close_timeout {
+            builder = builder.close_timeout(timeout);
+        }
+        if let Some(timeout) = self.handshake_timeout {
+            builder = builder.handshake_timeout(timeout);
+        }
+        if let Some(messages) = self.write_queue_messages {
+            builder = builder.protocol(|config| config.write_queue_messages = messages);
+        }
+        builder
+    }
+}
+
+fn number<T: FromStr>(option: &str, value: &str) -> Result<T, BadOption> {
+    value.parse().map_err(|_| BadOption(format!("{option} {value}: expected a whole number")))
+}
+
+fn count(option: &str, value: &str) -> Result<usize, BadOption> {
+    match number(option, value)? {
+        0 => Err(BadOption(format!("{option} 0: must be at least 1"))),
+        count => Ok(count),
+    }
+}
+
+fn millis(option: &str, value: &str) -> Result<Duration, BadOption> {
+    match number(option, value)? {
+        0 => Err(BadOption(format!("{option} 0: must be at least 1 ms"))),
+        millis => Ok(Duration::from_millis(millis)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Result<Option<Options>, String> {
+        Options::parse(line.split_whitespace().map(str::to_owned)).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn each_option_is_taken() {
+        let options = parse(
+            "--listen 127.0.0.1:0 --api async --shards 2 --max-message-size 0 --max-connections 3 --max-handshakes 4 \
+             --idle-timeout-ms 5 --close-timeout-ms 6 --handshake-timeout-ms 7 --write-queue-messages 8 --no-utf8 \
+             --subprotocol a --subprotocol b",
+        );
+        let options = options.unwrap().unwrap();
+        assert_eq!((options.listen.as_str(), options.api, options.shards), ("127.0.0.1:0", Api::Async, 2));
+        assert_eq!((options.max_message_size, options.max_connections), (Some(0), Some(3)));
+        assert_eq!(options.idle_timeout, Some(Duration::from_millis(5)));
+        assert_eq!(options.subprotocols, ["a", "b"]);
+        assert!(!options.validate_utf8);
+    }
+
+    #[test]
+    fn a_bad_option_is_named_with_its_value() {
+        for (line, error) in [
+            ("--api both", "--api both: expected handler or async"),
+            ("--shards x", "--shards x: expected a whole number"),
+            ("--shards 0", "--shards 0: must be at least 1"),
+            ("--idle-timeout-ms -1", "--idle-timeout-ms -1: expected a whole number"),
+            ("--listen", "--listen needs a value"),
+            ("--what", "unknown option --what (--help shows all)"),
+        ] {
+            assert_eq!(parse(line).err().as_deref(), Some(error));
+        }
+    }
+
+    #[test]
+    fn help_is_not_an_error() {
+        assert!(parse("--help").unwrap().is_none());
+    }
+}

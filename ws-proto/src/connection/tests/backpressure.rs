@@ -1,0 +1,375 @@
+//! A transport that takes nothing more: what waits, in which order it goes out, and how much of it may wait.
+
+use std::sync::Arc;
+
+use crate::{Config, ControlError, MessageKind, SendError, Transport};
+
+use super::{
+    bench::{CLOSE_TIMEOUT, Endpoint, SECOND, both, both_with, config},
+    wire::{PING, PONG, close, ping, text},
+};
+
+/// The transport is stuck behind one message, which is encoded already.
+fn blocked(end: &mut Endpoint) {
+    end.transport_blocks();
+    end.sends_text("stuck");
+}
+
+fn queue_of(messages: usize) -> Arc<Config> {
+    config(|config| config.write_queue_messages = messages)
+}
+
+#[test]
+fn what_waits_goes_out_in_order_once_the_transport_flows() {
+    both(|mut end| {
+        blocked(&mut end);
+        for at in 0..100 {
+            end.sends_text(&format!("message {at}"));
+        }
+        end.sends_nothing();
+        end.transport_flows();
+        end.sent_text("stuck");
+        for at in 0..100 {
+            end.sent_text(&format!("message {at}"));
+        }
+        end.is_open();
+    });
+}
+
+#[test]
+fn a_frame_is_never_torn_however_little_the_transport_takes() {
+    both(|mut end| {
+        end.transport_blocks();
+        end.sends_text("first");
+        end.sends_owned(vec![7; 20_000]);
+        end.sends_ping(b"between");
+        end.sends_owned(vec![8; 300]);
+        let mut rounds = 0;
+        while !end.tx.is_empty() {
+            end.transport_takes(if rounds % 3 == 0 { 1 } else { 701 });
+            rounds += 1;
+        }
+        // The ping overtakes the data that was not begun.
+        end.sent_text("first");
+        end.sent_ping(b"between");
+        end.sent_binary(vec![7; 20_000]);
+        end.sent_binary(vec![8; 300]);
+        end.sends_nothing();
+    });
+}
+
+#[test]
+fn control_frames_overtake_waiting_data() {
+    both(|mut end| {
+        blocked(&mut end);
+        end.sends_text("data");
+        end.sends_ping(b"1");
+        end.connection.send_pong(b"2", &mut end.tx).unwrap();
+        end.sends_text("more");
+        end.transport_flows();
+        end.sent_text("stuck");
+        end.sent_ping(b"1");
+        end.sent_pong(b"2");
+        end.sent_text("data");
+        end.sent_text("more");
+        end.sends_nothing();
+    });
+}
+
+#[test]
+fn only_the_latest_ping_is_answered_while_the_transport_is_blocked() {
+    both(|mut end| {
+        blocked(&mut end);
+        for at in 0..1000 {
+            end.receives([ping(format!("{at}"))]);
+        }
+        assert_eq!(end.seen.len(), 1000);
+        end.transport_flows();
+        end.sent_text("stuck");
+        end.sent_pong(b"999");
+        end.sends_nothing();
+    });
+}
+
+#[test]
+fn an_answer_does_not_push_out_what_the_application_sent() {
+    both(|mut end| {
+        blocked(&mut end);
+        end.connection.send_pong(b"mine", &mut end.tx).unwrap();
+        end.sends_ping(b"mine too");
+        end.receives([ping("old"), ping("new")]);
+        end.transport_flows();
+        end.sent_text("stuck");
+        end.sent_pong(b"new");
+        end.sent_pong(b"mine");
+        end.sent_ping(b"mine too");
+        end.sends_nothing();
+    });
+}
+
+#[test]
+fn a_full_control_queue_refuses_and_takes_again_once_it_is_written() {
+    both(|mut end| {
+        blocked(&mut end);
+        // 254 of 256 bytes: an entry takes two beside its payload.
+        end.sends_ping(&[1; 125]);
+        end.sends_ping(&[2; 125]);
+        assert_eq!(end.connection.send_ping(b"x", &mut end.tx), Err(ControlError::QueueFull));
+        assert_eq!(end.connection.send_pong(b"x", &mut end.tx), Err(ControlError::QueueFull));
+        end.sends_ping(b"");
+        assert_eq!(end.connection.send_ping(b"", &mut end.tx), Err(ControlError::QueueFull));
+        end.receives([ping("an answer has its own place")]);
+        end.transport_flows();
+        end.sent_text("stuck");
+        end.sent_pong(b"an answer has its own place");
+        end.sent_ping(&[1; 125]);
+        end.sent_ping(&[2; 125]);
+        end.sent_ping(b"");
+        end.sends_ping(&[3; 125]);
+        end.sent_ping(&[3; 125]);
+    });
+}
+
+#[test]
+fn control_frames_count_until_they_are_written() {
+    both(|mut end| {
+        end.transport_blocks();
+        end.connection.send_ping(&[1; 125], &mut end.tx).unwrap();
+        end.connection.send_ping(&[2; 125], &mut end.tx).unwrap();
+        assert_eq!(end.connection.send_ping(b"x", &mut end.tx), Err(ControlError::QueueFull));
+        end.drive();
+        assert_eq!(end.connection.send_ping(b"x", &mut end.tx), Err(ControlError::QueueFull));
+    });
+}
+
+#[test]
+fn a_queue_that_never_runs_empty_still_takes_control_frames() {
+    both(|mut end| {
+        blocked(&mut end);
+        for round in 0..50_u8 {
+            while end.connection.send(MessageKind::Binary, &[0; 10_000], &mut end.tx).is_ok() {}
+            end.sends_ping(&[round; 100]);
+            // A ping gets out behind at most what was encoded before it.
+            end.transport_takes(200_000);
+            assert!(!end.tx.is_empty());
+            let pings = std::iter::from_fn(|| end.outbound.pop()).filter(|sent| sent.opcode == PING);
+            assert_eq!(pings.count(), 1, "round {round}");
+        }
+    });
+}
+
+#[test]
+fn a_flood_of_control_frames_does_not_hold_data_back() {
+    both(|mut end| {
+        blocked(&mut end);
+        while end.connection.send(MessageKind::Text, &[b'x'; 1000], &mut end.tx).is_ok() {}
+        let waiting = end.connection.queued(&end.tx).0;
+        // The peer takes as little as one pong and asks for the next.
+        let mut written = 0;
+        for _ in 0..2000 {
+            end.receives([ping([b'p'; 125])]);
+            let _ = end.connection.send_ping(&[b'p'; 125], &mut end.tx);
+            end.transport_takes(131);
+            written += 131;
+        }
+        let done = waiting - end.connection.queued(&end.tx).0;
+        assert!(done * 1000 > written / 4, "{done} of {waiting} messages in {written} bytes");
+    });
+}
+
+#[test]
+fn a_full_queue_refuses_and_gives_the_payload_back() {
+    both_with(&queue_of(3), |mut end| {
+        end.transport_blocks();
+        end.sends_owned("1");
+        end.sends_owned("2");
+        end.sends_owned("3");
+        let Endpoint { connection, tx, .. } = &mut end;
+        let refused = connection.send_bytes(MessageKind::Binary, "4".into(), true, tx).unwrap_err();
+        assert_eq!(refused, SendError::WriteBusy("4".into()));
+        let refused = connection.send_message("5".into(), false, tx).unwrap_err();
+        assert_eq!(refused.into_payload().as_text(), Some("5"));
+        assert_eq!(connection.send(MessageKind::Text, b"6", tx), Err(SendError::WriteBusy(())));
+        end.transport_flows();
+        for payload in ["1", "2", "3"] {
+            end.sent_binary(payload);
+        }
+        assert_eq!(end.completions.len(), 3, "a refused send gets no report");
+        end.sends_owned("7");
+        end.sent_binary("7");
+        end.is_open();
+    });
+}
+
+#[test]
+fn with_a_queue_of_one_a_message_must_be_written_before_the_next() {
+    both_with(&queue_of(1), |mut end| {
+        end.transport_blocks();
+        end.sends_text("one");
+        assert_eq!(end.connection.send(MessageKind::Text, b"two", &mut end.tx), Err(SendError::WriteBusy(())));
+        end.sends_ping(b"control frames are not bound by it");
+        end.transport_takes(3);
+        assert_eq!(end.connection.send(MessageKind::Text, b"two", &mut end.tx), Err(SendError::WriteBusy(())));
+        end.transport_flows();
+        end.sends_text("two");
+        end.sent_text("one");
+        end.sent_ping(b"control frames are not bound by it");
+        end.sent_text("two");
+    });
+}
+
+#[test]
+fn the_queue_is_bounded_in_bytes_and_a_larger_message_passes_alone() {
+    both_with(&config(|config| config.write_queue_bytes = 1000), |mut end| {
+        end.transport_blocks();
+        end.sends_owned(vec![1; 5000]);
+        assert_eq!(end.connection.send(MessageKind::Text, b"x", &mut end.tx), Err(SendError::WriteBusy(())));
+        end.transport_flows();
+        end.sent_binary(vec![1; 5000]);
+        end.transport_blocks();
+        end.sends_owned(vec![2; 500]);
+        assert!(end.connection.send(MessageKind::Text, &[3; 500], &mut end.tx).is_err());
+        end.sends_owned(vec![4; 200]);
+    });
+}
+
+#[test]
+fn empty_messages_are_bounded_too() {
+    both_with(&config(|config| config.write_queue_bytes = 10_000), |mut end| {
+        end.transport_blocks();
+        let mut accepted = 0;
+        while end.connection.send(MessageKind::Text, b"", &mut end.tx).is_ok() {
+            end.drive();
+            accepted += 1;
+            assert!(accepted < 10_000);
+        }
+        assert!(accepted > 100);
+    });
+}
+
+#[test]
+fn what_is_queued_is_told() {
+    both(|mut end| {
+        assert_eq!(end.connection.queued(&end.tx), (0, 0));
+        blocked(&mut end);
+        end.sends_text("waits");
+        let (messages, bytes) = end.connection.queued(&end.tx);
+        assert_eq!(messages, 2);
+        assert!(bytes >= 10);
+        end.transport_flows();
+        assert_eq!(end.connection.queued(&end.tx), (0, 0));
+    });
+}
+
+#[test]
+fn our_close_waits_behind_data_that_was_accepted() {
+    both(|mut end| {
+        blocked(&mut end);
+        end.sends_text("accepted");
+        end.sends_ping(b"p");
+        end.closes(1000, "");
+        assert!(end.connection.send(MessageKind::Text, b"late", &mut end.tx).is_err());
+        end.receives([ping("unanswered")]);
+        end.sends_nothing();
+        end.transport_flows();
+        end.sent_text("stuck");
+        end.sent_ping(b"p");
+        end.sent_text("accepted");
+        end.sent_close(1000);
+    });
+}
+
+#[test]
+fn a_close_with_more_data_before_it_than_is_encoded_ahead_comes_last() {
+    both(|mut end| {
+        for at in 0..20 {
+            end.connection.send(MessageKind::Binary, &[at; 15_000], &mut end.tx).unwrap();
+        }
+        end.connection.pump(&mut end.tx);
+        end.closes(1000, "");
+        for at in 0..20 {
+            end.sent_binary([at; 15_000]);
+        }
+        end.sent_close(1000);
+    });
+}
+
+#[test]
+fn the_peers_close_is_answered_in_place_of_data_that_was_not_begun() {
+    both(|mut end| {
+        blocked(&mut end);
+        end.sends_text("not begun");
+        end.sends_ping(b"p");
+        end.receives([ping("q"), close(1000, "")]);
+        end.sends_nothing();
+        end.transport_takes(4);
+        end.transport_flows();
+        end.sent_text("stuck");
+        end.sent_pong(b"q");
+        end.sent_ping(b"p");
+        end.sent_close(1000);
+        end.delivers_ping(b"q");
+        end.peer_hangs_up();
+        assert!(end.is_finished().is_clean());
+    });
+}
+
+#[test]
+fn crossing_closes_leave_a_begun_frame_whole() {
+    both(|mut end| {
+        end.transport_blocks();
+        end.sends_owned(vec![1; 1_000_000]);
+        end.sends_text("not begun");
+        end.transport_takes(500_000);
+        end.closes(1000, "ours");
+        end.receives([close(1001, "theirs")]);
+        end.transport_flows();
+        end.sent_binary(vec![1; 1_000_000]);
+        assert_eq!(end.sent_close(1000), "ours");
+        end.peer_hangs_up();
+        assert!(end.is_finished().is_clean());
+    });
+}
+
+#[test]
+fn a_violation_while_a_pong_is_being_written_is_still_answered() {
+    both(|mut end| {
+        end.transport_blocks();
+        end.receives([ping("half written")]);
+        end.transport_takes(3);
+        end.receives([text(b"\xff")]);
+        end.transport_flows();
+        end.sent_pong(b"half written");
+        end.sent_close(1007);
+    });
+}
+
+#[test]
+fn a_peer_that_stops_reading_and_closes_is_gone_after_the_close_timeout() {
+    both_with(&config(|config| config.write_queue_bytes = 16 << 20), |mut end| {
+        end.transport_blocks();
+        end.sends_owned(vec![0; 8 << 20]);
+        end.receives([close(1000, "")]);
+        assert_eq!(end.transport(), Transport::Open);
+        end.passes(CLOSE_TIMEOUT - SECOND);
+        end.delivers_nothing();
+        end.passes(SECOND);
+        let info = end.is_finished();
+        assert!(!info.is_clean());
+        assert_eq!(info.sent, None);
+    });
+}
+
+#[test]
+fn answers_to_a_reader_that_takes_a_byte_at_a_time_stay_bounded() {
+    both(|mut end| {
+        end.transport_blocks();
+        for _ in 0..5000 {
+            end.receives([ping([b'p'; 125])]);
+            end.transport_takes(1);
+        }
+        assert!(end.tx.len() < 70_000, "{} bytes wait", end.tx.len());
+        let pongs = std::iter::from_fn(|| end.outbound.pop()).all(|sent| sent.opcode == PONG);
+        assert!(pongs);
+    });
+}

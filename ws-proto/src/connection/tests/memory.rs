@@ -1,0 +1,278 @@
+//! Memory follows the bytes that were received, never a length that was announced, and is given back.
+
+use crate::{
+    BufferPool, BufferPoolConfig, Connection, Event, MessageKind, ReceiveBuffer, Role, TransmitQueue,
+    connection::partial::Partial,
+};
+
+use super::{
+    bench::{Endpoint, both, both_with, config},
+    wire::{binary, continuation, ping, text},
+};
+
+const MIB: usize = 1 << 20;
+
+/// What the message in progress has allocated.
+fn allocated(connection: &Connection) -> usize {
+    let message = connection.partial.as_ref().and_then(|partial| partial.message.as_ref());
+    message.map_or(0, |message| message.buffer.capacity())
+}
+
+fn received(connection: &Connection) -> usize {
+    let message = connection.partial.as_ref().and_then(|partial| partial.message.as_ref());
+    message.map_or(0, |message| message.buffer.len())
+}
+
+fn with_pool(role: Role, pool: &BufferPool) -> Endpoint {
+    Endpoint::with_buffer(role, &config(|_| ()), ReceiveBuffer::new(4096, pool.clone()))
+}
+
+fn small_pool() -> BufferPool {
+    BufferPool::new(BufferPoolConfig { buffer_size: 64 * 1024, preheat: 1, max_retained: MIB })
+}
+
+#[test]
+fn a_connection_is_small() {
+    assert!(size_of::<Connection>() <= 128, "{}", size_of::<Connection>());
+}
+
+#[test]
+fn a_message_in_progress_costs_little_beside_its_bytes() {
+    assert!(size_of::<Partial>() <= 320, "{}", size_of::<Partial>());
+}
+
+#[test]
+fn between_messages_a_connection_holds_nothing() {
+    both(|mut end| {
+        end.receives([text("a").not_final(), ping("p"), continuation("b"), binary([0; 300])]);
+        for byte in text("c").encode(end.role() == Role::Server) {
+            end.receives_bytes(&[byte]);
+        }
+        end.transport_blocks();
+        end.sends_text("x");
+        end.sends_text("y");
+        end.pauses();
+        end.receives([text("held")]);
+        end.resumes();
+        end.transport_flows();
+        let Connection { partial, inbox, outbox, closing, .. } = &end.connection;
+        assert!(partial.is_none() && inbox.is_none() && outbox.is_none() && closing.is_none());
+    });
+}
+
+#[test]
+fn an_announced_length_allocates_nothing() {
+    both(|mut end| {
+        end.receives([binary("").announcing(16 * MIB as u64)]);
+        assert!(allocated(&end.connection) <= 1024);
+        end.receives_bytes(&[0; 10]);
+        assert!(allocated(&end.connection) <= 1024);
+    });
+}
+
+#[test]
+fn memory_stays_within_twice_the_bytes_received() {
+    both(|mut end| {
+        end.receives([binary("").announcing(16 * MIB as u64)]);
+        let mut sent = 0;
+        while sent < 15 * MIB {
+            end.receives_bytes(&[1; 50_000]);
+            sent += 50_000;
+            let (allocated, received) = (allocated(&end.connection), received(&end.connection));
+            assert_eq!(received, sent);
+            // A direct read is given 16 KiB of room at least.
+            assert!(allocated <= 2 * (received + 16 * 1024), "{allocated} for {received}");
+        }
+    });
+}
+
+#[test]
+fn memory_never_exceeds_the_announced_length() {
+    both(|mut end| {
+        let length = MIB + 17;
+        end.receives([binary("").announcing(length as u64)]);
+        end.receives_bytes(&vec![1; length - 1]);
+        assert_eq!(allocated(&end.connection), length);
+    });
+}
+
+#[test]
+fn many_fragments_grow_by_doubling_and_not_one_by_one() {
+    both_with(&config(|config| config.limits.max_fragments = 1 << 20), |mut end| {
+        end.receives([binary("x").not_final()]);
+        let (mut growths, mut before) = (0, allocated(&end.connection));
+        for _ in 0..20_000 {
+            end.receives([continuation("x").not_final()]);
+            let now = allocated(&end.connection);
+            growths += usize::from(now != before);
+            before = now;
+        }
+        assert!(growths <= 20, "{growths} reallocations");
+        assert!(before <= 2 * 20_001 + 1024);
+        end.receives([continuation("x")]);
+        end.delivers_binary([b'x'; 20_002]);
+    });
+}
+
+#[test]
+fn a_large_message_is_read_straight_into_its_own_buffer() {
+    both(|mut end| {
+        let payload: Vec<u8> = (0..MIB).map(|at| (at % 253) as u8).collect();
+        let bytes = binary(&payload).encode(end.role() == Role::Server);
+        let (mut at, mut direct) = (0, 0);
+        while at < bytes.len() {
+            let Endpoint { connection, rx, tx, now, .. } = &mut end;
+            let window = rx.spare_mut().as_ptr();
+            let target = connection.read_target(rx);
+            let n = target.len().min(bytes.len() - at);
+            assert!(n > 0);
+            direct += if target.as_ptr() == window { 0 } else { n };
+            target[..n].copy_from_slice(&bytes[at..at + n]);
+            connection.handle_received(n, *now, rx);
+            at += n;
+            if at < bytes.len() {
+                assert!(connection.poll_event(rx, tx).is_none());
+            }
+        }
+        assert!(direct > MIB * 9 / 10, "{direct} of {MIB}");
+        end.drive();
+        end.delivers_binary(&payload);
+    });
+}
+
+#[test]
+fn a_direct_read_stops_at_the_end_of_the_message() {
+    both(|mut end| {
+        end.receives([binary(vec![1; 100_000]), text("behind"), binary(vec![2; 100_000]), ping("last")]);
+        end.delivers_binary(vec![1; 100_000]);
+        end.delivers_text("behind");
+        end.delivers_binary(vec![2; 100_000]);
+        end.delivers_ping(b"last");
+    });
+}
+
+#[test]
+fn a_ping_inside_a_large_message_is_not_mistaken_for_its_payload() {
+    both(|mut end| {
+        end.receives([binary(vec![1; 50_000]).not_final(), ping([9; 125]), continuation(vec![2; 50_000])]);
+        end.delivers_ping(&[9; 125]);
+        end.delivers_binary([vec![1; 50_000], vec![2; 50_000]].concat());
+    });
+}
+
+#[test]
+fn a_close_in_the_middle_of_a_direct_read_ends_it() {
+    both(|mut end| {
+        end.receives([binary("").announcing(MIB as u64)]);
+        end.receives_bytes(&[0; 100_000]);
+        end.closes(1000, "");
+        end.receives_bytes(&[0; 100_000]);
+        end.receives_bytes(&vec![0; MIB - 200_000]);
+        end.delivers_nothing();
+        end.receives([super::wire::close(1000, "")]);
+        end.peer_hangs_up();
+        assert!(end.is_finished().is_clean());
+    });
+}
+
+#[test]
+fn a_large_message_lives_in_a_pooled_buffer_that_comes_back() {
+    let pool = small_pool();
+    let mut server = with_pool(Role::Server, &pool);
+    assert_eq!(pool.retained(), 64 * 1024);
+    for _ in 0..3 {
+        server.receives([binary(vec![1; 64 * 1024])]);
+        assert_eq!(pool.retained(), 0, "lent");
+        server.delivers_binary(vec![1; 64 * 1024]);
+        server.rx.release_assembled();
+        assert_eq!(pool.retained(), 64 * 1024);
+    }
+}
+
+#[test]
+fn a_message_taken_over_gives_its_buffer_back_when_it_is_dropped() {
+    let pool = small_pool();
+    let mut server = with_pool(Role::Server, &pool);
+    let payload = vec![7; 64 * 1024];
+    let bytes = binary(&payload).encode(true);
+    let mut taken = None;
+    for piece in bytes.chunks(4096) {
+        server.rx.extend(piece);
+        let Endpoint { connection, rx, tx, now, .. } = &mut server;
+        connection.handle_received(0, *now, rx);
+        if let Some(Event::Message(message)) = connection.poll_event(rx, tx) {
+            taken = Some(message.into_message());
+        }
+    }
+    let taken = taken.expect("the message is complete");
+    assert_eq!(taken.as_bytes(), payload);
+    assert_eq!(pool.retained(), 0);
+    drop(taken);
+    assert_eq!(pool.retained(), 64 * 1024);
+}
+
+#[test]
+fn a_message_that_is_never_finished_gives_its_buffer_back() {
+    let pool = small_pool();
+    let mut server = with_pool(Role::Server, &pool);
+    server.receives([binary(vec![1; 64 * 1024]).not_final()]);
+    assert_eq!(pool.retained(), 0);
+    server.peer_hangs_up();
+    server.is_finished();
+    assert_eq!(pool.retained(), 64 * 1024);
+}
+
+#[test]
+fn a_small_message_is_lent_from_the_window() {
+    both(|mut end| {
+        let bytes = text("small").encode(end.role() == Role::Server);
+        end.rx.extend(&bytes);
+        let Endpoint { connection, rx, tx, now, .. } = &mut end;
+        connection.handle_received(0, *now, rx);
+        let Some(Event::Message(message)) = connection.poll_event(rx, tx) else { panic!("a message") };
+        assert!(!message.is_assembled());
+    });
+}
+
+#[test]
+fn a_transmit_queue_that_never_runs_empty_stays_small() {
+    both(|mut end| {
+        end.transport_blocks();
+        for _ in 0..5000 {
+            while end.connection.send(MessageKind::Binary, &[1; 1000], &mut end.tx).is_ok() {}
+            end.transport_takes(5000);
+            assert!(!end.tx.is_empty());
+            end.outbound.bytes.clear();
+        }
+        assert!(end.tx.capacity() < 4 * MIB, "{} bytes for 1 MiB", end.tx.capacity());
+    });
+}
+
+#[test]
+fn one_receive_buffer_serves_many_connections_in_turn() {
+    let pool = BufferPool::new(BufferPoolConfig { preheat: 0, ..BufferPoolConfig::default() });
+    let mut rx = ReceiveBuffer::new(256, pool);
+    let mut tx = TransmitQueue::new();
+    let config = config(|_| ());
+    let now = std::time::Instant::now();
+    let mut connections: Vec<_> = (0..10).map(|_| Connection::server(config.clone(), now)).collect();
+    let streams: Vec<Vec<u8>> = (0..10)
+        .map(|at| {
+            let frames = [text(format!("{at}")).not_final(), ping("x"), continuation(vec![b'a' + at; 700])];
+            frames.iter().flat_map(|frame| frame.encode(true)).collect()
+        })
+        .collect();
+    let mut delivered = 0;
+    for at in (0..streams[0].len()).step_by(37) {
+        for (connection, stream) in connections.iter_mut().zip(&streams) {
+            let piece = &stream[at..stream.len().min(at + 37)];
+            connection.read_target(&mut rx)[..piece.len()].copy_from_slice(piece);
+            connection.handle_received(piece.len(), now, &mut rx);
+            while let Some(event) = connection.poll_event(&mut rx, &mut tx) {
+                delivered += usize::from(matches!(event, Event::Message(message) if message.len() == 701));
+            }
+            assert!(rx.is_empty());
+        }
+    }
+    assert_eq!(delivered, 10);
+}

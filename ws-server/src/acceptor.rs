@@ -1,0 +1,71 @@
+//! The accept loop.
+
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::{
+    handshake::{respond, unavailable},
+    hub::{Hub, Phase},
+    slots::{Slot, Slots},
+};
+
+const FIRST_BACKOFF: Duration = Duration::from_millis(10);
+const LAST_BACKOFF: Duration = Duration::from_secs(1);
+/// Peers beyond `max_handshakes` that are told so at once; further ones are only closed.
+const TURNED_AWAY_AT_ONCE: usize = 64;
+
+/// Accepts until the hub drains; `admit` gets each stream with its handshake slot.
+pub(crate) async fn accept_loop(
+    listener: TcpListener,
+    hub: &Arc<Hub>,
+    mut admit: impl FnMut(TcpStream, SocketAddr, Slot),
+) {
+    let turned_away = Slots::new(TURNED_AWAY_AT_ONCE);
+    let draining = hub.reached(Phase::Draining);
+    tokio::pin!(draining);
+    let mut backoff = FIRST_BACKOFF;
+    loop {
+        let accepted = tokio::select! {
+            () = &mut draining => return,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, peer)) => {
+                backoff = FIRST_BACKOFF;
+                // A socket that cannot be configured is broken already.
+                if stream.set_nodelay(hub.options.tcp_nodelay).is_err() {
+                    continue;
+                }
+                match hub.handshakes.take() {
+                    Some(slot) => admit(stream, peer, slot),
+                    None => turn_away(stream, &turned_away),
+                }
+            }
+            Err(error) if concerns_one_peer(&error) => tracing::debug!(%error, "a peer left before it was accepted"),
+            Err(error) => {
+                // Out of descriptors or memory. The listener stays readable, so trying again at once would spin.
+                tracing::warn!(%error, ?backoff, "cannot accept connections for now");
+                tokio::select! {
+                    () = &mut draining => return,
+                    () = tokio::time::sleep(backoff) => {}
+                }
+                backoff = (backoff * 2).min(LAST_BACKOFF);
+            }
+        }
+    }
+}
+
+fn concerns_one_peer(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted, TimedOut};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted | TimedOut)
+}
+
+/// Tells a peer that the server is full, as long as not too many are being told.
+fn turn_away(mut stream: TcpStream, turned_away: &Arc<Slots>) {
+    let Some(slot) = turned_away.take() else { return };
+    tokio::spawn(async move {
+        respond(&mut stream, &unavailable()).await;
+        drop(slot);
+    });
+}

@@ -1,0 +1,186 @@
+use std::{io, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use tokio::net::{TcpListener, ToSocketAddrs};
+use ws_proto::{BufferPoolConfig, Config, ConfigError, Keepalive, handshake::Rejection};
+
+use crate::{
+    hub::Hub,
+    options::Options,
+    origin::OriginPolicy,
+    request::Request,
+    server::{Server, listen},
+};
+
+/// Settings of a [`Server`]. Sizes are in bytes.
+#[derive(Clone, Default)]
+#[must_use]
+pub struct ServerBuilder {
+    options: Options,
+}
+
+impl ServerBuilder {
+    /// Most payload bytes of a message. Default 16 MiB.
+    pub const fn max_message_size(mut self, bytes: usize) -> Self {
+        self.options.protocol.limits.max_message_size = bytes;
+        self
+    }
+
+    /// Most connections at once; one more is answered with 503 before the application is asked. Default: no limit.
+    pub const fn max_connections(mut self, count: usize) -> Self {
+        self.options.max_connections = count;
+        self
+    }
+
+    /// Most handshakes at once; one more is answered with 503. Default: no limit.
+    pub const fn max_handshakes(mut self, count: usize) -> Self {
+        self.options.max_handshakes = count;
+        self
+    }
+
+    /// Connections that memory is set aside for at the start. Default 64.
+    pub const fn initial_connections(mut self, count: usize) -> Self {
+        self.options.initial_connections = count;
+        self
+    }
+
+    /// Request buffers that are made at the start, per shard, and kept for reuse. Default 16.
+    pub const fn initial_handshakes(mut self, count: usize) -> Self {
+        self.options.initial_handshakes = count;
+        self
+    }
+
+    /// Longest time from accepting a socket to the 101 response. Default 10 s.
+    pub const fn handshake_timeout(mut self, timeout: Duration) -> Self {
+        self.options.handshake_timeout = timeout;
+        self
+    }
+
+    /// Longest time for closing, whatever the cause. Default 5 s.
+    pub const fn close_timeout(mut self, timeout: Duration) -> Self {
+        self.options.protocol.close_timeout = timeout;
+        self
+    }
+
+    /// Closes with 1001 after so much silence in both directions. Default: off.
+    pub const fn idle_timeout(mut self, timeout: Option<Duration>) -> Self {
+        self.options.protocol.idle_timeout = timeout;
+        self
+    }
+
+    /// Pings silent peers and ends the connections of those that vanished. Default: 30 s, and 30 s more.
+    pub const fn keepalive(mut self, keepalive: Option<Keepalive>) -> Self {
+        self.options.protocol.keepalive = keepalive;
+        self
+    }
+
+    /// Ends a connection whose peer has taken nothing of what waits for it for so long. Default 60 s.
+    pub const fn write_timeout(mut self, timeout: Option<Duration>) -> Self {
+        self.options.protocol.write_timeout = timeout;
+        self
+    }
+
+    /// Most messages and bytes that wait to be written on a connection; beyond them sends return `WriteBusy` or wait.
+    /// Default 65,536 and 1 MiB.
+    pub const fn write_queue(mut self, messages: usize, bytes: usize) -> Self {
+        self.options.protocol.write_queue_messages = messages;
+        self.options.protocol.write_queue_bytes = bytes;
+        self
+    }
+
+    /// Whether text is checked to be UTF-8. Default: yes.
+    pub const fn validate_utf8(mut self, validate: bool) -> Self {
+        self.options.protocol.validate_utf8 = validate;
+        self
+    }
+
+    /// Whether a [`Handler`](crate::Handler) still gets messages while its peer does not take what is written.
+    /// Default: no.
+    pub const fn read_while_blocked(mut self, read: bool) -> Self {
+        self.options.read_while_blocked = read;
+        self
+    }
+
+    /// TCP_NODELAY. Default: on; replies are coalesced anyway.
+    pub const fn tcp_nodelay(mut self, on: bool) -> Self {
+        self.options.tcp_nodelay = on;
+        self
+    }
+
+    /// Connections that the kernel may hold ready to be accepted. Default 128.
+    pub const fn backlog(mut self, backlog: u32) -> Self {
+        self.options.backlog = backlog;
+        self
+    }
+
+    /// Size of the receive buffer that all connections of a shard share. Default 64 KiB. Without shards the runtime's
+    /// threads keep the default.
+    pub const fn receive_buffer(mut self, bytes: usize) -> Self {
+        self.options.receive_buffer = bytes;
+        self
+    }
+
+    /// The pool of buffers for large messages, per shard. Without shards the runtime's threads keep the default.
+    pub const fn pool(mut self, pool: BufferPoolConfig) -> Self {
+        self.options.pool = pool;
+        self
+    }
+
+    /// Which pages may connect. Default: those of the same host.
+    pub fn origin(mut self, policy: OriginPolicy) -> Self {
+        self.options.origin = policy;
+        self
+    }
+
+    /// Looks at each request before it is accepted: authenticates, chooses a subprotocol, adds response headers, or
+    /// rejects. With a [`Handler`](crate::Handler) it runs before `accept`.
+    pub fn on_request(
+        mut self,
+        hook: impl Fn(&mut Request) -> Result<(), Rejection> + Send + Sync + 'static,
+    ) -> Self {
+        self.options.on_request = Some(Arc::new(hook));
+        self
+    }
+
+    /// Answers plain HTTP requests on the same port: health checks, a page. Without it they get 426 or 405. The
+    /// connection is closed behind the answer.
+    pub fn http(mut self, hook: impl Fn(&Request) -> http::Response<Bytes> + Send + Sync + 'static) -> Self {
+        self.options.http = Some(Arc::new(hook));
+        self
+    }
+
+    /// Changes the protocol's settings that have no method of their own.
+    pub fn protocol(mut self, change: impl FnOnce(&mut Config)) -> Self {
+        change(&mut self.options.protocol);
+        self
+    }
+
+    /// Listens on `addr`.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::InvalidInput`] with the option and the value for a bad setting, else what the operating system
+    /// says of the address.
+    pub async fn bind(self, addr: impl ToSocketAddrs) -> io::Result<Server> {
+        let hub = self.build_hub()?;
+        let listener = listen(addr, hub.options.backlog).await?;
+        Ok(Server::new(listener, hub))
+    }
+
+    /// Uses a listener that was made elsewhere, by socket activation for example.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::InvalidInput`] for a bad setting.
+    pub fn listener(self, listener: TcpListener) -> io::Result<Server> {
+        Ok(Server::new(listener, self.build_hub()?))
+    }
+
+    fn build_hub(self) -> io::Result<Arc<Hub>> {
+        let invalid = |error: ConfigError| io::Error::new(io::ErrorKind::InvalidInput, error);
+        self.options.check().map_err(invalid)?;
+        let protocol = self.options.protocol.clone().build().map_err(invalid)?;
+        let mut handler_protocol = self.options.protocol.clone();
+        handler_protocol.auto_pong = false;
+        let handler_protocol = handler_protocol.build().map_err(invalid)?;
+        Ok(Hub::new(self.options, protocol, handler_protocol))
+    }
+}

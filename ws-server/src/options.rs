@@ -1,0 +1,77 @@
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use ws_proto::{BufferPoolConfig, Config, ConfigError};
+
+use crate::{origin::OriginPolicy, request::Request};
+
+/// Answers a plain HTTP request on the WebSocket port.
+pub(crate) type HttpHook = Arc<dyn Fn(&Request) -> http::Response<Bytes> + Send + Sync>;
+/// Looks at a request before the connection is accepted.
+pub(crate) type RequestHook = Arc<dyn Fn(&mut Request) -> Result<(), ws_proto::handshake::Rejection> + Send + Sync>;
+
+/// Everything that can be set, checked by [`ServerBuilder`](crate::ServerBuilder).
+#[derive(Clone)]
+pub(crate) struct Options {
+    pub(crate) protocol: Config,
+    pub(crate) max_connections: usize,
+    pub(crate) initial_connections: usize,
+    pub(crate) max_handshakes: usize,
+    pub(crate) initial_handshakes: usize,
+    pub(crate) handshake_timeout: Duration,
+    pub(crate) backlog: u32,
+    pub(crate) tcp_nodelay: bool,
+    pub(crate) receive_buffer: usize,
+    pub(crate) pool: BufferPoolConfig,
+    pub(crate) read_while_blocked: bool,
+    pub(crate) origin: OriginPolicy,
+    pub(crate) http: Option<HttpHook>,
+    pub(crate) on_request: Option<RequestHook>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            protocol: Config::default(),
+            max_connections: usize::MAX,
+            initial_connections: 64,
+            max_handshakes: usize::MAX,
+            initial_handshakes: 16,
+            handshake_timeout: Duration::from_secs(10),
+            backlog: 128,
+            tcp_nodelay: true,
+            receive_buffer: ws_proto::DEFAULT_RECEIVE_BUFFER,
+            pool: BufferPoolConfig::default(),
+            read_while_blocked: false,
+            origin: OriginPolicy::SameHost,
+            http: None,
+            on_request: None,
+        }
+    }
+}
+
+impl Options {
+    /// Checks the values; what is wrong is named with its value.
+    pub(crate) fn check(&self) -> Result<(), ConfigError> {
+        let minima = [
+            ("max_connections", self.max_connections, 1, "must be at least 1"),
+            ("max_handshakes", self.max_handshakes, 1, "must be at least 1"),
+            ("backlog", self.backlog as usize, 1, "must be at least 1"),
+            ("receive_buffer", self.receive_buffer, 1024, "must be at least 1024 bytes"),
+            ("pool.buffer_size", self.pool.buffer_size, 1024, "must be at least 1024 bytes"),
+        ];
+        for (option, value, least, expected) in minima {
+            if value < least {
+                return Err(ConfigError { option, value: value.to_string(), expected });
+            }
+        }
+        if self.handshake_timeout.is_zero() {
+            return Err(ConfigError {
+                option: "handshake_timeout",
+                value: format!("{:?}", self.handshake_timeout),
+                expected: "must be longer than zero",
+            });
+        }
+        self.protocol.clone().build().map(drop)
+    }
+}

@@ -1,0 +1,90 @@
+use std::{net::SocketAddr, ops::Deref};
+
+use http::{HeaderName, HeaderValue};
+use ws_proto::handshake::{Acceptance, Rejection, token_list};
+
+/// A request to open a WebSocket, whole, before it is answered: method, target, every header line, the peer's address.
+///
+/// It derefs to [`http::Request`]. What is set here goes into the 101 response.
+#[derive(Debug)]
+pub struct Request {
+    inner: http::Request<()>,
+    peer: Option<SocketAddr>,
+    pub(crate) acceptance: Acceptance,
+}
+
+impl Request {
+    pub(crate) fn new(inner: http::Request<()>, peer: Option<SocketAddr>) -> Self {
+        Self { inner, peer, acceptance: Acceptance::default() }
+    }
+
+    /// The peer's address, where the transport has one.
+    #[must_use]
+    pub const fn peer_addr(&self) -> Option<SocketAddr> {
+        self.peer
+    }
+
+    /// The path, without the query.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        self.inner.uri().path()
+    }
+
+    /// The query, without its question mark.
+    #[must_use]
+    pub fn query(&self) -> Option<&str> {
+        self.inner.uri().query()
+    }
+
+    /// A header's value, if it stands there and is visible ASCII; of several lines the first.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.inner.headers().get(name)?.to_str().ok()
+    }
+
+    /// The subprotocols that the client offers, in its order (RFC 6455 section 11.3.4).
+    #[must_use]
+    pub fn offered_subprotocols(&self) -> Vec<String> {
+        token_list(self.inner.headers(), http::header::SEC_WEBSOCKET_PROTOCOL).unwrap_or_default()
+    }
+
+    /// Chooses the first of `supported`, in the server's order, that the client offers; `None`, and no subprotocol, if
+    /// there is none.
+    pub fn select_subprotocol(&mut self, supported: &[impl AsRef<str>]) -> Option<String> {
+        let offered = self.offered_subprotocols();
+        let chosen = supported.iter().map(AsRef::as_ref).find(|name| offered.iter().any(|offer| offer == name));
+        self.acceptance.subprotocol = chosen.map(str::to_owned);
+        self.acceptance.subprotocol.clone()
+    }
+
+    /// Adds a header to the 101 response. Headers that belong to the handshake are refused when it is sent.
+    pub fn add_response_header(&mut self, name: HeaderName, value: HeaderValue) {
+        self.acceptance.headers.append(name, value);
+    }
+
+    /// The subprotocol that was chosen.
+    #[must_use]
+    pub fn subprotocol(&self) -> Option<&str> {
+        self.acceptance.subprotocol.as_deref()
+    }
+}
+
+impl Deref for Request {
+    type Target = http::Request<()>;
+
+    fn deref(&self) -> &http::Request<()> {
+        &self.inner
+    }
+}
+
+/// The answer to a request that is not a WebSocket upgrade, framed so that the connection closes behind it.
+pub(crate) fn encode_plain(response: http::Response<bytes::Bytes>, head_only: bool) -> Vec<u8> {
+    let (parts, body) = response.into_parts();
+    let body_len = body.len();
+    let mut bytes = Rejection { status: parts.status, headers: parts.headers, body }.encode();
+    if head_only {
+        // RFC 9110 section 9.3.2: the same head, without the body.
+        bytes.truncate(bytes.len() - body_len);
+    }
+    bytes
+}

@@ -1,0 +1,78 @@
+//! The task of one connection that an async function serves.
+
+use std::{
+    future::Future,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use ws_proto::{CloseCode, ConnectionError};
+use ws_tokio::Served;
+
+use crate::{hub::Phase, shard::Seat};
+
+pub(crate) struct ServeTask<F, S: AsyncRead + AsyncWrite + Unpin> {
+    served: Served<S>,
+    /// The application's future; gone once it is done.
+    application: Option<Pin<Box<F>>>,
+    seat: Seat,
+    known: bool,
+    over: bool,
+}
+
+impl<F: Future<Output = ()>, S: AsyncRead + AsyncWrite + Unpin> ServeTask<F, S> {
+    pub(crate) fn new(served: Served<S>, application: F, seat: Seat) -> Self {
+        Self { served, application: Some(Box::pin(application)), seat, known: false, over: false }
+    }
+
+    /// Polls the application. A panic ends the connection with 1011 and nothing else.
+    fn poll_application(&mut self, cx: &mut Context<'_>) {
+        let Some(application) = &mut self.application else { return };
+        match catch_unwind(AssertUnwindSafe(|| application.as_mut().poll(cx))) {
+            Ok(Poll::Pending) => {}
+            Ok(Poll::Ready(())) => self.application = None,
+            Err(_) => {
+                tracing::error!("a connection's future panicked; its connection is closed with 1011");
+                self.served.fail(ConnectionError::Internal);
+                // Its destructors may panic too.
+                let application = self.application.take();
+                let _ = catch_unwind(AssertUnwindSafe(|| drop(application)));
+            }
+        }
+    }
+}
+
+impl<F: Future<Output = ()>, S: AsyncRead + AsyncWrite + Unpin> Future for ServeTask<F, S> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = &mut *self;
+        let now = this.seat.shard().now();
+        if !this.known {
+            this.known = true;
+            this.seat.set_waker(cx.waker());
+        }
+        this.served.begin_turn(cx, now);
+        match this.seat.shard().hub.phase() {
+            Phase::Running => {}
+            Phase::Draining => this.served.close(CloseCode::GOING_AWAY, ""),
+            Phase::Forcing => {
+                this.served.abort();
+                this.application = None;
+            }
+        }
+        this.poll_application(cx);
+        let finished = this.served.end_turn(cx, now).is_ready();
+        if finished && !this.over {
+            this.over = true;
+            this.seat.shard().hub.count_end(this.served.close_info().as_ref());
+        }
+        if finished && this.application.is_none() {
+            return Poll::Ready(());
+        }
+        this.seat.arm(this.served.poll_timeout(), now);
+        Poll::Pending
+    }
+}

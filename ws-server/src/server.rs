@@ -1,0 +1,177 @@
+use std::{future::Future, io, net::SocketAddr, sync::Arc};
+
+use tokio::{
+    net::{TcpListener, TcpSocket, TcpStream, ToSocketAddrs},
+    task::JoinHandle,
+};
+use ws_tokio::WebSocket;
+
+use crate::{
+    acceptor::accept_loop,
+    app::{App, HandlerApp, ServeApp},
+    builder::ServerBuilder,
+    handler::Handler,
+    handshake::{self, Candidate},
+    hub::Hub,
+    request::Request,
+    shard::{Place, Shard},
+    sharded,
+    shutdown::{ForceOnDrop, ShutdownHandle, ShutdownReport, drain},
+};
+
+/// A WebSocket server, listening.
+///
+/// It serves with an async function per connection ([`serve`](Self::serve)) or with callbacks
+/// ([`run`](Self::run)), on the caller's runtime or on threads of its own, one single-threaded runtime each
+/// ([`serve_sharded`](Self::serve_sharded), [`run_sharded`](Self::run_sharded)); there futures and handlers need not be
+/// `Send`. All four return once a [`ShutdownHandle`] has ended the server; dropping their future cuts everybody off.
+pub struct Server {
+    listener: TcpListener,
+    hub: Arc<Hub>,
+}
+
+impl Server {
+    /// Listens on `addr` with the defaults: 16 MiB per message, handshake deadline 10 s, keepalive 30 s, same-host
+    /// origins only.
+    ///
+    /// # Errors
+    /// What the operating system says of the address.
+    pub async fn bind(addr: impl ToSocketAddrs) -> io::Result<Self> {
+        Self::builder().bind(addr).await
+    }
+
+    /// A server with other settings.
+    #[must_use]
+    pub fn builder() -> ServerBuilder {
+        ServerBuilder::default()
+    }
+
+    pub(crate) const fn new(listener: TcpListener, hub: Arc<Hub>) -> Self {
+        Self { listener, hub }
+    }
+
+    /// The address it listens on.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// What ends the server; clones of it may wait in other tasks.
+    #[must_use]
+    pub fn shutdown_handle(&self) -> ShutdownHandle {
+        ShutdownHandle::new(Arc::clone(&self.hub))
+    }
+
+    /// Serves each connection with a future of its own, on this runtime. The connection is closed with 1000 when the
+    /// future is done, and with 1011 if it panics.
+    pub async fn serve<F, Fut>(self, serve: F) -> ShutdownReport
+    where
+        F: Fn(WebSocket<TcpStream>) -> Fut + Clone + Send + Sync + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        self.serve_with_request(move |ws, _request| serve(ws)).await
+    }
+
+    /// As [`serve`](Self::serve); the function also gets the request.
+    pub async fn serve_with_request<F, Fut>(self, serve: F) -> ShutdownReport
+    where
+        F: Fn(WebSocket<TcpStream>, Request) -> Fut + Clone + Send + Sync + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        self.on_this_runtime(ServeApp(serve)).await
+    }
+
+    /// Serves each connection with a [`Handler`], on this runtime.
+    pub async fn run<H>(self, context: H::Context) -> ShutdownReport
+    where
+        H: Handler + Unpin + Send,
+        H::Context: Sync,
+    {
+        self.on_this_runtime(HandlerApp::<H>::new(context)).await
+    }
+
+    /// As [`serve_with_request`](Self::serve_with_request), on `shards` threads of its own.
+    ///
+    /// # Errors
+    /// If a thread or its runtime cannot be made.
+    pub async fn serve_sharded<F, Fut>(self, shards: usize, serve: F) -> io::Result<ShutdownReport>
+    where
+        F: Fn(WebSocket<TcpStream>, Request) -> Fut + Clone + Send + 'static,
+        Fut: Future<Output = ()> + 'static,
+    {
+        let Self { listener, hub } = self;
+        sharded::run(listener, hub, shards, move || ServeApp(serve.clone())).await
+    }
+
+    /// As [`run`](Self::run), on `shards` threads of its own.
+    ///
+    /// # Errors
+    /// If a thread or its runtime cannot be made.
+    pub async fn run_sharded<H>(self, shards: usize, context: H::Context) -> io::Result<ShutdownReport>
+    where
+        H: Handler + Unpin,
+    {
+        let Self { listener, hub } = self;
+        sharded::run(listener, hub, shards, move || HandlerApp::<H>::new(context.clone())).await
+    }
+
+    async fn on_this_runtime<A>(self, app: A) -> ShutdownReport
+    where
+        A: App<TcpStream> + Send + Sync,
+        A::Accepted: Send,
+        A::Task: Send,
+    {
+        let Self { listener, hub } = self;
+        let force = ForceOnDrop(Arc::clone(&hub));
+        let shard = hub.new_shard();
+        let clock = AbortOnDrop(tokio::spawn(Arc::clone(&shard).run_clock()));
+        accept_loop(listener, &hub, |io, peer, slot| {
+            let candidate = Candidate { io, peer: Some(peer), place: Place::new(&shard), slot };
+            tokio::spawn(handshake::run(app.clone(), candidate, |task| drop(tokio::spawn(task))));
+        })
+        .await;
+        let report = drain(&hub).await;
+        drop((clock, force));
+        report
+    }
+}
+
+/// Ends a shard's clock with the server.
+pub(crate) struct AbortOnDrop(pub(crate) JoinHandle<()>);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Listens on the first address that takes it.
+pub(crate) async fn listen(addr: impl ToSocketAddrs, backlog: u32) -> io::Result<TcpListener> {
+    let mut last = io::Error::new(io::ErrorKind::InvalidInput, "the name has no address");
+    for addr in tokio::net::lookup_host(addr).await? {
+        match listen_on(addr, backlog) {
+            Ok(listener) => return Ok(listener),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+fn listen_on(addr: SocketAddr, backlog: u32) -> io::Result<TcpListener> {
+    let socket = if addr.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // Elsewhere it would let two servers share the port.
+    #[cfg(unix)]
+    socket.set_reuseaddr(true)?;
+    socket.bind(addr)?;
+    socket.listen(backlog)
+}
+
+impl Shard {
+    /// Makes this thread's buffers as the options say.
+    pub(crate) fn configure_thread(&self) {
+        let options = &self.hub.options;
+        ws_tokio::configure_thread(options.receive_buffer, ws_proto::BufferPool::new(options.pool));
+    }
+}

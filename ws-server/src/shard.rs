@@ -1,0 +1,211 @@
+//! What the connections of one thread (or of one runtime) share: the clock, the deadlines, and who there is.
+
+use std::{
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+    task::Waker,
+    time::{Duration, Instant},
+};
+
+use tokio::sync::Notify;
+
+use crate::{heads::HeadBuffers, hub::Hub, slots::Slot, wheel::Wheel};
+
+/// Unused message buffers are given back to the allocator this often.
+const TRIM_EVERY: Duration = Duration::from_secs(2);
+
+pub(crate) struct Shard {
+    pub(crate) hub: Arc<Hub>,
+    started: Instant,
+    tick_nanos: u64,
+    /// The current tick: time for all connections, read from the clock once per tick and not per message.
+    tick: AtomicU64,
+    seats: Mutex<Seats>,
+    /// Told when the first seat is taken.
+    occupied: Notify,
+    pub(crate) heads: HeadBuffers,
+    /// Connections and handshakes that were given to this shard.
+    load: AtomicUsize,
+}
+
+/// A connection's or a handshake's share of a shard's load.
+pub(crate) struct Place(Arc<Shard>);
+
+impl Place {
+    pub(crate) fn new(shard: &Arc<Shard>) -> Self {
+        shard.load.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(shard))
+    }
+
+    pub(crate) const fn shard(&self) -> &Arc<Shard> {
+        &self.0
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.load.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+struct Seats {
+    wakers: Vec<Option<Waker>>,
+    free: Vec<u32>,
+    taken: usize,
+    wheel: Wheel,
+}
+
+impl Shard {
+    pub(crate) fn new(hub: Arc<Hub>) -> Arc<Self> {
+        let initial = hub.options.initial_connections;
+        let seats = Seats {
+            wakers: Vec::with_capacity(initial),
+            free: Vec::with_capacity(initial),
+            taken: 0,
+            wheel: Wheel::new(),
+        };
+        Arc::new(Self {
+            started: now(),
+            tick_nanos: hub.tick_len().as_nanos() as u64,
+            tick: AtomicU64::new(0),
+            seats: Mutex::new(seats),
+            occupied: Notify::new(),
+            heads: HeadBuffers::new(hub.options.initial_handshakes),
+            load: AtomicUsize::new(0),
+            hub,
+        })
+    }
+
+    /// The time, as of the current tick.
+    #[inline]
+    pub(crate) fn now(&self) -> Instant {
+        let tick = self.tick.load(Ordering::Relaxed);
+        self.started + Duration::from_nanos(self.tick_nanos * tick)
+    }
+
+    /// Runs the clock and the wheel as long as anybody sits here. Never returns.
+    pub(crate) async fn run_clock(self: Arc<Self>) {
+        let mut trimmed = now();
+        loop {
+            let occupied = self.occupied.notified();
+            if self.seats().taken == 0 {
+                occupied.await;
+                continue;
+            }
+            tokio::time::sleep(Duration::from_nanos(self.tick_nanos)).await;
+            self.advance();
+            if now() - trimmed >= TRIM_EVERY {
+                trimmed = now();
+                if let Some(pool) = ws_tokio::thread_pool() {
+                    pool.trim();
+                }
+            }
+        }
+    }
+
+    pub(crate) fn load(&self) -> usize {
+        self.load.load(Ordering::Relaxed)
+    }
+
+    /// Wakes every connection: the hub has news.
+    pub(crate) fn wake_all(&self) {
+        let wakers: Vec<Waker> = self.seats().wakers.iter().flatten().cloned().collect();
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    fn advance(&self) {
+        let tick = self.refresh();
+        let mut due = Vec::new();
+        {
+            let mut seats = self.seats();
+            let Seats { wakers, wheel, .. } = &mut *seats;
+            wheel.advance(tick, |seat| {
+                if let Some(Some(waker)) = wakers.get(seat as usize) {
+                    due.push(waker.clone());
+                }
+            });
+        }
+        due.into_iter().for_each(Waker::wake);
+    }
+
+    fn refresh(&self) -> u64 {
+        let tick = self.tick_of(now());
+        self.tick.fetch_max(tick, Ordering::Relaxed);
+        tick
+    }
+
+    /// The tick in which `at` lies.
+    fn tick_of(&self, at: Instant) -> u64 {
+        at.saturating_duration_since(self.started).as_nanos() as u64 / self.tick_nanos
+    }
+
+    fn seats(&self) -> MutexGuard<'_, Seats> {
+        self.seats.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A connection's place on its shard: how it is woken, and when.
+pub(crate) struct Seat {
+    place: Place,
+    number: u32,
+    /// The earliest tick that the wheel has an entry for; 0 if none.
+    armed: u64,
+    _slot: Slot,
+}
+
+impl Seat {
+    pub(crate) fn take(place: Place, slot: Slot) -> Self {
+        let shard = place.shard();
+        let number = {
+            let mut seats = shard.seats();
+            seats.taken += 1;
+            if seats.taken == 1 {
+                // The clock may have stood still while nobody was here.
+                shard.refresh();
+                shard.occupied.notify_waiters();
+            }
+            seats.free.pop().unwrap_or_else(|| {
+                seats.wakers.push(None);
+                seats.wakers.len() as u32 - 1
+            })
+        };
+        Self { place, number, armed: 0, _slot: slot }
+    }
+
+    pub(crate) const fn shard(&self) -> &Arc<Shard> {
+        self.place.shard()
+    }
+
+    /// Remembers how to wake the connection's task.
+    pub(crate) fn set_waker(&self, waker: &Waker) {
+        self.shard().seats().wakers[self.number as usize] = Some(waker.clone());
+    }
+
+    /// Sees that the task is woken at `due`, or up to one tick later. An entry for an earlier time is enough: the task
+    /// looks again then.
+    #[inline]
+    pub(crate) fn arm(&mut self, due: Option<Instant>, now: Instant) {
+        let Some(due) = due else { return };
+        let due = self.shard().tick_of(due) + 1;
+        let current = self.shard().tick_of(now);
+        if self.armed <= current || due < self.armed {
+            self.armed = due;
+            self.shard().seats().wheel.add(self.number, due);
+        }
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        let mut seats = self.shard().seats();
+        seats.wakers[self.number as usize] = None;
+        seats.free.push(self.number);
+        seats.taken -= 1;
+    }
+}
+
+fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}

@@ -1,0 +1,107 @@
+//! The end of a server.
+
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+use tokio::sync::watch;
+
+use crate::hub::{Hub, Phase};
+
+/// How a shutdown went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ShutdownReport {
+    /// Connections that ended by a completed closing handshake after the shutdown began.
+    pub clean: usize,
+    /// Connections that ended otherwise: the peer vanished, or was cut off at the end of the grace period.
+    pub unclean: usize,
+    /// Whether anybody had to be cut off.
+    pub forced: bool,
+}
+
+/// Ends a [`Server`](crate::Server). Cheap to clone.
+#[derive(Clone)]
+pub struct ShutdownHandle {
+    hub: Arc<Hub>,
+}
+
+/// What the shutdown and the server's future tell each other.
+pub(crate) struct Shutdown {
+    grace: OnceLock<Duration>,
+    report: watch::Sender<Option<ShutdownReport>>,
+}
+
+impl Default for Shutdown {
+    fn default() -> Self {
+        Self { grace: OnceLock::new(), report: watch::Sender::new(None) }
+    }
+}
+
+impl ShutdownHandle {
+    pub(crate) const fn new(hub: Arc<Hub>) -> Self {
+        Self { hub }
+    }
+
+    /// Ends the server: nothing more is accepted, handshakes are ended, every connection gets a Close 1001 and `grace`
+    /// to finish the closing handshake; whoever is left is cut off. Returns when all is over. Calling it again only
+    /// waits; the first call's `grace` counts.
+    ///
+    /// # Cancel safety
+    /// The shutdown goes on if the future is dropped after its first poll.
+    pub async fn shutdown(&self, grace: Duration) -> ShutdownReport {
+        self.start(grace);
+        let mut report = self.hub.shutdown.report.subscribe();
+        let done = report.wait_for(Option::is_some).await.map(|report| *report);
+        done.ok().flatten().unwrap_or(ShutdownReport { clean: 0, unclean: 0, forced: true })
+    }
+
+    /// As [`shutdown`](Self::shutdown), without waiting.
+    pub fn start(&self, grace: Duration) {
+        self.hub.shutdown.grace.get_or_init(|| grace);
+        self.hub.enter(Phase::Draining);
+    }
+
+    /// Connections that are open or closing.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.hub.connections.active()
+    }
+
+    /// Handshakes that are under way.
+    #[must_use]
+    pub fn handshakes(&self) -> usize {
+        self.hub.handshakes.active()
+    }
+}
+
+/// Waits until everybody has left, and cuts off whoever has not by the end of the grace period.
+pub(crate) async fn drain(hub: &Hub) -> ShutdownReport {
+    let grace = hub.shutdown.grace.get().copied().unwrap_or_default();
+    let before = hub.ends_at_drain();
+    let everybody = async {
+        hub.handshakes.wait_empty().await;
+        hub.connections.wait_empty().await;
+    };
+    tokio::pin!(everybody);
+    let forced = tokio::time::timeout(grace, &mut everybody).await.is_err();
+    if forced {
+        hub.enter(Phase::Forcing);
+        everybody.await;
+    }
+    let after = hub.ends();
+    let report = ShutdownReport { clean: after.0 - before.0, unclean: after.1 - before.1, forced };
+    hub.shutdown.report.send_replace(Some(report));
+    report
+}
+
+/// Cuts everybody off if the server's future is dropped.
+pub(crate) struct ForceOnDrop(pub(crate) Arc<Hub>);
+
+impl Drop for ForceOnDrop {
+    fn drop(&mut self) {
+        self.0.enter(Phase::Forcing);
+        let cut_off = ShutdownReport { clean: 0, unclean: self.0.connections.active(), forced: true };
+        self.0.shutdown.report.send_if_modified(|report| report.replace(report.unwrap_or(cut_off)).is_none());
+    }
+}
