@@ -191,7 +191,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Core<S> {
                 match event {
                     Event::Message(message) => {
                         let message = message.into_message();
-                        self.hold_rest(&mut rx);
+                        self.hold_rest(&mut rx, Connection::hold);
                         self.after_message();
                         return Poll::Ready(Some(message));
                     }
@@ -212,7 +212,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Core<S> {
     pub(crate) fn poll_background(&mut self, cx: &mut Context<'_>) {
         let mut rx = ReceiveLease::take();
         loop {
-            self.hold_rest(&mut rx);
+            self.hold_rest(&mut rx, Connection::pause);
             if self.driver.is_none() || self.poll_progress(cx, &mut rx).is_pending() {
                 return;
             }
@@ -333,10 +333,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Core<S> {
     }
 
     /// Parses what is left of a read; the messages in it are held for later.
-    fn hold_rest(&mut self, rx: &mut ReceiveLease) {
+    fn hold_rest(&mut self, rx: &mut ReceiveLease, how: fn(&mut Connection)) {
         let Some(driver) = &mut self.driver else { return };
         let mut closed = None;
-        driver.parts_mut().0.pause();
+        how(driver.parts_mut().0);
         while let Some(event) = driver.poll_event(rx) {
             if let Event::Closed(info) = event {
                 closed = Some(info);

@@ -20,7 +20,7 @@ use crate::{
     error::{ConnectionError, TimedOut},
 };
 
-use super::{Connection, Role, Transport, inbox::End};
+use super::{Connection, Flow, Role, Transport, inbox::End};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Phase {
@@ -110,9 +110,11 @@ impl Connection {
         }
     }
 
-    /// `end` takes effect now, or behind the messages that are held for a paused application.
+    /// `end` takes effect now, or later: behind the messages that are held for a paused application, or once it goes
+    /// on.
     pub(super) fn end_or_hold(&mut self, end: End, tx: &mut TransmitQueue) {
-        if self.phase == Phase::Open && self.inbox.as_ref().is_some_and(|inbox| inbox.has_messages()) {
+        let behind_messages = self.inbox.as_ref().is_some_and(|inbox| inbox.has_messages());
+        if self.phase == Phase::Open && (behind_messages || holds_end(self.flow, &end)) {
             self.hold_end(end);
         } else {
             self.end(end, tx);
@@ -242,5 +244,14 @@ impl Connection {
             closing.info.error = error;
         }
         closing
+    }
+}
+
+/// Whether `end` waits for the application to go on, even if no message is held.
+pub(super) const fn holds_end(flow: Flow, end: &End) -> bool {
+    match flow {
+        Flow::Deliver => false,
+        Flow::Pause => matches!(end, End::Failure(ConnectionError::Eof)),
+        Flow::Hold => true,
     }
 }

@@ -42,6 +42,16 @@ pub enum ConnectionState {
     Closed,
 }
 
+/// What happens to what arrives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Flow {
+    Deliver,
+    /// Messages are held, and an end of the stream without a Close: the peer may still want to read a reply.
+    Pause,
+    /// Everything is held.
+    Hold,
+}
+
 /// What the driver must do with the transport. A level, not a message: ask again after every step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Transport {
@@ -91,7 +101,7 @@ pub struct Connection {
     /// Until when the peer must have said something, after a keepalive ping.
     pong_deadline: Option<Instant>,
     phase: Phase,
-    paused: bool,
+    flow: Flow,
     eof: bool,
     /// Nothing was read for a while, so the silence until now proves nothing.
     was_stalled: bool,
@@ -127,7 +137,7 @@ impl Connection {
             last_activity: now,
             pong_deadline: None,
             phase: Phase::Open,
-            paused: false,
+            flow: Flow::Deliver,
             eof: false,
             was_stalled: false,
             ping_unwritten: false,
@@ -138,19 +148,26 @@ impl Connection {
     /// Holds messages back until [`resume`](Self::resume). Pings are still answered and the peer's Close is still
     /// seen; messages that come meanwhile are held, up to `max_held_bytes`, then nothing more is read.
     pub const fn pause(&mut self) {
-        self.paused = true;
+        self.flow = Flow::Pause;
+    }
+
+    /// As [`pause`](Self::pause), but the end of the stream is held too, whatever it is: for a driver that has just
+    /// handed a message out and goes on parsing, so that what follows does not close the connection before the
+    /// application could reply. `close_timeout` bounds it.
+    pub const fn hold(&mut self) {
+        self.flow = Flow::Hold;
     }
 
     /// Delivers messages again, those held back first. Call [`poll_event`](Self::poll_event) afterwards.
     pub fn resume(&mut self) {
         self.was_stalled |= !self.wants_read();
-        self.paused = false;
+        self.flow = Flow::Deliver;
     }
 
     /// Whether messages are held back.
     #[must_use]
     pub const fn is_paused(&self) -> bool {
-        self.paused
+        !matches!(self.flow, Flow::Deliver)
     }
 
     /// Client or server.
@@ -202,7 +219,7 @@ impl std::fmt::Debug for Connection {
         f.debug_struct("Connection")
             .field("role", &self.role())
             .field("state", &self.state())
-            .field("paused", &self.paused)
+            .field("flow", &self.flow)
             .finish_non_exhaustive()
     }
 }

@@ -14,7 +14,7 @@ use crate::{
 
 use super::{
     Connection, Event, Role,
-    closing::Phase,
+    closing::{Phase, holds_end},
     event::{At, Located},
     inbox::End,
     partial::{Assembly, FrameProgress},
@@ -132,16 +132,20 @@ impl Connection {
 
     /// The oldest held message, if the application wants it; then the end that came behind the last one.
     fn next_held(&mut self, rx: &mut ReceiveBuffer, tx: &mut TransmitQueue) -> Option<Located> {
+        let paused = self.is_paused();
         let inbox = self.inbox.as_mut()?;
         let closed_by_us =
             self.closing.as_ref().is_some_and(|closing| closing.info.initiator == Initiator::Local);
         if inbox.has_messages() && !closed_by_us {
-            if self.paused {
+            if paused {
                 return None;
             }
             let (kind, buffer) = inbox.pop()?;
             rx.assembled = buffer;
             return Some(Located::Message(kind, At::Assembled));
+        }
+        if inbox.end.as_ref().is_some_and(|(end, _)| holds_end(self.flow, end)) && self.phase == Phase::Open {
+            return None;
         }
         let inbox = self.inbox.take()?;
         if let Some((end, _)) = inbox.end {
@@ -155,7 +159,7 @@ impl Connection {
         if self.phase != Phase::Open {
             return None;
         }
-        if !self.paused {
+        if !self.is_paused() {
             return Some(Located::Message(kind, at));
         }
         let inbox = self.inbox.get_or_insert_default();

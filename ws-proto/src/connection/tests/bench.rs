@@ -86,8 +86,9 @@ pub(super) struct Endpoint {
     pub(super) read_size: usize,
     /// How many bytes the transport still takes.
     takes: usize,
-    /// Sent by the peer, and not read yet.
-    inbound: VecDeque<u8>,
+    /// Sent by the peer; read up to `read_to`.
+    inbound: Vec<u8>,
+    read_to: usize,
     peer_hung_up: bool,
     pub(super) outbound: Outbound,
     pub(super) seen: VecDeque<Seen>,
@@ -120,7 +121,8 @@ impl Endpoint {
             echoes: false,
             read_size: usize::MAX,
             takes: usize::MAX,
-            inbound: VecDeque::new(),
+            inbound: Vec::new(),
+            read_to: 0,
             peer_hung_up: false,
             outbound: Outbound::new(role == Role::Client),
             seen: VecDeque::new(),
@@ -273,15 +275,19 @@ impl Endpoint {
         if !self.connection.wants_read() {
             return false;
         }
-        if self.inbound.is_empty() {
+        let waiting = &self.inbound[self.read_to..];
+        if waiting.is_empty() {
+            self.inbound.clear();
+            self.read_to = 0;
             if self.peer_hung_up {
                 self.connection.handle_eof();
             }
             return self.peer_hung_up;
         }
         let target = self.connection.read_target(&mut self.rx);
-        let n = target.len().min(self.inbound.len()).min(self.read_size);
-        target.iter_mut().zip(self.inbound.drain(..n)).for_each(|(to, byte)| *to = byte);
+        let n = target.len().min(waiting.len()).min(self.read_size);
+        target[..n].copy_from_slice(&waiting[..n]);
+        self.read_to += n;
         self.connection.handle_received(n, self.now, &mut self.rx);
         true
     }

@@ -14,6 +14,8 @@ mod framing;
 mod keepalive;
 mod limits;
 mod memory;
+mod pair;
 mod pause;
+mod splits;
 mod timers;
 mod utf8;

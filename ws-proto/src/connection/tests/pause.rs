@@ -210,7 +210,7 @@ fn the_end_of_the_stream_behind_held_messages_comes_after_them() {
 }
 
 #[test]
-fn with_nothing_held_the_end_comes_at_once() {
+fn with_nothing_held_a_close_or_a_violation_takes_effect_at_once() {
     both(|mut end| {
         end.pauses();
         end.receives([close(1000, "")]);
@@ -223,11 +223,44 @@ fn with_nothing_held_the_end_comes_at_once() {
         end.receives([frame(3, b"")]);
         end.fails_with(1002);
     });
+}
+
+#[test]
+fn a_half_close_leaves_a_paused_application_time_to_reply() {
+    both(|mut end| {
+        end.receives([text("question")]);
+        end.delivers_text("question");
+        end.pauses();
+        end.peer_hangs_up();
+        end.delivers_nothing();
+        end.sends_text("answer");
+        end.sent_text("answer");
+        end.resumes();
+        assert_eq!(end.is_finished().error, Some(ConnectionError::Eof));
+    });
     both(|mut end| {
         end.pauses();
         end.peer_hangs_up();
+        end.passes(CLOSE_TIMEOUT);
         assert_eq!(end.is_finished().error, Some(ConnectionError::Eof));
     });
+}
+
+#[test]
+fn a_holding_driver_holds_every_end_until_the_application_has_replied() {
+    for (bytes, code) in [(close(1000, ""), 1000), (frame(3, b""), 1002)] {
+        both(|mut end| {
+            end.receives([text("question")]);
+            end.delivers_text("question");
+            end.connection.hold();
+            end.receives([bytes.clone()]);
+            end.sends_nothing();
+            end.sends_text("answer");
+            end.sent_text("answer");
+            end.resumes();
+            end.sent_close(code);
+        });
+    }
 }
 
 #[test]

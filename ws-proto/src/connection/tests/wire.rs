@@ -212,8 +212,9 @@ impl Outbound {
             at += 4;
         }
         let end = at + length as usize;
-        let payload = bytes.get(at..end)?.iter().zip(key.iter().cycle()).map(|(byte, key)| byte ^ key).collect();
+        let mut payload = bytes.get(at..end)?.to_vec();
         if self.by_client {
+            payload.iter_mut().zip(key.iter().cycle()).for_each(|(byte, key)| *byte ^= key);
             self.keys.push(key);
         }
         Some((Sent { opcode, payload }, end))
