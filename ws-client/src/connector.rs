@@ -154,7 +154,10 @@ impl Connector {
         self.in_time(self.handshake(&target, io)).await
     }
 
-    async fn in_time<T>(&self, attempt: impl Future<Output = Result<T, ConnectError>>) -> Result<T, ConnectError> {
+    async fn in_time<T>(
+        &self,
+        attempt: impl Future<Output = Result<T, ConnectError>>,
+    ) -> Result<T, ConnectError> {
         let timeout = self.handshake_timeout;
         tokio::time::timeout(timeout, attempt).await.unwrap_or(Err(ConnectError::TimedOut(timeout)))
     }

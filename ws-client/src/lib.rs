@@ -1,4 +1,23 @@
 //! A WebSocket client on tokio.
+//!
+//! ```no_run
+//! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+//! let mut ws = ws_client::connect("ws://127.0.0.1:9001/").await?;
+//! ws.send("hello").await?;
+//! println!("{:?}", ws.recv().await);
+//! ws.close(ws_client::CloseCode::NORMAL, "").await;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! [`Connector`] sets headers, subprotocols, limits and deadlines.
+//!
+//! # In place of callbacks
+//! A client has one connection and a task to own it, so there is no handler trait here: the async type gives the same
+//! guarantees. `on_message` is [`recv`](ws_tokio::WebSocket::recv) returning a message; `on_write_complete` is
+//! [`send`](ws_tokio::WebSocket::send) returning, or its error, which has the message in it; `on_close` is `recv`
+//! returning `None`, exactly once, with [`close_info`](ws_tokio::WebSocket::close_info) telling how; the socket is
+//! closed by then, so it is `on_socket_close` too. A failed connection attempt is an error of [`connect`].
 
 mod connect;
 mod connector;
@@ -12,8 +31,9 @@ pub use error::{ConnectError, UrlError};
 pub use refusal::Refusal;
 pub use stream::ClientStream;
 pub use ws_proto::{
-    ChaChaMaskSource, CloseCode, CloseFrame, CloseInfo, Config, ConfigError, ConnectionError, ConnectionState,
-    ControlError, Initiator, Keepalive, Limits, MaskSource, Message, MessageKind, SendError, Utf8Bytes,
+    ChaChaMaskSource, CloseCode, CloseFrame, CloseInfo, Config, ConfigError, ConnectionError,
+    ConnectionState, ControlError, Initiator, Keepalive, Limits, MaskSource, Message, MessageKind, SendError,
+    Utf8Bytes,
 };
 pub use ws_tokio::Sender;
 

@@ -31,7 +31,11 @@ impl Refusal {
     }
 
     /// Reads the body behind the head, to its announced length or the end of the stream.
-    pub(crate) async fn read<S: AsyncRead + Unpin>(io: &mut S, head: Response<()>, received: Vec<u8>) -> Self {
+    pub(crate) async fn read<S: AsyncRead + Unpin>(
+        io: &mut S,
+        head: Response<()>,
+        received: Vec<u8>,
+    ) -> Self {
         let mut body = received;
         let length = head.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
         let length = length.and_then(|value| value.parse().ok()).unwrap_or(MAX_BODY).min(MAX_BODY);

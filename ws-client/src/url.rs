@@ -80,7 +80,9 @@ mod tests {
         assert_eq!(Target::parse("http://example.com"), Err(UrlError::Scheme("http".to_owned())));
         assert_eq!(Target::parse("example.com"), Err(UrlError::Scheme(String::new())));
         assert_eq!(Target::parse("ws://user:pass@example.com"), Err(UrlError::Credentials));
-        for url in ["", "ws://", "ws:///path", "ws://a b", "ws://example.com:99999", "ws://example.com/\r\nX: y"] {
+        for url in
+            ["", "ws://", "ws:///path", "ws://a b", "ws://example.com:99999", "ws://example.com/\r\nX: y"]
+        {
             assert!(Target::parse(url).is_err(), "{url:?}");
         }
     }

@@ -1,5 +1,90 @@
-//! ws-proto
-#![cfg_attr(test, allow(clippy::unwrap_used))]
+//! The WebSocket protocol (RFC 6455) as a pure state machine: no sockets, no runtime, no clock and no randomness of
+//! its own. Bring your own I/O, or depend on `ws-server` or `ws-client`, which bind it to tokio.
+//!
+//! Two types matter. [`Connection`] is the protocol after the handshake; [`handshake`] is what comes before. A driver
+//! lends a connection a [`ReceiveBuffer`] and a [`TransmitQueue`] per call, tells it what happened, and does what it
+//! asks for:
+//!
+//! ```
+//! use std::{io::{self, Read, Write}, time::Instant};
+//! use bytes::Buf;
+//! use ws_proto::{Config, Connection, Event, ReceiveBuffer, TransmitQueue, Transport};
+//!
+//! /// Echoes until the connection is over. `socket` is past the handshake.
+//! fn run(mut socket: impl Read + Write, mut connection: Connection) -> io::Result<()> {
+//!     let (mut rx, mut tx) = (ReceiveBuffer::default(), TransmitQueue::new());
+//!     loop {
+//!         // 1. Drain the events. An event borrows `rx` only: the connection can answer while it lives.
+//!         while let Some(event) = connection.poll_event(&mut rx, &mut tx) {
+//!             match event {
+//!                 Event::Message(message) => {
+//!                     let _ = connection.send(message.kind(), message.as_bytes(), &mut tx);
+//!                 }
+//!                 Event::Closed(_) => return Ok(()),
+//!                 _ => {} // pings are answered already
+//!             }
+//!         }
+//!         // 2. Write everything that waits.
+//!         loop {
+//!             connection.pump(&mut tx);
+//!             if tx.is_empty() {
+//!                 break;
+//!             }
+//!             match socket.write(tx.chunk()) {
+//!                 Ok(n) => {
+//!                     tx.advance(n);
+//!                     connection.handle_written(Instant::now());
+//!                 }
+//!                 Err(error) => connection.handle_transport_error(error.kind(), &mut tx),
+//!             }
+//!         }
+//!         // 3. Ask what to do with the transport. A socket that can be half-closed is, on `ShutDownWrite`.
+//!         if connection.transport(&tx) == Transport::Finished {
+//!             continue; // one more round returns `Event::Closed`
+//!         }
+//!         // 4. Read. A driver with timers also waits for `poll_timeout` and calls `handle_timeout`.
+//!         match socket.read(connection.read_target(&mut rx)) {
+//!             Ok(0) => connection.handle_eof(),
+//!             Ok(n) => connection.handle_received(n, Instant::now(), &mut rx),
+//!             Err(error) => connection.handle_transport_error(error.kind(), &mut tx),
+//!         }
+//!     }
+//! }
+//! # /// A socket that was filled beforehand.
+//! # struct Script(io::Cursor<Vec<u8>>, Vec<u8>);
+//! # impl Read for Script { fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> { self.0.read(buf) } }
+//! # impl Write for Script {
+//! #     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> { self.1.write(bytes) }
+//! #     fn flush(&mut self) -> io::Result<()> { Ok(()) }
+//! # }
+//! # let received = b"\x81\x82\0\0\0\0hi\x88\x82\0\0\0\0\x03\xe8".to_vec();
+//! # let mut script = Script(io::Cursor::new(received), Vec::new());
+//! # let config = Config::default().build()?;
+//! # run(&mut script, Connection::server(config, Instant::now()))?;
+//! # assert_eq!(script.1, b"\x81\x02hi\x88\x02\x03\xe8");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! The contract of each method stands on [`Connection`]. The handshake on the server's side is three steps:
+//!
+//! ```
+//! use ws_proto::{Limits, handshake::{Acceptance, Rejection, RequestReader, ServerHandshake}};
+//!
+//! # let received = b"GET /chat HTTP/1.1\r\nHost: example.com\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+//! #     Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
+//! let mut reader = RequestReader::new(&Limits::default());
+//! // `received` is everything read so far; `None` means that more is needed.
+//! let answer = match reader.read(received) {
+//!     Ok(None) => return Ok(()),
+//!     Ok(Some((request, head_len))) => match ServerHandshake::new(&request) {
+//!         Ok(handshake) => handshake.accept(&Acceptance::default())?, // `received[head_len..]` are frames
+//!         Err(error) => Rejection::from(error).encode(),
+//!     },
+//!     Err(error) => Rejection::from(error).encode(),
+//! };
+//! # assert!(answer.starts_with(b"HTTP/1.1 101 "));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod buffer;
 mod close;
@@ -14,7 +99,8 @@ mod random;
 mod utf8;
 
 pub use buffer::{
-    BufferPool, BufferPoolConfig, Completion, DEFAULT_RECEIVE_BUFFER, PooledBuffer, ReceiveBuffer, TransmitQueue,
+    BufferPool, BufferPoolConfig, Completion, DEFAULT_RECEIVE_BUFFER, PooledBuffer, ReceiveBuffer,
+    TransmitQueue,
 };
 pub use close::{CloseCode, CloseFrame, CloseInfo, Initiator, MAX_CLOSE_REASON};
 pub use connection::{Config, Connection, ConnectionState, Event, Keepalive, Limits, Role, Transport};

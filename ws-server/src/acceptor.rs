@@ -42,7 +42,9 @@ pub(crate) async fn accept_loop(
                     None => turn_away(stream, &turned_away),
                 }
             }
-            Err(error) if concerns_one_peer(&error) => tracing::debug!(%error, "a peer left before it was accepted"),
+            Err(error) if concerns_one_peer(&error) => {
+                tracing::debug!(%error, "a peer left before it was accepted")
+            }
             Err(error) => {
                 // Out of descriptors or memory. The listener stays readable, so trying again at once would spin.
                 tracing::warn!(%error, ?backoff, "cannot accept connections for now");

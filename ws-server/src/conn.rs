@@ -150,9 +150,9 @@ impl Conn<'_> {
     /// A handle through which other tasks and other connections' handlers send on this connection. Its queue has the
     /// limits of the write queue. The first call allocates it.
     pub fn sender(&mut self) -> Sender {
-        let mailbox = self.mailbox.get_or_insert_with(|| {
-            Arc::new(Mailbox::new(self.connection.config(), self.waker.clone()))
-        });
+        let mailbox = self
+            .mailbox
+            .get_or_insert_with(|| Arc::new(Mailbox::new(self.connection.config(), self.waker.clone())));
         Sender::new(Arc::clone(mailbox))
     }
 

@@ -1,4 +1,53 @@
-//! A WebSocket server on tokio.
+//! A WebSocket server on tokio: bounded memory, limits, deadlines, keepalive and graceful shutdown, on by default.
+//!
+//! Two ways to write one, on the same engine. An async function per connection:
+//!
+//! ```no_run
+//! use ws_server::Server;
+//!
+//! #[tokio::main]
+//! async fn main() -> std::io::Result<()> {
+//!     let server = Server::bind("127.0.0.1:9001").await?;
+//!     server
+//!         .serve(|mut ws| async move {
+//!             while let Some(message) = ws.recv().await {
+//!                 if ws.send(message).await.is_err() {
+//!                     break;
+//!                 }
+//!             }
+//!         })
+//!         .await;
+//!     Ok(())
+//! }
+//! ```
+//!
+//! Or callbacks, with payloads lent from the receive buffer and no allocation per message:
+//!
+//! ```no_run
+//! use ws_server::{Conn, Handler, MessageRef, Rejection, Request, Server};
+//!
+//! struct Echo;
+//!
+//! impl Handler for Echo {
+//!     type Context = ();
+//!
+//!     fn accept(_request: &mut Request, _context: &()) -> Result<Self, Rejection> {
+//!         Ok(Self)
+//!     }
+//!
+//!     fn on_message(&mut self, conn: &mut Conn<'_>, message: MessageRef<'_>) {
+//!         let _ = conn.send(message);
+//!     }
+//! }
+//!
+//! # async fn run() -> std::io::Result<()> {
+//! Server::bind("127.0.0.1:9001").await?.run::<Echo>(()).await;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! What a connection costs, what a peer may make the server do, and what happens at each limit is set with
+//! [`Server::builder`]. [`Acceptor`] does the handshake on any stream, for servers with a listener of their own.
 
 mod acceptor;
 mod app;

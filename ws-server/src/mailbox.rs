@@ -7,7 +7,9 @@ use std::{
 };
 
 use bytes::Bytes;
-use ws_proto::{CloseCode, Config, Connection, ConnectionState, ControlError, Message, SendError, TransmitQueue};
+use ws_proto::{
+    CloseCode, Config, Connection, ConnectionState, ControlError, Message, SendError, TransmitQueue,
+};
 use ws_tokio::Outlet;
 
 use ws_proto::{CONTROL_QUEUE_CAPACITY, ControlQueue, MAX_CONTROL_PAYLOAD};
@@ -44,7 +46,12 @@ impl Mailbox {
     }
 
     /// Hands over what came, as far as the connection takes it.
-    pub(crate) fn deliver(&self, connection: &mut Connection, tx: &mut TransmitQueue, now: std::time::Instant) {
+    pub(crate) fn deliver(
+        &self,
+        connection: &mut Connection,
+        tx: &mut TransmitQueue,
+        now: std::time::Instant,
+    ) {
         let mut mail = self.mail();
         mail.woken = false;
         for payload in std::mem::take(&mut mail.pings) {

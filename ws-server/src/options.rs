@@ -8,7 +8,8 @@ use crate::{origin::OriginPolicy, request::Request};
 /// Answers a plain HTTP request on the WebSocket port.
 pub(crate) type HttpHook = Arc<dyn Fn(&Request) -> http::Response<Bytes> + Send + Sync>;
 /// Looks at a request before the connection is accepted.
-pub(crate) type RequestHook = Arc<dyn Fn(&mut Request) -> Result<(), ws_proto::handshake::Rejection> + Send + Sync>;
+pub(crate) type RequestHook =
+    Arc<dyn Fn(&mut Request) -> Result<(), ws_proto::handshake::Rejection> + Send + Sync>;
 
 /// Everything that can be set, checked by [`ServerBuilder`](crate::ServerBuilder).
 #[derive(Clone)]

@@ -52,7 +52,8 @@ impl Request {
     /// there is none.
     pub fn select_subprotocol(&mut self, supported: &[impl AsRef<str>]) -> Option<String> {
         let offered = self.offered_subprotocols();
-        let chosen = supported.iter().map(AsRef::as_ref).find(|name| offered.iter().any(|offer| offer == name));
+        let chosen =
+            supported.iter().map(AsRef::as_ref).find(|name| offered.iter().any(|offer| offer == name));
         self.acceptance.subprotocol = chosen.map(str::to_owned);
         self.acceptance.subprotocol.clone()
     }

@@ -37,7 +37,12 @@ struct Worker {
     thread: thread::JoinHandle<()>,
 }
 
-pub(crate) async fn run<A, M>(listener: TcpListener, hub: Arc<Hub>, shards: usize, app: M) -> io::Result<ShutdownReport>
+pub(crate) async fn run<A, M>(
+    listener: TcpListener,
+    hub: Arc<Hub>,
+    shards: usize,
+    app: M,
+) -> io::Result<ShutdownReport>
 where
     A: App<TcpStream>,
     M: FnOnce() -> A + Clone + Send + 'static,
@@ -57,7 +62,8 @@ where
     let report = drain(&hub).await;
     drop(force);
     let threads: Vec<_> = workers.into_iter().map(|worker| worker.thread).collect();
-    let joined = tokio::task::spawn_blocking(move || threads.into_iter().try_for_each(thread::JoinHandle::join));
+    let joined =
+        tokio::task::spawn_blocking(move || threads.into_iter().try_for_each(thread::JoinHandle::join));
     match joined.await {
         Ok(Ok(())) => Ok(report),
         _ => Err(io::Error::other("a shard's thread panicked")),
@@ -82,7 +88,10 @@ where
 }
 
 fn build_runtime() -> io::Result<LocalRuntime> {
-    Builder::new_current_thread().enable_all().event_interval(EVENT_INTERVAL).build_local(LocalOptions::default())
+    Builder::new_current_thread()
+        .enable_all()
+        .event_interval(EVENT_INTERVAL)
+        .build_local(LocalOptions::default())
 }
 
 /// A shard's main task: starts a handshake for each socket that is handed over, until all is over.

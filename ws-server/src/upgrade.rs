@@ -83,7 +83,10 @@ impl Acceptor {
     ///
     /// # Errors
     /// [`AcceptError`]. A bad request has been answered.
-    pub async fn accept<S: AsyncRead + AsyncWrite + Unpin>(&self, io: S) -> Result<WebSocket<S>, AcceptError> {
+    pub async fn accept<S: AsyncRead + AsyncWrite + Unpin>(
+        &self,
+        io: S,
+    ) -> Result<WebSocket<S>, AcceptError> {
         self.read_request(io, Vec::new()).await?.accept().await
     }
 

@@ -13,8 +13,8 @@ use tokio::{
     time::Sleep,
 };
 use ws_proto::{
-    CloseCode, CloseInfo, Connection, ConnectionError, ConnectionState, ControlError, Event, Message, SendError,
-    Transport,
+    CloseCode, CloseInfo, Connection, ConnectionError, ConnectionState, ControlError, Event, Message,
+    SendError, Transport,
 };
 
 use crate::{driver::Driver, scratch::ReceiveLease, wakers::Wakers};
@@ -143,7 +143,9 @@ impl<S> Core<S> {
     /// Does what is due at `at`.
     pub(crate) fn handle_timeout(&mut self, at: Instant) {
         self.now = at;
-        if let Some(driver) = self.driver.as_mut().filter(|driver| driver.poll_timeout().is_some_and(|due| due <= at)) {
+        if let Some(driver) =
+            self.driver.as_mut().filter(|driver| driver.poll_timeout().is_some_and(|due| due <= at))
+        {
             driver.handle_timeout(at);
         }
     }

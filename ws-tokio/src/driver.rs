@@ -214,7 +214,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
     }
 }
 
-fn write_once<S: AsyncWrite>(io: Pin<&mut S>, cx: &mut Context<'_>, tx: &TransmitQueue) -> Poll<io::Result<usize>> {
+fn write_once<S: AsyncWrite>(
+    io: Pin<&mut S>,
+    cx: &mut Context<'_>,
+    tx: &TransmitQueue,
+) -> Poll<io::Result<usize>> {
     let chunk = tx.chunk();
     if chunk.len() == tx.len() || !io.is_write_vectored() {
         return io.poll_write(cx, chunk);

@@ -10,9 +10,12 @@ const MAX_SPARE_QUEUES: usize = 16;
 /// What an empty queue keeps allocated; more is released when it comes back.
 const SPARE_QUEUE_CAPACITY: usize = 128 * 1024;
 
+/// A connection holds its queue in a box, to stay small; the box is kept with the queue.
+type SpareQueues = Vec<Box<TransmitQueue>>;
+
 thread_local! {
     static RECEIVE: Cell<Option<Box<ReceiveBuffer>>> = const { Cell::new(None) };
-    static QUEUES: RefCell<Vec<Box<TransmitQueue>>> = const { RefCell::new(Vec::new()) };
+    static QUEUES: RefCell<SpareQueues> = const { RefCell::new(Vec::new()) };
     static POOL: RefCell<Option<BufferPool>> = const { RefCell::new(None) };
 }
 

@@ -26,8 +26,11 @@ pub trait Outlet: Send + Sync {
     fn try_send(&self, message: Message) -> Result<(), SendError<Message>>;
 
     /// Queues a message once there is room; `message` is taken when it is accepted or refused.
-    fn poll_send(&self, cx: &mut Context<'_>, message: &mut Option<Message>)
-    -> Poll<Result<(), SendError<Message>>>;
+    fn poll_send(
+        &self,
+        cx: &mut Context<'_>,
+        message: &mut Option<Message>,
+    ) -> Poll<Result<(), SendError<Message>>>;
 
     /// Queues a ping.
     ///

@@ -38,7 +38,8 @@ impl Wakers {
     pub(crate) fn wake_others(&self, current: &Waker) {
         let Waiting { first, more } = {
             let mut waiting = self.lock();
-            if waiting.more.is_empty() && waiting.first.as_ref().is_none_or(|first| first.will_wake(current)) {
+            if waiting.more.is_empty() && waiting.first.as_ref().is_none_or(|first| first.will_wake(current))
+            {
                 return;
             }
             mem::take(&mut *waiting)

@@ -6,8 +6,8 @@ use std::{
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use ws_proto::{
-    CloseCode, CloseInfo, Connection, ConnectionError, ConnectionState, ControlError, Initiator, Message, SendError,
-    TransmitQueue,
+    CloseCode, CloseInfo, Connection, ConnectionError, ConnectionState, ControlError, Initiator, Message,
+    SendError, TransmitQueue,
 };
 
 use crate::{

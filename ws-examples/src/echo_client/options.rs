@@ -59,8 +59,9 @@ impl Options {
             "--message" => self.message = value()?,
             "--count" => {
                 let value = value()?;
-                self.count =
-                    value.parse().map_err(|_| BadOption(format!("--count {value}: expected a whole number")))?;
+                self.count = value
+                    .parse()
+                    .map_err(|_| BadOption(format!("--count {value}: expected a whole number")))?;
             }
             "--binary" => self.binary = true,
             "--header" => self.headers.push(header(&value()?)?),
@@ -113,7 +114,18 @@ mod tests {
 
     #[test]
     fn each_option_is_taken() {
-        let args = ["ws://h", "--message", "m", "--count", "3", "--binary", "--header", "A: b", "--subprotocol", "p"];
+        let args = [
+            "ws://h",
+            "--message",
+            "m",
+            "--count",
+            "3",
+            "--binary",
+            "--header",
+            "A: b",
+            "--subprotocol",
+            "p",
+        ];
         let options = parse(&args).unwrap().unwrap();
         assert_eq!((options.url.as_str(), options.count, options.binary), ("ws://h", 3, true));
         assert_eq!(options.headers[0].1, "b");

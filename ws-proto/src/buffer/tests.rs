@@ -169,7 +169,8 @@ fn abort_counts_the_sends_it_cut_off() {
     tx.advance(8);
     assert_eq!(tx.abort(), 1);
     assert_eq!(tx.poll_completion(), Some(Completion::Written));
-    assert!(tx.is_empty() && tx.len() == 0);
+    assert!(tx.is_empty());
+    assert_eq!(tx.remaining(), 0);
 }
 
 #[test]
@@ -200,7 +201,7 @@ proptest! {
         prop_assert_eq!(tx.len(), expected.len());
         let mut written = Vec::new();
         for step in steps.iter().cycle() {
-            if tx.len() == 0 {
+            if tx.is_empty() {
                 break;
             }
             let mut slices = [IoSlice::new(&[]); 4];

@@ -81,7 +81,8 @@ impl Connection {
         if self.phase == Phase::Finished {
             return;
         }
-        let both_closed = self.close_info().is_some_and(|info| info.received.is_some() && info.sent.is_some());
+        let both_closed =
+            self.close_info().is_some_and(|info| info.received.is_some() && info.sent.is_some());
         let clean = both_closed && tx.is_empty();
         let error = (!clean).then_some(ConnectionError::Transport(kind));
         self.begin(Initiator::Remote, error, self.last_received);

@@ -45,7 +45,12 @@ impl At {
         }
     }
 
-    pub(super) fn message(self, kind: MessageKind, validated: bool, rx: &mut ReceiveBuffer) -> MessageRef<'_> {
+    pub(super) fn message(
+        self,
+        kind: MessageKind,
+        validated: bool,
+        rx: &mut ReceiveBuffer,
+    ) -> MessageRef<'_> {
         match self {
             Self::Window { start, len } => MessageRef::lent(kind, validated, rx.processed(start, len)),
             Self::Assembled => MessageRef::assembled(kind, validated, &mut rx.assembled),

@@ -89,7 +89,8 @@ impl Inbox {
 /// The first frame of those that [`Inbox::push_slice`] wrote.
 fn unpack(frames: &[u8]) -> Option<(MessageKind, &[u8], usize)> {
     let (header, header_len) = FrameHeader::parse(frames).ok()??;
-    let kind = if header.opcode == MessageKind::Text.opcode() { MessageKind::Text } else { MessageKind::Binary };
+    let kind =
+        if header.opcode == MessageKind::Text.opcode() { MessageKind::Text } else { MessageKind::Binary };
     let frame_len = header_len + header.payload_len as usize;
     Some((kind, &frames[header_len..frame_len], frame_len))
 }

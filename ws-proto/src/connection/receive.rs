@@ -76,7 +76,11 @@ impl Connection {
     ///
     /// The event borrows only `rx`, so the connection can be used, and `tx` be added to, while it lives. Answers that
     /// the protocol demands (pongs, Close) are queued before the event is returned.
-    pub fn poll_event<'rx>(&mut self, rx: &'rx mut ReceiveBuffer, tx: &mut TransmitQueue) -> Option<Event<'rx>> {
+    pub fn poll_event<'rx>(
+        &mut self,
+        rx: &'rx mut ReceiveBuffer,
+        tx: &mut TransmitQueue,
+    ) -> Option<Event<'rx>> {
         let located = self.locate(rx, tx)?;
         Some(match located {
             Located::Message(kind, at) => Event::Message(at.message(kind, self.config.validate_utf8, rx)),
@@ -347,7 +351,11 @@ impl Connection {
         Ok(kind)
     }
 
-    fn begin_partial(&mut self, header: &FrameHeader, rx: &mut ReceiveBuffer) -> Result<Step, ConnectionError> {
+    fn begin_partial(
+        &mut self,
+        header: &FrameHeader,
+        rx: &mut ReceiveBuffer,
+    ) -> Result<Step, ConnectionError> {
         self.partial.get_or_insert_default().frame = Some(FrameProgress::new(header));
         self.absorb(rx)
     }
@@ -390,7 +398,12 @@ impl Connection {
         Ok(Step::NeedMore)
     }
 
-    fn end_of_frame(&mut self, opcode: OpCode, fin: bool, rx: &mut ReceiveBuffer) -> Result<Step, ConnectionError> {
+    fn end_of_frame(
+        &mut self,
+        opcode: OpCode,
+        fin: bool,
+        rx: &mut ReceiveBuffer,
+    ) -> Result<Step, ConnectionError> {
         let Some(partial) = self.partial.as_deref_mut() else { return Ok(Step::Continue) };
         let step = if opcode.is_control() {
             rx.assembled = partial.control.take();

@@ -30,7 +30,12 @@ impl Connection {
     /// [`SendError::InvalidState`] unless the connection is open, [`SendError::WriteBusy`] when the write queue is at
     /// its limit in messages or bytes.
     #[inline]
-    pub fn send(&mut self, kind: MessageKind, payload: &[u8], tx: &mut TransmitQueue) -> Result<(), SendError> {
+    pub fn send(
+        &mut self,
+        kind: MessageKind,
+        payload: &[u8],
+        tx: &mut TransmitQueue,
+    ) -> Result<(), SendError> {
         self.admit(payload.len(), tx)?;
         if self.must_wait(tx) {
             self.wait(kind, Bytes::copy_from_slice(payload), false);

@@ -212,7 +212,11 @@ pub(super) fn single(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
 
 fn check_no_body(headers: &HeaderMap) -> Result<(), RequestError> {
     let no_length = headers.get_all(header::CONTENT_LENGTH).iter().all(|value| value == "0");
-    if no_length && !headers.contains_key(header::TRANSFER_ENCODING) { Ok(()) } else { Err(RequestError::Body) }
+    if no_length && !headers.contains_key(header::TRANSFER_ENCODING) {
+        Ok(())
+    } else {
+        Err(RequestError::Body)
+    }
 }
 
 /// Whether `name` can be offered and chosen as a subprotocol (RFC 6455 section 4.1, item 10).

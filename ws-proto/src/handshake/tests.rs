@@ -94,7 +94,11 @@ fn each_bad_request_gets_its_status() {
         (with("Connection: Upgrade", ""), RequestError::Connection, 426),
         (with("Connection: Upgrade", "Connection: noupgrade\r\n"), RequestError::Connection, 426),
         (with("Sec-WebSocket-Version: 13", ""), RequestError::WebSocketVersion, 426),
-        (with("Sec-WebSocket-Version: 13", "Sec-WebSocket-Version: 8\r\n"), RequestError::WebSocketVersion, 426),
+        (
+            with("Sec-WebSocket-Version: 13", "Sec-WebSocket-Version: 8\r\n"),
+            RequestError::WebSocketVersion,
+            426,
+        ),
         (plus("Sec-WebSocket-Version: 8"), RequestError::WebSocketVersion, 426),
         (REQUEST.replace(KEY, ""), RequestError::Key, 400),
         (REQUEST.replace(KEY, "dG9vIHNob3J0"), RequestError::Key, 400),
@@ -141,13 +145,17 @@ fn a_head_over_the_limit_is_refused_with_431_before_its_end() {
 fn lines_are_counted_and_not_names() {
     let limits = Limits { max_header_lines: 10, ..Limits::default() };
     let request = plus(&"Same: x\r\n".repeat(10));
-    assert_eq!(RequestReader::new(&limits).read(request.as_bytes()).err(), Some(RequestError::TooManyHeaders));
+    assert_eq!(
+        RequestReader::new(&limits).read(request.as_bytes()).err(),
+        Some(RequestError::TooManyHeaders)
+    );
     assert!(serve(&plus(&vec!["Same: x"; 90].join("\r\n"))).is_ok());
 }
 
 #[test]
 fn a_token_in_a_list_is_found_and_a_substring_is_not() {
-    let headers = |value: &'static str| HeaderMap::from_iter([(header::UPGRADE, HeaderValue::from_static(value))]);
+    let headers =
+        |value: &'static str| HeaderMap::from_iter([(header::UPGRADE, HeaderValue::from_static(value))]);
     for value in ["websocket", "WEBSOCKET", "a, websocket", "websocket, b", "a,\t websocket ,b"] {
         assert!(has_token(&headers(value), header::UPGRADE, "websocket"), "{value}");
     }
@@ -223,7 +231,10 @@ fn the_clients_request_is_what_a_server_accepts() {
 #[test]
 fn each_bad_response_is_named() {
     let cases = [
-        (RESPONSE.replace("101 Switching Protocols", "400 Bad Request"), ResponseError::Refused(StatusCode::BAD_REQUEST)),
+        (
+            RESPONSE.replace("101 Switching Protocols", "400 Bad Request"),
+            ResponseError::Refused(StatusCode::BAD_REQUEST),
+        ),
         ("HTTP/1.1 403 Forbidden\r\n\r\n".to_owned(), ResponseError::Refused(StatusCode::FORBIDDEN)),
         ("HTTP/1.0 503 Nope\r\n\r\n".to_owned(), ResponseError::Refused(StatusCode::SERVICE_UNAVAILABLE)),
         (RESPONSE.replace("HTTP/1.1", "HTTP/1.0"), ResponseError::Version),
@@ -235,14 +246,21 @@ fn each_bad_response_is_named() {
         ("HTTP/1.1 101 X\nUpgrade: websocket\n\n".to_owned(), ResponseError::Malformed),
         ("garbage\r\n\r\n".to_owned(), ResponseError::Malformed),
         (RESPONSE.replace("\r\n\r\n", "\r\nSec-WebSocket-Extensions: x\r\n\r\n"), ResponseError::Extension),
-        (RESPONSE.replace("\r\n\r\n", "\r\nSec-WebSocket-Protocol: evil\r\n\r\n"), ResponseError::Subprotocol),
-        (RESPONSE.replace("\r\n\r\n", "\r\nSec-WebSocket-Protocol: a, b\r\n\r\n"), ResponseError::Subprotocol),
+        (
+            RESPONSE.replace("\r\n\r\n", "\r\nSec-WebSocket-Protocol: evil\r\n\r\n"),
+            ResponseError::Subprotocol,
+        ),
+        (
+            RESPONSE.replace("\r\n\r\n", "\r\nSec-WebSocket-Protocol: a, b\r\n\r\n"),
+            ResponseError::Subprotocol,
+        ),
         (RESPONSE.replace("\r\n\r\n", "\r\nSec-WebSocket-Protocol:\r\n\r\n"), ResponseError::Subprotocol),
     ];
     for (response, error) in cases {
         assert_eq!(answer(&response, &["a", "b"]), Err(error), "{response:?}");
     }
-    let lines: Vec<&str> = RESPONSE.lines().filter(|line| !line.starts_with("Sec-WebSocket-Accept")).collect();
+    let lines: Vec<&str> =
+        RESPONSE.lines().filter(|line| !line.starts_with("Sec-WebSocket-Accept")).collect();
     assert_eq!(answer(&(lines.join("\r\n") + "\r\n"), &[]), Err(ResponseError::AcceptMissing));
 }
 

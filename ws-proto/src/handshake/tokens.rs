@@ -30,7 +30,6 @@ pub fn token_list(headers: &HeaderMap, name: impl AsHeaderName) -> Option<Vec<St
 
 /// Whether `text` is a token (RFC 9110 section 5.6.2).
 pub(super) fn is_token(text: &str) -> bool {
-    let is_token_byte =
-        |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    let is_token_byte = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
     !text.is_empty() && text.bytes().all(is_token_byte)
 }

@@ -15,7 +15,10 @@ impl Endpoint {
 
     #[track_caller]
     pub(super) fn delivers_binary(&mut self, expected: impl AsRef<[u8]>) {
-        assert!(self.seen.pop_front() == Some(Seen::Binary(expected.as_ref().to_vec())), "another event, or payload");
+        assert!(
+            self.seen.pop_front() == Some(Seen::Binary(expected.as_ref().to_vec())),
+            "another event, or payload"
+        );
     }
 
     #[track_caller]

@@ -206,10 +206,16 @@ fn with_a_queue_of_one_a_message_must_be_written_before_the_next() {
     both_with(&queue_of(1), |mut end| {
         end.transport_blocks();
         end.sends_text("one");
-        assert_eq!(end.connection.send(MessageKind::Text, b"two", &mut end.tx), Err(SendError::WriteBusy(())));
+        assert_eq!(
+            end.connection.send(MessageKind::Text, b"two", &mut end.tx),
+            Err(SendError::WriteBusy(()))
+        );
         end.sends_ping(b"control frames are not bound by it");
         end.transport_takes(3);
-        assert_eq!(end.connection.send(MessageKind::Text, b"two", &mut end.tx), Err(SendError::WriteBusy(())));
+        assert_eq!(
+            end.connection.send(MessageKind::Text, b"two", &mut end.tx),
+            Err(SendError::WriteBusy(()))
+        );
         end.transport_flows();
         end.sends_text("two");
         end.sent_text("one");

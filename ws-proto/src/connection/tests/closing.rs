@@ -1,8 +1,8 @@
 //! The closing handshake (RFC 6455 sections 5.5.1, 7.1 and 7.4).
 
 use crate::{
-    CloseCode, CloseError, ConnectionState, ControlError, Initiator, MessageKind, ProtocolError, Role, SendError,
-    Transport,
+    CloseCode, CloseError, ConnectionState, ControlError, Initiator, MessageKind, ProtocolError, Role,
+    SendError, Transport,
 };
 
 use super::{
@@ -16,7 +16,9 @@ const fn is_valid(code: u16) -> bool {
 
 #[test]
 fn the_peers_close_is_echoed_once_with_its_code_and_reason() {
-    for (code, reason) in [(1000, ""), (1000, "bye"), (3500, "custom close"), (4999, "private close"), (1014, "ü")] {
+    for (code, reason) in
+        [(1000, ""), (1000, "bye"), (3500, "custom close"), (4999, "private close"), (1014, "ü")]
+    {
         both(|mut end| {
             end.receives([close(code, reason)]);
             assert_eq!(end.sent_close(code), reason);
@@ -96,7 +98,8 @@ fn ping_and_close_in_one_segment_give_pong_and_close_and_the_end() {
 
 #[test]
 fn nothing_behind_a_close_is_looked_at() {
-    for behind in [text("late"), ping("late"), close(1001, "two"), frame(3, b""), text("x").masked_wrongly()] {
+    for behind in [text("late"), ping("late"), close(1001, "two"), frame(3, b""), text("x").masked_wrongly()]
+    {
         both(|mut end| {
             end.receives([close(1000, "one"), behind.clone()]);
             assert_eq!(end.sent_close(1000), "one");

@@ -2,7 +2,9 @@
 
 use std::{io::ErrorKind, time::Duration};
 
-use crate::{CloseInfo, Completion, ConnectionError, ConnectionState, Initiator, MessageKind, Role, Transport};
+use crate::{
+    CloseInfo, Completion, ConnectionError, ConnectionState, Initiator, MessageKind, Role, Transport,
+};
 
 use super::{
     bench::{CLOSE_TIMEOUT, Endpoint, SECOND, both},

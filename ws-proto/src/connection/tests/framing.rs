@@ -168,8 +168,7 @@ fn any_mask_key_is_accepted_even_zero() {
 #[test]
 fn a_length_that_is_not_minimal_is_answered_with_1002_before_any_payload() {
     let in_16_bits = (0..=125).map(|length| text("").announcing(length).length_in_16_bits());
-    let in_64_bits =
-        [0, 125, 126, 0xffff].map(|length| binary("").announcing(length).length_in_64_bits());
+    let in_64_bits = [0, 125, 126, 0xffff].map(|length| binary("").announcing(length).length_in_64_bits());
     for bad in in_16_bits.chain(in_64_bits) {
         both(|mut end| {
             end.receives([bad.clone()]);

@@ -11,6 +11,7 @@ mod control;
 mod disconnect;
 mod fragmentation;
 mod framing;
+mod held_end;
 mod keepalive;
 mod limits;
 mod memory;

@@ -1,13 +1,12 @@
-//! An application that paused: complete messages are held within bounds, pings are answered, and the end waits behind
-//! what is held.
+//! An application that paused: complete messages are held, within bounds, and pings are answered.
 
-use std::{io::ErrorKind, sync::Arc};
+use std::sync::Arc;
 
-use crate::{Config, ConnectionError, ConnectionState, Event, Initiator, MessageKind, ProtocolError, TimedOut};
+use crate::{Config, ConnectionError, Event, MessageKind, TimedOut};
 
 use super::{
     bench::{CLOSE_TIMEOUT, Endpoint, SECOND, Seen, both, both_with, config},
-    wire::{binary, close, continuation, frame, ping, pong, text},
+    wire::{binary, continuation, ping, pong, text},
 };
 
 fn holding(bytes: usize) -> Arc<Config> {
@@ -15,7 +14,7 @@ fn holding(bytes: usize) -> Arc<Config> {
 }
 
 /// Paused, with "held" in the inbox.
-fn holds(end: &mut Endpoint) {
+pub(super) fn holds(end: &mut Endpoint) {
     end.pauses();
     end.receives([text("held")]);
     end.delivers_nothing();
@@ -58,7 +57,8 @@ fn a_pause_in_the_middle_of_a_message_holds_that_message() {
 fn a_pause_between_two_messages_of_one_segment_holds_the_second() {
     both(|mut end| {
         let to_server = end.role() == crate::Role::Server;
-        let bytes: Vec<u8> = ["a", "b", "c"].iter().flat_map(|payload| text(payload).encode(to_server)).collect();
+        let bytes: Vec<u8> =
+            ["a", "b", "c"].iter().flat_map(|payload| text(payload).encode(to_server)).collect();
         end.rx.extend(&bytes);
         end.connection.handle_received(0, end.now, &mut end.rx);
         for expected in ["a", "b", "c"] {
@@ -151,240 +151,6 @@ fn twelve_messages_behind_a_full_inbox_all_arrive() {
             end.delivers_text(&format!("message number {at:05}"));
         }
         end.is_open();
-    });
-}
-
-#[test]
-fn a_close_behind_held_messages_comes_after_them() {
-    both(|mut end| {
-        end.pauses();
-        end.receives([text("hello"), close(1000, "bye")]);
-        end.delivers_nothing();
-        end.sends_nothing();
-        assert_eq!(end.connection.state(), ConnectionState::Open);
-        end.resumes();
-        end.delivers_text("hello");
-        assert_eq!(end.sent_close(1000), "bye");
-        end.peer_hangs_up();
-        assert!(end.is_finished().is_clean());
-    });
-}
-
-#[test]
-fn a_reply_to_the_last_held_message_is_sent_before_the_close_is_answered() {
-    both(|mut end| {
-        end.pauses();
-        end.echoes = true;
-        end.receives([text("hello"), close(1000, "")]);
-        end.resumes();
-        end.sent_text("hello");
-        end.sent_close(1000);
-    });
-}
-
-#[test]
-fn a_violation_behind_held_messages_comes_after_them() {
-    for (bad, code) in [(frame(3, b""), 1002), (text(b"\xff"), 1007), (text("").announcing(1 << 40), 1009)] {
-        both(|mut end| {
-            holds(&mut end);
-            end.receives([bad.clone(), text("void")]);
-            end.sends_nothing();
-            end.resumes();
-            end.delivers_text("held");
-            end.fails_with(code);
-        });
-    }
-}
-
-#[test]
-fn the_end_of_the_stream_behind_held_messages_comes_after_them() {
-    both(|mut end| {
-        holds(&mut end);
-        end.peer_hangs_up();
-        end.delivers_nothing();
-        assert_eq!(end.connection.state(), ConnectionState::Open);
-        end.resumes();
-        end.delivers_text("held");
-        assert_eq!(end.is_finished().error, Some(ConnectionError::Eof));
-    });
-}
-
-#[test]
-fn with_nothing_held_a_close_or_a_violation_takes_effect_at_once() {
-    both(|mut end| {
-        end.pauses();
-        end.receives([close(1000, "")]);
-        end.sent_close(1000);
-        end.peer_hangs_up();
-        assert!(end.is_finished().is_clean());
-    });
-    both(|mut end| {
-        end.pauses();
-        end.receives([frame(3, b"")]);
-        end.fails_with(1002);
-    });
-}
-
-#[test]
-fn a_half_close_leaves_a_paused_application_time_to_reply() {
-    both(|mut end| {
-        end.receives([text("question")]);
-        end.delivers_text("question");
-        end.pauses();
-        end.peer_hangs_up();
-        end.delivers_nothing();
-        end.sends_text("answer");
-        end.sent_text("answer");
-        end.resumes();
-        assert_eq!(end.is_finished().error, Some(ConnectionError::Eof));
-    });
-    both(|mut end| {
-        end.pauses();
-        end.peer_hangs_up();
-        end.passes(CLOSE_TIMEOUT);
-        assert_eq!(end.is_finished().error, Some(ConnectionError::Eof));
-    });
-}
-
-#[test]
-fn a_holding_driver_holds_every_end_until_the_application_has_replied() {
-    for (bytes, code) in [(close(1000, ""), 1000), (frame(3, b""), 1002)] {
-        both(|mut end| {
-            end.receives([text("question")]);
-            end.delivers_text("question");
-            end.connection.hold();
-            end.receives([bytes.clone()]);
-            end.sends_nothing();
-            end.sends_text("answer");
-            end.sent_text("answer");
-            end.resumes();
-            end.sent_close(code);
-        });
-    }
-}
-
-#[test]
-fn an_end_waits_no_longer_than_the_close_timeout_and_no_message_is_lost_by_it() {
-    both(|mut end| {
-        holds(&mut end);
-        end.receives([close(1000, "")]);
-        end.passes(CLOSE_TIMEOUT - SECOND);
-        end.sends_nothing();
-        end.passes(SECOND);
-        end.sent_close(1000);
-        assert_ne!(end.connection.state(), ConnectionState::Open);
-        end.delivers_nothing();
-        end.resumes();
-        end.delivers_text("held");
-        let info = end.is_finished();
-        assert!(info.is_clean());
-        assert_eq!(info.initiator, Initiator::Remote);
-    });
-    both(|mut end| {
-        holds(&mut end);
-        end.receives([frame(3, b"")]);
-        end.passes(CLOSE_TIMEOUT);
-        end.sent_close(1002);
-        end.resumes();
-        end.delivers_text("held");
-        assert!(end.is_finished().error.unwrap().is_peer_fault());
-    });
-    both(|mut end| {
-        holds(&mut end);
-        end.peer_hangs_up();
-        end.passes(CLOSE_TIMEOUT);
-        assert_ne!(end.connection.state(), ConnectionState::Open);
-        end.resumes();
-        end.delivers_text("held");
-        assert_eq!(end.is_finished().error, Some(ConnectionError::Eof));
-    });
-}
-
-#[test]
-fn our_own_close_drops_what_is_held() {
-    both(|mut end| {
-        holds(&mut end);
-        end.closes(1000, "");
-        end.sent_close(1000);
-        end.resumes();
-        end.delivers_nothing();
-        end.receives([close(1000, "")]);
-        end.peer_hangs_up();
-        assert!(end.is_finished().is_clean());
-    });
-}
-
-#[test]
-fn our_own_close_meets_the_end_that_was_held() {
-    both(|mut end| {
-        holds(&mut end);
-        end.receives([close(1001, "theirs")]);
-        end.closes(1000, "ours");
-        assert_eq!(end.sent_close(1000), "ours");
-        end.peer_hangs_up();
-        let info = end.is_finished();
-        assert!(info.is_clean());
-        assert_eq!((info.initiator, info.code()), (Initiator::Local, 1001));
-    });
-    both(|mut end| {
-        holds(&mut end);
-        end.receives([frame(3, b"")]);
-        end.closes(1000, "");
-        end.sent_close(1000);
-        end.peer_hangs_up();
-        let violation = ProtocolError::ReservedOpcode(3).into();
-        assert_eq!(end.is_finished().error, Some(violation));
-    });
-}
-
-#[test]
-fn an_abort_drops_what_is_held() {
-    both(|mut end| {
-        holds(&mut end);
-        end.connection.abort(&mut end.tx);
-        end.drive();
-        assert_eq!(end.is_finished().initiator, Initiator::Local);
-    });
-    both(|mut end| {
-        holds(&mut end);
-        end.receives([close(1000, "")]);
-        end.passes(CLOSE_TIMEOUT);
-        end.delivers_nothing();
-        end.connection.abort(&mut end.tx);
-        end.drive();
-        end.is_finished();
-    });
-}
-
-#[test]
-fn a_failed_transport_leaves_what_is_held_and_tells_of_the_close_that_came() {
-    both(|mut end| {
-        holds(&mut end);
-        end.receives([close(1000, "bye")]);
-        end.connection.handle_transport_error(ErrorKind::ConnectionReset, &mut end.tx);
-        end.drive();
-        end.delivers_nothing();
-        end.resumes();
-        end.delivers_text("held");
-        let info = end.is_finished();
-        assert!(!info.is_clean());
-        assert_eq!((info.code(), info.reason()), (1000, "bye"));
-    });
-}
-
-#[test]
-fn a_failure_of_the_application_and_a_held_close_make_one_close() {
-    both(|mut end| {
-        holds(&mut end);
-        end.receives([close(1000, "")]);
-        end.connection.fail(ConnectionError::Internal, end.now, &mut end.tx);
-        end.drive();
-        end.sent_close(1011);
-        end.resumes();
-        end.delivers_text("held");
-        end.sends_nothing();
-        end.peer_hangs_up();
-        assert_eq!(end.is_finished().error, Some(ConnectionError::Internal));
     });
 }
 

@@ -24,7 +24,11 @@ fn limits() -> std::sync::Arc<Config> {
 }
 
 /// An echo that gets `pieces`, one read each, and then the end of the stream.
-fn outcome<'a>(role: Role, config: &std::sync::Arc<Config>, pieces: impl IntoIterator<Item = &'a [u8]>) -> Outcome {
+fn outcome<'a>(
+    role: Role,
+    config: &std::sync::Arc<Config>,
+    pieces: impl IntoIterator<Item = &'a [u8]>,
+) -> Outcome {
     let pool = BufferPool::new(BufferPoolConfig { preheat: 0, ..BufferPoolConfig::default() });
     let mut end = Endpoint::with_buffer(role, config, ReceiveBuffer::new(512, pool));
     end.echoes = true;
@@ -75,12 +79,31 @@ fn legal() -> Vec<Frame> {
 fn illegal() -> Vec<Frame> {
     let mut frames: Vec<Frame> = (3..8).chain(11..16).map(|opcode| frame(opcode, b"x")).collect();
     frames.extend([0x40, 0x20, 0x10].map(|bit| text("x").with_reserved_bits(bit)));
-    frames.extend([text("x").masked_wrongly(), ping("x").masked_wrongly(), continuation("x").masked_wrongly()]);
-    frames.extend([text("x").length_in_16_bits(), binary("x").length_in_64_bits(), ping("x").length_in_16_bits()]);
+    frames.extend([
+        text("x").masked_wrongly(),
+        ping("x").masked_wrongly(),
+        continuation("x").masked_wrongly(),
+    ]);
+    frames.extend([
+        text("x").length_in_16_bits(),
+        binary("x").length_in_64_bits(),
+        ping("x").length_in_16_bits(),
+    ]);
     frames.extend([1 << 63, u64::MAX, 1 << 40, 401].map(|length| binary("x").announcing(length)));
-    frames.extend([ping("x").not_final(), close(1000, "").not_final(), pong([0; 126]), frame(CLOSE, &[7; 130])]);
+    frames.extend([
+        ping("x").not_final(),
+        close(1000, "").not_final(),
+        pong([0; 126]),
+        frame(CLOSE, &[7; 130]),
+    ]);
     frames.extend([text(b"\xff"), text(b"ab\xc3("), text(b"\xc3"), text(b"\xf4\x90").not_final()]);
-    frames.extend([frame(CLOSE, b"x"), close(1005, ""), close(1000, b"\xff"), close(999, b"\xff"), close(65535, "")]);
+    frames.extend([
+        frame(CLOSE, b"x"),
+        close(1005, ""),
+        close(1000, b"\xff"),
+        close(999, b"\xff"),
+        close(65535, ""),
+    ]);
     frames
 }
 
@@ -203,7 +226,11 @@ fn large_messages_are_equal_to_the_whole_however_they_are_cut() {
     let bad = [letters.as_bytes(), b"\xff", letters.as_bytes()].concat();
     let sequences = [
         vec![text(&letters), ping("p"), binary(vec![1; 66_000])],
-        vec![text(&letters.as_bytes()[..40_001]).not_final(), ping("p"), continuation(&letters.as_bytes()[40_001..])],
+        vec![
+            text(&letters.as_bytes()[..40_001]).not_final(),
+            ping("p"),
+            continuation(&letters.as_bytes()[40_001..]),
+        ],
         vec![text(&bad), text("tail")],
         vec![binary(vec![1; 70_000]).not_final(), continuation(vec![2; 70_000]), frame(3, b"")],
         vec![binary(vec![1; 70_000]), close(1000, "")],

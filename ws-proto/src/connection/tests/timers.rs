@@ -2,7 +2,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use crate::{Config, ConnectionError, ConnectionState, Initiator, Keepalive, MessageKind, Role, TimedOut, Transport};
+use crate::{
+    Config, ConnectionError, ConnectionState, Initiator, Keepalive, MessageKind, Role, TimedOut, Transport,
+};
 
 use super::{
     bench::{CLOSE_TIMEOUT, Endpoint, SECOND, Seen, both, both_with, config},

@@ -8,7 +8,8 @@ use super::{
 };
 
 /// One, two, three and four bytes; the edges of each length; a noncharacter; a byte order mark.
-const MANY_LENGTHS: &str = "aé€😀\u{7f}\u{80}\u{7ff}\u{800}\u{d7ff}\u{e000}\u{ffff}\u{10000}\u{10ffff}\u{feff}\0z";
+const MANY_LENGTHS: &str =
+    "aé€😀\u{7f}\u{80}\u{7ff}\u{800}\u{d7ff}\u{e000}\u{ffff}\u{10000}\u{10ffff}\u{feff}\0z";
 
 /// Each is impossible at its last byte, and a beginning of something possible before it.
 const IMPOSSIBLE: [&[u8]; 17] = [
@@ -67,7 +68,9 @@ fn a_fragment_may_end_inside_a_character() {
 #[test]
 fn text_that_is_not_utf8_is_answered_with_1007() {
     for bad in IMPOSSIBLE.iter().chain(&UNFINISHED) {
-        for (head, tail) in [(&b""[..], &b""[..]), (b"before", b""), (b"", b"after"), (&[b'a'; 300], &[b'z'; 300])] {
+        for (head, tail) in
+            [(&b""[..], &b""[..]), (b"before", b""), (b"", b"after"), (&[b'a'; 300], &[b'z'; 300])]
+        {
             let payload = [head, bad, tail].concat();
             both(|mut end| {
                 end.receives([text(&payload)]);
@@ -144,7 +147,12 @@ fn the_next_message_starts_anew() {
 #[test]
 fn binary_and_pings_may_hold_anything() {
     both(|mut end| {
-        end.receives([binary(b"\xff\xc3"), ping(b"\xff\xc3"), binary(b"\xc3").not_final(), continuation(b"\xff")]);
+        end.receives([
+            binary(b"\xff\xc3"),
+            ping(b"\xff\xc3"),
+            binary(b"\xc3").not_final(),
+            continuation(b"\xff"),
+        ]);
         end.delivers_binary(b"\xff\xc3");
         end.delivers_ping(b"\xff\xc3");
         end.delivers_binary(b"\xc3\xff");

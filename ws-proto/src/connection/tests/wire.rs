@@ -141,7 +141,13 @@ pub(super) struct Sent {
 impl std::fmt::Debug for Sent {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let head = &self.payload[..self.payload.len().min(40)];
-        write!(f, "opcode {} with {} bytes {:?}", self.opcode, self.payload.len(), String::from_utf8_lossy(head))
+        write!(
+            f,
+            "opcode {} with {} bytes {:?}",
+            self.opcode,
+            self.payload.len(),
+            String::from_utf8_lossy(head)
+        )
     }
 }
 
@@ -203,7 +209,13 @@ impl Outbound {
             127 => (u64::from_be_bytes(*bytes.get(2..10)?.first_chunk()?), 10),
             short => (u64::from(short), 2),
         };
-        let shortest = if length <= 125 { 2 } else if length <= 0xffff { 4 } else { 10 };
+        let shortest = if length <= 125 {
+            2
+        } else if length <= 0xffff {
+            4
+        } else {
+            10
+        };
         assert_eq!(at, shortest, "the shortest form of length {length}");
         assert!(opcode < 8 || length <= 125, "control frame of {length} bytes");
         let mut key = [0; 4];

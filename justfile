@@ -1,0 +1,49 @@
+# The verbs of this project, for people and for CI alike. `just` lists them.
+
+default:
+    @just --list --unsorted
+
+# All tests; the README's own command.
+test:
+    cargo test --workspace
+
+# Format.
+fmt:
+    cargo fmt --all
+
+fmt-check:
+    cargo fmt --all --check
+
+# Lints, without warnings.
+lint:
+    cargo clippy --workspace --all-targets --quiet -- -D warnings
+
+# Documentation, without warnings.
+doc:
+    RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
+
+# ws-proto does no I/O: nothing that could is among its dependencies.
+purity:
+    bash .ci/purity.sh
+
+# The Autobahn Testsuite without its slow parts, 247 cases, both directions and both APIs.
+autobahn-quick:
+    bash autobahn/run.sh server quick
+    bash autobahn/run.sh client quick
+
+# All of it.
+autobahn-full:
+    bash autobahn/run.sh server full
+    bash autobahn/run.sh client full
+
+# The peers that the interoperation tests talk to.
+peers:
+    bash e2e-tests/peers/setup.sh
+
+# Speed and memory beside other libraries; see bench/README.md.
+bench *ARGS:
+    bash bench/run.sh {{ARGS}}
+
+# What CI runs.
+ci:
+    bash .ci/run
