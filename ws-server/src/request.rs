@@ -80,9 +80,8 @@ impl Deref for Request {
 
 /// The answer to a request that is not a WebSocket upgrade, framed so that the connection closes behind it.
 pub(crate) fn encode_plain(response: http::Response<bytes::Bytes>, head_only: bool) -> Vec<u8> {
-    let (parts, body) = response.into_parts();
-    let body_len = body.len();
-    let mut bytes = Rejection { status: parts.status, headers: parts.headers, body }.encode();
+    let body_len = response.body().len();
+    let mut bytes = Rejection::from(response).encode();
     if head_only {
         // RFC 9110 section 9.3.2: the same head, without the body.
         bytes.truncate(bytes.len() - body_len);

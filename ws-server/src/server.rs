@@ -41,7 +41,6 @@ impl Server {
     }
 
     /// A server with other settings.
-    #[must_use]
     pub fn builder() -> ServerBuilder {
         ServerBuilder::default()
     }

@@ -1,5 +1,5 @@
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Version, header};
 
 use super::{
     error::RequestError,
@@ -111,19 +111,17 @@ pub enum AcceptanceError {
 /// A refused upgrade: any status, headers and body. The default is 403 without a body.
 #[derive(Debug, Clone)]
 pub struct Rejection {
-    /// The status; a 1xx or 101 is sent as 500, for it would not end the request.
-    pub status: StatusCode,
-    /// Further headers; those that frame the message are set by [`encode`](Self::encode).
-    pub headers: HeaderMap,
-    /// The body.
-    pub body: Bytes,
+    /// Boxed, so that a `Result` with it stays small.
+    response: Box<Response<Bytes>>,
 }
 
 impl Rejection {
-    /// A rejection with a status and nothing else.
+    /// A rejection with a status and nothing else. A 1xx is sent as 500, for it would not end the request.
     #[must_use]
     pub fn new(status: StatusCode) -> Self {
-        Self { status, headers: HeaderMap::new(), body: Bytes::new() }
+        let mut response = Response::new(Bytes::new());
+        *response.status_mut() = status;
+        Self::from(response)
     }
 
     /// With a body of plain text.
@@ -136,28 +134,40 @@ impl Rejection {
     /// With a body.
     #[must_use]
     pub fn with_body(mut self, body: impl Into<Bytes>) -> Self {
-        self.body = body.into();
+        *self.response.body_mut() = body.into();
         self
     }
 
-    /// With one more header.
+    /// With one more header. Those that frame the message are set by [`encode`](Self::encode).
     #[must_use]
     pub fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
-        self.headers.append(name, value);
+        self.response.headers_mut().append(name, value);
         self
+    }
+
+    /// The response as it was given.
+    #[must_use]
+    pub fn response(&self) -> &Response<Bytes> {
+        &self.response
     }
 
     /// The bytes to send. The connection must be closed after them: a proxy must not take what follows for another
     /// request, so `Connection: close` always stands in it.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
-        let status =
-            if self.status.is_informational() { StatusCode::INTERNAL_SERVER_ERROR } else { self.status };
-        let mut headers = self.headers.clone();
+        let (status, body) = (self.response.status(), self.response.body());
+        let status = if status.is_informational() { StatusCode::INTERNAL_SERVER_ERROR } else { status };
+        let mut headers = self.response.headers().clone();
         headers.remove(header::TRANSFER_ENCODING);
-        headers.insert(header::CONTENT_LENGTH, HeaderValue::from(self.body.len()));
+        headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
-        encode_response(status, &headers, &self.body)
+        encode_response(status, &headers, body)
+    }
+}
+
+impl From<Response<Bytes>> for Rejection {
+    fn from(response: Response<Bytes>) -> Self {
+        Self { response: Box::new(response) }
     }
 }
 
