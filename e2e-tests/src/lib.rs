@@ -6,8 +6,10 @@
 //! - [`raw_peer`]: both roles of the wire protocol with an encoder and a decoder of their own, so that a mistake in
 //!   the library cannot cancel itself out.
 //! - [`peers`]: Python `websockets`, npm `ws` and Chromium.
+//! - [`server`]: servers under test, in both styles.
 
 pub mod harness;
 pub mod leak;
 pub mod peers;
 pub mod raw_peer;
+pub mod server;

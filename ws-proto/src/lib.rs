@@ -44,7 +44,7 @@
 //!         }
 //!         // 4. Read. A driver with timers also waits for `poll_timeout` and calls `handle_timeout`.
 //!         match socket.read(connection.read_target(&mut rx)) {
-//!             Ok(0) => connection.handle_eof(),
+//!             Ok(0) => connection.handle_eof(Instant::now()),
 //!             Ok(n) => connection.handle_received(n, Instant::now(), &mut rx),
 //!             Err(error) => connection.handle_transport_error(error.kind(), &mut tx),
 //!         }

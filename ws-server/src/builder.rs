@@ -113,7 +113,7 @@ impl ServerBuilder {
         self
     }
 
-    /// Size of the receive buffer that all connections of a shard share. Default 64 KiB. Without shards the runtime's
+    /// Size of the receive buffer that all connections of a shard share. Default 128 KiB. Without shards the runtime's
     /// threads keep the default.
     pub const fn receive_buffer(mut self, bytes: usize) -> Self {
         self.options.receive_buffer = bytes;

@@ -1,24 +1,42 @@
-use std::{sync::Arc, task::Waker, time::Instant};
+use std::{io::IoSlice, sync::Arc, task::Waker, time::Instant};
 
 use bytes::Bytes;
 use ws_proto::{
     CloseCode, Connection, ConnectionState, ControlError, Message, MessageKind, MessageRef, SendError,
     TransmitQueue, Utf8Bytes,
 };
-use ws_tokio::Sender;
+use tokio::io::AsyncWrite;
+use ws_tokio::{DirectWriter, Sender};
 
 use crate::mailbox::Mailbox;
 
 /// A handler's own connection, for the length of a callback.
 pub struct Conn<'a> {
+    pub(crate) writer: &'a mut dyn WriteThrough,
     pub(crate) connection: &'a mut Connection,
     pub(crate) tx: &'a mut TransmitQueue,
     pub(crate) mailbox: &'a mut Option<Arc<Mailbox>>,
     pub(crate) paused: &'a mut bool,
+    /// Whether messages are held back because the peer does not read.
+    pub(crate) held_back: bool,
     /// Set when a send was refused with `WriteBusy`.
     pub(crate) refused: &'a mut bool,
     pub(crate) now: Instant,
     pub(crate) waker: &'a Waker,
+}
+
+/// Borrowed payloads from this size on go straight to the socket.
+const WRITE_THROUGH_FROM: usize = 16 * 1024;
+
+/// The connection's socket, whatever its type.
+pub(crate) trait WriteThrough {
+    fn write_through(&mut self, waker: &Waker, slices: &[IoSlice<'_>]) -> usize;
+}
+
+impl<S: AsyncWrite + Unpin> WriteThrough for DirectWriter<'_, S> {
+    fn write_through(&mut self, waker: &Waker, slices: &[IoSlice<'_>]) -> usize {
+        self.write(waker, slices)
+    }
 }
 
 /// A payload of a text message: `&str` is copied into the write buffer; `String` and [`Utf8Bytes`] are taken over and
@@ -71,8 +89,7 @@ impl Conn<'_> {
         let sent = if message.is_assembled() {
             self.connection.send_message(message.into_message(), false, self.tx)
         } else {
-            self.connection
-                .send(message.kind(), message.as_bytes(), self.tx)
+            self.send_lent(message.kind(), message.as_bytes())
                 .map_err(|error| error.map(|()| message.into_message()))
         };
         self.note_refusal(&sent);
@@ -137,7 +154,9 @@ impl Conn<'_> {
     /// Delivers messages again, those held back first; never from within this call.
     pub fn resume(&mut self) {
         *self.paused = false;
-        self.connection.resume();
+        if !self.held_back {
+            self.connection.resume();
+        }
         self.waker.wake_by_ref();
     }
 
@@ -163,6 +182,23 @@ impl Conn<'_> {
         }
     }
 
+    /// Sends a borrowed payload; a large one straight to the socket, as far as that takes it.
+    #[inline]
+    fn send_lent(&mut self, kind: MessageKind, payload: &[u8]) -> Result<(), SendError> {
+        if payload.len() < WRITE_THROUGH_FROM {
+            return self.connection.send(kind, payload, self.tx);
+        }
+        let (mut taken, writer, waker) = (0, &mut *self.writer, self.waker);
+        let sent = self.connection.send_through(kind, payload, self.tx, |slices| {
+            taken = writer.write_through(waker, slices);
+            taken
+        });
+        if taken > 0 {
+            self.connection.handle_written(self.now);
+        }
+        sent
+    }
+
     fn queue_owned(&mut self, kind: MessageKind, payload: Bytes) -> Result<(), SendError<Bytes>> {
         self.connection.send_bytes(kind, payload, true, self.tx)
     }
@@ -171,7 +207,7 @@ impl Conn<'_> {
 impl TextPayload for &str {
     #[inline]
     fn queue(self, conn: &mut Conn<'_>) -> Result<(), SendError<Self>> {
-        let sent = conn.connection.send(MessageKind::Text, self.as_bytes(), conn.tx);
+        let sent = conn.send_lent(MessageKind::Text, self.as_bytes());
         sent.map_err(|error| error.map(|()| self))
     }
 }
@@ -193,7 +229,7 @@ impl TextPayload for Utf8Bytes {
 impl BinaryPayload for &[u8] {
     #[inline]
     fn queue(self, conn: &mut Conn<'_>) -> Result<(), SendError<Self>> {
-        let sent = conn.connection.send(MessageKind::Binary, self, conn.tx);
+        let sent = conn.send_lent(MessageKind::Binary, self);
         sent.map_err(|error| error.map(|()| self))
     }
 }

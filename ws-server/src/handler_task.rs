@@ -10,7 +10,7 @@ use std::{
 };
 
 use tokio::io::{AsyncRead, AsyncWrite};
-use ws_proto::{CloseCode, Connection, ConnectionError, Event, Transport};
+use ws_proto::{CloseCode, Connection, ConnectionError, ConnectionState, Event, Transport};
 use ws_tokio::{Driver, ReceiveLease};
 
 use crate::{conn::Conn, handler::Handler, hub::Phase, mailbox::Mailbox, shard::Seat};
@@ -36,7 +36,7 @@ pub(crate) struct HandlerTask<H, S> {
 impl<H: Handler, S: AsyncRead + AsyncWrite + Unpin> HandlerTask<H, S> {
     pub(crate) fn new(handler: H, io: S, connection: Connection, received: &[u8], seat: Seat) -> Self {
         let mut driver = Driver::new(io, connection);
-        driver.preload(received, seat.shard().now(), &mut ReceiveLease::take());
+        driver.preload(received);
         Self {
             driver,
             handler,
@@ -71,6 +71,10 @@ impl<H: Handler, S: AsyncRead + AsyncWrite + Unpin> HandlerTask<H, S> {
             if self.driver.poll_read(cx, now, &mut rx).is_pending() {
                 break;
             }
+        }
+        let state = self.driver.connection().state();
+        if let Some(mailbox) = self.mailbox.as_ref().filter(|_| state != ConnectionState::Open) {
+            mailbox.shut(state);
         }
         self.driver.end_turn();
         self.seat.arm(self.driver.poll_timeout(), now);
@@ -107,13 +111,15 @@ impl<H: Handler, S: AsyncRead + AsyncWrite + Unpin> HandlerTask<H, S> {
     /// Hands every event to the handler.
     fn dispatch(&mut self, cx: &Context<'_>, now: Instant, rx: &mut ReceiveLease) {
         loop {
-            let (connection, tx) = self.driver.parts_mut();
+            let (connection, tx, mut writer) = self.driver.writer_parts();
             let Some(event) = connection.poll_event(rx, tx) else { return };
             let mut conn = Conn {
+                writer: &mut writer,
                 connection,
                 tx,
                 mailbox: &mut self.mailbox,
                 paused: &mut self.paused,
+                held_back: self.held_back,
                 refused: &mut self.refused,
                 now,
                 waker: cx.waker(),
@@ -126,7 +132,7 @@ impl<H: Handler, S: AsyncRead + AsyncWrite + Unpin> HandlerTask<H, S> {
                     self.over = true;
                     self.seat.shard().hub.count_end(Some(&info));
                     if let Some(mailbox) = conn.mailbox {
-                        mailbox.shut();
+                        mailbox.shut(ConnectionState::Closed);
                     }
                     self.handler.on_close(&mut conn, &info);
                 }
@@ -176,11 +182,12 @@ impl<H: Handler, S: AsyncRead + AsyncWrite + Unpin> HandlerTask<H, S> {
 
     /// Nothing waits any more: messages flow again.
     fn on_drained(&mut self, cx: &Context<'_>) {
-        if std::mem::take(&mut self.held_back) {
-            if !self.paused {
-                self.driver.parts_mut().0.resume();
-            }
-            // Held messages, and mail that did not fit, are looked at in another turn.
+        let was_held_back = std::mem::take(&mut self.held_back);
+        if was_held_back && !self.paused {
+            self.driver.parts_mut().0.resume();
+        }
+        // Held messages, and mail that did not fit, are looked at in another turn.
+        if was_held_back || self.mailbox.as_ref().is_some_and(|mailbox| mailbox.has_messages()) {
             cx.waker().wake_by_ref();
         }
     }
@@ -193,12 +200,14 @@ impl<H: Handler, S: AsyncRead + AsyncWrite + Unpin> HandlerTask<H, S> {
     }
 
     fn call(&mut self, cx: &Context<'_>, now: Instant, f: impl FnOnce(&mut H, &mut Conn<'_>)) {
-        let (connection, tx) = self.driver.parts_mut();
+        let (connection, tx, mut writer) = self.driver.writer_parts();
         let mut conn = Conn {
+            writer: &mut writer,
             connection,
             tx,
             mailbox: &mut self.mailbox,
             paused: &mut self.paused,
+            held_back: self.held_back,
             refused: &mut self.refused,
             now,
             waker: cx.waker(),
@@ -237,7 +246,7 @@ impl<H: Handler + Unpin, S: AsyncRead + AsyncWrite + Unpin> Future for HandlerTa
 impl<H, S> Drop for HandlerTask<H, S> {
     fn drop(&mut self) {
         if let Some(mailbox) = &self.mailbox {
-            mailbox.shut();
+            mailbox.shut(ConnectionState::Closed);
         }
         if !self.over {
             self.seat.shard().hub.count_end(None);

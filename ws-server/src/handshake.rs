@@ -10,7 +10,7 @@ use std::{
 };
 
 use bytes::BufMut as _;
-use http::{Method, StatusCode};
+use http::StatusCode;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use ws_proto::{
     Connection, Limits,
@@ -20,7 +20,7 @@ use ws_proto::{
 use crate::{
     app::App,
     hub::{Hub, Phase},
-    request::{Request, encode_plain},
+    request::{Request, encode_answer},
     shard::{Place, Seat},
     slots::Slot,
 };
@@ -173,13 +173,14 @@ fn decide<S, A: App<S>>(app: &A, hub: &Hub, request: &mut Request) -> Result<Dec
 
 /// Answers a request that is no upgrade: by the application's hook, if it has one.
 fn answer_plain(hub: &Hub, request: &Request, error: RequestError) -> Vec<u8> {
-    let Some(hook) = hub.options.http.as_ref().filter(|_| error.is_not_upgrade()) else {
-        return Rejection::from(error).encode();
+    let answer = match hub.options.http.as_ref().filter(|_| error.is_not_upgrade()) {
+        None => Rejection::from(error),
+        Some(hook) => match catch_unwind(AssertUnwindSafe(|| hook(request))) {
+            Ok(response) => Rejection::from(response),
+            Err(_) => return internal_error("answering an HTTP request panicked"),
+        },
     };
-    match catch_unwind(AssertUnwindSafe(|| hook(request))) {
-        Ok(response) => encode_plain(response, request.method() == Method::HEAD),
-        Err(_) => internal_error("answering an HTTP request panicked"),
-    }
+    encode_answer(&answer, request.method())
 }
 
 fn internal_error(what: &str) -> Vec<u8> {

@@ -80,8 +80,9 @@ pub use server::Server;
 pub use shutdown::{ShutdownHandle, ShutdownReport};
 pub use upgrade::{AcceptError, Acceptor, PendingUpgrade};
 pub use ws_proto::{
-    BufferPoolConfig, CloseCode, CloseFrame, CloseInfo, Completion, Config, ConfigError, ConnectionError,
-    ConnectionState, ControlError, Initiator, Keepalive, Limits, Message, MessageKind, MessageRef, SendError,
-    Utf8Bytes, handshake::Rejection,
+    BufferPoolConfig, CloseCode, CloseError, CloseFrame, CloseInfo, Completion, Config, ConfigError,
+    ConnectionError, ConnectionState, ControlError, Initiator, Keepalive, LimitExceeded, Limits, Message,
+    MessageKind, MessageRef, ProtocolError, SendError, TimedOut, Utf8Bytes,
+    handshake::{AcceptanceError, Rejection, RequestError},
 };
 pub use ws_tokio::{Sender, WebSocket};

@@ -66,7 +66,7 @@ impl Mailbox {
                     mail.messages.push_front(message);
                     break;
                 }
-                Err(SendError::InvalidState(_)) => mail.shut(),
+                Err(SendError::InvalidState(_)) => break,
             }
         }
         if mail.messages.is_empty()
@@ -74,23 +74,25 @@ impl Mailbox {
         {
             connection.close(code, &reason, now, tx);
         }
-        if connection.state() != ConnectionState::Open {
-            mail.shut();
-        }
+        mail.follow(connection.state());
         let waiting = std::mem::take(&mut mail.waiting);
         drop(mail);
         waiting.into_iter().for_each(Waker::wake);
     }
 
-    /// The connection is over: senders are told.
-    pub(crate) fn shut(&self) {
+    /// The connection is closing or closed: senders are told.
+    pub(crate) fn shut(&self, state: ConnectionState) {
         let waiting = {
             let mut mail = self.mail();
-            mail.shut();
-            mail.state = ConnectionState::Closed;
+            mail.follow(state);
             std::mem::take(&mut mail.waiting)
         };
         waiting.into_iter().for_each(Waker::wake);
+    }
+
+    /// Whether messages wait that the connection had no room for.
+    pub(crate) fn has_messages(&self) -> bool {
+        !self.mail().messages.is_empty()
     }
 
     fn push(&self, mail: &mut Mail, message: Message) -> Result<(), SendError<Message>> {
@@ -120,21 +122,13 @@ impl Mailbox {
 }
 
 impl Mail {
-    fn shut(&mut self) {
-        self.state = self.state.max_closing();
-        self.messages = VecDeque::new();
-        self.bytes = 0;
-    }
-}
-
-trait MaxClosing {
-    fn max_closing(self) -> Self;
-}
-
-impl MaxClosing for ConnectionState {
-    /// At least closing.
-    fn max_closing(self) -> Self {
-        if self == Self::Closed { self } else { Self::Closing }
+    /// Takes note of the connection's state; only an open one has a use for messages.
+    fn follow(&mut self, state: ConnectionState) {
+        self.state = state;
+        if state != ConnectionState::Open {
+            self.messages = VecDeque::new();
+            self.bytes = 0;
+        }
     }
 }
 

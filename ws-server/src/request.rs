@@ -1,6 +1,6 @@
 use std::{net::SocketAddr, ops::Deref};
 
-use http::{HeaderName, HeaderValue};
+use http::{HeaderName, HeaderValue, Method};
 use ws_proto::handshake::{Acceptance, Rejection, token_list};
 
 /// A request to open a WebSocket, whole, before it is answered: method, target, every header line, the peer's address.
@@ -78,13 +78,11 @@ impl Deref for Request {
     }
 }
 
-/// The answer to a request that is not a WebSocket upgrade, framed so that the connection closes behind it.
-pub(crate) fn encode_plain(response: http::Response<bytes::Bytes>, head_only: bool) -> Vec<u8> {
-    let body_len = response.body().len();
-    let mut bytes = Rejection::from(response).encode();
-    if head_only {
-        // RFC 9110 section 9.3.2: the same head, without the body.
-        bytes.truncate(bytes.len() - body_len);
+/// Encodes an answer that ends the connection; to HEAD the same head, without the body (RFC 9110 section 9.3.2).
+pub(crate) fn encode_answer(answer: &Rejection, method: &Method) -> Vec<u8> {
+    let mut bytes = answer.encode();
+    if method == Method::HEAD {
+        bytes.truncate(bytes.len() - answer.response().body().len());
     }
     bytes
 }

@@ -167,6 +167,11 @@ impl Seat {
                 shard.occupied.notify_waiters();
             }
             seats.free.pop().unwrap_or_else(|| {
+                if seats.wakers.len() == seats.wakers.capacity() {
+                    // Slowly: a doubled table of many connections is mostly air.
+                    let more = 64 + seats.wakers.len() / 8;
+                    seats.wakers.reserve_exact(more);
+                }
                 seats.wakers.push(None);
                 seats.wakers.len() as u32 - 1
             })

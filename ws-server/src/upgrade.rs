@@ -12,7 +12,7 @@ use ws_tokio::WebSocket;
 use crate::{
     handshake::{ReadError, read_request, respond},
     origin::OriginPolicy,
-    request::Request,
+    request::{Request, encode_answer},
 };
 
 /// Turns any `AsyncRead + AsyncWrite` into a [`WebSocket`], server's side.
@@ -105,13 +105,19 @@ impl Acceptor {
         let read = match tokio::time::timeout(self.timeout, reading).await {
             Err(_) => return Err(AcceptError::TimedOut),
             Ok(Err(ReadError::Io(error))) => return Err(error.into()),
-            Ok(Err(ReadError::Bad(error))) => return Err(refuse(&mut io, error).await),
+            Ok(Err(ReadError::Bad(error))) => {
+                respond(&mut io, &Rejection::from(error).encode()).await;
+                return Err(error.into());
+            }
             Ok(Ok(read)) => read,
         };
         let request = Request::new(read.request, None);
         let handshake = match ServerHandshake::new(&request) {
             Ok(handshake) => handshake,
-            Err(error) => return Err(refuse(&mut io, error).await),
+            Err(error) => {
+                respond(&mut io, &encode_answer(&error.into(), request.method())).await;
+                return Err(error.into());
+            }
         };
         if !self.origin.allows(request.headers()) {
             respond(&mut io, &Rejection::default().encode()).await;
@@ -119,11 +125,6 @@ impl Acceptor {
         }
         Ok(PendingUpgrade { io, request, handshake, rest: read.rest, config: Arc::clone(&self.config) })
     }
-}
-
-async fn refuse<S: AsyncRead + AsyncWrite + Unpin>(io: &mut S, error: RequestError) -> AcceptError {
-    respond(io, &Rejection::from(error).encode()).await;
-    error.into()
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> PendingUpgrade<S> {

@@ -4,14 +4,14 @@
 //!            cursor
 //!              ▼
 //!   ┌───┬───┬───┬───┬───┬───┐   slot = due tick % SLOTS
-//!   │   │   │ ● │   │ ● │   │   an entry that is not due yet when its slot comes round is left for the next round
+//!   │   │   │ ● │   │ ● │   │   an entry that is due in a later round waits for it where it is
 //!   └───┴───┴───┴───┴───┴───┘
 //! ```
-//! Adding costs one push, a tick costs what is due in it. An entry is never moved or removed: a connection whose
+//! Adding costs one push, a tick costs what is in its slot. An entry is never moved or removed: a connection whose
 //! deadline has moved away is woken once, looks, and adds itself again.
 
 /// Slots; at the coarsest tick (100 ms) one round takes 51 s.
-const SLOTS: usize = 512;
+const SLOTS: u64 = 512;
 
 #[derive(Debug)]
 pub(crate) struct Wheel {
@@ -20,46 +20,58 @@ pub(crate) struct Wheel {
     cursor: u64,
 }
 
+/// Small, for there is one per connection.
 #[derive(Debug, Clone, Copy)]
 struct Entry {
     seat: u32,
-    due: u64,
+    /// How often its slot still comes round before it is due.
+    rounds: u32,
 }
 
 impl Wheel {
     pub(crate) fn new() -> Self {
-        Self { slots: vec![Vec::new(); SLOTS], cursor: 0 }
+        Self { slots: vec![Vec::new(); SLOTS as usize], cursor: 0 }
     }
 
     /// Adds an entry that is due at a tick; one in the past is due at the next.
     pub(crate) fn add(&mut self, seat: u32, due: u64) {
         let due = due.max(self.cursor);
-        self.slots[slot(due)].push(Entry { seat, due });
+        let rounds = u32::try_from((due - self.cursor) / SLOTS).unwrap_or(u32::MAX);
+        let entries = &mut self.slots[slot(due)];
+        if entries.len() == entries.capacity() {
+            // Slowly: there may be as many entries as connections.
+            entries.reserve_exact(8 + entries.len() / 8);
+        }
+        entries.push(Entry { seat, rounds });
     }
 
     /// Moves on to `tick`, inclusive; calls `fire` with the seats that are due.
     pub(crate) fn advance(&mut self, tick: u64, mut fire: impl FnMut(u32)) {
-        let rounds = (tick + 1).saturating_sub(self.cursor).min(SLOTS as u64);
-        let first = (tick + 1).saturating_sub(rounds);
-        for at in first..=tick {
-            let entries = &mut self.slots[slot(at)];
-            entries.retain(|entry| {
-                let waits = entry.due > tick;
-                if !waits {
-                    fire(entry.seat);
+        let passed = (tick + 1).saturating_sub(self.cursor);
+        for at in 0..passed.min(SLOTS) {
+            // How often this slot comes round on the way to `tick`.
+            let visits = u32::try_from(1 + (passed - 1 - at) / SLOTS).unwrap_or(u32::MAX);
+            let entries = &mut self.slots[slot(self.cursor + at)];
+            entries.retain_mut(|entry| match entry.rounds.checked_sub(visits) {
+                Some(left) => {
+                    entry.rounds = left;
+                    true
                 }
-                waits
+                None => {
+                    fire(entry.seat);
+                    false
+                }
             });
-            if entries.is_empty() && entries.capacity() > 64 {
+            if entries.is_empty() {
                 *entries = Vec::new();
             }
         }
-        self.cursor = self.cursor.max(tick + 1);
+        self.cursor += passed;
     }
 }
 
 fn slot(tick: u64) -> usize {
-    (tick % SLOTS as u64) as usize
+    (tick % SLOTS) as usize
 }
 
 #[cfg(test)]
@@ -87,10 +99,10 @@ mod tests {
     #[test]
     fn an_entry_beyond_one_round_waits_for_its_own() {
         let mut wheel = Wheel::new();
-        wheel.add(1, SLOTS as u64 + 3);
+        wheel.add(1, SLOTS + 3);
         assert_eq!(fired(&mut wheel, 3), []);
-        assert_eq!(fired(&mut wheel, SLOTS as u64 + 2), []);
-        assert_eq!(fired(&mut wheel, SLOTS as u64 + 3), [1]);
+        assert_eq!(fired(&mut wheel, SLOTS + 2), []);
+        assert_eq!(fired(&mut wheel, SLOTS + 3), [1]);
     }
 
     #[test]
@@ -109,5 +121,28 @@ mod tests {
         }
         assert_eq!(fired(&mut wheel, 1500).len(), 1501);
         assert_eq!(fired(&mut wheel, 5000).len(), 499);
+    }
+
+    #[test]
+    fn any_steps_fire_every_entry_exactly_once_and_never_early() {
+        let mut wheel = Wheel::new();
+        let mut seed = 7_u64;
+        let mut random = |below: u64| {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (seed >> 33) % below
+        };
+        let (mut tick, mut due) = (0, Vec::new());
+        for _ in 0..2000 {
+            let at = tick + 1 + random(3 * SLOTS);
+            wheel.add(due.len() as u32, at);
+            due.push(Some(at));
+            let next = tick + random(if due.len() % 50 == 0 { 5 * SLOTS } else { 4 });
+            wheel.advance(next, |seat| {
+                let at = due[seat as usize].take().expect("fired once");
+                assert!(at <= next, "{at} fired at {next}");
+            });
+            tick = tick.max(next);
+            assert!(due.iter().flatten().all(|at| *at > next), "something due by {next} did not fire");
+        }
     }
 }

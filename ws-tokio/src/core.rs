@@ -215,7 +215,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Core<S> {
         let mut rx = ReceiveLease::take();
         loop {
             self.hold_rest(&mut rx, Connection::pause);
-            if self.driver.is_none() || self.poll_progress(cx, &mut rx).is_pending() {
+            // A finished transport has nothing more to give; messages that came before its end wait for `recv`.
+            let over = self.driver.as_ref().is_none_or(|driver| driver.transport() == Transport::Finished);
+            if over || self.poll_progress(cx, &mut rx).is_pending() {
                 return;
             }
         }

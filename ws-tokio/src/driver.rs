@@ -3,11 +3,11 @@
 use std::{
     io::{self, IoSlice},
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, Waker},
     time::Instant,
 };
 
-use bytes::Buf;
+use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use ws_proto::{Connection, Event, ReceiveBuffer, TransmitQueue, Transport};
 
@@ -23,6 +23,8 @@ pub struct Driver<S> {
     connection: Connection,
     /// Present only while something waits in it.
     tx: Option<Box<TransmitQueue>>,
+    /// Received behind the handshake, and read before anything that is still to come.
+    unread: Option<Box<Bytes>>,
     write_shut_down: bool,
     needs_flush: bool,
 }
@@ -30,7 +32,7 @@ pub struct Driver<S> {
 impl<S> Driver<S> {
     /// Puts a connection whose handshake is done on its transport.
     pub const fn new(io: S, connection: Connection) -> Self {
-        Self { io, connection, tx: None, write_shut_down: false, needs_flush: false }
+        Self { io, connection, tx: None, unread: None, write_shut_down: false, needs_flush: false }
     }
 
     /// The state machine, for its getters.
@@ -44,14 +46,23 @@ impl<S> Driver<S> {
         (&mut self.connection, tx)
     }
 
+    /// The state machine, its queue, and a way to write to the transport at once, for
+    /// [`Connection::send_through`].
+    pub fn writer_parts(&mut self) -> (&mut Connection, &mut TransmitQueue, DirectWriter<'_, S>) {
+        let tx = self.tx.get_or_insert_with(scratch::take_queue);
+        (&mut self.connection, tx, DirectWriter { io: &mut self.io, needs_flush: &mut self.needs_flush })
+    }
+
     /// The transport.
     pub const fn io(&self) -> &S {
         &self.io
     }
 
-    /// Takes the driver apart: transport, state machine, and what waits to be written.
-    pub fn into_parts(self) -> (S, Connection, TransmitQueue) {
-        (self.io, self.connection, self.tx.map_or_else(TransmitQueue::new, |tx| *tx))
+    /// Takes the driver apart: transport, state machine, what waits to be written, and what is left of
+    /// [`preload`](Self::preload).
+    pub fn into_parts(self) -> (S, Connection, TransmitQueue, Bytes) {
+        let unread = self.unread.map_or_else(Bytes::new, |unread| *unread);
+        (self.io, self.connection, self.tx.map_or_else(TransmitQueue::new, |tx| *tx), unread)
     }
 
     /// The next event from what has been received.
@@ -61,21 +72,9 @@ impl<S> Driver<S> {
         connection.poll_event(rx, tx)
     }
 
-    /// Takes bytes that were received before, behind the handshake; they are held until messages are asked for.
-    pub fn preload(&mut self, mut received: &[u8], now: Instant, rx: &mut ReceiveBuffer) {
-        let paused = self.connection.is_paused();
-        self.connection.pause();
-        while !received.is_empty() && self.connection.wants_read() {
-            let target = self.connection.read_target(rx);
-            let n = target.len().min(received.len());
-            target[..n].copy_from_slice(&received[..n]);
-            self.connection.handle_received(n, now, rx);
-            received = &received[n..];
-            while self.poll_event(rx).is_some() {}
-        }
-        if !paused {
-            self.connection.resume();
-        }
+    /// Takes bytes that were received before, behind the handshake; [`poll_read`](Self::poll_read) gives them first.
+    pub fn preload(&mut self, received: &[u8]) {
+        self.unread = (!received.is_empty()).then(|| Box::new(Bytes::copy_from_slice(received)));
     }
 
     /// What to do with the transport.
@@ -130,14 +129,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         if !self.connection.wants_read() {
             return Poll::Pending;
         }
+        if let Some(unread) = &mut self.unread {
+            let target = self.connection.read_target(rx);
+            let n = target.len().min(unread.len());
+            unread.copy_to_slice(&mut target[..n]);
+            self.connection.handle_received(n, now, rx);
+            self.unread.take_if(|unread| unread.is_empty());
+            return Poll::Ready(());
+        }
         let mut buffer = ReadBuf::new(self.connection.read_target(rx));
         match Pin::new(&mut self.io).poll_read(cx, &mut buffer) {
             Poll::Pending => return Poll::Pending,
             Poll::Ready(Ok(())) => match buffer.filled().len() {
-                0 => self.connection.handle_eof(),
+                0 => self.connection.handle_eof(now),
                 n => self.connection.handle_received(n, now, rx),
             },
-            Poll::Ready(Err(error)) => self.on_read_error(&error),
+            Poll::Ready(Err(error)) => self.on_read_error(&error, now),
         }
         Poll::Ready(())
     }
@@ -201,15 +208,35 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         }
     }
 
-    fn on_read_error(&mut self, error: &io::Error) {
+    fn on_read_error(&mut self, error: &io::Error, now: Instant) {
         match error.kind() {
             io::ErrorKind::Interrupted => {}
             // TLS without close_notify: the peer went away, no more and no less than a TCP FIN says.
-            io::ErrorKind::UnexpectedEof => self.connection.handle_eof(),
+            io::ErrorKind::UnexpectedEof => self.connection.handle_eof(now),
             kind => {
                 let (connection, tx) = self.parts_mut();
                 connection.handle_transport_error(kind, tx);
             }
+        }
+    }
+}
+
+/// Writes past the queue.
+pub struct DirectWriter<'a, S> {
+    io: &'a mut S,
+    needs_flush: &'a mut bool,
+}
+
+impl<S: AsyncWrite + Unpin> DirectWriter<'_, S> {
+    /// Writes what the transport takes now; 0 if that is nothing. An error shows again at the next regular write.
+    pub fn write(&mut self, waker: &Waker, slices: &[IoSlice<'_>]) -> usize {
+        if !self.io.is_write_vectored() {
+            return 0;
+        }
+        *self.needs_flush = true;
+        match Pin::new(&mut *self.io).poll_write_vectored(&mut Context::from_waker(waker), slices) {
+            Poll::Ready(Ok(n)) => n,
+            _ => 0,
         }
     }
 }

@@ -13,7 +13,7 @@ mod sink;
 mod wakers;
 mod websocket;
 
-pub use driver::Driver;
+pub use driver::{DirectWriter, Driver};
 pub use scratch::{ReceiveLease, configure_thread, thread_pool};
 pub use sender::{Outlet, Sender};
 pub use served::Served;

@@ -20,7 +20,7 @@ thread_local! {
 }
 
 /// Sets the size of this thread's receive buffer and the pool for its large messages. Call it before the thread's
-/// first connection; the defaults are 64 KiB and [`BufferPool::default`].
+/// first connection; the defaults are 128 KiB and [`BufferPool::default`].
 pub fn configure_thread(receive_buffer: usize, pool: BufferPool) {
     POOL.set(Some(pool.clone()));
     RECEIVE.set(Some(Box::new(ReceiveBuffer::new(receive_buffer, pool))));

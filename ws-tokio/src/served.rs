@@ -7,8 +7,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use ws_proto::{CloseCode, CloseInfo, Connection, ConnectionError};
 
 use crate::{
-    core::{Core, Shared, lock, now},
-    scratch::ReceiveLease,
+    core::{Core, Shared, lock},
     websocket::WebSocket,
 };
 
@@ -27,7 +26,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Served<S> {
     pub fn new(io: S, connection: Connection, received: &[u8]) -> (Self, WebSocket<S>) {
         let mut core = Core::served(io, connection);
         if let Some(driver) = core.driver_mut() {
-            driver.preload(received, now(), &mut ReceiveLease::take());
+            driver.preload(received);
         }
         let shared = core.shared();
         (Self { shared: shared.clone() }, WebSocket::from_shared(shared))

@@ -4,6 +4,7 @@ use std::{
     task::{Context, Poll},
 };
 
+use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite};
 use ws_proto::{
     CloseCode, CloseInfo, Connection, ConnectionError, ConnectionState, ControlError, Initiator, Message,
@@ -11,8 +12,7 @@ use ws_proto::{
 };
 
 use crate::{
-    core::{Core, Shared, lock, now},
-    scratch::ReceiveLease,
+    core::{Core, Shared, lock},
     sender::Sender,
 };
 
@@ -43,6 +43,8 @@ pub struct Parts<S> {
     pub connection: Connection,
     /// What was sent and is not written.
     pub transmit: TransmitQueue,
+    /// What was received behind the handshake and not looked at.
+    pub received: Bytes,
 }
 
 impl<S> WebSocket<S> {
@@ -76,7 +78,7 @@ impl<S> WebSocket<S> {
     #[must_use]
     pub fn with_received(self, received: &[u8]) -> Self {
         if let Some(driver) = lock(&self.shared).driver_mut() {
-            driver.preload(received, now(), &mut ReceiveLease::take());
+            driver.preload(received);
         }
         self
     }
@@ -117,8 +119,8 @@ impl<S> WebSocket<S> {
     #[must_use]
     pub fn into_parts(mut self) -> Option<Parts<S>> {
         self.owned = false;
-        let (io, connection, transmit) = lock(&self.shared).take_driver()?.into_parts();
-        Some(Parts { io, connection, transmit })
+        let (io, connection, transmit, received) = lock(&self.shared).take_driver()?.into_parts();
+        Some(Parts { io, connection, transmit, received })
     }
 
     /// Calls `f` with the transport, for its addresses or options; `None` if the connection is over.

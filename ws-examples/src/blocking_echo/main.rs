@@ -143,7 +143,7 @@ fn read(
     // A timeout of zero would mean "for ever".
     stream.set_read_timeout(wait.map(|wait| wait.max(Duration::from_millis(1))))?;
     match stream.read(connection.read_target(rx)) {
-        Ok(0) => connection.handle_eof(),
+        Ok(0) => connection.handle_eof(Instant::now()),
         Ok(n) => connection.handle_received(n, Instant::now(), rx),
         Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
             connection.handle_timeout(Instant::now(), tx);

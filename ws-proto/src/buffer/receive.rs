@@ -1,7 +1,7 @@
 use super::{BufferPool, PooledBuffer};
 
-/// Default size of the read window, in bytes.
-pub const DEFAULT_RECEIVE_BUFFER: usize = 64 * 1024;
+/// Default size of the read window, in bytes. Twice 64 KiB, for a frame with that popular payload has a header too.
+pub const DEFAULT_RECEIVE_BUFFER: usize = 128 * 1024;
 
 /// Received bytes that no [`Connection`](crate::Connection) has taken yet.
 ///

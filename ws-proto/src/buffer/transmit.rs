@@ -14,6 +14,9 @@ pub enum Completion {
     CutOff,
 }
 
+/// Bytes that sends may have together and still be counted as done only together.
+const LONGEST_RUN: u64 = 4096;
+
 /// Bytes to send, in order: headers and small payloads copied side by side, large payloads in place.
 ///
 /// ```text
@@ -29,6 +32,8 @@ pub struct TransmitQueue {
     large: VecDeque<Large>,
     /// Ends of the data sends that are not written yet, as positions in the stream.
     sends: VecDeque<Send>,
+    /// How many those are.
+    pending: usize,
     /// Bytes ever queued, and ever written.
     queued: u64,
     written: u64,
@@ -48,9 +53,13 @@ struct Large {
     bytes: Bytes,
 }
 
+/// A data send that is not written, or a short run of small ones of which none asked for a report.
 #[derive(Debug, Clone, Copy)]
 struct Send {
+    /// Where the first one ends, and where the last one does.
+    first_end: u64,
     end: u64,
+    count: u32,
     notify: bool,
 }
 
@@ -75,8 +84,8 @@ impl TransmitQueue {
 
     /// Data sends that are not completely written.
     #[must_use]
-    pub fn pending_sends(&self) -> usize {
-        self.sends.len()
+    pub const fn pending_sends(&self) -> usize {
+        self.pending
     }
 
     /// Says that the transport took nothing more, at `now`. While that lasts, new frames wait in the connection,
@@ -104,6 +113,7 @@ impl TransmitQueue {
         let cut_off = self.sends.iter().filter(|send| send.notify).count();
         self.written = self.queued;
         self.sends.clear();
+        self.pending = 0;
         self.reset();
         cut_off
     }
@@ -134,6 +144,15 @@ impl TransmitQueue {
         self.small.capacity()
     }
 
+    /// Appends a copied header and a copied payload.
+    #[inline]
+    pub(crate) fn push_frame(&mut self, header: &[u8], payload: &[u8]) {
+        self.small.reserve(header.len() + payload.len());
+        self.small.extend_from_slice(header);
+        self.small.extend_from_slice(payload);
+        self.queued += (header.len() + payload.len()) as u64;
+    }
+
     /// Appends copied bytes.
     pub(crate) fn push_slice(&mut self, bytes: &[u8]) {
         self.small.extend_from_slice(bytes);
@@ -156,9 +175,38 @@ impl TransmitQueue {
         self.large.push_back(Large { after: self.small.len(), bytes });
     }
 
+    /// Offers everything queued and then `payload` to `write`; what is not taken of the payload is copied.
+    pub(crate) fn push_through(&mut self, payload: &[u8], write: impl FnOnce(&[IoSlice<'_>]) -> usize) {
+        const SLICES: usize = 8;
+        let queued = self.len();
+        let mut slices = [IoSlice::new(&[]); SLICES];
+        let filled = self.chunks_vectored(&mut slices[..SLICES - 1]);
+        let all_offered = slices[..filled].iter().map(|slice| slice.len()).sum::<usize>() == queued;
+        slices[filled] = IoSlice::new(payload);
+        let taken = if all_offered { write(&slices[..=filled]).min(queued + payload.len()) } else { 0 };
+        self.advance(taken.min(queued));
+        let (written, rest) = payload.split_at(taken.saturating_sub(queued));
+        self.queued += written.len() as u64;
+        self.written += written.len() as u64;
+        self.push_slice(rest);
+    }
+
     /// Marks the end of a data frame.
+    #[inline]
     pub(crate) fn end_send(&mut self, notify: bool) {
-        self.sends.push_back(Send { end: self.queued, notify });
+        if self.is_empty() {
+            // It went straight through.
+            self.completed += u32::from(notify);
+            return;
+        }
+        self.pending += 1;
+        match self.sends.back_mut() {
+            Some(last) if !notify && !last.notify && self.queued - last.first_end <= LONGEST_RUN => {
+                last.end = self.queued;
+                last.count += 1;
+            }
+            _ => self.sends.push_back(Send { first_end: self.queued, end: self.queued, count: 1, notify }),
+        }
     }
 
     pub(crate) fn count_control(&mut self, bytes: usize) {
@@ -186,6 +234,7 @@ impl TransmitQueue {
     fn complete_sends(&mut self) {
         while let Some(send) = self.sends.front().filter(|send| send.end <= self.written) {
             self.completed += u32::from(send.notify);
+            self.pending -= send.count as usize;
             self.sends.pop_front();
         }
     }

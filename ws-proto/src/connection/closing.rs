@@ -71,8 +71,10 @@ impl Connection {
         }
     }
 
-    /// The peer's stream ended: nothing more will be read. What was accepted for sending is still written.
-    pub fn handle_eof(&mut self) {
+    /// The peer's stream ended at `now`: nothing more will be read. What was accepted for sending is still written,
+    /// `close_timeout` at most.
+    pub fn handle_eof(&mut self, now: Instant) {
+        self.last_received = now;
         self.eof = true;
     }
 

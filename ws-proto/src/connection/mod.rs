@@ -6,6 +6,7 @@ mod event;
 mod inbox;
 mod outbox;
 mod partial;
+mod quick;
 mod receive;
 mod send;
 mod timers;

@@ -76,12 +76,20 @@ impl Connection {
     ///
     /// The event borrows only `rx`, so the connection can be used, and `tx` be added to, while it lives. Answers that
     /// the protocol demands (pongs, Close) are queued before the event is returned.
+    #[inline]
     pub fn poll_event<'rx>(
         &mut self,
         rx: &'rx mut ReceiveBuffer,
         tx: &mut TransmitQueue,
     ) -> Option<Event<'rx>> {
-        let located = self.locate(rx, tx)?;
+        let located = match self.quick_message(rx) {
+            Some(Ok((kind, at))) => Located::Message(kind, at),
+            Some(Err(error)) => {
+                self.end_or_hold(End::Failure(error.into()), tx);
+                self.locate(rx, tx)?
+            }
+            None => self.locate(rx, tx)?,
+        };
         Some(match located {
             Located::Message(kind, at) => Event::Message(at.message(kind, self.config.validate_utf8, rx)),
             Located::Ping(at) => Event::Ping(at.bytes(rx)),
@@ -444,7 +452,7 @@ impl Connection {
         Some((frame, partial.message.as_mut()?))
     }
 
-    fn note_activity(&mut self) {
+    pub(super) fn note_activity(&mut self) {
         self.last_activity = self.last_activity.max(self.last_received);
     }
 

@@ -1,5 +1,7 @@
 //! From commands to bytes (RFC 6455 sections 5.2 and 6.1).
 
+use std::io::IoSlice;
+
 use bytes::Bytes;
 
 use crate::{
@@ -43,6 +45,30 @@ impl Connection {
             self.encode(kind.opcode(), payload, tx);
             tx.end_send(false);
         }
+        Ok(())
+    }
+
+    /// As [`send`](Self::send), but a large payload is offered to the transport at once, behind what waits, so that
+    /// only what it does not take is copied. `write` takes what it can of the slices and returns how many bytes that
+    /// were, 0 if none; errors show again at the next write.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    pub fn send_through(
+        &mut self,
+        kind: MessageKind,
+        payload: &[u8],
+        tx: &mut TransmitQueue,
+        write: impl FnOnce(&[IoSlice<'_>]) -> usize,
+    ) -> Result<(), SendError> {
+        if payload.len() < IN_PLACE_FROM || self.masks.is_some() || self.must_wait(tx) {
+            return self.send(kind, payload, tx);
+        }
+        self.admit(payload.len(), tx)?;
+        let (header, header_len, _) = self.next_header(kind.opcode(), payload.len());
+        tx.push_slice(&header[..header_len]);
+        tx.push_through(payload, write);
+        tx.end_send(false);
         Ok(())
     }
 
@@ -264,10 +290,15 @@ impl Connection {
         }
     }
 
+    #[inline]
     fn encode(&mut self, opcode: OpCode, payload: &[u8], tx: &mut TransmitQueue) {
-        match self.encode_header(opcode, payload.len(), tx) {
-            Some(key) => tx.push_with(payload, |copy| apply_mask(key, copy)),
-            None => tx.push_slice(payload),
+        let (header, header_len, key) = self.next_header(opcode, payload.len());
+        match key {
+            Some(key) => {
+                tx.push_slice(&header[..header_len]);
+                tx.push_with(payload, |copy| apply_mask(key, copy));
+            }
+            None => tx.push_frame(&header[..header_len], payload),
         }
     }
 
@@ -275,7 +306,9 @@ impl Connection {
         if payload.len() < IN_PLACE_FROM {
             return self.encode(opcode, &payload, tx);
         }
-        match self.encode_header(opcode, payload.len(), tx) {
+        let (header, header_len, key) = self.next_header(opcode, payload.len());
+        tx.push_slice(&header[..header_len]);
+        match key {
             None => tx.push_bytes(payload),
             Some(key) => match payload.try_into_mut() {
                 Ok(mut unique) => {
@@ -288,14 +321,13 @@ impl Connection {
         }
     }
 
-    /// Writes a header; returns the key that the payload must be masked with.
+    /// The header of a frame to send, its length, and the key that the payload must be masked with.
     #[inline]
-    fn encode_header(&mut self, opcode: OpCode, len: usize, tx: &mut TransmitQueue) -> Option<[u8; 4]> {
+    fn next_header(&mut self, opcode: OpCode, len: usize) -> ([u8; MAX_HEADER_LEN], usize, Option<[u8; 4]>) {
         self.only_keepalive = false;
         let key = self.masks.as_mut().map(|masks| masks.mask_key());
         let mut header = [0; MAX_HEADER_LEN];
         let header_len = FrameHeader::new(opcode, len as u64, key).encode(&mut header);
-        tx.push_slice(&header[..header_len]);
-        key
+        (header, header_len, key)
     }
 }

@@ -2,15 +2,17 @@
 
 use std::sync::Arc;
 
-use crate::{Config, ControlError, MessageKind, SendError, Transport};
+use bytes::Buf;
+
+use crate::{Config, ControlError, MessageKind, SendError};
 
 use super::{
-    bench::{CLOSE_TIMEOUT, Endpoint, SECOND, both, both_with, config},
-    wire::{PING, PONG, close, ping, text},
+    bench::{Endpoint, both, both_with, config},
+    wire::{PING, PONG, ping},
 };
 
 /// The transport is stuck behind one message, which is encoded already.
-fn blocked(end: &mut Endpoint) {
+pub(super) fn blocked(end: &mut Endpoint) {
     end.transport_blocks();
     end.sends_text("stuck");
 }
@@ -137,8 +139,26 @@ fn control_frames_count_until_they_are_written() {
         end.connection.send_ping(&[1; 125], &mut end.tx).unwrap();
         end.connection.send_ping(&[2; 125], &mut end.tx).unwrap();
         assert_eq!(end.connection.send_ping(b"x", &mut end.tx), Err(ControlError::QueueFull));
-        end.drive();
+        end.transport_takes(1);
         assert_eq!(end.connection.send_ping(b"x", &mut end.tx), Err(ControlError::QueueFull));
+    });
+}
+
+#[test]
+fn a_send_between_a_write_and_the_next_does_not_overtake_what_waits() {
+    both(|mut end| {
+        blocked(&mut end);
+        end.sends_text("waits");
+        // The transport took a byte; nothing was moved up yet.
+        let Endpoint { connection, tx, outbound, .. } = &mut end;
+        outbound.push(&tx.chunk()[..1]);
+        tx.advance(1);
+        connection.send(MessageKind::Text, b"later", tx).unwrap();
+        connection.send_bytes(MessageKind::Text, "last".into(), false, tx).unwrap();
+        end.transport_flows();
+        for expected in ["stuck", "waits", "later", "last"] {
+            end.sent_text(expected);
+        }
     });
 }
 
@@ -173,7 +193,7 @@ fn a_flood_of_control_frames_does_not_hold_data_back() {
             written += 131;
         }
         let done = waiting - end.connection.queued(&end.tx).0;
-        assert!(done * 1000 > written / 4, "{done} of {waiting} messages in {written} bytes");
+        assert!(done * 1000 > written / 2, "{done} of {waiting} messages in {written} bytes");
     });
 }
 
@@ -264,105 +284,6 @@ fn what_is_queued_is_told() {
         assert!(bytes >= 10);
         end.transport_flows();
         assert_eq!(end.connection.queued(&end.tx), (0, 0));
-    });
-}
-
-#[test]
-fn our_close_waits_behind_data_that_was_accepted() {
-    both(|mut end| {
-        blocked(&mut end);
-        end.sends_text("accepted");
-        end.sends_ping(b"p");
-        end.closes(1000, "");
-        assert!(end.connection.send(MessageKind::Text, b"late", &mut end.tx).is_err());
-        end.receives([ping("unanswered")]);
-        end.sends_nothing();
-        end.transport_flows();
-        end.sent_text("stuck");
-        end.sent_ping(b"p");
-        end.sent_text("accepted");
-        end.sent_close(1000);
-    });
-}
-
-#[test]
-fn a_close_with_more_data_before_it_than_is_encoded_ahead_comes_last() {
-    both(|mut end| {
-        for at in 0..20 {
-            end.connection.send(MessageKind::Binary, &[at; 15_000], &mut end.tx).unwrap();
-        }
-        end.connection.pump(&mut end.tx);
-        end.closes(1000, "");
-        for at in 0..20 {
-            end.sent_binary([at; 15_000]);
-        }
-        end.sent_close(1000);
-    });
-}
-
-#[test]
-fn the_peers_close_is_answered_in_place_of_data_that_was_not_begun() {
-    both(|mut end| {
-        blocked(&mut end);
-        end.sends_text("not begun");
-        end.sends_ping(b"p");
-        end.receives([ping("q"), close(1000, "")]);
-        end.sends_nothing();
-        end.transport_takes(4);
-        end.transport_flows();
-        end.sent_text("stuck");
-        end.sent_pong(b"q");
-        end.sent_ping(b"p");
-        end.sent_close(1000);
-        end.delivers_ping(b"q");
-        end.peer_hangs_up();
-        assert!(end.is_finished().is_clean());
-    });
-}
-
-#[test]
-fn crossing_closes_leave_a_begun_frame_whole() {
-    both(|mut end| {
-        end.transport_blocks();
-        end.sends_owned(vec![1; 1_000_000]);
-        end.sends_text("not begun");
-        end.transport_takes(500_000);
-        end.closes(1000, "ours");
-        end.receives([close(1001, "theirs")]);
-        end.transport_flows();
-        end.sent_binary(vec![1; 1_000_000]);
-        assert_eq!(end.sent_close(1000), "ours");
-        end.peer_hangs_up();
-        assert!(end.is_finished().is_clean());
-    });
-}
-
-#[test]
-fn a_violation_while_a_pong_is_being_written_is_still_answered() {
-    both(|mut end| {
-        end.transport_blocks();
-        end.receives([ping("half written")]);
-        end.transport_takes(3);
-        end.receives([text(b"\xff")]);
-        end.transport_flows();
-        end.sent_pong(b"half written");
-        end.sent_close(1007);
-    });
-}
-
-#[test]
-fn a_peer_that_stops_reading_and_closes_is_gone_after_the_close_timeout() {
-    both_with(&config(|config| config.write_queue_bytes = 16 << 20), |mut end| {
-        end.transport_blocks();
-        end.sends_owned(vec![0; 8 << 20]);
-        end.receives([close(1000, "")]);
-        assert_eq!(end.transport(), Transport::Open);
-        end.passes(CLOSE_TIMEOUT - SECOND);
-        end.delivers_nothing();
-        end.passes(SECOND);
-        let info = end.is_finished();
-        assert!(!info.is_clean());
-        assert_eq!(info.sent, None);
     });
 }
 

@@ -280,7 +280,7 @@ impl Endpoint {
             self.inbound.clear();
             self.read_to = 0;
             if self.peer_hung_up {
-                self.connection.handle_eof();
+                self.connection.handle_eof(self.now);
             }
             return self.peer_hung_up;
         }

@@ -29,20 +29,23 @@ fn an_end_of_stream_without_a_close_is_abnormal() {
 }
 
 #[test]
-fn the_stream_may_end_anywhere_and_closed_comes_once() {
-    let bytes = |to_server: bool| {
-        let frames = [text("Hel").not_final(), ping("p"), continuation("lo"), text([b'x'; 300])];
-        frames.iter().flat_map(|frame| frame.encode(to_server)).collect::<Vec<u8>>()
-    };
+fn the_stream_may_end_or_break_anywhere_and_closed_comes_once() {
+    let reset = ConnectionError::Transport(ErrorKind::ConnectionReset);
     both(|end| {
         let role = end.role();
-        let all = bytes(role == Role::Server);
+        let frames = [text("Hel").not_final(), ping("p"), continuation("lo"), text([b'x'; 300])];
+        let all: Vec<u8> = frames.iter().flat_map(|frame| frame.encode(role == Role::Server)).collect();
         for cut in 0..=all.len() {
-            let mut end = Endpoint::new(role);
-            end.receives_bytes(&all[..cut]);
-            end.seen.clear();
-            end.peer_hangs_up();
-            is_abnormal(&end.is_finished(), Initiator::Remote, ConnectionError::Eof);
+            for error in [ConnectionError::Eof, reset] {
+                let mut end = Endpoint::new(role);
+                end.receives_bytes(&all[..cut]);
+                end.seen.clear();
+                if error == reset {
+                    end.connection.handle_transport_error(ErrorKind::ConnectionReset, &mut end.tx);
+                }
+                end.peer_hangs_up();
+                is_abnormal(&end.is_finished(), Initiator::Remote, error);
+            }
         }
     });
 }
@@ -312,7 +315,7 @@ fn closed_is_the_end_of_all_inputs() {
         let Endpoint { connection, rx, tx, now, .. } = &mut end;
         rx.extend(b"junk");
         connection.handle_received(4, *now, rx);
-        connection.handle_eof();
+        connection.handle_eof(*now);
         connection.handle_written(*now);
         connection.handle_timeout(*now + Duration::from_secs(1000), tx);
         connection.fail(ConnectionError::Internal, *now, tx);

@@ -5,6 +5,7 @@ mod bench;
 mod wire;
 
 mod backpressure;
+mod close_behind_data;
 mod closing;
 mod completions;
 mod control;

@@ -117,6 +117,23 @@ fn above_the_limit_nothing_more_is_read() {
 }
 
 #[test]
+fn reading_goes_on_once_enough_of_what_is_held_is_delivered() {
+    both_with(&holding(1000), |mut end| {
+        end.pauses();
+        end.receives([text([b'x'; 600]), text("y").not_final(), continuation([b'y'; 600])]);
+        for _ in 0..2 {
+            assert!(!end.connection.wants_read());
+            let Endpoint { connection, rx, tx, .. } = &mut end;
+            connection.resume();
+            assert!(matches!(connection.poll_event(rx, tx), Some(Event::Message(_))));
+            connection.pause();
+            assert!(connection.wants_read());
+            end.receives([text([b'z'; 500])]);
+        }
+    });
+}
+
+#[test]
 fn empty_messages_are_bounded_too() {
     both_with(&holding(1000), |mut end| {
         end.pauses();
@@ -176,6 +193,7 @@ fn a_connection_that_was_paused_itself_is_not_idle() {
     let config = config(|config| {
         config.limits.max_held_bytes = 10;
         config.idle_timeout = Some(20 * SECOND);
+        config.keepalive = None;
     });
     both_with(&config, |mut end| {
         end.pauses();
@@ -184,11 +202,15 @@ fn a_connection_that_was_paused_itself_is_not_idle() {
         end.passes(1000 * SECOND);
         end.is_open();
         // What waits is read before the silence is judged.
-        end.connection.resume();
-        end.connection.handle_timeout(end.now, &mut end.tx);
+        let Endpoint { connection, rx, tx, now, .. } = &mut end;
+        connection.resume();
+        for _ in 0..2 {
+            assert!(matches!(connection.poll_event(rx, tx), Some(Event::Message(_))));
+        }
+        assert!(connection.poll_event(rx, tx).is_none());
+        connection.handle_timeout(*now, tx);
         end.drive();
-        assert_eq!(end.seen.len(), 3);
-        end.seen.clear();
+        end.delivers_text("waits too");
         end.is_open();
         end.passes(20 * SECOND);
         end.sent_close(1001);

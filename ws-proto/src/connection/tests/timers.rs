@@ -242,6 +242,28 @@ fn data_behind_a_keepalive_ping_is_activity() {
     });
 }
 
+#[test]
+fn data_in_one_write_with_a_keepalive_ping_is_activity() {
+    both_with(&keepalive(|config| config.idle_timeout = Some(IDLE)), |mut end| {
+        end.now += 10 * SECOND;
+        end.connection.handle_timeout(end.now, &mut end.tx);
+        end.sends_text("data");
+        end.sent_ping(b"");
+        end.sent_text("data");
+        end.passes(3 * SECOND);
+        end.receives([pong("")]);
+        end.delivers_pong(b"");
+        end.passes(10 * SECOND);
+        end.sent_ping(b"");
+        end.passes(3 * SECOND);
+        end.receives([pong("")]);
+        end.delivers_pong(b"");
+        end.is_open();
+        end.passes(4 * SECOND);
+        end.sent_close(1001);
+    });
+}
+
 // The write timeout.
 
 #[test]

@@ -1,0 +1,202 @@
+//! Servers under test: bound to a free port, run inside the test's own runtime, ended by a graceful shutdown that has
+//! to succeed.
+//!
+//! - [`ServerRunner`] runs anything: an async function, a [`Handler`], on this runtime or on shards.
+//! - [`echo_test`] runs one test body against an echo server of each [`Api`].
+//! - [`Script`] makes a handler out of closures.
+//!
+//! Echo servers and scripts report what happens to them as [`Event`]s, so that a test can wait for it.
+
+mod echo;
+mod observed;
+mod script;
+
+pub use echo::{Api, Echo, echo_test, echo_test_with, start_echo, start_sharded_echo};
+pub use observed::{Event, ObservedServer, Reporter};
+pub use script::Script;
+
+use crate::raw_peer::{DEADLINE, RawClient};
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use ws_server::{Handler, Request, Server, ServerBuilder, ShutdownHandle, ShutdownReport, WebSocket};
+
+/// How long connections may take to end when a test is over. It bounds a failure: peers that are gone or answer a Close
+/// take no time.
+pub const GRACE: Duration = Duration::from_secs(5);
+
+/// A running server. End it with [`stop`](Self::stop).
+#[derive(Debug)]
+#[must_use]
+pub struct ServerRunner {
+    addr: SocketAddr,
+    handle: Handle,
+    task: JoinHandle<io::Result<ShutdownReport>>,
+}
+
+/// For `Debug`.
+struct Handle(ShutdownHandle);
+
+impl std::fmt::Debug for Handle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} connections, {} handshakes", self.0.connections(), self.0.handshakes())
+    }
+}
+
+impl ServerRunner {
+    /// [`Server::serve`].
+    pub async fn serve<F, Fut>(builder: ServerBuilder, serve: F) -> Self
+    where
+        F: Fn(WebSocket<TcpStream>) -> Fut + Clone + Send + Sync + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        Self::start(bind(builder).await, |server| async { Ok(server.serve(serve).await) })
+    }
+
+    /// [`Server::serve_with_request`].
+    pub async fn serve_with_request<F, Fut>(builder: ServerBuilder, serve: F) -> Self
+    where
+        F: Fn(WebSocket<TcpStream>, Request) -> Fut + Clone + Send + Sync + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        Self::start(bind(builder).await, |server| async { Ok(server.serve_with_request(serve).await) })
+    }
+
+    /// [`Server::run`].
+    pub async fn run<H>(builder: ServerBuilder, context: H::Context) -> Self
+    where
+        H: Handler + Unpin + Send,
+        H::Context: Sync,
+    {
+        Self::start(bind(builder).await, |server| async { Ok(server.run::<H>(context).await) })
+    }
+
+    /// [`Server::serve_sharded`].
+    pub async fn serve_sharded<F, Fut>(builder: ServerBuilder, shards: usize, serve: F) -> Self
+    where
+        F: Fn(WebSocket<TcpStream>, Request) -> Fut + Clone + Send + 'static,
+        Fut: Future<Output = ()> + 'static,
+    {
+        Self::start(bind(builder).await, move |server| server.serve_sharded(shards, serve))
+    }
+
+    /// [`Server::run_sharded`].
+    pub async fn run_sharded<H>(builder: ServerBuilder, shards: usize, context: H::Context) -> Self
+    where
+        H: Handler + Unpin,
+    {
+        Self::start(bind(builder).await, move |server| server.run_sharded::<H>(shards, context))
+    }
+
+    /// Runs a server that is bound already.
+    ///
+    /// # Panics
+    /// When it has no address.
+    pub fn start<Fut>(server: Server, run: impl FnOnce(Server) -> Fut) -> Self
+    where
+        Fut: Future<Output = io::Result<ShutdownReport>> + Send + 'static,
+    {
+        let addr = server.local_addr().expect("a bound listener");
+        let handle = Handle(server.shutdown_handle());
+        Self { addr, handle, task: tokio::spawn(run(server)) }
+    }
+
+    /// Where it listens.
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// What ends it, and counts its connections.
+    pub fn handle(&self) -> &ShutdownHandle {
+        &self.handle.0
+    }
+
+    /// A client that has sent nothing yet.
+    pub async fn connect(&self) -> RawClient {
+        RawClient::connect(self.addr).await
+    }
+
+    /// A client whose handshake is done.
+    pub async fn open(&self) -> RawClient {
+        RawClient::open(self.addr, "/").await
+    }
+
+    /// A client whose handshake is done and whose kernel buffers little: the server notices soon that it does not read.
+    pub async fn open_slow(&self) -> RawClient {
+        let mut client = RawClient::connect_with_receive_buffer(self.addr, 4096).await;
+        client.upgrade("/").await;
+        client
+    }
+
+    /// Waits until the server has so many connections.
+    ///
+    /// # Panics
+    /// When that takes too long.
+    pub async fn wait_for_connections(&self, count: usize) {
+        self.wait_until("connections", || self.handle().connections() == count).await;
+    }
+
+    /// Waits until the server has so many handshakes under way.
+    ///
+    /// # Panics
+    /// When that takes too long.
+    pub async fn wait_for_handshakes(&self, count: usize) {
+        self.wait_until("handshakes", || self.handle().handshakes() == count).await;
+    }
+
+    async fn wait_until(&self, what: &str, reached: impl Fn() -> bool) {
+        let look = async {
+            while !reached() {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        let seen = timeout(DEADLINE, look).await;
+        assert!(seen.is_ok(), "{DEADLINE:?} passed while waiting for {what}: {:?}", self.handle);
+    }
+
+    /// Shows that the server still accepts and closes properly.
+    pub async fn expect_alive(&self) {
+        close_normally(self.open().await).await;
+    }
+
+    /// A graceful shutdown within [`GRACE`].
+    ///
+    /// # Panics
+    /// When it takes longer or somebody had to be cut off.
+    pub async fn stop(self) -> ShutdownReport {
+        let report = self.stop_within(GRACE).await;
+        assert!(!report.forced, "somebody had to be cut off: {report:?}");
+        report
+    }
+
+    /// A shutdown that may cut connections off at the end of `grace`.
+    ///
+    /// # Panics
+    /// When it takes much longer than that.
+    pub async fn stop_within(self, grace: Duration) -> ShutdownReport {
+        let Self { handle, task, .. } = self;
+        let both = async { (handle.0.shutdown(grace).await, task.await) };
+        let (told, returned) = timeout(grace + DEADLINE, both).await.expect("the shutdown ends in time");
+        let returned = returned.expect("the server does not panic").expect("its shards end well");
+        assert_eq!(told, returned, "the handle and the server's future tell the same");
+        told
+    }
+}
+
+/// On a free port of 127.0.0.1.
+///
+/// # Panics
+/// When there is none.
+pub async fn bind(builder: ServerBuilder) -> Server {
+    builder.bind("127.0.0.1:0").await.expect("a server on a free port")
+}
+
+/// Completes the closing handshake from the client's side, with 1000.
+pub async fn close_normally(mut client: RawClient) {
+    client.send(crate::raw_peer::RawFrame::close(1000, "")).await;
+    client.expect_close(1000).await;
+    client.expect_eof().await;
+}

@@ -1,0 +1,194 @@
+//! A handler out of closures.
+
+use super::{Event, ObservedServer, Reporter, ServerRunner};
+use bytes::Bytes;
+use std::sync::Arc;
+use ws_server::{
+    CloseInfo, Completion, Conn, Handler, Message, MessageKind, MessageRef, Rejection, Request, ServerBuilder,
+};
+
+type Hook<T> = Box<dyn Fn(&mut Conn<'_>, T) + Send + Sync>;
+type OnMessage = Box<dyn Fn(&mut Conn<'_>, MessageRef<'_>) + Send + Sync>;
+type OnAccept = Box<dyn Fn(&mut Request) -> Result<(), Rejection> + Send + Sync>;
+
+/// What a handler's callbacks do; each also reports its [`Event`], before the closure runs. The closures are shared by
+/// all connections of the server.
+#[derive(Default)]
+pub struct Script {
+    accept: Option<OnAccept>,
+    open: Option<Hook<()>>,
+    message: Option<OnMessage>,
+    ping: Option<Hook<Bytes>>,
+    pong: Option<Hook<Bytes>>,
+    write_complete: Option<Hook<Completion>>,
+    writable: Option<Hook<()>>,
+    close: Option<Hook<CloseInfo>>,
+}
+
+impl Script {
+    /// Callbacks that do nothing but report; pings are answered as by default.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// In `accept`.
+    #[must_use]
+    pub fn accept(
+        mut self,
+        hook: impl Fn(&mut Request) -> Result<(), Rejection> + Send + Sync + 'static,
+    ) -> Self {
+        self.accept = Some(Box::new(hook));
+        self
+    }
+
+    /// In `on_open`.
+    #[must_use]
+    pub fn on_open(mut self, hook: impl Fn(&mut Conn<'_>) + Send + Sync + 'static) -> Self {
+        self.open = Some(Box::new(move |conn, ()| hook(conn)));
+        self
+    }
+
+    /// In `on_message`.
+    #[must_use]
+    pub fn on_message(
+        mut self,
+        hook: impl Fn(&mut Conn<'_>, MessageRef<'_>) + Send + Sync + 'static,
+    ) -> Self {
+        self.message = Some(Box::new(hook));
+        self
+    }
+
+    /// In `on_ping`, in place of the answer.
+    #[must_use]
+    pub fn on_ping(mut self, hook: impl Fn(&mut Conn<'_>, Bytes) + Send + Sync + 'static) -> Self {
+        self.ping = Some(Box::new(hook));
+        self
+    }
+
+    /// In `on_pong`.
+    #[must_use]
+    pub fn on_pong(mut self, hook: impl Fn(&mut Conn<'_>, Bytes) + Send + Sync + 'static) -> Self {
+        self.pong = Some(Box::new(hook));
+        self
+    }
+
+    /// In `on_write_complete`.
+    #[must_use]
+    pub fn on_write_complete(
+        mut self,
+        hook: impl Fn(&mut Conn<'_>, Completion) + Send + Sync + 'static,
+    ) -> Self {
+        self.write_complete = Some(Box::new(hook));
+        self
+    }
+
+    /// In `on_writable`.
+    #[must_use]
+    pub fn on_writable(mut self, hook: impl Fn(&mut Conn<'_>) + Send + Sync + 'static) -> Self {
+        self.writable = Some(Box::new(move |conn, ()| hook(conn)));
+        self
+    }
+
+    /// In `on_close`.
+    #[must_use]
+    pub fn on_close(mut self, hook: impl Fn(&mut Conn<'_>, CloseInfo) + Send + Sync + 'static) -> Self {
+        self.close = Some(Box::new(hook));
+        self
+    }
+
+    /// Runs it on this runtime.
+    pub async fn start(self, builder: ServerBuilder) -> ObservedServer {
+        let (reporter, events) = Reporter::channel();
+        let runner = ServerRunner::run::<Player>(builder, (Arc::new(self), reporter)).await;
+        ObservedServer::new(runner, events)
+    }
+
+    /// Runs it on threads of its own.
+    pub async fn start_sharded(self, builder: ServerBuilder, shards: usize) -> ObservedServer {
+        let (reporter, events) = Reporter::channel();
+        let context = (Arc::new(self), reporter);
+        let runner = ServerRunner::run_sharded::<Player>(builder, shards, context).await;
+        ObservedServer::new(runner, events)
+    }
+}
+
+/// One connection.
+struct Player {
+    script: Arc<Script>,
+    reporter: Reporter,
+}
+
+impl Player {
+    fn play<T>(hook: &Option<Hook<T>>, conn: &mut Conn<'_>, argument: T) {
+        if let Some(hook) = hook {
+            hook(conn, argument);
+        }
+    }
+}
+
+impl Handler for Player {
+    type Context = (Arc<Script>, Reporter);
+
+    fn accept(request: &mut Request, (script, reporter): &Self::Context) -> Result<Self, Rejection> {
+        if let Some(hook) = &script.accept {
+            hook(request)?;
+        }
+        Ok(Self { script: Arc::clone(script), reporter: reporter.clone() })
+    }
+
+    fn on_open(&mut self, conn: &mut Conn<'_>) {
+        self.reporter.report(Event::Opened);
+        Self::play(&self.script.open, conn, ());
+    }
+
+    fn on_message(&mut self, conn: &mut Conn<'_>, message: MessageRef<'_>) {
+        self.reporter.report(Event::Message(copy(&message)));
+        if let Some(hook) = &self.script.message {
+            hook(conn, message);
+        }
+    }
+
+    fn on_ping(&mut self, conn: &mut Conn<'_>, payload: &[u8]) {
+        let copy = Bytes::copy_from_slice(payload);
+        self.reporter.report(Event::Ping(copy.clone()));
+        match &self.script.ping {
+            Some(hook) => hook(conn, copy),
+            None => conn.answer_ping(payload),
+        }
+    }
+
+    fn on_pong(&mut self, conn: &mut Conn<'_>, payload: &[u8]) {
+        let copy = Bytes::copy_from_slice(payload);
+        self.reporter.report(Event::Pong(copy.clone()));
+        Self::play(&self.script.pong, conn, copy);
+    }
+
+    fn on_write_complete(&mut self, conn: &mut Conn<'_>, completion: Completion) {
+        self.reporter.report(Event::WriteComplete(completion));
+        Self::play(&self.script.write_complete, conn, completion);
+    }
+
+    fn on_writable(&mut self, conn: &mut Conn<'_>) {
+        self.reporter.report(Event::Writable);
+        Self::play(&self.script.writable, conn, ());
+    }
+
+    fn on_close(&mut self, conn: &mut Conn<'_>, info: &CloseInfo) {
+        self.reporter.report(Event::Closed(info.clone()));
+        Self::play(&self.script.close, conn, info.clone());
+    }
+
+    fn on_handshake_failed(&mut self) {
+        self.reporter.report(Event::HandshakeFailed);
+    }
+}
+
+fn copy(message: &MessageRef<'_>) -> Message {
+    let payload = Bytes::copy_from_slice(message.as_bytes());
+    match (message.kind(), message.as_text()) {
+        (MessageKind::Binary, _) => Message::Binary(payload),
+        (MessageKind::Text, Some(text)) => Message::text(text),
+        (MessageKind::Text, None) => Message::UncheckedText(payload),
+    }
+}

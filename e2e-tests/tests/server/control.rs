@@ -1,0 +1,275 @@
+//! Pings and pongs, while the connection flows and while the peer does not read.
+
+use bytes::Bytes;
+use e2e_tests::harness;
+use e2e_tests::raw_peer::RawFrame;
+use e2e_tests::server::{Api, Event, Script, ServerRunner, echo_test, echo_test_with, start_echo};
+use std::sync::mpsc;
+use ws_server::{CloseCode, ControlError, Server};
+
+#[test]
+fn a_ping_is_answered_with_its_payload() {
+    echo_test(async |server| {
+        let mut client = server.open().await;
+        for payload in [&b""[..], b"ping", &[0xFF; 125]] {
+            client.send(RawFrame::ping(payload)).await;
+            client.expect_pong(payload).await;
+        }
+    });
+}
+
+#[test]
+fn each_of_many_pings_is_answered_in_order() {
+    echo_test(async |server| {
+        let mut client = server.open().await;
+        let pings: Vec<RawFrame> = (0..100_u8).map(|number| RawFrame::ping([number])).collect();
+        client.send_together(&pings).await;
+        for number in 0..100 {
+            client.expect_pong(&[number]).await;
+        }
+    });
+}
+
+#[test]
+fn what_a_handler_sends_and_its_pongs_keep_their_order() {
+    // Under the async API a pong goes out as soon as the ping is read, before the application's answers.
+    harness::run(async {
+        let server = start_echo(Api::Handler, Server::builder()).await;
+        let mut client = server.open().await;
+        client.send_together(&[RawFrame::text("a"), RawFrame::ping("b"), RawFrame::text("c")]).await;
+        client.expect_text("a").await;
+        client.expect_pong(b"b").await;
+        client.expect_text("c").await;
+        drop(client);
+        server.stop().await;
+    });
+}
+
+#[test]
+fn a_pong_that_nobody_asked_for_is_ignored() {
+    echo_test(async |server| {
+        let mut client = server.open().await;
+        client.send_together(&[RawFrame::pong("hello"), RawFrame::text("next")]).await;
+        client.expect_text("next").await;
+    });
+}
+
+#[test]
+fn a_handler_sees_pings_and_pongs() {
+    harness::run(async {
+        let mut server = Script::new().start(Server::builder()).await;
+        let mut client = server.open().await;
+        client.send_together(&[RawFrame::ping("a"), RawFrame::pong("b")]).await;
+        server.expect(Event::Opened).await;
+        server.expect(Event::Ping(Bytes::from("a"))).await;
+        server.expect(Event::Pong(Bytes::from("b"))).await;
+        client.expect_pong(b"a").await;
+        drop(client);
+        server.stop().await;
+    });
+}
+
+#[test]
+fn a_handler_that_takes_pings_answers_them_itself() {
+    harness::run(async {
+        let script = Script::new().on_ping(|conn, payload| {
+            conn.send_pong(&[b"own ", &payload[..]].concat()).unwrap();
+        });
+        let server = script.start(Server::builder()).await;
+        let mut client = server.open().await;
+        client.send(RawFrame::ping("answer")).await;
+        client.expect_pong(b"own answer").await;
+        drop(client);
+        server.stop().await;
+    });
+}
+
+#[test]
+fn a_server_may_ping() {
+    harness::run(async {
+        let script = Script::new()
+            .on_open(|conn| conn.send_ping(b"there?").unwrap())
+            .on_pong(|conn, _| conn.close(CloseCode::NORMAL, ""));
+        let mut server = script.start(Server::builder()).await;
+        let mut client = server.open().await;
+        client.expect_ping(b"there?").await;
+        client.send(RawFrame::pong("there?")).await;
+        client.expect_close(1000).await;
+        server.expect(Event::Opened).await;
+        server.expect(Event::Pong(Bytes::from("there?"))).await;
+        drop(client);
+        server.stop().await;
+    });
+}
+
+#[test]
+fn an_async_function_may_ping_within_the_same_limits() {
+    harness::run(async {
+        let serve = |mut ws: ws_server::WebSocket<_>| async move {
+            assert_eq!(ws.ping(&[0; 126]).await, Err(ControlError::ControlFrameTooBig(126)));
+            ws.ping(&[1; 125]).await.unwrap();
+            ws.ping(&[2; 125]).await.unwrap();
+            assert_eq!(ws.ping(&[3; 125]).await, Err(ControlError::QueueFull));
+            ws.close(CloseCode::NORMAL, "").await;
+            assert_eq!(ws.ping(b"").await, Err(ControlError::InvalidState));
+        };
+        let server = ServerRunner::serve(Server::builder(), serve).await;
+        let mut client = server.open().await;
+        client.expect_ping(&[1; 125]).await;
+        client.expect_ping(&[2; 125]).await;
+        client.expect_close(1000).await;
+        client.send(RawFrame::close(1000, "")).await;
+        client.expect_eof().await;
+        drop(client);
+        server.stop().await;
+    });
+}
+
+#[test]
+fn a_control_frame_over_125_bytes_is_refused() {
+    harness::run(async {
+        let script = Script::new().on_open(|conn| {
+            assert_eq!(conn.send_ping(&[0; 126]), Err(ControlError::ControlFrameTooBig(126)));
+            assert_eq!(conn.send_pong(&[0; 126]), Err(ControlError::ControlFrameTooBig(126)));
+            conn.send_ping(&[1; 125]).unwrap();
+        });
+        let server = script.start(Server::builder()).await;
+        let mut client = server.open().await;
+        client.expect_ping(&[1; 125]).await;
+        drop(client);
+        server.stop().await;
+    });
+}
+
+#[test]
+fn at_most_256_bytes_of_control_frames_wait_and_there_is_room_again_once_they_are_written() {
+    harness::run(async {
+        let script = Script::new().on_message(|conn, _| {
+            conn.send_ping(&[1; 125]).unwrap();
+            conn.send_pong(&[2; 125]).unwrap();
+            // 2 × (125 + 2) of 256 bytes are taken.
+            assert_eq!(conn.send_ping(&[3; 1]), Err(ControlError::QueueFull));
+            conn.send_ping(b"").unwrap();
+            assert_eq!(conn.send_pong(b""), Err(ControlError::QueueFull));
+        });
+        let server = script.start(Server::builder()).await;
+        let mut client = server.open().await;
+        for _ in 0..3 {
+            client.send(RawFrame::text("go")).await;
+            client.expect_ping(&[1; 125]).await;
+            client.expect_pong(&[2; 125]).await;
+            client.expect_ping(b"").await;
+        }
+        drop(client);
+        server.stop().await;
+    });
+}
+
+#[test]
+fn a_closing_connection_takes_no_control_frames() {
+    harness::run(async {
+        let script = Script::new()
+            .on_open(|conn| {
+                conn.close(CloseCode::NORMAL, "");
+                assert_eq!(conn.send_ping(b""), Err(ControlError::InvalidState));
+                assert_eq!(conn.send_pong(b""), Err(ControlError::InvalidState));
+                conn.answer_ping(b"not sent");
+            })
+            .on_close(|conn, _| assert_eq!(conn.send_ping(b""), Err(ControlError::InvalidState)));
+        let server = script.start(Server::builder()).await;
+        let mut client = server.open().await;
+        client.expect_close(1000).await;
+        client.send(RawFrame::close(1000, "")).await;
+        client.expect_eof().await;
+        drop(client);
+        server.stop().await;
+    });
+}
+
+/// More than the kernel buffers for a peer that does not read.
+const HUGE: usize = 16 * 1024 * 1024;
+
+#[test]
+fn while_the_peer_does_not_read_only_the_latest_ping_keeps_its_answer() {
+    harness::run(async {
+        let script = Script::new().on_message(|conn, _| conn.send_binary(vec![0; HUGE]).unwrap());
+        let mut server = script.start(Server::builder()).await;
+        let mut client = server.open().await;
+        client.send(RawFrame::text("go")).await;
+        // Seen by the server before the first ping arrives, so that the message is on its way.
+        client.send(RawFrame::pong("now")).await;
+        server.wait_for(&Event::Pong(Bytes::from("now"))).await;
+        for number in 0..9_u8 {
+            client.send(RawFrame::ping([number])).await;
+        }
+        server.wait_for(&Event::Ping(Bytes::from(vec![8]))).await;
+        client.expect_binary(&vec![0; HUGE]).await;
+        client.expect_pong(&[8]).await;
+        client.send(RawFrame::close(1000, "")).await;
+        client.expect_close(1000).await;
+        drop(client);
+        server.stop().await;
+    });
+}
+
+#[test]
+fn a_control_frame_overtakes_messages_that_wait_but_never_splits_one() {
+    harness::run(async {
+        let script = Script::new().on_message(|conn, message| match message.as_text() {
+            Some("go") => conn.send_binary(vec![0; HUGE]).unwrap(),
+            _ => {
+                conn.send_text("waits").unwrap();
+                conn.send_ping(b"overtakes").unwrap();
+            }
+        });
+        let builder = Server::builder().read_while_blocked(true).write_queue(10, 2 * HUGE);
+        let mut server = script.start(builder).await;
+        let mut client = server.open().await;
+        client.send(RawFrame::text("go")).await;
+        client.send(RawFrame::pong("now")).await;
+        server.wait_for(&Event::Pong(Bytes::from("now"))).await;
+        client.send_together(&[RawFrame::text("more"), RawFrame::pong("then")]).await;
+        server.wait_for(&Event::Pong(Bytes::from("then"))).await;
+        client.expect_binary(&vec![0; HUGE]).await;
+        client.expect_ping(b"overtakes").await;
+        client.expect_text("waits").await;
+        drop(client);
+        server.stop().await;
+    });
+}
+
+#[test]
+fn a_flood_of_control_frames_in_one_read_is_1008() {
+    echo_test_with(
+        |builder| builder.protocol(|config| config.limits.max_control_frames_per_read = 100),
+        async |server| {
+            let mut client = server.open().await;
+            client.send_together(&vec![RawFrame::pong("x"); 101]).await;
+            client.expect_close(1008).await;
+            client.expect_eof().await;
+        },
+    );
+}
+
+#[test]
+fn the_queue_counts_what_waits() {
+    harness::run(async {
+        let (sender, counts) = mpsc::channel();
+        let script = Script::new().on_message(move |conn, _| {
+            sender.send(conn.queued()).unwrap();
+            conn.send_text("12345").unwrap();
+            sender.send(conn.queued()).unwrap();
+        });
+        let server = script.start(Server::builder()).await;
+        let mut client = server.open().await;
+        for _ in 0..2 {
+            client.send(RawFrame::text("go")).await;
+            client.expect_text("12345").await;
+            assert_eq!(counts.recv().unwrap(), (0, 0));
+            let (messages, bytes) = counts.recv().unwrap();
+            assert!(messages == 1 && bytes >= 5, "{messages} messages, {bytes} bytes");
+        }
+        drop(client);
+        server.stop().await;
+    });
+}

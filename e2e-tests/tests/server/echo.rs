@@ -1,0 +1,230 @@
+//! What was sent comes back: both kinds, all sizes, in order.
+
+use e2e_tests::harness;
+use e2e_tests::raw_peer::{RawClient, RawFrame};
+use e2e_tests::server::{
+    Api, Event, Script, ServerRunner, close_normally, echo_test, echo_test_with, start_sharded_echo,
+};
+use ws_server::{Message, Server};
+
+/// No byte of it repeats at a distance that a buffer could have.
+fn payload(length: usize) -> Vec<u8> {
+    (0..length).map(|index| (index % 251) as u8).collect()
+}
+
+async fn expect_echo(client: &mut RawClient, message: &[u8]) {
+    client.send(RawFrame::binary(message)).await;
+    client.expect_binary(message).await;
+}
+
+#[test]
+fn text_comes_back_as_text() {
+    echo_test(async |server| {
+        let mut client = server.open().await;
+        client.send(RawFrame::text("hello")).await;
+        client.expect_text("hello").await;
+        close_normally(client).await;
+    });
+}
+
+#[test]
+fn binary_comes_back_as_binary() {
+    echo_test(async |server| {
+        let mut client = server.open().await;
+        expect_echo(&mut client, &[1, 2, 3, 0xFF]).await;
+        expect_echo(&mut client, &payload(1000)).await;
+        close_normally(client).await;
+    });
+}
+
+#[test]
+fn the_application_sees_what_was_sent() {
+    echo_test(async |server| {
+        let mut client = server.open().await;
+        client.send_together(&[RawFrame::text("später"), RawFrame::binary([0xFF])]).await;
+        server.expect(Event::Opened).await;
+        server.expect(Event::Message(Message::text("später"))).await;
+        server.expect(Event::Message(Message::binary(vec![0xFF]))).await;
+    });
+}
+
+#[test]
+fn messages_come_back_in_order_one_by_one() {
+    echo_test(async |server| {
+        let mut client = server.open().await;
+        for text in ["one", "two", "three"] {
+            client.send(RawFrame::text(text)).await;
+            client.expect_text(text).await;
+        }
+    });
+}
+
+#[test]
+fn a_pipelined_batch_comes_back_in_order() {
+    echo_test(async |server| {
+        let mut client = server.open().await;
+        let texts: Vec<String> = (0..500).map(|number| format!("message {number}")).collect();
+        let frames: Vec<RawFrame> = texts.iter().map(|text| RawFrame::text(text.as_str())).collect();
+        client.send_together(&frames).await;
+        for text in &texts {
+            client.expect_text(text).await;
+        }
+    });
+}
+
+#[test]
+fn every_form_of_a_length_comes_back_in_the_shortest() {
+    // The raw peer refuses a length that is longer than needed.
+    echo_test(async |server| {
+        let mut client = server.open().await;
+        for length in [0, 1, 124, 125, 126, 127, 65_534, 65_535, 65_536, 65_537] {
+            expect_echo(&mut client, &payload(length)).await;
+        }
+    });
+}
+
+#[test]
+fn a_message_of_any_size_comes_back_byte_for_byte() {
+    echo_test(async |server| {
+        let mut client = server.open().await;
+        for kib in [8, 32, 64, 128, 256, 1024] {
+            expect_echo(&mut client, &payload(kib * 1024)).await;
+        }
+    });
+}
+
+#[test]
+fn small_messages_between_large_ones_come_back() {
+    echo_test(async |server| {
+        let mut client = server.open().await;
+        for length in [5, 8 * 1024, 5, 100 * 1024, 5] {
+            expect_echo(&mut client, &payload(length)).await;
+        }
+    });
+}
+
+#[test]
+fn a_message_of_16_mib_passes_by_default_and_a_longer_one_is_1009() {
+    const LIMIT: usize = 16 * 1024 * 1024;
+    echo_test(async |server| {
+        let mut client = server.open().await;
+        expect_echo(&mut client, &payload(LIMIT)).await;
+        client.send(RawFrame::binary(payload(LIMIT + 1))).await;
+        client.expect_close(1009).await;
+        client.expect_eof().await;
+    });
+}
+
+#[test]
+fn masked_with_any_key_it_comes_back() {
+    use e2e_tests::raw_peer::Mask;
+    echo_test(async |server| {
+        let mut client = server.open().await;
+        for key in [[0; 4], [0xFF; 4], [1, 2, 3, 4]] {
+            for length in [1, 7, 300, 70_000] {
+                client.send(RawFrame::binary(payload(length)).mask(Mask::Key(key))).await;
+                client.expect_binary(&payload(length)).await;
+            }
+        }
+    });
+}
+
+#[test]
+fn a_message_in_single_bytes_comes_back() {
+    echo_test(async |server| {
+        let mut client = server.open().await;
+        let bytes = client.writer.encode(&RawFrame::text("a byte at a time, ü and €"));
+        client.send_in_pieces(bytes, 1).await;
+        client.expect_text("a byte at a time, ü and €").await;
+    });
+}
+
+#[test]
+fn each_of_two_clients_gets_its_own() {
+    echo_test(async |server| {
+        let (mut first, mut second) = (server.open().await, server.open().await);
+        first.send(RawFrame::text("first")).await;
+        second.send(RawFrame::text("second")).await;
+        second.expect_text("second").await;
+        first.expect_text("first").await;
+    });
+}
+
+#[test]
+fn a_client_may_close_at_once() {
+    echo_test(async |server| {
+        close_normally(server.open().await).await;
+        server.expect(Event::Opened).await;
+        assert!(server.expect_closed().await.is_clean());
+    });
+}
+
+#[test]
+fn without_validation_text_that_is_no_utf8_comes_back() {
+    echo_test_with(
+        |builder| builder.validate_utf8(false),
+        async |server| {
+            let mut client = server.open().await;
+            client.send(RawFrame::text([0xFF, 0xFE])).await;
+            let frame = client.recv_frame().await;
+            assert!(frame == RawFrame::text([0xFF, 0xFE]), "{frame:?}");
+        },
+    );
+}
+
+async fn expect_greeting(mut client: RawClient) {
+    client.expect_text("hello raw").await;
+    client.expect_binary(&[0xDE, 0xAD, 0xBE, 0xEF]).await;
+    client.expect_binary(&payload(300)).await;
+    close_normally(client).await;
+}
+
+#[test]
+fn a_handler_may_speak_first() {
+    harness::run(async {
+        let script = Script::new().on_open(|conn| {
+            conn.send_text("hello raw").unwrap();
+            conn.send_binary(&[0xDE, 0xAD, 0xBE, 0xEF]).unwrap();
+            conn.send_binary(payload(300)).unwrap();
+        });
+        let server = script.start(Server::builder()).await;
+        expect_greeting(server.open().await).await;
+        server.stop().await;
+    });
+}
+
+#[test]
+fn an_async_function_may_speak_first() {
+    harness::run(async {
+        let server = ServerRunner::serve(Server::builder(), |mut ws| async move {
+            ws.send("hello raw").await.unwrap();
+            ws.send(vec![0xDE, 0xAD, 0xBE, 0xEF]).await.unwrap();
+            ws.send(payload(300)).await.unwrap();
+            while ws.recv().await.is_some() {}
+        })
+        .await;
+        expect_greeting(server.open().await).await;
+        server.stop().await;
+    });
+}
+
+#[test]
+fn shards_echo_too() {
+    harness::run(async {
+        for api in Api::ALL {
+            let server = start_sharded_echo(api, Server::builder(), 2).await;
+            let mut clients = Vec::new();
+            for _ in 0..4 {
+                clients.push(server.open().await);
+            }
+            for (number, client) in clients.iter_mut().enumerate() {
+                client.send(RawFrame::text(format!("{api:?} {number}"))).await;
+            }
+            for (number, client) in clients.iter_mut().enumerate() {
+                client.expect_text(&format!("{api:?} {number}")).await;
+            }
+            drop(clients);
+            server.stop().await;
+        }
+    });
+}

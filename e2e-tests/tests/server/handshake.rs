@@ -1,0 +1,313 @@
+//! From the first byte to the 101, however the request arrives.
+
+use e2e_tests::harness;
+use e2e_tests::raw_peer::{RawClient, RawFrame, RecvError, SAMPLE_KEY};
+use e2e_tests::server::{
+    Api, Event, ObservedServer, Script, ServerRunner, close_normally, echo_test, echo_test_with, start_echo,
+};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+use ws_server::{Message, Server};
+
+#[test]
+fn the_101_answers_the_key_and_has_no_header_too_many() {
+    echo_test(async |server| {
+        let mut client = server.connect().await;
+        let head = client.upgrade("/").await;
+        assert_eq!(head.start_line, "HTTP/1.1 101 Switching Protocols");
+        assert_eq!(head.headers.len(), 3, "{head:?}");
+        close_normally(client).await;
+    });
+}
+
+#[test]
+fn a_request_in_pieces_of_any_size_is_accepted() {
+    echo_test(async |server| {
+        for size in [1, 2, 7, 50] {
+            let mut client = server.connect().await;
+            let request = client.request("/some/path?query").to_bytes();
+            client.send_in_pieces(request, size).await;
+            client.recv_head().await.assert_switching_protocols(SAMPLE_KEY);
+            close_normally(client).await;
+        }
+    });
+}
+
+#[test]
+fn header_names_and_tokens_have_no_case_and_tokens_may_stand_in_lists() {
+    echo_test(async |server| {
+        let mut client = server.connect().await;
+        let request = client
+            .request("/")
+            .without("Upgrade")
+            .with("UPGRADE", "h2c, WebSocket")
+            .replacing("Connection", "keep-alive, upgrade")
+            .with("X-Unknown", "");
+        client.upgrade_with(request.to_bytes()).await.assert_switching_protocols(SAMPLE_KEY);
+        close_normally(client).await;
+    });
+}
+
+#[test]
+fn frames_behind_the_request_are_delivered_after_on_open() {
+    echo_test(async |server| {
+        let mut client = server.connect().await;
+        let frames = [RawFrame::text("first"), RawFrame::binary([2])];
+        let bytes: Vec<Vec<u8>> = frames.iter().map(|frame| client.writer.encode(frame)).collect();
+        let request = client.request("/").to_bytes();
+        client.send_bytes([request, bytes.concat()].concat()).await;
+        client.recv_head().await.assert_switching_protocols(SAMPLE_KEY);
+        client.expect_text("first").await;
+        client.expect_binary(&[2]).await;
+        server.expect(Event::Opened).await;
+        server.expect(Event::Message(Message::text("first"))).await;
+        close_normally(client).await;
+    });
+}
+
+#[test]
+fn a_ping_behind_the_request_is_answered() {
+    echo_test(async |server| {
+        let mut client = server.connect().await;
+        let ping = client.writer.encode(&RawFrame::ping("early"));
+        let request = client.request("/").to_bytes();
+        client.send_bytes([request, ping].concat()).await;
+        client.recv_head().await.assert_switching_protocols(SAMPLE_KEY);
+        client.expect_pong(b"early").await;
+        close_normally(client).await;
+    });
+}
+
+#[test]
+fn a_frame_that_begins_behind_the_request_may_end_later() {
+    echo_test(async |server| {
+        let mut client = server.connect().await;
+        let frame = client.writer.encode(&RawFrame::text("in two parts"));
+        let request = client.request("/").to_bytes();
+        client.send_bytes([&request, &frame[..9]].concat()).await;
+        client.recv_head().await.assert_switching_protocols(SAMPLE_KEY);
+        client.send_bytes(&frame[9..]).await;
+        client.expect_text("in two parts").await;
+        close_normally(client).await;
+    });
+}
+
+#[test]
+fn a_close_behind_the_request_is_answered() {
+    echo_test(async |server| {
+        let mut client = server.connect().await;
+        let close = client.writer.encode(&RawFrame::close(1000, "changed my mind"));
+        let request = client.request("/").to_bytes();
+        client.send_bytes([request, close].concat()).await;
+        client.recv_head().await.assert_switching_protocols(SAMPLE_KEY);
+        assert_eq!(client.expect_close(1000).await, "changed my mind");
+        client.expect_eof().await;
+    });
+}
+
+async fn expect_refusal(client: &mut RawClient, status: u16) {
+    let head = client.recv_head().await;
+    assert_eq!(head.status(), status, "{head:?}");
+    client.recv_body(&head).await;
+    client.expect_eof().await;
+}
+
+#[test]
+fn garbage_is_400_and_disturbs_nobody() {
+    echo_test(async |server| {
+        for garbage in [
+            &b"garbage\r\nand more\r\n\r\n"[..],
+            b"\x16\x03\x01\x02\x00\x01",
+            b"\0\0\0\0",
+            b"\r\n\r\n",
+            b"GET\r\n\r\n",
+        ] {
+            let mut client = server.connect().await;
+            client.send_bytes(garbage).await;
+            expect_refusal(&mut client, 400).await;
+        }
+        server.expect_alive().await;
+    });
+}
+
+#[test]
+fn a_bare_line_feed_is_400_and_disturbs_nobody() {
+    echo_test(async |server| {
+        let mut client = server.connect().await;
+        let request = client.request("/").line_end("\n").to_bytes();
+        client.send_bytes(&request).await;
+        expect_refusal(&mut client, 400).await;
+
+        let mut client = server.connect().await;
+        let headers = String::from_utf8(request).unwrap().split_once('\n').unwrap().1.to_owned();
+        client.send_bytes(format!("GET / HTTP/1.1\r\n{headers}")).await;
+        expect_refusal(&mut client, 400).await;
+        server.expect_alive().await;
+    });
+}
+
+#[test]
+fn a_peer_that_leaves_inside_its_request_disturbs_nobody() {
+    echo_test(async |server| {
+        for reset in [false, true] {
+            let mut client = server.connect().await;
+            client.send_bytes("GET / HTTP/1.1\r\nHost: x\r\n").await;
+            server.wait_for_handshakes(1).await;
+            if reset {
+                client.into_connection().reset();
+            } else {
+                drop(client);
+            }
+            server.wait_for_handshakes(0).await;
+        }
+        server.expect_alive().await;
+    });
+}
+
+const DEADLINE: Duration = Duration::from_millis(100);
+
+#[test]
+fn an_unfinished_request_is_408_at_the_deadline() {
+    echo_test_with(
+        |builder| builder.handshake_timeout(DEADLINE),
+        async |server| {
+            let start = Instant::now();
+            let mut client = server.connect().await;
+            client.send_bytes("GET / HTTP/1.1\r\nHost: x\r\n").await;
+            expect_refusal(&mut client, 408).await;
+            assert!(start.elapsed() >= DEADLINE, "{:?}", start.elapsed());
+            drop(client);
+            server.wait_for_handshakes(0).await;
+            server.expect_alive().await;
+        },
+    );
+}
+
+#[test]
+fn a_peer_that_says_nothing_is_left_at_the_deadline() {
+    echo_test_with(
+        |builder| builder.handshake_timeout(DEADLINE),
+        async |server| {
+            let start = Instant::now();
+            let mut client = server.connect().await;
+            // Without a word: a browser that opened it in advance would take a 408 for the answer to its next request.
+            client.expect_eof().await;
+            assert!(start.elapsed() >= DEADLINE, "{:?}", start.elapsed());
+            server.wait_for_handshakes(0).await;
+            server.expect_alive().await;
+        },
+    );
+}
+
+#[test]
+fn a_trickle_of_bytes_does_not_move_the_deadline() {
+    echo_test_with(
+        |builder| builder.handshake_timeout(DEADLINE),
+        async |server| {
+            let mut client = server.connect().await;
+            client.send_bytes("GET / HTTP/1.1\r\nX: ").await;
+            let (mut reader, mut writer) = client.into_connection().split();
+            let trickle = async {
+                while writer.try_send_bytes("x").await.is_ok() {
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+            };
+            tokio::select! {
+                head = reader.recv_head() => assert_eq!(head.status(), 408),
+                () = trickle => panic!("it was cut off without an answer"),
+            }
+        },
+    );
+}
+
+#[test]
+fn a_refused_peer_hears_one_answer_even_at_the_deadline() {
+    echo_test_with(
+        |builder| builder.handshake_timeout(DEADLINE),
+        async |server| {
+            let mut client = server.connect().await;
+            client.send_bytes("POST / HTTP/1.1\r\nHost: x\r\n\r\n").await;
+            // It keeps its end open beyond the deadline.
+            let head = client.recv_head().await;
+            assert_eq!(head.status(), 405);
+            client.recv_body(&head).await;
+            client.expect_eof().await;
+            server.wait_for_handshakes(0).await;
+        },
+    );
+}
+
+/// A client whose connection is reset inside the server's `accept`, so that the 101 cannot be written.
+async fn reset_in_accept(
+    hook: impl FnOnce(Arc<Mutex<Option<RawClient>>>) -> Script,
+) -> (ObservedServer, RawClient) {
+    let victim = Arc::new(Mutex::new(None));
+    let server = hook(Arc::clone(&victim)).start(Server::builder()).await;
+    let bystander = server.connect().await;
+    let mut client = server.connect().await;
+    let request = client.request("/").to_bytes();
+    // Without an await behind the write, so that the server cannot run before the client is in its place.
+    let written = client.writer.try_send_bytes(request).await;
+    *victim.lock().unwrap() = Some(client);
+    written.unwrap();
+    (server, bystander)
+}
+
+#[test]
+fn a_101_that_cannot_be_written_is_a_failed_handshake_and_nothing_else() {
+    harness::run(async {
+        let (mut server, mut bystander) = reset_in_accept(|victim| {
+            Script::new().accept(move |_| {
+                if let Some(client) = victim.lock().unwrap().take() {
+                    client.into_connection().reset();
+                }
+                Ok(())
+            })
+        })
+        .await;
+        server.expect(Event::HandshakeFailed).await;
+        server.wait_for_connections(0).await;
+        bystander.upgrade("/").await;
+        server.expect(Event::Opened).await;
+        close_normally(bystander).await;
+        let (_, rest) = server.stop_and_drain().await;
+        assert!(matches!(rest[..], [Event::Closed(_)]), "{rest:?}");
+    });
+}
+
+#[test]
+fn a_reset_right_behind_the_request_disturbs_nobody() {
+    harness::run(async {
+        for api in Api::ALL {
+            let server = start_echo(api, Server::builder()).await;
+            for _ in 0..20 {
+                let mut client = server.connect().await;
+                let request = client.request("/").to_bytes();
+                client.send_bytes(request).await;
+                client.into_connection().reset();
+            }
+            server.expect_alive().await;
+            server.wait_for_connections(0).await;
+            server.stop().await;
+        }
+    });
+}
+
+#[test]
+fn a_client_that_half_closes_behind_its_request_gets_its_101() {
+    harness::run(async {
+        let server = ServerRunner::serve(Server::builder(), |mut ws| async move {
+            ws.send("hello").await.unwrap();
+            while ws.recv().await.is_some() {}
+        })
+        .await;
+        let mut client = server.connect().await;
+        let request = client.request("/").to_bytes();
+        client.send_bytes(request).await;
+        client.half_close().await;
+        client.recv_head().await.assert_switching_protocols(SAMPLE_KEY);
+        client.expect_text("hello").await;
+        assert_eq!(client.expect_end().await, RecvError::Eof);
+        server.stop().await;
+    });
+}

@@ -1,0 +1,140 @@
+//! Plain HTTP on the WebSocket port.
+
+use bytes::Bytes;
+use e2e_tests::harness;
+use e2e_tests::raw_peer::{Head, RawClient, RequestHead};
+use e2e_tests::server::{ServerRunner, close_normally, echo_test, echo_test_with};
+use http::Response;
+use ws_server::{Request, Server, ServerBuilder};
+
+const PAGE: &str = "<!doctype html><p>hello";
+
+fn page(request: &Request) -> Response<Bytes> {
+    match request.path() {
+        "/" => Response::builder().header("Content-Type", "text/html").body(Bytes::from(PAGE)).unwrap(),
+        "/method" => Response::new(Bytes::from(request.method().to_string())),
+        "/peer" => Response::new(Bytes::from(request.peer_addr().unwrap().to_string())),
+        "/panic" => panic!("on purpose"),
+        _ => Response::builder().status(404).body(Bytes::from("nothing here")).unwrap(),
+    }
+}
+
+fn with_page(builder: ServerBuilder) -> ServerBuilder {
+    builder.http(page)
+}
+
+fn plain(method: &str, target: &str) -> RequestHead {
+    RequestHead::new("localhost", target)
+        .method(method)
+        .without("Upgrade")
+        .without("Connection")
+        .without("Sec-WebSocket-Key")
+        .without("Sec-WebSocket-Version")
+}
+
+async fn ask(server: &ServerRunner, request: RequestHead) -> (Head, RawClient) {
+    let mut client = server.connect().await;
+    let head = client.upgrade_with(request.to_bytes()).await;
+    (head, client)
+}
+
+async fn expect(server: &ServerRunner, request: RequestHead, status: u16, body: &str) -> Head {
+    let (head, mut client) = ask(server, request).await;
+    assert_eq!(head.status(), status, "{head:?}");
+    assert_eq!(head.header("Connection"), Some("close"));
+    assert_eq!(client.recv_body(&head).await, body.as_bytes());
+    client.expect_eof().await;
+    head
+}
+
+#[test]
+fn a_get_is_answered_by_the_hook_and_an_upgrade_still_works() {
+    echo_test_with(with_page, async |server| {
+        let head = expect(server, plain("GET", "/"), 200, PAGE).await;
+        assert_eq!(head.header("Content-Type"), Some("text/html"));
+        server.expect_alive().await;
+    });
+}
+
+#[test]
+fn a_head_gets_the_same_head_without_the_body() {
+    echo_test_with(with_page, async |server| {
+        let (head, mut client) = ask(server, plain("HEAD", "/")).await;
+        assert_eq!((head.status(), head.header("Content-Type")), (200, Some("text/html")));
+        assert_eq!(head.header("Content-Length"), Some(PAGE.len().to_string().as_str()));
+        client.expect_eof().await;
+    });
+}
+
+#[test]
+fn the_hooks_status_is_sent() {
+    echo_test_with(with_page, async |server| {
+        expect(server, plain("GET", "/missing"), 404, "nothing here").await;
+    });
+}
+
+#[test]
+fn the_hook_sees_the_whole_request() {
+    echo_test_with(with_page, async |server| {
+        expect(server, plain("POST", "/method"), 200, "POST").await;
+        // A method that no upgrade has, with all the headers of one.
+        expect(server, RequestHead::new("localhost", "/method").method("PUT"), 200, "PUT").await;
+        let mut client = server.connect().await;
+        let head = client.upgrade_with(plain("GET", "/peer").to_bytes()).await;
+        assert_eq!(client.recv_body(&head).await, client.local_addr().to_string().into_bytes());
+    });
+}
+
+#[test]
+fn a_body_that_nobody_reads_does_not_destroy_the_answer() {
+    echo_test_with(with_page, async |server| {
+        let request = plain("POST", "/method").with("Content-Length", "100000");
+        let mut client = server.connect().await;
+        client.send_bytes([request.to_bytes(), vec![b'x'; 100_000]].concat()).await;
+        let head = client.recv_head().await;
+        assert_eq!((head.status(), client.recv_body(&head).await), (200, b"POST".to_vec()));
+        client.expect_eof().await;
+    });
+}
+
+#[test]
+fn a_broken_upgrade_is_not_the_hooks_business() {
+    echo_test_with(with_page, async |server| {
+        let bends = [
+            (400, RequestHead::new("localhost", "/").without("Sec-WebSocket-Key")),
+            (426, RequestHead::new("localhost", "/").replacing("Sec-WebSocket-Version", "12")),
+            (505, plain("GET", "/").version("HTTP/1.0")),
+        ];
+        for (status, request) in bends {
+            assert_eq!(ask(server, request).await.0.status(), status);
+        }
+    });
+}
+
+#[test]
+fn without_a_hook_a_get_is_426_and_a_head_405() {
+    echo_test(async |server| {
+        assert_eq!(ask(server, plain("GET", "/")).await.0.status(), 426);
+        let (head, mut client) = ask(server, plain("HEAD", "/")).await;
+        assert_eq!(head.status(), 405);
+        // RFC 9110 section 9.3.2: no body may follow, whatever the status.
+        client.expect_eof().await;
+    });
+}
+
+#[test]
+fn a_hook_that_panics_is_500_and_the_server_lives() {
+    let options = harness::Options { allow_panics: true, ..harness::Options::default() };
+    harness::run_with(options, async {
+        let server = ServerRunner::serve(
+            with_page(Server::builder()),
+            async |mut ws| {
+                while ws.recv().await.is_some() {}
+            },
+        )
+        .await;
+        expect(&server, plain("GET", "/panic"), 500, "").await;
+        close_normally(server.open().await).await;
+        server.stop().await;
+    });
+}

@@ -1,0 +1,85 @@
+//! What the compiler proves.
+
+use std::{
+    io,
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll},
+};
+
+use futures_core::{FusedStream, Stream};
+use futures_sink::Sink;
+use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
+use ws_proto::{CloseCode, ConnectionError, Message, Role};
+use ws_tokio::{Sender, Served, WebSocket};
+
+use crate::support::{Frame, Script, config, connection, open};
+
+fn is_send<T: Send>(_: &T) {}
+fn is_send_and_sync<T: Send + Sync>() {}
+
+#[test]
+fn a_websocket_is_send_where_its_transport_is() {
+    is_send_and_sync::<WebSocket<DuplexStream>>();
+    is_send_and_sync::<Served<DuplexStream>>();
+    is_send_and_sync::<Sender>();
+}
+
+#[tokio::test]
+async fn the_futures_are_send_where_the_transport_is() {
+    let (mut ws, _peer) = open(Role::Client);
+    is_send(&ws.recv());
+    is_send(&ws.send("text"));
+    is_send(&ws.feed("text"));
+    is_send(&ws.flush());
+    is_send(&ws.ping(b""));
+    is_send(&ws.close(CloseCode::NORMAL, ""));
+    is_send(&ws.sender().send("text"));
+}
+
+#[test]
+fn a_websocket_is_a_stream_and_a_sink_of_messages() {
+    fn both<T>()
+    where
+        T: Stream<Item = Result<Message, ConnectionError>> + FusedStream + Sink<Message> + Unpin,
+    {
+    }
+    both::<WebSocket<DuplexStream>>();
+}
+
+/// A transport that must stay on its thread.
+struct NotSend {
+    script: Script,
+    _stays_here: Rc<()>,
+}
+
+impl AsyncRead for NotSend {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.script).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for NotSend {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.script).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.script).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.script).poll_shutdown(cx)
+    }
+}
+
+#[tokio::test]
+async fn a_transport_that_is_not_send_is_good_enough() {
+    let (script, peer) = Script::new(Role::Server);
+    let io = NotSend { script, _stays_here: Rc::new(()) };
+    let mut ws = WebSocket::new(io, connection(Role::Server, config()));
+    peer.send(Frame::text("in"));
+    assert_eq!(ws.recv().await, Some(Message::text("in")));
+    ws.send("out").await.unwrap();
+    assert_eq!(peer.received(), [Frame::text("out")]);
+}

@@ -1,0 +1,283 @@
+//! How a connection ends, and what its users are told.
+
+use std::{future::poll_fn, io::ErrorKind, pin::Pin, time::Duration};
+
+use futures_core::{FusedStream, Stream};
+use tokio::time::Instant;
+use ws_proto::{
+    CloseCode, CloseInfo, ConnectionError, ConnectionState, ControlError, Initiator, Message, ProtocolError,
+    Role, SendError, TimedOut,
+};
+use ws_tokio::WebSocket;
+
+use crate::support::{Frame, ROLES, Script, open, opcode};
+
+/// Receives until the end; the messages, and how it ended.
+async fn drain(ws: &mut WebSocket<Script>) -> (Vec<Message>, CloseInfo) {
+    let mut messages = Vec::new();
+    while let Some(message) = ws.recv().await {
+        messages.push(message);
+    }
+    (messages, ws.close_info().expect("the connection is over"))
+}
+
+#[tokio::test(start_paused = true)]
+async fn recv_is_none_once_the_connection_is_over_and_stays_none() {
+    for role in ROLES {
+        let (mut ws, peer) = open(role);
+        peer.send_all([Frame::text("last"), Frame::close(4001, "done")]);
+        peer.end();
+        assert_eq!(ws.recv().await, Some(Message::text("last")));
+        assert_eq!(ws.close_info(), None, "not over yet");
+        for _ in 0..3 {
+            assert_eq!(ws.recv().await, None);
+            assert_eq!(ws.state(), ConnectionState::Closed);
+        }
+        let info = ws.close_info().unwrap();
+        assert_eq!((info.code(), info.reason(), info.initiator), (4001, "done", Initiator::Remote));
+        assert!(info.is_clean() && info.error.is_none() && info.sent == info.received);
+        assert_eq!(peer.received(), [Frame::close(4001, "done")]);
+        assert!(peer.is_disconnected());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn close_drives_the_handshake_and_tells_its_result() {
+    for role in ROLES {
+        let (mut ws, peer) = open(role);
+        peer.answer_close();
+        ws.feed("first").await.unwrap();
+        let info = ws.close(CloseCode::new(3001).unwrap(), "enough").await;
+        assert!(info.is_clean());
+        assert_eq!((info.code(), info.initiator), (1000, Initiator::Local));
+        assert_eq!(info.sent.as_ref().unwrap().code.unwrap().get(), 3001);
+        assert_eq!(peer.received(), [Frame::text("first"), Frame::close(3001, "enough")]);
+        assert_eq!(ws.close_info(), Some(info.clone()));
+        assert_eq!(ws.close(CloseCode::NORMAL, "again").await, info, "closing twice changes nothing");
+        assert_eq!(peer.received(), []);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_never_answers_a_close_is_given_up_after_the_close_timeout() {
+    for role in ROLES {
+        let (mut ws, peer) = open(role);
+        let started = Instant::now();
+        let info = ws.close(CloseCode::NORMAL, "").await;
+        assert_eq!(started.elapsed(), Duration::from_secs(5));
+        assert_eq!(info.error, Some(TimedOut::Close.into()));
+        assert_eq!((info.code(), info.is_clean()), (1006, false));
+        assert!(peer.is_disconnected());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn messages_that_come_after_our_close_are_dropped() {
+    for role in ROLES {
+        let (mut ws, peer) = open(role);
+        peer.send_all([Frame::text("too late"), Frame::ping("too"), Frame::close(1000, "")]);
+        peer.end();
+        let info = ws.close(CloseCode::NORMAL, "").await;
+        assert!(info.is_clean());
+        assert_eq!(peer.received(), [Frame::close(1000, "")]);
+        assert_eq!(ws.recv().await, None);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_can_be_sent_on_a_connection_that_is_not_open() {
+    for role in ROLES {
+        let (mut ws, peer) = open(role);
+        let sender = ws.sender();
+        peer.answer_close();
+        ws.close(CloseCode::NORMAL, "").await;
+        peer.received();
+        let refused = Err(SendError::InvalidState(Message::text("late")));
+        assert_eq!(ws.send("late").await, refused);
+        assert_eq!(ws.feed("late").await, refused);
+        assert_eq!(sender.send("late").await, refused);
+        assert_eq!(sender.try_send("late"), refused);
+        assert_eq!(ws.ping(b"late").await, Err(ControlError::InvalidState));
+        assert_eq!(sender.ping(b"late"), Err(ControlError::InvalidState));
+        ws.flush().await;
+        sender.close(CloseCode::NORMAL, "");
+        assert!(!ws.is_open() && !sender.is_open());
+        assert_eq!(peer.received(), []);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_reply_to_a_message_goes_out_although_a_close_came_right_behind_it() {
+    for role in ROLES {
+        let (mut ws, peer) = open(role);
+        peer.send_all([Frame::text("question"), Frame::close(1000, "")]);
+        peer.end();
+        assert_eq!(ws.recv().await, Some(Message::text("question")));
+        ws.send("answer").await.unwrap();
+        assert_eq!(ws.recv().await, None);
+        assert_eq!(peer.received(), [Frame::text("answer"), Frame::close(1000, "")]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_vanishes_without_a_close_is_one_tidy_1006() {
+    for role in ROLES {
+        let (mut ws, peer) = open(role);
+        peer.send(Frame::text("last"));
+        peer.end();
+        let (messages, info) = drain(&mut ws).await;
+        assert_eq!(messages, [Message::text("last")]);
+        assert_eq!((info.code(), info.error), (1006, Some(ConnectionError::Eof)));
+        assert_eq!(info.initiator, Initiator::Remote);
+        assert_eq!(peer.received(), [], "nobody is told that nobody is there");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn tls_that_ends_without_its_own_goodbye_is_an_end_as_any_other() {
+    let (mut ws, peer) = open(Role::Client);
+    peer.fail_reads(ErrorKind::UnexpectedEof);
+    assert_eq!(drain(&mut ws).await.1.error, Some(ConnectionError::Eof));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_end_in_the_middle_of_a_frame_or_message_is_an_end_without_a_close() {
+    for role in ROLES {
+        let [first, _] = Frame::text("half").in_two(2);
+        for bytes in [first.encode(role == Role::Server), vec![0x81], Vec::new()] {
+            let (mut ws, peer) = open(role);
+            peer.send_bytes(&bytes);
+            peer.end();
+            let (messages, info) = drain(&mut ws).await;
+            assert_eq!((messages, info.error), (vec![], Some(ConnectionError::Eof)));
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_fails_in_the_transport_is_told() {
+    for role in ROLES {
+        let (mut ws, peer) = open(role);
+        peer.fail_reads(ErrorKind::ConnectionReset);
+        let reset = ConnectionError::Transport(ErrorKind::ConnectionReset);
+        assert_eq!(drain(&mut ws).await.1.error, Some(reset));
+
+        let (mut ws, peer) = open(role);
+        peer.fail_writes(ErrorKind::BrokenPipe);
+        ws.send("into the void").await.unwrap();
+        let broken = ConnectionError::Transport(ErrorKind::BrokenPipe);
+        assert_eq!(drain(&mut ws).await.1.error, Some(broken));
+
+        let (mut ws, peer) = open(role);
+        peer.refuse_writes();
+        ws.send("into the void").await.unwrap();
+        let zero = ConnectionError::Transport(ErrorKind::WriteZero);
+        assert_eq!(drain(&mut ws).await.1.error, Some(zero));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn messages_that_arrived_before_the_transport_failed_are_delivered() {
+    for role in ROLES {
+        let (mut ws, peer) = open(role);
+        peer.send_all([Frame::text("1"), Frame::text("2"), Frame::text("3")]);
+        assert_eq!(ws.recv().await, Some(Message::text("1")));
+        peer.fail_writes(ErrorKind::ConnectionReset);
+        ws.send("does not arrive").await.unwrap();
+        assert_eq!(drain(&mut ws).await.0, [Message::text("2"), Message::text("3")]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_violation_is_answered_once_and_the_peer_gets_time_to_read_the_answer() {
+    for role in ROLES {
+        let (mut ws, peer) = open(role);
+        peer.send_all([Frame::text("fine"), Frame::new(3, "")]);
+        assert_eq!(ws.recv().await, Some(Message::text("fine")));
+        let started = Instant::now();
+        let (messages, info) = drain(&mut ws).await;
+        assert_eq!(messages, []);
+        assert_eq!(started.elapsed(), Duration::from_secs(5), "a reset would eat the Close");
+        assert!(peer.saw_shutdown(), "the write half ends behind the Close");
+        assert_eq!(info.error, Some(ProtocolError::ReservedOpcode(3).into()));
+        assert_eq!(info.initiator, Initiator::Library);
+        let frames = peer.received();
+        assert_eq!((frames.len(), frames[0].opcode, &frames[0].payload[..2]), (1, opcode::CLOSE, &[3, 234][..]));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_server_ends_the_transport_first() {
+    let (mut ws, peer) = open(Role::Server);
+    peer.send(Frame::close(1000, ""));
+    let started = Instant::now();
+    assert_eq!(ws.recv().await, None);
+    assert_eq!(started.elapsed(), Duration::from_secs(5), "the peer did not end its side");
+    assert!(peer.saw_shutdown());
+    assert!(ws.close_info().unwrap().is_clean());
+
+    let (mut ws, peer) = open(Role::Client);
+    peer.send(Frame::close(1000, ""));
+    assert_eq!(ws.recv().await, None);
+    assert!(!peer.saw_shutdown(), "that is the server's to do");
+    assert!(ws.close_info().unwrap().is_clean());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_sent_still_reaches_a_peer_that_has_ended_its_side() {
+    for role in ROLES {
+        let (mut ws, peer) = open(role);
+        peer.take_only(10);
+        ws.feed("a".repeat(1000)).await.unwrap();
+        peer.end();
+        let receiver = tokio::spawn(async move { drain(&mut ws).await });
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert_eq!(peer.received(), []);
+        peer.take_everything();
+        let (_, info) = receiver.await.unwrap();
+        assert_eq!(info.error, Some(ConnectionError::Eof));
+        assert_eq!(peer.received(), [Frame::text("a".repeat(1000))]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dropped_websocket_ends_the_transport() {
+    let (ws, peer) = open(Role::Client);
+    let sender = ws.sender();
+    drop(ws);
+    assert!(peer.is_disconnected() && !sender.is_open());
+    assert_eq!(sender.send("late").await, Err(SendError::InvalidState(Message::text("late"))));
+}
+
+async fn next(ws: &mut WebSocket<Script>) -> Option<Result<Message, ConnectionError>> {
+    poll_fn(|cx| Pin::new(&mut *ws).poll_next(cx)).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_stream_yields_one_error_after_an_abnormal_end_and_then_nothing() {
+    for role in ROLES {
+        let (mut ws, peer) = open(role);
+        peer.send(Frame::text("last"));
+        peer.end();
+        assert_eq!(next(&mut ws).await, Some(Ok(Message::text("last"))));
+        assert!(!ws.is_terminated());
+        assert_eq!(next(&mut ws).await, Some(Err(ConnectionError::Eof)));
+        for _ in 0..3 {
+            assert_eq!(next(&mut ws).await, None);
+            assert!(ws.is_terminated());
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_stream_yields_no_error_after_a_clean_close() {
+    for role in ROLES {
+        let (mut ws, peer) = open(role);
+        peer.send(Frame::close(4000, "not an error of ours"));
+        peer.end();
+        for _ in 0..3 {
+            assert_eq!(next(&mut ws).await, None);
+            assert!(ws.is_terminated());
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! The other end of the transport.
+
+use std::{
+    io::ErrorKind,
+    sync::{Arc, Mutex, MutexGuard},
+};
+
+use super::{
+    Frame,
+    script::{Counts, State},
+};
+
+/// Sends and receives frames, and decides how the transport behaves.
+#[derive(Debug, Clone)]
+pub(crate) struct Peer(Arc<Mutex<State>>);
+
+impl Peer {
+    pub(crate) fn new(state: Arc<Mutex<State>>) -> Self {
+        Self(state)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap()
+    }
+
+    pub(crate) fn send(&self, frame: Frame) {
+        self.send_all([frame]);
+    }
+
+    /// Sends frames that arrive together.
+    pub(crate) fn send_all(&self, frames: impl IntoIterator<Item = Frame>) {
+        let mut state = self.state();
+        let masked = state.peer_masks;
+        for frame in frames {
+            state.incoming.extend(frame.encode(masked));
+        }
+        state.wake_reader();
+    }
+
+    pub(crate) fn send_bytes(&self, bytes: &[u8]) {
+        let mut state = self.state();
+        state.incoming.extend(bytes);
+        state.wake_reader();
+    }
+
+    /// Ends its stream.
+    pub(crate) fn end(&self) {
+        self.end_with(Ok(()));
+    }
+
+    pub(crate) fn fail_reads(&self, kind: ErrorKind) {
+        self.end_with(Err(kind));
+    }
+
+    fn end_with(&self, end: Result<(), ErrorKind>) {
+        let mut state = self.state();
+        state.end = Some(end.map_err(Into::into));
+        state.wake_reader();
+    }
+
+    pub(crate) fn fail_writes(&self, kind: ErrorKind) {
+        self.state().write_fault = Some(Some(kind));
+        self.state().wake_writer();
+    }
+
+    /// Writes report that they took nothing.
+    pub(crate) fn refuse_writes(&self) {
+        self.state().write_fault = Some(None);
+        self.state().wake_writer();
+    }
+
+    /// Reads so many bytes more, and then no more.
+    pub(crate) fn take_only(&self, bytes: usize) {
+        let mut state = self.state();
+        state.window = bytes;
+        state.wake_writer();
+    }
+
+    pub(crate) fn take_everything(&self) {
+        self.take_only(usize::MAX);
+    }
+
+    /// Everything comes byte by byte, and between two bytes the transport is not ready.
+    pub(crate) fn crawl(&self) {
+        let mut state = self.state();
+        (state.read_size, state.write_size, state.stalls) = (1, 1, true);
+    }
+
+    pub(crate) fn stop_crawling(&self) {
+        let mut state = self.state();
+        (state.read_size, state.write_size, state.stalls) = (usize::MAX, usize::MAX, false);
+    }
+
+    pub(crate) fn require_flush(&self) {
+        self.state().needs_flush = true;
+    }
+
+    pub(crate) fn answer_close(&self) {
+        self.state().answers_close = true;
+    }
+
+    /// What it has received since the last call.
+    pub(crate) fn received(&self) -> Vec<Frame> {
+        std::mem::take(&mut self.state().frames)
+    }
+
+    /// Whether it has received the whole of every frame that began.
+    pub(crate) fn is_between_frames(&self) -> bool {
+        self.state().decoder.is_between_frames()
+    }
+
+    /// Bytes that it has sent and that nobody has read.
+    pub(crate) fn unread(&self) -> usize {
+        self.state().incoming.len()
+    }
+
+    pub(crate) fn counts(&self) -> Counts {
+        self.state().counts
+    }
+
+    pub(crate) fn reset_counts(&self) {
+        self.state().counts = Counts::default();
+    }
+
+    pub(crate) fn saw_shutdown(&self) -> bool {
+        self.state().shut_down
+    }
+
+    /// Whether the connection has let go of the transport.
+    pub(crate) fn is_disconnected(&self) -> bool {
+        self.state().dropped
+    }
+}
