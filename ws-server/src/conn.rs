@@ -1,11 +1,11 @@
 use std::{io::IoSlice, sync::Arc, task::Waker, time::Instant};
 
 use bytes::Bytes;
+use tokio::io::AsyncWrite;
 use ws_proto::{
     CloseCode, Connection, ConnectionState, ControlError, Message, MessageKind, MessageRef, SendError,
     TransmitQueue, Utf8Bytes,
 };
-use tokio::io::AsyncWrite;
 use ws_tokio::{DirectWriter, Sender};
 
 use crate::mailbox::Mailbox;

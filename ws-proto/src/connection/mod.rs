@@ -3,6 +3,7 @@
 mod closing;
 mod config;
 mod event;
+mod frames;
 mod inbox;
 mod outbox;
 mod partial;

@@ -90,9 +90,7 @@ async fn a_flood_of_pings_from_a_peer_that_reads_nothing_is_answered_once() {
     for role in ROLES {
         let (mut ws, peer) = open(role);
         peer.take_only(0);
-        let reading = tokio::spawn(async move {
-            while ws.recv().await.is_some() {}
-        });
+        let reading = tokio::spawn(async move { while ws.recv().await.is_some() {} });
         for round in 0..100 {
             peer.send_all((0..1000).map(|number| Frame::ping(format!("{round}.{number}"))));
             tokio::task::yield_now().await;

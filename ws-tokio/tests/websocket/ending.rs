@@ -10,7 +10,7 @@ use ws_proto::{
 };
 use ws_tokio::WebSocket;
 
-use crate::support::{Frame, ROLES, Script, open, opcode};
+use crate::support::{Frame, ROLES, Script, opcode, open};
 
 /// Receives until the end; the messages, and how it ended.
 async fn drain(ws: &mut WebSocket<Script>) -> (Vec<Message>, CloseInfo) {
@@ -202,7 +202,10 @@ async fn a_violation_is_answered_once_and_the_peer_gets_time_to_read_the_answer(
         assert_eq!(info.error, Some(ProtocolError::ReservedOpcode(3).into()));
         assert_eq!(info.initiator, Initiator::Library);
         let frames = peer.received();
-        assert_eq!((frames.len(), frames[0].opcode, &frames[0].payload[..2]), (1, opcode::CLOSE, &[3, 234][..]));
+        assert_eq!(
+            (frames.len(), frames[0].opcode, &frames[0].payload[..2]),
+            (1, opcode::CLOSE, &[3, 234][..])
+        );
     }
 }
 

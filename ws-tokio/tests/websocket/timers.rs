@@ -6,7 +6,7 @@ use tokio::time::{Instant, advance, sleep, timeout};
 use ws_proto::{CloseCode, Config, ConnectionError, Keepalive, Message, Role, TimedOut};
 use ws_tokio::WebSocket;
 
-use crate::support::{Frame, Peer, ROLES, Script, config, open_with, opcode};
+use crate::support::{Frame, Peer, ROLES, Script, config, opcode, open_with};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -59,7 +59,10 @@ async fn a_peer_whose_pong_stays_away_is_given_up() {
         assert_eq!(took, (30 + 10 + 5) * SECOND);
         let frames = peer.received();
         assert_eq!(frames[0], Frame::ping(""));
-        assert_eq!((frames.len(), frames[1].opcode, &frames[1].payload[..2]), (2, opcode::CLOSE, &[3, 243][..]));
+        assert_eq!(
+            (frames.len(), frames[1].opcode, &frames[1].payload[..2]),
+            (2, opcode::CLOSE, &[3, 243][..])
+        );
     }
 }
 

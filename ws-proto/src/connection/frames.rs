@@ -1,0 +1,256 @@
+//! From received bytes to frames, and from frames to messages (RFC 6455 sections 5.2 to 5.5).
+
+use crate::{
+    buffer::ReceiveBuffer,
+    error::{ConnectionError, LimitExceeded, ProtocolError},
+    frame::{FrameHeader, OpCode},
+    mask::apply_mask,
+    message::MessageKind,
+    utf8::is_valid_utf8,
+};
+
+use super::{
+    Connection, Role,
+    event::At,
+    partial::{Assembly, FrameProgress},
+    receive::DIRECT_READ_FROM,
+};
+
+/// What one look at the received bytes gave.
+pub(super) enum Step {
+    /// Nothing complete is left.
+    NeedMore,
+    /// A fragment or a part was taken; look again.
+    Continue,
+    Message(MessageKind, At),
+    Control(OpCode, At),
+}
+
+impl Connection {
+    /// Looks at the next frame.
+    pub(super) fn step(&mut self, rx: &mut ReceiveBuffer) -> Result<Step, ConnectionError> {
+        if let Some(partial) = &self.partial {
+            if partial.frame.is_some() {
+                return self.absorb(rx);
+            }
+            if !partial.header.is_empty() {
+                return self.complete_header(rx);
+            }
+        }
+        let bytes = rx.unprocessed();
+        if bytes.is_empty() {
+            return Ok(Step::NeedMore);
+        }
+        match self.parse_header(bytes)? {
+            Some((header, header_len)) => {
+                rx.consume(header_len);
+                self.on_header(&header, rx)
+            }
+            None => {
+                self.spill_header(rx);
+                Ok(Step::NeedMore)
+            }
+        }
+    }
+
+    /// Keeps the beginning of a header for the next read.
+    fn spill_header(&mut self, rx: &mut ReceiveBuffer) {
+        let spill = &mut self.partial.get_or_insert_default().header;
+        rx.unprocessed().iter().for_each(|byte| spill.push(*byte));
+        rx.discard();
+    }
+
+    fn complete_header(&mut self, rx: &mut ReceiveBuffer) -> Result<Step, ConnectionError> {
+        let Some(byte) = rx.unprocessed().first().copied() else { return Ok(Step::NeedMore) };
+        rx.consume(1);
+        let spill = &mut self.partial.get_or_insert_default().header;
+        spill.push(byte);
+        let so_far = *spill;
+        let Some((header, _)) = self.parse_header(so_far.bytes())? else { return Ok(Step::Continue) };
+        if let Some(partial) = &mut self.partial {
+            partial.header.clear();
+        }
+        self.drop_idle_partial();
+        self.on_header(&header, rx)
+    }
+
+    /// Decodes a header and refuses what the connection does not allow. Of several faults the one in the earliest
+    /// byte is told, so that the answer does not depend on how the bytes were cut.
+    #[inline]
+    fn parse_header(&self, bytes: &[u8]) -> Result<Option<(FrameHeader, usize)>, ProtocolError> {
+        let [b0, rest @ ..] = bytes else { return Ok(None) };
+        if b0 & 0x70 != 0 {
+            return Err(ProtocolError::ReservedBits(b0 & 0x70));
+        }
+        let parsed = FrameHeader::parse(bytes);
+        if let Err(ProtocolError::ReservedOpcode(_)) = parsed {
+            return parsed;
+        }
+        if let [b1, ..] = rest {
+            self.check_mask(b1 & 0x80 != 0)?;
+        }
+        parsed
+    }
+
+    fn check_mask(&self, masked: bool) -> Result<(), ProtocolError> {
+        match (self.role(), masked) {
+            (Role::Server, false) => Err(ProtocolError::UnmaskedFrame),
+            (Role::Client, true) => Err(ProtocolError::MaskedFrame),
+            _ => Ok(()),
+        }
+    }
+
+    /// A header is complete, and `rx` stands at the payload.
+    fn on_header(&mut self, header: &FrameHeader, rx: &mut ReceiveBuffer) -> Result<Step, ConnectionError> {
+        let available = rx.unprocessed().len();
+        let whole = usize::try_from(header.payload_len).ok().filter(|len| *len <= available);
+        if header.opcode.is_control() {
+            return match whole {
+                Some(len) => Ok(Step::Control(header.opcode, take_payload(header, len, rx))),
+                None => self.begin_partial(header, rx),
+            };
+        }
+        let kind = self.check_data(header)?;
+        self.note_activity();
+        match (whole, kind) {
+            (Some(len), Some(kind)) if header.fin => self.whole_message(header, kind, len, rx),
+            _ => {
+                if let Some(kind) = kind {
+                    let assembly = Assembly::new(kind, self.config.validate_utf8, rx.pool().clone());
+                    self.partial.get_or_insert_default().message = Some(assembly);
+                }
+                self.begin_partial(header, rx)
+            }
+        }
+    }
+
+    /// The fast path: a message in one frame, all of it in the window.
+    fn whole_message(
+        &self,
+        header: &FrameHeader,
+        kind: MessageKind,
+        len: usize,
+        rx: &mut ReceiveBuffer,
+    ) -> Result<Step, ConnectionError> {
+        let at = take_payload(header, len, rx);
+        if kind == MessageKind::Text && self.config.validate_utf8 && !is_valid_utf8(at.bytes(rx)) {
+            return Err(ProtocolError::InvalidUtf8.into());
+        }
+        Ok(Step::Message(kind, at))
+    }
+
+    /// Checks a data frame's header against the message in progress and the limits. `Some` if it begins a message.
+    fn check_data(&mut self, header: &FrameHeader) -> Result<Option<MessageKind>, ConnectionError> {
+        let limits = &self.config.limits;
+        let kind = match header.opcode {
+            OpCode::Text => Some(MessageKind::Text),
+            OpCode::Binary => Some(MessageKind::Binary),
+            _ => None,
+        };
+        let message = self.partial.as_mut().and_then(|partial| partial.message.as_mut());
+        let received = match (&message, kind) {
+            (Some(_), Some(_)) => return Err(ProtocolError::NestedMessage.into()),
+            (None, None) => return Err(ProtocolError::UnexpectedContinuation.into()),
+            (Some(message), None) => message.buffer.len(),
+            (None, Some(_)) => 0,
+        };
+        let announced = usize::try_from(header.payload_len).unwrap_or(usize::MAX);
+        if announced > limits.max_frame_size {
+            return Err(LimitExceeded::FrameSize { limit: limits.max_frame_size }.into());
+        }
+        if announced > limits.max_message_size.saturating_sub(received) {
+            return Err(LimitExceeded::MessageSize { limit: limits.max_message_size }.into());
+        }
+        if let Some(message) = message {
+            message.fragments += 1;
+            if message.fragments >= limits.max_fragments {
+                return Err(LimitExceeded::Fragments { limit: limits.max_fragments }.into());
+            }
+        }
+        Ok(kind)
+    }
+
+    fn begin_partial(
+        &mut self,
+        header: &FrameHeader,
+        rx: &mut ReceiveBuffer,
+    ) -> Result<Step, ConnectionError> {
+        self.partial.get_or_insert_default().frame = Some(FrameProgress::new(header));
+        self.absorb(rx)
+    }
+
+    /// Takes what is there of the payload of the frame in progress.
+    fn absorb(&mut self, rx: &mut ReceiveBuffer) -> Result<Step, ConnectionError> {
+        let Some(partial) = self.partial.as_deref_mut() else { return Ok(Step::Continue) };
+        let Some(frame) = partial.frame.as_mut() else { return Ok(Step::Continue) };
+        let n = frame.remaining.min(rx.unprocessed().len());
+        let bytes = &mut rx.unprocessed_mut()[..n];
+        frame.unmask(bytes);
+        match partial.message.as_mut().filter(|_| !frame.opcode.is_control()) {
+            None => partial.control.extend(bytes),
+            Some(message) => {
+                message.reserve(n, frame.expected(message.buffer.len()))?;
+                let start = message.buffer.len();
+                message.buffer.extend_from_slice(bytes);
+                message.validate_from(start)?;
+                self.last_activity = self.last_activity.max(self.last_received);
+            }
+        }
+        frame.remaining -= n;
+        rx.consume(n);
+        if frame.remaining > 0 {
+            return self.prepare_direct_read();
+        }
+        let (opcode, fin) = (frame.opcode, frame.fin);
+        partial.frame = None;
+        self.end_of_frame(opcode, fin, rx)
+    }
+
+    /// Makes room for the next read to go straight into a large message's buffer.
+    fn prepare_direct_read(&mut self) -> Result<Step, ConnectionError> {
+        if let Some((frame, message)) = self.large_message_in_progress()
+            && message.buffer.len() >= DIRECT_READ_FROM
+        {
+            let room = frame.remaining.min(DIRECT_READ_FROM);
+            message.reserve(room, frame.expected(message.buffer.len()))?;
+        }
+        Ok(Step::NeedMore)
+    }
+
+    fn end_of_frame(
+        &mut self,
+        opcode: OpCode,
+        fin: bool,
+        rx: &mut ReceiveBuffer,
+    ) -> Result<Step, ConnectionError> {
+        let Some(partial) = self.partial.as_deref_mut() else { return Ok(Step::Continue) };
+        let step = if opcode.is_control() {
+            rx.assembled = partial.control.take();
+            Step::Control(opcode, At::Assembled)
+        } else if fin && let Some(mut message) = partial.message.take() {
+            message.finish()?;
+            rx.assembled = message.buffer;
+            Step::Message(message.kind, At::Assembled)
+        } else {
+            Step::Continue
+        };
+        self.drop_idle_partial();
+        Ok(step)
+    }
+
+    fn drop_idle_partial(&mut self) {
+        if self.partial.as_ref().is_some_and(|partial| partial.is_idle()) {
+            self.partial = None;
+        }
+    }
+}
+
+/// Unmasks a payload that is all in the window, and steps over it.
+fn take_payload(header: &FrameHeader, len: usize, rx: &mut ReceiveBuffer) -> At {
+    let start = rx.start;
+    if let Some(key) = header.mask {
+        apply_mask(key, &mut rx.unprocessed_mut()[..len]);
+    }
+    rx.consume(len);
+    At::Window { start, len }
+}
