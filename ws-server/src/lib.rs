@@ -71,6 +71,9 @@ mod slots;
 mod upgrade;
 mod wheel;
 
+#[cfg(test)]
+mod gates;
+
 pub use builder::ServerBuilder;
 pub use conn::{BinaryPayload, Conn, TextPayload};
 pub use handler::Handler;

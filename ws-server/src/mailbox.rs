@@ -163,6 +163,12 @@ impl Outlet for Mailbox {
         }
     }
 
+    fn cancelled(&self) {
+        // Those who still wait register again.
+        let waiting = std::mem::take(&mut self.mail().waiting);
+        waiting.into_iter().for_each(Waker::wake);
+    }
+
     fn ping(&self, payload: &[u8]) -> Result<(), ControlError> {
         let mut mail = self.mail();
         if mail.state != ConnectionState::Open {

@@ -40,6 +40,11 @@ impl<S> Driver<S> {
         &self.connection
     }
 
+    /// The state machine, for commands that write nothing.
+    pub const fn connection_mut(&mut self) -> &mut Connection {
+        &mut self.connection
+    }
+
     /// The state machine and the queue that its commands write to.
     pub fn parts_mut(&mut self) -> (&mut Connection, &mut TransmitQueue) {
         let tx = self.tx.get_or_insert_with(scratch::take_queue);

@@ -6,6 +6,7 @@
 
 mod core;
 mod driver;
+mod progress;
 mod scratch;
 mod sender;
 mod served;

@@ -32,6 +32,9 @@ pub trait Outlet: Send + Sync {
         message: &mut Option<Message>,
     ) -> Poll<Result<(), SendError<Message>>>;
 
+    /// A future that waited in [`poll_send`](Self::poll_send) was dropped: its waker is of no use any more.
+    fn cancelled(&self) {}
+
     /// Queues a ping.
     ///
     /// # Errors
@@ -59,8 +62,8 @@ impl Sender {
     /// # Cancel safety
     /// If the future is dropped while the queue is full, nothing is sent; after that the message goes out whole.
     pub async fn send(&self, message: impl Into<Message>) -> Result<(), SendError<Message>> {
-        let mut message = Some(message.into());
-        poll_fn(|cx| self.outlet.poll_send(cx, &mut message)).await
+        let mut waiting = Waiting { outlet: &*self.outlet, message: Some(message.into()), is_known: false };
+        poll_fn(|cx| waiting.poll(cx)).await
     }
 
     /// Sends a message if there is room at once: for broadcasts that must not wait for a slow peer.
@@ -92,6 +95,30 @@ impl Sender {
     }
 }
 
+/// A send under way.
+struct Waiting<'a> {
+    outlet: &'a dyn Outlet,
+    message: Option<Message>,
+    /// Whether the outlet has its waker.
+    is_known: bool,
+}
+
+impl Waiting<'_> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SendError<Message>>> {
+        let result = self.outlet.poll_send(cx, &mut self.message);
+        self.is_known = result.is_pending();
+        result
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        if self.is_known {
+            self.outlet.cancelled();
+        }
+    }
+}
+
 impl fmt::Debug for Sender {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Sender").field("state", &self.outlet.state()).finish()
@@ -117,6 +144,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Outlet for Mutex<Core<S>> {
             core.kick();
         }
         result
+    }
+
+    fn cancelled(&self) {
+        // Those who still wait register again; else a slow peer and senders that lose patience would pile up wakers.
+        lock(self).waiting.wake_all();
     }
 
     fn ping(&self, payload: &[u8]) -> Result<(), ControlError> {

@@ -1,10 +1,11 @@
 use std::{
+    io::ErrorKind,
     task::{Context, Poll},
     time::Instant,
 };
 
 use tokio::io::{AsyncRead, AsyncWrite};
-use ws_proto::{CloseCode, CloseInfo, Connection, ConnectionError};
+use ws_proto::{CloseCode, CloseInfo, Connection, ConnectionError, Initiator};
 
 use crate::{
     core::{Core, Shared, lock},
@@ -29,7 +30,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Served<S> {
             driver.preload(received);
         }
         let shared = core.shared();
-        (Self { shared: shared.clone() }, WebSocket::from_shared(shared))
+        (Self { shared: shared.clone() }, WebSocket::from_shared(shared, true))
     }
 
     /// Before the application's future is polled: until [`end_turn`](Self::end_turn), what it sends is collected.
@@ -51,10 +52,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Served<S> {
                 // The end is the application's to see, in its `recv`.
                 cx.waker().wake_by_ref();
             }
-            core.end_driver_turn();
         } else {
-            core.poll_background(cx);
+            core.poll_background(cx, Connection::pause);
         }
+        core.end_turn();
         if core.driver().is_none() { Poll::Ready(()) } else { Poll::Pending }
     }
 
@@ -88,7 +89,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Served<S> {
 
 impl<S> Drop for Served<S> {
     fn drop(&mut self) {
-        // Nobody would move the bytes any more: end the transport, and tell the application.
-        drop(lock(&self.shared).take_driver());
+        let mut core = lock(&self.shared);
+        if core.driver().is_some() {
+            // Nobody would move the bytes any more: end the transport, and tell the application.
+            let error = Some(ConnectionError::Transport(ErrorKind::ConnectionAborted));
+            core.on_closed(CloseInfo { received: None, sent: None, initiator: Initiator::Local, error });
+        }
     }
 }

@@ -30,23 +30,26 @@ impl<S: AsyncRead + AsyncWrite + Unpin> FusedStream for WebSocket<S> {
     }
 }
 
-/// `poll_ready` waits for room in the write queue, `poll_close` drives the closing handshake with 1000 to its end.
+/// `poll_ready` waits until nothing is left over that found no room in the write queue; so one message may wait beside
+/// the queue. `poll_close` drives the closing handshake with 1000 to its end.
 impl<S: AsyncRead + AsyncWrite + Unpin> Sink<Message> for WebSocket<S> {
     type Error = SendError<Message>;
 
-    fn poll_ready(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        lock(self.shared()).poll_room(cx).map(Ok)
+    fn poll_ready(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.poll_left_over(cx)
     }
 
-    fn start_send(self: Pin<&mut Self>, message: Message) -> Result<(), Self::Error> {
-        lock(self.shared()).queue(message)
+    fn start_send(mut self: Pin<&mut Self>, message: Message) -> Result<(), Self::Error> {
+        self.queue_or_leave_over(message)
     }
 
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        ready!(self.poll_left_over(cx))?;
         lock(self.shared()).poll_flush(cx).map(Ok)
     }
 
     fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        ready!(self.poll_left_over(cx))?;
         if self.is_open() {
             lock(self.shared()).queue_close(CloseCode::NORMAL, "");
         }

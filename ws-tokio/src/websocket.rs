@@ -1,7 +1,7 @@
 use std::{
     fmt,
     future::poll_fn,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use bytes::Bytes;
@@ -27,11 +27,15 @@ use crate::{
 /// peer sees no Close: call [`close`](Self::close).
 pub struct WebSocket<S> {
     shared: Shared<S>,
+    /// Whether a server's task writes what is sent.
+    served: bool,
     subprotocol: Option<Box<str>>,
     /// False once `into_parts` took the connection.
     owned: bool,
     /// Whether the end was reported through `Stream`.
     terminated: bool,
+    /// What a `Sink` has taken, and the write queue has no room for yet.
+    left_over: Option<Box<Message>>,
 }
 
 /// What [`WebSocket::into_parts`] gives back.
@@ -51,11 +55,11 @@ impl<S> WebSocket<S> {
     /// Puts a connection whose handshake is done on its transport.
     #[must_use]
     pub fn new(io: S, connection: Connection) -> Self {
-        Self::from_shared(Core::inline(io, connection).shared())
+        Self::from_shared(Core::inline(io, connection).shared(), false)
     }
 
-    pub(crate) const fn from_shared(shared: Shared<S>) -> Self {
-        Self { shared, subprotocol: None, owned: true, terminated: false }
+    pub(crate) const fn from_shared(shared: Shared<S>, served: bool) -> Self {
+        Self { shared, served, subprotocol: None, owned: true, terminated: false, left_over: None }
     }
 
     pub(crate) const fn shared(&self) -> &Shared<S> {
@@ -156,7 +160,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// whole, dropped or not.
     pub async fn send(&mut self, message: impl Into<Message>) -> Result<(), SendError<Message>> {
         self.feed(message).await?;
-        if !lock(&self.shared).is_served() {
+        if !self.served {
             self.flush().await;
         }
         Ok(())
@@ -172,7 +176,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// As [`send`](Self::send).
     pub async fn feed(&mut self, message: impl Into<Message>) -> Result<(), SendError<Message>> {
         let mut message = Some(message.into());
-        poll_fn(|cx| lock(&self.shared).poll_queue(cx, &mut message)).await
+        poll_fn(|cx| {
+            let _ = ready!(self.poll_left_over(cx));
+            lock(&self.shared).poll_queue(cx, &mut message)
+        })
+        .await
     }
 
     /// Waits until everything queued is handed to the transport, or the connection is over.
@@ -192,7 +200,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// The ping is queued at the first poll.
     pub async fn ping(&mut self, payload: &[u8]) -> Result<(), ControlError> {
         lock(&self.shared).queue_ping(payload)?;
-        if !lock(&self.shared).is_served() {
+        if !self.served {
             self.flush().await;
         }
         Ok(())
@@ -205,6 +213,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// # Cancel safety
     /// The Close is queued at the first poll; call again, or [`recv`](Self::recv) until `None`, to see it through.
     pub async fn close(&mut self, code: CloseCode, reason: &str) -> CloseInfo {
+        // Refused if the connection is not open any more; then its end is all that is left to wait for.
+        let _ = poll_fn(|cx| self.poll_left_over(cx)).await;
         lock(&self.shared).queue_close(code, reason);
         while self.recv().await.is_some() {}
         self.close_info().unwrap_or(CloseInfo {
@@ -213,6 +223,33 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
             initiator: Initiator::Local,
             error: None,
         })
+    }
+}
+
+/// What [`Sink`](futures_sink::Sink) needs: `start_send` must not refuse, but a message may be larger than the room that
+/// is left.
+impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
+    /// Queues a message, or keeps it until there is room.
+    pub(crate) fn queue_or_leave_over(&mut self, message: Message) -> Result<(), SendError<Message>> {
+        if self.left_over.is_some() {
+            return Err(SendError::WriteBusy(message));
+        }
+        match lock(&self.shared).queue(message) {
+            Err(SendError::WriteBusy(message)) => {
+                self.left_over = Some(Box::new(message));
+                Ok(())
+            }
+            result => result,
+        }
+    }
+
+    /// Waits until there is room for what was left over.
+    pub(crate) fn poll_left_over(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SendError<Message>>> {
+        let Some(message) = self.left_over.take() else { return Poll::Ready(Ok(())) };
+        let mut message = Some(*message);
+        let result = lock(&self.shared).poll_queue(cx, &mut message);
+        self.left_over = message.map(Box::new);
+        result
     }
 }
 
@@ -228,9 +265,7 @@ impl<S> Drop for WebSocket<S> {
     fn drop(&mut self) {
         let mut core = lock(&self.shared);
         if self.owned && core.is_served() {
-            // The server's task sees it through.
-            core.queue_close(CloseCode::NORMAL, "");
-            core.wake_server_task();
+            core.abandon();
         } else if self.owned {
             drop(core.take_driver());
         }

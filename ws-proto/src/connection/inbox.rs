@@ -38,11 +38,13 @@ enum Held {
 }
 
 impl Inbox {
-    pub(super) fn push_slice(&mut self, kind: MessageKind, payload: &[u8]) {
+    /// `more` says how many received bytes are still to be looked at: what may follow.
+    pub(super) fn push_slice(&mut self, kind: MessageKind, payload: &[u8], more: usize) {
         let mut header = [0; MAX_HEADER_LEN];
         let len = FrameHeader::new(kind.opcode(), payload.len() as u64, None).encode(&mut header);
         if !matches!(self.held.back(), Some(Held::Packed { .. })) {
-            self.held.push_back(Held::Packed { frames: Vec::new(), read: 0 });
+            let frames = Vec::with_capacity(len + payload.len() + more);
+            self.held.push_back(Held::Packed { frames, read: 0 });
         }
         if let Some(Held::Packed { frames, .. }) = self.held.back_mut() {
             frames.extend_from_slice(&header[..len]);

@@ -7,7 +7,7 @@ use crate::{
     close::{CloseFrame, Initiator},
     error::{ConnectionError, LimitExceeded},
     frame::OpCode,
-    message::MessageKind,
+    message::{Message, MessageKind, MessageRef},
 };
 
 use super::{
@@ -85,6 +85,16 @@ impl Connection {
             Located::Pong(at) => Event::Pong(at.bytes(rx)),
             Located::Closed => Event::Closed(self.take_close_report()?),
         })
+    }
+
+    /// A message that was held, whether or not reading is paused, without looking at anything that was received; for
+    /// a driver that takes messages one at a time. `None`: [`poll_event`](Self::poll_event) knows more.
+    pub fn take_held(&mut self) -> Option<Message> {
+        if self.phase != Phase::Open {
+            return None;
+        }
+        let (kind, mut buffer) = self.inbox.as_mut()?.pop()?;
+        Some(MessageRef::assembled(kind, self.config.validate_utf8, &mut buffer).into_message())
     }
 
     fn locate(&mut self, rx: &mut ReceiveBuffer, tx: &mut TransmitQueue) -> Option<Located> {
@@ -165,7 +175,9 @@ impl Connection {
         }
         let inbox = self.inbox.get_or_insert_default();
         match at {
-            At::Window { start, len } => inbox.push_slice(kind, rx.processed(start, len)),
+            At::Window { start, len } => {
+                inbox.push_slice(kind, rx.processed(start, len), rx.unprocessed().len());
+            }
             At::Assembled => inbox.push_buffer(kind, std::mem::take(&mut rx.assembled)),
         }
         None

@@ -1,7 +1,14 @@
 //! Masking (RFC 6455 section 5.3): the payload XORed with a repeating key of four bytes, its own inverse.
 //!
-//! One safe body works in words; the compiler turns it into vector code. A payload may be masked in pieces:
-//! [`Mask`] remembers where in the key the next piece begins.
+//! One safe body works in words, and the compiler turns it into vector code; [`arch`] compiles the same body again
+//! for the vectors that the machine has. A payload may be masked in pieces: [`Mask`] remembers where in the key the
+//! next piece begins.
+
+mod arch;
+mod body;
+
+/// From this length on it pays to ask what the machine can do.
+const DISPATCH_FROM: usize = 128;
 
 /// A mask key and the position in it that the next byte meets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,14 +35,10 @@ impl Mask {
 /// Masks or unmasks `data`, whose first byte meets the first byte of `key`.
 #[inline]
 pub fn apply_mask(key: [u8; 4], data: &mut [u8]) {
-    let word = u64::from_ne_bytes([key[0], key[1], key[2], key[3], key[0], key[1], key[2], key[3]]);
-    let mut words = data.chunks_exact_mut(8);
-    for chunk in &mut words {
-        let Some(bytes) = chunk.first_chunk_mut::<8>() else { break };
-        *bytes = (u64::from_ne_bytes(*bytes) ^ word).to_ne_bytes();
-    }
-    for (byte, key_byte) in words.into_remainder().iter_mut().zip(key.iter().cycle()) {
-        *byte ^= key_byte;
+    if data.len() < DISPATCH_FROM {
+        body::apply(key, data);
+    } else {
+        arch::apply(key, data);
     }
 }
 

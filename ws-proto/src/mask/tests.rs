@@ -1,6 +1,6 @@
 use proptest::prelude::*;
 
-use super::{Mask, apply_mask};
+use super::{Mask, apply_mask, body};
 
 const KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 
@@ -56,6 +56,16 @@ fn every_length_and_alignment_agrees_with_the_definition() {
             assert_eq!(buffer[offset..offset + len], naive(KEY, 0, &source[offset..offset + len]));
             assert_eq!(buffer[offset + len..], source[offset + len..], "bytes after were touched");
         }
+    }
+}
+
+#[test]
+fn the_body_compiled_for_any_machine_agrees_too() {
+    let source: Vec<u8> = (0..1000_u32).map(|i| (i * 11 + 5) as u8).collect();
+    for len in 0..source.len() {
+        let mut buffer = source[..len].to_vec();
+        body::apply(KEY, &mut buffer);
+        assert_eq!(buffer, naive(KEY, 0, &source[..len]));
     }
 }
 

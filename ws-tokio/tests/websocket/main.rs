@@ -4,7 +4,9 @@ mod support;
 
 mod assertions;
 mod cancel_safety;
+mod backpressure;
 mod cancel_storm;
 mod control;
 mod ending;
+mod senders;
 mod timers;

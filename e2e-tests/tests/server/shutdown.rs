@@ -1,0 +1,298 @@
+//! The end of a server: everybody hears of it, and it does not take longer than it may.
+
+use e2e_tests::harness;
+use e2e_tests::raw_peer::{RawClient, RawFrame};
+use e2e_tests::server::{
+    Api, Event, Script, ServerRunner, bind, close_normally, start_echo, start_sharded_echo,
+};
+use std::time::{Duration, Instant};
+use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
+use ws_server::{Completion, ConnectionError, Initiator, Server, ShutdownReport};
+
+const LONG: Duration = Duration::from_secs(20);
+
+/// Waits for the 1001 and answers it.
+fn polite(mut client: RawClient) -> JoinHandle<()> {
+    tokio::spawn(async move {
+        client.expect_close(1001).await;
+        client.send(RawFrame::close(1001, "")).await;
+        client.expect_eof().await;
+    })
+}
+
+#[test]
+fn everybody_gets_1001_and_is_counted() {
+    harness::run(async {
+        for api in Api::ALL {
+            let server = start_echo(api, Server::builder()).await;
+            let clients = [server.open().await, server.open().await, server.open().await].map(polite);
+            let report = server.stop().await;
+            assert_eq!(report, ShutdownReport { clean: 3, unclean: 0, forced: false });
+            for client in clients {
+                client.await.unwrap();
+            }
+        }
+    });
+}
+
+#[test]
+fn shards_count_together() {
+    harness::run(async {
+        for api in Api::ALL {
+            let server = start_sharded_echo(api, Server::builder(), 3).await;
+            let mut clients = Vec::new();
+            for _ in 0..7 {
+                clients.push(polite(server.open().await));
+            }
+            let report = server.stop().await;
+            assert_eq!(report, ShutdownReport { clean: 7, unclean: 0, forced: false });
+            for client in clients {
+                client.await.unwrap();
+            }
+        }
+    });
+}
+
+#[test]
+fn who_left_before_is_not_counted() {
+    harness::run(async {
+        for api in Api::ALL {
+            let server = start_echo(api, Server::builder()).await;
+            close_normally(server.open().await).await;
+            drop(server.open().await);
+            server.wait_for_connections(0).await;
+            assert_eq!(server.stop().await, ShutdownReport { clean: 0, unclean: 0, forced: false });
+        }
+    });
+}
+
+#[test]
+fn a_peer_that_does_not_answer_is_unclean() {
+    harness::run(async {
+        for api in Api::ALL {
+            let server = start_echo(api, Server::builder().close_timeout(Duration::from_millis(100))).await;
+            let (client, mut mute) = (polite(server.open().await), server.open().await);
+            assert_eq!(server.stop().await, ShutdownReport { clean: 1, unclean: 1, forced: false });
+            mute.expect_close(1001).await;
+            mute.expect_eof().await;
+            client.await.unwrap();
+        }
+    });
+}
+
+#[test]
+fn who_is_left_at_the_end_of_the_grace_period_is_cut_off() {
+    harness::run(async {
+        for api in Api::ALL {
+            let grace = Duration::from_millis(100);
+            let mut server = start_echo(api, Server::builder().close_timeout(LONG)).await;
+            let mut mute = server.open().await;
+            server.expect(Event::Opened).await;
+            let start = Instant::now();
+            let handle = server.handle().clone();
+            assert_eq!(handle.shutdown(grace).await, ShutdownReport { clean: 0, unclean: 1, forced: true });
+            assert!(start.elapsed() >= grace, "{:?}", start.elapsed());
+            mute.expect_close(1001).await;
+            mute.expect_end().await;
+            if api == Api::Handler {
+                let info = server.expect_closed().await;
+                assert_eq!((info.initiator, info.received), (Initiator::Local, None));
+            }
+            server.stop_within(grace).await;
+        }
+    });
+}
+
+#[test]
+fn a_cut_off_handler_hears_of_its_sends_and_of_the_end() {
+    const HUGE: usize = 16 * 1024 * 1024;
+    harness::run(async {
+        let script = Script::new().on_open(|conn| conn.send_binary(vec![0; HUGE]).unwrap());
+        let server = script.start(Server::builder()).await;
+        let client = server.open().await;
+        let handle = server.handle().clone();
+        assert!(handle.shutdown(Duration::ZERO).await.forced);
+        let mut server = server;
+        server.expect(Event::Opened).await;
+        server.expect(Event::WriteComplete(Completion::CutOff)).await;
+        server.expect_closed().await;
+        drop(client);
+        server.stop_within(Duration::ZERO).await;
+    });
+}
+
+#[test]
+fn a_function_that_waits_for_something_else_is_dropped_at_the_end_of_the_grace_period() {
+    struct Dropped(std::sync::mpsc::Sender<()>);
+    impl Drop for Dropped {
+        fn drop(&mut self) {
+            self.0.send(()).unwrap();
+        }
+    }
+    harness::run(async {
+        let (sender, dropped) = std::sync::mpsc::channel();
+        let server = ServerRunner::serve(Server::builder(), move |ws| {
+            let guard = Dropped(sender.clone());
+            async move {
+                std::future::pending::<()>().await;
+                drop((ws, guard));
+            }
+        })
+        .await;
+        let client = polite(server.open().await);
+        assert!(server.stop_within(Duration::from_millis(200)).await.forced);
+        dropped.try_recv().expect("it was dropped before the shutdown was over");
+        client.await.unwrap();
+    });
+}
+
+#[test]
+fn what_was_queued_goes_out_before_the_1001() {
+    harness::run(async {
+        let script = Script::new().on_message(|conn, _| {
+            for number in 0..1000 {
+                conn.send_text(format!("{number}")).unwrap();
+            }
+        });
+        let mut server = script.start(Server::builder()).await;
+        let mut client = server.open().await;
+        client.send(RawFrame::text("go")).await;
+        server.expect(Event::Opened).await;
+        server.next().await;
+        server.handle().start(LONG);
+        for number in 0..1000 {
+            client.expect_text(&number.to_string()).await;
+        }
+        polite(client).await.unwrap();
+        assert_eq!(server.stop().await.clean, 1);
+    });
+}
+
+#[test]
+fn handshakes_are_ended_at_once() {
+    harness::run(async {
+        for api in Api::ALL {
+            let server = start_echo(api, Server::builder()).await;
+            let (mut silent, mut slow) = (server.connect().await, server.connect().await);
+            slow.send_bytes("GET / HTTP/1.1\r\nHost: x\r\n").await;
+            server.wait_for_handshakes(2).await;
+            let start = Instant::now();
+            let report = server.stop_within(LONG).await;
+            assert_eq!(report, ShutdownReport { clean: 0, unclean: 0, forced: false });
+            assert!(start.elapsed() < LONG / 2, "their deadline is not waited for");
+            silent.expect_end().await;
+            slow.expect_end().await;
+        }
+    });
+}
+
+#[test]
+fn nobody_is_accepted_any_more() {
+    harness::run(async {
+        for api in Api::ALL {
+            let server = start_echo(api, Server::builder()).await;
+            let mut client = server.open().await;
+            server.handle().start(LONG);
+            client.expect_close(1001).await;
+            let refused = TcpStream::connect(server.addr()).await;
+            assert!(refused.is_err(), "{refused:?}");
+            client.send(RawFrame::close(1001, "")).await;
+            client.expect_eof().await;
+            drop(client);
+            server.stop().await;
+        }
+    });
+}
+
+#[test]
+fn a_second_call_waits_for_the_same_end() {
+    harness::run(async {
+        let server = start_echo(Api::Handler, Server::builder()).await;
+        let client = server.open().await;
+        let (first, second) = (server.handle().clone(), server.handle().clone());
+        let (first, second, ()) = tokio::join!(
+            first.shutdown(LONG),
+            // The first call's grace counts.
+            second.shutdown(Duration::ZERO),
+            async { polite(client).await.unwrap() }
+        );
+        assert_eq!((first, second), (ShutdownReport { clean: 1, unclean: 0, forced: false }, first));
+        // And after it all is over, too.
+        assert_eq!(server.handle().shutdown(LONG).await, first);
+        server.stop().await;
+    });
+}
+
+#[test]
+fn a_shutdown_whose_future_is_dropped_goes_on() {
+    harness::run(async {
+        let server = start_echo(Api::Async, Server::builder()).await;
+        let client = server.open().await;
+        let handle = server.handle().clone();
+        tokio::select! {
+            biased;
+            _ = handle.shutdown(LONG) => panic!("somebody is connected"),
+            () = std::future::ready(()) => {}
+        }
+        polite(client).await.unwrap();
+        assert_eq!(server.stop().await.clean, 1);
+    });
+}
+
+#[test]
+fn a_server_that_is_ended_before_it_runs_returns_at_once() {
+    harness::run(async {
+        let server = bind(Server::builder()).await;
+        let handle = server.shutdown_handle();
+        handle.start(LONG);
+        let report = server.serve(async |_| ()).await;
+        assert_eq!(report, ShutdownReport { clean: 0, unclean: 0, forced: false });
+        assert_eq!(handle.shutdown(LONG).await, report);
+    });
+}
+
+#[test]
+fn the_shutdown_of_a_server_that_never_ran_does_not_wait_for_it() {
+    harness::run(async {
+        let server = bind(Server::builder()).await;
+        let handle = server.shutdown_handle();
+        drop(server);
+        let report =
+            tokio::time::timeout(LONG, handle.shutdown(LONG)).await.expect("nobody is left to wait for");
+        assert_eq!((report.clean, report.unclean), (0, 0));
+    });
+}
+
+#[test]
+fn dropping_the_servers_future_cuts_everybody_off() {
+    harness::run(async {
+        let server = bind(Server::builder()).await;
+        let (handle, addr) = (server.shutdown_handle(), server.local_addr().unwrap());
+        let running = tokio::spawn(server.serve(async |mut ws| while ws.recv().await.is_some() {}));
+        let mut client = RawClient::open(addr, "/").await;
+        running.abort();
+        assert!(running.await.unwrap_err().is_cancelled());
+        client.expect_end().await;
+        assert!(handle.shutdown(LONG).await.forced);
+    });
+}
+
+#[test]
+fn a_connection_that_is_closing_already_just_ends() {
+    harness::run(async {
+        let script =
+            Script::new().on_message(|conn, _| conn.close(ws_server::CloseCode::NORMAL, "own reasons"));
+        let mut server = script.start(Server::builder()).await;
+        let mut client = server.open().await;
+        client.send(RawFrame::text("close")).await;
+        assert_eq!(client.expect_close(1000).await, "own reasons");
+        server.handle().start(LONG);
+        // No second Close; and the first is still answered.
+        client.send(RawFrame::close(1000, "")).await;
+        client.expect_eof().await;
+        drop(client);
+        assert_eq!(server.closed().await.error, None::<ConnectionError>);
+        assert_eq!(server.stop().await, ShutdownReport { clean: 1, unclean: 0, forced: false });
+    });
+}

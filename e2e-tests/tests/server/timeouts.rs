@@ -1,0 +1,278 @@
+//! Deadlines on real sockets. Durations are asserted from below only, and with room: the server's clock is coarse.
+
+use e2e_tests::harness;
+use e2e_tests::raw_peer::{RawClient, RawFrame, opcode};
+use e2e_tests::server::{Api, Event, ObservedServer, Script, close_normally, echo_test_with, start_echo};
+use std::time::{Duration, Instant};
+use ws_server::{CloseCode, ConnectionError, Initiator, Keepalive, Server, ServerBuilder, TimedOut};
+
+const SHORT: Duration = Duration::from_millis(200);
+
+fn idle(builder: ServerBuilder) -> ServerBuilder {
+    builder.idle_timeout(Some(SHORT)).close_timeout(SHORT)
+}
+
+async fn answer_close(client: &mut RawClient) {
+    client.send(RawFrame::close(1001, "")).await;
+    client.expect_eof().await;
+}
+
+async fn expect_error(server: &mut ObservedServer, error: TimedOut) -> ws_server::CloseInfo {
+    let info = server.closed().await;
+    assert_eq!((info.error, info.initiator), (Some(error.into()), Initiator::Library));
+    info
+}
+
+#[test]
+fn silence_in_both_directions_ends_with_1001() {
+    echo_test_with(idle, async |server| {
+        let start = Instant::now();
+        let mut client = server.open().await;
+        client.expect_close(1001).await;
+        assert!(start.elapsed() >= SHORT / 2, "{:?}", start.elapsed());
+        answer_close(&mut client).await;
+        drop(client);
+        let info = expect_error(server, TimedOut::Idle).await;
+        assert!(info.is_clean(), "the closing handshake was completed: {info:?}");
+    });
+}
+
+#[test]
+fn a_silent_peer_that_ignores_the_close_is_left_at_the_close_timeout() {
+    echo_test_with(idle, async |server| {
+        let mut client = server.open().await;
+        client.expect_close(1001).await;
+        client.expect_eof().await;
+        let info = expect_error(server, TimedOut::Idle).await;
+        assert!(!info.is_clean(), "{info:?}");
+    });
+}
+
+#[test]
+fn traffic_keeps_a_connection_open_and_silence_after_it_ends_it() {
+    const IDLE: Duration = Duration::from_millis(600);
+    echo_test_with(
+        |builder| builder.idle_timeout(Some(IDLE)),
+        async |server| {
+            let mut client = server.open().await;
+            let start = Instant::now();
+            while start.elapsed() < IDLE + IDLE / 2 {
+                client.send(RawFrame::text("still here")).await;
+                client.expect_text("still here").await;
+                tokio::time::sleep(IDLE / 20).await;
+            }
+            client.expect_close(1001).await;
+            answer_close(&mut client).await;
+        },
+    );
+}
+
+#[test]
+fn what_the_server_sends_counts_as_traffic() {
+    const IDLE: Duration = Duration::from_millis(600);
+    harness::run(async {
+        let (sender, mut senders) = tokio::sync::mpsc::unbounded_channel();
+        let script = Script::new().on_open(move |conn| sender.send(conn.sender()).unwrap());
+        let mut server = script.start(Server::builder().idle_timeout(Some(IDLE))).await;
+        let mut client = server.open().await;
+        let sender = senders.recv().await.unwrap();
+        let start = Instant::now();
+        while start.elapsed() < IDLE + IDLE / 2 {
+            sender.send("news").await.unwrap();
+            client.expect_text("news").await;
+            tokio::time::sleep(IDLE / 20).await;
+        }
+        client.expect_close(1001).await;
+        answer_close(&mut client).await;
+        drop(client);
+        expect_error(&mut server, TimedOut::Idle).await;
+        server.stop().await;
+    });
+}
+
+#[test]
+fn the_idle_timeout_does_not_disturb_a_close() {
+    harness::run(async {
+        let builder = Server::builder().idle_timeout(Some(Duration::from_secs(5))).close_timeout(SHORT);
+        let script = Script::new().on_open(|conn| conn.close(CloseCode::NORMAL, ""));
+        let mut server = script.start(builder).await;
+        let mut client = server.open().await;
+        let start = Instant::now();
+        client.expect_close(1000).await;
+        client.expect_eof().await;
+        assert!(start.elapsed() < Duration::from_secs(5), "the close timeout counts, not the idle one");
+        let info = server.closed().await;
+        assert_eq!(info.error, Some(ConnectionError::TimedOut(TimedOut::Close)));
+        server.stop().await;
+    });
+}
+
+#[test]
+fn with_timeouts_set_a_normal_close_is_a_normal_close() {
+    echo_test_with(
+        |builder| builder.idle_timeout(Some(Duration::from_secs(5))).close_timeout(Duration::from_secs(5)),
+        async |server| {
+            let mut client = server.open().await;
+            client.send(RawFrame::text("hello")).await;
+            client.expect_text("hello").await;
+            client.send(RawFrame::close(1000, "goodbye")).await;
+            assert_eq!(client.expect_close(1000).await, "goodbye");
+            client.expect_eof().await;
+            drop(client);
+            assert!(server.closed().await.is_clean());
+        },
+    );
+}
+
+fn pinging(builder: ServerBuilder) -> ServerBuilder {
+    builder.keepalive(Some(Keepalive { interval: SHORT, timeout: SHORT })).close_timeout(SHORT)
+}
+
+#[test]
+fn a_silent_peer_is_pinged_and_lives_on_while_it_answers() {
+    echo_test_with(pinging, async |server| {
+        let start = Instant::now();
+        let mut client = server.open().await;
+        for _ in 0..4 {
+            client.expect_ping(b"").await;
+            client.send(RawFrame::pong("")).await;
+        }
+        assert!(start.elapsed() >= 2 * SHORT, "{:?}", start.elapsed());
+        client.send(RawFrame::text("alive")).await;
+        client.expect_text("alive").await;
+        close_normally(client).await;
+    });
+}
+
+#[test]
+fn any_frame_answers_a_keepalive_ping() {
+    echo_test_with(pinging, async |server| {
+        let mut client = server.open().await;
+        for _ in 0..3 {
+            client.expect_ping(b"").await;
+            client.send(RawFrame::text("here")).await;
+            client.expect_text("here").await;
+        }
+    });
+}
+
+#[test]
+fn a_peer_that_does_not_answer_a_keepalive_ping_is_given_up() {
+    echo_test_with(pinging, async |server| {
+        let start = Instant::now();
+        let mut client = server.open().await;
+        client.expect_ping(b"").await;
+        client.expect_close(1011).await;
+        assert!(start.elapsed() >= SHORT, "{:?}", start.elapsed());
+        client.expect_eof().await;
+        expect_error(server, TimedOut::Keepalive).await;
+    });
+}
+
+#[test]
+fn without_keepalive_nobody_is_pinged() {
+    echo_test_with(
+        |builder| pinging(builder).keepalive(None).idle_timeout(Some(4 * SHORT)),
+        async |server| {
+            let mut client = server.open().await;
+            // The very first frame, long after a ping would have been due.
+            client.expect_close(1001).await;
+            answer_close(&mut client).await;
+        },
+    );
+}
+
+#[test]
+fn a_push_only_connection_lives_on_as_long_as_its_peer_answers_pings() {
+    harness::run(async {
+        for api in Api::ALL {
+            let builder = pinging(Server::builder()).idle_timeout(Some(6 * SHORT));
+            let server = start_echo(api, builder).await;
+            let mut client = server.open().await;
+            let mut pings = 0;
+            // Keepalive traffic is no traffic: the idle timeout ends what nobody uses.
+            loop {
+                let frame = client.recv_frame().await;
+                if frame.opcode == opcode::CLOSE {
+                    assert_eq!(frame.close_code().map(|(code, _)| code), Some(1001));
+                    break;
+                }
+                assert_eq!(frame.opcode, opcode::PING);
+                client.send(RawFrame::pong("")).await;
+                pings += 1;
+            }
+            assert!(pings >= 2, "{pings} pings");
+            answer_close(&mut client).await;
+            drop(client);
+            server.stop().await;
+        }
+    });
+}
+
+const HUGE: usize = 16 * 1024 * 1024;
+
+#[test]
+fn a_peer_that_takes_nothing_is_given_up_at_the_write_timeout() {
+    harness::run(async {
+        let builder = Server::builder().write_timeout(Some(SHORT)).keepalive(None);
+        let script = Script::new().on_open(|conn| conn.send_binary(vec![0; HUGE]).unwrap());
+        let mut server = script.start(builder).await;
+        let start = Instant::now();
+        let client = server.open().await;
+        server.expect(Event::Opened).await;
+        server.expect(Event::WriteComplete(ws_server::Completion::CutOff)).await;
+        let info = expect_error(&mut server, TimedOut::Write).await;
+        assert!(start.elapsed() >= SHORT / 2, "{:?}", start.elapsed());
+        assert_eq!(info.sent, None, "nothing can be sent to it");
+        drop(client);
+        server.stop().await;
+    });
+}
+
+#[test]
+fn a_peer_that_takes_a_little_now_and_then_is_not_given_up() {
+    harness::run(async {
+        let builder = Server::builder().write_timeout(Some(3 * SHORT)).keepalive(None);
+        let script = Script::new().on_open(|conn| conn.send_binary(vec![0; HUGE]).unwrap());
+        let mut server = script.start(builder).await;
+        let mut client = server.open().await;
+        let start = Instant::now();
+        let mut taken = 0;
+        // Slower than the timeout in all, never in one step.
+        while start.elapsed() < 5 * SHORT {
+            taken += client.reader.recv_bytes(HUGE / 64).await.len();
+            tokio::time::sleep(SHORT / 4).await;
+        }
+        client.reader.recv_bytes(HUGE + 10 - taken).await;
+        client.send(RawFrame::close(1000, "")).await;
+        client.expect_close(1000).await;
+        client.expect_eof().await;
+        drop(client);
+        assert!(server.closed().await.is_clean());
+        server.stop().await;
+    });
+}
+
+#[test]
+fn the_deadline_of_one_connection_does_not_touch_another() {
+    echo_test_with(idle, async |server| {
+        let mut silent = server.open().await;
+        let mut busy = server.open().await;
+        let closed = async {
+            silent.expect_close(1001).await;
+            answer_close(&mut silent).await;
+        };
+        let talk = async {
+            loop {
+                busy.send(RawFrame::text("busy")).await;
+                busy.expect_text("busy").await;
+                tokio::time::sleep(SHORT / 20).await;
+            }
+        };
+        tokio::select! {
+            () = closed => {}
+            () = talk => {}
+        }
+        close_normally(busy).await;
+    });
+}

@@ -1,0 +1,241 @@
+//! What polling a handle does: bytes move, deadlines are watched, events are looked for.
+
+use std::task::{Context, Poll, Waker};
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use ws_proto::{Connection, ConnectionState, Event, Message, SendError, Transport};
+
+use crate::{
+    core::{Core, Mode, Turn, now},
+    driver::Driver,
+    scratch::ReceiveLease,
+};
+
+/// Reads per turn of a server's task; then other connections have theirs.
+const READS_PER_TURN: u8 = 4;
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Core<S> {
+    /// The next message; `None` once the connection is over.
+    pub(crate) fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<Message>> {
+        if let Mode::Served { receiving, .. } = &mut self.mode {
+            *receiving = true;
+        }
+        let Some(driver) = &mut self.driver else { return Poll::Ready(None) };
+        if let Some(message) = driver.connection_mut().take_held() {
+            // One of those that came with the last read: nothing else needs to be looked at.
+            return Poll::Ready(Some(message));
+        }
+        let mut rx = ReceiveLease::take();
+        loop {
+            let Some(driver) = &mut self.driver else { return Poll::Ready(None) };
+            driver.connection_mut().resume();
+            while let Some(event) = driver.poll_event(&mut rx) {
+                match event {
+                    Event::Message(message) => {
+                        let message = message.into_message();
+                        self.hold_rest(&mut rx, Connection::hold);
+                        self.after_message();
+                        return Poll::Ready(Some(message));
+                    }
+                    Event::Closed(info) => {
+                        self.on_closed(info);
+                        return Poll::Ready(None);
+                    }
+                    _ => {}
+                }
+            }
+            if self.poll_progress(cx, &mut rx).is_pending() {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    /// Moves bytes while nobody asks for messages: those that come are held, as `how` says.
+    pub(crate) fn poll_background(&mut self, cx: &mut Context<'_>, how: fn(&mut Connection)) {
+        let mut rx = ReceiveLease::take();
+        loop {
+            self.hold_rest(&mut rx, how);
+            let Some(driver) = &self.driver else { return };
+            // Finished, and yet not reported: the application has not taken the messages that came before the end.
+            if driver.transport() == Transport::Finished || self.poll_progress(cx, &mut rx).is_pending() {
+                return;
+            }
+        }
+    }
+
+    /// Waits until everything queued is written, or the connection is over.
+    pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.refresh_now();
+        if self.poll_written(cx).is_ready() {
+            return Poll::Ready(());
+        }
+        if matches!(self.mode, Mode::Inline { .. }) {
+            // The peer may take nothing because it waits itself, for its pings to be answered or its data to be
+            // read; and deadlines pass. What came behind the latest message goes on waiting for the reply to it.
+            self.poll_background(cx, |connection| {
+                if !connection.is_paused() {
+                    connection.pause();
+                }
+            });
+            return self.poll_written(cx);
+        }
+        Poll::Pending
+    }
+
+    fn poll_written(&mut self, cx: &Context<'_>) -> Poll<()> {
+        let Some(driver) = &mut self.driver else { return Poll::Ready(()) };
+        self.waiting.register(cx.waker());
+        let written = driver.poll_write(&mut Context::from_waker(&self.waker), self.now);
+        driver.end_turn();
+        self.tell_of_end(cx.waker());
+        written
+    }
+
+    /// Queues `message` once there is room; it is taken when it is accepted or refused.
+    pub(crate) fn poll_queue(
+        &mut self,
+        cx: &mut Context<'_>,
+        message: &mut Option<Message>,
+    ) -> Poll<Result<(), SendError<Message>>> {
+        loop {
+            let Some(next) = message.take() else { return Poll::Ready(Ok(())) };
+            match self.queue(next) {
+                Err(SendError::WriteBusy(back)) => *message = Some(back),
+                result => return Poll::Ready(result),
+            }
+            let before = self.queued();
+            if self.poll_flush(cx).is_pending() && self.queued() == before {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    /// Sees that what another task has queued goes out: by the server's task, which was woken, or at once.
+    pub(crate) fn kick(&mut self) {
+        if !matches!(self.mode, Mode::Inline { .. }) {
+            return;
+        }
+        self.refresh_now();
+        let Some(driver) = &mut self.driver else { return };
+        let _ = driver.poll_write(&mut Context::from_waker(&self.waker), self.now);
+        driver.end_turn();
+        self.tell_of_end(Waker::noop());
+        if self.timer_is_late() || self.is_finished() {
+            self.waiting.wake_all();
+        }
+    }
+
+    /// Writes, unless the turn's end will, and shuts down as the machine asks. `Ready`: the transport is finished.
+    pub(crate) fn poll_output(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.refresh_now();
+        let Some(driver) = &mut self.driver else { return Poll::Ready(()) };
+        if matches!(self.mode, Mode::Served { turn: Turn::Application, .. }) {
+            return Poll::Pending;
+        }
+        self.waiting.register(cx.waker());
+        let mut io_cx = Context::from_waker(&self.waker);
+        let queued = driver.queued();
+        let _ = driver.poll_write(&mut io_cx, self.now);
+        driver.poll_shut_down(&mut io_cx);
+        if driver.queued() < queued {
+            // Whoever waits for room.
+            self.waiting.wake_others(cx.waker());
+        }
+        self.tell_of_end(cx.waker());
+        if self.is_finished() { Poll::Ready(()) } else { Poll::Pending }
+    }
+
+    /// Writes, reads and watches the clock, once. `Ready`: look for events again.
+    fn poll_progress(&mut self, cx: &mut Context<'_>, rx: &mut ReceiveLease) -> Poll<()> {
+        if self.poll_output(cx).is_ready() {
+            return Poll::Ready(());
+        }
+        let Some(driver) = &mut self.driver else { return Poll::Ready(()) };
+        if let Mode::Served { turn: Turn::Application | Turn::Transport, reads, .. } = &mut self.mode {
+            *reads = reads.saturating_add(1);
+            if *reads > READS_PER_TURN {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+        }
+        self.waiting.register(cx.waker());
+        let read = driver.poll_read(&mut Context::from_waker(&self.waker), self.now, rx);
+        driver.end_turn();
+        if read.is_ready() { read } else { self.poll_timer() }
+    }
+
+    /// The connection's own timer, where there is no server's task. `Ready`: something was due.
+    fn poll_timer(&mut self) -> Poll<()> {
+        let Mode::Inline { timer } = &mut self.mode else { return Poll::Pending };
+        let Some(driver) = &mut self.driver else { return Poll::Ready(()) };
+        loop {
+            let Some(due) = driver.poll_timeout() else { return Poll::Pending };
+            if due <= now() {
+                driver.handle_timeout(now());
+                return Poll::Ready(());
+            }
+            let due = tokio::time::Instant::from_std(due);
+            // Deadlines mostly move away: an earlier timer stays as it is, and is set again when it fires.
+            let sleep = timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(due)));
+            if sleep.deadline() > due || sleep.is_elapsed() {
+                sleep.as_mut().reset(due);
+            }
+            // Whoever polled last may be dropped, so the timer wakes everybody.
+            if sleep.as_mut().poll(&mut Context::from_waker(&self.waker)).is_pending() {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    /// Whether something is due before the timer of whoever waits fires.
+    fn timer_is_late(&self) -> bool {
+        let Mode::Inline { timer } = &self.mode else { return false };
+        let Some(due) = self.driver.as_ref().and_then(Driver::poll_timeout) else { return false };
+        timer.as_ref().is_none_or(|timer| timer.deadline().into_std() > due)
+    }
+
+    /// Parses what is left of a read; the messages in it are held for later, as `how` says.
+    fn hold_rest(&mut self, rx: &mut ReceiveLease, how: fn(&mut Connection)) {
+        let Some(driver) = &mut self.driver else { return };
+        let mut closed = None;
+        let how = if self.abandoned { Connection::resume } else { how };
+        how(driver.parts_mut().0);
+        while let Some(event) = driver.poll_event(rx) {
+            if let Event::Closed(info) = event {
+                closed = Some(info);
+            }
+        }
+        if let Some(info) = closed {
+            self.on_closed(info);
+        }
+    }
+
+    /// Answers to control frames must not wait until the application asks for another message.
+    fn after_message(&mut self) {
+        if self.queued() > 0 {
+            self.refresh_now();
+        }
+        if let Some(driver) = &mut self.driver {
+            if matches!(self.mode, Mode::Inline { .. }) {
+                let _ = driver.poll_write(&mut Context::from_waker(&self.waker), self.now);
+            }
+            driver.end_turn();
+        }
+    }
+
+    /// Wakes, once, those who wait for room in a queue that takes nothing any more.
+    fn tell_of_end(&mut self, current: &Waker) {
+        if !self.end_is_known && self.state() != ConnectionState::Open {
+            self.end_is_known = true;
+            self.waiting.wake_others(current);
+        }
+    }
+
+    fn is_finished(&self) -> bool {
+        self.driver.as_ref().is_none_or(|driver| driver.transport() == Transport::Finished)
+    }
+
+    fn queued(&self) -> usize {
+        self.driver.as_ref().map_or(0, Driver::queued)
+    }
+}

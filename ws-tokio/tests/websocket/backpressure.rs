@@ -1,0 +1,255 @@
+//! Who sends waits for a peer that does not read, and memory stays bounded.
+
+use std::{future::poll_fn, pin::Pin, task::Poll, time::Duration};
+
+use futures_sink::Sink;
+use tokio::time::timeout;
+use ws_proto::{Config, Message, SendError};
+
+use crate::support::{Frame, ROLES, Task, config, open, open_with, opcode, text};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn small_queue(messages: usize, bytes: usize) -> Config {
+    let mut config = config();
+    (config.write_queue_messages, config.write_queue_bytes) = (messages, bytes);
+    config
+}
+
+#[tokio::test(start_paused = true)]
+async fn feed_does_not_flush_and_flush_does() {
+    for role in ROLES {
+        let (mut ws, peer) = open(role);
+        for number in 0..100 {
+            ws.feed(text(number, 20)).await.unwrap();
+        }
+        assert_eq!((peer.received(), peer.counts().writes), (vec![], 0));
+        ws.flush().await;
+        let expected: Vec<Frame> = (0..100).map(|number| Frame::text(text(number, 20))).collect();
+        assert_eq!(peer.received(), expected);
+        assert_eq!(peer.counts().writes, 1, "all of them in one write");
+        ws.flush().await;
+        assert_eq!(peer.counts().writes, 1, "nothing was left");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_large_message_goes_out_with_its_header_in_one_vectored_write() {
+    for role in ROLES {
+        let (mut ws, peer) = open(role);
+        ws.feed("small").await.unwrap();
+        ws.feed(vec![7; 1 << 19]).await.unwrap();
+        ws.feed("behind").await.unwrap();
+        ws.flush().await;
+        assert_eq!(peer.counts().writes, 1);
+        let expected = [Frame::text("small"), Frame::binary(vec![7; 1 << 19]), Frame::text("behind")];
+        assert_eq!(peer.received(), expected);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_send_returns_once_the_transport_has_taken_the_message() {
+    for role in ROLES {
+        let (mut ws, peer) = open(role);
+        peer.take_only(10);
+        assert!(timeout(SECOND, ws.send("a".repeat(100))).await.is_err(), "ninety bytes wait");
+        peer.take_everything();
+        timeout(SECOND, ws.send("b")).await.unwrap().unwrap();
+        assert_eq!(peer.received(), [Frame::text("a".repeat(100)), Frame::text("b")]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flush_waits_for_a_transport_that_has_a_buffer_of_its_own() {
+    for role in ROLES {
+        let (mut ws, peer) = open(role);
+        peer.require_flush();
+        ws.send("a").await.unwrap();
+        assert_eq!(peer.received(), [Frame::text("a")]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sender_waits_at_the_limit_of_bytes() {
+    for role in ROLES {
+        let (mut ws, peer) = open_with(role, small_queue(1000, 10_000));
+        peer.take_only(0);
+        let mut accepted = 0;
+        while timeout(SECOND, ws.feed(text(accepted, 1000))).await.is_ok() {
+            accepted += 1;
+        }
+        assert!((8..=10).contains(&accepted), "{accepted} messages of 1000 bytes");
+        assert!(matches!(ws.sender().try_send(text(0, 1000)), Err(SendError::WriteBusy(_))));
+        peer.take_everything();
+        ws.flush().await;
+        assert_eq!(peer.received().len(), accepted);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sender_waits_at_the_limit_of_messages() {
+    for role in ROLES {
+        let (mut ws, peer) = open_with(role, small_queue(7, 1 << 20));
+        peer.take_only(0);
+        for _ in 0..7 {
+            ws.feed("").await.unwrap();
+        }
+        assert!(timeout(SECOND, ws.feed("")).await.is_err());
+        let refused = ws.sender().try_send("kept");
+        assert_eq!(refused, Err(SendError::WriteBusy(Message::text("kept"))), "the message comes back");
+        peer.take_everything();
+        ws.feed("last").await.unwrap();
+        ws.flush().await;
+        assert_eq!(peer.received().len(), 8);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_larger_than_the_queue_goes_out_alone() {
+    for role in ROLES {
+        let (mut ws, peer) = open_with(role, small_queue(10, 1000));
+        peer.take_only(0);
+        ws.feed("first").await.unwrap();
+        assert!(timeout(SECOND, ws.feed(text(1, 50_000))).await.is_err());
+        peer.take_everything();
+        timeout(SECOND, ws.send(text(1, 50_000))).await.unwrap().unwrap();
+        assert_eq!(peer.received(), [Frame::text("first"), Frame::text(text(1, 50_000))]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_nobody_asks_for_is_held_up_to_its_limit_and_then_not_read() {
+    for role in ROLES {
+        let mut config = config();
+        config.limits.max_held_bytes = 10_000;
+        let (mut ws, peer) = open_with(role, config);
+        peer.take_only(0);
+        // A send that waits reads on the side, so that pings are answered.
+        let sending = tokio::spawn(async move {
+            ws.send("waits").await.unwrap();
+            ws
+        });
+        for number in 0..1000 {
+            peer.send(Frame::text(text(number, 1000)));
+            tokio::task::yield_now().await;
+        }
+        let read = peer.counts().bytes_read;
+        assert!((10_000..13_000).contains(&read), "{read} bytes were read");
+        peer.take_everything();
+        let mut ws = sending.await.unwrap();
+        for number in 0..1000 {
+            assert_eq!(ws.recv().await, Some(Message::text(text(number, 1000))));
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_ends_that_both_send_before_they_receive_do_not_wait_for_each_other() {
+    const LEN: usize = 40_000;
+    let (client, server) = tokio::io::duplex(1000);
+    let mut client = ws_tokio::WebSocket::new(client, crate::support::connection(ROLES[0], config()));
+    let mut server = ws_tokio::WebSocket::new(server, crate::support::connection(ROLES[1], config()));
+    let sends = async { tokio::join!(client.send(text(1, LEN)), server.send(text(2, LEN))) };
+    let (one, other) = timeout(SECOND, sends).await.expect("no deadlock");
+    (one.unwrap(), other.unwrap());
+    assert_eq!(server.recv().await, Some(Message::text(text(1, LEN))));
+    assert_eq!(client.recv().await, Some(Message::text(text(2, LEN))));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_sink_takes_every_message_that_it_is_ready_for() {
+    for role in ROLES {
+        let (mut ws, peer) = open_with(role, small_queue(100, 1000));
+        peer.take_only(0);
+        let task = Task::new();
+        let mut taken = 0;
+        while Pin::new(&mut ws).poll_ready(&mut task.cx()).is_ready() {
+            Pin::new(&mut ws).start_send(text(taken, 400).into()).expect("it was ready");
+            taken += 1;
+        }
+        assert!((2..=4).contains(&taken), "{taken} messages of 400 bytes");
+        assert!(Pin::new(&mut ws).poll_flush(&mut task.cx()).is_pending());
+        // The other ways to send do not overtake what the sink has taken.
+        assert!(timeout(SECOND, ws.feed("behind")).await.is_err());
+        peer.take_everything();
+        ws.feed("behind").await.unwrap();
+        poll_fn(|cx| Pin::new(&mut ws).poll_flush(cx)).await.unwrap();
+        let expected = (0..taken).map(|number| Frame::text(text(number, 400)));
+        assert_eq!(peer.received(), expected.chain([Frame::text("behind")]).collect::<Vec<_>>());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_close_goes_behind_what_the_sink_has_taken() {
+    for role in ROLES {
+        let (mut ws, peer) = open_with(role, small_queue(1, 1000));
+        peer.answer_close();
+        Pin::new(&mut ws).start_send("in the queue".into()).unwrap();
+        Pin::new(&mut ws).start_send("left over".into()).unwrap();
+        let refused = Pin::new(&mut ws).start_send("too much".into());
+        assert_eq!(refused, Err(SendError::WriteBusy(Message::text("too much"))));
+        poll_fn(|cx| Pin::new(&mut ws).poll_close(cx)).await.unwrap();
+        let frames = peer.received();
+        assert_eq!(frames[..2], [Frame::text("in the queue"), Frame::text("left over")]);
+        assert_eq!((frames.len(), frames[2].opcode), (3, opcode::CLOSE));
+        let closed = poll_fn(|cx| Pin::new(&mut ws).poll_ready(cx)).await;
+        assert_eq!(closed, Ok(()));
+        assert!(matches!(Pin::new(&mut ws).start_send("late".into()), Err(SendError::InvalidState(_))));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_burst_leaves_no_memory_behind() {
+    for role in ROLES {
+        let (mut ws, peer) = open_with(role, small_queue(65_536, 1 << 30));
+        for number in 0..2000 {
+            ws.feed(text(number, 10_000)).await.unwrap();
+        }
+        ws.flush().await;
+        assert_eq!(peer.received().len(), 2000);
+        let parts = ws.into_parts().unwrap();
+        assert!(parts.transmit.is_empty());
+        // The queue went back to the thread, which keeps little of it.
+        let transmit = format!("{:?}", parts.transmit);
+        assert!(transmit.len() < 1000, "{} characters", transmit.len());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_received_message_that_is_kept_does_not_pin_a_large_buffer() {
+    for role in ROLES {
+        let large = Frame::binary(vec![1; 1 << 20]);
+        let [first, last] = Frame::binary(vec![2; 20]).in_two(10);
+        let small = || Frame::binary(vec![2; 20]);
+        let streams = [
+            vec![small()],
+            vec![Frame::text("before it"), small()],
+            vec![first, last],
+            vec![large, small()],
+        ];
+        for frames in streams {
+            let (mut ws, peer) = open(role);
+            peer.send_all(frames);
+            let kept = loop {
+                let message = ws.recv().await.expect("the small one comes");
+                if message.len() == 20 {
+                    break message.into_bytes();
+                }
+            };
+            // Alone on its allocation, so its capacity shows.
+            let capacity = kept.try_into_mut().expect("nobody else holds it").capacity();
+            assert!(capacity <= 64, "20 bytes pin {capacity}");
+        }
+    }
+}
+
+#[test]
+fn a_poll_after_the_end_of_a_send_does_not_send_again() {
+    let (mut ws, peer) = open(ROLES[0]);
+    let task = Task::new();
+    {
+        let mut send = Box::pin(ws.send("once"));
+        assert_eq!(task.poll(&mut send), Poll::Ready(Ok(())));
+    }
+    assert_eq!(peer.received(), [Frame::text("once")]);
+}
