@@ -13,3 +13,8 @@ pub mod leak;
 pub mod peers;
 pub mod raw_peer;
 pub mod server;
+
+/// Compiles the README's code.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+pub struct Readme;

@@ -1,6 +1,11 @@
 //! The two ways to write a server, behind one interface.
 
-use std::{future::Future, marker::PhantomData, sync::Arc};
+use std::{
+    future::Future,
+    marker::PhantomData,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use ws_proto::{Config, Connection, handshake::Rejection};
@@ -131,6 +136,7 @@ where
     ) -> Option<Self::Task> {
         let (served, ws) = Served::new(io, connection, received);
         let ws = ws.with_subprotocol(request.subprotocol().map(str::to_owned));
-        Some(ServeTask::new(served, (self.0)(ws, request), seat))
+        let application = catch_unwind(AssertUnwindSafe(|| (self.0)(ws, request)));
+        Some(ServeTask::new(served, application.ok(), seat))
     }
 }

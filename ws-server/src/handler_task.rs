@@ -30,6 +30,8 @@ pub(crate) struct HandlerTask<H, S> {
     held_back: bool,
     /// A send was refused since the handler was last told that there is room.
     refused: bool,
+    /// A callback has panicked.
+    failed: bool,
     over: bool,
 }
 
@@ -46,6 +48,7 @@ impl<H: Handler, S: AsyncRead + AsyncWrite + Unpin> HandlerTask<H, S> {
             paused: false,
             held_back: false,
             refused: false,
+            failed: false,
             over: false,
         }
     }
@@ -125,6 +128,8 @@ impl<H: Handler, S: AsyncRead + AsyncWrite + Unpin> HandlerTask<H, S> {
                 waker: cx.waker(),
             };
             match event {
+                // Only the end is left to be told.
+                Event::Message(_) | Event::Ping(_) | Event::Pong(_) if self.failed => {}
                 Event::Message(message) => self.handler.on_message(&mut conn, message),
                 Event::Ping(payload) => self.handler.on_ping(&mut conn, payload),
                 Event::Pong(payload) => self.handler.on_pong(&mut conn, payload),
@@ -192,7 +197,7 @@ impl<H: Handler, S: AsyncRead + AsyncWrite + Unpin> HandlerTask<H, S> {
         }
     }
 
-    /// The transport is finished: what was held is delivered, then the end.
+    /// Nothing holds the end up any more: what was held is delivered, then the end.
     fn lift_pauses(&mut self) {
         self.paused = false;
         self.held_back = false;
@@ -220,7 +225,8 @@ impl<H: Handler, S: AsyncRead + AsyncWrite + Unpin> HandlerTask<H, S> {
         let now = self.seat.shard().now();
         let (connection, tx) = self.driver.parts_mut();
         connection.fail(ConnectionError::Internal, now, tx);
-        self.paused = false;
+        self.failed = true;
+        self.lift_pauses();
     }
 }
 

@@ -23,8 +23,9 @@ pub(crate) struct ServeTask<F, S: AsyncRead + AsyncWrite + Unpin> {
 }
 
 impl<F: Future<Output = ()>, S: AsyncRead + AsyncWrite + Unpin> ServeTask<F, S> {
-    pub(crate) fn new(served: Served<S>, application: F, seat: Seat) -> Self {
-        Self { served, application: Some(Box::pin(application)), seat, known: false, over: false }
+    /// Without an application the connection is only seen to its end.
+    pub(crate) fn new(served: Served<S>, application: Option<F>, seat: Seat) -> Self {
+        Self { served, application: application.map(Box::pin), seat, known: false, over: false }
     }
 
     /// Polls the application. A panic ends the connection with 1011 and nothing else.
@@ -32,15 +33,19 @@ impl<F: Future<Output = ()>, S: AsyncRead + AsyncWrite + Unpin> ServeTask<F, S> 
         let Some(application) = &mut self.application else { return };
         match catch_unwind(AssertUnwindSafe(|| application.as_mut().poll(cx))) {
             Ok(Poll::Pending) => {}
-            Ok(Poll::Ready(())) => self.application = None,
+            Ok(Poll::Ready(())) => self.end_application(),
             Err(_) => {
                 tracing::error!("a connection's future panicked; its connection is closed with 1011");
                 self.served.fail(ConnectionError::Internal);
-                // Its destructors may panic too.
-                let application = self.application.take();
-                let _ = catch_unwind(AssertUnwindSafe(|| drop(application)));
+                self.end_application();
             }
         }
+    }
+
+    /// Drops the application; its destructors may panic too.
+    fn end_application(&mut self) {
+        let application = self.application.take();
+        let _ = catch_unwind(AssertUnwindSafe(|| drop(application)));
     }
 }
 
@@ -60,7 +65,7 @@ impl<F: Future<Output = ()>, S: AsyncRead + AsyncWrite + Unpin> Future for Serve
             Phase::Draining => this.served.close(CloseCode::GOING_AWAY, ""),
             Phase::Forcing => {
                 this.served.abort();
-                this.application = None;
+                this.end_application();
             }
         }
         this.poll_application(cx);
@@ -74,5 +79,13 @@ impl<F: Future<Output = ()>, S: AsyncRead + AsyncWrite + Unpin> Future for Serve
         }
         this.seat.arm(this.served.poll_timeout(), now);
         Poll::Pending
+    }
+}
+
+impl<F, S: AsyncRead + AsyncWrite + Unpin> Drop for ServeTask<F, S> {
+    fn drop(&mut self) {
+        if !self.over {
+            self.seat.shard().hub.count_end(None);
+        }
     }
 }

@@ -27,7 +27,8 @@ use crate::{
 /// `Send`. All four return once a [`ShutdownHandle`] has ended the server; dropping their future cuts everybody off.
 pub struct Server {
     listener: TcpListener,
-    hub: Arc<Hub>,
+    /// Also ends a server that is dropped without having run.
+    hub: ForceOnDrop,
 }
 
 impl Server {
@@ -46,7 +47,7 @@ impl Server {
     }
 
     pub(crate) const fn new(listener: TcpListener, hub: Arc<Hub>) -> Self {
-        Self { listener, hub }
+        Self { listener, hub: ForceOnDrop(hub) }
     }
 
     /// The address it listens on.
@@ -60,7 +61,7 @@ impl Server {
     /// What ends the server; clones of it may wait in other tasks.
     #[must_use]
     pub fn shutdown_handle(&self) -> ShutdownHandle {
-        ShutdownHandle::new(Arc::clone(&self.hub))
+        ShutdownHandle::new(Arc::clone(&self.hub.0))
     }
 
     /// Serves each connection with a future of its own, on this runtime. The connection is closed with 1000 when the
@@ -122,8 +123,8 @@ impl Server {
         A::Accepted: Send,
         A::Task: Send,
     {
-        let Self { listener, hub } = self;
-        let force = ForceOnDrop(Arc::clone(&hub));
+        let Self { listener, hub: force } = self;
+        let hub = Arc::clone(&force.0);
         let shard = hub.new_shard();
         let clock = AbortOnDrop(tokio::spawn(Arc::clone(&shard).run_clock()));
         accept_loop(listener, &hub, |io, peer, slot| {

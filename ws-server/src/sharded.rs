@@ -39,7 +39,7 @@ struct Worker {
 
 pub(crate) async fn run<A, M>(
     listener: TcpListener,
-    hub: Arc<Hub>,
+    force: ForceOnDrop,
     shards: usize,
     app: M,
 ) -> io::Result<ShutdownReport>
@@ -47,7 +47,7 @@ where
     A: App<TcpStream>,
     M: FnOnce() -> A + Clone + Send + 'static,
 {
-    let force = ForceOnDrop(Arc::clone(&hub));
+    let hub = Arc::clone(&force.0);
     let workers: Vec<Worker> =
         (0..shards.max(1)).map(|number| start(number, &hub, app.clone())).collect::<io::Result<_>>()?;
     accept_loop(listener, &hub, |stream, peer, slot| {

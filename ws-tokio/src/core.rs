@@ -144,7 +144,12 @@ impl<S> Core<S> {
     /// Nobody will ask for messages any more; the server's task sees the connection to its end.
     pub(crate) fn abandon(&mut self) {
         self.abandoned = true;
-        self.queue_close(CloseCode::NORMAL, "");
+        if std::thread::panicking() {
+            // The application's panic unwinds through here.
+            self.fail(ConnectionError::Internal);
+        } else {
+            self.queue_close(CloseCode::NORMAL, "");
+        }
         self.wake_server_task();
     }
 

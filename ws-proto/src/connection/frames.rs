@@ -12,8 +12,7 @@ use crate::{
 use super::{
     Connection, Role,
     event::At,
-    partial::{Assembly, FrameProgress},
-    receive::DIRECT_READ_FROM,
+    partial::{Assembly, DIRECT_READ_FROM, FrameProgress},
 };
 
 /// What one look at the received bytes gave.

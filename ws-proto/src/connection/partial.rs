@@ -9,6 +9,9 @@ use crate::{
     utf8::Utf8Validator,
 };
 
+/// From this many missing payload bytes on, a read goes straight into the message's own buffer.
+pub(super) const DIRECT_READ_FROM: usize = 16 * 1024;
+
 /// Everything in flight on the receiving side. A connection between messages has none of it.
 #[derive(Debug, Default)]
 pub(super) struct Partial {

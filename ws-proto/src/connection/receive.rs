@@ -16,11 +16,8 @@ use super::{
     event::{At, Located},
     frames::Step,
     inbox::End,
-    partial::{Assembly, FrameProgress},
+    partial::{Assembly, DIRECT_READ_FROM, FrameProgress},
 };
-
-/// From this many missing payload bytes on, a read goes straight into the message's own buffer.
-pub(super) const DIRECT_READ_FROM: usize = 16 * 1024;
 
 impl Connection {
     /// Where the driver reads into: the receive buffer's spare room, or, in the middle of a large message, that

@@ -149,11 +149,16 @@ async fn two_ends_that_both_send_before_they_receive_do_not_wait_for_each_other(
     let (client, server) = tokio::io::duplex(1000);
     let mut client = ws_tokio::WebSocket::new(client, crate::support::connection(ROLES[0], config()));
     let mut server = ws_tokio::WebSocket::new(server, crate::support::connection(ROLES[1], config()));
-    let sends = async { tokio::join!(client.send(text(1, LEN)), server.send(text(2, LEN))) };
-    let (one, other) = timeout(SECOND, sends).await.expect("no deadlock");
-    (one.unwrap(), other.unwrap());
-    assert_eq!(server.recv().await, Some(Message::text(text(1, LEN))));
-    assert_eq!(client.recv().await, Some(Message::text(text(2, LEN))));
+    let first = async {
+        client.send(text(1, LEN)).await.unwrap();
+        client.recv().await
+    };
+    let second = async {
+        server.send(text(2, LEN)).await.unwrap();
+        server.recv().await
+    };
+    let (first, second) = timeout(SECOND, async { tokio::join!(first, second) }).await.expect("no deadlock");
+    assert_eq!((first, second), (Some(Message::text(text(2, LEN))), Some(Message::text(text(1, LEN)))));
 }
 
 #[tokio::test(start_paused = true)]

@@ -167,8 +167,8 @@ fn senders_that_lost_patience_leave_no_wakers_behind() {
     }
 }
 
-#[test]
-fn a_sender_that_waits_for_room_learns_of_the_end_at_once() {
+#[tokio::test]
+async fn a_sender_that_waits_for_room_learns_of_the_end_at_once() {
     for role in ROLES {
         let (mut ws, peer) = open_with(role, one_message_at_a_time());
         peer.take_only(0);
