@@ -34,11 +34,18 @@ pub struct Options {
     pub patience: Duration,
     /// Whether panics that do not end the test itself are part of it.
     pub allow_panics: bool,
+    /// Threads for tasks beside the test's own; without any, all run on the test's.
+    pub worker_threads: usize,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { deadline: Duration::from_secs(30), patience: Duration::from_secs(5), allow_panics: false }
+        Self {
+            deadline: Duration::from_secs(30),
+            patience: Duration::from_secs(5),
+            allow_panics: false,
+            worker_threads: 0,
+        }
     }
 }
 
@@ -69,6 +76,7 @@ pub fn run_with<F: Future<Output = ()>>(options: Options, test: F) {
 /// What was wrong, one line each.
 pub fn run_here<F: Future<Output = ()>>(options: Options, test: F) -> Result<(), String> {
     let panics = panics::Count::start();
+    make_globals();
     let before = Snapshot::take();
     let watchdog = watchdog::Watchdog::start(options.deadline + 3 * options.patience);
     let outcome = on_new_runtime(options, test);
@@ -87,8 +95,19 @@ pub fn run_here<F: Future<Output = ()>>(options: Options, test: F) -> Result<(),
     }
 }
 
+/// Where tokio is built with signals, because any crate of the workspace wants them, the first runtime of a process
+/// makes a pair of sockets that no runtime ever closes.
+fn make_globals() {
+    drop(tokio::runtime::Builder::new_current_thread().enable_all().build());
+}
+
 fn on_new_runtime<F: Future<Output = ()>>(options: Options, test: F) -> Result<(), String> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
+    let mut builder = match options.worker_threads {
+        0 => tokio::runtime::Builder::new_current_thread(),
+        _ => tokio::runtime::Builder::new_multi_thread(),
+    };
+    let runtime = builder
+        .worker_threads(options.worker_threads.max(1))
         .enable_all()
         .build()
         .map_err(|error| format!("no runtime: {error}"))?;
@@ -125,6 +144,7 @@ mod tests {
         deadline: Duration::from_millis(500),
         patience: Duration::from_millis(50),
         allow_panics: false,
+        worker_threads: 0,
     };
 
     fn failure(test: impl Future<Output = ()>) -> String {
@@ -139,6 +159,15 @@ mod tests {
             let task = tokio::spawn(async move { listener.accept().await.unwrap().0 });
             let client = TcpStream::connect(address).await.unwrap();
             drop((client, task.await.unwrap()));
+        });
+    }
+
+    #[test]
+    fn tasks_may_have_threads_of_their_own() {
+        run_with(Options { worker_threads: 2, ..Options::default() }, async {
+            let here = std::thread::current().id();
+            let there = tokio::spawn(async { std::thread::current().id() }).await.unwrap();
+            assert_ne!(here, there);
         });
     }
 

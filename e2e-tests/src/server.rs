@@ -50,7 +50,7 @@ impl ServerRunner {
     /// [`Server::serve`].
     pub async fn serve<F, Fut>(builder: ServerBuilder, serve: F) -> Self
     where
-        F: Fn(WebSocket<TcpStream>) -> Fut + Clone + Send + Sync + 'static,
+        F: Fn(WebSocket<TcpStream>) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = ()> + Send + 'static,
     {
         Self::start(bind(builder).await, |server| async { Ok(server.serve(serve).await) })
@@ -59,7 +59,7 @@ impl ServerRunner {
     /// [`Server::serve_with_request`].
     pub async fn serve_with_request<F, Fut>(builder: ServerBuilder, serve: F) -> Self
     where
-        F: Fn(WebSocket<TcpStream>, Request) -> Fut + Clone + Send + Sync + 'static,
+        F: Fn(WebSocket<TcpStream>, Request) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = ()> + Send + 'static,
     {
         Self::start(bind(builder).await, |server| async { Ok(server.serve_with_request(serve).await) })

@@ -1,7 +1,10 @@
 use std::{sync::Arc, time::Duration};
 
-use http::{HeaderMap, HeaderName, HeaderValue, Response};
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
+    time::Instant,
+};
 use ws_proto::{
     ChaChaMaskSource, Config, Connection, Keepalive, Limits, MaskSource,
     handshake::{ClientHandshake, ClientRequest, ResponseError, ResponseReader},
@@ -135,11 +138,7 @@ impl Connector {
     /// As [`connect`](Self::connect).
     pub async fn open(&self, url: &str) -> Result<Connected, ConnectError> {
         let target = Target::parse(url)?;
-        self.in_time(async {
-            let io = dial(&target, self.tcp_nodelay).await?;
-            self.handshake(&target, io).await
-        })
-        .await
+        self.handshake(&target, dial(&target, self.tcp_nodelay)).await
     }
 
     /// Does the handshake for `url` on a transport of the caller's.
@@ -151,40 +150,50 @@ impl Connector {
         S: AsyncRead + AsyncWrite + Unpin,
     {
         let target = Target::parse(url)?;
-        self.in_time(self.handshake(&target, io)).await
+        self.handshake(&target, async { Ok(io) }).await
     }
 
-    async fn in_time<T>(
+    /// The handshake, on the transport that `dialling` makes. What is wrong on this side is found before that.
+    async fn handshake<S>(
         &self,
-        attempt: impl Future<Output = Result<T, ConnectError>>,
-    ) -> Result<T, ConnectError> {
-        let timeout = self.handshake_timeout;
-        tokio::time::timeout(timeout, attempt).await.unwrap_or(Err(ConnectError::TimedOut(timeout)))
-    }
-
-    async fn handshake<S>(&self, target: &Target, mut io: S) -> Result<Connected<S>, ConnectError>
+        target: &Target,
+        dialling: impl Future<Output = Result<S, ConnectError>>,
+    ) -> Result<Connected<S>, ConnectError>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
         let config = self.protocol.clone().build()?;
         let mut masks = self.mask_source()?;
-        let mut request = ClientRequest::new(&target.host_header, &target.path);
-        request.headers.clone_from(&self.headers);
-        request.subprotocols.clone_from(&self.subprotocols);
-        let (handshake, bytes) = ClientHandshake::new(&request, masks.nonce())?;
-        io.write_all(&bytes).await?;
-        io.flush().await?;
-        let (response, rest) = read_response(&mut io, &config.limits).await?;
+        let (handshake, request) = ClientHandshake::new(&self.request(target), masks.nonce())?;
+        let (timeout, started) = (self.handshake_timeout, Instant::now());
+        let attempt = async {
+            let mut io = dialling.await?;
+            io.write_all(&request).await?;
+            io.flush().await?;
+            let (response, rest) = read_response(&mut io, &config.limits).await?;
+            Ok((io, response, rest))
+        };
+        let in_time = tokio::time::timeout(timeout, attempt).await;
+        let (mut io, response, rest) = in_time.unwrap_or(Err(ConnectError::TimedOut(timeout)))?;
         match handshake.finish(&response) {
-            Ok(accepted) => Ok(Connected {
-                ws: open(io, config, masks, &rest).with_subprotocol(accepted.subprotocol),
-                response,
-            }),
+            Ok(accepted) => {
+                let ws = open(io, config, masks, &rest).with_subprotocol(accepted.subprotocol);
+                Ok(Connected { ws, response })
+            }
             Err(ResponseError::Refused(_)) => {
-                Err(ConnectError::Refused(Box::new(Refusal::read(&mut io, response, rest).await)))
+                let patience = timeout.saturating_sub(started.elapsed());
+                let refusal = Refusal::read(&mut io, response, rest, patience).await;
+                Err(ConnectError::Refused(Box::new(refusal)))
             }
             Err(error) => Err(error.into()),
         }
+    }
+
+    fn request(&self, target: &Target) -> ClientRequest {
+        let mut request = ClientRequest::new(&target.host_header, &target.path);
+        request.headers.clone_from(&self.headers);
+        request.subprotocols.clone_from(&self.subprotocols);
+        request
     }
 
     fn mask_source(&self) -> Result<Box<ChaChaMaskSource>, ConnectError> {
@@ -202,11 +211,11 @@ fn open<S: AsyncRead + AsyncWrite + Unpin>(
     masks: Box<ChaChaMaskSource>,
     rest: &[u8],
 ) -> ws_tokio::WebSocket<S> {
-    let now = tokio::time::Instant::now().into_std();
+    let now = Instant::now().into_std();
     ws_tokio::WebSocket::new(io, Connection::client(config, masks, now)).with_received(rest)
 }
 
-/// Reads a response's head; returns it with what came behind it.
+/// Reads the head of the final response; returns it with what came behind it.
 async fn read_response<S: AsyncRead + Unpin>(
     io: &mut S,
     limits: &Limits,
@@ -217,9 +226,14 @@ async fn read_response<S: AsyncRead + Unpin>(
         if io.read_buf(&mut buffer).await? == 0 {
             return Err(ConnectError::Io(std::io::ErrorKind::UnexpectedEof.into()));
         }
-        if let Some((response, head_len)) = reader.read(&buffer)? {
+        while let Some((response, head_len)) = reader.read(&buffer)? {
             let rest = buffer.split_off(head_len);
-            return Ok((response, rest));
+            if !response.status().is_informational() || response.status() == StatusCode::SWITCHING_PROTOCOLS {
+                return Ok((response, rest));
+            }
+            // An interim one, such as 103: the answer is still to come (RFC 9110 section 15.2).
+            reader = ResponseReader::new(limits);
+            buffer = rest;
         }
     }
 }

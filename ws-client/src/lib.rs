@@ -19,6 +19,7 @@
 //! returning `None`, exactly once, with [`close_info`](ws_tokio::WebSocket::close_info) telling how; the socket is
 //! closed by then, so it is `on_socket_close` too. A failed connection attempt is an error of [`connect`].
 
+mod body;
 mod connect;
 mod connector;
 mod error;

@@ -1,9 +1,13 @@
-use bytes::Bytes;
-use http::{HeaderMap, Response, StatusCode, header};
-use tokio::io::{AsyncRead, AsyncReadExt as _};
+use std::time::Duration;
 
-/// The most that is read of a refusal's body, in bytes.
-const MAX_BODY: usize = 64 * 1024;
+use bytes::Bytes;
+use http::{HeaderMap, Response, StatusCode};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt as _},
+    time::timeout,
+};
+
+use crate::body::Body;
 
 /// The answer of a server that refused the upgrade.
 #[derive(Debug, Clone)]
@@ -24,30 +28,31 @@ impl Refusal {
         self.response.headers()
     }
 
-    /// The body, as far as it came: at most 64 KiB, and as it was on the wire if it was chunked.
+    /// The body, as far as it came before the handshake timeout: at most 64 KiB.
     #[must_use]
     pub fn body(&self) -> &Bytes {
         self.response.body()
     }
 
-    /// Reads the body behind the head, to its announced length or the end of the stream.
+    /// Reads the body behind the head, to its end or for as long as `patience` lasts.
     pub(crate) async fn read<S: AsyncRead + Unpin>(
         io: &mut S,
         head: Response<()>,
         received: Vec<u8>,
+        patience: Duration,
     ) -> Self {
-        let mut body = received;
-        let length = head.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
-        let length = length.and_then(|value| value.parse().ok()).unwrap_or(MAX_BODY).min(MAX_BODY);
-        while body.len() < length {
-            let mut rest = (&mut *io).take((length - body.len()) as u64);
-            // Whatever came is better than nothing; an error here hides behind the refusal itself.
-            match rest.read_buf(&mut body).await {
-                Ok(0) | Err(_) => break,
-                Ok(_) => {}
+        let mut body = Body::new(&head, received);
+        let rest = async {
+            while let Some(room) = body.room() {
+                // Whatever came is better than nothing; an error here hides behind the refusal itself.
+                match (&mut *io).take(room).read_buf(body.wire_mut()).await {
+                    Ok(0) | Err(_) => break,
+                    Ok(_) => {}
+                }
             }
-        }
-        body.truncate(length);
-        Self { response: head.map(|()| Bytes::from(body)) }
+        };
+        // However long the server holds the rest back, the refusal itself is known.
+        let _ = timeout(patience, rest).await;
+        Self { response: head.map(|()| body.into_bytes()) }
     }
 }

@@ -19,6 +19,9 @@ pub(crate) struct Target {
 
 impl Target {
     pub(crate) fn parse(url: &str) -> Result<Self, UrlError> {
+        if has_credentials(url) {
+            return Err(UrlError::Credentials);
+        }
         let invalid = || UrlError::Invalid(url.to_owned());
         // A fragment never goes over the wire (section 3 even forbids it).
         let uri: Uri = url.split('#').next().unwrap_or_default().parse().map_err(|_| invalid())?;
@@ -28,9 +31,6 @@ impl Target {
             scheme => return Err(UrlError::Scheme(scheme.unwrap_or_default().to_owned())),
         };
         let authority = uri.authority().ok_or_else(|| UrlError::NoHost(url.to_owned()))?;
-        if authority.as_str().contains('@') {
-            return Err(UrlError::Credentials);
-        }
         let written = authority.host();
         let host = written.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(written);
         if host.is_empty() {
@@ -46,6 +46,13 @@ impl Target {
         let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
         Ok(Self { secure, host: host.to_owned(), port, path, host_header })
     }
+}
+
+/// Looked for before anything else, so that no error message repeats a password.
+fn has_credentials(url: &str) -> bool {
+    let behind_scheme = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let authority = behind_scheme.split(['/', '?', '#']).next().unwrap_or_default();
+    authority.contains('@')
 }
 
 #[cfg(test)]
@@ -79,7 +86,10 @@ mod tests {
     fn what_is_no_websocket_url_is_named() {
         assert_eq!(Target::parse("http://example.com"), Err(UrlError::Scheme("http".to_owned())));
         assert_eq!(Target::parse("example.com"), Err(UrlError::Scheme(String::new())));
-        assert_eq!(Target::parse("ws://user:pass@example.com"), Err(UrlError::Credentials));
+        for url in ["ws://user:pass@example.com", "ws://user:pa ss@[/", "user:pass@example.com", "://a@b"] {
+            assert_eq!(Target::parse(url), Err(UrlError::Credentials), "{url}");
+        }
+        assert!(Target::parse("ws://example.com/@user?a@b#c@d").is_ok());
         for url in
             ["", "ws://", "ws:///path", "ws://a b", "ws://example.com:99999", "ws://example.com/\r\nX: y"]
         {

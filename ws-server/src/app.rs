@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// What is done with a request, and with the connection that comes of it.
-pub(crate) trait App<S>: Clone + 'static {
+pub(crate) trait App<S>: 'static {
     type Accepted: FailOnDrop + 'static;
     type Task: Future<Output = ()> + 'static;
 
@@ -46,12 +46,6 @@ pub(crate) struct HandlerApp<H: Handler> {
 impl<H: Handler> HandlerApp<H> {
     pub(crate) const fn new(context: H::Context) -> Self {
         Self { context, handler: PhantomData }
-    }
-}
-
-impl<H: Handler> Clone for HandlerApp<H> {
-    fn clone(&self) -> Self {
-        Self::new(self.context.clone())
     }
 }
 
@@ -95,12 +89,6 @@ where
 /// An async function.
 pub(crate) struct ServeApp<F>(pub(crate) F);
 
-impl<F: Clone> Clone for ServeApp<F> {
-    fn clone(&self) -> Self {
-        Self(self.0.clone())
-    }
-}
-
 /// Nothing was made yet that could fail.
 pub(crate) struct Nothing;
 
@@ -110,7 +98,7 @@ impl FailOnDrop for Nothing {
 
 impl<F, Fut, S> App<S> for ServeApp<F>
 where
-    F: Fn(WebSocket<S>, Request) -> Fut + Clone + 'static,
+    F: Fn(WebSocket<S>, Request) -> Fut + 'static,
     Fut: Future<Output = ()> + 'static,
     S: AsyncRead + AsyncWrite + Unpin + 'static,
 {

@@ -4,6 +4,7 @@
 use std::{
     io,
     net::SocketAddr,
+    ops::Deref,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     time::Duration,
@@ -49,15 +50,16 @@ pub(crate) struct Candidate<S> {
     pub(crate) slot: Slot,
 }
 
-/// Runs a handshake to its end; `launch` gets the connection's task.
-pub(crate) async fn run<S, A>(app: A, mut candidate: Candidate<S>, launch: impl FnOnce(A::Task))
+/// Runs a handshake to its end; `launch` gets the connection's task. The application is shared by all handshakes.
+pub(crate) async fn run<S, A, P>(app: P, mut candidate: Candidate<S>, launch: impl FnOnce(A::Task))
 where
     S: AsyncRead + AsyncWrite + Unpin,
     A: App<S>,
+    P: Deref<Target = A>,
 {
     let hub = Arc::clone(&candidate.place.shard().hub);
     let mut buffer = candidate.place.shard().heads.take();
-    let negotiation = negotiate(&app, &hub, &mut candidate, &mut buffer);
+    let negotiation = negotiate(&*app, &hub, &mut candidate, &mut buffer);
     let outcome = tokio::select! {
         outcome = tokio::time::timeout(hub.options.handshake_timeout, negotiation) => outcome,
         () = hub.reached(Phase::Draining) => return,
@@ -126,12 +128,8 @@ where
             io.write_all(&decision.response).await.ok()?;
             io.flush().await.ok()?;
             let Decision { accepted, connection_slot, .. } = decision;
-            (hub.phase() == Phase::Running).then_some(Accepted {
-                accepted,
-                request,
-                rest: received.rest,
-                connection_slot,
-            })
+            // Also if the server shuts down just now: who has a 101 gets a Close.
+            Some(Accepted { accepted, request, rest: received.rest, connection_slot })
         }
     }
 }

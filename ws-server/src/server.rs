@@ -68,7 +68,7 @@ impl Server {
     /// future is done, and with 1011 if it panics.
     pub async fn serve<F, Fut>(self, serve: F) -> ShutdownReport
     where
-        F: Fn(WebSocket<TcpStream>) -> Fut + Clone + Send + Sync + 'static,
+        F: Fn(WebSocket<TcpStream>) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = ()> + Send + 'static,
     {
         self.serve_with_request(move |ws, _request| serve(ws)).await
@@ -77,7 +77,7 @@ impl Server {
     /// As [`serve`](Self::serve); the function also gets the request.
     pub async fn serve_with_request<F, Fut>(self, serve: F) -> ShutdownReport
     where
-        F: Fn(WebSocket<TcpStream>, Request) -> Fut + Clone + Send + Sync + 'static,
+        F: Fn(WebSocket<TcpStream>, Request) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = ()> + Send + 'static,
     {
         self.on_this_runtime(ServeApp(serve)).await
@@ -124,12 +124,12 @@ impl Server {
         A::Task: Send,
     {
         let Self { listener, hub: force } = self;
-        let hub = Arc::clone(&force.0);
+        let (hub, app) = (Arc::clone(&force.0), Arc::new(app));
         let shard = hub.new_shard();
         let clock = AbortOnDrop(tokio::spawn(Arc::clone(&shard).run_clock()));
         accept_loop(listener, &hub, |io, peer, slot| {
             let candidate = Candidate { io, peer: Some(peer), place: Place::new(&shard), slot };
-            tokio::spawn(handshake::run(app.clone(), candidate, |task| drop(tokio::spawn(task))));
+            tokio::spawn(handshake::run(Arc::clone(&app), candidate, |task| drop(tokio::spawn(task))));
         })
         .await;
         let report = drain(&hub).await;

@@ -1,7 +1,7 @@
 //! One thread, one single-threaded runtime, one set of buffers each. Sockets are handed to the shard with the least
 //! to do: the kernel's own distribution is uneven with few connections.
 
-use std::{io, net::SocketAddr, sync::Arc, thread};
+use std::{io, net::SocketAddr, rc::Rc, sync::Arc, thread};
 
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -97,6 +97,7 @@ fn build_runtime() -> io::Result<LocalRuntime> {
 /// A shard's main task: starts a handshake for each socket that is handed over, until all is over.
 async fn work<A: App<TcpStream>>(shard: Arc<Shard>, mut handed: mpsc::UnboundedReceiver<Handed>, app: A) {
     shard.configure_thread();
+    let app = Rc::new(app);
     let hub = Arc::clone(&shard.hub);
     let clock = AbortOnDrop(tokio::task::spawn_local(shard.run_clock()));
     let draining = hub.reached(Phase::Draining);
@@ -111,7 +112,7 @@ async fn work<A: App<TcpStream>>(shard: Arc<Shard>, mut handed: mpsc::UnboundedR
             Ok(io) => {
                 let candidate = Candidate { io, peer: Some(peer), place, slot };
                 let launch = |task| drop(tokio::task::spawn_local(task));
-                tokio::task::spawn_local(handshake::run(app.clone(), candidate, launch));
+                tokio::task::spawn_local(handshake::run(Rc::clone(&app), candidate, launch));
             }
             Err(error) => tracing::warn!(%error, "a socket could not be registered"),
         }

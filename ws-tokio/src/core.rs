@@ -38,6 +38,7 @@ pub(crate) enum Mode {
     /// Whoever polls a handle. Deadlines are watched by a timer of the connection's own.
     Inline { timer: Option<Pin<Box<Sleep>>> },
     /// A server's task around the application's future: it writes at the end of each turn and watches deadlines.
+    /// `receiving`: the application waits in `recv`, so it is the one that reads.
     Served { turn: Turn, receiving: bool, reads: u8 },
 }
 

@@ -17,12 +17,21 @@ const READS_PER_TURN: u8 = 4;
 impl<S: AsyncRead + AsyncWrite + Unpin> Core<S> {
     /// The next message; `None` once the connection is over.
     pub(crate) fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<Message>> {
+        let next = self.poll_next_message(cx);
         if let Mode::Served { receiving, .. } = &mut self.mode {
-            *receiving = true;
+            *receiving = next.is_pending();
         }
+        next
+    }
+
+    fn poll_next_message(&mut self, cx: &mut Context<'_>) -> Poll<Option<Message>> {
         let Some(driver) = &mut self.driver else { return Poll::Ready(None) };
-        if let Some(message) = driver.connection_mut().take_held() {
+        let connection = driver.connection_mut();
+        // Takes note if nothing could be read meanwhile.
+        connection.resume();
+        if let Some(message) = connection.take_held() {
             // One of those that came with the last read: nothing else needs to be looked at.
+            connection.hold();
             return Poll::Ready(Some(message));
         }
         let mut rx = ReceiveLease::take();

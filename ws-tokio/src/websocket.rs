@@ -123,7 +123,8 @@ impl<S> WebSocket<S> {
     #[must_use]
     pub fn into_parts(mut self) -> Option<Parts<S>> {
         self.owned = false;
-        let (io, connection, transmit, received) = lock(&self.shared).take_driver()?.into_parts();
+        let (io, mut connection, transmit, received) = lock(&self.shared).take_driver()?.into_parts();
+        connection.resume();
         Some(Parts { io, connection, transmit, received })
     }
 

@@ -1,5 +1,6 @@
 //! What is measured. A new case is one entry here: options for the load generator and the columns of its table.
 
+use crate::servers::Role;
 use bench_common::json::Numbers;
 
 /// How a number is written.
@@ -35,7 +36,9 @@ pub(crate) struct Column {
 pub(crate) struct Case {
     pub(crate) name: &'static str,
     pub(crate) title: &'static str,
-    /// Options for the load generator.
+    /// Who takes part.
+    pub(crate) role: Role,
+    /// Options for the load generator, or for the client.
     pub(crate) load: &'static str,
     /// The same without the disturbance: run first, its p99.9 becomes `p999_alone_us`.
     pub(crate) undisturbed: Option<&'static str>,
@@ -60,6 +63,7 @@ const P99: Column = column("p99_us", "p99 µs", Unit::Microseconds);
 const P999: Column = column("p999_us", "p99.9 µs", Unit::Microseconds);
 const PEAK: Column = column("peak_resident_bytes", "peak RSS", Unit::Bytes);
 const BUSY: Column = column("server_busy", "server busy", Unit::Percent);
+const CLIENT_BUSY: Column = column("client_busy", "client busy", Unit::Percent);
 const CPU: Column = compared("cpu_ns_per_message", "CPU ns/message", Unit::Nanoseconds, Better::Less);
 
 static ECHO: &[Column] =
@@ -100,12 +104,37 @@ static STORM: &[Column] = &[
     column("leaked_files", "descriptors left", Unit::Count),
 ];
 
+static BROADCAST: &[Column] = &[
+    compared("deliveries_per_s", "deliveries/s", Unit::Count, Better::More),
+    compared("cpu_ns_per_delivery", "CPU ns/delivery", Unit::Nanoseconds, Better::Less),
+    P50,
+    P99,
+    PEAK,
+    BUSY,
+];
+
+static CLIENT: &[Column] =
+    &[CPU, compared("messages_per_s", "messages/s", Unit::Count, Better::More), PEAK, CLIENT_BUSY];
+
 const fn echo(name: &'static str, title: &'static str, load: &'static str) -> Case {
-    Case { name, title, load, undisturbed: None, max_rounds: usize::MAX, on_demand: false, columns: ECHO }
+    Case {
+        name,
+        title,
+        role: Role::Echo,
+        load,
+        undisturbed: None,
+        max_rounds: usize::MAX,
+        on_demand: false,
+        columns: ECHO,
+    }
 }
 
 const fn large(name: &'static str, title: &'static str, load: &'static str) -> Case {
     Case { columns: LARGE, ..echo(name, title, load) }
+}
+
+const fn client(name: &'static str, title: &'static str, load: &'static str) -> Case {
+    Case { role: Role::Client, columns: CLIENT, ..echo(name, title, load) }
 }
 
 /// All of them, in the order of the report.
@@ -162,6 +191,28 @@ pub(crate) static CASES: &[Case] = &[
             "--connect-storm 10000 --at-once 64",
         )
     },
+    Case {
+        role: Role::Broadcast,
+        columns: BROADCAST,
+        ..echo(
+            "broadcast-1k",
+            "one 100 B message at a time to 1,000 connections",
+            "--broadcast-receivers 1000 --size 100",
+        )
+    },
+    Case {
+        role: Role::Broadcast,
+        columns: BROADCAST,
+        ..echo(
+            "broadcast-10k",
+            "one 100 B message at a time to 10,000 connections",
+            "--broadcast-receivers 10000 --size 100",
+        )
+    },
+    client("client-small", "one client, 20 B binary, 1 in flight", "--size 20"),
+    client("client-1k", "one client, 1 KiB binary, 1 in flight", "--size 1024"),
+    client("client-64k", "one client, 64 KiB binary, 1 in flight", "--size 65536"),
+    client("client-1m", "one client, 1 MiB binary, 1 in flight", "--size 1048576"),
 ];
 
 impl Case {

@@ -2,12 +2,12 @@
 
 use crate::cases::Case;
 use crate::options::Options;
-use crate::servers::Server;
+use crate::servers::{CLIENTS_SERVER, Role, Server};
 use bench_common::json::Numbers;
 use std::io::{self, BufRead as _, BufReader};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::unix::process::CommandExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
@@ -38,8 +38,11 @@ impl Drop for Running {
 }
 
 impl Rig<'_> {
-    /// Runs the case once and gives the load generator's numbers.
+    /// Runs the case once and gives the load generator's numbers, or the client's.
     pub(crate) fn measure(&self, case: &Case) -> Result<Numbers, String> {
+        if case.role == Role::Client {
+            return self.client(case.load);
+        }
         let alone = case.undisturbed.map(|load| self.load(load)).transpose()?;
         let mut numbers = self.load(case.load)?;
         if let Some(alone) = alone.and_then(|alone| alone.get("p999_us"))
@@ -52,47 +55,67 @@ impl Rig<'_> {
     }
 
     fn load(&self, load: &str) -> Result<Numbers, String> {
-        let server = self.start()?;
-        let path = std::env::current_exe().map_err(|error| error.to_string())?.with_file_name("loadgen");
-        let mut command = Command::new(path);
+        let server = start(self.binary, self.server.arguments, self.options.server_core)?;
+        let mut command = Command::new(beside("loadgen")?);
+        command.args(["--server-pid", &server.child.id().to_string()]);
+        self.run(command, &server, load, self.options.generator_core)
+    }
+
+    /// The client has the core that servers are measured on, and its server the other one.
+    fn client(&self, load: &str) -> Result<Numbers, String> {
+        let server = start(&beside(CLIENTS_SERVER)?, &[], self.options.generator_core)?;
+        self.run(Command::new(self.binary), &server, load, self.options.server_core)
+    }
+
+    /// Runs the other side of a server to its end and reads what it says.
+    fn run(
+        &self,
+        mut command: Command,
+        server: &Running,
+        load: &str,
+        core: usize,
+    ) -> Result<Numbers, String> {
         command
             .args(["--addr", &server.address.to_string()])
-            .args(["--server-pid", &server.child.id().to_string()])
             .args(["--seconds", &self.options.seconds.to_string()])
             .args(["--warmup", &self.options.warmup.to_string()])
             .args(load.split_whitespace());
-        pin(&mut command, self.options.generator_core);
-        let output = command.output().map_err(|error| format!("loadgen: {error}"))?;
+        pin(&mut command, core);
+        let output = command.output().map_err(|error| format!("`{command:?}`: {error}"))?;
         if !output.status.success() {
             return Err(String::from_utf8_lossy(&output.stderr).trim().to_owned());
         }
         let text = String::from_utf8_lossy(&output.stdout);
-        Numbers::from_json(&text).ok_or_else(|| format!("loadgen said `{text}`"))
+        Numbers::from_json(&text).ok_or_else(|| format!("`{command:?}` said `{text}`"))
     }
+}
 
-    fn start(&self) -> Result<Running, String> {
-        let address = free_address().map_err(|error| error.to_string())?;
-        let mut command = Command::new(self.binary);
-        command.args(["--listen", &address.to_string()]).args(self.server.arguments);
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
-        pin(&mut command, self.options.server_core);
-        let mut child = command.spawn().map_err(|error| format!("{}: {error}", self.binary.display()))?;
-        let stdout = child.stdout.take();
-        let running = Running { child, address };
-        let (sender, listening) = mpsc::channel();
-        // Reads to the end, so that the server never blocks on a full pipe.
-        std::thread::spawn(move || {
-            for line in stdout.into_iter().flat_map(|pipe| BufReader::new(pipe).lines()).map_while(Result::ok)
-            {
-                if line.starts_with("listening on ws://") && sender.send(()).is_err() {
-                    break;
-                }
+/// Another program of the benchmark.
+fn beside(name: &str) -> Result<PathBuf, String> {
+    Ok(std::env::current_exe().map_err(|error| error.to_string())?.with_file_name(name))
+}
+
+fn start(binary: &Path, arguments: &[&str], core: usize) -> Result<Running, String> {
+    let address = free_address().map_err(|error| error.to_string())?;
+    let mut command = Command::new(binary);
+    command.args(["--listen", &address.to_string()]).args(arguments);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    pin(&mut command, core);
+    let mut child = command.spawn().map_err(|error| format!("{}: {error}", binary.display()))?;
+    let stdout = child.stdout.take();
+    let running = Running { child, address };
+    let (sender, listening) = mpsc::channel();
+    // Reads to the end, so that the server never blocks on a full pipe.
+    std::thread::spawn(move || {
+        for line in stdout.into_iter().flat_map(|pipe| BufReader::new(pipe).lines()).map_while(Result::ok) {
+            if line.starts_with("listening on ws://") && sender.send(()).is_err() {
+                break;
             }
-        });
-        let told = listening.recv_timeout(START);
-        told.map_err(|_| format!("`{command:?}` did not say that it listens"))?;
-        Ok(running)
-    }
+        }
+    });
+    let told = listening.recv_timeout(START);
+    told.map_err(|_| format!("`{command:?}` did not say that it listens"))?;
+    Ok(running)
 }
 
 /// A port that was free a moment ago.

@@ -3,7 +3,7 @@
 use crate::cases::{Better, Case, Column};
 use crate::machine::Machine;
 use crate::options::Options;
-use crate::servers::{FLOOR, Group, Server};
+use crate::servers::{Group, Server};
 use bench_common::json::Numbers;
 
 /// One server in one case.
@@ -80,7 +80,7 @@ impl Results {
 
     /// The median of the floor.
     pub(crate) fn floor(&self, case: &Case, column: &Column) -> Option<f64> {
-        self.of(case).find(|row| row.server.name == FLOOR)?.figure(column).map(|figure| figure.median)
+        self.of(case).find(|row| row.server.is_base())?.figure(column).map(|figure| figure.median)
     }
 }
 

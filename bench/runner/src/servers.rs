@@ -27,10 +27,23 @@ pub(crate) struct Server {
     pub(crate) arguments: &'static [&'static str],
     /// The library whose version stands beside the name.
     pub(crate) library: Option<&'static str>,
+    pub(crate) role: Role,
 }
 
-/// The floor that ratios are taken to.
-pub(crate) const FLOOR: &str = "floor-tokio";
+/// What a program does in the comparison.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// A server that sends every message back.
+    Echo,
+    /// A server that sends every message to every connection.
+    Broadcast,
+    /// A client that sends messages and checks their echoes.
+    Client,
+}
+
+/// The floors that ratios are taken to.
+const ECHO_FLOOR: &str = "floor-tokio";
+const BROADCAST_FLOOR: &str = "floor-broadcast";
 
 macro_rules! ours {
     ($api:literal) => {
@@ -50,15 +63,19 @@ macro_rules! ours {
 }
 
 const fn ours(name: &'static str, group: Group, arguments: &'static [&'static str]) -> Server {
-    Server { name, group, binary: "echo-server", arguments, library: None }
+    Server { name, group, binary: "echo-server", arguments, library: None, role: Role::Echo }
 }
 
 const fn peer(name: &'static str, binary: &'static str, library: &'static str) -> Server {
-    Server { name, group: Group::Peer, binary, arguments: &[], library: Some(library) }
+    Server { name, group: Group::Peer, binary, arguments: &[], library: Some(library), role: Role::Echo }
+}
+
+const fn client(name: &'static str, group: Group, library: Option<&'static str>) -> Server {
+    Server { name, group, binary: name, arguments: &[], library, role: Role::Client }
 }
 
 const fn floor(name: &'static str) -> Server {
-    Server { name, group: Group::Floor, binary: name, arguments: &[], library: None }
+    Server { name, group: Group::Floor, binary: name, arguments: &[], library: None, role: Role::Echo }
 }
 
 /// In the order in which they take turns.
@@ -78,15 +95,38 @@ pub(crate) static SERVERS: &[Server] = &[
         binary: "server-tungstenite",
         arguments: &["--style", "forward"],
         library: Some("tokio-tungstenite"),
+        role: Role::Echo,
     },
-    floor(FLOOR),
+    floor(ECHO_FLOOR),
     floor("floor-epoll"),
+    Server {
+        name: "ours-broadcast",
+        binary: "server-ours-broadcast",
+        role: Role::Broadcast,
+        ..ours("", Group::Ours, &[])
+    },
+    Server {
+        name: BROADCAST_FLOOR,
+        arguments: &["--broadcast"],
+        role: Role::Broadcast,
+        ..floor("floor-epoll")
+    },
+    client("client-ours", Group::Ours, None),
+    client("client-fastwebsockets", Group::Peer, Some("fastwebsockets")),
+    client("client-tokio-websockets", Group::Peer, Some("tokio-websockets")),
+    client("client-tungstenite", Group::Peer, Some("tokio-tungstenite")),
 ];
+
+/// The server that all clients are measured with.
+pub(crate) const CLIENTS_SERVER: &str = "floor-epoll";
 
 impl Server {
     /// Its binary: beside this program, or for ours also in the main workspace's target folder.
     pub(crate) fn locate(&self, options: &Options) -> Option<PathBuf> {
         let beside = std::env::current_exe().ok()?.with_file_name(self.binary);
+        if self.role != Role::Echo {
+            return Some(beside).filter(|path| path.is_file());
+        }
         let candidates = match (self.group, &options.ours, &options.before) {
             (Group::Ours, Some(given), _) | (Group::Before, _, Some(given)) => vec![given.clone()],
             (Group::Before, _, None) => Vec::new(),
@@ -98,9 +138,14 @@ impl Server {
         candidates.into_iter().find(|path| path.is_file())
     }
 
-    /// Whether the case can show what is special about this server.
+    /// Whether the case is one for this server, and can show what is special about it.
     pub(crate) fn takes_part(&self, case: &Case) -> bool {
-        self.group != Group::Batching || case.load.contains("--depth")
+        self.role == case.role && (self.group != Group::Batching || case.load.contains("--depth"))
+    }
+
+    /// Whether this is the floor that ratios are taken to.
+    pub(crate) fn is_base(&self) -> bool {
+        [ECHO_FLOOR, BROADCAST_FLOOR].contains(&self.name)
     }
 
     /// The version of its library that was built.

@@ -77,6 +77,8 @@ impl RawReader {
 
     /// Reads more; 0 is the end of the stream.
     async fn fill(&mut self) -> Result<usize, RecvError> {
+        // Enough to take a batch of small frames at once, as they were sent.
+        self.buffer.reserve(4096);
         match timeout(DEADLINE, self.stream.read_buf(&mut self.buffer)).await {
             Ok(read) => Ok(read?),
             Err(_) => Err(RecvError::Deadline),

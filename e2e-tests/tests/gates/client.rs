@@ -1,6 +1,7 @@
 //! The client's role, in memory: sends of borrowed slices, and what comes back.
 
 use crate::counting::allocations;
+use crate::server::PER_CUT;
 use bytes::Buf as _;
 use e2e_tests::raw_peer::{RawFrame, Side, opcode};
 use std::time::Instant;
@@ -35,15 +36,20 @@ impl Client {
             self.connection.handle_written(self.now);
             self.connection.pump(&mut self.tx);
         }
-        self.connection.read_target(&mut self.rx)[..echoes.len()].copy_from_slice(echoes);
-        self.connection.handle_received(echoes.len(), self.now, &mut self.rx);
+        assert_eq!(self.receive(kind, payload, echoes), depth);
+    }
+
+    /// Receives what one read brought; says how many messages were complete.
+    fn receive(&mut self, kind: MessageKind, payload: &[u8], bytes: &[u8]) -> usize {
+        self.connection.read_target(&mut self.rx)[..bytes.len()].copy_from_slice(bytes);
+        self.connection.handle_received(bytes.len(), self.now, &mut self.rx);
         let mut received = 0;
         while let Some(event) = self.connection.poll_event(&mut self.rx, &mut self.tx) {
             let Event::Message(message) = event else { panic!("unexpected: {event:?}") };
             assert!(message.kind() == kind && message.as_bytes() == payload, "not an echo");
             received += 1;
         }
-        assert_eq!(received, depth);
+        received
     }
 }
 
@@ -65,5 +71,24 @@ fn a_clients_messages_allocate_nothing() {
                 assert_eq!(allocated, 0, "{kind:?}, {size} bytes, {depth} in flight");
             }
         }
+    }
+}
+
+#[test]
+fn a_message_that_is_cut_in_two_waits_on_the_heap_and_costs_no_more() {
+    for size in [20, 1000] {
+        let mut client = Client::new();
+        let payload = vec![b'x'; size];
+        let echo = RawFrame::new(opcode::BINARY, payload.clone()).encode(Side::Server);
+        let mut most = 0;
+        for cut in (1..echo.len()).chain(1..echo.len()) {
+            let before = allocations();
+            let whole = [&echo[..cut], &echo[cut..]]
+                .map(|piece| client.receive(MessageKind::Binary, &payload, piece));
+            most = most.max(allocations() - before);
+            assert_eq!(whole, [0, 1]);
+        }
+        println!("{size} bytes in two pieces: {most} allocations");
+        assert!(most <= PER_CUT, "{size} bytes: {most}");
     }
 }

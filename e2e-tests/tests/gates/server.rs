@@ -9,12 +9,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use ws_server::{Conn, Handler, MessageRef, Rejection, Request, Server};
+use ws_server::{Conn, Handler, MessageRef, Rejection, Request, Server, WebSocket};
 
 const WARM_UP: usize = 50;
 const ROUNDS: usize = 500;
 /// What a run may allocate beside its messages: the runtime's and the shard's own housekeeping.
 const PER_RUN: u64 = 4;
+/// What a message that comes in two pieces may allocate: its state and its bytes.
+pub(crate) const PER_CUT: u64 = 2;
 
 /// What the server's thread has allocated, as of the message that was handled last.
 type Gauge = Arc<AtomicU64>;
@@ -82,31 +84,75 @@ async fn upgraded(addr: SocketAddr) -> TcpStream {
     stream
 }
 
-/// The most allocations of the cases with these sizes and this depth, over all messages of a case.
-fn measure(sizes: &'static [usize], depth: usize, check: impl Fn(&str, u64)) {
+async fn echo(mut ws: WebSocket<TcpStream>, gauge: Gauge) {
+    while let Some(message) = ws.recv().await {
+        gauge.store(allocations(), Ordering::Release);
+        ws.send(message).await.expect("open");
+    }
+}
+
+/// Hands the allocations of each case to `check`, with the case's name.
+async fn measure(
+    server: ServerRunner,
+    gauge: Gauge,
+    sizes: &[usize],
+    depth: usize,
+    check: impl Fn(&str, u64),
+) {
+    let mut stream = upgraded(server.addr()).await;
+    for (name, kind) in [("text", opcode::TEXT), ("binary", opcode::BINARY)] {
+        for &size in sizes {
+            let allocated = Load::new(kind, size, depth).measure(&mut stream, &gauge).await;
+            let case = format!("{name}, {size} bytes, {depth} in flight: {allocated} allocations");
+            println!("{case} in {} messages", ROUNDS * depth);
+            check(&case, allocated);
+        }
+    }
+    drop(stream);
+    server.stop().await;
+}
+
+fn handler_api(sizes: &'static [usize], depth: usize, most: u64) {
     harness::run(async {
         let gauge = Gauge::default();
         let server = ServerRunner::run_sharded::<Echo>(Server::builder(), 1, Arc::clone(&gauge)).await;
-        let mut stream = upgraded(server.addr()).await;
-        for (name, kind) in [("text", opcode::TEXT), ("binary", opcode::BINARY)] {
-            for &size in sizes {
-                let allocated = Load::new(kind, size, depth).measure(&mut stream, &gauge).await;
-                let case = format!("{name}, {size} bytes, {depth} in flight");
-                println!("{case}: {allocated} allocations in {} messages", ROUNDS * depth);
-                check(&case, allocated);
-            }
-        }
-        drop(stream);
-        server.stop().await;
+        measure(server, gauge, sizes, depth, |case, allocated| assert!(allocated <= most, "{case}")).await;
     });
 }
 
 #[test]
 fn a_message_at_a_time_allocates_nothing() {
-    measure(&[20, 1000], 1, |case, allocated| assert!(allocated <= PER_RUN, "{case}: {allocated}"));
+    handler_api(&[20, 1000], 1, PER_RUN);
 }
 
 #[test]
 fn pipelined_messages_allocate_nothing() {
-    measure(&[20, 1000], 64, |case, allocated| assert!(allocated <= PER_RUN, "{case}: {allocated}"));
+    handler_api(&[20, 125], 64, PER_RUN);
+}
+
+#[test]
+fn larger_pipelined_messages_allocate_nothing() {
+    handler_api(&[126, 1000], 16, PER_RUN);
+}
+
+/// So many bytes may come in pieces, and a message that is cut in two waits for its rest on the heap.
+#[test]
+fn a_large_batch_allocates_for_the_messages_that_are_cut_and_no_other() {
+    const CUTS_PER_BATCH: u64 = 2;
+    handler_api(&[1000], 64, PER_RUN + ROUNDS as u64 * CUTS_PER_BATCH * PER_CUT);
+}
+
+/// A received message is owned under the async API, so it has an allocation of its own.
+#[test]
+fn the_async_api_allocates_once_per_message() {
+    harness::run(async {
+        let gauge = Gauge::default();
+        let server = ServerRunner::serve_sharded(Server::builder(), 1, {
+            let gauge = Arc::clone(&gauge);
+            move |ws, _request| echo(ws, Arc::clone(&gauge))
+        })
+        .await;
+        let most = PER_RUN + ROUNDS as u64;
+        measure(server, gauge, &[20, 1000], 1, |case, allocated| assert!(allocated <= most, "{case}")).await;
+    });
 }

@@ -153,7 +153,7 @@ fn a_rejection_is_sent_as_it_is() {
 /// What becomes of this request, and the status that the client sees.
 async fn refused(acceptor: Acceptor, request: Vec<u8>) -> (AcceptError, u16) {
     let (mut client, stream) = pair().await;
-    let accept = async { acceptor.read_request(stream, Vec::new()).await.err().expect("it is refused") };
+    let accept = async { acceptor.read_request(stream, Vec::new()).await.expect_err("it is refused") };
     let dial = async {
         let head = client.upgrade_with(request).await;
         let body = client.recv_body(&head).await;
@@ -185,8 +185,7 @@ fn a_bad_request_is_answered_and_told() {
 fn a_refused_head_gets_no_body() {
     harness::run(async {
         let (mut client, stream) = pair().await;
-        let accept =
-            async { acceptor().read_request(stream, Vec::new()).await.err().expect("it is refused") };
+        let accept = async { acceptor().read_request(stream, Vec::new()).await.expect_err("it is refused") };
         let dial = async {
             let request = client.request("/").method("HEAD").to_bytes();
             assert_eq!(client.upgrade_with(request).await.status(), 405);

@@ -1,20 +1,28 @@
 //! The server on real sockets, against a peer that speaks frame by frame and may break every rule.
+#![allow(clippy::unwrap_used, reason = "a test may")]
 
 mod acceptor;
 mod capacity;
 mod close;
 mod close_codes;
 mod control;
+mod descriptors;
 mod echo;
 mod fragmentation;
+mod functions;
 mod handshake;
 mod http_hook;
+mod options;
 mod panics;
 mod pause;
 mod protocol_errors;
 mod refusals;
 mod requests;
+mod resources;
+mod scenarios;
 mod senders;
+mod sharded;
 mod shutdown;
+mod stress;
 mod timeouts;
 mod write_queue;

@@ -7,7 +7,9 @@ use http::{HeaderName, HeaderValue, StatusCode};
 use std::sync::mpsc;
 use ws_server::{Rejection, Request, Server};
 
-async fn open_with(client: &mut RawClient, headers: &[(&str, &str)]) -> e2e_tests::raw_peer::Head {
+type Headers<'a> = &'a [(&'a str, &'a str)];
+
+async fn open_with(client: &mut RawClient, headers: Headers<'_>) -> e2e_tests::raw_peer::Head {
     let request =
         headers.iter().fold(client.request("/"), |request, (name, value)| request.with(name, value));
     let head = client.upgrade_with(request.to_bytes()).await;
@@ -125,7 +127,7 @@ fn the_servers_first_subprotocol_that_the_client_offers_is_chosen() {
             })
         },
         async |server| {
-            let cases: [(&[(&str, &str)], Option<&str>); 5] = [
+            let cases: [(Headers<'_>, Option<&str>); 5] = [
                 (&[("Sec-WebSocket-Protocol", "v1, v2")], Some("v2")),
                 (&[("Sec-WebSocket-Protocol", "v1"), ("Sec-WebSocket-Protocol", "v3")], Some("v3")),
                 (&[("Sec-WebSocket-Protocol", "V3")], None),

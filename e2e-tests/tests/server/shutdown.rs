@@ -5,10 +5,11 @@ use e2e_tests::raw_peer::{RawClient, RawFrame};
 use e2e_tests::server::{
     Api, Event, Script, ServerRunner, bind, close_normally, start_echo, start_sharded_echo,
 };
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
-use ws_server::{Completion, ConnectionError, Initiator, Server, ShutdownReport};
+use ws_server::{Completion, ConnectionError, Initiator, Server, ShutdownHandle, ShutdownReport};
 
 const LONG: Duration = Duration::from_secs(20);
 
@@ -184,6 +185,23 @@ fn handshakes_are_ended_at_once() {
             silent.expect_end().await;
             slow.expect_end().await;
         }
+    });
+}
+
+#[test]
+fn who_gets_a_101_gets_a_1001_too() {
+    harness::run(async {
+        let handle: Arc<OnceLock<ShutdownHandle>> = Arc::default();
+        let for_hook = Arc::clone(&handle);
+        let builder = Server::builder().on_request(move |_| {
+            // The shutdown begins between the request and its answer.
+            for_hook.get().unwrap().start(LONG);
+            Ok(())
+        });
+        let server = start_echo(Api::Handler, builder).await;
+        assert!(handle.set(server.handle().clone()).is_ok());
+        polite(server.open().await).await.unwrap();
+        assert_eq!(server.stop().await, ShutdownReport { clean: 1, unclean: 0, forced: false });
     });
 }
 

@@ -73,7 +73,7 @@ fn handler_task(script: &Script) -> Task {
 
 fn serve_task(script: &Script) -> Task {
     let (served, ws) = Served::new(script.transport(), connection(), &[]);
-    Box::pin(ServeTask::new(served, echo(ws), seat()))
+    Box::pin(ServeTask::new(served, Some(echo(ws)), seat()))
 }
 
 /// The async type without a server's task around it, as after [`Acceptor`](crate::Acceptor).

@@ -1,12 +1,16 @@
 //! The `WebSocket` type on transports that exist only in memory, in virtual time.
+#![allow(clippy::unwrap_used, reason = "a helper that fails fails its test")]
 
 mod support;
 
 mod assertions;
-mod cancel_safety;
 mod backpressure;
+mod cancel_safety;
 mod cancel_storm;
 mod control;
 mod ending;
+mod parts;
 mod senders;
+mod served;
+mod served_elsewhere;
 mod timers;

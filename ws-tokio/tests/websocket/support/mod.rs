@@ -4,6 +4,7 @@
 mod peer;
 mod polling;
 mod script;
+mod serve;
 mod wire;
 
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use ws_tokio::WebSocket;
 pub(crate) use peer::Peer;
 pub(crate) use polling::{Task, cancelled_after};
 pub(crate) use script::Script;
+pub(crate) use serve::{echo, serve};
 pub(crate) use wire::{Frame, opcode};
 
 /// Both roles, for tests that hold for both.

@@ -86,9 +86,9 @@ impl Peer {
         (state.read_size, state.write_size, state.stalls) = (1, 1, true);
     }
 
-    pub(crate) fn stop_crawling(&self) {
-        let mut state = self.state();
-        (state.read_size, state.write_size, state.stalls) = (usize::MAX, usize::MAX, false);
+    /// A read gets so many bytes at most.
+    pub(crate) fn read_slowly(&self, bytes: usize) {
+        self.state().read_size = bytes;
     }
 
     pub(crate) fn require_flush(&self) {
@@ -116,10 +116,6 @@ impl Peer {
 
     pub(crate) fn counts(&self) -> Counts {
         self.state().counts
-    }
-
-    pub(crate) fn reset_counts(&self) {
-        self.state().counts = Counts::default();
     }
 
     pub(crate) fn saw_shutdown(&self) -> bool {

@@ -1,0 +1,30 @@
+//! Our client in a loop of `feed`, `flush` and `recv`; with one message in flight that is `send` and `recv`.
+
+use bench_common::client::{self, Options};
+use bench_common::server::MAX_MESSAGE;
+use bytes::Bytes;
+use std::error::Error;
+use ws_client::Connector;
+
+async fn run(options: Options) -> Result<(), Box<dyn Error>> {
+    let mut ws = Connector::new().max_message_size(MAX_MESSAGE).connect(&options.url()).await?;
+    let payload = Bytes::from(options.payload());
+    let mut meter = options.meter();
+    while meter.goes_on() {
+        for _ in 0..options.depth {
+            ws.feed(payload.clone()).await?;
+        }
+        ws.flush().await;
+        for _ in 0..options.depth {
+            let echo = ws.recv().await.ok_or("the server closed")?;
+            client::check(echo.as_bytes(), &payload)?;
+        }
+    }
+    meter.finish();
+    Ok(())
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let options = Options::from_env();
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(run(options))
+}

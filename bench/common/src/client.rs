@@ -1,0 +1,145 @@
+//! The frame that all measured clients share: one connection, so many messages in flight, every echo compared.
+
+use crate::args::Args;
+use crate::json::Numbers;
+use crate::os::Process;
+use std::error::Error;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+/// How many rounds pass between two looks at the clock.
+const ROUNDS_PER_LOOK: u32 = 16;
+
+/// A client's command line: `--addr IP:PORT --size B --depth D`, and `--count N` messages or `--seconds S`, after
+/// `--warmup S`.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// The echo server.
+    pub addr: SocketAddr,
+    /// Payload bytes of a message.
+    pub size: usize,
+    /// Messages in flight.
+    pub depth: u64,
+    end: End,
+    warmup: Duration,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum End {
+    Count(u64),
+    After(Duration),
+}
+
+impl Options {
+    /// Reads the command line; ends the program with status 2 on a bad option.
+    pub fn from_env() -> Self {
+        Self::read().unwrap_or_else(|message| crate::server::refuse(&message))
+    }
+
+    fn read() -> Result<Self, String> {
+        let mut args = Args::from_env()?;
+        let seconds = Duration::from_secs_f64(args.take("seconds", 3.0)?);
+        let options = Self {
+            addr: args.take_optional("addr")?.ok_or("--addr IP:PORT is missing")?,
+            size: args.take("size", 20)?,
+            depth: args.take("depth", 1)?,
+            end: args.take_optional("count")?.map_or(End::After(seconds), End::Count),
+            warmup: Duration::from_secs_f64(args.take("warmup", 0.5)?),
+        };
+        args.finish()?;
+        if options.depth == 0 {
+            return Err(String::from("--depth starts at 1"));
+        }
+        Ok(options)
+    }
+
+    /// The payload of all messages: bytes without a pattern.
+    pub fn payload(&self) -> Vec<u8> {
+        (0..self.size as u64).map(|index| (index.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u8).collect()
+    }
+
+    /// The server as a URL.
+    pub fn url(&self) -> String {
+        format!("ws://{}/", self.addr)
+    }
+
+    /// Starts the warm-up.
+    pub fn meter(&self) -> Meter {
+        Meter { options: *self, rounds: 0, started: Instant::now(), window: None }
+    }
+}
+
+/// Measures rounds, each of `depth` messages sent and then received.
+#[derive(Debug)]
+pub struct Meter {
+    options: Options,
+    /// Since the warm-up, once that is over.
+    rounds: u32,
+    started: Instant,
+    window: Option<Window>,
+}
+
+#[derive(Debug)]
+struct Window {
+    opened: Instant,
+    cpu: u64,
+}
+
+impl Meter {
+    /// Whether there is another round; call it before each.
+    #[inline]
+    pub fn goes_on(&mut self) -> bool {
+        let look = self.rounds.is_multiple_of(ROUNDS_PER_LOOK) || matches!(self.options.end, End::Count(_));
+        let goes_on = !look || self.look();
+        self.rounds += u32::from(goes_on);
+        goes_on
+    }
+
+    fn look(&mut self) -> bool {
+        let Some(window) = &self.window else {
+            if self.started.elapsed() >= self.options.warmup {
+                self.window = Some(Window { opened: Instant::now(), cpu: own_cpu() });
+                self.rounds = 0;
+            }
+            return true;
+        };
+        match self.options.end {
+            End::Count(count) => self.messages() < count,
+            End::After(time) => window.opened.elapsed() < time,
+        }
+    }
+
+    fn messages(&self) -> u64 {
+        u64::from(self.rounds) * self.options.depth
+    }
+
+    /// Prints the figures as one line of JSON.
+    pub fn finish(self) {
+        let Some(window) = &self.window else { return };
+        let (elapsed, cpu) = (window.opened.elapsed(), own_cpu().saturating_sub(window.cpu));
+        let messages = self.messages() as f64;
+        let mut numbers = Numbers::default();
+        numbers.push("messages", messages);
+        numbers.push("messages_per_s", messages / elapsed.as_secs_f64());
+        numbers.push("cpu_ns_per_message", cpu as f64 / messages);
+        numbers.push("client_busy", cpu as f64 / elapsed.as_nanos() as f64);
+        let peak = Process { pid: std::process::id() }.peak_resident_bytes();
+        numbers.push("peak_resident_bytes", peak.unwrap_or(0) as f64);
+        println!("{}", numbers.to_json());
+    }
+}
+
+fn own_cpu() -> u64 {
+    Process { pid: std::process::id() }.cpu_ns().unwrap_or(0)
+}
+
+/// An echo must be what was sent.
+///
+/// # Errors
+/// Says how long it is.
+pub fn check(echo: &[u8], sent: &[u8]) -> Result<(), Box<dyn Error>> {
+    if echo == sent {
+        return Ok(());
+    }
+    Err(format!("not an echo: {} bytes sent, {} received", sent.len(), echo.len()).into())
+}

@@ -1,0 +1,78 @@
+//! Broadcast on our handler API: every connection registers its sender, and what anyone says goes to all.
+
+use bench_common::server::{self, MAX_MESSAGE};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::net::TcpListener;
+use ws_server::{CloseInfo, Conn, Handler, MessageRef, Rejection, Request, Sender, Server};
+
+/// Everybody who is connected.
+#[derive(Clone, Default)]
+struct Room(Arc<Mutex<Places>>);
+
+#[derive(Default)]
+struct Places {
+    senders: Vec<Option<Sender>>,
+    free: Vec<usize>,
+}
+
+impl Room {
+    fn places(&self) -> MutexGuard<'_, Places> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Places {
+    fn enter(&mut self, sender: Sender) -> usize {
+        let place = self.free.pop().unwrap_or(self.senders.len());
+        if place == self.senders.len() {
+            self.senders.push(None);
+        }
+        self.senders[place] = Some(sender);
+        place
+    }
+
+    fn leave(&mut self, place: usize) {
+        self.senders[place] = None;
+        self.free.push(place);
+    }
+}
+
+struct Member {
+    room: Room,
+    place: usize,
+}
+
+impl Handler for Member {
+    type Context = Room;
+
+    fn accept(_request: &mut Request, room: &Room) -> Result<Self, Rejection> {
+        Ok(Self { room: room.clone(), place: usize::MAX })
+    }
+
+    fn on_open(&mut self, conn: &mut Conn<'_>) {
+        self.place = self.room.places().enter(conn.sender());
+    }
+
+    fn on_message(&mut self, _conn: &mut Conn<'_>, message: MessageRef<'_>) {
+        let message = message.into_message();
+        for sender in self.room.places().senders.iter().flatten() {
+            // Who does not keep up misses it; the load generator would notice.
+            let _ = sender.try_send(message.clone());
+        }
+    }
+
+    fn on_close(&mut self, _conn: &mut Conn<'_>, _info: &CloseInfo) {
+        self.room.places().leave(self.place);
+    }
+}
+
+fn main() -> std::io::Result<()> {
+    let options = server::options();
+    options.rest.finish().unwrap_or_else(|message| server::refuse(&message));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async move {
+        let listener = TcpListener::from_std(server::listen(options.listen)?)?;
+        let server = Server::builder().max_message_size(MAX_MESSAGE).listener(listener)?;
+        server.run_sharded::<Member>(1, Room::default()).await.map(drop)
+    })
+}

@@ -1,0 +1,250 @@
+//! From a URL to a connection, or to an error that says why not.
+
+use std::{
+    io::ErrorKind,
+    net::{Ipv6Addr, SocketAddr},
+    time::{Duration, Instant},
+};
+
+use e2e_tests::raw_peer::{RawAcceptor, RawFrame};
+use tokio::{net::TcpListener, task::JoinSet};
+use ws_client::{ConnectError, Connector, Message, UrlError, connect};
+
+use crate::support::{hasty, run, soon};
+
+#[test]
+fn a_client_of_five_lines() {
+    run(async {
+        let acceptor = RawAcceptor::bind();
+        let url = acceptor.url("/");
+        let client = tokio::spawn(async move {
+            let mut ws = connect(&url).await?;
+            ws.send("hello").await.unwrap();
+            assert_eq!(ws.recv().await, Some(Message::text("world")));
+            ws.close(ws_client::CloseCode::NORMAL, "").await;
+            Ok::<_, ConnectError>(())
+        });
+        let mut server = acceptor.accept_upgraded().await;
+        server.expect_text("hello").await;
+        server.send(RawFrame::text("world")).await;
+        server.expect_close(1000).await;
+        server.send(RawFrame::close(1000, "")).await;
+        drop(server);
+        client.await.unwrap().unwrap();
+    });
+}
+
+#[test]
+fn a_port_where_nobody_listens_is_an_error_that_names_it() {
+    run(async {
+        let addr = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+        let error = connect(&format!("ws://{addr}/")).await.unwrap_err();
+        let ConnectError::Connect { host, error: cause } = &error else { panic!("{error}") };
+        assert_eq!((host.as_str(), cause.kind()), (&*addr.to_string(), ErrorKind::ConnectionRefused));
+        assert!(error.is_temporary());
+    });
+}
+
+#[test]
+fn a_name_that_does_not_resolve_is_an_error_that_names_it() {
+    run(async {
+        let error = hasty().connect("ws://no-such-host.invalid/").await.unwrap_err();
+        match &error {
+            ConnectError::Resolve { host, .. } => assert_eq!(host, "no-such-host.invalid"),
+            // Where a resolver takes its time.
+            ConnectError::TimedOut(_) => {}
+            error => panic!("{error}"),
+        }
+        assert!(error.is_temporary());
+    });
+}
+
+#[test]
+fn a_bad_url_is_told_without_a_connection() {
+    run(async {
+        for (url, expected) in [
+            ("http://127.0.0.1:1/", UrlError::Scheme("http".into())),
+            ("127.0.0.1:1", UrlError::Scheme(String::new())),
+            ("ws://user:secret@127.0.0.1:1/", UrlError::Credentials),
+        ] {
+            let error = connect(url).await.unwrap_err();
+            assert!(!error.is_temporary());
+            match error {
+                ConnectError::Url(error) => assert_eq!(error, expected),
+                error => panic!("{url}: {error}"),
+            }
+        }
+        for url in [
+            "",
+            "ws:",
+            "ws://",
+            "ws:///path",
+            "ws://:80/",
+            "ws://127.0.0.1:99999/",
+            "ws://a b/",
+            "ws://[::1/",
+        ] {
+            let error = connect(url).await.unwrap_err();
+            assert!(matches!(error, ConnectError::Url(_)), "{url:?}: {error}");
+        }
+    });
+}
+
+#[test]
+fn a_secret_in_a_bad_url_stays_out_of_the_error() {
+    run(async {
+        for url in ["ws://user:secret@127.0.0.1:1/", "ws://user:sec ret@[/", "http://user:secret@127.0.0.1/"]
+        {
+            let error = connect(url).await.unwrap_err();
+            assert!(!format!("{error} {error:?}").contains("sec"), "{error}");
+        }
+    });
+}
+
+#[test]
+fn wss_never_goes_out_in_clear() {
+    run(async {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("wss://{}/", listener.local_addr().unwrap());
+        let connector = hasty();
+        tokio::select! {
+            result = connector.connect(&url) => assert!(matches!(result, Err(ConnectError::TlsNotBuiltIn)), "{result:?}"),
+            _ = listener.accept() => panic!("there is nothing to say without TLS"),
+        }
+    });
+}
+
+#[test]
+fn ipv6_works_and_its_host_has_brackets() {
+    run(async {
+        let acceptor = RawAcceptor::bind_to(SocketAddr::from((Ipv6Addr::LOCALHOST, 0)), None);
+        let port = acceptor.addr().port();
+        let url = format!("ws://[::1]:{port}/");
+        let server = async {
+            let request = acceptor.accept().await.upgrade().await;
+            assert_eq!(request.header("Host"), Some(&*format!("[::1]:{port}")));
+        };
+        tokio::join!(async { connect(&url).await.unwrap() }, server);
+    });
+}
+
+#[test]
+fn a_name_is_resolved_and_stays_in_the_host_header() {
+    run(async {
+        let acceptor = RawAcceptor::bind();
+        let port = acceptor.addr().port();
+        let url = format!("ws://localhost:{port}/");
+        let server = async {
+            let request = acceptor.accept().await.upgrade().await;
+            assert_eq!(request.header("Host"), Some(&*format!("localhost:{port}")));
+        };
+        tokio::join!(async { connect(&url).await.unwrap() }, server);
+    });
+}
+
+/// The attempt must end by the handshake timeout, whatever part of an answer the server gave.
+async fn expect_timeout(answer: &str) {
+    let acceptor = RawAcceptor::bind();
+    let url = acceptor.url("/");
+    let started = Instant::now();
+    let server = async {
+        let mut server = acceptor.accept().await;
+        server.recv_head().await;
+        server.send_bytes(answer).await;
+        // Silent until the client gives up.
+        server.expect_end().await;
+    };
+    let connector = hasty();
+    let (result, ()) = tokio::join!(connector.connect(&url), server);
+    let error = result.unwrap_err();
+    assert!(matches!(error, ConnectError::TimedOut(_)) && error.is_temporary(), "{error}");
+    assert!(started.elapsed() >= Duration::from_millis(200));
+}
+
+#[test]
+fn a_server_that_never_answers_is_given_up_at_the_deadline() {
+    run(expect_timeout(""));
+}
+
+#[test]
+fn half_an_answer_is_no_answer() {
+    run(async {
+        expect_timeout("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n")
+            .await;
+        expect_timeout("H").await;
+    });
+}
+
+#[test]
+fn a_server_that_ends_before_its_answer_is_complete_is_an_error() {
+    run(async {
+        for answer in ["", "HTTP/1.1 101 Switching"] {
+            let acceptor = RawAcceptor::bind();
+            let url = acceptor.url("/");
+            let server = async { drop(acceptor.accept().await.answer(answer).await) };
+            let (result, ()) = tokio::join!(connect(&url), server);
+            match result.unwrap_err() {
+                ConnectError::Io(error) => assert_eq!(error.kind(), ErrorKind::UnexpectedEof),
+                error => panic!("{error}"),
+            }
+        }
+    });
+}
+
+#[test]
+fn a_reset_instead_of_an_answer_is_an_error() {
+    run(async {
+        let acceptor = RawAcceptor::bind();
+        let url = acceptor.url("/");
+        let server = async {
+            let mut server = acceptor.accept().await;
+            server.recv_head().await;
+            server.into_connection().reset();
+        };
+        let (result, ()) = tokio::join!(connect(&url), server);
+        let error = result.unwrap_err();
+        assert!(matches!(error, ConnectError::Io(_)) && error.is_temporary(), "{error}");
+    });
+}
+
+#[test]
+fn a_dropped_attempt_leaves_nothing_behind() {
+    run(async {
+        let acceptor = RawAcceptor::bind();
+        let url = acceptor.url("/");
+        let attempt = tokio::spawn(async move { connect(&url).await });
+        let mut server = acceptor.accept().await;
+        server.recv_head().await;
+        attempt.abort();
+        server.expect_eof().await;
+    });
+}
+
+#[test]
+fn one_connector_serves_many_connections_at_once() {
+    run(async {
+        let acceptor = RawAcceptor::bind();
+        let connector = Connector::new();
+        let mut clients = JoinSet::new();
+        for number in 0..10 {
+            let (connector, url) = (connector.clone(), acceptor.url("/"));
+            clients.spawn(async move {
+                let mut ws = connector.connect(&url).await.unwrap();
+                let text = format!("client {number}");
+                ws.send(text.as_str()).await.unwrap();
+                assert_eq!(ws.recv().await, Some(Message::text(text)));
+            });
+        }
+        let mut servers = JoinSet::new();
+        for _ in 0..10 {
+            let mut server = acceptor.accept_upgraded().await;
+            servers.spawn(async move {
+                let text = server.recv_frame().await;
+                server.send(RawFrame::text(text.payload)).await;
+                server.expect_eof().await;
+            });
+        }
+        soon(clients.join_all()).await;
+        soon(servers.join_all()).await;
+    });
+}

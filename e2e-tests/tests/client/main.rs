@@ -1,0 +1,18 @@
+//! The client on real sockets, against a server that is scripted frame by frame and may break every rule.
+#![allow(clippy::unwrap_used, reason = "a helper that fails fails its test")]
+
+mod cancel_safety;
+mod closing;
+mod connecting;
+mod control;
+mod ends;
+mod illegal_frames;
+mod leftover;
+mod limits;
+mod messages;
+mod options;
+mod refusals;
+mod requests;
+mod responses;
+mod support;
+mod timeouts;

@@ -1,0 +1,107 @@
+//! Every option of a connector has an effect that can be seen from outside. (Headers, subprotocols, the message limit,
+//! the deadlines, the keepalive and the seed have tests where they belong.)
+
+use std::time::Duration;
+
+use e2e_tests::raw_peer::{RawConnection, RawFrame, Side, switching_protocols};
+use tokio::net::{TcpListener, TcpStream};
+use ws_client::{ClientStream, ConnectError, Connector, Message};
+
+use crate::support::{open_with, run, soon};
+
+#[test]
+fn nodelay_is_on_unless_it_is_turned_off() {
+    run(async {
+        for (connector, expected) in [
+            (Connector::new(), true),
+            (Connector::new().tcp_nodelay(true), true),
+            (Connector::new().tcp_nodelay(false), false),
+        ] {
+            let (ws, _server) = open_with(connector).await;
+            let nodelay = ws.with_io(|io| match io {
+                ClientStream::Tcp(stream) => stream.nodelay().unwrap(),
+                other => panic!("{other:?}"),
+            });
+            assert_eq!(nodelay, Some(expected));
+        }
+    });
+}
+
+#[test]
+fn the_addresses_of_both_ends_are_known() {
+    run(async {
+        let (ws, server) = open_with(Connector::new()).await;
+        let addresses = ws.with_io(|io| (io.local_addr().unwrap(), io.peer_addr().unwrap()));
+        assert_eq!(addresses.unwrap().1, server.local_addr());
+    });
+}
+
+#[test]
+fn text_is_only_checked_if_that_is_wanted() {
+    run(async {
+        let (mut ws, mut server) =
+            open_with(Connector::new().protocol(|config| config.validate_utf8 = false)).await;
+        server.send(RawFrame::text([0xFF])).await;
+        let message = soon(ws.recv()).await.unwrap();
+        assert_eq!((message.is_text(), message.as_bytes(), message.as_text()), (true, &[0xFF][..], None));
+    });
+}
+
+#[test]
+fn a_bad_setting_is_told_without_a_connection() {
+    run(async {
+        for (connector, option) in [
+            (Connector::new().close_timeout(Duration::ZERO), "close_timeout"),
+            (Connector::new().protocol(|config| config.write_queue_messages = 0), "write_queue_messages"),
+            (Connector::new().protocol(|config| config.idle_timeout = Some(Duration::ZERO)), "idle_timeout"),
+        ] {
+            let error = connector.connect("ws://127.0.0.1:1/").await.unwrap_err();
+            assert!(matches!(error, ConnectError::Config(_)) && !error.is_temporary(), "{error}");
+            assert!(error.to_string().contains(option), "{error}");
+        }
+    });
+}
+
+#[test]
+fn the_head_of_the_response_has_the_limits_of_the_configuration() {
+    run(async {
+        let connector = Connector::new().protocol(|config| config.limits.max_header_lines = 5);
+        let response = format!("{}A: 1\r\nB: 2\r\nC: 3\r\n\r\n", crate::support::SWITCHING);
+        let result = crate::support::answered_with(&connector, &response).await;
+        assert!(matches!(result, Err(ConnectError::Response(_))), "{result:?}");
+    });
+}
+
+#[test]
+fn the_handshake_runs_on_any_transport() {
+    run(async {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = listener.local_addr().unwrap();
+        let server = async {
+            let (stream, _) = listener.accept().await.unwrap();
+            let mut server = RawConnection::new(stream, Side::Server).unwrap();
+            let request = server.recv_head().await;
+            assert_eq!(request.header("Host"), Some("example.com"));
+            server.send_bytes(switching_protocols(request.header("Sec-WebSocket-Key").unwrap(), &[])).await;
+            server.send(RawFrame::text("over a pipe")).await;
+            server
+        };
+        let client = async {
+            let stream = TcpStream::connect(addr).await.unwrap();
+            // Where the transport is the caller's, so is the encryption.
+            Connector::new().connect_on("wss://example.com/", stream).await.unwrap().ws
+        };
+        let (mut ws, _server) = tokio::join!(client, server);
+        assert_eq!(soon(ws.recv()).await, Some(Message::text("over a pipe")));
+    });
+}
+
+#[test]
+fn the_handshake_on_a_transport_of_the_callers_has_its_deadline_too() {
+    run(async {
+        let (io, _silent) = tokio::io::duplex(1024);
+        let connector = Connector::new().handshake_timeout(Duration::from_millis(50));
+        let result = soon(connector.connect_on("ws://example.com/", io)).await;
+        assert!(matches!(result, Err(ConnectError::TimedOut(_))), "{result:?}");
+    });
+}

@@ -1,0 +1,128 @@
+//! Servers that answer, but not with an upgrade: status, headers and body are told.
+
+use std::time::{Duration, Instant};
+
+use e2e_tests::raw_peer::RawAcceptor;
+use ws_client::{ConnectError, Connector, Refusal};
+
+use crate::support::{answered_with, hasty, run};
+
+async fn refusal(response: &str) -> Refusal {
+    match answered_with(&Connector::new(), response).await {
+        Err(ConnectError::Refused(refusal)) => *refusal,
+        other => panic!("{response:?}: {other:?}"),
+    }
+}
+
+#[test]
+fn status_headers_and_body_are_told() {
+    run(async {
+        let response =
+            "HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Bearer\r\nContent-Length: 7\r\n\r\nGo away";
+        let refusal = refusal(response).await;
+        assert_eq!(refusal.status(), 401);
+        assert_eq!(refusal.headers()["WWW-Authenticate"], "Bearer");
+        assert_eq!(refusal.body().as_ref(), b"Go away");
+    });
+}
+
+#[test]
+fn a_refusal_is_told_as_one_whatever_else_is_wrong_with_it() {
+    run(async {
+        for (response, status) in [
+            ("HTTP/1.0 503 Busy\r\nRetry-After: 5\r\n\r\nlater", 503),
+            ("HTTP/1.1 302 Found\r\nLocation: https://example.com/\r\n\r\n", 302),
+            ("HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n<!doctype html>", 200),
+            ("HTTP/1.1 426\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n", 426),
+        ] {
+            assert_eq!(refusal(response).await.status(), status);
+        }
+    });
+}
+
+#[test]
+fn overload_is_temporary_and_a_missing_page_is_not() {
+    run(async {
+        for (status, temporary) in
+            [(503, true), (429, true), (502, true), (404, false), (401, false), (301, false)]
+        {
+            let result = answered_with(&Connector::new(), &format!("HTTP/1.1 {status} X\r\n\r\n")).await;
+            assert_eq!(result.unwrap_err().is_temporary(), temporary, "{status}");
+        }
+    });
+}
+
+#[test]
+fn a_body_without_a_length_goes_up_to_the_end() {
+    run(async {
+        assert_eq!(refusal("HTTP/1.1 403 No\r\n\r\nto the end").await.body().as_ref(), b"to the end");
+    });
+}
+
+#[test]
+fn a_body_that_is_shorter_or_longer_than_announced_is_taken_as_far_as_it_goes() {
+    run(async {
+        let short = refusal("HTTP/1.1 403 No\r\nContent-Length: 100\r\n\r\nshort").await;
+        assert_eq!(short.body().as_ref(), b"short");
+        let long = refusal("HTTP/1.1 403 No\r\nContent-Length: 4\r\n\r\nlonger").await;
+        assert_eq!(long.body().as_ref(), b"long");
+    });
+}
+
+#[test]
+fn a_body_without_end_is_cut_off() {
+    run(async {
+        let response =
+            format!("HTTP/1.1 403 No\r\nContent-Length: 10000000\r\n\r\n{}", "x".repeat(1_000_000));
+        assert_eq!(refusal(&response).await.body().len(), 64 * 1024);
+    });
+}
+
+/// The refusal by a server that keeps the connection open behind its answer, and how long it took.
+async fn refusal_on_open_connection(connector: Connector, response: &str) -> (Refusal, Duration) {
+    let acceptor = RawAcceptor::bind();
+    let url = acceptor.url("/");
+    let started = Instant::now();
+    let server = async {
+        let mut server = acceptor.accept().await;
+        server.answer(response).await;
+        server.expect_end().await;
+    };
+    let (result, ()) = tokio::join!(connector.open(&url), server);
+    match result {
+        Err(ConnectError::Refused(refusal)) => (*refusal, started.elapsed()),
+        other => panic!("{response:?}: {other:?}"),
+    }
+}
+
+#[test]
+fn a_body_whose_end_is_known_is_not_waited_for() {
+    run(async {
+        for (response, body) in [
+            ("HTTP/1.1 403 No\r\nContent-Length: 3\r\n\r\nend", "end"),
+            ("HTTP/1.1 204 No Content\r\n\r\n", ""),
+            ("HTTP/1.1 304 Not Modified\r\n\r\n", ""),
+            (
+                "HTTP/1.1 401 No\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nGo \r\n4;x=y\r\naway\r\n0\r\n\r\n",
+                "Go away",
+            ),
+        ] {
+            let (refusal, took) = refusal_on_open_connection(Connector::new(), response).await;
+            assert_eq!(refusal.body(), body);
+            assert!(took < Duration::from_secs(5), "the deadline is at ten");
+        }
+    });
+}
+
+#[test]
+fn a_refusal_is_told_although_its_body_never_ends() {
+    run(async {
+        for response in
+            ["HTTP/1.1 401 No\r\n\r\nas far", "HTTP/1.1 401 No\r\nContent-Length: 100\r\n\r\nas far"]
+        {
+            let (refusal, took) = refusal_on_open_connection(hasty(), response).await;
+            assert_eq!((refusal.status().as_u16(), refusal.body().as_ref()), (401, &b"as far"[..]));
+            assert!(took < Duration::from_secs(5), "{took:?}");
+        }
+    });
+}

@@ -1,0 +1,98 @@
+//! Deadlines on real time; those in virtual time are tested with the driver.
+
+use std::time::{Duration, Instant};
+
+use e2e_tests::raw_peer::{RawAcceptor, RawFrame};
+use ws_client::{CloseCode, Connector, Message};
+use ws_proto::TimedOut;
+
+use crate::support::{drain, hasty, open_with, run, soon};
+
+const SHORT: Duration = Duration::from_millis(200);
+
+#[test]
+fn an_idle_connection_closes_with_1001() {
+    run(async {
+        let connector = hasty().protocol(|config| config.idle_timeout = Some(SHORT));
+        let (mut ws, mut server) = open_with(connector).await;
+        let started = Instant::now();
+        let end = async {
+            server.expect_close(1001).await;
+            server.send(RawFrame::close(1001, "")).await;
+            drop(server);
+        };
+        let ((_, info), ()) = tokio::join!(drain(&mut ws), end);
+        assert!(started.elapsed() >= SHORT && info.is_clean());
+        assert_eq!(info.error, Some(TimedOut::Idle.into()));
+    });
+}
+
+#[test]
+fn traffic_in_either_direction_keeps_an_idle_connection_open() {
+    run(async {
+        let connector = hasty().protocol(|config| config.idle_timeout = Some(SHORT));
+        let (mut ws, mut server) = open_with(connector).await;
+        let started = Instant::now();
+        while started.elapsed() < 3 * SHORT {
+            server.send(RawFrame::text("in")).await;
+            assert_eq!(soon(ws.recv()).await, Some(Message::text("in")));
+            tokio::time::sleep(SHORT / 10).await;
+            ws.send("out").await.unwrap();
+            server.expect_text("out").await;
+            tokio::time::sleep(SHORT / 10).await;
+        }
+        assert!(ws.is_open());
+    });
+}
+
+#[test]
+fn a_server_that_stops_reading_ends_the_connection() {
+    run(async {
+        let acceptor = RawAcceptor::bind_to("127.0.0.1:0".parse().unwrap(), Some(4096));
+        let url = acceptor.url("/");
+        let connector = Connector::new().protocol(|config| config.write_timeout = Some(SHORT));
+        let (ws, server) = tokio::join!(connector.connect(&url), acceptor.accept_upgraded());
+        let mut ws = ws.unwrap();
+        let sends = async { while ws.send(vec![7; 1 << 20]).await.is_ok() {} };
+        soon(sends).await;
+        assert_eq!(drain(&mut ws).await.1.error, Some(TimedOut::Write.into()));
+        drop(server);
+    });
+}
+
+#[test]
+fn a_close_behind_more_than_the_server_reads_takes_the_close_timeout() {
+    run(async {
+        let acceptor = RawAcceptor::bind_to("127.0.0.1:0".parse().unwrap(), Some(4096));
+        let url = acceptor.url("/");
+        let connector = hasty();
+        let (ws, server) = tokio::join!(connector.connect(&url), acceptor.accept_upgraded());
+        let mut ws = ws.unwrap();
+        ws.feed(vec![7; 32 << 20]).await.unwrap();
+        let started = Instant::now();
+        let info = soon(ws.close(CloseCode::NORMAL, "")).await;
+        assert_eq!(
+            (info.error, info.sent),
+            (Some(TimedOut::Close.into()), None),
+            "the Close did not get out"
+        );
+        assert!(started.elapsed() >= SHORT);
+        drop(server);
+    });
+}
+
+#[test]
+fn a_timer_of_a_closed_connection_disturbs_nobody() {
+    run(async {
+        let (mut ws, mut server) = open_with(hasty()).await;
+        let end = async {
+            server.expect_close(1000).await;
+            server.send(RawFrame::close(1000, "")).await;
+            drop(server);
+        };
+        let (info, ()) = tokio::join!(ws.close(CloseCode::NORMAL, ""), end);
+        assert!(info.is_clean());
+        tokio::time::sleep(2 * SHORT).await;
+        assert_eq!((ws.recv().await, ws.close_info()), (None, Some(info)));
+    });
+}

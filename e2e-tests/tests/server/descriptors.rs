@@ -1,0 +1,133 @@
+//! A process that has no descriptors left.
+
+use e2e_tests::harness;
+use e2e_tests::raw_peer::RawFrame;
+use e2e_tests::server::{Api, close_normally, start_echo, start_sharded_echo};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use std::fs::File;
+use std::time::{Duration, Instant};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tracing::span::{Attributes, Id, Record};
+use tracing::{Event, Level, Metadata, Subscriber};
+
+/// Takes all descriptors that there are, and gives them back when it is dropped.
+struct Exhausted {
+    files: Vec<File>,
+    limit: Rlimit,
+}
+
+impl Exhausted {
+    fn new() -> Self {
+        let limit = getrlimit(Resource::Nofile);
+        // Not all that the system would give: that takes too long.
+        let few = e2e_tests::leak::open_descriptors().keys().max().copied().unwrap_or(0) + 32;
+        setrlimit(Resource::Nofile, Rlimit { current: Some(few.into()), ..limit }).unwrap();
+        let mut files = Vec::new();
+        while let Ok(file) = File::open("/dev/null") {
+            files.push(file);
+        }
+        Self { files, limit }
+    }
+
+    /// Room for one.
+    fn give_one(&mut self) {
+        self.files.pop().expect("some were free");
+    }
+}
+
+impl Drop for Exhausted {
+    fn drop(&mut self) {
+        self.files.clear();
+        setrlimit(Resource::Nofile, self.limit).expect("what it was before");
+    }
+}
+
+/// Passes on when the server warns.
+struct Warnings(UnboundedSender<Instant>);
+
+impl Warnings {
+    fn new() -> (Self, UnboundedReceiver<Instant>) {
+        let (sender, receiver) = unbounded_channel();
+        (Self(sender), receiver)
+    }
+}
+
+impl Subscriber for Warnings {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        *metadata.level() == Level::WARN && metadata.target().starts_with("ws_server")
+    }
+
+    fn new_span(&self, _span: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+
+    fn record(&self, _span: &Id, _values: &Record<'_>) {}
+
+    fn record_follows_from(&self, _span: &Id, _follows: &Id) {}
+
+    fn event(&self, _event: &Event<'_>) {
+        let _ = self.0.send(Instant::now());
+    }
+
+    fn enter(&self, _span: &Id) {}
+
+    fn exit(&self, _span: &Id) {}
+}
+
+async fn next(warnings: &mut UnboundedReceiver<Instant>) -> Instant {
+    tokio::time::timeout(Duration::from_secs(10), warnings.recv())
+        .await
+        .expect("a warning")
+        .expect("more to come")
+}
+
+#[test]
+fn d7_k_without_descriptors_accepting_backs_off_and_recovers() {
+    harness::run(async {
+        for api in Api::ALL {
+            let (subscriber, mut warnings) = Warnings::new();
+            let logging = tracing::subscriber::set_default(subscriber);
+            let server = start_echo(api, ws_server::Server::builder()).await;
+            let mut established = server.open().await;
+            let mut exhausted = Exhausted::new();
+            exhausted.give_one();
+            // The kernel accepts it, the server cannot.
+            let mut waiting = server.connect().await;
+            let first = next(&mut warnings).await;
+            let mut last = first;
+            for _ in 0..4 {
+                last = next(&mut warnings).await;
+            }
+            let waited = last - first;
+            assert!(
+                waited >= Duration::from_millis(10 + 20 + 40 + 80),
+                "it tried again too soon: {waited:?}"
+            );
+            established.send(RawFrame::text("still served")).await;
+            established.expect_text("still served").await;
+            drop(exhausted);
+            waiting.upgrade("/").await;
+            close_normally(waiting).await;
+            close_normally(established).await;
+            server.stop().await;
+            drop(logging);
+        }
+    });
+}
+
+#[test]
+fn a_shutdown_does_not_wait_for_descriptors() {
+    harness::run(async {
+        let (subscriber, mut warnings) = Warnings::new();
+        let logging = tracing::subscriber::set_default(subscriber);
+        let server = start_sharded_echo(Api::Handler, ws_server::Server::builder(), 1).await;
+        server.expect_alive().await;
+        let mut exhausted = Exhausted::new();
+        exhausted.give_one();
+        let waiting = server.connect().await;
+        next(&mut warnings).await;
+        drop(waiting);
+        server.stop().await;
+        drop((exhausted, logging));
+    });
+}

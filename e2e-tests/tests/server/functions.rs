@@ -1,0 +1,281 @@
+//! What an async function may do with its connection.
+
+use e2e_tests::harness;
+use e2e_tests::raw_peer::{RawClient, RawFrame};
+use e2e_tests::server::{ServerRunner, close_normally};
+use std::future::{pending, ready};
+use std::sync::Arc;
+use tokio::net::TcpStream;
+use tokio::sync::{Notify, mpsc::unbounded_channel};
+use ws_server::{ConnectionError, Server, WebSocket};
+
+async fn echo(ws: &mut WebSocket<TcpStream>) {
+    while let Some(message) = ws.recv().await {
+        // Refused once the connection is closing.
+        let _ = ws.send(message).await;
+    }
+}
+
+async fn expect_echo(client: &mut RawClient, text: &str) {
+    client.send(RawFrame::text(text)).await;
+    client.expect_text(text).await;
+}
+
+/// A server whose functions wait for the notification before they echo.
+async fn busy(go: &Arc<Notify>) -> ServerRunner {
+    let go = Arc::clone(go);
+    ServerRunner::serve(Server::builder(), move |mut ws| {
+        let go = Arc::clone(&go);
+        async move {
+            go.notified().await;
+            echo(&mut ws).await;
+        }
+    })
+    .await
+}
+
+#[test]
+fn while_it_is_busy_pings_are_answered_and_messages_wait() {
+    harness::run(async {
+        let go = Arc::new(Notify::new());
+        let server = busy(&go).await;
+        let mut client = server.open().await;
+        client.send_together(&[RawFrame::text("a"), RawFrame::ping("alive?"), RawFrame::text("b")]).await;
+        client.expect_pong(b"alive?").await;
+        go.notify_one();
+        client.expect_text("a").await;
+        client.expect_text("b").await;
+        close_normally(client).await;
+        server.stop().await;
+    });
+}
+
+#[test]
+fn while_it_is_busy_a_close_is_answered() {
+    harness::run(async {
+        let go = Arc::new(Notify::new());
+        let server = busy(&go).await;
+        close_normally(server.open().await).await;
+        // Its place is taken as long as the function runs.
+        assert_eq!(server.handle().connections(), 1);
+        go.notify_one();
+        server.wait_for_connections(0).await;
+        server.stop().await;
+    });
+}
+
+#[test]
+fn what_is_queued_when_it_returns_is_delivered_before_the_close() {
+    harness::run(async {
+        let server = ServerRunner::serve(Server::builder(), async |mut ws| {
+            for number in 0..64_u8 {
+                ws.send(vec![number; 256 * 1024]).await.unwrap();
+            }
+        })
+        .await;
+        let mut client = server.open().await;
+        for number in 0..64_u8 {
+            client.expect_binary(&vec![number; 256 * 1024]).await;
+        }
+        client.expect_close(1000).await;
+        client.send(RawFrame::close(1000, "")).await;
+        client.expect_eof().await;
+        drop(client);
+        server.stop().await;
+    });
+}
+
+#[test]
+fn a_connection_may_move_to_another_task_and_back() {
+    harness::run(async {
+        let server = ServerRunner::serve(Server::builder(), async |mut ws| {
+            let task = tokio::spawn(async move {
+                let message = ws.recv().await.unwrap();
+                ws.send(message).await.unwrap();
+                ws
+            });
+            let mut ws = task.await.unwrap();
+            echo(&mut ws).await;
+        })
+        .await;
+        let mut client = server.open().await;
+        for text in ["there", "here", "and here"] {
+            expect_echo(&mut client, text).await;
+        }
+        close_normally(client).await;
+        server.stop().await;
+    });
+}
+
+#[test]
+fn a_connection_outlives_the_function_that_gave_it_away() {
+    harness::run(async {
+        let server = ServerRunner::serve(Server::builder(), async |mut ws| {
+            tokio::spawn(async move { echo(&mut ws).await });
+        })
+        .await;
+        let mut client = server.open().await;
+        for number in 0..100 {
+            expect_echo(&mut client, &number.to_string()).await;
+        }
+        client.send(RawFrame::ping("ping")).await;
+        client.expect_pong(b"ping").await;
+        close_normally(client).await;
+        server.wait_for_connections(0).await;
+        server.stop().await;
+    });
+}
+
+#[test]
+fn large_messages_reach_a_function_that_gave_its_connection_away() {
+    harness::run(async {
+        let server = ServerRunner::serve(Server::builder(), async |mut ws| {
+            tokio::spawn(async move { echo(&mut ws).await });
+        })
+        .await;
+        let mut client = server.open().await;
+        for size in [1, 100_000, 1_000_000] {
+            let frames: Vec<RawFrame> = (0..5).map(|number| RawFrame::binary(vec![number; size])).collect();
+            client.send_together(&frames).await;
+            for number in 0..5 {
+                client.expect_binary(&vec![number; size]).await;
+            }
+        }
+        close_normally(client).await;
+        server.stop().await;
+    });
+}
+
+#[test]
+fn receiving_may_be_given_up_and_taken_up_again_any_number_of_times() {
+    harness::run(async {
+        let server = ServerRunner::serve(Server::builder(), async |mut ws| {
+            loop {
+                // Far more often within one turn than a turn has reads.
+                for _ in 0..300 {
+                    tokio::select! {
+                        biased;
+                        message = ws.recv() => match message {
+                            Some(message) => ws.send(message).await.unwrap(),
+                            None => return,
+                        },
+                        () = ready(()) => {}
+                    }
+                }
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+        let mut client = server.open().await;
+        for number in 0..20 {
+            expect_echo(&mut client, &number.to_string()).await;
+        }
+        close_normally(client).await;
+        server.stop().await;
+    });
+}
+
+#[test]
+fn it_may_send_on_one_side_while_it_receives_on_the_other() {
+    harness::run(async {
+        let server = ServerRunner::serve(Server::builder(), async |mut ws| {
+            let sender = ws.sender();
+            let push = async {
+                for number in 0..200 {
+                    sender.send(format!("push {number}")).await.unwrap();
+                    tokio::task::yield_now().await;
+                }
+                pending::<()>().await;
+            };
+            tokio::select! {
+                () = push => {}
+                () = echo(&mut ws) => {}
+            }
+        })
+        .await;
+        let mut client = server.open().await;
+        client.send_together(&vec![RawFrame::text("echo"); 200]).await;
+        let (mut pushed, mut echoed) = (0, 0);
+        while pushed + echoed < 400 {
+            let frame = client.recv_frame().await;
+            if frame == RawFrame::text("echo") {
+                echoed += 1;
+            } else {
+                assert!(frame == RawFrame::text(format!("push {pushed}")), "{frame:?}");
+                pushed += 1;
+            }
+        }
+        close_normally(client).await;
+        server.stop().await;
+    });
+}
+
+#[test]
+fn a_reply_that_takes_time_reaches_a_peer_that_has_half_closed() {
+    harness::run(async {
+        let (sender, mut ends) = unbounded_channel();
+        let server = ServerRunner::serve(Server::builder(), move |mut ws| {
+            let sender = sender.clone();
+            async move {
+                let message = ws.recv().await.unwrap();
+                for _ in 0..50 {
+                    tokio::task::yield_now().await;
+                }
+                ws.send(message).await.unwrap();
+                assert!(ws.recv().await.is_none());
+                sender.send(ws.close_info().unwrap()).unwrap();
+            }
+        })
+        .await;
+        let mut client = server.open().await;
+        client.send(RawFrame::text("question")).await;
+        client.half_close().await;
+        client.expect_text("question").await;
+        client.expect_eof().await;
+        assert_eq!(ends.recv().await.unwrap().error, Some(ConnectionError::Eof));
+        server.stop().await;
+    });
+}
+
+#[test]
+fn the_transport_can_be_looked_at() {
+    harness::run(async {
+        for on in [true, false] {
+            let (sender, mut seen) = unbounded_channel();
+            let builder = Server::builder().tcp_nodelay(on);
+            let server = ServerRunner::serve(builder, move |ws| {
+                sender.send(ws.with_io(|io| (io.nodelay().unwrap(), io.peer_addr().unwrap()))).unwrap();
+                async move { drop(ws) }
+            })
+            .await;
+            let client = server.open().await;
+            assert_eq!(seen.recv().await.unwrap(), Some((on, client.local_addr())));
+            drop(client);
+            server.stop().await;
+        }
+    });
+}
+
+#[test]
+fn it_may_use_what_is_not_send_on_shards() {
+    use std::rc::Rc;
+    harness::run(async {
+        let server = ServerRunner::serve_sharded(Server::builder(), 2, |mut ws, request| async move {
+            let path: Rc<str> = request.path().into();
+            let task = tokio::task::spawn_local({
+                let path = Rc::clone(&path);
+                async move { format!("local task for {path}") }
+            });
+            ws.send(task.await.unwrap()).await.unwrap();
+            echo(&mut ws).await;
+            drop(path);
+        })
+        .await;
+        for path in ["/a", "/b", "/c"] {
+            let mut client = RawClient::open(server.addr(), path).await;
+            client.expect_text(&format!("local task for {path}")).await;
+            close_normally(client).await;
+        }
+        server.stop().await;
+    });
+}

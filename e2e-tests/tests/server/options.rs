@@ -1,0 +1,237 @@
+//! What can be set has an effect, and what cannot be is refused by name. (Limits, deadlines, hooks and the rest are
+//! tested where they belong.)
+
+use e2e_tests::harness;
+use e2e_tests::raw_peer::{DEADLINE, RawClient, RawFrame};
+use e2e_tests::server::{
+    Api, Script, ServerRunner, bind, close_normally, echo_test, start_echo, start_sharded_echo,
+};
+use std::fs;
+use std::io::ErrorKind;
+use std::net::SocketAddr;
+use std::sync::mpsc;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use ws_server::{BufferPoolConfig, Keepalive, Server, ServerBuilder};
+
+#[test]
+fn a_bad_setting_is_refused_by_name() {
+    const ZERO: Duration = Duration::ZERO;
+    const SECOND: Duration = Duration::from_secs(1);
+    let keepalive = |interval, timeout| Some(Keepalive { interval, timeout });
+    let pool = BufferPoolConfig { buffer_size: 100, ..BufferPoolConfig::default() };
+    let cases: [(&str, ServerBuilder); 15] = [
+        ("max_connections = 0", Server::builder().max_connections(0)),
+        ("max_handshakes = 0", Server::builder().max_handshakes(0)),
+        ("backlog = 0", Server::builder().backlog(0)),
+        ("receive_buffer = 1023", Server::builder().receive_buffer(1023)),
+        ("pool.buffer_size = 100", Server::builder().pool(pool)),
+        ("handshake_timeout = 0ns", Server::builder().handshake_timeout(ZERO)),
+        ("close_timeout = 0ns", Server::builder().close_timeout(ZERO)),
+        ("idle_timeout = 0ns", Server::builder().idle_timeout(Some(ZERO))),
+        ("write_timeout = 0ns", Server::builder().write_timeout(Some(ZERO))),
+        ("keepalive.interval = 0ns", Server::builder().keepalive(keepalive(ZERO, SECOND))),
+        ("keepalive.timeout = 0ns", Server::builder().keepalive(keepalive(SECOND, ZERO))),
+        ("write_queue_messages = 0", Server::builder().write_queue(0, 1)),
+        ("max_head_size = 10", Server::builder().protocol(|config| config.limits.max_head_size = 10)),
+        ("max_header_lines = 1", Server::builder().protocol(|config| config.limits.max_header_lines = 1)),
+        ("close_timeout = 0ns", Server::builder().protocol(|config| config.close_timeout = ZERO)),
+    ];
+    harness::run(async {
+        for (expected, builder) in cases {
+            let error = builder.bind("127.0.0.1:0").await.err().expect(expected);
+            assert_eq!(error.kind(), ErrorKind::InvalidInput);
+            assert!(error.to_string().contains(expected), "{error}");
+        }
+    });
+}
+
+#[test]
+fn a_bad_setting_is_refused_for_a_given_listener_too() {
+    harness::run(async {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let error = Server::builder().max_connections(0).listener(listener).err().unwrap();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput);
+    });
+}
+
+#[test]
+fn an_address_in_use_is_told() {
+    harness::run(async {
+        let server = bind(Server::builder()).await;
+        let error = Server::bind(server.local_addr().unwrap()).await.err().unwrap();
+        assert_eq!(error.kind(), ErrorKind::AddrInUse);
+    });
+}
+
+#[test]
+fn of_several_addresses_the_first_that_works_is_used() {
+    harness::run(async {
+        let taken = bind(Server::builder()).await.local_addr().unwrap();
+        let occupied = TcpListener::bind(taken).await.unwrap();
+        let addresses: [SocketAddr; 2] = [taken, "127.0.0.1:0".parse().unwrap()];
+        let server = Server::bind(&addresses[..]).await.unwrap();
+        let addr = server.local_addr().unwrap();
+        assert_ne!(addr, occupied.local_addr().unwrap());
+        let server =
+            ServerRunner::start(server, |server| async { Ok(server.serve(async |ws| drop(ws)).await) });
+        let mut client = RawClient::open(addr, "/").await;
+        client.expect_close(1000).await;
+        drop(client);
+        server.stop().await;
+    });
+}
+
+#[test]
+fn a_listener_from_elsewhere_is_used() {
+    harness::run(async {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = listener.local_addr().unwrap();
+        let server = Server::builder().listener(listener).unwrap();
+        assert_eq!(server.local_addr().unwrap(), addr);
+        let server = ServerRunner::start(server, |server| async {
+            Ok(server.serve(async |mut ws| while ws.recv().await.is_some() {}).await)
+        });
+        close_normally(RawClient::open(addr, "/").await).await;
+        server.stop().await;
+    });
+}
+
+#[test]
+fn ipv6_is_served_like_ipv4() {
+    harness::run(async {
+        let server = Server::bind("[::1]:0").await.unwrap();
+        let addr = server.local_addr().unwrap();
+        assert!(addr.is_ipv6());
+        let server = ServerRunner::start(server, |server| async {
+            let serve = async |mut ws: ws_server::WebSocket<_>, request: ws_server::Request| {
+                ws.send(request.peer_addr().unwrap().to_string()).await.unwrap();
+                while ws.recv().await.is_some() {}
+            };
+            Ok(server.serve_with_request(serve).await)
+        });
+        let mut client = RawClient::connect(addr).await;
+        // The same host, in the brackets of an address.
+        let request = client.request("/").with("Origin", &format!("http://{addr}"));
+        assert_eq!(client.upgrade_with(request.to_bytes()).await.status(), 101);
+        let own = client.local_addr().to_string();
+        client.expect_text(&own).await;
+        close_normally(client).await;
+        server.stop().await;
+    });
+}
+
+/// Whether a message of 2000 bytes is lent from the receive buffer, or had to be assembled elsewhere.
+async fn is_assembled(builder: ServerBuilder) -> bool {
+    let (sender, assembled) = mpsc::channel();
+    let script = Script::new().on_message(move |_, message| sender.send(message.is_assembled()).unwrap());
+    let server = script.start_sharded(builder, 1).await;
+    let mut client = server.open().await;
+    client.send_together(&[RawFrame::binary(vec![0; 2000]), RawFrame::ping("")]).await;
+    client.expect_pong(b"").await;
+    close_normally(client).await;
+    server.stop().await;
+    assembled.recv().unwrap()
+}
+
+#[test]
+fn the_receive_buffer_has_the_size_that_is_set() {
+    harness::run(async {
+        assert!(!is_assembled(Server::builder()).await);
+        assert!(is_assembled(Server::builder().receive_buffer(1024)).await);
+        // And whatever its size, nothing is lost.
+        let server = start_sharded_echo(Api::Handler, Server::builder().receive_buffer(1024), 1).await;
+        let mut client = server.open().await;
+        for size in [1, 1000, 1023, 1024, 1025, 100_000] {
+            client.send(RawFrame::binary(vec![7; size])).await;
+            client.expect_binary(&vec![7; size]).await;
+        }
+        close_normally(client).await;
+        server.stop().await;
+    });
+}
+
+/// Bytes of address space that this process has.
+fn address_space() -> usize {
+    let statm = fs::read_to_string("/proc/self/statm").unwrap();
+    statm.split(' ').next().unwrap().parse::<usize>().unwrap() * 4096
+}
+
+/// How much address space a running server of this kind takes.
+async fn footprint(builder: ServerBuilder) -> usize {
+    let before = address_space();
+    let server = start_sharded_echo(Api::Handler, builder, 1).await;
+    close_normally(server.open().await).await;
+    let footprint = address_space().saturating_sub(before);
+    server.stop().await;
+    footprint
+}
+
+#[test]
+fn memory_is_set_aside_as_it_is_asked_for() {
+    const MIB: usize = 1024 * 1024;
+    const MANY: usize = 512 * 1024;
+    harness::run(async {
+        let pool = BufferPoolConfig { buffer_size: MIB, preheat: 512, max_retained: 512 * MIB };
+        // Without them a shard takes a stack and an arena of the allocator's.
+        let plain = footprint(Server::builder()).await;
+        for (what, builder) in [
+            ("initial_handshakes", Server::builder().initial_handshakes(MANY)),
+            ("initial_connections", Server::builder().initial_connections(64 * MANY)),
+            ("pool", Server::builder().pool(pool)),
+        ] {
+            let taken = footprint(builder).await;
+            assert!(taken >= plain + 256 * MIB, "{what}: {} MiB", (taken - plain) / MIB);
+        }
+    });
+}
+
+#[test]
+fn as_many_connections_wait_to_be_accepted_as_the_backlog_says() {
+    harness::run(async {
+        let connect_all = async |server: &Server| {
+            let addr = server.local_addr().unwrap();
+            let clients: JoinSet<_> = (0..32).map(|_| TcpStream::connect(addr)).collect();
+            clients.join_all().await
+        };
+        let patient = bind(Server::builder().backlog(64)).await;
+        let crowd = timeout(DEADLINE, connect_all(&patient)).await.expect("nobody accepts, and all can wait");
+        assert!(crowd.iter().all(Result::is_ok));
+        let hasty = bind(Server::builder().backlog(1)).await;
+        let crowd = timeout(Duration::from_millis(300), connect_all(&hasty)).await;
+        assert!(crowd.is_err(), "the kernel has no room for them");
+    });
+}
+
+#[test]
+fn the_defaults_are_those_that_are_documented() {
+    echo_test(async |server| {
+        // 100 lines, 8 KiB, 16 MiB and the origin are tested where they belong; here: no limit on connections.
+        let mut clients = Vec::new();
+        for _ in 0..100 {
+            clients.push(server.open().await);
+        }
+        assert_eq!(server.handle().connections(), 100);
+        for client in clients {
+            close_normally(client).await;
+        }
+    });
+}
+
+#[test]
+fn settings_may_be_shared_by_two_servers() {
+    harness::run(async {
+        let builder = Server::builder().max_message_size(10);
+        for server in [start_echo(Api::Handler, builder.clone()).await, start_echo(Api::Async, builder).await]
+        {
+            let mut client = server.open().await;
+            client.send(RawFrame::text("12345678901")).await;
+            client.expect_close(1009).await;
+            client.expect_eof().await;
+            drop(client);
+            server.stop().await;
+        }
+    });
+}

@@ -1,0 +1,190 @@
+//! Situations that the library's predecessor got wrong, one test each: memory, places, fairness.
+
+use e2e_tests::harness;
+use e2e_tests::raw_peer::{Length, RawClient, RawFrame, RecvError, opcode};
+use e2e_tests::server::{Api, Script, close_normally, echo_test_with, start_echo};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use std::fs;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::time::{Duration, Instant};
+use ws_server::{Keepalive, Server, ShutdownReport};
+
+const MIB: usize = 1024 * 1024;
+
+fn resident() -> usize {
+    let statm = fs::read_to_string("/proc/self/statm").unwrap();
+    statm.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4096
+}
+
+/// How many of `wanted` connections, two descriptors each, this process may have.
+fn affordable(wanted: usize) -> usize {
+    let limit = getrlimit(Resource::Nofile);
+    let most = limit.maximum.unwrap_or(u64::MAX).min(4096);
+    let current = limit.current.unwrap_or(u64::MAX).max(most);
+    setrlimit(Resource::Nofile, Rlimit { current: Some(current), maximum: limit.maximum }).unwrap();
+    wanted.min((usize::try_from(current).unwrap_or(usize::MAX) - 100) / 2)
+}
+
+#[test]
+fn d7_j_announcing_16_mib_a_thousand_times_costs_little() {
+    harness::run(async {
+        for api in Api::ALL {
+            let server = start_echo(api, Server::builder()).await;
+            let mut clients = Vec::new();
+            for _ in 0..affordable(1000) {
+                clients.push(server.open().await);
+            }
+            let before = resident();
+            for client in &mut clients {
+                let announcement = RawFrame::binary([0; 1]).length(Length::Bits64(16 * 1024 * 1024));
+                client.send_together(&[RawFrame::ping(""), announcement]).await;
+            }
+            for client in &mut clients {
+                // It comes when everything that came with the ping has been looked at.
+                client.expect_pong(b"").await;
+            }
+            let grown = resident().saturating_sub(before);
+            // What is left is the test's own and a few KiB per connection.
+            assert!(grown < clients.len() * 16 * 1024, "{api:?}: {} KiB", grown / 1024);
+            drop(clients);
+            server.wait_for_connections(0).await;
+            server.stop().await;
+        }
+    });
+}
+
+#[test]
+fn d7_l_a_full_server_says_503_and_never_101() {
+    echo_test_with(
+        |builder| builder.max_connections(1),
+        async |server| {
+            let first = server.open().await;
+            let mut second = server.connect().await;
+            let request = second.request("/").to_bytes();
+            assert_eq!(second.upgrade_with(request).await.status(), 503);
+            close_normally(first).await;
+        },
+    );
+}
+
+#[test]
+fn d7_m_a_silent_handshake_does_not_hold_up_a_shutdown() {
+    harness::run(async {
+        for api in Api::ALL {
+            let server = start_echo(api, Server::builder()).await;
+            let mut silent = server.connect().await;
+            server.wait_for_handshakes(1).await;
+            let grace = Duration::from_secs(20);
+            let start = Instant::now();
+            let report = server.stop_within(grace).await;
+            assert_eq!(report, ShutdownReport { clean: 0, unclean: 0, forced: false });
+            assert!(start.elapsed() < grace / 2, "{:?}", start.elapsed());
+            silent.expect_end().await;
+        }
+    });
+}
+
+#[test]
+fn d7_s_a_push_only_connection_stays_open_while_pings_are_answered() {
+    const SHORT: Duration = Duration::from_millis(150);
+    harness::run(async {
+        let (sender, mut senders) = tokio::sync::mpsc::unbounded_channel();
+        let script = Script::new().on_open(move |conn| sender.send(conn.sender()).unwrap());
+        let builder = Server::builder()
+            .idle_timeout(Some(6 * SHORT))
+            .keepalive(Some(Keepalive { interval: SHORT, timeout: 20 * SHORT }));
+        let server = script.start(builder).await;
+        let mut client = server.open().await;
+        let outlet = senders.recv().await.unwrap();
+        let (start, mut pings) = (Instant::now(), 0);
+        // The client only listens: far beyond the idle timeout.
+        while start.elapsed() < 9 * SHORT {
+            outlet.try_send("news").unwrap();
+            loop {
+                let frame = client.recv_frame().await;
+                if frame.opcode == opcode::TEXT {
+                    break;
+                }
+                assert_eq!(frame.opcode, opcode::PING, "{frame:?}");
+                client.send(RawFrame::pong(frame.payload)).await;
+                pings += 1;
+            }
+            tokio::time::sleep(SHORT / 5).await;
+        }
+        assert!(pings > 0, "it was asked whether it lives");
+        assert!(outlet.is_open());
+        drop(client);
+        server.stop().await;
+    });
+}
+
+#[test]
+fn d7_t_data_goes_on_during_a_flood_of_pings() {
+    const MESSAGES: u8 = 100;
+    harness::run(async {
+        let script = Script::new().on_open(|conn| {
+            for number in 0..MESSAGES {
+                conn.send_binary(vec![number; 128 * 1024]).unwrap();
+            }
+        });
+        let server = script.start(Server::builder().write_queue(1000, 64 * MIB)).await;
+        let (mut reader, mut writer) = server.open().await.into_connection().split();
+        let done = Arc::new(AtomicBool::new(false));
+        let stop = Arc::clone(&done);
+        let flood = tokio::spawn(async move {
+            let pings = writer.encode(&RawFrame::ping([0; 125])).repeat(100);
+            while !stop.load(SeqCst) {
+                writer.send_bytes(&pings).await;
+                tokio::task::yield_now().await;
+            }
+            writer
+        });
+        let mut next = 0;
+        while next < MESSAGES {
+            let frame = reader.recv_frame().await;
+            match frame.opcode {
+                opcode::BINARY => {
+                    assert_eq!(frame.payload, vec![next; 128 * 1024]);
+                    next += 1;
+                }
+                _ => assert_eq!(frame.opcode, opcode::PONG),
+            }
+        }
+        done.store(true, SeqCst);
+        drop((reader, flood.await.unwrap()));
+        server.stop().await;
+    });
+}
+
+#[test]
+fn a_slow_reader_holds_up_nobody_else() {
+    harness::run(async {
+        for api in Api::ALL {
+            let server = start_echo(api, Server::builder()).await;
+            let slow = server.open().await;
+            let (mut reader, mut writer) = slow.into_connection().split();
+            // More than the kernel holds in both directions: the server has to stop reading from it.
+            let flood = tokio::spawn(async move {
+                let frame = writer.encode(&RawFrame::binary(vec![0; MIB]));
+                for _ in 0..60 {
+                    writer.send_bytes(&frame).await;
+                }
+                writer
+            });
+            for number in 0..100 {
+                let mut quick: RawClient = server.open().await;
+                quick.send(RawFrame::text(number.to_string())).await;
+                quick.expect_text(&number.to_string()).await;
+                close_normally(quick).await;
+            }
+            // In the end the slow one gets everything, too.
+            for _ in 0..60 {
+                reader.expect_binary(&vec![0; MIB]).await;
+            }
+            drop(flood.await.unwrap());
+            assert!(matches!(reader.expect_end().await, RecvError::Eof | RecvError::Reset));
+            server.stop().await;
+        }
+    });
+}

@@ -1,0 +1,71 @@
+//! `blocking-echo`: the protocol crate over plain sockets.
+
+use std::net::SocketAddr;
+
+use e2e_tests::{
+    harness,
+    raw_peer::{RawClient, RawFrame},
+};
+
+use crate::program::{BLOCKING_ECHO, ECHO_CLIENT, Program, run};
+
+fn start() -> (Program, SocketAddr) {
+    let (server, addr) = Program::server(BLOCKING_ECHO, &["127.0.0.1:0"], "listening on ws://");
+    (server, addr.parse().expect("an address"))
+}
+
+#[test]
+fn it_echoes_and_closes() {
+    harness::run(async {
+        let (_server, addr) = start();
+        let ended = run(ECHO_CLIENT, &[&format!("ws://{addr}/"), "--count", "50"]).await;
+        ended.assert(0, &"hello\n".repeat(50), "");
+        let mut client = RawClient::open(addr, "/").await;
+        client.send_together(&[RawFrame::text("a").not_final(), RawFrame::ping("p"), RawFrame::continuation("b")]).await;
+        client.expect_pong(b"p").await;
+        client.expect_text("ab").await;
+        let large = vec![7; 1 << 20];
+        let connection = client.into_connection();
+        let (mut reader, mut writer) = connection.split();
+        tokio::join!(writer.send(RawFrame::binary(large.clone())), reader.expect_binary(&large));
+        writer.send(RawFrame::close(4000, "bye")).await;
+        assert_eq!(reader.expect_close(4000).await, "bye");
+        reader.expect_eof().await;
+    });
+}
+
+#[test]
+fn frames_behind_the_request_are_echoed() {
+    harness::run(async {
+        let (_server, addr) = start();
+        let mut client = RawClient::connect(addr).await;
+        let mut bytes = client.request("/").to_bytes();
+        bytes.extend(client.writer.encode(&RawFrame::text("early")));
+        assert_eq!(client.upgrade_with(bytes).await.status(), 101);
+        client.expect_text("early").await;
+    });
+}
+
+#[test]
+fn a_bad_request_and_a_bad_frame_are_refused() {
+    harness::run(async {
+        let (_server, addr) = start();
+        let mut client = RawClient::connect(addr).await;
+        let head = client.upgrade_with(client.request("/").without("Upgrade").to_bytes()).await;
+        assert_eq!(head.status(), 426);
+        let mut client = RawClient::open(addr, "/").await;
+        client.send(RawFrame::new(3, *b"")).await;
+        client.expect_close(1002).await;
+        client.expect_eof().await;
+    });
+}
+
+#[test]
+fn an_address_in_use_is_told_and_the_status_is_1() {
+    harness::run(async {
+        let (_server, addr) = start();
+        let ended = run(BLOCKING_ECHO, &[&addr.to_string()]).await;
+        assert_eq!((ended.status.code(), ended.stdout.as_str()), (Some(1), ""));
+        assert!(ended.stderr.starts_with(&format!("blocking-echo: {addr}: ")), "{}", ended.stderr);
+    });
+}

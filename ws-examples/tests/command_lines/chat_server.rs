@@ -1,0 +1,76 @@
+//! `chat-server`: the page, the room, and two tabs of a browser in it.
+
+use std::net::SocketAddr;
+
+use e2e_tests::{
+    harness::{self, Options},
+    peers::Peer,
+    raw_peer::{RawClient, RawFrame},
+};
+use rustix::process::Signal;
+
+use crate::program::{CHAT_SERVER, Program};
+
+fn start() -> (Program, SocketAddr) {
+    let (server, url) = Program::server(CHAT_SERVER, &["127.0.0.1:0"], "listening on http://");
+    let addr = url.strip_suffix('/').expect("the URL of the page").parse().expect("an address");
+    (server, addr)
+}
+
+#[test]
+fn the_page_is_on_the_same_port() {
+    harness::run(async {
+        let (_server, addr) = start();
+        let mut browser = RawClient::connect(addr).await;
+        let head = browser.upgrade_with(format!("GET / HTTP/1.1\r\nHost: {addr}\r\n\r\n")).await;
+        assert_eq!((head.status(), head.header("Content-Type")), (200, Some("text/html; charset=utf-8")));
+        let page = String::from_utf8(browser.recv_body(&head).await).expect("text");
+        assert!(page.starts_with("<!doctype html>") && page.contains("new WebSocket("), "{page}");
+        let mut browser = RawClient::connect(addr).await;
+        let head = browser.upgrade_with(format!("GET /missing HTTP/1.1\r\nHost: {addr}\r\n\r\n")).await;
+        assert_eq!(head.status(), 404);
+    });
+}
+
+#[test]
+fn everybody_hears_who_comes_speaks_and_leaves() {
+    harness::run(async {
+        let (server, addr) = start();
+        let mut first = RawClient::open(addr, "/").await;
+        first.expect_text("visitor 1 entered").await;
+        let mut second = RawClient::open(addr, "/").await;
+        first.expect_text("visitor 2 entered").await;
+        second.expect_text("visitor 2 entered").await;
+        second.send(RawFrame::text("hello")).await;
+        first.expect_text("visitor 2: hello").await;
+        second.expect_text("visitor 2: hello").await;
+        second.into_connection().reset();
+        first.expect_text("visitor 2 left").await;
+        server.signal(Signal::INT);
+        first.expect_close(1001).await;
+        first.send(RawFrame::close(1001, "")).await;
+        first.expect_eof().await;
+        assert!(server.end().await.status.success());
+    });
+}
+
+#[test]
+fn a_page_from_elsewhere_may_not_enter() {
+    harness::run(async {
+        let (_server, addr) = start();
+        let mut client = RawClient::connect(addr).await;
+        let request = client.request("/").with("Origin", "https://elsewhere.example");
+        assert_eq!(client.upgrade_with(request.to_bytes()).await.status(), 403);
+    });
+}
+
+#[test]
+fn two_tabs_of_chromium_talk_to_each_other() {
+    // A browser takes its time to start.
+    let options = Options { deadline: std::time::Duration::from_secs(60), ..Options::default() };
+    harness::run_with(options, async {
+        let Some(chromium) = Peer::Chromium.find() else { return };
+        let (_server, addr) = start();
+        chromium.client(&format!("http://{addr}/"), &[]).expect_ok().await;
+    });
+}

@@ -1,0 +1,104 @@
+//! A program of this crate, running.
+
+use std::{
+    io::{BufRead as _, BufReader, Read as _},
+    process::{Child, ChildStdout, Command, ExitStatus, Stdio},
+    time::{Duration, Instant},
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+pub(crate) const ECHO_SERVER: &str = env!("CARGO_BIN_EXE_echo-server");
+pub(crate) const ECHO_CLIENT: &str = env!("CARGO_BIN_EXE_echo-client");
+pub(crate) const CHAT_SERVER: &str = env!("CARGO_BIN_EXE_chat-server");
+pub(crate) const BLOCKING_ECHO: &str = env!("CARGO_BIN_EXE_blocking-echo");
+
+/// For each wait; no test passes by waiting for it.
+const DEADLINE: Duration = Duration::from_secs(20);
+
+/// Killed when it is dropped.
+pub(crate) struct Program {
+    process: Child,
+    stdout: BufReader<ChildStdout>,
+}
+
+/// What a program left.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) status: ExitStatus,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Program {
+    pub(crate) fn start(program: &str, args: &[&str]) -> Self {
+        let mut command = Command::new(program);
+        command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut process = command.spawn().expect("cargo has built it");
+        let stdout = BufReader::new(process.stdout.take().expect("piped"));
+        Self { process, stdout }
+    }
+
+    /// Starts a server; it says where it listens in its first line, behind `prefix`.
+    pub(crate) fn server(program: &str, args: &[&str], prefix: &str) -> (Self, String) {
+        let mut server = Self::start(program, args);
+        let mut line = String::new();
+        server.stdout.read_line(&mut line).unwrap();
+        let Some(addr) = line.trim_end().strip_prefix(prefix) else { panic!("{line:?}: {:?}", server.stderr()) };
+        let addr = addr.to_owned();
+        (server, addr)
+    }
+
+    /// An echo server on a free port, and its address.
+    pub(crate) fn echo_server(args: &[&str]) -> (Self, String) {
+        Self::server(ECHO_SERVER, &[&["--listen", "127.0.0.1:0"], args].concat(), "listening on ws://")
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        let pid = Pid::from_raw(self.process.id() as i32).unwrap();
+        kill_process(pid, signal).expect("it is running");
+    }
+
+    /// Waits for its end.
+    pub(crate) async fn end(mut self) -> Ended {
+        let started = Instant::now();
+        let status = loop {
+            if let Some(status) = self.process.try_wait().unwrap() {
+                break status;
+            }
+            assert!(started.elapsed() < DEADLINE, "it does not end");
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        };
+        let mut stdout = String::new();
+        self.stdout.read_to_string(&mut stdout).unwrap();
+        Ended { status, stdout, stderr: self.stderr() }
+    }
+
+    /// What it has complained about; waits for its end.
+    fn stderr(&mut self) -> String {
+        let mut text = String::new();
+        self.process.stderr.take().expect("piped").read_to_string(&mut text).unwrap();
+        text
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        // Both fail for a process that has ended already, which is just as well.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// Runs a program to its end.
+pub(crate) async fn run(program: &str, args: &[&str]) -> Ended {
+    Program::start(program, args).end().await
+}
+
+impl Ended {
+    /// The exit status, and what was printed.
+    pub(crate) fn assert(&self, status: i32, stdout: &str, stderr: &str) {
+        let found = (self.status.code(), self.stdout.as_str(), self.stderr.as_str());
+        assert_eq!(found, (Some(status), stdout, stderr));
+    }
+}

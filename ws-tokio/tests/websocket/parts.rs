@@ -1,0 +1,119 @@
+//! A connection that is taken back from its transport.
+
+use bytes::Buf;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use ws_proto::{CloseCode, Event, Message, ReceiveBuffer, SendError};
+use ws_tokio::{Parts, WebSocket};
+
+use crate::support::{Frame, Peer, ROLES, Script, cancelled_after, config, connection, open};
+
+/// The messages that a connection still has, by hand.
+fn remaining(parts: &mut Parts<Script>) -> Vec<Message> {
+    let mut rx = ReceiveBuffer::default();
+    let mut messages = Vec::new();
+    while let Some(event) = parts.connection.poll_event(&mut rx, &mut parts.transmit) {
+        if let Event::Message(message) = event {
+            messages.push(message.into_message());
+        }
+    }
+    messages
+}
+
+#[tokio::test]
+async fn messages_that_were_received_and_not_asked_for_come_back() {
+    for role in ROLES {
+        let (mut ws, peer) = open(role);
+        peer.send_all(["1", "2", "3"].map(Frame::text));
+        assert_eq!(ws.recv().await, Some(Message::text("1")));
+        let mut parts = ws.into_parts().unwrap();
+        assert_eq!(remaining(&mut parts), ["2", "3"].map(Message::text));
+        assert!(!peer.is_disconnected());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_sent_and_not_written_comes_back() {
+    for role in ROLES {
+        let (mut ws, peer) = open(role);
+        peer.take_only(3);
+        cancelled_after(3, ws.send("in two parts")).await;
+        let Parts { mut io, mut transmit, .. } = ws.into_parts().unwrap();
+        assert!(!transmit.is_empty());
+        peer.take_everything();
+        while !transmit.is_empty() {
+            let n = io.write(transmit.chunk()).await.unwrap();
+            transmit.advance(n);
+        }
+        assert_eq!(peer.received(), [Frame::text("in two parts")]);
+    }
+}
+
+#[tokio::test]
+async fn what_came_with_the_handshake_and_was_not_looked_at_comes_back() {
+    for role in ROLES {
+        let (script, peer) = Script::new(role);
+        let early = Frame::text("early").encode(role == ws_proto::Role::Server);
+        let ws = WebSocket::new(script, connection(role, config())).with_received(&early);
+        peer.send_bytes(b"later");
+        let mut parts = ws.into_parts().unwrap();
+        assert_eq!(parts.received, early);
+        let mut later = [0; 5];
+        parts.io.read_exact(&mut later).await.unwrap();
+        assert_eq!(&later, b"later");
+    }
+}
+
+#[tokio::test]
+async fn frames_that_came_with_the_handshake_are_received_first() {
+    for role in ROLES {
+        let (script, peer) = Script::new(role);
+        let masked = role == ws_proto::Role::Server;
+        let early = [Frame::text("1").encode(masked), Frame::text("2").encode(masked)].concat();
+        // Cut in the middle of a frame.
+        let (with_handshake, rest) = early.split_at(early.len() - 1);
+        let mut ws = WebSocket::new(script, connection(role, config())).with_received(with_handshake);
+        peer.send_bytes(rest);
+        peer.send(Frame::text("3"));
+        for text in ["1", "2", "3"] {
+            assert_eq!(ws.recv().await, Some(Message::text(text)));
+        }
+    }
+}
+
+fn expect_dead(ws: WebSocket<Script>, peer: &Peer) {
+    let sender = ws.sender();
+    let parts = ws.into_parts().unwrap();
+    assert_eq!(sender.try_send("late"), Err(SendError::InvalidState(Message::text("late"))));
+    assert!(!sender.is_open() && !peer.is_disconnected());
+    drop(parts);
+    assert!(peer.is_disconnected());
+}
+
+#[tokio::test]
+async fn other_handles_are_dead_afterwards() {
+    for role in ROLES {
+        let (ws, peer) = open(role);
+        expect_dead(ws, &peer);
+    }
+}
+
+#[tokio::test]
+async fn there_is_nothing_to_take_back_once_the_connection_is_over() {
+    for role in ROLES {
+        let (mut ws, peer) = open(role);
+        peer.answer_close();
+        ws.close(CloseCode::NORMAL, "").await;
+        assert!(ws.with_io(|_| ()).is_none());
+        assert!(ws.into_parts().is_none());
+    }
+}
+
+#[tokio::test]
+async fn the_transport_and_the_subprotocol_can_be_looked_at() {
+    let (ws, _peer) = open(ROLES[0]);
+    assert_eq!((ws.subprotocol(), ws.with_io(|_| 7)), (None, Some(7)));
+    let ws = ws.with_subprotocol(Some("chat".to_owned()));
+    assert_eq!(ws.subprotocol(), Some("chat"));
+    assert!(format!("{ws:?}").contains("Open"));
+    assert!(format!("{:?}", ws.sender()).contains("Open"));
+}

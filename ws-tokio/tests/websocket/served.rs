@@ -1,0 +1,281 @@
+//! Under a server's task: what an application sends goes out at the end of its turn, and the connection lives on
+//! whatever the application does.
+
+use std::{future::pending, io::ErrorKind, time::Duration};
+
+use tokio::time::{Instant, sleep, timeout};
+use ws_proto::{
+    CloseCode, ConnectionError, Initiator, Keepalive, Message, MessageKind, Role, SendError, TimedOut,
+};
+use ws_tokio::Served;
+
+use crate::support::{Frame, Script, Task, config, connection, echo, opcode, serve, text};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+#[tokio::test(start_paused = true)]
+async fn a_pipelined_batch_is_answered_with_one_write() {
+    for depth in [1, 2, 16, 100, 1000] {
+        let (server, peer) = serve(config(), echo);
+        let server = tokio::spawn(server);
+        let batches = 5;
+        for _ in 0..batches {
+            let batch: Vec<Frame> = (0..depth).map(|number| Frame::text(text(number, 20))).collect();
+            peer.send_all(batch.clone());
+            sleep(SECOND).await;
+            assert_eq!(peer.received(), batch);
+        }
+        assert_eq!(peer.counts().writes, batches, "depth {depth}");
+        server.abort();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn replies_to_what_comes_in_many_small_reads_are_collected_too() {
+    let (server, peer) = serve(config(), echo);
+    peer.read_slowly(26);
+    let server = tokio::spawn(server);
+    // Twenty bytes and a header of six: one message per read.
+    peer.send_all((0..100).map(|number| Frame::text(text(number, 20))));
+    sleep(SECOND).await;
+    assert_eq!(peer.received().len(), 100);
+    let counts = peer.counts();
+    assert!(counts.writes <= counts.reads / 3, "{counts:?}");
+    server.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn pings_are_answered_while_the_application_does_something_else() {
+    let (server, peer) = serve(config(), async |mut ws| {
+        sleep(100 * SECOND).await;
+        assert_eq!(ws.recv().await, Some(Message::text("held meanwhile")));
+    });
+    let server = tokio::spawn(server);
+    peer.send(Frame::text("held meanwhile"));
+    for number in 0..10 {
+        peer.send(Frame::ping(number.to_string()));
+        sleep(SECOND).await;
+        assert_eq!(peer.received(), [Frame::pong(number.to_string())]);
+    }
+    peer.answer_close();
+    assert!(server.await.unwrap().is_clean());
+}
+
+#[tokio::test(start_paused = true)]
+async fn pings_are_answered_while_the_application_works_on_a_message() {
+    let (server, peer) = serve(config(), async |mut ws| {
+        while ws.recv().await.is_some() {
+            sleep(10 * SECOND).await;
+        }
+    });
+    let server = tokio::spawn(server);
+    for number in 0..10 {
+        peer.send(Frame::text("work"));
+        sleep(SECOND).await;
+        peer.send(Frame::ping(number.to_string()));
+        sleep(SECOND).await;
+        assert_eq!(peer.received(), [Frame::pong(number.to_string())]);
+    }
+    server.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_held_for_the_application_is_bounded_and_loses_nothing() {
+    let mut config = config();
+    config.limits.max_held_bytes = 10_000;
+    let (server, peer) = serve(config, async |mut ws| {
+        sleep(100 * SECOND).await;
+        for number in 0..1000 {
+            assert_eq!(ws.recv().await, Some(Message::text(text(number, 1000))));
+        }
+    });
+    let server = tokio::spawn(server);
+    for number in 0..1000 {
+        peer.send(Frame::text(text(number, 1000)));
+        tokio::task::yield_now().await;
+    }
+    let read = peer.counts().bytes_read;
+    assert!((10_000..13_000).contains(&read), "{read} bytes were read");
+    peer.answer_close();
+    let info = server.await.unwrap();
+    assert!(info.is_clean(), "{info:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_was_not_read_was_not_idle() {
+    let mut config = config();
+    config.limits.max_held_bytes = 1000;
+    config.idle_timeout = Some(10 * SECOND);
+    let (server, peer) = serve(config, async |mut ws| {
+        sleep(60 * SECOND).await;
+        for _ in 0..100 {
+            assert_eq!(ws.recv().await, Some(Message::text("x".repeat(100))));
+            sleep(SECOND / 10).await;
+        }
+    });
+    peer.read_slowly(106);
+    peer.send_all(vec![Frame::text("x".repeat(100)); 100]);
+    peer.answer_close();
+    let info = server.await;
+    assert!(info.is_clean() && info.initiator == Initiator::Local, "{info:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_close_is_answered_while_the_application_does_something_else() {
+    let (server, peer) = serve(config(), async |mut ws| {
+        sleep(100 * SECOND).await;
+        assert_eq!(ws.send("late").await, Err(SendError::InvalidState(Message::text("late"))));
+        assert_eq!(ws.recv().await, None);
+        assert_eq!(ws.close_info().unwrap().code(), 1001);
+    });
+    let server = tokio::spawn(server);
+    peer.send(Frame::close(1001, ""));
+    peer.end();
+    sleep(SECOND).await;
+    assert_eq!(peer.received(), [Frame::close(1001, "")]);
+    assert!(peer.is_disconnected(), "the socket is not kept for the application");
+    assert!(server.await.unwrap().is_clean());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_application_that_is_done_closes_with_1000() {
+    let (server, peer) = serve(config(), async |mut ws| {
+        ws.send("first").await.unwrap();
+        ws.send("last").await.unwrap();
+    });
+    peer.answer_close();
+    let info = server.await;
+    assert!(info.is_clean() && info.initiator == Initiator::Local);
+    assert_eq!(peer.received(), [Frame::text("first"), Frame::text("last"), Frame::close(1000, "")]);
+    assert_eq!(peer.counts().writes, 1);
+    assert!(peer.is_disconnected());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_application_that_is_done_while_the_peer_is_silent_takes_the_close_timeout() {
+    let (server, _peer) = serve(config(), async |_ws| {});
+    let started = Instant::now();
+    assert_eq!(server.await.error, Some(TimedOut::Close.into()));
+    assert_eq!(started.elapsed(), 5 * SECOND);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_an_application_closes_with_is_what_the_peer_sees() {
+    let (server, peer) = serve(config(), async |mut ws| {
+        let info = ws.close(CloseCode::new(4000).unwrap(), "enough").await;
+        assert!(info.is_clean());
+    });
+    peer.answer_close();
+    assert!(server.await.is_clean());
+    assert_eq!(peer.received(), [Frame::close(4000, "enough")]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn messages_held_when_the_transport_fails_are_still_there_for_the_application() {
+    let (server, peer) = serve(config(), async |mut ws| {
+        sleep(10 * SECOND).await;
+        assert_eq!(ws.recv().await, Some(Message::text("1")));
+        assert_eq!(ws.recv().await, Some(Message::text("2")));
+        assert_eq!(ws.recv().await, None);
+        let reset = ConnectionError::Transport(ErrorKind::ConnectionReset);
+        assert_eq!(ws.close_info().unwrap().error, Some(reset));
+    });
+    peer.send_all([Frame::text("1"), Frame::text("2")]);
+    peer.fail_reads(ErrorKind::ConnectionReset);
+    assert_eq!(timeout(60 * SECOND, server).await.expect("it ends").code(), 1006);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_application_that_leaves_held_messages_behind_does_not_keep_the_connection() {
+    for how in ["reset", "violation", "close", "end"] {
+        let (server, peer) = serve(config(), async |_ws| sleep(10 * SECOND).await);
+        peer.send_all([Frame::text("nobody"), Frame::text("asks")]);
+        match how {
+            "reset" => peer.fail_reads(ErrorKind::ConnectionReset),
+            "violation" => peer.send(Frame::new(3, "")),
+            "close" => peer.send(Frame::close(1000, "")),
+            _ => peer.end(),
+        }
+        let info = timeout(60 * SECOND, server).await;
+        assert!(info.is_ok() && peer.is_disconnected(), "{how}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_sender_sends_goes_out_while_the_application_sleeps() {
+    let (senders, mut sender) = tokio::sync::mpsc::unbounded_channel();
+    let (server, peer) = serve(config(), move |ws| async move {
+        senders.send(ws.sender()).unwrap();
+        pending::<()>().await;
+        drop(ws);
+    });
+    let server = tokio::spawn(server);
+    let sender = sender.recv().await.unwrap();
+    sleep(1000 * SECOND).await;
+    sender.try_send("from elsewhere").unwrap();
+    sender.ping(b"hi").unwrap();
+    tokio::task::yield_now().await;
+    let mut frames = peer.received();
+    frames.sort_by_key(|frame| frame.opcode);
+    assert_eq!(frames, [Frame::text("from elsewhere"), Frame::ping("hi")]);
+
+    sender.close(CloseCode::GOING_AWAY, "");
+    sleep(4 * SECOND).await;
+    assert_eq!(peer.received(), [Frame::close(1001, "")]);
+    assert!(!peer.is_disconnected(), "the peer has five seconds to answer");
+    sleep(2 * SECOND).await;
+    assert!(peer.is_disconnected());
+    server.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_application_waits_while_the_peer_does_not_read() {
+    let mut config = config();
+    config.write_queue_messages = 2;
+    config.keepalive = Some(Keepalive { interval: 30 * SECOND, timeout: 30 * SECOND });
+    let (server, peer) = serve(config, async |mut ws| {
+        for number in 0..50 {
+            ws.send(text(number, 100)).await.unwrap();
+        }
+    });
+    peer.take_only(0);
+    let server = tokio::spawn(server);
+    for _ in 0..50 {
+        sleep(10 * SECOND).await;
+        peer.take_only(100);
+        peer.send(Frame::ping("alive"));
+    }
+    peer.answer_close();
+    peer.take_everything();
+    assert!(server.await.unwrap().is_clean());
+    let frames = peer.received();
+    let texts: Vec<Frame> = frames.into_iter().filter(|frame| frame.opcode == opcode::TEXT).collect();
+    assert_eq!(texts, (0..50).map(|number| Frame::text(text(number, 100))).collect::<Vec<_>>());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_task_that_is_dropped_tells_the_application() {
+    let (script, peer) = Script::new(Role::Server);
+    let (served, mut ws) = Served::new(script, connection(Role::Server, config()), &[]);
+    let waiting = Task::new();
+    assert!(ws.poll_recv(&mut waiting.cx()).is_pending());
+    drop(served);
+    assert!(waiting.was_woken() && peer.is_disconnected());
+    assert_eq!(ws.recv().await, None);
+    assert!(ws.close_info().unwrap().error.is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn frames_that_came_with_the_handshake_come_first() {
+    let (script, peer) = Script::new(Role::Server);
+    let early: Vec<u8> = (0..3).flat_map(|number| Frame::text(text(number, 9)).encode(true)).collect();
+    let (split, rest) = early.split_at(20);
+    peer.send_bytes(rest);
+    peer.send(Frame::text("later"));
+    let (_served, mut ws) = Served::new(script, connection(Role::Server, config()), split);
+    for number in 0..3 {
+        assert_eq!(ws.recv().await.unwrap().as_text(), Some(&*text(number, 9)));
+    }
+    let later = ws.recv().await.unwrap();
+    assert_eq!((later.as_text(), later.kind()), (Some("later"), MessageKind::Text));
+}

@@ -1,0 +1,174 @@
+//! A `WebSocket` that its server's task does not poll itself: the application has moved it to another task.
+
+use std::{future::pending, task::Poll, time::Duration};
+
+use tokio::{
+    sync::mpsc::unbounded_channel,
+    task::JoinHandle,
+    time::{Instant, sleep, timeout},
+};
+use ws_proto::{CloseCode, CloseInfo, Config, Message, Role, TimedOut};
+use ws_tokio::{Served, WebSocket};
+
+use crate::support::{Frame, Peer, Script, Task, config, connection, serve, text};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// A served connection, moved out of the application's future, which then waits for ever.
+async fn elsewhere(config: Config) -> (WebSocket<Script>, Peer, JoinHandle<CloseInfo>) {
+    let (out, mut moved) = unbounded_channel();
+    let (server, peer) = serve(config, move |ws| async move {
+        drop(out.send(ws));
+    });
+    let server = tokio::spawn(server);
+    (moved.recv().await.expect("the application hands it out"), peer, server)
+}
+
+#[tokio::test(start_paused = true)]
+async fn messages_come_and_go() {
+    let (mut ws, peer, server) = elsewhere(config()).await;
+    for number in 0..1000 {
+        peer.send(Frame::text(text(number, 30)));
+        assert_eq!(ws.recv().await, Some(Message::text(text(number, 30))));
+        ws.send(text(number, 40)).await.unwrap();
+    }
+    sleep(SECOND).await;
+    let expected: Vec<Frame> = (0..1000).map(|number| Frame::text(text(number, 40))).collect();
+    assert_eq!(peer.received(), expected);
+    peer.answer_close();
+    assert!(ws.close(CloseCode::NORMAL, "").await.is_clean());
+    assert!(timeout(SECOND, server).await.expect("its task ends too").unwrap().is_clean());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_that_was_sent_goes_out_although_nothing_else_happens() {
+    let (mut ws, peer, _server) = elsewhere(config()).await;
+    sleep(1000 * SECOND).await;
+    ws.send("now").await.unwrap();
+    tokio::task::yield_now().await;
+    assert_eq!(peer.received(), [Frame::text("now")]);
+    ws.ping(b"now").await.unwrap();
+    tokio::task::yield_now().await;
+    assert_eq!(peer.received(), [Frame::ping("now")]);
+}
+
+#[tokio::test]
+async fn messages_come_although_the_servers_task_has_no_turn() {
+    let (script, peer) = Script::new(Role::Server);
+    let (served, mut ws) = Served::new(script, connection(Role::Server, config()), &[]);
+    let (server, owner) = (Task::new(), Task::new());
+    let now = Instant::now().into_std();
+    served.begin_turn(&server.cx(), now);
+    assert!(served.end_turn(&mut server.cx(), now).is_pending());
+    for number in 0..1000 {
+        assert!(ws.poll_recv(&mut owner.cx()).is_pending());
+        owner.was_woken();
+        peer.send(Frame::text(number.to_string()));
+        assert!(owner.was_woken());
+        assert_eq!(ws.poll_recv(&mut owner.cx()), Poll::Ready(Some(Message::text(number.to_string()))));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn waiting_for_a_message_costs_nothing() {
+    let (script, peer) = Script::new(Role::Server);
+    let (served, mut ws) = Served::new(script, connection(Role::Server, config()), &[]);
+    let (server, owner) = (Task::new(), Task::new());
+    let now = Instant::now().into_std();
+    for _ in 0..10 {
+        served.begin_turn(&server.cx(), now);
+        assert!(served.end_turn(&mut server.cx(), now).is_pending());
+        assert!(ws.poll_recv(&mut owner.cx()).is_pending());
+    }
+    assert!(!server.was_woken() && !owner.was_woken(), "neither wakes itself or the other");
+    peer.send(Frame::ping("hi"));
+    assert!(server.was_woken() && owner.was_woken());
+    assert!(ws.poll_recv(&mut owner.cx()).is_pending());
+    assert_eq!(peer.received(), [Frame::pong("hi")]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn pings_are_answered_while_nobody_receives() {
+    let (mut ws, peer, _server) = elsewhere(config()).await;
+    peer.send_all([Frame::text("held"), Frame::ping("hi")]);
+    sleep(SECOND).await;
+    assert_eq!(peer.received(), [Frame::pong("hi")]);
+    assert_eq!(ws.recv().await, Some(Message::text("held")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_close_has_its_time_however_long_nothing_happened_before() {
+    let (mut ws, peer, server) = elsewhere(config()).await;
+    sleep(1000 * SECOND).await;
+    let started = Instant::now();
+    let closing = tokio::spawn(async move { ws.close(CloseCode::NORMAL, "").await });
+    sleep(4 * SECOND).await;
+    assert_eq!(peer.received(), [Frame::close(1000, "")]);
+    assert!(!peer.is_disconnected());
+    let info = timeout(60 * SECOND, closing).await.expect("the deadline ends it").unwrap();
+    assert_eq!(info.error, Some(TimedOut::Close.into()));
+    assert_eq!(started.elapsed(), 5 * SECOND);
+    server.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn activity_counts_whichever_task_reads_it() {
+    let mut config = config();
+    config.idle_timeout = Some(10 * SECOND);
+    let (script, peer) = Script::new(Role::Server);
+    let (served, mut ws) = Served::new(script, connection(Role::Server, config), &[]);
+    let (server, owner) = (Task::new(), Task::new());
+    let start = Instant::now();
+    served.begin_turn(&server.cx(), start.into_std());
+    assert!(served.end_turn(&mut server.cx(), start.into_std()).is_pending());
+    sleep(8 * SECOND).await;
+    peer.send(Frame::text("busy"));
+    assert!(ws.poll_recv(&mut owner.cx()).is_ready());
+    assert_eq!(served.poll_timeout(), Some((start + 18 * SECOND).into_std()));
+    // The server's clock is coarse and lags behind; time does not go back for that.
+    let lagging = (start + 7 * SECOND).into_std();
+    served.begin_turn(&server.cx(), lagging);
+    peer.send(Frame::text("held"));
+    assert!(served.end_turn(&mut server.cx(), lagging).is_pending());
+    assert_eq!(served.poll_timeout(), Some((start + 18 * SECOND).into_std()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn dropping_it_closes_with_1000() {
+    let (ws, peer, server) = elsewhere(config()).await;
+    sleep(1000 * SECOND).await;
+    peer.answer_close();
+    drop(ws);
+    assert!(timeout(SECOND, server).await.expect("at once").unwrap().is_clean());
+    assert_eq!(peer.received(), [Frame::close(1000, "")]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_peers_close_ends_a_recv_elsewhere() {
+    let (mut ws, peer, server) = elsewhere(config()).await;
+    let receiving = tokio::spawn(async move { (ws.recv().await, ws.close_info().unwrap().code()) });
+    sleep(SECOND).await;
+    peer.send(Frame::close(4004, ""));
+    peer.end();
+    assert_eq!(receiving.await.unwrap(), (None, 4004));
+    assert!(server.await.unwrap().is_clean());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_send_that_waits_for_room_goes_on_when_there_is_some() {
+    let mut config = config();
+    config.write_queue_messages = 1;
+    let (mut ws, peer, _server) = elsewhere(config).await;
+    peer.take_only(0);
+    ws.send("first").await.unwrap();
+    let sending = tokio::spawn(async move {
+        ws.send("second").await.unwrap();
+        pending::<()>().await;
+        drop(ws);
+    });
+    sleep(SECOND).await;
+    peer.take_everything();
+    sleep(SECOND).await;
+    assert_eq!(peer.received(), ["first", "second"].map(Frame::text));
+    sending.abort();
+}
