@@ -2,6 +2,8 @@ use std::{collections::VecDeque, io::IoSlice, time::Instant};
 
 use bytes::{Buf, Bytes};
 
+use crate::mask::append_masked;
+
 /// From so many written bytes on, what is left moves over them.
 const COMPACT_FROM: usize = 16 * 1024;
 
@@ -159,11 +161,10 @@ impl TransmitQueue {
         self.queued += bytes.len() as u64;
     }
 
-    /// Appends copied bytes and passes the copy to `f`, which may change it in place.
-    pub(crate) fn push_with(&mut self, bytes: &[u8], f: impl FnOnce(&mut [u8])) {
-        let start = self.small.len();
-        self.push_slice(bytes);
-        f(&mut self.small[start..]);
+    /// Appends a masked copy.
+    pub(crate) fn push_masked(&mut self, key: [u8; 4], bytes: &[u8]) {
+        append_masked(key, bytes, &mut self.small);
+        self.queued += bytes.len() as u64;
     }
 
     /// Appends bytes in place, without a copy.

@@ -296,7 +296,7 @@ impl Connection {
         match key {
             Some(key) => {
                 tx.push_slice(&header[..header_len]);
-                tx.push_with(payload, |copy| apply_mask(key, copy));
+                tx.push_masked(key, payload);
             }
             None => tx.push_frame(&header[..header_len], payload),
         }
@@ -316,7 +316,7 @@ impl Connection {
                     tx.push_bytes(unique.freeze());
                 }
                 // Somebody else still reads it.
-                Err(shared) => tx.push_with(&shared, |copy| apply_mask(key, copy)),
+                Err(shared) => tx.push_masked(key, &shared),
             },
         }
     }

@@ -21,6 +21,21 @@ pub(super) fn apply(key: [u8; 4], data: &mut [u8]) {
     }
 }
 
+/// Writes `source`, XORed with the repeating key, to `target`, which is as long. One pass over both: libc's copy is
+/// many times slower where the two lie at unlucky distances, and a second pass would leave the cache.
+#[inline(always)]
+pub(super) fn copy(key: [u8; 4], source: &[u8], target: &mut [u8]) {
+    let word = u64::from_ne_bytes([key[0], key[1], key[2], key[3], key[0], key[1], key[2], key[3]]);
+    let (from_words, from_rest) = source.as_chunks::<WORD>();
+    let (to_words, to_rest) = target.as_chunks_mut::<WORD>();
+    for (from, to) in from_words.iter().zip(to_words) {
+        *to = (u64::from_ne_bytes(*from) ^ word).to_ne_bytes();
+    }
+    for ((from, to), key_byte) in from_rest.iter().zip(to_rest).zip(key.iter().cycle()) {
+        *to = from ^ key_byte;
+    }
+}
+
 #[inline(always)]
 fn xor(bytes: &mut [u8; WORD], word: u64) {
     *bytes = (u64::from_ne_bytes(*bytes) ^ word).to_ne_bytes();

@@ -42,5 +42,17 @@ pub fn apply_mask(key: [u8; 4], data: &mut [u8]) {
     }
 }
 
+/// Appends `source`, masked, to `target`.
+#[inline]
+pub(crate) fn append_masked(key: [u8; 4], source: &[u8], target: &mut Vec<u8>) {
+    let start = target.len();
+    target.resize(start + source.len(), 0);
+    if source.len() < DISPATCH_FROM {
+        body::copy(key, source, &mut target[start..]);
+    } else {
+        arch::copy(key, source, &mut target[start..]);
+    }
+}
+
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,6 @@
 use proptest::prelude::*;
 
-use super::{Mask, apply_mask, body};
+use super::{Mask, append_masked, apply_mask, body};
 
 const KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 
@@ -66,6 +66,17 @@ fn the_body_compiled_for_any_machine_agrees_too() {
         let mut buffer = source[..len].to_vec();
         body::apply(KEY, &mut buffer);
         assert_eq!(buffer, naive(KEY, 0, &source[..len]));
+    }
+}
+
+#[test]
+fn a_masked_copy_is_appended_and_the_source_left_alone() {
+    let source: Vec<u8> = (0..700_u32).map(|i| (i * 13 + 1) as u8).collect();
+    for len in 0..source.len() {
+        let mut target = b"before".to_vec();
+        append_masked(KEY, &source[..len], &mut target);
+        assert_eq!(target[..6], *b"before");
+        assert_eq!(target[6..], naive(KEY, 0, &source[..len]));
     }
 }
 
