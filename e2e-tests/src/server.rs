@@ -194,6 +194,11 @@ pub async fn bind(builder: ServerBuilder) -> Server {
     builder.bind("127.0.0.1:0").await.expect("a server on a free port")
 }
 
+/// With so much time for closing that a slow machine finishes whatever has to be read until then.
+pub fn patient(builder: ServerBuilder) -> ServerBuilder {
+    builder.close_timeout(Duration::from_secs(60))
+}
+
 /// Completes the closing handshake from the client's side, with 1000.
 pub async fn close_normally(mut client: RawClient) {
     client.send(crate::raw_peer::RawFrame::close(1000, "")).await;

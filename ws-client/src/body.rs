@@ -92,7 +92,9 @@ fn dechunk(mut wire: &[u8]) -> (Vec<u8>, bool) {
 mod tests {
     use super::*;
 
-    fn body(headers: &[(&str, &str)], received: &str) -> Body {
+    type Headers<'a> = &'a [(&'a str, &'a str)];
+
+    fn body(headers: Headers<'_>, received: &str) -> Body {
         let head = headers
             .iter()
             .fold(Response::builder().status(403), |head, (name, value)| head.header(*name, *value));
@@ -102,7 +104,7 @@ mod tests {
     #[test]
     fn the_end_is_known_as_the_head_says() {
         const CHUNKED: (&str, &str) = ("transfer-encoding", "Chunked");
-        let cases: [(&[(&str, &str)], &str, Option<u64>, &str); 9] = [
+        let cases: [(Headers<'_>, &str, Option<u64>, &str); 9] = [
             (&[], "abc", Some(64 * 1024 - 3), "abc"),
             (&[("content-length", "5")], "abc", Some(2), "abc"),
             (&[("content-length", "2")], "abc", None, "ab"),

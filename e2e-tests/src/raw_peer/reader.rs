@@ -313,8 +313,10 @@ fn expect<T>(what: &str, received: Result<T, RecvError>) -> T {
 /// Says where two payloads differ instead of printing megabytes.
 fn assert_same_bytes(found: &[u8], expected: &[u8]) {
     assert_eq!(found.len(), expected.len(), "lengths differ");
-    let difference = found.iter().zip(expected).position(|(found, expected)| found != expected);
-    assert_eq!(difference, None, "the payload differs from this byte on");
+    if found != expected {
+        let difference = found.iter().zip(expected).position(|(found, expected)| found != expected);
+        panic!("the payload differs from this byte on: {difference:?}");
+    }
 }
 
 /// A frame for a failure message.

@@ -175,3 +175,33 @@ fn a_send_waits_for_a_server_that_does_not_read() {
         assert_eq!((client.await.unwrap(), pongs), (messages, 1));
     });
 }
+
+/// The memory of this process, in bytes; `None` where the system does not tell.
+fn resident() -> Option<usize> {
+    let statm = std::fs::read_to_string("/proc/self/statm").ok()?;
+    statm.split(' ').nth(1)?.parse::<usize>().ok().map(|pages| pages * 4096)
+}
+
+#[test]
+fn a_huge_send_leaves_no_memory_behind() {
+    run(async {
+        const LEN: usize = 64 << 20;
+        let Some(before) = resident() else { return };
+        let (mut ws, server) = open().await;
+        let (mut reader, writer) = server.into_connection().split();
+        let message = Message::binary(payload(LEN));
+        // Shared, so that it cannot be masked in place.
+        let shared = message.clone();
+        let reading = async {
+            for _ in 0..LEN / (1 << 20) {
+                reader.recv_bytes(1 << 20).await;
+            }
+        };
+        let (sent, ()) = tokio::join!(ws.send(shared), reading);
+        sent.unwrap();
+        drop((reader, writer, message));
+        let after = resident().unwrap();
+        assert!(after < before + LEN / 2, "{before} bytes before, {after} after");
+        assert!(ws.is_open());
+    });
+}

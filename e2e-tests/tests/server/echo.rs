@@ -3,7 +3,7 @@
 use e2e_tests::harness;
 use e2e_tests::raw_peer::{RawClient, RawFrame};
 use e2e_tests::server::{
-    Api, Event, Script, ServerRunner, close_normally, echo_test, echo_test_with, start_sharded_echo,
+    Api, Event, Script, ServerRunner, close_normally, echo_test, echo_test_with, patient, start_sharded_echo,
 };
 use ws_server::{Message, Server};
 
@@ -106,10 +106,11 @@ fn small_messages_between_large_ones_come_back() {
 #[test]
 fn a_message_of_16_mib_passes_by_default_and_a_longer_one_is_1009() {
     const LIMIT: usize = 16 * 1024 * 1024;
-    echo_test(async |server| {
+    let (longest, too_long) = (payload(LIMIT), payload(LIMIT + 1));
+    echo_test_with(patient, async |server| {
         let mut client = server.open().await;
-        expect_echo(&mut client, &payload(LIMIT)).await;
-        client.send(RawFrame::binary(payload(LIMIT + 1))).await;
+        expect_echo(&mut client, &longest).await;
+        client.send(RawFrame::binary(&too_long[..])).await;
         client.expect_close(1009).await;
         client.expect_eof().await;
     });

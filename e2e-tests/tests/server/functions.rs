@@ -2,7 +2,7 @@
 
 use e2e_tests::harness;
 use e2e_tests::raw_peer::{RawClient, RawFrame};
-use e2e_tests::server::{ServerRunner, close_normally};
+use e2e_tests::server::{ServerRunner, close_normally, patient};
 use std::future::{pending, ready};
 use std::sync::Arc;
 use tokio::net::TcpStream;
@@ -67,7 +67,7 @@ fn while_it_is_busy_a_close_is_answered() {
 #[test]
 fn what_is_queued_when_it_returns_is_delivered_before_the_close() {
     harness::run(async {
-        let server = ServerRunner::serve(Server::builder(), async |mut ws| {
+        let server = ServerRunner::serve(patient(Server::builder()), async |mut ws| {
             for number in 0..64_u8 {
                 ws.send(vec![number; 256 * 1024]).await.unwrap();
             }

@@ -3,7 +3,7 @@
 use e2e_tests::harness;
 use e2e_tests::raw_peer::{RawFrame, RecvError, Side, opcode};
 use e2e_tests::server::{
-    Api, Event, Script, ServerRunner, close_normally, echo_test, echo_test_with, start_echo,
+    Api, Event, Script, ServerRunner, close_normally, echo_test, echo_test_with, patient, start_echo,
 };
 use std::time::Duration;
 use ws_server::{CloseCode, CloseError, Completion, ConnectionError, Message, SendError, Server};
@@ -126,7 +126,7 @@ fn d7_g_closes_that_cross_during_a_large_send_leave_a_complete_frame_and_our_clo
             conn.send_binary(vec![9; 8 * MIB]).unwrap();
             conn.close(CloseCode::new(4000).unwrap(), "ours");
         });
-        let mut server = script.start(Server::builder()).await;
+        let mut server = script.start(patient(Server::builder())).await;
         let mut client = server.open().await;
         client.send(RawFrame::text("go")).await;
         server.wait_for(&Event::Message(Message::text("go"))).await;
@@ -151,7 +151,7 @@ fn d7_h_what_was_sent_before_a_close_reaches_a_client_that_is_uploading() {
             conn.send_binary(copy.clone()).unwrap();
             conn.close(CloseCode::NORMAL, "");
         });
-        let server = script.start(Server::builder()).await;
+        let server = script.start(patient(Server::builder())).await;
         for _ in 0..5 {
             let (mut reader, mut writer) = server.open().await.into_connection().split();
             let upload = writer.encode(&RawFrame::binary(vec![1; 64 * 1024]));
@@ -180,7 +180,7 @@ fn d7_h_what_was_sent_before_a_close_reaches_a_client_that_is_uploading() {
 
 #[test]
 fn d7_i_whoever_uploads_50_mib_too_much_reads_the_1009() {
-    echo_test(async |server| {
+    echo_test_with(patient, async |server| {
         // Made before, for it takes a while in which the server's clock would stand still.
         let upload = RawFrame::binary(vec![0; 50 * MIB]).encode(Side::Client);
         let mut client = server.open().await;
@@ -291,7 +291,7 @@ fn d7_u_a_reply_reaches_a_peer_that_has_half_closed() {
 
 #[test]
 fn d7_u_many_replies_reach_a_peer_that_has_half_closed() {
-    echo_test(async |server| {
+    echo_test_with(patient, async |server| {
         let questions: Vec<RawFrame> =
             (0..50).map(|number| RawFrame::binary(vec![number; 100_000])).collect();
         let (mut reader, mut writer) = server.open().await.into_connection().split();

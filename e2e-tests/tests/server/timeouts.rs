@@ -2,7 +2,9 @@
 
 use e2e_tests::harness;
 use e2e_tests::raw_peer::{RawClient, RawFrame, opcode};
-use e2e_tests::server::{Api, Event, ObservedServer, Script, close_normally, echo_test_with, start_echo};
+use e2e_tests::server::{
+    Api, Event, ObservedServer, Script, close_normally, echo_test_with, patient, start_echo,
+};
 use std::time::{Duration, Instant};
 use ws_server::{CloseCode, ConnectionError, Initiator, Keepalive, Server, ServerBuilder, TimedOut};
 
@@ -232,14 +234,15 @@ fn a_peer_that_takes_nothing_is_given_up_at_the_write_timeout() {
 #[test]
 fn a_peer_that_takes_a_little_now_and_then_is_not_given_up() {
     harness::run(async {
-        let builder = Server::builder().write_timeout(Some(3 * SHORT)).keepalive(None);
+        const PATIENCE: Duration = Duration::from_millis(1500);
+        let builder = patient(Server::builder()).write_timeout(Some(PATIENCE)).keepalive(None);
         let script = Script::new().on_open(|conn| conn.send_binary(vec![0; HUGE]).unwrap());
         let mut server = script.start(builder).await;
         let mut client = server.open().await;
         let start = Instant::now();
         let mut taken = 0;
         // Slower than the timeout in all, never in one step.
-        while start.elapsed() < 5 * SHORT {
+        while start.elapsed() < PATIENCE + PATIENCE / 4 {
             taken += client.reader.recv_bytes(HUGE / 64).await.len();
             tokio::time::sleep(SHORT / 4).await;
         }
@@ -255,6 +258,7 @@ fn a_peer_that_takes_a_little_now_and_then_is_not_given_up() {
 
 #[test]
 fn the_deadline_of_one_connection_does_not_touch_another() {
+    let idle = |builder: ServerBuilder| builder.idle_timeout(Some(3 * SHORT));
     echo_test_with(idle, async |server| {
         let mut silent = server.open().await;
         let mut busy = server.open().await;

@@ -7,7 +7,7 @@ mod options;
 
 use std::{process::ExitCode, time::Duration};
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use ws_server::{ShutdownHandle, WebSocket};
 
 use handler::Echo;
@@ -47,8 +47,10 @@ async fn serve(options: Options) -> std::io::Result<()> {
     let server = options.builder().bind(&options.listen).await.map_err(|error| {
         std::io::Error::new(error.kind(), format!("cannot listen on {}: {error}", options.listen))
     })?;
+    // Before the line that others wait for: from then on they may send a signal.
+    let signals = [signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?];
     println!("listening on ws://{}", server.local_addr()?);
-    tokio::spawn(end_on_signal(server.shutdown_handle()));
+    tokio::spawn(end_on_signal(signals, server.shutdown_handle()));
     let report = match options.api {
         Api::Handler => server.run_sharded::<Echo>(options.shards, ()).await?,
         Api::Async => server.serve_sharded(options.shards, |ws, _request| echo(ws)).await?,
@@ -66,13 +68,7 @@ async fn echo<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin>(mut ws: W
     }
 }
 
-async fn end_on_signal(handle: ShutdownHandle) {
-    let (Ok(mut interrupt), Ok(mut terminate)) =
-        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
-    else {
-        eprintln!("echo-server: signals cannot be caught");
-        return;
-    };
+async fn end_on_signal([mut interrupt, mut terminate]: [Signal; 2], handle: ShutdownHandle) {
     tokio::select! {
         _ = interrupt.recv() => {}
         _ = terminate.recv() => {}

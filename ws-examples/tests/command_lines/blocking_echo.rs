@@ -21,7 +21,13 @@ fn it_echoes_and_closes() {
         let ended = run(ECHO_CLIENT, &[&format!("ws://{addr}/"), "--count", "50"]).await;
         ended.assert(0, &"hello\n".repeat(50), "");
         let mut client = RawClient::open(addr, "/").await;
-        client.send_together(&[RawFrame::text("a").not_final(), RawFrame::ping("p"), RawFrame::continuation("b")]).await;
+        client
+            .send_together(&[
+                RawFrame::text("a").not_final(),
+                RawFrame::ping("p"),
+                RawFrame::continuation("b"),
+            ])
+            .await;
         client.expect_pong(b"p").await;
         client.expect_text("ab").await;
         let large = vec![7; 1 << 20];

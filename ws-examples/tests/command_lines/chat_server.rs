@@ -50,6 +50,7 @@ fn everybody_hears_who_comes_speaks_and_leaves() {
         first.expect_close(1001).await;
         first.send(RawFrame::close(1001, "")).await;
         first.expect_eof().await;
+        drop(first);
         assert!(server.end().await.status.success());
     });
 }

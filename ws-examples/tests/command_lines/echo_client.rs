@@ -54,7 +54,16 @@ fn it_talks_to_the_echo_server() {
 #[test]
 fn headers_and_subprotocols_are_sent() {
     harness::run(async {
-        let args = ["--header", "Authorization: Bearer x", "--header", "X-Y: 1", "--subprotocol", "a", "--subprotocol", "b"];
+        let args = [
+            "--header",
+            "Authorization: Bearer x",
+            "--header",
+            "X-Y: 1",
+            "--subprotocol",
+            "a",
+            "--subprotocol",
+            "b",
+        ];
         let (ended, request) = against(&args, echo).await;
         ended.assert(0, "hello\n", "");
         assert_eq!(request.header("Authorization"), Some("Bearer x"));
@@ -66,7 +75,8 @@ fn headers_and_subprotocols_are_sent() {
 #[test]
 fn a_refused_upgrade_is_printed_and_the_status_is_1() {
     harness::run(async {
-        let response = "HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Bearer\r\nContent-Length: 7\r\n\r\nGo away";
+        let response =
+            "HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Bearer\r\nContent-Length: 7\r\n\r\nGo away";
         let (ended, _) = against(&[], async |mut server| server.answer(response).await).await;
         assert_eq!((ended.status.code(), ended.stdout.as_str()), (Some(1), ""));
         for part in ["401 Unauthorized", "www-authenticate: Bearer", "\n\nGo away"] {
@@ -105,7 +115,8 @@ fn an_end_before_the_last_reply_is_told_and_the_status_is_1() {
             server.expect_text("hello").await;
         })
         .await;
-        let message = "the connection ended with code 1006  (the connection ended without a closing handshake)";
+        let message =
+            "the connection ended with code 1006  (the connection ended without a closing handshake)";
         ended.assert(1, "", &format!("echo-client: {message}\n"));
     });
 }
@@ -123,9 +134,17 @@ fn a_bad_option_is_told_and_the_status_is_2() {
         }
         let help = run(ECHO_CLIENT, &["--help"]).await;
         assert_eq!((help.status.code(), help.stderr.as_str()), (Some(0), ""));
-        for option in
-            ["URL", "--message", "--count", "--binary", "--header", "--subprotocol", "--deflate", "--ca", "--insecure"]
-        {
+        for option in [
+            "URL",
+            "--message",
+            "--count",
+            "--binary",
+            "--header",
+            "--subprotocol",
+            "--deflate",
+            "--ca",
+            "--insecure",
+        ] {
             assert!(help.stdout.contains(option), "{option}");
         }
     });

@@ -53,6 +53,7 @@ fn it_ends_gracefully_on_both_signals() {
                 client.expect_close(1001).await;
                 client.send(RawFrame::close(1001, "")).await;
                 client.expect_eof().await;
+                drop(client);
                 server.end().await.assert(0, "", "ended: 1 connections closed cleanly, 0 otherwise\n");
             }
         }
@@ -117,9 +118,21 @@ fn help_names_every_option_and_the_status_is_0() {
         let help = run(ECHO_SERVER, &["--help"]).await;
         assert_eq!((help.status.code(), help.stderr.as_str()), (Some(0), ""));
         for option in [
-            "--listen", "--api", "--shards", "--max-message-size", "--max-connections", "--max-handshakes",
-            "--idle-timeout-ms", "--close-timeout-ms", "--handshake-timeout-ms", "--write-queue-messages",
-            "--no-utf8", "--subprotocol", "--deflate", "--tls-cert", "--tls-key",
+            "--listen",
+            "--api",
+            "--shards",
+            "--max-message-size",
+            "--max-connections",
+            "--max-handshakes",
+            "--idle-timeout-ms",
+            "--close-timeout-ms",
+            "--handshake-timeout-ms",
+            "--write-queue-messages",
+            "--no-utf8",
+            "--subprotocol",
+            "--deflate",
+            "--tls-cert",
+            "--tls-key",
         ] {
             assert!(help.stdout.contains(option), "{option}");
         }

@@ -44,7 +44,9 @@ impl Program {
         let mut server = Self::start(program, args);
         let mut line = String::new();
         server.stdout.read_line(&mut line).unwrap();
-        let Some(addr) = line.trim_end().strip_prefix(prefix) else { panic!("{line:?}: {:?}", server.stderr()) };
+        let Some(addr) = line.trim_end().strip_prefix(prefix) else {
+            panic!("{line:?}: {:?}", server.stderr())
+        };
         let addr = addr.to_owned();
         (server, addr)
     }

@@ -9,6 +9,7 @@ mod cancel_safety;
 mod cancel_storm;
 mod control;
 mod ending;
+mod faults;
 mod parts;
 mod senders;
 mod served;
