@@ -5,8 +5,10 @@ use e2e_tests::raw_peer::{RawClient, RawFrame};
 use e2e_tests::server::{ServerRunner, close_normally, patient};
 use std::future::{pending, ready};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, mpsc::unbounded_channel};
+use tokio::time::timeout;
 use ws_server::{ConnectionError, Server, WebSocket};
 
 async fn echo(ws: &mut WebSocket<TcpStream>) {
@@ -60,6 +62,84 @@ fn while_it_is_busy_a_close_is_answered() {
         assert_eq!(server.handle().connections(), 1);
         go.notify_one();
         server.wait_for_connections(0).await;
+        server.stop().await;
+    });
+}
+
+#[test]
+fn messages_that_came_before_a_close_are_received_and_answered_first() {
+    harness::run(async {
+        let go = Arc::new(Notify::new());
+        let server = busy(&go).await;
+        let mut client = server.open().await;
+        let frames =
+            [RawFrame::text("a"), RawFrame::ping("held"), RawFrame::text("b"), RawFrame::close(1000, "bye")];
+        client.send_together(&frames).await;
+        client.expect_pong(b"held").await;
+        go.notify_one();
+        client.expect_text("a").await;
+        client.expect_text("b").await;
+        assert_eq!(client.expect_close(1000).await, "bye");
+        client.expect_eof().await;
+        drop(client);
+        server.stop().await;
+    });
+}
+
+#[test]
+fn while_it_is_busy_little_is_held_however_much_is_sent() {
+    const MIB: usize = 1024 * 1024;
+    harness::run(async {
+        let go = Arc::new(Notify::new());
+        let server = busy(&go).await;
+        let client = server.open().await;
+        let frame = client.writer.encode(&RawFrame::binary(vec![7; MIB]));
+        let (mut reader, mut writer) = client.into_connection().split();
+        let flood = tokio::spawn(async move {
+            for _ in 0..48 {
+                writer.send_bytes(&frame).await;
+            }
+            writer
+        });
+        // Far less than is sent can lie in the kernel and in the connection.
+        let quiet = Duration::from_millis(500);
+        assert!(timeout(quiet, reader.try_recv_frame()).await.is_err(), "nobody answers yet");
+        assert!(!flood.is_finished(), "the server takes no more than it can hold");
+        go.notify_one();
+        for _ in 0..48 {
+            reader.expect_binary(&vec![7; MIB]).await;
+        }
+        drop((reader, flood.await.unwrap()));
+        server.stop().await;
+    });
+}
+
+#[test]
+fn while_the_peer_does_not_read_only_the_latest_ping_keeps_its_answer() {
+    const HUGE: usize = 16 * 1024 * 1024;
+    harness::run(async {
+        let (sender, mut received) = unbounded_channel();
+        let server = ServerRunner::serve(Server::builder(), move |mut ws| {
+            let sender = sender.clone();
+            async move {
+                ws.send(vec![0; HUGE]).await.unwrap();
+                while let Some(message) = ws.recv().await {
+                    sender.send(message).unwrap();
+                }
+            }
+        })
+        .await;
+        let mut client = server.open().await;
+        client.send(RawFrame::text("blocked by now")).await;
+        received.recv().await.unwrap();
+        for number in 0..9 {
+            client.send(RawFrame::ping([number])).await;
+        }
+        client.send(RawFrame::text("all pings were read")).await;
+        received.recv().await.unwrap();
+        client.expect_binary(&vec![0; HUGE]).await;
+        client.expect_pong(&[8]).await;
+        close_normally(client).await;
         server.stop().await;
     });
 }

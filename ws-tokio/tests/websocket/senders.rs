@@ -185,6 +185,23 @@ async fn a_sender_that_waits_for_room_learns_of_the_end_at_once() {
     }
 }
 
+#[tokio::test]
+async fn a_sender_that_waits_for_room_learns_of_our_own_close_at_once() {
+    for role in ROLES {
+        let (mut ws, peer) = open_with(role, one_message_at_a_time());
+        peer.take_only(0);
+        let sender = ws.sender();
+        sender.try_send("fills the queue").unwrap();
+        let (waiting, owner) = (Task::new(), Task::new());
+        let mut send = Box::pin(sender.send("never"));
+        assert!(waiting.poll(&mut send).is_pending() && !waiting.was_woken());
+        let mut close = Box::pin(ws.close(CloseCode::NORMAL, ""));
+        assert!(owner.poll(&mut close).is_pending());
+        assert!(waiting.was_woken());
+        assert!(matches!(waiting.poll(&mut send), std::task::Poll::Ready(Err(SendError::InvalidState(_)))));
+    }
+}
+
 #[test]
 fn the_owner_that_waits_in_recv_is_woken_when_a_sender_finds_the_transport_broken() {
     for role in ROLES {
