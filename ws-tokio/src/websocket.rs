@@ -151,7 +151,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
 
     /// Sends a message. Waits while the write queue is at its limits; then, under a server's `serve`, the message
     /// goes out at the end of the turn, together with all others of that turn; elsewhere waits until the transport
-    /// has taken it.
+    /// has taken it. Meanwhile what the peer sends is read and held, up to `max_held_bytes`, so that pings are
+    /// answered and two ends that both send do not wait for each other.
     ///
     /// # Errors
     /// [`SendError::InvalidState`] with the message if the connection is not open.

@@ -215,6 +215,39 @@ fn a_paused_connection_holds_little_however_much_is_sent() {
 }
 
 #[test]
+fn a_handler_that_paused_while_the_peer_did_not_read_stays_paused() {
+    harness::run(async {
+        let script = Script::new()
+            .on_message(|conn, message| {
+                if message.as_text() == Some("huge") {
+                    conn.send_binary(&vec![0; 16 * MIB][..]).unwrap();
+                }
+            })
+            .on_pong(|conn, payload| match &payload[..] {
+                b"pause" => conn.pause(),
+                b"resume" => conn.resume(),
+                _ => {}
+            });
+        let mut server = script.start(Server::builder()).await;
+        let mut client = server.open().await;
+        client.send(RawFrame::text("huge")).await;
+        client.send(RawFrame::pong("pause")).await;
+        server.wait_for(&Event::Pong(Bytes::from("pause"))).await;
+        client.send(RawFrame::text("held")).await;
+        client.expect_binary(&vec![0; 16 * MIB]).await;
+        for mark in ["one", "two"] {
+            client.send(RawFrame::pong(mark)).await;
+            server.expect(Event::Pong(Bytes::from(mark))).await;
+        }
+        client.send(RawFrame::pong("resume")).await;
+        server.expect(Event::Pong(Bytes::from("resume"))).await;
+        server.expect(Event::Message(Message::text("held"))).await;
+        close_normally(client).await;
+        server.stop().await;
+    });
+}
+
+#[test]
 fn resuming_while_the_peer_does_not_read_delivers_nothing_yet() {
     harness::run(async {
         let script = Script::new()

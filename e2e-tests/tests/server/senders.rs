@@ -146,6 +146,26 @@ fn a_slow_peer_makes_try_send_refuse_and_loses_nothing_that_was_accepted() {
 }
 
 #[test]
+fn the_limit_in_bytes_holds_while_the_connection_has_had_no_turn() {
+    sender_test(
+        || Server::builder().write_queue(1000, 256 * KIB),
+        async |server| {
+            let (mut client, sender) = server.open().await;
+            // Without an await in between nobody else runs.
+            let accepted = (0..100).take_while(|_| sender.try_send(vec![0; 64 * KIB]).is_ok()).count();
+            assert!((3..=4).contains(&accepted), "{accepted}");
+            for _ in 0..accepted {
+                client.recv_frame().await;
+            }
+            // A single message may be longer if nothing else waits.
+            sender.send(vec![1; 1000 * KIB]).await.unwrap();
+            client.expect_binary(&[1; 1000 * KIB]).await;
+            close_normally(client).await;
+        },
+    );
+}
+
+#[test]
 fn a_slow_peer_makes_send_wait_until_it_reads() {
     sender_test(
         || Server::builder().write_queue(1000, 256 * KIB),

@@ -40,6 +40,20 @@ fn silence_in_both_directions_ends_with_1001() {
 }
 
 #[test]
+fn time_in_which_nobody_was_there_does_not_count() {
+    echo_test_with(idle, async |server| {
+        close_normally(server.open().await).await;
+        server.wait_for_connections(0).await;
+        tokio::time::sleep(2 * SHORT).await;
+        let start = Instant::now();
+        let mut client = server.open().await;
+        client.expect_close(1001).await;
+        assert!(start.elapsed() >= SHORT / 2, "{:?}", start.elapsed());
+        answer_close(&mut client).await;
+    });
+}
+
+#[test]
 fn a_silent_peer_that_ignores_the_close_is_left_at_the_close_timeout() {
     echo_test_with(idle, async |server| {
         let mut client = server.open().await;

@@ -45,6 +45,19 @@ async fn replies_to_what_comes_in_many_small_reads_are_collected_too() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_turn_ends_although_more_could_be_read_so_that_others_have_theirs() {
+    for receives in [true, false] {
+        let (mut server, peer) =
+            serve(config(), async move |ws| if receives { echo(ws).await } else { pending().await });
+        peer.read_slowly(26);
+        peer.send_all((0..100).map(|number| Frame::text(text(number, 20))));
+        let task = Task::new();
+        assert!(task.poll(&mut server).is_pending());
+        assert!(task.was_woken() && peer.counts().reads <= 8, "{:?}", peer.counts());
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn pings_are_answered_while_the_application_does_something_else() {
     let (server, peer) = serve(config(), async |mut ws| {
         sleep(100 * SECOND).await;

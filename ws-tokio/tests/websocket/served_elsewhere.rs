@@ -7,7 +7,7 @@ use tokio::{
     task::JoinHandle,
     time::{Instant, sleep, timeout},
 };
-use ws_proto::{CloseCode, CloseInfo, Config, Message, Role, TimedOut};
+use ws_proto::{CloseCode, CloseInfo, Config, Keepalive, Message, Role, TimedOut};
 use ws_tokio::{Served, WebSocket};
 
 use crate::support::{Frame, Peer, Script, Task, config, connection, serve, text};
@@ -113,24 +113,28 @@ async fn a_close_has_its_time_however_long_nothing_happened_before() {
 
 #[tokio::test(start_paused = true)]
 async fn activity_counts_whichever_task_reads_it() {
-    let mut config = config();
-    config.idle_timeout = Some(10 * SECOND);
-    let (script, peer) = Script::new(Role::Server);
-    let (served, mut ws) = Served::new(script, connection(Role::Server, config), &[]);
-    let (server, owner) = (Task::new(), Task::new());
-    let start = Instant::now();
-    served.begin_turn(&server.cx(), start.into_std());
-    assert!(served.end_turn(&mut server.cx(), start.into_std()).is_pending());
-    sleep(8 * SECOND).await;
-    peer.send(Frame::text("busy"));
-    assert!(ws.poll_recv(&mut owner.cx()).is_ready());
-    assert_eq!(served.poll_timeout(), Some((start + 18 * SECOND).into_std()));
-    // The server's clock is coarse and lags behind; time does not go back for that.
-    let lagging = (start + 7 * SECOND).into_std();
-    served.begin_turn(&server.cx(), lagging);
-    peer.send(Frame::text("held"));
-    assert!(served.end_turn(&mut server.cx(), lagging).is_pending());
-    assert_eq!(served.poll_timeout(), Some((start + 18 * SECOND).into_std()));
+    let mut idle = config();
+    idle.idle_timeout = Some(10 * SECOND);
+    let mut keepalive = config();
+    keepalive.keepalive = Some(Keepalive { interval: 10 * SECOND, timeout: SECOND });
+    for config in [idle, keepalive] {
+        let (script, peer) = Script::new(Role::Server);
+        let (served, mut ws) = Served::new(script, connection(Role::Server, config), &[]);
+        let (server, owner) = (Task::new(), Task::new());
+        let start = Instant::now();
+        served.begin_turn(&server.cx(), start.into_std());
+        assert!(served.end_turn(&mut server.cx(), start.into_std()).is_pending());
+        sleep(8 * SECOND).await;
+        peer.send(Frame::text("busy"));
+        assert!(ws.poll_recv(&mut owner.cx()).is_ready());
+        assert_eq!(served.poll_timeout(), Some((start + 18 * SECOND).into_std()));
+        // The server's clock is coarse and lags behind; time does not go back for that.
+        let lagging = (start + 7 * SECOND).into_std();
+        served.begin_turn(&server.cx(), lagging);
+        peer.send(Frame::text("held"));
+        assert!(served.end_turn(&mut server.cx(), lagging).is_pending());
+        assert_eq!(served.poll_timeout(), Some((start + 18 * SECOND).into_std()));
+    }
 }
 
 #[tokio::test(start_paused = true)]
