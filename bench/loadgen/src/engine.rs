@@ -3,12 +3,11 @@
 use crate::connect::PATIENCE;
 use crate::histogram::Histogram;
 use crate::plan::Plan;
+use crate::scratch::Scratch;
 use bench_common::epoll::{Epoll, Interest};
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::Instant;
-
-const BUFFER: usize = 256 * 1024;
 
 /// So many buffers go to one connection before the others get their turn.
 const WRITES_PER_TURN: usize = 4;
@@ -46,7 +45,7 @@ pub(crate) struct Engine {
     plan: Plan,
     epoll: Epoll,
     connections: Vec<Connection>,
-    buffer: Vec<u8>,
+    buffer: Scratch,
     started: Instant,
     reads: u64,
     quiet_since: Instant,
@@ -84,7 +83,7 @@ impl Engine {
             plan,
             epoll,
             connections,
-            buffer: vec![0; BUFFER],
+            buffer: Scratch::new(),
             started: now,
             reads: 0,
             quiet_since: now,

@@ -8,6 +8,7 @@ mod histogram;
 mod modes;
 mod options;
 mod plan;
+mod scratch;
 
 use std::process::ExitCode;
 

@@ -1,6 +1,7 @@
 //! The bytes: received ones, ones to send, and buffers for large messages. All belong to the driver and are lent
 //! to the [`Connection`](crate::Connection) per call, so that many connections can share one set.
 
+mod block;
 mod pool;
 mod pooled;
 mod receive;

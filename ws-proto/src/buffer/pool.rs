@@ -1,5 +1,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::block::Block;
+
 /// How many buffers a [`BufferPool`] keeps for reuse.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BufferPoolConfig {
@@ -32,7 +34,7 @@ struct Pool {
 
 #[derive(Debug, Default)]
 struct Unused {
-    buffers: Vec<Vec<u8>>,
+    buffers: Vec<Block>,
     bytes: usize,
     /// The fewest buffers that lay unused since the last trim: what nobody needed.
     low_mark: usize,
@@ -43,8 +45,8 @@ impl BufferPool {
     #[must_use]
     pub fn new(config: BufferPoolConfig) -> Self {
         let mut unused = Unused::default();
-        unused.buffers.extend((0..config.preheat).map(|_| Vec::with_capacity(config.buffer_size)));
-        unused.bytes = config.preheat * config.buffer_size;
+        unused.buffers.extend((0..config.preheat).map(|_| Block::with_capacity(config.buffer_size)));
+        unused.bytes = unused.buffers.iter().map(Block::footprint).sum();
         unused.low_mark = unused.buffers.len();
         Self(Arc::new(Pool { config, unused: Mutex::new(unused) }))
     }
@@ -66,16 +68,16 @@ impl BufferPool {
         let mut unused = self.unused();
         let count = unused.buffers.len();
         let keep = self.0.config.preheat.max(count - unused.low_mark.min(count)).min(count);
-        unused.buffers.sort_unstable_by_key(Vec::capacity);
+        unused.buffers.sort_unstable_by_key(Block::capacity);
         let freed = unused.buffers.split_off(keep);
-        unused.bytes -= freed.iter().map(Vec::capacity).sum::<usize>();
+        unused.bytes -= freed.iter().map(Block::footprint).sum::<usize>();
         unused.low_mark = unused.buffers.len();
     }
 
     /// An unused buffer of at least `needed` bytes; of several the smallest that holds `wanted`, else the largest.
-    pub(super) fn take(&self, needed: usize, wanted: usize) -> Option<Vec<u8>> {
+    pub(super) fn take(&self, needed: usize, wanted: usize) -> Option<Block> {
         let mut unused = self.unused();
-        let rank = |buffer: &Vec<u8>| match buffer.capacity() {
+        let rank = |buffer: &Block| match buffer.capacity() {
             capacity if capacity >= wanted => (0, capacity),
             capacity => (1, usize::MAX - capacity),
         };
@@ -83,17 +85,17 @@ impl BufferPool {
             .filter(|at| unused.buffers[*at].capacity() >= needed)
             .min_by_key(|at| rank(&unused.buffers[*at]))?;
         let buffer = unused.buffers.swap_remove(best);
-        unused.bytes -= buffer.capacity();
+        unused.bytes -= buffer.footprint();
         unused.low_mark = unused.low_mark.min(unused.buffers.len());
         Some(buffer)
     }
 
     /// Keeps `buffer` for reuse if it is large enough and there is room.
-    pub(super) fn put_back(&self, buffer: Vec<u8>) {
+    pub(super) fn put_back(&self, buffer: Block) {
         let mut unused = self.unused();
-        let capacity = buffer.capacity();
-        if capacity >= self.0.config.buffer_size && unused.bytes + capacity <= self.0.config.max_retained {
-            unused.bytes += capacity;
+        let bytes = unused.bytes + buffer.footprint();
+        if buffer.capacity() >= self.0.config.buffer_size && bytes <= self.0.config.max_retained {
+            unused.bytes = bytes;
             unused.buffers.push(buffer);
         }
     }

@@ -1,4 +1,7 @@
-use super::{BufferPool, PooledBuffer};
+use super::{
+    BufferPool, PooledBuffer,
+    block::{PLACEMENT_ROOM, placement},
+};
 
 /// Default size of the read window, in bytes. Twice 64 KiB, for a frame with that popular payload has a header too.
 pub const DEFAULT_RECEIVE_BUFFER: usize = 128 * 1024;
@@ -9,7 +12,7 @@ pub const DEFAULT_RECEIVE_BUFFER: usize = 128 * 1024;
 ///  ┌───────────┬────────────┬──────────────┐
 ///  │ processed │  received  │     spare    │
 ///  └───────────┴────────────┴──────────────┘
-///  0         start         end           len
+///  base      start         end         limit
 /// ```
 /// Once [`Connection::poll_event`](crate::Connection::poll_event) has returned `None` nothing is left between
 /// `start` and `end`: what belongs to an unfinished frame or message is with the connection. So one buffer serves
@@ -17,6 +20,9 @@ pub const DEFAULT_RECEIVE_BUFFER: usize = 128 * 1024;
 #[derive(Debug)]
 pub struct ReceiveBuffer {
     wire: Box<[u8]>,
+    /// Where the window begins and ends; the memory is a little larger, so that its place within a page can be chosen.
+    base: usize,
+    limit: usize,
     pub(crate) start: usize,
     end: usize,
     /// The assembled message of the latest event; the next event takes its place.
@@ -30,10 +36,15 @@ impl ReceiveBuffer {
     /// A window of `size` bytes (at least 256), with large messages from `pool`.
     #[must_use]
     pub fn new(size: usize, pool: BufferPool) -> Self {
+        let size = size.max(256);
+        let wire = vec![0; size + PLACEMENT_ROOM].into_boxed_slice();
+        let base = placement(wire.as_ptr());
         Self {
-            wire: vec![0; size.max(256)].into_boxed_slice(),
-            start: 0,
-            end: 0,
+            wire,
+            base,
+            limit: base + size,
+            start: base,
+            end: base,
             assembled: PooledBuffer::default(),
             pool,
             control_frames: 0,
@@ -42,12 +53,12 @@ impl ReceiveBuffer {
 
     /// Where to read into; never empty after `poll_event` has returned `None`.
     pub fn spare_mut(&mut self) -> &mut [u8] {
-        &mut self.wire[self.end..]
+        &mut self.wire[self.end..self.limit]
     }
 
     /// Says that the first `n` bytes of [`spare_mut`](Self::spare_mut) were filled; `n` is capped at its length.
     pub fn commit(&mut self, n: usize) {
-        self.end = self.wire.len().min(self.end.saturating_add(n));
+        self.end = self.limit.min(self.end.saturating_add(n));
         self.control_frames = 0;
     }
 
@@ -96,8 +107,8 @@ impl ReceiveBuffer {
     /// Makes the whole window spare again; only when all is processed, and no payload in it is lent.
     pub(crate) fn rewind(&mut self) {
         if self.start == self.end {
-            self.start = 0;
-            self.end = 0;
+            self.start = self.base;
+            self.end = self.base;
         }
     }
 

@@ -119,6 +119,35 @@ fn a_large_payload_is_handed_over_and_its_buffer_comes_back_later() {
     assert_eq!(pool.retained(), 4096);
 }
 
+/// Where in its page the kernel would read or write it.
+fn place(bytes: &[u8]) -> usize {
+    bytes.as_ptr().addr() % 4096
+}
+
+#[test]
+fn large_payloads_and_windows_begin_half_a_page_off() {
+    const LARGE: usize = 64 * 1024;
+    const HALF_A_PAGE: usize = 2048;
+    for preheat in [0, 1] {
+        let mut buffer = PooledBuffer::new(pool(LARGE, preheat, 1 << 30));
+        let mut length = 10;
+        buffer.reserve_total(length, usize::MAX).unwrap();
+        buffer.extend_from_slice(&[7; 10]);
+        while length < 100 * LARGE {
+            length *= 3;
+            buffer.reserve_total(length, usize::MAX).unwrap();
+            buffer.extend_from_slice(&vec![7; length - buffer.len()]);
+            assert!(length < LARGE || place(&buffer) == HALF_A_PAGE, "{length}");
+            assert!(buffer.capacity() >= length && buffer.iter().all(|byte| *byte == 7), "{length}");
+        }
+        assert_eq!(place(&buffer.into_bytes()), HALF_A_PAGE);
+    }
+    for size in [256, 4096, 100_000] {
+        let mut rx = ReceiveBuffer::new(size, pool(64, 0, 0));
+        assert_eq!((place(rx.spare_mut()), rx.spare_mut().len()), (HALF_A_PAGE, size));
+    }
+}
+
 #[test]
 fn the_receive_buffer_fills_and_empties() {
     let mut rx = ReceiveBuffer::new(256, pool(64, 0, 0));

@@ -11,6 +11,7 @@ use super::{
 };
 
 const MIB: usize = 1 << 20;
+const PAGE: usize = 4096;
 
 /// What the message in progress has allocated.
 fn allocated(connection: &Connection) -> usize {
@@ -92,7 +93,8 @@ fn memory_never_exceeds_the_announced_length() {
         let length = MIB + 17;
         end.receives([binary("").announcing(length as u64)]);
         end.receives_bytes(&vec![1; length - 1]);
-        assert_eq!(allocated(&end.connection), length);
+        // A large payload's place within a page is chosen, which may take as much as a page.
+        assert!((length..length + PAGE).contains(&allocated(&end.connection)));
     });
 }
 
@@ -178,20 +180,22 @@ fn a_close_in_the_middle_of_a_direct_read_ends_it() {
 #[test]
 fn a_large_message_lives_in_a_pooled_buffer_that_comes_back() {
     let pool = small_pool();
+    let whole = pool.retained();
     let mut server = with_pool(Role::Server, &pool);
-    assert_eq!(pool.retained(), 64 * 1024);
+    assert!((64 * 1024..64 * 1024 + PAGE).contains(&whole));
     for _ in 0..3 {
         server.receives([binary(vec![1; 64 * 1024])]);
         assert_eq!(pool.retained(), 0, "lent");
         server.delivers_binary(vec![1; 64 * 1024]);
         server.rx.release_assembled();
-        assert_eq!(pool.retained(), 64 * 1024);
+        assert_eq!(pool.retained(), whole);
     }
 }
 
 #[test]
 fn a_message_taken_over_gives_its_buffer_back_when_it_is_dropped() {
     let pool = small_pool();
+    let whole = pool.retained();
     let mut server = with_pool(Role::Server, &pool);
     let payload = vec![7; 64 * 1024];
     let bytes = binary(&payload).encode(true);
@@ -208,18 +212,19 @@ fn a_message_taken_over_gives_its_buffer_back_when_it_is_dropped() {
     assert_eq!(taken.as_bytes(), payload);
     assert_eq!(pool.retained(), 0);
     drop(taken);
-    assert_eq!(pool.retained(), 64 * 1024);
+    assert_eq!(pool.retained(), whole);
 }
 
 #[test]
 fn a_message_that_is_never_finished_gives_its_buffer_back() {
     let pool = small_pool();
+    let whole = pool.retained();
     let mut server = with_pool(Role::Server, &pool);
     server.receives([binary(vec![1; 64 * 1024]).not_final()]);
     assert_eq!(pool.retained(), 0);
     server.peer_hangs_up();
     server.is_finished();
-    assert_eq!(pool.retained(), 64 * 1024);
+    assert_eq!(pool.retained(), whole);
 }
 
 #[test]
