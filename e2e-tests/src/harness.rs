@@ -17,8 +17,8 @@ mod isolate;
 mod panics;
 mod watchdog;
 
-pub(crate) use isolate::SKIPPED;
 pub use isolate::isolated;
+pub(crate) use isolate::{SKIPPED, on_shards};
 
 use crate::leak::Snapshot;
 use std::time::Duration;
@@ -229,7 +229,7 @@ mod tests {
             run_with(HASTY, async { std::thread::sleep(Duration::MAX) });
         }
         let name = "harness::tests::a_test_that_blocks_its_thread_is_ended";
-        let failure = catch_unwind(|| isolate::run_again(name)).expect_err("it cannot end by itself");
+        let failure = catch_unwind(|| isolate::run_again(name, &[])).expect_err("it cannot end by itself");
         let message = failure.downcast_ref::<String>().expect("a formatted message");
         assert!(message.contains("blocks its thread"), "{message}");
     }

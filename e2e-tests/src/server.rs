@@ -15,6 +15,7 @@ pub use echo::{Api, Echo, echo_test, echo_test_with, start_echo, start_sharded_e
 pub use observed::{Event, ObservedServer, Reporter};
 pub use script::Script;
 
+use crate::harness::on_shards;
 use crate::raw_peer::{DEADLINE, RawClient};
 use std::io;
 use std::net::SocketAddr;
@@ -65,12 +66,15 @@ impl ServerRunner {
         Self::start(bind(builder).await, |server| async { Ok(server.serve_with_request(serve).await) })
     }
 
-    /// [`Server::run`].
+    /// [`Server::run`]; in the second run of a test [`Server::run_sharded`], with one shard.
     pub async fn run<H>(builder: ServerBuilder, context: H::Context) -> Self
     where
         H: Handler + Unpin + Send,
         H::Context: Sync,
     {
+        if on_shards() {
+            return Self::run_sharded::<H>(builder, 1, context).await;
+        }
         Self::start(bind(builder).await, |server| async { Ok(server.run::<H>(context).await) })
     }
 

@@ -7,34 +7,69 @@ use std::{
     sync::Arc,
 };
 
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+};
 use ws_proto::{Config, Connection, handshake::Rejection};
 use ws_tokio::{Served, WebSocket};
 
 use crate::{
-    handler::Handler, handler_task::HandlerTask, handshake::FailOnDrop, hub::Hub, request::Request,
-    serve_task::ServeTask, shard::Seat,
+    handler::Handler,
+    handler_task::HandlerTask,
+    handshake::{FailOnDrop, Guard},
+    host::{Sharded, Tasks},
+    hub::Hub,
+    request::Request,
+    serve_task::ServeTask,
+    shard::Seat,
 };
 
-/// What is done with a request, and with the connection that comes of it.
-pub(crate) trait App<S>: 'static {
+/// What is done with a request.
+pub(crate) trait App: 'static {
     type Accepted: FailOnDrop + 'static;
-    type Task: Future<Output = ()> + 'static;
 
     /// The protocol's settings for its connections.
     fn protocol(hub: &Hub) -> &Arc<Config>;
 
     fn accept(&self, request: &mut Request) -> Result<Self::Accepted, Rejection>;
+}
 
-    fn connect(
-        &self,
-        accepted: Option<Self::Accepted>,
-        request: Request,
-        io: S,
-        connection: Connection,
-        received: &[u8],
-        seat: Seat,
-    ) -> Option<Self::Task>;
+/// What is done with the connection that comes of it.
+pub(crate) trait Connect<S>: App {
+    type Task: Future<Output = ()> + 'static;
+
+    fn connect(&self, established: Established<S, Self::Accepted>) -> Option<Self::Task>;
+}
+
+/// A connection whose 101 response is on the wire.
+pub(crate) struct Established<S, T: FailOnDrop> {
+    pub(crate) accepted: Guard<T>,
+    pub(crate) request: Request,
+    pub(crate) io: S,
+    pub(crate) connection: Connection,
+    /// What was read behind the request.
+    pub(crate) received: Vec<u8>,
+    pub(crate) seat: Seat,
+}
+
+impl<S, T: FailOnDrop> Established<S, T> {
+    /// The same on another transport.
+    pub(crate) fn try_map_io<R, E>(self, f: impl FnOnce(S) -> Result<R, E>) -> Result<Established<R, T>, E> {
+        let Self { accepted, request, io, connection, received, seat } = self;
+        Ok(Established { accepted, request, io: f(io)?, connection, received, seat })
+    }
+}
+
+impl<H, S> Established<S, AcceptedHandler<H>>
+where
+    H: Handler,
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    pub(crate) fn into_handler_task(self) -> Option<HandlerTask<H, S>> {
+        let handler = self.accepted.into_inner()?.0;
+        Some(HandlerTask::new(handler, self.io, self.connection, &self.received, self.seat))
+    }
 }
 
 /// A [`Handler`] and its context.
@@ -57,13 +92,8 @@ impl<H: Handler> FailOnDrop for AcceptedHandler<H> {
     }
 }
 
-impl<H, S> App<S> for HandlerApp<H>
-where
-    H: Handler + Unpin,
-    S: AsyncRead + AsyncWrite + Unpin + 'static,
-{
+impl<H: Handler> App for HandlerApp<H> {
     type Accepted = AcceptedHandler<H>;
-    type Task = HandlerTask<H, S>;
 
     fn protocol(hub: &Hub) -> &Arc<Config> {
         &hub.handler_protocol
@@ -72,18 +102,25 @@ where
     fn accept(&self, request: &mut Request) -> Result<Self::Accepted, Rejection> {
         H::accept(request, &self.context).map(AcceptedHandler)
     }
+}
 
-    fn connect(
-        &self,
-        accepted: Option<Self::Accepted>,
-        _request: Request,
-        io: S,
-        connection: Connection,
-        received: &[u8],
-        seat: Seat,
-    ) -> Option<Self::Task> {
-        Some(HandlerTask::new(accepted?.0, io, connection, received, seat))
+impl<H, S> Connect<S> for HandlerApp<H>
+where
+    H: Handler + Unpin,
+    S: AsyncRead + AsyncWrite + Unpin + 'static,
+{
+    type Task = HandlerTask<H, S>;
+
+    fn connect(&self, established: Established<S, Self::Accepted>) -> Option<Self::Task> {
+        established.into_handler_task()
     }
+}
+
+impl<H: Handler + Unpin> Sharded for HandlerApp<H> {
+    #[cfg(target_os = "linux")]
+    type Host = crate::reactor::Reactor<H>;
+    #[cfg(not(target_os = "linux"))]
+    type Host = Tasks;
 }
 
 /// An async function.
@@ -96,14 +133,8 @@ impl FailOnDrop for Nothing {
     fn on_failure(&mut self) {}
 }
 
-impl<F, Fut, S> App<S> for ServeApp<F>
-where
-    F: Fn(WebSocket<S>, Request) -> Fut + 'static,
-    Fut: Future<Output = ()> + 'static,
-    S: AsyncRead + AsyncWrite + Unpin + 'static,
-{
+impl<F: 'static> App for ServeApp<F> {
     type Accepted = Nothing;
-    type Task = ServeTask<Fut, S>;
 
     fn protocol(hub: &Hub) -> &Arc<Config> {
         &hub.protocol
@@ -112,19 +143,29 @@ where
     fn accept(&self, _request: &mut Request) -> Result<Nothing, Rejection> {
         Ok(Nothing)
     }
+}
 
-    fn connect(
-        &self,
-        _accepted: Option<Nothing>,
-        request: Request,
-        io: S,
-        connection: Connection,
-        received: &[u8],
-        seat: Seat,
-    ) -> Option<Self::Task> {
-        let (served, ws) = Served::new(io, connection, received);
+impl<F, Fut, S> Connect<S> for ServeApp<F>
+where
+    F: Fn(WebSocket<S>, Request) -> Fut + 'static,
+    Fut: Future<Output = ()> + 'static,
+    S: AsyncRead + AsyncWrite + Unpin + 'static,
+{
+    type Task = ServeTask<Fut, S>;
+
+    fn connect(&self, established: Established<S, Nothing>) -> Option<Self::Task> {
+        let Established { request, io, connection, received, seat, .. } = established;
+        let (served, ws) = Served::new(io, connection, &received);
         let ws = ws.with_subprotocol(request.subprotocol().map(str::to_owned));
         let application = catch_unwind(AssertUnwindSafe(|| (self.0)(ws, request)));
         Some(ServeTask::new(served, application.ok(), seat))
     }
+}
+
+impl<F, Fut> Sharded for ServeApp<F>
+where
+    F: Fn(WebSocket<TcpStream>, Request) -> Fut + 'static,
+    Fut: Future<Output = ()> + 'static,
+{
+    type Host = Tasks;
 }

@@ -8,21 +8,49 @@ use ws_proto::{
 };
 use ws_tokio::{DirectWriter, Sender};
 
-use crate::mailbox::Mailbox;
+use crate::{mailbox::Mailbox, shard::Seat};
 
 /// A handler's own connection, for the length of a callback.
 pub struct Conn<'a> {
     pub(crate) writer: &'a mut dyn WriteThrough,
     pub(crate) connection: &'a mut Connection,
     pub(crate) tx: &'a mut TransmitQueue,
-    pub(crate) mailbox: &'a mut Option<Arc<Mailbox>>,
-    pub(crate) paused: &'a mut bool,
-    /// Whether messages are held back because the peer does not read.
-    pub(crate) held_back: bool,
-    /// Set when a send was refused with `WriteBusy`.
-    pub(crate) refused: &'a mut bool,
+    pub(crate) link: &'a mut Link,
     pub(crate) now: Instant,
+    /// Wakes the connection's task.
     pub(crate) waker: &'a Waker,
+}
+
+/// What a handler's connection has beside the handler and the protocol.
+pub(crate) struct Link {
+    pub(crate) seat: Seat,
+    pub(crate) mailbox: Option<Arc<Mailbox>>,
+    pub(crate) opened: bool,
+    /// A callback has panicked.
+    pub(crate) failed: bool,
+    /// The handler has heard of the end.
+    pub(crate) over: bool,
+    /// By the handler.
+    pub(crate) paused: bool,
+    /// Because the peer does not take what is written.
+    pub(crate) held_back: bool,
+    /// A send was refused with `WriteBusy` since the handler was last told that there is room.
+    pub(crate) refused: bool,
+}
+
+impl Link {
+    pub(crate) const fn new(seat: Seat) -> Self {
+        Self {
+            seat,
+            mailbox: None,
+            opened: false,
+            failed: false,
+            over: false,
+            paused: false,
+            held_back: false,
+            refused: false,
+        }
+    }
 }
 
 /// Borrowed payloads from this size on go straight to the socket.
@@ -147,14 +175,14 @@ impl Conn<'_> {
     /// Holds messages back until [`resume`](Self::resume). Pings are still answered and the peer's Close is still seen;
     /// once `max_held_bytes` are held, nothing more is read.
     pub const fn pause(&mut self) {
-        *self.paused = true;
+        self.link.paused = true;
         self.connection.pause();
     }
 
     /// Delivers messages again, those held back first; never from within this call.
     pub fn resume(&mut self) {
-        *self.paused = false;
-        if !self.held_back {
+        self.link.paused = false;
+        if !self.link.held_back {
             self.connection.resume();
         }
         self.waker.wake_by_ref();
@@ -169,16 +197,16 @@ impl Conn<'_> {
     /// A handle through which other tasks and other connections' handlers send on this connection. Its queue has the
     /// limits of the write queue. The first call allocates it.
     pub fn sender(&mut self) -> Sender {
-        let mailbox = self
-            .mailbox
-            .get_or_insert_with(|| Arc::new(Mailbox::new(self.connection.config(), self.waker.clone())));
+        let Link { seat, mailbox, .. } = &mut *self.link;
+        let mailbox = mailbox
+            .get_or_insert_with(|| Arc::new(Mailbox::new(self.connection.config(), seat.waker(self.waker))));
         Sender::new(Arc::clone(mailbox))
     }
 
     #[inline]
     const fn note_refusal<P>(&mut self, sent: &Result<(), SendError<P>>) {
         if matches!(sent, Err(SendError::WriteBusy(_))) {
-            *self.refused = true;
+            self.link.refused = true;
         }
     }
 

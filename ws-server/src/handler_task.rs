@@ -4,7 +4,6 @@ use std::{
     future::Future,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
-    sync::Arc,
     task::{Context, Poll},
     time::Instant,
 };
@@ -13,7 +12,12 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use ws_proto::{CloseCode, Connection, ConnectionError, ConnectionState, Event, Transport};
 use ws_tokio::{Driver, ReceiveLease};
 
-use crate::{conn::Conn, handler::Handler, hub::Phase, mailbox::Mailbox, shard::Seat};
+use crate::{
+    conn::{Conn, Link},
+    handler::Handler,
+    hub::Phase,
+    shard::Seat,
+};
 
 /// Reads per turn; then others have theirs.
 const READS_PER_TURN: usize = 4;
@@ -21,46 +25,50 @@ const READS_PER_TURN: usize = 4;
 pub(crate) struct HandlerTask<H, S> {
     driver: Driver<S>,
     handler: H,
-    seat: Seat,
-    mailbox: Option<Arc<Mailbox>>,
-    opened: bool,
-    /// By the handler.
-    paused: bool,
-    /// Because the peer does not take what is written.
-    held_back: bool,
-    /// A send was refused since the handler was last told that there is room.
-    refused: bool,
-    /// A callback has panicked.
-    failed: bool,
-    over: bool,
+    link: Link,
 }
 
 impl<H: Handler, S: AsyncRead + AsyncWrite + Unpin> HandlerTask<H, S> {
     pub(crate) fn new(handler: H, io: S, connection: Connection, received: &[u8], seat: Seat) -> Self {
         let mut driver = Driver::new(io, connection);
         driver.preload(received);
-        Self {
-            driver,
-            handler,
-            seat,
-            mailbox: None,
-            opened: false,
-            paused: false,
-            held_back: false,
-            refused: false,
-            failed: false,
-            over: false,
+        Self { driver, handler, link: Link::new(seat) }
+    }
+
+    /// The transport.
+    pub(crate) const fn io(&self) -> &S {
+        self.driver.io()
+    }
+
+    /// The transport, to tell it what is known of it.
+    pub(crate) const fn io_mut(&mut self) -> &mut S {
+        self.driver.io_mut()
+    }
+
+    /// One turn, as a task's poll function. A panic of a callback ends the connection with 1011; the thread lives.
+    pub(crate) fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        // The state machine is consistent between callbacks, and the handler is only asked to hear of the end.
+        if let Ok(poll) = catch_unwind(AssertUnwindSafe(|| self.turn(cx))) {
+            return poll;
         }
+        if self.link.over {
+            return Poll::Ready(());
+        }
+        tracing::error!("a handler panicked; its connection is closed with 1011");
+        self.on_panic();
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 
     fn turn(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let now = self.seat.shard().now();
+        let now = self.link.seat.shard().now();
         self.begin(cx, now);
         let mut rx = ReceiveLease::take();
         for read in 0.. {
             self.dispatch(cx, now, &mut rx);
+            self.tell_senders();
             self.write(cx, now);
-            if self.over {
+            if self.link.over {
                 return Poll::Ready(());
             }
             if self.driver.transport() == Transport::Finished {
@@ -75,30 +83,27 @@ impl<H: Handler, S: AsyncRead + AsyncWrite + Unpin> HandlerTask<H, S> {
                 break;
             }
         }
-        let state = self.driver.connection().state();
-        if let Some(mailbox) = self.mailbox.as_ref().filter(|_| state != ConnectionState::Open) {
-            mailbox.shut(state);
-        }
+        self.tell_senders();
         self.driver.end_turn();
-        self.seat.arm(self.driver.poll_timeout(), now);
+        self.link.seat.arm(self.driver.poll_timeout(), now);
         Poll::Pending
     }
 
     /// What is due before anything is read.
     fn begin(&mut self, cx: &Context<'_>, now: Instant) {
-        if !self.opened {
-            self.opened = true;
-            self.seat.set_waker(cx.waker());
+        if !self.link.opened {
+            self.link.opened = true;
+            self.link.seat.set_waker(cx.waker());
             self.call(cx, now, |handler, conn| handler.on_open(conn));
         }
-        if let Some(mailbox) = &self.mailbox {
+        if let Some(mailbox) = &self.link.mailbox {
             let (connection, tx) = self.driver.parts_mut();
             mailbox.deliver(connection, tx, now);
         }
         if self.driver.poll_timeout().is_some_and(|due| due <= now) {
             self.driver.handle_timeout(now);
         }
-        match self.seat.shard().hub.phase() {
+        match self.link.seat.shard().hub.phase() {
             Phase::Running => {}
             Phase::Draining => {
                 let (connection, tx) = self.driver.parts_mut();
@@ -116,27 +121,18 @@ impl<H: Handler, S: AsyncRead + AsyncWrite + Unpin> HandlerTask<H, S> {
         loop {
             let (connection, tx, mut writer) = self.driver.writer_parts();
             let Some(event) = connection.poll_event(rx, tx) else { return };
-            let mut conn = Conn {
-                writer: &mut writer,
-                connection,
-                tx,
-                mailbox: &mut self.mailbox,
-                paused: &mut self.paused,
-                held_back: self.held_back,
-                refused: &mut self.refused,
-                now,
-                waker: cx.waker(),
-            };
+            let mut conn =
+                Conn { writer: &mut writer, connection, tx, link: &mut self.link, now, waker: cx.waker() };
             match event {
                 // Only the end is left to be told.
-                Event::Message(_) | Event::Ping(_) | Event::Pong(_) if self.failed => {}
+                Event::Message(_) | Event::Ping(_) | Event::Pong(_) if conn.link.failed => {}
                 Event::Message(message) => self.handler.on_message(&mut conn, message),
                 Event::Ping(payload) => self.handler.on_ping(&mut conn, payload),
                 Event::Pong(payload) => self.handler.on_pong(&mut conn, payload),
                 Event::Closed(info) => {
-                    self.over = true;
-                    self.seat.shard().hub.count_end(Some(&info));
-                    if let Some(mailbox) = conn.mailbox {
+                    conn.link.over = true;
+                    conn.link.seat.shard().hub.count_end(Some(&info));
+                    if let Some(mailbox) = &conn.link.mailbox {
                         mailbox.shut(ConnectionState::Closed);
                     }
                     self.handler.on_close(&mut conn, &info);
@@ -146,14 +142,23 @@ impl<H: Handler, S: AsyncRead + AsyncWrite + Unpin> HandlerTask<H, S> {
         }
     }
 
+    /// Senders learn that nothing more is sent no later than the peer does.
+    fn tell_senders(&self) {
+        let Some(mailbox) = &self.link.mailbox else { return };
+        let state = self.driver.connection().state();
+        if state != ConnectionState::Open {
+            mailbox.shut(state);
+        }
+    }
+
     /// Writes what the callbacks sent; completions may make them send more.
     fn write(&mut self, cx: &mut Context<'_>, now: Instant) {
         loop {
             let blocked = self.driver.poll_write(cx, now).is_pending();
             let completed = self.report_completions(cx, now) | self.report_room(cx, now);
             if blocked {
-                if !self.seat.shard().hub.options.read_while_blocked {
-                    self.held_back = true;
+                if !self.link.seat.shard().hub.options.read_while_blocked {
+                    self.link.held_back = true;
                     self.driver.parts_mut().0.pause();
                 }
                 break;
@@ -177,55 +182,46 @@ impl<H: Handler, S: AsyncRead + AsyncWrite + Unpin> HandlerTask<H, S> {
     }
 
     fn report_room(&mut self, cx: &Context<'_>, now: Instant) -> bool {
-        if !self.refused || !self.driver.has_room() {
+        if !self.link.refused || !self.driver.has_room() {
             return false;
         }
-        self.refused = false;
+        self.link.refused = false;
         self.call(cx, now, |handler, conn| handler.on_writable(conn));
         true
     }
 
     /// Nothing waits any more: messages flow again.
     fn on_drained(&mut self, cx: &Context<'_>) {
-        let was_held_back = std::mem::take(&mut self.held_back);
-        if was_held_back && !self.paused {
+        let was_held_back = std::mem::take(&mut self.link.held_back);
+        if was_held_back && !self.link.paused {
             self.driver.parts_mut().0.resume();
         }
         // Held messages, and mail that did not fit, are looked at in another turn.
-        if was_held_back || self.mailbox.as_ref().is_some_and(|mailbox| mailbox.has_messages()) {
+        if was_held_back || self.link.mailbox.as_ref().is_some_and(|mailbox| mailbox.has_messages()) {
             cx.waker().wake_by_ref();
         }
     }
 
     /// Nothing holds the end up any more: what was held is delivered, then the end.
     fn lift_pauses(&mut self) {
-        self.paused = false;
-        self.held_back = false;
+        self.link.paused = false;
+        self.link.held_back = false;
         self.driver.parts_mut().0.resume();
     }
 
     fn call(&mut self, cx: &Context<'_>, now: Instant, f: impl FnOnce(&mut H, &mut Conn<'_>)) {
         let (connection, tx, mut writer) = self.driver.writer_parts();
-        let mut conn = Conn {
-            writer: &mut writer,
-            connection,
-            tx,
-            mailbox: &mut self.mailbox,
-            paused: &mut self.paused,
-            held_back: self.held_back,
-            refused: &mut self.refused,
-            now,
-            waker: cx.waker(),
-        };
+        let mut conn =
+            Conn { writer: &mut writer, connection, tx, link: &mut self.link, now, waker: cx.waker() };
         f(&mut self.handler, &mut conn);
     }
 
     /// A callback panicked: the connection ends with 1011, the shard lives.
     fn on_panic(&mut self) {
-        let now = self.seat.shard().now();
+        let now = self.link.seat.shard().now();
         let (connection, tx) = self.driver.parts_mut();
         connection.fail(ConnectionError::Internal, now, tx);
-        self.failed = true;
+        self.link.failed = true;
         self.lift_pauses();
     }
 }
@@ -234,28 +230,17 @@ impl<H: Handler + Unpin, S: AsyncRead + AsyncWrite + Unpin> Future for HandlerTa
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let this = &mut *self;
-        // The state machine is consistent between callbacks, and the handler is only asked to hear of the end.
-        if let Ok(poll) = catch_unwind(AssertUnwindSafe(|| this.turn(cx))) {
-            return poll;
-        }
-        if this.over {
-            return Poll::Ready(());
-        }
-        tracing::error!("a handler panicked; its connection is closed with 1011");
-        this.on_panic();
-        cx.waker().wake_by_ref();
-        Poll::Pending
+        self.poll_turn(cx)
     }
 }
 
 impl<H, S> Drop for HandlerTask<H, S> {
     fn drop(&mut self) {
-        if let Some(mailbox) = &self.mailbox {
+        if let Some(mailbox) = &self.link.mailbox {
             mailbox.shut(ConnectionState::Closed);
         }
-        if !self.over {
-            self.seat.shard().hub.count_end(None);
+        if !self.link.over {
+            self.link.seat.shard().hub.count_end(None);
         }
     }
 }

@@ -19,7 +19,7 @@ use ws_proto::{
 };
 
 use crate::{
-    app::App,
+    app::{App, Established},
     hub::{Hub, Phase},
     request::{Request, encode_answer},
     shard::{Place, Seat},
@@ -50,11 +50,15 @@ pub(crate) struct Candidate<S> {
     pub(crate) slot: Slot,
 }
 
-/// Runs a handshake to its end; `launch` gets the connection's task. The application is shared by all handshakes.
-pub(crate) async fn run<S, A, P>(app: P, mut candidate: Candidate<S>, launch: impl FnOnce(A::Task))
-where
+/// Runs a handshake to its end; `launch` gets the connection that comes of it. The application is shared by all
+/// handshakes.
+pub(crate) async fn run<S, A, P>(
+    app: P,
+    mut candidate: Candidate<S>,
+    launch: impl FnOnce(P, Established<S, A::Accepted>),
+) where
     S: AsyncRead + AsyncWrite + Unpin,
-    A: App<S>,
+    A: App,
     P: Deref<Target = A>,
 {
     let hub = Arc::clone(&candidate.place.shard().hub);
@@ -73,10 +77,8 @@ where
             drop(slot);
             let seat = Seat::take(place, accepted.connection_slot);
             let connection = Connection::server(Arc::clone(A::protocol(&hub)), seat.shard().now());
-            let Accepted { accepted, request, rest, .. } = accepted;
-            if let Some(task) = app.connect(accepted.into_inner(), request, io, connection, &rest, seat) {
-                launch(task);
-            }
+            let Accepted { accepted, request, rest: received, .. } = accepted;
+            launch(app, Established { accepted, request, io, connection, received, seat });
         }
         Ok(None) => {}
         Err(_) if received_nothing => tracing::debug!("handshake deadline passed without a byte"),
@@ -103,7 +105,7 @@ async fn negotiate<S, A>(
 ) -> Option<Accepted<A::Accepted>>
 where
     S: AsyncRead + AsyncWrite + Unpin,
-    A: App<S>,
+    A: App,
 {
     let io = &mut candidate.io;
     let received = match read_request(io, buffer, &hub.protocol.limits).await {
@@ -141,7 +143,7 @@ struct Decision<T: FailOnDrop> {
 }
 
 /// Accepts a request, or says what to answer instead.
-fn decide<S, A: App<S>>(app: &A, hub: &Hub, request: &mut Request) -> Result<Decision<A::Accepted>, Vec<u8>> {
+fn decide<A: App>(app: &A, hub: &Hub, request: &mut Request) -> Result<Decision<A::Accepted>, Vec<u8>> {
     let handshake = match ServerHandshake::new(request) {
         Ok(handshake) => handshake,
         Err(error) => return Err(answer_plain(hub, request, error)),
@@ -241,7 +243,7 @@ impl<T: FailOnDrop> Guard<T> {
         Self(Some(accepted))
     }
 
-    fn into_inner(mut self) -> Option<T> {
+    pub(crate) fn into_inner(mut self) -> Option<T> {
         self.0.take()
     }
 }

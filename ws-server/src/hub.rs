@@ -11,7 +11,7 @@ use std::{
 use tokio::sync::watch;
 use ws_proto::{CloseInfo, Config};
 
-use crate::{options::Options, shard::Shard, shutdown::Shutdown, slots::Slots};
+use crate::{options::Options, shard::Shard, shutdown::Shutdown, slots::Slots, summons::Summons};
 
 /// How far the end has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -59,8 +59,8 @@ impl Hub {
         })
     }
 
-    pub(crate) fn new_shard(self: &Arc<Self>) -> Arc<Shard> {
-        let shard = Shard::new(Arc::clone(self));
+    pub(crate) fn new_shard(self: &Arc<Self>, summons: Summons) -> Arc<Shard> {
+        let shard = Shard::new(Arc::clone(self), summons);
         self.shards.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(&shard));
         shard
     }

@@ -57,10 +57,14 @@ mod handler;
 mod handler_task;
 mod handshake;
 mod heads;
+mod host;
 mod hub;
 mod mailbox;
+mod notices;
 mod options;
 mod origin;
+#[cfg(target_os = "linux")]
+mod reactor;
 mod request;
 mod serve_task;
 mod server;
@@ -68,6 +72,7 @@ mod shard;
 mod sharded;
 mod shutdown;
 mod slots;
+mod summons;
 mod upgrade;
 mod wheel;
 

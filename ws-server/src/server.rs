@@ -8,7 +8,7 @@ use ws_tokio::WebSocket;
 
 use crate::{
     acceptor::accept_loop,
-    app::{App, HandlerApp, ServeApp},
+    app::{Connect, HandlerApp, ServeApp},
     builder::ServerBuilder,
     handler::Handler,
     handshake::{self, Candidate},
@@ -17,6 +17,7 @@ use crate::{
     shard::{Place, Shard},
     sharded,
     shutdown::{ForceOnDrop, ShutdownHandle, ShutdownReport, drain},
+    summons::Summons,
 };
 
 /// A WebSocket server, listening.
@@ -119,17 +120,21 @@ impl Server {
 
     async fn on_this_runtime<A>(self, app: A) -> ShutdownReport
     where
-        A: App<TcpStream> + Send + Sync,
+        A: Connect<TcpStream> + Send + Sync,
         A::Accepted: Send,
         A::Task: Send,
     {
         let Self { listener, hub: force } = self;
         let (hub, app) = (Arc::clone(&force.0), Arc::new(app));
-        let shard = hub.new_shard();
+        let shard = hub.new_shard(Summons::tasks(hub.options.initial_connections));
         let clock = AbortOnDrop(tokio::spawn(Arc::clone(&shard).run_clock()));
         accept_loop(listener, &hub, |io, peer, slot| {
             let candidate = Candidate { io, peer: Some(peer), place: Place::new(&shard), slot };
-            tokio::spawn(handshake::run(Arc::clone(&app), candidate, |task| drop(tokio::spawn(task))));
+            tokio::spawn(handshake::run(Arc::clone(&app), candidate, |app, established| {
+                if let Some(task) = app.connect(established) {
+                    tokio::spawn(task);
+                }
+            }));
         })
         .await;
         let report = drain(&hub).await;

@@ -11,7 +11,7 @@ use std::{
 
 use tokio::sync::Notify;
 
-use crate::{heads::HeadBuffers, hub::Hub, slots::Slot, wheel::Wheel};
+use crate::{heads::HeadBuffers, hub::Hub, slots::Slot, summons::Summons, wheel::Wheel};
 
 /// Unused message buffers are given back to the allocator this often.
 const TRIM_EVERY: Duration = Duration::from_secs(2);
@@ -51,21 +51,19 @@ impl Drop for Place {
 }
 
 struct Seats {
-    wakers: Vec<Option<Waker>>,
+    summons: Summons,
+    /// Seats there are, taken or not.
+    count: u32,
     free: Vec<u32>,
     taken: usize,
     wheel: Wheel,
 }
 
 impl Shard {
-    pub(crate) fn new(hub: Arc<Hub>) -> Arc<Self> {
+    pub(crate) fn new(hub: Arc<Hub>, summons: Summons) -> Arc<Self> {
         let initial = hub.options.initial_connections;
-        let seats = Seats {
-            wakers: Vec::with_capacity(initial),
-            free: Vec::with_capacity(initial),
-            taken: 0,
-            wheel: Wheel::new(),
-        };
+        let seats =
+            Seats { summons, count: 0, free: Vec::with_capacity(initial), taken: 0, wheel: Wheel::new() };
         Arc::new(Self {
             started: now(),
             tick_nanos: hub.tick_len().as_nanos() as u64,
@@ -111,23 +109,20 @@ impl Shard {
 
     /// Wakes every connection: the hub has news.
     pub(crate) fn wake_all(&self) {
-        let wakers: Vec<Waker> = self.seats().wakers.iter().flatten().cloned().collect();
-        wakers.into_iter().for_each(Waker::wake);
+        let everybody = self.seats().summons.everybody();
+        everybody.make();
     }
 
     fn advance(&self) {
         let tick = self.refresh();
-        let mut due = Vec::new();
-        {
+        let due = {
             let mut seats = self.seats();
-            let Seats { wakers, wheel, .. } = &mut *seats;
-            wheel.advance(tick, |seat| {
-                if let Some(Some(waker)) = wakers.get(seat as usize) {
-                    due.push(waker.clone());
-                }
-            });
-        }
-        due.into_iter().for_each(Waker::wake);
+            let Seats { summons, wheel, .. } = &mut *seats;
+            let mut due = summons.calls();
+            wheel.advance(tick, |seat| due.add(seat, summons));
+            due
+        };
+        due.make();
     }
 
     fn refresh(&self) -> u64 {
@@ -167,13 +162,9 @@ impl Seat {
                 shard.occupied.notify_waiters();
             }
             seats.free.pop().unwrap_or_else(|| {
-                if seats.wakers.len() == seats.wakers.capacity() {
-                    // Slowly: a doubled table of many connections is mostly air.
-                    let more = 64 + seats.wakers.len() / 8;
-                    seats.wakers.reserve_exact(more);
-                }
-                seats.wakers.push(None);
-                seats.wakers.len() as u32 - 1
+                seats.summons.add();
+                seats.count += 1;
+                seats.count - 1
             })
         };
         Self { place, number, armed: 0, _slot: slot }
@@ -183,9 +174,19 @@ impl Seat {
         self.place.shard()
     }
 
+    /// Its number on the shard; given again once it is free.
+    pub(crate) const fn number(&self) -> u32 {
+        self.number
+    }
+
     /// Remembers how to wake the connection's task.
     pub(crate) fn set_waker(&self, waker: &Waker) {
-        self.shard().seats().wakers[self.number as usize] = Some(waker.clone());
+        self.shard().seats().summons.set(self.number, Some(waker));
+    }
+
+    /// What wakes the connection from anywhere and at any time; `current` is the waker that its turn got.
+    pub(crate) fn waker(&self, current: &Waker) -> Waker {
+        self.shard().seats().summons.waker(self.number, current)
     }
 
     /// Sees that the task is woken at `due`, or up to one tick later. An entry for an earlier time is enough: the task
@@ -205,7 +206,7 @@ impl Seat {
 impl Drop for Seat {
     fn drop(&mut self) {
         let mut seats = self.shard().seats();
-        seats.wakers[self.number as usize] = None;
+        seats.summons.set(self.number, None);
         seats.free.push(self.number);
         seats.taken -= 1;
     }

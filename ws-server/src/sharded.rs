@@ -11,8 +11,8 @@ use tokio::{
 
 use crate::{
     acceptor::accept_loop,
-    app::App,
     handshake::{self, Candidate},
+    host::{Host, Sharded},
     hub::{Hub, Phase},
     server::AbortOnDrop,
     shard::{Place, Shard},
@@ -44,7 +44,7 @@ pub(crate) async fn run<A, M>(
     app: M,
 ) -> io::Result<ShutdownReport>
 where
-    A: App<TcpStream>,
+    A: Sharded,
     M: FnOnce() -> A + Clone + Send + 'static,
 {
     let hub = Arc::clone(&force.0);
@@ -72,15 +72,16 @@ where
 
 fn start<A, M>(number: usize, hub: &Arc<Hub>, app: M) -> io::Result<Worker>
 where
-    A: App<TcpStream>,
+    A: Sharded,
     M: FnOnce() -> A + Send + 'static,
 {
-    let shard = hub.new_shard();
+    let (summons, call) = A::Host::prepare(hub);
+    let shard = hub.new_shard(summons);
     let (sockets, handed) = mpsc::unbounded_channel();
     let thread = thread::Builder::new().name(format!("ws-shard-{number}")).spawn({
         let (shard, runtime) = (Arc::clone(&shard), build_runtime as fn() -> io::Result<LocalRuntime>);
         move || match runtime() {
-            Ok(runtime) => runtime.block_on(work(shard, handed, app())),
+            Ok(runtime) => runtime.block_on(work(shard, call, handed, app())),
             Err(error) => tracing::error!(%error, "a shard has no runtime"),
         }
     })?;
@@ -95,8 +96,17 @@ fn build_runtime() -> io::Result<LocalRuntime> {
 }
 
 /// A shard's main task: starts a handshake for each socket that is handed over, until all is over.
-async fn work<A: App<TcpStream>>(shard: Arc<Shard>, mut handed: mpsc::UnboundedReceiver<Handed>, app: A) {
+async fn work<A: Sharded>(
+    shard: Arc<Shard>,
+    call: <A::Host as Host<A>>::Call,
+    mut handed: mpsc::UnboundedReceiver<Handed>,
+    app: A,
+) {
     shard.configure_thread();
+    let host = match A::Host::start(call) {
+        Ok(host) => host,
+        Err(error) => return tracing::error!(%error, "a shard cannot wait for its sockets"),
+    };
     let app = Rc::new(app);
     let hub = Arc::clone(&shard.hub);
     let clock = AbortOnDrop(tokio::task::spawn_local(shard.run_clock()));
@@ -111,7 +121,8 @@ async fn work<A: App<TcpStream>>(shard: Arc<Shard>, mut handed: mpsc::UnboundedR
         match TcpStream::from_std(stream) {
             Ok(io) => {
                 let candidate = Candidate { io, peer: Some(peer), place, slot };
-                let launch = |task| drop(tokio::task::spawn_local(task));
+                let host = host.clone();
+                let launch = move |app: Rc<A>, established| host.launch(&app, established);
                 tokio::task::spawn_local(handshake::run(Rc::clone(&app), candidate, launch));
             }
             Err(error) => tracing::warn!(%error, "a socket could not be registered"),

@@ -63,6 +63,11 @@ impl<S> Driver<S> {
         &self.io
     }
 
+    /// The transport, to change its state; what is read or written there is unknown to the connection.
+    pub const fn io_mut(&mut self) -> &mut S {
+        &mut self.io
+    }
+
     /// Takes the driver apart: transport, state machine, what waits to be written, and what is left of
     /// [`preload`](Self::preload).
     pub fn into_parts(self) -> (S, Connection, TransmitQueue, Bytes) {

@@ -9,6 +9,12 @@ const ISOLATED: &str = "WS_E2E_ISOLATED";
 /// Printed at the end: without it, a process that ran no test at all would look like one whose test passed.
 const COMPLETED: &str = "the isolated test ran to its end";
 
+/// Set where handlers run on threads of the server's own, which is another engine than a task for each connection.
+const ON_SHARDS: &str = "WS_E2E_ON_SHARDS";
+
+/// Printed by a test that could as well run on shards; it is run once more, there.
+const COULD_RUN_ON_SHARDS: &str = "handlers run in a task each";
+
 /// A line that starts so is shown even when the test passes; see [`crate::peers::skip`].
 pub(crate) const SKIPPED: &str = "skipped: ";
 
@@ -17,7 +23,8 @@ pub(crate) const SKIPPED: &str = "skipped: ";
 /// Cargo's test runner puts the tests of a file on threads of one process; descriptors, threads and memory are
 /// counted per process. So this starts the same test binary once more, with this one test on its main thread, and
 /// takes over the result and the output. Where the test already is on the main thread (`--test-threads=1`) nothing
-/// runs beside it, and the body simply runs.
+/// runs beside it, and the body simply runs. A test whose handlers could run on either of the server's engines is run
+/// twice.
 ///
 /// `#[should_panic]` does not go together with this: let the body look at an error value instead.
 ///
@@ -29,8 +36,22 @@ pub fn isolated(body: impl FnOnce()) {
         println!("{COMPLETED}");
     } else {
         // The runner names the thread of a test after the test.
-        run_again(std::thread::current().name().unwrap_or_default());
+        let name = std::thread::current().name().unwrap_or_default().to_owned();
+        let stdout = run_again(&name, &[]);
+        if stdout.contains(COULD_RUN_ON_SHARDS) {
+            println!("once more, on shards");
+            run_again(&name, &[ON_SHARDS]);
+        }
     }
+}
+
+/// Whether handlers that a test runs should be on shards; says that they could be.
+pub(crate) fn on_shards() -> bool {
+    let on_shards = std::env::var_os(ON_SHARDS).is_some();
+    if !on_shards {
+        println!("{COULD_RUN_ON_SHARDS}");
+    }
+    on_shards
 }
 
 fn alone() -> bool {
@@ -42,12 +63,13 @@ pub(super) fn is_isolated() -> bool {
     std::env::var_os(ISOLATED).is_some()
 }
 
-/// Runs the test of that name in another process and takes over its failure and its output.
-pub(super) fn run_again(name: &str) {
+/// Runs the test of that name in another process and takes over its failure and its output, which it returns.
+pub(super) fn run_again(name: &str, flags: &[&str]) -> String {
     let binary = std::env::current_exe().expect("a test knows its binary");
     let output = Command::new(binary)
         .args(["--exact", name, "--include-ignored", "--nocapture", "--test-threads=1"])
         .env(ISOLATED, "1")
+        .envs(flags.iter().map(|flag| (flag, "1")))
         .stdin(Stdio::null())
         .output()
         .expect("the test binary starts");
@@ -63,6 +85,7 @@ pub(super) fn run_again(name: &str) {
         // Past the runner's capture, which swallows the output of tests that pass.
         let _ = writeln!(std::io::stderr(), "{name} {line}");
     }
+    stdout
 }
 
 fn text(output: &Output) -> (String, String) {
@@ -87,7 +110,7 @@ mod tests {
     fn a_failure_there_is_a_failure_here() {
         assert!(!is_isolated(), "on purpose");
         let failure =
-            catch_unwind(|| run_again("harness::isolate::tests::a_failure_there_is_a_failure_here"));
+            catch_unwind(|| run_again("harness::isolate::tests::a_failure_there_is_a_failure_here", &[]));
         let failure = failure.expect_err("the child failed");
         let message = failure.downcast_ref::<String>().expect("a formatted message");
         assert!(message.contains("on purpose"), "{message}");
@@ -95,7 +118,7 @@ mod tests {
 
     #[test]
     fn a_name_that_is_no_test_is_a_failure() {
-        let failure = catch_unwind(|| run_again("no such test")).expect_err("no test ran");
+        let failure = catch_unwind(|| run_again("no such test", &[])).expect_err("no test ran");
         let message = failure.downcast_ref::<String>().expect("a formatted message");
         assert!(message.contains("running 0 tests"), "{message}");
     }

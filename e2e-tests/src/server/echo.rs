@@ -49,7 +49,7 @@ pub fn echo_test_with(
     });
 }
 
-/// An echo server on this runtime.
+/// An echo server on this runtime, or as [`ServerRunner::run`] decides.
 pub async fn start_echo(api: Api, builder: ServerBuilder) -> ObservedServer {
     let (reporter, events) = Reporter::channel();
     let runner = match api {

@@ -97,7 +97,7 @@ impl Script {
         self
     }
 
-    /// Runs it on this runtime.
+    /// Runs it with [`ServerRunner::run`].
     pub async fn start(self, builder: ServerBuilder) -> ObservedServer {
         let (reporter, events) = Reporter::channel();
         let runner = ServerRunner::run::<Player>(builder, (Arc::new(self), reporter)).await;

@@ -179,7 +179,7 @@ fn memory_is_set_aside_as_it_is_asked_for() {
         let plain = footprint(Server::builder()).await;
         for (what, builder) in [
             ("initial_handshakes", Server::builder().initial_handshakes(MANY)),
-            ("initial_connections", Server::builder().initial_connections(64 * MANY)),
+            ("initial_connections", Server::builder().initial_connections(4 * MANY)),
             ("pool", Server::builder().pool(pool)),
         ] {
             let taken = footprint(builder).await;

@@ -28,6 +28,7 @@ use crate::{
     request::Request,
     serve_task::ServeTask,
     shard::{Place, Seat},
+    summons::Summons,
 };
 use transport::{Counted, Script};
 
@@ -60,7 +61,7 @@ fn seat() -> Seat {
     let config = Config::default().build().expect("the defaults are valid");
     let hub = Hub::new(Options::default(), Arc::clone(&config), config);
     let slot = hub.connections.take().expect("no limit");
-    Seat::take(Place::new(&hub.new_shard()), slot)
+    Seat::take(Place::new(&hub.new_shard(Summons::tasks(1))), slot)
 }
 
 fn connection() -> Connection {
@@ -193,5 +194,7 @@ fn a_connections_task_is_small() {
     let served = size_of::<ServeTask<std::future::Pending<()>, TcpStream>>();
     println!("a handler's task: {handler} bytes; a served connection's: {served}");
     assert!(handler <= 256, "{handler}");
+    #[cfg(target_os = "linux")]
+    assert!(crate::reactor::entry_size::<Echo>() <= 216, "{}", crate::reactor::entry_size::<Echo>());
     assert!(served <= 128, "{served}");
 }

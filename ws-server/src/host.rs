@@ -1,0 +1,51 @@
+//! What runs the connections of a shard that has a thread of its own.
+
+use std::{io, rc::Rc};
+
+use tokio::net::TcpStream;
+
+use crate::{
+    app::{App, Connect, Established},
+    hub::Hub,
+    summons::Summons,
+};
+
+/// An application that can run on shards.
+pub(crate) trait Sharded: App + Sized {
+    type Host: Host<Self>;
+}
+
+/// Runs connections, on the shard's thread and inside its runtime.
+pub(crate) trait Host<A: App>: Clone + 'static {
+    /// What it shares with its summons.
+    type Call: Send + 'static;
+
+    /// How its connections are called; made before the thread is.
+    fn prepare(hub: &Hub) -> (Summons, Self::Call);
+
+    fn start(call: Self::Call) -> io::Result<Self>;
+
+    fn launch(&self, app: &Rc<A>, established: Established<TcpStream, A::Accepted>);
+}
+
+/// A task for each connection.
+#[derive(Clone)]
+pub(crate) struct Tasks;
+
+impl<A: Connect<TcpStream>> Host<A> for Tasks {
+    type Call = ();
+
+    fn prepare(hub: &Hub) -> (Summons, ()) {
+        (Summons::tasks(hub.options.initial_connections), ())
+    }
+
+    fn start((): ()) -> io::Result<Self> {
+        Ok(Self)
+    }
+
+    fn launch(&self, app: &Rc<A>, established: Established<TcpStream, A::Accepted>) {
+        if let Some(task) = app.connect(established) {
+            tokio::task::spawn_local(task);
+        }
+    }
+}

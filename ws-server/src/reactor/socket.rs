@@ -1,0 +1,117 @@
+use std::{
+    io::{self, ErrorKind, IoSlice, Read as _, Write as _},
+    net::{Shutdown, TcpStream},
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use rustix::event::epoll::EventFlags;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// A socket whose readiness the reactor tells it. No waker is registered: the reactor gives its connection a turn.
+///
+/// As in tokio, a read or write that does less than it could is the last one until the kernel says otherwise, so that
+/// no call is made that would only say `EAGAIN`.
+#[derive(Debug)]
+pub(crate) struct Socket {
+    stream: TcpStream,
+    readable: bool,
+    writable: bool,
+    /// The peer has closed, or the socket failed: reading ends with that, however short a read was.
+    ended: bool,
+    /// Its connection has asked for another turn and not had it.
+    pub(super) turn_is_due: bool,
+}
+
+impl Socket {
+    /// A socket in non-blocking mode.
+    pub(super) const fn new(stream: TcpStream) -> Self {
+        Self { stream, readable: true, writable: true, ended: false, turn_is_due: false }
+    }
+
+    pub(super) const fn stream(&self) -> &TcpStream {
+        &self.stream
+    }
+
+    /// Takes note of what the kernel said.
+    pub(super) fn note(&mut self, events: EventFlags) {
+        let ended = events.intersects(EventFlags::RDHUP | EventFlags::HUP | EventFlags::ERR);
+        self.ended |= ended;
+        self.readable |= ended || events.contains(EventFlags::IN);
+        self.writable |= events.intersects(EventFlags::OUT | EventFlags::HUP | EventFlags::ERR);
+    }
+
+    fn write_with(
+        &mut self,
+        wanted: usize,
+        write: impl FnOnce(&mut TcpStream) -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
+        if !self.writable {
+            return Poll::Pending;
+        }
+        match write(&mut self.stream) {
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                self.writable = false;
+                Poll::Pending
+            }
+            Ok(written) => {
+                self.writable = written == wanted;
+                Poll::Ready(Ok(written))
+            }
+            error => Poll::Ready(error),
+        }
+    }
+}
+
+impl AsyncRead for Socket {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        _cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if !self.readable {
+            return Poll::Pending;
+        }
+        let target = buf.initialize_unfilled();
+        let wanted = target.len();
+        match self.stream.read(target) {
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                self.readable = false;
+                Poll::Pending
+            }
+            Err(error) => Poll::Ready(Err(error)),
+            Ok(read) => {
+                self.readable = self.ended || read == wanted;
+                buf.advance(read);
+                Poll::Ready(Ok(()))
+            }
+        }
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(mut self: Pin<&mut Self>, _cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.write_with(bytes.len(), |stream| stream.write(bytes))
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        _cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let wanted = slices.iter().map(|slice| slice.len()).sum();
+        self.write_with(wanted, |stream| stream.write_vectored(slices))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(self.stream.shutdown(Shutdown::Write))
+    }
+}
