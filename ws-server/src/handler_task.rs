@@ -9,7 +9,7 @@ use std::{
 };
 
 use tokio::io::{AsyncRead, AsyncWrite};
-use ws_proto::{CloseCode, Connection, ConnectionError, ConnectionState, Event, Transport};
+use ws_proto::{CloseCode, Connection, ConnectionError, ConnectionState, Event, ReceiveBuffer, Transport};
 use ws_tokio::{Driver, ReceiveLease};
 
 use crate::{
@@ -46,9 +46,9 @@ impl<H: Handler, S: AsyncRead + AsyncWrite + Unpin> HandlerTask<H, S> {
     }
 
     /// One turn, as a task's poll function. A panic of a callback ends the connection with 1011; the thread lives.
-    pub(crate) fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    pub(crate) fn poll_turn(&mut self, cx: &mut Context<'_>, rx: &mut ReceiveLease) -> Poll<()> {
         // The state machine is consistent between callbacks, and the handler is only asked to hear of the end.
-        if let Ok(poll) = catch_unwind(AssertUnwindSafe(|| self.turn(cx))) {
+        if let Ok(poll) = catch_unwind(AssertUnwindSafe(|| self.turn(cx, rx))) {
             return poll;
         }
         if self.link.over {
@@ -60,37 +60,43 @@ impl<H: Handler, S: AsyncRead + AsyncWrite + Unpin> HandlerTask<H, S> {
         Poll::Pending
     }
 
-    fn turn(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let now = self.link.seat.shard().now();
-        self.begin(cx, now);
-        let mut rx = ReceiveLease::take();
+    fn turn(&mut self, cx: &mut Context<'_>, rx: &mut ReceiveBuffer) -> Poll<()> {
+        let tick = self.link.seat.shard().tick();
+        let now = self.link.seat.shard().time_of(tick);
+        self.begin(cx, now, tick);
+        let mut quiet = self.driver.is_quiet();
         for read in 0.. {
-            self.dispatch(cx, now, &mut rx);
-            self.tell_senders();
-            self.write(cx, now);
-            if self.link.over {
-                return Poll::Ready(());
+            if !quiet {
+                self.dispatch(cx, now, rx);
+                self.tell_senders();
+                self.write(cx, now);
+                if self.link.over {
+                    return Poll::Ready(());
+                }
+                if self.driver.transport() == Transport::Finished {
+                    self.lift_pauses();
+                    continue;
+                }
             }
-            if self.driver.transport() == Transport::Finished {
-                self.lift_pauses();
-                continue;
-            }
+            quiet = false;
             if read >= READS_PER_TURN {
                 cx.waker().wake_by_ref();
                 break;
             }
-            if self.driver.poll_read(cx, now, &mut rx).is_pending() {
+            if self.driver.poll_read(cx, now, rx).is_pending() {
                 break;
             }
         }
         self.tell_senders();
         self.driver.end_turn();
-        self.link.seat.arm(self.driver.poll_timeout(), now);
+        if !self.driver.is_quiet() || !self.link.seat.is_armed(tick) {
+            self.link.seat.arm(self.driver.poll_timeout(), tick);
+        }
         Poll::Pending
     }
 
     /// What is due before anything is read.
-    fn begin(&mut self, cx: &Context<'_>, now: Instant) {
+    fn begin(&mut self, cx: &Context<'_>, now: Instant, tick: u64) {
         if !self.link.opened {
             self.link.opened = true;
             self.link.seat.set_waker(cx.waker());
@@ -100,7 +106,7 @@ impl<H: Handler, S: AsyncRead + AsyncWrite + Unpin> HandlerTask<H, S> {
             let (connection, tx) = self.driver.parts_mut();
             mailbox.deliver(connection, tx, now);
         }
-        if self.driver.poll_timeout().is_some_and(|due| due <= now) {
+        if !self.link.seat.is_armed(tick) && self.driver.poll_timeout().is_some_and(|due| due <= now) {
             self.driver.handle_timeout(now);
         }
         match self.link.seat.shard().hub.phase() {
@@ -117,7 +123,7 @@ impl<H: Handler, S: AsyncRead + AsyncWrite + Unpin> HandlerTask<H, S> {
     }
 
     /// Hands every event to the handler.
-    fn dispatch(&mut self, cx: &Context<'_>, now: Instant, rx: &mut ReceiveLease) {
+    fn dispatch(&mut self, cx: &Context<'_>, now: Instant, rx: &mut ReceiveBuffer) {
         loop {
             let (connection, tx, mut writer) = self.driver.writer_parts();
             let Some(event) = connection.poll_event(rx, tx) else { return };
@@ -230,7 +236,7 @@ impl<H: Handler + Unpin, S: AsyncRead + AsyncWrite + Unpin> Future for HandlerTa
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        self.poll_turn(cx)
+        self.poll_turn(cx, &mut ReceiveLease::take())
     }
 }
 

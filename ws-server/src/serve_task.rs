@@ -54,7 +54,8 @@ impl<F: Future<Output = ()>, S: AsyncRead + AsyncWrite + Unpin> Future for Serve
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
-        let now = this.seat.shard().now();
+        let tick = this.seat.shard().tick();
+        let now = this.seat.shard().time_of(tick);
         if !this.known {
             this.known = true;
             this.seat.set_waker(cx.waker());
@@ -77,7 +78,7 @@ impl<F: Future<Output = ()>, S: AsyncRead + AsyncWrite + Unpin> Future for Serve
         if finished && this.application.is_none() {
             return Poll::Ready(());
         }
-        this.seat.arm(this.served.poll_timeout(), now);
+        this.seat.arm(this.served.poll_timeout(), tick);
         Poll::Pending
     }
 }

@@ -76,11 +76,21 @@ impl Shard {
         })
     }
 
-    /// The time, as of the current tick.
+    /// The current tick.
     #[inline]
-    pub(crate) fn now(&self) -> Instant {
-        let tick = self.tick.load(Ordering::Relaxed);
+    pub(crate) fn tick(&self) -> u64 {
+        self.tick.load(Ordering::Relaxed)
+    }
+
+    /// The time at the beginning of a tick.
+    #[inline]
+    pub(crate) fn time_of(&self, tick: u64) -> Instant {
         self.started + Duration::from_nanos(self.tick_nanos * tick)
+    }
+
+    /// The time, as of the current tick.
+    pub(crate) fn now(&self) -> Instant {
+        self.time_of(self.tick())
     }
 
     /// Runs the clock and the wheel as long as anybody sits here. Never returns.
@@ -189,14 +199,18 @@ impl Seat {
         self.shard().seats().summons.waker(self.number, current)
     }
 
+    /// Whether the wheel has an entry for a time after `tick`.
+    #[inline]
+    pub(crate) const fn is_armed(&self, tick: u64) -> bool {
+        self.armed > tick
+    }
+
     /// Sees that the task is woken at `due`, or up to one tick later. An entry for an earlier time is enough: the task
     /// looks again then.
-    #[inline]
-    pub(crate) fn arm(&mut self, due: Option<Instant>, now: Instant) {
+    pub(crate) fn arm(&mut self, due: Option<Instant>, tick: u64) {
         let Some(due) = due else { return };
         let due = self.shard().tick_of(due) + 1;
-        let current = self.shard().tick_of(now);
-        if self.armed <= current || due < self.armed {
+        if !self.is_armed(tick) || due < self.armed {
             self.armed = due;
             self.shard().seats().wheel.add(self.number, due);
         }

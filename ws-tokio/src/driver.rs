@@ -46,6 +46,7 @@ impl<S> Driver<S> {
     }
 
     /// The state machine and the queue that its commands write to.
+    #[inline]
     pub fn parts_mut(&mut self) -> (&mut Connection, &mut TransmitQueue) {
         let tx = self.tx.get_or_insert_with(scratch::take_queue);
         (&mut self.connection, tx)
@@ -53,6 +54,7 @@ impl<S> Driver<S> {
 
     /// The state machine, its queue, and a way to write to the transport at once, for
     /// [`Connection::send_through`].
+    #[inline]
     pub fn writer_parts(&mut self) -> (&mut Connection, &mut TransmitQueue, DirectWriter<'_, S>) {
         let tx = self.tx.get_or_insert_with(scratch::take_queue);
         (&mut self.connection, tx, DirectWriter { io: &mut self.io, needs_flush: &mut self.needs_flush })
@@ -88,19 +90,25 @@ impl<S> Driver<S> {
     }
 
     /// What to do with the transport.
+    #[inline]
     pub fn transport(&self) -> Transport {
-        match &self.tx {
-            Some(tx) => self.connection.transport(tx),
-            None => self.connection.transport(&TransmitQueue::new()),
-        }
+        self.connection.transport(self.queue())
+    }
+
+    /// Whether there is nothing to do but read, and the deadlines have at most moved away since it was last so.
+    #[inline]
+    pub fn is_quiet(&self) -> bool {
+        self.tx.is_none() && self.connection.is_settled()
+    }
+
+    fn queue(&self) -> &TransmitQueue {
+        static EMPTY: TransmitQueue = TransmitQueue::new();
+        self.tx.as_deref().unwrap_or(&EMPTY)
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) is due.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        match &self.tx {
-            Some(tx) => self.connection.poll_timeout(tx),
-            None => self.connection.poll_timeout(&TransmitQueue::new()),
-        }
+        self.connection.poll_timeout(self.queue())
     }
 
     /// Does what is due at `now`.
@@ -135,6 +143,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
     /// Reads once. `Ready`: there is something new for [`poll_event`](Self::poll_event), be it the end. `Pending`: the
     /// waker is registered, unless nothing may be read at the moment
     /// ([`Connection::wants_read`]).
+    #[inline]
     pub fn poll_read(&mut self, cx: &mut Context<'_>, now: Instant, rx: &mut ReceiveBuffer) -> Poll<()> {
         if !self.connection.wants_read() {
             return Poll::Pending;

@@ -31,7 +31,7 @@ pub fn thread_pool() -> Option<BufferPool> {
     POOL.with_borrow(Clone::clone)
 }
 
-/// The thread's receive buffer, for one turn of one connection.
+/// The thread's receive buffer, for one turn of one connection, or for several turns one after the other.
 ///
 /// Turns do not nest, but if application code should drive another connection from within a callback, that one
 /// gets a fresh buffer.
@@ -43,17 +43,29 @@ impl ReceiveLease {
     pub fn take() -> Self {
         Self(Some(RECEIVE.take().unwrap_or_else(new_receive_buffer)))
     }
+
+    /// Ends a connection's turn, so that the buffer can serve the next one's.
+    #[inline]
+    pub fn end_turn(&mut self) {
+        self.release_assembled();
+        if !self.is_empty() {
+            // A panic in a callback left bytes of that connection behind.
+            self.0 = Some(new_receive_buffer());
+        }
+    }
 }
 
 impl std::ops::Deref for ReceiveLease {
     type Target = ReceiveBuffer;
 
+    #[inline]
     fn deref(&self) -> &ReceiveBuffer {
         self.0.as_deref().expect("present until drop")
     }
 }
 
 impl std::ops::DerefMut for ReceiveLease {
+    #[inline]
     fn deref_mut(&mut self) -> &mut ReceiveBuffer {
         self.0.as_deref_mut().expect("present until drop")
     }
@@ -61,13 +73,8 @@ impl std::ops::DerefMut for ReceiveLease {
 
 impl Drop for ReceiveLease {
     fn drop(&mut self) {
-        if let Some(mut buffer) = self.0.take() {
-            buffer.release_assembled();
-            // A panic in a callback may leave bytes of that connection behind.
-            if buffer.is_empty() {
-                RECEIVE.set(Some(buffer));
-            }
-        }
+        self.end_turn();
+        RECEIVE.set(self.0.take());
     }
 }
 
@@ -77,11 +84,13 @@ fn new_receive_buffer() -> Box<ReceiveBuffer> {
 }
 
 /// An empty transmit queue.
+#[inline]
 pub(crate) fn take_queue() -> Box<TransmitQueue> {
     QUEUES.with_borrow_mut(Vec::pop).unwrap_or_default()
 }
 
 /// Gives a queue back, which must be empty.
+#[inline]
 pub(crate) fn put_queue(mut queue: Box<TransmitQueue>) {
     debug_assert!(queue.is_empty());
     QUEUES.with_borrow_mut(|queues| {

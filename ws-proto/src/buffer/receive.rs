@@ -52,11 +52,13 @@ impl ReceiveBuffer {
     }
 
     /// Where to read into; never empty after `poll_event` has returned `None`.
+    #[inline]
     pub fn spare_mut(&mut self) -> &mut [u8] {
         &mut self.wire[self.end..self.limit]
     }
 
     /// Says that the first `n` bytes of [`spare_mut`](Self::spare_mut) were filled; `n` is capped at its length.
+    #[inline]
     pub fn commit(&mut self, n: usize) {
         self.end = self.limit.min(self.end.saturating_add(n));
         self.control_frames = 0;
@@ -72,12 +74,14 @@ impl ReceiveBuffer {
     }
 
     /// Bytes received and not processed.
+    #[inline]
     #[must_use]
     pub fn unprocessed(&self) -> &[u8] {
         &self.wire[self.start..self.end]
     }
 
     /// Whether all received bytes are processed.
+    #[inline]
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.start == self.end
@@ -90,21 +94,25 @@ impl ReceiveBuffer {
     }
 
     /// Gives the latest assembled message back to the pool.
+    #[inline]
     pub fn release_assembled(&mut self) {
         self.assembled = PooledBuffer::default();
     }
 
+    #[inline]
     pub(crate) fn unprocessed_mut(&mut self) -> &mut [u8] {
         &mut self.wire[self.start..self.end]
     }
 
     /// Marks bytes as processed; a fully processed window starts over at its beginning, so nothing is ever moved.
+    #[inline]
     pub(crate) fn consume(&mut self, n: usize) {
         self.start += n;
         debug_assert!(self.start <= self.end);
     }
 
     /// Makes the whole window spare again; only when all is processed, and no payload in it is lent.
+    #[inline]
     pub(crate) fn rewind(&mut self) {
         if self.start == self.end {
             self.start = self.base;
@@ -118,6 +126,7 @@ impl ReceiveBuffer {
     }
 
     /// The processed bytes at `start..start + len`.
+    #[inline]
     pub(crate) fn processed(&self, start: usize, len: usize) -> &[u8] {
         &self.wire[start..start + len]
     }

@@ -2,7 +2,10 @@ use std::{collections::VecDeque, io::IoSlice, time::Instant};
 
 use bytes::{Buf, Bytes};
 
-use crate::mask::append_masked;
+use crate::{
+    frame::{FrameHeader, MAX_HEADER_LEN},
+    mask::append_masked,
+};
 
 /// From so many written bytes on, what is left moves over them.
 const COMPACT_FROM: usize = 16 * 1024;
@@ -68,11 +71,24 @@ struct Send {
 impl TransmitQueue {
     /// An empty queue; allocates when it first gets something.
     #[must_use]
-    pub fn new() -> Self {
-        Self::default()
+    pub const fn new() -> Self {
+        Self {
+            small: Vec::new(),
+            head: 0,
+            large: VecDeque::new(),
+            sends: VecDeque::new(),
+            pending: 0,
+            queued: 0,
+            written: 0,
+            completed: 0,
+            control_bytes: 0,
+            control_end: 0,
+            blocked_since: None,
+        }
     }
 
     /// Whether nothing waits to be written.
+    #[inline]
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.head == self.small.len() && self.large.is_empty()
@@ -121,10 +137,14 @@ impl TransmitQueue {
     }
 
     /// Releases memory that a burst left behind, keeping `capacity` bytes for reuse.
+    #[inline]
     pub fn shrink_to(&mut self, capacity: usize) {
-        self.small.shrink_to(capacity);
-        self.large.shrink_to(0);
-        self.sends.shrink_to(capacity / 16);
+        let sends = capacity / 16;
+        if self.small.capacity() > capacity || self.large.capacity() > 0 || self.sends.capacity() > sends {
+            self.small.shrink_to(capacity);
+            self.large.shrink_to(0);
+            self.sends.shrink_to(sends);
+        }
     }
 
     pub(crate) const fn is_blocked(&self) -> bool {
@@ -146,16 +166,17 @@ impl TransmitQueue {
         self.small.capacity()
     }
 
-    /// Appends a copied header and a copied payload.
+    /// Appends a header, with room for `more` bytes behind it.
     #[inline]
-    pub(crate) fn push_frame(&mut self, header: &[u8], payload: &[u8]) {
-        self.small.reserve(header.len() + payload.len());
-        self.small.extend_from_slice(header);
-        self.small.extend_from_slice(payload);
-        self.queued += (header.len() + payload.len()) as u64;
+    pub(crate) fn push_header(&mut self, header: &FrameHeader, more: usize) {
+        self.small.reserve(MAX_HEADER_LEN + more);
+        let before = self.small.len();
+        header.append_to(&mut self.small);
+        self.queued += (self.small.len() - before) as u64;
     }
 
     /// Appends copied bytes.
+    #[inline]
     pub(crate) fn push_slice(&mut self, bytes: &[u8]) {
         self.small.extend_from_slice(bytes);
         self.queued += bytes.len() as u64;

@@ -38,6 +38,7 @@ pub(super) enum At {
 }
 
 impl At {
+    #[inline]
     pub(super) fn bytes(self, rx: &ReceiveBuffer) -> &[u8] {
         match self {
             Self::Window { start, len } => rx.processed(start, len),
@@ -45,6 +46,7 @@ impl At {
         }
     }
 
+    #[inline]
     pub(super) fn message(
         self,
         kind: MessageKind,

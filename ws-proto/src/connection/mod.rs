@@ -194,6 +194,15 @@ impl Connection {
         }
     }
 
+    /// Whether it is open and nothing is under way on its side: no message held, no frame waiting, no end begun. Between
+    /// two such moments [`poll_timeout`](Self::poll_timeout) only moves into the future, and while the transmit queue is
+    /// empty too there is nothing to do but read.
+    #[inline]
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        matches!(self.phase, Phase::Open) && self.inbox.is_none() && self.outbox.is_none()
+    }
+
     /// How the connection ends or ended; `None` while it is open.
     #[must_use]
     pub fn close_info(&self) -> Option<&CloseInfo> {

@@ -24,6 +24,7 @@ impl Connection {
     /// message's own buffer. Report what was read with [`handle_received`](Self::handle_received).
     ///
     /// Call it only when [`poll_event`](Self::poll_event) has returned `None`.
+    #[inline]
     pub fn read_target<'a>(&'a mut self, rx: &'a mut ReceiveBuffer) -> &'a mut [u8] {
         if self.reads_directly(rx)
             && let Some((frame, message)) = self.large_message_in_progress()
@@ -34,6 +35,7 @@ impl Connection {
     }
 
     /// Takes note of `n` bytes in the [`read_target`](Self::read_target), received at `now`.
+    #[inline]
     pub fn handle_received(&mut self, n: usize, now: Instant, rx: &mut ReceiveBuffer) {
         self.last_received = now;
         self.pong_deadline = None;
@@ -214,6 +216,7 @@ impl Connection {
         }
     }
 
+    #[inline]
     fn reads_directly(&self, rx: &ReceiveBuffer) -> bool {
         rx.is_empty()
             && self.phase == Phase::Open
@@ -233,6 +236,7 @@ impl Connection {
         Some((frame, partial.message.as_mut()?))
     }
 
+    #[inline]
     pub(super) fn note_activity(&mut self) {
         self.last_activity = self.last_activity.max(self.last_received);
     }

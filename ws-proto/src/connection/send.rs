@@ -9,7 +9,7 @@ use crate::{
     close::CloseFrame,
     control_queue::{CONTROL_QUEUE_CAPACITY, ControlQueue},
     error::{ControlError, SendError},
-    frame::{FrameHeader, MAX_CONTROL_PAYLOAD, MAX_HEADER_LEN, OpCode},
+    frame::{FrameHeader, MAX_CONTROL_PAYLOAD, OpCode},
     mask::apply_mask,
     message::{Message, MessageKind},
 };
@@ -65,8 +65,8 @@ impl Connection {
             return self.send(kind, payload, tx);
         }
         self.admit(payload.len(), tx)?;
-        let (header, header_len, _) = self.next_header(kind.opcode(), payload.len());
-        tx.push_slice(&header[..header_len]);
+        let header = self.next_header(kind.opcode(), payload.len());
+        tx.push_header(&header, 0);
         tx.push_through(payload, write);
         tx.end_send(false);
         Ok(())
@@ -148,6 +148,7 @@ impl Connection {
     }
 
     /// Moves waiting frames into the transmit queue as far as it is free. Call it after every write.
+    #[inline]
     pub fn pump(&mut self, tx: &mut TransmitQueue) {
         while !tx.is_blocked() && tx.len() < PUMP_AHEAD {
             let Some(outbox) = self.outbox.as_deref_mut() else { return };
@@ -185,6 +186,7 @@ impl Connection {
     }
 
     /// Data messages, and their bytes, that are accepted and not completely written.
+    #[inline]
     #[must_use]
     pub fn queued(&self, tx: &TransmitQueue) -> (usize, usize) {
         let (messages, bytes) = self.outbox.as_ref().map_or((0, 0), |outbox| (outbox.len(), outbox.bytes()));
@@ -227,6 +229,7 @@ impl Connection {
         }
     }
 
+    #[inline]
     fn admit(&self, len: usize, tx: &TransmitQueue) -> Result<(), SendError> {
         if self.phase != Phase::Open {
             return Err(SendError::InvalidState(()));
@@ -292,13 +295,11 @@ impl Connection {
 
     #[inline]
     fn encode(&mut self, opcode: OpCode, payload: &[u8], tx: &mut TransmitQueue) {
-        let (header, header_len, key) = self.next_header(opcode, payload.len());
-        match key {
-            Some(key) => {
-                tx.push_slice(&header[..header_len]);
-                tx.push_masked(key, payload);
-            }
-            None => tx.push_frame(&header[..header_len], payload),
+        let header = self.next_header(opcode, payload.len());
+        tx.push_header(&header, payload.len());
+        match header.mask {
+            None => tx.push_slice(payload),
+            Some(key) => tx.push_masked(key, payload),
         }
     }
 
@@ -306,9 +307,9 @@ impl Connection {
         if payload.len() < IN_PLACE_FROM {
             return self.encode(opcode, &payload, tx);
         }
-        let (header, header_len, key) = self.next_header(opcode, payload.len());
-        tx.push_slice(&header[..header_len]);
-        match key {
+        let header = self.next_header(opcode, payload.len());
+        tx.push_header(&header, 0);
+        match header.mask {
             None => tx.push_bytes(payload),
             Some(key) => match payload.try_into_mut() {
                 Ok(mut unique) => {
@@ -321,13 +322,11 @@ impl Connection {
         }
     }
 
-    /// The header of a frame to send, its length, and the key that the payload must be masked with.
+    /// The header of a frame to send, with a fresh key if this is a client.
     #[inline]
-    fn next_header(&mut self, opcode: OpCode, len: usize) -> ([u8; MAX_HEADER_LEN], usize, Option<[u8; 4]>) {
+    fn next_header(&mut self, opcode: OpCode, len: usize) -> FrameHeader {
         self.only_keepalive = false;
         let key = self.masks.as_mut().map(|masks| masks.mask_key());
-        let mut header = [0; MAX_HEADER_LEN];
-        let header_len = FrameHeader::new(opcode, len as u64, key).encode(&mut header);
-        (header, header_len, key)
+        FrameHeader::new(opcode, len as u64, key)
     }
 }

@@ -99,6 +99,18 @@ impl FrameHeader {
         len
     }
 
+    /// Appends the header to `out`. The usual lengths are ones that the compiler knows, so that a few bytes are no call
+    /// of the library's copy.
+    #[inline]
+    pub(crate) fn append_to(&self, out: &mut Vec<u8>) {
+        let mut bytes = [0; MAX_HEADER_LEN];
+        match self.encode(&mut bytes) {
+            2 => out.extend_from_slice(&bytes[..2]),
+            4 => out.extend_from_slice(&bytes[..4]),
+            len => out.extend_from_slice(&bytes[..len]),
+        }
+    }
+
     /// Length in bytes of the header that [`encode`](Self::encode) writes.
     #[must_use]
     pub const fn encoded_len(&self) -> usize {

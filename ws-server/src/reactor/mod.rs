@@ -36,6 +36,7 @@ use tokio::{
     io::{Interest, unix::AsyncFd},
     net::TcpStream,
 };
+use ws_tokio::ReceiveLease;
 
 use crate::{
     app::{AcceptedHandler, Established, HandlerApp},
@@ -160,20 +161,21 @@ impl<H: Handler + Unpin> Shared<H> {
 
     fn poll(&self, cx: &mut Context<'_>, turns: &mut Turns) -> Poll<io::Result<()>> {
         self.notices.take(cx.waker(), &mut turns.notes);
-        self.take_turns(turns);
-        self.call_roll(turns);
+        let rx = &mut ReceiveLease::take();
+        self.take_turns(turns, rx);
+        self.call_roll(turns, rx);
         loop {
             let ready = match self.epoll.poll_read_ready(cx) {
                 Poll::Ready(guard) => Some(guard?),
                 // Others must not wait for tokio to look while somebody has turn after turn.
                 Poll::Pending if turns.next.is_empty() => None,
                 Poll::Pending => {
-                    self.take_events(turns)?;
+                    self.take_events(turns, rx)?;
                     None
                 }
             };
             let Some(mut ready) = ready else { break };
-            if self.take_events(turns)? == EVENTS {
+            if self.take_events(turns, rx)? == EVENTS {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
@@ -186,7 +188,7 @@ impl<H: Handler + Unpin> Shared<H> {
     }
 
     /// Asks the kernel once, and gives everybody it names a turn.
-    fn take_events(&self, turns: &mut Turns) -> io::Result<usize> {
+    fn take_events(&self, turns: &mut Turns, rx: &mut ReceiveLease) -> io::Result<usize> {
         const AT_ONCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
         let mut events = std::mem::take(&mut turns.events);
         events.clear();
@@ -202,7 +204,7 @@ impl<H: Handler + Unpin> Shared<H> {
             task.io_mut().note(flags);
             // Who has asked for another turn gets it in its time, and not more of them.
             if !task.io_mut().turn_is_due {
-                turns.turn(number, &mut connections);
+                turns.turn(number, &mut connections, rx);
             }
         }
         turns.events = events;
@@ -210,29 +212,29 @@ impl<H: Handler + Unpin> Shared<H> {
     }
 
     /// Those who asked for another turn, and those who were called.
-    fn take_turns(&self, turns: &mut Turns) {
+    fn take_turns(&self, turns: &mut Turns, rx: &mut ReceiveLease) {
         if std::mem::take(&mut turns.notes.everybody) {
             turns.roll = Some(0);
         }
         let mut connections = self.connections.borrow_mut();
         for seat in std::mem::take(&mut turns.next) {
-            turns.turn(seat, &mut connections);
+            turns.turn(seat, &mut connections, rx);
         }
         let mut seats = std::mem::take(&mut turns.notes.seats);
         for seat in seats.drain(..) {
             if connections.get_mut(seat).is_some_and(|task| !task.io_mut().turn_is_due) {
-                turns.turn(seat, &mut connections);
+                turns.turn(seat, &mut connections, rx);
             }
         }
         turns.notes.seats = seats;
     }
 
-    fn call_roll(&self, turns: &mut Turns) {
+    fn call_roll(&self, turns: &mut Turns, rx: &mut ReceiveLease) {
         let Some(start) = turns.roll.take() else { return };
         let mut connections = self.connections.borrow_mut();
         let end = start.saturating_add(ROLL_CALL).min(connections.end());
         for number in start..end {
-            turns.turn(number, &mut connections);
+            turns.turn(number, &mut connections, rx);
         }
         turns.roll = (end < connections.end()).then_some(end);
     }
@@ -240,11 +242,17 @@ impl<H: Handler + Unpin> Shared<H> {
 
 impl Turns {
     /// Gives a connection its turn, if it is still there.
-    fn turn<H: Handler + Unpin>(&mut self, number: u32, connections: &mut Pages<HandlerTask<H, Socket>>) {
+    fn turn<H: Handler + Unpin>(
+        &mut self,
+        number: u32,
+        connections: &mut Pages<HandlerTask<H, Socket>>,
+        rx: &mut ReceiveLease,
+    ) {
         let Some(task) = connections.get_mut(number) else { return };
         task.io_mut().turn_is_due = false;
         self.again.0.store(false, Ordering::Relaxed);
-        let over = task.poll_turn(&mut Context::from_waker(&self.waker)).is_ready();
+        let over = task.poll_turn(&mut Context::from_waker(&self.waker), rx).is_ready();
+        rx.end_turn();
         if over {
             // Destructors of handlers may panic too.
             let _ = catch_unwind(AssertUnwindSafe(|| drop(connections.remove(number))));

@@ -24,9 +24,9 @@ pub(crate) struct Socket {
 }
 
 impl Socket {
-    /// A socket in non-blocking mode.
+    /// A socket in non-blocking mode; once it is registered, the kernel says whether there is something to read.
     pub(super) const fn new(stream: TcpStream) -> Self {
-        Self { stream, readable: true, writable: true, ended: false, turn_is_due: false }
+        Self { stream, readable: false, writable: true, ended: false, turn_is_due: false }
     }
 
     pub(super) const fn stream(&self) -> &TcpStream {
