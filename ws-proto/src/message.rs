@@ -55,6 +55,16 @@ impl Message {
         }
     }
 
+    /// What was received as `kind`; `validated` says whether text was checked.
+    #[inline]
+    pub(crate) fn received(kind: MessageKind, validated: bool, payload: Bytes) -> Self {
+        match (kind, validated) {
+            (MessageKind::Binary, _) => Self::Binary(payload),
+            (MessageKind::Text, true) => Self::Text(Utf8Bytes::from_validated(payload)),
+            (MessageKind::Text, false) => Self::UncheckedText(payload),
+        }
+    }
+
     /// Whether this is text.
     #[must_use]
     pub const fn is_text(&self) -> bool {
@@ -209,11 +219,8 @@ impl<'a> MessageRef<'a> {
     /// The message, owned; copies as [`into_bytes`](Self::into_bytes) does.
     #[must_use]
     pub fn into_message(self) -> Message {
-        match (self.kind, self.validated) {
-            (MessageKind::Binary, _) => Message::Binary(self.into_bytes()),
-            (MessageKind::Text, true) => Message::Text(Utf8Bytes::from_validated(self.into_bytes())),
-            (MessageKind::Text, false) => Message::UncheckedText(self.into_bytes()),
-        }
+        let (kind, validated) = (self.kind, self.validated);
+        Message::received(kind, validated, self.into_bytes())
     }
 
     /// Whether [`into_bytes`](Self::into_bytes) takes the payload over without a copy.

@@ -1,6 +1,6 @@
 use std::{collections::TryReserveError, mem, ops::Deref};
 
-use bytes::Bytes;
+use bytes::{Buf as _, Bytes};
 
 use super::{BufferPool, block::Block};
 
@@ -77,7 +77,9 @@ impl PooledBuffer {
             _ => {
                 let (mut bytes, start) = mem::take(&mut self.block).into_vec();
                 bytes.truncate(start + self.filled);
-                Bytes::from(bytes).slice(start..)
+                let mut bytes = Bytes::from(bytes);
+                bytes.advance(start);
+                bytes
             }
         }
     }

@@ -2,6 +2,8 @@
 
 use std::{collections::VecDeque, time::Instant};
 
+use bytes::Bytes;
+
 use crate::{
     buffer::PooledBuffer,
     close::CloseFrame,
@@ -38,18 +40,18 @@ enum Held {
 }
 
 impl Inbox {
-    /// `more` says how many received bytes are still to be looked at: what may follow.
+    /// Holds a copy. `more` says how many received bytes are still to be looked at: what may follow.
+    #[inline]
     pub(super) fn push_slice(&mut self, kind: MessageKind, payload: &[u8], more: usize) {
-        let mut header = [0; MAX_HEADER_LEN];
-        let len = FrameHeader::new(kind.opcode(), payload.len() as u64, None).encode(&mut header);
         if !matches!(self.held.back(), Some(Held::Packed { .. })) {
-            let frames = Vec::with_capacity(len + payload.len() + more);
+            let frames = Vec::with_capacity(MAX_HEADER_LEN + payload.len() + more);
             self.held.push_back(Held::Packed { frames, read: 0 });
         }
         if let Some(Held::Packed { frames, .. }) = self.held.back_mut() {
-            frames.extend_from_slice(&header[..len]);
+            let before = frames.len();
+            FrameHeader::new(kind.opcode(), payload.len() as u64, None).append_to(frames);
             frames.extend_from_slice(payload);
-            self.bytes += len + payload.len();
+            self.bytes += frames.len() - before;
         }
     }
 
@@ -58,25 +60,41 @@ impl Inbox {
         self.held.push_back(Held::Message(kind, buffer));
     }
 
+    /// The oldest message, for the receive buffer to lend.
     pub(super) fn pop(&mut self) -> Option<(MessageKind, PooledBuffer)> {
-        let (kind, buffer, size, exhausted) = match self.held.front_mut()? {
+        self.pop_as(|payload| PooledBuffer::from(payload.to_vec()), |buffer| buffer)
+    }
+
+    /// The oldest message, owned.
+    #[inline]
+    pub(super) fn pop_bytes(&mut self) -> Option<(MessageKind, Bytes)> {
+        self.pop_as(Bytes::copy_from_slice, PooledBuffer::into_bytes)
+    }
+
+    #[inline]
+    fn pop_as<T>(
+        &mut self,
+        copy: impl FnOnce(&[u8]) -> T,
+        take: impl FnOnce(PooledBuffer) -> T,
+    ) -> Option<(MessageKind, T)> {
+        let (kind, payload, size, exhausted) = match self.held.front_mut()? {
             Held::Message(kind, buffer) => {
                 let buffer = std::mem::take(buffer);
                 let size = MESSAGE_OVERHEAD + buffer.len();
-                (*kind, buffer, size, true)
+                (*kind, take(buffer), size, true)
             }
             Held::Packed { frames, read } => {
                 let (kind, payload, frame_len) = unpack(&frames[*read..])?;
-                let buffer = PooledBuffer::from(payload.to_vec());
+                let payload = copy(payload);
                 *read += frame_len;
-                (kind, buffer, frame_len, *read == frames.len())
+                (kind, payload, frame_len, *read == frames.len())
             }
         };
         if exhausted {
             self.held.pop_front();
         }
         self.bytes -= size;
-        Some((kind, buffer))
+        Some((kind, payload))
     }
 
     pub(super) fn has_messages(&self) -> bool {
@@ -88,11 +106,16 @@ impl Inbox {
     }
 }
 
-/// The first frame of those that [`Inbox::push_slice`] wrote.
+/// The first frame of those that [`Inbox::push_slice`] wrote, and its length.
+#[inline]
 fn unpack(frames: &[u8]) -> Option<(MessageKind, &[u8], usize)> {
-    let (header, header_len) = FrameHeader::parse(frames).ok()??;
-    let kind =
-        if header.opcode == MessageKind::Text.opcode() { MessageKind::Text } else { MessageKind::Binary };
-    let frame_len = header_len + header.payload_len as usize;
-    Some((kind, &frames[header_len..frame_len], frame_len))
+    let [first, short_len, rest @ ..] = frames else { return None };
+    let text = first & 0x0f == MessageKind::Text.opcode().bits();
+    let kind = if text { MessageKind::Text } else { MessageKind::Binary };
+    let (len, start) = match short_len {
+        126 => (usize::from(u16::from_be_bytes(*rest.first_chunk()?)), 4),
+        127 => (u64::from_be_bytes(*rest.first_chunk()?) as usize, 10),
+        short => (usize::from(*short), 2),
+    };
+    Some((kind, frames.get(start..start + len)?, start + len))
 }

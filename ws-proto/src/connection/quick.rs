@@ -13,19 +13,40 @@ const FINAL_TEXT: u8 = 0x81;
 const FINAL_BINARY: u8 = 0x82;
 
 impl Connection {
-    /// A message, if the next bytes are all of one and nothing stands in its way.
+    /// The next message, if nothing stands in its way. While the application is paused, messages are held until
+    /// something else comes.
     #[inline]
-    pub(super) fn quick_message(
+    pub(super) fn next_quick(
         &mut self,
         rx: &mut ReceiveBuffer,
     ) -> Option<Result<(MessageKind, At), ProtocolError>> {
-        let clear = self.partial.is_none()
-            && self.inbox.is_none()
-            && matches!(self.phase, Phase::Open)
-            && matches!(self.flow, Flow::Deliver);
-        if !clear {
+        if self.partial.is_some() || !matches!(self.phase, Phase::Open) {
             return None;
         }
+        if matches!(self.flow, Flow::Deliver) {
+            return if self.inbox.is_none() { self.quick_message(rx) } else { None };
+        }
+        self.hold_quick(rx)
+    }
+
+    fn hold_quick(&mut self, rx: &mut ReceiveBuffer) -> Option<Result<(MessageKind, At), ProtocolError>> {
+        if self.ends_held() {
+            return None;
+        }
+        loop {
+            match self.quick_message(rx)? {
+                Ok((kind, at)) => {
+                    let more = rx.unprocessed().len();
+                    self.inbox.get_or_insert_default().push_slice(kind, at.bytes(rx), more);
+                }
+                Err(error) => return Some(Err(error)),
+            }
+        }
+    }
+
+    /// A message, if the next bytes are all of one.
+    #[inline]
+    fn quick_message(&mut self, rx: &mut ReceiveBuffer) -> Option<Result<(MessageKind, At), ProtocolError>> {
         let base = rx.start;
         let bytes = rx.unprocessed_mut();
         let kind = match *bytes.first()? {

@@ -7,7 +7,7 @@ use crate::{
     close::{CloseFrame, Initiator},
     error::{ConnectionError, LimitExceeded},
     frame::OpCode,
-    message::{Message, MessageKind, MessageRef},
+    message::{Message, MessageKind},
 };
 
 use super::{
@@ -70,7 +70,7 @@ impl Connection {
         rx: &'rx mut ReceiveBuffer,
         tx: &mut TransmitQueue,
     ) -> Option<Event<'rx>> {
-        let located = match self.quick_message(rx) {
+        let located = match self.next_quick(rx) {
             Some(Ok((kind, at))) => Located::Message(kind, at),
             Some(Err(error)) => {
                 self.end_or_hold(End::Failure(error.into()), tx);
@@ -88,12 +88,13 @@ impl Connection {
 
     /// A message that was held, whether or not reading is paused, without looking at anything that was received; for
     /// a driver that takes messages one at a time. `None`: [`poll_event`](Self::poll_event) knows more.
+    #[inline]
     pub fn take_held(&mut self) -> Option<Message> {
         if self.phase != Phase::Open {
             return None;
         }
-        let (kind, mut buffer) = self.inbox.as_mut()?.pop()?;
-        Some(MessageRef::assembled(kind, self.config.validate_utf8, &mut buffer).into_message())
+        let (kind, payload) = self.inbox.as_mut()?.pop_bytes()?;
+        Some(Message::received(kind, self.config.validate_utf8, payload))
     }
 
     fn locate(&mut self, rx: &mut ReceiveBuffer, tx: &mut TransmitQueue) -> Option<Located> {
@@ -242,7 +243,7 @@ impl Connection {
     }
 
     /// Whether the end of the stream waits behind held messages.
-    fn ends_held(&self) -> bool {
+    pub(super) fn ends_held(&self) -> bool {
         self.inbox.as_ref().is_some_and(|inbox| inbox.end.is_some())
     }
 }
