@@ -17,8 +17,8 @@ mod isolate;
 mod panics;
 mod watchdog;
 
-pub use isolate::isolated;
-pub(crate) use isolate::{SKIPPED, on_shards};
+pub(crate) use isolate::SKIPPED;
+pub use isolate::{isolated, on_shards};
 
 use crate::leak::Snapshot;
 use std::time::Duration;

@@ -19,8 +19,8 @@ use crate::harness::on_shards;
 use crate::raw_peer::{DEADLINE, RawClient};
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use ws_server::{Handler, Request, Server, ServerBuilder, ShutdownHandle, ShutdownReport, WebSocket};
@@ -48,21 +48,29 @@ impl std::fmt::Debug for Handle {
 }
 
 impl ServerRunner {
-    /// [`Server::serve`].
+    /// [`Server::serve`]; in the second run of a test [`Server::serve_sharded`], with one shard.
     pub async fn serve<F, Fut>(builder: ServerBuilder, serve: F) -> Self
     where
-        F: Fn(WebSocket<TcpStream>) -> Fut + Send + Sync + 'static,
+        F: Fn(WebSocket) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = ()> + Send + 'static,
     {
+        if on_shards() {
+            let serve = Arc::new(serve);
+            return Self::serve_sharded(builder, 1, move |ws, _request| serve(ws)).await;
+        }
         Self::start(bind(builder).await, |server| async { Ok(server.serve(serve).await) })
     }
 
-    /// [`Server::serve_with_request`].
+    /// [`Server::serve_with_request`]; in the second run of a test as [`serve`](Self::serve).
     pub async fn serve_with_request<F, Fut>(builder: ServerBuilder, serve: F) -> Self
     where
-        F: Fn(WebSocket<TcpStream>, Request) -> Fut + Send + Sync + 'static,
+        F: Fn(WebSocket, Request) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = ()> + Send + 'static,
     {
+        if on_shards() {
+            let serve = Arc::new(serve);
+            return Self::serve_sharded(builder, 1, move |ws, request| serve(ws, request)).await;
+        }
         Self::start(bind(builder).await, |server| async { Ok(server.serve_with_request(serve).await) })
     }
 
@@ -81,7 +89,7 @@ impl ServerRunner {
     /// [`Server::serve_sharded`].
     pub async fn serve_sharded<F, Fut>(builder: ServerBuilder, shards: usize, serve: F) -> Self
     where
-        F: Fn(WebSocket<TcpStream>, Request) -> Fut + Clone + Send + 'static,
+        F: Fn(WebSocket, Request) -> Fut + Clone + Send + 'static,
         Fut: Future<Output = ()> + 'static,
     {
         Self::start(bind(builder).await, move |server| server.serve_sharded(shards, serve))

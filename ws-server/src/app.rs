@@ -7,10 +7,7 @@ use std::{
     sync::Arc,
 };
 
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    net::TcpStream,
-};
+use tokio::io::{AsyncRead, AsyncWrite};
 use ws_proto::{Config, Connection, handshake::Rejection};
 use ws_tokio::{Served, WebSocket};
 
@@ -18,11 +15,12 @@ use crate::{
     handler::Handler,
     handler_task::HandlerTask,
     handshake::{FailOnDrop, Guard},
-    host::{Sharded, Tasks},
+    host::Sharded,
     hub::Hub,
     request::Request,
     serve_task::ServeTask,
     shard::Seat,
+    stream::ServerStream,
 };
 
 /// What is done with a request.
@@ -55,6 +53,12 @@ pub(crate) struct Established<S, T: FailOnDrop> {
 
 impl<S, T: FailOnDrop> Established<S, T> {
     /// The same on another transport.
+    pub(crate) fn map_io<R>(self, f: impl FnOnce(S) -> R) -> Established<R, T> {
+        let Self { accepted, request, io, connection, received, seat } = self;
+        Established { accepted, request, io: f(io), connection, received, seat }
+    }
+
+    /// The same on another transport, if that can be had.
     pub(crate) fn try_map_io<R, E>(self, f: impl FnOnce(S) -> Result<R, E>) -> Result<Established<R, T>, E> {
         let Self { accepted, request, io, connection, received, seat } = self;
         Ok(Established { accepted, request, io: f(io)?, connection, received, seat })
@@ -118,9 +122,9 @@ where
 
 impl<H: Handler + Unpin> Sharded for HandlerApp<H> {
     #[cfg(target_os = "linux")]
-    type Host = crate::reactor::Reactor<H>;
+    type Host = crate::reactor::Reactor<Self>;
     #[cfg(not(target_os = "linux"))]
-    type Host = Tasks;
+    type Host = crate::tasks::Tasks;
 }
 
 /// An async function.
@@ -164,8 +168,11 @@ where
 
 impl<F, Fut> Sharded for ServeApp<F>
 where
-    F: Fn(WebSocket<TcpStream>, Request) -> Fut + 'static,
+    F: Fn(WebSocket<ServerStream>, Request) -> Fut + 'static,
     Fut: Future<Output = ()> + 'static,
 {
-    type Host = Tasks;
+    #[cfg(target_os = "linux")]
+    type Host = crate::reactor::Reactor<Self>;
+    #[cfg(not(target_os = "linux"))]
+    type Host = crate::tasks::Tasks;
 }

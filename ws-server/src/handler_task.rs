@@ -21,6 +21,8 @@ use crate::{
 
 /// Reads per turn; then others have theirs.
 const READS_PER_TURN: usize = 4;
+/// Times per turn that completions may make a handler send more.
+const WRITES_PER_TURN: usize = 4;
 
 pub(crate) struct HandlerTask<H, S> {
     driver: Driver<S>,
@@ -33,11 +35,6 @@ impl<H: Handler, S: AsyncRead + AsyncWrite + Unpin> HandlerTask<H, S> {
         let mut driver = Driver::new(io, connection);
         driver.preload(received);
         Self { driver, handler, link: Link::new(seat) }
-    }
-
-    /// The transport.
-    pub(crate) const fn io(&self) -> &S {
-        self.driver.io()
     }
 
     /// The transport, to tell it what is known of it.
@@ -99,7 +96,6 @@ impl<H: Handler, S: AsyncRead + AsyncWrite + Unpin> HandlerTask<H, S> {
     fn begin(&mut self, cx: &Context<'_>, now: Instant, tick: u64) {
         if !self.link.opened {
             self.link.opened = true;
-            self.link.seat.set_waker(cx.waker());
             self.call(cx, now, |handler, conn| handler.on_open(conn));
         }
         if let Some(mailbox) = &self.link.mailbox {
@@ -159,7 +155,7 @@ impl<H: Handler, S: AsyncRead + AsyncWrite + Unpin> HandlerTask<H, S> {
 
     /// Writes what the callbacks sent; completions may make them send more.
     fn write(&mut self, cx: &mut Context<'_>, now: Instant) {
-        loop {
+        for write in 1.. {
             let blocked = self.driver.poll_write(cx, now).is_pending();
             let completed = self.report_completions(cx, now) | self.report_room(cx, now);
             if blocked {
@@ -171,6 +167,11 @@ impl<H: Handler, S: AsyncRead + AsyncWrite + Unpin> HandlerTask<H, S> {
             }
             if !completed {
                 self.on_drained(cx);
+                break;
+            }
+            if write == WRITES_PER_TURN {
+                // A peer that reads as fast as the handler sends must not make the turn endless.
+                cx.waker().wake_by_ref();
                 break;
             }
         }
@@ -236,6 +237,9 @@ impl<H: Handler + Unpin, S: AsyncRead + AsyncWrite + Unpin> Future for HandlerTa
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        if !self.link.opened {
+            self.link.seat.set_waker(cx.waker());
+        }
         self.poll_turn(cx, &mut ReceiveLease::take())
     }
 }

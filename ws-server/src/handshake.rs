@@ -222,7 +222,8 @@ pub(crate) async fn respond<S: AsyncRead + AsyncWrite + Unpin>(io: &mut S, answe
     let say_and_listen = async {
         io.write_all(answer).await?;
         io.shutdown().await?;
-        let mut sink = [0; 4096];
+        // Not in the future itself, which every handshake carries.
+        let mut sink = vec![0; 4096];
         while io.read(&mut sink).await? > 0 {}
         io::Result::Ok(())
     };

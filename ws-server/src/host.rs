@@ -5,7 +5,7 @@ use std::{io, rc::Rc};
 use tokio::net::TcpStream;
 
 use crate::{
-    app::{App, Connect, Established},
+    app::{App, Established},
     hub::Hub,
     summons::Summons,
 };
@@ -26,26 +26,4 @@ pub(crate) trait Host<A: App>: Clone + 'static {
     fn start(call: Self::Call) -> io::Result<Self>;
 
     fn launch(&self, app: &Rc<A>, established: Established<TcpStream, A::Accepted>);
-}
-
-/// A task for each connection.
-#[derive(Clone)]
-pub(crate) struct Tasks;
-
-impl<A: Connect<TcpStream>> Host<A> for Tasks {
-    type Call = ();
-
-    fn prepare(hub: &Hub) -> (Summons, ()) {
-        (Summons::tasks(hub.options.initial_connections), ())
-    }
-
-    fn start((): ()) -> io::Result<Self> {
-        Ok(Self)
-    }
-
-    fn launch(&self, app: &Rc<A>, established: Established<TcpStream, A::Accepted>) {
-        if let Some(task) = app.connect(established) {
-            tokio::task::spawn_local(task);
-        }
-    }
 }

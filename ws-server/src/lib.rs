@@ -72,7 +72,10 @@ mod shard;
 mod sharded;
 mod shutdown;
 mod slots;
+mod stream;
 mod summons;
+#[cfg(not(target_os = "linux"))]
+mod tasks;
 mod upgrade;
 mod wheel;
 
@@ -86,6 +89,7 @@ pub use origin::OriginPolicy;
 pub use request::Request;
 pub use server::Server;
 pub use shutdown::{ShutdownHandle, ShutdownReport};
+pub use stream::ServerStream;
 pub use upgrade::{AcceptError, Acceptor, PendingUpgrade};
 pub use ws_proto::{
     BufferPoolConfig, CloseCode, CloseError, CloseFrame, CloseInfo, Completion, Config, ConfigError,
@@ -93,4 +97,7 @@ pub use ws_proto::{
     MessageKind, MessageRef, ProtocolError, SendError, TimedOut, Utf8Bytes,
     handshake::{AcceptanceError, Rejection, RequestError},
 };
-pub use ws_tokio::{Sender, WebSocket};
+pub use ws_tokio::Sender;
+
+/// A server's WebSocket; over a transport of your own ([`Acceptor`]) it has that as its parameter.
+pub type WebSocket<S = ServerStream> = ws_tokio::WebSocket<S>;

@@ -2,7 +2,10 @@
 
 use std::{
     mem,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Wake, Waker},
 };
 
@@ -34,7 +37,7 @@ impl Notices {
         self.note(|notes| notes.everybody = true);
     }
 
-    /// What notifies `seat`.
+    /// What notifies `seat`, each time.
     pub(crate) fn waker(self: &Arc<Self>, seat: u32) -> Waker {
         Waker::from(Arc::new(SeatWaker { notices: Arc::clone(self), seat }))
     }
@@ -75,5 +78,35 @@ impl Wake for SeatWaker {
 
     fn wake_by_ref(self: &Arc<Self>) {
         self.notices.notify(&[self.seat]);
+    }
+}
+
+/// The waker of a future that a connection runs: however often it is woken between two turns, it is one note.
+pub(crate) struct TurnWaker {
+    notices: Arc<Notices>,
+    seat: u32,
+    woken: AtomicBool,
+}
+
+impl TurnWaker {
+    pub(crate) fn new(notices: &Arc<Notices>, seat: u32) -> Arc<Self> {
+        Arc::new(Self { notices: Arc::clone(notices), seat, woken: AtomicBool::new(false) })
+    }
+
+    /// The turn begins: from now on a wake-up asks for another one.
+    pub(crate) fn begin_turn(&self) {
+        self.woken.store(false, Ordering::Release);
+    }
+}
+
+impl Wake for TurnWaker {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        if !self.woken.swap(true, Ordering::AcqRel) {
+            self.notices.notify(&[self.seat]);
+        }
     }
 }

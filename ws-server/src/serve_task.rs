@@ -28,6 +28,37 @@ impl<F: Future<Output = ()>, S: AsyncRead + AsyncWrite + Unpin> ServeTask<F, S> 
         Self { served, application: application.map(Box::pin), seat, known: false, over: false }
     }
 
+    /// The connection's end of the server.
+    pub(crate) const fn served(&self) -> &Served<S> {
+        &self.served
+    }
+
+    /// One turn, as a task's poll function.
+    pub(crate) fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let tick = self.seat.shard().tick();
+        let now = self.seat.shard().time_of(tick);
+        self.served.begin_turn(cx, now);
+        match self.seat.shard().hub.phase() {
+            Phase::Running => {}
+            Phase::Draining => self.served.close(CloseCode::GOING_AWAY, ""),
+            Phase::Forcing => {
+                self.served.abort();
+                self.end_application();
+            }
+        }
+        self.poll_application(cx);
+        let finished = self.served.end_turn(cx, now).is_ready();
+        if finished && !self.over {
+            self.over = true;
+            self.seat.shard().hub.count_end(self.served.close_info().as_ref());
+        }
+        if finished && self.application.is_none() {
+            return Poll::Ready(());
+        }
+        self.seat.arm(self.served.poll_timeout(), tick);
+        Poll::Pending
+    }
+
     /// Polls the application. A panic ends the connection with 1011 and nothing else.
     fn poll_application(&mut self, cx: &mut Context<'_>) {
         let Some(application) = &mut self.application else { return };
@@ -54,32 +85,11 @@ impl<F: Future<Output = ()>, S: AsyncRead + AsyncWrite + Unpin> Future for Serve
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
-        let tick = this.seat.shard().tick();
-        let now = this.seat.shard().time_of(tick);
         if !this.known {
             this.known = true;
             this.seat.set_waker(cx.waker());
         }
-        this.served.begin_turn(cx, now);
-        match this.seat.shard().hub.phase() {
-            Phase::Running => {}
-            Phase::Draining => this.served.close(CloseCode::GOING_AWAY, ""),
-            Phase::Forcing => {
-                this.served.abort();
-                this.end_application();
-            }
-        }
-        this.poll_application(cx);
-        let finished = this.served.end_turn(cx, now).is_ready();
-        if finished && !this.over {
-            this.over = true;
-            this.seat.shard().hub.count_end(this.served.close_info().as_ref());
-        }
-        if finished && this.application.is_none() {
-            return Poll::Ready(());
-        }
-        this.seat.arm(this.served.poll_timeout(), tick);
-        Poll::Pending
+        this.poll_turn(cx)
     }
 }
 

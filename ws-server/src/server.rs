@@ -1,7 +1,7 @@
 use std::{future::Future, io, net::SocketAddr, sync::Arc};
 
 use tokio::{
-    net::{TcpListener, TcpSocket, TcpStream, ToSocketAddrs},
+    net::{TcpListener, TcpSocket, ToSocketAddrs},
     task::JoinHandle,
 };
 use ws_tokio::WebSocket;
@@ -17,6 +17,7 @@ use crate::{
     shard::{Place, Shard},
     sharded,
     shutdown::{ForceOnDrop, ShutdownHandle, ShutdownReport, drain},
+    stream::ServerStream,
     summons::Summons,
 };
 
@@ -69,7 +70,7 @@ impl Server {
     /// future is done, and with 1011 if it panics.
     pub async fn serve<F, Fut>(self, serve: F) -> ShutdownReport
     where
-        F: Fn(WebSocket<TcpStream>) -> Fut + Send + Sync + 'static,
+        F: Fn(WebSocket<ServerStream>) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = ()> + Send + 'static,
     {
         self.serve_with_request(move |ws, _request| serve(ws)).await
@@ -78,7 +79,7 @@ impl Server {
     /// As [`serve`](Self::serve); the function also gets the request.
     pub async fn serve_with_request<F, Fut>(self, serve: F) -> ShutdownReport
     where
-        F: Fn(WebSocket<TcpStream>, Request) -> Fut + Send + Sync + 'static,
+        F: Fn(WebSocket<ServerStream>, Request) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = ()> + Send + 'static,
     {
         self.on_this_runtime(ServeApp(serve)).await
@@ -99,7 +100,7 @@ impl Server {
     /// If a thread or its runtime cannot be made.
     pub async fn serve_sharded<F, Fut>(self, shards: usize, serve: F) -> io::Result<ShutdownReport>
     where
-        F: Fn(WebSocket<TcpStream>, Request) -> Fut + Clone + Send + 'static,
+        F: Fn(WebSocket<ServerStream>, Request) -> Fut + Clone + Send + 'static,
         Fut: Future<Output = ()> + 'static,
     {
         let Self { listener, hub } = self;
@@ -120,7 +121,7 @@ impl Server {
 
     async fn on_this_runtime<A>(self, app: A) -> ShutdownReport
     where
-        A: Connect<TcpStream> + Send + Sync,
+        A: Connect<ServerStream> + Send + Sync,
         A::Accepted: Send,
         A::Task: Send,
     {
@@ -131,7 +132,7 @@ impl Server {
         accept_loop(listener, &hub, |io, peer, slot| {
             let candidate = Candidate { io, peer: Some(peer), place: Place::new(&shard), slot };
             tokio::spawn(handshake::run(Arc::clone(&app), candidate, |app, established| {
-                if let Some(task) = app.connect(established) {
+                if let Some(task) = app.connect(established.map_io(ServerStream::from)) {
                     tokio::spawn(task);
                 }
             }));

@@ -128,9 +128,9 @@ impl Shard {
         let due = {
             let mut seats = self.seats();
             let Seats { summons, wheel, .. } = &mut *seats;
-            let mut due = summons.calls();
-            wheel.advance(tick, |seat| due.add(seat, summons));
-            due
+            let mut due = Vec::new();
+            wheel.advance(tick, |seat| due.push(seat));
+            summons.calls(&due)
         };
         due.make();
     }
@@ -172,7 +172,6 @@ impl Seat {
                 shard.occupied.notify_waiters();
             }
             seats.free.pop().unwrap_or_else(|| {
-                seats.summons.add();
                 seats.count += 1;
                 seats.count - 1
             })
@@ -189,9 +188,9 @@ impl Seat {
         self.number
     }
 
-    /// Remembers how to wake the connection's task.
+    /// Remembers how to wake the connection's own task.
     pub(crate) fn set_waker(&self, waker: &Waker) {
-        self.shard().seats().summons.set(self.number, Some(waker));
+        self.shard().seats().summons.set(self.number, waker);
     }
 
     /// What wakes the connection from anywhere and at any time; `current` is the waker that its turn got.
@@ -220,7 +219,7 @@ impl Seat {
 impl Drop for Seat {
     fn drop(&mut self) {
         let mut seats = self.shard().seats();
-        seats.summons.set(self.number, None);
+        seats.summons.clear(self.number);
         seats.free.push(self.number);
         seats.taken -= 1;
     }

@@ -1,93 +1,104 @@
-//! How the connections of a shard are called to a turn: by the waker of each one's task, or, where one task runs them
-//! all, by a note to that one.
+//! How the connections of a shard are called to a turn: by the waker of a connection's own task, or, where one task
+//! runs many, by a note to that one.
 
 use std::{sync::Arc, task::Waker};
 
 use crate::notices::Notices;
 
-pub(crate) enum Summons {
-    /// A waker per seat.
-    Tasks(Vec<Option<Waker>>),
-    Reactor(Arc<Notices>),
+/// Who is called how.
+pub(crate) struct Summons {
+    /// By seat; only connections with a task of their own have one.
+    wakers: Vec<Option<Waker>>,
+    /// For all others.
+    notices: Option<Arc<Notices>>,
 }
 
 impl Summons {
+    /// By wakers only, with room for `initial` of them.
     pub(crate) fn tasks(initial: usize) -> Self {
-        Self::Tasks(Vec::with_capacity(initial))
+        Self { wakers: Vec::with_capacity(initial), notices: None }
     }
 
-    /// There is one more seat.
-    pub(crate) fn add(&mut self) {
-        match self {
-            Self::Tasks(wakers) => {
-                if wakers.len() == wakers.capacity() {
-                    // Slowly: a doubled table of many connections is mostly air.
-                    wakers.reserve_exact(64 + wakers.len() / 8);
-                }
-                wakers.push(None);
+    /// By notes to the shard's reactor, but for those with a task of their own.
+    #[cfg(target_os = "linux")]
+    pub(crate) const fn reactor(notices: Arc<Notices>) -> Self {
+        Self { wakers: Vec::new(), notices: Some(notices) }
+    }
+
+    /// The connection on `seat` has a task of its own.
+    pub(crate) fn set(&mut self, seat: u32, waker: &Waker) {
+        let seat = seat as usize;
+        if seat >= self.wakers.len() {
+            let more = seat + 1 - self.wakers.len();
+            if seat >= self.wakers.capacity() {
+                // Slowly: a doubled table of many connections is mostly air.
+                self.wakers.reserve_exact(more + 64 + self.wakers.len() / 8);
             }
-            Self::Reactor(_) => {}
+            self.wakers.resize(seat + 1, None);
         }
+        self.wakers[seat] = Some(waker.clone());
     }
 
-    /// Remembers who sits on a seat.
-    pub(crate) fn set(&mut self, seat: u32, waker: Option<&Waker>) {
-        match self {
-            Self::Tasks(wakers) => wakers[seat as usize] = waker.cloned(),
-            Self::Reactor(_) => {}
+    /// Nobody sits on `seat` any more.
+    pub(crate) fn clear(&mut self, seat: u32) {
+        if let Some(waker) = self.wakers.get_mut(seat as usize) {
+            *waker = None;
         }
     }
 
     /// What wakes the connection on `seat`, whose turn got `current`, from anywhere and at any time.
     pub(crate) fn waker(&self, seat: u32, current: &Waker) -> Waker {
-        match self {
-            Self::Tasks(_) => current.clone(),
-            Self::Reactor(notices) => notices.waker(seat),
+        match (self.waker_of(seat), &self.notices) {
+            (None, Some(notices)) => notices.waker(seat),
+            _ => current.clone(),
         }
     }
 
-    /// Nobody yet.
-    pub(crate) fn calls(&self) -> Calls {
-        match self {
-            Self::Tasks(_) => Calls::Tasks(Vec::new()),
-            Self::Reactor(notices) => Calls::Reactor(Arc::clone(notices), Vec::new()),
+    /// Those of `seats` who are there.
+    pub(crate) fn calls(&self, seats: &[u32]) -> Calls {
+        let mut calls = Calls { notices: self.notices.clone(), ..Calls::default() };
+        for seat in seats {
+            match self.waker_of(*seat) {
+                Some(waker) => calls.wakers.push(waker.clone()),
+                None => calls.seats.push(*seat),
+            }
         }
+        calls
     }
 
     /// Everybody.
     pub(crate) fn everybody(&self) -> Calls {
-        match self {
-            Self::Tasks(wakers) => Calls::Tasks(wakers.iter().flatten().cloned().collect()),
-            Self::Reactor(notices) => Calls::Everybody(Arc::clone(notices)),
+        Calls {
+            wakers: self.wakers.iter().flatten().cloned().collect(),
+            notices: self.notices.clone(),
+            seats: Vec::new(),
+            everybody: true,
         }
+    }
+
+    fn waker_of(&self, seat: u32) -> Option<&Waker> {
+        self.wakers.get(seat as usize)?.as_ref()
     }
 }
 
 /// Who is called; made once no lock is held any more.
+#[derive(Default)]
 #[must_use]
-pub(crate) enum Calls {
-    Tasks(Vec<Waker>),
-    Reactor(Arc<Notices>, Vec<u32>),
-    Everybody(Arc<Notices>),
+pub(crate) struct Calls {
+    wakers: Vec<Waker>,
+    notices: Option<Arc<Notices>>,
+    seats: Vec<u32>,
+    everybody: bool,
 }
 
 impl Calls {
-    pub(crate) fn add(&mut self, seat: u32, summons: &Summons) {
-        match (self, summons) {
-            (Self::Tasks(calls), Summons::Tasks(wakers)) => {
-                calls.extend(wakers.get(seat as usize).cloned().flatten());
-            }
-            (Self::Reactor(_, seats), _) => seats.push(seat),
-            // Calls are made for one summons.
-            _ => {}
-        }
-    }
-
     pub(crate) fn make(self) {
-        match self {
-            Self::Tasks(wakers) => wakers.into_iter().for_each(Waker::wake),
-            Self::Reactor(notices, seats) => notices.notify(&seats),
-            Self::Everybody(notices) => notices.notify_everybody(),
+        self.wakers.into_iter().for_each(Waker::wake);
+        let Some(notices) = self.notices else { return };
+        if self.everybody {
+            notices.notify_everybody();
+        } else {
+            notices.notify(&self.seats);
         }
     }
 }

@@ -22,7 +22,8 @@ pub(crate) struct Core<S> {
     pub(crate) driver: Option<Driver<S>>,
     pub(crate) mode: Mode,
     pub(crate) now: Instant,
-    close_info: Option<CloseInfo>,
+    /// Boxed, for it comes late and is large.
+    close_info: Option<Box<CloseInfo>>,
     /// Everybody who waits for the transport, for room in the write queue, or for the end.
     pub(crate) waiting: Arc<Wakers>,
     /// Wakes all of `waiting`; the only waker that the transport sees.
@@ -39,7 +40,7 @@ pub(crate) enum Mode {
     Inline { timer: Option<Pin<Box<Sleep>>> },
     /// A server's task around the application's future: it writes at the end of each turn and watches deadlines.
     /// `receiving`: the application waits in `recv`, so it is the one that reads.
-    Served { turn: Turn, receiving: bool, reads: u8 },
+    Served { turn: Turn, receiving: bool, reads: u8, writes: u8 },
 }
 
 /// How far a server's task is. Other tasks may use the connection at any time.
@@ -59,7 +60,7 @@ impl<S> Core<S> {
     }
 
     pub(crate) fn served(io: S, connection: Connection) -> Self {
-        Self::new(io, connection, Mode::Served { turn: Turn::Idle, receiving: false, reads: 0 })
+        Self::new(io, connection, Mode::Served { turn: Turn::Idle, receiving: false, reads: 0, writes: 0 })
     }
 
     fn new(io: S, mut connection: Connection, mode: Mode) -> Self {
@@ -83,8 +84,8 @@ impl<S> Core<S> {
         Arc::new(Mutex::new(self))
     }
 
-    pub(crate) const fn close_info(&self) -> Option<&CloseInfo> {
-        self.close_info.as_ref()
+    pub(crate) fn close_info(&self) -> Option<&CloseInfo> {
+        self.close_info.as_deref()
     }
 
     pub(crate) fn state(&self) -> ConnectionState {
@@ -165,7 +166,7 @@ impl<S> Core<S> {
     pub(crate) fn begin_turn(&mut self, task: &Waker, at: Instant) {
         self.advance_to(at);
         self.waiting.register(task);
-        self.mode = Mode::Served { turn: Turn::Application, receiving: false, reads: 0 };
+        self.mode = Mode::Served { turn: Turn::Application, receiving: false, reads: 0, writes: 0 };
     }
 
     /// The application's part of the turn is over; whether it waits in `recv`.
@@ -203,7 +204,7 @@ impl<S> Core<S> {
 
     /// Takes note of the end: nothing more is sent or received.
     pub(crate) fn on_closed(&mut self, info: CloseInfo) {
-        self.close_info = Some(info);
+        self.close_info = Some(Box::new(info));
         // Dropping the transport closes it.
         self.driver = None;
         self.waiting.wake_all();

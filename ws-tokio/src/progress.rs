@@ -13,6 +13,8 @@ use crate::{
 
 /// Reads per turn of a server's task; then other connections have theirs.
 const READS_PER_TURN: u8 = 4;
+/// Times per turn that a full write queue is emptied for an application that waits for room in it.
+const WRITES_PER_TURN: u8 = 4;
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Core<S> {
     /// The next message; `None` once the connection is over.
@@ -94,6 +96,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Core<S> {
     fn poll_written(&mut self, cx: &Context<'_>) -> Poll<()> {
         let Some(driver) = &mut self.driver else { return Poll::Ready(()) };
         self.waiting.register(cx.waker());
+        if let Mode::Served { turn: Turn::Application, writes, .. } = &mut self.mode {
+            // A peer that reads as fast as the application sends must not make the turn endless.
+            *writes = writes.saturating_add(1);
+            if *writes > WRITES_PER_TURN {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+        }
         let written = driver.poll_write(&mut Context::from_waker(&self.waker), self.now);
         driver.end_turn();
         self.tell_of_end(cx.waker());

@@ -1,6 +1,6 @@
 use std::{
     io::ErrorKind,
-    task::{Context, Poll},
+    task::{Context, Poll, Waker},
     time::Instant,
 };
 
@@ -57,6 +57,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Served<S> {
         }
         core.end_turn();
         if core.driver().is_none() { Poll::Ready(()) } else { Poll::Pending }
+    }
+
+    /// For a transport that wakes nobody by itself: `f` tells it what it can do now, and whoever waits for it wakes, but
+    /// for `task`, the one that is about to have its turn.
+    pub fn notify_transport(&self, task: &Waker, f: impl FnOnce(&mut S)) {
+        let mut core = lock(&self.shared);
+        if let Some(driver) = core.driver_mut() {
+            f(driver.io_mut());
+        }
+        core.waiting.wake_others(task);
     }
 
     /// When [`end_turn`](Self::end_turn) must be called if nothing else happens.

@@ -9,11 +9,11 @@ const ISOLATED: &str = "WS_E2E_ISOLATED";
 /// Printed at the end: without it, a process that ran no test at all would look like one whose test passed.
 const COMPLETED: &str = "the isolated test ran to its end";
 
-/// Set where handlers run on threads of the server's own, which is another engine than a task for each connection.
+/// Set where servers run on threads of their own, which is another engine than a task for each connection.
 const ON_SHARDS: &str = "WS_E2E_ON_SHARDS";
 
 /// Printed by a test that could as well run on shards; it is run once more, there.
-const COULD_RUN_ON_SHARDS: &str = "handlers run in a task each";
+const COULD_RUN_ON_SHARDS: &str = "connections run in a task each";
 
 /// A line that starts so is shown even when the test passes; see [`crate::peers::skip`].
 pub(crate) const SKIPPED: &str = "skipped: ";
@@ -23,8 +23,7 @@ pub(crate) const SKIPPED: &str = "skipped: ";
 /// Cargo's test runner puts the tests of a file on threads of one process; descriptors, threads and memory are
 /// counted per process. So this starts the same test binary once more, with this one test on its main thread, and
 /// takes over the result and the output. Where the test already is on the main thread (`--test-threads=1`) nothing
-/// runs beside it, and the body simply runs. A test whose handlers could run on either of the server's engines is run
-/// twice.
+/// runs beside it, and the body simply runs. A test whose server could run on either engine is run twice.
 ///
 /// `#[should_panic]` does not go together with this: let the body look at an error value instead.
 ///
@@ -45,8 +44,9 @@ pub fn isolated(body: impl FnOnce()) {
     }
 }
 
-/// Whether handlers that a test runs should be on shards; says that they could be.
-pub(crate) fn on_shards() -> bool {
+/// Whether the server that a test runs should be on shards; says that it could be, so that the test is run again.
+#[must_use]
+pub fn on_shards() -> bool {
     let on_shards = std::env::var_os(ON_SHARDS).is_some();
     if !on_shards {
         println!("{COULD_RUN_ON_SHARDS}");

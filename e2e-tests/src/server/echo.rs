@@ -3,7 +3,6 @@
 use super::{Event, ObservedServer, Reporter, ServerRunner};
 use crate::harness;
 use std::collections::VecDeque;
-use tokio::net::TcpStream;
 use ws_server::{
     CloseInfo, Conn, Handler, Message, MessageRef, Rejection, Request, SendError, Server, ServerBuilder,
     WebSocket,
@@ -71,7 +70,7 @@ pub async fn start_sharded_echo(api: Api, builder: ServerBuilder, shards: usize)
     ObservedServer::new(runner, events)
 }
 
-async fn echo(mut ws: WebSocket<TcpStream>, reporter: Reporter) {
+async fn echo(mut ws: WebSocket, reporter: Reporter) {
     reporter.report(Event::Opened);
     while let Some(message) = ws.recv().await {
         reporter.report(Event::Message(message.clone()));

@@ -84,7 +84,7 @@ async fn upgraded(addr: SocketAddr) -> TcpStream {
     stream
 }
 
-async fn echo(mut ws: WebSocket<TcpStream>, gauge: Gauge) {
+async fn echo(mut ws: WebSocket, gauge: Gauge) {
     while let Some(message) = ws.recv().await {
         gauge.store(allocations(), Ordering::Release);
         ws.send(message).await.expect("open");

@@ -6,12 +6,11 @@ use e2e_tests::server::{ServerRunner, close_normally, patient};
 use std::future::{pending, ready};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::TcpStream;
 use tokio::sync::{Notify, mpsc::unbounded_channel};
 use tokio::time::timeout;
 use ws_server::{ConnectionError, Server, WebSocket};
 
-async fn echo(ws: &mut WebSocket<TcpStream>) {
+async fn echo(ws: &mut WebSocket) {
     while let Some(message) = ws.recv().await {
         // Refused once the connection is closing.
         let _ = ws.send(message).await;

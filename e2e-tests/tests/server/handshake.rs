@@ -5,7 +5,7 @@ use e2e_tests::raw_peer::{RawClient, RawFrame, RecvError, SAMPLE_KEY};
 use e2e_tests::server::{
     Api, Event, ObservedServer, Script, ServerRunner, close_normally, echo_test, echo_test_with, start_echo,
 };
-use std::sync::{Arc, Mutex};
+use std::sync::{Mutex, mpsc};
 use std::time::{Duration, Instant};
 use ws_server::{Message, Server};
 
@@ -237,18 +237,26 @@ fn a_refused_peer_hears_one_answer_even_at_the_deadline() {
     );
 }
 
+/// The client whose request is being accepted, the first time it is asked for.
+struct Victim(Mutex<mpsc::Receiver<RawClient>>);
+
+impl Victim {
+    fn take(&self) -> Option<RawClient> {
+        // On another thread than the client's it may not be there yet; later there is none.
+        self.0.lock().unwrap().recv().ok()
+    }
+}
+
 /// A client whose connection is reset inside the server's `accept`, so that the 101 cannot be written.
-async fn reset_in_accept(
-    hook: impl FnOnce(Arc<Mutex<Option<RawClient>>>) -> Script,
-) -> (ObservedServer, RawClient) {
-    let victim = Arc::new(Mutex::new(None));
-    let server = hook(Arc::clone(&victim)).start(Server::builder()).await;
+async fn reset_in_accept(hook: impl FnOnce(Victim) -> Script) -> (ObservedServer, RawClient) {
+    let (give, victim) = mpsc::channel();
+    let server = hook(Victim(Mutex::new(victim))).start(Server::builder()).await;
     let bystander = server.connect().await;
     let mut client = server.connect().await;
     let request = client.request("/").to_bytes();
-    // Without an await behind the write, so that the server cannot run before the client is in its place.
+    // Without an await behind the write, so that on one thread the server cannot run before the client is there.
     let written = client.writer.try_send_bytes(request).await;
-    *victim.lock().unwrap() = Some(client);
+    give.send(client).unwrap();
     written.unwrap();
     (server, bystander)
 }
@@ -258,7 +266,7 @@ fn a_101_that_cannot_be_written_is_a_failed_handshake_and_nothing_else() {
     harness::run(async {
         let (mut server, mut bystander) = reset_in_accept(|victim| {
             Script::new().accept(move |_| {
-                if let Some(client) = victim.lock().unwrap().take() {
+                if let Some(client) = victim.take() {
                     client.into_connection().reset();
                 }
                 Ok(())

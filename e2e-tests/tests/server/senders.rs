@@ -4,8 +4,9 @@ use e2e_tests::harness;
 use e2e_tests::raw_peer::RawFrame;
 use e2e_tests::server::{Api, Script, ServerRunner, close_normally};
 use std::future::poll_fn;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::task::Poll;
+use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use ws_server::{
     CloseCode, ControlError, Handler, Message, MessageRef, Rejection, Request, SendError, Sender, Server,
@@ -68,7 +69,7 @@ fn sender_test(builder: impl Fn() -> ServerBuilder, test: impl AsyncFn(&mut Send
 }
 
 /// Polls once.
-async fn is_pending<F: Future>(future: std::pin::Pin<&mut F>) -> bool {
+async fn is_pending<F: Future>(future: Pin<&mut F>) -> bool {
     let mut future = future;
     poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx).is_pending())).await
 }
@@ -151,9 +152,9 @@ fn the_limit_in_bytes_holds_while_the_connection_has_had_no_turn() {
         || Server::builder().write_queue(1000, 256 * KIB),
         async |server| {
             let (mut client, sender) = server.open().await;
-            // Without an await in between nobody else runs.
+            // Without an await in between nobody else runs; unless there is another thread.
             let accepted = (0..100).take_while(|_| sender.try_send(vec![0; 64 * KIB]).is_ok()).count();
-            assert!((3..=4).contains(&accepted), "{accepted}");
+            assert!(accepted >= 3 && (accepted <= 4 || harness::on_shards()), "{accepted}");
             for _ in 0..accepted {
                 client.recv_frame().await;
             }
@@ -165,29 +166,43 @@ fn the_limit_in_bytes_holds_while_the_connection_has_had_no_turn() {
     );
 }
 
+/// 64 KiB that tell which message they are.
+fn numbered(number: u32) -> Vec<u8> {
+    let mut message = vec![0; 64 * KIB];
+    message[..4].copy_from_slice(&number.to_be_bytes());
+    message
+}
+
+/// Sends until nothing goes any more: how many went, and the send that waits.
+async fn fill(sender: &Sender) -> (u32, Pin<Box<impl Future<Output = Result<(), SendError<Message>>>>>) {
+    let mut number = 0;
+    loop {
+        // The connection's thread and the kernel may still be taking some of it.
+        let mut send = Box::pin(sender.send(numbered(number)));
+        if tokio::time::timeout(Duration::from_millis(100), &mut send).await.is_err() {
+            return (number, send);
+        }
+        number += 1;
+        assert!(number < 10_000, "a peer that does not read must be noticed");
+    }
+}
+
 #[test]
 fn a_slow_peer_makes_send_wait_until_it_reads() {
     sender_test(
         || Server::builder().write_queue(1000, 256 * KIB),
         async |server| {
             let (mut client, sender) = server.open().await;
-            let mut accepted = 0;
-            while sender.try_send(vec![0; 64 * KIB]).is_ok() {
-                accepted += 1;
-                tokio::task::yield_now().await;
-            }
-            let mut waiting = pin!(sender.send(vec![1; 64 * KIB]));
-            assert!(is_pending(waiting.as_mut()).await);
+            let (accepted, waiting) = fill(&sender).await;
             {
                 // Dropped while it waits, it sends nothing.
                 let mut dropped = pin!(sender.send(vec![2; 64 * KIB]));
                 assert!(is_pending(dropped.as_mut()).await);
             }
             let read = async {
-                for _ in 0..accepted {
-                    client.recv_frame().await;
+                for number in 0..=accepted {
+                    client.expect_binary(&numbered(number)).await;
                 }
-                client.expect_binary(&[1; 64 * KIB]).await;
             };
             let (sent, ()) = tokio::join!(waiting, read);
             sent.unwrap();
@@ -202,14 +217,10 @@ fn a_send_that_waits_hears_of_the_end() {
         || Server::builder().write_queue(1000, 256 * KIB),
         async |server| {
             let (client, sender) = server.open().await;
-            while sender.try_send(vec![0; 64 * KIB]).is_ok() {
-                tokio::task::yield_now().await;
-            }
-            let mut waiting = pin!(sender.send(vec![1; 64 * KIB]));
-            assert!(is_pending(waiting.as_mut()).await);
+            let (accepted, waiting) = fill(&sender).await;
             client.into_connection().reset();
             let result = tokio::time::timeout(e2e_tests::raw_peer::DEADLINE, waiting).await.unwrap();
-            assert_eq!(result, Err(SendError::InvalidState(Message::binary(vec![1; 64 * KIB]))));
+            assert_eq!(result, Err(SendError::InvalidState(Message::binary(numbered(accepted)))));
         },
     );
 }

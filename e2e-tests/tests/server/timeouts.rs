@@ -5,6 +5,7 @@ use e2e_tests::raw_peer::{RawClient, RawFrame, opcode};
 use e2e_tests::server::{
     Api, Event, ObservedServer, Script, close_normally, echo_test_with, patient, start_echo,
 };
+use std::cell::Cell;
 use std::time::{Duration, Instant};
 use ws_server::{CloseCode, ConnectionError, Initiator, Keepalive, Server, ServerBuilder, TimedOut};
 
@@ -276,21 +277,20 @@ fn the_deadline_of_one_connection_does_not_touch_another() {
     echo_test_with(idle, async |server| {
         let mut silent = server.open().await;
         let mut busy = server.open().await;
+        let over = Cell::new(false);
         let closed = async {
             silent.expect_close(1001).await;
             answer_close(&mut silent).await;
+            over.set(true);
         };
         let talk = async {
-            loop {
+            while !over.get() {
                 busy.send(RawFrame::text("busy")).await;
                 busy.expect_text("busy").await;
                 tokio::time::sleep(SHORT / 20).await;
             }
         };
-        tokio::select! {
-            () = closed => {}
-            () = talk => {}
-        }
+        tokio::join!(closed, talk);
         close_normally(busy).await;
     });
 }

@@ -52,7 +52,7 @@ fn page(request: &Request) -> http::Response<Bytes> {
 }
 
 /// One visitor.
-async fn chat(mut ws: WebSocket<tokio::net::TcpStream>, room: Arc<Room>) {
+async fn chat(mut ws: WebSocket, room: Arc<Room>) {
     let visitor = room.enter(ws.sender());
     while let Some(message) = ws.recv().await {
         if let Some(text) = message.as_text() {

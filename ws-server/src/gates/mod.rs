@@ -15,8 +15,7 @@ use std::{
     time::Instant,
 };
 
-use tokio::net::TcpStream;
-use ws_proto::{Config, Connection, MessageRef, handshake::Rejection};
+use ws_proto::{Completion, Config, Connection, MessageRef, handshake::Rejection};
 use ws_tokio::{Served, WebSocket};
 
 use crate::{
@@ -28,6 +27,7 @@ use crate::{
     request::Request,
     serve_task::ServeTask,
     shard::{Place, Seat},
+    stream::ServerStream,
     summons::Summons,
 };
 use transport::{Counted, Script};
@@ -164,6 +164,41 @@ fn pipelined_messages_are_answered_with_one_write() {
     }
 }
 
+/// Sends another message whenever one is written.
+struct Fountain;
+
+impl Handler for Fountain {
+    type Context = ();
+
+    fn accept(_request: &mut Request, _context: &()) -> Result<Self, Rejection> {
+        Ok(Self)
+    }
+
+    fn on_open(&mut self, conn: &mut Conn<'_>) {
+        conn.send_binary(vec![0; 1000]).expect("room for one");
+    }
+
+    fn on_message(&mut self, _conn: &mut Conn<'_>, _message: MessageRef<'_>) {}
+
+    fn on_write_complete(&mut self, conn: &mut Conn<'_>, _completion: Completion) {
+        conn.send_binary(vec![0; 1000]).expect("room for one");
+    }
+}
+
+#[test]
+fn a_turn_ends_although_the_peer_takes_whatever_is_sent() {
+    let script = Script::default();
+    let mut task = Box::pin(HandlerTask::new(Fountain, script.transport(), connection(), &[], seat()));
+    let woken = Arc::new(Woken(AtomicBool::new(false)));
+    let waker = Waker::from(Arc::clone(&woken));
+    for _ in 0..10 {
+        assert!(task.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+        assert!(woken.0.swap(false, Ordering::Relaxed));
+        let calls = script.take_calls();
+        assert!(calls.writes <= 10, "{calls:?}");
+    }
+}
+
 #[test]
 fn the_counting_transport_counts() {
     let script = Script::default();
@@ -190,8 +225,8 @@ fn a_connections_task_is_small() {
         }
         fn on_message(&mut self, _conn: &mut Conn<'_>, _message: MessageRef<'_>) {}
     }
-    let handler = size_of::<HandlerTask<Sized32, TcpStream>>();
-    let served = size_of::<ServeTask<std::future::Pending<()>, TcpStream>>();
+    let handler = size_of::<HandlerTask<Sized32, ServerStream>>();
+    let served = size_of::<ServeTask<std::future::Pending<()>, ServerStream>>();
     println!("a handler's task: {handler} bytes; a served connection's: {served}");
     assert!(handler <= 256, "{handler}");
     #[cfg(target_os = "linux")]

@@ -12,11 +12,12 @@
 //! ```
 
 mod pages;
+mod resident;
 mod socket;
 
 use std::{
     cell::RefCell,
-    future::poll_fn,
+    future::{Future, poll_fn},
     io,
     os::fd::OwnedFd,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -35,21 +36,27 @@ use rustix::event::{
 use tokio::{
     io::{Interest, unix::AsyncFd},
     net::TcpStream,
+    task::coop,
 };
-use ws_tokio::ReceiveLease;
+use ws_tokio::{ReceiveLease, WebSocket};
 
 use crate::{
-    app::{AcceptedHandler, Established, HandlerApp},
+    app::{App, Connect, Established, HandlerApp, ServeApp},
     handler::Handler,
     handler_task::HandlerTask,
     host::Host,
     hub::Hub,
     notices::{Notes, Notices},
+    request::Request,
+    stream::ServerStream,
     summons::Summons,
 };
 
 use pages::Pages;
-use socket::Socket;
+use resident::Resident;
+
+pub(crate) use resident::Served;
+pub(crate) use socket::Socket;
 
 /// Events taken from the kernel at a time; then tokio's other tasks have their turn.
 const EVENTS: usize = 256;
@@ -57,12 +64,20 @@ const EVENTS: usize = 256;
 const ROLL_CALL: u32 = 256;
 
 /// A handle to the reactor of this thread.
-pub(crate) struct Reactor<H>(Rc<Shared<H>>);
+pub(crate) struct Reactor<A: Settle>(Rc<Shared<A>>);
 
-struct Shared<H> {
+struct Shared<A: Settle> {
     epoll: AsyncFd<OwnedFd>,
     notices: Arc<Notices>,
-    connections: RefCell<Pages<HandlerTask<H, Socket>>>,
+    connections: RefCell<Pages<A::Resident>>,
+    /// Connections whose handshakes are done. They are settled in the reactor's own time, when the memory of those
+    /// handshakes is free again: what stays must not lie between what goes.
+    arrivals: RefCell<Vec<Arrival<A>>>,
+}
+
+struct Arrival<A: Settle> {
+    app: Rc<A>,
+    established: Established<Socket, A::Accepted>,
 }
 
 /// What a reactor's thread is given.
@@ -77,6 +92,8 @@ struct Turns {
     /// What connections get as their task's waker during a turn.
     again: Arc<Again>,
     waker: Waker,
+    /// The thread's receive buffer, during a poll and if somebody needed it.
+    rx: Option<ReceiveLease>,
     events: Vec<Event>,
     notes: Notes,
     /// Who asked for another turn.
@@ -99,48 +116,101 @@ impl Wake for Again {
     }
 }
 
-impl<H> Clone for Reactor<H> {
+impl<A: Settle> Clone for Reactor<A> {
     fn clone(&self) -> Self {
         Self(Rc::clone(&self.0))
     }
 }
 
-impl<H: Handler + Unpin> Host<HandlerApp<H>> for Reactor<H> {
+/// What an application's connections are on a reactor.
+pub(crate) trait Settle: App {
+    type Resident: Resident;
+
+    /// `None`: it did not come about.
+    fn settle(
+        &self,
+        established: Established<Socket, Self::Accepted>,
+        notices: &Arc<Notices>,
+    ) -> Option<Self::Resident>;
+}
+
+impl<H: Handler + Unpin> Settle for HandlerApp<H> {
+    type Resident = HandlerTask<H, Socket>;
+
+    fn settle(
+        &self,
+        established: Established<Socket, Self::Accepted>,
+        _notices: &Arc<Notices>,
+    ) -> Option<Self::Resident> {
+        established.into_handler_task()
+    }
+}
+
+impl<F, Fut> Settle for ServeApp<F>
+where
+    F: Fn(WebSocket<ServerStream>, Request) -> Fut + 'static,
+    Fut: Future<Output = ()> + 'static,
+{
+    type Resident = Served<Fut>;
+
+    fn settle(
+        &self,
+        established: Established<Socket, Self::Accepted>,
+        notices: &Arc<Notices>,
+    ) -> Option<Self::Resident> {
+        let seat = established.seat.number();
+        let task = self.connect(established.map_io(ServerStream::from))?;
+        Some(Served::new(task, notices, seat))
+    }
+}
+
+impl<A: Settle> Host<A> for Reactor<A> {
     type Call = Call;
 
     fn prepare(hub: &Hub) -> (Summons, Call) {
         let notices = Arc::<Notices>::default();
         let call = Call { notices: Arc::clone(&notices), initial: hub.options.initial_connections };
-        (Summons::Reactor(notices), call)
+        (Summons::reactor(notices), call)
     }
 
     fn start(Call { notices, initial }: Call) -> io::Result<Self> {
-        let epoll = epoll::create(CreateFlags::CLOEXEC)?;
-        let epoll = watch(epoll)?;
-        let shared = Rc::new(Shared { epoll, notices, connections: RefCell::new(Pages::new(initial)) });
+        let epoll = watch(epoll::create(CreateFlags::CLOEXEC)?)?;
+        let (connections, arrivals) = (RefCell::new(Pages::new(initial)), RefCell::default());
+        let shared = Rc::new(Shared { epoll, notices, connections, arrivals });
         tokio::task::spawn_local(Rc::clone(&shared).run());
         Ok(Self(shared))
     }
 
-    fn launch(&self, _app: &Rc<HandlerApp<H>>, established: Established<TcpStream, AcceptedHandler<H>>) {
-        if let Err(error) = self.0.admit(established) {
-            tracing::warn!(%error, "a connection's socket could not be registered");
+    fn launch(&self, app: &Rc<A>, established: Established<TcpStream, A::Accepted>) {
+        let number = established.seat.number();
+        match established.try_map_io(|stream| self.0.register(stream, number)) {
+            Ok(established) => {
+                self.0.arrivals.borrow_mut().push(Arrival { app: Rc::clone(app), established });
+                // Its first turn, even if the peer says nothing.
+                self.0.notices.notify(&[number]);
+            }
+            Err(error) => tracing::warn!(%error, "a connection's socket could not be registered"),
         }
     }
 }
 
-impl<H: Handler + Unpin> Shared<H> {
-    /// Takes a connection whose handshake is done.
-    fn admit(&self, established: Established<TcpStream, AcceptedHandler<H>>) -> io::Result<()> {
-        let number = established.seat.number();
-        let socket = |stream: TcpStream| stream.into_std().map(Socket::new);
-        let Some(task) = established.try_map_io(socket)?.into_handler_task() else { return Ok(()) };
+impl<A: Settle> Shared<A> {
+    fn settle_arrivals(&self) {
+        let mut arrivals = self.arrivals.borrow_mut();
+        for Arrival { app, established } in arrivals.drain(..) {
+            let number = established.seat.number();
+            if let Some(connection) = app.settle(established, &self.notices) {
+                self.connections.borrow_mut().insert(number, connection);
+            }
+        }
+        arrivals.shrink_to(ROLL_CALL as usize);
+    }
+
+    fn register(&self, stream: TcpStream, number: u32) -> io::Result<Socket> {
+        let stream = stream.into_std()?;
         let flags = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
-        epoll::add(&self.epoll, task.io().stream(), EventData::new_u64(number.into()), flags)?;
-        self.connections.borrow_mut().insert(number, task);
-        // Its first turn, even if the peer says nothing.
-        self.notices.notify(&[number]);
-        Ok(())
+        epoll::add(&self.epoll, &stream, EventData::new_u64(number.into()), flags)?;
+        Ok(Socket::new(stream))
     }
 
     /// Runs the connections. Never returns, unless tokio's part fails.
@@ -149,6 +219,7 @@ impl<H: Handler + Unpin> Shared<H> {
         let mut turns = Turns {
             waker: Waker::from(Arc::clone(&again)),
             again,
+            rx: None,
             events: Vec::with_capacity(EVENTS),
             notes: Notes::default(),
             next: Vec::new(),
@@ -161,34 +232,40 @@ impl<H: Handler + Unpin> Shared<H> {
 
     fn poll(&self, cx: &mut Context<'_>, turns: &mut Turns) -> Poll<io::Result<()>> {
         self.notices.take(cx.waker(), &mut turns.notes);
-        let rx = &mut ReceiveLease::take();
-        self.take_turns(turns, rx);
-        self.call_roll(turns, rx);
+        self.settle_arrivals();
+        self.take_turns(turns);
+        self.call_roll(turns);
+        let polled = self.poll_events(cx, turns);
+        turns.rx = None;
+        if !turns.next.is_empty() || turns.roll.is_some() {
+            cx.waker().wake_by_ref();
+        }
+        polled
+    }
+
+    fn poll_events(&self, cx: &mut Context<'_>, turns: &mut Turns) -> Poll<io::Result<()>> {
         loop {
             let ready = match self.epoll.poll_read_ready(cx) {
                 Poll::Ready(guard) => Some(guard?),
                 // Others must not wait for tokio to look while somebody has turn after turn.
                 Poll::Pending if turns.next.is_empty() => None,
                 Poll::Pending => {
-                    self.take_events(turns, rx)?;
+                    self.take_events(turns)?;
                     None
                 }
             };
             let Some(mut ready) = ready else { break };
-            if self.take_events(turns, rx)? == EVENTS {
+            if self.take_events(turns)? == EVENTS {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
             ready.clear_ready();
         }
-        if !turns.next.is_empty() || turns.roll.is_some() {
-            cx.waker().wake_by_ref();
-        }
         Poll::Pending
     }
 
     /// Asks the kernel once, and gives everybody it names a turn.
-    fn take_events(&self, turns: &mut Turns, rx: &mut ReceiveLease) -> io::Result<usize> {
+    fn take_events(&self, turns: &mut Turns) -> io::Result<usize> {
         const AT_ONCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
         let mut events = std::mem::take(&mut turns.events);
         events.clear();
@@ -201,10 +278,10 @@ impl<H: Handler + Unpin> Shared<H> {
         for event in &events {
             let (number, flags) = (event.data.u64() as u32, event.flags);
             let Some(task) = connections.get_mut(number) else { continue };
-            task.io_mut().note(flags);
+            task.note(flags);
             // Who has asked for another turn gets it in its time, and not more of them.
-            if !task.io_mut().turn_is_due {
-                turns.turn(number, &mut connections, rx);
+            if !*task.is_due() {
+                turns.turn(number, &mut connections);
             }
         }
         turns.events = events;
@@ -212,29 +289,32 @@ impl<H: Handler + Unpin> Shared<H> {
     }
 
     /// Those who asked for another turn, and those who were called.
-    fn take_turns(&self, turns: &mut Turns, rx: &mut ReceiveLease) {
+    fn take_turns(&self, turns: &mut Turns) {
         if std::mem::take(&mut turns.notes.everybody) {
             turns.roll = Some(0);
         }
         let mut connections = self.connections.borrow_mut();
         for seat in std::mem::take(&mut turns.next) {
-            turns.turn(seat, &mut connections, rx);
+            if let Some(task) = connections.get_mut(seat) {
+                *task.is_due() = false;
+            }
+            turns.turn(seat, &mut connections);
         }
         let mut seats = std::mem::take(&mut turns.notes.seats);
         for seat in seats.drain(..) {
-            if connections.get_mut(seat).is_some_and(|task| !task.io_mut().turn_is_due) {
-                turns.turn(seat, &mut connections, rx);
+            if connections.get_mut(seat).is_some_and(|task| !*task.is_due()) {
+                turns.turn(seat, &mut connections);
             }
         }
         turns.notes.seats = seats;
     }
 
-    fn call_roll(&self, turns: &mut Turns, rx: &mut ReceiveLease) {
+    fn call_roll(&self, turns: &mut Turns) {
         let Some(start) = turns.roll.take() else { return };
         let mut connections = self.connections.borrow_mut();
         let end = start.saturating_add(ROLL_CALL).min(connections.end());
         for number in start..end {
-            turns.turn(number, &mut connections, rx);
+            turns.turn(number, &mut connections);
         }
         turns.roll = (end < connections.end()).then_some(end);
     }
@@ -242,22 +322,24 @@ impl<H: Handler + Unpin> Shared<H> {
 
 impl Turns {
     /// Gives a connection its turn, if it is still there.
-    fn turn<H: Handler + Unpin>(
-        &mut self,
-        number: u32,
-        connections: &mut Pages<HandlerTask<H, Socket>>,
-        rx: &mut ReceiveLease,
-    ) {
+    fn turn<T: Resident>(&mut self, number: u32, connections: &mut Pages<T>) {
         let Some(task) = connections.get_mut(number) else { return };
-        task.io_mut().turn_is_due = false;
+        if !coop::has_budget_remaining() {
+            // What async functions have done in this poll is enough; tokio's other tasks come first.
+            return self.put_off(number, task);
+        }
         self.again.0.store(false, Ordering::Relaxed);
-        let over = task.poll_turn(&mut Context::from_waker(&self.waker), rx).is_ready();
-        rx.end_turn();
-        if over {
+        if task.poll_turn(&self.waker, &mut self.rx).is_ready() {
             // Destructors of handlers may panic too.
             let _ = catch_unwind(AssertUnwindSafe(|| drop(connections.remove(number))));
         } else if self.again.0.load(Ordering::Relaxed) {
-            task.io_mut().turn_is_due = true;
+            self.put_off(number, task);
+        }
+    }
+
+    /// Another turn, in the next poll.
+    fn put_off(&mut self, number: u32, task: &mut impl Resident) {
+        if !std::mem::replace(task.is_due(), true) {
             self.next.push(number);
         }
     }

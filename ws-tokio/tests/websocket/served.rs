@@ -58,6 +58,23 @@ async fn a_turn_ends_although_more_could_be_read_so_that_others_have_theirs() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_turn_ends_although_the_peer_takes_whatever_is_sent() {
+    let mut small_queue = config();
+    small_queue.write_queue_messages = 2;
+    let (mut server, peer) = serve(small_queue, async |mut ws| while ws.send(vec![0; 1000]).await.is_ok() {});
+    let task = Task::new();
+    let mut pongs = 0;
+    for turn in 1..10 {
+        peer.send(Frame::ping("now"));
+        assert!(task.poll(&mut server).is_pending() && task.was_woken());
+        let received = peer.received();
+        assert!(received.len() <= 20, "{} messages in a turn", received.len());
+        pongs += received.iter().filter(|frame| frame.opcode == opcode::PONG).count();
+        assert!(pongs + 1 >= turn, "{pongs} pongs in {turn} turns");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn pings_are_answered_while_the_application_does_something_else() {
     let (server, peer) = serve(config(), async |mut ws| {
         sleep(100 * SECOND).await;
