@@ -2,7 +2,12 @@
 
 use bytes::Bytes;
 
-use crate::{buffer::PooledBuffer, frame::OpCode, utf8::Utf8Bytes, utf8::str_from_validated};
+use crate::{
+    buffer::{PooledBuffer, ReceiveBuffer},
+    frame::OpCode,
+    utf8::Utf8Bytes,
+    utf8::str_from_validated,
+};
 
 /// Text or binary.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -161,6 +166,8 @@ pub struct MessageRef<'a> {
 enum Payload<'a> {
     /// In the receive buffer.
     Lent(&'a [u8]),
+    /// There too, and so much of it that it may be taken over as a whole.
+    Window { rx: &'a mut ReceiveBuffer, start: usize, len: usize },
     /// In a buffer of its own, which may be taken over.
     Assembled(&'a mut PooledBuffer),
 }
@@ -168,6 +175,16 @@ enum Payload<'a> {
 impl<'a> MessageRef<'a> {
     pub(crate) const fn lent(kind: MessageKind, validated: bool, payload: &'a [u8]) -> Self {
         Self { kind, validated, payload: Payload::Lent(payload) }
+    }
+
+    pub(crate) const fn window(
+        kind: MessageKind,
+        validated: bool,
+        rx: &'a mut ReceiveBuffer,
+        start: usize,
+        len: usize,
+    ) -> Self {
+        Self { kind, validated, payload: Payload::Window { rx, start, len } }
     }
 
     pub(crate) const fn assembled(kind: MessageKind, validated: bool, buffer: &'a mut PooledBuffer) -> Self {
@@ -192,6 +209,7 @@ impl<'a> MessageRef<'a> {
     pub fn as_bytes(&self) -> &[u8] {
         match &self.payload {
             Payload::Lent(bytes) => bytes,
+            Payload::Window { rx, start, len } => rx.processed(*start, *len),
             Payload::Assembled(buffer) => buffer,
         }
     }
@@ -206,12 +224,13 @@ impl<'a> MessageRef<'a> {
         }
     }
 
-    /// The payload, owned. A message that was assembled in a buffer of its own (large or fragmented) is taken over
-    /// without a copy; a small one is copied.
+    /// The payload, owned. A message that was assembled in a buffer of its own (large or fragmented), or that fills half
+    /// of the receive buffer at least, is taken over without a copy; a smaller one is copied.
     #[must_use]
     pub fn into_bytes(self) -> Bytes {
         match self.payload {
             Payload::Lent(bytes) => Bytes::copy_from_slice(bytes),
+            Payload::Window { rx, start, len } => rx.detach(start, len),
             Payload::Assembled(buffer) => std::mem::take(buffer).into_bytes(),
         }
     }
@@ -223,7 +242,7 @@ impl<'a> MessageRef<'a> {
         Message::received(kind, validated, self.into_bytes())
     }
 
-    /// Whether [`into_bytes`](Self::into_bytes) takes the payload over without a copy.
+    /// Whether the payload lies in a buffer of its own, and not in the receive buffer.
     #[must_use]
     pub const fn is_assembled(&self) -> bool {
         matches!(self.payload, Payload::Assembled(_))

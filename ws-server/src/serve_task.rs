@@ -9,7 +9,7 @@ use std::{
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use ws_proto::{CloseCode, ConnectionError};
-use ws_tokio::Served;
+use ws_tokio::{Served, TurnEnd};
 
 use crate::{hub::Phase, shard::Seat};
 
@@ -47,7 +47,8 @@ impl<F: Future<Output = ()>, S: AsyncRead + AsyncWrite + Unpin> ServeTask<F, S> 
             }
         }
         self.poll_application(cx);
-        let finished = self.served.end_turn(cx, now).is_ready();
+        let armed = self.seat.is_armed(tick);
+        let TurnEnd { over: finished, due } = self.served.end_turn_with_timer(cx, now, armed);
         if finished && !self.over {
             self.over = true;
             self.seat.shard().hub.count_end(self.served.close_info().as_ref());
@@ -55,7 +56,7 @@ impl<F: Future<Output = ()>, S: AsyncRead + AsyncWrite + Unpin> ServeTask<F, S> 
         if finished && self.application.is_none() {
             return Poll::Ready(());
         }
-        self.seat.arm(self.served.poll_timeout(), tick);
+        self.seat.arm(due, tick);
         Poll::Pending
     }
 

@@ -17,5 +17,5 @@ mod websocket;
 pub use driver::{DirectWriter, Driver};
 pub use scratch::{ReceiveLease, configure_thread, thread_pool};
 pub use sender::{Outlet, Sender};
-pub use served::Served;
+pub use served::{Served, TurnEnd};
 pub use websocket::{Parts, WebSocket};

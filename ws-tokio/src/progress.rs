@@ -37,10 +37,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Core<S> {
             return Poll::Ready(Some(message));
         }
         let mut rx = ReceiveLease::take();
+        // With nothing held and nothing under way there is nothing to be found before something is read.
+        let mut nothing_new = driver.connection().is_settled();
         loop {
             let Some(driver) = &mut self.driver else { return Poll::Ready(None) };
             driver.connection_mut().resume();
-            while let Some(event) = driver.poll_event(&mut rx) {
+            while !nothing_new && let Some(event) = driver.poll_event(&mut rx) {
                 match event {
                     Event::Message(message) => {
                         let message = message.into_message();
@@ -58,6 +60,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Core<S> {
             if self.poll_progress(cx, &mut rx).is_pending() {
                 return Poll::Pending;
             }
+            nothing_new = false;
         }
     }
 
@@ -218,7 +221,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Core<S> {
         let Some(driver) = &mut self.driver else { return };
         let mut closed = None;
         let how = if self.abandoned { Connection::resume } else { how };
-        how(driver.parts_mut().0);
+        how(driver.connection_mut());
+        if rx.is_empty() && driver.connection().is_settled() {
+            return;
+        }
         while let Some(event) = driver.poll_event(rx) {
             if let Event::Closed(info) = event {
                 closed = Some(info);

@@ -20,6 +20,15 @@ pub struct Served<S> {
     shared: Shared<S>,
 }
 
+/// How a turn ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TurnEnd {
+    /// The connection is over.
+    pub over: bool,
+    /// When the next turn is due at the latest; `None` if it has no deadline, or the task's timer is early enough.
+    pub due: Option<Instant>,
+}
+
 impl<S: AsyncRead + AsyncWrite + Unpin> Served<S> {
     /// Splits a connection into the task's end and the application's. `received` is what was read behind the
     /// handshake.
@@ -44,9 +53,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Served<S> {
     /// `Ready`: the connection is over; [`close_info`](Self::close_info) tells how. `Pending`: the waker is
     /// registered; call again at [`poll_timeout`](Self::poll_timeout) too.
     pub fn end_turn(&self, cx: &mut Context<'_>, now: Instant) -> Poll<()> {
+        if self.end_turn_with_timer(cx, now, false).over { Poll::Ready(()) } else { Poll::Pending }
+    }
+
+    /// As [`end_turn`](Self::end_turn) and [`poll_timeout`](Self::poll_timeout) in one, for a task that may still have a
+    /// timer (`armed`): while it has not fired, deadlines that can only have moved away are not looked at.
+    pub fn end_turn_with_timer(&self, cx: &mut Context<'_>, now: Instant, armed: bool) -> TurnEnd {
         let mut core = lock(&self.shared);
         let receiving = core.end_application();
-        core.handle_timeout(now);
+        if !armed {
+            core.handle_timeout(now);
+        }
         if receiving && core.driver().is_some() {
             if core.poll_output(cx).is_ready() {
                 // The end is the application's to see, in its `recv`.
@@ -56,7 +73,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Served<S> {
             core.poll_background(cx, Connection::pause);
         }
         core.end_turn();
-        if core.driver().is_none() { Poll::Ready(()) } else { Poll::Pending }
+        let Some(driver) = core.driver() else { return TurnEnd { over: true, due: None } };
+        let due = if armed && driver.is_quiet() { None } else { driver.poll_timeout() };
+        TurnEnd { over: false, due }
     }
 
     /// For a transport that wakes nobody by itself: `f` tells it what it can do now, and whoever waits for it wakes, but

@@ -93,6 +93,22 @@ impl Block {
         &mut self.bytes[from..to]
     }
 
+    /// Where the payload begins in [`memory`](Self::memory).
+    pub(super) const fn start(&self) -> usize {
+        self.start
+    }
+
+    /// What is readable of it, what lies before the payload included.
+    #[inline]
+    pub(super) fn memory(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    #[inline]
+    pub(super) fn memory_mut(&mut self) -> &mut [u8] {
+        &mut self.bytes
+    }
+
     /// The memory, and where in it the payload begins.
     pub(super) fn into_vec(self) -> (Vec<u8>, usize) {
         (self.bytes, self.start)

@@ -20,6 +20,11 @@ impl PooledBuffer {
         Self { block: Block::default(), filled: 0, pool: Some(pool) }
     }
 
+    /// A block whose first `filled` bytes are the payload.
+    pub(super) const fn filled(block: Block, filled: usize, pool: BufferPool) -> Self {
+        Self { block, filled, pool: Some(pool) }
+    }
+
     /// Makes room for `needed` bytes in all, of at most `announced` that may come.
     ///
     /// Grows by doubling, so that memory follows the bytes received and not the length announced.

@@ -1,7 +1,8 @@
-use super::{
-    BufferPool, PooledBuffer,
-    block::{PLACEMENT_ROOM, placement},
-};
+use std::mem;
+
+use bytes::Bytes;
+
+use super::{BufferPool, PooledBuffer, block::Block};
 
 /// Default size of the read window, in bytes. Twice 64 KiB, for a frame with that popular payload has a header too.
 pub const DEFAULT_RECEIVE_BUFFER: usize = 128 * 1024;
@@ -19,8 +20,9 @@ pub const DEFAULT_RECEIVE_BUFFER: usize = 128 * 1024;
 /// any number of connections, one after the other.
 #[derive(Debug)]
 pub struct ReceiveBuffer {
-    wire: Box<[u8]>,
-    /// Where the window begins and ends; the memory is a little larger, so that its place within a page can be chosen.
+    wire: Block,
+    size: usize,
+    /// Where the window begins and ends in the block's memory.
     base: usize,
     limit: usize,
     pub(crate) start: usize,
@@ -37,24 +39,58 @@ impl ReceiveBuffer {
     #[must_use]
     pub fn new(size: usize, pool: BufferPool) -> Self {
         let size = size.max(256);
-        let wire = vec![0; size + PLACEMENT_ROOM].into_boxed_slice();
-        let base = placement(wire.as_ptr());
-        Self {
-            wire,
-            base,
-            limit: base + size,
-            start: base,
-            end: base,
+        let mut buffer = Self {
+            wire: Block::default(),
+            size,
+            base: 0,
+            limit: 0,
+            start: 0,
+            end: 0,
             assembled: PooledBuffer::default(),
             pool,
             control_frames: 0,
+        };
+        buffer.open_window(Block::with_capacity(size));
+        buffer
+    }
+
+    /// Makes `block` the window, empty, and gives the block that was it before.
+    fn open_window(&mut self, mut block: Block) -> Block {
+        // Now, so that it is never cleared again.
+        block.slice_mut(0, self.size);
+        self.base = block.start();
+        self.limit = self.base + self.size;
+        self.start = self.base;
+        self.end = self.base;
+        mem::replace(&mut self.wire, block)
+    }
+
+    /// Whether a payload of `len` bytes that lies in the window is rather taken over with it than copied: it fills half
+    /// of it at least, so that it does not pin much more than its own size.
+    pub(crate) fn is_worth_detaching(&self, len: usize) -> bool {
+        len >= self.size / 2 && self.size >= self.pool.buffer_size()
+    }
+
+    /// Takes the processed bytes at `start..start + len` out, with the whole window, and goes on with another one.
+    pub(crate) fn detach(&mut self, start: usize, len: usize) -> Bytes {
+        let fresh = self.pool.take(self.size, self.size).unwrap_or_else(|| Block::with_capacity(self.size));
+        if fresh.capacity() < self.size {
+            // No memory for another window.
+            return Bytes::copy_from_slice(self.processed(start, len));
         }
+        let unprocessed = self.start..self.end;
+        let old = self.open_window(fresh);
+        let rest = &old.memory()[unprocessed];
+        self.spare_mut()[..rest.len()].copy_from_slice(rest);
+        self.end += rest.len();
+        let start = start - old.start();
+        Bytes::from_owner(PooledBuffer::filled(old, start + len, self.pool.clone())).slice(start..)
     }
 
     /// Where to read into; never empty after `poll_event` has returned `None`.
     #[inline]
     pub fn spare_mut(&mut self) -> &mut [u8] {
-        &mut self.wire[self.end..self.limit]
+        &mut self.wire.memory_mut()[self.end..self.limit]
     }
 
     /// Says that the first `n` bytes of [`spare_mut`](Self::spare_mut) were filled; `n` is capped at its length.
@@ -77,7 +113,7 @@ impl ReceiveBuffer {
     #[inline]
     #[must_use]
     pub fn unprocessed(&self) -> &[u8] {
-        &self.wire[self.start..self.end]
+        &self.wire.memory()[self.start..self.end]
     }
 
     /// Whether all received bytes are processed.
@@ -93,15 +129,18 @@ impl ReceiveBuffer {
         &self.pool
     }
 
-    /// Gives the latest assembled message back to the pool.
+    /// Gives the latest assembled message back to the pool, and makes a window whose bytes are all processed whole again.
     #[inline]
     pub fn release_assembled(&mut self) {
-        self.assembled = PooledBuffer::default();
+        if self.assembled.capacity() > 0 {
+            self.assembled = PooledBuffer::default();
+        }
+        self.rewind();
     }
 
     #[inline]
     pub(crate) fn unprocessed_mut(&mut self) -> &mut [u8] {
-        &mut self.wire[self.start..self.end]
+        &mut self.wire.memory_mut()[self.start..self.end]
     }
 
     /// Marks bytes as processed; a fully processed window starts over at its beginning, so nothing is ever moved.
@@ -128,7 +167,7 @@ impl ReceiveBuffer {
     /// The processed bytes at `start..start + len`.
     #[inline]
     pub(crate) fn processed(&self, start: usize, len: usize) -> &[u8] {
-        &self.wire[start..start + len]
+        &self.wire.memory()[start..start + len]
     }
 }
 

@@ -54,6 +54,9 @@ impl At {
         rx: &mut ReceiveBuffer,
     ) -> MessageRef<'_> {
         match self {
+            Self::Window { start, len } if rx.is_worth_detaching(len) => {
+                MessageRef::window(kind, validated, rx, start, len)
+            }
             Self::Window { start, len } => MessageRef::lent(kind, validated, rx.processed(start, len)),
             Self::Assembled => MessageRef::assembled(kind, validated, &mut rx.assembled),
         }

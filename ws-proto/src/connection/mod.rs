@@ -200,7 +200,7 @@ impl Connection {
     #[inline]
     #[must_use]
     pub fn is_settled(&self) -> bool {
-        matches!(self.phase, Phase::Open) && self.inbox.is_none() && self.outbox.is_none()
+        matches!(self.phase, Phase::Open) && !self.eof && self.inbox.is_none() && self.outbox.is_none()
     }
 
     /// How the connection ends or ended; `None` while it is open.

@@ -240,6 +240,36 @@ fn a_small_message_is_lent_from_the_window() {
 }
 
 #[test]
+fn a_message_that_fills_half_the_window_is_taken_over_with_it() {
+    const WINDOW: usize = 128 * 1024;
+    let pool = BufferPool::new(BufferPoolConfig { preheat: 0, ..BufferPoolConfig::default() });
+    let mut server =
+        Endpoint::with_buffer(Role::Server, &config(|_| ()), ReceiveBuffer::new(WINDOW, pool.clone()));
+    let large: Vec<u8> = (0..WINDOW / 2).map(|at| (at % 251) as u8).collect();
+    let frames = [text("before"), binary(&large), text("behind"), binary(vec![3; WINDOW / 4])];
+    let bytes: Vec<u8> = frames.iter().flat_map(|frame| frame.encode(true)).collect();
+    for _ in 0..3 {
+        assert_eq!(server.rx.extend(&bytes), bytes.len());
+        let Endpoint { connection, rx, tx, now, .. } = &mut server;
+        connection.handle_received(0, *now, rx);
+        let mut taken = Vec::new();
+        while let Some(Event::Message(message)) = connection.poll_event(rx, tx) {
+            let at = message.as_bytes().as_ptr();
+            assert!(!message.is_assembled());
+            let owned = message.into_bytes();
+            taken.push((owned.as_ptr() == at, owned));
+        }
+        let expected: [(bool, &[u8]); 4] =
+            [(false, b"before"), (true, &large), (false, b"behind"), (false, &[3; WINDOW / 4])];
+        assert!(taken.iter().map(|(same, bytes)| (*same, &bytes[..])).eq(expected));
+        assert_eq!(pool.retained(), 0, "the only spare window is lent");
+        drop(taken);
+        assert!((WINDOW..WINDOW + PAGE).contains(&pool.retained()));
+        assert_eq!(rx.spare_mut().len(), WINDOW);
+    }
+}
+
+#[test]
 fn a_transmit_queue_that_never_runs_empty_stays_small() {
     both(|mut end| {
         end.transport_blocks();
