@@ -194,13 +194,14 @@ impl Connection {
         }
     }
 
-    /// Whether it is open and nothing is under way on its side: no message held, no frame waiting, no end begun. Between
-    /// two such moments [`poll_timeout`](Self::poll_timeout) only moves into the future, and while the transmit queue is
-    /// empty too there is nothing to do but read.
+    /// Whether it is open and nothing is under way: no message begun or held, no frame waiting, no end begun. Between two
+    /// such moments [`poll_timeout`](Self::poll_timeout) only moves into the future; and while the receive buffer and the
+    /// transmit queue are empty too, there is nothing to do but read.
     #[inline]
     #[must_use]
     pub fn is_settled(&self) -> bool {
-        matches!(self.phase, Phase::Open) && !self.eof && self.inbox.is_none() && self.outbox.is_none()
+        let nothing_waits = self.partial.is_none() && self.inbox.is_none() && self.outbox.is_none();
+        nothing_waits && matches!(self.phase, Phase::Open) && !self.eof
     }
 
     /// How the connection ends or ended; `None` while it is open.

@@ -41,6 +41,22 @@ async fn messages_come_and_go() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn large_messages_come_whichever_task_reads_their_last_byte() {
+    let (mut ws, peer, _server) = elsewhere(config()).await;
+    for size in [100_000, 1_000_000] {
+        for read_size in [20_000, 64_000, usize::MAX] {
+            peer.read_slowly(read_size);
+            peer.send_all((0..5).map(|number| Frame::binary(vec![number; size])));
+            for number in 0..5 {
+                let message = timeout(SECOND, ws.recv()).await.expect("all of it is there").unwrap();
+                assert_eq!(message, Message::binary(vec![number; size]));
+                ws.send("got it").await.unwrap();
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_message_that_was_sent_goes_out_although_nothing_else_happens() {
     let (mut ws, peer, _server) = elsewhere(config()).await;
     sleep(1000 * SECOND).await;
@@ -66,6 +82,30 @@ async fn messages_come_although_the_servers_task_has_no_turn() {
         peer.send(Frame::text(number.to_string()));
         assert!(owner.was_woken());
         assert_eq!(ws.poll_recv(&mut owner.cx()), Poll::Ready(Some(Message::text(number.to_string()))));
+    }
+}
+
+#[tokio::test]
+async fn a_large_message_is_there_once_the_servers_task_has_read_it() {
+    let (script, peer) = Script::new(Role::Server);
+    let (served, mut ws) = Served::new(script, connection(Role::Server, config()), &[]);
+    let (server, owner) = (Task::new(), Task::new());
+    let now = Instant::now().into_std();
+    peer.read_slowly(20_000);
+    for number in 0..5 {
+        assert!(ws.poll_recv(&mut owner.cx()).is_pending());
+        // Two reads, the second of which goes straight into the message's own buffer.
+        let payload = vec![number; 39_000];
+        peer.send(Frame::binary(payload.clone()));
+        loop {
+            served.begin_turn(&server.cx(), now);
+            assert!(served.end_turn(&mut server.cx(), now).is_pending());
+            if !server.was_woken() {
+                break;
+            }
+        }
+        assert!(owner.was_woken());
+        assert_eq!(ws.poll_recv(&mut owner.cx()), Poll::Ready(Some(Message::binary(payload))));
     }
 }
 
