@@ -25,6 +25,8 @@ pub struct Conn<'a> {
 pub(crate) struct Link {
     pub(crate) seat: Seat,
     pub(crate) mailbox: Option<Arc<Mailbox>>,
+    /// Mail is left that the connection had no room for.
+    pub(crate) mail_waits: bool,
     pub(crate) opened: bool,
     /// A callback has panicked.
     pub(crate) failed: bool,
@@ -43,6 +45,7 @@ impl Link {
         Self {
             seat,
             mailbox: None,
+            mail_waits: false,
             opened: false,
             failed: false,
             over: false,
@@ -199,7 +202,7 @@ impl Conn<'_> {
     pub fn sender(&mut self) -> Sender {
         let Link { seat, mailbox, .. } = &mut *self.link;
         let mailbox = mailbox
-            .get_or_insert_with(|| Arc::new(Mailbox::new(self.connection.config(), seat.waker(self.waker))));
+            .get_or_insert_with(|| Arc::new(Mailbox::new(self.connection.config(), seat.caller(self.waker))));
         Sender::new(Arc::clone(mailbox))
     }
 

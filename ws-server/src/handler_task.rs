@@ -98,9 +98,11 @@ impl<H: Handler, S: AsyncRead + AsyncWrite + Unpin> HandlerTask<H, S> {
             self.link.opened = true;
             self.call(cx, now, |handler, conn| handler.on_open(conn));
         }
-        if let Some(mailbox) = &self.link.mailbox {
+        if let Some(mailbox) = &self.link.mailbox
+            && (mailbox.take_call() || self.link.mail_waits)
+        {
             let (connection, tx) = self.driver.parts_mut();
-            mailbox.deliver(connection, tx, now);
+            self.link.mail_waits = mailbox.deliver(connection, tx, now);
         }
         if !self.link.seat.is_armed(tick) && self.driver.poll_timeout().is_some_and(|due| due <= now) {
             self.driver.handle_timeout(now);
@@ -204,7 +206,7 @@ impl<H: Handler, S: AsyncRead + AsyncWrite + Unpin> HandlerTask<H, S> {
             self.driver.parts_mut().0.resume();
         }
         // Held messages, and mail that did not fit, are looked at in another turn.
-        if was_held_back || self.link.mailbox.as_ref().is_some_and(|mailbox| mailbox.has_messages()) {
+        if was_held_back || self.link.mail_waits {
             cx.waker().wake_by_ref();
         }
     }

@@ -2,101 +2,121 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll, Waker},
 };
 
 use bytes::Bytes;
 use ws_proto::{
-    CloseCode, Config, Connection, ConnectionState, ControlError, Message, SendError, TransmitQueue,
+    CONTROL_QUEUE_CAPACITY, CloseCode, Config, Connection, ConnectionState, ControlError, ControlQueue,
+    MAX_CONTROL_PAYLOAD, Message, SendError, TransmitQueue,
 };
 use ws_tokio::Outlet;
 
-use ws_proto::{CONTROL_QUEUE_CAPACITY, ControlQueue, MAX_CONTROL_PAYLOAD};
+use crate::summons::Caller;
 
 pub(crate) struct Mailbox {
     config: Arc<Config>,
-    task: Waker,
+    caller: Caller,
+    /// The connection has been called and has not looked yet.
+    called: AtomicBool,
     mail: Mutex<Mail>,
 }
 
+/// Small, and in one piece: a broadcast touches as many of these as there are connections.
 struct Mail {
-    messages: VecDeque<Message>,
+    messages: Messages,
+    /// Bytes of their payloads.
     bytes: usize,
+    state: ConnectionState,
+    rare: Option<Box<Rare>>,
+}
+
+/// Mostly there is one.
+#[derive(Default)]
+struct Messages {
+    first: Option<Message>,
+    more: VecDeque<Message>,
+}
+
+/// What most mailboxes never have.
+#[derive(Default)]
+struct Rare {
     pings: Vec<Bytes>,
     close: Option<(CloseCode, Box<str>)>,
-    state: ConnectionState,
-    /// The connection's task has been woken and has not looked yet.
-    woken: bool,
     waiting: Vec<Waker>,
 }
 
 impl Mailbox {
-    pub(crate) fn new(config: &Arc<Config>, task: Waker) -> Self {
-        let mail = Mail {
-            messages: VecDeque::new(),
-            bytes: 0,
-            pings: Vec::new(),
-            close: None,
-            state: ConnectionState::Open,
-            woken: false,
-            waiting: Vec::new(),
-        };
-        Self { config: Arc::clone(config), task, mail: Mutex::new(mail) }
+    pub(crate) fn new(config: &Arc<Config>, caller: Caller) -> Self {
+        let mail = Mail { messages: Messages::default(), bytes: 0, state: ConnectionState::Open, rare: None };
+        Self { config: Arc::clone(config), caller, called: AtomicBool::new(false), mail: Mutex::new(mail) }
     }
 
-    /// Hands over what came, as far as the connection takes it.
+    /// Whether there is news since the last time.
+    pub(crate) fn take_call(&self) -> bool {
+        self.called.load(Ordering::Relaxed) && self.called.swap(false, Ordering::Acquire)
+    }
+
+    /// Hands over what came, as far as the connection takes it; whether messages are left that it has no room for.
     pub(crate) fn deliver(
         &self,
         connection: &mut Connection,
         tx: &mut TransmitQueue,
         now: std::time::Instant,
-    ) {
+    ) -> bool {
         let mut mail = self.mail();
-        mail.woken = false;
-        for payload in std::mem::take(&mut mail.pings) {
-            // A full control queue drops a ping, as it would for the handler.
-            let _ = connection.send_ping(&payload, tx);
+        let rare = mail.rare.take();
+        if let Some(rare) = &rare {
+            for payload in &rare.pings {
+                // A full control queue drops a ping, as it would for the handler.
+                let _ = connection.send_ping(payload, tx);
+            }
         }
-        while let Some(message) = mail.messages.pop_front() {
+        while let Some(message) = mail.messages.pop() {
             let len = message.len();
             match connection.send_message(message, false, tx) {
                 Ok(()) => mail.bytes -= len,
                 Err(SendError::WriteBusy(message)) => {
-                    mail.messages.push_front(message);
+                    mail.messages.put_back(message);
                     break;
                 }
                 Err(SendError::InvalidState(_)) => break,
             }
         }
-        if mail.messages.is_empty()
-            && let Some((code, reason)) = mail.close.take()
-        {
-            connection.close(code, &reason, now, tx);
+        if let Some(Rare { close, waiting, .. }) = rare.map(|rare| *rare) {
+            if let Some((code, reason)) = close {
+                if mail.messages.is_empty() {
+                    connection.close(code, &reason, now, tx);
+                } else {
+                    mail.rare().close = Some((code, reason));
+                }
+            }
+            mail.follow(connection.state());
+            let left = !mail.messages.is_empty();
+            drop(mail);
+            waiting.into_iter().for_each(Waker::wake);
+            return left;
         }
         mail.follow(connection.state());
-        let waiting = std::mem::take(&mut mail.waiting);
-        drop(mail);
-        waiting.into_iter().for_each(Waker::wake);
+        !mail.messages.is_empty()
     }
 
     /// The connection is closing or closed: senders are told.
     pub(crate) fn shut(&self, state: ConnectionState) {
-        let waiting = {
+        let rare = {
             let mut mail = self.mail();
             mail.follow(state);
-            std::mem::take(&mut mail.waiting)
+            mail.rare.take()
         };
-        waiting.into_iter().for_each(Waker::wake);
-    }
-
-    /// Whether messages wait that the connection had no room for.
-    pub(crate) fn has_messages(&self) -> bool {
-        !self.mail().messages.is_empty()
+        rare.into_iter().flat_map(|rare| rare.waiting).for_each(Waker::wake);
     }
 
     fn push(&self, mail: &mut Mail, message: Message) -> Result<(), SendError<Message>> {
-        if mail.state != ConnectionState::Open || mail.close.is_some() {
+        if mail.state != ConnectionState::Open || mail.is_closing() {
             return Err(SendError::InvalidState(message));
         }
         let over = mail.bytes > 0 && mail.bytes.saturating_add(message.len()) > self.config.write_queue_bytes;
@@ -104,15 +124,14 @@ impl Mailbox {
             return Err(SendError::WriteBusy(message));
         }
         mail.bytes += message.len();
-        mail.messages.push_back(message);
+        mail.messages.push(message);
         Ok(())
     }
 
-    fn wake(&self, mut mail: MutexGuard<'_, Mail>) {
-        let wake = !std::mem::replace(&mut mail.woken, true);
+    fn call(&self, mail: MutexGuard<'_, Mail>) {
         drop(mail);
-        if wake {
-            self.task.wake_by_ref();
+        if !self.called.swap(true, Ordering::Release) {
+            self.caller.call();
         }
     }
 
@@ -122,13 +141,49 @@ impl Mailbox {
 }
 
 impl Mail {
+    fn rare(&mut self) -> &mut Rare {
+        self.rare.get_or_insert_default()
+    }
+
+    /// Whether a close waits behind the messages.
+    fn is_closing(&self) -> bool {
+        self.rare.as_ref().is_some_and(|rare| rare.close.is_some())
+    }
+
     /// Takes note of the connection's state; only an open one has a use for messages.
     fn follow(&mut self, state: ConnectionState) {
         self.state = state;
         if state != ConnectionState::Open {
-            self.messages = VecDeque::new();
+            self.messages = Messages::default();
             self.bytes = 0;
         }
+    }
+}
+
+impl Messages {
+    fn push(&mut self, message: Message) {
+        if self.is_empty() {
+            self.first = Some(message);
+        } else {
+            self.more.push_back(message);
+        }
+    }
+
+    fn pop(&mut self) -> Option<Message> {
+        self.first.take().or_else(|| self.more.pop_front())
+    }
+
+    /// What was popped last, again at the front.
+    fn put_back(&mut self, message: Message) {
+        self.first = Some(message);
+    }
+
+    fn len(&self) -> usize {
+        usize::from(self.first.is_some()) + self.more.len()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.first.is_none() && self.more.is_empty()
     }
 }
 
@@ -136,7 +191,7 @@ impl Outlet for Mailbox {
     fn try_send(&self, message: Message) -> Result<(), SendError<Message>> {
         let mut mail = self.mail();
         self.push(&mut mail, message)?;
-        self.wake(mail);
+        self.call(mail);
         Ok(())
     }
 
@@ -149,13 +204,14 @@ impl Outlet for Mailbox {
         let Some(next) = message.take() else { return Poll::Ready(Ok(())) };
         match self.push(&mut mail, next) {
             Ok(()) => {
-                self.wake(mail);
+                self.call(mail);
                 Poll::Ready(Ok(()))
             }
             Err(SendError::WriteBusy(back)) => {
                 *message = Some(back);
-                if !mail.waiting.iter().any(|known| known.will_wake(cx.waker())) {
-                    mail.waiting.push(cx.waker().clone());
+                let waiting = &mut mail.rare().waiting;
+                if !waiting.iter().any(|known| known.will_wake(cx.waker())) {
+                    waiting.push(cx.waker().clone());
                 }
                 Poll::Pending
             }
@@ -165,8 +221,8 @@ impl Outlet for Mailbox {
 
     fn cancelled(&self) {
         // Those who still wait register again.
-        let waiting = std::mem::take(&mut self.mail().waiting);
-        waiting.into_iter().for_each(Waker::wake);
+        let waiting = self.mail().rare.as_mut().map(|rare| std::mem::take(&mut rare.waiting));
+        waiting.into_iter().flatten().for_each(Waker::wake);
     }
 
     fn ping(&self, payload: &[u8]) -> Result<(), ControlError> {
@@ -177,20 +233,21 @@ impl Outlet for Mailbox {
         if payload.len() > MAX_CONTROL_PAYLOAD {
             return Err(ControlError::ControlFrameTooBig(payload.len()));
         }
-        let waiting: usize = mail.pings.iter().map(|ping| ControlQueue::entry_len(ping.len())).sum();
+        let pings = &mut mail.rare().pings;
+        let waiting: usize = pings.iter().map(|ping| ControlQueue::entry_len(ping.len())).sum();
         if waiting + ControlQueue::entry_len(payload.len()) > CONTROL_QUEUE_CAPACITY {
             return Err(ControlError::QueueFull);
         }
-        mail.pings.push(Bytes::copy_from_slice(payload));
-        self.wake(mail);
+        pings.push(Bytes::copy_from_slice(payload));
+        self.call(mail);
         Ok(())
     }
 
     fn close(&self, code: CloseCode, reason: &str) {
         let mut mail = self.mail();
-        if mail.state == ConnectionState::Open && mail.close.is_none() {
-            mail.close = Some((code, reason.into()));
-            self.wake(mail);
+        if mail.state == ConnectionState::Open && !mail.is_closing() {
+            mail.rare().close = Some((code, reason.into()));
+            self.call(mail);
         }
     }
 

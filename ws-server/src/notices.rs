@@ -37,11 +37,6 @@ impl Notices {
         self.note(|notes| notes.everybody = true);
     }
 
-    /// What notifies `seat`, each time.
-    pub(crate) fn waker(self: &Arc<Self>, seat: u32) -> Waker {
-        Waker::from(Arc::new(SeatWaker { notices: Arc::clone(self), seat }))
-    }
-
     /// Takes the notes; `reader` is woken by the next one. `spare` is used again for the next ones.
     pub(crate) fn take(&self, reader: &Waker, spare: &mut Notes) {
         let mut board = self.board();
@@ -62,22 +57,6 @@ impl Notices {
 
     fn board(&self) -> MutexGuard<'_, Board> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// One connection's waker. It may outlive the connection; the seat's next one then gets a turn for nothing.
-struct SeatWaker {
-    notices: Arc<Notices>,
-    seat: u32,
-}
-
-impl Wake for SeatWaker {
-    fn wake(self: Arc<Self>) {
-        self.wake_by_ref();
-    }
-
-    fn wake_by_ref(self: &Arc<Self>) {
-        self.notices.notify(&[self.seat]);
     }
 }
 

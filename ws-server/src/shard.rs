@@ -11,7 +11,13 @@ use std::{
 
 use tokio::sync::Notify;
 
-use crate::{heads::HeadBuffers, hub::Hub, slots::Slot, summons::Summons, wheel::Wheel};
+use crate::{
+    heads::HeadBuffers,
+    hub::Hub,
+    slots::Slot,
+    summons::{Caller, Summons},
+    wheel::Wheel,
+};
 
 /// Unused message buffers are given back to the allocator this often.
 const TRIM_EVERY: Duration = Duration::from_secs(2);
@@ -193,9 +199,9 @@ impl Seat {
         self.shard().seats().summons.set(self.number, waker);
     }
 
-    /// What wakes the connection from anywhere and at any time; `current` is the waker that its turn got.
-    pub(crate) fn waker(&self, current: &Waker) -> Waker {
-        self.shard().seats().summons.waker(self.number, current)
+    /// What calls the connection from anywhere and at any time; `current` is the waker that its turn got.
+    pub(crate) fn caller(&self, current: &Waker) -> Caller {
+        self.shard().seats().summons.caller(self.number, current)
     }
 
     /// Whether the wheel has an entry for a time after `tick`.

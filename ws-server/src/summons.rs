@@ -46,11 +46,11 @@ impl Summons {
         }
     }
 
-    /// What wakes the connection on `seat`, whose turn got `current`, from anywhere and at any time.
-    pub(crate) fn waker(&self, seat: u32, current: &Waker) -> Waker {
+    /// What calls the connection on `seat`, whose turn got `current`, from anywhere and at any time.
+    pub(crate) fn caller(&self, seat: u32, current: &Waker) -> Caller {
         match (self.waker_of(seat), &self.notices) {
-            (None, Some(notices)) => notices.waker(seat),
-            _ => current.clone(),
+            (None, Some(notices)) => Caller::Seat(Arc::clone(notices), seat),
+            _ => Caller::Task(current.clone()),
         }
     }
 
@@ -78,6 +78,21 @@ impl Summons {
 
     fn waker_of(&self, seat: u32) -> Option<&Waker> {
         self.wakers.get(seat as usize)?.as_ref()
+    }
+}
+
+/// Calls one connection. It may outlive the connection; whoever has the seat then gets a turn for nothing.
+pub(crate) enum Caller {
+    Task(Waker),
+    Seat(Arc<Notices>, u32),
+}
+
+impl Caller {
+    pub(crate) fn call(&self) {
+        match self {
+            Self::Task(waker) => waker.wake_by_ref(),
+            Self::Seat(notices, seat) => notices.notify(&[*seat]),
+        }
     }
 }
 
