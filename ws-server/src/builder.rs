@@ -120,9 +120,10 @@ impl ServerBuilder {
         self
     }
 
-    /// The pool of buffers for large messages, per shard. Without shards the runtime's threads keep the default.
+    /// The pool of buffers for large messages, per shard. Default: [`BufferPoolConfig::for_messages_of`] the message limit;
+    /// what nobody needed for two to four seconds is freed. Without shards the runtime's threads keep the plain default.
     pub const fn pool(mut self, pool: BufferPoolConfig) -> Self {
-        self.options.pool = pool;
+        self.options.pool = Some(pool);
         self
     }
 

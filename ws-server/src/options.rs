@@ -23,7 +23,7 @@ pub(crate) struct Options {
     pub(crate) backlog: u32,
     pub(crate) tcp_nodelay: bool,
     pub(crate) receive_buffer: usize,
-    pub(crate) pool: BufferPoolConfig,
+    pub(crate) pool: Option<BufferPoolConfig>,
     pub(crate) read_while_blocked: bool,
     pub(crate) origin: OriginPolicy,
     pub(crate) http: Option<HttpHook>,
@@ -42,7 +42,7 @@ impl Default for Options {
             backlog: 128,
             tcp_nodelay: true,
             receive_buffer: ws_proto::DEFAULT_RECEIVE_BUFFER,
-            pool: BufferPoolConfig::default(),
+            pool: None,
             read_while_blocked: false,
             origin: OriginPolicy::SameHost,
             http: None,
@@ -52,6 +52,12 @@ impl Default for Options {
 }
 
 impl Options {
+    /// The pool of each shard: as set, or with room for the largest message.
+    pub(crate) fn pool(&self) -> BufferPoolConfig {
+        let largest = self.protocol.limits.max_message_size;
+        self.pool.unwrap_or_else(|| BufferPoolConfig::for_messages_of(largest))
+    }
+
     /// Checks the values; what is wrong is named with its value.
     pub(crate) fn check(&self) -> Result<(), ConfigError> {
         let minima = [
@@ -59,7 +65,7 @@ impl Options {
             ("max_handshakes", self.max_handshakes, 1, "must be at least 1"),
             ("backlog", self.backlog as usize, 1, "must be at least 1"),
             ("receive_buffer", self.receive_buffer, 1024, "must be at least 1024 bytes"),
-            ("pool.buffer_size", self.pool.buffer_size, 1024, "must be at least 1024 bytes"),
+            ("pool.buffer_size", self.pool().buffer_size, 1024, "must be at least 1024 bytes"),
         ];
         for (option, value, least, expected) in minima {
             if value < least {

@@ -128,7 +128,7 @@ impl Server {
         let Self { listener, hub: force } = self;
         let (hub, app) = (Arc::clone(&force.0), Arc::new(app));
         let shard = hub.new_shard(Summons::tasks(hub.options.initial_connections));
-        let clock = AbortOnDrop(tokio::spawn(Arc::clone(&shard).run_clock()));
+        let clock = AbortOnDrop(tokio::spawn(Arc::clone(&shard).run_clock(ws_tokio::trim_default_pools)));
         accept_loop(listener, &hub, |io, peer, slot| {
             let candidate = Candidate { io, peer: Some(peer), place: Place::new(&shard), slot };
             tokio::spawn(handshake::run(Arc::clone(&app), candidate, |app, established| {
@@ -178,6 +178,6 @@ impl Shard {
     /// Makes this thread's buffers as the options say.
     pub(crate) fn configure_thread(&self) {
         let options = &self.hub.options;
-        ws_tokio::configure_thread(options.receive_buffer, ws_proto::BufferPool::new(options.pool));
+        ws_tokio::configure_thread(options.receive_buffer, ws_proto::BufferPool::new(options.pool()));
     }
 }

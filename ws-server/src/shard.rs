@@ -99,8 +99,8 @@ impl Shard {
         self.time_of(self.tick())
     }
 
-    /// Runs the clock and the wheel as long as anybody sits here. Never returns.
-    pub(crate) async fn run_clock(self: Arc<Self>) {
+    /// Runs the clock and the wheel as long as anybody sits here, and calls `trim` now and then. Never returns.
+    pub(crate) async fn run_clock(self: Arc<Self>, trim: fn()) {
         let mut trimmed = now();
         loop {
             let occupied = self.occupied.notified();
@@ -112,9 +112,7 @@ impl Shard {
             self.advance();
             if now() - trimmed >= TRIM_EVERY {
                 trimmed = now();
-                if let Some(pool) = ws_tokio::thread_pool() {
-                    pool.trim();
-                }
+                trim();
             }
         }
     }

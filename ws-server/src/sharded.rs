@@ -109,7 +109,7 @@ async fn work<A: Sharded>(
     };
     let app = Rc::new(app);
     let hub = Arc::clone(&shard.hub);
-    let clock = AbortOnDrop(tokio::task::spawn_local(shard.run_clock()));
+    let clock = AbortOnDrop(tokio::task::spawn_local(shard.run_clock(ws_tokio::trim_thread_pool)));
     let draining = hub.reached(Phase::Draining);
     tokio::pin!(draining);
     loop {

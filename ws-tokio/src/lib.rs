@@ -15,7 +15,7 @@ mod wakers;
 mod websocket;
 
 pub use driver::{DirectWriter, Driver};
-pub use scratch::{ReceiveLease, configure_thread, thread_pool};
+pub use scratch::{ReceiveLease, configure_thread, trim_default_pools, trim_thread_pool};
 pub use sender::{Outlet, Sender};
 pub use served::{Served, TurnEnd};
 pub use websocket::{Parts, WebSocket};

@@ -8,7 +8,7 @@ use ws_proto::{Connection, ConnectionState, Event, Message, SendError, Transport
 use crate::{
     core::{Core, Mode, Turn, now},
     driver::Driver,
-    scratch::ReceiveLease,
+    scratch::{ReceiveLease, trim_thread_pool},
 };
 
 /// Reads per turn of a server's task; then other connections have theirs.
@@ -194,6 +194,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Core<S> {
             let Some(due) = driver.poll_timeout() else { return Poll::Pending };
             if due <= now() {
                 driver.handle_timeout(now());
+                // Nobody else would, where there is no server; and a deadline comes now and then.
+                trim_thread_pool();
                 return Poll::Ready(());
             }
             let due = tokio::time::Instant::from_std(due);

@@ -1,7 +1,10 @@
 //! Buffers that all connections of a thread share. A connection holds a transmit queue only while bytes wait in it,
 //! and never a receive buffer.
 
-use std::cell::{Cell, RefCell};
+use std::{
+    cell::{Cell, RefCell},
+    sync::{Mutex, PoisonError},
+};
 
 use ws_proto::{BufferPool, DEFAULT_RECEIVE_BUFFER, ReceiveBuffer, TransmitQueue};
 
@@ -12,6 +15,9 @@ const SPARE_QUEUE_CAPACITY: usize = 128 * 1024;
 
 /// A connection holds its queue in a box, to stay small; the box is kept with the queue.
 type SpareQueues = Vec<Box<TransmitQueue>>;
+
+/// The pools of threads that nobody configured, so that what they keep can be given back from any of them.
+static DEFAULT_POOLS: Mutex<Vec<BufferPool>> = Mutex::new(Vec::new());
 
 thread_local! {
     static RECEIVE: Cell<Option<Box<ReceiveBuffer>>> = const { Cell::new(None) };
@@ -26,9 +32,17 @@ pub fn configure_thread(receive_buffer: usize, pool: BufferPool) {
     RECEIVE.set(Some(Box::new(ReceiveBuffer::new(receive_buffer, pool))));
 }
 
-/// The pool of this thread's large messages, if it has one yet.
-pub fn thread_pool() -> Option<BufferPool> {
-    POOL.with_borrow(Clone::clone)
+/// Frees what nobody needed lately of this thread's buffers for large messages ([`BufferPool::trim`]).
+pub fn trim_thread_pool() {
+    POOL.with_borrow(|pool| pool.iter().for_each(BufferPool::trim));
+}
+
+/// The same for all threads that were not configured.
+pub fn trim_default_pools() {
+    let mut pools = DEFAULT_POOLS.lock().unwrap_or_else(PoisonError::into_inner);
+    // Those of threads that have ended.
+    pools.retain(|pool| !pool.is_unshared());
+    pools.iter().for_each(BufferPool::trim);
 }
 
 /// The thread's receive buffer, for one turn of one connection, or for several turns one after the other.
@@ -79,8 +93,14 @@ impl Drop for ReceiveLease {
 }
 
 fn new_receive_buffer() -> Box<ReceiveBuffer> {
-    let pool = POOL.with_borrow_mut(|pool| pool.get_or_insert_default().clone());
+    let pool = POOL.with_borrow_mut(|pool| pool.get_or_insert_with(new_default_pool).clone());
     Box::new(ReceiveBuffer::new(DEFAULT_RECEIVE_BUFFER, pool))
+}
+
+fn new_default_pool() -> BufferPool {
+    let pool = BufferPool::default();
+    DEFAULT_POOLS.lock().unwrap_or_else(PoisonError::into_inner).push(pool.clone());
+    pool
 }
 
 /// An empty transmit queue.

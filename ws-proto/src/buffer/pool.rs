@@ -9,13 +9,29 @@ pub struct BufferPoolConfig {
     pub buffer_size: usize,
     /// Buffers made at the start, and kept by [`BufferPool::trim`]. Default 8.
     pub preheat: usize,
-    /// Most bytes kept in unused buffers; what comes back beyond it is freed. Default 16 MiB.
+    /// Most bytes kept in unused buffers; what comes back beyond it is freed. Default 32 MiB: a message of the default
+    /// limit, and some more.
     pub max_retained: usize,
+}
+
+impl BufferPoolConfig {
+    /// The most that a pool keeps if nobody says otherwise.
+    const LARGEST_DEFAULT: usize = 256 * 1024 * 1024;
+
+    /// The defaults, and room for a message of `max_message_size` bytes, up to 256 MiB: whoever accepts such messages
+    /// may get several.
+    #[must_use]
+    pub fn for_messages_of(max_message_size: usize) -> Self {
+        let default = Self::default();
+        // With what a buffer takes beside its payload.
+        let largest = max_message_size.saturating_add(default.buffer_size).min(Self::LARGEST_DEFAULT);
+        Self { max_retained: default.max_retained.max(largest), ..default }
+    }
 }
 
 impl Default for BufferPoolConfig {
     fn default() -> Self {
-        Self { buffer_size: 64 * 1024, preheat: 8, max_retained: 16 * 1024 * 1024 }
+        Self { buffer_size: 64 * 1024, preheat: 8, max_retained: 32 * 1024 * 1024 }
     }
 }
 
@@ -61,6 +77,12 @@ impl BufferPool {
     #[must_use]
     pub fn retained(&self) -> usize {
         self.unused().bytes
+    }
+
+    /// Whether there is no other handle to the pool, and no buffer of it in use.
+    #[must_use]
+    pub fn is_unshared(&self) -> bool {
+        Arc::strong_count(&self.0) == 1
     }
 
     /// Frees the buffers that nobody needed since the last call, except the preheated ones. Call it now and then.

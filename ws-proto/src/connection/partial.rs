@@ -12,6 +12,10 @@ use crate::{
 /// From this many missing payload bytes on, a read goes straight into the message's own buffer.
 pub(super) const DIRECT_READ_FROM: usize = 16 * 1024;
 
+/// And so many at a time, so that memory that is new, and must be cleared before, and what is then read into it, still
+/// lie in the processor's cache when it is unmasked.
+pub(super) const DIRECT_READ_AT_MOST: usize = 256 * 1024;
+
 /// Everything in flight on the receiving side. A connection between messages has none of it.
 #[derive(Debug, Default)]
 pub(super) struct Partial {

@@ -16,7 +16,7 @@ use super::{
     event::{At, Located},
     frames::Step,
     inbox::End,
-    partial::{Assembly, DIRECT_READ_FROM, FrameProgress},
+    partial::{Assembly, DIRECT_READ_AT_MOST, DIRECT_READ_FROM, FrameProgress},
 };
 
 impl Connection {
@@ -29,7 +29,7 @@ impl Connection {
         if self.reads_directly(rx)
             && let Some((frame, message)) = self.large_message_in_progress()
         {
-            return message.buffer.spare_mut(frame.remaining);
+            return message.buffer.spare_mut(frame.remaining.min(DIRECT_READ_AT_MOST));
         }
         rx.spare_mut()
     }
