@@ -4,7 +4,7 @@ use bytes::{Buf, Bytes};
 
 use crate::{
     frame::{FrameHeader, MAX_HEADER_LEN},
-    mask::append_masked,
+    mask::Mask,
 };
 
 /// From so many written bytes on, what is left moves over them.
@@ -183,8 +183,8 @@ impl TransmitQueue {
     }
 
     /// Appends a masked copy.
-    pub(crate) fn push_masked(&mut self, key: [u8; 4], bytes: &[u8]) {
-        append_masked(key, bytes, &mut self.small);
+    pub(crate) fn push_masked(&mut self, mask: &mut Mask, bytes: &[u8]) {
+        mask.append(bytes, &mut self.small);
         self.queued += bytes.len() as u64;
     }
 

@@ -162,10 +162,10 @@ impl Connection {
     pub(super) fn finish(&mut self, tx: &mut TransmitQueue) {
         self.phase = Phase::Finished;
         self.drop_waiting_data();
-        self.outbox = None;
+        let begun = self.outbox.take().is_some_and(|outbox| outbox.begun_notifies());
         self.partial = None;
         let unwritten = !tx.is_empty();
-        let cut_off = tx.abort();
+        let cut_off = tx.abort() + usize::from(begun);
         if let Some(closing) = self.closing.as_deref_mut() {
             closing.cut_off += cut_off;
             if unwritten {

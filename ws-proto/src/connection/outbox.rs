@@ -9,6 +9,7 @@ use crate::{
     close::CloseFrame,
     control_queue::{CONTROL_QUEUE_CAPACITY, ControlFrame, ControlQueue},
     frame::OpCode,
+    mask::Mask,
     message::MessageKind,
 };
 
@@ -31,6 +32,16 @@ pub(super) struct Outbox {
     /// The answer to the latest ping; it replaces the one before (RFC 6455 section 5.5.3).
     pong: ControlQueue,
     pub(super) close: Option<CloseFrame>,
+    /// A frame whose header is encoded; nothing may come between.
+    pub(super) begun: Option<Begun>,
+}
+
+/// The rest of a client's large frame, not masked yet.
+#[derive(Debug)]
+pub(super) struct Begun {
+    pub(super) payload: Bytes,
+    pub(super) mask: Mask,
+    pub(super) notify: bool,
 }
 
 #[derive(Debug)]
@@ -101,15 +112,20 @@ impl Outbox {
     }
 
     pub(super) fn len(&self) -> usize {
-        self.messages.len()
+        self.messages.len() + usize::from(self.begun.is_some())
     }
 
-    pub(super) const fn bytes(&self) -> usize {
-        self.bytes
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes + self.begun.as_ref().map_or(0, |begun| begun.payload.len())
+    }
+
+    /// Whether an unfinished frame asked for a report.
+    pub(super) fn begun_notifies(&self) -> bool {
+        self.begun.as_ref().is_some_and(|begun| begun.notify)
     }
 
     pub(super) fn is_empty(&self) -> bool {
         let no_control = self.control.is_empty() && self.pong.is_empty() && !self.keepalive;
-        no_control && self.messages.is_empty() && self.close.is_none()
+        no_control && self.begun.is_none() && self.messages.is_empty() && self.close.is_none()
     }
 }

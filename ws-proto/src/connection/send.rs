@@ -10,19 +10,20 @@ use crate::{
     control_queue::{CONTROL_QUEUE_CAPACITY, ControlQueue},
     error::{ControlError, SendError},
     frame::{FrameHeader, MAX_CONTROL_PAYLOAD, OpCode},
-    mask::apply_mask,
+    mask::Mask,
     message::{Message, MessageKind},
 };
 
 use super::{
     Connection,
     closing::Phase,
-    outbox::{Next, Outgoing},
+    outbox::{Begun, Next, Outgoing},
 };
 
 /// Owned payloads from this size on are written in place; smaller ones are copied next to their header.
 const IN_PLACE_FROM: usize = 16 * 1024;
-/// How much waiting data is encoded ahead of the transport.
+/// How much waiting data is encoded ahead of the transport. A client's large payloads are masked in pieces of this size,
+/// as the transport takes them: the copy stays small, and in the processor's cache until the kernel copies it again.
 const PUMP_AHEAD: usize = 64 * 1024;
 
 impl Connection {
@@ -90,8 +91,7 @@ impl Connection {
         if self.must_wait(tx) {
             self.wait(kind, payload, notify);
         } else {
-            self.encode_owned(kind.opcode(), payload, tx);
-            tx.end_send(notify);
+            self.encode_owned(Outgoing { kind, payload, notify }, tx);
         }
         Ok(())
     }
@@ -152,16 +152,17 @@ impl Connection {
     pub fn pump(&mut self, tx: &mut TransmitQueue) {
         while !tx.is_blocked() && tx.len() < PUMP_AHEAD {
             let Some(outbox) = self.outbox.as_deref_mut() else { return };
+            if let Some(rest) = outbox.begun.take() {
+                outbox.begun = encode_piece(rest, tx);
+                continue;
+            }
             match outbox.pop() {
                 None => {
                     self.outbox = None;
                     return;
                 }
                 Some(Next::Control(frame)) => self.encode(frame.opcode(), frame.payload(), tx),
-                Some(Next::Data(message)) => {
-                    self.encode_owned(message.kind.opcode(), message.payload, tx);
-                    tx.end_send(message.notify);
-                }
+                Some(Next::Data(message)) => self.encode_owned(message, tx),
                 Some(Next::Keepalive) => self.encode_keepalive(tx),
                 Some(Next::Close(frame)) => self.encode_close(frame, tx),
             }
@@ -176,7 +177,7 @@ impl Connection {
         if let Some(completion) = tx.poll_completion() {
             return Some(completion);
         }
-        if tx.pending_sends() > 0 {
+        if tx.pending_sends() > 0 || self.outbox.as_ref().is_some_and(|outbox| outbox.begun.is_some()) {
             // Earlier ones, which may still be written.
             return None;
         }
@@ -216,6 +217,8 @@ impl Connection {
         }
     }
 
+    /// Forgets data of which nothing is encoded yet. A frame that has begun goes on: whatever comes next must begin behind
+    /// it.
     pub(super) fn drop_waiting_data(&mut self) {
         let cut_off = self.outbox.as_deref_mut().map_or(0, |outbox| outbox.drop_data());
         if let Some(closing) = self.closing.as_deref_mut() {
@@ -299,26 +302,33 @@ impl Connection {
         tx.push_header(&header, payload.len());
         match header.mask {
             None => tx.push_slice(payload),
-            Some(key) => tx.push_masked(key, payload),
+            Some(key) => tx.push_masked(&mut Mask::new(key), payload),
         }
     }
 
-    fn encode_owned(&mut self, opcode: OpCode, payload: Bytes, tx: &mut TransmitQueue) {
+    fn encode_owned(&mut self, message: Outgoing, tx: &mut TransmitQueue) {
+        let Outgoing { kind, payload, notify } = message;
         if payload.len() < IN_PLACE_FROM {
-            return self.encode(opcode, &payload, tx);
+            self.encode(kind.opcode(), &payload, tx);
+            return tx.end_send(notify);
         }
-        let header = self.next_header(opcode, payload.len());
+        let header = self.next_header(kind.opcode(), payload.len());
         tx.push_header(&header, 0);
         match header.mask {
-            None => tx.push_bytes(payload),
-            Some(key) => match payload.try_into_mut() {
-                Ok(mut unique) => {
-                    apply_mask(key, &mut unique);
-                    tx.push_bytes(unique.freeze());
+            None => {
+                tx.push_bytes(payload);
+                tx.end_send(notify);
+            }
+            Some(key) if payload.len() < 2 * PUMP_AHEAD => {
+                tx.push_masked(&mut Mask::new(key), &payload);
+                tx.end_send(notify);
+            }
+            Some(key) => {
+                let begun = Begun { payload, mask: Mask::new(key), notify };
+                if let Some(rest) = encode_piece(begun, tx) {
+                    self.outbox.get_or_insert_default().begun = Some(rest);
                 }
-                // Somebody else still reads it.
-                Err(shared) => tx.push_masked(key, &shared),
-            },
+            }
         }
     }
 
@@ -329,4 +339,16 @@ impl Connection {
         let key = self.masks.as_mut().map(|masks| masks.mask_key());
         FrameHeader::new(opcode, len as u64, key)
     }
+}
+
+/// Masks the next piece of a large payload into the queue; gives back the rest.
+fn encode_piece(mut begun: Begun, tx: &mut TransmitQueue) -> Option<Begun> {
+    let room = PUMP_AHEAD.saturating_sub(tx.len());
+    let piece = begun.payload.split_to(begun.payload.len().min(room));
+    tx.push_masked(&mut begun.mask, &piece);
+    if !begun.payload.is_empty() {
+        return Some(begun);
+    }
+    tx.end_send(begun.notify);
+    None
 }

@@ -30,6 +30,12 @@ impl Mask {
         apply_mask(self.key, data);
         self.key.rotate_left(data.len() % 4);
     }
+
+    /// Appends a masked copy of the next `source.len()` bytes of the payload to `target`.
+    pub(crate) fn append(&mut self, source: &[u8], target: &mut Vec<u8>) {
+        append_masked(self.key, source, target);
+        self.key.rotate_left(source.len() % 4);
+    }
 }
 
 /// Masks or unmasks `data`, whose first byte meets the first byte of `key`.

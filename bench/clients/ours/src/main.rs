@@ -7,7 +7,8 @@ use std::error::Error;
 use ws_client::Connector;
 
 async fn run(options: Options) -> Result<(), Box<dyn Error>> {
-    let mut ws = Connector::new().max_message_size(MAX_MESSAGE).connect(&options.url()).await?;
+    let mut ws =
+        Connector::new().keepalive(None).max_message_size(MAX_MESSAGE).connect(&options.url()).await?;
     let payload = Bytes::from(options.payload());
     let mut meter = options.meter();
     while meter.goes_on() {

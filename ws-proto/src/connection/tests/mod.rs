@@ -14,6 +14,7 @@ mod fragmentation;
 mod framing;
 mod held_end;
 mod keepalive;
+mod large_sends;
 mod limits;
 mod memory;
 mod pair;
