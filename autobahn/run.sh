@@ -142,13 +142,15 @@ server_address() {
 }
 
 run_server() {
-    local api=$1 address
-    prepare_reports "server-$api"
-    "$testee" --listen 127.0.0.1:0 --api "$api" --max-message-size 33554432 $deflate \
+    local api=$1 engine=$2 address options=''
+    # On threads of its own the server has another engine than on its caller's runtime.
+    [ "$engine" = runtime ] || options='--shards 1'
+    prepare_reports "server-$api-$engine"
+    "$testee" --listen 127.0.0.1:0 --api "$api" $options --max-message-size 33554432 $deflate \
         >"$reports/testee.out" 2>"$reports/testee.log" &
     testee_pid=$!
     await 30 "$testee_pid" server_address || { fail "the server did not say that it listens; see $reports/testee.log"; return; }
-    write_spec "\"servers\": [{\"agent\": \"webzockets-$api\", \"url\": \"ws://$address\"}]" >"$reports/spec.json"
+    write_spec "\"servers\": [{\"agent\": \"webzockets-$api-$engine\", \"url\": \"ws://$address\"}]" >"$reports/spec.json"
     start_suite fuzzingclient
     await "$limit" "$suite_pid" gone "$suite_pid" || { fail "the suite was not done after $limit s; see $reports/wstest.log"; return; }
     wait "$suite_pid" || { fail "wstest failed; see $reports/wstest.log"; return; }
@@ -182,17 +184,19 @@ run_client() {
     compare
 }
 
-# One server after the other, and the second even when the first fails: the report is about both.
+# One server after the other, and the next even when one fails: the report is about all.
 run_all() {
-    local api failed=0
+    local api engine failed=0
     if [ "$direction" = client ]; then
         run_client
         return
     fi
     for api in $apis; do
-        run_server "$api" || failed=1
-        clean_up
-        testee_pid='' suite_pid=''
+        for engine in runtime shards; do
+            run_server "$api" "$engine" || failed=1
+            clean_up
+            testee_pid='' suite_pid=''
+        done
     done
     return "$failed"
 }
