@@ -3,7 +3,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 forbidden='tokio|mio|socket2|getrandom|async-std|polling|libc'
-tree=$(cargo tree --package ws-proto --edges normal --prefix none --format '{p}' | awk '{print $1}' | sort -u)
+tree=$(cargo tree --package ws-proto --all-features --edges normal --prefix none --format '{p}' | awk '{print $1}' | sort -u)
 if found=$(grep -xE "$forbidden" <<<"$tree"); then
   printf 'ws-proto must not depend on: %s\n' "$found"
   exit 1

@@ -44,6 +44,9 @@ pub enum ProtocolError {
     /// Text that is not UTF-8 (section 8.1).
     #[error("text that is not valid UTF-8")]
     InvalidUtf8,
+    /// A compressed message that is not DEFLATE (RFC 7692 section 7.2.2).
+    #[error("compressed message that cannot be decompressed")]
+    InvalidDeflate,
     /// A Close frame of one byte (section 5.5.1).
     #[error("Close frame with a payload of one byte")]
     ClosePayloadTooShort,
@@ -58,7 +61,7 @@ pub enum ProtocolError {
 impl ProtocolError {
     const fn close_code(self) -> CloseCode {
         match self {
-            Self::InvalidUtf8 | Self::InvalidCloseReason => CloseCode::INVALID_PAYLOAD,
+            Self::InvalidUtf8 | Self::InvalidCloseReason | Self::InvalidDeflate => CloseCode::INVALID_PAYLOAD,
             _ => CloseCode::PROTOCOL_ERROR,
         }
     }

@@ -39,8 +39,8 @@
 //!             }
 //!         }
 //!         // 3. Ask what to do with the transport. A socket that can be half-closed is, on `ShutDownWrite`.
-//!         if connection.transport(&tx) == Transport::Finished {
-//!             continue; // one more round returns `Event::Closed`
+//!         if connection.transport(&tx) == Transport::Finished || connection.wants_turn() {
+//!             continue; // one more round returns `Event::Closed`, or inflates some more of a large message
 //!         }
 //!         // 4. Read. A driver with timers also waits for `poll_timeout` and calls `handle_timeout`.
 //!         match socket.read(connection.read_target(&mut rx)) {
@@ -90,6 +90,8 @@ mod buffer;
 mod close;
 mod connection;
 mod control_queue;
+#[cfg(feature = "deflate")]
+mod deflate;
 mod error;
 mod frame;
 pub mod handshake;
@@ -105,6 +107,8 @@ pub use buffer::{
 pub use close::{CloseCode, CloseFrame, CloseInfo, Initiator, MAX_CLOSE_REASON};
 pub use connection::{Config, Connection, ConnectionState, Event, Keepalive, Limits, Role, Transport};
 pub use control_queue::{CONTROL_QUEUE_CAPACITY, ControlFrame, ControlQueue, QueueFull};
+#[cfg(feature = "deflate")]
+pub use deflate::{DeflateConfig, DeflateParams};
 pub use error::{
     CloseError, ConfigError, ConnectionError, ControlError, LimitExceeded, ProtocolError, SendError, TimedOut,
 };

@@ -29,6 +29,8 @@ pub struct ReceiveBuffer {
     end: usize,
     /// The assembled message of the latest event; the next event takes its place.
     pub(crate) assembled: PooledBuffer,
+    /// Scratch for messages that are inflated; allocated by the first one.
+    pub(crate) inflated: Vec<u8>,
     pool: BufferPool,
     /// Control frames seen since the last [`commit`](Self::commit).
     pub(crate) control_frames: u32,
@@ -47,6 +49,7 @@ impl ReceiveBuffer {
             start: 0,
             end: 0,
             assembled: PooledBuffer::default(),
+            inflated: Vec::new(),
             pool,
             control_frames: 0,
         };
@@ -162,6 +165,12 @@ impl ReceiveBuffer {
     pub(crate) fn discard(&mut self) {
         self.start = self.end;
         self.rewind();
+    }
+
+    /// The latest inflated message.
+    #[inline]
+    pub(crate) fn inflated(&self, len: usize) -> &[u8] {
+        &self.inflated[..len]
     }
 
     /// The processed bytes at `start..start + len`.

@@ -68,6 +68,9 @@ pub struct Config {
     pub write_queue_messages: usize,
     /// Most payload bytes that wait to be written. A single message may be larger if nothing else waits. Default 1 MiB.
     pub write_queue_bytes: usize,
+    /// Compresses messages, if the peer agrees (RFC 7692). Default: no.
+    #[cfg(feature = "deflate")]
+    pub deflate: Option<crate::DeflateConfig>,
 }
 
 impl Default for Config {
@@ -83,6 +86,8 @@ impl Default for Config {
             auto_pong: true,
             write_queue_messages: 65_536,
             write_queue_bytes: 1024 * 1024,
+            #[cfg(feature = "deflate")]
+            deflate: None,
         }
     }
 }
@@ -114,6 +119,10 @@ impl Config {
             if value < least {
                 return Err(ConfigError { option, value: value.to_string(), expected });
             }
+        }
+        #[cfg(feature = "deflate")]
+        if let Some(deflate) = &self.deflate {
+            deflate.check()?;
         }
         Ok(Arc::new(self))
     }

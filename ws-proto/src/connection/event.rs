@@ -35,6 +35,9 @@ pub(super) enum At {
     Window { start: usize, len: usize },
     /// In the receive buffer's assembled message.
     Assembled,
+    /// At the beginning of the receive buffer's scratch for inflated messages.
+    #[cfg_attr(not(feature = "deflate"), expect(dead_code, reason = "nothing is compressed"))]
+    Inflated { len: usize },
 }
 
 impl At {
@@ -43,6 +46,7 @@ impl At {
         match self {
             Self::Window { start, len } => rx.processed(start, len),
             Self::Assembled => &rx.assembled,
+            Self::Inflated { len } => rx.inflated(len),
         }
     }
 
@@ -59,6 +63,7 @@ impl At {
             }
             Self::Window { start, len } => MessageRef::lent(kind, validated, rx.processed(start, len)),
             Self::Assembled => MessageRef::assembled(kind, validated, &mut rx.assembled),
+            Self::Inflated { len } => MessageRef::lent(kind, validated, rx.inflated(len)),
         }
     }
 }

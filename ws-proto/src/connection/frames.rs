@@ -3,7 +3,7 @@
 use crate::{
     buffer::ReceiveBuffer,
     error::{ConnectionError, LimitExceeded, ProtocolError},
-    frame::{FrameHeader, OpCode},
+    frame::{FrameHeader, OpCode, RSV1},
     mask::apply_mask,
     message::MessageKind,
     utf8::is_valid_utf8,
@@ -11,6 +11,7 @@ use crate::{
 
 use super::{
     Connection, Role,
+    compressed::Compressed,
     event::At,
     partial::{Assembly, DIRECT_READ_FROM, FrameProgress},
 };
@@ -21,6 +22,8 @@ pub(super) enum Step {
     NeedMore,
     /// A fragment or a part was taken; look again.
     Continue,
+    /// A message is being inflated; let others have their turn.
+    Yield,
     Message(MessageKind, At),
     Control(OpCode, At),
 }
@@ -29,6 +32,9 @@ impl Connection {
     /// Looks at the next frame.
     pub(super) fn step(&mut self, rx: &mut ReceiveBuffer) -> Result<Step, ConnectionError> {
         if let Some(partial) = &self.partial {
+            if partial.inflating.as_ref().is_some_and(|inflating| inflating.is_next(rx)) {
+                return self.inflate_more(rx);
+            }
             if partial.frame.is_some() {
                 return self.absorb(rx);
             }
@@ -39,6 +45,9 @@ impl Connection {
         let bytes = rx.unprocessed();
         if bytes.is_empty() {
             return Ok(Step::NeedMore);
+        }
+        if self.holds_too_much() {
+            return Ok(self.set_aside(rx));
         }
         match self.parse_header(bytes)? {
             Some((header, header_len)) => {
@@ -78,8 +87,9 @@ impl Connection {
     #[inline]
     fn parse_header(&self, bytes: &[u8]) -> Result<Option<(FrameHeader, usize)>, ProtocolError> {
         let [b0, rest @ ..] = bytes else { return Ok(None) };
-        if b0 & 0x70 != 0 {
-            return Err(ProtocolError::ReservedBits(b0 & 0x70));
+        let reserved = b0 & 0x70;
+        if reserved != 0 && !(reserved == RSV1 && self.may_be_compressed(b0 & 0x0f)) {
+            return Err(ProtocolError::ReservedBits(reserved));
         }
         let parsed = FrameHeader::parse(bytes);
         if let Err(ProtocolError::ReservedOpcode(_)) = parsed {
@@ -115,7 +125,8 @@ impl Connection {
             (Some(len), Some(kind)) if header.fin => self.whole_message(header, kind, len, rx),
             _ => {
                 if let Some(kind) = kind {
-                    let assembly = Assembly::new(kind, self.config.validate_utf8, rx.pool().clone());
+                    let (compressed, text) = (header.rsv & RSV1 != 0, self.must_be_utf8(kind));
+                    let assembly = Assembly::new(kind, compressed, text, rx.pool().clone());
                     self.partial.get_or_insert_default().message = Some(assembly);
                 }
                 self.begin_partial(header, rx)
@@ -125,17 +136,24 @@ impl Connection {
 
     /// The fast path: a message in one frame, all of it in the window.
     fn whole_message(
-        &self,
+        &mut self,
         header: &FrameHeader,
         kind: MessageKind,
         len: usize,
         rx: &mut ReceiveBuffer,
     ) -> Result<Step, ConnectionError> {
         let at = take_payload(header, len, rx);
-        if kind == MessageKind::Text && self.config.validate_utf8 && !is_valid_utf8(at.bytes(rx)) {
+        if header.rsv & RSV1 != 0 {
+            return self.inflate(kind, Compressed::Window(at), rx);
+        }
+        if self.must_be_utf8(kind) && !is_valid_utf8(at.bytes(rx)) {
             return Err(ProtocolError::InvalidUtf8.into());
         }
         Ok(Step::Message(kind, at))
+    }
+
+    pub(super) fn must_be_utf8(&self, kind: MessageKind) -> bool {
+        kind == MessageKind::Text && self.config.validate_utf8
     }
 
     /// Checks a data frame's header against the message in progress and the limits. `Some` if it begins a message.
@@ -153,11 +171,13 @@ impl Connection {
             (Some(message), None) => message.buffer.len(),
             (None, Some(_)) => 0,
         };
+        let compressed = message.as_ref().map_or(header.rsv & RSV1 != 0, |message| message.compressed);
+        let limit = if compressed { on_the_wire(limits.max_message_size) } else { limits.max_message_size };
         let announced = usize::try_from(header.payload_len).unwrap_or(usize::MAX);
         if announced > limits.max_frame_size {
             return Err(LimitExceeded::FrameSize { limit: limits.max_frame_size }.into());
         }
-        if announced > limits.max_message_size.saturating_sub(received) {
+        if announced > limit.saturating_sub(received) {
             return Err(LimitExceeded::MessageSize { limit: limits.max_message_size }.into());
         }
         if let Some(message) = message {
@@ -227,6 +247,9 @@ impl Connection {
             rx.assembled = partial.control.take();
             Step::Control(opcode, At::Assembled)
         } else if fin && let Some(mut message) = partial.message.take() {
+            if message.compressed {
+                return self.inflate(message.kind, Compressed::Assembled(message.buffer), rx);
+            }
             message.finish()?;
             rx.assembled = message.buffer;
             Step::Message(message.kind, At::Assembled)
@@ -237,11 +260,17 @@ impl Connection {
         Ok(step)
     }
 
-    fn drop_idle_partial(&mut self) {
+    pub(super) fn drop_idle_partial(&mut self) {
         if self.partial.as_ref().is_some_and(|partial| partial.is_idle()) {
             self.partial = None;
         }
     }
+}
+
+/// The most bytes that a compressed message may take: one that cannot be compressed grows, with the fixed codes of a fast
+/// compressor by a twentieth (RFC 1951 section 3.2.6).
+const fn on_the_wire(limit: usize) -> usize {
+    limit.saturating_add(limit / 8).saturating_add(1024)
 }
 
 /// Unmasks a payload that is all in the window, and steps over it.

@@ -1,10 +1,14 @@
 //! The connection's state machine, for both roles.
 
 mod closing;
+#[cfg(feature = "deflate")]
+mod compressed;
 mod config;
 mod event;
 mod frames;
 mod inbox;
+#[cfg(not(feature = "deflate"))]
+mod not_compressed;
 mod outbox;
 mod partial;
 mod quick;
@@ -17,10 +21,13 @@ use std::{sync::Arc, time::Instant};
 pub use config::{Config, Keepalive, Limits};
 pub use event::Event;
 
-use crate::{close::CloseInfo, random::MaskSource};
+use crate::{close::CloseInfo, handshake::Extensions, random::MaskSource};
 
 use closing::{Closing, Phase};
+use compressed::Compression;
 use inbox::Inbox;
+#[cfg(not(feature = "deflate"))]
+use not_compressed as compressed;
 use outbox::Outbox;
 use partial::Partial;
 
@@ -75,7 +82,7 @@ pub enum Transport {
 /// # Contract
 /// Methods are of four kinds:
 /// - **Getters** take `&self`: [`state`](Self::state), [`close_info`](Self::close_info),
-///   [`wants_read`](Self::wants_read), [`transport`](Self::transport), [`poll_timeout`](Self::poll_timeout).
+///   [`wants_read`](Self::wants_read), [`wants_turn`](Self::wants_turn), [`transport`](Self::transport), [`poll_timeout`](Self::poll_timeout).
 /// - **Inputs** tell what happened: [`handle_received`](Self::handle_received), [`handle_eof`](Self::handle_eof),
 ///   [`handle_written`](Self::handle_written), [`handle_timeout`](Self::handle_timeout),
 ///   [`handle_transport_error`](Self::handle_transport_error).
@@ -86,13 +93,13 @@ pub enum Transport {
 ///   transmit queue until it is empty or the transport takes no more, then
 ///   [`poll_completion`](Self::poll_completion) until `None`.
 ///
-/// After any input or command, drain the outputs in that order, then ask [`transport`](Self::transport) and
-/// [`poll_timeout`](Self::poll_timeout). Commands may be given at any time, also between two events. `now` must not
+/// After any input or command, drain the outputs in that order, then ask [`transport`](Self::transport),
+/// [`poll_timeout`](Self::poll_timeout) and, with compression, [`wants_turn`](Self::wants_turn). Commands may be given at any time, also between two events. `now` must not
 /// go backwards. The crate's documentation shows the loop.
 pub struct Connection {
     config: Arc<Config>,
-    /// A client's keys; a server has none, which is what makes it one.
-    masks: Option<Box<dyn MaskSource + Send>>,
+    /// `None` for most servers.
+    special: Option<Box<Special>>,
     partial: Option<Box<Partial>>,
     inbox: Option<Box<Inbox>>,
     outbox: Option<Box<Outbox>>,
@@ -113,6 +120,15 @@ pub struct Connection {
     only_keepalive: bool,
 }
 
+/// What only some connections have.
+#[derive(Default)]
+struct Special {
+    /// A client's keys; a server has none, which is what makes it one.
+    masks: Option<Box<dyn MaskSource + Send>>,
+    /// Present if permessage-deflate was agreed upon.
+    compression: Option<Compression>,
+}
+
 impl Connection {
     /// A server's side of a connection whose 101 response has been sent.
     #[must_use]
@@ -130,7 +146,7 @@ impl Connection {
     fn new(config: Arc<Config>, masks: Option<Box<dyn MaskSource + Send>>, now: Instant) -> Self {
         Self {
             config,
-            masks,
+            special: masks.map(|masks| Box::new(Special { masks: Some(masks), compression: None })),
             partial: None,
             inbox: None,
             outbox: None,
@@ -145,6 +161,15 @@ impl Connection {
             ping_unwritten: false,
             only_keepalive: false,
         }
+    }
+
+    /// With what the handshake agreed upon.
+    #[must_use]
+    pub fn with_extensions(mut self, extensions: Extensions) -> Self {
+        if let Some(compression) = Compression::of(extensions, self.role()) {
+            self.special.get_or_insert_default().compression = Some(compression);
+        }
+        self
     }
 
     /// Holds messages back until [`resume`](Self::resume). Pings are still answered and the peer's Close is still
@@ -174,8 +199,9 @@ impl Connection {
 
     /// Client or server.
     #[must_use]
-    pub const fn role(&self) -> Role {
-        if self.masks.is_some() { Role::Client } else { Role::Server }
+    pub fn role(&self) -> Role {
+        let is_client = self.special.as_ref().is_some_and(|special| special.masks.is_some());
+        if is_client { Role::Client } else { Role::Server }
     }
 
     /// The configuration.
@@ -215,13 +241,22 @@ impl Connection {
     #[must_use]
     pub fn wants_read(&self) -> bool {
         match (self.phase, &self.inbox) {
-            _ if self.eof => false,
+            _ if self.eof || self.is_inflating() => false,
             (Phase::Finished, _) => false,
             (Phase::Open, Some(inbox)) if inbox.end.is_some() => false,
             (Phase::Open, Some(inbox)) => inbox.bytes() < self.config.limits.max_held_bytes,
             // Once the connection is closing, nothing that is read is held.
             _ => true,
         }
+    }
+
+    /// Whether [`poll_event`](Self::poll_event) has more to do although it returned `None` and nothing was received: a
+    /// large compressed message is inflated a slice at a time, so that it does not keep the thread. Call it again soon,
+    /// after others had their turn; meanwhile nothing is read.
+    #[inline]
+    #[must_use]
+    pub fn wants_turn(&self) -> bool {
+        self.is_inflating() && !self.holds_too_much()
     }
 }
 

@@ -13,6 +13,8 @@ use crate::{
     message::MessageKind,
 };
 
+use super::compressed::Deflating;
+
 /// What a waiting message counts beside its payload against `write_queue_bytes`, so that a flood of empty messages
 /// is bounded too.
 const MESSAGE_OVERHEAD: usize = 64;
@@ -32,13 +34,23 @@ pub(super) struct Outbox {
     /// The answer to the latest ping; it replaces the one before (RFC 6455 section 5.5.3).
     pong: ControlQueue,
     pub(super) close: Option<CloseFrame>,
-    /// A frame whose header is encoded; nothing may come between.
+    /// A message of which a part is encoded.
     pub(super) begun: Option<Begun>,
+}
+
+/// The rest of a message of which a part is encoded.
+#[derive(Debug)]
+pub(super) enum Begun {
+    /// Its frame's header is encoded; nothing may come between.
+    Masking(Masking),
+    /// Its frames so far are complete; control frames may come between (RFC 6455 section 5.4).
+    #[cfg_attr(not(feature = "deflate"), expect(dead_code, reason = "nothing is compressed"))]
+    Deflating(Box<Deflating>),
 }
 
 /// The rest of a client's large frame, not masked yet.
 #[derive(Debug)]
-pub(super) struct Begun {
+pub(super) struct Masking {
     pub(super) payload: Bytes,
     pub(super) mask: Mask,
     pub(super) notify: bool,
@@ -49,12 +61,32 @@ pub(super) struct Outgoing {
     pub(super) kind: MessageKind,
     pub(super) payload: Bytes,
     pub(super) notify: bool,
+    /// Whether it is to be compressed.
+    pub(super) compress: bool,
+}
+
+impl Begun {
+    /// Payload bytes that are not encoded yet.
+    fn remaining(&self) -> usize {
+        match self {
+            Self::Masking(masking) => masking.payload.len(),
+            Self::Deflating(deflating) => deflating.remaining(),
+        }
+    }
+
+    fn notifies(&self) -> bool {
+        match self {
+            Self::Masking(masking) => masking.notify,
+            Self::Deflating(deflating) => deflating.notifies(),
+        }
+    }
 }
 
 /// What goes out next.
 pub(super) enum Next {
     Control(ControlFrame),
     Keepalive,
+    Rest(Begun),
     Data(Outgoing),
     Close(CloseFrame),
 }
@@ -65,13 +97,20 @@ impl Outbox {
         self.messages.push_back(message);
     }
 
-    /// Control first, then data in order, a Close last. Control cannot starve data, however fast it is refilled.
+    /// A frame that has begun, then control, then data in order, a Close last. Control cannot starve data, however fast
+    /// it is refilled.
     pub(super) fn pop(&mut self) -> Option<Next> {
-        let data_is_due = self.control_run >= MAX_CONTROL_RUN && !self.messages.is_empty();
+        if matches!(self.begun, Some(Begun::Masking(_))) {
+            return self.begun.take().map(Next::Rest);
+        }
+        let data_is_due = self.control_run >= MAX_CONTROL_RUN && self.has_data();
         if !data_is_due && let Some(next) = self.pop_control() {
             return Some(next);
         }
         self.control_run = 0;
+        if let Some(begun) = self.begun.take() {
+            return Some(Next::Rest(begun));
+        }
         if let Some(message) = self.messages.pop_front() {
             self.bytes -= MESSAGE_OVERHEAD + message.payload.len();
             return Some(Next::Data(message));
@@ -88,11 +127,15 @@ impl Outbox {
         Some(Next::Control(frame))
     }
 
-    /// Forgets the data messages; how many of them asked for a report.
+    /// Forgets the data messages, but for a frame that has begun; how many of them asked for a report.
     pub(super) fn drop_data(&mut self) -> usize {
         self.bytes = 0;
-        let cut_off = self.messages.iter().filter(|message| message.notify).count();
+        let mut cut_off = self.messages.iter().filter(|message| message.notify).count();
         self.messages = VecDeque::new();
+        if matches!(self.begun, Some(Begun::Deflating(_))) {
+            cut_off += usize::from(self.begun_notifies());
+            self.begun = None;
+        }
         cut_off
     }
 
@@ -111,21 +154,25 @@ impl Outbox {
         self.control.used()
     }
 
+    fn has_data(&self) -> bool {
+        self.begun.is_some() || !self.messages.is_empty()
+    }
+
     pub(super) fn len(&self) -> usize {
         self.messages.len() + usize::from(self.begun.is_some())
     }
 
     pub(super) fn bytes(&self) -> usize {
-        self.bytes + self.begun.as_ref().map_or(0, |begun| begun.payload.len())
+        self.bytes + self.begun.as_ref().map_or(0, Begun::remaining)
     }
 
-    /// Whether an unfinished frame asked for a report.
+    /// Whether an unfinished message asked for a report.
     pub(super) fn begun_notifies(&self) -> bool {
-        self.begun.as_ref().is_some_and(|begun| begun.notify)
+        self.begun.as_ref().is_some_and(Begun::notifies)
     }
 
     pub(super) fn is_empty(&self) -> bool {
         let no_control = self.control.is_empty() && self.pong.is_empty() && !self.keepalive;
-        no_control && self.begun.is_none() && self.messages.is_empty() && self.close.is_none()
+        no_control && !self.has_data() && self.close.is_none()
     }
 }

@@ -9,6 +9,8 @@ use crate::{
     utf8::Utf8Validator,
 };
 
+use super::compressed::Inflating;
+
 /// From this many missing payload bytes on, a read goes straight into the message's own buffer.
 pub(super) const DIRECT_READ_FROM: usize = 16 * 1024;
 
@@ -23,11 +25,13 @@ pub(super) struct Partial {
     pub(super) frame: Option<FrameProgress>,
     pub(super) control: ControlPayload,
     pub(super) message: Option<Assembly>,
+    /// Present while something waits for a message to be inflated.
+    pub(super) inflating: Option<Box<Inflating>>,
 }
 
 impl Partial {
     pub(super) fn is_idle(&self) -> bool {
-        self.header.len == 0 && self.frame.is_none() && self.message.is_none()
+        self.header.len == 0 && self.frame.is_none() && self.message.is_none() && self.inflating.is_none()
     }
 }
 
@@ -126,14 +130,16 @@ pub(super) struct Assembly {
     pub(super) kind: MessageKind,
     pub(super) fragments: u32,
     pub(super) buffer: PooledBuffer,
-    /// Present if the payload must be UTF-8.
+    /// The payload is compressed.
+    pub(super) compressed: bool,
+    /// Present if the payload, as it is, must be UTF-8.
     utf8: Option<Utf8Validator>,
 }
 
 impl Assembly {
-    pub(super) fn new(kind: MessageKind, validate_utf8: bool, pool: BufferPool) -> Self {
-        let utf8 = (validate_utf8 && kind == MessageKind::Text).then(Utf8Validator::default);
-        Self { kind, fragments: 0, buffer: PooledBuffer::new(pool), utf8 }
+    pub(super) fn new(kind: MessageKind, compressed: bool, must_be_utf8: bool, pool: BufferPool) -> Self {
+        let utf8 = (must_be_utf8 && !compressed).then(Utf8Validator::default);
+        Self { kind, fragments: 0, buffer: PooledBuffer::new(pool), compressed, utf8 }
     }
 
     /// Makes room for `more` bytes, of `expected` that may come.

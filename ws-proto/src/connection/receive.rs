@@ -115,6 +115,7 @@ impl Connection {
             let step = if self.ends_held() { Ok(Step::NeedMore) } else { self.step(rx) };
             match step {
                 Ok(Step::Continue) => {}
+                Ok(Step::Yield) => return None,
                 Ok(Step::NeedMore) if self.ends_held() => {
                     rx.discard();
                     return None;
@@ -179,6 +180,7 @@ impl Connection {
                 inbox.push_slice(kind, rx.processed(start, len), rx.unprocessed().len());
             }
             At::Assembled => inbox.push_buffer(kind, std::mem::take(&mut rx.assembled)),
+            At::Inflated { len } => inbox.push_slice(kind, rx.inflated(len), 0),
         }
         None
     }

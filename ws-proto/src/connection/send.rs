@@ -15,9 +15,10 @@ use crate::{
 };
 
 use super::{
-    Connection,
+    Connection, Role,
     closing::Phase,
-    outbox::{Begun, Next, Outgoing},
+    compressed::fits_one_frame,
+    outbox::{Begun, Masking, Next, Outgoing},
 };
 
 /// Owned payloads from this size on are written in place; smaller ones are copied next to their header.
@@ -40,9 +41,11 @@ impl Connection {
         tx: &mut TransmitQueue,
     ) -> Result<(), SendError> {
         self.admit(payload.len(), tx)?;
-        if self.must_wait(tx) {
-            self.wait(kind, Bytes::copy_from_slice(payload), false);
-        } else {
+        let compress = self.compresses(payload.len());
+        if self.must_wait(tx) || (compress && !fits_one_frame(payload.len())) {
+            let payload = Bytes::copy_from_slice(payload);
+            self.send_or_wait(Outgoing { kind, payload, notify: false, compress }, tx);
+        } else if !compress || !self.encode_deflated(kind, payload, false, tx) {
             self.encode(kind.opcode(), payload, tx);
             tx.end_send(false);
         }
@@ -62,7 +65,9 @@ impl Connection {
         tx: &mut TransmitQueue,
         write: impl FnOnce(&[IoSlice<'_>]) -> usize,
     ) -> Result<(), SendError> {
-        if payload.len() < IN_PLACE_FROM || self.masks.is_some() || self.must_wait(tx) {
+        let in_place =
+            payload.len() >= IN_PLACE_FROM && self.role() == Role::Server && !self.compresses(payload.len());
+        if !in_place || self.must_wait(tx) {
             return self.send(kind, payload, tx);
         }
         self.admit(payload.len(), tx)?;
@@ -88,11 +93,8 @@ impl Connection {
         if let Err(error) = self.admit(payload.len(), tx) {
             return Err(error.map(|()| payload));
         }
-        if self.must_wait(tx) {
-            self.wait(kind, payload, notify);
-        } else {
-            self.encode_owned(Outgoing { kind, payload, notify }, tx);
-        }
+        let compress = self.compresses(payload.len());
+        self.send_or_wait(Outgoing { kind, payload, notify, compress }, tx);
         Ok(())
     }
 
@@ -152,16 +154,13 @@ impl Connection {
     pub fn pump(&mut self, tx: &mut TransmitQueue) {
         while !tx.is_blocked() && tx.len() < PUMP_AHEAD {
             let Some(outbox) = self.outbox.as_deref_mut() else { return };
-            if let Some(rest) = outbox.begun.take() {
-                outbox.begun = encode_piece(rest, tx);
-                continue;
-            }
             match outbox.pop() {
                 None => {
                     self.outbox = None;
                     return;
                 }
                 Some(Next::Control(frame)) => self.encode(frame.opcode(), frame.payload(), tx),
+                Some(Next::Rest(begun)) => self.encode_rest(begun, tx),
                 Some(Next::Data(message)) => self.encode_owned(message, tx),
                 Some(Next::Keepalive) => self.encode_keepalive(tx),
                 Some(Next::Close(frame)) => self.encode_close(frame, tx),
@@ -250,8 +249,12 @@ impl Connection {
         tx.is_blocked() || self.outbox.is_some()
     }
 
-    fn wait(&mut self, kind: MessageKind, payload: Bytes, notify: bool) {
-        self.outbox.get_or_insert_default().push(Outgoing { kind, payload, notify });
+    fn send_or_wait(&mut self, message: Outgoing, tx: &mut TransmitQueue) {
+        if self.must_wait(tx) {
+            self.outbox.get_or_insert_default().push(message);
+        } else {
+            self.encode_owned(message, tx);
+        }
     }
 
     fn send_control(
@@ -298,7 +301,14 @@ impl Connection {
 
     #[inline]
     fn encode(&mut self, opcode: OpCode, payload: &[u8], tx: &mut TransmitQueue) {
-        let header = self.next_header(opcode, payload.len());
+        self.encode_frame(FrameHeader::new(opcode, 0, None), payload, tx);
+    }
+
+    /// Encodes a frame; of its header the payload's length and the key are still to be set.
+    #[inline]
+    pub(super) fn encode_frame(&mut self, header: FrameHeader, payload: &[u8], tx: &mut TransmitQueue) {
+        let FrameHeader { payload_len, mask, .. } = self.next_header(header.opcode, payload.len());
+        let header = FrameHeader { payload_len, mask, ..header };
         tx.push_header(&header, payload.len());
         match header.mask {
             None => tx.push_slice(payload),
@@ -307,7 +317,10 @@ impl Connection {
     }
 
     fn encode_owned(&mut self, message: Outgoing, tx: &mut TransmitQueue) {
-        let Outgoing { kind, payload, notify } = message;
+        if message.compress && self.encode_compressed(&message, tx) {
+            return;
+        }
+        let Outgoing { kind, payload, notify, .. } = message;
         if payload.len() < IN_PLACE_FROM {
             self.encode(kind.opcode(), &payload, tx);
             return tx.end_send(notify);
@@ -324,11 +337,20 @@ impl Connection {
                 tx.end_send(notify);
             }
             Some(key) => {
-                let begun = Begun { payload, mask: Mask::new(key), notify };
-                if let Some(rest) = encode_piece(begun, tx) {
-                    self.outbox.get_or_insert_default().begun = Some(rest);
-                }
+                let masking = Masking { payload, mask: Mask::new(key), notify };
+                self.encode_rest(Begun::Masking(masking), tx);
             }
+        }
+    }
+
+    /// Encodes the next piece of a message that has begun.
+    fn encode_rest(&mut self, begun: Begun, tx: &mut TransmitQueue) {
+        let rest = match begun {
+            Begun::Masking(masking) => mask_piece(masking, tx).map(Begun::Masking),
+            Begun::Deflating(deflating) => self.encode_deflated_piece(deflating, tx).map(Begun::Deflating),
+        };
+        if rest.is_some() {
+            self.outbox.get_or_insert_default().begun = rest;
         }
     }
 
@@ -336,19 +358,20 @@ impl Connection {
     #[inline]
     fn next_header(&mut self, opcode: OpCode, len: usize) -> FrameHeader {
         self.only_keepalive = false;
-        let key = self.masks.as_mut().map(|masks| masks.mask_key());
+        let masks = self.special.as_mut().and_then(|special| special.masks.as_mut());
+        let key = masks.map(|masks| masks.mask_key());
         FrameHeader::new(opcode, len as u64, key)
     }
 }
 
 /// Masks the next piece of a large payload into the queue; gives back the rest.
-fn encode_piece(mut begun: Begun, tx: &mut TransmitQueue) -> Option<Begun> {
+fn mask_piece(mut masking: Masking, tx: &mut TransmitQueue) -> Option<Masking> {
     let room = PUMP_AHEAD.saturating_sub(tx.len());
-    let piece = begun.payload.split_to(begun.payload.len().min(room));
-    tx.push_masked(&mut begun.mask, &piece);
-    if !begun.payload.is_empty() {
-        return Some(begun);
+    let piece = masking.payload.split_to(masking.payload.len().min(room));
+    tx.push_masked(&mut masking.mask, &piece);
+    if !masking.payload.is_empty() {
+        return Some(masking);
     }
-    tx.end_send(begun.notify);
+    tx.end_send(masking.notify);
     None
 }

@@ -1,8 +1,12 @@
 use http::{HeaderMap, Response, StatusCode, Version, header};
 
+use crate::connection::Config;
+
 use super::{
     error::{ClientRequestError, ResponseError},
+    extensions::parse_extensions,
     key::{accept_key, encode_key},
+    negotiation::{Extensions, Offer},
     response::encode_headers,
     server::{is_reserved, is_subprotocol, single},
     tokens::{has_token, token_list},
@@ -20,6 +24,7 @@ pub struct ClientRequest {
     pub headers: HeaderMap,
     /// Subprotocols to offer, the preferred one first.
     pub subprotocols: Vec<String>,
+    extensions: Offer,
 }
 
 impl ClientRequest {
@@ -27,6 +32,13 @@ impl ClientRequest {
     #[must_use]
     pub fn new(host: impl Into<String>, path: impl Into<String>) -> Self {
         Self { host: host.into(), path: path.into(), ..Self::default() }
+    }
+
+    /// Offers the extensions that `config` has; [`Accepted::extensions`] says which the server took.
+    #[must_use]
+    pub fn with_extensions(mut self, config: &Config) -> Self {
+        self.extensions = Offer::of(config);
+        self
     }
 
     fn check(&self) -> Result<(), ClientRequestError> {
@@ -54,6 +66,7 @@ impl ClientRequest {
 pub struct ClientHandshake {
     expected_accept: String,
     offered: Vec<String>,
+    extensions: Offer,
 }
 
 /// What the server chose.
@@ -62,6 +75,8 @@ pub struct ClientHandshake {
 pub struct Accepted {
     /// The subprotocol in use, one of those offered.
     pub subprotocol: Option<String>,
+    /// The extensions in use, among those offered, for the connection to know.
+    pub extensions: Extensions,
 }
 
 impl ClientHandshake {
@@ -84,9 +99,15 @@ impl ClientHandshake {
             out.extend_from_slice(request.subprotocols.join(", ").as_bytes());
             out.extend_from_slice(b"\r\n");
         }
+        if let Some(offer) = request.extensions.header() {
+            out.extend_from_slice(b"Sec-WebSocket-Extensions: ");
+            out.extend_from_slice(offer.as_bytes());
+            out.extend_from_slice(b"\r\n");
+        }
         encode_headers(&request.headers, &mut out);
         out.extend_from_slice(b"\r\n");
-        Ok((Self { expected_accept: accept_key(&key), offered: request.subprotocols.clone() }, out))
+        let (offered, extensions) = (request.subprotocols.clone(), request.extensions.clone());
+        Ok((Self { expected_accept: accept_key(&key), offered, extensions }, out))
     }
 
     /// Checks the response (RFC 6455 section 4.1, items 1 to 6). The status comes first: a refusal is reported as
@@ -112,10 +133,9 @@ impl ClientHandshake {
         if accept != self.expected_accept {
             return Err(ResponseError::AcceptMismatch);
         }
-        if headers.contains_key(header::SEC_WEBSOCKET_EXTENSIONS) {
-            return Err(ResponseError::Extension);
-        }
-        Ok(Accepted { subprotocol: self.chosen_subprotocol(headers)? })
+        let answered = parse_extensions(headers).ok_or(ResponseError::Extension)?;
+        let extensions = self.extensions.answered(&answered).map_err(|()| ResponseError::Extension)?;
+        Ok(Accepted { subprotocol: self.chosen_subprotocol(headers)?, extensions })
     }
 
     fn chosen_subprotocol(&self, headers: &HeaderMap) -> Result<Option<String>, ResponseError> {

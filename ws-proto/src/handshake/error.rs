@@ -99,8 +99,8 @@ pub enum ResponseError {
     /// A subprotocol that was not offered, or more than one.
     #[error("the server chose a subprotocol that was not offered")]
     Subprotocol,
-    /// An extension that was not offered.
-    #[error("the server chose an extension that was not offered")]
+    /// An extension or a parameter that was not offered (RFC 6455 section 9.1), or one that cannot be.
+    #[error("the server chose an extension or a parameter that was not offered")]
     Extension,
 }
 

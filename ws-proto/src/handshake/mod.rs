@@ -4,8 +4,10 @@
 
 mod client;
 mod error;
+mod extensions;
 mod head;
 mod key;
+mod negotiation;
 mod request;
 mod response;
 mod server;
@@ -13,7 +15,9 @@ mod tokens;
 
 pub use client::{Accepted, ClientHandshake, ClientRequest};
 pub use error::{ClientRequestError, RequestError, ResponseError};
+pub use extensions::{Extension, ExtensionParam, parse_extensions};
 pub use key::accept_key;
+pub use negotiation::Extensions;
 pub use request::{Request, RequestReader};
 pub use response::{ResponseReader, encode_response};
 pub use server::{Acceptance, AcceptanceError, Rejection, ServerHandshake};

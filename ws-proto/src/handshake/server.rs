@@ -1,9 +1,13 @@
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Version, header};
 
+use crate::connection::Config;
+
 use super::{
     error::RequestError,
+    extensions::{Extension, parse_extensions},
     key::{accept_key, is_valid_key},
+    negotiation::{Extensions, choose},
     request::Request,
     response::{encode_headers, encode_response},
     tokens::{has_token, is_token, token_list},
@@ -14,6 +18,9 @@ use super::{
 pub struct ServerHandshake {
     accept_key: String,
     offered: Vec<String>,
+    offered_extensions: Vec<Extension>,
+    /// What the response says of them.
+    extensions: Option<String>,
 }
 
 impl ServerHandshake {
@@ -22,7 +29,7 @@ impl ServerHandshake {
     ///
     /// # Errors
     /// The first [`RequestError`] in the order: version, method, target, body, host, upgrade, connection, WebSocket
-    /// version, key, subprotocols.
+    /// version, key, subprotocols, extensions.
     pub fn new(request: &Request) -> Result<Self, RequestError> {
         let headers = request.headers();
         if request.version() != Version::HTTP_11 {
@@ -49,7 +56,18 @@ impl ServerHandshake {
         let key = key.ok_or(RequestError::Key)?;
         let offered = token_list(headers, header::SEC_WEBSOCKET_PROTOCOL)
             .ok_or(RequestError::Header("Sec-WebSocket-Protocol"))?;
-        Ok(Self { accept_key: accept_key(key), offered })
+        let offered_extensions =
+            parse_extensions(headers).ok_or(RequestError::Header("Sec-WebSocket-Extensions"))?;
+        Ok(Self { accept_key: accept_key(key), offered, offered_extensions, extensions: None })
+    }
+
+    /// Chooses among the extensions that the client offers, those that `config` allows; [`accept`](Self::accept) then
+    /// says so, and the connection must be told:
+    /// [`with_extensions`](crate::Connection::with_extensions). Without this call there are none.
+    pub fn negotiate(&mut self, config: &Config) -> Extensions {
+        let (extensions, answer) = choose(config, &self.offered_extensions);
+        self.extensions = answer;
+        extensions
     }
 
     /// The subprotocols that the client offers, in its order of preference.
@@ -76,6 +94,11 @@ impl ServerHandshake {
             }
             out.extend_from_slice(b"Sec-WebSocket-Protocol: ");
             out.extend_from_slice(subprotocol.as_bytes());
+            out.extend_from_slice(b"\r\n");
+        }
+        if let Some(extensions) = &self.extensions {
+            out.extend_from_slice(b"Sec-WebSocket-Extensions: ");
+            out.extend_from_slice(extensions.as_bytes());
             out.extend_from_slice(b"\r\n");
         }
         if let Some(name) = acceptance.headers.keys().find(|name| is_reserved(name)) {

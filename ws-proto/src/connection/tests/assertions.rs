@@ -38,7 +38,7 @@ impl Endpoint {
 
     #[track_caller]
     fn sent(&mut self, opcode: u8, payload: &[u8]) {
-        assert_eq!(self.outbound.pop(), Some(Sent { opcode, payload: payload.to_vec() }));
+        assert_eq!(self.outbound.pop(), Some(Sent { opcode, flags: wire::FIN, payload: payload.to_vec() }));
     }
 
     #[track_caller]

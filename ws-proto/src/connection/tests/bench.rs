@@ -94,6 +94,8 @@ pub(super) struct Endpoint {
     pub(super) seen: VecDeque<Seen>,
     pub(super) completions: VecDeque<Completion>,
     closed: bool,
+    /// How often it went on although nothing was received.
+    pub(super) turns: usize,
 }
 
 impl Endpoint {
@@ -128,6 +130,7 @@ impl Endpoint {
             seen: VecDeque::new(),
             completions: VecDeque::new(),
             closed: false,
+            turns: 0,
         }
     }
 
@@ -220,7 +223,18 @@ impl Endpoint {
 
     /// Has everything done that can be done, in the order of the contract.
     pub(super) fn drive(&mut self) {
-        while self.drain_events() | self.write() | self.drain_completions() | self.read() {}
+        while self.drain_events()
+            | self.write()
+            | self.drain_completions()
+            | self.read()
+            | self.takes_another_turn()
+        {}
+    }
+
+    fn takes_another_turn(&mut self) -> bool {
+        let wants_turn = self.connection.wants_turn();
+        self.turns += usize::from(wants_turn);
+        wants_turn
     }
 
     fn drain_events(&mut self) -> bool {

@@ -8,6 +8,8 @@ mod backpressure;
 mod close_behind_data;
 mod closing;
 mod completions;
+#[cfg(feature = "deflate")]
+mod compression;
 mod control;
 mod disconnect;
 mod fragmentation;

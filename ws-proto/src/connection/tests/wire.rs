@@ -3,6 +3,8 @@
 
 use std::collections::VecDeque;
 
+pub(super) const FIN: u8 = 0x80;
+
 pub(super) const CONTINUATION: u8 = 0;
 pub(super) const TEXT: u8 = 1;
 pub(super) const BINARY: u8 = 2;
@@ -135,6 +137,8 @@ impl Frame {
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Sent {
     pub(super) opcode: u8,
+    /// FIN and the reserved bits.
+    pub(super) flags: u8,
     pub(super) payload: Vec<u8>,
 }
 
@@ -151,11 +155,13 @@ impl std::fmt::Debug for Sent {
     }
 }
 
-/// What a connection wrote. It insists on the laws that every sent byte must obey: no reserved bit, one frame per
-/// message, the shortest length, masked by a client and only by a client, and nothing behind a Close.
+/// What a connection wrote. It insists on the laws that every sent byte must obey: no reserved bit and one frame per
+/// message, unless it may compress, the shortest length, masked by a client and only by a client, and nothing behind a Close.
 #[derive(Debug)]
 pub(super) struct Outbound {
     by_client: bool,
+    /// Whether messages may be compressed, and then fragmented.
+    pub(super) may_compress: bool,
     undecoded: Vec<u8>,
     frames: VecDeque<Sent>,
     close_seen: bool,
@@ -168,6 +174,7 @@ impl Outbound {
     pub(super) const fn new(by_client: bool) -> Self {
         Self {
             by_client,
+            may_compress: false,
             undecoded: Vec::new(),
             frames: VecDeque::new(),
             close_seen: false,
@@ -200,9 +207,14 @@ impl Outbound {
     fn decode(&mut self) -> Option<(Sent, usize)> {
         let bytes = &self.undecoded;
         let (first, second) = (*bytes.first()?, *bytes.get(1)?);
-        assert_eq!(first & 0xf0, 0x80, "FIN and no reserved bit: {first:#04x}");
         let opcode = first & 0x0f;
-        assert!([TEXT, BINARY, CLOSE, PING, PONG].contains(&opcode), "opcode {opcode}");
+        if self.may_compress && opcode <= BINARY {
+            assert_eq!(first & 0x30, 0, "RSV2 and RSV3: {first:#04x}");
+            assert!(opcode != CONTINUATION || first & 0x40 == 0, "RSV1 on a continuation");
+        } else {
+            assert_eq!(first & 0xf0, 0x80, "FIN and no reserved bit: {first:#04x}");
+            assert!([TEXT, BINARY, CLOSE, PING, PONG].contains(&opcode), "opcode {opcode}");
+        }
         assert_eq!(second & 0x80 != 0, self.by_client, "mask bit");
         let (length, mut at) = match second & 0x7f {
             126 => (u64::from(u16::from_be_bytes(*bytes.get(2..4)?.first_chunk()?)), 4),
@@ -229,6 +241,6 @@ impl Outbound {
             payload.iter_mut().zip(key.iter().cycle()).for_each(|(byte, key)| *byte ^= key);
             self.keys.push(key);
         }
-        Some((Sent { opcode, payload }, end))
+        Some((Sent { opcode, flags: first & 0xf0, payload }, end))
     }
 }

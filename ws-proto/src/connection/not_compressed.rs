@@ -1,0 +1,110 @@
+//! What stands for `compressed` where compression is not built in: types without values, so that the code for them
+//! vanishes.
+
+use crate::{
+    buffer::{PooledBuffer, ReceiveBuffer, TransmitQueue},
+    error::ConnectionError,
+    handshake::Extensions,
+    message::MessageKind,
+};
+
+use super::{Connection, Role, event::At, frames::Step, outbox::Outgoing};
+
+#[derive(Debug)]
+pub(super) enum Compression {}
+
+#[derive(Debug)]
+pub(super) enum Inflating {}
+
+#[derive(Debug)]
+pub(super) enum Deflating {}
+
+/// A compressed message, which no peer may send.
+pub(super) enum Compressed {
+    Window(#[expect(dead_code, reason = "as in `compressed`")] At),
+    Assembled(#[expect(dead_code, reason = "as in `compressed`")] PooledBuffer),
+}
+
+impl Compression {
+    pub(super) const fn of(_extensions: Extensions, _role: Role) -> Option<Self> {
+        None
+    }
+}
+
+impl Inflating {
+    pub(super) const fn is_next(&self, _rx: &ReceiveBuffer) -> bool {
+        match *self {}
+    }
+}
+
+impl Deflating {
+    pub(super) const fn remaining(&self) -> usize {
+        match *self {}
+    }
+
+    pub(super) const fn notifies(&self) -> bool {
+        match *self {}
+    }
+}
+
+pub(super) const fn fits_one_frame(_len: usize) -> bool {
+    true
+}
+
+#[expect(clippy::unused_self, clippy::unnecessary_wraps, clippy::boxed_local, reason = "as in `compressed`")]
+impl Connection {
+    pub(super) const fn may_be_compressed(&self, _opcode: u8) -> bool {
+        false
+    }
+
+    pub(super) const fn is_inflating(&self) -> bool {
+        false
+    }
+
+    pub(super) const fn holds_too_much(&self) -> bool {
+        false
+    }
+
+    pub(super) const fn set_aside(&mut self, _rx: &mut ReceiveBuffer) -> Step {
+        Step::Yield
+    }
+
+    pub(super) fn inflate(
+        &mut self,
+        _kind: MessageKind,
+        _input: Compressed,
+        _rx: &mut ReceiveBuffer,
+    ) -> Result<Step, ConnectionError> {
+        Err(ConnectionError::Internal)
+    }
+
+    pub(super) const fn inflate_more(&mut self, _rx: &mut ReceiveBuffer) -> Result<Step, ConnectionError> {
+        Ok(Step::Continue)
+    }
+
+    pub(super) const fn compresses(&self, _len: usize) -> bool {
+        false
+    }
+
+    pub(super) const fn encode_compressed(&mut self, _message: &Outgoing, _tx: &mut TransmitQueue) -> bool {
+        false
+    }
+
+    pub(super) const fn encode_deflated(
+        &mut self,
+        _kind: MessageKind,
+        _payload: &[u8],
+        _notify: bool,
+        _tx: &mut TransmitQueue,
+    ) -> bool {
+        false
+    }
+
+    pub(super) fn encode_deflated_piece(
+        &mut self,
+        deflating: Box<Deflating>,
+        _tx: &mut TransmitQueue,
+    ) -> Option<Box<Deflating>> {
+        match *deflating {}
+    }
+}

@@ -1,0 +1,632 @@
+//! Compressed messages (RFC 7692 sections 6 and 7.2).
+
+use std::sync::Arc;
+
+use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress};
+use http::{HeaderMap, HeaderValue, header};
+
+use crate::{
+    Completion, Config, ConnectionError, ConnectionState, DeflateConfig, LimitExceeded, MessageKind, RSV1,
+    ReceiveBuffer, Role,
+    deflate::{accept_answer, accept_offer},
+    handshake::{Extensions, parse_extensions},
+};
+
+use super::{
+    bench::{Endpoint, Seen, config},
+    wire::{self, FIN, Frame, binary, close, continuation, ping, text},
+};
+
+const HELLO: [u8; 7] = [0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00];
+const MIB: usize = 1024 * 1024;
+
+/// Both sides keep their contexts, and everything is compressed.
+fn keeping() -> Arc<Config> {
+    with_deflate(|_, deflate| {
+        deflate.send_takeover = true;
+        deflate.receive_takeover = true;
+    })
+}
+
+/// Each message for itself.
+fn forgetting() -> Arc<Config> {
+    with_deflate(|_, _| ())
+}
+
+fn limited(max_message_size: usize) -> Arc<Config> {
+    with_deflate(|config, _| config.limits.max_message_size = max_message_size)
+}
+
+fn with_deflate(change: impl FnOnce(&mut Config, &mut DeflateConfig)) -> Arc<Config> {
+    config(|config| {
+        let mut deflate = DeflateConfig::server();
+        deflate.threshold = 0;
+        change(config, &mut deflate);
+        config.deflate = Some(deflate);
+    })
+}
+
+fn agree(role: Role, config: &Config) -> Extensions {
+    let deflate = config.deflate.as_ref().unwrap();
+    let header = match (role, deflate.receive_takeover) {
+        (Role::Client, false) => "permessage-deflate; server_no_context_takeover",
+        _ => "permessage-deflate",
+    };
+    let mut headers = HeaderMap::new();
+    headers.insert(header::SEC_WEBSOCKET_EXTENSIONS, HeaderValue::from_static(header));
+    let list = parse_extensions(&headers).unwrap();
+    let agreed = match role {
+        Role::Server => accept_offer(deflate, &list).unwrap().0,
+        Role::Client => accept_answer(deflate, &list).unwrap().unwrap(),
+    };
+    Extensions { deflate: Some(agreed) }
+}
+
+fn endpoint(role: Role, config: &Arc<Config>) -> Endpoint {
+    let mut end = Endpoint::with(role, config);
+    end.connection = end.connection.with_extensions(agree(role, config));
+    end.outbound.may_compress = true;
+    end
+}
+
+/// A law that holds for a client as for a server.
+fn both(config: &Arc<Config>, law: impl Fn(Endpoint)) {
+    for role in [Role::Server, Role::Client] {
+        eprintln!("as {role:?}:");
+        law(endpoint(role, config));
+    }
+}
+
+fn compressed(frame: Frame) -> Frame {
+    frame.with_reserved_bits(RSV1)
+}
+
+/// Compressed by the library alone, at its best.
+fn deflated(payload: &[u8]) -> Vec<u8> {
+    let mut raw = Compress::new(Compression::best(), false);
+    let mut out = Vec::with_capacity(payload.len() + 1024);
+    raw.compress_vec(payload, &mut out, FlushCompress::Sync).unwrap();
+    assert_eq!(raw.total_in() as usize, payload.len());
+    assert!(out.ends_with(&[0, 0, 0xff, 0xff]));
+    out.truncate(out.len() - 4);
+    out
+}
+
+/// Decompresses what was sent, message by message, by the library alone.
+struct Reader {
+    raw: Decompress,
+    keeps_context: bool,
+}
+
+impl Reader {
+    fn new(config: &Config) -> Self {
+        let keeps_context = config.deflate.as_ref().unwrap().send_takeover;
+        Self { raw: Decompress::new(false), keeps_context }
+    }
+
+    /// The next message, its frames joined; control frames between them are returned too.
+    fn read(&mut self, end: &mut Endpoint) -> (Vec<u8>, Vec<u8>) {
+        let (mut payload, mut controls) = (Vec::new(), Vec::new());
+        let mut first = true;
+        loop {
+            let sent = end.outbound.pop().expect("a frame of a message");
+            if sent.opcode > wire::BINARY {
+                controls.push(sent.opcode);
+                continue;
+            }
+            if first {
+                assert_eq!(sent.flags & RSV1, RSV1, "compressed");
+            } else {
+                assert_eq!(sent.opcode, wire::CONTINUATION);
+            }
+            first = false;
+            payload.extend(&sent.payload);
+            if sent.flags & FIN != 0 {
+                return (self.inflate(&payload), controls);
+            }
+        }
+    }
+
+    fn inflate(&mut self, payload: &[u8]) -> Vec<u8> {
+        if !self.keeps_context {
+            self.raw.reset(false);
+        }
+        let input = [payload, &[0, 0, 0xff, 0xff]].concat();
+        let (mut out, before) = (Vec::with_capacity(1024), self.raw.total_in());
+        loop {
+            let read = (self.raw.total_in() - before) as usize;
+            self.raw.decompress_vec(&input[read..], &mut out, FlushDecompress::Sync).unwrap();
+            if out.len() < out.capacity() {
+                return out;
+            }
+            out.reserve(out.len());
+        }
+    }
+}
+
+fn noise(len: usize) -> Vec<u8> {
+    let mut state = 1_u32;
+    let step = |_| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 24) as u8
+    };
+    (0..len).map(step).collect()
+}
+
+fn prose(len: usize) -> Vec<u8> {
+    let words = noise(len / 4 + 1);
+    words
+        .iter()
+        .flat_map(|byte| ["the ", "sea ", "was ", "wet "][usize::from(byte % 4)].bytes())
+        .take(len)
+        .collect()
+}
+
+#[track_caller]
+fn is_too_big(end: &Endpoint, limit: usize) {
+    let error = end.connection.close_info().and_then(|info| info.error);
+    assert_eq!(error, Some(ConnectionError::Limit(LimitExceeded::MessageSize { limit })));
+}
+
+// What is received.
+
+#[test]
+fn a_compressed_message_is_delivered() {
+    both(&forgetting(), |mut end| {
+        end.receives([compressed(text(HELLO))]);
+        end.delivers_text("Hello");
+        end.receives([compressed(binary(HELLO)), text("plain"), compressed(text(HELLO))]);
+        end.delivers_binary("Hello");
+        end.delivers_text("plain");
+        end.delivers_text("Hello");
+        end.is_open();
+        assert!(end.connection.is_settled());
+    });
+}
+
+#[test]
+fn fragments_are_inflated_together_and_control_frames_may_come_between() {
+    both(&forgetting(), |mut end| {
+        end.receives([
+            compressed(text(&HELLO[..3]).not_final()),
+            ping("now?"),
+            continuation("").not_final(),
+            continuation(&HELLO[3..]),
+        ]);
+        end.delivers_ping(b"now?");
+        end.delivers_text("Hello");
+        end.sent_pong(b"now?");
+        end.is_open();
+    });
+}
+
+#[test]
+fn a_message_may_refer_to_the_one_before() {
+    both(&keeping(), |mut end| {
+        end.receives([compressed(text(HELLO)), compressed(text([0xf2, 0x00, 0x11, 0x00, 0x00]))]);
+        end.delivers_text("Hello");
+        end.delivers_text("Hello");
+        end.is_open();
+    });
+}
+
+#[test]
+fn a_message_may_not_refer_to_the_one_before_without_takeover() {
+    both(&forgetting(), |mut end| {
+        end.receives([compressed(text(HELLO)), compressed(text([0xf2, 0x00, 0x11, 0x00, 0x00]))]);
+        end.delivers_text("Hello");
+        end.fails_with(1007);
+    });
+}
+
+#[test]
+fn a_message_is_the_same_byte_by_byte() {
+    both(&keeping(), |mut end| {
+        let payload = prose(2000);
+        for byte in compressed(text(deflated(&payload))).encode(end.role() == Role::Server) {
+            end.receives_bytes(&[byte]);
+        }
+        end.delivers_text(std::str::from_utf8(&payload).unwrap());
+        end.is_open();
+    });
+}
+
+#[test]
+fn rsv1_belongs_to_the_first_frame_of_a_message_and_to_nothing_else() {
+    let frames = [
+        compressed(continuation(HELLO)),
+        compressed(ping("")),
+        compressed(close(1000, "")),
+        compressed(text(HELLO)).with_reserved_bits(0x20),
+        compressed(text(HELLO)).with_reserved_bits(0x10),
+        text(HELLO).with_reserved_bits(0x20),
+    ];
+    for frame in frames {
+        both(&forgetting(), |mut end| {
+            end.receives([text("He").not_final()]);
+            end.receives([frame.clone()]);
+            end.fails_with(1002);
+        });
+    }
+}
+
+#[test]
+fn without_an_agreement_rsv1_is_refused() {
+    super::bench::both_with(&forgetting(), |mut end| {
+        end.receives([compressed(text(HELLO))]);
+        end.fails_with(1002);
+    });
+}
+
+#[test]
+fn what_is_not_deflate_is_answered_with_1007() {
+    both(&forgetting(), |mut end| {
+        end.receives([compressed(binary([0xff; 20]))]);
+        end.fails_with(1007);
+    });
+}
+
+#[test]
+fn compressed_text_must_be_utf8() {
+    for bad in [&b"caf\xe9"[..], b"\xed\xa0\x80", b"good until here \xe2\x82"] {
+        both(&forgetting(), |mut end| {
+            end.receives([compressed(text(deflated(bad)))]);
+            end.fails_with(1007);
+        });
+    }
+    // Beyond what is inflated in one go, and cut within a character.
+    for bad in [&b"\xe2\x82"[..], b"\xff", b"\xe2\x82\xac\x80"] {
+        both(&forgetting(), |mut end| {
+            let payload = [&b"xx".repeat(150_000)[..], bad].concat();
+            end.receives([compressed(text(deflated(&payload)))]);
+            end.fails_with(1007);
+        });
+    }
+    both(&forgetting(), |mut end| {
+        // What goes over the wire need not be, and may cut characters as it likes.
+        let payload = "x".to_owned() + &"\u{20ac}\u{1f980}".repeat(60_000);
+        end.receives([compressed(text(deflated(payload.as_bytes())))]);
+        end.delivers_text(&payload);
+        end.is_open();
+    });
+}
+
+// Limits.
+
+#[test]
+fn a_message_of_exactly_the_limit_is_delivered_and_one_byte_more_is_not() {
+    for limit in [1, 100, 65_535, 65_536, 65_537, 300_000, MIB, 3 * MIB / 2] {
+        let config = limited(limit);
+        both(&config, |mut end| {
+            let exact = vec![b'x'; limit];
+            end.receives([compressed(binary(deflated(&exact)))]);
+            end.delivers_binary(&exact);
+            end.is_open();
+        });
+        both(&config, |mut end| {
+            end.receives([compressed(binary(deflated(&vec![b'x'; limit + 1])))]);
+            is_too_big(&end, limit);
+            end.fails_with(1009);
+        });
+        both(&config, |mut end| {
+            let exact = noise(limit);
+            let half = deflated(&exact);
+            let (first, second) = half.split_at(half.len() / 2);
+            end.receives([compressed(binary(first).not_final()), continuation(second)]);
+            end.delivers_binary(&exact);
+        });
+    }
+}
+
+#[test]
+fn a_bomb_is_stopped_at_the_limit_and_has_its_turns() {
+    both(&limited(4 * MIB), |mut end| {
+        // 512 MiB in 512 KiB.
+        let mut raw = Compress::new(Compression::best(), false);
+        let (zeros, mut bomb) = (vec![0; MIB], Vec::with_capacity(2 * MIB));
+        for _ in 0..512 {
+            raw.compress_vec(&zeros, &mut bomb, FlushCompress::None).unwrap();
+        }
+        end.receives([compressed(binary(&bomb))]);
+        is_too_big(&end, 4 * MIB);
+        assert!((14..=18).contains(&end.turns), "{} turns", end.turns);
+        end.fails_with(1009);
+    });
+}
+
+#[test]
+fn input_that_gives_nothing_has_its_turns_too() {
+    both(&limited(2 * MIB), |mut end| {
+        let nothing = [0, 0, 0, 0xff, 0xff].repeat(400_000);
+        end.receives([compressed(binary(&nothing[..nothing.len() - 4]))]);
+        end.delivers_binary("");
+        assert!(end.turns >= 28, "{} turns", end.turns);
+        end.is_open();
+    });
+}
+
+#[test]
+fn what_comes_behind_a_large_message_waits_and_is_not_lost() {
+    both(&forgetting(), |mut end| {
+        // A window that holds all of it, so that much lies behind the first one.
+        end.rx = ReceiveBuffer::new(256 * 1024, end.rx.pool().clone());
+        let large = vec![b'y'; 3 * MIB];
+        end.receives([
+            compressed(binary(deflated(&large))),
+            ping("p"),
+            compressed(text(HELLO)),
+            compressed(binary(deflated(&large))),
+            text("last").not_final(),
+        ]);
+        end.receives([continuation("")]);
+        end.delivers_binary(&large);
+        end.delivers_ping(b"p");
+        end.delivers_text("Hello");
+        end.delivers_binary(&large);
+        end.delivers_text("last");
+        end.sent_pong(b"p");
+        assert!(end.turns > 20, "{} turns", end.turns);
+        end.is_open();
+        assert!(end.connection.is_settled());
+    });
+}
+
+#[test]
+fn nothing_is_read_while_a_message_is_inflated() {
+    let mut end = endpoint(Role::Server, &forgetting());
+    let frame = compressed(binary(deflated(&vec![b'y'; 3 * MIB]))).encode(true);
+    end.connection.read_target(&mut end.rx)[..frame.len()].copy_from_slice(&frame);
+    end.connection.handle_received(frame.len(), end.now, &mut end.rx);
+    assert!(end.connection.poll_event(&mut end.rx, &mut end.tx).is_none());
+    assert!(end.connection.wants_turn());
+    assert!(!end.connection.wants_read());
+    assert!(!end.connection.is_settled());
+    end.drive();
+    assert!(!end.connection.wants_turn());
+    assert!(end.connection.wants_read());
+    end.delivers_binary(vec![b'y'; 3 * MIB]);
+}
+
+#[test]
+fn a_close_in_the_middle_of_inflating_drops_the_message() {
+    let mut end = endpoint(Role::Server, &forgetting());
+    let mut bytes = compressed(binary(deflated(&vec![b'y'; 3 * MIB]))).encode(true);
+    bytes.extend(close(1000, "").encode(true));
+    end.connection.read_target(&mut end.rx)[..bytes.len()].copy_from_slice(&bytes);
+    end.connection.handle_received(bytes.len(), end.now, &mut end.rx);
+    assert!(end.connection.poll_event(&mut end.rx, &mut end.tx).is_none());
+    assert!(end.connection.wants_turn());
+    end.closes(1001, "");
+    end.peer_hangs_up();
+    end.sent_close(1001);
+    let Some(Seen::Closed(info)) = end.seen.pop_front() else { panic!("it is over") };
+    assert!(info.is_clean(), "{info:?}");
+}
+
+#[test]
+fn the_end_of_the_stream_waits_for_what_is_inflated() {
+    both(&forgetting(), |mut end| {
+        let large = vec![b'y'; 3 * MIB];
+        let bytes = compressed(binary(deflated(&large))).encode(end.role() == Role::Server);
+        end.connection.read_target(&mut end.rx)[..bytes.len()].copy_from_slice(&bytes);
+        end.connection.handle_received(bytes.len(), end.now, &mut end.rx);
+        assert!(end.connection.poll_event(&mut end.rx, &mut end.tx).is_none());
+        end.connection.handle_eof(end.now);
+        end.drive();
+        end.delivers_binary(&large);
+        assert!(matches!(end.seen.pop_front(), Some(Seen::Closed(_))));
+    });
+}
+
+#[test]
+fn a_paused_application_holds_no_more_than_it_must() {
+    let config = with_deflate(|config, _| config.limits.max_held_bytes = 100_000);
+    both(&config, |mut end| {
+        end.rx = ReceiveBuffer::new(128 * 1024, end.rx.pool().clone());
+        let payload = vec![b'z'; 60_000];
+        let frame = compressed(binary(deflated(&payload)));
+        end.pauses();
+        end.receives(vec![frame; 500]);
+        end.delivers_nothing();
+        assert!(!end.connection.wants_turn(), "it waits for the application");
+        assert!(!end.connection.wants_read());
+        assert_eq!(end.seen.len(), 0);
+        let held = end.connection.inbox.as_ref().map_or(0, |inbox| inbox.bytes());
+        assert!((100_000..=180_000).contains(&held), "{held} bytes held");
+        end.resumes();
+        for _ in 0..500 {
+            end.delivers_binary(&payload);
+        }
+        end.delivers_nothing();
+        end.is_open();
+    });
+}
+
+// What is sent.
+
+#[test]
+fn messages_are_compressed() {
+    for config in [keeping(), forgetting()] {
+        both(&config, |mut end| {
+            let mut reader = Reader::new(&config);
+            for len in [1000, 5000, 70_000, 200_000] {
+                let payload = prose(len);
+                end.connection.send(MessageKind::Text, &payload, &mut end.tx).unwrap();
+                end.sends_owned(payload.clone());
+                assert_eq!(reader.read(&mut end).0, payload);
+                assert_eq!(reader.read(&mut end).0, payload);
+            }
+            assert!(end.outbound.bytes.len() < 400_000);
+            end.sends_nothing();
+            assert_eq!(end.completions.len(), 4);
+        });
+    }
+}
+
+#[test]
+fn each_message_is_compressed_for_itself_unless_the_context_is_kept() {
+    let sizes = |config: &Arc<Config>| {
+        let mut end = endpoint(Role::Server, config);
+        let payload = noise(1000);
+        let mut size = || {
+            let before = end.outbound.bytes.len();
+            end.connection.send(MessageKind::Binary, &payload, &mut end.tx).unwrap();
+            end.drive();
+            end.outbound.bytes.len() - before
+        };
+        (size(), size())
+    };
+    let (first, second) = sizes(&forgetting());
+    assert_eq!(first, second);
+    let (first, second) = sizes(&keeping());
+    assert!(second < first / 4, "{second} behind {first}");
+}
+
+#[test]
+fn small_messages_and_those_that_do_not_shrink_go_out_as_they_are() {
+    let config = with_deflate(|_, deflate| deflate.threshold = 100);
+    both(&config, |mut end| {
+        let small = "x".repeat(99);
+        end.sends_text(&small);
+        end.sent_text(&small);
+        end.sends_owned(noise(1000));
+        end.sent_binary(noise(1000));
+        end.sends_text(&"x".repeat(100));
+        let sent = end.outbound.pop().unwrap();
+        assert_eq!((sent.flags, sent.payload.len() < 100), (FIN | RSV1, true));
+    });
+}
+
+#[test]
+fn with_a_context_even_what_does_not_shrink_is_sent_as_it_was_compressed() {
+    let config = keeping();
+    both(&config, |mut end| {
+        let mut reader = Reader::new(&config);
+        for payload in [noise(500), prose(500), noise(500)] {
+            end.sends_owned(payload.clone());
+            assert_eq!(reader.read(&mut end).0, payload);
+        }
+    });
+}
+
+#[test]
+fn control_frames_are_never_compressed() {
+    both(&forgetting(), |mut end| {
+        end.sends_ping(&[b'x'; 125]);
+        end.sent_ping(&[b'x'; 125]);
+        end.closes(1000, &"x".repeat(123));
+        assert_eq!(end.sent_close(1000), "x".repeat(123));
+    });
+}
+
+#[test]
+fn compression_can_be_switched_off_for_a_message() {
+    both(&keeping(), |mut end| {
+        let payload = "y".repeat(1000);
+        end.connection.set_compression(false);
+        end.sends_text(&payload);
+        end.sent_text(&payload);
+        end.connection.set_compression(true);
+        end.sends_text(&payload);
+        assert_eq!(end.outbound.pop().unwrap().flags, FIN | RSV1);
+    });
+}
+
+#[test]
+fn a_message_that_waits_is_compressed_when_its_turn_comes() {
+    let config = keeping();
+    both(&config, |mut end| {
+        let mut reader = Reader::new(&config);
+        end.transport_blocks();
+        let payloads = [prose(3000), prose(300_000), prose(1000)];
+        for payload in &payloads {
+            end.sends_owned(payload.clone());
+        }
+        end.sends_ping(b"overtakes");
+        end.transport_flows();
+        assert_eq!(reader.read(&mut end).0, payloads[0]);
+        end.sent_ping(b"overtakes");
+        assert_eq!(reader.read(&mut end).0, payloads[1]);
+        assert_eq!(reader.read(&mut end).0, payloads[2]);
+        assert_eq!(end.completions, [Completion::Written; 3]);
+    });
+}
+
+#[test]
+fn a_large_message_goes_out_in_fragments_and_control_frames_come_between() {
+    let config = with_deflate(|config, _| config.write_queue_bytes = 10 * MIB);
+    both(&config, |mut end| {
+        let mut reader = Reader::new(&config);
+        let payload = noise(2 * MIB);
+        end.transport_takes(1000);
+        end.sends_owned(payload.clone());
+        end.sends_ping(b"1");
+        end.sends_text("behind");
+        end.transport_takes(300_000);
+        end.sends_ping(b"2");
+        end.transport_flows();
+        let (received, controls) = reader.read(&mut end);
+        assert!(received == payload);
+        assert_eq!(controls, [wire::PING; 2]);
+        assert_eq!(end.completions, [Completion::Written]);
+        let behind = end.outbound.pop().unwrap();
+        assert_eq!(behind.payload, b"behind");
+    });
+}
+
+#[test]
+fn a_close_from_the_peer_cuts_a_large_message_off_between_its_fragments() {
+    both(&forgetting(), |mut end| {
+        end.transport_takes(100_000);
+        end.sends_owned(noise(2 * MIB));
+        end.receives([close(1000, "bye")]);
+        end.transport_flows();
+        let mut last = end.outbound.pop().unwrap();
+        assert_eq!(last.flags, RSV1, "more was to come");
+        while let Some(next) = end.outbound.pop() {
+            last = next;
+        }
+        assert_eq!(last.opcode, wire::CLOSE);
+        assert_eq!(end.completions, [Completion::CutOff]);
+        end.peer_hangs_up();
+        assert!(matches!(end.seen.pop_front(), Some(Seen::Closed(_))));
+    });
+}
+
+#[test]
+fn our_own_close_waits_for_a_large_message() {
+    let config = forgetting();
+    both(&config, |mut end| {
+        let mut reader = Reader::new(&config);
+        end.transport_takes(100_000);
+        end.sends_owned(prose(MIB));
+        end.closes(1000, "");
+        end.transport_flows();
+        assert_eq!(reader.read(&mut end).0, prose(MIB));
+        end.sent_close(1000);
+    });
+}
+
+// Both ends.
+
+#[test]
+fn what_one_end_sends_the_other_receives() {
+    for (ours, theirs) in [(keeping(), keeping()), (forgetting(), forgetting())] {
+        let mut client = endpoint(Role::Client, &ours);
+        let mut server = endpoint(Role::Server, &theirs);
+        server.echoes = true;
+        for len in [0, 1, 200, 5000, 65_536, 100_000, 262_144, 262_145, MIB] {
+            for payload in [prose(len), noise(len)] {
+                let before = (client.outbound.bytes.len(), server.outbound.bytes.len());
+                client.connection.send(MessageKind::Binary, &payload, &mut client.tx).unwrap();
+                client.drive();
+                server.receives_bytes(&client.outbound.bytes[before.0..]);
+                server.delivers_binary(&payload);
+                client.receives_bytes(&server.outbound.bytes[before.1..]);
+                client.delivers_binary(&payload);
+            }
+        }
+        assert_eq!(client.connection.state(), ConnectionState::Open);
+        assert_eq!(server.connection.state(), ConnectionState::Open);
+    }
+}

@@ -1,0 +1,24 @@
+//! permessage-deflate (RFC 7692).
+//!
+//! - [`DeflateConfig`] says what this side offers or accepts, and when it compresses.
+//! - `negotiate` turns offers and answers into [`DeflateParams`].
+//! - `codec` wraps the compression library; `pool` shares codecs among connections.
+//! - `session` is what a connection with compression has.
+//!
+//! Without context takeover, the default of a server, a connection between messages holds no codec at all.
+
+mod codec;
+mod config;
+mod negotiate;
+mod pool;
+mod session;
+
+pub use config::DeflateConfig;
+pub use negotiate::DeflateParams;
+
+pub(crate) use codec::{Deflater, Inflated, Inflater};
+pub(crate) use negotiate::{Agreed, accept_answer, accept_offer, offer};
+pub(crate) use session::Session;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,247 @@
+//! Offers and answers (RFC 7692 sections 5 and 7.1).
+
+use std::{fmt::Write as _, sync::Arc};
+
+use crate::handshake::{Extension, ExtensionParam};
+
+use super::{
+    DeflateConfig,
+    codec::{INFLATER_SIZE, deflater_size},
+    pool::{CodecPool, Reservation},
+};
+
+const NAME: &str = "permessage-deflate";
+const SERVER_TAKEOVER: &str = "server_no_context_takeover";
+const CLIENT_TAKEOVER: &str = "client_no_context_takeover";
+const SERVER_BITS: &str = "server_max_window_bits";
+const CLIENT_BITS: &str = "client_max_window_bits";
+
+/// What both sides agreed upon.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct DeflateParams {
+    /// The server compresses each message for itself.
+    pub server_no_context_takeover: bool,
+    /// The client compresses each message for itself.
+    pub client_no_context_takeover: bool,
+    /// Window of what the server sends, as a power of two, 8 to 15.
+    pub server_max_window_bits: u8,
+    /// Window of what the client sends, as a power of two, 8 to 15.
+    pub client_max_window_bits: u8,
+}
+
+/// An agreement, how this side uses it, and the memory that is set aside for it.
+#[derive(Debug, Clone)]
+pub(crate) struct Agreed {
+    pub(crate) params: DeflateParams,
+    pub(super) level: u8,
+    pub(super) threshold: usize,
+    pub(super) pool: CodecPool,
+    /// Present if a context is kept.
+    pub(super) _reservation: Option<Arc<Reservation>>,
+}
+
+/// Alike to whoever looks from outside.
+impl PartialEq for Agreed {
+    fn eq(&self, other: &Self) -> bool {
+        self.params == other.params
+    }
+}
+
+impl Eq for Agreed {}
+
+/// What an extension of this name says, if each parameter is known, valid and there once.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Said {
+    server_no_context_takeover: bool,
+    client_no_context_takeover: bool,
+    server_max_window_bits: Option<u8>,
+    /// `Some(None)`: the parameter without a value.
+    client_max_window_bits: Option<Option<u8>>,
+}
+
+impl Said {
+    fn read(extension: &Extension) -> Option<Self> {
+        let mut said = Self::default();
+        for ExtensionParam { name, value } in &extension.params {
+            let value = value.as_deref();
+            let is_new = match name.as_str() {
+                SERVER_TAKEOVER if value.is_none() => set(&mut said.server_no_context_takeover),
+                CLIENT_TAKEOVER if value.is_none() => set(&mut said.client_no_context_takeover),
+                SERVER_BITS => said.server_max_window_bits.replace(window_bits(value?)?).is_none(),
+                CLIENT_BITS => {
+                    let bits = value.map(|value| window_bits(value).ok_or(())).transpose().ok()?;
+                    said.client_max_window_bits.replace(bits).is_none()
+                }
+                _ => false,
+            };
+            if !is_new {
+                return None;
+            }
+        }
+        Some(said)
+    }
+}
+
+/// Sets a flag; false if it was set.
+const fn set(flag: &mut bool) -> bool {
+    !std::mem::replace(flag, true)
+}
+
+/// 8 to 15, without leading zeros.
+fn window_bits(value: &str) -> Option<u8> {
+    match value {
+        "8" => Some(8),
+        "9" => Some(9),
+        "10" => Some(10),
+        "11" => Some(11),
+        "12" => Some(12),
+        "13" => Some(13),
+        "14" => Some(14),
+        "15" => Some(15),
+        _ => None,
+    }
+}
+
+/// A server's choice: the first of the client's offers that it can accept, and the answer to it. What it cannot accept
+/// it declines by not answering (section 5.1); the connection then has no compression.
+pub(crate) fn accept_offer(config: &DeflateConfig, offered: &[Extension]) -> Option<(Agreed, String)> {
+    offered
+        .iter()
+        .filter(|extension| extension.name.eq_ignore_ascii_case(NAME))
+        .find_map(|extension| answer(config, Said::read(extension)?))
+}
+
+fn answer(config: &DeflateConfig, offer: Said) -> Option<(Agreed, String)> {
+    let server_bits = offer.server_max_window_bits.unwrap_or(15).min(config.send_window_bits);
+    if !DeflateConfig::can_compress_with(server_bits) {
+        return None;
+    }
+    // Only a client that says it understands the parameter may be told it (section 7.1.2.2).
+    let client_bits = match offer.client_max_window_bits {
+        None => 15,
+        Some(limit) => limit.unwrap_or(15).min(config.receive_window_bits),
+    };
+    let params = DeflateParams {
+        server_no_context_takeover: offer.server_no_context_takeover || !config.send_takeover,
+        client_no_context_takeover: offer.client_no_context_takeover || !config.receive_takeover,
+        server_max_window_bits: server_bits,
+        client_max_window_bits: client_bits,
+    };
+    let agreed = agree(config, params, Side::Server);
+    let mut answer = String::from(NAME);
+    let DeflateParams { server_no_context_takeover, client_no_context_takeover, .. } = agreed.params;
+    push_flag(&mut answer, SERVER_TAKEOVER, server_no_context_takeover);
+    push_flag(&mut answer, CLIENT_TAKEOVER, client_no_context_takeover);
+    if offer.server_max_window_bits.is_some() || server_bits < 15 {
+        push_bits(&mut answer, SERVER_BITS, server_bits);
+    }
+    if offer.client_max_window_bits.is_some() && client_bits < 15 {
+        push_bits(&mut answer, CLIENT_BITS, client_bits);
+    }
+    Some((agreed, answer))
+}
+
+/// What a client offers.
+pub(crate) fn offer(config: &DeflateConfig) -> String {
+    let mut offer = String::from(NAME);
+    push_flag(&mut offer, SERVER_TAKEOVER, !config.receive_takeover);
+    push_flag(&mut offer, CLIENT_TAKEOVER, !config.send_takeover);
+    if config.receive_window_bits < 15 {
+        push_bits(&mut offer, SERVER_BITS, config.receive_window_bits);
+    }
+    match config.send_window_bits {
+        15 => push_flag(&mut offer, CLIENT_BITS, true),
+        bits => push_bits(&mut offer, CLIENT_BITS, bits),
+    }
+    offer
+}
+
+/// What a client makes of the server's answer to [`offer`]: `Ok(None)` if it has none, `Err` if it is not an answer to it,
+/// which fails the connection (section 5.1).
+pub(crate) fn accept_answer(config: &DeflateConfig, answered: &[Extension]) -> Result<Option<Agreed>, ()> {
+    let extension = match answered {
+        [] => return Ok(None),
+        [extension] if extension.name.eq_ignore_ascii_case(NAME) => extension,
+        _ => return Err(()),
+    };
+    let said = Said::read(extension).ok_or(())?;
+    let server_bits = said.server_max_window_bits.unwrap_or(15);
+    if server_bits > config.receive_window_bits
+        || (!config.receive_takeover && !said.server_no_context_takeover)
+    {
+        // The parameters were asked for, and a server that cannot keep to them declines (section 7.1).
+        return Err(());
+    }
+    let client_bits = match said.client_max_window_bits {
+        None => 15,
+        // In an answer it has a value, and at most that of the offer (section 7.1.2.2).
+        Some(bits) => bits.filter(|bits| *bits <= config.send_window_bits).ok_or(())?,
+    };
+    let params = DeflateParams {
+        server_no_context_takeover: said.server_no_context_takeover,
+        client_no_context_takeover: said.client_no_context_takeover || !config.send_takeover,
+        server_max_window_bits: server_bits,
+        client_max_window_bits: client_bits.min(config.send_window_bits),
+    };
+    Ok(Some(agree(config, params, Side::Client)))
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Side {
+    Client,
+    Server,
+}
+
+/// Sets memory aside for the contexts that are kept; if there is none left, a server keeps none. A client cannot change
+/// any more what the server keeps, but its own.
+fn agree(config: &DeflateConfig, mut params: DeflateParams, side: Side) -> Agreed {
+    let pool: &CodecPool = &config.pool;
+    let reserve = |bytes: usize| pool.reserve(bytes, config.takeover_budget);
+    let (keeps_sent, keeps_received, sent_bits) = match side {
+        Side::Server => (
+            !params.server_no_context_takeover,
+            !params.client_no_context_takeover,
+            params.server_max_window_bits,
+        ),
+        Side::Client => (
+            !params.client_no_context_takeover,
+            !params.server_no_context_takeover,
+            params.client_max_window_bits,
+        ),
+    };
+    let price =
+        usize::from(keeps_sent) * deflater_size(sent_bits) + usize::from(keeps_received) * INFLATER_SIZE;
+    let mut reservation = (price > 0).then(|| reserve(price)).flatten();
+    if price > 0 && reservation.is_none() {
+        match side {
+            Side::Server => {
+                params.server_no_context_takeover = true;
+                params.client_no_context_takeover = true;
+            }
+            Side::Client => {
+                params.client_no_context_takeover = true;
+                reservation = keeps_received.then(|| pool.reserve_anyway(INFLATER_SIZE));
+            }
+        }
+    }
+    Agreed {
+        params,
+        level: config.level,
+        threshold: config.threshold,
+        pool: pool.clone(),
+        _reservation: reservation.map(Arc::new),
+    }
+}
+
+fn push_flag(out: &mut String, name: &str, set: bool) {
+    if set {
+        out.push_str("; ");
+        out.push_str(name);
+    }
+}
+
+fn push_bits(out: &mut String, name: &str, bits: u8) {
+    // Writing to a String cannot fail.
+    let _ = write!(out, "; {name}={bits}");
+}

@@ -1,0 +1,103 @@
+use crate::{connection::Role, handshake::Extensions};
+
+use super::{
+    DeflateConfig, DeflateParams,
+    codec::{Deflater, Inflater},
+    negotiate::Agreed,
+};
+
+/// A connection's share of the compression.
+#[derive(Debug)]
+pub(crate) struct Session {
+    agreed: Agreed,
+    role: Role,
+    /// Kept between messages with context takeover; else borrowed from the pool for each.
+    deflater: Option<Box<Deflater>>,
+    inflater: Option<Box<Inflater>>,
+    /// Whether the application wants its messages compressed at the moment.
+    pub(crate) is_on: bool,
+}
+
+impl Session {
+    /// What a connection of this `role` has with these extensions.
+    pub(crate) fn of(extensions: Extensions, role: Role) -> Option<Self> {
+        let agreed = extensions.deflate?;
+        Some(Self::new(agreed, role))
+    }
+
+    pub(super) const fn new(agreed: Agreed, role: Role) -> Self {
+        Self { agreed, role, deflater: None, inflater: None, is_on: true }
+    }
+
+    pub(crate) const fn params(&self) -> DeflateParams {
+        self.agreed.params
+    }
+
+    /// Whether a message of this length is to be compressed.
+    #[inline]
+    pub(crate) const fn wants(&self, len: usize) -> bool {
+        self.is_on
+            && len >= self.agreed.threshold
+            && DeflateConfig::can_compress_with(self.send_window_bits())
+    }
+
+    /// Whether what is sent refers to earlier messages, so that what was compressed must also be sent so.
+    pub(crate) const fn sends_with_takeover(&self) -> bool {
+        !match self.role {
+            Role::Client => self.agreed.params.client_no_context_takeover,
+            Role::Server => self.agreed.params.server_no_context_takeover,
+        }
+    }
+
+    pub(crate) fn take_deflater(&mut self) -> Box<Deflater> {
+        let kept = self.deflater.take();
+        kept.unwrap_or_else(|| self.agreed.pool.take_deflater(self.agreed.level, self.send_window_bits()))
+    }
+
+    pub(crate) fn put_deflater(&mut self, deflater: Box<Deflater>) {
+        if self.sends_with_takeover() {
+            self.deflater = Some(deflater);
+        } else {
+            self.agreed.pool.put_deflater(deflater);
+        }
+    }
+
+    pub(crate) fn take_inflater(&mut self) -> Box<Inflater> {
+        let kept = self.inflater.take();
+        kept.unwrap_or_else(|| self.agreed.pool.take_inflater())
+    }
+
+    pub(crate) fn put_inflater(&mut self, inflater: Box<Inflater>) {
+        if self.receives_with_takeover() {
+            self.inflater = Some(inflater);
+        } else {
+            self.agreed.pool.put_inflater(inflater);
+        }
+    }
+
+    const fn receives_with_takeover(&self) -> bool {
+        !match self.role {
+            Role::Client => self.agreed.params.server_no_context_takeover,
+            Role::Server => self.agreed.params.client_no_context_takeover,
+        }
+    }
+
+    const fn send_window_bits(&self) -> u8 {
+        match self.role {
+            Role::Client => self.agreed.params.client_max_window_bits,
+            Role::Server => self.agreed.params.server_max_window_bits,
+        }
+    }
+}
+
+/// What is kept belongs to this connection's context, but the memory may serve others.
+impl Drop for Session {
+    fn drop(&mut self) {
+        if let Some(deflater) = self.deflater.take() {
+            self.agreed.pool.put_deflater(deflater);
+        }
+        if let Some(inflater) = self.inflater.take() {
+            self.agreed.pool.put_inflater(inflater);
+        }
+    }
+}

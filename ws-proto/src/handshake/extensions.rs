@@ -1,0 +1,209 @@
+//! The grammar of `Sec-WebSocket-Extensions` (RFC 6455 section 9.1). Every byte is looked at once.
+
+use http::{HeaderMap, header};
+
+use super::tokens::is_token_byte;
+
+/// An extension as a header offers or accepts it: `name; param; param=value`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Extension {
+    /// Its name, a token.
+    pub name: String,
+    /// Its parameters in their order, repeated ones included.
+    pub params: Vec<ExtensionParam>,
+}
+
+/// A parameter of an [`Extension`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExtensionParam {
+    /// Its name, a token.
+    pub name: String,
+    /// Its value, a token too; whether it was quoted makes no difference.
+    pub value: Option<String>,
+}
+
+/// The extensions that the header lists, over all of its lines, in order; `None` if it is not as the grammar has it,
+/// which fails the handshake.
+#[must_use]
+pub fn parse_extensions(headers: &HeaderMap) -> Option<Vec<Extension>> {
+    let mut extensions = Vec::new();
+    for value in headers.get_all(header::SEC_WEBSOCKET_EXTENSIONS) {
+        let mut parser = Parser(value.as_bytes());
+        parser.list(&mut extensions)?;
+    }
+    Some(extensions)
+}
+
+/// What is left of a line.
+struct Parser<'a>(&'a [u8]);
+
+impl Parser<'_> {
+    /// `1#extension`; empty items are skipped, as RFC 9110 section 5.6.1.2 asks of recipients.
+    fn list(&mut self, extensions: &mut Vec<Extension>) -> Option<()> {
+        loop {
+            self.skip_space();
+            if self.0.is_empty() {
+                return Some(());
+            }
+            if !self.take(b',') {
+                extensions.push(self.extension()?);
+                if !self.0.is_empty() && !self.take(b',') {
+                    return None;
+                }
+            }
+        }
+    }
+
+    fn extension(&mut self) -> Option<Extension> {
+        let mut extension = Extension { name: self.token()?, params: Vec::new() };
+        self.skip_space();
+        while self.take(b';') {
+            self.skip_space();
+            extension.params.push(self.param()?);
+            self.skip_space();
+        }
+        Some(extension)
+    }
+
+    fn param(&mut self) -> Option<ExtensionParam> {
+        let name = self.token()?;
+        self.skip_space();
+        let value = if self.take(b'=') {
+            self.skip_space();
+            Some(if self.take(b'"') { self.quoted()? } else { self.token()? })
+        } else {
+            None
+        };
+        Some(ExtensionParam { name, value })
+    }
+
+    fn token(&mut self) -> Option<String> {
+        let len = self.0.iter().take_while(|byte| is_token_byte(**byte)).count();
+        let (token, rest) = self.0.split_at(len);
+        self.0 = rest;
+        // A token is ASCII.
+        (len > 0).then(|| String::from_utf8_lossy(token).into_owned())
+    }
+
+    /// Behind the opening quote. What is quoted must be a token too.
+    fn quoted(&mut self) -> Option<String> {
+        let mut value = String::new();
+        loop {
+            let (byte, rest) = self.0.split_first()?;
+            self.0 = rest;
+            let byte = match byte {
+                b'"' => return (!value.is_empty()).then_some(value),
+                b'\\' => {
+                    let (escaped, rest) = self.0.split_first()?;
+                    self.0 = rest;
+                    *escaped
+                }
+                plain => *plain,
+            };
+            if !is_token_byte(byte) {
+                return None;
+            }
+            value.push(char::from(byte));
+        }
+    }
+
+    fn take(&mut self, byte: u8) -> bool {
+        match self.0.split_first() {
+            Some((first, rest)) if *first == byte => {
+                self.0 = rest;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    fn skip_space(&mut self) {
+        self.0 = self.0.trim_ascii_start();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn parse(lines: &[&str]) -> Option<Vec<Extension>> {
+        let mut headers = HeaderMap::new();
+        for line in lines {
+            headers.append(header::SEC_WEBSOCKET_EXTENSIONS, HeaderValue::from_str(line).unwrap());
+        }
+        parse_extensions(&headers)
+    }
+
+    fn written(extensions: &[Extension]) -> String {
+        let param = |param: &ExtensionParam| match &param.value {
+            Some(value) => format!(";{}={value}", param.name),
+            None => format!(";{}", param.name),
+        };
+        let extension = |extension: &Extension| {
+            extension.name.clone() + &extension.params.iter().map(param).collect::<String>()
+        };
+        extensions.iter().map(extension).collect::<Vec<_>>().join(",")
+    }
+
+    #[test]
+    fn lists_are_read_as_the_grammar_has_them() {
+        for (lines, expected) in [
+            (&[] as &[&str], ""),
+            (&[""], ""),
+            (&["a"], "a"),
+            (&["a, b", "c"], "a,b,c"),
+            (&[" ,, a ,\t, b, "], "a,b"),
+            (&["a; x; y=1; x=\"2\", b"], "a;x;y=1;x=2,b"),
+            (&["a ;\tx = 1 ; y\t"], "a;x=1;y"),
+            (&[r#"a; x="\1\5""#], "a;x=15"),
+            (&["permessage-deflate; client_max_window_bits"], "permessage-deflate;client_max_window_bits"),
+        ] {
+            assert_eq!(parse(lines).as_deref().map(written).as_deref(), Some(expected), "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_so_is_refused() {
+        for line in [
+            "a b",
+            "a;",
+            "a;;b",
+            ";a",
+            "a; x=",
+            "a; =1",
+            "a; x=\"",
+            "a; x=\"1",
+            "a; x=\"\"",
+            "a; x=\"1 2\"",
+            "a; x=\"\\",
+            "a; x=\"a,b\"",
+            "\"a\"",
+            "a=1",
+            "a; x=1 2",
+            "a; x==1",
+            "a/b",
+            "(a)",
+            "a; x=1\"2\"",
+        ] {
+            assert_eq!(parse(&[line]), None, "{line}");
+        }
+        assert_eq!(parse(&["a", "b c"]), None);
+    }
+
+    proptest! {
+        #[test]
+        fn anything_is_read_or_refused_and_what_is_read_can_be_written_and_read_again(line in "[ -~\t]{0,60}") {
+            if let Some(extensions) = parse(&[&line]) {
+                prop_assert_eq!(parse(&[&written(&extensions)]), Some(extensions));
+            }
+        }
+
+        #[test]
+        fn lists_of_tokens_are_read(line in r#"[a-c]{1,2}(; ?[x-z]{1,2}(=("[0-9]{1,2}"|[0-9]{1,2}))?){0,3}(, ?[a-c](;[x-z])?){0,3}"#) {
+            prop_assert!(parse(&[&line]).is_some());
+        }
+    }
+}

@@ -1,0 +1,78 @@
+use super::Extension;
+use crate::connection::Config;
+
+#[cfg(feature = "deflate")]
+use crate::deflate::{self, Agreed, DeflateConfig, DeflateParams};
+
+/// The extensions that both sides agreed upon, for [`Connection::with_extensions`](crate::Connection::with_extensions).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Extensions {
+    #[cfg(feature = "deflate")]
+    pub(crate) deflate: Option<Agreed>,
+}
+
+impl Extensions {
+    /// The parameters of permessage-deflate, if that is among them.
+    #[cfg(feature = "deflate")]
+    #[must_use]
+    pub fn deflate(&self) -> Option<DeflateParams> {
+        self.deflate.as_ref().map(|agreed| agreed.params)
+    }
+}
+
+/// What a server with `config` makes of a client's offers, and the header's value in the answer, if it has one.
+#[cfg(feature = "deflate")]
+pub(super) fn choose(config: &Config, offered: &[Extension]) -> (Extensions, Option<String>) {
+    let chosen = config.deflate.as_ref().and_then(|config| deflate::accept_offer(config, offered));
+    let (deflate, answer) = chosen.unzip();
+    (Extensions { deflate }, answer)
+}
+
+#[cfg(not(feature = "deflate"))]
+pub(super) const fn choose(_config: &Config, _offered: &[Extension]) -> (Extensions, Option<String>) {
+    (Extensions {}, None)
+}
+
+/// What a client offers.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Offer {
+    #[cfg(feature = "deflate")]
+    deflate: Option<DeflateConfig>,
+}
+
+#[cfg(feature = "deflate")]
+impl Offer {
+    pub(super) fn of(config: &Config) -> Self {
+        Self { deflate: config.deflate.clone() }
+    }
+
+    /// The header's value, if there is something to offer.
+    pub(super) fn header(&self) -> Option<String> {
+        self.deflate.as_ref().map(deflate::offer)
+    }
+
+    /// What the server's answer means; `Err` if it does not answer the offer.
+    pub(super) fn answered(&self, answered: &[Extension]) -> Result<Extensions, ()> {
+        match &self.deflate {
+            Some(config) => Ok(Extensions { deflate: deflate::accept_answer(config, answered)? }),
+            None if answered.is_empty() => Ok(Extensions::default()),
+            None => Err(()),
+        }
+    }
+}
+
+#[cfg(not(feature = "deflate"))]
+#[expect(clippy::unused_self, reason = "as with compression")]
+impl Offer {
+    pub(super) const fn of(_config: &Config) -> Self {
+        Self {}
+    }
+
+    pub(super) const fn header(&self) -> Option<String> {
+        None
+    }
+
+    pub(super) const fn answered(&self, answered: &[Extension]) -> Result<Extensions, ()> {
+        if answered.is_empty() { Ok(Extensions {}) } else { Err(()) }
+    }
+}
