@@ -18,6 +18,14 @@ fmt-check:
 lint:
     cargo clippy --workspace --all-targets --quiet -- -D warnings
 
+# The crates as they are built without some or all of their features, which the workspace as a whole never is.
+features:
+    cargo clippy -p ws-proto --all-targets --quiet -- -D warnings
+    cargo clippy -p ws-server -p ws-client --all-targets --quiet -- -D warnings
+    cargo clippy -p ws-server --features tls-core --all-targets --quiet -- -D warnings
+    cargo clippy -p ws-client --features tls-core,tls-platform-roots --all-targets --quiet -- -D warnings
+    cargo test -p ws-proto -p ws-client --quiet
+
 # Documentation, without warnings.
 doc:
     RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
@@ -31,10 +39,15 @@ autobahn-quick:
     bash autobahn/run.sh server quick
     bash autobahn/run.sh client quick
 
-# All of it.
+# With its slow parts, 301 cases: large messages and many small ones.
 autobahn-full:
     bash autobahn/run.sh server full
     bash autobahn/run.sh client full
+
+# And with compression, all 517 cases: an hour and more.
+autobahn-deflate:
+    bash autobahn/run.sh server full --deflate
+    bash autobahn/run.sh client full --deflate
 
 # The peers that the interoperation tests talk to.
 peers:

@@ -1,6 +1,7 @@
 //! What the end-to-end tests stand on: a frame-level peer that may break every rule, a leak check that is exact,
 //! and the implementations of other people, run as child processes.
 //!
+//! - [`certificates`]: an authority of the tests' own.
 //! - [`harness`]: `harness::run(async { … })` is the body of every end-to-end test.
 //! - [`leak`]: what a test left behind: descriptors and threads.
 //! - [`raw_peer`]: both roles of the wire protocol with an encoder and a decoder of their own, so that a mistake in
@@ -8,6 +9,7 @@
 //! - [`peers`]: Python `websockets`, npm `ws` and Chromium.
 //! - [`server`]: servers under test, in both styles.
 
+pub mod certificates;
 pub mod harness;
 pub mod leak;
 pub mod peers;

@@ -1,6 +1,6 @@
-use std::{sync::Arc, time::Duration};
+use std::{net::SocketAddr, time::Duration};
 
-use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
     time::Instant,
@@ -11,7 +11,14 @@ use ws_proto::{
 };
 
 use crate::{
-    WebSocket, connect::dial, error::ConnectError, refusal::Refusal, stream::ClientStream, url::Target,
+    WebSocket,
+    dial::{Dialler, Resolver},
+    error::ConnectError,
+    proxy::Proxy,
+    redirect::next_hop,
+    refusal::Refusal,
+    stream::ClientStream,
+    url::Target,
 };
 
 /// Connects to `url`, such as `ws://127.0.0.1:9001/path`, with the defaults of [`Connector`].
@@ -33,7 +40,8 @@ pub struct Connector {
     headers: HeaderMap,
     subprotocols: Vec<String>,
     handshake_timeout: Duration,
-    tcp_nodelay: bool,
+    redirects: u8,
+    dialler: Dialler,
     mask_seed: Option<[u8; 32]>,
 }
 
@@ -53,7 +61,8 @@ impl Default for Connector {
             headers: HeaderMap::new(),
             subprotocols: Vec::new(),
             handshake_timeout: Duration::from_secs(10),
-            tcp_nodelay: true,
+            redirects: 0,
+            dialler: Dialler::default(),
             mask_seed: None,
         }
     }
@@ -84,7 +93,7 @@ impl Connector {
         self
     }
 
-    /// Longest time for all of it: name, connection, request and response. Default 10 s.
+    /// Longest time for all of it: names, connection, proxy, TLS, request and response, redirections. Default 10 s.
     pub const fn handshake_timeout(mut self, timeout: Duration) -> Self {
         self.handshake_timeout = timeout;
         self
@@ -104,7 +113,44 @@ impl Connector {
 
     /// TCP_NODELAY. Default: on.
     pub const fn tcp_nodelay(mut self, on: bool) -> Self {
-        self.tcp_nodelay = on;
+        self.dialler.nodelay = on;
+        self
+    }
+
+    /// Follows so many redirections, 5 at most: never from `wss` to `ws`, and without `Authorization` and `Cookie` once they
+    /// lead to another origin. Default 0: a redirection is a [`ConnectError::Refused`].
+    pub const fn redirects(mut self, most: u8) -> Self {
+        self.redirects = if most > 5 { 5 } else { most };
+        self
+    }
+
+    /// Whether to go through a proxy. Default: as the environment says.
+    pub fn proxy(mut self, proxy: Proxy) -> Self {
+        self.dialler.proxy = proxy;
+        self
+    }
+
+    /// Looks names up in another way than the operating system's: `resolve` gets host and port.
+    pub fn resolver<F, Fut>(mut self, resolve: F) -> Self
+    where
+        F: Fn(String, u16) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = std::io::Result<Vec<SocketAddr>>> + Send + 'static,
+    {
+        self.dialler.resolver = Resolver::new(resolve);
+        self
+    }
+
+    /// Settings for `wss`. Default: [`Tls::shared`](crate::Tls::shared).
+    #[cfg(feature = "tls-core")]
+    pub fn tls(mut self, tls: crate::Tls) -> Self {
+        self.dialler.tls = Some(tls);
+        self
+    }
+
+    /// Offers to compress messages (RFC 7692): `Some(DeflateConfig::client())`. Default: no.
+    #[cfg(feature = "deflate")]
+    pub fn deflate(mut self, deflate: Option<ws_proto::DeflateConfig>) -> Self {
+        self.protocol.deflate = deflate;
         self
     }
 
@@ -121,7 +167,8 @@ impl Connector {
         self
     }
 
-    /// Connects to a `ws` URL.
+    /// Connects to a `ws`, `wss` or `ws+unix:/path/of/socket:/path` URL. User name and password in it become basic
+    /// authentication, unless there is an `Authorization` header.
     ///
     /// # Errors
     /// [`ConnectError`].
@@ -137,8 +184,21 @@ impl Connector {
     /// # Errors
     /// As [`connect`](Self::connect).
     pub async fn open(&self, url: &str) -> Result<Connected, ConnectError> {
-        let target = Target::parse(url)?;
-        self.handshake(&target, dial(&target, self.tcp_nodelay)).await
+        let deadline = Instant::now() + self.handshake_timeout;
+        let (mut target, mut headers) = (Target::parse(url)?, self.headers.clone());
+        for followed in 0.. {
+            let attempt = self.handshake(&target, &headers, deadline, self.dialler.dial(&target)).await;
+            let Err(ConnectError::Refused(refusal)) = attempt else { return attempt };
+            if followed >= self.redirects {
+                return Err(ConnectError::Refused(refusal));
+            }
+            target = match next_hop(&target, &refusal, &mut headers)? {
+                Some(next) => next,
+                None => return Err(ConnectError::Refused(refusal)),
+            };
+        }
+        // The loop above ends by returning.
+        Err(ConnectError::TimedOut(self.handshake_timeout))
     }
 
     /// Does the handshake for `url` on a transport of the caller's.
@@ -149,14 +209,16 @@ impl Connector {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let target = Target::parse(url)?;
-        self.handshake(&target, async { Ok(io) }).await
+        let deadline = Instant::now() + self.handshake_timeout;
+        self.handshake(&Target::parse(url)?, &self.headers, deadline, async { Ok(io) }).await
     }
 
     /// The handshake, on the transport that `dialling` makes. What is wrong on this side is found before that.
     async fn handshake<S>(
         &self,
         target: &Target,
+        headers: &HeaderMap,
+        deadline: Instant,
         dialling: impl Future<Output = Result<S, ConnectError>>,
     ) -> Result<Connected<S>, ConnectError>
     where
@@ -164,8 +226,8 @@ impl Connector {
     {
         let config = self.protocol.clone().build()?;
         let mut masks = self.mask_source()?;
-        let (handshake, request) = ClientHandshake::new(&self.request(target), masks.nonce())?;
-        let (timeout, started) = (self.handshake_timeout, Instant::now());
+        let (handshake, request) =
+            ClientHandshake::new(&self.request(target, headers, &config), masks.nonce())?;
         let attempt = async {
             let mut io = dialling.await?;
             io.write_all(&request).await?;
@@ -173,15 +235,20 @@ impl Connector {
             let (response, rest) = read_response(&mut io, &config.limits).await?;
             Ok((io, response, rest))
         };
-        let in_time = tokio::time::timeout(timeout, attempt).await;
-        let (mut io, response, rest) = in_time.unwrap_or(Err(ConnectError::TimedOut(timeout)))?;
+        let in_time = tokio::time::timeout_at(deadline, attempt).await;
+        let (mut io, response, rest) =
+            in_time.unwrap_or(Err(ConnectError::TimedOut(self.handshake_timeout)))?;
         match handshake.finish(&response) {
             Ok(accepted) => {
-                let ws = open(io, config, masks, &rest).with_subprotocol(accepted.subprotocol);
+                let connection = Connection::client(config, masks, Instant::now().into_std())
+                    .with_extensions(accepted.extensions);
+                let ws = ws_tokio::WebSocket::new(io, connection)
+                    .with_received(&rest)
+                    .with_subprotocol(accepted.subprotocol);
                 Ok(Connected { ws, response })
             }
             Err(ResponseError::Refused(_)) => {
-                let patience = timeout.saturating_sub(started.elapsed());
+                let patience = deadline.saturating_duration_since(Instant::now());
                 let refusal = Refusal::read(&mut io, response, rest, patience).await;
                 Err(ConnectError::Refused(Box::new(refusal)))
             }
@@ -189,9 +256,12 @@ impl Connector {
         }
     }
 
-    fn request(&self, target: &Target) -> ClientRequest {
-        let mut request = ClientRequest::new(&target.host_header, &target.path);
-        request.headers.clone_from(&self.headers);
+    fn request(&self, target: &Target, headers: &HeaderMap, config: &Config) -> ClientRequest {
+        let mut request = ClientRequest::new(&target.host_header, &target.path).with_extensions(config);
+        request.headers.clone_from(headers);
+        if let Some(authorization) = &target.authorization {
+            request.headers.entry(header::AUTHORIZATION).or_insert_with(|| authorization.clone());
+        }
         request.subprotocols.clone_from(&self.subprotocols);
         request
     }
@@ -203,16 +273,6 @@ impl Connector {
         }
         Ok(Box::new(ChaChaMaskSource::from_seed(seed)))
     }
-}
-
-fn open<S: AsyncRead + AsyncWrite + Unpin>(
-    io: S,
-    config: Arc<Config>,
-    masks: Box<ChaChaMaskSource>,
-    rest: &[u8],
-) -> ws_tokio::WebSocket<S> {
-    let now = Instant::now().into_std();
-    ws_tokio::WebSocket::new(io, Connection::client(config, masks, now)).with_received(rest)
 }
 
 /// Reads the head of the final response; returns it with what came behind it.

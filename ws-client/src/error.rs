@@ -1,5 +1,6 @@
 use std::io;
 
+use http::StatusCode;
 use ws_proto::{
     ConfigError,
     handshake::{ClientRequestError, ResponseError},
@@ -14,15 +15,60 @@ pub enum UrlError {
     /// It cannot be parsed.
     #[error("invalid URL {0:?}")]
     Invalid(String),
-    /// Its scheme is neither `ws` nor `wss`.
-    #[error("unsupported URL scheme {0:?}, expected ws or wss")]
+    /// Its scheme is none of `ws`, `wss` and `ws+unix`.
+    #[error("unsupported URL scheme {0:?}, expected ws, wss or ws+unix")]
     Scheme(String),
     /// It names no host.
     #[error("the URL {0:?} has no host")]
     NoHost(String),
-    /// It has a user name or password, which would not be sent.
-    #[error("credentials in the URL are not supported; set an Authorization header")]
+    /// Its user name or password is not percent-encoded as it should be, or the name has a colon.
+    #[error("the user name or password in the URL is not properly percent-encoded")]
     Credentials,
+}
+
+/// Why a URL does not name a proxy.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ProxyUrlError {
+    /// It cannot be parsed.
+    #[error("invalid proxy address {0:?}")]
+    Invalid(String),
+    /// Its scheme is none of `http`, `socks5` and `socks5h`.
+    #[error("unsupported proxy scheme {0:?}, expected http, socks5 or socks5h")]
+    Scheme(String),
+    /// Its user name or password is not percent-encoded as it should be.
+    #[error("the user name or password of the proxy is not properly percent-encoded")]
+    Credentials,
+}
+
+/// Why a proxy opened no tunnel.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ProxyError {
+    /// It ended the connection, or that failed.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// An HTTP proxy answered with a status that is no success: 407 if it wants other credentials.
+    #[error("it refused the tunnel with status {0}")]
+    Refused(StatusCode),
+    /// An HTTP proxy's answer is not a valid one.
+    #[error("invalid response: {0}")]
+    Response(ResponseError),
+    /// Bytes came through the tunnel before the server could have sent any.
+    #[error("data before the tunnel was used")]
+    UnexpectedData,
+    /// It is not a SOCKS5 proxy.
+    #[error("its answer is not SOCKS5")]
+    NotSocks5,
+    /// A SOCKS5 proxy wants other credentials, or a way to prove them that is not supported.
+    #[error("it does not accept the credentials")]
+    Authentication,
+    /// A SOCKS5 proxy could not, or would not, connect.
+    #[error("it refused the tunnel: {0}")]
+    Socks5Refused(&'static str),
+    /// SOCKS5 has room for 255 bytes.
+    #[error("the host's name is too long for SOCKS5")]
+    NameTooLong,
 }
 
 /// Why no connection came about.
@@ -54,6 +100,38 @@ pub enum ConnectError {
         /// What the operating system said of the last address.
         error: io::Error,
     },
+    /// The URL of the proxy, given or in the environment, is no good.
+    #[error(transparent)]
+    ProxyUrl(#[from] ProxyUrlError),
+    /// The proxy could be connected to, and opened no tunnel to the server.
+    #[error("proxy {proxy}: {error}")]
+    Proxy {
+        /// The proxy, without credentials.
+        proxy: String,
+        /// What it said.
+        error: ProxyError,
+    },
+    /// TLS cannot be set up; nothing has been sent.
+    #[cfg(feature = "tls-core")]
+    #[error(transparent)]
+    Tls(ws_tokio::tls::TlsError),
+    /// The TLS handshake failed: the certificate is for another name, not trusted or expired, or there is no common
+    /// version.
+    #[error("TLS with {host}: {error}")]
+    TlsHandshake {
+        /// The host's name.
+        host: String,
+        /// What TLS said.
+        error: io::Error,
+    },
+    /// A redirection was not followed: it led from `wss` to `ws`, or its `Location` is no good.
+    #[error("redirected to {location:?}: {reason}")]
+    Redirect {
+        /// Where to.
+        location: String,
+        /// Why not.
+        reason: String,
+    },
     /// The transport failed, or ended, during the handshake.
     #[error("the connection failed during the handshake: {0}")]
     Io(#[from] io::Error),
@@ -67,7 +145,7 @@ pub enum ConnectError {
     #[error("the handshake took longer than {0:?}")]
     TimedOut(std::time::Duration),
     /// `wss` needs TLS, which is not built in: nothing has been sent.
-    #[error("wss:// needs TLS, which is not built in")]
+    #[error("wss:// needs TLS, which is not built in (feature `tls`)")]
     TlsNotBuiltIn,
     /// The operating system gives no randomness for keys.
     #[error("no randomness from the operating system: {0}")]
@@ -80,6 +158,7 @@ impl ConnectError {
     pub fn is_temporary(&self) -> bool {
         match self {
             Self::Resolve { .. } | Self::Connect { .. } | Self::Io(_) | Self::TimedOut(_) => true,
+            Self::Proxy { error, .. } => matches!(error, ProxyError::Io(_) | ProxyError::Socks5Refused(_)),
             Self::Refused(refusal) => matches!(refusal.status().as_u16(), 408 | 425 | 429 | 500..=599),
             _ => false,
         }

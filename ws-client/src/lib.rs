@@ -20,23 +20,38 @@
 //! closed by then, so it is `on_socket_close` too. A failed connection attempt is an error of [`connect`].
 
 mod body;
-mod connect;
 mod connector;
+mod credentials;
+mod dial;
 mod error;
+mod proxy;
+mod redirect;
 mod refusal;
 mod stream;
+#[cfg(feature = "tls-core")]
+mod tls;
 mod url;
 
 pub use connector::{Connected, Connector, connect};
-pub use error::{ConnectError, UrlError};
+pub use error::{ConnectError, ProxyError, ProxyUrlError, UrlError};
+pub use proxy::{Proxy, ProxyUrl};
 pub use refusal::Refusal;
+/// The version whose settings [`Tls`] takes.
+#[cfg(feature = "tls-core")]
+pub use rustls;
 pub use stream::ClientStream;
+#[cfg(feature = "tls-core")]
+pub use tls::{Roots, Tls, TlsBuilder};
 pub use ws_proto::{
     ChaChaMaskSource, CloseCode, CloseFrame, CloseInfo, Config, ConfigError, ConnectionError,
     ConnectionState, ControlError, Initiator, Keepalive, Limits, MaskSource, Message, MessageKind, SendError,
     Utf8Bytes,
 };
+#[cfg(feature = "deflate")]
+pub use ws_proto::{DeflateConfig, DeflateParams};
 pub use ws_tokio::Sender;
+#[cfg(feature = "tls-core")]
+pub use ws_tokio::tls::TlsError;
 
 /// A client's WebSocket; the generic type is [`ws_tokio::WebSocket`].
 pub type WebSocket = ws_tokio::WebSocket<ClientStream>;

@@ -16,43 +16,70 @@ use tokio::{
 pub enum ClientStream {
     /// Plain TCP.
     Tcp(TcpStream),
+    /// A Unix socket.
+    #[cfg(unix)]
+    Unix(tokio::net::UnixStream),
+    /// TLS over TCP.
+    #[cfg(feature = "tls-core")]
+    Tls(Box<tokio_rustls::client::TlsStream<TcpStream>>),
+}
+
+/// The same expression for whatever it is.
+macro_rules! each {
+    ($self:expr, $stream:ident => $expression:expr) => {
+        match $self {
+            ClientStream::Tcp($stream) => $expression,
+            #[cfg(unix)]
+            ClientStream::Unix($stream) => $expression,
+            #[cfg(feature = "tls-core")]
+            ClientStream::Tls($stream) => $expression,
+        }
+    };
 }
 
 impl ClientStream {
-    /// The server's address.
+    /// The TCP socket, be it under TLS; `None` for a Unix socket.
+    #[must_use]
+    pub fn tcp(&self) -> Option<&TcpStream> {
+        match self {
+            Self::Tcp(stream) => Some(stream),
+            #[cfg(unix)]
+            Self::Unix(_) => None,
+            #[cfg(feature = "tls-core")]
+            Self::Tls(stream) => Some(stream.get_ref().0),
+        }
+    }
+
+    /// The address of the server, or of the proxy before it.
     ///
     /// # Errors
-    /// What the operating system says.
+    /// [`io::ErrorKind::Unsupported`] for a Unix socket, else what the operating system says.
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
-        match self {
-            Self::Tcp(stream) => stream.peer_addr(),
-        }
+        self.tcp().ok_or_else(no_address)?.peer_addr()
     }
 
     /// This side's address.
     ///
     /// # Errors
-    /// What the operating system says.
+    /// As [`peer_addr`](Self::peer_addr).
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        match self {
-            Self::Tcp(stream) => stream.local_addr(),
-        }
+        self.tcp().ok_or_else(no_address)?.local_addr()
     }
+}
+
+fn no_address() -> io::Error {
+    io::Error::new(io::ErrorKind::Unsupported, "a Unix socket has no network address")
 }
 
 impl AsyncRead for ClientStream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
-        }
+        each!(self.get_mut(), stream => Pin::new(stream).poll_read(cx, buf))
     }
 }
 
 impl AsyncWrite for ClientStream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
-        }
+        each!(self.get_mut(), stream => Pin::new(stream).poll_write(cx, bytes))
     }
 
     fn poll_write_vectored(
@@ -60,26 +87,18 @@ impl AsyncWrite for ClientStream {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
-        }
+        each!(self.get_mut(), stream => Pin::new(stream).poll_write_vectored(cx, slices))
     }
 
     fn is_write_vectored(&self) -> bool {
-        match self {
-            Self::Tcp(stream) => stream.is_write_vectored(),
-        }
+        each!(self, stream => stream.is_write_vectored())
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Tcp(stream) => Pin::new(stream).poll_flush(cx),
-        }
+        each!(self.get_mut(), stream => Pin::new(stream).poll_flush(cx))
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
-        }
+        each!(self.get_mut(), stream => Pin::new(stream).poll_shutdown(cx))
     }
 }

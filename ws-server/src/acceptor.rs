@@ -2,11 +2,10 @@
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
-use tokio::net::{TcpListener, TcpStream};
-
 use crate::{
     handshake::{respond, unavailable},
     hub::{Hub, Phase},
+    listener::{Accepted, Accepting},
     slots::{Slot, Slots},
 };
 
@@ -17,9 +16,9 @@ const TURNED_AWAY_AT_ONCE: usize = 64;
 
 /// Accepts until the hub drains; `admit` gets each stream with its handshake slot.
 pub(crate) async fn accept_loop(
-    listener: TcpListener,
+    listener: Accepting,
     hub: &Arc<Hub>,
-    mut admit: impl FnMut(TcpStream, SocketAddr, Slot),
+    mut admit: impl FnMut(Accepted, Option<SocketAddr>, Slot),
 ) {
     let turned_away = Slots::new(TURNED_AWAY_AT_ONCE);
     let draining = hub.reached(Phase::Draining);
@@ -31,15 +30,15 @@ pub(crate) async fn accept_loop(
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, peer)) => {
+            Ok((socket, peer)) => {
                 backoff = FIRST_BACKOFF;
                 // A socket that cannot be configured is broken already.
-                if stream.set_nodelay(hub.options.tcp_nodelay).is_err() {
+                if socket.set_nodelay(hub.options.tcp_nodelay).is_err() {
                     continue;
                 }
                 match hub.handshakes.take() {
-                    Some(slot) => admit(stream, peer, slot),
-                    None => turn_away(stream, &turned_away),
+                    Some(slot) => admit(socket, peer, slot),
+                    None => turn_away(socket, hub, &turned_away),
                 }
             }
             Err(error) if concerns_one_peer(&error) => {
@@ -64,8 +63,12 @@ fn concerns_one_peer(error: &io::Error) -> bool {
 }
 
 /// Tells a peer that the server is full, as long as not too many are being told.
-fn turn_away(mut stream: TcpStream, turned_away: &Arc<Slots>) {
-    let Some(slot) = turned_away.take() else { return };
+fn turn_away(socket: Accepted, hub: &Hub, turned_away: &Arc<Slots>) {
+    if hub.options.uses_tls() {
+        // It could not be understood, and to be understood takes what there is not enough of.
+        return;
+    }
+    let (Some(slot), Ok(mut stream)) = (turned_away.take(), socket.into_stream()) else { return };
     tokio::spawn(async move {
         respond(&mut stream, &unavailable()).await;
         drop(slot);

@@ -5,11 +5,7 @@ use tokio::net::{TcpListener, ToSocketAddrs};
 use ws_proto::{BufferPoolConfig, Config, ConfigError, Keepalive, handshake::Rejection};
 
 use crate::{
-    hub::Hub,
-    options::Options,
-    origin::OriginPolicy,
-    request::Request,
-    server::{Server, listen},
+    hub::Hub, listener::Listener, options::Options, origin::OriginPolicy, request::Request, server::Server,
 };
 
 /// Settings of a [`Server`]. Sizes are in bytes.
@@ -143,10 +139,36 @@ impl ServerBuilder {
         self
     }
 
+    /// As [`on_request`](Self::on_request), for decisions that take their time, such as a look into a database: takes the
+    /// request and gives it back, or rejects. It counts against [`handshake_timeout`](Self::handshake_timeout), and its
+    /// future is dropped when that passes. It runs before `on_request`.
+    pub fn on_request_async<F, Fut>(mut self, hook: F) -> Self
+    where
+        F: Fn(Request) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<Request, Rejection>> + Send + 'static,
+    {
+        self.options.on_request_async = Some(Arc::new(move |request| Box::pin(hook(request))));
+        self
+    }
+
+    /// Speaks TLS on TCP. Keep a clone of `tls` to replace the certificate while the server runs.
+    #[cfg(feature = "tls-core")]
+    pub fn tls(mut self, tls: crate::Tls) -> Self {
+        self.options.tls = Some(tls);
+        self
+    }
+
     /// Answers plain HTTP requests on the same port: health checks, a page. Without it they get 426 or 405. The
     /// connection is closed behind the answer.
     pub fn http(mut self, hook: impl Fn(&Request) -> http::Response<Bytes> + Send + Sync + 'static) -> Self {
         self.options.http = Some(Arc::new(hook));
+        self
+    }
+
+    /// Compresses messages on connections whose client agrees (RFC 7692): `Some(DeflateConfig::server())`. Default: no.
+    #[cfg(feature = "deflate")]
+    pub fn deflate(mut self, deflate: Option<ws_proto::DeflateConfig>) -> Self {
+        self.options.protocol.deflate = deflate;
         self
     }
 
@@ -163,8 +185,19 @@ impl ServerBuilder {
     /// says of the address.
     pub async fn bind(self, addr: impl ToSocketAddrs) -> io::Result<Server> {
         let hub = self.build_hub()?;
-        let listener = listen(addr, hub.options.backlog).await?;
+        let listener = Listener::bind(addr, hub.options.backlog).await?;
         Ok(Server::new(listener, hub))
+    }
+
+    /// Listens on a Unix socket, which must not exist; the file is removed when the server ends. TLS is not used there.
+    ///
+    /// # Errors
+    /// As [`bind`](Self::bind).
+    #[cfg(unix)]
+    pub fn bind_unix(self, path: impl AsRef<std::path::Path>) -> io::Result<Server> {
+        let hub = self.build_hub()?;
+        let bound = crate::listener::unix::Bound::new(path.as_ref())?;
+        Ok(Server::new(Listener::Unix(bound), hub))
     }
 
     /// Uses a listener that was made elsewhere, by socket activation for example.
@@ -172,7 +205,7 @@ impl ServerBuilder {
     /// # Errors
     /// [`io::ErrorKind::InvalidInput`] for a bad setting.
     pub fn listener(self, listener: TcpListener) -> io::Result<Server> {
-        Ok(Server::new(listener, self.build_hub()?))
+        Ok(Server::new(Listener::Tcp(listener.into_std()?), self.build_hub()?))
     }
 
     fn build_hub(self) -> io::Result<Arc<Hub>> {

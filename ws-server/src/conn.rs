@@ -137,6 +137,19 @@ impl Conn<'_> {
         sent
     }
 
+    /// Whether messages that are sent from now on may be compressed, if that was agreed upon: yes, until this says no.
+    #[cfg(feature = "deflate")]
+    pub fn set_compression(&mut self, on: bool) {
+        self.connection.set_compression(on);
+    }
+
+    /// What was agreed upon about compression; `None` if there is none.
+    #[cfg(feature = "deflate")]
+    #[must_use]
+    pub fn deflate_params(&self) -> Option<ws_proto::DeflateParams> {
+        self.connection.deflate_params()
+    }
+
     /// Sends a ping (RFC 6455 section 5.5.2). The payload is copied.
     ///
     /// # Errors

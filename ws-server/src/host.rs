@@ -2,11 +2,10 @@
 
 use std::{io, rc::Rc};
 
-use tokio::net::TcpStream;
-
 use crate::{
     app::{App, Established},
     hub::Hub,
+    stream::ServerStream,
     summons::Summons,
 };
 
@@ -25,5 +24,8 @@ pub(crate) trait Host<A: App>: Clone + 'static {
 
     fn start(call: Self::Call) -> io::Result<Self>;
 
-    fn launch(&self, app: &Rc<A>, established: Established<TcpStream, A::Accepted>);
+    fn launch(&self, app: &Rc<A>, established: Established<ServerStream, A::Accepted>);
+
+    /// A connection that the runtime has never heard of.
+    fn launch_at_once(&self, app: &Rc<A>, established: Established<std::net::TcpStream, A::Accepted>);
 }

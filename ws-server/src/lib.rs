@@ -59,6 +59,7 @@ mod handshake;
 mod heads;
 mod host;
 mod hub;
+mod listener;
 mod mailbox;
 mod notices;
 mod options;
@@ -74,9 +75,12 @@ mod shutdown;
 mod slots;
 mod stream;
 mod summons;
-#[cfg(not(target_os = "linux"))]
 mod tasks;
+#[cfg(feature = "tls-core")]
+mod tls;
 mod upgrade;
+#[cfg(target_os = "linux")]
+mod watch;
 mod wheel;
 
 #[cfg(test)]
@@ -87,9 +91,14 @@ pub use conn::{BinaryPayload, Conn, TextPayload};
 pub use handler::Handler;
 pub use origin::OriginPolicy;
 pub use request::Request;
+/// The version whose settings [`Tls`] takes.
+#[cfg(feature = "tls-core")]
+pub use rustls;
 pub use server::Server;
 pub use shutdown::{ShutdownHandle, ShutdownReport};
 pub use stream::ServerStream;
+#[cfg(feature = "tls-core")]
+pub use tls::Tls;
 pub use upgrade::{AcceptError, Acceptor, PendingUpgrade};
 pub use ws_proto::{
     BufferPoolConfig, CloseCode, CloseError, CloseFrame, CloseInfo, Completion, Config, ConfigError,
@@ -97,7 +106,11 @@ pub use ws_proto::{
     MessageKind, MessageRef, ProtocolError, SendError, TimedOut, Utf8Bytes,
     handshake::{AcceptanceError, Rejection, RequestError},
 };
+#[cfg(feature = "deflate")]
+pub use ws_proto::{DeflateConfig, DeflateParams};
 pub use ws_tokio::Sender;
+#[cfg(feature = "tls-core")]
+pub use ws_tokio::tls::TlsError;
 
 /// A server's WebSocket; over a transport of your own ([`Acceptor`]) it has that as its parameter.
 pub type WebSocket<S = ServerStream> = ws_tokio::WebSocket<S>;

@@ -1,15 +1,18 @@
-use std::{sync::Arc, time::Duration};
+use std::{pin::Pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use ws_proto::{BufferPoolConfig, Config, ConfigError};
+use ws_proto::{BufferPoolConfig, Config, ConfigError, handshake::Rejection};
 
 use crate::{origin::OriginPolicy, request::Request};
 
 /// Answers a plain HTTP request on the WebSocket port.
 pub(crate) type HttpHook = Arc<dyn Fn(&Request) -> http::Response<Bytes> + Send + Sync>;
 /// Looks at a request before the connection is accepted.
-pub(crate) type RequestHook =
-    Arc<dyn Fn(&mut Request) -> Result<(), ws_proto::handshake::Rejection> + Send + Sync>;
+pub(crate) type RequestHook = Arc<dyn Fn(&mut Request) -> Result<(), Rejection> + Send + Sync>;
+
+/// Decides about a request, in its own time.
+pub(crate) type AsyncRequestHook =
+    Arc<dyn Fn(Request) -> Pin<Box<dyn Future<Output = Result<Request, Rejection>> + Send>> + Send + Sync>;
 
 /// Everything that can be set, checked by [`ServerBuilder`](crate::ServerBuilder).
 #[derive(Clone)]
@@ -28,6 +31,9 @@ pub(crate) struct Options {
     pub(crate) origin: OriginPolicy,
     pub(crate) http: Option<HttpHook>,
     pub(crate) on_request: Option<RequestHook>,
+    pub(crate) on_request_async: Option<AsyncRequestHook>,
+    #[cfg(feature = "tls-core")]
+    pub(crate) tls: Option<crate::Tls>,
 }
 
 impl Default for Options {
@@ -47,6 +53,9 @@ impl Default for Options {
             origin: OriginPolicy::SameHost,
             http: None,
             on_request: None,
+            on_request_async: None,
+            #[cfg(feature = "tls-core")]
+            tls: None,
         }
     }
 }
@@ -56,6 +65,22 @@ impl Options {
     pub(crate) fn pool(&self) -> BufferPoolConfig {
         let largest = self.protocol.limits.max_message_size;
         self.pool.unwrap_or_else(|| BufferPoolConfig::for_messages_of(largest))
+    }
+
+    /// Whether nothing about a handshake has to be waited for but the request.
+    pub(crate) const fn decides_at_once(&self) -> bool {
+        !self.uses_tls() && self.on_request_async.is_none()
+    }
+
+    #[cfg(feature = "tls-core")]
+    pub(crate) const fn uses_tls(&self) -> bool {
+        self.tls.is_some()
+    }
+
+    #[cfg(not(feature = "tls-core"))]
+    #[expect(clippy::unused_self, reason = "as with TLS")]
+    pub(crate) const fn uses_tls(&self) -> bool {
+        false
     }
 
     /// Checks the values; what is wrong is named with its value.

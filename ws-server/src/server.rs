@@ -1,9 +1,6 @@
 use std::{future::Future, io, net::SocketAddr, sync::Arc};
 
-use tokio::{
-    net::{TcpListener, TcpSocket, ToSocketAddrs},
-    task::JoinHandle,
-};
+use tokio::{net::ToSocketAddrs, task::JoinHandle};
 use ws_tokio::WebSocket;
 
 use crate::{
@@ -12,7 +9,8 @@ use crate::{
     builder::ServerBuilder,
     handler::Handler,
     handshake::{self, Candidate},
-    hub::Hub,
+    hub::{Hub, Phase},
+    listener::{Accepted, Listener},
     request::Request,
     shard::{Place, Shard},
     sharded,
@@ -28,7 +26,7 @@ use crate::{
 /// ([`serve_sharded`](Self::serve_sharded), [`run_sharded`](Self::run_sharded)); there futures and handlers need not be
 /// `Send`. All four return once a [`ShutdownHandle`] has ended the server; dropping their future cuts everybody off.
 pub struct Server {
-    listener: TcpListener,
+    listener: Listener,
     /// Also ends a server that is dropped without having run.
     hub: ForceOnDrop,
 }
@@ -48,14 +46,14 @@ impl Server {
         ServerBuilder::default()
     }
 
-    pub(crate) const fn new(listener: TcpListener, hub: Arc<Hub>) -> Self {
+    pub(crate) const fn new(listener: Listener, hub: Arc<Hub>) -> Self {
         Self { listener, hub: ForceOnDrop(hub) }
     }
 
     /// The address it listens on.
     ///
     /// # Errors
-    /// What the operating system says.
+    /// [`io::ErrorKind::Unsupported`] for a Unix socket, else what the operating system says.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.listener.local_addr()
     }
@@ -129,10 +127,22 @@ impl Server {
         let (hub, app) = (Arc::clone(&force.0), Arc::new(app));
         let shard = hub.new_shard(Summons::tasks(hub.options.initial_connections));
         let clock = AbortOnDrop(tokio::spawn(Arc::clone(&shard).run_clock(ws_tokio::trim_default_pools)));
-        accept_loop(listener, &hub, |io, peer, slot| {
-            let candidate = Candidate { io, peer: Some(peer), place: Place::new(&shard), slot };
+        let listener = match listener.start() {
+            Ok(listener) => listener,
+            Err(error) => {
+                tracing::error!(%error, "the listener could not be registered");
+                hub.enter(Phase::Draining);
+                return drain(&hub).await;
+            }
+        };
+        accept_loop(listener, &hub, |socket: Accepted, peer, slot| {
+            let io = match socket.into_stream() {
+                Ok(io) => io,
+                Err(error) => return tracing::warn!(%error, "a socket could not be registered"),
+            };
+            let candidate = Candidate { io, peer, place: Place::new(&shard), slot, received: Vec::new() };
             tokio::spawn(handshake::run(Arc::clone(&app), candidate, |app, established| {
-                if let Some(task) = app.connect(established.map_io(ServerStream::from)) {
+                if let Some(task) = app.connect(established) {
                     tokio::spawn(task);
                 }
             }));
@@ -151,27 +161,6 @@ impl Drop for AbortOnDrop {
     fn drop(&mut self) {
         self.0.abort();
     }
-}
-
-/// Listens on the first address that takes it.
-pub(crate) async fn listen(addr: impl ToSocketAddrs, backlog: u32) -> io::Result<TcpListener> {
-    let mut last = io::Error::new(io::ErrorKind::InvalidInput, "the name has no address");
-    for addr in tokio::net::lookup_host(addr).await? {
-        match listen_on(addr, backlog) {
-            Ok(listener) => return Ok(listener),
-            Err(error) => last = error,
-        }
-    }
-    Err(last)
-}
-
-fn listen_on(addr: SocketAddr, backlog: u32) -> io::Result<TcpListener> {
-    let socket = if addr.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    // Elsewhere it would let two servers share the port.
-    #[cfg(unix)]
-    socket.set_reuseaddr(true)?;
-    socket.bind(addr)?;
-    socket.listen(backlog)
 }
 
 impl Shard {

@@ -12,6 +12,11 @@ use tokio::{
     net::TcpStream,
 };
 
+#[cfg(unix)]
+use tokio::net::UnixStream;
+#[cfg(feature = "tls-core")]
+use tokio_rustls::server::TlsStream;
+
 #[cfg(target_os = "linux")]
 use crate::reactor::Socket;
 
@@ -22,6 +27,11 @@ pub struct ServerStream(Kind);
 #[derive(Debug)]
 enum Kind {
     Tcp(TcpStream),
+    #[cfg(unix)]
+    Unix(UnixStream),
+    /// TLS over TCP.
+    #[cfg(feature = "tls-core")]
+    Tls(Box<TlsStream<TcpStream>>),
     /// TCP too, on a shard's own epoll descriptor.
     #[cfg(target_os = "linux")]
     Reactor(Socket),
@@ -32,6 +42,30 @@ macro_rules! each {
     ($kind:expr, $stream:ident => $expression:expr) => {
         match $kind {
             Kind::Tcp($stream) => $expression,
+            #[cfg(unix)]
+            Kind::Unix($stream) => $expression,
+            #[cfg(feature = "tls-core")]
+            Kind::Tls($stream) => $expression,
+            #[cfg(target_os = "linux")]
+            Kind::Reactor($stream) => $expression,
+        }
+    };
+}
+
+/// The same expression for whatever TCP socket it is.
+macro_rules! each_tcp {
+    ($kind:expr, $stream:ident => $expression:expr) => {
+        match $kind {
+            Kind::Tcp($stream) => $expression,
+            #[cfg(unix)]
+            Kind::Unix(_) => {
+                Err(io::Error::new(io::ErrorKind::Unsupported, "a Unix socket has no network address"))
+            }
+            #[cfg(feature = "tls-core")]
+            Kind::Tls(stream) => {
+                let $stream = stream.get_ref().0;
+                $expression
+            }
             #[cfg(target_os = "linux")]
             Kind::Reactor($stream) => $expression,
         }
@@ -42,25 +76,59 @@ impl ServerStream {
     /// The peer's address.
     ///
     /// # Errors
-    /// What the operating system says.
+    /// [`io::ErrorKind::Unsupported`] for a Unix socket, else what the operating system says.
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
-        each!(&self.0, stream => stream.peer_addr())
+        each_tcp!(&self.0, stream => stream.peer_addr())
     }
 
     /// This side's address.
     ///
     /// # Errors
-    /// What the operating system says.
+    /// As [`peer_addr`](Self::peer_addr).
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        each!(&self.0, stream => stream.local_addr())
+        each_tcp!(&self.0, stream => stream.local_addr())
     }
 
     /// Whether TCP_NODELAY is set, as [`ServerBuilder::tcp_nodelay`](crate::ServerBuilder::tcp_nodelay) asks.
     ///
     /// # Errors
-    /// What the operating system says.
+    /// As [`peer_addr`](Self::peer_addr).
     pub fn nodelay(&self) -> io::Result<bool> {
-        each!(&self.0, stream => stream.nodelay())
+        each_tcp!(&self.0, stream => stream.nodelay())
+    }
+
+    /// What TLS knows of the connection, such as the client's certificates; `None` if there is no TLS.
+    #[cfg(feature = "tls-core")]
+    #[must_use]
+    pub fn tls(&self) -> Option<&rustls::ServerConnection> {
+        match &self.0 {
+            Kind::Tls(stream) => Some(stream.get_ref().1),
+            _ => None,
+        }
+    }
+
+    /// Whether it is plain TCP that the runtime watches.
+    #[cfg(target_os = "linux")]
+    pub(crate) const fn is_tcp(&self) -> bool {
+        matches!(self.0, Kind::Tcp(_))
+    }
+
+    /// The socket of plain TCP, taken away from the runtime.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn into_std(self) -> io::Result<std::net::TcpStream> {
+        match self.0 {
+            Kind::Tcp(stream) => stream.into_std(),
+            _ => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+
+    /// With TLS, if it is TCP: whoever may open a Unix socket is on this machine.
+    #[cfg(feature = "tls-core")]
+    pub(crate) async fn secured(self, tls: &crate::Tls) -> io::Result<Self> {
+        match self.0 {
+            Kind::Tcp(stream) => Ok(Self(Kind::Tls(Box::new(tls.accept(stream).await?)))),
+            other => Ok(Self(other)),
+        }
     }
 
     /// The reactor's socket, if it is one.
@@ -68,7 +136,7 @@ impl ServerStream {
     pub(crate) const fn reactor_socket(&mut self) -> Option<&mut Socket> {
         match &mut self.0 {
             Kind::Reactor(socket) => Some(socket),
-            Kind::Tcp(_) => None,
+            _ => None,
         }
     }
 }
@@ -76,6 +144,13 @@ impl ServerStream {
 impl From<TcpStream> for ServerStream {
     fn from(stream: TcpStream) -> Self {
         Self(Kind::Tcp(stream))
+    }
+}
+
+#[cfg(unix)]
+impl From<UnixStream> for ServerStream {
+    fn from(stream: UnixStream) -> Self {
+        Self(Kind::Unix(stream))
     }
 }
 
@@ -90,7 +165,14 @@ impl From<Socket> for ServerStream {
 #[cfg(unix)]
 impl std::os::fd::AsFd for ServerStream {
     fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
-        each!(&self.0, stream => stream.as_fd())
+        match &self.0 {
+            Kind::Tcp(stream) => stream.as_fd(),
+            Kind::Unix(stream) => stream.as_fd(),
+            #[cfg(feature = "tls-core")]
+            Kind::Tls(stream) => stream.get_ref().0.as_fd(),
+            #[cfg(target_os = "linux")]
+            Kind::Reactor(stream) => stream.as_fd(),
+        }
     }
 }
 

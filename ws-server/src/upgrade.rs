@@ -144,6 +144,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> PendingUpgrade<S> {
     /// # Errors
     /// [`AcceptError::Io`], or [`AcceptError::Acceptance`] for a header or subprotocol that cannot be sent.
     pub async fn accept(mut self) -> Result<WebSocket<S>, AcceptError> {
+        let extensions = self.handshake.negotiate(&self.config);
         let response = match self.handshake.accept(&self.request.acceptance) {
             Ok(response) => response,
             Err(error) => {
@@ -156,7 +157,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> PendingUpgrade<S> {
         self.io.flush().await?;
         let now = tokio::time::Instant::now().into_std();
         let subprotocol = self.request.subprotocol().map(str::to_owned);
-        let ws = WebSocket::new(self.io, Connection::server(self.config, now));
+        let connection = Connection::server(self.config, now).with_extensions(extensions);
+        let ws = WebSocket::new(self.io, connection);
         Ok(ws.with_received(&self.rest).with_subprotocol(subprotocol))
     }
 

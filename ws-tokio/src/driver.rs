@@ -146,6 +146,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
     #[inline]
     pub fn poll_read(&mut self, cx: &mut Context<'_>, now: Instant, rx: &mut ReceiveBuffer) -> Poll<()> {
         if !self.connection.wants_read() {
+            if self.connection.wants_turn() {
+                cx.waker().wake_by_ref();
+            }
             return Poll::Pending;
         }
         if let Some(unread) = &mut self.unread {

@@ -11,6 +11,8 @@ mod scratch;
 mod sender;
 mod served;
 mod sink;
+#[cfg(feature = "tls-core")]
+pub mod tls;
 mod wakers;
 mod websocket;
 

@@ -119,6 +119,21 @@ impl<S> WebSocket<S> {
         lock(&self.shared).close_info().cloned()
     }
 
+    /// Whether messages that are sent from now on may be compressed, if that was agreed upon: yes, until this says no.
+    #[cfg(feature = "deflate")]
+    pub fn set_compression(&mut self, on: bool) {
+        if let Some(driver) = lock(&self.shared).driver_mut() {
+            driver.connection_mut().set_compression(on);
+        }
+    }
+
+    /// What was agreed upon about compression; `None` if there is none, or the connection is over.
+    #[cfg(feature = "deflate")]
+    #[must_use]
+    pub fn deflate_params(&self) -> Option<ws_proto::DeflateParams> {
+        lock(&self.shared).driver()?.connection().deflate_params()
+    }
+
     /// Takes the connection back from the transport; `None` if it is over. Other handles to it are dead afterwards.
     #[must_use]
     pub fn into_parts(mut self) -> Option<Parts<S>> {

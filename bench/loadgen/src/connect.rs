@@ -33,9 +33,23 @@ struct Attempt {
 
 /// Opens `count` connections, `at_once` of them at a time.
 pub(crate) fn connect(server: SocketAddrV4, count: usize, at_once: usize) -> Result<Connected, String> {
+    open(server, count, at_once, "")
+}
+
+/// The same with permessage-deflate, without context takeover.
+pub(crate) fn connect_deflating(
+    server: SocketAddrV4,
+    count: usize,
+    at_once: usize,
+) -> Result<Connected, String> {
+    let offer = "permessage-deflate; server_no_context_takeover; client_no_context_takeover";
+    open(server, count, at_once, &format!("Sec-WebSocket-Extensions: {offer}\r\n"))
+}
+
+fn open(server: SocketAddrV4, count: usize, at_once: usize, extra: &str) -> Result<Connected, String> {
     let request = format!(
         "GET / HTTP/1.1\r\nHost: {server}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-         Sec-WebSocket-Key: {KEY}\r\nSec-WebSocket-Version: 13\r\n\r\n"
+         Sec-WebSocket-Key: {KEY}\r\nSec-WebSocket-Version: 13\r\n{extra}\r\n"
     );
     let mut epoll = Epoll::new().map_err(text)?;
     let mut attempts: Vec<Option<Attempt>> = Vec::with_capacity(count);

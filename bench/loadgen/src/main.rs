@@ -5,6 +5,7 @@
 mod connect;
 mod engine;
 mod histogram;
+mod messages;
 mod modes;
 mod options;
 mod plan;

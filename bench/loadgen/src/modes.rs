@@ -1,6 +1,7 @@
-//! The loads: a closed loop, idle connections, a storm of connections, a broadcast.
+//! The loads: a closed loop, the same with compression, idle connections, a storm of connections, a broadcast.
 
 mod broadcast;
+mod deflate;
 mod echo;
 mod idle;
 mod storm;
@@ -12,7 +13,9 @@ use bench_common::json::Numbers;
 /// Runs what the options ask for.
 pub(crate) fn run(options: &Options) -> Result<Numbers, String> {
     let mut numbers = Numbers::default();
-    if options.connect_storm > 0 {
+    if options.deflate {
+        deflate::run(options, &mut numbers)?;
+    } else if options.connect_storm > 0 {
         storm::run(options, &mut numbers)?;
     } else if options.broadcast_receivers > 0 {
         broadcast::run(options, &mut numbers)?;

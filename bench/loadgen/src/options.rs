@@ -21,6 +21,7 @@ pub(crate) struct Options {
     pub(crate) connect_storm: usize,
     pub(crate) broadcast_receivers: usize,
     pub(crate) at_once: usize,
+    pub(crate) deflate: bool,
     pub(crate) server: Option<Process>,
     pub(crate) max_resident: u64,
 }
@@ -51,6 +52,7 @@ impl Options {
             connect_storm: args.take("connect-storm", 0)?,
             broadcast_receivers: args.take("broadcast-receivers", 0)?,
             at_once: args.take("at-once", 64)?,
+            deflate: args.take_flag("deflate"),
             server: args.take_optional("server-pid")?.map(|pid| Process { pid }),
             max_resident: args.take("max-resident-mib", 6144_u64)? << 20,
         };

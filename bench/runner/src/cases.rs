@@ -86,6 +86,19 @@ static IDLE: &[Column] = &[
     PEAK,
 ];
 
+static IDLE_DEFLATE: &[Column] =
+    &[compared("idle_bytes_per_connection", "bytes/connection", Unit::Count, Better::Less), PEAK];
+
+static DEFLATE: &[Column] = &[
+    compared("messages_per_s", "messages/s", Unit::Count, Better::More),
+    CPU,
+    column("echo_bytes", "bytes/echo", Unit::Count),
+    P50,
+    P99,
+    PEAK,
+    BUSY,
+];
+
 static BESIDE: &[Column] = &[
     column("p999_ratio", "p99.9 with / without", Unit::Ratio),
     column("p999_alone_us", "p99.9 µs without", Unit::Microseconds),
@@ -131,6 +144,10 @@ const fn echo(name: &'static str, title: &'static str, load: &'static str) -> Ca
 
 const fn large(name: &'static str, title: &'static str, load: &'static str) -> Case {
     Case { columns: LARGE, ..echo(name, title, load) }
+}
+
+const fn deflate(name: &'static str, title: &'static str, load: &'static str) -> Case {
+    Case { role: Role::Deflate, columns: DEFLATE, ..echo(name, title, load) }
 }
 
 const fn client(name: &'static str, title: &'static str, load: &'static str) -> Case {
@@ -207,6 +224,26 @@ pub(crate) static CASES: &[Case] = &[
             "broadcast-10k",
             "one 100 B message at a time to 10,000 connections",
             "--broadcast-receivers 10000 --size 100",
+        )
+    },
+    deflate("deflate-1k", "100 connections × 1000 B JSON compressed, 1 in flight", "--connections 100 --size 1000"),
+    deflate("deflate-16k", "20 connections × 16 KiB JSON compressed, 1 in flight", "--connections 20 --size 16384"),
+    Case {
+        max_rounds: 2,
+        columns: IDLE_DEFLATE,
+        ..deflate(
+            "deflate-idle-1k",
+            "1,000 idle connections after one compressed message of 1000 B each",
+            "--idle 1000 --size 1000",
+        )
+    },
+    Case {
+        max_rounds: 2,
+        columns: IDLE_DEFLATE,
+        ..deflate(
+            "deflate-idle-10k",
+            "10,000 idle connections after one compressed message of 1000 B each",
+            "--idle 10000 --size 1000",
         )
     },
     client("client-small", "one client, 20 B binary, 1 in flight", "--size 20"),

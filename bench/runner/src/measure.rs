@@ -57,6 +57,9 @@ impl Rig<'_> {
     fn load(&self, load: &str) -> Result<Numbers, String> {
         let server = start(self.binary, self.server.arguments, self.options.server_core)?;
         let mut command = Command::new(beside("loadgen")?);
+        if self.server.role == Role::Deflate {
+            command.arg("--deflate");
+        }
         command.args(["--server-pid", &server.child.id().to_string()]);
         self.run(command, &server, load, self.options.generator_core)
     }

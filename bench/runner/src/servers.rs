@@ -37,6 +37,8 @@ pub(crate) enum Role {
     Echo,
     /// A server that sends every message to every connection.
     Broadcast,
+    /// An echo server that compresses, without context takeover.
+    Deflate,
     /// A client that sends messages and checks their echoes.
     Client,
 }
@@ -47,6 +49,9 @@ const BROADCAST_FLOOR: &str = "floor-broadcast";
 
 macro_rules! ours {
     ($api:literal) => {
+        ours!($api,)
+    };
+    ($api:literal, $($more:literal),*) => {
         &[
             "--api",
             $api,
@@ -58,6 +63,7 @@ macro_rules! ours {
             "100000",
             "--max-handshakes",
             "1024",
+            $($more),*
         ]
     };
 }
@@ -68,6 +74,10 @@ const fn ours(name: &'static str, group: Group, arguments: &'static [&'static st
 
 const fn peer(name: &'static str, binary: &'static str, library: &'static str) -> Server {
     Server { name, group: Group::Peer, binary, arguments: &[], library: Some(library), role: Role::Echo }
+}
+
+const fn deflating(name: &'static str, binary: &'static str, library: &'static str) -> Server {
+    Server { arguments: &["--deflate"], role: Role::Deflate, ..peer(name, binary, library) }
 }
 
 const fn client(name: &'static str, group: Group, library: Option<&'static str>) -> Server {
@@ -111,6 +121,10 @@ pub(crate) static SERVERS: &[Server] = &[
         role: Role::Broadcast,
         ..floor("floor-epoll")
     },
+    Server { role: Role::Deflate, ..ours("deflate-handler", Group::Ours, ours!("handler", "--deflate")) },
+    Server { role: Role::Deflate, ..ours("deflate-async", Group::Ours, ours!("async", "--deflate")) },
+    deflating("deflate-sockudo-ws", "server-sockudo", "sockudo-ws"),
+    deflating("deflate-yawc", "server-yawc", "yawc"),
     client("client-ours", Group::Ours, None),
     client("client-fastwebsockets", Group::Peer, Some("fastwebsockets")),
     client("client-tokio-websockets", Group::Peer, Some("tokio-websockets")),
@@ -124,7 +138,7 @@ impl Server {
     /// Its binary: beside this program, or for ours also in the main workspace's target folder.
     pub(crate) fn locate(&self, options: &Options) -> Option<PathBuf> {
         let beside = std::env::current_exe().ok()?.with_file_name(self.binary);
-        if self.role != Role::Echo {
+        if !matches!(self.role, Role::Echo | Role::Deflate) {
             return Some(beside).filter(|path| path.is_file());
         }
         let candidates = match (self.group, &options.ours, &options.before) {

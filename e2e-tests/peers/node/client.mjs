@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { MESSAGES, whole } from "./cases.mjs";
-import { loadWs, readOptions, runClient } from "./library.mjs";
+import { deflateOptions, loadWs, readOptions, runClient } from "./library.mjs";
 
 const WebSocket = loadWs();
 
@@ -57,9 +57,9 @@ async function checkClose(ws) {
 }
 
 runClient(async () => {
-  const options = readOptions({ deflate: "boolean", ca: "string", subprotocol: "string" });
+  const options = readOptions({ deflate: "boolean", "deflate-params": "string", ca: "string", subprotocol: "string" });
   const ws = new WebSocket(options.positionals[0], options.subprotocol ?? [], {
-    perMessageDeflate: options.deflate ? { threshold: 0 } : false,
+    perMessageDeflate: deflateOptions(options),
     ca: options.ca && readFileSync(options.ca),
   });
   const next = inbox(ws);

@@ -32,3 +32,11 @@ function fail(error) {
   console.error(error.stack ?? error);
   process.exit(1);
 }
+
+// `server_no_context_takeover,client_max_window_bits=10` as options of `ws`; every message is compressed.
+export function deflateOptions({ deflate, "deflate-params": params }) {
+  if (!deflate) return false;
+  const camel = (name) => name.replace(/_(.)/g, (_, letter) => letter.toUpperCase());
+  const chosen = (params ?? "").split(",").filter(Boolean).map((param) => param.split("="));
+  return Object.fromEntries([["threshold", 0], ...chosen.map(([name, value]) => [camel(name), value ? Number(value) : true])]);
+}

@@ -4,13 +4,14 @@ import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import http from "node:http";
 import https from "node:https";
-import { loadWs, readOptions } from "./library.mjs";
+import { deflateOptions, loadWs, readOptions } from "./library.mjs";
 
 const { WebSocketServer } = loadWs();
 
 const options = readOptions({
   listen: "string",
   deflate: "boolean",
+  "deflate-params": "string",
   "tls-cert": "string",
   "tls-key": "string",
   subprotocol: "string",
@@ -59,7 +60,7 @@ function listen(server) {
 const server = createServer();
 const webSockets = new WebSocketServer({
   server,
-  perMessageDeflate: options.deflate ? { threshold: 0 } : false,
+  perMessageDeflate: deflateOptions(options),
   maxPayload: 1 << 25,
   handleProtocols: (offered) => (offered.has(options.subprotocol) ? options.subprotocol : false),
 });

@@ -7,7 +7,10 @@ import sys
 
 from websockets.asyncio.client import connect
 
+from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
+
 from cases import messages, whole
+from deflate import arguments
 
 TIME_LIMIT = 20
 
@@ -16,6 +19,7 @@ def options():
     parser = argparse.ArgumentParser()
     parser.add_argument("url")
     parser.add_argument("--deflate", action="store_true")
+    parser.add_argument("--deflate-params", default="")
     parser.add_argument("--ca")
     parser.add_argument("--subprotocol")
     return parser.parse_args()
@@ -24,6 +28,10 @@ def options():
 def expect(found, expected, what):
     if found != expected:
         raise AssertionError(f"{what}: expected {expected!r:.80}, got {found!r:.80}")
+
+
+def offer(chosen):
+    return arguments(chosen.deflate_params) if chosen.deflate_params else {"client_max_window_bits": True}
 
 
 async def check_echo(ws, name, message):
@@ -63,7 +71,8 @@ async def run(chosen):
     ws = await connect(
         chosen.url,
         ssl=tls,
-        compression="deflate" if chosen.deflate else None,
+        compression=None,
+        extensions=[ClientPerMessageDeflateFactory(**offer(chosen))] if chosen.deflate else None,
         subprotocols=[chosen.subprotocol] if chosen.subprotocol else None,
         max_size=1 << 25,
         proxy=None,

@@ -8,12 +8,16 @@ import sys
 
 from websockets.asyncio.server import serve
 from websockets.exceptions import ConnectionClosed
+from websockets.extensions.permessage_deflate import ServerPerMessageDeflateFactory
+
+from deflate import arguments
 
 
 def options():
     parser = argparse.ArgumentParser()
     parser.add_argument("--listen", default="127.0.0.1:0")
     parser.add_argument("--deflate", action="store_true")
+    parser.add_argument("--deflate-params", default="")
     parser.add_argument("--tls-cert")
     parser.add_argument("--tls-key")
     parser.add_argument("--subprotocol")
@@ -63,7 +67,8 @@ async def run(chosen):
         host.strip("[]"),
         int(port),
         ssl=tls,
-        compression="deflate" if chosen.deflate else None,
+        compression=None,
+        extensions=[ServerPerMessageDeflateFactory(**arguments(chosen.deflate_params))] if chosen.deflate else None,
         subprotocols=[chosen.subprotocol] if chosen.subprotocol else None,
         # Like every server here: who offers none of our subprotocols is welcome without one.
         select_subprotocol=select(chosen.subprotocol) if chosen.subprotocol else None,

@@ -3,6 +3,7 @@
 
 mod cancel_safety;
 mod closing;
+mod compression;
 mod connecting;
 mod control;
 mod ends;
@@ -10,9 +11,13 @@ mod illegal_frames;
 mod leftover;
 mod limits;
 mod messages;
+mod names;
 mod options;
+mod proxies;
+mod redirects;
 mod refusals;
 mod requests;
 mod responses;
 mod support;
 mod timeouts;
+mod tls;

@@ -26,7 +26,7 @@ async fn expect_echo(ws: &mut WebSocket, message: Message) {
 }
 
 /// Every kind of message, each sent and checked.
-async fn converse(ws: &mut WebSocket) {
+pub(crate) async fn converse(ws: &mut WebSocket) {
     for text in ["Hello", "Grüße, 世界, 🦀", ""] {
         expect_echo(ws, Message::text(text)).await;
     }

@@ -5,6 +5,7 @@ use e2e_tests::raw_peer::RawFrame;
 use e2e_tests::server::{Api, close_normally, start_echo, start_sharded_echo};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::fs::File;
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tracing::span::{Attributes, Id, Record};
@@ -42,13 +43,20 @@ impl Drop for Exhausted {
     }
 }
 
-/// Passes on when the server warns.
-struct Warnings(UnboundedSender<Instant>);
+/// Passes on when the server warns, on whatever thread; each test has a process of its own.
+struct Warnings;
+
+/// To whom.
+static LISTENER: Mutex<Option<UnboundedSender<Instant>>> = Mutex::new(None);
 
 impl Warnings {
-    fn new() -> (Self, UnboundedReceiver<Instant>) {
+    /// Those from now on.
+    fn listen() -> UnboundedReceiver<Instant> {
         let (sender, receiver) = unbounded_channel();
-        (Self(sender), receiver)
+        *LISTENER.lock().unwrap() = Some(sender);
+        // Later ones find it there.
+        let _ = tracing::subscriber::set_global_default(Self);
+        receiver
     }
 }
 
@@ -66,7 +74,9 @@ impl Subscriber for Warnings {
     fn record_follows_from(&self, _span: &Id, _follows: &Id) {}
 
     fn event(&self, _event: &Event<'_>) {
-        let _ = self.0.send(Instant::now());
+        if let Some(listener) = &*LISTENER.lock().unwrap() {
+            let _ = listener.send(Instant::now());
+        }
     }
 
     fn enter(&self, _span: &Id) {}
@@ -85,8 +95,7 @@ async fn next(warnings: &mut UnboundedReceiver<Instant>) -> Instant {
 fn d7_k_without_descriptors_accepting_backs_off_and_recovers() {
     harness::run(async {
         for api in Api::ALL {
-            let (subscriber, mut warnings) = Warnings::new();
-            let logging = tracing::subscriber::set_default(subscriber);
+            let mut warnings = Warnings::listen();
             let server = start_echo(api, ws_server::Server::builder()).await;
             let mut established = server.open().await;
             let mut exhausted = Exhausted::new();
@@ -110,7 +119,6 @@ fn d7_k_without_descriptors_accepting_backs_off_and_recovers() {
             close_normally(waiting).await;
             close_normally(established).await;
             server.stop().await;
-            drop(logging);
         }
     });
 }
@@ -118,8 +126,7 @@ fn d7_k_without_descriptors_accepting_backs_off_and_recovers() {
 #[test]
 fn a_shutdown_does_not_wait_for_descriptors() {
     harness::run(async {
-        let (subscriber, mut warnings) = Warnings::new();
-        let logging = tracing::subscriber::set_default(subscriber);
+        let mut warnings = Warnings::listen();
         let server = start_sharded_echo(Api::Handler, ws_server::Server::builder(), 1).await;
         server.expect_alive().await;
         let mut exhausted = Exhausted::new();
@@ -128,6 +135,6 @@ fn a_shutdown_does_not_wait_for_descriptors() {
         next(&mut warnings).await;
         drop(waiting);
         server.stop().await;
-        drop((exhausted, logging));
+        drop(exhausted);
     });
 }

@@ -74,6 +74,8 @@ fn echo(mut stream: TcpStream, config: Arc<Config>) -> io::Result<()> {
         write_all(&mut stream, &mut connection, &mut tx);
         // 3. Do with the socket what the machine asks for.
         match connection.transport(&tx) {
+            // A large compressed message is inflated piece by piece.
+            Transport::Open if connection.wants_turn() => continue,
             Transport::Open => {}
             Transport::ShutDownWrite => {
                 let _ = stream.shutdown(std::net::Shutdown::Write);

@@ -39,7 +39,8 @@ fn main() -> ExitCode {
 }
 
 async fn run(options: &Options) -> Result<(), String> {
-    let mut ws = options.connector().connect(&options.url).await.map_err(|error| describe(&error))?;
+    let connector = options.connector().map_err(|error| error.to_string())?;
+    let mut ws = connector.connect(&options.url).await.map_err(|error| describe(&error))?;
     for _ in 0..options.count {
         let sent = ws.send(options.message()).await;
         match ws.recv().await {

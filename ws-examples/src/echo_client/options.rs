@@ -3,7 +3,7 @@
 use std::fmt;
 
 use http::{HeaderName, HeaderValue};
-use ws_client::{Connector, Message};
+use ws_client::{Connector, DeflateConfig, Message, Tls};
 
 pub(crate) const USAGE: &str = "\
 usage: echo-client URL [--message TEXT] [--count N] [--binary] [--header 'K: V']...
@@ -17,6 +17,9 @@ pub(crate) struct Options {
     binary: bool,
     headers: Vec<(HeaderName, HeaderValue)>,
     subprotocols: Vec<String>,
+    deflate: bool,
+    authority: Option<String>,
+    insecure: bool,
 }
 
 /// One line that names the option and the value.
@@ -39,6 +42,9 @@ impl Options {
             binary: false,
             headers: Vec::new(),
             subprotocols: Vec::new(),
+            deflate: false,
+            authority: None,
+            insecure: false,
         };
         let mut args = args;
         while let Some(option) = args.next() {
@@ -66,7 +72,9 @@ impl Options {
             "--binary" => self.binary = true,
             "--header" => self.headers.push(header(&value()?)?),
             "--subprotocol" => self.subprotocols.push(value()?),
-            "--deflate" | "--ca" | "--insecure" => return Err(BadOption(format!("{option}: not built in"))),
+            "--deflate" => self.deflate = true,
+            "--ca" => self.authority = Some(value()?),
+            "--insecure" => self.insecure = true,
             _ if option.starts_with('-') => {
                 return Err(BadOption(format!("unknown option {option} (--help shows all)")));
             }
@@ -76,15 +84,33 @@ impl Options {
         Ok(())
     }
 
-    pub(crate) fn connector(&self) -> Connector {
-        let mut connector = Connector::new();
+    /// Whom to trust, if that is not the default.
+    fn tls(&self) -> Result<Option<Tls>, BadOption> {
+        let mut builder = Tls::builder();
+        if let Some(path) = &self.authority {
+            let pem = std::fs::read(path).map_err(|error| BadOption(format!("--ca {path}: {error}")))?;
+            builder = builder.authority(pem);
+        } else if !self.insecure {
+            return Ok(None);
+        }
+        if self.insecure {
+            builder = builder.danger_accept_any_certificate();
+        }
+        builder.build().map(Some).map_err(|error| BadOption(error.to_string()))
+    }
+
+    pub(crate) fn connector(&self) -> Result<Connector, BadOption> {
+        let mut connector = Connector::new().deflate(self.deflate.then(DeflateConfig::client));
         for (name, value) in &self.headers {
             connector = connector.header(name.clone(), value.clone());
         }
         for name in &self.subprotocols {
             connector = connector.subprotocol(name);
         }
-        connector
+        if let Some(tls) = self.tls()? {
+            connector = connector.tls(tls);
+        }
+        Ok(connector)
     }
 
     pub(crate) fn message(&self) -> Message {

@@ -44,12 +44,16 @@ fn fail(error: &std::io::Error) -> ExitCode {
 }
 
 async fn serve(options: Options) -> std::io::Result<()> {
-    let server = options.builder().bind(&options.listen).await.map_err(|error| {
+    let (mut builder, mut scheme) = (options.builder(), "ws");
+    if let Some(tls) = options.tls()? {
+        (builder, scheme) = (builder.tls(tls), "wss");
+    }
+    let server = builder.bind(&options.listen).await.map_err(|error| {
         std::io::Error::new(error.kind(), format!("cannot listen on {}: {error}", options.listen))
     })?;
     // Before the line that others wait for: from then on they may send a signal.
     let signals = [signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?];
-    println!("listening on ws://{}", server.local_addr()?);
+    println!("listening on {scheme}://{}", server.local_addr()?);
     tokio::spawn(end_on_signal(signals, server.shutdown_handle()));
     let report = match options.api {
         Api::Handler => server.run_sharded::<Echo>(options.shards, ()).await?,

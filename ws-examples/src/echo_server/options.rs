@@ -1,8 +1,8 @@
 //! The command line.
 
-use std::{fmt, str::FromStr, time::Duration};
+use std::{fmt, io, str::FromStr, time::Duration};
 
-use ws_server::{OriginPolicy, Server, ServerBuilder};
+use ws_server::{DeflateConfig, OriginPolicy, Server, ServerBuilder, Tls};
 
 pub(crate) const USAGE: &str = "\
 usage: echo-server [--listen ADDR] [--api handler|async] [--shards N]
@@ -31,6 +31,9 @@ pub(crate) struct Options {
     write_queue_messages: Option<usize>,
     validate_utf8: bool,
     subprotocols: Vec<String>,
+    deflate: bool,
+    tls_cert: Option<String>,
+    tls_key: Option<String>,
 }
 
 /// One line that names the option and the value.
@@ -58,6 +61,9 @@ impl Default for Options {
             write_queue_messages: None,
             validate_utf8: true,
             subprotocols: Vec::new(),
+            deflate: false,
+            tls_cert: None,
+            tls_key: None,
         }
     }
 }
@@ -72,6 +78,9 @@ impl Options {
                 return Ok(None);
             }
             options.set(&option, &mut args)?;
+        }
+        if options.tls_cert.is_some() != options.tls_key.is_some() {
+            return Err(BadOption("--tls-cert and --tls-key belong together".to_owned()));
         }
         Ok(Some(options))
     }
@@ -97,12 +106,21 @@ impl Options {
             "--write-queue-messages" => self.write_queue_messages = Some(count(option, &value()?)?),
             "--no-utf8" => self.validate_utf8 = false,
             "--subprotocol" => self.subprotocols.push(value()?),
-            "--deflate" | "--tls-cert" | "--tls-key" => {
-                return Err(BadOption(format!("{option}: not built in")));
-            }
+            "--deflate" => self.deflate = true,
+            "--tls-cert" => self.tls_cert = Some(value()?),
+            "--tls-key" => self.tls_key = Some(value()?),
             _ => return Err(BadOption(format!("unknown option {option} (--help shows all)"))),
         }
         Ok(())
+    }
+
+    /// Certificate and key; `None` without TLS.
+    pub(crate) fn tls(&self) -> io::Result<Option<Tls>> {
+        let (Some(cert), Some(key)) = (&self.tls_cert, &self.tls_key) else { return Ok(None) };
+        let read = |path: &str| {
+            std::fs::read(path).map_err(|error| io::Error::new(error.kind(), format!("{path}: {error}")))
+        };
+        Tls::from_pem(read(cert)?, read(key)?).map(Some).map_err(io::Error::other)
     }
 
     /// A server with these options.
@@ -113,6 +131,7 @@ impl Options {
             .origin(OriginPolicy::Any)
             .validate_utf8(self.validate_utf8)
             .idle_timeout(self.idle_timeout)
+            .deflate(self.deflate.then(DeflateConfig::server))
             .on_request(move |request| {
                 request.select_subprotocol(&subprotocols);
                 Ok(())
@@ -170,7 +189,7 @@ mod tests {
         let options = parse(
             "--listen 127.0.0.1:0 --api async --shards 2 --max-message-size 0 --max-connections 3 --max-handshakes 4 \
              --idle-timeout-ms 5 --close-timeout-ms 6 --handshake-timeout-ms 7 --write-queue-messages 8 --no-utf8 \
-             --subprotocol a --subprotocol b",
+             --subprotocol a --subprotocol b --deflate",
         );
         let options = options.unwrap().unwrap();
         assert_eq!((options.listen.as_str(), options.api, options.shards), ("127.0.0.1:0", Api::Async, 2));
@@ -178,6 +197,7 @@ mod tests {
         assert_eq!(options.idle_timeout, Some(Duration::from_millis(5)));
         assert_eq!(options.subprotocols, ["a", "b"]);
         assert!(!options.validate_utf8);
+        assert!(options.deflate);
     }
 
     #[test]
@@ -188,6 +208,7 @@ mod tests {
             ("--shards 0", "--shards 0: must be at least 1"),
             ("--idle-timeout-ms -1", "--idle-timeout-ms -1: expected a whole number"),
             ("--listen", "--listen needs a value"),
+            ("--tls-cert a.pem", "--tls-cert and --tls-key belong together"),
             ("--what", "unknown option --what (--help shows all)"),
         ] {
             assert_eq!(parse(line).err().as_deref(), Some(error));

@@ -92,7 +92,7 @@ fn nobody_there_is_told_and_the_status_is_1() {
         assert_eq!((ended.status.code(), ended.stdout.as_str()), (Some(1), ""));
         assert!(ended.stderr.starts_with("echo-client: cannot connect to 127.0.0.1:1: "), "{}", ended.stderr);
         let ended = run(ECHO_CLIENT, &["http://127.0.0.1:1/"]).await;
-        ended.assert(1, "", "echo-client: unsupported URL scheme \"http\", expected ws or wss\n");
+        ended.assert(1, "", "echo-client: unsupported URL scheme \"http\", expected ws, wss or ws+unix\n");
     });
 }
 

@@ -1,46 +1,47 @@
 //! A connection before it is one: from the first byte to the 101, within the deadline. The future ends with the 101,
 //! so that none of this weighs on an idle connection.
 
+mod at_once;
+mod decide;
+mod guard;
+mod read;
+
 use std::{
+    future::poll_fn,
     io,
     net::SocketAddr,
     ops::Deref,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
-    time::Duration,
+    task::Poll,
 };
 
-use bytes::BufMut as _;
 use http::StatusCode;
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::{
+    io::AsyncWriteExt as _,
+    time::{Instant, error::Elapsed},
+};
 use ws_proto::{
-    Connection, Limits,
-    handshake::{Rejection, RequestError, RequestReader, ServerHandshake},
+    Connection,
+    handshake::{Extensions, Rejection},
 };
 
 use crate::{
     app::{App, Established},
     hub::{Hub, Phase},
-    request::{Request, encode_answer},
+    options::AsyncRequestHook,
+    request::Request,
     shard::{Place, Seat},
     slots::Slot,
+    stream::ServerStream,
 };
 
-/// How long a refused peer may take to read its answer.
-const LINGER: Duration = Duration::from_secs(1);
+pub(crate) use at_once::{AtOnce, try_at_once};
+pub(crate) use decide::unavailable;
+pub(crate) use guard::{FailOnDrop, Guard};
+pub(crate) use read::{ReadError, read_request, respond};
 
-/// A request's head, and what came behind it.
-pub(crate) struct ReceivedRequest {
-    pub(crate) request: http::Request<()>,
-    pub(crate) rest: Vec<u8>,
-}
-
-/// Why there is no request.
-#[derive(Debug)]
-pub(crate) enum ReadError {
-    Io(io::Error),
-    Bad(RequestError),
-}
+use decide::{Decision, accepting_panicked, admit, decide};
 
 /// What runs a handshake.
 pub(crate) struct Candidate<S> {
@@ -48,38 +49,99 @@ pub(crate) struct Candidate<S> {
     pub(crate) peer: Option<SocketAddr>,
     pub(crate) place: Place,
     pub(crate) slot: Slot,
+    /// What was read before.
+    pub(crate) received: Vec<u8>,
+}
+
+impl Candidate<crate::listener::Accepted> {
+    /// If it is TCP; else it comes back.
+    pub(crate) fn try_map_tcp(self) -> Result<Candidate<std::net::TcpStream>, Self> {
+        use crate::listener::Accepted;
+        let Self { io, peer, place, slot, received } = self;
+        match io {
+            Accepted::Tcp(io) => Ok(Candidate { io, peer, place, slot, received }),
+            #[cfg(unix)]
+            io @ Accepted::Unix(_) => Err(Self { io, peer, place, slot, received }),
+        }
+    }
+}
+
+impl<S> Candidate<S> {
+    /// The same on another transport.
+    pub(crate) fn map_io<R>(self, f: impl FnOnce(S) -> R) -> Candidate<R> {
+        let Self { io, peer, place, slot, received } = self;
+        Candidate { io: f(io), peer, place, slot, received }
+    }
+
+    /// The same on another transport, if that can be had.
+    pub(crate) fn try_map_io<R>(self, f: impl FnOnce(S) -> io::Result<R>) -> io::Result<Candidate<R>> {
+        let Self { io, peer, place, slot, received } = self;
+        Ok(Candidate { io: f(io)?, peer, place, slot, received })
+    }
+}
+
+/// A request that was accepted, with the 101 on the wire.
+pub(crate) struct Accepted<T: FailOnDrop> {
+    accepted: Guard<T>,
+    request: Request,
+    extensions: Extensions,
+    rest: Vec<u8>,
+    connection_slot: Slot,
+}
+
+impl<T: FailOnDrop> Accepted<T> {
+    fn new(decision: Decision<T>, request: Request, rest: Vec<u8>) -> Self {
+        let Decision { accepted, extensions, connection_slot, .. } = decision;
+        Self { accepted, request, extensions, rest, connection_slot }
+    }
+
+    /// Makes it a connection. From here on the handshake's place is free.
+    fn establish<S, A>(self, hub: &Hub, candidate: Candidate<S>) -> Established<S, T>
+    where
+        A: App<Accepted = T>,
+    {
+        let Candidate { io, place, slot, .. } = candidate;
+        drop(slot);
+        let seat = Seat::take(place, self.connection_slot);
+        let config = Arc::clone(A::protocol(hub));
+        let connection = Connection::server(config, seat.shard().now()).with_extensions(self.extensions);
+        let Self { accepted, request, rest: received, .. } = self;
+        Established { accepted, request, io, connection, received, seat }
+    }
 }
 
 /// Runs a handshake to its end; `launch` gets the connection that comes of it. The application is shared by all
 /// handshakes.
-pub(crate) async fn run<S, A, P>(
+pub(crate) async fn run<A, P>(
     app: P,
-    mut candidate: Candidate<S>,
-    launch: impl FnOnce(P, Established<S, A::Accepted>),
+    mut candidate: Candidate<ServerStream>,
+    launch: impl FnOnce(P, Established<ServerStream, A::Accepted>),
 ) where
-    S: AsyncRead + AsyncWrite + Unpin,
     A: App,
     P: Deref<Target = A>,
 {
     let hub = Arc::clone(&candidate.place.shard().hub);
-    let mut buffer = candidate.place.shard().heads.take();
+    let deadline = Instant::now() + hub.options.handshake_timeout;
+    #[cfg(feature = "tls-core")]
+    if let Some(tls) = &hub.options.tls {
+        // Boxed, for it is large, and mostly not there.
+        match in_time(&hub, deadline, Box::pin(candidate.io.secured(tls))).await {
+            Some(Ok(Ok(io))) => candidate.io = io,
+            Some(Ok(Err(error))) => return tracing::debug!(%error, "no TLS"),
+            Some(Err(_)) => return tracing::debug!("handshake deadline passed without TLS"),
+            None => return,
+        }
+    }
+    let mut buffer = std::mem::take(&mut candidate.received);
+    if buffer.capacity() == 0 {
+        buffer = candidate.place.shard().heads.take();
+    }
     let negotiation = negotiate(&*app, &hub, &mut candidate, &mut buffer);
-    let outcome = tokio::select! {
-        outcome = tokio::time::timeout(hub.options.handshake_timeout, negotiation) => outcome,
-        () = hub.reached(Phase::Draining) => return,
-    };
+    let Some(outcome) = in_time(&hub, deadline, negotiation).await else { return };
     let received_nothing = buffer.is_empty();
     candidate.place.shard().heads.put_back(buffer);
     match outcome {
-        Ok(Some(accepted)) => {
-            // From here on the connection is one; the handshake's place is free.
-            let Candidate { io, place, slot, .. } = candidate;
-            drop(slot);
-            let seat = Seat::take(place, accepted.connection_slot);
-            let connection = Connection::server(Arc::clone(A::protocol(&hub)), seat.shard().now());
-            let Accepted { accepted, request, rest: received, .. } = accepted;
-            launch(app, Established { accepted, request, io, connection, received, seat });
-        }
+        Ok(Some(accepted)) => launch(app, accepted.establish::<_, A>(&hub, candidate)),
         Ok(None) => {}
         Err(_) if received_nothing => tracing::debug!("handshake deadline passed without a byte"),
         Err(_) => {
@@ -89,24 +151,42 @@ pub(crate) async fn run<S, A, P>(
     }
 }
 
-/// A request that was accepted, with the 101 on the wire.
-struct Accepted<T: FailOnDrop> {
-    accepted: Guard<T>,
-    request: Request,
-    rest: Vec<u8>,
-    connection_slot: Slot,
+/// Writes what is left of the 101 of a handshake that was done at once.
+pub(crate) async fn finish<A, P>(
+    app: P,
+    mut candidate: Candidate<ServerStream>,
+    accepted: Accepted<A::Accepted>,
+    response: Vec<u8>,
+    launch: impl FnOnce(P, Established<ServerStream, A::Accepted>),
+) where
+    A: App,
+    P: Deref<Target = A>,
+{
+    let hub = Arc::clone(&candidate.place.shard().hub);
+    let deadline = Instant::now() + hub.options.handshake_timeout;
+    if let Some(Ok(Ok(()))) = in_time(&hub, deadline, candidate.io.write_all(&response)).await {
+        launch(app, accepted.establish::<_, A>(&hub, candidate));
+    }
 }
 
-async fn negotiate<S, A>(
+/// Waits until the deadline; not at all once the server shuts down.
+async fn in_time<T>(
+    hub: &Hub,
+    deadline: Instant,
+    future: impl Future<Output = T>,
+) -> Option<Result<T, Elapsed>> {
+    tokio::select! {
+        outcome = tokio::time::timeout_at(deadline, future) => Some(outcome),
+        () = hub.reached(Phase::Draining) => None,
+    }
+}
+
+async fn negotiate<A: App>(
     app: &A,
     hub: &Hub,
-    candidate: &mut Candidate<S>,
+    candidate: &mut Candidate<ServerStream>,
     buffer: &mut Vec<u8>,
-) -> Option<Accepted<A::Accepted>>
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-    A: App,
-{
+) -> Option<Accepted<A::Accepted>> {
     let io = &mut candidate.io;
     let received = match read_request(io, buffer, &hub.protocol.limits).await {
         Ok(received) => received,
@@ -120,139 +200,40 @@ where
         }
     };
     let mut request = Request::new(received.request, candidate.peer);
-    match decide(app, hub, &mut request) {
+    let decision = async {
+        let admitted = admit(hub, &request)?;
+        if let Some(hook) = &hub.options.on_request_async {
+            request = ask(hook, request).await?;
+        }
+        decide(app, hub, admitted, &mut request).map(|decision| (decision, request))
+    };
+    match decision.await {
         Err(answer) => {
             respond(io, &answer).await;
             None
         }
-        Ok(decision) => {
+        Ok((decision, request)) => {
             // The guard tells the application if the 101 cannot be written.
             io.write_all(&decision.response).await.ok()?;
             io.flush().await.ok()?;
-            let Decision { accepted, connection_slot, .. } = decision;
             // Also if the server shuts down just now: who has a 101 gets a Close.
-            Some(Accepted { accepted, request, rest: received.rest, connection_slot })
+            Some(Accepted::new(decision, request, received.rest))
         }
     }
 }
 
-struct Decision<T: FailOnDrop> {
-    accepted: Guard<T>,
-    response: Vec<u8>,
-    connection_slot: Slot,
-}
-
-/// Accepts a request, or says what to answer instead.
-fn decide<A: App>(app: &A, hub: &Hub, request: &mut Request) -> Result<Decision<A::Accepted>, Vec<u8>> {
-    let handshake = match ServerHandshake::new(request) {
-        Ok(handshake) => handshake,
-        Err(error) => return Err(answer_plain(hub, request, error)),
+/// Asks the application's async hook; a rejection, or a panic, is what to answer.
+async fn ask(hook: &AsyncRequestHook, request: Request) -> Result<Request, Vec<u8>> {
+    let Ok(mut asking) = catch_unwind(AssertUnwindSafe(|| hook(request))) else {
+        return Err(accepting_panicked());
     };
-    if !hub.options.origin.allows(request.headers()) {
-        let rejection = Rejection::new(StatusCode::FORBIDDEN).with_text("origin not allowed\n");
-        return Err(rejection.encode());
-    }
-    // Before the application is asked, and long before the 101: a full server says so.
-    let Some(connection_slot) = hub.connections.take() else { return Err(unavailable()) };
-    let accept = || {
-        if let Some(hook) = &hub.options.on_request {
-            hook(request)?;
-        }
-        app.accept(request)
-    };
-    let accepted = match catch_unwind(AssertUnwindSafe(accept)) {
-        Ok(Ok(accepted)) => Guard::new(accepted),
-        Ok(Err(rejection)) => return Err(rejection.encode()),
-        Err(_) => return Err(internal_error("accepting a request panicked")),
-    };
-    match handshake.accept(&request.acceptance) {
-        Ok(response) => Ok(Decision { accepted, response, connection_slot }),
-        Err(error) => Err(internal_error(&error.to_string())),
-    }
-}
-
-/// Answers a request that is no upgrade: by the application's hook, if it has one.
-fn answer_plain(hub: &Hub, request: &Request, error: RequestError) -> Vec<u8> {
-    let answer = match hub.options.http.as_ref().filter(|_| error.is_not_upgrade()) {
-        None => Rejection::from(error),
-        Some(hook) => match catch_unwind(AssertUnwindSafe(|| hook(request))) {
-            Ok(response) => Rejection::from(response),
-            Err(_) => return internal_error("answering an HTTP request panicked"),
-        },
-    };
-    encode_answer(&answer, request.method())
-}
-
-fn internal_error(what: &str) -> Vec<u8> {
-    tracing::error!("{what}");
-    Rejection::new(StatusCode::INTERNAL_SERVER_ERROR).encode()
-}
-
-/// The answer of a full server.
-pub(crate) fn unavailable() -> Vec<u8> {
-    Rejection::new(StatusCode::SERVICE_UNAVAILABLE).with_text("the server is full\n").encode()
-}
-
-/// Reads a request's head; each byte is looked at once.
-pub(crate) async fn read_request<S: AsyncRead + Unpin>(
-    io: &mut S,
-    buffer: &mut Vec<u8>,
-    limits: &Limits,
-) -> Result<ReceivedRequest, ReadError> {
-    const FIRST: usize = 1024;
-    let mut reader = RequestReader::new(limits);
-    loop {
-        if !buffer.is_empty()
-            && let Some((request, head_len)) = reader.read(buffer).map_err(ReadError::Bad)?
-        {
-            return Ok(ReceivedRequest { request, rest: buffer.split_off(head_len) });
-        }
-        let room = limits.max_head_size.saturating_sub(buffer.len()).clamp(1, FIRST.max(buffer.len()));
-        buffer.reserve(room);
-        let n = io.read_buf(&mut buffer.limit(room)).await.map_err(ReadError::Io)?;
-        if n == 0 {
-            return Err(ReadError::Io(io::ErrorKind::UnexpectedEof.into()));
-        }
-    }
-}
-
-/// Sends an answer that ends the connection, and lets the peer read it: closing with unread input would reset the
-/// connection and destroy the answer on its way.
-pub(crate) async fn respond<S: AsyncRead + AsyncWrite + Unpin>(io: &mut S, answer: &[u8]) {
-    let say_and_listen = async {
-        io.write_all(answer).await?;
-        io.shutdown().await?;
-        // Not in the future itself, which every handshake carries.
-        let mut sink = vec![0; 4096];
-        while io.read(&mut sink).await? > 0 {}
-        io::Result::Ok(())
-    };
-    let _ = tokio::time::timeout(LINGER, say_and_listen).await;
-}
-
-/// What an application has accepted and must hear of if nothing comes of it.
-pub(crate) trait FailOnDrop {
-    /// Nothing came of it.
-    fn on_failure(&mut self);
-}
-
-/// Calls [`FailOnDrop::on_failure`] unless it is taken.
-pub(crate) struct Guard<T: FailOnDrop>(Option<T>);
-
-impl<T: FailOnDrop> Guard<T> {
-    pub(crate) const fn new(accepted: T) -> Self {
-        Self(Some(accepted))
-    }
-
-    pub(crate) fn into_inner(mut self) -> Option<T> {
-        self.0.take()
-    }
-}
-
-impl<T: FailOnDrop> Drop for Guard<T> {
-    fn drop(&mut self) {
-        if let Some(mut accepted) = self.0.take() {
-            let _ = catch_unwind(AssertUnwindSafe(|| accepted.on_failure()));
-        }
+    let answer = poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| asking.as_mut().poll(cx))) {
+        Ok(poll) => poll.map(Ok),
+        Err(_) => Poll::Ready(Err(())),
+    });
+    match answer.await {
+        Ok(Ok(request)) => Ok(request),
+        Ok(Err(rejection)) => Err(rejection.encode()),
+        Err(()) => Err(accepting_panicked()),
     }
 }

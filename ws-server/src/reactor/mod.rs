@@ -33,11 +33,7 @@ use rustix::event::{
     Timespec,
     epoll::{self, CreateFlags, Event, EventData, EventFlags},
 };
-use tokio::{
-    io::{Interest, unix::AsyncFd},
-    net::TcpStream,
-    task::coop,
-};
+use tokio::{io::unix::AsyncFd, task::coop};
 use ws_tokio::{ReceiveLease, WebSocket};
 
 use crate::{
@@ -50,6 +46,8 @@ use crate::{
     request::Request,
     stream::ServerStream,
     summons::Summons,
+    tasks::Tasks,
+    watch::watch,
 };
 
 use pages::Pages;
@@ -164,7 +162,8 @@ where
     }
 }
 
-impl<A: Settle> Host<A> for Reactor<A> {
+/// Only plain TCP is watched by the reactor; other connections are tasks.
+impl<A: Settle + Connect<ServerStream>> Host<A> for Reactor<A> {
     type Call = Call;
 
     fn prepare(hub: &Hub) -> (Summons, Call) {
@@ -181,7 +180,17 @@ impl<A: Settle> Host<A> for Reactor<A> {
         Ok(Self(shared))
     }
 
-    fn launch(&self, app: &Rc<A>, established: Established<TcpStream, A::Accepted>) {
+    fn launch(&self, app: &Rc<A>, established: Established<ServerStream, A::Accepted>) {
+        if !established.io.is_tcp() {
+            return Tasks.launch(app, established);
+        }
+        match established.try_map_io(ServerStream::into_std) {
+            Ok(established) => self.launch_at_once(app, established),
+            Err(error) => tracing::warn!(%error, "a connection's socket could not be taken over"),
+        }
+    }
+
+    fn launch_at_once(&self, app: &Rc<A>, established: Established<std::net::TcpStream, A::Accepted>) {
         let number = established.seat.number();
         match established.try_map_io(|stream| self.0.register(stream, number)) {
             Ok(established) => {
@@ -206,8 +215,7 @@ impl<A: Settle> Shared<A> {
         arrivals.shrink_to(ROLL_CALL as usize);
     }
 
-    fn register(&self, stream: TcpStream, number: u32) -> io::Result<Socket> {
-        let stream = stream.into_std()?;
+    fn register(&self, stream: std::net::TcpStream, number: u32) -> io::Result<Socket> {
         let flags = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
         epoll::add(&self.epoll, &stream, EventData::new_u64(number.into()), flags)?;
         Ok(Socket::new(stream))
@@ -349,13 +357,4 @@ impl Turns {
 #[cfg(test)]
 pub(crate) const fn entry_size<H>() -> usize {
     size_of::<Option<HandlerTask<H, Socket>>>()
-}
-
-/// Lets tokio watch a descriptor.
-fn watch(descriptor: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
-    #[expect(unsafe_code, reason = "tokio's only other constructor is deprecated")]
-    // SAFETY: the descriptor must stay open and the same for as long as it is registered. An `OwnedFd` is closed only
-    // when it is dropped, nothing here replaces the one inside, and `AsyncFd` drops it after its registration.
-    let watched = unsafe { AsyncFd::register_with_interest(descriptor, Interest::READABLE) };
-    Ok(watched?)
 }

@@ -85,6 +85,6 @@ fn settle(server: Option<Process>, low_enough: u64) -> u64 {
     least
 }
 
-fn resident(server: Option<Process>) -> u64 {
+pub(super) fn resident(server: Option<Process>) -> u64 {
     server.and_then(Process::resident_bytes).unwrap_or(0)
 }

@@ -2,11 +2,12 @@
 
 use bench_common::server::{self, MAX_MESSAGE};
 use bytes::BytesMut;
-use futures_util::{SinkExt, StreamExt};
+use futures_util::{Sink, SinkExt, Stream, StreamExt};
+use sockudo_ws::deflate::{DeflateNegotiation, negotiate_server_deflate};
 use sockudo_ws::error::{Error, Result};
 use sockudo_ws::handshake::{build_response, generate_accept_key, parse_request};
 use sockudo_ws::protocol::Message;
-use sockudo_ws::{Config, WebSocketStream};
+use sockudo_ws::{CompressedWebSocketStream, Compression, Config, DeflateConfig, WebSocketStream};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -15,9 +16,22 @@ fn config() -> Config {
     Config::builder().max_payload_length(MAX_MESSAGE).auto_ping(false).idle_timeout(0).build()
 }
 
-async fn handle_connection(stream: TcpStream) -> Result<()> {
-    let stream = do_handshake(stream).await?;
-    let mut ws = WebSocketStream::server(stream, config());
+/// Its mode without context takeover, at the level of all others.
+fn deflate_config() -> Option<DeflateConfig> {
+    Some(DeflateConfig { compression_level: 1, ..Compression::Shared.to_deflate_config()? })
+}
+
+async fn handle_connection(mut stream: TcpStream, deflate: bool) -> Result<()> {
+    match do_handshake(&mut stream, deflate).await? {
+        Some(negotiated) => echo(CompressedWebSocketStream::server(stream, config(), negotiated)).await,
+        None => echo(WebSocketStream::server(stream, config())).await,
+    }
+}
+
+async fn echo<W>(mut ws: W) -> Result<()>
+where
+    W: Stream<Item = Result<Message>> + Sink<Message, Error = Error> + Unpin,
+{
     while let Some(msg) = ws.next().await {
         match msg? {
             Message::Text(text) => ws.send(Message::Text(text)).await?,
@@ -29,7 +43,7 @@ async fn handle_connection(stream: TcpStream) -> Result<()> {
     Ok(())
 }
 
-async fn do_handshake(mut stream: TcpStream) -> Result<TcpStream> {
+async fn do_handshake(stream: &mut TcpStream, deflate: bool) -> Result<Option<DeflateConfig>> {
     let mut buf = BytesMut::with_capacity(4096);
     loop {
         if stream.read_buf(&mut buf).await? == 0 {
@@ -37,25 +51,31 @@ async fn do_handshake(mut stream: TcpStream) -> Result<TcpStream> {
         }
         if let Some((req, _)) = parse_request(&buf)? {
             let accept_key = generate_accept_key(req.key);
-            stream.write_all(&build_response(&accept_key, None, None)).await?;
+            let negotiated = match (req.extensions, deflate_config()) {
+                (Some(offers), Some(policy)) if deflate => negotiate_server_deflate(offers, &policy),
+                _ => None,
+            };
+            let extensions = negotiated.as_ref().map(DeflateNegotiation::to_response_header);
+            stream.write_all(&build_response(&accept_key, None, extensions.as_deref())).await?;
             stream.flush().await?;
-            return Ok(stream);
+            return Ok(negotiated.map(|negotiated| negotiated.config));
         }
     }
 }
 
-async fn serve(listener: TcpListener) -> std::io::Result<()> {
+async fn serve(listener: TcpListener, deflate: bool) -> std::io::Result<()> {
     loop {
         let (stream, _) = listener.accept().await?;
         stream.set_nodelay(true)?;
-        tokio::spawn(handle_connection(stream));
+        tokio::spawn(handle_connection(stream, deflate));
     }
 }
 
 fn main() -> std::io::Result<()> {
-    let options = server::options();
+    let mut options = server::options();
+    let deflate = options.rest.take_flag("deflate");
     options.rest.finish().unwrap_or_else(|message| server::refuse(&message));
     // Its closing deadline needs the clock.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
-    runtime.block_on(async move { serve(TcpListener::from_std(server::listen(options.listen)?)?).await })
+    runtime.block_on(async move { serve(TcpListener::from_std(server::listen(options.listen)?)?, deflate).await })
 }

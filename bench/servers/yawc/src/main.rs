@@ -9,11 +9,14 @@ use hyper::service::service_fn;
 use hyper::{Request, Response};
 use tokio::net::TcpListener;
 use yawc::frame::OpCode;
-use yawc::{Options, UpgradeFut, WebSocket};
+use yawc::{DeflateOptions, DeflatePool, Options, UpgradeFut, WebSocket};
 
 /// UTF-8 is checked because RFC 6455 asks for it and all others do; yawc leaves it off unless told.
-fn options() -> Options {
-    Options::default().with_limits(MAX_MESSAGE, 2 * MAX_MESSAGE).with_utf8()
+fn options(deflate: Option<&DeflatePool>) -> Options {
+    let options = Options::default().with_limits(MAX_MESSAGE, 2 * MAX_MESSAGE).with_utf8();
+    // Its profile without context takeover, with the pool that it offers for that.
+    let deflate = deflate.map(|pool| DeflateOptions { pool: Some(pool.clone()), ..DeflateOptions::low_latency() });
+    Options { compression: deflate, ..options }
 }
 
 async fn echo(fut: UpgradeFut) -> yawc::Result<()> {
@@ -27,26 +30,32 @@ async fn echo(fut: UpgradeFut) -> yawc::Result<()> {
     Ok(())
 }
 
-async fn upgrade(mut req: Request<Incoming>) -> yawc::Result<Response<Empty<Bytes>>> {
-    let (response, fut) = WebSocket::upgrade_with_options(&mut req, options())?;
+async fn upgrade(mut req: Request<Incoming>, deflate: Option<DeflatePool>) -> yawc::Result<Response<Empty<Bytes>>> {
+    let (response, fut) = WebSocket::upgrade_with_options(&mut req, options(deflate.as_ref()))?;
     tokio::spawn(echo(fut));
     Ok(response)
 }
 
-async fn serve(listener: TcpListener) -> std::io::Result<()> {
+async fn serve(listener: TcpListener, deflate: Option<DeflatePool>) -> std::io::Result<()> {
     loop {
         let (stream, _) = listener.accept().await?;
         stream.set_nodelay(true)?;
+        let deflate = deflate.clone();
         tokio::spawn(async move {
             let io = hyper_util::rt::TokioIo::new(stream);
-            http1::Builder::new().serve_connection(io, service_fn(upgrade)).with_upgrades().await
+            let service = service_fn(move |request| upgrade(request, deflate.clone()));
+            http1::Builder::new().serve_connection(io, service).with_upgrades().await
         });
     }
 }
 
 fn main() -> std::io::Result<()> {
-    let options = server::options();
+    let mut options = server::options();
+    // One thread compresses one message at a time.
+    let deflate = options.rest.take_flag("deflate").then(|| DeflatePool::new(1));
     options.rest.finish().unwrap_or_else(|message| server::refuse(&message));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async move { serve(TcpListener::from_std(server::listen(options.listen)?)?).await })
+    runtime.block_on(async move {
+        serve(TcpListener::from_std(server::listen(options.listen)?)?, deflate).await
+    })
 }

@@ -1,4 +1,4 @@
-//! From a URL to a transport.
+//! Several addresses, the first one that answers (RFC 8305 section 5).
 
 use std::{
     future::poll_fn,
@@ -8,32 +8,14 @@ use std::{
     time::Duration,
 };
 
-use tokio::{net::TcpStream, time::sleep};
+use tokio::time::sleep;
 
-use crate::{error::ConnectError, stream::ClientStream, url::Target};
-
-/// How long an address that neither answers nor refuses keeps the next one waiting (RFC 8305 section 5).
+/// How long an address that neither answers nor refuses keeps the next one waiting.
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
-
-/// Resolves the host and connects to the first of its addresses that answers.
-pub(crate) async fn dial(target: &Target, nodelay: bool) -> Result<ClientStream, ConnectError> {
-    if target.secure {
-        return Err(ConnectError::TlsNotBuiltIn);
-    }
-    let addrs = tokio::net::lookup_host((target.host.as_str(), target.port))
-        .await
-        .map_err(|error| ConnectError::Resolve { host: target.host.clone(), error })?;
-    let attempts: Vec<_> = addrs.map(TcpStream::connect).collect();
-    let stream = first_success(attempts)
-        .await
-        .map_err(|error| ConnectError::Connect { host: format!("{}:{}", target.host, target.port), error })?;
-    stream.set_nodelay(nodelay)?;
-    Ok(ClientStream::Tcp(stream))
-}
 
 /// The first attempt that succeeds, or the error of the one that failed last. They begin in order: the next one when
 /// one has failed, or when nothing has happened for a while.
-async fn first_success<T>(attempts: Vec<impl Future<Output = io::Result<T>>>) -> io::Result<T> {
+pub(super) async fn first_success<T>(attempts: Vec<impl Future<Output = io::Result<T>>>) -> io::Result<T> {
     let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
     let mut waiting = attempts.into_iter();
     let mut running: Vec<Pin<Box<_>>> = Vec::new();

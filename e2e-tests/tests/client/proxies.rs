@@ -1,0 +1,213 @@
+//! Tunnels through proxies.
+
+use std::net::SocketAddr;
+
+use e2e_tests::{raw_peer::RawAcceptor, server::ServerRunner};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _, copy_bidirectional},
+    net::{TcpListener, TcpStream},
+};
+use ws_client::{CloseCode, ConnectError, Connector, Proxy, ProxyError, ProxyUrl};
+use ws_server::Server;
+
+use crate::support::run;
+
+async fn echo_server() -> ServerRunner {
+    ServerRunner::serve(Server::builder(), |mut ws| async move {
+        while let Some(message) = ws.recv().await {
+            let _ = ws.send(message).await;
+        }
+    })
+    .await
+}
+
+async fn listen() -> (TcpListener, SocketAddr) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    (listener, addr)
+}
+
+fn through(url: &str) -> Connector {
+    Connector::new().proxy(Proxy::Through(ProxyUrl::parse(url).unwrap()))
+}
+
+async fn head_of(stream: &mut TcpStream) -> String {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(stream.read_u8().await.unwrap());
+    }
+    String::from_utf8(head).unwrap()
+}
+
+async fn bytes<const N: usize>(stream: &mut TcpStream) -> [u8; N] {
+    let mut bytes = [0; N];
+    stream.read_exact(&mut bytes).await.unwrap();
+    bytes
+}
+
+/// An HTTP proxy for one connection; what it was asked.
+async fn http_proxy(listener: TcpListener, answer: &str, to: Option<SocketAddr>) -> String {
+    let (mut stream, _) = listener.accept().await.unwrap();
+    let head = head_of(&mut stream).await;
+    stream.write_all(answer.as_bytes()).await.unwrap();
+    if let Some(to) = to {
+        let mut server = TcpStream::connect(to).await.unwrap();
+        let _ = copy_bidirectional(&mut stream, &mut server).await;
+    }
+    head
+}
+
+async fn says_hello(connector: &Connector, url: &str) {
+    let mut ws = connector.connect(url).await.unwrap();
+    ws.send("hello").await.unwrap();
+    assert_eq!(ws.recv().await.unwrap().as_text(), Some("hello"));
+    assert!(ws.close(CloseCode::NORMAL, "").await.is_clean());
+}
+
+#[test]
+fn an_http_proxy_opens_a_tunnel() {
+    run(async {
+        let server = echo_server().await;
+        let (listener, proxy) = listen().await;
+        let connector = through(&format!("http://me:pa%20ss@{proxy}"));
+        let answer = "HTTP/1.1 103 Wait\r\n\r\nHTTP/1.1 200 Connection established\r\nVia: test\r\n\r\n";
+        let (head, ()) = tokio::join!(
+            http_proxy(listener, answer, Some(server.addr())),
+            says_hello(&connector, "ws://far.example:8080/path"),
+        );
+        let expected = "CONNECT far.example:8080 HTTP/1.1\r\nHost: far.example:8080\r\n\
+            Proxy-Authorization: Basic bWU6cGEgc3M=\r\n\r\n";
+        assert_eq!(head, expected, "the name goes to the proxy as it is");
+        server.stop().await;
+    });
+}
+
+#[test]
+fn an_http_proxy_may_refuse() {
+    run(async {
+        for (answer, status) in [
+            ("HTTP/1.1 407 Proxy Authentication Required\r\nProxy-Authenticate: Basic\r\n\r\n", 407),
+            ("HTTP/1.0 502 Bad Gateway\r\nContent-Length: 5\r\n\r\noops!", 502),
+        ] {
+            let (listener, proxy) = listen().await;
+            let connector = through(&format!("http://user:secret@{proxy}"));
+            let (_, result) =
+                tokio::join!(http_proxy(listener, answer, None), connector.connect("ws://[2001:db8::1]:9/"),);
+            let error = result.unwrap_err();
+            assert!(!error.to_string().contains("secret"), "{error}");
+            match error {
+                ConnectError::Proxy { proxy: named, error: ProxyError::Refused(told) } => {
+                    assert_eq!((named, told.as_u16()), (format!("http://{proxy}"), status));
+                }
+                error => panic!("{error}"),
+            }
+        }
+    });
+}
+
+#[test]
+fn a_proxy_that_talks_nonsense_is_told() {
+    run(async {
+        let cases = [
+            ("SSH-2.0-OpenSSH\r\n\r\n", "invalid response"),
+            ("HTTP/1.1 200 OK\r\n\r\nsmuggled", "data before the tunnel"),
+        ];
+        for (answer, expected) in cases {
+            let (listener, proxy) = listen().await;
+            let connector = through(&proxy.to_string());
+            let (_, result) =
+                tokio::join!(http_proxy(listener, answer, None), connector.connect("ws://far.example/"));
+            let error = result.unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+        }
+    });
+}
+
+#[test]
+fn a_socks_proxy_opens_a_tunnel() {
+    run(async {
+        let server = echo_server().await;
+        let local = move |_, _| async { Ok(vec!["192.0.2.7:99".parse().unwrap()]) };
+        let cases: [(&str, &[u8]); 2] = [
+            (
+                "socks5h",
+                &[3, 11, b'f', b'a', b'r', b'.', b'e', b'x', b'a', b'm', b'p', b'l', b'e', 0x1f, 0x90],
+            ),
+            ("socks5", &[1, 192, 0, 2, 7, 0, 99]),
+        ];
+        for (scheme, expected) in cases {
+            let (listener, proxy) = listen().await;
+            // The resolver is asked for the proxy, too, if that is a name; it is none.
+            let connector = through(&format!("{scheme}://me:pass@{proxy}"));
+            let connector = if scheme == "socks5" {
+                connector.resolver(move |host, port| async move {
+                    match host.parse() {
+                        Ok(ip) => Ok(vec![SocketAddr::new(ip, port)]),
+                        Err(_) => local(host, port).await,
+                    }
+                })
+            } else {
+                connector
+            };
+            let serving = async {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                assert_eq!(bytes(&mut stream).await, [5, 2, 0, 2]);
+                stream.write_all(&[5, 2]).await.unwrap();
+                assert_eq!(bytes(&mut stream).await, *b"\x01\x02me\x04pass");
+                stream.write_all(&[1, 0]).await.unwrap();
+                assert_eq!(bytes(&mut stream).await, [5, 1, 0]);
+                let mut asked = vec![0; expected.len()];
+                stream.read_exact(&mut asked).await.unwrap();
+                assert_eq!(asked, expected);
+                stream.write_all(&[5, 0, 0, 3, 1, b'x', 0, 0]).await.unwrap();
+                let mut to = TcpStream::connect(server.addr()).await.unwrap();
+                let _ = copy_bidirectional(&mut stream, &mut to).await;
+            };
+            tokio::join!(serving, says_hello(&connector, "ws://far.example:8080/"));
+        }
+        server.stop().await;
+    });
+}
+
+#[test]
+fn a_socks_proxy_may_refuse() {
+    run(async {
+        // What it says, piece by piece, each after what is read from the client.
+        let cases: [(&[&[u8]], &str); 4] = [
+            (&[&[5, 0xff]], "does not accept the credentials"),
+            (&[&[4, 0]], "not SOCKS5"),
+            (&[&[5, 0], &[5, 5, 0, 1, 0, 0, 0, 0, 0, 0]], "refused the tunnel: connection refused"),
+            (&[&[5, 2]], "does not accept the credentials"),
+        ];
+        for (answers, expected) in cases {
+            let (listener, proxy) = listen().await;
+            let connector = through(&format!("socks5h://{proxy}"));
+            let serving = async {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                for answer in answers {
+                    let _ = stream.read(&mut [0; 512]).await.unwrap();
+                    stream.write_all(answer).await.unwrap();
+                }
+                // Until the client has read it.
+                let _ = stream.read(&mut [0; 16]).await;
+            };
+            let (result, ()) = tokio::join!(connector.connect("ws://far.example/"), serving);
+            let error = result.unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+        }
+    });
+}
+
+#[test]
+fn a_proxy_that_is_not_there_is_told() {
+    run(async {
+        let gone = RawAcceptor::bind();
+        let connector = through(&format!("socks5://{}", gone.addr()));
+        let addr = gone.addr();
+        drop(gone);
+        match connector.connect("ws://127.0.0.1:1/").await {
+            Err(ConnectError::Connect { host, .. }) => assert_eq!(host, addr.to_string()),
+            other => panic!("{other:?}"),
+        }
+    });
+}

@@ -1,0 +1,113 @@
+//! Redirections (RFC 9110 section 15.4).
+
+use e2e_tests::raw_peer::{Head, RawAcceptor};
+use http::{HeaderValue, header};
+use ws_client::{ConnectError, Connector};
+
+use crate::support::run;
+
+/// Sends the next client elsewhere.
+async fn redirect(acceptor: &RawAcceptor, status: u16, location: &str) -> Head {
+    let mut server = acceptor.accept().await;
+    let request = server.recv_head().await;
+    let response =
+        format!("HTTP/1.1 {status} Elsewhere\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n");
+    let _ = server.into_connection().writer.try_send_bytes(response).await;
+    request
+}
+
+fn following(most: u8) -> Connector {
+    Connector::new()
+        .redirects(most)
+        .header(header::AUTHORIZATION, HeaderValue::from_static("Bearer secret"))
+        .header(header::COOKIE, HeaderValue::from_static("session=secret"))
+        .header(header::USER_AGENT, HeaderValue::from_static("test"))
+}
+
+#[test]
+fn they_are_not_followed_unless_asked_for() {
+    run(async {
+        let acceptor = RawAcceptor::bind();
+        let url = acceptor.url("/");
+        let (result, _) = tokio::join!(ws_client::connect(&url), redirect(&acceptor, 302, "/other"));
+        match result {
+            Err(ConnectError::Refused(refusal)) => assert_eq!(refusal.status(), 302),
+            other => panic!("{other:?}"),
+        }
+    });
+}
+
+#[test]
+fn they_are_followed_on_the_same_origin_with_everything() {
+    run(async {
+        for status in [301, 302, 303, 307, 308] {
+            let acceptor = RawAcceptor::bind();
+            let url = acceptor.url("/a/b");
+            let server = async {
+                redirect(&acceptor, status, "c?x=1").await;
+                let request = acceptor.accept().await.upgrade().await;
+                assert_eq!(request.target(), "/a/c?x=1");
+                assert_eq!(request.header("Authorization"), Some("Bearer secret"));
+                assert_eq!(request.header("Cookie"), Some("session=secret"));
+            };
+            let connector = following(1);
+            let (result, ()) = tokio::join!(connector.connect(&url), server);
+            result.unwrap();
+        }
+    });
+}
+
+#[test]
+fn credentials_stay_behind_when_they_lead_to_another_origin() {
+    run(async {
+        let (first, second) = (RawAcceptor::bind(), RawAcceptor::bind());
+        let url = format!("ws://user:secret@{}/", first.addr());
+        for scheme in ["ws", "http"] {
+            let server = async {
+                redirect(&first, 307, &format!("{scheme}://{}/new", second.addr())).await;
+                let request = second.accept().await.upgrade().await;
+                assert_eq!(request.target(), "/new");
+                assert_eq!(request.header("Authorization"), None);
+                assert_eq!(request.header("Cookie"), None);
+                assert_eq!(request.header("User-Agent"), Some("test"));
+            };
+            let connector = following(5);
+            let (result, ()) = tokio::join!(connector.connect(&url), server);
+            result.unwrap();
+        }
+    });
+}
+
+#[test]
+fn there_is_an_end_to_them() {
+    run(async {
+        for most in [1, 3, 200] {
+            let acceptor = RawAcceptor::bind();
+            let url = acceptor.url("/");
+            let server = async {
+                for hop in 0..=most.min(5) {
+                    redirect(&acceptor, 302, &format!("/{hop}")).await;
+                }
+            };
+            let connector = following(most);
+            let (result, ()) = tokio::join!(connector.connect(&url), server);
+            assert!(matches!(result, Err(ConnectError::Refused(_))), "{result:?}");
+        }
+    });
+}
+
+#[test]
+fn a_location_that_is_no_websocket_is_an_error() {
+    run(async {
+        for location in ["ftp://example.com/", "ws://", "ws+unix:/run/a.sock", "ws://a b/", "//[::1"] {
+            let acceptor = RawAcceptor::bind();
+            let url = acceptor.url("/");
+            let connector = following(1);
+            let (result, _) = tokio::join!(connector.connect(&url), redirect(&acceptor, 302, location));
+            match result {
+                Err(ConnectError::Redirect { location: told, .. }) => assert_eq!(told, location),
+                other => panic!("{location}: {other:?}"),
+            }
+        }
+    });
+}

@@ -1,0 +1,56 @@
+//! User name and password, from a URL.
+
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+use http::HeaderValue;
+
+use crate::error::UrlError;
+
+/// Not shown in logs and errors.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Credentials {
+    pub(crate) user: Vec<u8>,
+    pub(crate) password: Vec<u8>,
+}
+
+impl Credentials {
+    /// From `user:password`, percent-encoded (RFC 3986 section 3.2.1).
+    pub(crate) fn parse(user_info: &str) -> Result<Self, UrlError> {
+        let (user, password) = user_info.split_once(':').unwrap_or((user_info, ""));
+        let decode = |text: &str| percent_decode(text).ok_or(UrlError::Credentials);
+        let (user, password) = (decode(user)?, decode(password)?);
+        if user.contains(&b':') {
+            // Basic authentication could not tell where it ends (RFC 7617 section 2).
+            return Err(UrlError::Credentials);
+        }
+        Ok(Self { user, password })
+    }
+
+    /// As the value of `Authorization` or `Proxy-Authorization` (RFC 7617).
+    pub(crate) fn basic(&self) -> HeaderValue {
+        let plain = [&self.user[..], b":", &self.password].concat();
+        let value = format!("Basic {}", BASE64_STANDARD.encode(plain));
+        // Letters and digits: it is a valid value.
+        let mut value = HeaderValue::from_str(&value).unwrap_or(HeaderValue::from_static(""));
+        value.set_sensitive(true);
+        value
+    }
+}
+
+impl std::fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Credentials")
+    }
+}
+
+fn percent_decode(text: &str) -> Option<Vec<u8>> {
+    let mut bytes = text.bytes();
+    let mut decoded = Vec::with_capacity(text.len());
+    let digit = |byte: Option<u8>| char::from(byte?).to_digit(16);
+    while let Some(byte) = bytes.next() {
+        decoded.push(match byte {
+            b'%' => (digit(bytes.next())? * 16 + digit(bytes.next())?) as u8,
+            plain => plain,
+        });
+    }
+    Some(decoded)
+}

@@ -1,0 +1,170 @@
+//! From a URL to a transport: name, addresses, proxy, TLS.
+
+mod http_connect;
+mod race;
+mod resolve;
+mod socks5;
+
+use std::io;
+
+use tokio::net::TcpStream;
+
+use crate::{
+    error::{ConnectError, ProxyError},
+    proxy::{Proxy, ProxyKind, ProxyUrl},
+    stream::ClientStream,
+    url::{Place, Target},
+};
+
+pub(crate) use resolve::Resolver;
+
+/// What dialling needs to know.
+#[derive(Debug, Clone)]
+pub(crate) struct Dialler {
+    pub(crate) resolver: Resolver,
+    pub(crate) proxy: Proxy,
+    pub(crate) nodelay: bool,
+    #[cfg(feature = "tls-core")]
+    pub(crate) tls: Option<crate::Tls>,
+}
+
+impl Default for Dialler {
+    fn default() -> Self {
+        Self {
+            resolver: Resolver::default(),
+            proxy: Proxy::default(),
+            nodelay: true,
+            #[cfg(feature = "tls-core")]
+            tls: None,
+        }
+    }
+}
+
+impl Dialler {
+    /// A transport to the server that `target` names.
+    pub(crate) async fn dial(&self, target: &Target) -> Result<ClientStream, ConnectError> {
+        let (host, port) = match &target.place {
+            Place::Tcp { host, port } => (host, *port),
+            Place::Unix(path) => return connect_unix(path).await,
+        };
+        // Before anything is sent.
+        let tls = self.tls(target.secure)?;
+        let stream = match self.proxy.for_target(host, port)? {
+            None => self.connect(host, port).await?,
+            Some(proxy) => self.connect_through(&proxy, host, port).await?,
+        };
+        secure(tls, host, stream).await
+    }
+
+    async fn connect(&self, host: &str, port: u16) -> Result<TcpStream, ConnectError> {
+        let addrs = self
+            .resolver
+            .resolve(host, port)
+            .await
+            .map_err(|error| ConnectError::Resolve { host: host.to_owned(), error })?;
+        let stream = race::first_success(addrs.into_iter().map(TcpStream::connect).collect())
+            .await
+            .map_err(|error| ConnectError::Connect { host: format!("{host}:{port}"), error })?;
+        stream.set_nodelay(self.nodelay)?;
+        Ok(stream)
+    }
+
+    async fn connect_through(
+        &self,
+        proxy: &ProxyUrl,
+        host: &str,
+        port: u16,
+    ) -> Result<TcpStream, ConnectError> {
+        let mut stream = self.connect(&proxy.host, proxy.port).await?;
+        let tunnel = match proxy.kind {
+            ProxyKind::HttpConnect => http_connect::open(&mut stream, proxy, host, port).await,
+            ProxyKind::Socks5 => {
+                let addrs = self.resolver.resolve(host, port).await;
+                let addrs = addrs.map_err(|error| ConnectError::Resolve { host: host.to_owned(), error })?;
+                match addrs.first() {
+                    Some(addr) => socks5::open(&mut stream, proxy, socks5::Destination::Addr(*addr)).await,
+                    None => {
+                        let error = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+                        return Err(ConnectError::Resolve { host: host.to_owned(), error });
+                    }
+                }
+            }
+            ProxyKind::Socks5WithNames => {
+                socks5::open(&mut stream, proxy, socks5::Destination::of(host, port)).await
+            }
+        };
+        let named = |error: ProxyError| ConnectError::Proxy { proxy: proxy.to_string(), error };
+        tunnel.map_err(named)?;
+        Ok(stream)
+    }
+
+    #[cfg(feature = "tls-core")]
+    fn tls(&self, needed: bool) -> Result<Option<crate::Tls>, ConnectError> {
+        if !needed {
+            return Ok(None);
+        }
+        self.tls.clone().map_or_else(crate::Tls::shared, Ok).map(Some).map_err(ConnectError::Tls)
+    }
+
+    #[cfg(not(feature = "tls-core"))]
+    #[expect(clippy::unused_self, reason = "as with TLS")]
+    const fn tls(&self, needed: bool) -> Result<Option<std::convert::Infallible>, ConnectError> {
+        if needed { Err(ConnectError::TlsNotBuiltIn) } else { Ok(None) }
+    }
+}
+
+#[cfg(feature = "tls-core")]
+async fn secure(
+    tls: Option<crate::Tls>,
+    host: &str,
+    stream: TcpStream,
+) -> Result<ClientStream, ConnectError> {
+    let Some(tls) = tls else { return Ok(ClientStream::Tcp(stream)) };
+    let stream = tls
+        .connect(host, stream)
+        .await
+        .map_err(|error| ConnectError::TlsHandshake { host: host.to_owned(), error })?;
+    Ok(ClientStream::Tls(Box::new(stream)))
+}
+
+#[cfg(not(feature = "tls-core"))]
+#[expect(clippy::unused_async, reason = "as with TLS")]
+async fn secure(
+    _tls: Option<std::convert::Infallible>,
+    _host: &str,
+    stream: TcpStream,
+) -> Result<ClientStream, ConnectError> {
+    Ok(ClientStream::Tcp(stream))
+}
+
+#[cfg(unix)]
+async fn connect_unix(path: &std::path::Path) -> Result<ClientStream, ConnectError> {
+    let stream = tokio::net::UnixStream::connect(path).await;
+    stream
+        .map(ClientStream::Unix)
+        .map_err(|error| ConnectError::Connect { host: path.display().to_string(), error })
+}
+
+#[cfg(not(unix))]
+#[expect(clippy::unused_async, reason = "as where there are such sockets")]
+async fn connect_unix(path: &std::path::Path) -> Result<ClientStream, ConnectError> {
+    let error = io::Error::new(io::ErrorKind::Unsupported, "Unix sockets are not supported here");
+    Err(ConnectError::Connect { host: path.display().to_string(), error })
+}
+
+#[cfg(all(test, not(feature = "tls-core")))]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use crate::{ConnectError, connect};
+
+    #[tokio::test]
+    async fn without_tls_nothing_is_sent_to_wss() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("wss://{}/", listener.local_addr().unwrap());
+        tokio::select! {
+            result = connect(&url) => assert!(matches!(result, Err(ConnectError::TlsNotBuiltIn)), "{result:?}"),
+            _ = listener.accept() => panic!("there is nothing to say without TLS"),
+        }
+    }
+}

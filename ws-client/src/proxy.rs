@@ -1,0 +1,255 @@
+//! Which proxy to go through, if any.
+
+use std::{fmt, net::IpAddr};
+
+use http::uri::Authority;
+
+use crate::{credentials::Credentials, error::ProxyUrlError, url::host_and_port};
+
+/// Whether a client goes through a proxy.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub enum Proxy {
+    /// As the environment says: `HTTPS_PROXY`, else `ALL_PROXY`, in small letters or in capitals, for `ws` and `wss` alike
+    /// (RFC 6455 section 4.1 prefers a tunnel to a proxy that reads along); but not to a host that `NO_PROXY` names, nor
+    /// to this machine itself.
+    ///
+    /// `NO_PROXY` lists, with commas, names (which stand for all names below them too), addresses, networks such as
+    /// `10.0.0.0/8`, each with a port behind a colon if only that is meant; `*` stands for everything.
+    #[default]
+    Environment,
+    /// Straight to the server.
+    None,
+    /// Through this one, whatever the server.
+    Through(ProxyUrl),
+}
+
+/// A proxy: `http://host:3128`, `socks5://host:1080` (names are looked up here) or `socks5h://host:1080` (by the proxy), with
+/// `user:password@` before the host if it asks for that.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ProxyUrl {
+    pub(crate) kind: ProxyKind,
+    pub(crate) host: String,
+    pub(crate) port: u16,
+    pub(crate) credentials: Option<Credentials>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ProxyKind {
+    HttpConnect,
+    Socks5,
+    Socks5WithNames,
+}
+
+impl ProxyUrl {
+    /// Takes a URL apart; without a scheme it is an HTTP proxy.
+    ///
+    /// # Errors
+    /// [`ProxyUrlError`].
+    pub fn parse(url: &str) -> Result<Self, ProxyUrlError> {
+        let (scheme, rest) = url.split_once("://").unwrap_or(("http", url));
+        let (kind, default_port) = match scheme.to_ascii_lowercase().as_str() {
+            "http" => (ProxyKind::HttpConnect, 80),
+            "socks5" => (ProxyKind::Socks5, 1080),
+            "socks5h" => (ProxyKind::Socks5WithNames, 1080),
+            other => return Err(ProxyUrlError::Scheme(other.to_owned())),
+        };
+        let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+        let (info, authority) =
+            authority.rsplit_once('@').map_or((None, authority), |(info, rest)| (Some(info), rest));
+        let invalid = || ProxyUrlError::Invalid(authority.to_owned());
+        let credentials = info.map(Credentials::parse).transpose().map_err(|_| ProxyUrlError::Credentials)?;
+        let parsed: Authority = authority.parse().map_err(|_| invalid())?;
+        let (host, port) = host_and_port(&parsed, default_port).ok_or_else(invalid)?;
+        Ok(Self { kind, host, port, credentials })
+    }
+}
+
+/// Without user name and password.
+impl fmt::Display for ProxyUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = match self.kind {
+            ProxyKind::HttpConnect => "http",
+            ProxyKind::Socks5 => "socks5",
+            ProxyKind::Socks5WithNames => "socks5h",
+        };
+        if self.host.contains(':') {
+            write!(f, "{scheme}://[{}]:{}", self.host, self.port)
+        } else {
+            write!(f, "{scheme}://{}:{}", self.host, self.port)
+        }
+    }
+}
+
+impl fmt::Debug for ProxyUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl Proxy {
+    /// The proxy for a server; `None` to go straight there.
+    pub(crate) fn for_target(&self, host: &str, port: u16) -> Result<Option<ProxyUrl>, ProxyUrlError> {
+        match self {
+            Self::None => Ok(None),
+            Self::Through(proxy) => Ok(Some(proxy.clone())),
+            Self::Environment => from_environment(|name| std::env::var(name).ok(), host, port),
+        }
+    }
+}
+
+fn from_environment(
+    get: impl Fn(&str) -> Option<String>,
+    host: &str,
+    port: u16,
+) -> Result<Option<ProxyUrl>, ProxyUrlError> {
+    let either = |small: &str, capital: &str| {
+        [small, capital].into_iter().find_map(|name| get(name).filter(|value| !value.trim().is_empty()))
+    };
+    let proxy = either("https_proxy", "HTTPS_PROXY").or_else(|| either("all_proxy", "ALL_PROXY"));
+    let Some(proxy) = proxy else { return Ok(None) };
+    let exceptions = either("no_proxy", "NO_PROXY").unwrap_or_default();
+    if is_this_machine(host) || exceptions.split(',').any(|entry| matches(entry.trim(), host, port)) {
+        return Ok(None);
+    }
+    ProxyUrl::parse(proxy.trim()).map(Some)
+}
+
+fn is_this_machine(host: &str) -> bool {
+    let host = host.trim_end_matches('.');
+    host.eq_ignore_ascii_case("localhost") || host.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
+}
+
+/// Whether an entry of `NO_PROXY` means this server.
+fn matches(entry: &str, host: &str, port: u16) -> bool {
+    if entry == "*" {
+        return true;
+    }
+    let (name, only_port) = split_port(entry);
+    if only_port.is_some_and(|only| only != port) {
+        return false;
+    }
+    let name = name.trim_start_matches("*.").trim_start_matches('.');
+    let host = host.trim_end_matches('.');
+    if let Ok(ip) = host.parse::<IpAddr>() {
+        return name.parse::<IpAddr>().is_ok_and(|other| other == ip) || contains(name, ip);
+    }
+    let Some(start) = host.len().checked_sub(name.len()).filter(|_| !name.is_empty()) else { return false };
+    host.is_char_boundary(start)
+        && host[start..].eq_ignore_ascii_case(name)
+        && (start == 0 || host[..start].ends_with('.'))
+}
+
+/// A port behind the last colon, unless that belongs to an IPv6 address.
+fn split_port(entry: &str) -> (&str, Option<u16>) {
+    if let Some((address, rest)) = entry.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        return (address, rest.strip_prefix(':').and_then(|port| port.parse().ok()));
+    }
+    match entry.rsplit_once(':') {
+        Some((name, port)) if !name.contains(':') => match port.parse() {
+            Ok(port) => (name, Some(port)),
+            Err(_) => (entry, None),
+        },
+        _ => (entry, None),
+    }
+}
+
+/// Whether a network such as `10.0.0.0/8` contains an address.
+fn contains(network: &str, ip: IpAddr) -> bool {
+    let Some((base, bits)) = network.split_once('/') else { return false };
+    let (Ok(base), Ok(bits)) = (base.parse::<IpAddr>(), bits.parse::<u32>()) else { return false };
+    match (base, ip) {
+        (IpAddr::V4(base), IpAddr::V4(ip)) if bits <= 32 => {
+            let mask = u32::MAX.checked_shl(32 - bits).unwrap_or(0);
+            base.to_bits() & mask == ip.to_bits() & mask
+        }
+        (IpAddr::V6(base), IpAddr::V6(ip)) if bits <= 128 => {
+            let mask = u128::MAX.checked_shl(128 - bits).unwrap_or(0);
+            base.to_bits() & mask == ip.to_bits() & mask
+        }
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chosen(environment: &[(&str, &str)], host: &str, port: u16) -> Option<String> {
+        let get = |name: &str| {
+            environment.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
+        };
+        from_environment(get, host, port).unwrap().map(|proxy| proxy.to_string())
+    }
+
+    #[test]
+    fn a_proxy_is_taken_apart() {
+        for (url, expected, user) in [
+            ("http://proxy:3128", "http://proxy:3128", None),
+            ("proxy:3128/", "http://proxy:3128", None),
+            ("HTTP://proxy", "http://proxy:80", None),
+            ("socks5://10.0.0.1", "socks5://10.0.0.1:1080", None),
+            ("socks5h://me:p%40ss@[::1]:9", "socks5h://[::1]:9", Some("me")),
+        ] {
+            let proxy = ProxyUrl::parse(url).unwrap();
+            assert_eq!(proxy.to_string(), expected, "{url}");
+            assert_eq!(format!("{proxy:?}"), expected, "no password in logs");
+            let user_of = proxy.credentials.map(|credentials| credentials.user);
+            assert_eq!(user_of.as_deref(), user.map(str::as_bytes));
+        }
+        for url in ["", "https://proxy", "socks4://proxy", "http://", "http://a b", "http://proxy:99999"] {
+            assert!(ProxyUrl::parse(url).is_err(), "{url}");
+        }
+        let error = ProxyUrl::parse("http://me:secret%@proxy").unwrap_err().to_string();
+        assert!(!error.contains("secret"), "{error}");
+    }
+
+    #[test]
+    fn the_environment_names_the_proxy() {
+        let both = [("HTTPS_PROXY", "http://a:1"), ("ALL_PROXY", "socks5://b:2")];
+        assert_eq!(chosen(&both, "example.com", 443).as_deref(), Some("http://a:1"));
+        assert_eq!(chosen(&both[1..], "example.com", 443).as_deref(), Some("socks5://b:2"));
+        let small = [("https_proxy", "http://c:3"), ("HTTPS_PROXY", "http://a:1")];
+        assert_eq!(chosen(&small, "example.com", 443).as_deref(), Some("http://c:3"));
+        assert_eq!(chosen(&[("https_proxy", ""), ("HTTP_PROXY", "http://d:4")], "example.com", 80), None);
+        for host in ["localhost", "LOCALHOST.", "127.0.0.1", "127.3.2.1", "::1"] {
+            assert_eq!(chosen(&both, host, 80), None, "{host}");
+        }
+    }
+
+    #[test]
+    fn exceptions_go_straight() {
+        let direct = |list: &str, host: &str, port| {
+            chosen(&[("ALL_PROXY", "http://a:1"), ("NO_PROXY", list)], host, port).is_none()
+        };
+        for (list, host, port) in [
+            ("*", "example.com", 1),
+            ("other, example.com", "example.com", 1),
+            ("example.com", "a.b.EXAMPLE.com.", 1),
+            (".example.com", "a.example.com", 1),
+            ("*.example.com", "a.example.com", 1),
+            ("example.com:8080", "example.com", 8080),
+            ("10.1.2.3", "10.1.2.3", 1),
+            ("10.0.0.0/8", "10.1.2.3", 1),
+            ("0.0.0.0/0", "10.1.2.3", 1),
+            ("fd00::/8", "fd12::1", 1),
+            ("fd12::1", "fd12::1", 1),
+            ("[fd12::1]:7", "fd12::1", 7),
+        ] {
+            assert!(direct(list, host, port), "{list} {host}:{port}");
+        }
+        for (list, host, port) in [
+            ("", "example.com", 1),
+            (",", "example.com", 1),
+            ("example.com", "badexample.com", 1),
+            ("example.com", "example.org", 1),
+            ("example.com:8080", "example.com", 80),
+            ("10.0.0.0/8", "11.1.2.3", 1),
+            ("10.0.0.0/33", "10.0.0.0", 1),
+            ("[fd12::1]:7", "fd12::1", 8),
+            ("fd00::/8", "10.1.2.3", 1),
+        ] {
+            assert!(!direct(list, host, port), "{list} {host}:{port}");
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! Whether a request becomes a connection.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use http::StatusCode;
+use ws_proto::handshake::{Extensions, Rejection, RequestError, ServerHandshake};
+
+use crate::{
+    app::App,
+    hub::Hub,
+    request::{Request, encode_answer},
+    slots::Slot,
+};
+
+use super::guard::{FailOnDrop, Guard};
+
+/// A request that may become a connection, if the application wants it.
+pub(super) struct Admitted {
+    handshake: ServerHandshake,
+    connection_slot: Slot,
+}
+
+/// A request that becomes a connection.
+pub(super) struct Decision<T: FailOnDrop> {
+    pub(super) accepted: Guard<T>,
+    pub(super) extensions: Extensions,
+    pub(super) response: Vec<u8>,
+    pub(super) connection_slot: Slot,
+}
+
+/// What is checked before the application is asked; or what to answer instead.
+pub(super) fn admit(hub: &Hub, request: &Request) -> Result<Admitted, Vec<u8>> {
+    let handshake = match ServerHandshake::new(request) {
+        Ok(handshake) => handshake,
+        Err(error) => return Err(answer_plain(hub, request, error)),
+    };
+    if !hub.options.origin.allows(request.headers()) {
+        let rejection = Rejection::new(StatusCode::FORBIDDEN).with_text("origin not allowed\n");
+        return Err(rejection.encode());
+    }
+    // Before the application is asked, and long before the 101: a full server says so.
+    let Some(connection_slot) = hub.connections.take() else { return Err(unavailable()) };
+    Ok(Admitted { handshake, connection_slot })
+}
+
+/// Asks the application, or says what to answer instead.
+pub(super) fn decide<A: App>(
+    app: &A,
+    hub: &Hub,
+    admitted: Admitted,
+    request: &mut Request,
+) -> Result<Decision<A::Accepted>, Vec<u8>> {
+    let Admitted { mut handshake, connection_slot } = admitted;
+    let accept = || {
+        if let Some(hook) = &hub.options.on_request {
+            hook(request)?;
+        }
+        app.accept(request)
+    };
+    let accepted = match catch_unwind(AssertUnwindSafe(accept)) {
+        Ok(Ok(accepted)) => Guard::new(accepted),
+        Ok(Err(rejection)) => return Err(rejection.encode()),
+        Err(_) => return Err(accepting_panicked()),
+    };
+    let extensions = handshake.negotiate(&hub.protocol);
+    match handshake.accept(&request.acceptance) {
+        Ok(response) => Ok(Decision { accepted, extensions, response, connection_slot }),
+        Err(error) => Err(internal_error(&error.to_string())),
+    }
+}
+
+/// Answers a request that is no upgrade: by the application's hook, if it has one.
+fn answer_plain(hub: &Hub, request: &Request, error: RequestError) -> Vec<u8> {
+    let answer = match hub.options.http.as_ref().filter(|_| error.is_not_upgrade()) {
+        None => Rejection::from(error),
+        Some(hook) => match catch_unwind(AssertUnwindSafe(|| hook(request))) {
+            Ok(response) => Rejection::from(response),
+            Err(_) => return internal_error("answering an HTTP request panicked"),
+        },
+    };
+    encode_answer(&answer, request.method())
+}
+
+pub(super) fn accepting_panicked() -> Vec<u8> {
+    internal_error("accepting a request panicked")
+}
+
+fn internal_error(what: &str) -> Vec<u8> {
+    tracing::error!("{what}");
+    Rejection::new(StatusCode::INTERNAL_SERVER_ERROR).encode()
+}
+
+/// The answer of a full server.
+pub(crate) fn unavailable() -> Vec<u8> {
+    Rejection::new(StatusCode::SERVICE_UNAVAILABLE).with_text("the server is full\n").encode()
+}

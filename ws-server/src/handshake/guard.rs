@@ -1,0 +1,28 @@
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// What an application has accepted and must hear of if nothing comes of it.
+pub(crate) trait FailOnDrop {
+    /// Nothing came of it.
+    fn on_failure(&mut self);
+}
+
+/// Calls [`FailOnDrop::on_failure`] unless it is taken.
+pub(crate) struct Guard<T: FailOnDrop>(Option<T>);
+
+impl<T: FailOnDrop> Guard<T> {
+    pub(crate) const fn new(accepted: T) -> Self {
+        Self(Some(accepted))
+    }
+
+    pub(crate) fn into_inner(mut self) -> Option<T> {
+        self.0.take()
+    }
+}
+
+impl<T: FailOnDrop> Drop for Guard<T> {
+    fn drop(&mut self) {
+        if let Some(mut accepted) = self.0.take() {
+            let _ = catch_unwind(AssertUnwindSafe(|| accepted.on_failure()));
+        }
+    }
+}

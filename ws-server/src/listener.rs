@@ -1,0 +1,203 @@
+//! What a server listens on.
+
+use std::{io, net::SocketAddr};
+
+use tokio::net::{TcpSocket, ToSocketAddrs};
+
+use crate::stream::ServerStream;
+
+/// A listening socket that no runtime knows yet.
+pub(crate) enum Listener {
+    Tcp(std::net::TcpListener),
+    #[cfg(unix)]
+    Unix(unix::Bound),
+}
+
+/// A socket that was accepted, in non-blocking mode, and that no runtime knows yet.
+pub(crate) enum Accepted {
+    Tcp(std::net::TcpStream),
+    #[cfg(unix)]
+    Unix(std::os::unix::net::UnixStream),
+}
+
+impl Accepted {
+    /// Registers it with the runtime of this thread.
+    pub(crate) fn into_stream(self) -> io::Result<ServerStream> {
+        match self {
+            Self::Tcp(stream) => tokio::net::TcpStream::from_std(stream).map(ServerStream::from),
+            #[cfg(unix)]
+            Self::Unix(stream) => tokio::net::UnixStream::from_std(stream).map(ServerStream::from),
+        }
+    }
+
+    pub(crate) fn set_nodelay(&self, on: bool) -> io::Result<()> {
+        match self {
+            Self::Tcp(stream) => stream.set_nodelay(on),
+            #[cfg(unix)]
+            Self::Unix(_) => Ok(()),
+        }
+    }
+}
+
+impl Listener {
+    /// Listens on the first address that takes it.
+    pub(crate) async fn bind(addr: impl ToSocketAddrs, backlog: u32) -> io::Result<Self> {
+        let mut last = io::Error::new(io::ErrorKind::InvalidInput, "the name has no address");
+        for addr in tokio::net::lookup_host(addr).await? {
+            match listen_on(addr, backlog) {
+                Ok(listener) => return Ok(Self::Tcp(listener)),
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
+    }
+
+    pub(crate) fn local_addr(&self) -> io::Result<SocketAddr> {
+        match self {
+            Self::Tcp(listener) => listener.local_addr(),
+            #[cfg(unix)]
+            Self::Unix(_) => {
+                Err(io::Error::new(io::ErrorKind::Unsupported, "a Unix socket has no network address"))
+            }
+        }
+    }
+
+    /// Registers it with the runtime of this thread.
+    pub(crate) fn start(self) -> io::Result<Accepting> {
+        Accepting::new(self)
+    }
+}
+
+fn listen_on(addr: SocketAddr, backlog: u32) -> io::Result<std::net::TcpListener> {
+    let socket = if addr.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // Elsewhere it would let two servers share the port.
+    #[cfg(unix)]
+    socket.set_reuseaddr(true)?;
+    socket.bind(addr)?;
+    socket.listen(backlog)?.into_std()
+}
+
+#[cfg(target_os = "linux")]
+pub(crate) use raw::Accepting;
+#[cfg(not(target_os = "linux"))]
+pub(crate) use registered::Accepting;
+
+/// Sockets that are accepted elsewhere than they are used: tokio would register each of them first, only for it to be
+/// taken out again.
+#[cfg(target_os = "linux")]
+mod raw {
+    use std::{io, net::SocketAddr, os::fd::OwnedFd};
+
+    use rustix::net::{SocketFlags, accept_with, acceptfrom_with};
+    use tokio::io::unix::AsyncFd;
+
+    use super::{Accepted, Listener, unix};
+    use crate::watch::watch;
+
+    pub(crate) struct Accepting {
+        socket: AsyncFd<OwnedFd>,
+        unix: Option<unix::Bound>,
+    }
+
+    impl Accepting {
+        pub(super) fn new(listener: Listener) -> io::Result<Self> {
+            Ok(match listener {
+                Listener::Tcp(listener) => Self { socket: watch(listener.into())?, unix: None },
+                Listener::Unix(bound) => {
+                    Self { socket: watch(bound.listener.try_clone()?.into())?, unix: Some(bound) }
+                }
+            })
+        }
+
+        /// # Cancel safety
+        /// Nothing is lost.
+        pub(crate) async fn accept(&self) -> io::Result<(Accepted, Option<SocketAddr>)> {
+            const FLAGS: SocketFlags = SocketFlags::NONBLOCK.union(SocketFlags::CLOEXEC);
+            loop {
+                let mut ready = self.socket.readable().await?;
+                let accepted = ready.try_io(|socket| {
+                    if self.unix.is_some() {
+                        return Ok((Accepted::Unix(accept_with(socket, FLAGS)?.into()), None));
+                    }
+                    let (stream, peer) = acceptfrom_with(socket, FLAGS)?;
+                    let peer = peer.and_then(|peer| SocketAddr::try_from(peer).ok());
+                    Ok((Accepted::Tcp(stream.into()), peer))
+                });
+                if let Ok(accepted) = accepted {
+                    return accepted;
+                }
+            }
+        }
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+mod registered {
+    use std::{io, net::SocketAddr};
+
+    use super::{Accepted, Listener};
+
+    pub(crate) enum Accepting {
+        Tcp(tokio::net::TcpListener),
+        #[cfg(unix)]
+        Unix(tokio::net::UnixListener, super::unix::Bound),
+    }
+
+    impl Accepting {
+        pub(super) fn new(listener: Listener) -> io::Result<Self> {
+            Ok(match listener {
+                Listener::Tcp(listener) => Self::Tcp(tokio::net::TcpListener::from_std(listener)?),
+                #[cfg(unix)]
+                Listener::Unix(bound) => {
+                    Self::Unix(tokio::net::UnixListener::from_std(bound.listener.try_clone()?)?, bound)
+                }
+            })
+        }
+
+        /// # Cancel safety
+        /// Nothing is lost.
+        pub(crate) async fn accept(&self) -> io::Result<(Accepted, Option<SocketAddr>)> {
+            match self {
+                Self::Tcp(listener) => {
+                    let (stream, peer) = listener.accept().await?;
+                    Ok((Accepted::Tcp(stream.into_std()?), Some(peer)))
+                }
+                #[cfg(unix)]
+                Self::Unix(listener, _) => {
+                    let (stream, _) = listener.accept().await?;
+                    Ok((Accepted::Unix(stream.into_std()?), None))
+                }
+            }
+        }
+    }
+}
+
+#[cfg(unix)]
+pub(crate) mod unix {
+    use std::{
+        io,
+        os::unix::net::UnixListener,
+        path::{Path, PathBuf},
+    };
+
+    /// A listening Unix socket, whose file goes with it.
+    pub(crate) struct Bound {
+        pub(super) listener: UnixListener,
+        path: PathBuf,
+    }
+
+    impl Bound {
+        pub(crate) fn new(path: &Path) -> io::Result<Self> {
+            let listener = UnixListener::bind(path)?;
+            listener.set_nonblocking(true)?;
+            Ok(Self { listener, path: path.to_owned() })
+        }
+    }
+
+    impl Drop for Bound {
+        fn drop(&mut self) {
+            // It may be gone already.
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}
