@@ -62,9 +62,9 @@ impl Listener {
         }
     }
 
-    /// Registers it with the runtime of this thread.
-    pub(crate) fn start(self) -> io::Result<Accepting> {
-        Accepting::new(self)
+    /// Registers it with the runtime of this thread. `expected`: so many connections should not surprise the kernel.
+    pub(crate) fn start(self, expected: usize) -> io::Result<Accepting> {
+        Accepting::new(self, expected)
     }
 }
 
@@ -99,14 +99,27 @@ mod raw {
         unix: Option<unix::Bound>,
     }
 
+    /// Lets the kernel make its table of this process's descriptors large enough now. While connections come it would double
+    /// it time and again, and in a process with several threads each of these takes an accept 10 ms and more: they wait
+    /// until no processor uses the old table.
+    fn widen_descriptor_table(any: &OwnedFd, expected: usize) {
+        let mut target = i32::try_from(expected).unwrap_or(i32::MAX);
+        // Beyond the process's limit nothing will ever be.
+        while target > 64 && rustix::io::fcntl_dupfd_cloexec(any, target - 1).is_err() {
+            target /= 2;
+        }
+    }
+
     impl Accepting {
-        pub(super) fn new(listener: Listener) -> io::Result<Self> {
-            Ok(match listener {
+        pub(super) fn new(listener: Listener, expected: usize) -> io::Result<Self> {
+            let accepting = match listener {
                 Listener::Tcp(listener) => Self { socket: watch(listener.into())?, unix: None },
                 Listener::Unix(bound) => {
                     Self { socket: watch(bound.listener.try_clone()?.into())?, unix: Some(bound) }
                 }
-            })
+            };
+            widen_descriptor_table(accepting.socket.get_ref(), expected);
+            Ok(accepting)
         }
 
         /// # Cancel safety
@@ -144,7 +157,7 @@ mod registered {
     }
 
     impl Accepting {
-        pub(super) fn new(listener: Listener) -> io::Result<Self> {
+        pub(super) fn new(listener: Listener, _expected: usize) -> io::Result<Self> {
             Ok(match listener {
                 Listener::Tcp(listener) => Self::Tcp(tokio::net::TcpListener::from_std(listener)?),
                 #[cfg(unix)]

@@ -67,6 +67,12 @@ impl Options {
         self.pool.unwrap_or_else(|| BufferPoolConfig::for_messages_of(largest))
     }
 
+    /// Connections that the kernel's table of descriptors has room for from the start: an entry takes 8 bytes there.
+    pub(crate) fn expected_connections(&self) -> usize {
+        const USUAL: usize = 16 * 1024;
+        self.initial_connections.max(USUAL.min(self.max_connections))
+    }
+
     /// Whether nothing about a handshake has to be waited for but the request.
     pub(crate) const fn decides_at_once(&self) -> bool {
         !self.uses_tls() && self.on_request_async.is_none()

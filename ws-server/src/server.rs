@@ -127,7 +127,7 @@ impl Server {
         let (hub, app) = (Arc::clone(&force.0), Arc::new(app));
         let shard = hub.new_shard(Summons::tasks(hub.options.initial_connections));
         let clock = AbortOnDrop(tokio::spawn(Arc::clone(&shard).run_clock(ws_tokio::trim_default_pools)));
-        let listener = match listener.start() {
+        let listener = match listener.start(hub.options.expected_connections()) {
             Ok(listener) => listener,
             Err(error) => {
                 tracing::error!(%error, "the listener could not be registered");

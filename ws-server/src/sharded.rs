@@ -81,7 +81,7 @@ where
     A: Sharded,
     M: FnOnce() -> A + Clone + Send + 'static,
 {
-    let listener = listener.start()?;
+    let listener = listener.start(hub.options.expected_connections())?;
     let (mut workers, mut ways) = (Vec::new(), Vec::new());
     for number in 0..shards {
         let (way, handed) = mpsc::unbounded_channel();
@@ -142,10 +142,17 @@ async fn work<A: Sharded>(
     match source {
         Source::Handed(handed) => reception.take_handed(handed).await,
         Source::Own(listener) => {
-            let admit = |socket, peer, slot| {
-                reception.receive(Handed { socket, peer, place: Place::new(&shard), slot });
-            };
-            accept_loop(listener.start()?, &hub, admit).await;
+            let (way, handed) = mpsc::unbounded_channel();
+            let accepting = accept_loop(
+                listener.start(hub.options.expected_connections())?,
+                &hub,
+                |socket, peer, slot| {
+                    let _ = way.send(Handed { socket, peer, place: Place::new(&shard), slot });
+                },
+            );
+            // Sockets are looked at in the turn after the one in which they were accepted: most requests are there by
+            // then.
+            tokio::join!(reception.take_handed(handed), accepting);
         }
     }
     hub.handshakes.wait_empty().await;

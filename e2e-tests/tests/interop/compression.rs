@@ -33,8 +33,9 @@ fn ours(base: &DeflateConfig) -> impl Iterator<Item = DeflateConfig> {
         config.send_takeover = bits & 1 != 0;
         config.receive_takeover = bits & 1 != 0;
         if bits & 2 != 0 {
-            config.send_window_bits = 10;
-            config.receive_window_bits = 11;
+            config.send_window_bits = 11;
+            // npm `ws` refuses the connection rather than go below its own setting.
+            config.receive_window_bits = 12;
         }
         config
     })
