@@ -49,6 +49,14 @@ autobahn-deflate:
     bash autobahn/run.sh server full --deflate
     bash autobahn/run.sh client full --deflate
 
+# The inputs that fuzzing kept, on the stable compiler.
+fuzz-replay:
+    cargo test --manifest-path fuzz/Cargo.toml --quiet
+
+# Looks for new ones, so many seconds for each target; needs a nightly compiler and cargo-fuzz.
+fuzz SECONDS='60':
+    bash fuzz/run.sh {{SECONDS}}
+
 # The peers that the interoperation tests talk to.
 peers:
     bash e2e-tests/peers/setup.sh

@@ -1,0 +1,183 @@
+//! A compressed message against the library alone: the exact limit, and nothing else, makes the difference.
+
+use flate2::{Decompress, DecompressError, FlushDecompress, Status};
+use http::{HeaderMap, HeaderValue, Response, StatusCode, Version, header};
+use ws_proto::{
+    CloseCode, Config, DeflateConfig, FrameHeader, Mask, MessageKind, OpCode, RSV1, Role,
+    handshake::{ClientHandshake, ClientRequest, Extensions, Request, ServerHandshake},
+};
+
+use crate::{
+    frame_header::encoded,
+    input::Input,
+    machine::{Machine, Seen},
+};
+
+/// What both sides agree upon if the peer wants no more than it must.
+pub(crate) fn agreement(role: Role, config: &Config) -> Extensions {
+    match role {
+        Role::Server => {
+            let mut request = Request::new(());
+            *request.uri_mut() = "/".parse().expect("a path");
+            fill(
+                request.headers_mut(),
+                &[
+                    (header::HOST, "example.com"),
+                    (header::SEC_WEBSOCKET_VERSION, "13"),
+                    (header::SEC_WEBSOCKET_KEY, "dGhlIHNhbXBsZSBub25jZQ=="),
+                    (header::SEC_WEBSOCKET_EXTENSIONS, "permessage-deflate"),
+                ],
+            );
+            ServerHandshake::new(&request).expect("a valid request").negotiate(config)
+        }
+        Role::Client => {
+            let request = ClientRequest::new("example.com", "/").with_extensions(config);
+            let (handshake, _) =
+                ClientHandshake::new(&request, *b"the sample nonce").expect("a valid request");
+            let mut response = Response::new(());
+            *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+            *response.version_mut() = Version::HTTP_11;
+            fill(
+                response.headers_mut(),
+                &[
+                    (header::SEC_WEBSOCKET_ACCEPT, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="),
+                    (
+                        header::SEC_WEBSOCKET_EXTENSIONS,
+                        "permessage-deflate; server_no_context_takeover; client_no_context_takeover",
+                    ),
+                ],
+            );
+            handshake.finish(&response).expect("a valid response").extensions
+        }
+    }
+}
+
+fn fill(headers: &mut HeaderMap, more: &[(header::HeaderName, &'static str)]) {
+    let common = [(header::UPGRADE, "websocket"), (header::CONNECTION, "Upgrade")];
+    for (name, value) in common.iter().chain(more) {
+        headers.insert(name.clone(), HeaderValue::from_static(value));
+    }
+}
+
+pub fn inflate(data: &[u8]) {
+    let mut input = Input::new(data);
+    let limit = match input.below(4) {
+        0 => input.below(64),
+        1 => input.number(),
+        2 => 65_530 + input.below(16),
+        _ => 400_000,
+    };
+    let role = if input.below(2) == 0 { Role::Server } else { Role::Client };
+    let fragments = 1 + input.below(4);
+    let compressed = input.rest();
+    let mut config = Config::default();
+    config.limits.max_message_size = limit;
+    config.deflate = Some(DeflateConfig::server());
+    let config = config.build().expect("valid");
+    let mut machine = Machine::new(role, &config, agreement(role, &config));
+    let wire = message(role, compressed, fragments);
+    let mut rest = &wire[..];
+    while !rest.is_empty() {
+        match machine.receive(rest) {
+            0 => break,
+            n => rest = &rest[n..],
+        }
+    }
+    let expected = reference(compressed, limit);
+    match (machine.seen.first(), expected) {
+        (Some(Seen::Message(MessageKind::Binary, payload)), Reference::Message(expected)) => {
+            assert_eq!(payload.len(), expected.len());
+            assert!(*payload == expected);
+        }
+        (None, Reference::TooLarge) => assert_eq!(sent_code(&machine), Some(CloseCode::MESSAGE_TOO_BIG)),
+        (None, Reference::Invalid) => {
+            // What is invalid may be too large before.
+            let code = sent_code(&machine);
+            assert!(
+                code == Some(CloseCode::INVALID_PAYLOAD) || code == Some(CloseCode::MESSAGE_TOO_BIG),
+                "{code:?}"
+            );
+        }
+        // A payload that is longer than any message may be on the wire is refused unseen.
+        (None, Reference::Message(_)) if compressed.len() > limit => {
+            assert_eq!(sent_code(&machine), Some(CloseCode::MESSAGE_TOO_BIG));
+        }
+        (seen, expected) => panic!("{seen:?} instead of {expected:?}"),
+    }
+}
+
+fn sent_code(machine: &Machine) -> Option<CloseCode> {
+    machine.connection.close_info()?.error?.close_code()
+}
+
+/// One binary message in so many frames.
+fn message(role: Role, payload: &[u8], fragments: usize) -> Vec<u8> {
+    let mut wire = Vec::new();
+    let size = payload.len().div_ceil(fragments).max(1);
+    let mut parts = payload.chunks(size).peekable();
+    let mut first = true;
+    loop {
+        let part = parts.next().unwrap_or_default();
+        let fin = parts.peek().is_none();
+        let key = (role == Role::Server).then_some([1, 2, 3, 4]);
+        let opcode = if first { OpCode::Binary } else { OpCode::Continuation };
+        let rsv = if first { RSV1 } else { 0 };
+        wire.extend(encoded(&FrameHeader { fin, rsv, ..FrameHeader::new(opcode, part.len() as u64, key) }));
+        let start = wire.len();
+        wire.extend_from_slice(part);
+        if let Some(key) = key {
+            Mask::new(key).apply(&mut wire[start..]);
+        }
+        first = false;
+        if fin {
+            return wire;
+        }
+    }
+}
+
+/// Of a message that is too large so much is looked at.
+const MOST: usize = 8 << 20;
+
+/// Whether nothing more is to come.
+fn is_over(status: &Result<Status, DecompressError>, rest: &[u8], written: usize, room: usize) -> bool {
+    match status {
+        Ok(Status::StreamEnd) => rest.len() <= 4,
+        Ok(_) => rest.is_empty() && written < room,
+        Err(_) => false,
+    }
+}
+
+#[derive(Debug)]
+enum Reference {
+    Message(Vec<u8>),
+    TooLarge,
+    Invalid,
+}
+
+/// RFC 7692 section 7.2.2, with all the memory that it takes.
+fn reference(compressed: &[u8], limit: usize) -> Reference {
+    let input = [compressed, &[0, 0, 0xff, 0xff]].concat();
+    let (mut rest, mut out) = (&input[..], Vec::new());
+    let mut raw = Decompress::new(false);
+    let (mut buffer, mut too_large) = (vec![0; limit + 2], false);
+    loop {
+        let (read, written) = (raw.total_in(), raw.total_out());
+        let status = raw.decompress(rest, &mut buffer, FlushDecompress::Sync);
+        let (read, written) = ((raw.total_in() - read) as usize, (raw.total_out() - written) as usize);
+        rest = &rest[read..];
+        out.extend_from_slice(&buffer[..written]);
+        // Whether the rest is valid is still of interest, but not for ever.
+        too_large |= out.len() > limit;
+        if too_large && out.len() > MOST {
+            return Reference::TooLarge;
+        }
+        match status {
+            _ if too_large && is_over(&status, rest, written, buffer.len()) => return Reference::TooLarge,
+            // A last block: what follows is another stream. Only the tail that was added may be left over.
+            _ if is_over(&status, rest, written, buffer.len()) => return Reference::Message(out),
+            Ok(Status::StreamEnd) => raw.reset(false),
+            Ok(_) if read > 0 || written > 0 => {}
+            _ => return Reference::Invalid,
+        }
+    }
+}

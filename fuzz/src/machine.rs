@@ -1,0 +1,162 @@
+//! A connection with its buffers, driven as its contract says.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use bytes::Buf;
+use ws_proto::{
+    BufferPool, BufferPoolConfig, CloseInfo, Completion, Config, Connection, Event, MaskSource, MessageKind,
+    ReceiveBuffer, Role, TransmitQueue, Transport, handshake::Extensions,
+};
+
+/// Keys that are the same in every run.
+pub(crate) struct Keys(u32);
+
+impl MaskSource for Keys {
+    fn mask_key(&mut self) -> [u8; 4] {
+        self.0 = self.0.wrapping_mul(0x9e37_79b9).wrapping_add(0x7f4a_7c15);
+        self.0.to_be_bytes()
+    }
+}
+
+/// An event, owned.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Seen {
+    Message(MessageKind, Vec<u8>),
+    Ping(Vec<u8>),
+    Pong(Vec<u8>),
+    Closed(CloseInfo),
+}
+
+pub(crate) struct Machine {
+    pub(crate) connection: Connection,
+    pub(crate) rx: ReceiveBuffer,
+    pub(crate) tx: TransmitQueue,
+    pub(crate) now: Instant,
+    pub(crate) seen: Vec<Seen>,
+    pub(crate) completions: Vec<Completion>,
+    /// Everything it wrote.
+    pub(crate) written: Vec<u8>,
+    /// How many bytes the transport still takes.
+    pub(crate) takes: usize,
+    pub(crate) closed: bool,
+}
+
+impl Machine {
+    pub(crate) fn new(role: Role, config: &Arc<Config>, extensions: Extensions) -> Self {
+        let (now, config) = (Instant::now(), Arc::clone(config));
+        let connection = match role {
+            Role::Server => Connection::server(config, now),
+            Role::Client => Connection::client(config, Box::new(Keys(1)), now),
+        };
+        let pool = BufferPool::new(BufferPoolConfig { preheat: 0, ..BufferPoolConfig::default() });
+        Self {
+            connection: connection.with_extensions(extensions),
+            rx: ReceiveBuffer::new(1024, pool),
+            tx: TransmitQueue::new(),
+            now,
+            seen: Vec::new(),
+            completions: Vec::new(),
+            written: Vec::new(),
+            takes: usize::MAX,
+            closed: false,
+        }
+    }
+
+    /// Hands in as much of `bytes` as it wants; how many those were.
+    pub(crate) fn receive(&mut self, bytes: &[u8]) -> usize {
+        self.drive();
+        if bytes.is_empty() || !self.connection.wants_read() {
+            return 0;
+        }
+        let target = self.connection.read_target(&mut self.rx);
+        let n = target.len().min(bytes.len());
+        assert!(n > 0, "there is room to read into");
+        target[..n].copy_from_slice(&bytes[..n]);
+        self.connection.handle_received(n, self.now, &mut self.rx);
+        self.drive();
+        n
+    }
+
+    pub(crate) fn end_of_stream(&mut self) {
+        self.drive();
+        self.connection.handle_eof(self.now);
+        self.drive();
+    }
+
+    /// Until the connection is over: time passes and the transport takes everything.
+    pub(crate) fn finish(&mut self) {
+        self.takes = usize::MAX;
+        self.connection.resume();
+        self.end_of_stream();
+        for _ in 0..64 {
+            if self.closed {
+                return;
+            }
+            match self.connection.poll_timeout(&self.tx) {
+                Some(due) => {
+                    self.now = self.now.max(due);
+                    self.connection.handle_timeout(self.now, &mut self.tx);
+                }
+                None => self.now += Duration::from_secs(1),
+            }
+            self.drive();
+        }
+        assert!(self.closed, "it ends once its stream has ended");
+    }
+
+    pub(crate) fn drive(&mut self) {
+        loop {
+            let before = (self.seen.len(), self.written.len(), self.completions.len());
+            self.drain_events();
+            self.write();
+            while let Some(completion) = self.connection.poll_completion(&mut self.tx) {
+                self.completions.push(completion);
+            }
+            let progress = before != (self.seen.len(), self.written.len(), self.completions.len());
+            if !progress && !self.connection.wants_turn() {
+                return;
+            }
+        }
+    }
+
+    fn drain_events(&mut self) {
+        while let Some(event) = self.connection.poll_event(&mut self.rx, &mut self.tx) {
+            assert!(!self.closed, "an event behind Closed");
+            self.seen.push(match event {
+                Event::Message(message) => Seen::Message(message.kind(), message.as_bytes().to_vec()),
+                Event::Ping(payload) => Seen::Ping(payload.to_vec()),
+                Event::Pong(payload) => Seen::Pong(payload.to_vec()),
+                Event::Closed(info) => {
+                    self.closed = true;
+                    Seen::Closed(info)
+                }
+                _ => continue,
+            });
+        }
+        assert!(self.rx.is_empty(), "received bytes were left lying");
+    }
+
+    fn write(&mut self) {
+        loop {
+            self.connection.pump(&mut self.tx);
+            if self.tx.is_empty() {
+                return;
+            }
+            let n = self.tx.chunk().len().min(self.takes);
+            if n == 0 {
+                return self.tx.set_blocked(self.now);
+            }
+            self.takes -= if self.takes == usize::MAX { 0 } else { n };
+            self.written.extend_from_slice(&self.tx.chunk()[..n]);
+            self.tx.advance(n);
+            self.connection.handle_written(self.now);
+        }
+    }
+
+    pub(crate) fn hangs_up(&self) -> bool {
+        self.connection.transport(&self.tx) != Transport::Open
+    }
+}

@@ -1,0 +1,57 @@
+//! Any bytes, cut in any way: the events do not depend on the cuts.
+
+use std::sync::Arc;
+
+use ws_proto::{Config, DeflateConfig, Role, handshake::Extensions};
+
+use crate::{
+    inflate::agreement,
+    input::Input,
+    machine::{Machine, Seen},
+};
+
+pub fn receive(data: &[u8]) {
+    let mut input = Input::new(data);
+    let choice = input.byte();
+    let role = if choice & 1 == 0 { Role::Server } else { Role::Client };
+    let deflate = choice & 2 != 0;
+    let mut config = Config::default();
+    config.limits.max_message_size = 16 + input.number() % 5000;
+    config.limits.max_fragments = 1 + u32::from(input.byte()) % 20;
+    config.validate_utf8 = choice & 4 == 0;
+    config.auto_pong = choice & 8 == 0;
+    config.deflate = deflate.then(DeflateConfig::server);
+    let config = config.build().expect("valid");
+    let steps = [1 + input.below(8), 1 + input.below(64), 1 + input.number() % 2000];
+    let wire = input.rest();
+    let at_once = events(role, &config, deflate, wire, &[usize::MAX]);
+    let in_pieces = events(role, &config, deflate, wire, &steps);
+    let one_by_one = events(role, &config, deflate, wire, &[1]);
+    assert_eq!(at_once, in_pieces);
+    assert_eq!(at_once, one_by_one);
+    for seen in &at_once {
+        if let Seen::Message(_, payload) = seen {
+            assert!(payload.len() <= config.limits.max_message_size);
+        }
+    }
+}
+
+fn events(role: Role, config: &Arc<Config>, deflate: bool, wire: &[u8], steps: &[usize]) -> Vec<Seen> {
+    let extensions = if deflate { agreement(role, config) } else { Extensions::default() };
+    let mut machine = Machine::new(role, config, extensions);
+    let (mut rest, mut step) = (wire, steps.iter().cycle());
+    while !rest.is_empty() {
+        let size = (*step.next().expect("endless")).min(rest.len());
+        let mut piece = &rest[..size];
+        rest = &rest[size..];
+        while !piece.is_empty() {
+            match machine.receive(piece) {
+                0 => break,
+                n => piece = &piece[n..],
+            }
+        }
+        // How many control frames one read may bring depends on the cuts, and is no matter here.
+    }
+    machine.finish();
+    machine.seen
+}
