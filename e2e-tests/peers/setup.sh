@@ -2,7 +2,8 @@
 # Installs the foreign peers of the end-to-end tests into .peers/ at the top of the workspace:
 #   .peers/python   a virtual environment with `websockets`
 #   .peers/node     node_modules with `ws`
-# and Chromium through apt-get, where that is possible and it is missing. What is there already is left alone.
+# and Chromium, nginx, tinyproxy and microsocks through apt-get, where that is possible and they are missing. What is there
+# already is left alone.
 #
 # A peer that cannot be installed is reported and left out: the tests that need it say that they skip it.
 # With WS_REQUIRE_PEERS=1 that is an error, here and in the tests.
@@ -63,8 +64,26 @@ setup_chromium() {
     fi
 }
 
+# setup_packages NAME...: programs of the same name.
+setup_packages() {
+    local name
+    for name in "$@"; do
+        if PATH=$PATH:/usr/sbin has "$name"; then
+            echo "$name: there"
+        elif [ "$(id -u)" != 0 ] || ! has apt-get; then
+            leave_out "$name: missing, and only root can install it with apt-get"
+        elif apt-get update -qq \
+            && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$name" >/dev/null; then
+            echo "$name: installed"
+        else
+            leave_out "$name: see above"
+        fi
+    done
+}
+
 mkdir -p "$peers"
 setup_python
 setup_node
 setup_chromium
+setup_packages nginx tinyproxy microsocks
 [ "${WS_REQUIRE_PEERS:-0}" != 1 ] || exit "$missing"

@@ -1,6 +1,9 @@
 //! An authority of the tests' own, and the certificates that it issues.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::{
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicU32, Ordering},
+};
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 
@@ -55,6 +58,72 @@ impl Authority {
         let key = KeyPair::generate().expect("a key");
         let chain = params.signed_by(&key, &self.issuer).expect("a certificate").pem();
         Identity { chain, key: key.serialize_pem() }
+    }
+}
+
+/// Files of a new authority's certificate (`ca`), and of one for this machine (`cert`) with its key (`key`), all in PEM.
+/// They go when this is dropped.
+#[derive(Debug)]
+pub struct CertificateFiles {
+    folder: PathBuf,
+    authority: Authority,
+}
+
+impl CertificateFiles {
+    /// In a temporary folder.
+    ///
+    /// # Panics
+    /// When that cannot be written.
+    #[must_use]
+    pub fn new() -> Self {
+        let authority = Authority::new();
+        let number = AUTHORITIES.fetch_add(1, Ordering::Relaxed);
+        let folder = std::env::temp_dir().join(format!("ws-certificates-{}-{number}", std::process::id()));
+        std::fs::create_dir_all(&folder).expect("a folder");
+        let identity = authority.issue(&["localhost", "127.0.0.1"]);
+        for (file, pem) in [("ca", authority.pem()), ("cert", &identity.chain), ("key", &identity.key)] {
+            std::fs::write(folder.join(file), pem).expect("a file");
+        }
+        Self { folder, authority }
+    }
+
+    /// The folder.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Where a file lies.
+    #[must_use]
+    pub fn path(&self, file: &str) -> String {
+        self.folder.join(file).display().to_string()
+    }
+
+    /// What is in it.
+    ///
+    /// # Panics
+    /// When there is none.
+    #[must_use]
+    pub fn read(&self, file: &str) -> Vec<u8> {
+        std::fs::read(self.folder.join(file)).expect("a file")
+    }
+
+    /// The authority.
+    #[must_use]
+    pub fn authority(&self) -> &Authority {
+        &self.authority
+    }
+}
+
+impl Default for CertificateFiles {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Drop for CertificateFiles {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.folder);
     }
 }
 

@@ -46,9 +46,7 @@ impl Peer {
     pub fn find(self) -> Option<Installed> {
         let found = self.installed();
         if found.is_none() {
-            let message = format!("{self:?} is not installed (bash e2e-tests/peers/setup.sh)");
-            assert!(std::env::var_os(REQUIRE).as_deref() != Some(OsStr::new("1")), "{message}");
-            skip(&message);
+            missing(&format!("{self:?}"));
         }
         found
     }
@@ -70,6 +68,27 @@ impl Peer {
         };
         Some(Installed { peer: self, program, options })
     }
+}
+
+/// Starts a program of the operating system's packages, such as `nginx`; `None`, after saying so, if it is not installed.
+///
+/// # Panics
+/// When it is not installed and `WS_REQUIRE_PEERS=1` is set.
+pub fn program(name: &str, args: &[&str]) -> Option<Child> {
+    let folders = ["/usr/sbin", "/usr/local/sbin"].map(|folder| Path::new(folder).join(name));
+    let Some(path) = program_in_path(name).or_else(|| folders.into_iter().find_map(existing)) else {
+        missing(name);
+        return None;
+    };
+    let mut command = Command::new(path);
+    command.args(args);
+    Some(Child::start(name.to_owned(), command))
+}
+
+fn missing(what: &str) {
+    let message = format!("{what} is not installed (bash e2e-tests/peers/setup.sh)");
+    assert!(std::env::var_os(REQUIRE).as_deref() != Some(OsStr::new("1")), "{message}");
+    skip(&message);
 }
 
 /// Says on stderr that a test does not do its work; the harness shows it although the test passes.

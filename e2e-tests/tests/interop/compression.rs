@@ -1,9 +1,7 @@
 //! permessage-deflate and TLS with the implementations of other people, both ways, with every parameter.
 
-use std::{io::Write as _, path::PathBuf};
-
 use e2e_tests::{
-    certificates::Authority,
+    certificates::CertificateFiles,
     harness,
     peers::Peer,
     server::{Api, start_echo, start_sharded_echo},
@@ -87,43 +85,10 @@ fn their_server(peer: Peer) {
     });
 }
 
-/// Files of an authority's certificate, and of one for 127.0.0.1 with its key; they go with the test's process.
-struct Files {
-    folder: PathBuf,
-    authority: Authority,
-}
-
-impl Files {
-    fn new(name: &str) -> Self {
-        let folder = std::env::temp_dir().join(format!("ws-interop-{name}-{}", std::process::id()));
-        std::fs::create_dir_all(&folder).unwrap();
-        let authority = Authority::new();
-        let identity = authority.issue(&["localhost", "127.0.0.1"]);
-        for (file, pem) in [("ca", authority.pem()), ("cert", &identity.chain), ("key", &identity.key)] {
-            std::fs::File::create(folder.join(file)).unwrap().write_all(pem.as_bytes()).unwrap();
-        }
-        Self { folder, authority }
-    }
-
-    fn path(&self, file: &str) -> String {
-        self.folder.join(file).display().to_string()
-    }
-
-    fn read(&self, file: &str) -> Vec<u8> {
-        std::fs::read(self.folder.join(file)).unwrap()
-    }
-}
-
-impl Drop for Files {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.folder);
-    }
-}
-
 fn their_client_over_tls(peer: Peer) {
     harness::run(async {
         let Some(client) = peer.find() else { return };
-        let files = Files::new(&format!("{peer:?}-client"));
+        let files = CertificateFiles::new();
         let tls = Tls::from_pem(files.read("cert"), files.read("key")).unwrap();
         for api in Api::ALL {
             let builder = Server::builder().tls(tls.clone()).deflate(Some(DeflateConfig::server()));
@@ -139,10 +104,10 @@ fn their_client_over_tls(peer: Peer) {
 fn their_server_over_tls(peer: Peer) {
     harness::run(async {
         let Some(peer) = peer.find() else { return };
-        let files = Files::new(&format!("{peer:?}-server"));
+        let files = CertificateFiles::new();
         let options = ["--deflate", "--tls-cert", &files.path("cert"), "--tls-key", &files.path("key")];
         let (server, url) = peer.server(&options).await;
-        let tls = ws_client::Tls::builder().authority(files.authority.pem()).build().unwrap();
+        let tls = ws_client::Tls::builder().authority(files.authority().pem()).build().unwrap();
         let connector = Connector::new().tls(tls).deflate(Some(DeflateConfig::client()));
         let mut ws = connector.connect(&url).await.unwrap();
         converse(&mut ws).await;

@@ -5,4 +5,5 @@
 mod compression;
 mod our_client;
 mod our_server;
+mod proxies;
 mod tungstenite;

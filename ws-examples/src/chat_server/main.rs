@@ -1,14 +1,15 @@
 //! A chat: one room, and the page for it on the same port.
 //!
-//! `cargo run --release --bin chat-server -- [ADDR]`, then open `http://127.0.0.1:9002/` in two windows.
+//! `cargo run --release --bin chat-server -- [ADDR] [--tls-cert PEM --tls-key PEM]`, then open
+//! `http://127.0.0.1:9002/` in two windows.
 
 mod room;
 
-use std::{process::ExitCode, sync::Arc};
+use std::{io, process::ExitCode, sync::Arc};
 
 use bytes::Bytes;
 use http::{StatusCode, header};
-use ws_server::{Request, Server, WebSocket};
+use ws_server::{DeflateConfig, Request, Server, Tls, WebSocket};
 
 use room::Room;
 
@@ -16,17 +17,13 @@ const PAGE: &str = include_str!("page.html");
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let addr = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:9002".to_owned());
-    let server = match Server::builder().http(page).bind(&addr).await {
+    let server = match bind(std::env::args().skip(1)).await {
         Ok(server) => server,
         Err(error) => {
-            eprintln!("chat-server: cannot listen on {addr}: {error}");
+            eprintln!("chat-server: {error}");
             return ExitCode::FAILURE;
         }
     };
-    if let Ok(addr) = server.local_addr() {
-        println!("listening on http://{addr}/");
-    }
     let handle = server.shutdown_handle();
     tokio::spawn(async move {
         if tokio::signal::ctrl_c().await.is_ok() {
@@ -36,6 +33,31 @@ async fn main() -> ExitCode {
     let room = Arc::new(Room::default());
     server.serve(move |ws| chat(ws, Arc::clone(&room))).await;
     ExitCode::SUCCESS
+}
+
+/// Listens as the command line says.
+async fn bind(mut args: impl Iterator<Item = String>) -> io::Result<Server> {
+    let mut addr = "127.0.0.1:9002".to_owned();
+    let (mut cert, mut key) = (None, None);
+    while let Some(arg) = args.next() {
+        match arg.as_str() {
+            "--tls-cert" => cert = args.next(),
+            "--tls-key" => key = args.next(),
+            _ => addr = arg,
+        }
+    }
+    let (mut builder, mut scheme) =
+        (Server::builder().http(page).deflate(Some(DeflateConfig::server())), "http");
+    if let (Some(cert), Some(key)) = (cert, key) {
+        let tls = Tls::from_pem(std::fs::read(cert)?, std::fs::read(key)?).map_err(io::Error::other)?;
+        (builder, scheme) = (builder.tls(tls), "https");
+    }
+    let server = builder
+        .bind(&addr)
+        .await
+        .map_err(|error| io::Error::new(error.kind(), format!("cannot listen on {addr}: {error}")))?;
+    println!("listening on {scheme}://{}/", server.local_addr()?);
+    Ok(server)
 }
 
 /// Plain HTTP requests get the page.

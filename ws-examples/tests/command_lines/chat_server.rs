@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use e2e_tests::{
+    certificates::CertificateFiles,
     harness::{self, Options},
     peers::Peer,
     raw_peer::{RawClient, RawFrame},
@@ -72,6 +73,19 @@ fn two_tabs_of_chromium_talk_to_each_other() {
     harness::run_with(options, async {
         let Some(chromium) = Peer::Chromium.find() else { return };
         let (_server, addr) = start();
-        chromium.client(&format!("http://{addr}/"), &[]).expect_ok().await;
+        chromium.client(&format!("http://{addr}/"), &["--deflate"]).expect_ok().await;
+    });
+}
+
+#[test]
+fn two_tabs_of_chromium_talk_to_each_other_over_tls() {
+    let options = Options { deadline: std::time::Duration::from_secs(60), ..Options::default() };
+    harness::run_with(options, async {
+        let Some(chromium) = Peer::Chromium.find() else { return };
+        let files = CertificateFiles::new();
+        let (cert, key) = (files.path("cert"), files.path("key"));
+        let args = ["127.0.0.1:0", "--tls-cert", &cert, "--tls-key", &key];
+        let (_server, page) = Program::server(CHAT_SERVER, &args, "listening on https://");
+        chromium.client(&format!("https://{page}"), &["--deflate", "--ca", &cert]).expect_ok().await;
     });
 }

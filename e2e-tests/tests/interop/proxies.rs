@@ -1,0 +1,172 @@
+//! Behind nginx with TLS, and through proxies of other people.
+
+use std::{
+    net::{SocketAddr, TcpListener},
+    path::Path,
+    time::Duration,
+};
+
+use e2e_tests::{
+    certificates::CertificateFiles,
+    harness,
+    peers::{Child, Peer, program},
+    raw_peer::DEADLINE,
+    server::{Api, ObservedServer, start_echo, start_sharded_echo},
+};
+use ws_client::{CloseCode, ConnectError, Connector, DeflateConfig, Proxy, ProxyError, ProxyUrl};
+use ws_server::{Server, Tls};
+
+use crate::our_client::converse;
+
+/// A port that was free a moment ago.
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// Until somebody listens there.
+async fn listens(port: u16) {
+    let deadline = tokio::time::Instant::now() + DEADLINE;
+    let addr = SocketAddr::from(([127, 0, 0, 1], port));
+    while tokio::net::TcpStream::connect(addr).await.is_err() {
+        assert!(tokio::time::Instant::now() < deadline, "nobody listens on port {port}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// nginx with TLS in front of a server; the documentation of nginx has these lines for WebSocket.
+async fn nginx(files: &CertificateFiles, upstream: SocketAddr) -> Option<(Child, u16)> {
+    let (port, folder) = (free_port(), files.folder().display().to_string());
+    let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+        .map(|kind| format!("  {kind}_temp_path {folder}/{kind};\n"))
+        .concat();
+    let config = format!(
+        "daemon off; master_process off; pid {folder}/pid; error_log {folder}/log;\n\
+        events {{}}\n\
+        http {{\n  access_log off;\n{temporary}\
+          map $http_upgrade $connection_upgrade {{ default upgrade; '' close; }}\n\
+          server {{\n    listen 127.0.0.1:{port} ssl;\n\
+            ssl_certificate {folder}/cert; ssl_certificate_key {folder}/key;\n\
+            location / {{\n      proxy_pass http://{upstream};\n      proxy_http_version 1.1;\n\
+              proxy_set_header Host $http_host;\n      proxy_set_header Upgrade $http_upgrade;\n\
+              proxy_set_header Connection $connection_upgrade;\n    }}\n  }}\n}}\n"
+    );
+    let path = files.folder().join("nginx.conf");
+    std::fs::write(&path, config).unwrap();
+    let child = program("nginx", &["-c", text(&path), "-p", &folder, "-e", "stderr"])?;
+    listens(port).await;
+    Some((child, port))
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+fn compressing() -> ws_server::ServerBuilder {
+    Server::builder().deflate(Some(DeflateConfig::server()))
+}
+
+async fn closed_with_bye(server: &mut ObservedServer) {
+    let info = server.closed().await;
+    assert!(info.is_clean(), "{info:?}");
+    assert_eq!((info.code(), info.reason()), (1000, "bye"));
+}
+
+#[test]
+fn our_server_works_behind_nginx() {
+    harness::run(async {
+        for api in Api::ALL {
+            let files = CertificateFiles::new();
+            let mut server = start_sharded_echo(api, compressing(), 1).await;
+            let Some((nginx, port)) = nginx(&files, server.addr()).await else {
+                server.stop().await;
+                return;
+            };
+            let url = format!("wss://localhost:{port}/path?a=b");
+            let tls = ws_client::Tls::builder().authority(files.authority().pem()).build().unwrap();
+            let connector = Connector::new().tls(tls).deflate(Some(DeflateConfig::client()));
+            let mut ws = connector.connect(&url).await.unwrap();
+            assert!(ws.deflate_params().is_some());
+            converse(&mut ws).await;
+            assert!(ws.close(CloseCode::NORMAL, "bye").await.is_clean());
+            closed_with_bye(&mut server).await;
+            for peer in Peer::ECHO {
+                let Some(peer) = peer.find() else { continue };
+                peer.client(&url, &["--deflate", "--ca", &files.path("ca")]).expect_ok().await;
+                closed_with_bye(&mut server).await;
+            }
+            drop(nginx);
+            server.stop().await;
+        }
+    });
+}
+
+#[test]
+fn our_client_goes_through_tinyproxy() {
+    harness::run(async {
+        let files = CertificateFiles::new();
+        let port = free_port();
+        let config = format!(
+            "Port {port}\nListen 127.0.0.1\nTimeout 60\nMaxClients 20\nBasicAuth me secret\nLogLevel Critical\n"
+        );
+        let path = files.folder().join("tinyproxy.conf");
+        std::fs::write(&path, config).unwrap();
+        let Some(proxy) = program("tinyproxy", &["-d", "-c", text(&path)]) else { return };
+        listens(port).await;
+        through(&files, &format!("http://me:secret@127.0.0.1:{port}")).await;
+        let wrong = ProxyUrl::parse(&format!("http://me:wrong@127.0.0.1:{port}")).unwrap();
+        let connector = Connector::new().proxy(Proxy::Through(wrong));
+        match connector.connect("ws://127.0.0.1:9/").await {
+            Err(ConnectError::Proxy { error: ProxyError::Refused(status), .. }) => {
+                assert!(status.is_client_error(), "{status}");
+            }
+            other => panic!("{other:?}"),
+        }
+        drop(proxy);
+    });
+}
+
+#[test]
+fn our_client_goes_through_microsocks() {
+    harness::run(async {
+        let port = free_port();
+        let args = ["-i", "127.0.0.1", "-p", &port.to_string(), "-u", "me", "-P", "secret"];
+        let Some(proxy) = program("microsocks", &args) else { return };
+        listens(port).await;
+        let files = CertificateFiles::new();
+        for scheme in ["socks5", "socks5h"] {
+            through(&files, &format!("{scheme}://me:secret@127.0.0.1:{port}")).await;
+        }
+        for (url, expected) in [
+            (format!("socks5h://me:wrong@127.0.0.1:{port}"), "does not accept the credentials"),
+            (format!("socks5h://me:secret@127.0.0.1:{port}"), "refused the tunnel: connection refused"),
+        ] {
+            let connector = Connector::new().proxy(Proxy::Through(ProxyUrl::parse(&url).unwrap()));
+            let target = format!("ws://127.0.0.1:{}/", free_port());
+            let error = connector.connect(&target).await.unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+        }
+        drop(proxy);
+    });
+}
+
+/// With TLS and without.
+async fn through(files: &CertificateFiles, proxy: &str) {
+    let proxy = Proxy::Through(ProxyUrl::parse(proxy).unwrap());
+    let mut server = start_echo(Api::Async, compressing()).await;
+    let connector = Connector::new().proxy(proxy).deflate(Some(DeflateConfig::client()));
+    let mut ws = connector.connect(&format!("ws://localhost:{}/", server.addr().port())).await.unwrap();
+    converse(&mut ws).await;
+    assert!(ws.close(CloseCode::NORMAL, "bye").await.is_clean());
+    closed_with_bye(&mut server).await;
+    server.stop().await;
+
+    let tls = Tls::from_pem(files.read("cert"), files.read("key")).unwrap();
+    let mut server = start_echo(Api::Handler, compressing().tls(tls)).await;
+    let tls = ws_client::Tls::builder().authority(files.authority().pem()).build().unwrap();
+    let connector = connector.tls(tls);
+    let mut ws = connector.connect(&format!("wss://localhost:{}/", server.addr().port())).await.unwrap();
+    converse(&mut ws).await;
+    assert!(ws.close(CloseCode::NORMAL, "bye").await.is_clean());
+    closed_with_bye(&mut server).await;
+    server.stop().await;
+}
