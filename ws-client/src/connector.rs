@@ -15,7 +15,7 @@ use crate::{
     dial::{Dialler, Resolver},
     error::ConnectError,
     proxy::Proxy,
-    redirect::next_hop,
+    redirect::{is_redirection, next_hop},
     refusal::Refusal,
     stream::ClientStream,
     url::Target,
@@ -187,9 +187,11 @@ impl Connector {
         let deadline = Instant::now() + self.handshake_timeout;
         let (mut target, mut headers) = (Target::parse(url)?, self.headers.clone());
         for followed in 0.. {
-            let attempt = self.handshake(&target, &headers, deadline, self.dialler.dial(&target)).await;
+            let follows = followed < self.redirects;
+            let dialling = self.dialler.dial(&target);
+            let attempt = self.handshake(&target, &headers, deadline, follows, dialling).await;
             let Err(ConnectError::Refused(refusal)) = attempt else { return attempt };
-            if followed >= self.redirects {
+            if !follows {
                 return Err(ConnectError::Refused(refusal));
             }
             target = match next_hop(&target, &refusal, &mut headers)? {
@@ -210,15 +212,17 @@ impl Connector {
         S: AsyncRead + AsyncWrite + Unpin,
     {
         let deadline = Instant::now() + self.handshake_timeout;
-        self.handshake(&Target::parse(url)?, &self.headers, deadline, async { Ok(io) }).await
+        self.handshake(&Target::parse(url)?, &self.headers, deadline, false, async { Ok(io) }).await
     }
 
-    /// The handshake, on the transport that `dialling` makes. What is wrong on this side is found before that.
+    /// The handshake, on the transport that `dialling` makes. What is wrong on this side is found before that. `follows`:
+    /// a redirection would be followed.
     async fn handshake<S>(
         &self,
         target: &Target,
         headers: &HeaderMap,
         deadline: Instant,
+        follows: bool,
         dialling: impl Future<Output = Result<S, ConnectError>>,
     ) -> Result<Connected<S>, ConnectError>
     where
@@ -246,6 +250,10 @@ impl Connector {
                     .with_received(&rest)
                     .with_subprotocol(accepted.subprotocol);
                 Ok(Connected { ws, response })
+            }
+            Err(ResponseError::Refused(_)) if follows && is_redirection(&response) => {
+                // Its body is nobody's concern.
+                Err(ConnectError::Refused(Box::new(Refusal::without_body(response))))
             }
             Err(ResponseError::Refused(_)) => {
                 let patience = deadline.saturating_duration_since(Instant::now());

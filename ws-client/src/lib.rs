@@ -44,8 +44,8 @@ pub use stream::ClientStream;
 pub use tls::{Roots, Tls, TlsBuilder};
 pub use ws_proto::{
     ChaChaMaskSource, CloseCode, CloseFrame, CloseInfo, Config, ConfigError, ConnectionError,
-    ConnectionState, ControlError, Initiator, Keepalive, Limits, MaskSource, Message, MessageKind, SendError,
-    Utf8Bytes,
+    ConnectionState, ControlError, Initiator, Keepalive, Limits, MaskSource, Message, MessageKind,
+    PreparedMessage, SendError, Utf8Bytes,
 };
 #[cfg(feature = "deflate")]
 pub use ws_proto::{DeflateConfig, DeflateParams};

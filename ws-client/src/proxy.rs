@@ -57,7 +57,9 @@ impl ProxyUrl {
         let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
         let (info, authority) =
             authority.rsplit_once('@').map_or((None, authority), |(info, rest)| (Some(info), rest));
-        let invalid = || ProxyUrlError::Invalid(authority.to_owned());
+        // Some part of a URL with credentials may be a password, in whatever place it is.
+        let shown = if url.contains('@') { "(with credentials)" } else { url };
+        let invalid = || ProxyUrlError::Invalid(shown.to_owned());
         let credentials = info.map(Credentials::parse).transpose().map_err(|_| ProxyUrlError::Credentials)?;
         let parsed: Authority = authority.parse().map_err(|_| invalid())?;
         let (host, port) = host_and_port(&parsed, default_port).ok_or_else(invalid)?;
@@ -200,8 +202,10 @@ mod tests {
         for url in ["", "https://proxy", "socks4://proxy", "http://", "http://a b", "http://proxy:99999"] {
             assert!(ProxyUrl::parse(url).is_err(), "{url}");
         }
-        let error = ProxyUrl::parse("http://me:secret%@proxy").unwrap_err().to_string();
-        assert!(!error.contains("secret"), "{error}");
+        for url in ["http://me:secret%@proxy", "http://me:secret/x@proxy", "me:secret#x@proxy"] {
+            let error = ProxyUrl::parse(url).unwrap_err().to_string();
+            assert!(!error.contains("secret"), "{error}");
+        }
     }
 
     #[test]

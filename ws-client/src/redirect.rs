@@ -1,11 +1,20 @@
 //! Redirections (RFC 9110 section 15.4), for clients that follow them.
 
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, Response, StatusCode, header};
 
 use crate::{error::ConnectError, refusal::Refusal, url::Target};
 
 /// What must not go to another origin than it was meant for.
 const SECRETS: [header::HeaderName; 3] = [header::AUTHORIZATION, header::COOKIE, header::PROXY_AUTHORIZATION];
+
+/// Whether a response leads elsewhere.
+pub(crate) fn is_redirection(response: &Response<()>) -> bool {
+    redirects(response.status()) && response.headers().contains_key(header::LOCATION)
+}
+
+const fn redirects(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
+}
 
 /// Where a refusal leads, if it is a redirection; `headers` lose what does not belong there.
 pub(crate) fn next_hop(
@@ -13,15 +22,8 @@ pub(crate) fn next_hop(
     refusal: &Refusal,
     headers: &mut HeaderMap,
 ) -> Result<Option<Target>, ConnectError> {
-    let follows = matches!(
-        refusal.status(),
-        StatusCode::MOVED_PERMANENTLY
-            | StatusCode::FOUND
-            | StatusCode::SEE_OTHER
-            | StatusCode::TEMPORARY_REDIRECT
-            | StatusCode::PERMANENT_REDIRECT
-    );
-    let Some(location) = refusal.headers().get(header::LOCATION).filter(|_| follows) else { return Ok(None) };
+    let location = refusal.headers().get(header::LOCATION).filter(|_| redirects(refusal.status()));
+    let Some(location) = location else { return Ok(None) };
     let shown = String::from_utf8_lossy(location.as_bytes()).into_owned();
     let refused = |reason: String| ConnectError::Redirect { location: shown.clone(), reason };
     let location = location.to_str().map_err(|_| refused("not a valid URL".to_owned()))?;

@@ -34,6 +34,11 @@ impl Refusal {
         self.response.body()
     }
 
+    /// A refusal whose body is not read.
+    pub(crate) fn without_body(head: Response<()>) -> Self {
+        Self { response: head.map(|()| Bytes::new()) }
+    }
+
     /// Reads the body behind the head, to its end or for as long as `patience` lasts.
     pub(crate) async fn read<S: AsyncRead + Unpin>(
         io: &mut S,

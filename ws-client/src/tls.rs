@@ -1,7 +1,7 @@
 //! TLS for a client: whom it trusts, and who it is.
 
 use std::{
-    io,
+    fmt, io,
     sync::{Arc, OnceLock},
 };
 
@@ -19,7 +19,7 @@ mod insecure;
 pub struct Tls(Arc<ClientConfig>);
 
 /// Makes [`Tls`] settings.
-#[derive(Debug, Default)]
+#[derive(Default)]
 #[must_use]
 pub struct TlsBuilder {
     roots: Roots,
@@ -78,6 +78,16 @@ impl Tls {
 impl From<Arc<ClientConfig>> for Tls {
     fn from(config: Arc<ClientConfig>) -> Self {
         Self(config)
+    }
+}
+
+/// Without the private key.
+impl fmt::Debug for TlsBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TlsBuilder")
+            .field("roots", &self.roots)
+            .field("accepts_anybody", &self.accepts_anybody)
+            .finish_non_exhaustive()
     }
 }
 

@@ -6,6 +6,9 @@ use http::{HeaderValue, Uri, uri::Authority};
 
 use crate::{credentials::Credentials, error::UrlError};
 
+/// Stands in errors for a URL that may have a password.
+const HIDDEN: &str = "(with credentials)";
+
 /// What a URL says, taken apart.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Target {
@@ -33,12 +36,20 @@ pub(crate) enum Place {
 
 impl Target {
     pub(crate) fn parse(url: &str) -> Result<Self, UrlError> {
+        Self::take_apart(url).map_err(|error| match error {
+            // Some part of it may be a password, in whatever place it is.
+            UrlError::Invalid(_) if url.contains('@') => UrlError::Invalid(HIDDEN.to_owned()),
+            UrlError::NoHost(_) if url.contains('@') => UrlError::NoHost(HIDDEN.to_owned()),
+            error => error,
+        })
+    }
+
+    fn take_apart(url: &str) -> Result<Self, UrlError> {
         // A fragment never goes over the wire (section 3 even forbids it).
         let url = url.split('#').next().unwrap_or_default();
         if let Some(rest) = strip_scheme(url, "ws+unix:") {
             return Self::parse_unix(rest).ok_or_else(|| UrlError::Invalid(url.to_owned()));
         }
-        // First of all, so that no error message repeats a password.
         let (url, user_info) = split_user_info(url);
         let credentials = user_info.map(|info| Credentials::parse(&info)).transpose()?;
         let mut target = Self::parse_tcp(&url)?;
@@ -265,6 +276,9 @@ mod tests {
             "http://me:secret@h",
             "ws://me:secret%zz@h",
             "ws://m%3Ae:secret@h",
+            "ws://me:secret/x@h y",
+            "ws://me:secret#x@h",
+            "ws:/me:secret@h",
         ] {
             let error = Target::parse(url).unwrap_err().to_string();
             assert!(!error.contains("secret"), "{error}");

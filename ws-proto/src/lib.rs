@@ -97,6 +97,7 @@ mod frame;
 pub mod handshake;
 mod mask;
 mod message;
+mod prepared;
 mod random;
 mod utf8;
 
@@ -115,5 +116,6 @@ pub use error::{
 pub use frame::{FrameHeader, MAX_CONTROL_PAYLOAD, MAX_HEADER_LEN, OpCode, RSV1, RSV2, RSV3};
 pub use mask::{Mask, apply_mask};
 pub use message::{Message, MessageKind, MessageRef};
+pub use prepared::PreparedMessage;
 pub use random::{ChaChaMaskSource, MaskSource};
 pub use utf8::{InvalidUtf8, Utf8Bytes, Utf8Validator, is_valid_utf8};

@@ -5,7 +5,7 @@ use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 use crate::{
     handshake::{respond, unavailable},
     hub::{Hub, Phase},
-    listener::{Accepted, Accepting},
+    listener::{Accepting, Incoming},
     slots::{Slot, Slots},
 };
 
@@ -18,7 +18,7 @@ const TURNED_AWAY_AT_ONCE: usize = 64;
 pub(crate) async fn accept_loop(
     listener: Accepting,
     hub: &Arc<Hub>,
-    mut admit: impl FnMut(Accepted, Option<SocketAddr>, Slot),
+    mut admit: impl FnMut(Incoming, Option<SocketAddr>, Slot),
 ) {
     let turned_away = Slots::new(TURNED_AWAY_AT_ONCE);
     let draining = hub.reached(Phase::Draining);
@@ -63,7 +63,7 @@ fn concerns_one_peer(error: &io::Error) -> bool {
 }
 
 /// Tells a peer that the server is full, as long as not too many are being told.
-fn turn_away(socket: Accepted, hub: &Hub, turned_away: &Arc<Slots>) {
+fn turn_away(socket: Incoming, hub: &Hub, turned_away: &Arc<Slots>) {
     if hub.options.uses_tls() {
         // It could not be understood, and to be understood takes what there is not enough of.
         return;

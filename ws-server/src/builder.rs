@@ -28,7 +28,7 @@ impl ServerBuilder {
         self
     }
 
-    /// Most handshakes at once; one more is answered with 503. Default: no limit.
+    /// Most handshakes at once; one more is answered with 503, or with TLS just closed. Default: no limit.
     pub const fn max_handshakes(mut self, count: usize) -> Self {
         self.options.max_handshakes = count;
         self

@@ -103,7 +103,7 @@ pub use upgrade::{AcceptError, Acceptor, PendingUpgrade};
 pub use ws_proto::{
     BufferPoolConfig, CloseCode, CloseError, CloseFrame, CloseInfo, Completion, Config, ConfigError,
     ConnectionError, ConnectionState, ControlError, Initiator, Keepalive, LimitExceeded, Limits, Message,
-    MessageKind, MessageRef, ProtocolError, SendError, TimedOut, Utf8Bytes,
+    MessageKind, MessageRef, PreparedMessage, ProtocolError, SendError, TimedOut, Utf8Bytes,
     handshake::{AcceptanceError, Rejection, RequestError},
 };
 #[cfg(feature = "deflate")]

@@ -14,13 +14,13 @@ pub(crate) enum Listener {
 }
 
 /// A socket that was accepted, in non-blocking mode, and that no runtime knows yet.
-pub(crate) enum Accepted {
+pub(crate) enum Incoming {
     Tcp(std::net::TcpStream),
     #[cfg(unix)]
     Unix(std::os::unix::net::UnixStream),
 }
 
-impl Accepted {
+impl Incoming {
     /// Registers it with the runtime of this thread.
     pub(crate) fn into_stream(self) -> io::Result<ServerStream> {
         match self {
@@ -91,7 +91,7 @@ mod raw {
     use rustix::net::{SocketFlags, accept_with, acceptfrom_with};
     use tokio::io::unix::AsyncFd;
 
-    use super::{Accepted, Listener, unix};
+    use super::{Incoming, Listener, unix};
     use crate::watch::watch;
 
     pub(crate) struct Accepting {
@@ -124,17 +124,17 @@ mod raw {
 
         /// # Cancel safety
         /// Nothing is lost.
-        pub(crate) async fn accept(&self) -> io::Result<(Accepted, Option<SocketAddr>)> {
+        pub(crate) async fn accept(&self) -> io::Result<(Incoming, Option<SocketAddr>)> {
             const FLAGS: SocketFlags = SocketFlags::NONBLOCK.union(SocketFlags::CLOEXEC);
             loop {
                 let mut ready = self.socket.readable().await?;
                 let accepted = ready.try_io(|socket| {
                     if self.unix.is_some() {
-                        return Ok((Accepted::Unix(accept_with(socket, FLAGS)?.into()), None));
+                        return Ok((Incoming::Unix(accept_with(socket, FLAGS)?.into()), None));
                     }
                     let (stream, peer) = acceptfrom_with(socket, FLAGS)?;
                     let peer = peer.and_then(|peer| SocketAddr::try_from(peer).ok());
-                    Ok((Accepted::Tcp(stream.into()), peer))
+                    Ok((Incoming::Tcp(stream.into()), peer))
                 });
                 if let Ok(accepted) = accepted {
                     return accepted;
@@ -148,7 +148,7 @@ mod raw {
 mod registered {
     use std::{io, net::SocketAddr};
 
-    use super::{Accepted, Listener};
+    use super::{Incoming, Listener};
 
     pub(crate) enum Accepting {
         Tcp(tokio::net::TcpListener),
@@ -169,16 +169,16 @@ mod registered {
 
         /// # Cancel safety
         /// Nothing is lost.
-        pub(crate) async fn accept(&self) -> io::Result<(Accepted, Option<SocketAddr>)> {
+        pub(crate) async fn accept(&self) -> io::Result<(Incoming, Option<SocketAddr>)> {
             match self {
                 Self::Tcp(listener) => {
                     let (stream, peer) = listener.accept().await?;
-                    Ok((Accepted::Tcp(stream.into_std()?), Some(peer)))
+                    Ok((Incoming::Tcp(stream.into_std()?), Some(peer)))
                 }
                 #[cfg(unix)]
                 Self::Unix(listener, _) => {
                     let (stream, _) = listener.accept().await?;
-                    Ok((Accepted::Unix(stream.into_std()?), None))
+                    Ok((Incoming::Unix(stream.into_std()?), None))
                 }
             }
         }
@@ -189,7 +189,7 @@ mod registered {
 pub(crate) mod unix {
     use std::{
         io,
-        os::unix::net::UnixListener,
+        os::unix::{fs::MetadataExt as _, net::UnixListener},
         path::{Path, PathBuf},
     };
 
@@ -197,20 +197,30 @@ pub(crate) mod unix {
     pub(crate) struct Bound {
         pub(super) listener: UnixListener,
         path: PathBuf,
+        /// Device and number of the file.
+        file: (u64, u64),
     }
 
     impl Bound {
         pub(crate) fn new(path: &Path) -> io::Result<Self> {
             let listener = UnixListener::bind(path)?;
             listener.set_nonblocking(true)?;
-            Ok(Self { listener, path: path.to_owned() })
+            let file = identity(path)?;
+            Ok(Self { listener, path: path.to_owned(), file })
         }
     }
 
     impl Drop for Bound {
         fn drop(&mut self) {
-            // It may be gone already.
-            let _ = std::fs::remove_file(&self.path);
+            // It may be gone already, or be another server's by now.
+            if identity(&self.path).is_ok_and(|file| file == self.file) {
+                let _ = std::fs::remove_file(&self.path);
+            }
         }
+    }
+
+    fn identity(path: &Path) -> io::Result<(u64, u64)> {
+        let metadata = std::fs::symlink_metadata(path)?;
+        Ok((metadata.dev(), metadata.ino()))
     }
 }

@@ -10,7 +10,7 @@ use crate::{
     handler::Handler,
     handshake::{self, Candidate},
     hub::{Hub, Phase},
-    listener::{Accepted, Listener},
+    listener::{Incoming, Listener},
     request::Request,
     shard::{Place, Shard},
     sharded,
@@ -135,7 +135,7 @@ impl Server {
                 return drain(&hub).await;
             }
         };
-        accept_loop(listener, &hub, |socket: Accepted, peer, slot| {
+        accept_loop(listener, &hub, |socket: Incoming, peer, slot| {
             let io = match socket.into_stream() {
                 Ok(io) => io,
                 Err(error) => return tracing::warn!(%error, "a socket could not be registered"),

@@ -1,7 +1,14 @@
 //! One thread, one single-threaded runtime, one set of buffers each. Sockets are handed to the shard with the least
 //! to do: the kernel's own distribution is uneven with few connections. A shard that is alone accepts them itself.
 
-use std::{io, net::SocketAddr, rc::Rc, sync::Arc, thread};
+use std::{
+    io,
+    net::SocketAddr,
+    panic::{AssertUnwindSafe, catch_unwind},
+    rc::Rc,
+    sync::Arc,
+    thread,
+};
 
 use tokio::{
     runtime::{Builder, LocalOptions, LocalRuntime},
@@ -10,10 +17,10 @@ use tokio::{
 
 use crate::{
     acceptor::accept_loop,
-    handshake::{self, AtOnce, Candidate, respond, try_at_once},
+    handshake::{self, AtOnce, Candidate, try_at_once},
     host::{Host, Sharded},
     hub::{Hub, Phase},
-    listener::{Accepted, Listener},
+    listener::{Incoming, Listener},
     server::AbortOnDrop,
     shard::{Place, Shard},
     shutdown::{ForceOnDrop, ShutdownReport, drain},
@@ -25,7 +32,7 @@ const EVENT_INTERVAL: u32 = 256;
 
 /// A socket on its way to a shard.
 struct Handed {
-    socket: Accepted,
+    socket: Incoming,
     peer: Option<SocketAddr>,
     place: Place,
     slot: Slot,
@@ -63,7 +70,6 @@ where
     let report = drain(&hub).await;
     drop(force);
     let threads: Vec<_> = workers.into_iter().map(|worker| worker.thread).collect();
-    let panicked = || io::Error::other("a shard's thread panicked");
     let join =
         move || threads.into_iter().try_for_each(|thread| thread.join().unwrap_or_else(|_| Err(panicked())));
     tokio::task::spawn_blocking(join).await.unwrap_or_else(|_| Err(panicked()))?;
@@ -100,6 +106,10 @@ where
     Ok(workers)
 }
 
+fn panicked() -> io::Error {
+    io::Error::other("a shard's thread panicked")
+}
+
 fn start<A, M>(number: usize, hub: &Arc<Hub>, app: M, source: Source) -> io::Result<Worker>
 where
     A: Sharded,
@@ -111,7 +121,8 @@ where
         let (shard, runtime) = (Arc::clone(&shard), build_runtime as fn() -> io::Result<LocalRuntime>);
         let hub = Arc::clone(hub);
         move || {
-            let worked = runtime().and_then(|runtime| runtime.block_on(work(shard, call, source, app())));
+            let work = || runtime().and_then(|runtime| runtime.block_on(work(shard, call, source, app())));
+            let worked = catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err(panicked()));
             // A server that lacks one of its shards is none.
             worked.inspect_err(|_| hub.enter(Phase::Draining))
         }
@@ -178,7 +189,10 @@ impl<A: Sharded> Reception<A> {
                 () = &mut draining => break,
             };
             let Some(next) = next else { break };
-            self.receive(next);
+            // The destructors of what an application made may panic, too.
+            if catch_unwind(AssertUnwindSafe(|| self.receive(next))).is_err() {
+                tracing::error!("a handshake panicked");
+            }
         }
         // Sockets that were on their way hold slots, which go with the channel: the drain waits for them.
     }
@@ -192,14 +206,14 @@ impl<A: Sharded> Reception<A> {
             Ok(candidate) => match try_at_once(&*self.app, &self.hub, candidate) {
                 AtOnce::Established(established) => return self.host.launch_at_once(&self.app, established),
                 AtOnce::Over => return,
-                AtOnce::Later(candidate) => candidate.map_io(Accepted::Tcp),
+                AtOnce::Later(candidate) => candidate.map_io(Incoming::Tcp),
                 AtOnce::Refused(candidate, answer) => {
-                    let Some(mut candidate) = registered(candidate.map_io(Accepted::Tcp)) else { return };
-                    tokio::task::spawn_local(async move { respond(&mut candidate.io, &answer).await });
+                    let Some(candidate) = registered(candidate.map_io(Incoming::Tcp)) else { return };
+                    tokio::task::spawn_local(handshake::refuse(candidate, answer));
                     return;
                 }
                 AtOnce::Writing(candidate, accepted, response) => {
-                    let Some(candidate) = registered(candidate.map_io(Accepted::Tcp)) else { return };
+                    let Some(candidate) = registered(candidate.map_io(Incoming::Tcp)) else { return };
                     tokio::task::spawn_local(handshake::finish(app, candidate, accepted, response, launch));
                     return;
                 }
@@ -211,9 +225,9 @@ impl<A: Sharded> Reception<A> {
     }
 }
 
-fn registered(candidate: Candidate<Accepted>) -> Option<Candidate<crate::stream::ServerStream>> {
+fn registered(candidate: Candidate<Incoming>) -> Option<Candidate<crate::stream::ServerStream>> {
     candidate
-        .try_map_io(Accepted::into_stream)
+        .try_map_io(Incoming::into_stream)
         .inspect_err(|error| tracing::warn!(%error, "a socket could not be registered"))
         .ok()
 }

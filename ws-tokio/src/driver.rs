@@ -3,7 +3,7 @@
 use std::{
     io::{self, IoSlice},
     pin::Pin,
-    task::{Context, Poll, Waker},
+    task::{Context, Poll, Waker, ready},
     time::Instant,
 };
 
@@ -175,11 +175,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
     /// more for now, and the waker is registered.
     #[inline]
     pub fn poll_write(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<()> {
-        let Some(tx) = self.tx.as_deref_mut() else { return self.poll_flush(cx) };
         loop {
+            let Some(tx) = self.tx.as_deref_mut() else { return Poll::Ready(()) };
             self.connection.pump(tx);
-            if tx.is_empty() {
-                return self.poll_flush(cx);
+            if tx.is_written() {
+                let held_something_up = tx.blocked_since().is_some();
+                ready!(self.poll_flush(cx, now));
+                if held_something_up {
+                    continue;
+                }
+                return Poll::Ready(());
             }
             self.needs_flush = true;
             match write_once(Pin::new(&mut self.io), cx, tx) {
@@ -213,21 +218,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
     }
 
     /// Transports with a buffer of their own, such as TLS, need to be told.
-    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll_flush(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<()> {
         if !self.needs_flush {
             return Poll::Ready(());
         }
-        match Pin::new(&mut self.io).poll_flush(cx) {
-            Poll::Pending => Poll::Pending,
-            Poll::Ready(result) => {
-                self.needs_flush = false;
-                if let Err(error) = result {
-                    let (connection, tx) = self.parts_mut();
-                    connection.handle_transport_error(error.kind(), tx);
-                }
-                Poll::Ready(())
-            }
+        let flushed = Pin::new(&mut self.io).poll_flush(cx);
+        let (connection, tx) = self.parts_mut();
+        tx.set_unflushed(flushed.is_pending(), now);
+        match ready!(flushed) {
+            Ok(()) => {}
+            Err(error) => connection.handle_transport_error(error.kind(), tx),
         }
+        self.needs_flush = false;
+        Poll::Ready(())
     }
 
     fn on_read_error(&mut self, error: &io::Error, now: Instant) {

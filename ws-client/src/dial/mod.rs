@@ -17,6 +17,7 @@ use crate::{
 };
 
 pub(crate) use resolve::Resolver;
+use socks5::Destination;
 
 /// What dialling needs to know.
 #[derive(Debug, Clone)]
@@ -75,27 +76,39 @@ impl Dialler {
         host: &str,
         port: u16,
     ) -> Result<TcpStream, ConnectError> {
-        let mut stream = self.connect(&proxy.host, proxy.port).await?;
-        let tunnel = match proxy.kind {
-            ProxyKind::HttpConnect => http_connect::open(&mut stream, proxy, host, port).await,
+        match proxy.kind {
+            ProxyKind::HttpConnect => {
+                let mut stream = self.connect(&proxy.host, proxy.port).await?;
+                let tunnel = http_connect::open(&mut stream, proxy, host, port).await;
+                tunnel.map(|()| stream).map_err(|error| refused(proxy, error))
+            }
+            ProxyKind::Socks5WithNames => self.connect_socks5(proxy, Destination::of(host, port)).await,
             ProxyKind::Socks5 => {
-                let addrs = self.resolver.resolve(host, port).await;
-                let addrs = addrs.map_err(|error| ConnectError::Resolve { host: host.to_owned(), error })?;
-                match addrs.first() {
-                    Some(addr) => socks5::open(&mut stream, proxy, socks5::Destination::Addr(*addr)).await,
-                    None => {
-                        let error = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-                        return Err(ConnectError::Resolve { host: host.to_owned(), error });
+                let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+                let addrs = self.resolver.resolve(host, port).await.unwrap_or_else(|error| {
+                    last = error;
+                    Vec::new()
+                });
+                let mut failure = ConnectError::Resolve { host: host.to_owned(), error: last };
+                for addr in addrs {
+                    match self.connect_socks5(proxy, Destination::Addr(addr)).await {
+                        Ok(stream) => return Ok(stream),
+                        Err(error) => failure = error,
                     }
                 }
+                Err(failure)
             }
-            ProxyKind::Socks5WithNames => {
-                socks5::open(&mut stream, proxy, socks5::Destination::of(host, port)).await
-            }
-        };
-        let named = |error: ProxyError| ConnectError::Proxy { proxy: proxy.to_string(), error };
-        tunnel.map_err(named)?;
-        Ok(stream)
+        }
+    }
+
+    async fn connect_socks5(
+        &self,
+        proxy: &ProxyUrl,
+        destination: Destination<'_>,
+    ) -> Result<TcpStream, ConnectError> {
+        let mut stream = self.connect(&proxy.host, proxy.port).await?;
+        let tunnel = socks5::open(&mut stream, proxy, destination).await;
+        tunnel.map(|()| stream).map_err(|error| refused(proxy, error))
     }
 
     #[cfg(feature = "tls-core")]
@@ -111,6 +124,10 @@ impl Dialler {
     const fn tls(&self, needed: bool) -> Result<Option<std::convert::Infallible>, ConnectError> {
         if needed { Err(ConnectError::TlsNotBuiltIn) } else { Ok(None) }
     }
+}
+
+fn refused(proxy: &ProxyUrl, error: ProxyError) -> ConnectError {
+    ConnectError::Proxy { proxy: proxy.to_string(), error }
 }
 
 #[cfg(feature = "tls-core")]

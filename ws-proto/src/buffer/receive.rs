@@ -31,6 +31,8 @@ pub struct ReceiveBuffer {
     pub(crate) assembled: PooledBuffer,
     /// Scratch for messages that are inflated; allocated by the first one.
     pub(crate) inflated: Vec<u8>,
+    /// Bytes inflated since the last [`commit`](Self::commit), or since others had their turn.
+    pub(crate) inflated_in_turn: usize,
     pool: BufferPool,
     /// Control frames seen since the last [`commit`](Self::commit).
     pub(crate) control_frames: u32,
@@ -50,6 +52,7 @@ impl ReceiveBuffer {
             end: 0,
             assembled: PooledBuffer::default(),
             inflated: Vec::new(),
+            inflated_in_turn: 0,
             pool,
             control_frames: 0,
         };
@@ -101,6 +104,7 @@ impl ReceiveBuffer {
     pub fn commit(&mut self, n: usize) {
         self.end = self.limit.min(self.end.saturating_add(n));
         self.control_frames = 0;
+        self.inflated_in_turn = 0;
     }
 
     /// Appends as many of `bytes` as fit, and says how many those were.

@@ -49,6 +49,8 @@ pub struct TransmitQueue {
     control_bytes: u16,
     control_end: u64,
     blocked_since: Option<Instant>,
+    /// All is written, and some of it lies in a buffer of the transport's own.
+    unflushed: bool,
 }
 
 /// A payload that goes out after `small[..after]`.
@@ -84,13 +86,21 @@ impl TransmitQueue {
             control_bytes: 0,
             control_end: 0,
             blocked_since: None,
+            unflushed: false,
         }
     }
 
-    /// Whether nothing waits to be written.
+    /// Whether nothing waits to be written, or to be flushed.
     #[inline]
     #[must_use]
     pub fn is_empty(&self) -> bool {
+        self.is_written() && !self.unflushed
+    }
+
+    /// Whether everything was handed to the transport.
+    #[inline]
+    #[must_use]
+    pub fn is_written(&self) -> bool {
         self.head == self.small.len() && self.large.is_empty()
     }
 
@@ -111,6 +121,17 @@ impl TransmitQueue {
     pub fn set_blocked(&mut self, now: Instant) {
         if !self.is_empty() {
             self.blocked_since.get_or_insert(now);
+        }
+    }
+
+    /// Says whether everything was handed to a transport with a buffer of its own, such as TLS, which cannot pass all of
+    /// it on at the moment, as of `now`. Until it has, the queue is not empty, and counts as blocked.
+    pub fn set_unflushed(&mut self, unflushed: bool, now: Instant) {
+        self.unflushed = unflushed;
+        if unflushed {
+            self.blocked_since.get_or_insert(now);
+        } else if self.is_written() {
+            self.blocked_since = None;
         }
     }
 
@@ -216,7 +237,7 @@ impl TransmitQueue {
     /// Marks the end of a data frame.
     #[inline]
     pub(crate) fn end_send(&mut self, notify: bool) {
-        if self.is_empty() {
+        if self.is_written() {
             // It went straight through.
             self.completed += u32::from(notify);
             return;
@@ -267,6 +288,7 @@ impl TransmitQueue {
         self.head = 0;
         self.control_bytes = 0;
         self.blocked_since = None;
+        self.unflushed = false;
     }
 }
 
@@ -329,7 +351,7 @@ impl Buf for TransmitQueue {
         if self.written >= self.control_end {
             self.control_bytes = 0;
         }
-        if self.is_empty() {
+        if self.is_written() {
             self.reset();
         } else {
             self.compact();

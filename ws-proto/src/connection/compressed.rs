@@ -8,10 +8,11 @@ use bytes::Bytes;
 
 use crate::{
     buffer::{PooledBuffer, ReceiveBuffer, TransmitQueue},
-    deflate::{DeflateParams, Deflater, Inflated, Inflater, Session},
+    deflate::{DeflateParams, Deflater, Inflated, Inflater, Reservation, Session},
     error::{ConnectionError, LimitExceeded, ProtocolError},
     frame::{FrameHeader, OpCode, RSV1},
     message::MessageKind,
+    prepared::PreparedMessage,
     utf8::{Utf8Validator, is_valid_utf8},
 };
 
@@ -88,6 +89,7 @@ pub(super) struct Deflating {
     opcode: Option<OpCode>,
     deflater: Box<Deflater>,
     notify: bool,
+    _reservation: Option<Reservation>,
 }
 
 impl Deflating {
@@ -149,8 +151,14 @@ impl Connection {
             && self.inbox.as_ref().is_some_and(|inbox| inbox.bytes() >= limit)
     }
 
+    /// Whether so much was inflated of what one read brought that others are to have their turn first.
+    pub(super) const fn has_inflated_enough(&self, rx: &ReceiveBuffer) -> bool {
+        rx.inflated_in_turn >= SLICE
+    }
+
     /// Keeps what was received for later.
     pub(super) fn set_aside(&mut self, rx: &mut ReceiveBuffer) -> Step {
+        rx.inflated_in_turn = 0;
         self.inflating_mut().keep(rx);
         Step::Yield
     }
@@ -174,6 +182,7 @@ impl Connection {
         match inflated? {
             Inflated::Done(len) => {
                 compression.put_inflater(inflater);
+                rx.inflated_in_turn += len.max(read);
                 check_size(len, limit)?;
                 if text && !is_valid_utf8(rx.inflated(len)) {
                     return Err(ProtocolError::InvalidUtf8.into());
@@ -202,7 +211,11 @@ impl Connection {
             if holds_too_much {
                 return Ok(Step::Yield);
             }
+            rx.rewind();
+            // What was inflated so far still counts.
+            let inflated = rx.inflated_in_turn;
             let taken = rx.extend(&inflating.behind);
+            rx.inflated_in_turn = inflated;
             inflating.behind.drain(..taken);
             self.end_inflating();
             return Ok(Step::Continue);
@@ -210,12 +223,14 @@ impl Connection {
         if !message.inflate_slice(limit)? {
             inflating.message = Some(message);
             inflating.keep(rx);
+            rx.inflated_in_turn = 0;
             return Ok(Step::Yield);
         }
         self.end_inflating();
         if let Some(compression) = self.compression_mut() {
             compression.put_inflater(message.inflater);
         }
+        rx.inflated_in_turn += SLICE;
         rx.assembled = message.output;
         Ok(Step::Message(message.kind, At::Assembled))
     }
@@ -237,6 +252,23 @@ impl Connection {
         self.compression().is_some_and(|compression| compression.wants(len))
     }
 
+    /// Whether a message is compressed with what came before it, so that it cannot be beforehand.
+    pub(super) fn compresses_in_order(&self) -> bool {
+        self.compression().is_some_and(Session::sends_with_takeover)
+    }
+
+    /// The frame of a prepared message, compressed; `None` if that is not worth while.
+    pub(super) fn compressed_frame(&mut self, message: &PreparedMessage) -> Option<Bytes> {
+        let compression = self.compression_mut()?;
+        message.compressed_frame(compression.send_window_bits(), |payload| {
+            let mut deflater = compression.take_deflater();
+            let mut out = Vec::new();
+            let done = deflater.deflate(payload, true, &mut out);
+            compression.put_deflater(deflater);
+            done.then_some(out)
+        })
+    }
+
     /// Compresses a message into one frame, or begins to send it in several; false if it is to go out as it is.
     pub(super) fn encode_compressed(&mut self, message: &Outgoing, tx: &mut TransmitQueue) -> bool {
         let Outgoing { kind, payload, notify, .. } = message;
@@ -244,15 +276,26 @@ impl Connection {
             return self.encode_deflated(*kind, payload, *notify, tx);
         }
         let Some(compression) = self.compression_mut() else { return false };
+        // A peer that does not read holds on to it.
+        let Some(reservation) = compression.reserve_deflater() else { return false };
         let deflating = Deflating {
             payload: payload.clone(),
             opcode: Some(kind.opcode()),
             deflater: compression.take_deflater(),
             notify: *notify,
+            _reservation: reservation,
         };
-        self.outbox.get_or_insert_default().begun = Some(Begun::Deflating(Box::new(deflating)));
-        // Now, so that there is something to write.
-        self.pump(tx);
+        // Until there is something to write.
+        let mut rest = Some(Box::new(deflating));
+        while let Some(deflating) = rest.take() {
+            rest = self.encode_deflated_piece(deflating, tx);
+            if !tx.is_empty() {
+                break;
+            }
+        }
+        if rest.is_some() {
+            self.outbox.get_or_insert_default().begun = rest.map(Begun::Deflating);
+        }
         true
     }
 
@@ -345,9 +388,10 @@ impl Message {
         while self.at < input_end && self.output.len() < output_end {
             let filled = self.output.len();
             // One byte more than the limit, to see whether there is one.
-            let room = limit.saturating_add(1).saturating_sub(filled).min(SLICE);
+            let most = limit.saturating_add(1);
+            let room = most.saturating_sub(filled).min(filled.clamp(SCRATCH, SLICE));
             self.output
-                .reserve_total(filled + room, limit.saturating_add(1))
+                .reserve_total(filled + room, most.min(2 * (filled + room)))
                 .map_err(|_| ConnectionError::Internal)?;
             let bytes = &self.input[self.at..];
             let mut rest = &bytes[..bytes.len().min(INPUT_SLICE)];

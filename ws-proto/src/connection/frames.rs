@@ -46,7 +46,7 @@ impl Connection {
         if bytes.is_empty() {
             return Ok(Step::NeedMore);
         }
-        if self.holds_too_much() {
+        if self.holds_too_much() || self.has_inflated_enough(rx) {
             return Ok(self.set_aside(rx));
         }
         match self.parse_header(bytes)? {
@@ -248,6 +248,7 @@ impl Connection {
             Step::Control(opcode, At::Assembled)
         } else if fin && let Some(mut message) = partial.message.take() {
             if message.compressed {
+                self.drop_idle_partial();
                 return self.inflate(message.kind, Compressed::Assembled(message.buffer), rx);
             }
             message.finish()?;

@@ -47,7 +47,12 @@ impl Inbox {
             let frames = Vec::with_capacity(MAX_HEADER_LEN + payload.len() + more);
             self.held.push_back(Held::Packed { frames, read: 0 });
         }
-        if let Some(Held::Packed { frames, .. }) = self.held.back_mut() {
+        if let Some(Held::Packed { frames, read }) = self.held.back_mut() {
+            if *read > frames.len() / 2 {
+                // Else one that is never quite empty would never end.
+                frames.drain(..*read);
+                *read = 0;
+            }
             let before = frames.len();
             FrameHeader::new(kind.opcode(), payload.len() as u64, None).append_to(frames);
             frames.extend_from_slice(payload);
@@ -99,6 +104,16 @@ impl Inbox {
 
     pub(super) fn has_messages(&self) -> bool {
         !self.held.is_empty()
+    }
+
+    /// Bytes allocated for packed messages.
+    #[cfg(test)]
+    pub(super) fn capacity(&self) -> usize {
+        let capacity = |held: &Held| match held {
+            Held::Packed { frames, .. } => frames.capacity(),
+            Held::Message(_, buffer) => buffer.capacity(),
+        };
+        self.held.iter().map(capacity).sum()
     }
 
     pub(super) const fn bytes(&self) -> usize {

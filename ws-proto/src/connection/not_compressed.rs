@@ -1,11 +1,14 @@
 //! What stands for `compressed` where compression is not built in: types without values, so that the code for them
 //! vanishes.
 
+use bytes::Bytes;
+
 use crate::{
     buffer::{PooledBuffer, ReceiveBuffer, TransmitQueue},
     error::ConnectionError,
     handshake::Extensions,
     message::MessageKind,
+    prepared::PreparedMessage,
 };
 
 use super::{Connection, Role, event::At, frames::Step, outbox::Outgoing};
@@ -65,6 +68,10 @@ impl Connection {
         false
     }
 
+    pub(super) const fn has_inflated_enough(&self, _rx: &ReceiveBuffer) -> bool {
+        false
+    }
+
     pub(super) const fn set_aside(&mut self, _rx: &mut ReceiveBuffer) -> Step {
         Step::Yield
     }
@@ -84,6 +91,14 @@ impl Connection {
 
     pub(super) const fn compresses(&self, _len: usize) -> bool {
         false
+    }
+
+    pub(super) const fn compresses_in_order(&self) -> bool {
+        false
+    }
+
+    pub(super) const fn compressed_frame(&mut self, _message: &PreparedMessage) -> Option<Bytes> {
+        None
     }
 
     pub(super) const fn encode_compressed(&mut self, _message: &Outgoing, _tx: &mut TransmitQueue) -> bool {

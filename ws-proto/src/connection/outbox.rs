@@ -61,8 +61,16 @@ pub(super) struct Outgoing {
     pub(super) kind: MessageKind,
     pub(super) payload: Bytes,
     pub(super) notify: bool,
-    /// Whether it is to be compressed.
-    pub(super) compress: bool,
+    pub(super) form: Form,
+}
+
+/// What is to be done with a payload that waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    Plain,
+    Compress,
+    /// It is a whole frame.
+    Framed,
 }
 
 impl Begun {

@@ -116,6 +116,8 @@ impl Connection {
             match step {
                 Ok(Step::Continue) => {}
                 Ok(Step::Yield) => return None,
+                // Behind what was taken there is more that waited.
+                Ok(Step::NeedMore) if self.wants_turn() => rx.rewind(),
                 Ok(Step::NeedMore) if self.ends_held() => {
                     rx.discard();
                     return None;

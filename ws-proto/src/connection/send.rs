@@ -12,13 +12,14 @@ use crate::{
     frame::{FrameHeader, MAX_CONTROL_PAYLOAD, OpCode},
     mask::Mask,
     message::{Message, MessageKind},
+    prepared::PreparedMessage,
 };
 
 use super::{
     Connection, Role,
     closing::Phase,
     compressed::fits_one_frame,
-    outbox::{Begun, Masking, Next, Outgoing},
+    outbox::{Begun, Form, Masking, Next, Outgoing},
 };
 
 /// Owned payloads from this size on are written in place; smaller ones are copied next to their header.
@@ -44,7 +45,7 @@ impl Connection {
         let compress = self.compresses(payload.len());
         if self.must_wait(tx) || (compress && !fits_one_frame(payload.len())) {
             let payload = Bytes::copy_from_slice(payload);
-            self.send_or_wait(Outgoing { kind, payload, notify: false, compress }, tx);
+            self.send_or_wait(Outgoing { kind, payload, notify: false, form: form(compress) }, tx);
         } else if !compress || !self.encode_deflated(kind, payload, false, tx) {
             self.encode(kind.opcode(), payload, tx);
             tx.end_send(false);
@@ -93,8 +94,8 @@ impl Connection {
         if let Err(error) = self.admit(payload.len(), tx) {
             return Err(error.map(|()| payload));
         }
-        let compress = self.compresses(payload.len());
-        self.send_or_wait(Outgoing { kind, payload, notify, compress }, tx);
+        let form = form(self.compresses(payload.len()));
+        self.send_or_wait(Outgoing { kind, payload, notify, form }, tx);
         Ok(())
     }
 
@@ -108,6 +109,10 @@ impl Connection {
         notify: bool,
         tx: &mut TransmitQueue,
     ) -> Result<(), SendError<Message>> {
+        if let Message::Prepared(message) = message {
+            let sent = self.send_prepared(&message, notify, tx);
+            return sent.map_err(|error| error.map(|()| Message::Prepared(message)));
+        }
         let text = matches!(message, Message::Text(_));
         let kind = message.kind();
         self.send_bytes(kind, message.into_bytes(), notify, tx).map_err(|error| {
@@ -117,6 +122,29 @@ impl Connection {
                 MessageKind::Text => Message::UncheckedText(payload),
             })
         })
+    }
+
+    /// Sends a [`PreparedMessage`]; as [`send_bytes`](Self::send_bytes). A server's frame is taken as it was prepared.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    pub fn send_prepared(
+        &mut self,
+        message: &PreparedMessage,
+        notify: bool,
+        tx: &mut TransmitQueue,
+    ) -> Result<(), SendError> {
+        let (kind, payload) = (message.kind(), message.payload());
+        self.admit(payload.len(), tx)?;
+        let compress = message.may_compress() && self.compresses(payload.len());
+        let (payload, form) = if self.role() == Role::Client || (compress && self.compresses_in_order()) {
+            (payload.clone(), form(compress))
+        } else {
+            let compressed = if compress { self.compressed_frame(message) } else { None };
+            (compressed.unwrap_or_else(|| message.plain_frame()), Form::Framed)
+        };
+        self.send_or_wait(Outgoing { kind, payload, notify, form }, tx);
+        Ok(())
     }
 
     /// Sends a ping (RFC 6455 section 5.5.2). The payload is copied; there is no completion.
@@ -317,8 +345,10 @@ impl Connection {
     }
 
     fn encode_owned(&mut self, message: Outgoing, tx: &mut TransmitQueue) {
-        if message.compress && self.encode_compressed(&message, tx) {
-            return;
+        match message.form {
+            Form::Framed => return self.encode_framed(message, tx),
+            Form::Compress if self.encode_compressed(&message, tx) => return,
+            Form::Compress | Form::Plain => {}
         }
         let Outgoing { kind, payload, notify, .. } = message;
         if payload.len() < IN_PLACE_FROM {
@@ -343,6 +373,17 @@ impl Connection {
         }
     }
 
+    /// Queues a frame that is encoded already.
+    fn encode_framed(&mut self, message: Outgoing, tx: &mut TransmitQueue) {
+        self.only_keepalive = false;
+        if message.payload.len() < IN_PLACE_FROM {
+            tx.push_slice(&message.payload);
+        } else {
+            tx.push_bytes(message.payload);
+        }
+        tx.end_send(message.notify);
+    }
+
     /// Encodes the next piece of a message that has begun.
     fn encode_rest(&mut self, begun: Begun, tx: &mut TransmitQueue) {
         let rest = match begun {
@@ -362,6 +403,10 @@ impl Connection {
         let key = masks.map(|masks| masks.mask_key());
         FrameHeader::new(opcode, len as u64, key)
     }
+}
+
+const fn form(compress: bool) -> Form {
+    if compress { Form::Compress } else { Form::Plain }
 }
 
 /// Masks the next piece of a large payload into the queue; gives back the rest.

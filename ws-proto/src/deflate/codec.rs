@@ -55,6 +55,11 @@ impl Deflater {
         self.out = out;
     }
 
+    /// Gives that memory back to the allocator.
+    pub(super) fn drop_out(&mut self) {
+        self.out = Vec::new();
+    }
+
     /// Appends `piece`, compressed, to `out`; the last piece of a message is flushed, and its tail cut off. `false`: the
     /// library failed, and what is in `out` is of no use.
     pub(crate) fn deflate(&mut self, piece: &[u8], is_last: bool, out: &mut Vec<u8>) -> bool {

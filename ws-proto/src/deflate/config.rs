@@ -9,8 +9,8 @@ const WINDOW_BITS: RangeInclusive<u8> = 9..=15;
 
 /// How messages are compressed. Shared by all connections of a [`Config`](crate::Config), with the codecs.
 ///
-/// Without context takeover each message is compressed for itself, with a codec that all connections share: a connection
-/// takes no memory for it. With takeover later messages refer to earlier ones, which makes small, similar messages
+/// Without context takeover each message is compressed for itself, with a codec that all connections share: an idle
+/// connection takes none of their memory. With takeover later messages refer to earlier ones, which makes small, similar messages
 /// much smaller, and costs each connection its own codec: [`takeover_price`](Self::takeover_price) says how much.
 ///
 /// Compression makes the length of a message tell something of its content: do not put secrets and what an attacker
@@ -31,9 +31,9 @@ pub struct DeflateConfig {
     pub send_window_bits: u8,
     /// Largest window that the peer may use, 9 to 15; smaller ones are asked for. Default 15.
     pub receive_window_bits: u8,
-    /// Most bytes that the codecs of connections with takeover may take together; further connections get none.
-    /// Default 64 MiB.
-    pub takeover_budget: usize,
+    /// Most bytes that the codecs may take together which connections hold on to: those with takeover, of which further
+    /// ones get none, and those that send a message over 256 KiB, which is sent as it is beyond that. Default 64 MiB.
+    pub codec_budget: usize,
     pub(super) pool: CodecPool,
 }
 
@@ -48,7 +48,7 @@ impl DeflateConfig {
             receive_takeover: false,
             send_window_bits: 15,
             receive_window_bits: 15,
-            takeover_budget: 64 * 1024 * 1024,
+            codec_budget: 64 * 1024 * 1024,
             pool: CodecPool::default(),
         }
     }

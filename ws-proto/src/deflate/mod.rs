@@ -18,6 +18,7 @@ pub use negotiate::DeflateParams;
 
 pub(crate) use codec::{Deflater, Inflated, Inflater};
 pub(crate) use negotiate::{Agreed, accept_answer, accept_offer, offer};
+pub(crate) use pool::Reservation;
 pub(crate) use session::Session;
 
 #[cfg(test)]

@@ -36,6 +36,7 @@ pub(crate) struct Agreed {
     pub(crate) params: DeflateParams,
     pub(super) level: u8,
     pub(super) threshold: usize,
+    pub(super) budget: usize,
     pub(super) pool: CodecPool,
     /// Present if a context is kept.
     pub(super) _reservation: Option<Arc<Reservation>>,
@@ -197,7 +198,7 @@ enum Side {
 /// any more what the server keeps, but its own.
 fn agree(config: &DeflateConfig, mut params: DeflateParams, side: Side) -> Agreed {
     let pool: &CodecPool = &config.pool;
-    let reserve = |bytes: usize| pool.reserve(bytes, config.takeover_budget);
+    let reserve = |bytes: usize| pool.reserve(bytes, config.codec_budget);
     let (keeps_sent, keeps_received, sent_bits) = match side {
         Side::Server => (
             !params.server_no_context_takeover,
@@ -229,6 +230,7 @@ fn agree(config: &DeflateConfig, mut params: DeflateParams, side: Side) -> Agree
         params,
         level: config.level,
         threshold: config.threshold,
+        budget: config.codec_budget,
         pool: pool.clone(),
         _reservation: reservation.map(Arc::new),
     }

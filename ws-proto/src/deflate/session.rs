@@ -2,8 +2,9 @@ use crate::{connection::Role, handshake::Extensions};
 
 use super::{
     DeflateConfig, DeflateParams,
-    codec::{Deflater, Inflater},
+    codec::{Deflater, Inflater, deflater_size},
     negotiate::Agreed,
+    pool::Reservation,
 };
 
 /// A connection's share of the compression.
@@ -54,8 +55,18 @@ impl Session {
         kept.unwrap_or_else(|| self.agreed.pool.take_deflater(self.agreed.level, self.send_window_bits()))
     }
 
-    pub(crate) fn put_deflater(&mut self, deflater: Box<Deflater>) {
+    /// Sets memory aside for a deflater that is held on to for a while; `Some(None)`: it is the connection's own anyway.
+    pub(crate) fn reserve_deflater(&self) -> Option<Option<Reservation>> {
         if self.sends_with_takeover() {
+            return Some(None);
+        }
+        let size = deflater_size(self.send_window_bits());
+        self.agreed.pool.reserve(size, self.agreed.budget).map(Some)
+    }
+
+    pub(crate) fn put_deflater(&mut self, mut deflater: Box<Deflater>) {
+        if self.sends_with_takeover() {
+            deflater.drop_out();
             self.deflater = Some(deflater);
         } else {
             self.agreed.pool.put_deflater(deflater);
@@ -82,7 +93,7 @@ impl Session {
         }
     }
 
-    const fn send_window_bits(&self) -> u8 {
+    pub(crate) const fn send_window_bits(&self) -> u8 {
         match self.role {
             Role::Client => self.agreed.params.client_max_window_bits,
             Role::Server => self.agreed.params.server_max_window_bits,

@@ -246,7 +246,7 @@ fn contexts_beyond_the_budget_are_not_kept() {
     let config = server(|config| {
         with_takeover(config);
         let (sent, received) = config.takeover_price();
-        config.takeover_budget = 2 * (sent + received);
+        config.codec_budget = 2 * (sent + received);
     });
     let agree = || accept_offer(&config, &parse("permessage-deflate")).unwrap();
     let (first, answer) = agree();
@@ -255,7 +255,7 @@ fn contexts_beyond_the_budget_are_not_kept() {
     assert_eq!(answer, "permessage-deflate");
     let (_, answer) = agree();
     assert_eq!(answer, "permessage-deflate; server_no_context_takeover; client_no_context_takeover");
-    assert_eq!(config.pool.reserved(), config.takeover_budget);
+    assert_eq!(config.pool.reserved(), config.codec_budget);
     drop(first);
     assert_eq!(agree().1, "permessage-deflate", "what is freed can be had again");
     drop(second);
@@ -264,7 +264,7 @@ fn contexts_beyond_the_budget_are_not_kept() {
 
 #[test]
 fn a_client_without_budget_keeps_only_what_the_server_makes_it_keep() {
-    let config = client(|config| config.takeover_budget = 0);
+    let config = client(|config| config.codec_budget = 0);
     let agreed = accept_answer(&config, &parse("permessage-deflate")).unwrap().unwrap();
     assert!(agreed.params.client_no_context_takeover);
     assert!(!agreed.params.server_no_context_takeover);

@@ -27,27 +27,36 @@ pub struct ExtensionParam {
 #[must_use]
 pub fn parse_extensions(headers: &HeaderMap) -> Option<Vec<Extension>> {
     let mut extensions = Vec::new();
+    let mut left = MOST;
     for value in headers.get_all(header::SEC_WEBSOCKET_EXTENSIONS) {
-        let mut parser = Parser(value.as_bytes());
+        let mut parser = Parser { text: value.as_bytes(), left };
         parser.list(&mut extensions)?;
+        left = parser.left;
     }
     Some(extensions)
 }
 
-/// What is left of a line.
-struct Parser<'a>(&'a [u8]);
+/// Extensions and parameters that a header may have together; nobody sends so many.
+const MOST: usize = 64;
+
+struct Parser<'a> {
+    /// What is left of a line.
+    text: &'a [u8],
+    /// How many extensions and parameters there may still be.
+    left: usize,
+}
 
 impl Parser<'_> {
     /// `1#extension`; empty items are skipped, as RFC 9110 section 5.6.1.2 asks of recipients.
     fn list(&mut self, extensions: &mut Vec<Extension>) -> Option<()> {
         loop {
             self.skip_space();
-            if self.0.is_empty() {
+            if self.text.is_empty() {
                 return Some(());
             }
             if !self.take(b',') {
                 extensions.push(self.extension()?);
-                if !self.0.is_empty() && !self.take(b',') {
+                if !self.text.is_empty() && !self.take(b',') {
                     return None;
                 }
             }
@@ -55,6 +64,7 @@ impl Parser<'_> {
     }
 
     fn extension(&mut self) -> Option<Extension> {
+        self.left = self.left.checked_sub(1)?;
         let mut extension = Extension { name: self.token()?, params: Vec::new() };
         self.skip_space();
         while self.take(b';') {
@@ -66,6 +76,7 @@ impl Parser<'_> {
     }
 
     fn param(&mut self) -> Option<ExtensionParam> {
+        self.left = self.left.checked_sub(1)?;
         let name = self.token()?;
         self.skip_space();
         let value = if self.take(b'=') {
@@ -78,9 +89,9 @@ impl Parser<'_> {
     }
 
     fn token(&mut self) -> Option<String> {
-        let len = self.0.iter().take_while(|byte| is_token_byte(**byte)).count();
-        let (token, rest) = self.0.split_at(len);
-        self.0 = rest;
+        let len = self.text.iter().take_while(|byte| is_token_byte(**byte)).count();
+        let (token, rest) = self.text.split_at(len);
+        self.text = rest;
         // A token is ASCII.
         (len > 0).then(|| String::from_utf8_lossy(token).into_owned())
     }
@@ -89,13 +100,13 @@ impl Parser<'_> {
     fn quoted(&mut self) -> Option<String> {
         let mut value = String::new();
         loop {
-            let (byte, rest) = self.0.split_first()?;
-            self.0 = rest;
+            let (byte, rest) = self.text.split_first()?;
+            self.text = rest;
             let byte = match byte {
                 b'"' => return (!value.is_empty()).then_some(value),
                 b'\\' => {
-                    let (escaped, rest) = self.0.split_first()?;
-                    self.0 = rest;
+                    let (escaped, rest) = self.text.split_first()?;
+                    self.text = rest;
                     *escaped
                 }
                 plain => *plain,
@@ -108,9 +119,9 @@ impl Parser<'_> {
     }
 
     fn take(&mut self, byte: u8) -> bool {
-        match self.0.split_first() {
+        match self.text.split_first() {
             Some((first, rest)) if *first == byte => {
-                self.0 = rest;
+                self.text = rest;
                 true
             }
             _ => false,
@@ -118,7 +129,7 @@ impl Parser<'_> {
     }
 
     fn skip_space(&mut self) {
-        self.0 = self.0.trim_ascii_start();
+        self.text = self.text.trim_ascii_start();
     }
 }
 
@@ -163,6 +174,15 @@ mod tests {
         ] {
             assert_eq!(parse(lines).as_deref().map(written).as_deref(), Some(expected), "{lines:?}");
         }
+    }
+
+    #[test]
+    fn nobody_needs_so_many() {
+        let list = |count: usize| vec!["a"; count].join(",");
+        assert_eq!(parse(&[&list(64)]).map(|list| list.len()), Some(64));
+        assert_eq!(parse(&[&list(65)]), None);
+        assert_eq!(parse(&[&list(40), &list(40)]), None);
+        assert_eq!(parse(&[&format!("a{}", ";b".repeat(64))]), None);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //!
 //! Allocations are counted in `e2e-tests/tests/gates`, where a test binary may have an allocator of its own.
 
+mod flush;
 mod transport;
 
 use std::{
@@ -101,6 +102,18 @@ fn settle(task: &mut Task) {
         assert!(polls < 100, "the task never rests");
         assert_eq!(task.as_mut().poll(&mut Context::from_waker(&waker)), Poll::Pending);
     }
+}
+
+/// Polls until the task is over.
+fn run_to_end(task: &mut Task) {
+    let woken = Arc::new(Woken(AtomicBool::new(true)));
+    let waker = Waker::from(Arc::clone(&woken));
+    while woken.0.swap(false, Ordering::Relaxed) {
+        if task.as_mut().poll(&mut Context::from_waker(&waker)).is_ready() {
+            return;
+        }
+    }
+    panic!("the task waits");
 }
 
 fn masked(size: usize) -> Vec<u8> {

@@ -15,7 +15,7 @@ use crate::{
 };
 
 use super::{
-    Accepted, Candidate,
+    Candidate, Handshaken,
     decide::{admit, decide},
     guard::FailOnDrop,
 };
@@ -27,7 +27,7 @@ pub(crate) enum AtOnce<T: FailOnDrop> {
     /// It is to get this answer, and no more.
     Refused(Candidate<TcpStream>, Vec<u8>),
     /// It is to be a connection once these bytes are written, too.
-    Writing(Candidate<TcpStream>, Accepted<T>, Vec<u8>),
+    Writing(Candidate<TcpStream>, Handshaken<T>, Vec<u8>),
     /// It takes its time, with what was read.
     Later(Candidate<TcpStream>),
     /// The peer has left.
@@ -69,7 +69,7 @@ pub(crate) fn try_at_once<A: App>(
     let left = decision.response[written..].to_vec();
     let rest = candidate.received[head_len..].to_vec();
     candidate.place.shard().heads.put_back(std::mem::take(&mut candidate.received));
-    let accepted = Accepted::new(decision, request, rest);
+    let accepted = Handshaken::new(decision, request, rest);
     if left.is_empty() {
         AtOnce::Established(accepted.establish::<_, A>(hub, candidate))
     } else {

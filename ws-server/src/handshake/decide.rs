@@ -34,7 +34,9 @@ pub(super) fn admit(hub: &Hub, request: &Request) -> Result<Admitted, Vec<u8>> {
         Ok(handshake) => handshake,
         Err(error) => return Err(answer_plain(hub, request, error)),
     };
-    if !hub.options.origin.allows(request.headers()) {
+    let allows = || hub.options.origin.allows(request.headers());
+    let Ok(allowed) = catch_unwind(AssertUnwindSafe(allows)) else { return Err(accepting_panicked()) };
+    if !allowed {
         let rejection = Rejection::new(StatusCode::FORBIDDEN).with_text("origin not allowed\n");
         return Err(rejection.encode());
     }

@@ -53,15 +53,15 @@ pub(crate) struct Candidate<S> {
     pub(crate) received: Vec<u8>,
 }
 
-impl Candidate<crate::listener::Accepted> {
+impl Candidate<crate::listener::Incoming> {
     /// If it is TCP; else it comes back.
     pub(crate) fn try_map_tcp(self) -> Result<Candidate<std::net::TcpStream>, Self> {
-        use crate::listener::Accepted;
+        use crate::listener::Incoming;
         let Self { io, peer, place, slot, received } = self;
         match io {
-            Accepted::Tcp(io) => Ok(Candidate { io, peer, place, slot, received }),
+            Incoming::Tcp(io) => Ok(Candidate { io, peer, place, slot, received }),
             #[cfg(unix)]
-            io @ Accepted::Unix(_) => Err(Self { io, peer, place, slot, received }),
+            io @ Incoming::Unix(_) => Err(Self { io, peer, place, slot, received }),
         }
     }
 }
@@ -81,7 +81,7 @@ impl<S> Candidate<S> {
 }
 
 /// A request that was accepted, with the 101 on the wire.
-pub(crate) struct Accepted<T: FailOnDrop> {
+pub(crate) struct Handshaken<T: FailOnDrop> {
     accepted: Guard<T>,
     request: Request,
     extensions: Extensions,
@@ -89,7 +89,7 @@ pub(crate) struct Accepted<T: FailOnDrop> {
     connection_slot: Slot,
 }
 
-impl<T: FailOnDrop> Accepted<T> {
+impl<T: FailOnDrop> Handshaken<T> {
     fn new(decision: Decision<T>, request: Request, rest: Vec<u8>) -> Self {
         let Decision { accepted, extensions, connection_slot, .. } = decision;
         Self { accepted, request, extensions, rest, connection_slot }
@@ -155,7 +155,7 @@ pub(crate) async fn run<A, P>(
 pub(crate) async fn finish<A, P>(
     app: P,
     mut candidate: Candidate<ServerStream>,
-    accepted: Accepted<A::Accepted>,
+    accepted: Handshaken<A::Accepted>,
     response: Vec<u8>,
     launch: impl FnOnce(P, Established<ServerStream, A::Accepted>),
 ) where
@@ -166,6 +166,15 @@ pub(crate) async fn finish<A, P>(
     let deadline = Instant::now() + hub.options.handshake_timeout;
     if let Some(Ok(Ok(()))) = in_time(&hub, deadline, candidate.io.write_all(&response)).await {
         launch(app, accepted.establish::<_, A>(&hub, candidate));
+    }
+}
+
+/// Sends the answer to a handshake that was refused at once.
+pub(crate) async fn refuse(mut candidate: Candidate<ServerStream>, answer: Vec<u8>) {
+    let hub = Arc::clone(&candidate.place.shard().hub);
+    tokio::select! {
+        () = respond(&mut candidate.io, &answer) => {}
+        () = hub.reached(Phase::Draining) => {}
     }
 }
 
@@ -186,7 +195,7 @@ async fn negotiate<A: App>(
     hub: &Hub,
     candidate: &mut Candidate<ServerStream>,
     buffer: &mut Vec<u8>,
-) -> Option<Accepted<A::Accepted>> {
+) -> Option<Handshaken<A::Accepted>> {
     let io = &mut candidate.io;
     let received = match read_request(io, buffer, &hub.protocol.limits).await {
         Ok(received) => received,
@@ -217,7 +226,7 @@ async fn negotiate<A: App>(
             io.write_all(&decision.response).await.ok()?;
             io.flush().await.ok()?;
             // Also if the server shuts down just now: who has a 101 gets a Close.
-            Some(Accepted::new(decision, request, received.rest))
+            Some(Handshaken::new(decision, request, received.rest))
         }
     }
 }

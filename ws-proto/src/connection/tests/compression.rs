@@ -6,8 +6,8 @@ use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress};
 use http::{HeaderMap, HeaderValue, header};
 
 use crate::{
-    Completion, Config, ConnectionError, ConnectionState, DeflateConfig, LimitExceeded, MessageKind, RSV1,
-    ReceiveBuffer, Role,
+    Completion, Config, ConnectionError, ConnectionState, DeflateConfig, LimitExceeded, Message, MessageKind,
+    PreparedMessage, RSV1, ReceiveBuffer, Role,
     deflate::{accept_answer, accept_offer},
     handshake::{Extensions, parse_extensions},
 };
@@ -442,6 +442,81 @@ fn a_paused_application_holds_no_more_than_it_must() {
     });
 }
 
+#[test]
+fn many_small_bombs_in_one_read_have_their_turns_too() {
+    both(&forgetting(), |mut end| {
+        end.rx = ReceiveBuffer::new(128 * 1024, end.rx.pool().clone());
+        let payload = vec![0; 60_000];
+        let bytes: Vec<u8> = (0..500)
+            .flat_map(|_| compressed(binary(deflated(&payload))).encode(end.role() == Role::Server))
+            .collect();
+        assert!(bytes.len() < 128 * 1024, "in one read");
+        end.receives_bytes(&bytes);
+        assert_eq!(end.seen.len(), 500);
+        assert!((95..=125).contains(&end.turns), "{} turns for 30 MB", end.turns);
+        while let Some(seen) = end.seen.pop_front() {
+            assert!(seen == Seen::Binary(payload.clone()));
+        }
+        end.is_open();
+        assert!(end.connection.is_settled());
+    });
+}
+
+#[test]
+fn a_message_in_two_parts_leaves_nothing_behind() {
+    both(&forgetting(), |mut end| {
+        end.receives([compressed(text(&HELLO[..3]).not_final()), continuation(&HELLO[3..])]);
+        end.delivers_text("Hello");
+        assert!(end.connection.is_settled());
+        for half in compressed(text(HELLO)).encode(end.role() == Role::Server).chunks(5) {
+            end.receives_bytes(half);
+        }
+        end.delivers_text("Hello");
+        assert!(end.connection.is_settled());
+    });
+}
+
+#[test]
+fn what_waits_may_go_on_in_a_smaller_buffer() {
+    let config = with_deflate(|config, _| config.limits.max_held_bytes = 100_000);
+    both(&config, |mut end| {
+        end.rx = ReceiveBuffer::new(64 * 1024, end.rx.pool().clone());
+        let payload = vec![b'z'; 60_000];
+        end.pauses();
+        let bytes: Vec<u8> = (0..300)
+            .flat_map(|_| compressed(binary(deflated(&payload))).encode(end.role() == Role::Server))
+            .collect();
+        end.receives_bytes(&bytes);
+        end.delivers_nothing();
+        // Another thread's.
+        end.rx = ReceiveBuffer::new(1024, end.rx.pool().clone());
+        end.resumes();
+        for _ in 0..300 {
+            end.delivers_binary(&payload);
+        }
+        end.is_open();
+    });
+}
+
+#[test]
+fn one_in_one_out_does_not_pile_up() {
+    both(&forgetting(), |mut end| {
+        let payload = vec![b'q'; 40_000];
+        let frame = compressed(binary(deflated(&payload))).encode(end.role() == Role::Server);
+        end.pauses();
+        for _ in 0..2 {
+            end.receives_bytes(&frame);
+        }
+        let mut most = 0;
+        for _ in 0..200 {
+            assert_eq!(end.connection.take_held().unwrap().len(), 40_000);
+            end.receives_bytes(&frame);
+            most = most.max(end.connection.inbox.as_ref().map_or(0, |inbox| inbox.capacity()));
+        }
+        assert!(most < 400_000, "{most} bytes for two messages of 40,000");
+    });
+}
+
 // What is sent.
 
 #[test]
@@ -604,6 +679,110 @@ fn our_own_close_waits_for_a_large_message() {
         end.transport_flows();
         assert_eq!(reader.read(&mut end).0, prose(MIB));
         end.sent_close(1000);
+    });
+}
+
+#[test]
+fn large_messages_that_peers_do_not_take_have_a_budget() {
+    let config = with_deflate(|_, deflate| deflate.codec_budget = 500_000);
+    let stalled = || {
+        let mut end = endpoint(Role::Server, &config);
+        end.transport_takes(1000);
+        end.sends_owned(prose(MIB));
+        end
+    };
+    let (mut first, mut second) = (stalled(), stalled());
+    first.transport_flows();
+    assert_eq!(first.outbound.pop().unwrap().flags, RSV1, "compressed, and in fragments");
+    second.transport_flows();
+    second.sent_binary(prose(MIB));
+    let mut third = stalled();
+    third.transport_flows();
+    assert_eq!(third.outbound.pop().unwrap().flags, RSV1, "what is free again can be had");
+}
+
+// Prepared messages.
+
+#[test]
+fn a_prepared_message_is_compressed_once() {
+    let config = forgetting();
+    for len in [1000, 100_000] {
+        let prepared = PreparedMessage::new(String::from_utf8(prose(len)).unwrap());
+        let mut wires = Vec::new();
+        for _ in 0..2 {
+            let mut end = endpoint(Role::Server, &config);
+            end.connection.send_message((&prepared).into(), true, &mut end.tx).unwrap();
+            end.drive();
+            wires.push(end.outbound.bytes.clone());
+            assert_eq!(Reader::new(&config).read(&mut end).0, prose(len));
+            assert_eq!(end.completions, [Completion::Written]);
+        }
+        assert_eq!(wires[0], wires[1]);
+    }
+}
+
+#[test]
+fn a_prepared_message_suits_every_connection() {
+    let message = String::from_utf8(prose(5000)).unwrap();
+    let prepared = PreparedMessage::new(message.as_str());
+    let send = |end: &mut Endpoint| {
+        end.connection.send_message(prepared.clone().into(), false, &mut end.tx).unwrap();
+        end.drive();
+    };
+    // Compressed with what came before, masked anew, not compressed at all.
+    for config in [keeping(), forgetting()] {
+        both(&config, |mut end| {
+            let mut reader = Reader::new(&config);
+            for _ in 0..2 {
+                send(&mut end);
+                assert_eq!(reader.read(&mut end).0, prose(5000));
+            }
+        });
+    }
+    super::bench::both(|mut end| {
+        send(&mut end);
+        end.sent_text(&message);
+        end.transport_blocks();
+        send(&mut end);
+        end.transport_flows();
+        end.sent_text(&message);
+    });
+    let config = forgetting();
+    both(&config, |mut end| {
+        end.connection.set_compression(false);
+        send(&mut end);
+        end.sent_text(&message);
+        end.connection.set_compression(true);
+        end.transport_blocks();
+        send(&mut end);
+        end.transport_flows();
+        assert_eq!(Reader::new(&config).read(&mut end).0, prose(5000));
+    });
+}
+
+#[test]
+fn a_prepared_message_may_stay_uncompressed() {
+    both(&forgetting(), |mut end| {
+        for payload in [prose(1000), prose(100_000)] {
+            let prepared = PreparedMessage::uncompressed(payload.clone());
+            end.connection.send_message(prepared.into(), false, &mut end.tx).unwrap();
+            end.drive();
+            end.sent_binary(payload);
+        }
+        let noise = PreparedMessage::new(noise(1000));
+        end.connection.send_message((&noise).into(), false, &mut end.tx).unwrap();
+        end.drive();
+        end.sent_binary(noise.payload());
+    });
+}
+
+#[test]
+fn a_prepared_message_that_is_refused_comes_back() {
+    both(&forgetting(), |mut end| {
+        end.closes(1000, "");
+        let prepared = PreparedMessage::new("late");
+        let error = end.connection.send_message((&prepared).into(), false, &mut end.tx).unwrap_err();
+        assert_eq!(error.into_payload(), Message::Prepared(prepared));
     });
 }
 
