@@ -211,3 +211,33 @@ fn a_proxy_that_is_not_there_is_told() {
         }
     });
 }
+
+#[test]
+fn the_next_address_is_tried_through_a_socks_proxy() {
+    run(async {
+        let server = echo_server().await;
+        let (listener, proxy) = listen().await;
+        let connector = through(&format!("socks5://{proxy}")).resolver(|host: String, port| async move {
+            match host.parse() {
+                Ok(ip) => Ok(vec![SocketAddr::new(ip, port)]),
+                Err(_) => Ok(vec!["[2001:db8::1]:1".parse().unwrap(), "192.0.2.7:1".parse().unwrap()]),
+            }
+        });
+        let serving = async {
+            for answer in [4, 0] {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                assert_eq!(bytes(&mut stream).await, [5, 1, 0]);
+                stream.write_all(&[5, 0]).await.unwrap();
+                let [_, _, _, kind] = bytes(&mut stream).await;
+                stream.read_exact(&mut [0; 18][..if kind == 4 { 18 } else { 6 }]).await.unwrap();
+                stream.write_all(&[5, answer, 0, 1, 0, 0, 0, 0, 0, 0]).await.unwrap();
+                if answer == 0 {
+                    let mut to = TcpStream::connect(server.addr()).await.unwrap();
+                    let _ = copy_bidirectional(&mut stream, &mut to).await;
+                }
+            }
+        };
+        tokio::join!(serving, says_hello(&connector, "ws://far.example:1/"));
+        server.stop().await;
+    });
+}

@@ -111,3 +111,22 @@ fn a_location_that_is_no_websocket_is_an_error() {
         }
     });
 }
+
+#[test]
+fn they_do_not_wait_for_a_body() {
+    run(async {
+        let acceptor = RawAcceptor::bind();
+        let url = acceptor.url("/");
+        let server = async {
+            let mut first = acceptor.accept().await;
+            first.recv_head().await;
+            // Neither a length nor an end.
+            first.send_bytes("HTTP/1.1 302 Found\r\nLocation: /there\r\n\r\nwait for it").await;
+            assert_eq!(acceptor.accept().await.upgrade().await.target(), "/there");
+            drop(first);
+        };
+        let connector = following(1);
+        let (result, ()) = tokio::join!(connector.connect(&url), server);
+        result.unwrap();
+    });
+}

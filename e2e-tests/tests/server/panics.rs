@@ -3,8 +3,11 @@
 use e2e_tests::harness::{self, Options};
 use e2e_tests::raw_peer::RawFrame;
 use e2e_tests::server::{Event, ObservedServer, Script, ServerRunner, close_normally};
-use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
-use ws_server::{ConnectionError, Initiator, Message, Server, WebSocket};
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering::SeqCst},
+};
+use ws_server::{ConnectionError, Initiator, Message, OriginPolicy, Server, WebSocket};
 
 fn run(test: impl Future<Output = ()>) {
     harness::run_with(Options { allow_panics: true, ..Options::default() }, test);
@@ -270,6 +273,24 @@ fn a_shard_survives_too() {
         client.expect_close(1011).await;
         client.expect_eof().await;
         drop(client);
+        expect_alive(server).await;
+    });
+}
+
+#[test]
+fn a_panic_in_the_origin_policy_is_answered_with_500_and_nobody_else_notices() {
+    run(async {
+        let check = once();
+        let policy = OriginPolicy::Custom(Arc::new(move |_| {
+            check();
+            true
+        }));
+        let server = Script::default().start(Server::builder().origin(policy)).await;
+        for status in [500, 101] {
+            let mut client = server.connect().await;
+            let request = client.request("/").with("Origin", "https://example.com");
+            assert_eq!(client.upgrade_with(request.to_bytes()).await.status(), status);
+        }
         expect_alive(server).await;
     });
 }
