@@ -144,7 +144,7 @@ server_address() {
 run_server() {
     local api=$1 engine=$2 address options=''
     # On threads of its own the server has another engine than on its caller's runtime.
-    [ "$engine" = runtime ] || options='--shards 1'
+    case $engine in runtime) options='--shards 0' ;; shards) options='--shards 1' ;; esac
     prepare_reports "server-$api-$engine"
     "$testee" --listen 127.0.0.1:0 --api "$api" $options --max-message-size 33554432 $deflate \
         >"$reports/testee.out" 2>"$reports/testee.log" &
