@@ -5,7 +5,6 @@ use bytes::Bytes;
 use crate::{
     buffer::{PooledBuffer, ReceiveBuffer},
     frame::OpCode,
-    prepared::PreparedMessage,
     utf8::Utf8Bytes,
     utf8::str_from_validated,
 };
@@ -39,8 +38,6 @@ pub enum Message {
     /// Text received by a connection that opted out of UTF-8 validation ([`Config`](crate::Config)); others never
     /// produce it. Sent, it is a text frame as it stands.
     UncheckedText(Bytes),
-    /// To be sent on many connections; never received.
-    Prepared(PreparedMessage),
 }
 
 impl Message {
@@ -56,11 +53,10 @@ impl Message {
 
     /// Text or binary.
     #[must_use]
-    pub fn kind(&self) -> MessageKind {
+    pub const fn kind(&self) -> MessageKind {
         match self {
             Self::Text(_) | Self::UncheckedText(_) => MessageKind::Text,
             Self::Binary(_) => MessageKind::Binary,
-            Self::Prepared(message) => message.kind(),
         }
     }
 
@@ -76,7 +72,7 @@ impl Message {
 
     /// Whether this is text.
     #[must_use]
-    pub fn is_text(&self) -> bool {
+    pub const fn is_text(&self) -> bool {
         matches!(self.kind(), MessageKind::Text)
     }
 
@@ -84,7 +80,6 @@ impl Message {
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         match self {
-            Self::Prepared(message) => message.payload(),
             Self::Text(text) => text.as_bytes(),
             Self::Binary(bytes) | Self::UncheckedText(bytes) => bytes,
         }
@@ -97,8 +92,6 @@ impl Message {
             Self::Text(text) => Some(text),
             Self::Binary(_) => None,
             Self::UncheckedText(bytes) => std::str::from_utf8(bytes).ok(),
-            Self::Prepared(message) if message.kind() == MessageKind::Binary => None,
-            Self::Prepared(message) => std::str::from_utf8(message.payload()).ok(),
         }
     }
 
@@ -106,7 +99,6 @@ impl Message {
     #[must_use]
     pub fn into_bytes(self) -> Bytes {
         match self {
-            Self::Prepared(message) => message.payload().clone(),
             Self::Text(text) => text.into_bytes(),
             Self::Binary(bytes) | Self::UncheckedText(bytes) => bytes,
         }

@@ -13,8 +13,7 @@ use crate::{
 /// messages are compressed without context takeover, compressed once for each window size, when the first connection
 /// needs it. Clones share all of it.
 ///
-/// It is sent like any other message, for it becomes one: `sender.try_send(&prepared)`. A client, which masks each frame
-/// anew, and a connection with context takeover send it as they would any other.
+/// A client, which masks each frame anew, and a connection with context takeover send it as they would any other message.
 #[derive(Clone)]
 pub struct PreparedMessage(Arc<Inner>);
 
@@ -115,17 +114,5 @@ impl std::fmt::Debug for PreparedMessage {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         // Payloads stay out of logs.
         write!(f, "PreparedMessage({:?}, {} bytes)", self.kind(), self.payload().len())
-    }
-}
-
-impl From<PreparedMessage> for Message {
-    fn from(message: PreparedMessage) -> Self {
-        Self::Prepared(message)
-    }
-}
-
-impl From<&PreparedMessage> for Message {
-    fn from(message: &PreparedMessage) -> Self {
-        Self::Prepared(message.clone())
     }
 }

@@ -3,8 +3,8 @@ use std::{io::IoSlice, sync::Arc, task::Waker, time::Instant};
 use bytes::Bytes;
 use tokio::io::AsyncWrite;
 use ws_proto::{
-    CloseCode, Connection, ConnectionState, ControlError, Message, MessageKind, MessageRef, SendError,
-    TransmitQueue, Utf8Bytes,
+    CloseCode, Connection, ConnectionState, ControlError, Message, MessageKind, MessageRef, PreparedMessage,
+    SendError, TransmitQueue, Utf8Bytes,
 };
 use ws_tokio::{DirectWriter, Sender};
 
@@ -133,6 +133,17 @@ impl Conn<'_> {
     /// As [`send_text`](Self::send_text), with the message.
     pub fn send_message(&mut self, message: Message) -> Result<(), SendError<Message>> {
         let sent = self.connection.send_message(message, true, self.tx);
+        self.note_refusal(&sent);
+        sent
+    }
+
+    /// Sends a message that goes out on many connections: it is framed, and compressed, only once. No `on_write_complete`
+    /// follows.
+    ///
+    /// # Errors
+    /// As [`send_text`](Self::send_text).
+    pub fn send_prepared(&mut self, message: &PreparedMessage) -> Result<(), SendError> {
+        let sent = self.connection.send_prepared(message, false, self.tx);
         self.note_refusal(&sent);
         sent
     }

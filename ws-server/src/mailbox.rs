@@ -12,7 +12,7 @@ use std::{
 use bytes::Bytes;
 use ws_proto::{
     CONTROL_QUEUE_CAPACITY, CloseCode, Config, Connection, ConnectionState, ControlError, ControlQueue,
-    MAX_CONTROL_PAYLOAD, Message, SendError, TransmitQueue,
+    MAX_CONTROL_PAYLOAD, Message, PreparedMessage, SendError, TransmitQueue,
 };
 use ws_tokio::Outlet;
 
@@ -38,8 +38,33 @@ struct Mail {
 /// Mostly there is one.
 #[derive(Default)]
 struct Messages {
-    first: Option<Message>,
-    more: VecDeque<Message>,
+    first: Option<Letter>,
+    more: VecDeque<Letter>,
+}
+
+enum Letter {
+    Message(Message),
+    Prepared(PreparedMessage),
+}
+
+impl Letter {
+    fn len(&self) -> usize {
+        match self {
+            Self::Message(message) => message.len(),
+            Self::Prepared(message) => message.payload().len(),
+        }
+    }
+
+    fn send(self, connection: &mut Connection, tx: &mut TransmitQueue) -> Result<(), SendError<Self>> {
+        match self {
+            Self::Message(message) => {
+                connection.send_message(message, false, tx).map_err(|error| error.map(Self::Message))
+            }
+            Self::Prepared(message) => connection
+                .send_prepared(&message, false, tx)
+                .map_err(|error| error.map(|()| Self::Prepared(message))),
+        }
+    }
 }
 
 /// What most mailboxes never have.
@@ -76,12 +101,12 @@ impl Mailbox {
                 let _ = connection.send_ping(payload, tx);
             }
         }
-        while let Some(message) = mail.messages.pop() {
-            let len = message.len();
-            match connection.send_message(message, false, tx) {
+        while let Some(letter) = mail.messages.pop() {
+            let len = letter.len();
+            match letter.send(connection, tx) {
                 Ok(()) => mail.bytes -= len,
-                Err(SendError::WriteBusy(message)) => {
-                    mail.messages.put_back(message);
+                Err(SendError::WriteBusy(letter)) => {
+                    mail.messages.put_back(letter);
                     break;
                 }
                 Err(SendError::InvalidState(_)) => break,
@@ -115,16 +140,23 @@ impl Mailbox {
         rare.into_iter().flat_map(|rare| rare.waiting).for_each(Waker::wake);
     }
 
-    fn push(&self, mail: &mut Mail, message: Message) -> Result<(), SendError<Message>> {
+    /// Whether a message of `len` bytes may come in.
+    fn admit(&self, mail: &Mail, len: usize) -> Result<(), SendError> {
         if mail.state != ConnectionState::Open || mail.is_closing() {
-            return Err(SendError::InvalidState(message));
+            return Err(SendError::InvalidState(()));
         }
-        let over = mail.bytes > 0 && mail.bytes.saturating_add(message.len()) > self.config.write_queue_bytes;
+        let over = mail.bytes > 0 && mail.bytes.saturating_add(len) > self.config.write_queue_bytes;
         if over || mail.messages.len() >= self.config.write_queue_messages {
-            return Err(SendError::WriteBusy(message));
+            return Err(SendError::WriteBusy(()));
         }
-        mail.bytes += message.len();
-        mail.messages.push(message);
+        Ok(())
+    }
+
+    fn push(&self, mail: &mut Mail, message: Message) -> Result<(), SendError<Message>> {
+        match self.admit(mail, message.len()) {
+            Ok(()) => mail.push(Letter::Message(message)),
+            Err(error) => return Err(error.map(|()| message)),
+        }
         Ok(())
     }
 
@@ -141,6 +173,11 @@ impl Mailbox {
 }
 
 impl Mail {
+    fn push(&mut self, letter: Letter) {
+        self.bytes += letter.len();
+        self.messages.push(letter);
+    }
+
     fn rare(&mut self) -> &mut Rare {
         self.rare.get_or_insert_default()
     }
@@ -161,21 +198,21 @@ impl Mail {
 }
 
 impl Messages {
-    fn push(&mut self, message: Message) {
+    fn push(&mut self, letter: Letter) {
         if self.is_empty() {
-            self.first = Some(message);
+            self.first = Some(letter);
         } else {
-            self.more.push_back(message);
+            self.more.push_back(letter);
         }
     }
 
-    fn pop(&mut self) -> Option<Message> {
+    fn pop(&mut self) -> Option<Letter> {
         self.first.take().or_else(|| self.more.pop_front())
     }
 
     /// What was popped last, again at the front.
-    fn put_back(&mut self, message: Message) {
-        self.first = Some(message);
+    fn put_back(&mut self, letter: Letter) {
+        self.first = Some(letter);
     }
 
     fn len(&self) -> usize {
@@ -191,6 +228,14 @@ impl Outlet for Mailbox {
     fn try_send(&self, message: Message) -> Result<(), SendError<Message>> {
         let mut mail = self.mail();
         self.push(&mut mail, message)?;
+        self.call(mail);
+        Ok(())
+    }
+
+    fn try_send_prepared(&self, message: &PreparedMessage) -> Result<(), SendError> {
+        let mut mail = self.mail();
+        self.admit(&mail, message.payload().len())?;
+        mail.push(Letter::Prepared(message.clone()));
         self.call(mail);
         Ok(())
     }

@@ -10,7 +10,8 @@ use std::{
 
 use tokio::time::Sleep;
 use ws_proto::{
-    CloseCode, CloseInfo, Connection, ConnectionError, ConnectionState, ControlError, Message, SendError,
+    CloseCode, CloseInfo, Connection, ConnectionError, ConnectionState, ControlError, Message,
+    PreparedMessage, SendError,
 };
 
 use crate::{driver::Driver, wakers::Wakers};
@@ -115,6 +116,14 @@ impl<S> Core<S> {
         let Some(driver) = &mut self.driver else { return Err(SendError::InvalidState(message)) };
         let (connection, tx) = driver.parts_mut();
         connection.send_message(message, false, tx)?;
+        self.wake_server_task();
+        Ok(())
+    }
+
+    pub(crate) fn queue_prepared(&mut self, message: &PreparedMessage) -> Result<(), SendError> {
+        let Some(driver) = &mut self.driver else { return Err(SendError::InvalidState(())) };
+        let (connection, tx) = driver.parts_mut();
+        connection.send_prepared(message, false, tx)?;
         self.wake_server_task();
         Ok(())
     }

@@ -3,7 +3,7 @@
 use std::task::{Context, Poll, Waker};
 
 use tokio::io::{AsyncRead, AsyncWrite};
-use ws_proto::{Connection, ConnectionState, Event, Message, SendError, Transport};
+use ws_proto::{Connection, ConnectionState, Event, Message, PreparedMessage, SendError, Transport};
 
 use crate::{
     core::{Core, Mode, Turn, now},
@@ -123,6 +123,24 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Core<S> {
             let Some(next) = message.take() else { return Poll::Ready(Ok(())) };
             match self.queue(next) {
                 Err(SendError::WriteBusy(back)) => *message = Some(back),
+                result => return Poll::Ready(result),
+            }
+            let before = self.queued();
+            if self.poll_flush(cx).is_pending() && self.queued() == before {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    /// Queues a prepared message once there is room.
+    pub(crate) fn poll_queue_prepared(
+        &mut self,
+        cx: &mut Context<'_>,
+        message: &PreparedMessage,
+    ) -> Poll<Result<(), SendError>> {
+        loop {
+            match self.queue_prepared(message) {
+                Err(SendError::WriteBusy(())) => {}
                 result => return Poll::Ready(result),
             }
             let before = self.queued();

@@ -6,7 +6,7 @@ use std::{
 };
 
 use tokio::io::{AsyncRead, AsyncWrite};
-use ws_proto::{CloseCode, ConnectionState, ControlError, Message, SendError};
+use ws_proto::{CloseCode, ConnectionState, ControlError, Message, PreparedMessage, SendError};
 
 use crate::core::{Core, lock};
 
@@ -24,6 +24,12 @@ pub trait Outlet: Send + Sync {
     /// # Errors
     /// [`SendError`], with the message.
     fn try_send(&self, message: Message) -> Result<(), SendError<Message>>;
+
+    /// Queues a prepared message if there is room, and sees that it goes out.
+    ///
+    /// # Errors
+    /// [`SendError`].
+    fn try_send_prepared(&self, message: &PreparedMessage) -> Result<(), SendError>;
 
     /// Queues a message once there is room; `message` is taken when it is accepted or refused.
     fn poll_send(
@@ -73,6 +79,14 @@ impl Sender {
     /// the message.
     pub fn try_send(&self, message: impl Into<Message>) -> Result<(), SendError<Message>> {
         self.outlet.try_send(message.into())
+    }
+
+    /// As [`try_send`](Self::try_send), for a message that goes to many: it is framed, and compressed, only once.
+    ///
+    /// # Errors
+    /// As [`try_send`](Self::try_send).
+    pub fn try_send_prepared(&self, message: &PreparedMessage) -> Result<(), SendError> {
+        self.outlet.try_send_prepared(message)
     }
 
     /// Sends a ping.
@@ -129,6 +143,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Outlet for Mutex<Core<S>> {
     fn try_send(&self, message: Message) -> Result<(), SendError<Message>> {
         let mut core = lock(self);
         core.queue(message)?;
+        core.kick();
+        Ok(())
+    }
+
+    fn try_send_prepared(&self, message: &PreparedMessage) -> Result<(), SendError> {
+        let mut core = lock(self);
+        core.queue_prepared(message)?;
         core.kick();
         Ok(())
     }

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite};
 use ws_proto::{
     CloseCode, CloseInfo, Connection, ConnectionError, ConnectionState, ControlError, Initiator, Message,
-    SendError, TransmitQueue,
+    PreparedMessage, SendError, TransmitQueue,
 };
 
 use crate::{
@@ -198,6 +198,25 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
             lock(&self.shared).poll_queue(cx, &mut message)
         })
         .await
+    }
+
+    /// As [`send`](Self::send), for a message that goes out on many connections: it is framed, and compressed, only once.
+    ///
+    /// # Errors
+    /// [`SendError::InvalidState`] if the connection is not open.
+    ///
+    /// # Cancel safety
+    /// As [`send`](Self::send).
+    pub async fn send_prepared(&mut self, message: &PreparedMessage) -> Result<(), SendError> {
+        poll_fn(|cx| {
+            let _ = ready!(self.poll_left_over(cx));
+            lock(&self.shared).poll_queue_prepared(cx, message)
+        })
+        .await?;
+        if !self.served {
+            self.flush().await;
+        }
+        Ok(())
     }
 
     /// Waits until everything queued is handed to the transport, or the connection is over.

@@ -225,7 +225,7 @@ fn in_an_async_function_it_is_1011() {
 fn in_the_function_that_makes_the_future_it_is_1011() {
     run(async {
         let panic = once();
-        let panic = std::sync::Arc::new(panic);
+        let panic = Arc::new(panic);
         let server = ServerRunner::serve(Server::builder(), move |mut ws| {
             panic();
             async move { while ws.recv().await.is_some() {} }

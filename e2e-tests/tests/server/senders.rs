@@ -9,8 +9,8 @@ use std::task::Poll;
 use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use ws_server::{
-    CloseCode, ControlError, Handler, Message, MessageRef, Rejection, Request, SendError, Sender, Server,
-    ServerBuilder,
+    CloseCode, ControlError, Handler, Message, MessageRef, PreparedMessage, Rejection, Request, SendError,
+    Sender, Server, ServerBuilder,
 };
 
 /// Hands out the sender of each connection and does nothing else.
@@ -332,4 +332,43 @@ fn mail_does_not_get_stuck_behind_a_slow_peer_that_is_still_read_from() {
         close_normally(client).await;
         server.stop().await;
     });
+}
+
+#[test]
+fn a_prepared_message_goes_out_like_any_other() {
+    sender_test(Server::builder, async |server| {
+        let (mut client, sender) = server.open().await;
+        let messages = ["one".to_owned(), "x".repeat(100_000), "three".to_owned()];
+        for message in &messages {
+            sender.try_send_prepared(&PreparedMessage::new(message.as_str())).unwrap();
+        }
+        sender.send("four").await.unwrap();
+        for message in &messages {
+            client.expect_text(message).await;
+        }
+        client.expect_text("four").await;
+        sender.close(CloseCode::NORMAL, "");
+        client.expect_close(1000).await;
+        assert!(matches!(
+            sender.try_send_prepared(&PreparedMessage::new("late")),
+            Err(SendError::InvalidState(()))
+        ));
+    });
+}
+
+#[test]
+fn a_prepared_message_is_refused_when_there_is_no_room() {
+    sender_test(
+        || Server::builder().write_queue(1_000_000, 200_000),
+        async |server| {
+            let (_client, sender) = server.open().await;
+            let message = PreparedMessage::new(vec![0; 50_000]);
+            let refused = async {
+                while sender.try_send_prepared(&message) != Err(SendError::WriteBusy(())) {
+                    tokio::task::yield_now().await;
+                }
+            };
+            tokio::time::timeout(Duration::from_secs(10), refused).await.expect("the peer does not read");
+        },
+    );
 }

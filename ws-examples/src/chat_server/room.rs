@@ -3,7 +3,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use ws_server::{Message, SendError, Sender};
+use ws_server::{PreparedMessage, SendError, Sender};
 
 /// Who is there.
 #[derive(Default)]
@@ -38,9 +38,9 @@ impl Room {
 
     /// Tells everybody. Nobody waits for a slow reader: whoever's queue is full misses the line.
     pub(crate) fn say(&self, line: &str) {
-        let message = Message::text(line);
+        let message = PreparedMessage::new(line);
         for (number, sender) in &self.lock().senders {
-            if let Err(SendError::WriteBusy(_)) = sender.try_send(message.clone()) {
+            if let Err(SendError::WriteBusy(_)) = sender.try_send_prepared(&message) {
                 eprintln!("visitor {number} reads too slowly and missed a line");
             }
         }

@@ -109,10 +109,6 @@ impl Connection {
         notify: bool,
         tx: &mut TransmitQueue,
     ) -> Result<(), SendError<Message>> {
-        if let Message::Prepared(message) = message {
-            let sent = self.send_prepared(&message, notify, tx);
-            return sent.map_err(|error| error.map(|()| Message::Prepared(message)));
-        }
         let text = matches!(message, Message::Text(_));
         let kind = message.kind();
         self.send_bytes(kind, message.into_bytes(), notify, tx).map_err(|error| {

@@ -3,7 +3,7 @@
 use bench_common::server::{self, MAX_MESSAGE};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::net::TcpListener;
-use ws_server::{CloseInfo, Conn, Handler, MessageRef, Rejection, Request, Sender, Server};
+use ws_server::{CloseInfo, Conn, Handler, MessageRef, PreparedMessage, Rejection, Request, Sender, Server};
 
 /// Everybody who is connected.
 #[derive(Clone, Default)]
@@ -54,10 +54,10 @@ impl Handler for Member {
     }
 
     fn on_message(&mut self, _conn: &mut Conn<'_>, message: MessageRef<'_>) {
-        let message = message.into_message();
+        let message = PreparedMessage::new(message.into_message());
         for sender in self.room.places().senders.iter().flatten() {
             // Who does not keep up misses it; the load generator would notice.
-            let _ = sender.try_send(message.clone());
+            let _ = sender.try_send_prepared(&message);
         }
     }
 

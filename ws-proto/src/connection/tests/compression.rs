@@ -6,8 +6,8 @@ use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress};
 use http::{HeaderMap, HeaderValue, header};
 
 use crate::{
-    Completion, Config, ConnectionError, ConnectionState, DeflateConfig, LimitExceeded, Message, MessageKind,
-    PreparedMessage, RSV1, ReceiveBuffer, Role,
+    Completion, Config, ConnectionError, ConnectionState, DeflateConfig, LimitExceeded, MessageKind,
+    PreparedMessage, RSV1, ReceiveBuffer, Role, SendError,
     deflate::{accept_answer, accept_offer},
     handshake::{Extensions, parse_extensions},
 };
@@ -711,7 +711,7 @@ fn a_prepared_message_is_compressed_once() {
         let mut wires = Vec::new();
         for _ in 0..2 {
             let mut end = endpoint(Role::Server, &config);
-            end.connection.send_message((&prepared).into(), true, &mut end.tx).unwrap();
+            end.connection.send_prepared(&prepared, true, &mut end.tx).unwrap();
             end.drive();
             wires.push(end.outbound.bytes.clone());
             assert_eq!(Reader::new(&config).read(&mut end).0, prose(len));
@@ -726,7 +726,7 @@ fn a_prepared_message_suits_every_connection() {
     let message = String::from_utf8(prose(5000)).unwrap();
     let prepared = PreparedMessage::new(message.as_str());
     let send = |end: &mut Endpoint| {
-        end.connection.send_message(prepared.clone().into(), false, &mut end.tx).unwrap();
+        end.connection.send_prepared(&prepared, false, &mut end.tx).unwrap();
         end.drive();
     };
     // Compressed with what came before, masked anew, not compressed at all.
@@ -765,24 +765,24 @@ fn a_prepared_message_may_stay_uncompressed() {
     both(&forgetting(), |mut end| {
         for payload in [prose(1000), prose(100_000)] {
             let prepared = PreparedMessage::uncompressed(payload.clone());
-            end.connection.send_message(prepared.into(), false, &mut end.tx).unwrap();
+            end.connection.send_prepared(&prepared, false, &mut end.tx).unwrap();
             end.drive();
             end.sent_binary(payload);
         }
         let noise = PreparedMessage::new(noise(1000));
-        end.connection.send_message((&noise).into(), false, &mut end.tx).unwrap();
+        end.connection.send_prepared(&noise, false, &mut end.tx).unwrap();
         end.drive();
         end.sent_binary(noise.payload());
     });
 }
 
 #[test]
-fn a_prepared_message_that_is_refused_comes_back() {
+fn a_prepared_message_is_refused_like_any_other() {
     both(&forgetting(), |mut end| {
         end.closes(1000, "");
         let prepared = PreparedMessage::new("late");
-        let error = end.connection.send_message((&prepared).into(), false, &mut end.tx).unwrap_err();
-        assert_eq!(error.into_payload(), Message::Prepared(prepared));
+        let error = end.connection.send_prepared(&prepared, false, &mut end.tx).unwrap_err();
+        assert_eq!(error, SendError::InvalidState(()));
     });
 }
 
