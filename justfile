@@ -49,6 +49,10 @@ autobahn-deflate:
     bash autobahn/run.sh server full --deflate
     bash autobahn/run.sh client full --deflate
 
+# Every test that SECURITY.md names is there.
+promises:
+    bash .ci/promises.sh
+
 # The inputs that fuzzing kept, on the stable compiler.
 fuzz-replay:
     cargo test --manifest-path fuzz/Cargo.toml --quiet

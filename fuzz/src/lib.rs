@@ -3,6 +3,7 @@
 //! `cargo fuzz run TARGET --features fuzzing` in the workspace's top folder looks for new inputs; `cargo test` in this
 //! folder replays those that were kept in `corpus/`.
 
+mod deflate;
 mod extensions;
 mod frame_header;
 mod heads;
@@ -12,6 +13,7 @@ mod machine;
 mod operations;
 mod receive;
 
+pub use deflate::deflate;
 pub use extensions::extensions;
 pub use frame_header::frame_header;
 pub use heads::{request_head, response_head};
@@ -23,12 +25,13 @@ pub use receive::receive;
 pub type Target = fn(&[u8]);
 
 /// All of them.
-pub const TARGETS: [(&str, Target); 7] = [
+pub const TARGETS: [(&str, Target); 8] = [
     ("frame_header", frame_header),
     ("receive", receive),
     ("request_head", request_head),
     ("response_head", response_head),
     ("extensions", extensions),
+    ("deflate", deflate),
     ("inflate", inflate),
     ("operations", operations),
 ];

@@ -51,6 +51,8 @@ pub struct TransmitQueue {
     blocked_since: Option<Instant>,
     /// All is written, and some of it lies in a buffer of the transport's own.
     unflushed: bool,
+    /// Memory for what is made before its length is known.
+    pub(crate) scratch: Vec<u8>,
 }
 
 /// A payload that goes out after `small[..after]`.
@@ -87,6 +89,7 @@ impl TransmitQueue {
             control_end: 0,
             blocked_since: None,
             unflushed: false,
+            scratch: Vec::new(),
         }
     }
 
@@ -161,8 +164,13 @@ impl TransmitQueue {
     #[inline]
     pub fn shrink_to(&mut self, capacity: usize) {
         let sends = capacity / 16;
-        if self.small.capacity() > capacity || self.large.capacity() > 0 || self.sends.capacity() > sends {
+        if self.small.capacity() > capacity
+            || self.large.capacity() > 0
+            || self.sends.capacity() > sends
+            || self.scratch.capacity() > capacity
+        {
             self.small.shrink_to(capacity);
+            self.scratch.shrink_to(capacity);
             self.large.shrink_to(0);
             self.sends.shrink_to(sends);
         }

@@ -308,6 +308,18 @@ impl Connection {
         tx: &mut TransmitQueue,
     ) -> bool {
         let Some(compression) = self.compression_mut() else { return false };
+        if compression.is_quick(payload.len()) {
+            let mut out = std::mem::take(&mut tx.scratch);
+            out.clear();
+            compression.deflate_quickly(payload, &mut out);
+            let shrinks = out.len() < payload.len();
+            if shrinks {
+                self.encode_frame(compressed_header(kind), &out, tx);
+                tx.end_send(notify);
+            }
+            tx.scratch = out;
+            return shrinks;
+        }
         let mut deflater = compression.take_deflater();
         let takeover = compression.sends_with_takeover();
         let mut out = deflater.take_out();
@@ -315,8 +327,7 @@ impl Connection {
         let is_compressed =
             deflater.deflate(payload, true, &mut out) && (takeover || out.len() < payload.len());
         if is_compressed {
-            let header = FrameHeader { rsv: RSV1, ..FrameHeader::new(kind.opcode(), 0, None) };
-            self.encode_frame(header, &out, tx);
+            self.encode_frame(compressed_header(kind), &out, tx);
             tx.end_send(notify);
         }
         if is_compressed || !takeover {
@@ -437,6 +448,11 @@ impl Message {
             None => Ok(()),
         }
     }
+}
+
+/// Of a message in one frame; length and key are still to be set.
+const fn compressed_header(kind: MessageKind) -> FrameHeader {
+    FrameHeader { rsv: RSV1, ..FrameHeader::new(kind.opcode(), 0, None) }
 }
 
 /// Inflates the beginning of `input` into the receive buffer's scratch; also how many bytes of it were read.

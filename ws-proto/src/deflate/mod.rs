@@ -3,14 +3,17 @@
 //! - [`DeflateConfig`] says what this side offers or accepts, and when it compresses.
 //! - `negotiate` turns offers and answers into [`DeflateParams`].
 //! - `codec` wraps the compression library; `pool` shares codecs among connections.
+//! - `quick` compresses small messages faster than the library does, with `codes`, the fixed ones of DEFLATE.
 //! - `session` is what a connection with compression has.
 //!
 //! Without context takeover, the default of a server, a connection between messages holds no codec at all.
 
 mod codec;
+mod codes;
 mod config;
 mod negotiate;
 mod pool;
+mod quick;
 mod session;
 
 pub use config::DeflateConfig;

@@ -5,6 +5,7 @@ use super::{
     codec::{Deflater, Inflater, deflater_size},
     negotiate::Agreed,
     pool::Reservation,
+    quick,
 };
 
 /// A connection's share of the compression.
@@ -48,6 +49,16 @@ impl Session {
             Role::Client => self.agreed.params.client_no_context_takeover,
             Role::Server => self.agreed.params.server_no_context_takeover,
         }
+    }
+
+    /// Appends a message, compressed for itself, to `out`; one that [`is_quick`](Self::is_quick).
+    pub(crate) fn deflate_quickly(&self, payload: &[u8], out: &mut Vec<u8>) {
+        quick::deflate(payload, self.send_window_bits(), out);
+    }
+
+    /// Whether a message of this length is compressed in the quick way.
+    pub(crate) const fn is_quick(&self, len: usize) -> bool {
+        self.agreed.level == 1 && len <= quick::MOST && !self.sends_with_takeover()
     }
 
     pub(crate) fn take_deflater(&mut self) -> Box<Deflater> {

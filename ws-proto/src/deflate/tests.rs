@@ -5,7 +5,7 @@ use crate::handshake::{Extension, parse_extensions};
 use super::{
     DeflateConfig, DeflateParams, accept_answer, accept_offer,
     codec::{Deflater, Inflated, Inflater},
-    offer,
+    offer, quick,
 };
 
 fn parse(header: &str) -> Vec<Extension> {
@@ -424,4 +424,68 @@ fn a_small_window_is_kept_to() {
     let input = [&compressed[..], &[0, 0, 0xff, 0xff]].concat();
     raw.decompress_vec(&input, &mut out, flate2::FlushDecompress::Sync).unwrap();
     assert_eq!(out, payload);
+}
+
+// The quick way.
+
+/// Inflates with a window of so many bits, by the library alone.
+fn inflate_within(compressed: &[u8], window_bits: u8, len: usize) -> Vec<u8> {
+    let mut raw = flate2::Decompress::new_with_window_bits(false, window_bits);
+    let mut out = Vec::with_capacity(len + 1);
+    let input = [compressed, &[0, 0, 0xff, 0xff]].concat();
+    raw.decompress_vec(&input, &mut out, flate2::FlushDecompress::Sync).expect("valid");
+    assert_eq!(raw.total_in() as usize, input.len(), "all of it");
+    out
+}
+
+fn quickly(payload: &[u8], window_bits: u8) -> Vec<u8> {
+    let mut out = Vec::new();
+    quick::deflate(payload, window_bits, &mut out);
+    assert!(out.len() <= payload.len() + payload.len() / 8 + 16);
+    assert_eq!(inflate_within(&out, window_bits, payload.len()), payload, "{window_bits} bits");
+    assert_eq!(inflate(&mut Inflater::default(), &out).as_deref(), Ok(payload));
+    out
+}
+
+#[test]
+fn hello_is_quickly_compressed_as_the_rfc_has_it() {
+    assert_eq!(quickly(b"Hello", 15), [0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00]);
+    assert_eq!(quickly(b"", 15), [0x02, 0x00]);
+}
+
+#[test]
+fn repetitions_of_every_length_and_distance_are_found() {
+    let mut state = 1_u32;
+    let mut random = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 24) as u8
+    };
+    let unique: Vec<u8> = (0..quick::MOST).map(|_| random()).collect();
+    for length in (4..=258).chain([259, 300, 515, 516, 517, 518, 1000]) {
+        let payload = [&unique[..1000], &unique[..length]].concat();
+        assert!(quickly(&payload, 15).len() < 1100, "{length} bytes again");
+    }
+    for distance in [1, 2, 3, 4, 5, 100, 512, 513, 1024, 5000, 16_384, 30_000] {
+        let payload =
+            [&unique[..distance], &unique[..distance.min(1000)], &unique[..distance.min(4)]].concat();
+        quickly(&payload, 15);
+        quickly(&payload, 9);
+        quickly(&payload, 12);
+    }
+    quickly(&vec![b'a'; quick::MOST], 9);
+    quickly(&unique, 15);
+    let text = b"{\"symbol\":\"BTC-EUR\",\"price\":42},".repeat(20);
+    assert!(quickly(&text, 15).len() < text.len() / 8);
+}
+
+proptest::proptest! {
+    #[test]
+    fn whatever_is_quickly_compressed_comes_back(
+        words in proptest::collection::vec(proptest::collection::vec(proptest::num::u8::ANY, 1..12), 1..30),
+        order in proptest::collection::vec(0_usize..30, 0..400),
+        window_bits in 9_u8..=15,
+    ) {
+        let payload: Vec<u8> = order.iter().flat_map(|at| words[at % words.len()].clone()).collect();
+        quickly(&payload, window_bits);
+    }
 }

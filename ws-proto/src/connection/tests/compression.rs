@@ -37,7 +37,7 @@ fn limited(max_message_size: usize) -> Arc<Config> {
     with_deflate(|config, _| config.limits.max_message_size = max_message_size)
 }
 
-fn with_deflate(change: impl FnOnce(&mut Config, &mut DeflateConfig)) -> Arc<Config> {
+pub(super) fn with_deflate(change: impl FnOnce(&mut Config, &mut DeflateConfig)) -> Arc<Config> {
     config(|config| {
         let mut deflate = DeflateConfig::server();
         deflate.threshold = 0;
@@ -62,7 +62,7 @@ fn agree(role: Role, config: &Config) -> Extensions {
     Extensions { deflate: Some(agreed) }
 }
 
-fn endpoint(role: Role, config: &Arc<Config>) -> Endpoint {
+pub(super) fn endpoint(role: Role, config: &Arc<Config>) -> Endpoint {
     let mut end = Endpoint::with(role, config);
     end.connection = end.connection.with_extensions(agree(role, config));
     end.outbound.may_compress = true;

@@ -2,7 +2,7 @@
 
 use std::{collections::VecDeque, io::ErrorKind};
 
-use crate::{CloseInfo, Completion, ConnectionState, Initiator, MessageKind, Role, Transport};
+use crate::{CloseInfo, Completion, Config, ConnectionState, Initiator, MessageKind, Role, Transport};
 
 use super::bench::{Endpoint, SECOND, Seen, config};
 
@@ -29,15 +29,17 @@ struct Side {
     info: Option<CloseInfo>,
 }
 
+/// Narrow, so that the two get in each other's way.
+fn narrow(config: &mut Config) {
+    config.limits.max_held_bytes = 3000;
+    config.write_queue_bytes = 100_000;
+    config.write_queue_messages = 40;
+}
+
 impl Side {
-    fn new(role: Role) -> Self {
-        let config = config(|config| {
-            config.limits.max_held_bytes = 3000;
-            config.write_queue_bytes = 100_000;
-            config.write_queue_messages = 40;
-        });
+    const fn new(end: Endpoint) -> Self {
         Self {
-            end: Endpoint::with(role, &config),
+            end,
             delivered: 0,
             hung_up: false,
             sent: VecDeque::new(),
@@ -187,8 +189,13 @@ fn settle(sides: &mut [Side; 2]) {
 }
 
 fn run(seed: u64, ending: Ending) -> [Side; 2] {
+    let config = config(narrow);
+    run_with(seed, ending, |role| Endpoint::with(role, &config))
+}
+
+fn run_with(seed: u64, ending: Ending, make: impl Fn(Role) -> Endpoint) -> [Side; 2] {
     let mut dice = Dice(seed);
-    let mut sides = [Side::new(Role::Client), Side::new(Role::Server)];
+    let mut sides = [Role::Client, Role::Server].map(|role| Side::new(make(role)));
     for _ in 0..150 {
         if dice.below(2) == 0 {
             sides.rotate_left(1);
@@ -256,4 +263,26 @@ fn a_reset_ends_both_sides() {
         reset += usize::from(sides.iter().all(|side| !side.info.as_ref().unwrap().is_clean()));
     }
     assert!(reset > 30, "{reset}");
+}
+
+#[cfg(feature = "deflate")]
+#[test]
+fn two_machines_that_compress_agree_too() {
+    use super::compression;
+
+    for keeps_context in [true, false] {
+        let config = compression::with_deflate(|config, deflate| {
+            narrow(config);
+            deflate.send_takeover = keeps_context;
+            deflate.receive_takeover = keeps_context;
+            deflate.threshold = 100;
+        });
+        for seed in 0..100 {
+            eprintln!("seed {seed}, context: {keeps_context}");
+            let sides = run_with(seed, Ending::Closes, |role| compression::endpoint(role, &config));
+            for side in &sides {
+                assert!(side.info.as_ref().is_some_and(CloseInfo::is_clean));
+            }
+        }
+    }
 }

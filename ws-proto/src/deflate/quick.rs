@@ -1,0 +1,130 @@
+//! A compressor for small messages that are compressed for themselves (RFC 1951 section 3.2.6, one block with the fixed
+//! codes).
+//!
+//! The library's compressor clears a table of 128 KiB for each message, which is most of what a message of 1,000 bytes
+//! costs. Here the table is 8 KiB, and the rest is what its fastest level does: the latest place with the same four bytes,
+//! or none. It earns its place in `bench/RESULTS.md`.
+
+use super::codes::{DISTANCE_BITS, END_OF_BLOCK, LITERALS, distance_symbol, length_symbol};
+
+/// Messages up to this size: a place in the table is 16 bits, and no distance is beyond a window of 32 KiB.
+pub(crate) const MOST: usize = 32 * 1024;
+
+const TABLE_BITS: u32 = 12;
+/// A match shorter than this is not found.
+const MIN_MATCH: usize = 4;
+const MAX_MATCH: usize = 258;
+
+/// Appends `payload`, compressed, without the last four bytes of its flush (RFC 7692 section 7.2.1), and with no distance
+/// beyond a window of so many bits. It may grow: by an eighth at most. `payload` is at most [`MOST`] bytes.
+pub(crate) fn deflate(payload: &[u8], window_bits: u8, out: &mut Vec<u8>) {
+    let window = 1_usize << window_bits;
+    out.reserve(payload.len() + payload.len() / 8 + 16);
+    let mut bits = BitWriter { out, pending: 0, count: 0 };
+    // Not the last block, with the fixed codes.
+    bits.put(0b010, 3);
+    // Places with such a hash, plus one; 0 stands for none.
+    let mut places = [0_u16; 1 << TABLE_BITS];
+    let (mut at, mut literals_from, mut misses) = (0, 0, 0_usize);
+    while let Some(word) = word_at(payload, at) {
+        let place = &mut places[hash(word)];
+        let candidate = usize::from(std::mem::replace(place, at as u16 + 1));
+        let found = candidate
+            .checked_sub(1)
+            .filter(|from| at - from <= window && word_at(payload, *from) == Some(word));
+        let Some(from) = found else {
+            misses += 1;
+            // What does not compress is looked at more and more coarsely.
+            at += 1 + (misses >> 6);
+            continue;
+        };
+        misses = 0;
+        bits.put_literals(&payload[literals_from..at]);
+        let length = match_length(payload, from, at);
+        bits.put_match(length, at - from);
+        at += length;
+        literals_from = at;
+        // The end of what was just found is mostly where the next match begins.
+        if let Some(word) = word_at(payload, at - 2) {
+            places[hash(word)] = (at - 2) as u16 + 1;
+        }
+    }
+    bits.put_literals(&payload[literals_from..]);
+    let (code, len) = LITERALS[END_OF_BLOCK];
+    bits.put(code.into(), len.into());
+    // An empty block without compression follows; its header is sent, and its length is not.
+    bits.put(0b000, 3);
+    bits.finish();
+}
+
+fn word_at(bytes: &[u8], at: usize) -> Option<u32> {
+    Some(u32::from_le_bytes(*bytes.get(at..)?.first_chunk()?))
+}
+
+const fn hash(word: u32) -> usize {
+    (word.wrapping_mul(0x9e37_79b1) >> (32 - TABLE_BITS)) as usize
+}
+
+/// How far the bytes at `from` and at `at`, of which the first four are the same, go on alike.
+fn match_length(bytes: &[u8], from: usize, at: usize) -> usize {
+    let end = bytes.len().min(at + MAX_MATCH);
+    let mut length = MIN_MATCH;
+    while at + length < end {
+        let (one, other) = (&bytes[from + length..], &bytes[at + length..end]);
+        match (one.first_chunk::<8>(), other.first_chunk::<8>()) {
+            (Some(one), Some(other)) => {
+                let difference = u64::from_le_bytes(*one) ^ u64::from_le_bytes(*other);
+                if difference != 0 {
+                    return length + (difference.trailing_zeros() / 8) as usize;
+                }
+                length += 8;
+            }
+            _ if one[0] == other[0] => length += 1,
+            _ => return length,
+        }
+    }
+    length
+}
+
+/// Writes bits, the first one in the lowest place of a byte.
+struct BitWriter<'a> {
+    out: &'a mut Vec<u8>,
+    pending: u64,
+    /// How many bits of that there are; less than 32 between calls.
+    count: u32,
+}
+
+impl BitWriter<'_> {
+    /// At most 32 bits.
+    #[inline]
+    fn put(&mut self, bits: u32, count: u32) {
+        self.pending |= u64::from(bits) << self.count;
+        self.count += count;
+        if self.count >= 32 {
+            self.out.extend_from_slice(&(self.pending as u32).to_le_bytes());
+            self.pending >>= 32;
+            self.count -= 32;
+        }
+    }
+
+    fn put_literals(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            let (code, len) = LITERALS[usize::from(*byte)];
+            self.put(code.into(), len.into());
+        }
+    }
+
+    fn put_match(&mut self, length: usize, distance: usize) {
+        let (symbol, extra, extra_len) = length_symbol(length);
+        let (code, len) = LITERALS[symbol];
+        self.put(u32::from(code) | extra << len, u32::from(len) + extra_len);
+        let (code, extra, extra_len) = distance_symbol(distance);
+        self.put(u32::from(code) | extra << DISTANCE_BITS, DISTANCE_BITS + extra_len);
+    }
+
+    /// Fills the last byte up.
+    fn finish(self) {
+        let bytes = self.pending.to_le_bytes();
+        self.out.extend_from_slice(&bytes[..self.count.div_ceil(8) as usize]);
+    }
+}
