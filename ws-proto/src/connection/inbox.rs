@@ -107,7 +107,7 @@ impl Inbox {
     }
 
     /// Bytes allocated for packed messages.
-    #[cfg(test)]
+    #[cfg(all(test, feature = "deflate"))]
     pub(super) fn capacity(&self) -> usize {
         let capacity = |held: &Held| match held {
             Held::Packed { frames, .. } => frames.capacity(),
