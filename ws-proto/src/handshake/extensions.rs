@@ -186,6 +186,26 @@ mod tests {
     }
 
     #[test]
+    fn a_hostile_list_is_read_in_one_pass() {
+        // Looking at a byte twice for each byte before it would take minutes here (CVE-2020-7662, CVE-2021-32640).
+        let many = 1 << 20;
+        for (start, part) in [
+            ("a; b=\"", "\\c"),
+            ("a; b=\"", "c"),
+            ("", " "),
+            ("", ","),
+            ("", " , \t"),
+            ("a", ";"),
+            ("a;b=", "c"),
+            ("", "\""),
+        ] {
+            let line = start.to_owned() + &part.repeat(many / part.len());
+            let _ = parse(&[&line]);
+            let _ = parse(&[&line, &line]);
+        }
+    }
+
+    #[test]
     fn what_is_not_so_is_refused() {
         for line in [
             "a b",
