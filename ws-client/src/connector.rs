@@ -186,21 +186,20 @@ impl Connector {
     pub async fn open(&self, url: &str) -> Result<Connected, ConnectError> {
         let deadline = Instant::now() + self.handshake_timeout;
         let (mut target, mut headers) = (Target::parse(url)?, self.headers.clone());
-        for followed in 0.. {
-            let follows = followed < self.redirects;
+        let mut left = self.redirects;
+        loop {
             let dialling = self.dialler.dial(&target);
-            let attempt = self.handshake(&target, &headers, deadline, follows, dialling).await;
-            let Err(ConnectError::Refused(refusal)) = attempt else { return attempt };
-            if !follows {
-                return Err(ConnectError::Refused(refusal));
-            }
-            target = match next_hop(&target, &refusal, &mut headers)? {
-                Some(next) => next,
-                None => return Err(ConnectError::Refused(refusal)),
+            let attempt = self.handshake(&target, &headers, deadline, left > 0, dialling).await;
+            let refusal = match attempt {
+                Err(ConnectError::Refused(refusal)) if left > 0 => refusal,
+                attempt => return attempt,
             };
+            let Some(next) = next_hop(&target, &refusal, &mut headers)? else {
+                return Err(ConnectError::Refused(refusal));
+            };
+            target = next;
+            left -= 1;
         }
-        // The loop above ends by returning.
-        Err(ConnectError::TimedOut(self.handshake_timeout))
     }
 
     /// Does the handshake for `url` on a transport of the caller's.

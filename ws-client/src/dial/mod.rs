@@ -5,7 +5,7 @@ mod race;
 mod resolve;
 mod socks5;
 
-use std::io;
+use std::{io, net::SocketAddr};
 
 use tokio::net::TcpStream;
 
@@ -57,12 +57,13 @@ impl Dialler {
         secure(tls, host, stream).await
     }
 
+    async fn resolve(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, ConnectError> {
+        let addrs = self.resolver.resolve(host, port).await;
+        addrs.map_err(|error| ConnectError::Resolve { host: host.to_owned(), error })
+    }
+
     async fn connect(&self, host: &str, port: u16) -> Result<TcpStream, ConnectError> {
-        let addrs = self
-            .resolver
-            .resolve(host, port)
-            .await
-            .map_err(|error| ConnectError::Resolve { host: host.to_owned(), error })?;
+        let addrs = self.resolve(host, port).await?;
         let stream = race::first_success(addrs.into_iter().map(TcpStream::connect).collect())
             .await
             .map_err(|error| ConnectError::Connect { host: format!("{host}:{port}"), error })?;
@@ -84,13 +85,9 @@ impl Dialler {
             }
             ProxyKind::Socks5WithNames => self.connect_socks5(proxy, Destination::of(host, port)).await,
             ProxyKind::Socks5 => {
-                let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-                let addrs = self.resolver.resolve(host, port).await.unwrap_or_else(|error| {
-                    last = error;
-                    Vec::new()
-                });
-                let mut failure = ConnectError::Resolve { host: host.to_owned(), error: last };
-                for addr in addrs {
+                let no_address = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+                let mut failure = ConnectError::Resolve { host: host.to_owned(), error: no_address };
+                for addr in self.resolve(host, port).await? {
                     match self.connect_socks5(proxy, Destination::Addr(addr)).await {
                         Ok(stream) => return Ok(stream),
                         Err(error) => failure = error,

@@ -1,12 +1,13 @@
-//! One task for all connections of a shard that handlers serve, on an epoll descriptor of its own.
+//! One task for all plain TCP connections of a shard, on an epoll descriptor of its own: those that handlers serve, and
+//! those with an async function each.
 //!
 //! tokio keeps 256 bytes for each socket and at least as many for each task, and a wake-up goes through both. Here a
 //! socket is its descriptor and two flags, a connection is an entry in a table, and an event of the kernel leads
-//! straight to a turn. tokio watches the one descriptor and runs everything else: handshakes, timers, and what
-//! handlers spawn.
+//! straight to a turn. tokio watches the one descriptor and runs everything else: handshakes, timers, and what the
+//! application spawns.
 //!
 //! ```text
-//!   tokio's epoll ──▶ Reactor::poll ──▶ our epoll ──▶ seat number ──▶ Pages ──▶ HandlerTask::poll_turn
+//!   tokio's epoll ──▶ Reactor::poll ──▶ our epoll ──▶ seat number ──▶ Pages ──▶ Resident::poll_turn
 //!                          ▲
 //!          Notices ────────┘  deadlines, senders, shutdown
 //! ```

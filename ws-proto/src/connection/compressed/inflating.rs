@@ -1,31 +1,15 @@
-//! Messages that are compressed on the wire (RFC 7692 sections 6 and 7.2).
-//!
 //! What is received is inflated once all of it is there, in slices, so that a bomb neither grows beyond the limit nor
-//! keeps the thread; the connection reads nothing meanwhile. What is sent is compressed when it is encoded, for then its
-//! order is known; a large message in pieces, each a frame, as the transport takes them.
-
-use bytes::Bytes;
+//! keeps the thread; the connection reads nothing meanwhile.
 
 use crate::{
-    buffer::{PooledBuffer, ReceiveBuffer, TransmitQueue},
-    deflate::{DeflateParams, Deflater, Inflated, Inflater, Reservation, Session},
+    buffer::{PooledBuffer, ReceiveBuffer},
+    deflate::{Inflated, Inflater},
     error::{ConnectionError, LimitExceeded, ProtocolError},
-    frame::{FrameHeader, OpCode, RSV1},
     message::MessageKind,
-    prepared::PreparedMessage,
     utf8::{Utf8Validator, is_valid_utf8},
 };
 
-use super::{
-    Connection,
-    closing::Phase,
-    event::At,
-    frames::Step,
-    inbox::End,
-    outbox::{Begun, Outgoing},
-};
-
-pub(super) type Compression = Session;
+use super::super::{Connection, closing::Phase, event::At, frames::Step};
 
 /// The most bytes that are inflated in one go: a millisecond, more or less.
 const SLICE: usize = 256 * 1024;
@@ -33,13 +17,9 @@ const SLICE: usize = 256 * 1024;
 const INPUT_SLICE: usize = 64 * 1024;
 /// Messages up to this size are inflated in the receive buffer's scratch, without memory of their own.
 const SCRATCH: usize = 64 * 1024;
-/// Payloads up to this size are compressed in one go, into one frame.
-const WHOLE: usize = 256 * 1024;
-/// And of larger ones so much at a time.
-const PIECE: usize = 64 * 1024;
 
 /// A compressed message that is all there.
-pub(super) enum Compressed {
+pub(in crate::connection) enum Compressed {
     Window(At),
     Assembled(PooledBuffer),
 }
@@ -63,7 +43,7 @@ impl Compressed {
 
 /// What waits while a message is inflated, and that message.
 #[derive(Debug)]
-pub(super) struct Inflating {
+pub(in crate::connection) struct Inflating {
     message: Option<Message>,
     /// Received behind it, and not looked at.
     behind: Vec<u8>,
@@ -81,69 +61,14 @@ struct Message {
     inflater: Box<Inflater>,
 }
 
-/// The rest of a large message that is being sent.
-#[derive(Debug)]
-pub(super) struct Deflating {
-    payload: Bytes,
-    /// The message's; `None` once a frame has it.
-    opcode: Option<OpCode>,
-    deflater: Box<Deflater>,
-    notify: bool,
-    _reservation: Option<Reservation>,
-}
-
-impl Deflating {
-    /// Bytes that are not compressed yet.
-    pub(super) fn remaining(&self) -> usize {
-        self.payload.len()
-    }
-
-    pub(super) const fn notifies(&self) -> bool {
-        self.notify
-    }
-}
-
-/// Whether a payload of this length is compressed in one go.
-pub(super) const fn fits_one_frame(len: usize) -> bool {
-    len <= WHOLE
-}
-
 impl Connection {
-    /// What was agreed upon about compression; `None` if there is none.
-    #[must_use]
-    pub fn deflate_params(&self) -> Option<DeflateParams> {
-        self.compression().map(Session::params)
-    }
-
-    /// Whether messages that are sent from now on may be compressed: yes, until this says no. Without an agreement, and
-    /// below the threshold, none is anyway.
-    pub fn set_compression(&mut self, on: bool) {
-        if let Some(compression) = self.compression_mut() {
-            compression.is_on = on;
-        }
-    }
-
-    fn compression(&self) -> Option<&Compression> {
-        self.special.as_ref()?.compression.as_ref()
-    }
-
-    fn compression_mut(&mut self) -> Option<&mut Compression> {
-        self.special.as_mut()?.compression.as_mut()
-    }
-
-    /// Whether a frame with RSV1 may begin so: a data frame that is not a continuation (RFC 7692 section 6.1).
-    pub(super) fn may_be_compressed(&self, opcode: u8) -> bool {
-        let begins_message = opcode == OpCode::Text.bits() || opcode == OpCode::Binary.bits();
-        begins_message && self.compression().is_some()
-    }
-
-    pub(super) fn is_inflating(&self) -> bool {
+    pub(in crate::connection) fn is_inflating(&self) -> bool {
         self.partial.as_ref().is_some_and(|partial| partial.inflating.is_some())
     }
 
     /// Whether a paused application holds so much that nothing more is to be inflated for it: what was received may be
     /// a thousand times as large then.
-    pub(super) fn holds_too_much(&self) -> bool {
+    pub(in crate::connection) fn holds_too_much(&self) -> bool {
         let limit = self.config.limits.max_held_bytes;
         self.compression().is_some()
             && self.is_paused()
@@ -152,19 +77,19 @@ impl Connection {
     }
 
     /// Whether so much was inflated of what one read brought that others are to have their turn first.
-    pub(super) const fn has_inflated_enough(&self, rx: &ReceiveBuffer) -> bool {
+    pub(in crate::connection) const fn has_inflated_enough(&self, rx: &ReceiveBuffer) -> bool {
         rx.inflated_in_turn >= SLICE
     }
 
     /// Keeps what was received for later.
-    pub(super) fn set_aside(&mut self, rx: &mut ReceiveBuffer) -> Step {
+    pub(in crate::connection) fn set_aside(&mut self, rx: &mut ReceiveBuffer) -> Step {
         rx.inflated_in_turn = 0;
         self.inflating_mut().keep(rx);
         Step::Yield
     }
 
     /// Inflates a message, or begins to.
-    pub(super) fn inflate(
+    pub(in crate::connection) fn inflate(
         &mut self,
         kind: MessageKind,
         input: Compressed,
@@ -203,7 +128,10 @@ impl Connection {
     }
 
     /// Goes on with the message that is being inflated, and then with what came behind it.
-    pub(super) fn inflate_more(&mut self, rx: &mut ReceiveBuffer) -> Result<Step, ConnectionError> {
+    pub(in crate::connection) fn inflate_more(
+        &mut self,
+        rx: &mut ReceiveBuffer,
+    ) -> Result<Step, ConnectionError> {
         let (limit, is_open) = (self.config.limits.max_message_size, self.phase == Phase::Open);
         let holds_too_much = self.holds_too_much();
         let inflating = self.inflating_mut();
@@ -247,139 +175,11 @@ impl Connection {
         }
         self.drop_idle_partial();
     }
-
-    pub(super) fn compresses(&self, len: usize) -> bool {
-        self.compression().is_some_and(|compression| compression.wants(len))
-    }
-
-    /// Whether a message is compressed with what came before it, so that it cannot be beforehand.
-    pub(super) fn compresses_in_order(&self) -> bool {
-        self.compression().is_some_and(Session::sends_with_takeover)
-    }
-
-    /// The frame of a prepared message, compressed; `None` if that is not worth while.
-    pub(super) fn compressed_frame(&mut self, message: &PreparedMessage) -> Option<Bytes> {
-        let compression = self.compression_mut()?;
-        message.compressed_frame(compression.send_window_bits(), |payload| {
-            let mut deflater = compression.take_deflater();
-            let mut out = Vec::new();
-            let done = deflater.deflate(payload, true, &mut out);
-            compression.put_deflater(deflater);
-            done.then_some(out)
-        })
-    }
-
-    /// Compresses a message into one frame, or begins to send it in several; false if it is to go out as it is.
-    pub(super) fn encode_compressed(&mut self, message: &Outgoing, tx: &mut TransmitQueue) -> bool {
-        let Outgoing { kind, payload, notify, .. } = message;
-        if fits_one_frame(payload.len()) {
-            return self.encode_deflated(*kind, payload, *notify, tx);
-        }
-        let Some(compression) = self.compression_mut() else { return false };
-        // A peer that does not read holds on to it.
-        let Some(reservation) = compression.reserve_deflater() else { return false };
-        let deflating = Deflating {
-            payload: payload.clone(),
-            opcode: Some(kind.opcode()),
-            deflater: compression.take_deflater(),
-            notify: *notify,
-            _reservation: reservation,
-        };
-        // Until there is something to write.
-        let mut rest = Some(Box::new(deflating));
-        while let Some(deflating) = rest.take() {
-            rest = self.encode_deflated_piece(deflating, tx);
-            if !tx.is_empty() {
-                break;
-            }
-        }
-        if rest.is_some() {
-            self.outbox.get_or_insert_default().begun = rest.map(Begun::Deflating);
-        }
-        true
-    }
-
-    /// As [`encode_compressed`](Self::encode_compressed), in one frame.
-    pub(super) fn encode_deflated(
-        &mut self,
-        kind: MessageKind,
-        payload: &[u8],
-        notify: bool,
-        tx: &mut TransmitQueue,
-    ) -> bool {
-        let Some(compression) = self.compression_mut() else { return false };
-        if compression.is_quick(payload.len()) {
-            let mut out = std::mem::take(&mut tx.scratch);
-            out.clear();
-            compression.deflate_quickly(payload, &mut out);
-            let shrinks = out.len() < payload.len();
-            if shrinks {
-                self.encode_frame(compressed_header(kind), &out, tx);
-                tx.end_send(notify);
-            }
-            tx.scratch = out;
-            return shrinks;
-        }
-        let mut deflater = compression.take_deflater();
-        let takeover = compression.sends_with_takeover();
-        let mut out = deflater.take_out();
-        // With takeover the context has it now, so the peer must get it so.
-        let is_compressed =
-            deflater.deflate(payload, true, &mut out) && (takeover || out.len() < payload.len());
-        if is_compressed {
-            self.encode_frame(compressed_header(kind), &out, tx);
-            tx.end_send(notify);
-        }
-        if is_compressed || !takeover {
-            self.give_back(deflater, out);
-        }
-        is_compressed
-    }
-
-    /// Compresses the next piece of a large message into a frame; gives back the rest.
-    pub(super) fn encode_deflated_piece(
-        &mut self,
-        mut deflating: Box<Deflating>,
-        tx: &mut TransmitQueue,
-    ) -> Option<Box<Deflating>> {
-        let piece = deflating.payload.split_to(deflating.payload.len().min(PIECE));
-        let fin = deflating.payload.is_empty();
-        let mut out = deflating.deflater.take_out();
-        if !deflating.deflater.deflate(&piece, fin, &mut out) {
-            // The message cannot be finished, and no other be sent before it is.
-            self.end(End::Failure(ConnectionError::Internal), tx);
-            if let Some(closing) = self.closing.as_deref_mut() {
-                closing.cut_off += usize::from(deflating.notify);
-            }
-            return None;
-        }
-        if fin || !out.is_empty() {
-            let (rsv, opcode) = match deflating.opcode.take() {
-                Some(opcode) => (RSV1, opcode),
-                None => (0, OpCode::Continuation),
-            };
-            self.encode_frame(FrameHeader { fin, rsv, ..FrameHeader::new(opcode, 0, None) }, &out, tx);
-        }
-        if !fin {
-            deflating.deflater.put_out(out);
-            return Some(deflating);
-        }
-        tx.end_send(deflating.notify);
-        self.give_back(deflating.deflater, out);
-        None
-    }
-
-    fn give_back(&mut self, mut deflater: Box<Deflater>, out: Vec<u8>) {
-        deflater.put_out(out);
-        if let Some(compression) = self.compression_mut() {
-            compression.put_deflater(deflater);
-        }
-    }
 }
 
 impl Inflating {
     /// Whether it comes before what was received; else that is what came behind it.
-    pub(super) const fn is_next(&self, rx: &ReceiveBuffer) -> bool {
+    pub(in crate::connection) const fn is_next(&self, rx: &ReceiveBuffer) -> bool {
         self.message.is_some() || rx.is_empty()
     }
 
@@ -448,11 +248,6 @@ impl Message {
             None => Ok(()),
         }
     }
-}
-
-/// Of a message in one frame; length and key are still to be set.
-const fn compressed_header(kind: MessageKind) -> FrameHeader {
-    FrameHeader { rsv: RSV1, ..FrameHeader::new(kind.opcode(), 0, None) }
 }
 
 /// Inflates the beginning of `input` into the receive buffer's scratch; also how many bytes of it were read.

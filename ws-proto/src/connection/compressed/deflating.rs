@@ -1,0 +1,190 @@
+//! What is sent is compressed when it is encoded, for then its order is known; a large message in pieces, each a frame, as
+//! the transport takes them.
+
+use bytes::Bytes;
+
+use crate::{
+    buffer::TransmitQueue,
+    deflate::{Deflater, Reservation, Session},
+    error::ConnectionError,
+    frame::{FrameHeader, OpCode, RSV1},
+    message::MessageKind,
+    prepared::PreparedMessage,
+};
+
+use super::super::{
+    Connection,
+    inbox::End,
+    outbox::{Begun, Outgoing},
+};
+
+/// Payloads up to this size are compressed in one go, into one frame.
+const WHOLE: usize = 256 * 1024;
+/// And of larger ones so much at a time.
+const PIECE: usize = 64 * 1024;
+
+/// The rest of a large message that is being sent.
+#[derive(Debug)]
+pub(in crate::connection) struct Deflating {
+    payload: Bytes,
+    /// The message's; `None` once a frame has it.
+    opcode: Option<OpCode>,
+    deflater: Box<Deflater>,
+    notify: bool,
+    _reservation: Option<Reservation>,
+}
+
+impl Deflating {
+    /// Bytes that are not compressed yet.
+    pub(in crate::connection) fn remaining(&self) -> usize {
+        self.payload.len()
+    }
+
+    pub(in crate::connection) const fn notifies(&self) -> bool {
+        self.notify
+    }
+}
+
+/// Whether a payload of this length is compressed in one go.
+pub(in crate::connection) const fn fits_one_frame(len: usize) -> bool {
+    len <= WHOLE
+}
+
+impl Connection {
+    pub(in crate::connection) fn compresses(&self, len: usize) -> bool {
+        self.compression().is_some_and(|compression| compression.wants(len))
+    }
+
+    /// Whether a message is compressed with what came before it, so that it cannot be beforehand.
+    pub(in crate::connection) fn compresses_in_order(&self) -> bool {
+        self.compression().is_some_and(Session::sends_with_takeover)
+    }
+
+    /// The frame of a prepared message, compressed; `None` if that is not worth while.
+    pub(in crate::connection) fn compressed_frame(&mut self, message: &PreparedMessage) -> Option<Bytes> {
+        let compression = self.compression_mut()?;
+        message.compressed_frame(compression.send_window_bits(), |payload| {
+            let mut deflater = compression.take_deflater();
+            let mut out = Vec::new();
+            let done = deflater.deflate(payload, true, &mut out);
+            compression.put_deflater(deflater);
+            done.then_some(out)
+        })
+    }
+
+    /// Compresses a message into one frame, or begins to send it in several; false if it is to go out as it is.
+    pub(in crate::connection) fn encode_compressed(
+        &mut self,
+        message: &Outgoing,
+        tx: &mut TransmitQueue,
+    ) -> bool {
+        let Outgoing { kind, payload, notify, .. } = message;
+        if fits_one_frame(payload.len()) {
+            return self.encode_deflated(*kind, payload, *notify, tx);
+        }
+        let Some(compression) = self.compression_mut() else { return false };
+        // A peer that does not read holds on to it.
+        let Some(reservation) = compression.reserve_deflater() else { return false };
+        let deflating = Deflating {
+            payload: payload.clone(),
+            opcode: Some(kind.opcode()),
+            deflater: compression.take_deflater(),
+            notify: *notify,
+            _reservation: reservation,
+        };
+        // Until there is something to write.
+        let mut rest = Some(Box::new(deflating));
+        while let Some(deflating) = rest.take() {
+            rest = self.encode_deflated_piece(deflating, tx);
+            if !tx.is_empty() {
+                break;
+            }
+        }
+        if rest.is_some() {
+            self.outbox.get_or_insert_default().begun = rest.map(Begun::Deflating);
+        }
+        true
+    }
+
+    /// As [`encode_compressed`](Self::encode_compressed), in one frame.
+    pub(in crate::connection) fn encode_deflated(
+        &mut self,
+        kind: MessageKind,
+        payload: &[u8],
+        notify: bool,
+        tx: &mut TransmitQueue,
+    ) -> bool {
+        let Some(compression) = self.compression_mut() else { return false };
+        if compression.is_quick(payload.len()) {
+            let mut out = std::mem::take(&mut tx.scratch);
+            out.clear();
+            compression.deflate_quickly(payload, &mut out);
+            let shrinks = out.len() < payload.len();
+            if shrinks {
+                self.encode_frame(compressed_header(kind), &out, tx);
+                tx.end_send(notify);
+            }
+            tx.scratch = out;
+            return shrinks;
+        }
+        let mut deflater = compression.take_deflater();
+        let takeover = compression.sends_with_takeover();
+        let mut out = deflater.take_out();
+        // With takeover the context has it now, so the peer must get it so.
+        let is_compressed =
+            deflater.deflate(payload, true, &mut out) && (takeover || out.len() < payload.len());
+        if is_compressed {
+            self.encode_frame(compressed_header(kind), &out, tx);
+            tx.end_send(notify);
+        }
+        if is_compressed || !takeover {
+            self.give_back(deflater, out);
+        }
+        is_compressed
+    }
+
+    /// Compresses the next piece of a large message into a frame; gives back the rest.
+    pub(in crate::connection) fn encode_deflated_piece(
+        &mut self,
+        mut deflating: Box<Deflating>,
+        tx: &mut TransmitQueue,
+    ) -> Option<Box<Deflating>> {
+        let piece = deflating.payload.split_to(deflating.payload.len().min(PIECE));
+        let fin = deflating.payload.is_empty();
+        let mut out = deflating.deflater.take_out();
+        if !deflating.deflater.deflate(&piece, fin, &mut out) {
+            // The message cannot be finished, and no other be sent before it is.
+            self.end(End::Failure(ConnectionError::Internal), tx);
+            if let Some(closing) = self.closing.as_deref_mut() {
+                closing.cut_off += usize::from(deflating.notify);
+            }
+            return None;
+        }
+        if fin || !out.is_empty() {
+            let (rsv, opcode) = match deflating.opcode.take() {
+                Some(opcode) => (RSV1, opcode),
+                None => (0, OpCode::Continuation),
+            };
+            self.encode_frame(FrameHeader { fin, rsv, ..FrameHeader::new(opcode, 0, None) }, &out, tx);
+        }
+        if !fin {
+            deflating.deflater.put_out(out);
+            return Some(deflating);
+        }
+        tx.end_send(deflating.notify);
+        self.give_back(deflating.deflater, out);
+        None
+    }
+
+    fn give_back(&mut self, mut deflater: Box<Deflater>, out: Vec<u8>) {
+        deflater.put_out(out);
+        if let Some(compression) = self.compression_mut() {
+            compression.put_deflater(deflater);
+        }
+    }
+}
+
+/// Of a message in one frame; length and key are still to be set.
+const fn compressed_header(kind: MessageKind) -> FrameHeader {
+    FrameHeader { rsv: RSV1, ..FrameHeader::new(kind.opcode(), 0, None) }
+}

@@ -1,0 +1,46 @@
+//! Messages that are compressed on the wire (RFC 7692 sections 6 and 7.2).
+
+mod deflating;
+mod inflating;
+
+use crate::{
+    deflate::{DeflateParams, Session},
+    frame::OpCode,
+};
+
+use super::Connection;
+
+pub(super) use deflating::{Deflating, fits_one_frame};
+pub(super) use inflating::{Compressed, Inflating};
+
+pub(super) type Compression = Session;
+
+impl Connection {
+    /// What was agreed upon about compression; `None` if there is none.
+    #[must_use]
+    pub fn deflate_params(&self) -> Option<DeflateParams> {
+        self.compression().map(Session::params)
+    }
+
+    /// Whether messages that are sent from now on may be compressed: yes, until this says no. Without an agreement, and
+    /// below the threshold, none is anyway.
+    pub fn set_compression(&mut self, on: bool) {
+        if let Some(compression) = self.compression_mut() {
+            compression.is_on = on;
+        }
+    }
+
+    fn compression(&self) -> Option<&Compression> {
+        self.special.as_ref()?.compression.as_ref()
+    }
+
+    fn compression_mut(&mut self) -> Option<&mut Compression> {
+        self.special.as_mut()?.compression.as_mut()
+    }
+
+    /// Whether a frame with RSV1 may begin so: a data frame that is not a continuation (RFC 7692 section 6.1).
+    pub(super) fn may_be_compressed(&self, opcode: u8) -> bool {
+        let begins_message = opcode == OpCode::Text.bits() || opcode == OpCode::Binary.bits();
+        begins_message && self.compression().is_some()
+    }
+}
