@@ -4,7 +4,11 @@ use std::{fmt, net::IpAddr};
 
 use http::uri::Authority;
 
-use crate::{credentials::Credentials, error::ProxyUrlError, url::host_and_port};
+use crate::{
+    credentials::Credentials,
+    error::ProxyUrlError,
+    url::{host_and_port, shown},
+};
 
 /// Whether a client goes through a proxy.
 #[derive(Debug, Clone, Default)]
@@ -57,9 +61,7 @@ impl ProxyUrl {
         let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
         let (info, authority) =
             authority.rsplit_once('@').map_or((None, authority), |(info, rest)| (Some(info), rest));
-        // Some part of a URL with credentials may be a password, in whatever place it is.
-        let shown = if url.contains('@') { "(with credentials)" } else { url };
-        let invalid = || ProxyUrlError::Invalid(shown.to_owned());
+        let invalid = || ProxyUrlError::Invalid(shown(url).to_owned());
         let credentials = info.map(Credentials::parse).transpose().map_err(|_| ProxyUrlError::Credentials)?;
         let parsed: Authority = authority.parse().map_err(|_| invalid())?;
         let (host, port) = host_and_port(&parsed, default_port).ok_or_else(invalid)?;

@@ -2,7 +2,11 @@
 
 use http::{HeaderMap, Response, StatusCode, header};
 
-use crate::{error::ConnectError, refusal::Refusal, url::Target};
+use crate::{
+    error::ConnectError,
+    refusal::Refusal,
+    url::{Target, shown},
+};
 
 /// What must not go to another origin than it was meant for.
 const SECRETS: [header::HeaderName; 3] = [header::AUTHORIZATION, header::COOKIE, header::PROXY_AUTHORIZATION];
@@ -24,8 +28,10 @@ pub(crate) fn next_hop(
 ) -> Result<Option<Target>, ConnectError> {
     let location = refusal.headers().get(header::LOCATION).filter(|_| redirects(refusal.status()));
     let Some(location) = location else { return Ok(None) };
-    let shown = String::from_utf8_lossy(location.as_bytes()).into_owned();
-    let refused = |reason: String| ConnectError::Redirect { location: shown.clone(), reason };
+    let refused = |reason: String| {
+        let location = shown(&String::from_utf8_lossy(location.as_bytes())).to_owned();
+        ConnectError::Redirect { location, reason }
+    };
     let location = location.to_str().map_err(|_| refused("not a valid URL".to_owned()))?;
     let mut next = from.redirected(location).map_err(|error| refused(error.to_string()))?;
     if from.secure && !next.secure {
@@ -37,4 +43,22 @@ pub(crate) fn next_hop(
         SECRETS.iter().for_each(|name| drop(headers.remove(name)));
     }
     Ok(Some(next))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_location_with_credentials_stays_out_of_errors() {
+        let from = Target::parse("wss://example.com/").expect("valid");
+        for location in ["ws://user:secret@example.com/", "wss://user:secret@:x/", "wss://user:s%zzecret@b/"]
+        {
+            let response = Response::builder().status(302).header(header::LOCATION, location).body(());
+            let refusal = Refusal::without_body(response.expect("valid"));
+            let error = next_hop(&from, &refusal, &mut HeaderMap::new()).expect_err("it is refused");
+            let texts = [error.to_string(), format!("{error:?}")];
+            assert!(texts.iter().all(|text| !text.contains("secret")), "{texts:?}");
+        }
+    }
 }

@@ -6,8 +6,10 @@ use http::{HeaderValue, Uri, uri::Authority};
 
 use crate::{credentials::Credentials, error::UrlError};
 
-/// Stands in errors for a URL that may have a password.
-const HIDDEN: &str = "(with credentials)";
+/// What an error shows of a URL: nothing if some part of it may be a password, in whatever place that is.
+pub(crate) fn shown(url: &str) -> &str {
+    if url.contains('@') { "(with credentials)" } else { url }
+}
 
 /// What a URL says, taken apart.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,9 +39,8 @@ pub(crate) enum Place {
 impl Target {
     pub(crate) fn parse(url: &str) -> Result<Self, UrlError> {
         Self::take_apart(url).map_err(|error| match error {
-            // Some part of it may be a password, in whatever place it is.
-            UrlError::Invalid(_) if url.contains('@') => UrlError::Invalid(HIDDEN.to_owned()),
-            UrlError::NoHost(_) if url.contains('@') => UrlError::NoHost(HIDDEN.to_owned()),
+            UrlError::Invalid(_) if url.contains('@') => UrlError::Invalid(shown(url).to_owned()),
+            UrlError::NoHost(_) if url.contains('@') => UrlError::NoHost(shown(url).to_owned()),
             error => error,
         })
     }
