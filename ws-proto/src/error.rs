@@ -95,13 +95,21 @@ pub enum LimitExceeded {
         /// `max_control_frames_per_read`.
         limit: u32,
     },
+    /// More control frames within a second than allowed.
+    #[error("more than max_control_frames_per_second ({limit}) control frames")]
+    ControlRate {
+        /// `max_control_frames_per_second`.
+        limit: u32,
+    },
 }
 
 impl LimitExceeded {
     const fn close_code(self) -> CloseCode {
         match self {
             Self::MessageSize { .. } | Self::FrameSize { .. } => CloseCode::MESSAGE_TOO_BIG,
-            Self::Fragments { .. } | Self::ControlFrames { .. } => CloseCode::POLICY_VIOLATION,
+            Self::Fragments { .. } | Self::ControlFrames { .. } | Self::ControlRate { .. } => {
+                CloseCode::POLICY_VIOLATION
+            }
         }
     }
 }
@@ -122,6 +130,9 @@ pub enum TimedOut {
     /// `write_timeout`: the peer took none of the bytes that waited for it.
     #[error("the peer stopped reading")]
     Write,
+    /// `message_timeout`: a frame or message that had begun did not end.
+    #[error("message not complete in time")]
+    Message,
 }
 
 /// Why a connection did not end by a clean closing handshake.
@@ -143,6 +154,9 @@ pub enum ConnectionError {
     /// The transport failed (code 1006 in other APIs).
     #[error("transport error: {0}")]
     Transport(io::ErrorKind),
+    /// There is no memory for what the peer sends: all connections together are at their `memory_budget`.
+    #[error("the connections together are at their memory budget")]
+    MemoryBudget,
     /// The local application failed, for example by a panic.
     #[error("internal error")]
     Internal,
@@ -156,6 +170,8 @@ impl ConnectionError {
             Self::Protocol(error) => Some(error.close_code()),
             Self::Limit(limit) => Some(limit.close_code()),
             Self::TimedOut(TimedOut::Idle) => Some(CloseCode::GOING_AWAY),
+            Self::TimedOut(TimedOut::Message) => Some(CloseCode::POLICY_VIOLATION),
+            Self::MemoryBudget => Some(CloseCode::TRY_AGAIN_LATER),
             Self::TimedOut(TimedOut::Keepalive) | Self::Internal => Some(CloseCode::INTERNAL_ERROR),
             Self::TimedOut(TimedOut::Close | TimedOut::Write) | Self::Eof | Self::Transport(_) => None,
         }
@@ -248,13 +264,15 @@ mod tests {
 
     #[test]
     fn the_reply_follows_from_the_fault() {
-        let cases: [(ConnectionError, Option<u16>); 8] = [
+        let cases: [(ConnectionError, Option<u16>); 10] = [
             (ProtocolError::UnmaskedFrame.into(), Some(1002)),
             (ProtocolError::InvalidUtf8.into(), Some(1007)),
             (ProtocolError::InvalidCloseReason.into(), Some(1007)),
             (LimitExceeded::MessageSize { limit: 1 }.into(), Some(1009)),
             (LimitExceeded::Fragments { limit: 1 }.into(), Some(1008)),
             (TimedOut::Idle.into(), Some(1001)),
+            (TimedOut::Message.into(), Some(1008)),
+            (ConnectionError::MemoryBudget, Some(1013)),
             (ConnectionError::Eof, None),
             (ConnectionError::Internal, Some(1011)),
         ];

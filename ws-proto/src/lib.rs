@@ -86,6 +86,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod budget;
 mod buffer;
 mod close;
 mod connection;
@@ -101,6 +102,7 @@ mod prepared;
 mod random;
 mod utf8;
 
+pub use budget::{MemoryAccount, MemoryBudget};
 pub use buffer::{
     BufferPool, BufferPoolConfig, Completion, DEFAULT_RECEIVE_BUFFER, PooledBuffer, ReceiveBuffer,
     TransmitQueue,

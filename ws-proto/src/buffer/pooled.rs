@@ -29,12 +29,10 @@ impl PooledBuffer {
     ///
     /// Grows by doubling, so that memory follows the bytes received and not the length announced.
     pub(crate) fn reserve_total(&mut self, needed: usize, announced: usize) -> Result<(), TryReserveError> {
-        let capacity = self.block.capacity();
-        if capacity >= needed {
+        if self.block.capacity() >= needed {
             return Ok(());
         }
-        let doubled = needed.max(capacity.saturating_mul(2)).max(FIRST_CAPACITY);
-        let target = doubled.min(announced.max(needed));
+        let target = self.target(needed, announced);
         if let Some(pool) = self.pool.as_ref().filter(|pool| target >= pool.buffer_size())
             && let Some(mut larger) = pool.take(needed, announced)
         {
@@ -43,6 +41,17 @@ impl PooledBuffer {
             return Ok(());
         }
         self.block.grow(self.filled, target)
+    }
+
+    /// By how many bytes [`reserve_total`](Self::reserve_total) would grow it.
+    pub(crate) fn growth(&self, needed: usize, announced: usize) -> usize {
+        let capacity = self.block.capacity();
+        if capacity >= needed { 0 } else { self.target(needed, announced) - capacity }
+    }
+
+    fn target(&self, needed: usize, announced: usize) -> usize {
+        let doubled = needed.max(self.block.capacity().saturating_mul(2)).max(FIRST_CAPACITY);
+        doubled.min(announced.max(needed))
     }
 
     /// Appends bytes; the caller has reserved.

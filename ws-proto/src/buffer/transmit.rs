@@ -35,6 +35,8 @@ pub struct TransmitQueue {
     /// Bytes of `small` that are written.
     head: usize,
     large: VecDeque<Large>,
+    /// Bytes of those in `large` that belong to others too.
+    shared: usize,
     /// Ends of the data sends that are not written yet, as positions in the stream.
     sends: VecDeque<Send>,
     /// How many those are.
@@ -60,6 +62,7 @@ pub struct TransmitQueue {
 struct Large {
     after: usize,
     bytes: Bytes,
+    shared: bool,
 }
 
 /// A data send that is not written, or a short run of small ones of which none asked for a report.
@@ -80,6 +83,7 @@ impl TransmitQueue {
             small: Vec::new(),
             head: 0,
             large: VecDeque::new(),
+            shared: 0,
             sends: VecDeque::new(),
             pending: 0,
             queued: 0,
@@ -111,6 +115,11 @@ impl TransmitQueue {
     #[must_use]
     pub const fn len(&self) -> usize {
         (self.queued - self.written) as usize
+    }
+
+    /// Bytes that wait to be written, without those of payloads that are shared.
+    pub(crate) const fn held_bytes(&self) -> usize {
+        self.len() - self.shared
     }
 
     /// Data sends that are not completely written.
@@ -219,11 +228,21 @@ impl TransmitQueue {
 
     /// Appends bytes in place, without a copy.
     pub(crate) fn push_bytes(&mut self, bytes: Bytes) {
+        self.push_large(bytes, false);
+    }
+
+    /// As [`push_bytes`](Self::push_bytes), for bytes that other connections send too.
+    pub(crate) fn push_shared(&mut self, bytes: Bytes) {
+        self.push_large(bytes, true);
+    }
+
+    fn push_large(&mut self, bytes: Bytes, shared: bool) {
         if bytes.is_empty() {
             return;
         }
         self.queued += bytes.len() as u64;
-        self.large.push_back(Large { after: self.small.len(), bytes });
+        self.shared += if shared { bytes.len() } else { 0 };
+        self.large.push_back(Large { after: self.small.len(), bytes, shared });
     }
 
     /// Offers everything queued and then `payload` to `write`; what is not taken of the payload is copied.
@@ -293,6 +312,7 @@ impl TransmitQueue {
     fn reset(&mut self) {
         self.small.clear();
         self.large.clear();
+        self.shared = 0;
         self.head = 0;
         self.control_bytes = 0;
         self.blocked_since = None;
@@ -345,6 +365,7 @@ impl Buf for TransmitQueue {
             {
                 let step = large.bytes.len().min(left);
                 large.bytes.advance(step);
+                self.shared -= if large.shared { step } else { 0 };
                 left -= step;
             }
             if self.large.front().is_some_and(|large| large.bytes.is_empty() && self.head == large.after) {

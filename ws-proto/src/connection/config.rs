@@ -1,6 +1,6 @@
 use std::{sync::Arc, time::Duration};
 
-use crate::error::ConfigError;
+use crate::{budget::MemoryBudget, error::ConfigError};
 
 /// What a peer may make this side hold or do. One struct, shared by all connections.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,6 +15,8 @@ pub struct Limits {
     pub max_fragments: u32,
     /// Most control frames that may come in one read. Default 2,048.
     pub max_control_frames_per_read: u32,
+    /// Most control frames that may come within a second. Default 10,000.
+    pub max_control_frames_per_second: u32,
     /// Most bytes of a request or response head. Default 8 KiB.
     pub max_head_size: usize,
     /// Most header lines of a request or response. Default 100.
@@ -30,6 +32,7 @@ impl Default for Limits {
             max_frame_size: usize::MAX,
             max_fragments: 131_072,
             max_control_frames_per_read: 2_048,
+            max_control_frames_per_second: 10_000,
             max_head_size: 8 * 1024,
             max_header_lines: 100,
             max_held_bytes: 64 * 1024,
@@ -60,6 +63,12 @@ pub struct Config {
     pub keepalive: Option<Keepalive>,
     /// Ends the connection if the peer takes none of the waiting bytes for so long. Default 60 s.
     pub write_timeout: Option<Duration>,
+    /// Ends the connection with 1008 if a message that has begun is not complete after so long, or a frame; time in which
+    /// nothing is read for the application has paused does not count. It is what bounds how long a peer can make this
+    /// side hold memory, so give large messages on slow lines enough of it. Default 2 minutes.
+    pub message_timeout: Option<Duration>,
+    /// What all connections that share it may hold together. Default: no limit; a server has one of its own.
+    pub memory_budget: Option<MemoryBudget>,
     /// Whether text is checked to be UTF-8 (RFC 6455 section 8.1). Default: yes.
     pub validate_utf8: bool,
     /// Whether pings are answered without being asked. Default: yes.
@@ -82,6 +91,8 @@ impl Default for Config {
             idle_timeout: None,
             keepalive: Some(Keepalive { interval: KEEPALIVE, timeout: KEEPALIVE }),
             write_timeout: Some(Duration::from_secs(60)),
+            message_timeout: Some(Duration::from_secs(120)),
+            memory_budget: None,
             validate_utf8: true,
             auto_pong: true,
             write_queue_messages: 65_536,
@@ -104,6 +115,7 @@ impl Config {
             ("keepalive.interval", self.keepalive.map(|keepalive| keepalive.interval)),
             ("keepalive.timeout", self.keepalive.map(|keepalive| keepalive.timeout)),
             ("write_timeout", self.write_timeout),
+            ("message_timeout", self.message_timeout),
         ];
         for (option, value) in durations {
             if value == Some(Duration::ZERO) {
@@ -120,10 +132,25 @@ impl Config {
                 return Err(ConfigError { option, value: value.to_string(), expected });
             }
         }
+        if let Some(budget) = &self.memory_budget {
+            self.check_budget(budget)?;
+        }
         #[cfg(feature = "deflate")]
         if let Some(deflate) = &self.deflate {
             deflate.check()?;
         }
         Ok(Arc::new(self))
+    }
+
+    /// A single message of the limit must find room: compressed, inflated, and while its buffer grows.
+    fn check_budget(&self, budget: &MemoryBudget) -> Result<(), ConfigError> {
+        if budget.limit() / 4 >= self.limits.max_message_size {
+            return Ok(());
+        }
+        Err(ConfigError {
+            option: "memory_budget",
+            value: budget.limit().to_string(),
+            expected: "must be at least four times max_message_size",
+        })
     }
 }

@@ -11,9 +11,10 @@ use crate::{
 
 use super::{
     Connection, Role,
+    account::Memory,
     compressed::Compressed,
     event::At,
-    partial::{Assembly, DIRECT_READ_FROM, FrameProgress},
+    partial::{Assembly, DIRECT_READ_FROM, FrameProgress, Partial, large_message},
 };
 
 /// What one look at the received bytes gave.
@@ -63,7 +64,7 @@ impl Connection {
 
     /// Keeps the beginning of a header for the next read.
     fn spill_header(&mut self, rx: &mut ReceiveBuffer) {
-        let spill = &mut self.partial.get_or_insert_default().header;
+        let spill = &mut self.begun_partial().header;
         rx.unprocessed().iter().for_each(|byte| spill.push(*byte));
         rx.discard();
     }
@@ -71,7 +72,7 @@ impl Connection {
     fn complete_header(&mut self, rx: &mut ReceiveBuffer) -> Result<Step, ConnectionError> {
         let Some(byte) = rx.unprocessed().first().copied() else { return Ok(Step::NeedMore) };
         rx.consume(1);
-        let spill = &mut self.partial.get_or_insert_default().header;
+        let spill = &mut self.begun_partial().header;
         spill.push(byte);
         let so_far = *spill;
         let Some((header, _)) = self.parse_header(so_far.bytes())? else { return Ok(Step::Continue) };
@@ -127,7 +128,7 @@ impl Connection {
                 if let Some(kind) = kind {
                     let (compressed, text) = (header.rsv & RSV1 != 0, self.must_be_utf8(kind));
                     let assembly = Assembly::new(kind, compressed, text, rx.pool().clone());
-                    self.partial.get_or_insert_default().message = Some(assembly);
+                    self.begun_partial().message = Some(assembly);
                 }
                 self.begin_partial(header, rx)
             }
@@ -194,7 +195,7 @@ impl Connection {
         header: &FrameHeader,
         rx: &mut ReceiveBuffer,
     ) -> Result<Step, ConnectionError> {
-        self.partial.get_or_insert_default().frame = Some(FrameProgress::new(header));
+        self.begun_partial().frame = Some(FrameProgress::new(header));
         self.absorb(rx)
     }
 
@@ -208,7 +209,8 @@ impl Connection {
         match partial.message.as_mut().filter(|_| !frame.opcode.is_control()) {
             None => partial.control.extend(bytes),
             Some(message) => {
-                message.reserve(n, frame.expected(message.buffer.len()))?;
+                let expected = frame.expected(message.buffer.len());
+                message.reserve(n, expected, &mut Memory::of(&mut self.charge, &self.config))?;
                 let start = message.buffer.len();
                 message.buffer.extend_from_slice(bytes);
                 message.validate_from(start)?;
@@ -227,11 +229,12 @@ impl Connection {
 
     /// Makes room for the next read to go straight into a large message's buffer.
     fn prepare_direct_read(&mut self) -> Result<Step, ConnectionError> {
-        if let Some((frame, message)) = self.large_message_in_progress()
+        if let Some((frame, message)) = large_message(&mut self.partial)
             && message.buffer.len() >= DIRECT_READ_FROM
         {
             let room = frame.remaining.min(DIRECT_READ_FROM);
-            message.reserve(room, frame.expected(message.buffer.len()))?;
+            let expected = frame.expected(message.buffer.len());
+            message.reserve(room, expected, &mut Memory::of(&mut self.charge, &self.config))?;
         }
         Ok(Step::NeedMore)
     }
@@ -247,6 +250,7 @@ impl Connection {
             rx.assembled = partial.control.take();
             Step::Control(opcode, At::Assembled)
         } else if fin && let Some(mut message) = partial.message.take() {
+            partial.since = None;
             if message.compressed {
                 self.drop_idle_partial();
                 return self.inflate(message.kind, Compressed::Assembled(message.buffer), rx);
@@ -261,9 +265,19 @@ impl Connection {
         Ok(step)
     }
 
+    /// Where the beginning of something is kept, from now on.
+    fn begun_partial(&mut self) -> &mut Partial {
+        let partial = self.partial.get_or_insert_default();
+        partial.since.get_or_insert(self.last_received);
+        partial
+    }
+
     pub(super) fn drop_idle_partial(&mut self) {
-        if self.partial.as_ref().is_some_and(|partial| partial.is_idle()) {
-            self.partial = None;
+        if let Some(partial) = self.partial.as_deref_mut().filter(|partial| !partial.is_begun()) {
+            partial.since = None;
+            if partial.is_idle() {
+                self.partial = None;
+            }
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The connection's state machine, for both roles.
 
+mod account;
 mod closing;
 #[cfg(feature = "deflate")]
 mod compressed;
@@ -21,7 +22,7 @@ use std::{sync::Arc, time::Instant};
 pub use config::{Config, Keepalive, Limits};
 pub use event::Event;
 
-use crate::{close::CloseInfo, handshake::Extensions, random::MaskSource};
+use crate::{budget::Charge, close::CloseInfo, handshake::Extensions, random::MaskSource};
 
 use closing::{Closing, Phase};
 use compressed::Compression;
@@ -82,7 +83,8 @@ pub enum Transport {
 /// # Contract
 /// Methods are of four kinds:
 /// - **Getters** take `&self`: [`state`](Self::state), [`close_info`](Self::close_info),
-///   [`wants_read`](Self::wants_read), [`wants_turn`](Self::wants_turn), [`transport`](Self::transport), [`poll_timeout`](Self::poll_timeout).
+///   [`wants_read`](Self::wants_read), [`wants_turn`](Self::wants_turn), [`transport`](Self::transport),
+///   [`poll_timeout`](Self::poll_timeout), [`held_bytes`](Self::held_bytes).
 /// - **Inputs** tell what happened: [`handle_received`](Self::handle_received), [`handle_eof`](Self::handle_eof),
 ///   [`handle_written`](Self::handle_written), [`handle_timeout`](Self::handle_timeout),
 ///   [`handle_transport_error`](Self::handle_transport_error).
@@ -118,6 +120,11 @@ pub struct Connection {
     ping_unwritten: bool,
     /// What waits to be written is a keepalive ping and nothing else.
     only_keepalive: bool,
+    /// What it is charged of the memory budget.
+    charge: Charge,
+    /// Control frames that came in the latest second, and how much of that has passed, in microseconds.
+    control_frames: u32,
+    control_age: u32,
 }
 
 /// What only some connections have.
@@ -160,6 +167,9 @@ impl Connection {
             was_stalled: false,
             ping_unwritten: false,
             only_keepalive: false,
+            charge: Charge::default(),
+            control_frames: 0,
+            control_age: 0,
         }
     }
 

@@ -38,6 +38,10 @@ impl Inflating {
     pub(super) const fn is_next(&self, _rx: &ReceiveBuffer) -> bool {
         match *self {}
     }
+
+    pub(super) const fn held_bytes(&self) -> usize {
+        match *self {}
+    }
 }
 
 impl Deflating {

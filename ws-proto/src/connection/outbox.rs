@@ -26,6 +26,8 @@ const MAX_CONTROL_RUN: usize = 2 * CONTROL_QUEUE_CAPACITY;
 pub(super) struct Outbox {
     messages: VecDeque<Outgoing>,
     bytes: usize,
+    /// Payload bytes that belong to others too.
+    shared: usize,
     control: ControlQueue,
     /// Bytes of control frames that went out since the last message.
     control_run: usize,
@@ -64,12 +66,18 @@ pub(super) struct Outgoing {
     pub(super) form: Form,
 }
 
+impl Outgoing {
+    fn shared_bytes(&self) -> usize {
+        if self.form == Form::Framed { self.payload.len() } else { 0 }
+    }
+}
+
 /// What is to be done with a payload that waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Form {
     Plain,
     Compress,
-    /// It is a whole frame.
+    /// It is a whole frame, which other connections may send too.
     Framed,
 }
 
@@ -102,6 +110,7 @@ pub(super) enum Next {
 impl Outbox {
     pub(super) fn push(&mut self, message: Outgoing) {
         self.bytes += MESSAGE_OVERHEAD + message.payload.len();
+        self.shared += message.shared_bytes();
         self.messages.push_back(message);
     }
 
@@ -121,6 +130,7 @@ impl Outbox {
         }
         if let Some(message) = self.messages.pop_front() {
             self.bytes -= MESSAGE_OVERHEAD + message.payload.len();
+            self.shared -= message.shared_bytes();
             return Some(Next::Data(message));
         }
         self.close.take().map(Next::Close)
@@ -137,7 +147,7 @@ impl Outbox {
 
     /// Forgets the data messages, but for a frame that has begun; how many of them asked for a report.
     pub(super) fn drop_data(&mut self) -> usize {
-        self.bytes = 0;
+        (self.bytes, self.shared) = (0, 0);
         let mut cut_off = self.messages.iter().filter(|message| message.notify).count();
         self.messages = VecDeque::new();
         if matches!(self.begun, Some(Begun::Deflating(_))) {
@@ -172,6 +182,11 @@ impl Outbox {
 
     pub(super) fn bytes(&self) -> usize {
         self.bytes + self.begun.as_ref().map_or(0, Begun::remaining)
+    }
+
+    /// As [`bytes`](Self::bytes), without what is shared.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.bytes() - self.shared
     }
 
     /// Whether an unfinished message asked for a report.

@@ -1,5 +1,7 @@
 //! What of a frame or message has arrived when the bytes end in the middle of it.
 
+use std::time::Instant;
+
 use crate::{
     buffer::{BufferPool, PooledBuffer},
     error::{ConnectionError, ProtocolError},
@@ -9,7 +11,7 @@ use crate::{
     utf8::Utf8Validator,
 };
 
-use super::compressed::Inflating;
+use super::{account::Memory, compressed::Inflating};
 
 /// From this many missing payload bytes on, a read goes straight into the message's own buffer.
 pub(super) const DIRECT_READ_FROM: usize = 16 * 1024;
@@ -25,14 +27,37 @@ pub(super) struct Partial {
     pub(super) frame: Option<FrameProgress>,
     pub(super) control: ControlPayload,
     pub(super) message: Option<Assembly>,
+    /// When the frame or message that is not complete began.
+    pub(super) since: Option<Instant>,
     /// Present while something waits for a message to be inflated.
     pub(super) inflating: Option<Box<Inflating>>,
 }
 
 impl Partial {
-    pub(super) fn is_idle(&self) -> bool {
-        self.header.len == 0 && self.frame.is_none() && self.message.is_none() && self.inflating.is_none()
+    /// Whether the peer has to send the rest of something.
+    pub(super) fn is_begun(&self) -> bool {
+        self.header.len > 0 || self.frame.is_some() || self.message.is_some()
     }
+
+    pub(super) fn is_idle(&self) -> bool {
+        !self.is_begun() && self.inflating.is_none()
+    }
+
+    /// Bytes of memory that it takes, beside its own.
+    pub(super) fn held_bytes(&self) -> usize {
+        let message = self.message.as_ref().map_or(0, |message| message.buffer.capacity());
+        let inflating = self.inflating.as_ref().map_or(0, |inflating| inflating.held_bytes());
+        message + inflating
+    }
+}
+
+/// The data frame in progress and its message.
+pub(super) fn large_message(
+    partial: &mut Option<Box<Partial>>,
+) -> Option<(&mut FrameProgress, &mut Assembly)> {
+    let partial = partial.as_deref_mut()?;
+    let frame = partial.frame.as_mut().filter(|frame| !frame.opcode.is_control())?;
+    Some((frame, partial.message.as_mut()?))
 }
 
 /// The beginning of a frame's header.
@@ -143,11 +168,14 @@ impl Assembly {
     }
 
     /// Makes room for `more` bytes, of `expected` that may come.
-    pub(super) fn reserve(&mut self, more: usize, expected: usize) -> Result<(), ConnectionError> {
+    pub(super) fn reserve(
+        &mut self,
+        more: usize,
+        expected: usize,
+        memory: &mut Memory<'_>,
+    ) -> Result<(), ConnectionError> {
         let len = self.buffer.len();
-        self.buffer
-            .reserve_total(len + more, len.saturating_add(expected))
-            .map_err(|_| ConnectionError::Internal)
+        memory.reserve(&mut self.buffer, len + more, len.saturating_add(expected))
     }
 
     /// Checks the payload from `start` on, which has just been unmasked.

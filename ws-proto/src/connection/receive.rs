@@ -16,8 +16,10 @@ use super::{
     event::{At, Located},
     frames::Step,
     inbox::End,
-    partial::{Assembly, DIRECT_READ_AT_MOST, DIRECT_READ_FROM, FrameProgress},
+    partial::{DIRECT_READ_AT_MOST, DIRECT_READ_FROM, large_message},
 };
+
+const SECOND_IN_MICROS: u32 = 1_000_000;
 
 impl Connection {
     /// Where the driver reads into: the receive buffer's spare room, or, in the middle of a large message, that
@@ -27,7 +29,7 @@ impl Connection {
     #[inline]
     pub fn read_target<'a>(&'a mut self, rx: &'a mut ReceiveBuffer) -> &'a mut [u8] {
         if self.reads_directly(rx)
-            && let Some((frame, message)) = self.large_message_in_progress()
+            && let Some((frame, message)) = large_message(&mut self.partial)
         {
             return message.buffer.spare_mut(frame.remaining.min(DIRECT_READ_AT_MOST));
         }
@@ -37,13 +39,14 @@ impl Connection {
     /// Takes note of `n` bytes in the [`read_target`](Self::read_target), received at `now`.
     #[inline]
     pub fn handle_received(&mut self, n: usize, now: Instant, rx: &mut ReceiveBuffer) {
+        if self.control_frames > 0 {
+            self.age_control_frames(now);
+        }
         self.last_received = now;
         self.pong_deadline = None;
-        if std::mem::take(&mut self.was_stalled) {
-            self.last_activity = now;
-        }
+        self.forgive_stall(now);
         if self.reads_directly(rx)
-            && let Some((frame, message)) = self.large_message_in_progress()
+            && let Some((frame, message)) = large_message(&mut self.partial)
         {
             let n = n.min(frame.remaining);
             let start = message.buffer.len();
@@ -74,9 +77,9 @@ impl Connection {
             Some(Ok((kind, at))) => Located::Message(kind, at),
             Some(Err(error)) => {
                 self.end_or_hold(End::Failure(error.into()), tx);
-                self.locate(rx, tx)?
+                self.locate_or_settle(rx, tx)?
             }
-            None => self.locate(rx, tx)?,
+            None => self.locate_or_settle(rx, tx)?,
         };
         Some(match located {
             Located::Message(kind, at) => Event::Message(at.message(kind, self.config.validate_utf8, rx)),
@@ -95,6 +98,15 @@ impl Connection {
         }
         let (kind, payload) = self.inbox.as_mut()?.pop_bytes()?;
         Some(Message::received(kind, self.config.validate_utf8, payload))
+    }
+
+    #[inline]
+    fn locate_or_settle(&mut self, rx: &mut ReceiveBuffer, tx: &mut TransmitQueue) -> Option<Located> {
+        let located = self.locate(rx, tx);
+        if located.is_none() {
+            self.settle_account(tx);
+        }
+        located
     }
 
     fn locate(&mut self, rx: &mut ReceiveBuffer, tx: &mut TransmitQueue) -> Option<Located> {
@@ -194,10 +206,8 @@ impl Connection {
         rx: &mut ReceiveBuffer,
         tx: &mut TransmitQueue,
     ) -> Option<Located> {
-        rx.control_frames += 1;
-        let limit = self.config.limits.max_control_frames_per_read;
-        if rx.control_frames > limit {
-            self.end_or_hold(End::Failure(LimitExceeded::ControlFrames { limit }.into()), tx);
+        if let Err(limit) = self.count_control_frame(rx) {
+            self.end_or_hold(End::Failure(limit.into()), tx);
             return None;
         }
         match opcode {
@@ -221,6 +231,28 @@ impl Connection {
         }
     }
 
+    fn count_control_frame(&mut self, rx: &mut ReceiveBuffer) -> Result<(), LimitExceeded> {
+        let limits = &self.config.limits;
+        rx.control_frames += 1;
+        self.control_frames += 1;
+        if rx.control_frames > limits.max_control_frames_per_read {
+            return Err(LimitExceeded::ControlFrames { limit: limits.max_control_frames_per_read });
+        }
+        if self.control_frames > limits.max_control_frames_per_second {
+            return Err(LimitExceeded::ControlRate { limit: limits.max_control_frames_per_second });
+        }
+        Ok(())
+    }
+
+    /// Forgets the control frames of the second that has passed, if it has.
+    fn age_control_frames(&mut self, now: Instant) {
+        let passed = now.saturating_duration_since(self.last_received).as_micros();
+        self.control_age = self.control_age.saturating_add(u32::try_from(passed).unwrap_or(u32::MAX));
+        if self.control_age >= SECOND_IN_MICROS {
+            (self.control_frames, self.control_age) = (0, 0);
+        }
+    }
+
     #[inline]
     fn reads_directly(&self, rx: &ReceiveBuffer) -> bool {
         rx.is_empty()
@@ -233,12 +265,6 @@ impl Connection {
                 }
                 _ => false,
             })
-    }
-
-    pub(super) fn large_message_in_progress(&mut self) -> Option<(&mut FrameProgress, &mut Assembly)> {
-        let partial = self.partial.as_deref_mut()?;
-        let frame = partial.frame.as_mut().filter(|frame| !frame.opcode.is_control())?;
-        Some((frame, partial.message.as_mut()?))
     }
 
     #[inline]

@@ -33,7 +33,7 @@ impl Connection {
     ///
     /// # Errors
     /// [`SendError::InvalidState`] unless the connection is open, [`SendError::WriteBusy`] when the write queue is at
-    /// its limit in messages or bytes.
+    /// its limit in messages or bytes, or not empty and without a share of the memory budget.
     #[inline]
     pub fn send(
         &mut self,
@@ -176,6 +176,14 @@ impl Connection {
     /// Moves waiting frames into the transmit queue as far as it is free. Call it after every write.
     #[inline]
     pub fn pump(&mut self, tx: &mut TransmitQueue) {
+        self.move_waiting(tx);
+        if !self.charge.is_zero() {
+            self.settle_account(tx);
+        }
+    }
+
+    #[inline]
+    fn move_waiting(&mut self, tx: &mut TransmitQueue) {
         while !tx.is_blocked() && tx.len() < PUMP_AHEAD {
             let Some(outbox) = self.outbox.as_deref_mut() else { return };
             match outbox.pop() {
@@ -262,7 +270,7 @@ impl Connection {
         }
         let (messages, bytes) = self.queued(tx);
         let over = bytes > 0 && bytes.saturating_add(len) > self.config.write_queue_bytes;
-        if messages >= self.config.write_queue_messages || over {
+        if messages >= self.config.write_queue_messages || over || !self.has_budget_for(len, bytes) {
             return Err(SendError::WriteBusy(()));
         }
         Ok(())
@@ -276,6 +284,7 @@ impl Connection {
     fn send_or_wait(&mut self, message: Outgoing, tx: &mut TransmitQueue) {
         if self.must_wait(tx) {
             self.outbox.get_or_insert_default().push(message);
+            self.settle_account(tx);
         } else {
             self.encode_owned(message, tx);
         }
@@ -375,7 +384,7 @@ impl Connection {
         if message.payload.len() < IN_PLACE_FROM {
             tx.push_slice(&message.payload);
         } else {
-            tx.push_bytes(message.payload);
+            tx.push_shared(message.payload);
         }
         tx.end_send(message.notify);
     }

@@ -8,7 +8,7 @@ use crate::{
     error::{ConnectionError, TimedOut},
 };
 
-use super::{Connection, closing::Phase};
+use super::{Connection, closing::Phase, inbox::End};
 
 impl Connection {
     /// When [`handle_timeout`](Self::handle_timeout) must be called next, if nothing else happens. Traffic only ever
@@ -21,10 +21,14 @@ impl Connection {
         if let Some(closing) = &self.closing {
             return Some(closing.deadline);
         }
-        [self.held_end_deadline(), self.idle_deadline(), self.keepalive_deadline(), self.write_deadline(tx)]
-            .into_iter()
-            .flatten()
-            .min()
+        let deadlines = [
+            self.held_end_deadline(),
+            self.idle_deadline(),
+            self.keepalive_deadline(),
+            self.write_deadline(tx),
+            self.message_deadline(),
+        ];
+        deadlines.into_iter().flatten().min()
     }
 
     /// Does what is due at `now`: pings, begins or ends the close.
@@ -48,8 +52,12 @@ impl Connection {
         {
             return self.end(end, tx);
         }
-        if is_due(self.idle_deadline()) && std::mem::take(&mut self.was_stalled) {
-            self.last_activity = now;
+        if is_due(self.idle_deadline()) || is_due(self.message_deadline()) {
+            self.forgive_stall(now);
+        }
+        if is_due(self.message_deadline()) {
+            self.last_received = self.last_received.max(now);
+            return self.end_or_hold(End::Failure(TimedOut::Message.into()), tx);
         }
         if is_due(self.idle_deadline()) {
             let error: ConnectionError = TimedOut::Idle.into();
@@ -97,6 +105,23 @@ impl Connection {
     fn idle_deadline(&self) -> Option<Instant> {
         let idle_timeout = self.config.idle_timeout?;
         self.wants_read().then(|| self.last_activity + idle_timeout)
+    }
+
+    fn message_deadline(&self) -> Option<Instant> {
+        let since = self.partial.as_ref()?.since?;
+        let message_timeout = self.config.message_timeout?;
+        self.wants_read().then(|| since + message_timeout)
+    }
+
+    /// While nothing was read, for the application had enough, the peer could do nothing.
+    #[inline]
+    pub(super) fn forgive_stall(&mut self, now: Instant) {
+        if std::mem::take(&mut self.was_stalled) {
+            self.last_activity = now;
+            if let Some(since) = self.partial.as_mut().and_then(|partial| partial.since.as_mut()) {
+                *since = now;
+            }
+        }
     }
 
     fn keepalive_deadline(&self) -> Option<Instant> {

@@ -9,7 +9,7 @@ use crate::{
     utf8::{Utf8Validator, is_valid_utf8},
 };
 
-use super::super::{Connection, closing::Phase, event::At, frames::Step};
+use super::super::{Connection, account::Memory, closing::Phase, event::At, frames::Step};
 
 /// The most bytes that are inflated in one go: a millisecond, more or less.
 const SLICE: usize = 256 * 1024;
@@ -120,7 +120,8 @@ impl Connection {
                 let utf8 = text.then(Utf8Validator::default);
                 let output = PooledBuffer::new(rx.pool().clone());
                 let mut message = Message { kind, input, at, output, utf8, inflater };
-                message.take_over(rx.inflated(len), limit)?;
+                let mut memory = Memory::of(&mut self.charge, &self.config);
+                message.take_over(rx.inflated(len), limit, &mut memory)?;
                 self.inflating_mut().message = Some(message);
                 self.inflate_more(rx)
             }
@@ -134,11 +135,11 @@ impl Connection {
     ) -> Result<Step, ConnectionError> {
         let (limit, is_open) = (self.config.limits.max_message_size, self.phase == Phase::Open);
         let holds_too_much = self.holds_too_much();
-        let inflating = self.inflating_mut();
-        let Some(mut message) = inflating.message.take().filter(|_| is_open) else {
+        let Some(mut message) = self.inflating_mut().message.take().filter(|_| is_open) else {
             if holds_too_much {
                 return Ok(Step::Yield);
             }
+            let inflating = self.inflating_mut();
             rx.rewind();
             // What was inflated so far still counts.
             let inflated = rx.inflated_in_turn;
@@ -148,7 +149,9 @@ impl Connection {
             self.end_inflating();
             return Ok(Step::Continue);
         };
-        if !message.inflate_slice(limit)? {
+        let mut memory = Memory::of(&mut self.charge, &self.config);
+        if !message.inflate_slice(limit, &mut memory)? {
+            let inflating = self.inflating_mut();
             inflating.message = Some(message);
             inflating.keep(rx);
             rx.inflated_in_turn = 0;
@@ -183,6 +186,12 @@ impl Inflating {
         self.message.is_some() || rx.is_empty()
     }
 
+    /// Bytes of memory that it takes, beside the inflater.
+    pub(in crate::connection) fn held_bytes(&self) -> usize {
+        let message = |message: &Message| message.input.capacity() + message.output.capacity();
+        self.message.as_ref().map_or(0, message) + self.behind.capacity()
+    }
+
     /// Takes what was received and not looked at, in front of what waits already.
     fn keep(&mut self, rx: &mut ReceiveBuffer) {
         if !rx.is_empty() {
@@ -194,16 +203,14 @@ impl Inflating {
 
 impl Message {
     /// Inflates a little more; true once it is complete.
-    fn inflate_slice(&mut self, limit: usize) -> Result<bool, ConnectionError> {
+    fn inflate_slice(&mut self, limit: usize, memory: &mut Memory<'_>) -> Result<bool, ConnectionError> {
         let (input_end, output_end) = (self.at + INPUT_SLICE, self.output.len() + SLICE);
         while self.at < input_end && self.output.len() < output_end {
             let filled = self.output.len();
             // One byte more than the limit, to see whether there is one.
             let most = limit.saturating_add(1);
             let room = most.saturating_sub(filled).min(filled.clamp(SCRATCH, SLICE));
-            self.output
-                .reserve_total(filled + room, most.min(2 * (filled + room)))
-                .map_err(|_| ConnectionError::Internal)?;
+            memory.reserve(&mut self.output, filled + room, most.min(2 * (filled + room)))?;
             let bytes = &self.input[self.at..];
             let mut rest = &bytes[..bytes.len().min(INPUT_SLICE)];
             let (given, is_last) = (rest.len(), rest.len() == bytes.len());
@@ -227,10 +234,13 @@ impl Message {
     }
 
     /// Takes over what was inflated elsewhere.
-    fn take_over(&mut self, bytes: &[u8], limit: usize) -> Result<(), ConnectionError> {
-        self.output
-            .reserve_total(bytes.len(), limit.max(bytes.len()))
-            .map_err(|_| ConnectionError::Internal)?;
+    fn take_over(
+        &mut self,
+        bytes: &[u8],
+        limit: usize,
+        memory: &mut Memory<'_>,
+    ) -> Result<(), ConnectionError> {
+        memory.reserve(&mut self.output, bytes.len(), limit.max(bytes.len()))?;
         self.output.extend_from_slice(bytes);
         self.check_utf8(0)
     }

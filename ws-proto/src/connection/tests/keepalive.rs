@@ -124,8 +124,12 @@ fn a_full_control_queue_costs_the_peer_no_keepalive_ping() {
 }
 
 #[test]
-fn without_keepalive_and_idle_timeout_nothing_is_ever_due() {
-    both_with(&config(|config| config.keepalive = None), |mut end| {
+fn without_any_of_them_nothing_is_ever_due() {
+    let without = config(|config| {
+        config.keepalive = None;
+        config.message_timeout = None;
+    });
+    both_with(&without, |mut end| {
         assert_eq!(end.connection.poll_timeout(&end.tx), None);
         end.receives([text("x"), text("y").not_final()]);
         end.sends_text("z");

@@ -1,6 +1,6 @@
 //! What a peer may cost (RFC 6455 section 10.4).
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use crate::{Config, ConnectionError, LimitExceeded, Limits, Role};
 
@@ -205,5 +205,39 @@ fn what_a_refused_peer_goes_on_sending_is_thrown_away() {
         end.sends_nothing();
         end.peer_hangs_up();
         assert!(!end.is_finished().is_clean());
+    });
+}
+
+#[test]
+fn more_control_frames_in_a_second_than_allowed_are_answered_with_1008() {
+    both_with(&limits(|limits| limits.max_control_frames_per_second = 10), |mut end| {
+        for _ in 0..10 {
+            end.passes(Duration::from_millis(50));
+            end.receives([ping("")]);
+            end.delivers_ping(b"");
+            end.sent_pong(b"");
+        }
+        end.is_open();
+        end.receives([pong("")]);
+        is_refused(&end, LimitExceeded::ControlRate { limit: 10 });
+    });
+}
+
+#[test]
+fn each_second_has_its_control_frames_anew() {
+    both_with(&limits(|limits| limits.max_control_frames_per_second = 10), |mut end| {
+        for _ in 0..1000 {
+            end.passes(Duration::from_millis(100));
+            end.receives([ping("")]);
+            end.delivers_ping(b"");
+            end.sent_pong(b"");
+        }
+        end.is_open();
+        // Data in between gives no more of them, and takes none away.
+        for _ in 0..10 {
+            end.receives([text(""), ping("")]);
+        }
+        end.receives([ping("")]);
+        is_refused(&end, LimitExceeded::ControlRate { limit: 10 });
     });
 }

@@ -19,6 +19,8 @@ mod keepalive;
 mod large_sends;
 mod limits;
 mod memory;
+mod memory_budget;
+mod message_timeout;
 mod pair;
 mod pause;
 mod splits;

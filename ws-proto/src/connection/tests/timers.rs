@@ -17,6 +17,7 @@ fn idle() -> Arc<Config> {
     config(|config| {
         config.idle_timeout = Some(IDLE);
         config.keepalive = None;
+        config.message_timeout = None;
     })
 }
 
@@ -24,6 +25,7 @@ fn idle() -> Arc<Config> {
 pub(super) fn keepalive(change: impl FnOnce(&mut Config)) -> Arc<Config> {
     config(|config| {
         config.keepalive = Some(Keepalive { interval: 10 * SECOND, timeout: 4 * SECOND });
+        config.message_timeout = None;
         change(config);
     })
 }

@@ -1,0 +1,72 @@
+//! What a connection holds, and what it is charged for that (see [`MemoryBudget`](crate::MemoryBudget)).
+//!
+//! A message that grows asks before it does, where it grows. Everything else is brought in line here, whenever a driver
+//! has done all there was to do.
+
+use crate::{
+    budget::{Charge, MemoryBudget},
+    buffer::{PooledBuffer, TransmitQueue},
+    error::ConnectionError,
+};
+
+use super::{Config, Connection};
+
+/// Where a message's memory comes from, and who is charged for it.
+pub(super) struct Memory<'a> {
+    charge: &'a mut Charge,
+    budget: Option<&'a MemoryBudget>,
+}
+
+impl<'a> Memory<'a> {
+    pub(super) const fn of(charge: &'a mut Charge, config: &'a Config) -> Self {
+        Self { charge, budget: config.memory_budget.as_ref() }
+    }
+
+    /// Makes room for `needed` bytes in all, of at most `announced` that may come.
+    pub(super) fn reserve(
+        &mut self,
+        buffer: &mut PooledBuffer,
+        needed: usize,
+        announced: usize,
+    ) -> Result<(), ConnectionError> {
+        self.charge.grow(buffer.growth(needed, announced), self.budget)?;
+        buffer.reserve_total(needed, announced).map_err(|_| ConnectionError::Internal)
+    }
+}
+
+impl Connection {
+    /// Bytes of memory that are held for this connection: of messages that are begun, or wait for the application, or to
+    /// be written. A server's connection with nothing in flight holds none.
+    #[must_use]
+    pub fn held_bytes(&self, tx: &TransmitQueue) -> usize {
+        let partial = self.partial.as_ref().map_or(0, |partial| partial.held_bytes());
+        let inbox = self.inbox.as_ref().map_or(0, |inbox| inbox.bytes());
+        let outbox = self.outbox.as_ref().map_or(0, |outbox| outbox.held_bytes());
+        partial + inbox + outbox + tx.held_bytes()
+    }
+
+    /// Charges the connection for what it holds now.
+    #[inline]
+    pub(super) fn settle_account(&mut self, tx: &TransmitQueue) {
+        if self.config.memory_budget.is_some() && !(self.charge.is_zero() && self.is_settled()) {
+            let held = self.held_bytes(tx);
+            self.charge.set(held, self.config.memory_budget.as_ref());
+        }
+    }
+
+    /// Whether a message of `len` bytes may wait behind the `waiting` bytes that do.
+    #[inline]
+    pub(super) fn has_budget_for(&self, len: usize, waiting: usize) -> bool {
+        waiting == 0
+            || waiting.saturating_add(len) < MemoryBudget::SMALL
+            || self.charge.allows(len, self.config.memory_budget.as_ref())
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        if !self.charge.is_zero() {
+            self.charge.set(0, self.config.memory_budget.as_ref());
+        }
+    }
+}

@@ -1,0 +1,212 @@
+//! Connections that share a budget.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::{
+    BufferPool, BufferPoolConfig, Config, ConnectionError, MemoryBudget, Message, MessageKind,
+    PreparedMessage, ReceiveBuffer, Role, SendError,
+};
+
+use super::{
+    bench::{Endpoint, config},
+    wire::{binary, continuation, text},
+};
+
+const KIB: usize = 1024;
+const MIB: usize = 1024 * KIB;
+const MESSAGE: usize = 256 * KIB;
+
+fn sharing(budget: &MemoryBudget) -> Arc<Config> {
+    config(|config| {
+        config.limits.max_message_size = MESSAGE;
+        config.memory_budget = Some(budget.clone());
+    })
+}
+
+/// Retains nothing, so that a buffer is as large as it was asked for.
+fn server(config: &Arc<Config>) -> Endpoint {
+    let pool =
+        BufferPool::new(BufferPoolConfig { preheat: 0, max_retained: 0, ..BufferPoolConfig::default() });
+    Endpoint::with_buffer(Role::Server, config, ReceiveBuffer::new(4096, pool))
+}
+
+fn error(end: &Endpoint) -> Option<ConnectionError> {
+    end.connection.close_info().and_then(|info| info.error)
+}
+
+#[test]
+fn a_message_that_grows_is_charged_and_given_back_when_it_is_delivered() {
+    let budget = MemoryBudget::new(MIB);
+    let mut end = server(&sharing(&budget));
+    end.receives([binary(vec![1; 100 * KIB]).not_final()]);
+    let held = end.connection.held_bytes(&end.tx);
+    assert!((100 * KIB..=208 * KIB).contains(&held), "{held}");
+    assert_eq!(budget.used(), held.next_multiple_of(KIB));
+    end.receives([continuation("")]);
+    end.delivers_binary(vec![1; 100 * KIB]);
+    assert_eq!(budget.used(), 0);
+}
+
+#[test]
+fn beyond_the_budget_a_message_is_answered_with_1013_and_its_memory_is_free_at_once() {
+    let budget = MemoryBudget::new(MIB);
+    let mut greedy: Vec<Endpoint> = (0..40).map(|_| server(&sharing(&budget))).collect();
+    for end in &mut greedy {
+        end.receives([binary(vec![1; 200 * KIB]).not_final()]);
+    }
+    assert!(budget.used() <= MIB);
+    let (refused, held): (Vec<_>, Vec<_>) = greedy.into_iter().partition(|end| error(end).is_some());
+    assert!(refused.len() >= 30 && held.len() >= 2, "{} {}", refused.len(), held.len());
+    for mut end in refused {
+        assert_eq!(error(&end), Some(ConnectionError::MemoryBudget));
+        assert_eq!(end.connection.held_bytes(&end.tx), 0);
+        end.sent_close(1013);
+    }
+    // Small ones are served all the while.
+    let mut small = server(&sharing(&budget));
+    small.receives([text("small").not_final(), continuation(" and well")]);
+    small.delivers_text("small and well");
+    drop((held, small));
+    assert_eq!(budget.used(), 0);
+}
+
+#[test]
+fn once_others_have_gone_there_is_room_again() {
+    let budget = MemoryBudget::new(MIB);
+    let config = sharing(&budget);
+    let large = || binary(vec![1; 200 * KIB]);
+    let holders: Vec<Endpoint> = (0..8)
+        .map(|_| {
+            let mut end = server(&config);
+            end.receives([large().not_final()]);
+            end
+        })
+        .collect();
+    let mut late = server(&config);
+    late.receives([large()]);
+    assert_eq!(error(&late), Some(ConnectionError::MemoryBudget));
+    drop(holders);
+    let mut again = server(&config);
+    again.receives([large()]);
+    again.delivers_binary(vec![1; 200 * KIB]);
+}
+
+#[test]
+fn messages_that_are_held_count() {
+    let budget = MemoryBudget::new(MIB);
+    let mut end = server(&sharing(&budget));
+    end.pauses();
+    end.receives([binary(vec![1; 20 * KIB]), binary(vec![2; 20 * KIB])]);
+    assert!((40 * KIB..80 * KIB).contains(&budget.used()), "{}", budget.used());
+    end.resumes();
+    assert_eq!(budget.used(), 0);
+}
+
+#[test]
+fn what_waits_to_be_written_counts_until_it_is() {
+    let budget = MemoryBudget::new(MIB);
+    let mut end = server(&sharing(&budget));
+    end.transport_blocks();
+    end.sends_owned(vec![1; 100 * KIB]);
+    end.sends_owned(vec![2; 100 * KIB]);
+    assert!((200 * KIB..210 * KIB).contains(&budget.used()), "{}", budget.used());
+    end.transport_takes(150 * KIB);
+    assert!((50 * KIB..60 * KIB).contains(&budget.used()), "{}", budget.used());
+    end.transport_flows();
+    assert_eq!(budget.used(), 0);
+}
+
+#[test]
+fn behind_others_a_send_needs_the_budget_and_alone_it_does_not() {
+    let budget = MemoryBudget::new(MIB);
+    let config = sharing(&budget);
+    let mut account = budget.account();
+    account.set(2 * MIB);
+    let mut end = server(&config);
+    end.transport_blocks();
+    let payload = Bytes::from(vec![1; 100 * KIB]);
+    end.sends_owned(payload.clone());
+    let refused = end.connection.send_bytes(MessageKind::Binary, payload.clone(), true, &mut end.tx);
+    assert_eq!(refused, Err(SendError::WriteBusy(payload.clone())));
+    drop(account);
+    end.sends_owned(payload.clone());
+    end.transport_flows();
+    end.sent_binary(&payload);
+    end.sent_binary(&payload);
+    end.is_open();
+}
+
+#[test]
+fn a_little_may_always_wait() {
+    let budget = MemoryBudget::new(MIB);
+    let mut account = budget.account();
+    account.set(2 * MIB);
+    let mut end = server(&sharing(&budget));
+    end.transport_blocks();
+    for _ in 0..10 {
+        end.sends_text("small");
+    }
+    end.transport_flows();
+    for _ in 0..10 {
+        end.sent_text("small");
+    }
+    end.is_open();
+}
+
+#[test]
+fn a_frame_that_many_share_is_nobodys() {
+    let budget = MemoryBudget::new(MIB);
+    let config = sharing(&budget);
+    let message = PreparedMessage::new(Message::binary(vec![1; 200 * KIB]));
+    let ends: Vec<Endpoint> = (0..50)
+        .map(|_| {
+            let mut end = server(&config);
+            end.transport_blocks();
+            for _ in 0..3 {
+                end.connection.send_prepared(&message, false, &mut end.tx).unwrap();
+                end.drive();
+            }
+            end
+        })
+        .collect();
+    assert_eq!(budget.used(), 0);
+    for mut end in ends {
+        end.transport_takes(250 * KIB);
+        assert_eq!(budget.used(), 0);
+        end.transport_flows();
+        end.sent_binary(vec![1; 200 * KIB]);
+    }
+}
+
+#[test]
+fn however_a_connection_ends_nothing_stays_charged() {
+    type Ending = fn(&mut Endpoint);
+    let endings: [Ending; 4] = [
+        |end| end.connection.abort(&mut end.tx),
+        |end| end.connection.handle_transport_error(std::io::ErrorKind::ConnectionReset, &mut end.tx),
+        |end| end.passes(std::time::Duration::from_secs(1000)),
+        |_| {},
+    ];
+    for ending in endings {
+        let budget = MemoryBudget::new(MIB);
+        let mut end = server(&sharing(&budget));
+        end.receives([binary(vec![1; 100 * KIB]).not_final()]);
+        end.transport_blocks();
+        end.sends_owned(vec![1; 100 * KIB]);
+        assert!(budget.used() > 200 * KIB);
+        ending(&mut end);
+        end.drive();
+        drop(end);
+        assert_eq!(budget.used(), 0);
+    }
+}
+
+#[test]
+fn a_budget_that_one_message_could_not_use_is_refused() {
+    let mut config = Config { memory_budget: Some(MemoryBudget::new(4 * MESSAGE - 1)), ..Config::default() };
+    config.limits.max_message_size = MESSAGE;
+    let error = config.build().unwrap_err().to_string();
+    assert_eq!(error, "memory_budget = 1048575: must be at least four times max_message_size");
+}
