@@ -3,15 +3,15 @@
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use crate::{
-    handshake::{respond, unavailable},
+    handshake::{refusal, respond},
     hub::{Hub, Phase},
     listener::{Accepting, Incoming},
-    slots::{Slot, Slots},
+    slots::{Full, Slot, Slots},
 };
 
 const FIRST_BACKOFF: Duration = Duration::from_millis(10);
 const LAST_BACKOFF: Duration = Duration::from_secs(1);
-/// Peers beyond `max_handshakes` that are told so at once; further ones are only closed.
+/// Peers without a place that are told so at once; further ones are only closed.
 const TURNED_AWAY_AT_ONCE: usize = 64;
 
 /// Accepts until the hub drains; `admit` gets each stream with its handshake slot.
@@ -36,9 +36,9 @@ pub(crate) async fn accept_loop(
                 if socket.set_nodelay(hub.options.tcp_nodelay).is_err() {
                     continue;
                 }
-                match hub.handshakes.take() {
-                    Some(slot) => admit(socket, peer, slot),
-                    None => turn_away(socket, hub, &turned_away),
+                match hub.handshakes.take(peer) {
+                    Ok(slot) => admit(socket, peer, slot),
+                    Err(full) => turn_away(socket, full, hub, &turned_away),
                 }
             }
             Err(error) if concerns_one_peer(&error) => {
@@ -62,15 +62,15 @@ fn concerns_one_peer(error: &io::Error) -> bool {
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted | TimedOut)
 }
 
-/// Tells a peer that the server is full, as long as not too many are being told.
-fn turn_away(socket: Incoming, hub: &Hub, turned_away: &Arc<Slots>) {
+/// Tells a peer that there is no place for it, as long as not too many are being told.
+fn turn_away(socket: Incoming, full: Full, hub: &Hub, turned_away: &Arc<Slots>) {
     if hub.options.uses_tls() {
         // It could not be understood, and to be understood takes what there is not enough of.
         return;
     }
-    let (Some(slot), Ok(mut stream)) = (turned_away.take(), socket.into_stream()) else { return };
+    let (Ok(slot), Ok(mut stream)) = (turned_away.take(None), socket.into_stream()) else { return };
     tokio::spawn(async move {
-        respond(&mut stream, &unavailable()).await;
+        respond(&mut stream, &refusal(full)).await;
         drop(slot);
     });
 }

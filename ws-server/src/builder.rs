@@ -5,7 +5,12 @@ use tokio::net::{TcpListener, ToSocketAddrs};
 use ws_proto::{BufferPoolConfig, Config, ConfigError, Keepalive, handshake::Rejection};
 
 use crate::{
-    hub::Hub, listener::Listener, options::Options, origin::OriginPolicy, request::Request, server::Server,
+    hub::Hub,
+    listener::Listener,
+    options::{Memory, Options},
+    origin::OriginPolicy,
+    request::Request,
+    server::Server,
 };
 
 /// Settings of a [`Server`]. Sizes are in bytes.
@@ -25,6 +30,25 @@ impl ServerBuilder {
     /// Most connections at once; one more is answered with 503 before the application is asked. Default: no limit.
     pub const fn max_connections(mut self, count: usize) -> Self {
         self.options.max_connections = count;
+        self
+    }
+
+    /// Most connections from one address, and as many handshakes; one more is answered with 429. An IPv6 network of 64
+    /// bits counts as one address. Default: no limit, for behind a proxy all users have the same.
+    pub const fn max_connections_per_address(mut self, count: usize) -> Self {
+        self.options.max_per_address = count;
+        self
+    }
+
+    /// The most bytes that all connections hold together, in messages that are begun, held or being inflated, and in what
+    /// waits to be written ([`MemoryBudget`](ws_proto::MemoryBudget)); at least four messages. Beyond it a message that
+    /// grows ends its connection with 1013, and sends return `WriteBusy` or wait. Default 1 GiB, or eight messages of the
+    /// limit if that is more.
+    pub const fn memory_budget(mut self, bytes: Option<usize>) -> Self {
+        self.options.memory = match bytes {
+            Some(bytes) => Memory::Bytes(bytes),
+            None => Memory::Unlimited,
+        };
         self
     }
 
@@ -73,6 +97,12 @@ impl ServerBuilder {
     /// Ends a connection whose peer has taken nothing of what waits for it for so long. Default 60 s.
     pub const fn write_timeout(mut self, timeout: Option<Duration>) -> Self {
         self.options.protocol.write_timeout = timeout;
+        self
+    }
+
+    /// Ends a connection with 1008 if a message is not complete so long after it began. Default 2 minutes.
+    pub const fn message_timeout(mut self, timeout: Option<Duration>) -> Self {
+        self.options.protocol.message_timeout = timeout;
         self
     }
 
@@ -208,9 +238,12 @@ impl ServerBuilder {
         Ok(Server::new(Listener::Tcp(listener.into_std()?), self.build_hub()?))
     }
 
-    fn build_hub(self) -> io::Result<Arc<Hub>> {
+    fn build_hub(mut self) -> io::Result<Arc<Hub>> {
         let invalid = |error: ConfigError| io::Error::new(io::ErrorKind::InvalidInput, error);
         self.options.check().map_err(invalid)?;
+        if self.options.protocol.memory_budget.is_none() {
+            self.options.protocol.memory_budget = self.options.memory_budget();
+        }
         let protocol = self.options.protocol.clone().build().map_err(invalid)?;
         let mut handler_protocol = self.options.protocol.clone();
         handler_protocol.auto_pong = false;

@@ -46,8 +46,8 @@ impl Hub {
         Arc::new(Self {
             protocol,
             handler_protocol,
-            handshakes: Slots::new(options.max_handshakes),
-            connections: Slots::new(options.max_connections),
+            handshakes: Slots::with_shares(options.max_handshakes, options.max_per_address),
+            connections: Slots::with_shares(options.max_connections, options.max_per_address),
             phase: AtomicU8::new(Phase::Running as u8),
             phase_changes: watch::Sender::new(Phase::Running),
             shards: Mutex::default(),
@@ -116,10 +116,16 @@ impl Hub {
     pub(crate) fn tick_len(&self) -> Duration {
         let config = &self.protocol;
         let keepalive = config.keepalive.map(|keepalive| keepalive.interval.min(keepalive.timeout));
-        let shortest = [Some(config.close_timeout), config.idle_timeout, keepalive, config.write_timeout]
-            .into_iter()
-            .flatten()
-            .fold(Duration::from_secs(5), Duration::min);
+        let shortest = [
+            Some(config.close_timeout),
+            config.idle_timeout,
+            keepalive,
+            config.write_timeout,
+            config.message_timeout,
+        ]
+        .into_iter()
+        .flatten()
+        .fold(Duration::from_secs(5), Duration::min);
         (shortest / 32).clamp(Duration::from_millis(1), Duration::from_millis(100))
     }
 }

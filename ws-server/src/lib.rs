@@ -102,8 +102,9 @@ pub use tls::Tls;
 pub use upgrade::{AcceptError, Acceptor, PendingUpgrade};
 pub use ws_proto::{
     BufferPoolConfig, CloseCode, CloseError, CloseFrame, CloseInfo, Completion, Config, ConfigError,
-    ConnectionError, ConnectionState, ControlError, Initiator, Keepalive, LimitExceeded, Limits, Message,
-    MessageKind, MessageRef, PreparedMessage, ProtocolError, SendError, TimedOut, Utf8Bytes,
+    ConnectionError, ConnectionState, ControlError, Initiator, Keepalive, LimitExceeded, Limits,
+    MemoryAccount, MemoryBudget, Message, MessageKind, MessageRef, PreparedMessage, ProtocolError, SendError,
+    TimedOut, Utf8Bytes,
     handshake::{AcceptanceError, Rejection, RequestError},
 };
 #[cfg(feature = "deflate")]

@@ -12,7 +12,7 @@ use std::{
 use bytes::Bytes;
 use ws_proto::{
     CONTROL_QUEUE_CAPACITY, CloseCode, Config, Connection, ConnectionState, ControlError, ControlQueue,
-    MAX_CONTROL_PAYLOAD, Message, PreparedMessage, SendError, TransmitQueue,
+    MAX_CONTROL_PAYLOAD, MemoryAccount, MemoryBudget, Message, PreparedMessage, SendError, TransmitQueue,
 };
 use ws_tokio::Outlet;
 
@@ -31,6 +31,10 @@ struct Mail {
     messages: Messages,
     /// Bytes of their payloads.
     bytes: usize,
+    /// Bytes of those that nobody else has.
+    owned: usize,
+    /// What they count of the memory budget; made when there first is much.
+    account: Option<MemoryAccount>,
     state: ConnectionState,
     rare: Option<Box<Rare>>,
 }
@@ -52,6 +56,13 @@ impl Letter {
         match self {
             Self::Message(message) => message.len(),
             Self::Prepared(message) => message.payload().len(),
+        }
+    }
+
+    fn owned_len(&self) -> usize {
+        match self {
+            Self::Message(message) => message.len(),
+            Self::Prepared(_) => 0,
         }
     }
 
@@ -77,7 +88,14 @@ struct Rare {
 
 impl Mailbox {
     pub(crate) fn new(config: &Arc<Config>, caller: Caller) -> Self {
-        let mail = Mail { messages: Messages::default(), bytes: 0, state: ConnectionState::Open, rare: None };
+        let mail = Mail {
+            messages: Messages::default(),
+            bytes: 0,
+            owned: 0,
+            account: None,
+            state: ConnectionState::Open,
+            rare: None,
+        };
         Self { config: Arc::clone(config), caller, called: AtomicBool::new(false), mail: Mutex::new(mail) }
     }
 
@@ -102,9 +120,12 @@ impl Mailbox {
             }
         }
         while let Some(letter) = mail.messages.pop() {
-            let len = letter.len();
+            let (len, owned) = (letter.len(), letter.owned_len());
             match letter.send(connection, tx) {
-                Ok(()) => mail.bytes -= len,
+                Ok(()) => {
+                    mail.bytes -= len;
+                    mail.owned -= owned;
+                }
                 Err(SendError::WriteBusy(letter)) => {
                     mail.messages.put_back(letter);
                     break;
@@ -112,6 +133,7 @@ impl Mailbox {
                 Err(SendError::InvalidState(_)) => break,
             }
         }
+        mail.settle();
         if let Some(Rare { close, waiting, .. }) = rare.map(|rare| *rare) {
             if let Some((code, reason)) = close {
                 if mail.messages.is_empty() {
@@ -146,7 +168,8 @@ impl Mailbox {
             return Err(SendError::InvalidState(()));
         }
         let over = mail.bytes > 0 && mail.bytes.saturating_add(len) > self.config.write_queue_bytes;
-        if over || mail.messages.len() >= self.config.write_queue_messages {
+        let unaffordable = mail.account.as_ref().is_some_and(|account| !account.allows(len));
+        if over || unaffordable || mail.messages.len() >= self.config.write_queue_messages {
             return Err(SendError::WriteBusy(()));
         }
         Ok(())
@@ -154,7 +177,10 @@ impl Mailbox {
 
     fn push(&self, mail: &mut Mail, message: Message) -> Result<(), SendError<Message>> {
         match self.admit(mail, message.len()) {
-            Ok(()) => mail.push(Letter::Message(message)),
+            Ok(()) => {
+                mail.push(Letter::Message(message));
+                mail.charge(&self.config);
+            }
             Err(error) => return Err(error.map(|()| message)),
         }
         Ok(())
@@ -175,7 +201,26 @@ impl Mailbox {
 impl Mail {
     fn push(&mut self, letter: Letter) {
         self.bytes += letter.len();
+        self.owned += letter.owned_len();
         self.messages.push(letter);
+    }
+
+    /// Counts what has come in against the memory budget, if it is much.
+    fn charge(&mut self, config: &Config) {
+        const MUCH: usize = 16 * 1024;
+        if self.account.is_none() && self.owned >= MUCH {
+            self.account = config.memory_budget.as_ref().map(MemoryBudget::account);
+        }
+        self.settle();
+    }
+
+    fn settle(&mut self) {
+        if let Some(account) = &mut self.account {
+            account.set(self.owned);
+            if self.owned == 0 {
+                self.account = None;
+            }
+        }
     }
 
     fn rare(&mut self) -> &mut Rare {
@@ -192,7 +237,8 @@ impl Mail {
         self.state = state;
         if state != ConnectionState::Open {
             self.messages = Messages::default();
-            self.bytes = 0;
+            (self.bytes, self.owned) = (0, 0);
+            self.account = None;
         }
     }
 }

@@ -1,7 +1,7 @@
 use std::{pin::Pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use ws_proto::{BufferPoolConfig, Config, ConfigError, handshake::Rejection};
+use ws_proto::{BufferPoolConfig, Config, ConfigError, MemoryBudget, handshake::Rejection};
 
 use crate::{origin::OriginPolicy, request::Request};
 
@@ -14,11 +14,23 @@ pub(crate) type RequestHook = Arc<dyn Fn(&mut Request) -> Result<(), Rejection> 
 pub(crate) type AsyncRequestHook =
     Arc<dyn Fn(Request) -> Pin<Box<dyn Future<Output = Result<Request, Rejection>> + Send>> + Send + Sync>;
 
+/// What all connections may hold together.
+#[derive(Clone, Copy)]
+pub(crate) enum Memory {
+    /// A gibibyte, and more for large messages.
+    Usual,
+    Bytes(usize),
+    Unlimited,
+}
+
 /// Everything that can be set, checked by [`ServerBuilder`](crate::ServerBuilder).
 #[derive(Clone)]
 pub(crate) struct Options {
     pub(crate) protocol: Config,
     pub(crate) max_connections: usize,
+    /// Connections, and handshakes, of one address.
+    pub(crate) max_per_address: usize,
+    pub(crate) memory: Memory,
     pub(crate) initial_connections: usize,
     pub(crate) max_handshakes: usize,
     pub(crate) initial_handshakes: usize,
@@ -41,6 +53,8 @@ impl Default for Options {
         Self {
             protocol: Config::default(),
             max_connections: usize::MAX,
+            max_per_address: usize::MAX,
+            memory: Memory::Usual,
             initial_connections: 64,
             max_handshakes: usize::MAX,
             initial_handshakes: 16,
@@ -65,6 +79,20 @@ impl Options {
     pub(crate) fn pool(&self) -> BufferPoolConfig {
         let largest = self.protocol.limits.max_message_size;
         self.pool.unwrap_or_else(|| BufferPoolConfig::for_messages_of(largest))
+    }
+
+    /// The budget of all connections, unless the protocol's settings have one.
+    pub(crate) fn memory_budget(&self) -> Option<MemoryBudget> {
+        const USUAL: usize = 1024 * 1024 * 1024;
+        match self.memory {
+            // Who allows messages without end has no use for a budget.
+            Memory::Usual => {
+                let eight_messages = self.protocol.limits.max_message_size.checked_mul(8)?;
+                Some(MemoryBudget::new(USUAL.max(eight_messages)))
+            }
+            Memory::Bytes(bytes) => Some(MemoryBudget::new(bytes)),
+            Memory::Unlimited => None,
+        }
     }
 
     /// Connections that the kernel's table of descriptors has room for from the start: an entry takes 8 bytes there.
@@ -94,6 +122,7 @@ impl Options {
         let minima = [
             ("max_connections", self.max_connections, 1, "must be at least 1"),
             ("max_handshakes", self.max_handshakes, 1, "must be at least 1"),
+            ("max_connections_per_address", self.max_per_address, 1, "must be at least 1"),
             ("backlog", self.backlog as usize, 1, "must be at least 1"),
             ("receive_buffer", self.receive_buffer, 1024, "must be at least 1024 bytes"),
             ("pool.buffer_size", self.pool().buffer_size, 1024, "must be at least 1024 bytes"),

@@ -68,6 +68,13 @@ impl ShutdownHandle {
         self.hub.connections.active()
     }
 
+    /// Bytes that the connections hold together, of their
+    /// [`memory_budget`](crate::ServerBuilder::memory_budget); 0 without one.
+    #[must_use]
+    pub fn memory_held(&self) -> usize {
+        self.hub.protocol.memory_budget.as_ref().map_or(0, ws_proto::MemoryBudget::used)
+    }
+
     /// Handshakes that are under way.
     #[must_use]
     pub fn handshakes(&self) -> usize {

@@ -1,7 +1,7 @@
 //! The side that dials.
 
 use super::{Head, RawConnection, RequestHead, SAMPLE_KEY, Side, within};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::ops::{Deref, DerefMut};
 use tokio::net::TcpSocket;
 
@@ -18,7 +18,7 @@ impl RawClient {
     /// # Panics
     /// When nobody accepts it.
     pub async fn connect(address: SocketAddr) -> Self {
-        Self::dial(address, None).await
+        Self::dial(address, None, None).await
     }
 
     /// As [`RawClient::connect`], with a receive buffer of about so many bytes in the kernel: a server notices soon
@@ -27,15 +27,26 @@ impl RawClient {
     /// # Panics
     /// When nobody accepts it.
     pub async fn connect_with_receive_buffer(address: SocketAddr, bytes: u32) -> Self {
-        Self::dial(address, Some(bytes)).await
+        Self::dial(address, Some(bytes), None).await
     }
 
-    async fn dial(address: SocketAddr, receive_buffer: Option<u32>) -> Self {
+    /// As [`RawClient::connect`], from an address of this machine: all of `127.0.0.0/8` are.
+    ///
+    /// # Panics
+    /// When nobody accepts it, or the address is none of ours.
+    pub async fn connect_from(source: IpAddr, address: SocketAddr) -> Self {
+        Self::dial(address, None, Some(source)).await
+    }
+
+    async fn dial(address: SocketAddr, receive_buffer: Option<u32>, source: Option<IpAddr>) -> Self {
         let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() };
         let socket = socket.expect("a socket");
         if let Some(bytes) = receive_buffer {
             // Before the connect, because that is when the window is agreed upon.
             socket.set_recv_buffer_size(bytes).expect("a buffer size");
+        }
+        if let Some(source) = source {
+            socket.bind(SocketAddr::new(source, 0)).expect("an address of ours");
         }
         let stream = within("a connection", socket.connect(address)).await;
         let stream = stream.unwrap_or_else(|error| panic!("{address}: {error}"));

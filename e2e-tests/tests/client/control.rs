@@ -87,8 +87,10 @@ fn a_flood_of_pings_from_a_server_that_reads_nothing_does_not_grow() {
     run(async {
         let acceptor = RawAcceptor::bind_to("127.0.0.1:0".parse().unwrap(), Some(4096));
         let url = acceptor.url("/");
-        let connector =
-            Connector::new().protocol(|config| config.limits.max_control_frames_per_read = u32::MAX);
+        let connector = Connector::new().protocol(|config| {
+            config.limits.max_control_frames_per_read = u32::MAX;
+            config.limits.max_control_frames_per_second = u32::MAX;
+        });
         let (ws, server) = tokio::join!(connector.connect(&url), acceptor.accept_upgraded());
         let mut ws = ws.unwrap();
         let reading = tokio::spawn(async move {

@@ -4,13 +4,17 @@ use e2e_tests::harness;
 use e2e_tests::raw_peer::{RawClient, RawFrame};
 use e2e_tests::server::{Event, Script, ServerRunner, close_normally, echo_test_with};
 use http::StatusCode;
+use std::net::IpAddr;
 use ws_server::Server;
 
 async fn expect_503(server: &ServerRunner) {
-    let mut client = server.connect().await;
+    expect_refusal(server.connect().await, 503).await;
+}
+
+async fn expect_refusal(mut client: RawClient, status: u16) {
     let request = client.request("/").to_bytes();
     let head = client.upgrade_with(request).await;
-    assert_eq!((head.status(), head.header("Connection")), (503, Some("close")), "{head:?}");
+    assert_eq!((head.status(), head.header("Connection")), (status, Some("close")), "{head:?}");
     client.recv_body(&head).await;
     client.expect_eof().await;
 }
@@ -145,4 +149,52 @@ fn the_counts_are_those_of_all_shards() {
         server.expect_alive().await;
         server.stop().await;
     });
+}
+
+async fn connect_from(server: &ServerRunner, host: u8) -> RawClient {
+    RawClient::connect_from(IpAddr::from([127, 0, 0, host]), server.addr()).await
+}
+
+#[test]
+fn an_address_has_no_more_than_its_share_of_connections() {
+    echo_test_with(
+        |builder| builder.max_connections_per_address(2),
+        async |server| {
+            let mut greedy = [connect_from(server, 2).await, connect_from(server, 2).await];
+            for client in &mut greedy {
+                client.upgrade("/").await;
+            }
+            expect_refusal(connect_from(server, 2).await, 429).await;
+            let mut modest = connect_from(server, 3).await;
+            modest.upgrade("/").await;
+            expect_echo(&mut modest).await;
+            let [first, mut second] = greedy;
+            close_normally(first).await;
+            server.wait_for_connections(2).await;
+            let mut again = connect_from(server, 2).await;
+            again.upgrade("/").await;
+            expect_echo(&mut again).await;
+            expect_echo(&mut second).await;
+        },
+    );
+}
+
+#[test]
+fn an_address_has_no_more_than_its_share_of_handshakes() {
+    echo_test_with(
+        |builder| builder.max_connections_per_address(2),
+        async |server| {
+            let silent = [connect_from(server, 2).await, connect_from(server, 2).await];
+            server.wait_for_handshakes(2).await;
+            expect_refusal(connect_from(server, 2).await, 429).await;
+            let mut modest = connect_from(server, 3).await;
+            modest.upgrade("/").await;
+            expect_echo(&mut modest).await;
+            drop(silent);
+            server.wait_for_handshakes(0).await;
+            let mut again = connect_from(server, 2).await;
+            again.upgrade("/").await;
+            expect_echo(&mut again).await;
+        },
+    );
 }

@@ -14,6 +14,7 @@ mod fragmentation;
 mod functions;
 mod handshake;
 mod http_hook;
+mod memory_budget;
 mod options;
 mod panics;
 mod pause;

@@ -22,9 +22,13 @@ fn a_bad_setting_is_refused_by_name() {
     const SECOND: Duration = Duration::from_secs(1);
     let keepalive = |interval, timeout| Some(Keepalive { interval, timeout });
     let pool = BufferPoolConfig { buffer_size: 100, ..BufferPoolConfig::default() };
-    let cases: [(&str, ServerBuilder); 15] = [
+    let cases: [(&str, ServerBuilder); 19] = [
         ("max_connections = 0", Server::builder().max_connections(0)),
         ("max_handshakes = 0", Server::builder().max_handshakes(0)),
+        ("max_connections_per_address = 0", Server::builder().max_connections_per_address(0)),
+        ("memory_budget = 67108863", Server::builder().memory_budget(Some(64 * 1024 * 1024 - 1))),
+        ("memory_budget = 0", Server::builder().memory_budget(Some(0))),
+        ("message_timeout = 0ns", Server::builder().message_timeout(Some(ZERO))),
         ("backlog = 0", Server::builder().backlog(0)),
         ("receive_buffer = 1023", Server::builder().receive_buffer(1023)),
         ("pool.buffer_size = 100", Server::builder().pool(pool)),

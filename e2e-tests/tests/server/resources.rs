@@ -128,7 +128,9 @@ fn d7_t_data_goes_on_during_a_flood_of_pings() {
                 conn.send_binary(vec![number; 128 * 1024]).unwrap();
             }
         });
-        let server = script.start(Server::builder().write_queue(1000, 64 * MIB)).await;
+        let builder = Server::builder().write_queue(1000, 64 * MIB);
+        let builder = builder.protocol(|config| config.limits.max_control_frames_per_second = u32::MAX);
+        let server = script.start(builder).await;
         let (mut reader, mut writer) = server.open().await.into_connection().split();
         let done = Arc::new(AtomicBool::new(false));
         let stop = Arc::clone(&done);

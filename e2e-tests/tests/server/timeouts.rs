@@ -294,3 +294,18 @@ fn the_deadline_of_one_connection_does_not_touch_another() {
         close_normally(busy).await;
     });
 }
+
+#[test]
+fn a_message_that_does_not_end_is_given_up_with_1008() {
+    let configure = |builder: ServerBuilder| builder.message_timeout(Some(SHORT)).keepalive(None);
+    echo_test_with(configure, async |server| {
+        let start = Instant::now();
+        let mut client = server.open().await;
+        client.send(RawFrame::text("begun").not_final()).await;
+        client.expect_close(1008).await;
+        assert!(start.elapsed() >= SHORT / 2, "{:?}", start.elapsed());
+        answer_close(&mut client).await;
+        drop(client);
+        expect_error(server, TimedOut::Message).await;
+    });
+}

@@ -17,7 +17,7 @@ mod receive;
 mod send;
 mod timers;
 
-use std::{sync::Arc, time::Instant};
+use std::{num::NonZeroU32, sync::Arc, time::Instant};
 
 pub use config::{Config, Keepalive, Limits};
 pub use event::Event;
@@ -109,8 +109,9 @@ pub struct Connection {
     last_received: Instant,
     /// Latest traffic that counts against `idle_timeout`.
     last_activity: Instant,
-    /// Until when the peer must have said something, after a keepalive ping.
-    pong_deadline: Option<Instant>,
+    /// Milliseconds after `last_received` until which the peer must have said something, after a keepalive ping; so it
+    /// takes a quarter of what an `Instant` does.
+    pong_due: Option<NonZeroU32>,
     phase: Phase,
     flow: Flow,
     eof: bool,
@@ -160,7 +161,7 @@ impl Connection {
             closing: None,
             last_received: now,
             last_activity: now,
-            pong_deadline: None,
+            pong_due: None,
             phase: Phase::Open,
             flow: Flow::Deliver,
             eof: false,

@@ -43,7 +43,7 @@ impl Connection {
             self.age_control_frames(now);
         }
         self.last_received = now;
-        self.pong_deadline = None;
+        self.pong_due = None;
         self.forgive_stall(now);
         if self.reads_directly(rx)
             && let Some((frame, message)) = large_message(&mut self.partial)

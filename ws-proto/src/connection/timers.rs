@@ -1,6 +1,9 @@
 //! Deadlines. Time is an argument; nothing here reads a clock.
 
-use std::time::{Duration, Instant};
+use std::{
+    num::NonZeroU32,
+    time::{Duration, Instant},
+};
 
 use crate::{
     buffer::TransmitQueue,
@@ -75,21 +78,27 @@ impl Connection {
             self.last_activity = now;
         }
         if std::mem::take(&mut self.ping_unwritten)
-            && let (Some(deadline), Some(keepalive)) = (&mut self.pong_deadline, self.config.keepalive)
+            && let (Some(_), Some(keepalive)) = (self.pong_due, self.config.keepalive)
         {
             // The peer's time to answer begins now, however long the ping had to wait.
-            *deadline = now + keepalive.timeout;
+            self.set_pong_deadline(now + keepalive.timeout);
         }
     }
 
     fn on_keepalive(&mut self, now: Instant, tx: &mut TransmitQueue) {
         let Some(keepalive) = self.config.keepalive else { return };
-        if self.pong_deadline.is_none() {
+        if self.pong_due.is_none() {
             self.queue_keepalive(tx);
         } else if !self.is_writing(keepalive.timeout, now, tx) {
             return self.fail(TimedOut::Keepalive.into(), now, tx);
         }
-        self.pong_deadline = Some(now + keepalive.timeout);
+        self.set_pong_deadline(now + keepalive.timeout);
+    }
+
+    /// To the millisecond, rounded up.
+    fn set_pong_deadline(&mut self, at: Instant) {
+        let millis = at.saturating_duration_since(self.last_received).as_nanos().div_ceil(1_000_000);
+        self.pong_due = NonZeroU32::new(u32::try_from(millis).unwrap_or(u32::MAX).max(1));
     }
 
     /// Whether bytes wait that the peer is still taking. The ping may be among them, so no pong proves nothing.
@@ -126,7 +135,8 @@ impl Connection {
 
     fn keepalive_deadline(&self) -> Option<Instant> {
         let keepalive = self.config.keepalive?;
-        let deadline = self.pong_deadline.unwrap_or(self.last_received + keepalive.interval);
+        let wait = self.pong_due.map_or(keepalive.interval, |due| Duration::from_millis(due.get().into()));
+        let deadline = self.last_received + wait;
         // While nothing is being read, silence proves nothing.
         self.wants_read().then_some(deadline)
     }

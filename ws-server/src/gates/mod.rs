@@ -61,7 +61,7 @@ async fn echo(mut ws: WebSocket<Counted>) {
 fn seat() -> Seat {
     let config = Config::default().build().expect("the defaults are valid");
     let hub = Hub::new(Options::default(), Arc::clone(&config), config);
-    let slot = hub.connections.take().expect("no limit");
+    let slot = hub.connections.take(None).expect("no limit");
     Seat::take(Place::new(&hub.new_shard(Summons::tasks(1))), slot)
 }
 

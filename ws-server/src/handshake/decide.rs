@@ -9,7 +9,7 @@ use crate::{
     app::App,
     hub::Hub,
     request::{Request, encode_answer},
-    slots::Slot,
+    slots::{Full, Slot},
 };
 
 use super::guard::{FailOnDrop, Guard};
@@ -41,7 +41,7 @@ pub(super) fn admit(hub: &Hub, request: &Request) -> Result<Admitted, Vec<u8>> {
         return Err(rejection.encode());
     }
     // Before the application is asked, and long before the 101: a full server says so.
-    let Some(connection_slot) = hub.connections.take() else { return Err(unavailable()) };
+    let connection_slot = hub.connections.take(request.peer_addr()).map_err(refusal)?;
     Ok(Admitted { handshake, connection_slot })
 }
 
@@ -92,7 +92,11 @@ fn internal_error(what: &str) -> Vec<u8> {
     Rejection::new(StatusCode::INTERNAL_SERVER_ERROR).encode()
 }
 
-/// The answer of a full server.
-pub(crate) fn unavailable() -> Vec<u8> {
-    Rejection::new(StatusCode::SERVICE_UNAVAILABLE).with_text("the server is full\n").encode()
+/// The answer where there is no place.
+pub(crate) fn refusal(full: Full) -> Vec<u8> {
+    let (status, text) = match full {
+        Full::Server => (StatusCode::SERVICE_UNAVAILABLE, "the server is full\n"),
+        Full::Address => (StatusCode::TOO_MANY_REQUESTS, "too many connections from this address\n"),
+    };
+    Rejection::new(status).with_text(text).encode()
 }

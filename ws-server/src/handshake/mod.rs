@@ -37,7 +37,7 @@ use crate::{
 };
 
 pub(crate) use at_once::{AtOnce, try_at_once};
-pub(crate) use decide::unavailable;
+pub(crate) use decide::refusal;
 pub(crate) use guard::{FailOnDrop, Guard};
 pub(crate) use read::{ReadError, read_request, respond};
 

@@ -1,0 +1,102 @@
+//! What all connections of a server hold together.
+
+use e2e_tests::harness;
+use e2e_tests::raw_peer::{RawClient, RawFrame};
+use e2e_tests::server::{Api, Event, ObservedServer, Script, ServerRunner, close_normally, start_echo};
+use std::time::Duration;
+use ws_server::{ConnectionError, SendError, Server, ServerBuilder};
+
+const KIB: usize = 1024;
+const MIB: usize = 1024 * KIB;
+
+fn narrow() -> ServerBuilder {
+    Server::builder().max_message_size(MIB).memory_budget(Some(4 * MIB))
+}
+
+async fn settles(server: &ServerRunner, what: &str, holds: impl Fn(usize) -> bool) {
+    let look = async {
+        while !holds(server.handle().memory_held()) {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    let seen = tokio::time::timeout(e2e_tests::raw_peer::DEADLINE, look).await;
+    assert!(seen.is_ok(), "{what}: {} bytes are held", server.handle().memory_held());
+}
+
+async fn begins_a_message(server: &ObservedServer) -> RawClient {
+    let mut client = server.open().await;
+    client.send(RawFrame::binary(vec![0; 800 * KIB]).not_final()).await;
+    client
+}
+
+#[test]
+fn who_would_exceed_it_gets_1013_and_the_others_are_served() {
+    harness::run(async {
+        for api in Api::ALL {
+            let server = start_echo(api, narrow()).await;
+            let mut small = server.open().await;
+            let mut holders = Vec::new();
+            for _ in 0..2 {
+                holders.push(begins_a_message(&server).await);
+                let expected = holders.len() * 800 * KIB;
+                settles(&server, "begun messages", |held| held >= expected).await;
+            }
+            let mut greedy = vec![begins_a_message(&server).await, begins_a_message(&server).await];
+            let mut refused = 0;
+            for client in &mut greedy {
+                // It sends its Close, or waits for the rest.
+                client.send(RawFrame::ping("?")).await;
+                let frame = client.recv_frame().await;
+                refused += usize::from(matches!(frame.close_code(), Some((1013, _))));
+            }
+            assert!(refused >= 1, "{refused} of 2");
+            assert!(server.handle().memory_held() <= 4 * MIB);
+            small.send(RawFrame::text("still served")).await;
+            small.expect_text("still served").await;
+            drop((greedy, holders));
+            settles(&server, "all have gone", |held| held == 0).await;
+            let mut large = server.open().await;
+            large.send(RawFrame::binary(vec![7; MIB])).await;
+            large.expect_binary(&vec![7; MIB]).await;
+            close_normally(large).await;
+            close_normally(small).await;
+            let (_, events) = server.stop_and_drain().await;
+            let told = events.iter().filter(|event| match event {
+                Event::Closed(info) => info.error == Some(ConnectionError::MemoryBudget),
+                _ => false,
+            });
+            assert_eq!(told.count(), refused, "the application is told, too");
+        }
+    });
+}
+
+#[test]
+fn what_slow_readers_let_wait_counts_wherever_it_waits() {
+    harness::run(async {
+        let (sender, mut senders) = tokio::sync::mpsc::unbounded_channel();
+        let script = Script::new().on_open(move |conn| sender.send(conn.sender()).unwrap());
+        // Of its own a connection could let 64 MiB wait, twice.
+        let server = script.start(narrow().write_queue(1000, 64 * MIB)).await;
+        let mut accepted = 0;
+        let mut clients = Vec::new();
+        for _ in 0..4 {
+            clients.push(server.open_slow().await);
+            let outlet = senders.recv().await.unwrap();
+            loop {
+                match outlet.try_send(vec![0_u8; 256 * KIB]) {
+                    Ok(()) => accepted += 1,
+                    Err(SendError::WriteBusy(_)) => break,
+                    Err(error) => panic!("{error}"),
+                }
+                tokio::task::yield_now().await;
+            }
+        }
+        let (held, sent) = (server.handle().memory_held(), accepted * 256 * KIB);
+        // One more each for the mailbox and the queue, where nothing waited before.
+        assert!(held <= 4 * MIB + 8 * 256 * KIB, "{held} of {sent}");
+        assert!(accepted >= 10, "{accepted}");
+        drop(clients);
+        settles(&server, "all have gone", |held| held == 0).await;
+        server.stop().await;
+    });
+}
