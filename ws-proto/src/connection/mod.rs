@@ -110,8 +110,9 @@ pub struct Connection {
     /// Latest traffic that counts against `idle_timeout`.
     last_activity: Instant,
     /// Milliseconds after `last_received` until which the peer must have said something, after a keepalive ping; so it
-    /// takes a quarter of what an `Instant` does.
+    /// takes a quarter of what an `Instant` does. Then as often again as `pong_waits` says.
     pong_due: Option<NonZeroU32>,
+    pong_waits: u16,
     phase: Phase,
     flow: Flow,
     eof: bool,
@@ -162,6 +163,7 @@ impl Connection {
             last_received: now,
             last_activity: now,
             pong_due: None,
+            pong_waits: 0,
             phase: Phase::Open,
             flow: Flow::Deliver,
             eof: false,

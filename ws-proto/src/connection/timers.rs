@@ -11,7 +11,7 @@ use crate::{
     error::{ConnectionError, TimedOut},
 };
 
-use super::{Connection, closing::Phase, inbox::End};
+use super::{Connection, Keepalive, closing::Phase, inbox::End};
 
 impl Connection {
     /// When [`handle_timeout`](Self::handle_timeout) must be called next, if nothing else happens. Traffic only ever
@@ -81,7 +81,7 @@ impl Connection {
             && let (Some(_), Some(keepalive)) = (self.pong_due, self.config.keepalive)
         {
             // The peer's time to answer begins now, however long the ping had to wait.
-            self.set_pong_deadline(now + keepalive.timeout);
+            self.await_pong(keepalive, now);
         }
     }
 
@@ -89,10 +89,21 @@ impl Connection {
         let Some(keepalive) = self.config.keepalive else { return };
         if self.pong_due.is_none() {
             self.queue_keepalive(tx);
+        } else if let Some(left) = self.pong_waits.checked_sub(1) {
+            self.pong_waits = left;
+            return self.set_pong_deadline(now + Waits::of(keepalive).before(left));
         } else if !self.is_writing(keepalive.timeout, now, tx) {
             return self.fail(TimedOut::Keepalive.into(), now, tx);
         }
-        self.set_pong_deadline(now + keepalive.timeout);
+        self.await_pong(keepalive, now);
+    }
+
+    /// The peer has `timeout` to answer. That is waited for in parts that are no longer than `interval`: once it has
+    /// answered the next ping is due so soon, and the timer must not be set to later than that.
+    fn await_pong(&mut self, keepalive: Keepalive, now: Instant) {
+        let waits = Waits::of(keepalive);
+        self.pong_waits = waits.count - 1;
+        self.set_pong_deadline(now + waits.before(self.pong_waits));
     }
 
     /// To the millisecond, rounded up.
@@ -143,5 +154,28 @@ impl Connection {
 
     fn write_deadline(&self, tx: &TransmitQueue) -> Option<Instant> {
         Some(tx.blocked_since()? + self.config.write_timeout?)
+    }
+}
+
+/// A keepalive's `timeout` in parts that are no longer than its `interval`.
+struct Waits {
+    count: u16,
+    each: Duration,
+    last: Duration,
+}
+
+impl Waits {
+    fn of(Keepalive { interval, timeout }: Keepalive) -> Self {
+        // Whole milliseconds, as deadlines are, and one at least.
+        let count = timeout.as_nanos().div_ceil(interval.as_nanos().max(1)).min(timeout.as_millis());
+        let count = u16::try_from(count.max(1)).unwrap_or(u16::MAX);
+        let each = Duration::from_millis((timeout / u32::from(count)).as_millis() as u64);
+        let last = timeout - each * u32::from(count - 1);
+        Self { count, each, last }
+    }
+
+    /// The part before so many more.
+    const fn before(&self, more: u16) -> Duration {
+        if more == 0 { self.last } else { self.each }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{ConnectionState, Role, TimedOut};
+use crate::{ConnectionState, Keepalive, Role, TimedOut};
 
 use super::{
     bench::{CLOSE_TIMEOUT, SECOND, both_with, config},
@@ -138,5 +138,33 @@ fn without_any_of_them_nothing_is_ever_due() {
         end.passes(Duration::from_secs(100_000));
         end.sent_text("z");
         end.is_open();
+    });
+}
+
+#[test]
+fn a_timeout_longer_than_the_interval_does_not_keep_the_next_ping_back() {
+    let config = config(|config| {
+        config.keepalive = Some(Keepalive { interval: SECOND, timeout: 10 * SECOND + SECOND / 2 });
+    });
+    both_with(&config, |mut end| {
+        for _ in 0..10 {
+            end.passes(SECOND);
+            end.sent_ping(b"");
+            // A driver that keeps this timer is in time for the next ping.
+            let kept = end.connection.poll_timeout(&end.tx);
+            end.passes(SECOND / 10);
+            end.receives([pong("")]);
+            end.delivers_pong(b"");
+            assert!(kept <= end.connection.poll_timeout(&end.tx));
+            end.is_open();
+        }
+        end.passes(SECOND);
+        end.sent_ping(b"");
+        end.passes(10 * SECOND);
+        end.is_open();
+        end.passes(SECOND / 2);
+        end.sent_close(1011);
+        end.passes(CLOSE_TIMEOUT);
+        timed_out(&mut end, TimedOut::Keepalive);
     });
 }
