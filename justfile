@@ -21,14 +21,18 @@ lint:
 # The crates as they are built without some or all of their features, which the workspace as a whole never is.
 features:
     cargo clippy -p ws-proto --all-targets --quiet -- -D warnings
+    cargo clippy -p ws-proto --features testing --all-targets --quiet -- -D warnings
+    cargo clippy -p ws-proto --features testing,deflate --all-targets --quiet -- -D warnings
     cargo clippy -p ws-server -p ws-client --all-targets --quiet -- -D warnings
     cargo clippy -p ws-server --features tls-core --all-targets --quiet -- -D warnings
     cargo clippy -p ws-client --features tls-core,tls-platform-roots --all-targets --quiet -- -D warnings
     cargo test -p ws-proto -p ws-client --quiet
+    cargo test -p ws-proto --features testing --doc --quiet
 
 # Documentation, without warnings.
 doc:
     RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
+    RUSTDOCFLAGS="-D warnings" cargo doc -p ws-proto --all-features --no-deps --quiet
 
 # ws-proto does no I/O: nothing that could is among its dependencies.
 purity:
@@ -60,6 +64,14 @@ fuzz-replay:
 # Looks for new ones, so many seconds for each target; needs a nightly compiler and cargo-fuzz.
 fuzz SECONDS='60':
     bash fuzz/run.sh {{SECONDS}}
+
+# So many simulated connections, network and clock included, each from a seed of its own; `--from SEED` goes on behind those.
+simulate SEEDS='1000000' *OPTIONS:
+    cargo run --release --quiet -p ws-proto --features deflate,testing --example simulate -- --seeds {{SEEDS}} {{OPTIONS}}
+
+# One of them, with all its steps.
+simulate-seed SEED *OPTIONS:
+    cargo run --release --quiet -p ws-proto --features deflate,testing --example simulate -- --seed {{SEED}} {{OPTIONS}}
 
 # The peers that the interoperation tests talk to.
 peers:

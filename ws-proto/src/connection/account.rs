@@ -38,7 +38,7 @@ impl Connection {
     /// Bytes of memory that are held for this connection: of messages that are begun, or wait for the application, or to
     /// be written. A server's connection with nothing in flight holds none.
     #[must_use]
-    pub fn held_bytes(&self, tx: &TransmitQueue) -> usize {
+    pub fn memory_in_use(&self, tx: &TransmitQueue) -> usize {
         let partial = self.partial.as_ref().map_or(0, |partial| partial.held_bytes());
         let inbox = self.inbox.as_ref().map_or(0, |inbox| inbox.bytes());
         let outbox = self.outbox.as_ref().map_or(0, |outbox| outbox.held_bytes());
@@ -49,7 +49,7 @@ impl Connection {
     #[inline]
     pub(super) fn settle_account(&mut self, tx: &TransmitQueue) {
         if self.config.memory_budget.is_some() && !(self.charge.is_zero() && self.is_settled()) {
-            let held = self.held_bytes(tx);
+            let held = self.memory_in_use(tx);
             self.charge.set(held, self.config.memory_budget.as_ref());
         }
     }

@@ -84,7 +84,8 @@ pub enum Transport {
 /// Methods are of four kinds:
 /// - **Getters** take `&self`: [`state`](Self::state), [`close_info`](Self::close_info),
 ///   [`wants_read`](Self::wants_read), [`wants_turn`](Self::wants_turn), [`transport`](Self::transport),
-///   [`poll_timeout`](Self::poll_timeout), [`held_bytes`](Self::held_bytes).
+///   [`poll_timeout`](Self::poll_timeout), [`held_bytes`](Self::held_bytes),
+///   [`unfinished_bytes`](Self::unfinished_bytes), [`memory_in_use`](Self::memory_in_use).
 /// - **Inputs** tell what happened: [`handle_received`](Self::handle_received), [`handle_eof`](Self::handle_eof),
 ///   [`handle_written`](Self::handle_written), [`handle_timeout`](Self::handle_timeout),
 ///   [`handle_transport_error`](Self::handle_transport_error).
@@ -247,6 +248,20 @@ impl Connection {
     #[must_use]
     pub fn close_info(&self) -> Option<&CloseInfo> {
         self.closing.as_deref().map(|closing| &closing.info)
+    }
+
+    /// Bytes held for a paused application: complete messages, with what keeping each of them takes. Less than
+    /// `max_held_bytes` and what one more read, or one more message, brought.
+    #[must_use]
+    pub fn held_bytes(&self) -> usize {
+        self.inbox.as_ref().map_or(0, |inbox| inbox.bytes())
+    }
+
+    /// Bytes of the message in progress: what has arrived of it, what is inflated of it, and what came behind a message that
+    /// is still being inflated.
+    #[must_use]
+    pub fn unfinished_bytes(&self) -> usize {
+        self.partial.as_ref().map_or(0, |partial| partial.bytes())
     }
 
     /// Whether received bytes may be handed in: false while a paused application's held messages are at their

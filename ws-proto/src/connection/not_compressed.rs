@@ -35,6 +35,10 @@ impl Compression {
 }
 
 impl Inflating {
+    pub(super) const fn bytes(&self) -> usize {
+        match *self {}
+    }
+
     pub(super) const fn is_next(&self, _rx: &ReceiveBuffer) -> bool {
         match *self {}
     }

@@ -34,6 +34,12 @@ pub(super) struct Partial {
 }
 
 impl Partial {
+    /// Payload bytes that it has.
+    pub(super) fn bytes(&self) -> usize {
+        let inflating = self.inflating.as_ref().map_or(0, |inflating| inflating.bytes());
+        self.message.as_ref().map_or(0, |message| message.buffer.len()) + inflating
+    }
+
     /// Whether the peer has to send the rest of something.
     pub(super) fn is_begun(&self) -> bool {
         self.header.len > 0 || self.frame.is_some() || self.message.is_some()

@@ -181,6 +181,12 @@ impl Connection {
 }
 
 impl Inflating {
+    /// What it has: compressed, inflated, and behind.
+    pub(in crate::connection) fn bytes(&self) -> usize {
+        let message = self.message.as_ref().map_or(0, |message| message.input.len() + message.output.len());
+        message + self.behind.len()
+    }
+
     /// Whether it comes before what was received; else that is what came behind it.
     pub(in crate::connection) const fn is_next(&self, rx: &ReceiveBuffer) -> bool {
         self.message.is_some() || rx.is_empty()

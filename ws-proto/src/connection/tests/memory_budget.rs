@@ -41,7 +41,7 @@ fn a_message_that_grows_is_charged_and_given_back_when_it_is_delivered() {
     let budget = MemoryBudget::new(MIB);
     let mut end = server(&sharing(&budget));
     end.receives([binary(vec![1; 100 * KIB]).not_final()]);
-    let held = end.connection.held_bytes(&end.tx);
+    let held = end.connection.memory_in_use(&end.tx);
     assert!((100 * KIB..=208 * KIB).contains(&held), "{held}");
     assert_eq!(budget.used(), held.next_multiple_of(KIB));
     end.receives([continuation("")]);
@@ -61,7 +61,7 @@ fn beyond_the_budget_a_message_is_answered_with_1013_and_its_memory_is_free_at_o
     assert!(refused.len() >= 30 && held.len() >= 2, "{} {}", refused.len(), held.len());
     for mut end in refused {
         assert_eq!(error(&end), Some(ConnectionError::MemoryBudget));
-        assert_eq!(end.connection.held_bytes(&end.tx), 0);
+        assert_eq!(end.connection.memory_in_use(&end.tx), 0);
         end.sent_close(1013);
     }
     // Small ones are served all the while.

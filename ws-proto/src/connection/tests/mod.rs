@@ -21,7 +21,6 @@ mod limits;
 mod memory;
 mod memory_budget;
 mod message_timeout;
-mod pair;
 mod pause;
 mod splits;
 mod timers;

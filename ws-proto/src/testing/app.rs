@@ -1,0 +1,31 @@
+use crate::{buffer::Completion, connection::Event};
+
+use super::{dice::Dice, link::Link};
+
+/// An application on one side of a simulated connection. All it decides, it decides with the dice, so that the same seed
+/// gives the same run.
+pub trait App {
+    /// Something happened. Answer while the event lives, or later.
+    fn on_event(&mut self, event: Event<'_>, link: &mut Link<'_>, dice: &mut Dice);
+
+    /// Its turn, now and then, to do something of its own accord.
+    fn on_turn(&mut self, _link: &mut Link<'_>, _dice: &mut Dice) {}
+
+    /// What became of a send that asked for it.
+    fn on_completion(&mut self, _completion: Completion, _link: &mut Link<'_>, _dice: &mut Dice) {}
+}
+
+/// An application that is looked at after the run.
+impl<A: App + ?Sized> App for &mut A {
+    fn on_event(&mut self, event: Event<'_>, link: &mut Link<'_>, dice: &mut Dice) {
+        (**self).on_event(event, link, dice);
+    }
+
+    fn on_turn(&mut self, link: &mut Link<'_>, dice: &mut Dice) {
+        (**self).on_turn(link, dice);
+    }
+
+    fn on_completion(&mut self, completion: Completion, link: &mut Link<'_>, dice: &mut Dice) {
+        (**self).on_completion(completion, link, dice);
+    }
+}

@@ -1,0 +1,290 @@
+//! One machine with its application, driven as [`Connection`]'s contract says.
+
+use std::{
+    io::{ErrorKind, IoSlice},
+    time::Instant,
+};
+
+use bytes::Buf as _;
+
+use crate::{
+    buffer::{Completion, ReceiveBuffer, TransmitQueue},
+    connection::{Connection, ConnectionState, Event, Transport},
+};
+
+use super::{
+    app::App,
+    dice::Dice,
+    fact::Fact,
+    link::{At, Link, World, first_bytes},
+    network::Read,
+    oracle::{Bounds, Usage},
+    trace::Step,
+};
+
+/// After so many rounds without an end to it, something spins.
+const MOST_ROUNDS: usize = 100_000;
+/// How often a timer may fire again without time going by.
+const MOST_FIRINGS: usize = 8;
+
+pub(super) struct Endpoint<'a> {
+    pub(super) at: At,
+    pub(super) connection: Connection,
+    pub(super) tx: TransmitQueue,
+    app: Box<dyn App + 'a>,
+    dice: Dice,
+    /// `Closed` was reported, and when.
+    pub(super) closed: Option<Instant>,
+    shut_down_write: bool,
+    /// The transport is closed.
+    finished: bool,
+    /// What `poll_timeout` said when nothing was under way.
+    settled: Option<Option<Instant>>,
+}
+
+impl<'a> Endpoint<'a> {
+    pub(super) fn new(at: At, connection: Connection, app: Box<dyn App + 'a>, dice: Dice) -> Self {
+        Self {
+            at,
+            connection,
+            tx: TransmitQueue::new(),
+            app,
+            dice,
+            closed: None,
+            shut_down_write: false,
+            finished: false,
+            settled: None,
+        }
+    }
+
+    /// The application's turn.
+    pub(super) fn act(&mut self, rx: &mut ReceiveBuffer, world: &mut World) {
+        if self.closed.is_none() {
+            self.command(world, |app, link, dice| app.on_turn(link, dice));
+            self.settle(rx, world);
+        }
+    }
+
+    /// Something is done to the connection, as by an application.
+    pub(super) fn command(
+        &mut self,
+        world: &mut World,
+        act: impl FnOnce(&mut dyn App, &mut Link<'_>, &mut Dice),
+    ) {
+        let Self { connection, tx, app, dice, at, .. } = self;
+        act(&mut **app, &mut Link { connection, tx, world, at: *at }, dice);
+    }
+
+    /// Reads once, and does what follows from it. Whether anything moved.
+    pub(super) fn turn(&mut self, rx: &mut ReceiveBuffer, world: &mut World) -> bool {
+        let read = self.read(rx, world);
+        self.settle(rx, world) || read
+    }
+
+    /// Serves what is due. Time has passed, or not.
+    pub(super) fn serve_timers(&mut self, rx: &mut ReceiveBuffer, world: &mut World) {
+        for _ in 0..MOST_FIRINGS {
+            let due = self.connection.poll_timeout(&self.tx);
+            if due.is_none_or(|due| due > world.now) {
+                return;
+            }
+            world.report.timers += 1;
+            world.trace(self.at, Step::Timer);
+            self.connection.handle_timeout(world.now, &mut self.tx);
+            self.settle(rx, world);
+        }
+        if self.connection.poll_timeout(&self.tx).is_some_and(|due| due <= world.now) {
+            world.accuse(self.at, "a timer that fires again and again");
+        }
+    }
+
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.connection.poll_timeout(&self.tx)
+    }
+
+    /// All that can be done, in the order of the contract. Whether anything moved.
+    pub(super) fn settle(&mut self, rx: &mut ReceiveBuffer, world: &mut World) -> bool {
+        let mut moved = false;
+        for _ in 0..MOST_ROUNDS {
+            let progress = self.drain_events(rx, world) | self.write(world) | self.drain_completions(world);
+            moved |= progress;
+            if progress {
+                continue;
+            }
+            // Else others have their turn.
+            if self.connection.wants_turn() && self.dice.percent(50) {
+                moved = true;
+                continue;
+            }
+            self.mind_transport(world);
+            self.check(rx, world);
+            return moved || self.connection.wants_turn();
+        }
+        world.accuse(self.at, "never at rest");
+        moved
+    }
+
+    fn drain_events(&mut self, rx: &mut ReceiveBuffer, world: &mut World) -> bool {
+        let mut moved = false;
+        let Self { connection, tx, app, dice, at, .. } = self;
+        while let Some(event) = connection.poll_event(rx, tx) {
+            moved = true;
+            if note_event(*at, &event, world) {
+                self.closed = Some(world.now);
+            }
+            app.on_event(event, &mut Link { connection, tx, world, at: *at }, dice);
+        }
+        moved
+    }
+
+    fn write(&mut self, world: &mut World) -> bool {
+        let mut moved = false;
+        loop {
+            self.connection.pump(&mut self.tx);
+            if self.tx.is_empty() {
+                return moved;
+            }
+            let mut slices = [IoSlice::new(&[]); 4];
+            let most = self.dice.between(1, slices.len());
+            let filled = self.tx.chunks_vectored(&mut slices[..most]);
+            match world.write(self.at, &slices[..filled]) {
+                Ok(0) => {
+                    world.report.blocked += u64::from(self.tx.blocked_since().is_none());
+                    self.tx.set_blocked(world.now);
+                    return moved;
+                }
+                Ok(n) => {
+                    let written = first_bytes(&slices[..filled], n);
+                    world.report.bytes += n as u64;
+                    world.trace(self.at, Step::Writes(n));
+                    world.note(self.at, Fact::Wrote(written.into()));
+                    self.tx.advance(n);
+                    self.connection.handle_written(world.now);
+                }
+                Err(kind) => self.transport_fails(kind, world),
+            }
+            moved = true;
+        }
+    }
+
+    fn drain_completions(&mut self, world: &mut World) -> bool {
+        let mut moved = false;
+        while let Some(completion) = self.connection.poll_completion(&mut self.tx) {
+            moved = true;
+            world.report.written += u64::from(completion == Completion::Written);
+            world.report.cut_off += u64::from(completion == Completion::CutOff);
+            world.trace(self.at, Step::GetsCompletion(completion));
+            world.note(self.at, Fact::Completed(completion));
+            self.command(world, |app, link, dice| app.on_completion(completion, link, dice));
+        }
+        moved
+    }
+
+    fn read(&mut self, rx: &mut ReceiveBuffer, world: &mut World) -> bool {
+        if self.finished || !self.connection.wants_read() {
+            return false;
+        }
+        match world.read(self.at, self.connection.read_target(rx)) {
+            Read::Nothing => return false,
+            Read::Bytes(n) => {
+                world.trace(self.at, Step::Reads(n));
+                self.connection.handle_received(n, world.now, rx);
+            }
+            Read::End => {
+                world.trace(self.at, Step::ReadsEnd);
+                self.connection.handle_eof(world.now);
+            }
+            Read::Failed(kind) => self.transport_fails(kind, world),
+        }
+        true
+    }
+
+    fn transport_fails(&mut self, kind: ErrorKind, world: &mut World) {
+        world.trace(self.at, Step::TransportFails);
+        self.connection.handle_transport_error(kind, &mut self.tx);
+    }
+
+    fn mind_transport(&mut self, world: &mut World) {
+        let network = &mut world.between[self.at.pair].network;
+        network.settle(world.now);
+        match self.connection.transport(&self.tx) {
+            Transport::ShutDownWrite if !self.shut_down_write => {
+                self.shut_down_write = true;
+                network.shut_down_write(self.at.side, world.now);
+                world.trace(self.at, Step::ShutsDownWrite);
+            }
+            Transport::Finished if !self.finished => {
+                self.finished = true;
+                network.close(self.at.side, world.now);
+                world.trace(self.at, Step::ClosesTransport);
+            }
+            _ => {}
+        }
+    }
+
+    /// What must be so whenever a connection is at rest.
+    fn check(&mut self, rx: &mut ReceiveBuffer, world: &mut World) {
+        let Self { connection, tx, at, .. } = self;
+        let (at, due) = (*at, connection.poll_timeout(tx));
+        let (_, queued) = connection.queued(tx);
+        let limits = &connection.config().limits;
+        let bounds = Bounds {
+            write_queue_bytes: connection.config().write_queue_bytes,
+            max_held_bytes: limits.max_held_bytes,
+            read: rx.spare_mut().len(),
+        };
+        let (held, unfinished) = (connection.held_bytes(), connection.unfinished_bytes());
+        world.note(at, Fact::Uses(Usage { queued, held, unfinished, bounds }));
+        if !rx.is_empty() || bounds.read == 0 {
+            world.accuse(at, "received bytes are left lying");
+        }
+        if self.finished && self.closed.is_none() && !connection.is_paused() {
+            world.accuse(at, "the transport is finished, and Closed is not reported");
+        }
+        if self.closed.is_some() {
+            let over = connection.state() == ConnectionState::Closed && tx.is_empty() && due.is_none();
+            if !over || connection.wants_read() || connection.transport(tx) != Transport::Finished {
+                world.accuse(at, "more to do behind Closed");
+            }
+        }
+        let at_rest = connection.is_settled() && tx.is_empty();
+        let due = at_rest.then_some(due);
+        if let (Some(before), Some(now)) = (self.settled, due)
+            && is_earlier(now, before)
+        {
+            world.accuse(at, format!("the timer moves forward, from {before:?} to {now:?}"));
+        }
+        self.settled = due.or(self.settled);
+    }
+}
+
+/// Whether it was `Closed`.
+fn note_event(at: At, event: &Event<'_>, world: &mut World) -> bool {
+    match event {
+        Event::Message(message) => {
+            world.trace(at, Step::GetsMessage(message.len()));
+            world.note(at, Fact::Delivered { kind: message.kind(), payload: message.as_bytes().into() });
+        }
+        Event::Ping(payload) => {
+            world.report.pings += 1;
+            world.trace(at, Step::GetsPing(payload.len()));
+            world.note(at, Fact::Pinged((*payload).into()));
+        }
+        Event::Pong(payload) => {
+            world.report.pongs += 1;
+            world.trace(at, Step::GetsPong(payload.len()));
+            world.note(at, Fact::Ponged((*payload).into()));
+        }
+        Event::Closed(info) => {
+            world.trace(at, Step::GetsClosed { code: info.code(), clean: info.is_clean() });
+            world.note(at, Fact::Closed(info.clone()));
+            return true;
+        }
+    }
+    false
+}
+
+/// `None` is never.
+fn is_earlier(now: Option<Instant>, before: Option<Instant>) -> bool {
+    now.is_some_and(|now| before.is_none_or(|before| now < before))
+}

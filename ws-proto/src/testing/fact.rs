@@ -1,0 +1,55 @@
+use std::borrow::Cow;
+
+use crate::{close::CloseInfo, message::MessageKind};
+
+use super::oracle::Usage;
+use crate::buffer::Completion;
+
+/// What happened on one side, as far as the laws are concerned.
+#[derive(Debug, Clone)]
+pub(super) enum Fact<'a> {
+    /// The connection accepted a message for sending.
+    Accepted {
+        kind: MessageKind,
+        payload: Cow<'a, [u8]>,
+        notify: bool,
+    },
+    AcceptedPing(Cow<'a, [u8]>),
+    AcceptedPong(Cow<'a, [u8]>),
+    /// The application closed an open connection.
+    Closes,
+    /// The transport took these bytes.
+    Wrote(Cow<'a, [u8]>),
+    Completed(Completion),
+    /// The application got a message.
+    Delivered {
+        kind: MessageKind,
+        payload: Cow<'a, [u8]>,
+    },
+    Pinged(Cow<'a, [u8]>),
+    Ponged(Cow<'a, [u8]>),
+    Closed(CloseInfo),
+    Uses(Usage),
+}
+
+#[cfg(test)]
+impl Fact<'_> {
+    pub(super) fn into_owned(self) -> Fact<'static> {
+        let owned = |bytes: Cow<'_, [u8]>| Cow::Owned(bytes.into_owned());
+        match self {
+            Self::Accepted { kind, payload, notify } => {
+                Fact::Accepted { kind, payload: owned(payload), notify }
+            }
+            Self::AcceptedPing(payload) => Fact::AcceptedPing(owned(payload)),
+            Self::AcceptedPong(payload) => Fact::AcceptedPong(owned(payload)),
+            Self::Closes => Fact::Closes,
+            Self::Wrote(bytes) => Fact::Wrote(owned(bytes)),
+            Self::Completed(completion) => Fact::Completed(completion),
+            Self::Delivered { kind, payload } => Fact::Delivered { kind, payload: owned(payload) },
+            Self::Pinged(payload) => Fact::Pinged(owned(payload)),
+            Self::Ponged(payload) => Fact::Ponged(owned(payload)),
+            Self::Closed(info) => Fact::Closed(info),
+            Self::Uses(usage) => Fact::Uses(usage),
+        }
+    }
+}

@@ -1,0 +1,300 @@
+use std::{
+    borrow::Cow,
+    io::{self, IoSlice},
+    time::Instant,
+};
+
+use bytes::Bytes;
+
+use crate::{
+    buffer::TransmitQueue,
+    close::CloseCode,
+    connection::{Connection, ConnectionState, Role},
+    error::{ConnectionError, ControlError, SendError},
+    message::{Message, MessageKind},
+    prepared::PreparedMessage,
+};
+
+use super::{
+    dice::Dice,
+    fact::Fact,
+    network::{Network, Read},
+    oracle::Oracle,
+    report::Report,
+    trace::{Step, Trace},
+};
+
+/// What an [`App`](super::App) has of its connection. Methods are those of [`Connection`], and what they accept is
+/// expected to arrive.
+pub struct Link<'a> {
+    pub(super) connection: &'a mut Connection,
+    pub(super) tx: &'a mut TransmitQueue,
+    pub(super) world: &'a mut World,
+    pub(super) at: At,
+}
+
+/// Which end of which connection: 0 is the client's, 1 the server's.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct At {
+    pub(super) pair: usize,
+    pub(super) side: usize,
+}
+
+/// What lies between the two ends of a connection.
+#[derive(Debug)]
+pub(super) struct Between {
+    pub(super) network: Network,
+    pub(super) oracle: Oracle,
+}
+
+/// What surrounds the machines.
+#[derive(Debug)]
+pub(super) struct World {
+    pub(super) now: Instant,
+    pub(super) trace: Trace,
+    /// The network's.
+    pub(super) dice: Dice,
+    pub(super) between: Vec<Between>,
+    pub(super) report: Report,
+}
+
+impl World {
+    pub(super) fn trace(&mut self, at: At, step: Step) {
+        self.trace.push(self.now, Some(at), step);
+    }
+
+    /// What the network or the clock does.
+    pub(super) fn trace_network(&mut self, step: Step) {
+        self.trace.push(self.now, None, step);
+    }
+
+    pub(super) fn note(&mut self, at: At, fact: Fact<'_>) {
+        self.between[at.pair].oracle.note(at.side, fact);
+    }
+
+    pub(super) fn accuse(&mut self, at: At, law: impl Into<String>) {
+        self.between[at.pair].oracle.accuse(at.side, Err(law.into()));
+    }
+
+    pub(super) fn write(&mut self, at: At, slices: &[IoSlice<'_>]) -> Result<usize, io::ErrorKind> {
+        self.between[at.pair].network.write(at.side, slices, self.now, &mut self.dice)
+    }
+
+    pub(super) fn read(&mut self, at: At, target: &mut [u8]) -> Read {
+        self.between[at.pair].network.read(at.side, target, self.now, &mut self.dice)
+    }
+}
+
+impl Link<'_> {
+    /// As [`Connection::send`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn send(&mut self, kind: MessageKind, payload: &[u8]) -> Result<(), SendError> {
+        let sent = self.connection.send(kind, payload, self.tx);
+        self.note_send(kind, payload, false, sent.is_ok());
+        sent
+    }
+
+    /// As [`Connection::send_through`]: what the transport takes at once is written at once.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn send_through(&mut self, kind: MessageKind, payload: &[u8]) -> Result<(), SendError> {
+        let (at, world) = (self.at, &mut *self.world);
+        let mut written = Vec::new();
+        let sent = self.connection.send_through(kind, payload, self.tx, |slices| {
+            let taken = world.write(at, slices).unwrap_or(0);
+            written = first_bytes(slices, taken);
+            taken
+        });
+        self.note_send(kind, payload, false, sent.is_ok());
+        if !written.is_empty() {
+            self.connection.handle_written(self.world.now);
+            self.world.trace(at, Step::Writes(written.len()));
+            self.world.note(at, Fact::Wrote(Cow::Owned(written)));
+        }
+        sent
+    }
+
+    /// As [`Connection::send_bytes`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn send_bytes(
+        &mut self,
+        kind: MessageKind,
+        payload: Bytes,
+        notify: bool,
+    ) -> Result<(), SendError<Bytes>> {
+        let sent = self.connection.send_bytes(kind, payload.clone(), notify, self.tx);
+        self.note_send(kind, &payload, notify, sent.is_ok());
+        sent
+    }
+
+    /// As [`Connection::send_message`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn send_message(&mut self, message: Message, notify: bool) -> Result<(), SendError<Message>> {
+        let sent = self.connection.send_message(message.clone(), notify, self.tx);
+        self.note_send(message.kind(), message.as_bytes(), notify, sent.is_ok());
+        sent
+    }
+
+    /// As [`Connection::send_prepared`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn send_prepared(&mut self, message: &PreparedMessage, notify: bool) -> Result<(), SendError> {
+        let sent = self.connection.send_prepared(message, notify, self.tx);
+        self.note_send(message.kind(), message.payload(), notify, sent.is_ok());
+        sent
+    }
+
+    /// As [`Connection::send_ping`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn send_ping(&mut self, payload: &[u8]) -> Result<(), ControlError> {
+        let sent = self.connection.send_ping(payload, self.tx);
+        self.world.trace(self.at, Step::Pings { len: payload.len(), accepted: sent.is_ok() });
+        if sent.is_ok() {
+            self.world.note(self.at, Fact::AcceptedPing(payload.into()));
+        }
+        sent
+    }
+
+    /// As [`Connection::send_pong`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn send_pong(&mut self, payload: &[u8]) -> Result<(), ControlError> {
+        let sent = self.connection.send_pong(payload, self.tx);
+        self.world.trace(self.at, Step::Pongs { len: payload.len(), accepted: sent.is_ok() });
+        if sent.is_ok() {
+            self.world.note(self.at, Fact::AcceptedPong(payload.into()));
+        }
+        sent
+    }
+
+    /// As [`Connection::answer_ping`], for an application whose [`Config`](crate::Config) leaves that to it.
+    pub fn answer_ping(&mut self, payload: &[u8]) {
+        self.connection.answer_ping(payload, self.tx);
+    }
+
+    /// As [`Connection::close`].
+    pub fn close(&mut self, code: CloseCode, reason: &str) {
+        self.world.trace(self.at, Step::Closes(code));
+        if self.state() == ConnectionState::Open {
+            self.world.note(self.at, Fact::Closes);
+        }
+        self.connection.close(code, reason, self.world.now, self.tx);
+    }
+
+    /// As [`Connection::fail`], with [`ConnectionError::Internal`]: what a driver does when its application panics.
+    pub fn fail(&mut self) {
+        self.world.trace(self.at, Step::Fails);
+        self.connection.fail(ConnectionError::Internal, self.world.now, self.tx);
+    }
+
+    /// As [`Connection::abort`].
+    pub fn abort(&mut self) {
+        self.world.trace(self.at, Step::Aborts);
+        self.connection.abort(self.tx);
+    }
+
+    /// As [`Connection::pause`].
+    pub fn pause(&mut self) {
+        self.world.trace(self.at, Step::Pauses);
+        self.connection.pause();
+    }
+
+    /// As [`Connection::hold`].
+    pub fn hold(&mut self) {
+        self.world.trace(self.at, Step::Holds);
+        self.connection.hold();
+    }
+
+    /// As [`Connection::resume`]. What was held comes in the next round of events.
+    pub fn resume(&mut self) {
+        self.world.trace(self.at, Step::Resumes);
+        self.connection.resume();
+    }
+
+    /// As [`Connection::take_held`].
+    pub fn take_held(&mut self) -> Option<Message> {
+        let message = self.connection.take_held()?;
+        self.world.trace(self.at, Step::GetsMessage(message.len()));
+        let fact = Fact::Delivered { kind: message.kind(), payload: message.as_bytes().into() };
+        self.world.note(self.at, fact);
+        Some(message)
+    }
+
+    /// As [`Connection::set_compression`].
+    #[cfg(feature = "deflate")]
+    pub fn set_compression(&mut self, on: bool) {
+        self.connection.set_compression(on);
+    }
+
+    /// Says that the application's own law is broken: the run ends with a [`Failure`](super::Failure) that says so.
+    pub fn object(&mut self, law: impl Into<String>) {
+        self.world.accuse(self.at, law);
+    }
+
+    /// As [`Connection::state`].
+    #[must_use]
+    pub const fn state(&self) -> ConnectionState {
+        self.connection.state()
+    }
+
+    /// As [`Connection::is_paused`].
+    #[must_use]
+    pub const fn is_paused(&self) -> bool {
+        self.connection.is_paused()
+    }
+
+    /// As [`Connection::queued`].
+    #[must_use]
+    pub fn queued(&self) -> (usize, usize) {
+        self.connection.queued(self.tx)
+    }
+
+    /// Client or server.
+    #[must_use]
+    pub fn role(&self) -> Role {
+        self.connection.role()
+    }
+
+    /// The virtual time.
+    #[must_use]
+    pub const fn now(&self) -> Instant {
+        self.world.now
+    }
+
+    fn note_send(&mut self, kind: MessageKind, payload: &[u8], notify: bool, accepted: bool) {
+        self.world.trace(self.at, Step::Sends { kind, len: payload.len(), accepted });
+        if accepted {
+            if self.state() != ConnectionState::Open {
+                self.world.accuse(self.at, "a message is accepted, and the connection is not open");
+            }
+            self.world.note(self.at, Fact::Accepted { kind, payload: payload.into(), notify });
+        }
+    }
+}
+
+impl std::fmt::Debug for Link<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.connection.fmt(f)
+    }
+}
+
+/// The first `n` bytes of all slices together.
+pub(super) fn first_bytes(slices: &[IoSlice<'_>], n: usize) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(n);
+    for slice in slices {
+        let part = slice.len().min(n - bytes.len());
+        bytes.extend_from_slice(&slice[..part]);
+    }
+    bytes
+}

@@ -1,0 +1,213 @@
+use std::sync::OnceLock;
+
+use bytes::Bytes;
+
+use crate::{
+    buffer::Completion,
+    close::CloseCode,
+    connection::Event,
+    message::{Message, MessageKind},
+    prepared::PreparedMessage,
+    utf8::Utf8Bytes,
+};
+
+use super::{app::App, dice::Dice, link::Link};
+
+/// Long enough for every payload, and compressible to some degree.
+const MATERIAL: usize = 700_000;
+/// Fits every payload that is text wherever it begins.
+const TEXT: &str = "abcdé fghi€ jkl😀 mnopqrstuvwxyz ";
+
+/// An application that does all that one can: it sends in every way, pings, pauses, keeps what it gets, closes.
+#[derive(Debug, Clone)]
+pub struct RandomApp {
+    manners: Manners,
+    /// Numbers pings and messages, so that no two are alike.
+    count: u32,
+    kept: Vec<Bytes>,
+}
+
+/// What it does, and how much of it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Manners {
+    /// Most payload bytes of a message.
+    pub(super) largest: usize,
+    /// Whether it now and then sends a message over 256 KiB, which is compressed in pieces.
+    pub(super) sends_huge: bool,
+    /// In how many of a hundred turns it closes.
+    pub(super) closes: usize,
+    /// And of a hundred messages it answers.
+    pub(super) echoes: usize,
+    /// Whether it sends pongs that nobody asked for.
+    pub(super) pongs: bool,
+    /// Whether it pauses.
+    pub(super) pauses: bool,
+    /// Whether pings are its to answer.
+    pub(super) answers: bool,
+}
+
+impl RandomApp {
+    pub(super) const fn new(manners: Manners) -> Self {
+        Self { manners, count: 0, kept: Vec::new() }
+    }
+
+    fn number(&mut self) -> [u8; 4] {
+        self.count += 1;
+        let mut digits = [b'0'; 4];
+        let mut rest = self.count;
+        for digit in digits.iter_mut().rev() {
+            *digit = b'0' + (rest % 64) as u8;
+            rest /= 64;
+        }
+        digits
+    }
+
+    fn len(&self, dice: &mut Dice) -> usize {
+        if self.manners.sends_huge && dice.percent(2) {
+            return dice.between(262_145, 600_000);
+        }
+        let most = match dice.below(100) {
+            0..8 => 0,
+            8..70 => 200,
+            70..80 => 127,
+            80..97 => 5000,
+            _ => 100 * 1024,
+        };
+        dice.between(0, most.min(self.manners.largest))
+    }
+
+    fn payload(&mut self, kind: MessageKind, dice: &mut Dice) -> Bytes {
+        let len = self.len(dice);
+        let number = self.number();
+        if len < 4 {
+            return Bytes::copy_from_slice(&number[..len]);
+        }
+        let rest = match kind {
+            MessageKind::Text => &text().as_bytes()[..text().floor_char_boundary(len - 4)],
+            MessageKind::Binary => &binary()[dice.below(256)..][..len - 4],
+        };
+        [&number, rest].concat().into()
+    }
+
+    fn send(&mut self, link: &mut Link<'_>, dice: &mut Dice) {
+        let kind = dice.pick([MessageKind::Text, MessageKind::Binary]);
+        let payload = self.payload(kind, dice);
+        let notify = dice.percent(50);
+        match dice.below(6) {
+            0 | 1 => drop(link.send(kind, &payload)),
+            2 => drop(link.send_bytes(kind, payload, notify)),
+            3 => drop(link.send_through(kind, &payload)),
+            4 => drop(link.send_message(message(kind, payload), notify)),
+            _ => {
+                let prepared = match dice.below(2) {
+                    0 => PreparedMessage::new(message(kind, payload)),
+                    _ => PreparedMessage::uncompressed(message(kind, payload)),
+                };
+                let _ = link.send_prepared(&prepared, notify);
+            }
+        }
+    }
+
+    fn control_payload(&mut self, dice: &mut Dice) -> Vec<u8> {
+        let mut payload = self.number().to_vec();
+        payload.resize(dice.pick([4, 5, 30, 125]), b'.');
+        payload
+    }
+
+    fn close(link: &mut Link<'_>, dice: &mut Dice) {
+        let code = dice.pick([CloseCode::NORMAL, CloseCode::GOING_AWAY, CloseCode::UNSUPPORTED_DATA]);
+        link.close(code, dice.pick(["", "done", "a reason of some length: é€😀"]));
+    }
+
+    fn pause(link: &mut Link<'_>, dice: &mut Dice) {
+        if dice.percent(70) { link.pause() } else { link.hold() }
+    }
+
+    fn on_message(&mut self, message: Bytes, kind: MessageKind, link: &mut Link<'_>, dice: &mut Dice) {
+        if dice.percent(self.manners.echoes) {
+            let _ = link.send_bytes(kind, message.clone(), dice.percent(50));
+        }
+        if dice.percent(10) {
+            // Buffers that stay out of their pool for a while.
+            self.kept.push(message);
+            self.kept.truncate(4);
+        }
+    }
+}
+
+impl App for RandomApp {
+    fn on_event(&mut self, event: Event<'_>, link: &mut Link<'_>, dice: &mut Dice) {
+        match event {
+            Event::Message(message) if dice.percent(30) => {
+                let kind = message.kind();
+                self.on_message(message.into_bytes(), kind, link, dice);
+            }
+            Event::Message(message) if dice.percent(self.manners.echoes) => {
+                let _ = link.send(message.kind(), message.as_bytes());
+            }
+            Event::Ping(payload) if self.manners.answers => link.answer_ping(payload),
+            _ => {}
+        }
+        if self.manners.pauses && dice.percent(4) {
+            Self::pause(link, dice);
+        }
+        if self.manners.closes > 0 && dice.percent(1) {
+            Self::close(link, dice);
+        }
+    }
+
+    fn on_turn(&mut self, link: &mut Link<'_>, dice: &mut Dice) {
+        if link.is_paused() && dice.percent(40) {
+            return link.resume();
+        }
+        match dice.below(100) {
+            0..60 => self.send(link, dice),
+            60..68 => {
+                let payload = self.control_payload(dice);
+                let _ = link.send_ping(&payload);
+            }
+            68..72 if self.manners.pongs => {
+                let payload = self.control_payload(dice);
+                let _ = link.send_pong(&payload);
+            }
+            72..79 if self.manners.pauses => Self::pause(link, dice),
+            79..83 if link.is_paused() => {
+                if let Some(message) = link.take_held() {
+                    self.on_message(message.as_bytes().to_vec().into(), message.kind(), link, dice);
+                }
+            }
+            83..87 => drop(self.kept.pop()),
+            #[cfg(feature = "deflate")]
+            87..90 => link.set_compression(dice.percent(70)),
+            95.. if dice.percent(self.manners.closes) => Self::close(link, dice),
+            _ => {}
+        }
+    }
+
+    fn on_completion(&mut self, completion: Completion, link: &mut Link<'_>, dice: &mut Dice) {
+        if completion == Completion::Written && dice.percent(10) {
+            self.send(link, dice);
+        }
+    }
+}
+
+fn message(kind: MessageKind, payload: Bytes) -> Message {
+    match kind {
+        MessageKind::Binary => Message::Binary(payload),
+        MessageKind::Text => Utf8Bytes::try_from(payload).map_or_else(|_| Message::text(""), Message::Text),
+    }
+}
+
+fn text() -> &'static str {
+    static MADE: OnceLock<String> = OnceLock::new();
+    MADE.get_or_init(|| TEXT.repeat(MATERIAL / TEXT.len()))
+}
+
+fn binary() -> &'static [u8] {
+    static MADE: OnceLock<Vec<u8>> = OnceLock::new();
+    MADE.get_or_init(|| {
+        let mut dice = Dice::new(1);
+        let random: Vec<u8> = (0..10_000).map(|_| dice.number() as u8 & 0x3f).collect();
+        random.repeat(MATERIAL / random.len())
+    })
+}

@@ -1,0 +1,165 @@
+use std::{fmt, ops::AddAssign, time::Duration};
+
+use super::{oracle::Tally, trace::Trace};
+
+/// What happened in a simulation, or in several: [`AddAssign`] sums them up.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Report {
+    /// Simulations.
+    pub runs: u64,
+    /// Connections.
+    pub connections: u64,
+    /// Things that happened.
+    pub steps: u64,
+    /// How much time went by, virtually.
+    pub time: Duration,
+    /// Bytes that were written.
+    pub bytes: u64,
+    /// Messages that arrived.
+    pub delivered: u64,
+    /// Messages that were accepted and did not arrive; their senders know that they may be.
+    pub lost: u64,
+    /// Frames with RSV1.
+    pub compressed: u64,
+    /// Completions that said that a message was written.
+    pub written: u64,
+    /// Completions that said that a message was cut off.
+    pub cut_off: u64,
+    /// Pings that an application got.
+    pub pings: u64,
+    /// Pongs that an application got.
+    pub pongs: u64,
+    /// Ends of connections that were clean; each connection has two.
+    pub clean: u64,
+    /// Ends that were not.
+    pub not_clean: u64,
+    /// Times that a transport took nothing more.
+    pub blocked: u64,
+    /// Deadlines that passed.
+    pub timers: u64,
+    /// Directions that stood still for a while.
+    pub stalls: u64,
+    /// Streams that ended where nobody ended them.
+    pub half_closes: u64,
+    /// Connections that were reset.
+    pub resets: u64,
+    /// Directions that fell silent for ever.
+    pub silences: u64,
+    /// Connections that their side aborted or failed.
+    pub aborts: u64,
+    /// Jumps of the clock.
+    pub jumps: u64,
+    /// Simulations whose connections shared one receive buffer.
+    pub shared_buffers: u64,
+}
+
+impl Report {
+    pub(super) const fn add(&mut self, tally: Tally) {
+        self.connections += 1;
+        self.delivered += tally.delivered;
+        self.lost += tally.lost;
+        self.compressed += tally.compressed;
+        self.clean += tally.clean;
+        self.not_clean += tally.not_clean;
+    }
+}
+
+impl AddAssign for Report {
+    fn add_assign(&mut self, more: Self) {
+        self.time += more.time;
+        let Self { runs, connections, steps, bytes, delivered, lost, compressed, written, cut_off, .. } =
+            self;
+        let first: [(&mut u64, u64); 9] = [
+            (runs, more.runs),
+            (connections, more.connections),
+            (steps, more.steps),
+            (bytes, more.bytes),
+            (delivered, more.delivered),
+            (lost, more.lost),
+            (compressed, more.compressed),
+            (written, more.written),
+            (cut_off, more.cut_off),
+        ];
+        first.into_iter().for_each(|(sum, more)| *sum += more);
+        let Self { pings, pongs, clean, not_clean, blocked, timers, stalls, half_closes, .. } = self;
+        let second: [(&mut u64, u64); 8] = [
+            (pings, more.pings),
+            (pongs, more.pongs),
+            (clean, more.clean),
+            (not_clean, more.not_clean),
+            (blocked, more.blocked),
+            (timers, more.timers),
+            (stalls, more.stalls),
+            (half_closes, more.half_closes),
+        ];
+        second.into_iter().for_each(|(sum, more)| *sum += more);
+        let Self { resets, silences, aborts, jumps, shared_buffers, .. } = self;
+        let third: [(&mut u64, u64); 5] = [
+            (resets, more.resets),
+            (silences, more.silences),
+            (aborts, more.aborts),
+            (jumps, more.jumps),
+            (shared_buffers, more.shared_buffers),
+        ];
+        third.into_iter().for_each(|(sum, more)| *sum += more);
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let days = self.time.as_secs() / 86_400;
+        writeln!(
+            f,
+            "{} runs, {} connections, {} steps, {days} days",
+            self.runs, self.connections, self.steps
+        )?;
+        let Self { bytes, delivered, lost, written, cut_off, compressed, pings, pongs, .. } = self;
+        writeln!(f, "{bytes} bytes; {delivered} messages arrived, {lost} were lost to faults")?;
+        writeln!(f, "{written} completions: written, {cut_off}: cut off; {compressed} compressed frames")?;
+        writeln!(f, "{pings} pings, {pongs} pongs; {} ends were clean, {} not", self.clean, self.not_clean)?;
+        let Self { blocked, timers, stalls, half_closes, resets, silences, aborts, jumps, .. } = self;
+        writeln!(f, "{blocked} blocked writes, {timers} timers, {stalls} stalls, {half_closes} half-closes")?;
+        write!(f, "{resets} resets, {silences} silences, {aborts} aborts, {jumps} time jumps")
+    }
+}
+
+/// A law that was broken. [`Display`](fmt::Display) has the seed, the law, what happened last, and how to see it again.
+pub struct Failure(pub(super) Box<Broken>);
+
+pub(super) struct Broken {
+    pub(super) seed: u64,
+    pub(super) law: String,
+    pub(super) trace: Trace,
+    pub(super) replay: String,
+}
+
+impl Failure {
+    /// The simulation's.
+    #[must_use]
+    pub const fn seed(&self) -> u64 {
+        self.0.seed
+    }
+
+    /// The law, and who broke it.
+    #[must_use]
+    pub fn law(&self) -> &str {
+        &self.0.law
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Broken { seed, law, trace, replay } = &*self.0;
+        write!(f, "seed {seed}: {law}\n{trace}again with: {replay}")
+    }
+}
+
+/// As [`Display`](fmt::Display), for `unwrap` and for `main`.
+impl fmt::Debug for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl std::error::Error for Failure {}

@@ -1,0 +1,126 @@
+//! The end: the network heals as far as it can, every application goes on, somebody closes, and nothing new begins.
+
+use super::*;
+
+impl Run<'_> {
+    /// Until every connection is over, within its timeouts.
+    pub(super) fn end(&mut self) -> Result<(), String> {
+        self.world.trace_network(Step::TheEndBegins);
+        self.heal();
+        if self.dice.percent(50) {
+            self.let_all_arrive()?;
+        }
+        let deadline = self.world.now + self.longest_end();
+        for pair in 0..self.scenario.pairs {
+            self.close(pair);
+        }
+        for _ in 0..MOST_ROUNDS {
+            let moved = self.round();
+            self.verdict()?;
+            if self.ends.iter().flatten().all(|end| end.closed.is_some()) {
+                return Ok(());
+            }
+            if !moved && !self.wait() {
+                return Err("nothing will ever happen again, and a connection is not over".into());
+            }
+            self.verdict()?;
+            if self.world.now > deadline {
+                return Err("a connection is not over within its timeouts".into());
+            }
+        }
+        Err("a connection does not end".into())
+    }
+
+    fn heal(&mut self) {
+        for between in &mut self.world.between {
+            between.network.heal();
+        }
+    }
+
+    /// What is under way arrives, and no timer is waited for.
+    fn let_all_arrive(&mut self) -> Result<(), String> {
+        loop {
+            let moved = self.round();
+            self.verdict()?;
+            let now = self.world.now;
+            let arrivals = self.world.between.iter().filter_map(|between| between.network.next_arrival(now));
+            match arrivals.min() {
+                Some(next) if !moved => {
+                    self.world.now = next;
+                    self.settle_networks();
+                }
+                None if !moved => return Ok(()),
+                _ => {}
+            }
+        }
+    }
+
+    /// Somebody closes, unless the deadlines are to do it: those of a silent network.
+    fn close(&mut self, pair: usize) {
+        let silent = self.world.between[pair].network.is_silent();
+        let is_open =
+            |end: &Endpoint<'_>| end.closed.is_none() && end.connection.state() == ConnectionState::Open;
+        if (silent && self.scenario.left_alone) || !self.ends[pair].iter().any(is_open) {
+            return;
+        }
+        let closers =
+            if silent { [true, true] } else { self.dice.pick([[true, false], [false, true], [true, true]]) };
+        // An orderly end is one side's, which the other may have begun.
+        let begun = !self.ends[pair].iter().all(is_open);
+        for side in (0..2).filter(|side| closers[*side] && !begun || silent) {
+            self.with(At { pair, side }, |end, rx, world| {
+                if end.closed.is_none() {
+                    end.command(world, |_, link, _| link.close(CloseCode::NORMAL, "all done"));
+                    end.settle(rx, world);
+                }
+            });
+        }
+    }
+
+    /// Every end once. Whether anything moved.
+    fn round(&mut self) -> bool {
+        let mut moved = false;
+        for pair in 0..self.scenario.pairs {
+            for side in 0..2 {
+                moved |= self.with(At { pair, side }, |end, rx, world| {
+                    if end.connection.is_paused() {
+                        end.command(world, |_, link, _| link.resume());
+                    }
+                    end.turn(rx, world)
+                });
+            }
+        }
+        moved
+    }
+
+    /// Lets time pass until something can happen; false if that is never.
+    fn wait(&mut self) -> bool {
+        let now = self.world.now;
+        let arrivals = self.world.between.iter().filter_map(|between| between.network.next_arrival(now));
+        let next = arrivals.chain(self.next_timer().map(|(due, _)| due)).min();
+        let Some(next) = next else { return false };
+        self.world.now = now.max(next);
+        self.settle_networks();
+        for pair in 0..self.scenario.pairs {
+            for side in 0..2 {
+                self.with(At { pair, side }, Endpoint::serve_timers);
+            }
+        }
+        true
+    }
+
+    /// How long it may take: all deadlines of one side after the other's.
+    fn longest_end(&self) -> Duration {
+        let slack = Duration::from_secs(10);
+        let of = |config: &Config| {
+            let keepalive = config
+                .keepalive
+                .map_or(Duration::ZERO, |keepalive| keepalive.interval + 3 * keepalive.timeout);
+            2 * config.close_timeout
+                + or_zero(config.write_timeout)
+                + or_zero(config.idle_timeout)
+                + keepalive
+        };
+        self.scenario.configs.iter().map(|config| of(config)).sum::<Duration>() + slack
+    }
+}

@@ -1,0 +1,157 @@
+//! Everything about a simulation that its seed decides.
+
+use std::{sync::Arc, time::Duration};
+
+use crate::connection::{Config, Keepalive};
+
+use super::{
+    dice::Dice,
+    faults::{Fault, Faults},
+    network::{Chunking, Nature},
+    random_app::Manners,
+};
+
+const SECOND: Duration = Duration::from_secs(1);
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// What the user of a simulation wants to be so; the seed decides the rest.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Wishes {
+    pub(super) faults: Option<Faults>,
+    pub(super) config: Option<Config>,
+    pub(super) shared_buffer: Option<bool>,
+    pub(super) compressed: Option<bool>,
+    pub(super) own_apps: bool,
+}
+
+pub(super) struct Scenario {
+    pub(super) faults: Faults,
+    /// The client's and the server's.
+    pub(super) configs: [Arc<Config>; 2],
+    pub(super) pairs: usize,
+    pub(super) shared_buffer: bool,
+    pub(super) window: usize,
+    pub(super) steps: usize,
+    pub(super) natures: [Nature; 2],
+    pub(super) manners: [Manners; 2],
+    /// Whether the connections are left to their deadlines if their network is silent.
+    pub(super) left_alone: bool,
+}
+
+impl Scenario {
+    pub(super) fn roll(dice: &mut Dice, wishes: &Wishes) -> Result<Self, String> {
+        let faults = wishes.faults.unwrap_or_else(|| roll_faults(dice));
+        let compressed = wishes.compressed.unwrap_or_else(|| dice.percent(30)) && cfg!(feature = "deflate");
+        let shared_buffer = wishes.shared_buffer.unwrap_or_else(|| dice.percent(30));
+        let pairs = if shared_buffer && !wishes.own_apps { dice.between(1, 3) } else { 1 };
+        let natures = [roll_nature(dice), roll_nature(dice)];
+        let mut configs = [roll_config(dice, faults), roll_config(dice, faults)];
+        if let Some(config) = &wishes.config {
+            configs.fill(config.clone());
+        } else if compressed {
+            configs.iter_mut().for_each(|config| compress(config, dice));
+        }
+        let largest = largest(&natures);
+        let manners = configs.each_ref().map(|config| Manners {
+            largest,
+            sends_huge: compressed && largest > 5000,
+            closes: dice.pick([0, 0, 5, 30]),
+            echoes: dice.pick([0, 10, 40]),
+            pongs: dice.percent(50),
+            pauses: dice.percent(70),
+            answers: !config.auto_pong,
+        });
+        let left_alone = configs.iter().all(|config| config.keepalive.is_some()) && dice.percent(70);
+        let [client, server] = configs;
+        let build = |config: Config| config.build().map_err(|error| error.to_string());
+        Ok(Self {
+            faults,
+            configs: [build(client)?, build(server)?],
+            pairs,
+            shared_buffer,
+            window: dice.pick([256, 256, 300, 1024, 4096]),
+            steps: dice.between(20, 160),
+            natures,
+            manners,
+            left_alone,
+        })
+    }
+}
+
+fn roll_faults(dice: &mut Dice) -> Faults {
+    if dice.percent(25) {
+        return Faults::NONE;
+    }
+    Fault::ALL
+        .into_iter()
+        .fold(Faults::NONE, |faults, fault| if dice.percent(25) { faults.with(fault) } else { faults })
+}
+
+fn roll_nature(dice: &mut Dice) -> Nature {
+    let chunking = |dice: &mut Dice| match dice.below(10) {
+        0 => Chunking::One,
+        1 => Chunking::Few,
+        2..6 => Chunking::Whole,
+        _ => Chunking::Any,
+    };
+    Nature {
+        capacity: dice.pick([1, 50, 1000, 10_000, 100_000, 1_000_000]),
+        delay: Duration::from_millis(dice.pick([0, 0, 1, 30, 300])),
+        reads: chunking(dice),
+        writes: chunking(dice),
+    }
+}
+
+/// Messages over what a slow network carries in the steps that there are would make them all alike.
+fn largest(natures: &[Nature; 2]) -> usize {
+    let of = |nature: &Nature| match (nature.capacity, nature.reads, nature.writes) {
+        (1, ..) | (_, Chunking::One, _) | (_, _, Chunking::One) => 200,
+        (50, ..) | (_, Chunking::Few, _) | (_, _, Chunking::Few) => 2000,
+        (1000, ..) => 5000,
+        _ => usize::MAX,
+    };
+    natures.iter().map(of).min().unwrap_or(usize::MAX)
+}
+
+fn roll_config(dice: &mut Dice, faults: Faults) -> Config {
+    let mut config = Config::default();
+    config.limits.max_held_bytes = dice.pick([0, 500, 3000, 65_536]);
+    config.write_queue_bytes = dice.pick([1000, 20_000, 100_000, 1 << 20]);
+    config.write_queue_messages = dice.pick([1, 4, 40, 65_536]);
+    config.auto_pong = dice.percent(90);
+    config.validate_utf8 = dice.percent(90);
+    let interval = dice.pick([1, 10, 30]) * SECOND;
+    config.keepalive = dice.percent(80).then_some(Keepalive { interval, timeout: HOUR });
+    if faults.is_empty() {
+        // No deadline is to get in the way.
+        config.close_timeout = HOUR;
+        config.write_timeout = None;
+        return config;
+    }
+    config.close_timeout = dice.pick([1, 5, 30]) * SECOND;
+    config.write_timeout = dice.pick([None, Some(2 * SECOND), Some(60 * SECOND)]);
+    config.idle_timeout = dice.pick([None, None, Some(2 * SECOND), Some(60 * SECOND)]);
+    if let Some(keepalive) = &mut config.keepalive {
+        keepalive.timeout = dice.pick([1, 10, 30]) * SECOND;
+    }
+    if faults.has(Fault::Limits) {
+        config.limits.max_message_size = dice.pick([100, 1000, 10_000]);
+        config.limits.max_control_frames_per_read = dice.pick([3, 2048]);
+    }
+    config
+}
+
+#[cfg(feature = "deflate")]
+fn compress(config: &mut Config, dice: &mut Dice) {
+    let mut deflate = crate::DeflateConfig::server();
+    deflate.threshold = dice.pick([0, 100, 256]);
+    deflate.send_takeover = dice.percent(50);
+    deflate.receive_takeover = dice.percent(50);
+    deflate.send_window_bits = dice.pick([9, 12, 15]);
+    deflate.receive_window_bits = dice.pick([9, 12, 15]);
+    deflate.level = dice.pick([1, 1, 6]);
+    config.deflate = Some(deflate);
+}
+
+#[cfg(not(feature = "deflate"))]
+const fn compress(_config: &mut Config, _dice: &mut Dice) {}

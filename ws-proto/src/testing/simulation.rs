@@ -1,0 +1,147 @@
+use std::time::Instant;
+
+use crate::connection::{Config, Role};
+
+use super::{
+    app::App,
+    dice::Dice,
+    faults::Faults,
+    report::{Broken, Failure, Report},
+    run::Run,
+    scenario::{Scenario, Wishes},
+    trace::Trace,
+};
+
+/// How many steps a [`Failure`] shows, unless told otherwise.
+const LAST_STEPS: usize = 60;
+
+/// A client and a server, or several of both, over a network and a clock that are virtual: all of it follows from a seed.
+///
+/// The seed decides the limits and timeouts, the network's capacity, delay and pieces, the faults and when they strike, and
+/// what the applications do. What is said with the methods is so, and the rest is still the seed's to decide.
+#[derive(Default)]
+pub struct Simulation<'a> {
+    seed: u64,
+    wishes: Wishes,
+    apps: [Option<Box<dyn App + 'a>>; 2],
+    last_steps: Option<usize>,
+}
+
+impl<'a> Simulation<'a> {
+    /// The simulation that belongs to a seed.
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
+        Self { seed, ..Self::default() }
+    }
+
+    /// With this application on the client's side; else it is a [`RandomApp`](super::RandomApp).
+    #[must_use]
+    pub fn client(self, app: impl App + 'a) -> Self {
+        self.with_app(0, Box::new(app))
+    }
+
+    /// With this application on the server's side; else it is a [`RandomApp`](super::RandomApp).
+    #[must_use]
+    pub fn server(self, app: impl App + 'a) -> Self {
+        self.with_app(1, Box::new(app))
+    }
+
+    /// With this configuration on both sides.
+    #[must_use]
+    pub fn config(mut self, config: Config) -> Self {
+        self.wishes.config = Some(config);
+        self
+    }
+
+    /// With these faults and no others.
+    #[must_use]
+    pub const fn faults(mut self, faults: Faults) -> Self {
+        self.wishes.faults = Some(faults);
+        self
+    }
+
+    /// With one receive buffer for all connections, as on a server's thread, or with one for each side of each.
+    #[must_use]
+    pub const fn shared_buffer(mut self, shared: bool) -> Self {
+        self.wishes.shared_buffer = Some(shared);
+        self
+    }
+
+    /// With permessage-deflate, or without. [`config`](Self::config) has precedence.
+    #[cfg(feature = "deflate")]
+    #[must_use]
+    pub const fn compressed(mut self, compressed: bool) -> Self {
+        self.wishes.compressed = Some(compressed);
+        self
+    }
+
+    /// A [`Failure`] shows so many steps, the last ones. Default 60.
+    #[must_use]
+    pub const fn last_steps(mut self, steps: usize) -> Self {
+        self.last_steps = Some(steps);
+        self
+    }
+
+    /// Runs until every connection is over. The virtual clock shows `start` at first; nothing else depends on it.
+    ///
+    /// # Errors
+    /// The first law that was broken, the application's own included: [`Link::object`](super::Link::object).
+    pub fn run(self, start: Instant) -> Result<Report, Failure> {
+        self.run_and_trace(start).0
+    }
+
+    /// As [`run`](Self::run), with the last steps.
+    pub fn run_and_trace(self, start: Instant) -> (Result<Report, Failure>, Trace) {
+        let replay = self.replay();
+        let seed = self.seed;
+        let (result, trace) = match self.begin(start) {
+            Ok(run) => run.finish(),
+            Err(law) => (Err(law), Trace::new(start, 0)),
+        };
+        let fail = |law| Failure(Box::new(Broken { seed, law, trace: trace.clone(), replay }));
+        (result.map_err(fail), trace)
+    }
+
+    pub(super) fn begin(self, start: Instant) -> Result<Run<'a>, String> {
+        let mut dice = Dice::new(self.seed);
+        let scenario = Scenario::roll(&mut dice, &self.wishes)?;
+        let trace = Trace::new(start, self.last_steps.unwrap_or(LAST_STEPS));
+        Run::new(scenario, self.apps, dice, trace, start)
+    }
+
+    fn with_app(mut self, side: usize, app: Box<dyn App + 'a>) -> Self {
+        self.apps[side] = Some(app);
+        self.wishes.own_apps = true;
+        self
+    }
+
+    /// How to see the same run again.
+    fn replay(&self) -> String {
+        let Wishes { faults, config, shared_buffer, compressed, own_apps } = &self.wishes;
+        if *own_apps || config.is_some() {
+            return format!("Simulation::new({}), and the same application and configuration", self.seed);
+        }
+        let mut command = format!("just simulate-seed {}", self.seed);
+        if let Some(faults) = faults {
+            command += &format!(" --faults {faults}");
+        }
+        if let Some(shared) = shared_buffer {
+            command += &format!(" --shared-buffer {shared}");
+        }
+        if let Some(compressed) = compressed {
+            command += &format!(" --compressed {compressed}");
+        }
+        command
+    }
+}
+
+impl std::fmt::Debug for Simulation<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Simulation")
+            .field("seed", &self.seed)
+            .field("wishes", &self.wishes)
+            .finish_non_exhaustive()
+    }
+}
+
+pub(super) const ROLES: [Role; 2] = [Role::Client, Role::Server];

@@ -1,0 +1,240 @@
+//! Whether the oracle sees what it must: true facts of a run, and then one of them that is not so.
+
+use std::{sync::OnceLock, time::Instant};
+
+use crate::{CloseCode, Completion, testing::*};
+
+use super::super::{
+    fact::Fact,
+    oracle::{Oracle, Terms, Usage},
+};
+
+type Facts = Vec<(usize, Fact<'static>)>;
+
+const CLIENT: usize = 0;
+const SERVER: usize = 1;
+
+/// What happened in an orderly run that the client's side closed, in which enough of everything happened.
+fn facts() -> Facts {
+    static FOUND: OnceLock<Facts> = OnceLock::new();
+    FOUND.get_or_init(search).clone()
+}
+
+fn search() -> Facts {
+    let is_rich = |facts: &Facts| {
+        let count = |side: usize, wanted: fn(&Fact<'_>) -> bool| {
+            facts.iter().filter(|(at, fact)| *at == side && wanted(fact)).count()
+        };
+        count(SERVER, is_message) >= 3
+            && count(CLIENT, is_message) >= 3
+            && count(CLIENT, is_completion) >= 2
+            && count(SERVER, |fact| matches!(fact, Fact::Pinged(payload) if !payload.is_empty())) >= 2
+            && count(CLIENT, |fact| matches!(fact, Fact::Ponged(payload) if !payload.is_empty())) >= 2
+            && count(CLIENT, |fact| matches!(fact, Fact::AcceptedPong(_))) == 0
+            && count(SERVER, |fact| matches!(fact, Fact::AcceptedPong(_))) == 0
+            && count(CLIENT, |fact| matches!(fact, Fact::Closes)) == 1
+            && count(SERVER, |fact| matches!(fact, Fact::Closes)) == 0
+    };
+    (0..5000).map(recorded).find(is_rich).expect("one of them")
+}
+
+fn recorded(seed: u64) -> Facts {
+    let simulation = Simulation::new(seed).faults(Faults::NONE).shared_buffer(false);
+    #[cfg(feature = "deflate")]
+    let simulation = simulation.compressed(false);
+    let mut run = simulation.begin(Instant::now()).unwrap();
+    run.world.between[0].oracle.record = Some(Vec::new());
+    run.run().unwrap();
+    run.world.between[0].oracle.record.take().unwrap()
+}
+
+fn verdict(facts: Facts) -> Option<String> {
+    let mut oracle = Oracle::new(Terms { compressed: false, orderly: true });
+    for (side, fact) in facts {
+        oracle.note(side, fact);
+    }
+    oracle.finish();
+    oracle.violation
+}
+
+const fn is_message(fact: &Fact<'_>) -> bool {
+    matches!(fact, Fact::Delivered { .. })
+}
+
+const fn is_completion(fact: &Fact<'_>) -> bool {
+    matches!(fact, Fact::Completed(_))
+}
+
+const fn is_closed(fact: &Fact<'_>) -> bool {
+    matches!(fact, Fact::Closed(_))
+}
+
+/// Where the `nth` such fact of `side` is.
+fn find(facts: &Facts, side: usize, nth: usize, wanted: impl Fn(&Fact<'_>) -> bool) -> usize {
+    let mut found = (0..facts.len()).filter(|at| facts[*at].0 == side && wanted(&facts[*at].1));
+    found.nth(nth).expect("there is one")
+}
+
+/// The law that is broken once `doctor` is done with the facts.
+fn broken(doctor: impl FnOnce(&mut Facts)) -> String {
+    let mut facts = facts();
+    doctor(&mut facts);
+    verdict(facts).expect("it is found")
+}
+
+#[track_caller]
+fn finds(law: &str, doctor: impl FnOnce(&mut Facts)) {
+    let found = broken(doctor);
+    assert!(found.contains(law), "{found}");
+}
+
+#[test]
+fn true_facts_break_no_law() {
+    assert_eq!(verdict(facts()), None);
+}
+
+#[test]
+fn a_message_that_is_lost_is_found() {
+    finds("and the next one is", |facts| drop(facts.remove(find(facts, SERVER, 0, is_message))));
+    finds("does not learn of it", |facts| {
+        let count = facts.iter().filter(|(side, fact)| *side == SERVER && is_message(fact)).count();
+        facts.remove(find(facts, SERVER, count - 1, is_message));
+    });
+}
+
+#[test]
+fn a_message_that_comes_twice_or_too_early_is_found() {
+    finds("and the next one is", |facts| {
+        let at = find(facts, SERVER, 0, is_message);
+        facts.insert(at, facts[at].clone());
+    });
+    finds("and the next one is", |facts| {
+        let (first, second) = (find(facts, CLIENT, 0, is_message), find(facts, CLIENT, 1, is_message));
+        facts.swap(first, second);
+    });
+}
+
+#[test]
+fn a_message_that_is_altered_is_found() {
+    finds("and the next one is", |facts| {
+        let long = |fact: &Fact<'_>| matches!(fact, Fact::Delivered { payload, .. } if !payload.is_empty());
+        let at = find(facts, SERVER, 0, long);
+        let Fact::Delivered { payload, .. } = &mut facts[at].1 else { unreachable!() };
+        *payload.to_mut().last_mut().unwrap() ^= 1;
+    });
+    finds("and the next one is", |facts| {
+        let at = find(facts, SERVER, 0, is_message);
+        let Fact::Delivered { kind, .. } = &mut facts[at].1 else { unreachable!() };
+        *kind = if *kind == crate::MessageKind::Text {
+            crate::MessageKind::Binary
+        } else {
+            crate::MessageKind::Text
+        };
+    });
+}
+
+#[test]
+fn whatever_comes_behind_closed_is_found() {
+    for wanted in [is_message as fn(&Fact<'_>) -> bool, is_completion, |fact| matches!(fact, Fact::Pinged(_))]
+    {
+        let side =
+            if facts().iter().any(|(side, fact)| *side == CLIENT && wanted(fact)) { CLIENT } else { SERVER };
+        finds("behind Closed", |facts| {
+            let last = (0..facts.len()).rfind(|at| facts[*at].0 == side && wanted(&facts[*at].1)).unwrap();
+            let closed = find(facts, side, 0, is_closed);
+            let fact = facts[last].clone();
+            facts.insert(closed + 1, fact);
+        });
+    }
+    finds("behind Closed: something to write", |facts| facts.push((CLIENT, Fact::Wrote(b"x".into()))));
+}
+
+#[test]
+fn a_second_closed_and_none_at_all_are_found() {
+    finds("Closed again", |facts| {
+        let at = find(facts, SERVER, 0, is_closed);
+        facts.insert(at, facts[at].clone());
+    });
+    finds("not closed", |facts| drop(facts.remove(find(facts, SERVER, 0, is_closed))));
+}
+
+#[test]
+fn a_completion_that_is_missing_doubled_or_wrong_is_found() {
+    finds("Closed before every completion", |facts| {
+        let count = facts.iter().filter(|(side, fact)| *side == CLIENT && is_completion(fact)).count();
+        facts.remove(find(facts, CLIENT, count - 1, is_completion));
+    });
+    finds("a completion for no send", |facts| {
+        let at = find(facts, CLIENT, 0, is_closed);
+        facts.insert(at, (CLIENT, Fact::Completed(Completion::Written)));
+    });
+    finds("reported as cut off and was written", |facts| {
+        let at = find(facts, CLIENT, 0, is_completion);
+        facts[at].1 = Fact::Completed(Completion::CutOff);
+    });
+    finds("reported as written and is not", |facts| {
+        let notified = |fact: &Fact<'_>| matches!(fact, Fact::Accepted { notify: true, .. });
+        let (sent, reported) = (find(facts, CLIENT, 0, notified), find(facts, CLIENT, 0, is_completion));
+        let report = facts.remove(reported);
+        facts.insert(sent + 1, report);
+    });
+}
+
+#[test]
+fn a_byte_behind_a_close_is_found() {
+    for side in [CLIENT, SERVER] {
+        finds("bytes behind a Close", |facts| {
+            let at = find(facts, side, 0, is_closed);
+            facts.insert(at, (side, Fact::Wrote(b"\x8a".into())));
+        });
+    }
+}
+
+#[test]
+fn a_closed_that_is_wrong_about_the_close_frames_is_found() {
+    let change = |side: usize, change: fn(&mut crate::CloseInfo)| {
+        move |facts: &mut Facts| {
+            let at = find(facts, side, 0, is_closed);
+            let Fact::Closed(info) = &mut facts[at].1 else { unreachable!() };
+            change(info);
+        }
+    };
+    finds("was sent, and it was", change(CLIENT, |info| info.sent = None));
+    finds(
+        "was sent, and it was",
+        change(SERVER, |info| info.sent.as_mut().unwrap().reason = "another".into()),
+    );
+    let other =
+        |info: &mut crate::CloseInfo| info.received.as_mut().unwrap().code = CloseCode::new(4000).ok();
+    finds("was received, and", change(SERVER, other));
+    finds("not clean", change(CLIENT, |info| info.received = None));
+    finds("who began?", change(SERVER, |info| info.initiator = crate::Initiator::Local));
+}
+
+#[test]
+fn pings_and_pongs_that_nobody_sent_are_found() {
+    let ping = |fact: &Fact<'_>| matches!(fact, Fact::Pinged(payload) if !payload.is_empty());
+    let pong = |fact: &Fact<'_>| matches!(fact, Fact::Ponged(payload) if !payload.is_empty());
+    finds("a ping that was not sent", |facts| drop(facts.remove(find(facts, SERVER, 0, ping))));
+    finds("a pong that nobody sent", |facts| {
+        let at = find(facts, CLIENT, 0, pong);
+        facts.insert(at, facts[at].clone());
+    });
+    finds("a pong that nobody sent", |facts| {
+        let (first, second) = (find(facts, CLIENT, 0, pong), find(facts, CLIENT, 1, pong));
+        facts.swap(first, second);
+    });
+}
+
+#[test]
+fn memory_beyond_the_limits_is_found() {
+    let changes: [fn(&mut Usage); 3] =
+        [|usage| usage.queued += 1 << 24, |usage| usage.held += 1 << 24, |usage| usage.unfinished += 1 << 24];
+    for change in changes {
+        finds("at most", |facts| {
+            let at = find(facts, CLIENT, 0, |fact| matches!(fact, Fact::Uses(_)));
+            let Fact::Uses(usage) = &mut facts[at].1 else { unreachable!() };
+            change(usage);
+        });
+    }
+}

@@ -1,0 +1,96 @@
+//! What happened last, for whoever has to find out why.
+
+use std::{
+    collections::VecDeque,
+    fmt,
+    time::{Duration, Instant},
+};
+
+use crate::{buffer::Completion, close::CloseCode, message::MessageKind};
+
+use super::link::At;
+
+/// One thing that happened. Payloads stay out of it but for their length.
+#[derive(Debug, Clone, Copy)]
+#[expect(dead_code, reason = "read by `Debug`, which is what it is for")]
+pub(super) enum Step {
+    Sends { kind: MessageKind, len: usize, accepted: bool },
+    Pings { len: usize, accepted: bool },
+    Pongs { len: usize, accepted: bool },
+    Closes(CloseCode),
+    Aborts,
+    Fails,
+    Pauses,
+    Holds,
+    Resumes,
+    Writes(usize),
+    Blocked,
+    Reads(usize),
+    ReadsEnd,
+    TransportFails,
+    Timer,
+    GetsMessage(usize),
+    GetsPing(usize),
+    GetsPong(usize),
+    GetsCompletion(Completion),
+    GetsClosed { code: u16, clean: bool },
+    ShutsDownWrite,
+    ClosesTransport,
+    Stalls,
+    HalfCloses,
+    Resets,
+    FallsSilent,
+    TimePasses(Duration),
+    TimeJumps(Duration),
+    TheEndBegins,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Entry {
+    at: Duration,
+    /// Who did it; the network and the clock belong to nobody.
+    who: Option<At>,
+    step: Step,
+}
+
+/// The last steps of a simulation; one line each.
+#[derive(Debug, Clone)]
+pub struct Trace {
+    start: Instant,
+    most: usize,
+    entries: VecDeque<Entry>,
+    steps: u64,
+}
+
+impl Trace {
+    pub(super) const fn new(start: Instant, most: usize) -> Self {
+        Self { start, most, entries: VecDeque::new(), steps: 0 }
+    }
+
+    pub(super) fn push(&mut self, now: Instant, who: Option<At>, step: Step) {
+        self.steps += 1;
+        if self.most == 0 {
+            return;
+        }
+        if self.entries.len() == self.most {
+            self.entries.pop_front();
+        }
+        self.entries.push_back(Entry { at: now.duration_since(self.start), who, step });
+    }
+
+    pub(super) const fn steps(&self) -> u64 {
+        self.steps
+    }
+}
+
+impl fmt::Display for Trace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for Entry { at, who, step } in &self.entries {
+            let who = who.map_or_else(String::new, |At { pair, side }| {
+                format!("{} {pair} ", ["client", "server"][side])
+            });
+            writeln!(f, "{:>14.6} s  {who}{step:?}", at.as_secs_f64())?;
+        }
+        Ok(())
+    }
+}
