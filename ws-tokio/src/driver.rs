@@ -159,14 +159,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             self.unread.take_if(|unread| unread.is_empty());
             return Poll::Ready(());
         }
-        let mut buffer = ReadBuf::new(self.connection.read_target(rx));
-        match Pin::new(&mut self.io).poll_read(cx, &mut buffer) {
+        let target = self.connection.read_target(rx);
+        let own = target.as_ptr();
+        let mut buffer = ReadBuf::new(target);
+        let read = Pin::new(&mut self.io).poll_read(cx, &mut buffer);
+        let (filled, is_own) = (buffer.filled().len(), buffer.filled().as_ptr() == own);
+        match read {
             Poll::Pending => return Poll::Pending,
-            Poll::Ready(Ok(())) => match buffer.filled().len() {
+            // Another buffer than the one that was lent: ours may still have what other connections received.
+            Poll::Ready(Ok(())) if !is_own => self.on_read_error(io::ErrorKind::InvalidData, now),
+            Poll::Ready(Ok(())) => match filled {
                 0 => self.connection.handle_eof(now),
                 n => self.connection.handle_received(n, now, rx),
             },
-            Poll::Ready(Err(error)) => self.on_read_error(&error, now),
+            Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => return again(cx),
+            Poll::Ready(Err(error)) => self.on_read_error(error.kind(), now),
         }
         Poll::Ready(())
     }
@@ -200,7 +207,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
                     tx.advance(n.min(tx.len()));
                     self.connection.handle_written(now);
                 }
-                Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
+                Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {
+                    tx.set_blocked(now);
+                    return again(cx);
+                }
                 Poll::Ready(Err(error)) => {
                     self.connection.handle_transport_error(error.kind(), tx);
                     return Poll::Ready(());
@@ -233,9 +243,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         Poll::Ready(())
     }
 
-    fn on_read_error(&mut self, error: &io::Error, now: Instant) {
-        match error.kind() {
-            io::ErrorKind::Interrupted => {}
+    fn on_read_error(&mut self, kind: io::ErrorKind, now: Instant) {
+        match kind {
             // TLS without close_notify: the peer went away, no more and no less than a TCP FIN says.
             io::ErrorKind::UnexpectedEof => self.connection.handle_eof(now),
             kind => {
@@ -264,6 +273,12 @@ impl<S: AsyncWrite + Unpin> DirectWriter<'_, S> {
             _ => 0,
         }
     }
+}
+
+/// A transport that was interrupted is asked again, but others have their turn first: it may never be anything else.
+fn again(cx: &Context<'_>) -> Poll<()> {
+    cx.waker().wake_by_ref();
+    Poll::Pending
 }
 
 fn write_once<S: AsyncWrite>(

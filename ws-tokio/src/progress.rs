@@ -15,6 +15,9 @@ use crate::{
 const READS_PER_TURN: u8 = 4;
 /// Times per turn that a full write queue is emptied for an application that waits for room in it.
 const WRITES_PER_TURN: u8 = 4;
+/// Steps of one poll that give nothing to whoever polls, such as reads of pings alone. Then others have their turn, for not
+/// every transport says so itself, as tokio's do.
+const STEPS_PER_POLL: usize = 128;
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Core<S> {
     /// The next message; `None` once the connection is over.
@@ -39,7 +42,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Core<S> {
         let mut rx = ReceiveLease::take();
         // With nothing held and nothing under way there is nothing to be found before something is read.
         let mut nothing_new = driver.connection().is_settled();
-        loop {
+        for step in 0.. {
             let Some(driver) = &mut self.driver else { return Poll::Ready(None) };
             driver.connection_mut().resume();
             while !nothing_new && let Some(event) = driver.poll_event(&mut rx) {
@@ -57,21 +60,32 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Core<S> {
                     _ => {}
                 }
             }
+            if step == STEPS_PER_POLL {
+                cx.waker().wake_by_ref();
+                break;
+            }
             if self.poll_progress(cx, &mut rx).is_pending() {
-                return Poll::Pending;
+                break;
             }
             nothing_new = false;
         }
+        Poll::Pending
     }
 
     /// Moves bytes while nobody asks for messages: those that come are held, as `how` says.
     pub(crate) fn poll_background(&mut self, cx: &mut Context<'_>, how: fn(&mut Connection)) {
         let mut rx = ReceiveLease::take();
-        loop {
+        for step in 0.. {
             self.hold_rest(&mut rx, how);
             let Some(driver) = &self.driver else { return };
             // Finished, and yet not reported: the application has not taken the messages that came before the end.
-            if driver.transport() == Transport::Finished || self.poll_progress(cx, &mut rx).is_pending() {
+            if driver.transport() == Transport::Finished {
+                return;
+            }
+            if step == STEPS_PER_POLL {
+                return cx.waker().wake_by_ref();
+            }
+            if self.poll_progress(cx, &mut rx).is_pending() {
                 return;
             }
         }

@@ -1,10 +1,27 @@
-//! Every future is dropped at every poll count: nothing is lost, doubled or torn.
+//! Every future is dropped at every poll count, on a transport that moves single bytes, wakes without reason and is
+//! interrupted: nothing is lost, doubled or torn.
+//!
+//! | future | test |
+//! |---|---|
+//! | `WebSocket::recv`, `poll_recv` | `a_dropped_recv_loses_nothing`, `a_dropped_second_recv_loses_nothing` |
+//! | `Stream::poll_next` | `a_dropped_poll_of_the_stream_loses_nothing` |
+//! | `WebSocket::send` | `a_dropped_send_has_sent_its_message_whole_once_it_was_polled`, `a_send_that_is_dropped_while_it_waits_for_room_sends_nothing_or_everything`, `a_send_that_is_dropped_before_there_was_room_sends_nothing` |
+//! | `WebSocket::send_prepared` | `a_dropped_send_of_a_prepared_message_is_as_any_other` |
+//! | `WebSocket::feed`, `flush` | `a_dropped_feed_and_a_dropped_flush_lose_nothing` |
+//! | `WebSocket::ping` | `a_dropped_ping_is_sent_whole_once_it_was_polled` |
+//! | `WebSocket::close` | `a_dropped_close_is_seen_through_by_recv` |
+//! | `Sink::poll_ready`, `poll_flush` | `dropped_polls_of_the_sink_lose_nothing` |
+//! | `Sink::poll_close` | `a_dropped_close_of_the_sink_is_seen_through_by_recv` |
+//! | `Sender::send` | `a_dropped_send_of_a_sender_sends_nothing_or_everything` |
+//!
+//! Where the transport fails instead: `faults`. Many of them in a row: `cancel_storm`. Those of connecting and serving:
+//! `cancel_safety` among the end-to-end tests of client and server.
 
 use std::{future::poll_fn, pin::Pin};
 
 use futures_core::Stream;
 use futures_sink::Sink;
-use ws_proto::{CloseCode, Message, Role};
+use ws_proto::{CloseCode, Message, PreparedMessage, Role};
 use ws_tokio::WebSocket;
 
 use crate::support::{Frame, Peer, ROLES, Script, cancelled_after, config, open, open_with, text};
@@ -161,6 +178,25 @@ async fn a_send_that_is_dropped_before_there_was_room_sends_nothing() {
         peer.take_everything();
         ws.send(messages[2].as_str()).await.unwrap();
         expect_second_at_most_once(&peer, &messages, Some(false), &format!("{role:?}, {polls} polls"));
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dropped_send_of_a_prepared_message_is_as_any_other() {
+    at_every_poll(async |role, polls| {
+        let mut config = config();
+        config.write_queue_messages = 1 + polls % 2;
+        let (mut ws, peer) = open_with(role, config);
+        peer.crawl();
+        let messages = three_messages();
+        ws.feed(messages[0].as_str()).await.unwrap();
+        let prepared = PreparedMessage::new(messages[1].as_str());
+        let sent = cancelled_after(polls, ws.send_prepared(&prepared)).await;
+        ws.send(messages[2].as_str()).await.unwrap();
+        let has_room = polls % 2 == 1;
+        let surely = if has_room { Some(polls > 0) } else { sent.map(|result| result.is_ok()) };
+        expect_second_at_most_once(&peer, &messages, surely, &format!("{role:?}, {polls} polls"));
     })
     .await;
 }

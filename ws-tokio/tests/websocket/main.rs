@@ -10,6 +10,7 @@ mod cancel_storm;
 mod control;
 mod ending;
 mod faults;
+mod liar;
 mod parts;
 mod senders;
 mod served;

@@ -80,7 +80,7 @@ impl Peer {
         self.take_only(usize::MAX);
     }
 
-    /// Everything comes byte by byte, and between two bytes the transport is not ready.
+    /// Everything comes byte by byte, and between two bytes the transport is not ready, then interrupted.
     pub(crate) fn crawl(&self) {
         let mut state = self.state();
         (state.read_size, state.write_size, state.stalls) = (1, 1, true);

@@ -33,7 +33,7 @@ pub(crate) struct State {
     /// Most bytes of one read, and of one write.
     pub(crate) read_size: usize,
     pub(crate) write_size: usize,
-    /// Answers every second poll with `Pending` and a wake-up.
+    /// Of three polls the first is answered with `Pending` and a wake-up, the second with `Interrupted`.
     pub(crate) stalls: bool,
     /// Takes nothing for done until it is flushed, as TLS does.
     pub(crate) needs_flush: bool,
@@ -62,7 +62,7 @@ pub(crate) struct Counts {
 #[derive(Debug, Default)]
 struct Slot {
     waker: Option<Waker>,
-    stalled: bool,
+    stalls: u8,
 }
 
 impl Slot {
@@ -71,13 +71,17 @@ impl Slot {
         Poll::Pending
     }
 
-    /// Whether this poll is one that stalls.
-    fn stalls(&mut self, cx: &Context<'_>) -> bool {
-        self.stalled = !self.stalled;
-        if self.stalled {
-            cx.waker().wake_by_ref();
+    /// Whether this poll is one that stalls, and how.
+    fn stall<T>(&mut self, cx: &Context<'_>) -> Option<Poll<io::Result<T>>> {
+        self.stalls = (self.stalls + 1) % 3;
+        match self.stalls {
+            1 => {
+                cx.waker().wake_by_ref();
+                Some(Poll::Pending)
+            }
+            2 => Some(Poll::Ready(Err(ErrorKind::Interrupted.into()))),
+            _ => None,
         }
-        self.stalled
     }
 
     fn wake(&mut self) {
@@ -140,8 +144,10 @@ impl State {
     fn write(&mut self, cx: &Context<'_>, slices: &[&[u8]]) -> Poll<io::Result<usize>> {
         assert!(!self.shut_down, "written after the shutdown");
         self.counts.polls += 1;
-        if self.stalls && self.writer.stalls(cx) {
-            return Poll::Pending;
+        if self.stalls
+            && let Some(stalled) = self.writer.stall(cx)
+        {
+            return stalled;
         }
         match self.write_fault {
             Some(Some(kind)) => return Poll::Ready(Err(kind.into())),
@@ -170,8 +176,10 @@ impl AsyncRead for Script {
         let mut state = self.state();
         assert!(buf.remaining() > 0, "a read into nothing looks like the end of the stream");
         state.counts.polls += 1;
-        if state.stalls && state.reader.stalls(cx) {
-            return Poll::Pending;
+        if state.stalls
+            && let Some(stalled) = state.reader.stall(cx)
+        {
+            return stalled;
         }
         if state.incoming.is_empty() {
             return match &state.end {
@@ -209,7 +217,8 @@ impl AsyncWrite for Script {
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut state = self.state();
-        if state.stalls && state.writer.stalls(cx) {
+        // A flush is not interrupted: what is written is written.
+        if state.stalls && matches!(state.writer.stall::<()>(cx), Some(Poll::Pending)) {
             return Poll::Pending;
         }
         let bytes = std::mem::take(&mut state.unflushed);
