@@ -67,7 +67,9 @@ async fn a_peer_whose_pong_stays_away_is_given_up() {
 #[tokio::test(start_paused = true)]
 async fn any_byte_of_the_peer_is_a_sign_of_life() {
     for role in ROLES {
-        let (ws, peer) = open_with(role, with_keepalive());
+        let mut config = with_keepalive();
+        config.message_timeout = None;
+        let (ws, peer) = open_with(role, config);
         let receiver = receive(ws);
         let message = Frame::binary(vec![1; 20]).encode(role == Role::Server);
         for byte in message {
