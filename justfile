@@ -57,6 +57,23 @@ autobahn-deflate:
 promises:
     bash .ci/promises.sh
 
+# Licences and sources of all dependencies, and known vulnerabilities.
+deny:
+    bash .ci/deny.sh
+
+# ws-proto on a machine of 32 bits; its tests run there too, where the linker can (Debian: gcc-multilib).
+check-32-bit:
+    rustup target add i686-unknown-linux-gnu
+    cargo check -p ws-proto --features deflate --target i686-unknown-linux-gnu --quiet
+    if echo 'int main(void) { return 0; }' | cc -m32 -x c -o /dev/null - 2>/dev/null; then \
+        cargo test -p ws-proto --features deflate --target i686-unknown-linux-gnu --lib --quiet; fi
+
+# Masking, buffers, queues and text under Miri, which finds undefined behaviour; needs a nightly compiler with it.
+miri:
+    MIRIFLAGS=-Zmiri-disable-isolation PROPTEST_CASES=4 cargo +nightly miri test -p ws-proto --lib -- \
+        budget:: buffer:: control_queue:: frame:: mask::tests message:: utf8:: \
+        --skip connection:: --skip testing::
+
 # The inputs that fuzzing kept, on the stable compiler.
 fuzz-replay:
     cargo test --manifest-path fuzz/Cargo.toml --quiet

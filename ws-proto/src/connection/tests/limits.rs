@@ -110,7 +110,7 @@ fn a_message_of_16_mib_is_delivered() {
 #[test]
 fn a_limit_may_be_the_largest_number() {
     both_with(&limits(|limits| limits.max_message_size = usize::MAX), |mut end| {
-        end.receives([text("a").not_final(), continuation("").announcing(i64::MAX as u64)]);
+        end.receives([text("a").not_final(), continuation("").announcing(isize::MAX as u64)]);
         end.is_open();
     });
 }
