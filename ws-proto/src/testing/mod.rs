@@ -63,6 +63,7 @@ mod random_app;
 mod report;
 mod run;
 mod scenario;
+mod side;
 mod simulation;
 mod trace;
 mod wire;

@@ -1,18 +1,12 @@
 //! The laws that hold whatever the network, the clock and the applications do. It sees facts, not machines, so that it
 //! can itself be tested: with facts that are not so.
 
-use std::{
-    collections::VecDeque,
-    hash::{DefaultHasher, Hasher as _},
-};
+use crate::close::Initiator;
 
-use crate::{
-    buffer::Completion,
-    close::{CloseFrame, CloseInfo, Initiator},
-    message::MessageKind,
+use super::{
+    fact::Fact,
+    side::{Digest, Law, Side, answer, deliver, must},
 };
-
-use super::{fact::Fact, wire::Walker};
 
 /// What may hold in this run.
 #[derive(Debug, Clone, Copy)]
@@ -38,116 +32,6 @@ pub(super) struct Bounds {
     pub(super) max_held_bytes: usize,
     /// The most that one read gives.
     pub(super) read: usize,
-}
-
-type Law = Result<(), String>;
-
-fn must(holds: bool, law: impl FnOnce() -> String) -> Law {
-    if holds { Ok(()) } else { Err(law()) }
-}
-
-/// A message that was accepted, without its bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Digest {
-    kind: MessageKind,
-    len: usize,
-    hash: u64,
-}
-
-impl Digest {
-    fn of(kind: MessageKind, payload: &[u8]) -> Self {
-        let mut hasher = DefaultHasher::new();
-        hasher.write(payload);
-        Self { kind, len: payload.len(), hash: hasher.finish() }
-    }
-}
-
-/// What is known of one side.
-#[derive(Debug)]
-struct Side {
-    walker: Walker,
-    /// Accepted, and not seen by the peer's application.
-    on_its_way: VecDeque<Digest>,
-    accepted: u64,
-    largest: usize,
-    /// Messages that the peer's application got.
-    arrived: u64,
-    /// Numbers of the messages whose reports are due, from 1.
-    reports_due: VecDeque<u64>,
-    /// The first message that was reported as cut off.
-    cut_off: Option<u64>,
-    pings: VecDeque<Vec<u8>>,
-    /// Those that the peer has seen or may yet answer.
-    unanswered: VecDeque<Vec<u8>>,
-    pongs: VecDeque<Vec<u8>>,
-    sends_pongs: bool,
-    closes: bool,
-    closed: Option<CloseInfo>,
-}
-
-impl Side {
-    fn new(by_client: bool, terms: Terms) -> Self {
-        Self {
-            walker: Walker::new(by_client, terms.compressed),
-            on_its_way: VecDeque::new(),
-            accepted: 0,
-            largest: 0,
-            arrived: 0,
-            reports_due: VecDeque::new(),
-            cut_off: None,
-            pings: VecDeque::new(),
-            unanswered: VecDeque::new(),
-            pongs: VecDeque::new(),
-            sends_pongs: false,
-            closes: false,
-            closed: None,
-        }
-    }
-
-    fn complete(&mut self, completion: Completion) -> Law {
-        let Some(number) = self.reports_due.pop_front() else {
-            return Err("a completion for no send".into());
-        };
-        let written = self.walker.messages >= number;
-        match completion {
-            Completion::Written => {
-                must(self.cut_off.is_none(), || "written, behind one that was cut off".into())?;
-                must(written, || format!("message {number} is reported as written and is not"))
-            }
-            Completion::CutOff => {
-                self.cut_off.get_or_insert(number);
-                must(!written, || format!("message {number} is reported as cut off and was written"))?;
-                must(self.arrived < number, || format!("message {number} was cut off, and it arrived"))
-            }
-        }
-    }
-
-    fn closes(&mut self, info: CloseInfo, peer: &Self) -> Law {
-        must(self.reports_due.is_empty(), || "Closed before every completion".into())?;
-        let sent = info.sent.as_ref().map(payload_of);
-        must(sent == self.walker.close, || {
-            format!("Closed says {:?} was sent, and it was {:?}", info.sent, self.walker.close)
-        })?;
-        if let Some(received) = &info.received {
-            must(peer.walker.close.as_ref() == Some(&payload_of(received)), || {
-                format!("Closed says {received:?} was received, and {:?} was sent", peer.walker.close)
-            })?;
-        }
-        self.closed = Some(info);
-        Ok(())
-    }
-
-    fn stays_within(&self, usage: Usage, peer: &Self) -> Law {
-        let Usage { queued, held, unfinished, bounds } = usage;
-        // Answers to the pings of one read go into the queue before it is written; a masked one is thrice its ping at most.
-        let queue = bounds.write_queue_bytes.max(self.largest + self.largest / 8) + 3 * bounds.read + 2048;
-        must(queued <= queue, || format!("{queued} bytes queued, {queue} at most"))?;
-        let inbox = bounds.max_held_bytes + bounds.read + peer.largest + 64;
-        must(held <= inbox, || format!("{held} bytes held, {inbox} at most"))?;
-        // Compressed, as it is, and what came behind it.
-        let message = 2 * peer.largest + peer.largest / 8 + 1024 + 2 * bounds.read;
-        must(unfinished <= message, || format!("{unfinished} bytes of a message, {message} at most"))
-    }
 }
 
 /// Watches one pair; 0 is the client, 1 the server.
@@ -271,42 +155,6 @@ impl Oracle {
         }
         Ok(())
     }
-}
-
-fn deliver(peer: &mut Side, message: Digest) -> Law {
-    let next = peer.on_its_way.pop_front();
-    must(next == Some(message), || format!("got {message:?}, and the next one is {next:?}"))?;
-    peer.arrived += 1;
-    let number = peer.arrived;
-    must(peer.cut_off.is_none_or(|cut_off| number < cut_off), || {
-        format!("message {number} was cut off, and it arrived")
-    })
-}
-
-/// A pong is one that the peer's application sent, or the answer to a ping. Answers come in order, and some pings have none;
-/// but whoever sends pongs of its own too may make them look like answers.
-fn answer(side: &mut Side, peer: &mut Side, payload: &[u8]) -> Law {
-    if payload.is_empty() {
-        return Ok(());
-    }
-    if peer.pongs.front().is_some_and(|next| next == payload) {
-        peer.pongs.pop_front();
-        return Ok(());
-    }
-    let Some(at) = side.unanswered.iter().position(|ping| ping == payload) else {
-        return Err("a pong that nobody sent, or that comes twice".into());
-    };
-    if peer.sends_pongs {
-        side.unanswered.remove(at);
-    } else {
-        side.unanswered.drain(..=at);
-    }
-    Ok(())
-}
-
-fn payload_of(close: &CloseFrame) -> Vec<u8> {
-    let code = close.code.map(|code| code.get().to_be_bytes());
-    code.map_or_else(Vec::new, |code| [&code, close.reason.as_bytes()].concat())
 }
 
 const fn name(fact: &Fact<'_>) -> &'static str {

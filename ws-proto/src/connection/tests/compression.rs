@@ -17,7 +17,7 @@ use super::{
     wire::{self, FIN, Frame, binary, close, continuation, ping, text},
 };
 
-const HELLO: [u8; 7] = [0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00];
+pub(super) const HELLO: [u8; 7] = [0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00];
 const MIB: usize = 1024 * 1024;
 
 /// Both sides keep their contexts, and everything is compressed.
@@ -82,7 +82,7 @@ fn compressed(frame: Frame) -> Frame {
 }
 
 /// Compressed by the library alone, at its best.
-fn deflated(payload: &[u8]) -> Vec<u8> {
+pub(super) fn deflated(payload: &[u8]) -> Vec<u8> {
     let mut raw = Compress::new(Compression::best(), false);
     let mut out = Vec::with_capacity(payload.len() + 1024);
     raw.compress_vec(payload, &mut out, FlushCompress::Sync).unwrap();

@@ -5,6 +5,7 @@ mod bench;
 mod wire;
 
 mod backpressure;
+mod byte_by_byte;
 mod close_behind_data;
 mod closing;
 mod completions;

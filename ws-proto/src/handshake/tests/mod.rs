@@ -1,3 +1,5 @@
+mod splits;
+
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use proptest::prelude::*;
 
