@@ -2,6 +2,7 @@
 //! and the implementations of other people, run as child processes.
 //!
 //! - [`certificates`]: an authority of the tests' own.
+//! - [`faults`]: futures that are dropped, and transports that stall and fail.
 //! - [`harness`]: `harness::run(async { … })` is the body of every end-to-end test.
 //! - [`leak`]: what a test left behind: descriptors and threads.
 //! - [`raw_peer`]: both roles of the wire protocol with an encoder and a decoder of their own, so that a mistake in
@@ -10,6 +11,7 @@
 //! - [`server`]: servers under test, in both styles.
 
 pub mod certificates;
+pub mod faults;
 pub mod harness;
 pub mod leak;
 pub mod peers;

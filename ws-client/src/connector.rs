@@ -183,6 +183,9 @@ impl Connector {
     ///
     /// # Errors
     /// As [`connect`](Self::connect).
+    ///
+    /// # Cancel safety
+    /// As [`connect`](Self::connect).
     pub async fn open(&self, url: &str) -> Result<Connected, ConnectError> {
         let deadline = Instant::now() + self.handshake_timeout;
         let (mut target, mut headers) = (Target::parse(url)?, self.headers.clone());
@@ -206,6 +209,9 @@ impl Connector {
     ///
     /// # Errors
     /// As [`connect`](Self::connect).
+    ///
+    /// # Cancel safety
+    /// Dropping the future drops the transport.
     pub async fn connect_on<S>(&self, url: &str, io: S) -> Result<Connected<S>, ConnectError>
     where
         S: AsyncRead + AsyncWrite + Unpin,

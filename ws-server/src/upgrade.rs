@@ -83,6 +83,9 @@ impl Acceptor {
     ///
     /// # Errors
     /// [`AcceptError`]. A bad request has been answered.
+    ///
+    /// # Cancel safety
+    /// Dropping the future drops the stream.
     pub async fn accept<S: AsyncRead + AsyncWrite + Unpin>(
         &self,
         io: S,
@@ -95,6 +98,9 @@ impl Acceptor {
     ///
     /// # Errors
     /// [`AcceptError`]. A bad request has been answered.
+    ///
+    /// # Cancel safety
+    /// Dropping the future drops the stream.
     pub async fn read_request<S: AsyncRead + AsyncWrite + Unpin>(
         &self,
         mut io: S,
@@ -143,6 +149,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> PendingUpgrade<S> {
     ///
     /// # Errors
     /// [`AcceptError::Io`], or [`AcceptError::Acceptance`] for a header or subprotocol that cannot be sent.
+    ///
+    /// # Cancel safety
+    /// Dropping the future drops the stream; the peer may have the 101 by then.
     pub async fn accept(mut self) -> Result<WebSocket<S>, AcceptError> {
         let extensions = self.handshake.negotiate(&self.config);
         let response = match self.handshake.accept(&self.request.acceptance) {
@@ -163,6 +172,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> PendingUpgrade<S> {
     }
 
     /// Sends a rejection and closes.
+    ///
+    /// # Cancel safety
+    /// Dropping the future drops the stream; the peer may have a part of the answer.
     pub async fn reject(mut self, rejection: Rejection) {
         respond(&mut self.io, &rejection.encode()).await;
     }

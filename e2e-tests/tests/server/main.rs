@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
 mod acceptor;
+mod cancel_safety;
 mod capacity;
 mod close;
 mod close_codes;
