@@ -78,9 +78,9 @@ miri:
 fuzz-replay:
     cargo test --manifest-path fuzz/Cargo.toml --quiet
 
-# Looks for new ones, so many seconds for each target; needs a nightly compiler and cargo-fuzz.
-fuzz SECONDS='60':
-    bash fuzz/run.sh {{SECONDS}}
+# Looks for new ones, so many seconds for each target, or for those that are named; needs a nightly compiler and cargo-fuzz.
+fuzz SECONDS='60' *TARGETS:
+    bash fuzz/run.sh {{SECONDS}} {{TARGETS}}
 
 # So many simulated connections, network and clock included, each from a seed of its own; `--from SEED` goes on behind those.
 simulate SEEDS='1000000' *OPTIONS:

@@ -1,21 +1,60 @@
 #!/usr/bin/env bash
-# Fuzzes each target for so many seconds (default 60), and keeps what covers most in fuzz/corpus.
+# Fuzzes each of the named targets, or all, for so many seconds (default 60), and prints what came of it. The fewest and
+# smallest inputs that cover what is covered replace those in fuzz/corpus; findings go to fuzz/artifacts, and the exit
+# status is 1 then.
 #   bash fuzz/run.sh [SECONDS [TARGET...]]
 set -euo pipefail
 cd "$(dirname "$0")/.."
 seconds=${1:-60}
 shift || true
-targets=${*:-$(sed -n 's/^    ("\([a-z_]*\)", .*/\1/p' fuzz/src/lib.rs)}
+all=$(sed -n 's/^    ("\([a-z_]*\)", .*/\1/p' fuzz/src/lib.rs)
+targets=${*:-$all}
+for target in $targets; do
+    grep -qx "$target" <<<"$all" || { printf 'no target %s; there are:\n%s\n' "$target" "$all" >&2; exit 2; }
+done
 cargo +nightly fuzz build --features fuzzing
+
+# As much as a target makes use of.
+longest() {
+    case $1 in
+    frame_header) echo 64 ;;
+    extensions) echo 1024 ;;
+    request_head | response_head) echo 9000 ;;
+    operations | encode | workload) echo 4096 ;;
+    *) echo 16384 ;;
+    esac
+}
+
+count() { find "$1" -type f | wc -l; }
+
+fuzz() { cargo +nightly fuzz run "$target" --features fuzzing "$@"; }
+
+table='' status=0
 for target in $targets; do
     printf '=== %s\n' "$target"
-    kept=fuzz/corpus/$target found=fuzz/target/found/$target least=fuzz/target/least
+    kept=fuzz/corpus/$target found=fuzz/target/found/$target least=fuzz/target/least/$target
+    artifacts=fuzz/artifacts/$target log=fuzz/target/$target.log
     rm -rf "$least"
-    mkdir -p "$found" "$least"
-    cargo +nightly fuzz run "$target" --features fuzzing "$found" "$kept" -- \
-        "-max_total_time=$seconds" -max_len=16384 -verbosity=0
-    # What covers the most in the fewest and smallest files; of those, the small ones.
-    cargo +nightly fuzz run "$target" --features fuzzing "$least" "$kept" "$found" -- \
-        -set_cover_merge=1 -max_len=2048 -verbosity=0
-    cp "$least"/* "$kept/"
+    mkdir -p "$kept" "$found" "$least" "$artifacts"
+    known=$(count "$artifacts") before=$(count "$found")
+    fuzz "$found" "$kept" -- "-max_total_time=$seconds" "-max_len=$(longest "$target")" -timeout=10 \
+        -rss_limit_mb=2048 -print_final_stats=1 -verbosity=0 2>&1 | tee "$log" || true
+    executions=$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")
+    new=$(($(count "$found") - before)) findings=$(($(count "$artifacts") - known))
+    # A target that does not start is a finding, too.
+    [ -n "$executions" ] || findings=$((findings + 1))
+    if [ "$findings" = 0 ]; then
+        # Lines of code that are reached count, and not how often: so they stay few.
+        fuzz "$least" "$kept" "$found" -- -set_cover_merge=1 -use_counters=0 -max_len=2048 -timeout=10 -verbosity=0
+        rm -f "$kept"/*
+        cp "$least"/* "$kept/"
+    else
+        status=1
+    fi
+    table+="$target ${executions:--} $new $(count "$kept") $findings"$'\n'
 done
+printf '%-30s %12s %8s %6s %9s\n' target executions new kept findings
+while read -r target executions new kept findings; do
+    printf '%-30s %12s %8s %6s %9s\n' "$target" "$executions" "$new" "$kept" "$findings"
+done <<<"${table%$'\n'}"
+exit "$status"

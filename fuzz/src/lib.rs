@@ -4,6 +4,7 @@
 //! folder replays those that were kept in `corpus/`.
 
 mod deflate;
+mod differential;
 mod extensions;
 mod frame_header;
 mod heads;
@@ -12,20 +13,23 @@ mod input;
 mod machine;
 mod operations;
 mod receive;
+mod workload;
 
 pub use deflate::deflate;
+pub use differential::{differential_tokio_websockets, differential_tungstenite, encode};
 pub use extensions::extensions;
 pub use frame_header::frame_header;
 pub use heads::{request_head, response_head};
 pub use inflate::inflate;
 pub use operations::operations;
 pub use receive::receive;
+pub use workload::workload;
 
 /// A target by its name.
 pub type Target = fn(&[u8]);
 
 /// All of them.
-pub const TARGETS: [(&str, Target); 8] = [
+pub const TARGETS: [(&str, Target); 12] = [
     ("frame_header", frame_header),
     ("receive", receive),
     ("request_head", request_head),
@@ -34,4 +38,8 @@ pub const TARGETS: [(&str, Target); 8] = [
     ("deflate", deflate),
     ("inflate", inflate),
     ("operations", operations),
+    ("differential_tungstenite", differential_tungstenite),
+    ("differential_tokio_websockets", differential_tokio_websockets),
+    ("encode", encode),
+    ("workload", workload),
 ];

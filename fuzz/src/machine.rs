@@ -12,6 +12,7 @@ use ws_proto::{
 };
 
 /// Keys that are the same in every run.
+#[derive(Default)]
 pub(crate) struct Keys(u32);
 
 impl MaskSource for Keys {

@@ -1,38 +1,25 @@
-//! The server's futures, dropped after every number of polls: what they had is let go of, and whoever was served sees
-//! the end.
+//! Handshakes that are dropped after every number of polls: what they had is let go of.
 //!
 //! | future | test |
 //! |---|---|
 //! | `Acceptor::accept`, `Acceptor::read_request`, `PendingUpgrade::accept`, `PendingUpgrade::reject` | `wherever_a_handshake_is_dropped_its_stream_is_let_go_of`, `wherever_a_stream_fails_the_handshake_says_so` |
 //! | `Tls::accept` | `wherever_a_tls_handshake_is_dropped_its_stream_is_let_go_of` |
-//! | `Server::bind`, `ServerBuilder::bind` | `a_dropped_bind_leaves_the_address_free` |
-//! | `Server::serve`, `serve_with_request`, `run`, `serve_sharded`, `run_sharded` | `wherever_a_server_is_dropped_everybody_sees_the_end` |
-//! | `ShutdownHandle::shutdown` | `a_dropped_shutdown_goes_on` |
+//!
+//! Servers and shutdowns: `dropped_servers`.
 
-use std::{
-    future::{Future, poll_fn},
-    io,
-    net::SocketAddr,
-    pin::{Pin, pin},
-    time::Duration,
-};
+use std::io;
 
 use e2e_tests::{
     certificates::Authority,
     faults::{Crawling, dropped_after},
-    harness::{Options, run, run_with},
-    raw_peer::{RawClient, RequestHead},
-    server::GRACE,
+    harness::run,
+    raw_peer::RequestHead,
 };
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex},
-    net::{TcpListener, TcpStream},
-    time::interval,
+    net::TcpListener,
 };
-use ws_server::{
-    AcceptError, Acceptor, Config, Conn, Handler, Message, MessageRef, Rejection, Request, Server,
-    ShutdownReport, WebSocket,
-};
+use ws_server::{AcceptError, Acceptor, Config, Message, Rejection, WebSocket};
 
 type Stream = Crawling<DuplexStream>;
 
@@ -164,139 +151,6 @@ fn wherever_a_tls_handshake_is_dropped_its_stream_is_let_go_of() {
                 assert!(polls > 10, "only {polls} polls");
                 break;
             }
-        }
-    });
-}
-
-#[test]
-fn a_dropped_bind_leaves_the_address_free() {
-    run(async {
-        let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-        for polls in 0.. {
-            if dropped_after(polls, Server::bind(free)).await.is_some_and(|bound| bound.is_ok()) {
-                break;
-            }
-            drop(Server::builder().bind(free).await.unwrap());
-        }
-    });
-}
-
-/// Echoes.
-struct Echo;
-
-impl Handler for Echo {
-    type Context = ();
-
-    fn accept(_: &mut Request, (): &()) -> Result<Self, Rejection> {
-        Ok(Self)
-    }
-
-    fn on_message(&mut self, conn: &mut Conn<'_>, message: MessageRef<'_>) {
-        let _ = conn.send_text(message.as_text().unwrap_or_default());
-    }
-}
-
-async fn echo(mut ws: WebSocket) {
-    while let Some(message) = ws.recv().await {
-        let _ = ws.send(message).await;
-    }
-}
-
-type Serving = Pin<Box<dyn Future<Output = io::Result<ShutdownReport>>>>;
-
-/// A server's future and what it is called.
-type Form = (&'static str, fn(Server) -> Serving);
-
-const FORMS: [Form; 6] = [
-    ("serve", |server| Box::pin(async { Ok(server.serve(echo).await) })),
-    ("serve_with_request", |server| {
-        Box::pin(async { Ok(server.serve_with_request(|ws, _| echo(ws)).await) })
-    }),
-    ("run", |server| Box::pin(async { Ok(server.run::<Echo>(()).await) })),
-    ("serve_sharded, one", |server| Box::pin(server.serve_sharded(1, |ws, _| echo(ws)))),
-    ("serve_sharded, two", |server| Box::pin(server.serve_sharded(2, |ws, _| echo(ws)))),
-    ("run_sharded", |server| Box::pin(server.run_sharded::<Echo>(2, ()))),
-];
-
-/// Polls a server's future so often, as it is woken and every now and then without reason; whether it was done.
-async fn served_for(polls: usize, serving: Serving) -> bool {
-    let mut serving = pin!(dropped_after(polls, serving));
-    let mut ticks = interval(Duration::from_micros(200));
-    poll_fn(|cx| {
-        while ticks.poll_tick(cx).is_ready() {}
-        serving.as_mut().poll(cx).map(|done| done.is_some())
-    })
-    .await
-}
-
-/// Connects, talks, and stays until the server is gone.
-async fn talk(addr: SocketAddr) {
-    let Ok(mut stream) = TcpStream::connect(addr).await else { return };
-    let _ = stream.write_all(&RequestHead::new(addr, "/").to_bytes()).await;
-    for _ in 0..3 {
-        let _ = stream.write_all(b"\x81\x85\0\0\0\0hello").await;
-    }
-    let _ = stream.read_to_end(&mut Vec::new()).await;
-}
-
-/// Never ends its request.
-async fn stammer(addr: SocketAddr) {
-    let Ok(mut stream) = TcpStream::connect(addr).await else { return };
-    let _ = stream.write_all(b"GET / HTTP/1.1\r\nHost: ").await;
-    let _ = stream.read_to_end(&mut Vec::new()).await;
-}
-
-#[test]
-fn wherever_a_server_is_dropped_everybody_sees_the_end() {
-    let options = Options { deadline: Duration::from_secs(60), ..Options::default() };
-    run_with(options, async {
-        for (name, serve) in FORMS {
-            for polls in 0..40 {
-                let server = Server::builder().bind("127.0.0.1:0").await.unwrap();
-                let addr = server.local_addr().unwrap();
-                let clients = async {
-                    tokio::join!(talk(addr), stammer(addr), talk(addr));
-                };
-                let ((), done) = tokio::join!(clients, served_for(polls, serve(server)));
-                assert!(!done, "{name}: nobody ended it");
-                // A thread of the server's may take a moment.
-                while TcpStream::connect(addr).await.is_ok() {
-                    tokio::task::yield_now().await;
-                }
-            }
-        }
-    });
-}
-
-#[test]
-fn a_dropped_shutdown_goes_on() {
-    run(async {
-        for polls in 0.. {
-            let server = Server::builder().bind("127.0.0.1:0").await.unwrap();
-            let (addr, handle) = (server.local_addr().unwrap(), server.shutdown_handle());
-            let serving = tokio::spawn(server.serve(echo));
-            let mut client = RawClient::open(addr, "/").await;
-            let leaving = async move {
-                client.expect_close(1001).await;
-                client.send(e2e_tests::raw_peer::RawFrame::close(1001, "")).await;
-                client.expect_eof().await;
-            };
-            let ending = async {
-                let reported = dropped_after(polls, handle.shutdown(GRACE)).await;
-                if polls == 0 {
-                    assert_eq!(handle.connections(), 1, "it has not begun");
-                    handle.start(GRACE);
-                }
-                (reported, serving.await.unwrap())
-            };
-            let ((), (reported, report)) = tokio::join!(leaving, ending);
-            assert_eq!((report.clean, report.unclean, report.forced), (1, 0, false), "after {polls} polls");
-            if let Some(reported) = reported {
-                assert_eq!(reported, report);
-                assert!(polls > 1);
-                break;
-            }
-            assert_eq!(handle.shutdown(GRACE).await, report, "who asks later is told the same");
         }
     });
 }

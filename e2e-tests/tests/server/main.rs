@@ -10,6 +10,7 @@ mod compression;
 mod control;
 mod decisions;
 mod descriptors;
+mod dropped_servers;
 mod echo;
 mod fragmentation;
 mod functions;

@@ -1,0 +1,192 @@
+//! One side of the connection: its handle, its task, and what it sent.
+
+use std::{
+    pin::{Pin, pin},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll, Wake, Waker},
+};
+
+use futures_core::Stream;
+use futures_sink::Sink;
+use tokio::time::Instant;
+use ws_proto::{CloseInfo, Connection, Message};
+use ws_tokio::{Sender, Served, WebSocket};
+
+use super::{
+    ledger::Ledger,
+    transport::{End, Link},
+};
+
+/// The waker of a task.
+#[derive(Debug, Default)]
+struct Woken(AtomicBool);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+pub(super) struct Side {
+    number: usize,
+    ws: Option<WebSocket<End>>,
+    task: Task,
+    pub(super) sender: Sender,
+    /// What was sent by the handle, and what through the sender.
+    pub(super) sent: [Ledger; 2],
+    count: usize,
+    /// It wants no messages any more, so some may be dropped.
+    pub(super) stopped: bool,
+    pub(super) errors: usize,
+    pub(super) over: bool,
+}
+
+/// What polls it.
+struct Task {
+    served: Option<Served<End>>,
+    link: Link,
+    woken: Arc<Woken>,
+    waker: Waker,
+}
+
+impl Task {
+    /// One turn: `poll`, and if it is a server's task what that does around it.
+    fn turn<T>(&self, poll: impl FnOnce(&mut Context<'_>) -> T) -> T {
+        let (polls, moved) = self.link.counts();
+        let cx = &mut Context::from_waker(&self.waker);
+        let now = Instant::now().into_std();
+        if let Some(served) = &self.served {
+            served.begin_turn(cx, now);
+        }
+        let result = poll(cx);
+        if let Some(served) = &self.served {
+            let _ = served.end_turn(cx, now);
+        }
+        let (polls_now, moved_now) = self.link.counts();
+        let (polls, moved) = (polls_now - polls, moved_now - moved);
+        assert!(polls <= 100 + 10 * moved, "{polls} polls of the transport for {moved} bytes");
+        result
+    }
+}
+
+impl Side {
+    pub(super) fn new(number: usize, io: End, connection: Connection, link: Link, served: bool) -> Self {
+        let (served, ws) = if served {
+            let (served, ws) = Served::new(io, connection, &[]);
+            (Some(served), ws)
+        } else {
+            (None, WebSocket::new(io, connection))
+        };
+        let woken = Arc::new(Woken::default());
+        let waker = Waker::from(woken.clone());
+        Self {
+            number,
+            sender: ws.sender(),
+            ws: Some(ws),
+            task: Task { served, link, woken, waker },
+            sent: Default::default(),
+            count: 0,
+            stopped: false,
+            errors: 0,
+            over: false,
+        }
+    }
+
+    /// The next message to send: no two are equal.
+    pub(super) fn message(&mut self, len: usize, text: bool) -> Message {
+        self.count += 1;
+        let unit = format!("{}.{}:", self.number, self.count);
+        let payload: String = unit.chars().cycle().take(len.max(unit.len())).collect();
+        if text { payload.into() } else { Message::binary(payload.into_bytes()) }
+    }
+
+    /// Polls what `operation` does with the handle so often, then drops it.
+    pub(super) fn run<T>(
+        &mut self,
+        polls: usize,
+        operation: impl AsyncFnOnce(&mut WebSocket<End>) -> T,
+    ) -> Option<T> {
+        let ws = self.ws.as_mut()?;
+        let mut future = pin!(operation(ws));
+        for _ in 0..polls {
+            if let Poll::Ready(result) = self.task.turn(|cx| future.as_mut().poll(cx)) {
+                return Some(result);
+            }
+        }
+        None
+    }
+
+    /// The same with what `operation` does with the sender.
+    pub(super) fn run_sender<T>(
+        &mut self,
+        polls: usize,
+        operation: impl AsyncFnOnce(&Sender) -> T,
+    ) -> Option<T> {
+        let mut future = pin!(operation(&self.sender));
+        for _ in 0..polls {
+            if let Poll::Ready(result) = self.task.turn(|cx| future.as_mut().poll(cx)) {
+                return Some(result);
+            }
+        }
+        None
+    }
+
+    /// The handle goes.
+    pub(super) fn drop_handle(&mut self) {
+        self.ws = None;
+        self.stopped = true;
+    }
+
+    pub(super) fn has_handle(&self) -> bool {
+        self.ws.is_some()
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        self.sender.is_open()
+    }
+
+    pub(super) fn close_info(&self) -> Option<CloseInfo> {
+        self.ws.as_ref()?.close_info()
+    }
+
+    pub(super) fn take_wake(&self) -> bool {
+        self.task.woken.0.swap(false, Ordering::Relaxed)
+    }
+
+    pub(super) fn wake(&self) {
+        self.task.woken.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Sends what waits, then receives; or, with `close`, closes. A message, if there is one.
+    pub(super) fn step(&mut self, close: bool) -> Option<Message> {
+        let Some(ws) = self.ws.as_mut() else {
+            self.task.turn(|_| ());
+            self.over = self.task.served.as_ref().is_none_or(|served| served.close_info().is_some());
+            return None;
+        };
+        let (flushed, next) = self.task.turn(|cx| {
+            if close {
+                return (false, Pin::new(&mut *ws).poll_close(cx).map(|_| None));
+            }
+            let flushed = matches!(Pin::new(&mut *ws).poll_flush(cx), Poll::Ready(Ok(())));
+            (flushed, Pin::new(ws).poll_next(cx))
+        });
+        if flushed {
+            self.sent[0].confirm();
+        }
+        match next {
+            Poll::Pending => return None,
+            Poll::Ready(None) => self.over = true,
+            Poll::Ready(Some(Err(_))) => self.errors += 1,
+            Poll::Ready(Some(Ok(message))) => {
+                self.wake();
+                return Some(message);
+            }
+        }
+        self.wake();
+        None
+    }
+}
