@@ -22,8 +22,8 @@ pub enum RequestError {
     /// A target that is not a path.
     #[error("request target must be an absolute path")]
     Target,
-    /// No `Host`, or more than one (RFC 9112 section 3.2).
-    #[error("exactly one Host header is required")]
+    /// No `Host`, more than one, or one that names no host (RFC 9112 section 3.2).
+    #[error("exactly one Host header is required, with a host")]
     Host,
     /// A body, or a header that announces one: a sign of request smuggling.
     #[error("an upgrade request must not have a body")]

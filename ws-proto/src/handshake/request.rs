@@ -58,6 +58,8 @@ fn parse(head: &[u8], lines: usize) -> Result<Request, RequestError> {
     };
     let mut request = Request::new(());
     *request.method_mut() = Method::from_bytes(method.as_bytes()).map_err(|_| RequestError::Malformed)?;
+    // `Uri` lets other characters pass.
+    let target = target.is_ascii().then_some(target).ok_or(RequestError::Target)?;
     *request.uri_mut() = target.parse::<Uri>().map_err(|_| RequestError::Target)?;
     *request.version_mut() = if version == 1 { Version::HTTP_11 } else { Version::HTTP_10 };
     *request.headers_mut() = header_map(parsed.headers).ok_or(RequestError::Malformed)?;

@@ -1,5 +1,7 @@
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Version, header};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Version, header, uri::Authority,
+};
 
 use crate::connection::Config;
 
@@ -42,7 +44,7 @@ impl ServerHandshake {
             return Err(RequestError::Target);
         }
         check_no_body(headers)?;
-        single(headers, header::HOST).ok_or(RequestError::Host)?;
+        single(headers, header::HOST).filter(|host| is_host(host)).ok_or(RequestError::Host)?;
         if !has_token(headers, header::UPGRADE, "websocket") {
             return Err(RequestError::Upgrade);
         }
@@ -241,6 +243,11 @@ pub(super) fn single(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
         return None;
     }
     value.to_str().ok()
+}
+
+/// Whether `text` is a host with or without a port (RFC 9112 section 3.2); it may be empty.
+fn is_host(text: &str) -> bool {
+    text.is_empty() || (!text.contains('@') && text.parse::<Authority>().is_ok())
 }
 
 fn check_no_body(headers: &HeaderMap) -> Result<(), RequestError> {
