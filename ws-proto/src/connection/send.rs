@@ -27,6 +27,9 @@ const IN_PLACE_FROM: usize = 16 * 1024;
 /// How much waiting data is encoded ahead of the transport. A client's large payloads are masked in pieces of this size,
 /// as the transport takes them: the copy stays small, and in the processor's cache until the kernel copies it again.
 const PUMP_AHEAD: usize = 64 * 1024;
+/// Beyond so many bytes that wait, only the latest ping is answered: a peer that pings and does not read would have an
+/// answer to each ping of a whole read wait for it.
+const PONGS_AHEAD: usize = 16 * 1024;
 
 impl Connection {
     /// Sends a message from a borrowed payload, which is copied.
@@ -159,14 +162,14 @@ impl Connection {
         self.send_control(OpCode::Pong, payload, tx)
     }
 
-    /// Answers a ping. While the transport is blocked only the latest ping's answer is kept (RFC 6455 section 5.5.3),
-    /// so it never fails and never grows.
+    /// Answers a ping. While the transport is blocked, or much waits for it already, only the latest ping's answer is kept
+    /// (RFC 6455 section 5.5.3), so it never fails and never grows.
     pub fn answer_ping(&mut self, payload: &[u8], tx: &mut TransmitQueue) {
         let payload = &payload[..payload.len().min(MAX_CONTROL_PAYLOAD)];
         if self.phase != Phase::Open {
             return;
         }
-        if self.must_wait(tx) {
+        if self.must_wait(tx) || tx.len() >= PONGS_AHEAD {
             self.outbox.get_or_insert_default().set_pong(payload);
         } else {
             self.encode(OpCode::Pong, payload, tx);
