@@ -229,7 +229,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
 
     /// Transports with a buffer of their own, such as TLS, need to be told.
     fn poll_flush(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<()> {
-        if !self.needs_flush {
+        // What a transport that is given up still holds does not matter.
+        if !self.needs_flush || self.transport() == Transport::Finished {
             return Poll::Ready(());
         }
         let flushed = Pin::new(&mut self.io).poll_flush(cx);
