@@ -38,6 +38,8 @@ pub(crate) struct Link {
     pub(crate) held_back: bool,
     /// A send was refused with `WriteBusy` since the handler was last told that there is room.
     pub(crate) refused: bool,
+    /// There is more to do, in another turn.
+    pub(crate) again: bool,
 }
 
 impl Link {
@@ -52,6 +54,7 @@ impl Link {
             paused: false,
             held_back: false,
             refused: false,
+            again: false,
         }
     }
 }
@@ -212,7 +215,7 @@ impl Conn<'_> {
         if !self.link.held_back {
             self.connection.resume();
         }
-        self.waker.wake_by_ref();
+        self.link.again = true;
     }
 
     /// Data messages, and their bytes, that are accepted and not written.

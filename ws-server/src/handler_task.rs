@@ -10,7 +10,7 @@ use std::{
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use ws_proto::{CloseCode, Connection, ConnectionError, ConnectionState, Event, ReceiveBuffer, Transport};
-use ws_tokio::{Driver, ReceiveLease};
+use ws_tokio::{Driver, ReceiveLease, yield_turn};
 
 use crate::{
     conn::{Conn, Link},
@@ -42,7 +42,13 @@ impl<H: Handler, S: AsyncRead + AsyncWrite + Unpin> HandlerTask<H, S> {
         self.driver.io_mut()
     }
 
-    /// One turn, as a task's poll function. A panic of a callback ends the connection with 1011; the thread lives.
+    /// Whether the turn that is over was not enough; asked once.
+    pub(crate) const fn wants_another_turn(&mut self) -> bool {
+        std::mem::replace(&mut self.link.again, false)
+    }
+
+    /// One turn, as a task's poll function, except that it wakes nobody for
+    /// [another one](Self::wants_another_turn). A panic of a callback ends the connection with 1011; the thread lives.
     pub(crate) fn poll_turn(&mut self, cx: &mut Context<'_>, rx: &mut ReceiveLease) -> Poll<()> {
         // The state machine is consistent between callbacks, and the handler is only asked to hear of the end.
         if let Ok(poll) = catch_unwind(AssertUnwindSafe(|| self.turn(cx, rx))) {
@@ -53,7 +59,7 @@ impl<H: Handler, S: AsyncRead + AsyncWrite + Unpin> HandlerTask<H, S> {
         }
         tracing::error!("a handler panicked; its connection is closed with 1011");
         self.on_panic();
-        cx.waker().wake_by_ref();
+        self.link.again = true;
         Poll::Pending
     }
 
@@ -77,10 +83,11 @@ impl<H: Handler, S: AsyncRead + AsyncWrite + Unpin> HandlerTask<H, S> {
             }
             quiet = false;
             if read >= READS_PER_TURN {
-                cx.waker().wake_by_ref();
+                self.link.again = true;
                 break;
             }
             if self.driver.poll_read(cx, now, rx).is_pending() {
+                self.link.again |= self.driver.connection().wants_turn();
                 break;
             }
         }
@@ -168,12 +175,12 @@ impl<H: Handler, S: AsyncRead + AsyncWrite + Unpin> HandlerTask<H, S> {
                 break;
             }
             if !completed {
-                self.on_drained(cx);
+                self.on_drained();
                 break;
             }
             if write == WRITES_PER_TURN {
                 // A peer that reads as fast as the handler sends must not make the turn endless.
-                cx.waker().wake_by_ref();
+                self.link.again = true;
                 break;
             }
         }
@@ -200,14 +207,14 @@ impl<H: Handler, S: AsyncRead + AsyncWrite + Unpin> HandlerTask<H, S> {
     }
 
     /// Nothing waits any more: messages flow again.
-    fn on_drained(&mut self, cx: &Context<'_>) {
+    fn on_drained(&mut self) {
         let was_held_back = std::mem::take(&mut self.link.held_back);
         if was_held_back && !self.link.paused {
             self.driver.parts_mut().0.resume();
         }
         // Held messages, and mail that did not fit, are looked at in another turn.
         if was_held_back || self.link.mail_waits {
-            cx.waker().wake_by_ref();
+            self.link.again = true;
         }
     }
 
@@ -242,7 +249,11 @@ impl<H: Handler + Unpin, S: AsyncRead + AsyncWrite + Unpin> Future for HandlerTa
         if !self.link.opened {
             self.link.seat.set_waker(cx.waker());
         }
-        self.poll_turn(cx, &mut ReceiveLease::take())
+        let poll = self.poll_turn(cx, &mut ReceiveLease::take());
+        if self.wants_another_turn() {
+            yield_turn(cx);
+        }
+        poll
     }
 }
 

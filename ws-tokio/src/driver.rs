@@ -141,14 +141,11 @@ impl<S> Driver<S> {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
     /// Reads once. `Ready`: there is something new for [`poll_event`](Self::poll_event), be it the end. `Pending`: the
-    /// waker is registered, unless nothing may be read at the moment
-    /// ([`Connection::wants_read`]).
+    /// waker is registered, unless nothing may be read at the moment ([`Connection::wants_read`]); then see to another
+    /// turn if the connection [wants one](Connection::wants_turn).
     #[inline]
     pub fn poll_read(&mut self, cx: &mut Context<'_>, now: Instant, rx: &mut ReceiveBuffer) -> Poll<()> {
         if !self.connection.wants_read() {
-            if self.connection.wants_turn() {
-                cx.waker().wake_by_ref();
-            }
             return Poll::Pending;
         }
         if let Some(unread) = &mut self.unread {

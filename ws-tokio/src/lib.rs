@@ -13,6 +13,7 @@ mod served;
 mod sink;
 #[cfg(feature = "tls-core")]
 pub mod tls;
+mod turns;
 mod wakers;
 mod websocket;
 
@@ -20,4 +21,5 @@ pub use driver::{DirectWriter, Driver};
 pub use scratch::{ReceiveLease, configure_thread, trim_default_pools, trim_thread_pool};
 pub use sender::{Outlet, Sender};
 pub use served::{Served, TurnEnd};
+pub use turns::yield_turn;
 pub use websocket::{Parts, WebSocket};

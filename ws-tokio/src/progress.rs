@@ -9,6 +9,7 @@ use crate::{
     core::{Core, Mode, Turn, now},
     driver::Driver,
     scratch::{ReceiveLease, trim_thread_pool},
+    turns::yield_turn,
 };
 
 /// Reads per turn of a server's task; then other connections have theirs.
@@ -110,14 +111,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Core<S> {
         Poll::Pending
     }
 
-    fn poll_written(&mut self, cx: &Context<'_>) -> Poll<()> {
+    fn poll_written(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let Some(driver) = &mut self.driver else { return Poll::Ready(()) };
         self.waiting.register(cx.waker());
         if let Mode::Served { turn: Turn::Application, writes, .. } = &mut self.mode {
             // A peer that reads as fast as the application sends must not make the turn endless.
             *writes = writes.saturating_add(1);
             if *writes > WRITES_PER_TURN {
-                cx.waker().wake_by_ref();
+                yield_turn(cx);
                 return Poll::Pending;
             }
         }
@@ -208,12 +209,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Core<S> {
         if let Mode::Served { turn: Turn::Application | Turn::Transport, reads, .. } = &mut self.mode {
             *reads = reads.saturating_add(1);
             if *reads > READS_PER_TURN {
-                cx.waker().wake_by_ref();
+                yield_turn(cx);
                 return Poll::Pending;
             }
         }
         self.waiting.register(cx.waker());
-        let read = driver.poll_read(&mut Context::from_waker(&self.waker), self.now, rx);
+        let mut io_cx = Context::from_waker(&self.waker);
+        let read = driver.poll_read(&mut io_cx, self.now, rx);
+        if read.is_pending() && driver.connection().wants_turn() {
+            yield_turn(&mut io_cx);
+        }
         driver.end_turn();
         if read.is_ready() { read } else { self.poll_timer() }
     }

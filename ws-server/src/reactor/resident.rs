@@ -46,6 +46,9 @@ impl<H: Handler + Unpin> Resident for HandlerTask<H, Socket> {
     fn poll_turn(&mut self, again: &Waker, rx: &mut Option<ReceiveLease>) -> Poll<()> {
         let rx = rx.get_or_insert_with(ReceiveLease::take);
         let poll = self.poll_turn(&mut Context::from_waker(again), rx);
+        if self.wants_another_turn() {
+            again.wake_by_ref();
+        }
         rx.end_turn();
         poll
     }
