@@ -119,7 +119,11 @@ impl Mailbox {
                 let _ = connection.send_ping(payload, tx);
             }
         }
-        while let Some(letter) = mail.messages.pop() {
+        // The rest waits here: else as much as may wait would wait in both places.
+        let ahead = (self.config.write_queue_bytes / 16).clamp(4 * 1024, 64 * 1024);
+        while connection.queued(tx).1 < ahead
+            && let Some(letter) = mail.messages.pop()
+        {
             let (len, owned) = (letter.len(), letter.owned_len());
             match letter.send(connection, tx) {
                 Ok(()) => {
