@@ -39,7 +39,7 @@ use crate::{
 pub(crate) use at_once::{AtOnce, try_at_once};
 pub(crate) use decide::refusal;
 pub(crate) use guard::{FailOnDrop, Guard};
-pub(crate) use read::{ReadError, read_request, respond};
+pub(crate) use read::{ReadError, ReceivedRequest, read_request, respond};
 
 use decide::{Decision, accepting_panicked, admit, decide};
 
@@ -196,8 +196,20 @@ async fn negotiate<A: App>(
     candidate: &mut Candidate<ServerStream>,
     buffer: &mut Vec<u8>,
 ) -> Option<Handshaken<A::Accepted>> {
+    let received = read_request(&mut candidate.io, buffer, &hub.protocol.limits).await;
+    // Boxed, for it is large: who sends its request slowly, or never, takes as little as can be.
+    Box::pin(answer(app, hub, candidate, received)).await
+}
+
+/// Answers what was read.
+async fn answer<A: App>(
+    app: &A,
+    hub: &Hub,
+    candidate: &mut Candidate<ServerStream>,
+    received: Result<ReceivedRequest, ReadError>,
+) -> Option<Handshaken<A::Accepted>> {
     let io = &mut candidate.io;
-    let received = match read_request(io, buffer, &hub.protocol.limits).await {
+    let received = match received {
         Ok(received) => received,
         Err(ReadError::Io(error)) => {
             tracing::debug!(%error, "the peer left during the handshake");

@@ -39,7 +39,10 @@ pub(crate) async fn read_request<S: AsyncRead + Unpin>(
         {
             return Ok(ReceivedRequest { request, rest: buffer.split_off(head_len) });
         }
-        let room = limits.max_head_size.saturating_sub(buffer.len()).clamp(1, FIRST.max(buffer.len()));
+        // What is left of the buffer is used first: of a peer that sends a byte now and then there may be many.
+        let spare = buffer.capacity() - buffer.len();
+        let more = if spare > 0 { spare } else { FIRST.max(buffer.len()) };
+        let room = limits.max_head_size.saturating_sub(buffer.len()).clamp(1, more);
         buffer.reserve(room);
         let n = io.read_buf(&mut buffer.limit(room)).await.map_err(ReadError::Io)?;
         if n == 0 {
@@ -55,7 +58,7 @@ pub(crate) async fn respond<S: AsyncRead + AsyncWrite + Unpin>(io: &mut S, answe
         io.write_all(answer).await?;
         io.shutdown().await?;
         // Not in the future itself, which every handshake carries.
-        let mut sink = vec![0; 4096];
+        let mut sink = vec![0; 512];
         while io.read(&mut sink).await? > 0 {}
         io::Result::Ok(())
     };
