@@ -74,6 +74,10 @@ miri:
         budget:: buffer:: control_queue:: frame:: mask::tests message:: utf8:: \
         --skip connection:: --skip testing::
 
+# Attacks and faults at full scale, in release: prints the table, and with --write puts it into the README.
+attacks *ARGS:
+    bash e2e-tests/attacks.sh {{ARGS}}
+
 # The inputs that fuzzing kept, on the stable compiler.
 fuzz-replay:
     cargo test --manifest-path fuzz/Cargo.toml --quiet

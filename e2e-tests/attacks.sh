@@ -1,0 +1,62 @@
+#!/usr/bin/env bash
+# Runs every attack at full scale, one after another, and prints what it cost beside its bound.
+#
+# usage: attacks.sh [--write]      --write also replaces the table in the README
+# Ends with 1 if a bound is broken, or a row is missing.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+write=
+case "${1:-}" in
+  '') ;;
+  --write) write=yes ;;
+  *) echo "usage: attacks.sh [--write]" >&2; exit 2 ;;
+esac
+
+# Rows that are not there are missed.
+readonly rows=36
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cargo test --release --quiet -p e2e-tests --test attacks --no-run
+binary=$(cargo test --release -p e2e-tests --test attacks --no-run 2>&1 | sed -n 's/.*Executable.*(\(.*\))/\1/p')
+binary=$PWD/${binary#"$PWD"/}
+
+status=0
+export WS_ATTACKS=full WS_ATTACKS_GO_ON=1 WS_ATTACKS_TABLE=$work/table
+# On more than one thread, for then each test gets a process of its own; there is only one test to a run.
+for attack in $(cd e2e-tests && "$binary" --list | sed -n 's/^\(rows::.*\): test$/\1/p'); do
+  printf '%s\n' "$attack" >&2
+  if ! (cd e2e-tests && "$binary" --exact "$attack" --nocapture --test-threads=2) >"$work/log" 2>&1; then
+    status=1
+    printf 'failed: %s\n' "$attack" >&2
+    tail -40 "$work/log" >&2
+  fi
+done
+
+{
+  printf '| # | attack or fault | measured | bound | held |\n|--:|---|---|---|---|\n'
+  sort -t "$(printf '\t')" -k 1,1n -s "$work/table" | sed 's/ *\t/ | /g; s/^/| /; s/ *$/ |/'
+} >"$work/markdown"
+cat "$work/markdown"
+
+for row in $(seq "$rows"); do
+  if ! grep -q "^$row"$'\t' "$work/table"; then
+    status=1
+    printf 'no line for row %s\n' "$row" >&2
+  fi
+done
+if grep -q $'\tNO$' "$work/table"; then
+  status=1
+  echo 'a bound is broken' >&2
+fi
+
+if [ -n "$write" ]; then
+  awk -v table="$work/markdown" '
+    /^<!-- \/attacks -->$/ { print ""; skip = 0 }
+    !skip { print }
+    /^<!-- attacks -->$/ { print ""; while ((getline line < table) > 0) print line; skip = 1 }
+  ' README.md >"$work/readme"
+  cp "$work/readme" README.md
+fi
+exit "$status"

@@ -1,0 +1,95 @@
+//! Clocks that jump, and deadlines by the thousand.
+
+use crate::machine::{Machine, Seen};
+use crate::measure::{Cpu, micros};
+use crate::scale::{connections, number, optimized, scaled};
+use crate::table::Row;
+use crate::victim::{Kind, attack};
+use e2e_tests::raw_peer::{RawFrame, Side, opcode};
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+use ws_proto::Config;
+use ws_server::Server;
+
+const CLOCKS: Row = Row::new(25, "clocks and timers");
+
+/// Occurrences of `what` in a folder's Rust files.
+fn occurrences(folder: &Path, what: &str) -> (usize, usize) {
+    let (mut files, mut found) = (0, 0);
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            let (more, also) = occurrences(&path, what);
+            (files, found) = (files + more, found + also);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            files += 1;
+            found += fs::read_to_string(&path).unwrap().matches(what).count();
+        }
+    }
+    (files, found)
+}
+
+#[test]
+fn nothing_depends_on_the_time_of_day() {
+    attack(async || {
+        let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        let (mut files, mut found) = (0, 0);
+        for library in ["ws-proto", "ws-tokio", "ws-server", "ws-client"] {
+            let (more, also) = occurrences(&workspace.join(library).join("src"), "SystemTime");
+            assert!(more > 10, "{library} is somewhere else");
+            (files, found) = (files + more, found + also);
+        }
+        CLOCKS.exactly(&format!("places in {files} files that ask for the time of day"), found, 0, "");
+    });
+}
+
+#[test]
+fn an_hour_that_passes_at_once_is_one_ping() {
+    attack(async || {
+        let config = Config::default().build().unwrap();
+        let mut machine = Machine::server(&config);
+        let (mut pings, mut closed) = (0, 0);
+        const SLEEPS: usize = 24;
+        for _ in 0..SLEEPS {
+            machine.pass(Duration::from_secs(3600));
+            // The peer was asleep as well, and answers.
+            machine.pass(Duration::from_millis(100));
+            pings += std::mem::take(&mut machine.written)
+                .iter()
+                .filter(|byte| **byte == 0x80 | opcode::PING)
+                .count();
+            machine.receive(&RawFrame::pong("").encode(Side::Client));
+            closed += machine.seen.drain(..).filter(|seen| matches!(seen, Seen::Closed(_))).count();
+        }
+        CLOCKS.exactly(&format!("{SLEEPS} times an hour that passes at once: pings"), pings, SLEEPS, "");
+        CLOCKS.exactly(
+            &format!("{SLEEPS} times an hour that passes at once: connections closed"),
+            closed,
+            0,
+            "",
+        );
+    });
+}
+
+#[test]
+fn ten_thousand_deadlines_cost_next_to_nothing() {
+    attack(async || {
+        let count = connections(10_000, 300);
+        let window = scaled(Duration::from_secs(2), Duration::from_millis(500));
+        let mut most = 0_f64;
+        for kind in scaled(&Kind::ALL[..], &Kind::TWO[..]) {
+            let server = kind.echo(Server::builder());
+            let peers = server.open_many(count).await;
+            server.quiet().await;
+            let cpu = Cpu::start();
+            tokio::time::sleep(window).await;
+            // Ten ticks of the wheel in a second.
+            most = most.max(micros(cpu.elapsed()) / (10.0 * window.as_secs_f64()));
+            drop(peers);
+            server.stop().await;
+        }
+        let part = format!("processor time of a tick with {} idle connections", number(count));
+        CLOCKS.micros(&part, most, optimized(1000.0));
+    });
+}

@@ -1,0 +1,84 @@
+//! A process that has no descriptors left.
+
+use crate::measure::Cpu;
+use crate::scale::scaled;
+use crate::table::Row;
+use crate::victim::{Kind, attack};
+use e2e_tests::leak::open_descriptors;
+use e2e_tests::raw_peer::RawFrame;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use std::fs::File;
+use std::time::{Duration, Instant};
+use ws_server::Server;
+
+const NONE_LEFT: Row = Row::new(19, "no descriptors left");
+
+/// Takes all descriptors that there are but one, and gives them back when it is dropped.
+struct Exhausted {
+    files: Vec<File>,
+    limit: Rlimit,
+}
+
+impl Exhausted {
+    fn new() -> Self {
+        let limit = getrlimit(Resource::Nofile);
+        let few = open_descriptors().keys().max().copied().unwrap_or(0) + 32;
+        setrlimit(Resource::Nofile, Rlimit { current: Some(few.into()), ..limit }).unwrap();
+        let mut files = Vec::new();
+        while let Ok(file) = File::open("/dev/null") {
+            files.push(file);
+        }
+        files.pop().expect("some were free");
+        Self { files, limit }
+    }
+}
+
+impl Drop for Exhausted {
+    fn drop(&mut self) {
+        self.files.clear();
+        setrlimit(Resource::Nofile, self.limit).expect("what it was before");
+    }
+}
+
+#[test]
+fn without_descriptors_a_server_waits_serves_and_comes_back() {
+    attack(async || {
+        let window = scaled(Duration::from_secs(3), Duration::from_secs(1));
+        let (mut share, mut longest) = (0_f64, Duration::ZERO);
+        for kind in Kind::ALL {
+            let server = kind.echo(Server::builder());
+            let mut established = server.open().await;
+            server.settled(1).await;
+            let exhausted = Exhausted::new();
+            // The kernel accepts it, the server cannot.
+            let mut waiting = server.connect().await;
+            let (cpu, start) = (Cpu::start(), Instant::now());
+            while start.elapsed() < window {
+                established.send(RawFrame::text("still served")).await;
+                established.expect_text("still served").await;
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+            share = share.max(cpu.elapsed().as_secs_f64() / start.elapsed().as_secs_f64() * 100.0);
+            drop(exhausted);
+            let freed = Instant::now();
+            waiting.upgrade("/").await;
+            longest = longest.max(freed.elapsed());
+            drop((waiting, established));
+            server.stop().await;
+        }
+        NONE_LEFT.line(
+            "processor time while there are none, connections served",
+            format!("{share:.2} %"),
+            "≤ 5 %",
+            share <= 5.0,
+        );
+        // The longest pause between two attempts, and the handshake.
+        let bound = Duration::from_secs(1) + Duration::from_millis(scaled(100, 2000));
+        NONE_LEFT.line(
+            "who waited is accepted",
+            format!("{:.2} s after there are some", longest.as_secs_f64()),
+            format!("≤ {:.1} s", bound.as_secs_f64()),
+            longest <= bound,
+        );
+    });
+}

@@ -1,0 +1,103 @@
+//! Applications that panic or block, because a peer has found out how to make them.
+
+use crate::measure::Memory;
+use crate::mouse::Mouse;
+use crate::scale::{number, scaled};
+use crate::table::Row;
+use crate::victim::{BOOM, Counts, Kind, Victim, attack};
+use e2e_tests::raw_peer::RawFrame;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use ws_server::{Conn, Handler, MessageRef, Rejection, Request, Server};
+
+const PANICS: Row = Row::new(26, "panics in the application");
+const BLOCKED: Row = Row::new(27, "a handler that blocks");
+
+#[test]
+fn panics_end_their_connections_and_nothing_else() {
+    attack(async || {
+        let rounds = scaled(10_000 / 4, 50);
+        let (mut otherwise, mut left) = (0, 0);
+        for kind in Kind::ALL {
+            let server = kind.fragile(Server::builder());
+            let mut bystander = server.open().await;
+            let mut panic = async || {
+                let mut peer = server.open().await;
+                peer.send(RawFrame::text(BOOM)).await;
+                let code = peer.recv_frame().await.close_code().map(|(code, _)| code);
+                bystander.send(RawFrame::text("still here")).await;
+                bystander.expect_text("still here").await;
+                usize::from(code != Some(1011))
+            };
+            for _ in 0..rounds / 10 {
+                panic().await;
+            }
+            server.settled(1).await;
+            server.quiet().await;
+            let memory = Memory::start();
+            for _ in 0..rounds {
+                otherwise += panic().await;
+            }
+            server.settled(1).await;
+            server.quiet().await;
+            println!("{kind:?}: {} bytes left", memory.grown());
+            left = left.max(memory.grown());
+            drop(bystander);
+            server.stop().await;
+        }
+        let part = format!("{} panics", number(4 * rounds));
+        PANICS.exactly(&format!("{part}, not answered with 1011"), otherwise, 0, "");
+        PANICS.at_most(&format!("{part}: memory left"), usize::try_from(left).unwrap_or(0), 4096, "bytes");
+    });
+}
+
+/// Echoes; sleeps at [`BOOM`], as somebody would who reads a file.
+struct Blocking;
+
+/// The threads that connections were opened on, in order.
+type Threads = Arc<Mutex<Vec<String>>>;
+
+const BLOCK: Duration = Duration::from_millis(300);
+
+impl Handler for Blocking {
+    type Context = Threads;
+
+    fn accept(_request: &mut Request, threads: &Threads) -> Result<Self, Rejection> {
+        threads.lock().unwrap().push(std::thread::current().name().unwrap_or_default().to_owned());
+        Ok(Self)
+    }
+
+    fn on_message(&mut self, conn: &mut Conn<'_>, message: MessageRef<'_>) {
+        if message.as_bytes() == BOOM.as_bytes() {
+            std::thread::sleep(BLOCK);
+        }
+        let _ = conn.send(message);
+    }
+}
+
+#[test]
+fn a_handler_that_blocks_holds_up_its_own_thread_only() {
+    attack(async || {
+        let threads = Threads::default();
+        let context = Arc::clone(&threads);
+        let server = Victim::start(Server::builder(), Arc::<Counts>::default(), |server| async {
+            server.run_sharded::<Blocking>(2, context).await.unwrap()
+        });
+        let mouse = Mouse::start(server.addr);
+        mouse.echoes(200).await;
+        // The shard with the least to do gets it: the other one.
+        let mut blocked = server.open().await;
+        let threads = threads.lock().unwrap().clone();
+        assert_ne!(threads[0], threads[1]);
+        for _ in 0..scaled(10, 3) {
+            mouse.attacked(true);
+            blocked.send(RawFrame::text(BOOM)).await;
+            blocked.expect_text(BOOM).await;
+            mouse.attacked(false);
+            mouse.echoes(50).await;
+        }
+        mouse.stop().check(&BLOCKED, &format!("of {} ms, echoes on the next shard", BLOCK.as_millis()));
+        drop(blocked);
+        server.stop().await;
+    });
+}

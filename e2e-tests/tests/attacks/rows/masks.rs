@@ -1,0 +1,101 @@
+//! Mask keys that somebody could guess, who then could write what he likes on a client's wire.
+
+use crate::scale::{number, scaled};
+use crate::table::Row;
+use crate::victim::attack;
+use e2e_tests::raw_peer::RawAcceptor;
+use std::collections::HashSet;
+use std::process::Command;
+
+const MASKS: Row = Row::new(24, "predictable mask keys");
+
+/// Set in the other process.
+const ELSEWHERE: &str = "WS_ATTACKS_KEYS";
+
+/// The keys of a client's first frames.
+async fn keys(count: usize) -> Vec<[u8; 4]> {
+    const BATCH: usize = 1024;
+    let acceptor = RawAcceptor::bind();
+    let url = acceptor.url("/");
+    let client = async {
+        let mut ws = ws_client::connect(&url).await.unwrap();
+        for _ in 0..count.div_ceil(BATCH) {
+            for _ in 0..BATCH {
+                ws.feed("").await.unwrap();
+            }
+            ws.flush().await;
+        }
+        ws
+    };
+    let server = async {
+        let mut server = acceptor.accept_upgraded().await;
+        let mut keys = Vec::with_capacity(count);
+        while keys.len() < count {
+            keys.push(server.recv_frame().await.mask.expect("a client's frame has one"));
+        }
+        (keys, server)
+    };
+    let (_client, (keys, _server)) = tokio::join!(client, server);
+    keys
+}
+
+/// How far the bytes at one place are from being equally frequent: the chi-square statistic with 255 degrees of freedom.
+fn chi_square(keys: &[[u8; 4]], place: usize) -> f64 {
+    let mut counts = [0_u32; 256];
+    keys.iter().for_each(|key| counts[usize::from(key[place])] += 1);
+    let expected = keys.len() as f64 / 256.0;
+    counts.iter().map(|count| (f64::from(*count) - expected).powi(2) / expected).sum()
+}
+
+#[test]
+fn mask_keys_repeat_by_chance_only_and_differ_between_processes() {
+    if std::env::var_os(ELSEWHERE).is_some() {
+        attack(async || {
+            for key in keys(1000).await {
+                println!("\nkey {}", u32::from_be_bytes(key));
+            }
+        });
+        return;
+    }
+    attack(async || {
+        let count = scaled(1 << 20, 1 << 14);
+        let keys = keys(count).await;
+        let distinct: HashSet<_> = keys.iter().copied().collect();
+        // Expected are n² / 2³³ pairs that are equal; six standard deviations more come once in a thousand million runs.
+        let expected = (count as f64).powi(2) / 2_f64.powi(33);
+        let most = (expected + 6.0 * expected.sqrt()).ceil().max(3.0) as usize;
+        MASKS.at_most(
+            &format!("repeats among {} keys, by chance {expected:.0}", number(count)),
+            count - distinct.len(),
+            most,
+            "",
+        );
+        // A mean of 255 and a standard deviation of √510.
+        let farthest =
+            (0..4).map(|place| (chi_square(&keys, place) - 255.0).abs() / 510_f64.sqrt()).fold(0.0, f64::max);
+        MASKS.line(
+            "their bytes, chi-square beside an even distribution",
+            format!("{farthest:.1} standard deviations off"),
+            "≤ 6",
+            farthest <= 6.0,
+        );
+        let others = elsewhere();
+        assert_eq!(others.len(), 1000);
+        let common = others.iter().filter(|key| distinct.contains(*key)).count();
+        // By chance a quarter of one, in full.
+        MASKS.at_most("of 1,000 keys of another process, the same", common, 6, "");
+    });
+}
+
+/// Keys of a client in another process.
+fn elsewhere() -> Vec<[u8; 4]> {
+    let name = "rows::masks::mask_keys_repeat_by_chance_only_and_differ_between_processes";
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", name, "--nocapture", "--test-threads=1"])
+        .env(ELSEWHERE, "1")
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let numbers = text.lines().filter_map(|line| line.strip_prefix("key ")?.parse::<u32>().ok());
+    numbers.map(u32::to_be_bytes).collect()
+}

@@ -1,0 +1,149 @@
+//! Peers that do not read what they are sent.
+
+use crate::measure::{Cpu, Memory, micros};
+use crate::scale::{connections, number, scaled};
+use crate::table::Row;
+use crate::victim::{Counts, Kind, Victim, attack};
+use e2e_tests::raw_peer::RawClient;
+use std::sync::atomic::Ordering::SeqCst;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+use ws_server::{CloseInfo, Conn, Handler, MessageRef, Rejection, Request, SendError, Sender, Server};
+
+const SLOW: Row = Row::new(17, "slow readers");
+
+/// Hands its connections' senders out.
+struct Subscriber(Context);
+
+#[derive(Clone)]
+struct Context {
+    senders: Arc<Mutex<Vec<Sender>>>,
+    counts: Arc<Counts>,
+}
+
+impl Handler for Subscriber {
+    type Context = Context;
+
+    fn accept(_request: &mut Request, context: &Context) -> Result<Self, Rejection> {
+        Ok(Self(context.clone()))
+    }
+
+    fn on_open(&mut self, conn: &mut Conn<'_>) {
+        self.0.senders.lock().unwrap().push(conn.sender());
+        self.0.counts.opened.fetch_add(1, SeqCst);
+    }
+
+    fn on_message(&mut self, _conn: &mut Conn<'_>, _message: MessageRef<'_>) {}
+
+    fn on_close(&mut self, _conn: &mut Conn<'_>, _info: &CloseInfo) {
+        self.0.counts.closed.fetch_add(1, SeqCst);
+    }
+}
+
+const QUEUE: usize = 64 * 1024;
+const PAYLOAD: usize = 4 * 1024;
+const READERS: usize = 10;
+
+/// Peers with as small a receive window as there is, who never read.
+async fn stalled(server: &Victim, count: usize) -> Vec<RawClient> {
+    let mut peers = Vec::new();
+    for _ in 0..count {
+        let mut peer = RawClient::connect_with_receive_buffer(server.addr, 1024).await;
+        peer.upgrade("/").await;
+        peers.push(peer);
+    }
+    peers
+}
+
+/// Sends messages to all who take them, and reads what the readers get.
+async fn publish(senders: &[Sender], readers: &mut [RawClient], rounds: usize) -> f64 {
+    let (payload, cpu) = (vec![b'x'; PAYLOAD], Cpu::start());
+    for _ in 0..rounds {
+        for sender in senders {
+            sender.send(payload.clone()).await.unwrap();
+        }
+        for reader in readers.iter_mut() {
+            assert_eq!(reader.recv_frame().await.payload.len(), PAYLOAD);
+        }
+    }
+    micros(cpu.elapsed()) / (rounds * senders.len()) as f64
+}
+
+/// Sends until nobody takes anything any more. On a thread that is the server's: what waits is its memory.
+async fn fill(senders: &[Sender]) {
+    let senders = senders.to_vec();
+    let filling = std::thread::spawn(move || {
+        let mut idle = 0;
+        while idle < 20 {
+            let taken = senders.iter().fold(false, |taken, sender| taken | fill_one(sender));
+            idle = if taken { 0 } else { idle + 1 };
+            // What the kernel takes makes room again.
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    });
+    while !filling.is_finished() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    filling.join().unwrap();
+}
+
+/// Whether it took anything.
+fn fill_one(sender: &Sender) -> bool {
+    let mut taken = false;
+    loop {
+        match sender.try_send(vec![b'x'; PAYLOAD]) {
+            Ok(()) => taken = true,
+            Err(SendError::WriteBusy(_)) => return taken,
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+#[test]
+fn peers_that_do_not_read_take_their_queues_and_are_given_up() {
+    attack(async || {
+        let count = connections(1000, 30);
+        let timeout = scaled(Duration::from_secs(8), Duration::from_secs(5));
+        for kind in [Kind::HandlerTasks, Kind::HandlerShard] {
+            let context = Context { senders: Arc::default(), counts: Arc::default() };
+            let builder =
+                Server::builder().write_queue(10_000, QUEUE).write_timeout(Some(timeout)).keepalive(None);
+            let server = kind.run::<Subscriber>(builder, Arc::clone(&context.counts), context.clone());
+            let mut readers = server.open_many(READERS).await;
+            let reading = std::mem::take(&mut *context.senders.lock().unwrap());
+            let rounds = scaled(500, 20);
+            let alone = publish(&reading, &mut readers, rounds).await;
+            let peers = stalled(&server, count).await;
+            server.until("all", || server.counts.opened.load(SeqCst) == READERS + count).await;
+            let senders = std::mem::take(&mut *context.senders.lock().unwrap());
+            server.quiet().await;
+            let memory = Memory::start();
+            fill(&senders).await;
+            let each = usize::try_from(memory.grown()).unwrap_or(0) / count;
+            let filled = Instant::now();
+            let beside = publish(&reading, &mut readers, rounds).await;
+            server.until("given up", || server.counts.closed.load(SeqCst) == count).await;
+            let (given_up, slack) = (filled.elapsed(), Duration::from_secs(scaled(1, 3)));
+            let part = format!("{} who read nothing, {kind:?}", number(count));
+            SLOW.at_most(
+                &format!("{part}: memory of each, queue of {QUEUE} full"),
+                each,
+                QUEUE * 5 / 4,
+                "bytes",
+            );
+            SLOW.line(
+                &format!("{part}: all given up, with a write timeout of {} s", timeout.as_secs()),
+                format!("after {:.2} s", given_up.as_secs_f64()),
+                format!("≤ {:.2} s", (timeout + slack).as_secs_f64()),
+                given_up <= timeout + slack,
+            );
+            SLOW.ratio(
+                &format!("{part}: processor time of a message to others"),
+                beside / alone,
+                scaled(1.05, 1.5),
+            );
+            drop((peers, senders, reading, readers));
+            server.stop().await;
+        }
+    });
+}

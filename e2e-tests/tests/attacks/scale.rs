@@ -1,0 +1,58 @@
+//! How much of it: all, or what is bearable with every run of the tests.
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use std::fmt::Display;
+
+/// Descriptors that are not connections: the runtimes', the listener's, standard streams.
+const SPARE: u64 = 200;
+
+/// Whether the numbers are those of the table.
+pub(crate) fn is_full() -> bool {
+    std::env::var_os("WS_ATTACKS").is_some_and(|scale| scale == "full")
+}
+
+/// The number of the table, or a smaller one.
+pub(crate) fn scaled<T>(full: T, reduced: T) -> T {
+    if is_full() { full } else { reduced }
+}
+
+/// A bound on processor time in release; without optimization the same work takes a multiple.
+pub(crate) fn optimized(bound: f64) -> f64 {
+    if cfg!(debug_assertions) { bound * 40.0 } else { bound }
+}
+
+/// As many connections, both of whose ends are in this process, as the table says, or as descriptors allow.
+pub(crate) fn connections(full: usize, reduced: usize) -> usize {
+    scaled(full, reduced).min(affordable())
+}
+
+/// Lets the process have all the descriptors that it may; says for how many connections, two each, they suffice.
+fn affordable() -> usize {
+    const MOST: u64 = 1 << 20;
+    let limit = getrlimit(Resource::Nofile);
+    let most = limit.maximum.unwrap_or(MOST).min(MOST);
+    setrlimit(Resource::Nofile, Rlimit { current: Some(most), maximum: limit.maximum }).unwrap();
+    usize::try_from((most - SPARE) / 2).unwrap()
+}
+
+/// With a separator of thousands.
+pub(crate) fn number(value: impl Display) -> String {
+    let digits = value.to_string();
+    let (sign, digits) = digits.strip_prefix('-').map_or(("", &*digits), |digits| ("-", digits));
+    let mut grouped = String::from(sign);
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at) % 3 == 0 {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped
+}
+
+#[test]
+fn thousands_are_separated() {
+    assert_eq!(
+        ["0", "999", "1000", "1234567", "-1000"].map(number),
+        ["0", "999", "1,000", "1,234,567", "-1,000"]
+    );
+}
