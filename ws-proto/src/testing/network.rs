@@ -72,6 +72,8 @@ pub(super) struct Pipe {
     fate: Fate,
     /// Nobody reads any more.
     unread: bool,
+    /// How many bytes vanished, and when last.
+    swallowed: (Option<Instant>, usize),
 }
 
 impl Pipe {
@@ -84,6 +86,7 @@ impl Pipe {
             stall: None,
             fate: Fate::Arrive,
             unread: false,
+            swallowed: (None, 0),
         }
     }
 
@@ -94,7 +97,7 @@ impl Pipe {
         }
         let wanted = self.nature.writes.of(offered, dice);
         if self.fate == Fate::Vanish || self.end.is_some() {
-            return wanted;
+            return self.swallow(wanted, now);
         }
         let taken = wanted.min(self.nature.capacity.saturating_sub(self.bytes.len()));
         let mut left = taken;
@@ -106,6 +109,16 @@ impl Pipe {
         if taken > 0 {
             self.flights.push_back((taken, now + self.nature.delay));
         }
+        taken
+    }
+
+    /// What vanishes takes its time too, or whoever sends on and on would never have to wait.
+    fn swallow(&mut self, wanted: usize, now: Instant) -> usize {
+        if self.swallowed.0 != Some(now) {
+            self.swallowed = (Some(now), 0);
+        }
+        let taken = wanted.min(self.nature.capacity.saturating_sub(self.swallowed.1));
+        self.swallowed.1 += taken;
         taken
     }
 

@@ -1,11 +1,12 @@
 //! One simulation: a busy time with its faults, and then the end, which must come.
 
+mod ending;
+
 use std::time::{Duration, Instant};
 
 use crate::{
     buffer::{BufferPool, BufferPoolConfig, ReceiveBuffer},
-    close::CloseCode,
-    connection::{Config, Connection, ConnectionState, Role},
+    connection::{Connection, Role},
     random::MaskSource,
 };
 
@@ -24,9 +25,6 @@ use super::{
     simulation::ROLES,
     trace::{Step, Trace},
 };
-
-/// Rounds within which the end must have come; each moves something or lets time pass.
-const MOST_ROUNDS: usize = 2_000_000;
 
 /// Keys that are all different.
 struct Keys(u32);
@@ -254,15 +252,6 @@ impl<'a> Run<'a> {
                 }
             }
         }
-    }
-}
-
-mod ending;
-
-const fn or_zero(time: Option<Duration>) -> Duration {
-    match time {
-        Some(time) => time,
-        None => Duration::ZERO,
     }
 }
 

@@ -1,6 +1,21 @@
 //! The end: the network heals as far as it can, every application goes on, somebody closes, and nothing new begins.
 
-use super::*;
+use std::time::Duration;
+
+use crate::{
+    close::CloseCode,
+    connection::{Config, ConnectionState},
+};
+
+use super::{
+    super::{endpoint::Endpoint, link::At, trace::Step},
+    Run,
+};
+
+/// Rounds within which the end must have come; each moves something or lets time pass.
+const MOST_ROUNDS: usize = 2_000_000;
+/// Applications that answer each other for ever are given no more before that.
+const ROUNDS_BEFORE: usize = 2000;
 
 impl Run<'_> {
     /// Until every connection is over, within its timeouts.
@@ -39,7 +54,7 @@ impl Run<'_> {
 
     /// What is under way arrives, and no timer is waited for.
     fn let_all_arrive(&mut self) -> Result<(), String> {
-        loop {
+        for _ in 0..ROUNDS_BEFORE {
             let moved = self.round();
             self.verdict()?;
             let now = self.world.now;
@@ -49,10 +64,11 @@ impl Run<'_> {
                     self.world.now = next;
                     self.settle_networks();
                 }
-                None if !moved => return Ok(()),
+                None if !moved => break,
                 _ => {}
             }
         }
+        Ok(())
     }
 
     /// Somebody closes, unless the deadlines are to do it: those of a silent network.
@@ -117,8 +133,8 @@ impl Run<'_> {
                 .keepalive
                 .map_or(Duration::ZERO, |keepalive| keepalive.interval + 3 * keepalive.timeout);
             2 * config.close_timeout
-                + or_zero(config.write_timeout)
-                + or_zero(config.idle_timeout)
+                + config.write_timeout.unwrap_or_default()
+                + config.idle_timeout.unwrap_or_default()
                 + keepalive
         };
         self.scenario.configs.iter().map(|config| of(config)).sum::<Duration>() + slack

@@ -1,6 +1,12 @@
-use std::time::Instant;
+use std::{
+    io::IoSlice,
+    time::{Duration, Instant},
+};
 
-use super::*;
+use super::{
+    network::{Chunking, Nature, Network},
+    *,
+};
 use crate::{Event, MessageKind};
 
 mod oracle;
@@ -27,7 +33,7 @@ fn nothing_depends_on_when_the_clock_begins() {
         (result.unwrap(), trace.to_string())
     };
     let start = Instant::now();
-    assert_eq!(run(start), run(start + std::time::Duration::from_millis(12_345)));
+    assert_eq!(run(start), run(start + Duration::from_millis(12_345)));
 }
 
 /// Forgets every fifth message, and says so.
@@ -90,6 +96,17 @@ fn an_application_is_given_its_turns_and_its_completions() {
         sent += app.sent;
     }
     assert!(sent > 500, "{sent}");
+}
+
+#[test]
+fn what_vanishes_takes_its_time_too() {
+    let (reads, writes) = (Chunking::Whole, Chunking::Whole);
+    let nature = Nature { capacity: 10, delay: Duration::ZERO, reads, writes };
+    let (mut network, mut dice, now) = (Network::new([nature; 2]), Dice::new(1), Instant::now());
+    network.silence(0, false);
+    let mut write = |now| network.write(0, &[IoSlice::new(&[0; 8])], now, &mut dice);
+    assert_eq!([write(now), write(now), write(now)], [Ok(8), Ok(2), Ok(0)]);
+    assert_eq!(write(now + Duration::from_millis(1)), Ok(8));
 }
 
 #[test]
