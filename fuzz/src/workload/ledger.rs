@@ -7,6 +7,8 @@ use ws_proto::Message;
 pub(super) enum Fate {
     /// It was accepted.
     Sure,
+    /// The sink has it; it is sure once that is flushed.
+    Taken,
     /// Its future was dropped; it arrives or does not.
     Maybe,
     /// It was refused, or its future was never polled.
@@ -25,11 +27,20 @@ impl Ledger {
         self.sent.push((message, fate));
     }
 
-    /// Everything that was handed over so far has been accepted.
-    pub(super) fn confirm(&mut self) {
+    /// What became of the last message.
+    pub(super) fn decide(&mut self, fate: Fate) {
+        let arrived = self.arrived == self.sent.len();
+        if let Some(last) = self.sent.last_mut() {
+            assert!(fate != Fate::Refused || !arrived, "what arrived was not refused");
+            last.1 = fate;
+        }
+    }
+
+    /// The sink was flushed, while the connection was open or too late.
+    pub(super) fn flushed(&mut self, open: bool) {
         for (_, fate) in &mut self.sent {
-            if *fate == Fate::Maybe {
-                *fate = Fate::Sure;
+            if *fate == Fate::Taken {
+                *fate = if open { Fate::Sure } else { Fate::Maybe };
             }
         }
     }
@@ -74,6 +85,15 @@ mod tests {
         assert!(arrive(&[Sure, Maybe, Refused, Sure], &["0", "1", "3"]));
         assert!(!arrive(&[Sure, Maybe, Refused, Sure], &["0", "1"]), "3 is lost");
         assert!(!arrive(&[Sure], &["0", "5"]), "nobody sent 5");
+    }
+
+    #[test]
+    fn a_flush_makes_sure_of_what_the_sink_has() {
+        let mut ledger = ledger(&[Fate::Maybe, Fate::Taken]);
+        assert!(ledger.is_settled());
+        ledger.flushed(true);
+        assert!(!ledger.is_settled());
+        assert!(ledger.arrive(&Message::text("1")) && ledger.is_settled());
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! futures that are dropped after some polls: no message is lost, doubled or out of order, nobody is left asleep, and
 //! there is one end.
 
+mod elsewhere;
 mod ledger;
 mod operation;
 mod side;
@@ -58,6 +59,7 @@ async fn run(data: &[u8]) {
     pair.settle(None);
     if !pair.failed && pair.sides.iter().all(Side::is_open) {
         for (from, to) in [(0, 1), (1, 0)] {
+            assert!(pair.sides[from].elsewhere.is_none(), "{from} waits for room that there is");
             assert!(pair.is_delivered(from, to), "{from} sent what does not arrive at {to}");
         }
     }
@@ -121,6 +123,7 @@ impl Pair {
         loop {
             let mut idle = true;
             for side in 0..2 {
+                idle &= !self.sides[side].poll_elsewhere();
                 while self.sides[side].take_wake() && !self.sides[side].over {
                     idle = false;
                     if let Some(message) = self.sides[side].step(closing == Some(side)) {
@@ -155,7 +158,7 @@ impl Pair {
         }
         for side in &mut self.sides {
             assert!(side.over && side.errors <= 1, "one end and at most one error");
-            assert!(!side.is_open());
+            assert!(!side.is_open() && side.elsewhere.is_none(), "who waits for room is told");
             assert_eq!(side.run(1, async |ws| ws.recv().await), side.has_handle().then_some(None));
         }
     }

@@ -44,7 +44,12 @@ impl Pair {
                 let _ = self.sides[at].run(polls, async |ws| ws.ping(&payload).await);
             }
             17 => drop(self.sides[at].sender.ping(b"from elsewhere")),
-            18..=21 => drop(self.link.release()),
+            18 => {
+                let message = self.message(at, input);
+                self.sides[at].send_elsewhere(message);
+            }
+            19 => drop(self.sides[at].poll_elsewhere()),
+            20..=21 => drop(self.link.release()),
             _ => self.seldom(operation, at, polls, input),
         }
     }
@@ -115,7 +120,7 @@ impl Pair {
             1 => input.below(200),
             2 => input.number() % 3000,
             // Over what goes into one read, now and then.
-            _ if shape >> 4 == 0 => 20_000 + input.number(),
+            _ if shape >> 4 == 0 => 5000 + input.number() % 16_000,
             _ => 30,
         };
         self.sides[at].message(len, shape & 4 == 0)
@@ -168,7 +173,7 @@ impl Pair {
             Pin::new(ws).start_send(message.clone())
         });
         let fate = match sent {
-            Some(Ok(())) => Fate::Maybe,
+            Some(Ok(())) => Fate::Taken,
             _ => Fate::Refused,
         };
         self.sides[at].sent[0].add(message, fate);
@@ -177,8 +182,9 @@ impl Pair {
     fn flush_sink(&mut self, at: usize, polls: usize) {
         let flushed =
             self.sides[at].run(polls, async |ws| poll_fn(|cx| Pin::new(&mut *ws).poll_flush(cx)).await);
-        if let Some(Ok(())) = flushed {
-            self.sides[at].sent[0].confirm();
+        if flushed.is_some() {
+            let open = self.sides[at].is_open();
+            self.sides[at].sent[0].flushed(open);
         }
     }
 }

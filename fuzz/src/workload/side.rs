@@ -16,17 +16,33 @@ use ws_proto::{CloseInfo, Connection, Message};
 use ws_tokio::{Sender, Served, WebSocket};
 
 use super::{
+    elsewhere::Elsewhere,
     ledger::Ledger,
     transport::{End, Link},
 };
 
-/// The waker of a task.
+/// Whether a task was woken.
 #[derive(Debug, Default)]
-struct Woken(AtomicBool);
+pub(super) struct Woken(AtomicBool);
+
+impl Woken {
+    pub(super) fn new() -> (Arc<Self>, Waker) {
+        let woken = Arc::new(Self::default());
+        (woken.clone(), Waker::from(woken))
+    }
+
+    pub(super) fn take(&self) -> bool {
+        self.0.swap(false, Ordering::Relaxed)
+    }
+
+    pub(super) fn set(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
 
 impl Wake for Woken {
     fn wake(self: Arc<Self>) {
-        self.0.store(true, Ordering::Relaxed);
+        self.set();
     }
 }
 
@@ -35,8 +51,9 @@ pub(super) struct Side {
     ws: Option<WebSocket<End>>,
     task: Task,
     pub(super) sender: Sender,
-    /// What was sent by the handle, and what through the sender.
-    pub(super) sent: [Ledger; 2],
+    /// What was sent by the handle, through the sender, and through the sender of another task.
+    pub(super) sent: [Ledger; 3],
+    pub(super) elsewhere: Option<Elsewhere>,
     count: usize,
     /// It wants no messages any more, so some may be dropped.
     pub(super) stopped: bool,
@@ -80,14 +97,14 @@ impl Side {
         } else {
             (None, WebSocket::new(io, connection))
         };
-        let woken = Arc::new(Woken::default());
-        let waker = Waker::from(woken.clone());
+        let (woken, waker) = Woken::new();
         Self {
             number,
             sender: ws.sender(),
             ws: Some(ws),
             task: Task { served, link, woken, waker },
             sent: Default::default(),
+            elsewhere: None,
             count: 0,
             stopped: false,
             errors: 0,
@@ -153,11 +170,11 @@ impl Side {
     }
 
     pub(super) fn take_wake(&self) -> bool {
-        self.task.woken.0.swap(false, Ordering::Relaxed)
+        self.task.woken.take()
     }
 
     pub(super) fn wake(&self) {
-        self.task.woken.0.store(true, Ordering::Relaxed);
+        self.task.woken.set();
     }
 
     /// Sends what waits, then receives; or, with `close`, closes. A message, if there is one.
@@ -171,11 +188,11 @@ impl Side {
             if close {
                 return (false, Pin::new(&mut *ws).poll_close(cx).map(|_| None));
             }
-            let flushed = matches!(Pin::new(&mut *ws).poll_flush(cx), Poll::Ready(Ok(())));
+            let flushed = Pin::new(&mut *ws).poll_flush(cx).is_ready();
             (flushed, Pin::new(ws).poll_next(cx))
         });
         if flushed {
-            self.sent[0].confirm();
+            self.sent[0].flushed(self.is_open());
         }
         match next {
             Poll::Pending => return None,
