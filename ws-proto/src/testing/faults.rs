@@ -18,12 +18,22 @@ pub enum Fault {
     TimeJump,
     /// A peer's limits are so narrow that messages go over them.
     Limits,
+    /// The memory budget is narrow, and others have much of it.
+    Budget,
 }
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Self; 7] =
-        [Self::Stall, Self::HalfClose, Self::Reset, Self::Silence, Self::Abort, Self::TimeJump, Self::Limits];
+    pub const ALL: [Self; 8] = [
+        Self::Stall,
+        Self::HalfClose,
+        Self::Reset,
+        Self::Silence,
+        Self::Abort,
+        Self::TimeJump,
+        Self::Limits,
+        Self::Budget,
+    ];
 
     const fn name(self) -> &'static str {
         match self {
@@ -34,6 +44,7 @@ impl Fault {
             Self::Abort => "abort",
             Self::TimeJump => "time-jump",
             Self::Limits => "limits",
+            Self::Budget => "budget",
         }
     }
 

@@ -1,7 +1,7 @@
 //! The laws that hold whatever the network, the clock and the applications do. It sees facts, not machines, so that it
 //! can itself be tested: with facts that are not so.
 
-use crate::close::Initiator;
+use crate::{close::Initiator, error::ConnectionError};
 
 use super::{
     fact::Fact,
@@ -53,6 +53,7 @@ pub(super) struct Tally {
     pub(super) compressed: u64,
     pub(super) clean: u64,
     pub(super) not_clean: u64,
+    pub(super) over_budget: u64,
 }
 
 impl Oracle {
@@ -142,6 +143,7 @@ impl Oracle {
         tally.compressed += side.walker.compressed;
         tally.clean += u64::from(info.is_clean());
         tally.not_clean += u64::from(!info.is_clean());
+        tally.over_budget += u64::from(info.error == Some(ConnectionError::MemoryBudget));
         // The peer did not begin the end, and found the Close behind all that came before it.
         let orderly = info.is_clean() && other.initiator == Initiator::Remote && other.error.is_none();
         must(!orderly || side.on_its_way.is_empty(), || {

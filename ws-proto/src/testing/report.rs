@@ -34,6 +34,8 @@ pub struct Report {
     pub clean: u64,
     /// Ends that were not.
     pub not_clean: u64,
+    /// Those of them for want of memory.
+    pub over_budget: u64,
     /// Times that a transport took nothing more.
     pub blocked: u64,
     /// Deadlines that passed.
@@ -62,6 +64,7 @@ impl Report {
         self.compressed += tally.compressed;
         self.clean += tally.clean;
         self.not_clean += tally.not_clean;
+        self.over_budget += tally.over_budget;
     }
 }
 
@@ -94,13 +97,14 @@ impl AddAssign for Report {
             (half_closes, more.half_closes),
         ];
         second.into_iter().for_each(|(sum, more)| *sum += more);
-        let Self { resets, silences, aborts, jumps, shared_buffers, .. } = self;
-        let third: [(&mut u64, u64); 5] = [
+        let Self { resets, silences, aborts, jumps, shared_buffers, over_budget, .. } = self;
+        let third: [(&mut u64, u64); 6] = [
             (resets, more.resets),
             (silences, more.silences),
             (aborts, more.aborts),
             (jumps, more.jumps),
             (shared_buffers, more.shared_buffers),
+            (over_budget, more.over_budget),
         ];
         third.into_iter().for_each(|(sum, more)| *sum += more);
     }
@@ -120,7 +124,8 @@ impl fmt::Display for Report {
         writeln!(f, "{pings} pings, {pongs} pongs; {} ends were clean, {} not", self.clean, self.not_clean)?;
         let Self { blocked, timers, stalls, half_closes, resets, silences, aborts, jumps, .. } = self;
         writeln!(f, "{blocked} blocked writes, {timers} timers, {stalls} stalls, {half_closes} half-closes")?;
-        write!(f, "{resets} resets, {silences} silences, {aborts} aborts, {jumps} time jumps")
+        write!(f, "{resets} resets, {silences} silences, {aborts} aborts, {jumps} time jumps, ")?;
+        write!(f, "{} over the memory budget", self.over_budget)
     }
 }
 

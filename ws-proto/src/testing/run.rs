@@ -5,6 +5,7 @@ mod ending;
 use std::time::{Duration, Instant};
 
 use crate::{
+    budget::{MemoryAccount, MemoryBudget},
     buffer::{BufferPool, BufferPoolConfig, ReceiveBuffer},
     connection::{Connection, Role},
     random::MaskSource,
@@ -43,6 +44,8 @@ pub(super) struct Run<'a> {
     /// One for all, or one for each end.
     buffers: Vec<ReceiveBuffer>,
     pools: Vec<BufferPool>,
+    /// What others hold of the memory budgets.
+    others: Vec<MemoryAccount>,
     own_apps: bool,
     dice: Dice,
     start: Instant,
@@ -86,8 +89,10 @@ impl<'a> Run<'a> {
             })
             .collect();
         let buffers = pools.iter().map(|pool| ReceiveBuffer::new(scenario.window, pool.clone())).collect();
+        let others = scenario.configs.iter().filter_map(|config| config.memory_budget.as_ref());
+        let others = others.map(|budget| occupy(budget, &mut dice)).collect();
         let world = World { now: start, trace, dice: dice.split(), between, report: Report::default() };
-        Ok(Self { scenario, world, ends, buffers, pools, own_apps, dice, start })
+        Ok(Self { scenario, world, ends, buffers, pools, others, own_apps, dice, start })
     }
 
     pub(super) fn finish(mut self) -> (Result<Report, String>, Trace) {
@@ -105,7 +110,7 @@ impl<'a> Run<'a> {
             self.world.report.add(between.oracle.finish());
         }
         self.verdict()?;
-        self.check_pools()?;
+        self.check_memory()?;
         let World { report, trace, now, .. } = &mut self.world;
         report.runs = 1;
         report.shared_buffers = u64::from(self.scenario.shared_buffer);
@@ -119,11 +124,17 @@ impl<'a> Run<'a> {
         broken.map_or(Ok(()), Err)
     }
 
-    /// Every large buffer has come back, once nobody can have it any more.
-    fn check_pools(&mut self) -> Result<(), String> {
+    /// Every large buffer has come back, once nobody can have it any more, and nobody is charged for anything.
+    fn check_memory(&mut self) -> Result<(), String> {
         self.ends.clear();
         self.buffers.clear();
+        self.others.clear();
         let is_lent = !self.own_apps && self.pools.iter().any(|pool| !pool.is_unshared());
+        let budgets = self.scenario.configs.iter().filter_map(|config| config.memory_budget.as_ref());
+        let charged: usize = budgets.map(MemoryBudget::used).sum();
+        if !self.own_apps && charged > 0 {
+            return Err(format!("{charged} bytes are still charged"));
+        }
         if is_lent { Err("a buffer did not come back to its pool".into()) } else { Ok(()) }
     }
 
@@ -222,7 +233,7 @@ impl<'a> Run<'a> {
             Fault::Abort => self.give_up(at),
             Fault::TimeJump => self.jump(),
             // Those of the configuration.
-            Fault::Limits => {}
+            Fault::Limits | Fault::Budget => {}
         }
     }
 
@@ -253,6 +264,14 @@ impl<'a> Run<'a> {
             }
         }
     }
+}
+
+/// Others hold some of it, mostly all.
+fn occupy(budget: &MemoryBudget, dice: &mut Dice) -> MemoryAccount {
+    let mut account = budget.account();
+    let all = dice.percent(80);
+    account.set(if all { budget.limit() } else { dice.below(budget.limit()) });
+    account
 }
 
 #[cfg(feature = "deflate")]

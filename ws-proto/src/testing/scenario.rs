@@ -2,7 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use crate::connection::{Config, Keepalive};
+use crate::{
+    budget::MemoryBudget,
+    connection::{Config, Keepalive},
+};
 
 use super::{
     dice::Dice,
@@ -126,10 +129,12 @@ fn roll_config(dice: &mut Dice, faults: Faults) -> Config {
         // No deadline is to get in the way.
         config.close_timeout = HOUR;
         config.write_timeout = None;
+        config.message_timeout = None;
         return config;
     }
     config.close_timeout = dice.pick([1, 5, 30]) * SECOND;
     config.write_timeout = dice.pick([None, Some(2 * SECOND), Some(60 * SECOND)]);
+    config.message_timeout = dice.pick([None, Some(2 * SECOND), Some(120 * SECOND)]);
     config.idle_timeout = dice.pick([None, None, Some(2 * SECOND), Some(60 * SECOND)]);
     if let Some(keepalive) = &mut config.keepalive {
         keepalive.timeout = dice.pick([1, 10, 30]) * SECOND;
@@ -137,6 +142,12 @@ fn roll_config(dice: &mut Dice, faults: Faults) -> Config {
     if faults.has(Fault::Limits) {
         config.limits.max_message_size = dice.pick([100, 1000, 10_000]);
         config.limits.max_control_frames_per_read = dice.pick([3, 2048]);
+        config.limits.max_control_frames_per_second = dice.pick([5, 10_000]);
+    }
+    if faults.has(Fault::Budget) {
+        let largest = config.limits.max_message_size.min(60_000);
+        config.limits.max_message_size = largest;
+        config.memory_budget = Some(MemoryBudget::new(4 * largest));
     }
     config
 }
