@@ -25,17 +25,41 @@ longest() {
     esac
 }
 
+# Most inputs that are kept of a target.
+most=300
+
 count() { find "$1" -type f | wc -l; }
 
 fuzz() { cargo +nightly fuzz run "$target" --features fuzzing "$@"; }
+
+# The fewest and smallest inputs that reach the same, into $least.
+minimise() {
+    rm -rf "$least"
+    mkdir -p "$least"
+    fuzz "$least" "$kept" "$found" -- -set_cover_merge=1 -max_len=2048 -timeout=10 -verbosity=0 "$@"
+}
+
+# Replaces what is kept.
+keep() {
+    minimise
+    if [ "$(count "$least")" -gt "$most" ]; then
+        # Those that are needed to reach everything once, and of those that reach it more often as many as there is room for.
+        rm -rf "$least.more"
+        mv "$least" "$least.more"
+        minimise -use_counters=0
+        local room=$((most - $(count "$least")))
+        [ "$room" -le 0 ] || find "$least.more" -type f | sort | head -n "$room" | xargs -I '{}' cp '{}' "$least/"
+    fi
+    rm -f "$kept"/*
+    cp "$least"/* "$kept/"
+}
 
 table='' status=0
 for target in $targets; do
     printf '=== %s\n' "$target"
     kept=fuzz/corpus/$target found=fuzz/target/found/$target least=fuzz/target/least/$target
     artifacts=fuzz/artifacts/$target log=fuzz/target/$target.log
-    rm -rf "$least"
-    mkdir -p "$kept" "$found" "$least" "$artifacts"
+    mkdir -p "$kept" "$found" "$artifacts"
     known=$(count "$artifacts") before=$(count "$found")
     fuzz "$found" "$kept" -- "-max_total_time=$seconds" "-max_len=$(longest "$target")" -timeout=10 \
         -rss_limit_mb=2048 -print_final_stats=1 -verbosity=0 2>&1 | tee "$log" || true
@@ -44,10 +68,7 @@ for target in $targets; do
     # A target that does not start is a finding, too.
     [ -n "$executions" ] || findings=$((findings + 1))
     if [ "$findings" = 0 ]; then
-        # Lines of code that are reached count, and not how often: so they stay few.
-        fuzz "$least" "$kept" "$found" -- -set_cover_merge=1 -use_counters=0 -max_len=2048 -timeout=10 -verbosity=0
-        rm -f "$kept"/*
-        cp "$least"/* "$kept/"
+        keep
     else
         status=1
     fi

@@ -186,6 +186,8 @@ impl AsyncRead for End {
             Whim::Move(most) => most,
         };
         let direction = &mut state.directions[1 - self.side];
+        // Who was told to wait before is not waited for any more.
+        direction.reader = None;
         let n = direction.bytes.len().min(buffer.remaining()).min(most);
         let bytes: Vec<u8> = direction.bytes.drain(..n).collect();
         buffer.put_slice(&bytes);
@@ -224,6 +226,7 @@ impl AsyncWrite for End {
             Whim::Move(most) => bytes.len().min(room).min(most),
         };
         let direction = &mut state.directions[self.side];
+        direction.writer = None;
         let target = if buffers { &mut direction.unflushed } else { &mut direction.bytes };
         target.extend(&bytes[..n]);
         let reader = if buffers { None } else { direction.reader.take() };
