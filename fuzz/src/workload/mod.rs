@@ -56,7 +56,7 @@ async fn run(data: &[u8]) {
         }
         pair.operate(&mut input);
     }
-    pair.settle(None);
+    pair.settle(None).await;
     if !pair.failed && pair.sides.iter().all(Side::is_open) {
         for (from, to) in [(0, 1), (1, 0)] {
             assert!(pair.sides[from].elsewhere.is_none(), "{from} waits for room that there is");
@@ -118,9 +118,11 @@ impl Pair {
     }
 
     /// Both sides are polled when they are woken, and never else, until neither is; `closing` closes.
-    fn settle(&mut self, closing: Option<usize>) {
+    async fn settle(&mut self, closing: Option<usize>) {
         self.sides.iter().for_each(Side::wake);
         loop {
+            // Who let others have their turn is woken by the runtime, once that has had its own.
+            tokio::task::yield_now().await;
             let mut idle = true;
             for side in 0..2 {
                 idle &= !self.sides[side].poll_elsewhere();
@@ -141,7 +143,7 @@ impl Pair {
     async fn end(&mut self) {
         let orderly = !self.failed;
         self.sides[0].stopped = true;
-        self.settle(Some(0));
+        self.settle(Some(0)).await;
         if orderly {
             for (number, side) in self.sides.iter().enumerate() {
                 assert!(side.over, "{number} sleeps for ever");
@@ -154,7 +156,7 @@ impl Pair {
         }
         for _ in 0..4 {
             advance(LATE).await;
-            self.settle(Some(0));
+            self.settle(Some(0)).await;
         }
         for side in &mut self.sides {
             assert!(side.over && side.errors <= 1, "one end and at most one error");
