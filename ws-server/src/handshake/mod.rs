@@ -132,10 +132,10 @@ pub(crate) async fn run<A, P>(
             None => return,
         }
     }
-    let mut buffer = std::mem::take(&mut candidate.received);
-    if buffer.capacity() == 0 {
-        buffer = candidate.place.shard().heads.take();
-    }
+    // The rest may take its time: until then what is there takes no more memory than it must.
+    let received = std::mem::take(&mut candidate.received);
+    let mut buffer = received.clone();
+    candidate.place.shard().heads.put_back(received);
     let negotiation = negotiate(&*app, &hub, &mut candidate, &mut buffer);
     let Some(outcome) = in_time(&hub, deadline, negotiation).await else { return };
     let received_nothing = buffer.is_empty();
@@ -146,7 +146,7 @@ pub(crate) async fn run<A, P>(
         Err(_) if received_nothing => tracing::debug!("handshake deadline passed without a byte"),
         Err(_) => {
             let answer = Rejection::new(StatusCode::REQUEST_TIMEOUT).encode();
-            respond(&mut candidate.io, &answer).await;
+            Box::pin(respond(&mut candidate.io, &answer)).await;
         }
     }
 }
@@ -198,28 +198,29 @@ async fn negotiate<A: App>(
 ) -> Option<Handshaken<A::Accepted>> {
     let received = read_request(&mut candidate.io, buffer, &hub.protocol.limits).await;
     // Boxed, for it is large: who sends its request slowly, or never, takes as little as can be.
-    Box::pin(answer(app, hub, candidate, received)).await
-}
-
-/// Answers what was read.
-async fn answer<A: App>(
-    app: &A,
-    hub: &Hub,
-    candidate: &mut Candidate<ServerStream>,
-    received: Result<ReceivedRequest, ReadError>,
-) -> Option<Handshaken<A::Accepted>> {
-    let io = &mut candidate.io;
-    let received = match received {
-        Ok(received) => received,
+    let refused = match received {
+        Ok(received) => match Box::pin(answer(app, hub, candidate, received)).await {
+            Ok(handshaken) => return handshaken,
+            Err(refused) => refused,
+        },
+        Err(ReadError::Bad(error)) => Rejection::from(error).encode(),
         Err(ReadError::Io(error)) => {
             tracing::debug!(%error, "the peer left during the handshake");
             return None;
         }
-        Err(ReadError::Bad(error)) => {
-            respond(io, &Rejection::from(error).encode()).await;
-            return None;
-        }
     };
+    Box::pin(respond(&mut candidate.io, &refused)).await;
+    None
+}
+
+/// Accepts what was read; `Err` is what to say instead. `None`: the 101 could not be written.
+async fn answer<A: App>(
+    app: &A,
+    hub: &Hub,
+    candidate: &mut Candidate<ServerStream>,
+    received: ReceivedRequest,
+) -> Result<Option<Handshaken<A::Accepted>>, Vec<u8>> {
+    let io = &mut candidate.io;
     let mut request = Request::new(received.request, candidate.peer);
     let decision = async {
         let admitted = admit(hub, &request)?;
@@ -228,19 +229,13 @@ async fn answer<A: App>(
         }
         decide(app, hub, admitted, &mut request).map(|decision| (decision, request))
     };
-    match decision.await {
-        Err(answer) => {
-            respond(io, &answer).await;
-            None
-        }
-        Ok((decision, request)) => {
-            // The guard tells the application if the 101 cannot be written.
-            io.write_all(&decision.response).await.ok()?;
-            io.flush().await.ok()?;
-            // Also if the server shuts down just now: who has a 101 gets a Close.
-            Some(Handshaken::new(decision, request, received.rest))
-        }
+    let (decision, request) = decision.await?;
+    // The guard tells the application if the 101 cannot be written.
+    if io.write_all(&decision.response).await.is_err() || io.flush().await.is_err() {
+        return Ok(None);
     }
+    // Also if the server shuts down just now: who has a 101 gets a Close.
+    Ok(Some(Handshaken::new(decision, request, received.rest)))
 }
 
 /// Asks the application's async hook; a rejection, or a panic, is what to answer.

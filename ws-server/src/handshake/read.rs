@@ -1,9 +1,14 @@
 //! What is read before a connection is one, and said instead.
 
-use std::{io, time::Duration};
+use std::{
+    future::poll_fn,
+    io,
+    pin::Pin,
+    task::{Poll, ready},
+    time::Duration,
+};
 
-use bytes::BufMut as _;
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use ws_proto::{
     Limits,
     handshake::{RequestError, RequestReader},
@@ -11,6 +16,8 @@ use ws_proto::{
 
 /// How long a refused peer may take to read its answer.
 const LINGER: Duration = Duration::from_secs(1);
+/// Bytes that are read at a time; most requests are smaller.
+const SCRATCH: usize = 2048;
 
 /// A request's head, and what came behind it.
 pub(crate) struct ReceivedRequest {
@@ -31,7 +38,6 @@ pub(crate) async fn read_request<S: AsyncRead + Unpin>(
     buffer: &mut Vec<u8>,
     limits: &Limits,
 ) -> Result<ReceivedRequest, ReadError> {
-    const FIRST: usize = 1024;
     let mut reader = RequestReader::new(limits);
     loop {
         if !buffer.is_empty()
@@ -39,16 +45,29 @@ pub(crate) async fn read_request<S: AsyncRead + Unpin>(
         {
             return Ok(ReceivedRequest { request, rest: buffer.split_off(head_len) });
         }
-        // What is left of the buffer is used first: of a peer that sends a byte now and then there may be many.
-        let spare = buffer.capacity() - buffer.len();
-        let more = if spare > 0 { spare } else { FIRST.max(buffer.len()) };
-        let room = limits.max_head_size.saturating_sub(buffer.len()).clamp(1, more);
-        buffer.reserve(room);
-        let n = io.read_buf(&mut buffer.limit(room)).await.map_err(ReadError::Io)?;
+        let most = limits.max_head_size.saturating_sub(buffer.len()).max(1);
+        let n = read_some(io, most, |bytes| buffer.extend_from_slice(bytes)).await.map_err(ReadError::Io)?;
         if n == 0 {
             return Err(ReadError::Io(io::ErrorKind::UnexpectedEof.into()));
         }
     }
+}
+
+/// Reads once, at most so many bytes; 0 is the end. While nothing comes it holds no memory: of peers that say nothing
+/// there may be many.
+async fn read_some<S: AsyncRead + Unpin>(
+    io: &mut S,
+    most: usize,
+    mut take: impl FnMut(&[u8]),
+) -> io::Result<usize> {
+    poll_fn(|cx| {
+        let mut scratch = [0; SCRATCH];
+        let mut read = ReadBuf::new(&mut scratch[..most.min(SCRATCH)]);
+        ready!(Pin::new(&mut *io).poll_read(cx, &mut read))?;
+        take(read.filled());
+        Poll::Ready(Ok(read.filled().len()))
+    })
+    .await
 }
 
 /// Sends an answer that ends the connection, and lets the peer read it: closing with unread input would reset the
@@ -57,9 +76,7 @@ pub(crate) async fn respond<S: AsyncRead + AsyncWrite + Unpin>(io: &mut S, answe
     let say_and_listen = async {
         io.write_all(answer).await?;
         io.shutdown().await?;
-        // Not in the future itself, which every handshake carries.
-        let mut sink = vec![0; 512];
-        while io.read(&mut sink).await? > 0 {}
+        while read_some(io, SCRATCH, |_| {}).await? > 0 {}
         io::Result::Ok(())
     };
     let _ = tokio::time::timeout(LINGER, say_and_listen).await;
