@@ -129,7 +129,7 @@ async fn what_is_held_for_the_application_is_bounded_and_loses_nothing() {
     let server = tokio::spawn(server);
     for number in 0..1000 {
         peer.send(Frame::text(text(number, 1000)));
-        tokio::task::yield_now().await;
+        yield_now().await;
     }
     let read = peer.counts().bytes_read;
     assert!((10_000..13_000).contains(&read), "{read} bytes were read");
@@ -251,7 +251,7 @@ async fn what_a_sender_sends_goes_out_while_the_application_sleeps() {
     sleep(1000 * SECOND).await;
     sender.try_send("from elsewhere").unwrap();
     sender.ping(b"hi").unwrap();
-    tokio::task::yield_now().await;
+    yield_now().await;
     let mut frames = peer.received();
     frames.sort_by_key(|frame| frame.opcode);
     assert_eq!(frames, [Frame::text("from elsewhere"), Frame::ping("hi")]);
