@@ -3,12 +3,13 @@
 use crate::measure::{Memory, on_the_outside};
 use crate::scale;
 use e2e_tests::harness::{self, Options};
-use e2e_tests::raw_peer::RawClient;
+use e2e_tests::raw_peer::{RawClient, RawFrame};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
+use tokio::net::{TcpListener, TcpSocket};
 use ws_server::{
     CloseInfo, Conn, Handler, MessageRef, Rejection, Request, Server, ServerBuilder, ShutdownHandle,
     ShutdownReport, WebSocket,
@@ -58,6 +59,11 @@ impl Kind {
     /// A server that answers nothing.
     pub(crate) fn sink(self, builder: ServerBuilder) -> Victim {
         self.start(builder, Answer::Nothing)
+    }
+
+    /// A server that answers small messages only.
+    pub(crate) fn choosy(self, builder: ServerBuilder) -> Victim {
+        self.start(builder, Answer::Small)
     }
 
     /// A server that echoes, and panics at [`BOOM`].
@@ -114,6 +120,7 @@ pub(crate) const BOOM: &str = "boom";
 enum Answer {
     Echo,
     Nothing,
+    Small,
     Panic,
 }
 
@@ -131,7 +138,11 @@ impl Context {
             // As `panic!` does, without a line about each in the output.
             std::panic::resume_unwind(Box::new("on purpose"));
         }
-        self.answer != Answer::Nothing
+        match self.answer {
+            Answer::Echo | Answer::Panic => true,
+            Answer::Small => payload.len() < 1000,
+            Answer::Nothing => false,
+        }
     }
 }
 
@@ -174,6 +185,24 @@ async fn serve(mut ws: WebSocket, context: Context) {
     context.counts.closed.fetch_add(1, SeqCst);
 }
 
+static SMALL_SEND_BUFFERS: AtomicBool = AtomicBool::new(false);
+
+/// Servers of this process have the kernel buffer little for each connection. Else it takes a megabyte and more for a
+/// peer that does not read, and with a thousand of them comes to the end of what it has for TCP.
+pub(crate) fn small_send_buffers() {
+    SMALL_SEND_BUFFERS.store(true, SeqCst);
+}
+
+fn listener() -> TcpListener {
+    let socket = TcpSocket::new_v4().unwrap();
+    if SMALL_SEND_BUFFERS.load(SeqCst) {
+        // Connections take it over from the listener.
+        socket.set_send_buffer_size(16 * 1024).unwrap();
+    }
+    socket.bind(([127, 0, 0, 1], 0).into()).unwrap();
+    socket.listen(4096).unwrap()
+}
+
 /// A running server. End it with [`stop`](Self::stop).
 pub(crate) struct Victim {
     pub(crate) addr: SocketAddr,
@@ -193,7 +222,7 @@ impl Victim {
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async {
-                let server = builder.backlog(4096).bind("127.0.0.1:0").await.unwrap();
+                let server = builder.listener(listener()).unwrap();
                 tell.send((server.local_addr().unwrap(), server.shutdown_handle())).unwrap();
                 run(server).await
             })
@@ -210,6 +239,17 @@ impl Victim {
     /// A peer whose handshake is done.
     pub(crate) async fn open(&self) -> RawClient {
         RawClient::open(self.addr, "/").await
+    }
+
+    /// Has the server's thread make what it makes with its first connections.
+    pub(crate) async fn warm_up(&self) {
+        let before = self.handle.connections();
+        let mut peer = self.open().await;
+        peer.send(RawFrame::ping("")).await;
+        peer.expect_pong(b"").await;
+        peer.into_connection().reset();
+        self.settled(before).await;
+        self.quiet().await;
     }
 
     /// So many of them.

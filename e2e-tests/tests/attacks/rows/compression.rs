@@ -141,22 +141,22 @@ fn bombs_hold_up_nobody_else() {
         let limit = scaled(16 << 20, 4 << 20);
         let bomb = compressed(&vec![0; limit]);
         for kind in Kind::ALL {
-            let (server, other) = (kind.echo(compressing(limit)), kind.echo(compressing(limit)));
+            let (server, other) = (kind.choosy(compressing(limit)), kind.choosy(compressing(limit)));
             let mouse = Mouse::start(server.addr);
             mouse.echoes(20).await;
             let bombing = async |server: &Victim| {
                 let mut peer = open(server).await;
                 for _ in 0..scaled(4, 1) {
                     peer.send_bytes(&bomb).await;
-                    // The echo, compressed again, in fragments.
-                    while !peer.recv_frame().await.fin {}
+                    peer.send(RawFrame::ping("")).await;
+                    peer.expect_pong(b"").await;
                 }
                 mouse.echoes(5).await;
             };
             mouse.beside(scaled(8, 5), &other, &server, bombing).await;
             mouse
                 .stop()
-                .check(&BOMB, &format!("others' echoes beside echoes of {} MiB ({kind:?})", limit >> 20));
+                .check(&BOMB, &format!("others' echoes beside bombs of {} MiB ({kind:?})", limit >> 20));
             other.stop().await;
             server.stop().await;
         }

@@ -36,7 +36,7 @@ fn four_elephants_hold_up_no_mouse() {
             };
             mouse.beside(scaled(6, 3), &other, &server, trample).await;
             let part = format!("4 who echo {} MiB each, others' echoes ({kind:?})", size >> 20);
-            mouse.stop().check(&ELEPHANTS, &part);
+            mouse.stop().check_turns(&ELEPHANTS, &part, 4);
             other.stop().await;
             server.stop().await;
         }

@@ -8,13 +8,18 @@ use crate::victim::{Kind, Victim, attack};
 use e2e_tests::raw_peer::{RawClient, RawFrame, Side};
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
-use ws_server::Server;
+use ws_server::{Server, ServerBuilder};
 
 const PINGS: Row = Row::new(13, "ping flood by a peer that does not read");
 const CHEAP: Row = Row::new(14, "floods of what costs the sender little");
 
 /// A peer that is not listened to any more says nothing for so long.
 const STALLED: Duration = Duration::from_millis(300);
+
+/// Without the limit on control frames in a second, which would end the flood before there is something to measure.
+fn at_any_rate() -> ServerBuilder {
+    Server::builder().protocol(|config| config.limits.max_control_frames_per_second = u32::MAX)
+}
 
 /// So many pings of a peer that does not read, or as many as the server takes.
 async fn pings(server: &Victim, total: usize) -> usize {
@@ -39,10 +44,11 @@ fn pings_of_a_peer_that_does_not_read_hold_up_nobody_and_do_not_pile_up() {
         let each = scaled(1_000_000, 60_000) / rounds;
         let (mut most, mut taken) = (0, 0);
         for kind in Kind::ALL {
-            let (server, other) = (kind.echo(Server::builder()), kind.echo(Server::builder()));
+            let (server, other) = (kind.echo(at_any_rate()), kind.echo(at_any_rate()));
+            server.warm_up().await;
+            other.warm_up().await;
             let mouse = Mouse::start(server.addr);
             mouse.echoes(50).await;
-            server.quiet().await;
             let memory = Memory::start();
             let flood = async |server: &Victim| {
                 taken += pings(server, each).await;
@@ -66,7 +72,7 @@ fn many_who_ping_and_do_not_read_take_a_few_kib_each() {
         let count = scaled(200, 20);
         let mut most = 0;
         for kind in Kind::ALL {
-            let server = kind.echo(Server::builder());
+            let server = kind.echo(at_any_rate());
             let mut peers = Vec::new();
             for _ in 0..count {
                 let mut peer = RawClient::connect_with_receive_buffer(server.addr, 4096).await;
@@ -100,7 +106,7 @@ fn unsolicited_pongs_allocate_nothing_and_cost_little() {
         let total = scaled(1_000_000, 50_000);
         let (mut requests, mut slowest) = (0, 0_f64);
         for kind in Kind::ALL {
-            let server = kind.sink(Server::builder());
+            let server = kind.sink(at_any_rate());
             let mut peer = server.open().await;
             let frame = RawFrame::pong([b'x'; 125]);
             let batch = frame.encode(Side::Client).repeat(500);

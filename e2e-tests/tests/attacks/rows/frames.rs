@@ -108,10 +108,7 @@ fn a_wrong_length_is_refused_at_the_header() {
         let (mut tried, mut otherwise, mut most) = (0, 0, 0);
         for kind in Kind::ALL {
             let server = kind.echo(Server::builder());
-            // For what is made with a thread's first connection.
-            let mut first = server.open().await;
-            first.send(RawFrame::ping("")).await;
-            first.expect_pong(b"").await;
+            server.warm_up().await;
             for (frame, code) in bad_lengths(16 << 20) {
                 let mut peer = server.open().await;
                 let memory = Memory::start();

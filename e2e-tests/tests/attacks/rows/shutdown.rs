@@ -51,7 +51,7 @@ fn everybody_is_told_and_it_is_over_in_time() {
         }
         let part = format!("{} connections, {busy} of them busy", number(count));
         SHUTDOWN.exactly(&format!("{part}, not told 1001"), untold, 0, "");
-        SHUTDOWN.exactly(&format!("{part}, cut off"), usize::try_from(unclean).unwrap(), 0, "");
+        SHUTDOWN.exactly(&format!("{part}, cut off"), unclean, 0, "");
         SHUTDOWN.line(
             &format!("{part}: over"),
             format!("after {:.2} s", longest.as_secs_f64()),

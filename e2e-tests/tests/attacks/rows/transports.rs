@@ -69,7 +69,7 @@ impl Liar {
     fn step(&self, cx: &Context<'_>) -> Poll<io::Result<usize>> {
         let mut state = self.state.lock().unwrap();
         state.polls += 1;
-        let other = state.polls % 2 == 0;
+        let other = state.polls.is_multiple_of(2);
         match self.lie {
             _ if !state.lies => Poll::Ready(Ok(usize::MAX)),
             Lie::WakesForNothing if other => {
