@@ -111,6 +111,8 @@ fn peers_that_do_not_read_take_their_queues_and_are_given_up() {
                 Server::builder().write_queue(10_000, QUEUE).write_timeout(Some(timeout)).keepalive(None);
             let server = kind.run::<Subscriber>(builder, Arc::clone(&context.counts), context.clone());
             let mut readers = server.open_many(READERS).await;
+            // A connection is counted before its handler hears of it.
+            server.until("open", || server.counts.opened.load(SeqCst) == READERS).await;
             let reading = std::mem::take(&mut *context.senders.lock().unwrap());
             let rounds = scaled(500, 20);
             let alone = publish(&reading, &mut readers, rounds).await;
