@@ -12,15 +12,15 @@ use crate::error::ConnectionError;
 /// [`Config::memory_budget`](crate::Config::memory_budget).
 ///
 /// Whoever wants more gets it while he would then hold no more than what was free before. So one connection alone gets
-/// two thirds of the budget, a hundred greedy ones a hundredth each, and something is always left for the next.
+/// half of the budget at least, a hundred greedy ones a hundredth each, and something is always left for the next.
 ///
 /// What it says no to:
 /// - a message that grows: its connection is closed with 1013 ([`ConnectionError::MemoryBudget`]);
 /// - a send behind other data that waits: `WriteBusy`. On a connection where nothing waits a message is accepted whatever
 ///   the budget says: its bytes are the application's already, and nothing else would tell when to try again.
 ///
-/// What it does not count: less than 16 KiB on a connection, messages that the application has, and the frames of a
-/// [`PreparedMessage`](crate::PreparedMessage), which many connections share.
+/// What it does not count: less than 16 KiB on a connection, what waits for a transport that takes it, messages that the
+/// application has, and the frames of a [`PreparedMessage`](crate::PreparedMessage), which many connections share.
 #[derive(Debug, Clone)]
 pub struct MemoryBudget(Arc<Shared>);
 
@@ -154,7 +154,8 @@ impl Charge {
 }
 
 fn units(bytes: usize) -> u32 {
-    u32::try_from(bytes.div_ceil(Charge::UNIT)).unwrap_or(u32::MAX)
+    let most = usize::MAX / Charge::UNIT;
+    u32::try_from(bytes.div_ceil(Charge::UNIT).min(most)).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]

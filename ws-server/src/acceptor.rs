@@ -20,7 +20,10 @@ pub(crate) async fn accept_loop(
     hub: &Arc<Hub>,
     mut admit: impl FnMut(Incoming, Option<SocketAddr>, Slot),
 ) {
-    let turned_away = Slots::new(TURNED_AWAY_AT_ONCE);
+    // Where addresses have shares, one alone does not get all answers.
+    let has_shares = hub.options.max_per_address < usize::MAX;
+    let share = if has_shares { TURNED_AWAY_AT_ONCE / 8 } else { usize::MAX };
+    let turned_away = Slots::with_shares(TURNED_AWAY_AT_ONCE, share);
     let draining = hub.reached(Phase::Draining);
     tokio::pin!(draining);
     let mut backoff = FIRST_BACKOFF;
@@ -38,7 +41,7 @@ pub(crate) async fn accept_loop(
                 }
                 match hub.handshakes.take(peer) {
                     Ok(slot) => admit(socket, peer, slot),
-                    Err(full) => turn_away(socket, full, hub, &turned_away),
+                    Err(full) => turn_away(socket, peer, full, hub, &turned_away),
                 }
             }
             Err(error) if concerns_one_peer(&error) => {
@@ -63,12 +66,12 @@ fn concerns_one_peer(error: &io::Error) -> bool {
 }
 
 /// Tells a peer that there is no place for it, as long as not too many are being told.
-fn turn_away(socket: Incoming, full: Full, hub: &Hub, turned_away: &Arc<Slots>) {
+fn turn_away(socket: Incoming, peer: Option<SocketAddr>, full: Full, hub: &Hub, turned_away: &Arc<Slots>) {
     if hub.options.uses_tls() {
         // It could not be understood, and to be understood takes what there is not enough of.
         return;
     }
-    let (Ok(slot), Ok(mut stream)) = (turned_away.take(None), socket.into_stream()) else { return };
+    let (Ok(slot), Ok(mut stream)) = (turned_away.take(peer), socket.into_stream()) else { return };
     tokio::spawn(async move {
         respond(&mut stream, &refusal(full)).await;
         drop(slot);

@@ -33,17 +33,17 @@ impl ServerBuilder {
         self
     }
 
-    /// Most connections from one address, and as many handshakes; one more is answered with 429. An IPv6 network of 64
-    /// bits counts as one address. Default: no limit, for behind a proxy all users have the same.
+    /// Most connections from one address, and as many handshakes; one more is answered with 429, or with TLS just closed
+    /// if it is a handshake. An IPv6 network of 64 bits counts as one address. Default: no limit, for behind a proxy all users have the same.
     pub const fn max_connections_per_address(mut self, count: usize) -> Self {
         self.options.max_per_address = count;
         self
     }
 
     /// The most bytes that all connections hold together, in messages that are begun, held or being inflated, and in what
-    /// waits to be written ([`MemoryBudget`](ws_proto::MemoryBudget)); at least four messages. Beyond it a message that
+    /// waits to be written ([`MemoryBudget`](ws_proto::MemoryBudget)); at least eight messages. Beyond it a message that
     /// grows ends its connection with 1013, and sends return `WriteBusy` or wait. Default 1 GiB, or eight messages of the
-    /// limit if that is more.
+    /// limit if that is more. A budget that [`protocol`](Self::protocol) sets comes first.
     pub const fn memory_budget(mut self, bytes: Option<usize>) -> Self {
         self.options.memory = match bytes {
             Some(bytes) => Memory::Bytes(bytes),

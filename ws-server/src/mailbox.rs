@@ -124,20 +124,19 @@ impl Mailbox {
         while connection.queued(tx).1 < ahead
             && let Some(letter) = mail.messages.pop()
         {
-            let (len, owned) = (letter.len(), letter.owned_len());
+            // It is the connection's from here, or comes back.
+            mail.count_out(&letter);
             match letter.send(connection, tx) {
-                Ok(()) => {
-                    mail.bytes -= len;
-                    mail.owned -= owned;
-                }
+                Ok(()) => {}
                 Err(SendError::WriteBusy(letter)) => {
+                    mail.count_in(&letter);
+                    mail.settle();
                     mail.messages.put_back(letter);
                     break;
                 }
                 Err(SendError::InvalidState(_)) => break,
             }
         }
-        mail.settle();
         if let Some(Rare { close, waiting, .. }) = rare.map(|rare| *rare) {
             if let Some((code, reason)) = close {
                 if mail.messages.is_empty() {
@@ -166,13 +165,13 @@ impl Mailbox {
         rare.into_iter().flat_map(|rare| rare.waiting).for_each(Waker::wake);
     }
 
-    /// Whether a message of `len` bytes may come in.
-    fn admit(&self, mail: &Mail, len: usize) -> Result<(), SendError> {
+    /// Whether a message of `len` bytes, of which `owned` are its own, may come in.
+    fn admit(&self, mail: &Mail, len: usize, owned: usize) -> Result<(), SendError> {
         if mail.state != ConnectionState::Open || mail.is_closing() {
             return Err(SendError::InvalidState(()));
         }
         let over = mail.bytes > 0 && mail.bytes.saturating_add(len) > self.config.write_queue_bytes;
-        let unaffordable = mail.account.as_ref().is_some_and(|account| !account.allows(len));
+        let unaffordable = owned > 0 && mail.account.as_ref().is_some_and(|account| !account.allows(owned));
         if over || unaffordable || mail.messages.len() >= self.config.write_queue_messages {
             return Err(SendError::WriteBusy(()));
         }
@@ -180,7 +179,7 @@ impl Mailbox {
     }
 
     fn push(&self, mail: &mut Mail, message: Message) -> Result<(), SendError<Message>> {
-        match self.admit(mail, message.len()) {
+        match self.admit(mail, message.len(), message.len()) {
             Ok(()) => {
                 mail.push(Letter::Message(message));
                 mail.charge(&self.config);
@@ -204,9 +203,19 @@ impl Mailbox {
 
 impl Mail {
     fn push(&mut self, letter: Letter) {
+        self.count_in(&letter);
+        self.messages.push(letter);
+    }
+
+    fn count_in(&mut self, letter: &Letter) {
         self.bytes += letter.len();
         self.owned += letter.owned_len();
-        self.messages.push(letter);
+    }
+
+    fn count_out(&mut self, letter: &Letter) {
+        self.bytes -= letter.len();
+        self.owned -= letter.owned_len();
+        self.settle();
     }
 
     /// Counts what has come in against the memory budget, if it is much.
@@ -284,7 +293,7 @@ impl Outlet for Mailbox {
 
     fn try_send_prepared(&self, message: &PreparedMessage) -> Result<(), SendError> {
         let mut mail = self.mail();
-        self.admit(&mail, message.payload().len())?;
+        self.admit(&mail, message.payload().len(), 0)?;
         mail.push(Letter::Prepared(message.clone()));
         self.call(mail);
         Ok(())

@@ -54,10 +54,6 @@ pub(crate) enum Full {
 }
 
 impl Slots {
-    pub(crate) fn new(max: usize) -> Arc<Self> {
-        Self::with_shares(max, usize::MAX)
-    }
-
     /// So many places, and so many of them for one address.
     pub(crate) fn with_shares(max: usize, per_address: usize) -> Arc<Self> {
         let shares = (per_address < max).then(|| Shares { max: per_address, by_network: Mutex::default() });
@@ -125,12 +121,13 @@ impl Slots {
                 }
             }
             Kind::Share { network, all } => {
-                if let Some(shares) = all.shares() {
-                    let mut by_network = shares.lock();
-                    if self.active.fetch_sub(1, Ordering::AcqRel) == 1 {
-                        by_network.remove(network);
-                    }
+                let Some(shares) = all.shares() else { return };
+                let mut by_network = shares.lock();
+                if self.active.fetch_sub(1, Ordering::AcqRel) == 1 {
+                    by_network.remove(network);
+                    shrink(&mut by_network);
                 }
+                // Still under the lock, so that nobody sees the one place without the other.
                 all.give_back();
             }
         }
@@ -147,6 +144,14 @@ impl Slots {
 impl Shares {
     fn lock(&self) -> MutexGuard<'_, HashMap<Network, Arc<Slots>>> {
         self.by_network.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Gives memory back once most of those who came at one time have left.
+fn shrink(by_network: &mut HashMap<Network, Arc<Slots>>) {
+    const FEW: usize = 64;
+    if by_network.capacity() > FEW && by_network.len() < by_network.capacity() / 8 {
+        by_network.shrink_to(FEW.max(by_network.len() * 2));
     }
 }
 
@@ -182,7 +187,7 @@ mod tests {
 
     #[tokio::test]
     async fn places_are_limited_and_come_back() {
-        let slots = Slots::new(2);
+        let slots = Slots::with_shares(2, usize::MAX);
         let (first, second) = (slots.take(None).unwrap(), slots.take(from("::1")).unwrap());
         assert_eq!(slots.take(None).unwrap_err(), Full::Server);
         drop(first);

@@ -122,12 +122,9 @@ impl<S> Driver<S> {
         self.tx.as_ref().map_or(0, |tx| self.connection.queued(tx).1)
     }
 
-    /// Whether a small message would be accepted.
+    /// Whether a small message would be accepted, and the memory budget is not what keeps larger ones out.
     pub fn has_room(&self) -> bool {
-        let Some(tx) = &self.tx else { return true };
-        let config = self.connection.config();
-        let (messages, bytes) = self.connection.queued(tx);
-        messages < config.write_queue_messages && bytes < config.write_queue_bytes
+        self.tx.as_ref().is_none_or(|tx| self.connection.has_room(tx))
     }
 
     /// Gives the transmit queue back to the thread if nothing waits in it. Call it at the end of a turn.
@@ -194,6 +191,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             match write_once(Pin::new(&mut self.io), cx, tx) {
                 Poll::Pending => {
                     tx.set_blocked(now);
+                    // Now what waits counts.
+                    self.connection.pump(tx);
                     return Poll::Pending;
                 }
                 Poll::Ready(Ok(0)) => {
@@ -233,6 +232,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         let flushed = Pin::new(&mut self.io).poll_flush(cx);
         let (connection, tx) = self.parts_mut();
         tx.set_unflushed(flushed.is_pending(), now);
+        connection.pump(tx);
         match ready!(flushed) {
             Ok(()) => {}
             Err(error) => connection.handle_transport_error(error.kind(), tx),

@@ -8,9 +8,10 @@ use ws_server::{ConnectionError, SendError, Server, ServerBuilder};
 
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
+const BUDGET: usize = 8 * MIB;
 
 fn narrow() -> ServerBuilder {
-    Server::builder().max_message_size(MIB).memory_budget(Some(4 * MIB))
+    Server::builder().max_message_size(MIB).memory_budget(Some(BUDGET))
 }
 
 async fn settles(server: &ServerRunner, what: &str, holds: impl Fn(usize) -> bool) {
@@ -36,12 +37,15 @@ fn who_would_exceed_it_gets_1013_and_the_others_are_served() {
             let server = start_echo(api, narrow()).await;
             let mut small = server.open().await;
             let mut holders = Vec::new();
-            for _ in 0..2 {
+            for _ in 0..4 {
                 holders.push(begins_a_message(&server).await);
                 let expected = holders.len() * 800 * KIB;
                 settles(&server, "begun messages", |held| held >= expected).await;
             }
-            let mut greedy = vec![begins_a_message(&server).await, begins_a_message(&server).await];
+            let mut greedy = Vec::new();
+            for _ in 0..6 {
+                greedy.push(begins_a_message(&server).await);
+            }
             let mut refused = 0;
             for client in &mut greedy {
                 // It sends its Close, or waits for the rest.
@@ -49,8 +53,8 @@ fn who_would_exceed_it_gets_1013_and_the_others_are_served() {
                 let frame = client.recv_frame().await;
                 refused += usize::from(matches!(frame.close_code(), Some((1013, _))));
             }
-            assert!(refused >= 1, "{refused} of 2");
-            assert!(server.handle().memory_held() <= 4 * MIB);
+            assert!(refused >= 1, "{refused} of 6");
+            assert!(server.handle().memory_held() <= BUDGET);
             small.send(RawFrame::text("still served")).await;
             small.expect_text("still served").await;
             drop((greedy, holders));
@@ -66,6 +70,55 @@ fn who_would_exceed_it_gets_1013_and_the_others_are_served() {
                 _ => false,
             });
             assert_eq!(told.count(), refused, "the application is told, too");
+        }
+    });
+}
+
+#[test]
+fn an_application_that_only_receives_is_charged_for_nothing_once_it_has_received() {
+    harness::run(async {
+        let (sender, mut received) = tokio::sync::mpsc::unbounded_channel();
+        let builder = narrow().keepalive(None);
+        let server = ServerRunner::serve(builder, move |mut ws| {
+            let sender = sender.clone();
+            async move {
+                while let Some(message) = ws.recv().await {
+                    sender.send(message.len()).unwrap();
+                }
+            }
+        })
+        .await;
+        let mut clients = Vec::new();
+        for _ in 0..20 {
+            let mut client = server.open().await;
+            client.send(RawFrame::binary(vec![0; 900 * KIB])).await;
+            assert_eq!(received.recv().await, Some(900 * KIB));
+            clients.push(client);
+        }
+        settles(&server, "received messages", |held| held == 0).await;
+        drop(clients);
+        server.stop().await;
+    });
+}
+
+#[test]
+fn answers_that_a_peer_does_not_read_count() {
+    harness::run(async {
+        for api in Api::ALL {
+            let server = start_echo(api, narrow()).await;
+            let (reader, mut writer) = server.open_slow().await.into_connection().split();
+            // More than the kernel takes.
+            let sending = tokio::spawn(async move {
+                let frame = writer.encode(&RawFrame::binary(vec![7; MIB]));
+                loop {
+                    writer.send_bytes(&frame).await;
+                }
+            });
+            settles(&server, "what waits", |held| held >= 200 * KIB).await;
+            sending.abort();
+            drop((reader, sending.await));
+            settles(&server, "all have gone", |held| held == 0).await;
+            server.stop().await;
         }
     });
 }
@@ -93,7 +146,7 @@ fn what_slow_readers_let_wait_counts_wherever_it_waits() {
         }
         let (held, sent) = (server.handle().memory_held(), accepted * 256 * KIB);
         // One more each for the mailbox and the queue, where nothing waited before.
-        assert!(held <= 4 * MIB + 8 * 256 * KIB, "{held} of {sent}");
+        assert!(held <= BUDGET + 8 * 256 * KIB, "{held} of {sent}");
         assert!(accepted >= 10, "{accepted}");
         drop(clients);
         settles(&server, "all have gone", |held| held == 0).await;

@@ -26,7 +26,7 @@ fn a_bad_setting_is_refused_by_name() {
         ("max_connections = 0", Server::builder().max_connections(0)),
         ("max_handshakes = 0", Server::builder().max_handshakes(0)),
         ("max_connections_per_address = 0", Server::builder().max_connections_per_address(0)),
-        ("memory_budget = 67108863", Server::builder().memory_budget(Some(64 * 1024 * 1024 - 1))),
+        ("memory_budget = 134217727", Server::builder().memory_budget(Some(128 * 1024 * 1024 - 1))),
         ("memory_budget = 0", Server::builder().memory_budget(Some(0))),
         ("message_timeout = 0ns", Server::builder().message_timeout(Some(ZERO))),
         ("backlog = 0", Server::builder().backlog(0)),

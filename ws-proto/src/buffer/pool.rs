@@ -96,15 +96,17 @@ impl BufferPool {
         unused.low_mark = unused.buffers.len();
     }
 
-    /// An unused buffer of at least `needed` bytes; of several the smallest that holds `wanted`, else the largest.
+    /// An unused buffer of at least `needed` bytes; of several the smallest that holds `wanted`, else the largest. None that
+    /// is several times as large: whoever has it is charged for all of it.
     pub(super) fn take(&self, needed: usize, wanted: usize) -> Option<Block> {
         let mut unused = self.unused();
+        let most = wanted.max(needed).max(self.0.config.buffer_size).saturating_mul(4);
         let rank = |buffer: &Block| match buffer.capacity() {
             capacity if capacity >= wanted => (0, capacity),
             capacity => (1, usize::MAX - capacity),
         };
         let best = (0..unused.buffers.len())
-            .filter(|at| unused.buffers[*at].capacity() >= needed)
+            .filter(|at| (needed..=most).contains(&unused.buffers[*at].capacity()))
             .min_by_key(|at| rank(&unused.buffers[*at]))?;
         let buffer = unused.buffers.swap_remove(best);
         unused.bytes -= buffer.footprint();

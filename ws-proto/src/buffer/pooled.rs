@@ -80,6 +80,11 @@ impl PooledBuffer {
         self.block.capacity()
     }
 
+    /// The same bytes, copied if they fill less than a quarter of the buffer: a small payload is not to keep a large one.
+    pub(crate) fn trimmed(self) -> Self {
+        if self.filled < self.block.capacity() / 4 { Self::from(self.to_vec()) } else { self }
+    }
+
     /// The bytes, without a copy; but a small payload is copied out of a large buffer rather than pin it.
     #[must_use]
     pub fn into_bytes(mut self) -> Bytes {

@@ -40,7 +40,7 @@ impl Connection {
     #[must_use]
     pub fn memory_in_use(&self, tx: &TransmitQueue) -> usize {
         let partial = self.partial.as_ref().map_or(0, |partial| partial.held_bytes());
-        let inbox = self.inbox.as_ref().map_or(0, |inbox| inbox.bytes());
+        let inbox = self.inbox.as_ref().map_or(0, |inbox| inbox.held_bytes());
         let outbox = self.outbox.as_ref().map_or(0, |outbox| outbox.held_bytes());
         partial + inbox + outbox + tx.held_bytes()
     }
@@ -48,16 +48,18 @@ impl Connection {
     /// Charges the connection for what it holds now.
     #[inline]
     pub(super) fn settle_account(&mut self, tx: &TransmitQueue) {
-        if self.config.memory_budget.is_some() && !(self.charge.is_zero() && self.is_settled()) {
+        // What waits for a transport that takes it is soon gone.
+        if (tx.is_blocked() || !self.is_settled()) && self.config.memory_budget.is_some() {
             let held = self.memory_in_use(tx);
             self.charge.set(held, self.config.memory_budget.as_ref());
         }
     }
 
-    /// Whether a message of `len` bytes may wait behind the `waiting` bytes that do.
+    /// Whether a message of which `len` bytes are its own may wait behind the `waiting` bytes that do.
     #[inline]
     pub(super) fn has_budget_for(&self, len: usize, waiting: usize) -> bool {
-        waiting == 0
+        len == 0
+            || waiting == 0
             || waiting.saturating_add(len) < MemoryBudget::SMALL
             || self.charge.allows(len, self.config.memory_budget.as_ref())
     }

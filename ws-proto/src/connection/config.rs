@@ -15,7 +15,8 @@ pub struct Limits {
     pub max_fragments: u32,
     /// Most control frames that may come in one read. Default 2,048.
     pub max_control_frames_per_read: u32,
-    /// Most control frames that may come within a second. Default 10,000.
+    /// Most control frames that may come within a second, counted from the first one behind the second before. Default
+    /// 10,000.
     pub max_control_frames_per_second: u32,
     /// Most bytes of a request or response head. Default 8 KiB.
     pub max_head_size: usize,
@@ -142,15 +143,16 @@ impl Config {
         Ok(Arc::new(self))
     }
 
-    /// A single message of the limit must find room: compressed, inflated, and while its buffer grows.
+    /// A single message of the limit must find room: one connection alone gets half of the budget at least, and a message
+    /// may take twice its size while it arrives, and its size once more, and some, while it is inflated.
     fn check_budget(&self, budget: &MemoryBudget) -> Result<(), ConfigError> {
-        if budget.limit() / 4 >= self.limits.max_message_size {
+        if budget.limit() / 8 >= self.limits.max_message_size {
             return Ok(());
         }
         Err(ConfigError {
             option: "memory_budget",
             value: budget.limit().to_string(),
-            expected: "must be at least four times max_message_size",
+            expected: "must be at least eight times max_message_size",
         })
     }
 }

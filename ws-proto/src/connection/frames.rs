@@ -79,8 +79,10 @@ impl Connection {
         if let Some(partial) = &mut self.partial {
             partial.header.clear();
         }
+        let step = self.on_header(&header, rx);
+        // What begins with it began with its first byte.
         self.drop_idle_partial();
-        self.on_header(&header, rx)
+        step
     }
 
     /// Decodes a header and refuses what the connection does not allow. Of several faults the one in the earliest

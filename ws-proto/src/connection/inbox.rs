@@ -27,6 +27,8 @@ pub(super) struct Inbox {
     held: VecDeque<Held>,
     /// What all of it takes: headers of packed messages, overhead of assembled ones, and payloads.
     bytes: usize,
+    /// And what the buffers of assembled ones have beside that.
+    spare: usize,
     /// Takes effect once the held messages are delivered, or at the deadline.
     pub(super) end: Option<(End, Instant)>,
 }
@@ -61,7 +63,10 @@ impl Inbox {
     }
 
     pub(super) fn push_buffer(&mut self, kind: MessageKind, buffer: PooledBuffer) {
+        // A small message is not to keep a large buffer.
+        let buffer = buffer.trimmed();
         self.bytes += MESSAGE_OVERHEAD + buffer.len();
+        self.spare += buffer.capacity() - buffer.len();
         self.held.push_back(Held::Message(kind, buffer));
     }
 
@@ -86,6 +91,7 @@ impl Inbox {
             Held::Message(kind, buffer) => {
                 let buffer = std::mem::take(buffer);
                 let size = MESSAGE_OVERHEAD + buffer.len();
+                self.spare -= buffer.capacity() - buffer.len();
                 (*kind, take(buffer), size, true)
             }
             Held::Packed { frames, read } => {
@@ -118,6 +124,11 @@ impl Inbox {
 
     pub(super) const fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// The memory that it takes.
+    pub(super) const fn held_bytes(&self) -> usize {
+        self.bytes + self.spare
     }
 }
 

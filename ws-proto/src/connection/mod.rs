@@ -241,7 +241,7 @@ impl Connection {
     #[must_use]
     pub fn is_settled(&self) -> bool {
         let nothing_waits = self.partial.is_none() && self.inbox.is_none() && self.outbox.is_none();
-        nothing_waits && matches!(self.phase, Phase::Open) && !self.eof
+        nothing_waits && self.charge.is_zero() && matches!(self.phase, Phase::Open) && !self.eof
     }
 
     /// How the connection ends or ended; `None` while it is open.

@@ -5,6 +5,7 @@ use std::io::IoSlice;
 use bytes::Bytes;
 
 use crate::{
+    budget::MemoryBudget,
     buffer::{Completion, TransmitQueue},
     close::CloseFrame,
     control_queue::{CONTROL_QUEUE_CAPACITY, ControlQueue},
@@ -134,9 +135,10 @@ impl Connection {
         tx: &mut TransmitQueue,
     ) -> Result<(), SendError> {
         let (kind, payload) = (message.kind(), message.payload());
-        self.admit(payload.len(), tx)?;
         let compress = message.may_compress() && self.compresses(payload.len());
-        let (payload, form) = if self.role() == Role::Client || (compress && self.compresses_in_order()) {
+        let is_framed = self.role() == Role::Server && !(compress && self.compresses_in_order());
+        self.admit_shared(payload.len(), if is_framed { 0 } else { payload.len() }, tx)?;
+        let (payload, form) = if !is_framed {
             (payload.clone(), form(compress))
         } else {
             let compressed = if compress { self.compressed_frame(message) } else { None };
@@ -176,11 +178,12 @@ impl Connection {
         }
     }
 
-    /// Moves waiting frames into the transmit queue as far as it is free. Call it after every write.
+    /// Moves waiting frames into the transmit queue as far as it is free. Call it after every write, and once the queue is
+    /// [blocked](TransmitQueue::set_blocked): what waits then counts against the memory budget.
     #[inline]
     pub fn pump(&mut self, tx: &mut TransmitQueue) {
         self.move_waiting(tx);
-        if !self.charge.is_zero() {
+        if !self.charge.is_zero() || tx.is_blocked() {
             self.settle_account(tx);
         }
     }
@@ -228,6 +231,13 @@ impl Connection {
         (messages + tx.pending_sends(), bytes + tx.len())
     }
 
+    /// Whether a small message would be accepted, and the memory budget has a share for a larger one: after a refusal with
+    /// `WriteBusy`, when to try again.
+    #[must_use]
+    pub fn has_room(&self, tx: &TransmitQueue) -> bool {
+        self.admit_shared(1, MemoryBudget::SMALL, tx).is_ok()
+    }
+
     /// Queues a Close: behind the data already accepted, or, with `at_once`, in place of what is not encoded yet.
     pub(super) fn queue_close(&mut self, frame: CloseFrame, at_once: bool, tx: &mut TransmitQueue) {
         if at_once {
@@ -268,12 +278,18 @@ impl Connection {
 
     #[inline]
     fn admit(&self, len: usize, tx: &TransmitQueue) -> Result<(), SendError> {
+        self.admit_shared(len, len, tx)
+    }
+
+    /// As [`admit`](Self::admit), for a message of which only `owned` bytes are its own.
+    #[inline]
+    fn admit_shared(&self, len: usize, owned: usize, tx: &TransmitQueue) -> Result<(), SendError> {
         if self.phase != Phase::Open {
             return Err(SendError::InvalidState(()));
         }
         let (messages, bytes) = self.queued(tx);
         let over = bytes > 0 && bytes.saturating_add(len) > self.config.write_queue_bytes;
-        if messages >= self.config.write_queue_messages || over || !self.has_budget_for(len, bytes) {
+        if messages >= self.config.write_queue_messages || over || !self.has_budget_for(owned, bytes) {
             return Err(SendError::WriteBusy(()));
         }
         Ok(())

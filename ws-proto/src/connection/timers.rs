@@ -106,9 +106,9 @@ impl Connection {
         self.set_pong_deadline(now + waits.before(self.pong_waits));
     }
 
-    /// To the millisecond, rounded up.
+    /// To the millisecond, rounded down: the next ping must not be late for it.
     fn set_pong_deadline(&mut self, at: Instant) {
-        let millis = at.saturating_duration_since(self.last_received).as_nanos().div_ceil(1_000_000);
+        let millis = at.saturating_duration_since(self.last_received).as_millis();
         self.pong_due = NonZeroU32::new(u32::try_from(millis).unwrap_or(u32::MAX).max(1));
     }
 
@@ -157,7 +157,7 @@ impl Connection {
     }
 }
 
-/// A keepalive's `timeout` in parts that are no longer than its `interval`.
+/// A keepalive's `timeout` in parts of its `interval`, and a rest.
 struct Waits {
     count: u16,
     each: Duration,
@@ -166,11 +166,12 @@ struct Waits {
 
 impl Waits {
     fn of(Keepalive { interval, timeout }: Keepalive) -> Self {
-        // Whole milliseconds, as deadlines are, and one at least.
-        let count = timeout.as_nanos().div_ceil(interval.as_nanos().max(1)).min(timeout.as_millis());
-        let count = u16::try_from(count.max(1)).unwrap_or(u16::MAX);
-        let each = Duration::from_millis((timeout / u32::from(count)).as_millis() as u64);
-        let last = timeout - each * u32::from(count - 1);
+        // Whole milliseconds, as deadlines are; and no more parts than can be counted.
+        let least = timeout.as_millis().div_ceil(u128::from(u16::MAX)).max(1);
+        let each = interval.as_millis().max(least);
+        let count = timeout.as_millis().div_ceil(each).clamp(1, u128::from(u16::MAX)) as u16;
+        let each = Duration::from_millis(u64::try_from(each).unwrap_or(u64::MAX));
+        let last = timeout.saturating_sub(each.saturating_mul(u32::from(count - 1)));
         Self { count, each, last }
     }
 

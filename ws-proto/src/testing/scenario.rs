@@ -147,7 +147,7 @@ fn roll_config(dice: &mut Dice, faults: Faults) -> Config {
     if faults.has(Fault::Budget) {
         let largest = config.limits.max_message_size.min(60_000);
         config.limits.max_message_size = largest;
-        config.memory_budget = Some(MemoryBudget::new(4 * largest));
+        config.memory_budget = Some(MemoryBudget::new(8 * largest));
     }
     config
 }

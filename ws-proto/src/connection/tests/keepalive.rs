@@ -168,3 +168,25 @@ fn a_timeout_longer_than_the_interval_does_not_keep_the_next_ping_back() {
         timed_out(&mut end, TimedOut::Keepalive);
     });
 }
+
+#[test]
+fn an_answer_never_moves_the_timer_forward() {
+    const MILLI: Duration = Duration::from_millis(1);
+    let timeouts = [MILLI, SECOND / 3, SECOND - MILLI, SECOND, SECOND + MILLI / 2, 1000 * SECOND / 17];
+    for timeout in timeouts {
+        let config = config(|config| {
+            config.keepalive = Some(Keepalive { interval: SECOND, timeout });
+        });
+        both_with(&config, |mut end| {
+            for _ in 0..3 {
+                end.passes(SECOND + Duration::from_nanos(1));
+                end.sent_ping(b"");
+                let kept = end.connection.poll_timeout(&end.tx);
+                end.passes(timeout.min(SECOND) / 2);
+                end.receives([pong("")]);
+                end.delivers_pong(b"");
+                assert!(kept <= end.connection.poll_timeout(&end.tx), "{timeout:?}");
+            }
+        });
+    }
+}

@@ -15,8 +15,8 @@ use super::{
 };
 
 const KIB: usize = 1024;
-const MIB: usize = 1024 * KIB;
 const MESSAGE: usize = 256 * KIB;
+const BUDGET: usize = 8 * MESSAGE;
 
 fn sharing(budget: &MemoryBudget) -> Arc<Config> {
     config(|config| {
@@ -38,7 +38,7 @@ fn error(end: &Endpoint) -> Option<ConnectionError> {
 
 #[test]
 fn a_message_that_grows_is_charged_and_given_back_when_it_is_delivered() {
-    let budget = MemoryBudget::new(MIB);
+    let budget = MemoryBudget::new(BUDGET);
     let mut end = server(&sharing(&budget));
     end.receives([binary(vec![1; 100 * KIB]).not_final()]);
     let held = end.connection.memory_in_use(&end.tx);
@@ -51,12 +51,12 @@ fn a_message_that_grows_is_charged_and_given_back_when_it_is_delivered() {
 
 #[test]
 fn beyond_the_budget_a_message_is_answered_with_1013_and_its_memory_is_free_at_once() {
-    let budget = MemoryBudget::new(MIB);
+    let budget = MemoryBudget::new(BUDGET);
     let mut greedy: Vec<Endpoint> = (0..40).map(|_| server(&sharing(&budget))).collect();
     for end in &mut greedy {
         end.receives([binary(vec![1; 200 * KIB]).not_final()]);
     }
-    assert!(budget.used() <= MIB);
+    assert!(budget.used() <= BUDGET);
     let (refused, held): (Vec<_>, Vec<_>) = greedy.into_iter().partition(|end| error(end).is_some());
     assert!(refused.len() >= 30 && held.len() >= 2, "{} {}", refused.len(), held.len());
     for mut end in refused {
@@ -74,10 +74,10 @@ fn beyond_the_budget_a_message_is_answered_with_1013_and_its_memory_is_free_at_o
 
 #[test]
 fn once_others_have_gone_there_is_room_again() {
-    let budget = MemoryBudget::new(MIB);
+    let budget = MemoryBudget::new(BUDGET);
     let config = sharing(&budget);
     let large = || binary(vec![1; 200 * KIB]);
-    let holders: Vec<Endpoint> = (0..8)
+    let holders: Vec<Endpoint> = (0..20)
         .map(|_| {
             let mut end = server(&config);
             end.receives([large().not_final()]);
@@ -95,7 +95,7 @@ fn once_others_have_gone_there_is_room_again() {
 
 #[test]
 fn messages_that_are_held_count() {
-    let budget = MemoryBudget::new(MIB);
+    let budget = MemoryBudget::new(BUDGET);
     let mut end = server(&sharing(&budget));
     end.pauses();
     end.receives([binary(vec![1; 20 * KIB]), binary(vec![2; 20 * KIB])]);
@@ -106,7 +106,7 @@ fn messages_that_are_held_count() {
 
 #[test]
 fn what_waits_to_be_written_counts_until_it_is() {
-    let budget = MemoryBudget::new(MIB);
+    let budget = MemoryBudget::new(BUDGET);
     let mut end = server(&sharing(&budget));
     end.transport_blocks();
     end.sends_owned(vec![1; 100 * KIB]);
@@ -120,10 +120,10 @@ fn what_waits_to_be_written_counts_until_it_is() {
 
 #[test]
 fn behind_others_a_send_needs_the_budget_and_alone_it_does_not() {
-    let budget = MemoryBudget::new(MIB);
+    let budget = MemoryBudget::new(BUDGET);
     let config = sharing(&budget);
     let mut account = budget.account();
-    account.set(2 * MIB);
+    account.set(2 * BUDGET);
     let mut end = server(&config);
     end.transport_blocks();
     let payload = Bytes::from(vec![1; 100 * KIB]);
@@ -139,10 +139,61 @@ fn behind_others_a_send_needs_the_budget_and_alone_it_does_not() {
 }
 
 #[test]
+fn one_burst_counts_once_the_transport_takes_no_more() {
+    let budget = MemoryBudget::new(BUDGET);
+    let mut end = server(&sharing(&budget));
+    end.transport_blocks();
+    for payload in [vec![1; 100 * KIB], vec![2; 10 * KIB], vec![3; 100 * KIB]] {
+        end.connection.send(MessageKind::Binary, &payload, &mut end.tx).unwrap();
+    }
+    assert_eq!(budget.used(), 0, "it may be gone at once");
+    end.drive();
+    end.connection.pump(&mut end.tx);
+    assert!((210 * KIB..220 * KIB).contains(&budget.used()), "{}", budget.used());
+    assert!(!end.connection.is_settled(), "there is more to come");
+    end.transport_flows();
+    assert_eq!(budget.used(), 0);
+}
+
+#[test]
+fn a_connection_that_is_charged_is_not_settled() {
+    let budget = MemoryBudget::new(BUDGET);
+    let mut end = server(&sharing(&budget));
+    end.receives([binary(vec![1; 100 * KIB]).not_final()]);
+    let last = continuation("").encode(true);
+    end.rx.extend(&last);
+    assert!(end.connection.poll_event(&mut end.rx, &mut end.tx).is_some());
+    assert!(
+        budget.used() > 0 && !end.connection.is_settled(),
+        "what was delivered is still to be given back"
+    );
+    assert!(end.connection.poll_event(&mut end.rx, &mut end.tx).is_none());
+    assert!(budget.used() == 0 && end.connection.is_settled());
+}
+
+#[test]
+fn a_small_message_that_is_held_keeps_no_large_buffer() {
+    let budget = MemoryBudget::new(BUDGET);
+    let mut end = Endpoint::with(Role::Server, &sharing(&budget));
+    // A large one leaves its buffer in the pool.
+    end.receives([binary(vec![1; 250 * KIB])]);
+    end.delivers_binary(vec![1; 250 * KIB]);
+    end.receives([text("")]);
+    end.delivers_text("");
+    end.pauses();
+    end.receives([binary(vec![2; 50 * KIB]).not_final()]);
+    end.receives([continuation("")]);
+    assert!((50 * KIB..=110 * KIB).contains(&budget.used()), "{}", budget.used());
+    end.resumes();
+    end.delivers_binary(vec![2; 50 * KIB]);
+    assert_eq!(budget.used(), 0);
+}
+
+#[test]
 fn a_little_may_always_wait() {
-    let budget = MemoryBudget::new(MIB);
+    let budget = MemoryBudget::new(BUDGET);
     let mut account = budget.account();
-    account.set(2 * MIB);
+    account.set(2 * BUDGET);
     let mut end = server(&sharing(&budget));
     end.transport_blocks();
     for _ in 0..10 {
@@ -157,13 +208,16 @@ fn a_little_may_always_wait() {
 
 #[test]
 fn a_frame_that_many_share_is_nobodys() {
-    let budget = MemoryBudget::new(MIB);
+    let budget = MemoryBudget::new(BUDGET);
     let config = sharing(&budget);
+    let mut others = budget.account();
+    others.set(BUDGET);
     let message = PreparedMessage::new(Message::binary(vec![1; 200 * KIB]));
     let ends: Vec<Endpoint> = (0..50)
         .map(|_| {
             let mut end = server(&config);
             end.transport_blocks();
+            // Nothing of the budget is left, and nothing of it is needed.
             for _ in 0..3 {
                 end.connection.send_prepared(&message, false, &mut end.tx).unwrap();
                 end.drive();
@@ -171,10 +225,10 @@ fn a_frame_that_many_share_is_nobodys() {
             end
         })
         .collect();
-    assert_eq!(budget.used(), 0);
+    assert_eq!(budget.used(), BUDGET);
     for mut end in ends {
         end.transport_takes(250 * KIB);
-        assert_eq!(budget.used(), 0);
+        assert_eq!(budget.used(), BUDGET);
         end.transport_flows();
         end.sent_binary(vec![1; 200 * KIB]);
     }
@@ -190,7 +244,7 @@ fn however_a_connection_ends_nothing_stays_charged() {
         |_| {},
     ];
     for ending in endings {
-        let budget = MemoryBudget::new(MIB);
+        let budget = MemoryBudget::new(BUDGET);
         let mut end = server(&sharing(&budget));
         end.receives([binary(vec![1; 100 * KIB]).not_final()]);
         end.transport_blocks();
@@ -205,8 +259,8 @@ fn however_a_connection_ends_nothing_stays_charged() {
 
 #[test]
 fn a_budget_that_one_message_could_not_use_is_refused() {
-    let mut config = Config { memory_budget: Some(MemoryBudget::new(4 * MESSAGE - 1)), ..Config::default() };
+    let mut config = Config { memory_budget: Some(MemoryBudget::new(BUDGET - 1)), ..Config::default() };
     config.limits.max_message_size = MESSAGE;
     let error = config.build().unwrap_err().to_string();
-    assert_eq!(error, "memory_budget = 1048575: must be at least four times max_message_size");
+    assert_eq!(error, "memory_budget = 2097151: must be at least eight times max_message_size");
 }

@@ -81,6 +81,18 @@ fn so_is_a_header_and_a_control_frame() {
 }
 
 #[test]
+fn the_time_of_a_frame_begins_with_the_first_byte_of_its_header() {
+    law(|mut end| {
+        let bytes = binary([0; 10]).encode(end.role() == Role::Server);
+        end.receives_bytes(&bytes[..1]);
+        end.passes(TIMEOUT - SECOND);
+        end.receives_bytes(&bytes[1..8]);
+        end.passes(SECOND);
+        is_given_up(end);
+    });
+}
+
+#[test]
 fn each_message_has_its_time_anew() {
     law(|mut end| {
         let to_server = end.role() == Role::Server;
