@@ -168,6 +168,7 @@ impl<H: Handler, S: AsyncRead + AsyncWrite + Unpin> HandlerTask<H, S> {
             let blocked = self.driver.poll_write(cx, now).is_pending();
             let completed = self.report_completions(cx, now) | self.report_room(cx, now);
             if blocked {
+                self.link.again |= self.driver.wants_write_turn();
                 if !self.link.seat.shard().hub.options.read_while_blocked {
                     self.link.held_back = true;
                     self.driver.parts_mut().0.pause();

@@ -15,6 +15,8 @@ use crate::scratch;
 
 /// Slices per vectored write.
 const MAX_SLICES: usize = 16;
+/// Steps per poll of a message that is compressed as it is sent, 256 KiB of it each; then others have their turn.
+const COMPRESSING_ROUNDS: usize = 4;
 
 /// A connection on its transport. Every step is a poll that keeps all state here, so nothing is lost when a future
 /// around it is dropped.
@@ -130,7 +132,10 @@ impl<S> Driver<S> {
     /// Gives the transmit queue back to the thread if nothing waits in it. Call it at the end of a turn.
     #[inline]
     pub fn end_turn(&mut self) {
-        if let Some(tx) = self.tx.take_if(|tx| tx.is_empty()) {
+        // What is still to be compressed needs it again.
+        if !self.connection.is_deflating()
+            && let Some(tx) = self.tx.take_if(|tx| tx.is_empty())
+        {
             scratch::put_queue(tx);
         }
     }
@@ -173,11 +178,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
     }
 
     /// Writes what waits. `Ready`: nothing waits any more, or the transport failed. `Pending`: the transport takes no
-    /// more for now, and the waker is registered.
+    /// more for now, and the waker is registered; or it [wants another turn](Self::wants_write_turn), which is for the
+    /// caller to see to.
     #[inline]
     pub fn poll_write(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<()> {
+        let mut rounds = 0;
         loop {
             let Some(tx) = self.tx.as_deref_mut() else { return Poll::Ready(()) };
+            if rounds >= COMPRESSING_ROUNDS && self.connection.is_deflating() {
+                return Poll::Pending;
+            }
+            rounds += 1;
             self.connection.pump(tx);
             if tx.is_written() {
                 let held_something_up = tx.blocked_since().is_some();
@@ -213,6 +224,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
                 }
             }
         }
+    }
+
+    /// Whether [`poll_write`](Self::poll_write) stopped for others to have their turn.
+    pub fn wants_write_turn(&self) -> bool {
+        self.connection.is_deflating() && self.queue().blocked_since().is_none()
     }
 
     /// Shuts the write half down once the machine asks for it.

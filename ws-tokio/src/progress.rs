@@ -1,6 +1,9 @@
 //! What polling a handle does: bytes move, deadlines are watched, events are looked for.
 
-use std::task::{Context, Poll, Waker};
+use std::{
+    task::{Context, Poll, Waker},
+    time::Instant,
+};
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use ws_proto::{Connection, ConnectionState, Event, Message, PreparedMessage, SendError, Transport};
@@ -122,7 +125,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Core<S> {
                 return Poll::Pending;
             }
         }
-        let written = driver.poll_write(&mut Context::from_waker(&self.waker), self.now);
+        let written = write(driver, &mut Context::from_waker(&self.waker), self.now);
         driver.end_turn();
         self.tell_of_end(cx.waker());
         written
@@ -172,7 +175,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Core<S> {
         }
         self.refresh_now();
         let Some(driver) = &mut self.driver else { return };
-        let _ = driver.poll_write(&mut Context::from_waker(&self.waker), self.now);
+        let _ = write(driver, &mut Context::from_waker(&self.waker), self.now);
         driver.end_turn();
         self.tell_of_end(Waker::noop());
         if self.timer_is_late() || self.is_finished() {
@@ -190,7 +193,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Core<S> {
         self.waiting.register(cx.waker());
         let mut io_cx = Context::from_waker(&self.waker);
         let queued = driver.queued();
-        let _ = driver.poll_write(&mut io_cx, self.now);
+        let _ = write(driver, &mut io_cx, self.now);
         driver.poll_shut_down(&mut io_cx);
         if driver.queued() < queued {
             // Whoever waits for room.
@@ -281,7 +284,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Core<S> {
         }
         if let Some(driver) = &mut self.driver {
             if matches!(self.mode, Mode::Inline { .. }) {
-                let _ = driver.poll_write(&mut Context::from_waker(&self.waker), self.now);
+                let _ = write(driver, &mut Context::from_waker(&self.waker), self.now);
             }
             driver.end_turn();
         }
@@ -302,4 +305,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Core<S> {
     fn queued(&self) -> usize {
         self.driver.as_ref().map_or(0, Driver::queued)
     }
+}
+
+/// As [`Driver::poll_write`]; sees to another turn where one is wanted.
+fn write<S: AsyncRead + AsyncWrite + Unpin>(
+    driver: &mut Driver<S>,
+    cx: &mut Context<'_>,
+    now: Instant,
+) -> Poll<()> {
+    let written = driver.poll_write(cx, now);
+    if written.is_pending() && driver.wants_write_turn() {
+        yield_turn(cx);
+    }
+    written
 }

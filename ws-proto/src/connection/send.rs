@@ -28,6 +28,8 @@ const IN_PLACE_FROM: usize = 16 * 1024;
 /// How much waiting data is encoded ahead of the transport. A client's large payloads are masked in pieces of this size,
 /// as the transport takes them: the copy stays small, and in the processor's cache until the kernel copies it again.
 const PUMP_AHEAD: usize = 64 * 1024;
+/// And of a message that is compressed at most so many pieces, once there is something to write.
+const PIECES_AHEAD: usize = 4;
 /// Beyond so many bytes that wait, only the latest ping is answered: a peer that pings and does not read would have an
 /// answer to each ping of a whole read wait for it.
 const PONGS_AHEAD: usize = 16 * 1024;
@@ -190,6 +192,7 @@ impl Connection {
 
     #[inline]
     fn move_waiting(&mut self, tx: &mut TransmitQueue) {
+        let mut pieces = 0;
         while !tx.is_blocked() && tx.len() < PUMP_AHEAD {
             let Some(outbox) = self.outbox.as_deref_mut() else { return };
             match outbox.pop() {
@@ -198,7 +201,14 @@ impl Connection {
                     return;
                 }
                 Some(Next::Control(frame)) => self.encode(frame.opcode(), frame.payload(), tx),
-                Some(Next::Rest(begun)) => self.encode_rest(begun, tx),
+                Some(Next::Rest(begun)) => {
+                    self.encode_rest(begun, tx);
+                    pieces += 1;
+                    // What shrinks to nothing is much work for few bytes.
+                    if pieces >= PIECES_AHEAD && !tx.is_empty() {
+                        break;
+                    }
+                }
                 Some(Next::Data(message)) => self.encode_owned(message, tx),
                 Some(Next::Keepalive) => self.encode_keepalive(tx),
                 Some(Next::Close(frame)) => self.encode_close(frame, tx),
@@ -207,6 +217,13 @@ impl Connection {
         if self.outbox.as_ref().is_some_and(|outbox| outbox.is_empty()) {
             self.outbox = None;
         }
+    }
+
+    /// Whether a large message is being compressed as it is sent. That takes time and not only the transport's: a driver
+    /// whose transport takes everything had better let others have their turn now and then.
+    #[must_use]
+    pub fn is_deflating(&self) -> bool {
+        self.outbox.as_ref().is_some_and(|outbox| matches!(outbox.begun, Some(Begun::Deflating(_))))
     }
 
     /// Takes one report of a send that asked for it: written, or cut off by the end of the connection.

@@ -163,6 +163,33 @@ fn bombs_hold_up_nobody_else() {
     });
 }
 
+#[test]
+fn large_answers_that_shrink_to_nothing_hold_up_nobody_else() {
+    attack(async || {
+        let limit = scaled(16 << 20, 4 << 20);
+        let bomb = compressed(&vec![0; limit]);
+        for kind in Kind::ALL {
+            let (server, other) = (kind.echo(compressing(limit)), kind.echo(compressing(limit)));
+            let mouse = Mouse::start(server.addr);
+            mouse.echoes(20).await;
+            let echoing = async |server: &Victim| {
+                let mut peer = open(server).await;
+                for _ in 0..scaled(4, 1) {
+                    peer.send_bytes(&bomb).await;
+                    while !peer.recv_frame().await.fin {}
+                }
+                mouse.echoes(5).await;
+            };
+            mouse.beside(scaled(8, 5), &other, &server, echoing).await;
+            mouse
+                .stop()
+                .check(&EXPENSIVE, &format!("others' echoes beside those of {} MiB ({kind:?})", limit >> 20));
+            other.stop().await;
+            server.stop().await;
+        }
+    });
+}
+
 /// Processor time of the echo of a message that came as it is.
 async fn cost(server: &Victim, payload: &[u8], rounds: usize, deflate: bool) -> f64 {
     let mut peer = if deflate { open(server).await } else { server.open().await };

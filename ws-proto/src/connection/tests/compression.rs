@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bytes::Buf as _;
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress};
 use http::{HeaderMap, HeaderValue, header};
 
@@ -646,6 +647,34 @@ fn a_large_message_goes_out_in_fragments_and_control_frames_come_between() {
         assert_eq!(end.completions, [Completion::Written]);
         let behind = end.outbound.pop().unwrap();
         assert_eq!(behind.payload, b"behind");
+    });
+}
+
+#[test]
+fn a_large_message_that_shrinks_to_nothing_is_compressed_a_little_at_a_time() {
+    let config = with_deflate(|config, _| config.write_queue_bytes = 20 * MIB);
+    both(&config, |mut end| {
+        let mut reader = Reader::new(&config);
+        let payload: Vec<u8> = (0..8 * MIB).map(|at| (at / 7 % 13) as u8 + b'a').collect();
+        end.transport_blocks();
+        end.sends_ping(b"before");
+        end.sends_owned(payload.clone());
+        let (mut waiting, mut steps) = (end.connection.queued(&end.tx).1, 0);
+        while end.connection.queued(&end.tx).0 > 0 {
+            // The transport takes what there is.
+            let chunk = end.tx.chunk().to_vec();
+            end.outbound.push(&chunk);
+            end.tx.advance(chunk.len());
+            end.connection.pump(&mut end.tx);
+            assert!(!end.tx.is_empty() || end.connection.queued(&end.tx).0 == 0);
+            let left = end.connection.queued(&end.tx).1;
+            assert!(waiting - left <= 4 * MIB + 512 * 1024, "{}", waiting - left);
+            (waiting, steps) = (left, steps + 1);
+        }
+        assert!(steps > 4, "{steps}");
+        let (received, controls) = reader.read(&mut end);
+        assert_eq!(controls, [wire::PING]);
+        assert!(received == payload);
     });
 }
 
