@@ -102,8 +102,13 @@ fn a_bomb_takes_what_its_message_may_and_not_more() {
     });
 }
 
-/// The longest time that a server's machine keeps its thread with these bytes.
+/// The longest time that a server's machine keeps its thread with these bytes, the best of several times.
 fn longest_turn(limit: usize, bytes: &[u8]) -> (f64, usize) {
+    let once = |_| longest_turn_once(limit, bytes);
+    (0..5).map(once).min_by(|one, other| one.0.total_cmp(&other.0)).unwrap()
+}
+
+fn longest_turn_once(limit: usize, bytes: &[u8]) -> (f64, usize) {
     let (_, config, extensions) = agreed(&config(limit), limit);
     let now = Instant::now();
     let mut machine = Machine::new(Connection::server(config, now).with_extensions(extensions), now);
