@@ -238,7 +238,7 @@ fn compressing_an_answer_costs_three_times_as_much_at_most() {
             EXPENSIVE.ratio(
                 &format!("echo of {} bytes of {name}, beside one that is not compressed", payload.len()),
                 worst,
-                scaled(3.0, 6.0),
+                scaled(3.0, 12.0),
             );
         }
     });

@@ -43,7 +43,7 @@ fn a_head_of_8_kib_is_looked_at_once_however_it_comes() {
         BOMB.micros("looking at 8 KiB", drip(&head, head.len()), optimized(50.0));
         let (half, whole) = (drip(&head[..head.len() / 2], 1), drip(&head, 1));
         // Twice if each byte is looked at once, four times if all that is there is looked at again.
-        BOMB.ratio("8 KiB byte by byte, beside 4 KiB", whole / half, 2.5);
+        BOMB.ratio("8 KiB byte by byte, beside 4 KiB", whole / half, scaled(2.5, 3.5));
     });
 }
 
@@ -66,7 +66,11 @@ fn heads_over_the_limits_are_431_and_cost_no_more_than_a_handshake() {
         }
         let part = format!("{} heads over 8 KiB or 100 lines, not answered with 431", number(sent));
         BOMB.exactly(&part, otherwise, 0, "");
-        BOMB.ratio("processor time of a refusal, beside a handshake that is accepted", worst, 3.0);
+        BOMB.ratio(
+            "processor time of a refusal, beside a handshake that is accepted",
+            worst,
+            scaled(3.0, 10.0),
+        );
     });
 }
 

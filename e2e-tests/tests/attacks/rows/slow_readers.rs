@@ -152,7 +152,7 @@ fn peers_that_do_not_read_take_their_queues_and_are_given_up() {
             SLOW.ratio(
                 &format!("{part}: processor time of a message to others"),
                 beside / alone,
-                scaled(1.25, 2.0),
+                scaled(1.25, 5.0),
             );
             drop((peers, senders, reading, readers));
             server.stop().await;
