@@ -34,7 +34,8 @@ impl ServerBuilder {
     }
 
     /// Most connections from one address, and as many handshakes; one more is answered with 429, or with TLS just closed
-    /// if it is a handshake. An IPv6 network of 64 bits counts as one address. Default: no limit, for behind a proxy all users have the same.
+    /// if it is a handshake. An IPv6 network of 64 bits counts as one address. Default: no limit, for behind a proxy all
+    /// users have the same.
     pub const fn max_connections_per_address(mut self, count: usize) -> Self {
         self.options.max_per_address = count;
         self

@@ -248,7 +248,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         let flushed = Pin::new(&mut self.io).poll_flush(cx);
         let (connection, tx) = self.parts_mut();
         tx.set_unflushed(flushed.is_pending(), now);
-        connection.pump(tx);
+        if flushed.is_pending() {
+            // Now what waits counts.
+            connection.pump(tx);
+        }
         match ready!(flushed) {
             Ok(()) => {}
             Err(error) => connection.handle_transport_error(error.kind(), tx),
