@@ -5,6 +5,8 @@ mod closing;
 #[cfg(feature = "deflate")]
 mod compressed;
 mod config;
+mod control;
+mod encode;
 mod event;
 mod frames;
 mod inbox;
@@ -12,6 +14,7 @@ mod inbox;
 mod not_compressed;
 mod outbox;
 mod partial;
+mod pump;
 mod quick;
 mod receive;
 mod send;

@@ -1,0 +1,126 @@
+//! From messages and control frames to bytes (RFC 6455 section 5.2).
+
+use crate::{
+    buffer::TransmitQueue,
+    close::CloseFrame,
+    frame::{FrameHeader, MAX_CONTROL_PAYLOAD, OpCode},
+    mask::Mask,
+};
+
+use super::{
+    Connection,
+    outbox::{Begun, Form, Masking, Outgoing},
+};
+
+/// Owned payloads from this size on are written in place; smaller ones are copied next to their header.
+pub(super) const IN_PLACE_FROM: usize = 16 * 1024;
+/// How much waiting data is encoded ahead of the transport. A client's large payloads are masked in pieces of this size,
+/// as the transport takes them: the copy stays small, and in the processor's cache until the kernel copies it again.
+pub(super) const PUMP_AHEAD: usize = 64 * 1024;
+
+impl Connection {
+    #[inline]
+    pub(super) fn encode(&mut self, opcode: OpCode, payload: &[u8], tx: &mut TransmitQueue) {
+        self.encode_frame(FrameHeader::new(opcode, 0, None), payload, tx);
+    }
+
+    /// Encodes a frame; of its header the payload's length and the key are still to be set.
+    #[inline]
+    pub(super) fn encode_frame(&mut self, header: FrameHeader, payload: &[u8], tx: &mut TransmitQueue) {
+        let FrameHeader { payload_len, mask, .. } = self.next_header(header.opcode, payload.len());
+        let header = FrameHeader { payload_len, mask, ..header };
+        tx.push_header(&header, payload.len());
+        match header.mask {
+            None => tx.push_slice(payload),
+            Some(key) => tx.push_masked(&mut Mask::new(key), payload),
+        }
+    }
+
+    pub(super) fn encode_owned(&mut self, message: Outgoing, tx: &mut TransmitQueue) {
+        match message.form {
+            Form::Framed => return self.encode_framed(message, tx),
+            Form::Compress if self.encode_compressed(&message, tx) => return,
+            Form::Compress | Form::Plain => {}
+        }
+        let Outgoing { kind, payload, notify, .. } = message;
+        if payload.len() < IN_PLACE_FROM {
+            self.encode(kind.opcode(), &payload, tx);
+            return tx.end_send(notify);
+        }
+        let header = self.next_header(kind.opcode(), payload.len());
+        tx.push_header(&header, 0);
+        match header.mask {
+            None => {
+                tx.push_bytes(payload);
+                tx.end_send(notify);
+            }
+            Some(key) if payload.len() < 2 * PUMP_AHEAD => {
+                tx.push_masked(&mut Mask::new(key), &payload);
+                tx.end_send(notify);
+            }
+            Some(key) => {
+                let masking = Masking { payload, mask: Mask::new(key), notify };
+                self.encode_rest(Begun::Masking(masking), tx);
+            }
+        }
+    }
+
+    /// Queues a frame that is encoded already.
+    fn encode_framed(&mut self, message: Outgoing, tx: &mut TransmitQueue) {
+        self.only_keepalive = false;
+        if message.payload.len() < IN_PLACE_FROM {
+            tx.push_slice(&message.payload);
+        } else {
+            tx.push_shared(message.payload);
+        }
+        tx.end_send(message.notify);
+    }
+
+    /// Encodes the next piece of a message that has begun.
+    pub(super) fn encode_rest(&mut self, begun: Begun, tx: &mut TransmitQueue) {
+        let rest = match begun {
+            Begun::Masking(masking) => mask_piece(masking, tx).map(Begun::Masking),
+            Begun::Deflating(deflating) => self.encode_deflated_piece(deflating, tx).map(Begun::Deflating),
+        };
+        if rest.is_some() {
+            self.outbox.get_or_insert_default().begun = rest;
+        }
+    }
+
+    pub(super) fn encode_keepalive(&mut self, tx: &mut TransmitQueue) {
+        let alone = tx.is_empty();
+        self.encode(OpCode::Ping, b"", tx);
+        self.only_keepalive = alone;
+        self.ping_unwritten = true;
+    }
+
+    pub(super) fn encode_close(&mut self, frame: CloseFrame, tx: &mut TransmitQueue) {
+        let mut payload = [0; MAX_CONTROL_PAYLOAD];
+        let len = frame.encode(&mut payload);
+        self.encode(OpCode::Close, &payload[..len], tx);
+        if let Some(closing) = self.closing.as_deref_mut() {
+            closing.info.sent = Some(frame);
+        }
+    }
+
+    /// The header of a frame to send, with a fresh key if this is a client.
+    #[inline]
+    pub(super) fn next_header(&mut self, opcode: OpCode, len: usize) -> FrameHeader {
+        self.only_keepalive = false;
+        let masks = self.special.as_mut().and_then(|special| special.masks.as_mut());
+        let key = masks.map(|masks| masks.mask_key());
+        FrameHeader::new(opcode, len as u64, key)
+    }
+}
+
+/// Masks the next piece of a large payload into the queue; gives back the rest.
+fn mask_piece(mut masking: Masking, tx: &mut TransmitQueue) -> Option<Masking> {
+    let room = PUMP_AHEAD.saturating_sub(tx.len());
+    let piece = masking.payload.split_to(masking.payload.len().min(room));
+    tx.push_masked(&mut masking.mask, &piece);
+    if !masking.payload.is_empty() {
+        return Some(masking);
+    }
+    tx.end_send(masking.notify);
+    None
+}
