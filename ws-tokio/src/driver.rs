@@ -245,7 +245,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         if !self.needs_flush || self.transport() == Transport::Finished {
             return Poll::Ready(());
         }
-        let flushed = Pin::new(&mut self.io).poll_flush(cx);
+        let flushed = match Pin::new(&mut self.io).poll_flush(cx) {
+            Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => again(cx).map(Ok),
+            flushed => flushed,
+        };
         let (connection, tx) = self.parts_mut();
         tx.set_unflushed(flushed.is_pending(), now);
         if flushed.is_pending() {

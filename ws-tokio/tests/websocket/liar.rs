@@ -27,6 +27,8 @@ enum Lie {
     TookTooMuch,
     /// Nothing is ever done but interrupted.
     Interrupted,
+    /// Everything is written, and the flush behind it is always interrupted.
+    InterruptedFlush,
     /// There is always one more ping to read.
     EndlessPings,
     PanicInRead,
@@ -91,6 +93,9 @@ impl AsyncWrite for Liar {
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.poll();
         self.panics_if(Lie::PanicInFlush);
+        if self.lie.get() == Lie::InterruptedFlush {
+            return Poll::Ready(Err(ErrorKind::Interrupted.into()));
+        }
         Pin::new(&mut self.script).poll_flush(cx)
     }
 
@@ -152,6 +157,18 @@ async fn a_transport_that_is_always_interrupted_keeps_nobody_else_from_working()
         comes_back(&mut ws, |ws, task| ws.poll_recv(&mut task.cx()));
         comes_back(&mut ws, |ws, task| task.poll(&mut Box::pin(ws.send("hello"))));
         comes_back(&mut ws, |ws, task| ws.poll_recv(&mut task.cx()));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flush_that_is_interrupted_is_tried_again() {
+    for role in ROLES {
+        let (mut ws, peer) = open(role, Lie::InterruptedFlush);
+        comes_back(&mut ws, |ws, task| task.poll(&mut Box::pin(ws.send("hello"))));
+        comes_back(&mut ws, |ws, task| ws.poll_recv(&mut task.cx()));
+        reform(&ws);
+        ws.send("and on").await.unwrap();
+        assert_eq!(peer.received(), [Frame::text("hello"), Frame::text("and on")], "{role:?}");
     }
 }
 
