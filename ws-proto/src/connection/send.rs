@@ -72,7 +72,8 @@ impl Connection {
     }
 
     /// Sends a message from an owned payload: a large one is written in place, without a copy. With `notify` it gets
-    /// exactly one [`Completion`] from [`poll_completion`](Self::poll_completion), in the order of the sends.
+    /// exactly one [`Completion`](crate::Completion) from [`poll_completion`](Self::poll_completion), in the order of
+    /// the sends.
     ///
     /// # Errors
     /// As [`send`](Self::send); the payload comes back in the error.
