@@ -217,3 +217,10 @@ pub async fn close_normally(mut client: RawClient) {
     client.expect_close(1000).await;
     client.expect_eof().await;
 }
+
+/// Completes the closing handshake that the server begins, with this code.
+pub async fn answer_close(mut client: RawClient, code: u16) {
+    client.expect_close(code).await;
+    client.send(crate::raw_peer::RawFrame::close(code, "")).await;
+    client.expect_eof().await;
+}

@@ -2,7 +2,9 @@
 
 use e2e_tests::harness;
 use e2e_tests::raw_peer::{RawClient, RawFrame};
-use e2e_tests::server::{Event, ObservedServer, Script, ServerRunner, close_normally, echo_test};
+use e2e_tests::server::{
+    Event, ObservedServer, Script, ServerRunner, answer_close, close_normally, echo_test,
+};
 use std::time::{Duration, Instant};
 use ws_server::{CloseCode, ConnectionError, Initiator, Message, Server, ServerBuilder, TimedOut};
 
@@ -148,10 +150,7 @@ fn ping_and_close_in_on_open_arrive_in_order() {
         let server = script.start(Server::builder()).await;
         let mut client = server.open().await;
         client.expect_ping(b"hello").await;
-        client.expect_close(1000).await;
-        client.send(RawFrame::close(1000, "")).await;
-        client.expect_eof().await;
-        drop(client);
+        answer_close(client, 1000).await;
         server.stop().await;
     });
 }
@@ -233,11 +232,8 @@ fn a_reset_is_an_unclean_end() {
 fn a_function_that_returns_closes_with_1000() {
     harness::run(async {
         let server = ServerRunner::serve(Server::builder(), |ws| async move { drop(ws) }).await;
-        let mut client = server.open().await;
-        client.expect_close(1000).await;
-        client.send(RawFrame::close(1000, "")).await;
-        client.expect_eof().await;
-        drop(client);
+        let client = server.open().await;
+        answer_close(client, 1000).await;
         server.stop().await;
     });
 }
@@ -270,10 +266,7 @@ fn what_was_sent_before_a_close_goes_out_first() {
         for number in 0..100 {
             client.expect_text(&format!("{number}")).await;
         }
-        client.expect_close(1000).await;
-        client.send(RawFrame::close(1000, "")).await;
-        client.expect_eof().await;
-        drop(client);
+        answer_close(client, 1000).await;
         server.stop().await;
     });
 }

@@ -3,7 +3,9 @@
 use bytes::Bytes;
 use e2e_tests::harness;
 use e2e_tests::raw_peer::RawFrame;
-use e2e_tests::server::{Api, Event, Script, ServerRunner, echo_test, echo_test_with, start_echo};
+use e2e_tests::server::{
+    Api, Event, Script, ServerRunner, answer_close, echo_test, echo_test_with, start_echo,
+};
 use std::sync::mpsc;
 use ws_server::{CloseCode, ControlError, Server};
 
@@ -117,10 +119,7 @@ fn an_async_function_may_ping_within_the_same_limits() {
         let mut client = server.open().await;
         client.expect_ping(&[1; 125]).await;
         client.expect_ping(&[2; 125]).await;
-        client.expect_close(1000).await;
-        client.send(RawFrame::close(1000, "")).await;
-        client.expect_eof().await;
-        drop(client);
+        answer_close(client, 1000).await;
         server.stop().await;
     });
 }
@@ -177,11 +176,8 @@ fn a_closing_connection_takes_no_control_frames() {
             })
             .on_close(|conn, _| assert_eq!(conn.send_ping(b""), Err(ControlError::InvalidState)));
         let server = script.start(Server::builder()).await;
-        let mut client = server.open().await;
-        client.expect_close(1000).await;
-        client.send(RawFrame::close(1000, "")).await;
-        client.expect_eof().await;
-        drop(client);
+        let client = server.open().await;
+        answer_close(client, 1000).await;
         server.stop().await;
     });
 }

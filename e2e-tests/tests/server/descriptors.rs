@@ -1,47 +1,14 @@
 //! A process that has no descriptors left.
 
+use e2e_tests::descriptors::Exhausted;
 use e2e_tests::harness;
 use e2e_tests::raw_peer::RawFrame;
 use e2e_tests::server::{Api, close_normally, start_echo, start_sharded_echo};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use std::fs::File;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Metadata, Subscriber};
-
-/// Takes all descriptors that there are, and gives them back when it is dropped.
-struct Exhausted {
-    files: Vec<File>,
-    limit: Rlimit,
-}
-
-impl Exhausted {
-    fn new() -> Self {
-        let limit = getrlimit(Resource::Nofile);
-        // Not all that the system would give: that takes too long.
-        let few = e2e_tests::leak::open_descriptors().keys().max().copied().unwrap_or(0) + 32;
-        setrlimit(Resource::Nofile, Rlimit { current: Some(few.into()), ..limit }).unwrap();
-        let mut files = Vec::new();
-        while let Ok(file) = File::open("/dev/null") {
-            files.push(file);
-        }
-        Self { files, limit }
-    }
-
-    /// Room for one.
-    fn give_one(&mut self) {
-        self.files.pop().expect("some were free");
-    }
-}
-
-impl Drop for Exhausted {
-    fn drop(&mut self) {
-        self.files.clear();
-        setrlimit(Resource::Nofile, self.limit).expect("what it was before");
-    }
-}
 
 /// Passes on when the server warns, on whatever thread; each test has a process of its own.
 struct Warnings;

@@ -17,8 +17,8 @@ use std::{
 use e2e_tests::{
     faults::dropped_after,
     harness::{Options, run, run_with},
-    raw_peer::{RawClient, RawFrame, RequestHead},
-    server::GRACE,
+    raw_peer::{RawClient, RequestHead},
+    server::{GRACE, answer_close},
 };
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -134,11 +134,9 @@ fn a_dropped_shutdown_goes_on() {
             let server = Server::builder().bind("127.0.0.1:0").await.unwrap();
             let (addr, handle) = (server.local_addr().unwrap(), server.shutdown_handle());
             let serving = tokio::spawn(server.serve(echo));
-            let mut client = RawClient::open(addr, "/").await;
+            let client = RawClient::open(addr, "/").await;
             let leaving = async move {
-                client.expect_close(1001).await;
-                client.send(RawFrame::close(1001, "")).await;
-                client.expect_eof().await;
+                answer_close(client, 1001).await;
             };
             let ending = async {
                 let reported = dropped_after(polls, handle.shutdown(GRACE)).await;

@@ -2,7 +2,7 @@
 
 use e2e_tests::harness;
 use e2e_tests::raw_peer::{RawClient, RawFrame};
-use e2e_tests::server::{ServerRunner, close_normally, patient};
+use e2e_tests::server::{ServerRunner, answer_close, close_normally, patient};
 use std::future::{pending, ready};
 use std::sync::Arc;
 use std::time::Duration;
@@ -156,10 +156,7 @@ fn what_is_queued_when_it_returns_is_delivered_before_the_close() {
         for number in 0..64_u8 {
             client.expect_binary(&vec![number; 256 * 1024]).await;
         }
-        client.expect_close(1000).await;
-        client.send(RawFrame::close(1000, "")).await;
-        client.expect_eof().await;
-        drop(client);
+        answer_close(client, 1000).await;
         server.stop().await;
     });
 }

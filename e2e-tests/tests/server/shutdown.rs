@@ -3,7 +3,7 @@
 use e2e_tests::harness;
 use e2e_tests::raw_peer::{DEADLINE, RawClient, RawFrame};
 use e2e_tests::server::{
-    Api, Event, Script, ServerRunner, bind, close_normally, start_echo, start_sharded_echo,
+    Api, Event, Script, ServerRunner, answer_close, bind, close_normally, start_echo, start_sharded_echo,
 };
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -14,11 +14,9 @@ use ws_server::{Completion, ConnectionError, Initiator, Server, ShutdownHandle, 
 const LONG: Duration = Duration::from_secs(20);
 
 /// Waits for the 1001 and answers it.
-fn polite(mut client: RawClient) -> JoinHandle<()> {
+fn polite(client: RawClient) -> JoinHandle<()> {
     tokio::spawn(async move {
-        client.expect_close(1001).await;
-        client.send(RawFrame::close(1001, "")).await;
-        client.expect_eof().await;
+        answer_close(client, 1001).await;
     })
 }
 

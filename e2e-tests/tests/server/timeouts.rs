@@ -15,7 +15,7 @@ fn idle(builder: ServerBuilder) -> ServerBuilder {
     builder.idle_timeout(Some(SHORT)).close_timeout(SHORT)
 }
 
-async fn answer_close(client: &mut RawClient) {
+async fn finish_close(client: &mut RawClient) {
     client.send(RawFrame::close(1001, "")).await;
     client.expect_eof().await;
 }
@@ -33,7 +33,7 @@ fn silence_in_both_directions_ends_with_1001() {
         let mut client = server.open().await;
         client.expect_close(1001).await;
         assert!(start.elapsed() >= SHORT / 2, "{:?}", start.elapsed());
-        answer_close(&mut client).await;
+        finish_close(&mut client).await;
         drop(client);
         let info = expect_error(server, TimedOut::Idle).await;
         assert!(info.is_clean(), "the closing handshake was completed: {info:?}");
@@ -50,7 +50,7 @@ fn time_in_which_nobody_was_there_does_not_count() {
         let mut client = server.open().await;
         client.expect_close(1001).await;
         assert!(start.elapsed() >= SHORT / 2, "{:?}", start.elapsed());
-        answer_close(&mut client).await;
+        finish_close(&mut client).await;
     });
 }
 
@@ -79,7 +79,7 @@ fn traffic_keeps_a_connection_open_and_silence_after_it_ends_it() {
                 tokio::time::sleep(IDLE / 20).await;
             }
             client.expect_close(1001).await;
-            answer_close(&mut client).await;
+            finish_close(&mut client).await;
         },
     );
 }
@@ -100,7 +100,7 @@ fn what_the_server_sends_counts_as_traffic() {
             tokio::time::sleep(IDLE / 20).await;
         }
         client.expect_close(1001).await;
-        answer_close(&mut client).await;
+        finish_close(&mut client).await;
         drop(client);
         expect_error(&mut server, TimedOut::Idle).await;
         server.stop().await;
@@ -194,7 +194,7 @@ fn without_keepalive_nobody_is_pinged() {
             let mut client = server.open().await;
             // The very first frame, long after a ping would have been due.
             client.expect_close(1001).await;
-            answer_close(&mut client).await;
+            finish_close(&mut client).await;
         },
     );
 }
@@ -219,7 +219,7 @@ fn a_push_only_connection_lives_on_as_long_as_its_peer_answers_pings() {
                 pings += 1;
             }
             assert!(pings >= 2, "{pings} pings");
-            answer_close(&mut client).await;
+            finish_close(&mut client).await;
             drop(client);
             server.stop().await;
         }
@@ -280,7 +280,7 @@ fn the_deadline_of_one_connection_does_not_touch_another() {
         let over = Cell::new(false);
         let closed = async {
             silent.expect_close(1001).await;
-            answer_close(&mut silent).await;
+            finish_close(&mut silent).await;
             over.set(true);
         };
         let talk = async {
@@ -304,7 +304,7 @@ fn a_message_that_does_not_end_is_given_up_with_1008() {
         client.send(RawFrame::text("begun").not_final()).await;
         client.expect_close(1008).await;
         assert!(start.elapsed() >= SHORT / 2, "{:?}", start.elapsed());
-        answer_close(&mut client).await;
+        finish_close(&mut client).await;
         drop(client);
         expect_error(server, TimedOut::Message).await;
     });

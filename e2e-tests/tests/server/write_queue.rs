@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use e2e_tests::harness;
 use e2e_tests::raw_peer::{RawClient, RawFrame};
-use e2e_tests::server::{Event, ObservedServer, Script, ServerRunner, close_normally};
+use e2e_tests::server::{Event, ObservedServer, Script, ServerRunner, answer_close, close_normally};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use ws_server::{
@@ -173,11 +173,8 @@ fn a_closing_connection_takes_no_data_and_gives_it_back() {
                 refuses(conn);
             });
         let mut server = script.start(Server::builder()).await;
-        let mut client = server.open().await;
-        client.expect_close(1000).await;
-        client.send(RawFrame::close(1000, "")).await;
-        client.expect_eof().await;
-        drop(client);
+        let client = server.open().await;
+        answer_close(client, 1000).await;
         assert!(server.closed().await.is_clean());
         server.stop().await;
     });

@@ -4,41 +4,12 @@ use crate::measure::Cpu;
 use crate::scale::scaled;
 use crate::table::Row;
 use crate::victim::{Kind, attack};
-use e2e_tests::leak::open_descriptors;
+use e2e_tests::descriptors::Exhausted;
 use e2e_tests::raw_peer::RawFrame;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use std::fs::File;
 use std::time::{Duration, Instant};
 use ws_server::Server;
 
 const NONE_LEFT: Row = Row::new(19, "no descriptors left");
-
-/// Takes all descriptors that there are but one, and gives them back when it is dropped.
-struct Exhausted {
-    files: Vec<File>,
-    limit: Rlimit,
-}
-
-impl Exhausted {
-    fn new() -> Self {
-        let limit = getrlimit(Resource::Nofile);
-        let few = open_descriptors().keys().max().copied().unwrap_or(0) + 32;
-        setrlimit(Resource::Nofile, Rlimit { current: Some(few.into()), ..limit }).unwrap();
-        let mut files = Vec::new();
-        while let Ok(file) = File::open("/dev/null") {
-            files.push(file);
-        }
-        files.pop().expect("some were free");
-        Self { files, limit }
-    }
-}
-
-impl Drop for Exhausted {
-    fn drop(&mut self) {
-        self.files.clear();
-        setrlimit(Resource::Nofile, self.limit).expect("what it was before");
-    }
-}
 
 #[test]
 fn without_descriptors_a_server_waits_serves_and_comes_back() {
@@ -49,7 +20,8 @@ fn without_descriptors_a_server_waits_serves_and_comes_back() {
             let server = kind.echo(Server::builder());
             let mut established = server.open().await;
             server.settled(1).await;
-            let exhausted = Exhausted::new();
+            let mut exhausted = Exhausted::new();
+            exhausted.give_one();
             // The kernel accepts it, the server cannot.
             let mut waiting = server.connect().await;
             let (cpu, start) = (Cpu::start(), Instant::now());
