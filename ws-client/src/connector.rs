@@ -187,7 +187,7 @@ impl Connector {
     /// # Cancel safety
     /// As [`connect`](Self::connect).
     pub async fn open(&self, url: &str) -> Result<Connected, ConnectError> {
-        let deadline = Instant::now() + self.handshake_timeout;
+        let deadline = ws_tokio::deadline_in(self.handshake_timeout);
         let (mut target, mut headers) = (Target::parse(url)?, self.headers.clone());
         let mut left = self.redirects;
         loop {
@@ -216,7 +216,7 @@ impl Connector {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let deadline = Instant::now() + self.handshake_timeout;
+        let deadline = ws_tokio::deadline_in(self.handshake_timeout);
         self.handshake(&Target::parse(url)?, &self.headers, deadline, false, async { Ok(io) }).await
     }
 

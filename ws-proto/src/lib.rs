@@ -91,6 +91,7 @@ mod buffer;
 mod close;
 mod connection;
 mod control_queue;
+mod deadline;
 #[cfg(feature = "deflate")]
 mod deflate;
 mod error;
@@ -112,6 +113,7 @@ pub use buffer::{
 pub use close::{CloseCode, CloseFrame, CloseInfo, Initiator, MAX_CLOSE_REASON};
 pub use connection::{Config, Connection, ConnectionState, Event, Keepalive, Limits, Role, Transport};
 pub use control_queue::{CONTROL_QUEUE_CAPACITY, ControlFrame, ControlQueue, QueueFull};
+pub use deadline::deadline_after;
 #[cfg(feature = "deflate")]
 pub use deflate::{DeflateConfig, DeflateParams};
 pub use error::{

@@ -5,6 +5,7 @@
 //! [`WebSocket::new`].
 
 mod core;
+mod deadline;
 mod driver;
 mod progress;
 mod scratch;
@@ -17,6 +18,7 @@ mod turns;
 mod wakers;
 mod websocket;
 
+pub use deadline::deadline_in;
 pub use driver::{DirectWriter, Driver};
 pub use scratch::{ReceiveLease, configure_thread, trim_default_pools, trim_thread_pool};
 pub use sender::{Outlet, Sender};

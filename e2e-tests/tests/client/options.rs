@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use e2e_tests::raw_peer::{RawConnection, RawFrame, Side, switching_protocols};
 use tokio::net::{TcpListener, TcpStream};
-use ws_client::{ClientStream, ConnectError, Connector, Message};
+use ws_client::{ClientStream, CloseCode, ConnectError, Connector, Keepalive, Message};
 
 use crate::support::{open_with, run, soon};
 
@@ -44,6 +44,31 @@ fn text_is_only_checked_if_that_is_wanted() {
         server.send(RawFrame::text([0xFF])).await;
         let message = soon(ws.recv()).await.unwrap();
         assert_eq!((message.is_text(), message.as_bytes(), message.as_text()), (true, &[0xFF][..], None));
+    });
+}
+
+#[test]
+fn a_timeout_of_any_length_is_taken() {
+    run(async {
+        let connector = Connector::new()
+            .handshake_timeout(Duration::MAX)
+            .close_timeout(Duration::MAX)
+            .protocol(|config| {
+                config.idle_timeout = Some(Duration::MAX);
+                config.write_timeout = Some(Duration::MAX);
+                config.message_timeout = Some(Duration::MAX);
+                config.keepalive = Some(Keepalive { interval: Duration::MAX, timeout: Duration::MAX });
+            });
+        let (mut ws, mut server) = open_with(connector).await;
+        server.send(RawFrame::text("hello")).await;
+        assert_eq!(soon(ws.recv()).await, Some(Message::text("hello")));
+        let end = async {
+            server.expect_close(1000).await;
+            server.send(RawFrame::close(1000, "")).await;
+            drop(server);
+        };
+        let (closed, ()) = tokio::join!(soon(ws.close(CloseCode::NORMAL, "")), end);
+        assert!(closed.is_clean());
     });
 }
 

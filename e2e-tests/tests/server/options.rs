@@ -2,9 +2,10 @@
 //! tested where they belong.)
 
 use e2e_tests::harness;
-use e2e_tests::raw_peer::{DEADLINE, RawClient, RawFrame};
+use e2e_tests::raw_peer::{DEADLINE, RawClient, RawFrame, SAMPLE_KEY};
 use e2e_tests::server::{
-    Api, Script, ServerRunner, bind, close_normally, echo_test, start_echo, start_sharded_echo,
+    Api, Script, ServerRunner, bind, close_normally, echo_test, echo_test_with, start_echo,
+    start_sharded_echo,
 };
 use std::fs;
 use std::io::ErrorKind;
@@ -49,6 +50,31 @@ fn a_bad_setting_is_refused_by_name() {
             assert_eq!(error.kind(), ErrorKind::InvalidInput);
             assert!(error.to_string().contains(expected), "{error}");
         }
+    });
+}
+
+#[test]
+fn a_timeout_of_any_length_is_taken() {
+    let endless = |builder: ServerBuilder| {
+        builder
+            .handshake_timeout(Duration::MAX)
+            .close_timeout(Duration::MAX)
+            .idle_timeout(Some(Duration::MAX))
+            .write_timeout(Some(Duration::MAX))
+            .message_timeout(Some(Duration::MAX))
+            .keepalive(Some(Keepalive { interval: Duration::MAX, timeout: Duration::MAX }))
+    };
+    echo_test_with(endless, async |server| {
+        // Not in one piece, so that it is waited for.
+        let mut client = RawClient::connect(server.addr()).await;
+        let request = client.request("/").to_bytes();
+        let (first, rest) = request.split_at(10);
+        client.send_bytes(first).await;
+        server.wait_for_handshakes(1).await;
+        client.upgrade_with(rest).await.assert_switching_protocols(SAMPLE_KEY);
+        client.send(RawFrame::text("hello")).await;
+        client.expect_text("hello").await;
+        close_normally(client).await;
     });
 }
 

@@ -17,6 +17,7 @@ use std::{io, time::Instant};
 use crate::{
     buffer::TransmitQueue,
     close::{CloseCode, CloseFrame, CloseInfo, Initiator},
+    deadline::deadline_after,
     error::{ConnectionError, TimedOut},
 };
 
@@ -126,7 +127,7 @@ impl Connection {
 
     /// Puts `end` behind the held messages, if any; `close_timeout` bounds how long it waits there.
     pub(super) fn hold_end(&mut self, end: End) {
-        let deadline = self.last_received + self.config.close_timeout;
+        let deadline = deadline_after(self.last_received, self.config.close_timeout);
         self.partial = None;
         self.inbox.get_or_insert_default().end.get_or_insert((end, deadline));
     }
@@ -239,7 +240,7 @@ impl Connection {
 
     /// Arms the deadline, once; notes the first error.
     fn begin(&mut self, initiator: Initiator, error: Option<ConnectionError>, now: Instant) -> &mut Closing {
-        let deadline = now + self.config.close_timeout;
+        let deadline = deadline_after(now, self.config.close_timeout);
         let closing = self.closing.get_or_insert_with(|| {
             Box::new(Closing { info: CloseInfo::new(initiator), deadline, cut_off: 0, reported: false })
         });

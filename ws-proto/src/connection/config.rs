@@ -50,7 +50,8 @@ pub struct Keepalive {
     pub timeout: Duration,
 }
 
-/// How a [`Connection`](super::Connection) behaves. Shared by reference count among connections.
+/// How a [`Connection`](super::Connection) behaves. Shared by reference count among connections. A duration of more than
+/// thirty years counts as thirty years.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Config {

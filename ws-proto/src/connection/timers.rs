@@ -8,6 +8,7 @@ use std::{
 use crate::{
     buffer::TransmitQueue,
     close::{CloseCode, CloseFrame, Initiator},
+    deadline::deadline_after,
     error::{ConnectionError, TimedOut},
 };
 
@@ -91,7 +92,7 @@ impl Connection {
             self.queue_keepalive(tx);
         } else if let Some(left) = self.pong_waits.checked_sub(1) {
             self.pong_waits = left;
-            return self.set_pong_deadline(now + Waits::of(keepalive).before(left));
+            return self.set_pong_deadline(deadline_after(now, Waits::of(keepalive).before(left)));
         } else if !self.is_writing(keepalive.timeout, now, tx) {
             return self.fail(TimedOut::Keepalive.into(), now, tx);
         }
@@ -103,7 +104,7 @@ impl Connection {
     fn await_pong(&mut self, keepalive: Keepalive, now: Instant) {
         let waits = Waits::of(keepalive);
         self.pong_waits = waits.count - 1;
-        self.set_pong_deadline(now + waits.before(self.pong_waits));
+        self.set_pong_deadline(deadline_after(now, waits.before(self.pong_waits)));
     }
 
     /// To the millisecond, rounded down: the next ping must not be late for it.
@@ -115,7 +116,7 @@ impl Connection {
     /// Whether bytes wait that the peer is still taking. The ping may be among them, so no pong proves nothing.
     fn is_writing(&self, patience: Duration, now: Instant, tx: &TransmitQueue) -> bool {
         let waiting = !tx.is_empty() || self.outbox.is_some();
-        waiting && tx.blocked_since().is_none_or(|since| since + patience > now)
+        waiting && tx.blocked_since().is_none_or(|since| deadline_after(since, patience) > now)
     }
 
     fn held_end_deadline(&self) -> Option<Instant> {
@@ -124,13 +125,13 @@ impl Connection {
 
     fn idle_deadline(&self) -> Option<Instant> {
         let idle_timeout = self.config.idle_timeout?;
-        self.wants_read().then(|| self.last_activity + idle_timeout)
+        self.wants_read().then(|| deadline_after(self.last_activity, idle_timeout))
     }
 
     fn message_deadline(&self) -> Option<Instant> {
         let since = self.partial.as_ref()?.since?;
         let message_timeout = self.config.message_timeout?;
-        self.wants_read().then(|| since + message_timeout)
+        self.wants_read().then(|| deadline_after(since, message_timeout))
     }
 
     /// While nothing was read, for the application had enough, the peer could do nothing.
@@ -147,13 +148,13 @@ impl Connection {
     fn keepalive_deadline(&self) -> Option<Instant> {
         let keepalive = self.config.keepalive?;
         let wait = self.pong_due.map_or(keepalive.interval, |due| Duration::from_millis(due.get().into()));
-        let deadline = self.last_received + wait;
+        let deadline = deadline_after(self.last_received, wait);
         // While nothing is being read, silence proves nothing.
         self.wants_read().then_some(deadline)
     }
 
     fn write_deadline(&self, tx: &TransmitQueue) -> Option<Instant> {
-        Some(tx.blocked_since()? + self.config.write_timeout?)
+        Some(deadline_after(tx.blocked_since()?, self.config.write_timeout?))
     }
 }
 

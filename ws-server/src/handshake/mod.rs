@@ -121,7 +121,7 @@ pub(crate) async fn run<A, P>(
     P: Deref<Target = A>,
 {
     let hub = Arc::clone(&candidate.place.shard().hub);
-    let deadline = Instant::now() + hub.options.handshake_timeout;
+    let deadline = ws_tokio::deadline_in(hub.options.handshake_timeout);
     #[cfg(feature = "tls-core")]
     if let Some(tls) = &hub.options.tls {
         // Boxed, for it is large, and mostly not there.
@@ -163,7 +163,7 @@ pub(crate) async fn finish<A, P>(
     P: Deref<Target = A>,
 {
     let hub = Arc::clone(&candidate.place.shard().hub);
-    let deadline = Instant::now() + hub.options.handshake_timeout;
+    let deadline = ws_tokio::deadline_in(hub.options.handshake_timeout);
     if let Some(Ok(Ok(()))) = in_time(&hub, deadline, candidate.io.write_all(&response)).await {
         launch(app, accepted.establish::<_, A>(&hub, candidate));
     }

@@ -323,3 +323,63 @@ fn a_late_timer_does_what_is_due_once() {
         assert!(end.connection.send(MessageKind::Text, b"", &mut end.tx).is_err());
     });
 }
+
+// Waits without end.
+
+/// Every wait as long as can be said.
+fn endless() -> Arc<Config> {
+    config(|config| {
+        config.close_timeout = Duration::MAX;
+        config.idle_timeout = Some(Duration::MAX);
+        config.write_timeout = Some(Duration::MAX);
+        config.message_timeout = Some(Duration::MAX);
+        config.keepalive = Some(Keepalive { interval: Duration::MAX, timeout: Duration::MAX });
+    })
+}
+
+#[test]
+fn a_timeout_of_any_length_is_no_panic() {
+    const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+    both_with(&endless(), |mut end| {
+        end.passes(YEAR);
+        end.receives([text("hello"), text("begun").not_final()]);
+        end.transport_blocks();
+        end.sends_text("waits");
+        end.passes(YEAR);
+        assert_eq!(end.connection.state(), ConnectionState::Open);
+        end.transport_flows();
+        end.passes(YEAR);
+        end.closes(1000, "");
+        end.passes(YEAR);
+        assert_eq!(end.connection.state(), ConnectionState::Closing);
+        end.receives([continuation("done"), close(1000, "")]);
+        end.peer_hangs_up();
+        end.seen.retain(|seen| matches!(seen, Seen::Closed(_)));
+        assert!(end.is_finished().is_clean());
+    });
+}
+
+#[test]
+fn a_peer_may_be_silent_for_as_long_as_a_keepalive_says() {
+    let config = config(|config| {
+        config.idle_timeout = None;
+        config.keepalive = Some(Keepalive { interval: SECOND, timeout: Duration::MAX });
+    });
+    both_with(&config, |mut end| {
+        end.passes(SECOND);
+        end.sent_ping(b"");
+        end.passes(24 * 60 * 60 * SECOND);
+        end.is_open();
+    });
+}
+
+#[test]
+fn an_end_that_is_held_behind_messages_for_any_time_is_no_panic() {
+    both_with(&endless(), |mut end| {
+        end.connection.hold();
+        end.receives([text("held"), close(1000, "")]);
+        end.passes(60 * 60 * SECOND);
+        end.resumes();
+        assert_eq!(end.seen.pop_front(), Some(Seen::Text("held".to_owned())));
+    });
+}

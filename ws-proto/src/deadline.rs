@@ -1,0 +1,34 @@
+use std::time::{Duration, Instant};
+
+/// Thirty years of 365 days: long enough to be for ever, and short enough that any clock can count it.
+const LONGEST: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
+
+/// The time `wait` after `start`. A wait of more than thirty years, such as [`Duration::MAX`], counts as thirty years, for
+/// an [`Instant`] that cannot be represented would be a panic.
+#[must_use]
+pub fn deadline_after(start: Instant, wait: Duration) -> Instant {
+    // A clock that is so near its own end stands still.
+    start.checked_add(wait.min(LONGEST)).unwrap_or(start)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wait_is_added_and_one_without_end_is_thirty_years() {
+        let start = Instant::now();
+        let second = Duration::from_secs(1);
+        assert_eq!(deadline_after(start, second), start + second);
+        for endless in [LONGEST, LONGEST + second, Duration::MAX] {
+            assert_eq!(deadline_after(start, endless), start + LONGEST, "{endless:?}");
+        }
+    }
+
+    #[test]
+    fn a_clock_at_its_end_is_no_panic() {
+        let powers = (0..63).rev().map(|power| Duration::from_secs(1 << power));
+        let last = powers.fold(Instant::now(), |at, step| at.checked_add(step).unwrap_or(at));
+        assert_eq!(deadline_after(last, Duration::MAX), last);
+    }
+}
