@@ -5,9 +5,10 @@ use e2e_tests::raw_peer::{RawClient, RawFrame, RecvError, SAMPLE_KEY};
 use e2e_tests::server::{
     Api, Event, ObservedServer, Script, ServerRunner, close_normally, echo_test, echo_test_with, start_echo,
 };
+use http::{HeaderName, StatusCode};
 use std::sync::{Mutex, mpsc};
 use std::time::{Duration, Instant};
-use ws_server::{Message, Server};
+use ws_server::{Message, Rejection, Request, Server};
 
 #[test]
 fn the_101_answers_the_key_and_has_no_header_too_many() {
@@ -216,6 +217,45 @@ fn a_trickle_of_bytes_does_not_move_the_deadline() {
                 head = reader.recv_head() => assert_eq!(head.status(), 408),
                 () = trickle => panic!("it was cut off without an answer"),
             }
+        },
+    );
+}
+
+/// Sends a request in two pieces, reads nothing until the deadline has passed, and then everything.
+async fn answer_that_is_read_late(server: &ServerRunner, target: &str) -> Vec<u8> {
+    let mut client = RawClient::connect_with_receive_buffer(server.addr(), 4096).await;
+    let request = client.request(target).to_bytes();
+    client.send_bytes(&request[..10]).await;
+    server.wait_for_handshakes(1).await;
+    client.send_bytes(&request[10..]).await;
+    tokio::time::sleep(3 * DEADLINE).await;
+    let (mut reader, _writer) = client.into_connection().split();
+    reader.recv_to_eof().await
+}
+
+#[test]
+fn an_answer_under_way_at_the_deadline_has_no_other_inside() {
+    /// More than the kernel takes of it at once.
+    const LARGE: usize = 16 * 1024 * 1024;
+    let decide = |request: &mut Request| {
+        let large = "x".repeat(LARGE);
+        if request.path() == "/refused" {
+            return Err(Rejection::new(StatusCode::FORBIDDEN).with_text(&large));
+        }
+        request.add_response_header(HeaderName::from_static("x-large"), large.parse().unwrap());
+        Ok(())
+    };
+    echo_test_with(
+        |builder| builder.handshake_timeout(DEADLINE).on_request(decide),
+        async |server| {
+            for (target, status) in [("/refused", "403"), ("/accepted", "101")] {
+                let answer = answer_that_is_read_late(server, target).await;
+                assert!(answer.starts_with(format!("HTTP/1.1 {status} ").as_bytes()));
+                let heads = answer.windows(9).filter(|window| window == b"HTTP/1.1 ").count();
+                assert_eq!(heads, 1, "{target}: {} bytes", answer.len());
+                server.wait_for_handshakes(0).await;
+            }
+            server.wait_for_connections(0).await;
         },
     );
 }

@@ -80,13 +80,21 @@ impl<S> Candidate<S> {
     }
 }
 
-/// A request that was accepted, with the 101 on the wire.
+/// A request that was accepted, and is a connection once the 101 is on the wire.
 pub(crate) struct Handshaken<T: FailOnDrop> {
     accepted: Guard<T>,
     request: Request,
     extensions: Extensions,
     rest: Vec<u8>,
     connection_slot: Slot,
+}
+
+/// Why a request comes to nothing.
+enum Unsuccessful {
+    /// It gets this answer.
+    Refused(Vec<u8>),
+    /// The peer has left.
+    Gone(io::Error),
 }
 
 impl<T: FailOnDrop> Handshaken<T> {
@@ -140,13 +148,17 @@ pub(crate) async fn run<A, P>(
     let Some(outcome) = in_time(&hub, deadline, negotiation).await else { return };
     let received_nothing = buffer.is_empty();
     candidate.place.shard().heads.put_back(buffer);
+    // Boxed, for it is large: who sends its request slowly, or never, takes as little as can be.
     match outcome {
-        Ok(Some(accepted)) => launch(app, accepted.establish::<_, A>(&hub, candidate)),
-        Ok(None) => {}
+        Ok(Ok((accepted, response))) => {
+            Box::pin(send_101(app, candidate, accepted, &response, deadline, launch)).await;
+        }
+        Ok(Err(Unsuccessful::Refused(answer))) => Box::pin(refuse(candidate, answer)).await,
+        Ok(Err(Unsuccessful::Gone(error))) => tracing::debug!(%error, "the peer left during the handshake"),
         Err(_) if received_nothing => tracing::debug!("handshake deadline passed without a byte"),
         Err(_) => {
             let answer = Rejection::new(StatusCode::REQUEST_TIMEOUT).encode();
-            Box::pin(respond(&mut candidate.io, &answer)).await;
+            Box::pin(refuse(candidate, answer)).await;
         }
     }
 }
@@ -154,7 +166,7 @@ pub(crate) async fn run<A, P>(
 /// Writes what is left of the 101 of a handshake that was done at once.
 pub(crate) async fn finish<A, P>(
     app: P,
-    mut candidate: Candidate<ServerStream>,
+    candidate: Candidate<ServerStream>,
     accepted: Handshaken<A::Accepted>,
     response: Vec<u8>,
     launch: impl FnOnce(P, Established<ServerStream, A::Accepted>),
@@ -162,14 +174,34 @@ pub(crate) async fn finish<A, P>(
     A: App,
     P: Deref<Target = A>,
 {
+    let deadline = ws_tokio::deadline_in(candidate.place.shard().hub.options.handshake_timeout);
+    send_101(app, candidate, accepted, &response, deadline, launch).await;
+}
+
+/// Also if the server begins to shut down just then: who has a 101 gets a Close. Until then `accepted` tells the
+/// application if nothing comes of it.
+async fn send_101<A, P>(
+    app: P,
+    mut candidate: Candidate<ServerStream>,
+    accepted: Handshaken<A::Accepted>,
+    response: &[u8],
+    deadline: Instant,
+    launch: impl FnOnce(P, Established<ServerStream, A::Accepted>),
+) where
+    A: App,
+    P: Deref<Target = A>,
+{
     let hub = Arc::clone(&candidate.place.shard().hub);
-    let deadline = ws_tokio::deadline_in(hub.options.handshake_timeout);
-    if let Some(Ok(Ok(()))) = in_time(&hub, deadline, candidate.io.write_all(&response)).await {
+    let writing = async {
+        candidate.io.write_all(response).await?;
+        candidate.io.flush().await
+    };
+    if let Some(Ok(Ok(()))) = in_time(&hub, deadline, writing).await {
         launch(app, accepted.establish::<_, A>(&hub, candidate));
     }
 }
 
-/// Sends the answer to a handshake that was refused at once.
+/// Sends the answer to a handshake that is refused. It has a time of its own, whatever is left until the deadline.
 pub(crate) async fn refuse(mut candidate: Candidate<ServerStream>, answer: Vec<u8>) {
     let hub = Arc::clone(&candidate.place.shard().hub);
     tokio::select! {
@@ -190,52 +222,38 @@ async fn in_time<T>(
     }
 }
 
+/// Reads a request and decides about it; returns what it may become, and the 101.
 async fn negotiate<A: App>(
     app: &A,
     hub: &Hub,
     candidate: &mut Candidate<ServerStream>,
     buffer: &mut Vec<u8>,
-) -> Option<Handshaken<A::Accepted>> {
-    let received = read_request(&mut candidate.io, buffer, &hub.protocol.limits).await;
-    // Boxed, for it is large: who sends its request slowly, or never, takes as little as can be.
-    let refused = match received {
-        Ok(received) => match Box::pin(answer(app, hub, candidate, received)).await {
-            Ok(handshaken) => return handshaken,
-            Err(refused) => refused,
-        },
-        Err(ReadError::Bad(error)) => Rejection::from(error).encode(),
-        Err(ReadError::Io(error)) => {
-            tracing::debug!(%error, "the peer left during the handshake");
-            return None;
+) -> Result<(Handshaken<A::Accepted>, Vec<u8>), Unsuccessful> {
+    match read_request(&mut candidate.io, buffer, &hub.protocol.limits).await {
+        // Boxed, for it is large.
+        Ok(received) => {
+            Box::pin(accept(app, hub, candidate.peer, received)).await.map_err(Unsuccessful::Refused)
         }
-    };
-    Box::pin(respond(&mut candidate.io, &refused)).await;
-    None
+        Err(ReadError::Bad(error)) => Err(Unsuccessful::Refused(Rejection::from(error).encode())),
+        Err(ReadError::Io(error)) => Err(Unsuccessful::Gone(error)),
+    }
 }
 
-/// Accepts what was read; `Err` is what to say instead. `None`: the 101 could not be written.
-async fn answer<A: App>(
+/// Accepts what was read; `Err` is what to say instead.
+async fn accept<A: App>(
     app: &A,
     hub: &Hub,
-    candidate: &mut Candidate<ServerStream>,
+    peer: Option<SocketAddr>,
     received: ReceivedRequest,
-) -> Result<Option<Handshaken<A::Accepted>>, Vec<u8>> {
-    let io = &mut candidate.io;
-    let mut request = Request::new(received.request, candidate.peer);
-    let decision = async {
-        let admitted = admit(hub, &request)?;
-        if let Some(hook) = &hub.options.on_request_async {
-            request = ask(hook, request).await?;
-        }
-        decide(app, hub, admitted, &mut request).map(|decision| (decision, request))
-    };
-    let (decision, request) = decision.await?;
-    // The guard tells the application if the 101 cannot be written.
-    if io.write_all(&decision.response).await.is_err() || io.flush().await.is_err() {
-        return Ok(None);
+) -> Result<(Handshaken<A::Accepted>, Vec<u8>), Vec<u8>> {
+    let mut request = Request::new(received.request, peer);
+    let admitted = admit(hub, &request)?;
+    if let Some(hook) = &hub.options.on_request_async {
+        request = ask(hook, request).await?;
     }
-    // Also if the server shuts down just now: who has a 101 gets a Close.
-    Ok(Some(Handshaken::new(decision, request, received.rest)))
+    let mut decision = decide(app, hub, admitted, &mut request)?;
+    let response = std::mem::take(&mut decision.response);
+    Ok((Handshaken::new(decision, request, received.rest), response))
 }
 
 /// Asks the application's async hook; a rejection, or a panic, is what to answer.
