@@ -21,6 +21,9 @@ use crate::{
 
 /// Unused message buffers are given back to the allocator this often.
 const TRIM_EVERY: Duration = Duration::from_secs(2);
+/// A connection looks at its deadlines this often at least, if it has any. What it leaves on the wheel when it ends is gone
+/// as soon: with a deadline of hours, and connections that come and go, that would be a lot.
+const LOOKS_AFTER: Duration = Duration::from_secs(60);
 
 pub(crate) struct Shard {
     pub(crate) hub: Arc<Hub>,
@@ -209,10 +212,11 @@ impl Seat {
     }
 
     /// Sees that the task is woken at `due`, or up to one tick later. An entry for an earlier time is enough: the task
-    /// looks again then.
+    /// looks again then. None is further away than [`LOOKS_AFTER`].
     pub(crate) fn arm(&mut self, due: Option<Instant>, tick: u64) {
         let Some(due) = due else { return };
-        let due = self.shard().tick_of(due) + 1;
+        let shard = self.shard();
+        let due = (shard.tick_of(due) + 1).min(tick + LOOKS_AFTER.as_nanos() as u64 / shard.tick_nanos);
         if !self.is_armed(tick) || due < self.armed {
             self.armed = due;
             self.shard().seats().wheel.add(self.number, due);
@@ -231,4 +235,64 @@ impl Drop for Seat {
 
 fn now() -> Instant {
     tokio::time::Instant::now().into_std()
+}
+
+#[cfg(test)]
+mod tests {
+    use ws_proto::Config;
+
+    use super::*;
+    use crate::options::Options;
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    fn shard() -> Arc<Shard> {
+        let config = Config::default().build().unwrap();
+        let hub = Hub::new(Options::default(), Arc::clone(&config), config);
+        hub.new_shard(Summons::tasks(0))
+    }
+
+    fn seat(shard: &Arc<Shard>) -> Seat {
+        Seat::take(Place::new(shard), shard.hub.connections.take(None).ok().unwrap())
+    }
+
+    async fn pass(shard: &Shard, time: Duration) {
+        tokio::time::advance(time).await;
+        shard.advance();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_has_left_is_forgotten_within_a_minute_whatever_it_waited_for() {
+        let shard = shard();
+        for _ in 0..10 {
+            for _ in 0..1000 {
+                let tick = shard.tick();
+                seat(&shard).arm(Some(shard.now() + 24 * HOUR), tick);
+            }
+            pass(&shard, LOOKS_AFTER / 2).await;
+        }
+        assert!(shard.seats().wheel.len() <= 3000, "{} entries", shard.seats().wheel.len());
+        pass(&shard, LOOKS_AFTER + Duration::from_secs(1)).await;
+        assert_eq!(shard.seats().wheel.len(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_deadline_far_away_is_looked_at_now_and_then_and_never_late() {
+        let shard = shard();
+        let mut seat = seat(&shard);
+        let due = shard.now() + HOUR;
+        let mut looks = 0;
+        while shard.now() < due {
+            let tick = shard.tick();
+            if !seat.is_armed(tick) {
+                looks += 1;
+                seat.arm(Some(due), tick);
+                assert!(seat.is_armed(tick));
+            }
+            pass(&shard, Duration::from_secs(1)).await;
+        }
+        assert!((60..=62).contains(&looks), "{looks}");
+        let tick = shard.tick();
+        assert!(!seat.is_armed(tick) || shard.time_of(seat.armed) <= due + Duration::from_secs(1));
+    }
 }

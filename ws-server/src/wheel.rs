@@ -33,6 +33,12 @@ impl Wheel {
         Self { slots: vec![Vec::new(); SLOTS as usize], cursor: 0 }
     }
 
+    /// Entries there are.
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.slots.iter().map(Vec::len).sum()
+    }
+
     /// Adds an entry that is due at a tick; one in the past is due at the next.
     pub(crate) fn add(&mut self, seat: u32, due: u64) {
         let due = due.max(self.cursor);
