@@ -262,7 +262,7 @@ impl Connector {
             }
             Err(ResponseError::Refused(_)) => {
                 let patience = deadline.saturating_duration_since(Instant::now());
-                let refusal = Refusal::read(&mut io, response, rest, patience).await;
+                let refusal = Refusal::read(&mut io, response, &rest, patience).await;
                 Err(ConnectError::Refused(Box::new(refusal)))
             }
             Err(error) => Err(error.into()),

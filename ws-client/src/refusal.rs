@@ -43,17 +43,19 @@ impl Refusal {
     pub(crate) async fn read<S: AsyncRead + Unpin>(
         io: &mut S,
         head: Response<()>,
-        received: Vec<u8>,
+        received: &[u8],
         patience: Duration,
     ) -> Self {
         let mut body = Body::new(&head, received);
         let rest = async {
-            while let Some(room) = body.room() {
+            let mut read = Vec::with_capacity(4096);
+            while body.room() > 0 {
                 // Whatever came is better than nothing; an error here hides behind the refusal itself.
-                match (&mut *io).take(room).read_buf(body.wire_mut()).await {
+                match io.read_buf(&mut read).await {
                     Ok(0) | Err(_) => break,
-                    Ok(_) => {}
+                    Ok(_) => body.push(&read),
                 }
+                read.clear();
             }
         };
         // However long the server holds the rest back, the refusal itself is known.
