@@ -15,6 +15,10 @@ pub(crate) struct Credentials {
 impl Credentials {
     /// From `user:password`, percent-encoded (RFC 3986 section 3.2.1).
     pub(crate) fn parse(user_info: &str) -> Result<Self, UrlError> {
+        // Who reads a URL in another way, as browsers do, would take the name for the host.
+        if user_info.contains(|at: char| at == '\\' || at.is_whitespace() || at.is_control()) {
+            return Err(UrlError::Credentials);
+        }
         let (user, password) = user_info.split_once(':').unwrap_or((user_info, ""));
         let decode = |text: &str| percent_decode(text).ok_or(UrlError::Credentials);
         let (user, password) = (decode(user)?, decode(password)?);

@@ -21,7 +21,8 @@ pub enum UrlError {
     /// It names no host.
     #[error("the URL {0:?} has no host")]
     NoHost(String),
-    /// Its user name or password is not percent-encoded as it should be, or the name has a colon.
+    /// Its user name or password is not percent-encoded as it should be (a backslash, white space and control characters
+    /// must be), or the name has a colon.
     #[error("the user name or password in the URL is not properly percent-encoded")]
     Credentials,
 }

@@ -197,6 +197,7 @@ fn split_user_info(url: &str) -> (String, Option<String>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{ProxyUrl, error::ProxyUrlError};
 
     fn tcp(host: &str, port: u16) -> Place {
         Place::Tcp { host: host.to_owned(), port }
@@ -266,6 +267,20 @@ mod tests {
             assert_eq!(authorization, expected, "{url}");
             assert!(authorization.is_sensitive());
             assert_eq!(target.host_header, "example.com");
+        }
+    }
+
+    #[test]
+    fn user_info_that_others_would_read_as_a_host_is_refused() {
+        // Browsers take a backslash for a slash, and leave white space out.
+        for info in ["good.example\\", "a:b\\", "a b", "a\tb:c", "a:\nb", "\u{a0}", "a:\0", "\u{7f}"] {
+            let url = format!("ws://{info}@evil.example/");
+            assert_eq!(Target::parse(&url), Err(UrlError::Credentials), "{url:?}");
+            let proxy = ProxyUrl::parse(&format!("http://{info}@evil.example/"));
+            assert_eq!(proxy, Err(ProxyUrlError::Credentials), "{url:?}");
+        }
+        for info in ["a%5C:b%20%0A", "a:ü^|"] {
+            assert!(Target::parse(&format!("ws://{info}@example.com/")).is_ok(), "{info}");
         }
     }
 
