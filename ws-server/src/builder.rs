@@ -59,13 +59,13 @@ impl ServerBuilder {
         self
     }
 
-    /// Connections that memory is set aside for at the start. Default 64.
+    /// Connections that memory is set aside for at the start; at most 16,777,216. Default 64.
     pub const fn initial_connections(mut self, count: usize) -> Self {
         self.options.initial_connections = count;
         self
     }
 
-    /// Request buffers that are made at the start, per shard, and kept for reuse. Default 16.
+    /// Request buffers that are made at the start, per shard, and kept for reuse; at most 1,048,576. Default 16.
     pub const fn initial_handshakes(mut self, count: usize) -> Self {
         self.options.initial_handshakes = count;
         self
@@ -140,8 +140,8 @@ impl ServerBuilder {
         self
     }
 
-    /// Size of the receive buffer that all connections of a shard share. Default 128 KiB. Without shards the runtime's
-    /// threads keep the default.
+    /// Size of the receive buffer that all connections of a shard share, from 1 KiB to 1 GiB. Default 128 KiB. Without
+    /// shards the runtime's threads keep the default.
     pub const fn receive_buffer(mut self, bytes: usize) -> Self {
         self.options.receive_buffer = bytes;
         self

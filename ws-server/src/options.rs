@@ -132,6 +132,17 @@ impl Options {
                 return Err(ConfigError { option, value: value.to_string(), expected });
             }
         }
+        let maxima = [
+            ("initial_connections", self.initial_connections, 1 << 24, "must be at most 16,777,216"),
+            ("initial_handshakes", self.initial_handshakes, 1 << 20, "must be at most 1,048,576"),
+            ("receive_buffer", self.receive_buffer, 1 << 30, "must be at most a gibibyte"),
+            ("pool.preheat", self.pool().preheat, BufferPoolConfig::MAX_PREHEAT, "must be at most 65,536"),
+        ];
+        for (option, value, most, expected) in maxima {
+            if value > most {
+                return Err(ConfigError { option, value: value.to_string(), expected });
+            }
+        }
         if self.handshake_timeout.is_zero() {
             return Err(ConfigError {
                 option: "handshake_timeout",

@@ -23,7 +23,8 @@ fn a_bad_setting_is_refused_by_name() {
     const SECOND: Duration = Duration::from_secs(1);
     let keepalive = |interval, timeout| Some(Keepalive { interval, timeout });
     let pool = BufferPoolConfig { buffer_size: 100, ..BufferPoolConfig::default() };
-    let cases: [(&str, ServerBuilder); 19] = [
+    let preheat = BufferPoolConfig { preheat: 65_537, ..BufferPoolConfig::default() };
+    let cases: [(&str, ServerBuilder); 26] = [
         ("max_connections = 0", Server::builder().max_connections(0)),
         ("max_handshakes = 0", Server::builder().max_handshakes(0)),
         ("max_connections_per_address = 0", Server::builder().max_connections_per_address(0)),
@@ -32,7 +33,14 @@ fn a_bad_setting_is_refused_by_name() {
         ("message_timeout = 0ns", Server::builder().message_timeout(Some(ZERO))),
         ("backlog = 0", Server::builder().backlog(0)),
         ("receive_buffer = 1023", Server::builder().receive_buffer(1023)),
+        ("receive_buffer = 1073741825", Server::builder().receive_buffer((1 << 30) + 1)),
+        ("receive_buffer = 18446744073709551615", Server::builder().receive_buffer(usize::MAX)),
+        ("initial_connections = 16777217", Server::builder().initial_connections((1 << 24) + 1)),
+        ("initial_connections = 18446744073709551615", Server::builder().initial_connections(usize::MAX)),
+        ("initial_handshakes = 1048577", Server::builder().initial_handshakes((1 << 20) + 1)),
+        ("initial_handshakes = 18446744073709551615", Server::builder().initial_handshakes(usize::MAX)),
         ("pool.buffer_size = 100", Server::builder().pool(pool)),
+        ("pool.preheat = 65537", Server::builder().pool(preheat)),
         ("handshake_timeout = 0ns", Server::builder().handshake_timeout(ZERO)),
         ("close_timeout = 0ns", Server::builder().close_timeout(ZERO)),
         ("idle_timeout = 0ns", Server::builder().idle_timeout(Some(ZERO))),

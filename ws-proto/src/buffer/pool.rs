@@ -7,7 +7,8 @@ use super::block::Block;
 pub struct BufferPoolConfig {
     /// Smallest buffer that is pooled, in bytes; messages below it live in plain allocations. Default 64 KiB.
     pub buffer_size: usize,
-    /// Buffers made at the start, and kept by [`BufferPool::trim`]. Default 8.
+    /// Buffers made at the start, and kept by [`BufferPool::trim`]; at most [`MAX_PREHEAT`](Self::MAX_PREHEAT), more counts
+    /// as that. Default 8.
     pub preheat: usize,
     /// Most bytes kept in unused buffers; what comes back beyond it is freed. Default 32 MiB: a message of the default
     /// limit, and some more.
@@ -15,6 +16,9 @@ pub struct BufferPoolConfig {
 }
 
 impl BufferPoolConfig {
+    /// The most buffers that a pool makes at the start.
+    pub const MAX_PREHEAT: usize = 65_536;
+
     /// The most that a pool keeps if nobody says otherwise.
     const LARGEST_DEFAULT: usize = 256 * 1024 * 1024;
 
@@ -61,7 +65,10 @@ impl BufferPool {
     #[must_use]
     pub fn new(config: BufferPoolConfig) -> Self {
         let mut unused = Unused::default();
-        unused.buffers.extend((0..config.preheat).map(|_| Block::with_capacity(config.buffer_size)));
+        unused.buffers.extend(
+            (0..config.preheat.min(BufferPoolConfig::MAX_PREHEAT))
+                .map(|_| Block::with_capacity(config.buffer_size)),
+        );
         unused.bytes = unused.buffers.iter().map(Block::footprint).sum();
         unused.low_mark = unused.buffers.len();
         Self(Arc::new(Pool { config, unused: Mutex::new(unused) }))

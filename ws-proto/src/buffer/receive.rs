@@ -39,10 +39,15 @@ pub struct ReceiveBuffer {
 }
 
 impl ReceiveBuffer {
-    /// A window of `size` bytes (at least 256), with large messages from `pool`.
+    /// The smallest window, in bytes: twice what a control frame takes.
+    const SMALLEST: usize = 256;
+
+    /// A window of `size` bytes, with large messages from `pool`. If there is no memory for that it has 256 bytes, the
+    /// fewest there can be.
     #[must_use]
     pub fn new(size: usize, pool: BufferPool) -> Self {
-        let size = size.max(256);
+        let window = Block::with_capacity(size.max(Self::SMALLEST));
+        let size = if window.capacity() >= size { size.max(Self::SMALLEST) } else { Self::SMALLEST };
         let mut buffer = Self {
             wire: Block::default(),
             size,
@@ -56,7 +61,7 @@ impl ReceiveBuffer {
             pool,
             control_frames: 0,
         };
-        buffer.open_window(Block::with_capacity(size));
+        buffer.open_window(window);
         buffer
     }
 

@@ -48,6 +48,14 @@ fn a_full_pool_frees_what_comes_back() {
 }
 
 #[test]
+fn a_pool_or_a_window_of_absurd_size_is_no_panic() {
+    let pool = pool(1024, usize::MAX, 1 << 20);
+    assert_eq!(pool.retained() / 1024, BufferPoolConfig::MAX_PREHEAT);
+    let mut rx = ReceiveBuffer::new(usize::MAX, pool);
+    assert!(!rx.spare_mut().is_empty());
+}
+
+#[test]
 fn trim_frees_what_nobody_needed_and_keeps_the_preheated() {
     let pool = pool(64, 1, 1024);
     let lend = |count: usize| {
