@@ -178,8 +178,8 @@ pub(crate) async fn finish<A, P>(
     send_101(app, candidate, accepted, &response, deadline, launch).await;
 }
 
-/// Also if the server begins to shut down just then: who has a 101 gets a Close. Until then `accepted` tells the
-/// application if nothing comes of it.
+/// Sends the 101 before the deadline, and launches the connection: also if the server begins to shut down just then, for
+/// who has a 101 gets a Close. Until then `accepted` tells the application if nothing comes of it.
 async fn send_101<A, P>(
     app: P,
     mut candidate: Candidate<ServerStream>,
