@@ -141,7 +141,12 @@ impl<'a> Endpoint<'a> {
         let mut moved = false;
         loop {
             self.connection.pump(&mut self.tx);
-            if self.tx.is_empty() {
+            if self.tx.is_written() {
+                let held_something_up = self.tx.blocked_since().is_some();
+                moved |= self.flush(world);
+                if held_something_up && self.tx.blocked_since().is_none() {
+                    continue;
+                }
                 return moved;
             }
             let mut slices = [IoSlice::new(&[]); 4];
@@ -164,6 +169,28 @@ impl<'a> Endpoint<'a> {
                 Err(kind) => self.transport_fails(kind, world),
             }
             moved = true;
+        }
+    }
+
+    /// Has a transport with a buffer of its own pass on what it took. Whether anything moved.
+    fn flush(&mut self, world: &mut World) -> bool {
+        let given_up = self.connection.transport(&self.tx) == Transport::Finished;
+        if given_up || (self.tx.is_empty() && world.is_flushed(self.at)) {
+            return false;
+        }
+        match world.flush(self.at) {
+            Ok((passed_on, all)) => {
+                world.report.unflushed += u64::from(!all);
+                world.trace(self.at, Step::Flushes { passed_on, all });
+                world.note(self.at, Fact::Flushed(all));
+                self.tx.set_unflushed(!all, world.now);
+                self.connection.pump(&mut self.tx);
+                all || passed_on > 0
+            }
+            Err(kind) => {
+                self.transport_fails(kind, world);
+                true
+            }
         }
     }
 
@@ -210,8 +237,12 @@ impl<'a> Endpoint<'a> {
         match self.connection.transport(&self.tx) {
             Transport::ShutDownWrite if !self.shut_down_write => {
                 self.shut_down_write = true;
+                let all_is_on_its_way = network.is_flushed(self.at.side);
                 network.shut_down_write(self.at.side, world.now);
                 world.trace(self.at, Step::ShutsDownWrite);
+                if !all_is_on_its_way {
+                    world.accuse(self.at, "the write half is shut down before it is flushed");
+                }
             }
             Transport::Finished if !self.finished => {
                 self.finished = true;

@@ -20,6 +20,8 @@ pub(super) enum Fact<'a> {
     Closes,
     /// The transport took these bytes.
     Wrote(Cow<'a, [u8]>),
+    /// Whether the transport has passed on all that it took, after a flush.
+    Flushed(bool),
     Completed(Completion),
     /// The application got a message.
     Delivered {
@@ -44,6 +46,7 @@ impl Fact<'_> {
             Self::AcceptedPong(payload) => Fact::AcceptedPong(owned(payload)),
             Self::Closes => Fact::Closes,
             Self::Wrote(bytes) => Fact::Wrote(owned(bytes)),
+            Self::Flushed(all) => Fact::Flushed(all),
             Self::Completed(completion) => Fact::Completed(completion),
             Self::Delivered { kind, payload } => Fact::Delivered { kind, payload: owned(payload) },
             Self::Pinged(payload) => Fact::Pinged(owned(payload)),

@@ -80,6 +80,14 @@ impl World {
         self.between[at.pair].network.write(at.side, slices, self.now, &mut self.dice)
     }
 
+    pub(super) fn flush(&mut self, at: At) -> Result<(usize, bool), io::ErrorKind> {
+        self.between[at.pair].network.flush(at.side, self.now, &mut self.dice)
+    }
+
+    pub(super) fn is_flushed(&self, at: At) -> bool {
+        self.between[at.pair].network.is_flushed(at.side)
+    }
+
     pub(super) fn read(&mut self, at: At, target: &mut [u8]) -> Read {
         self.between[at.pair].network.read(at.side, target, self.now, &mut self.dice)
     }

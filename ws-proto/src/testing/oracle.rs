@@ -112,6 +112,7 @@ impl Oracle {
             }
             Fact::Closes => side.closes = true,
             Fact::Wrote(bytes) => return side.walker.feed(&bytes),
+            Fact::Flushed(all) => side.flushed = all,
             Fact::Completed(completion) => return side.complete(completion),
             Fact::Delivered { kind, payload } => return deliver(peer, Digest::of(kind, &payload)),
             Fact::Pinged(payload) => {
@@ -164,7 +165,7 @@ const fn name(fact: &Fact<'_>) -> &'static str {
         Fact::Accepted { .. } => "a message is accepted",
         Fact::AcceptedPing(_) | Fact::AcceptedPong(_) => "a control frame is accepted",
         Fact::Closes => "closes",
-        Fact::Wrote(_) => "something to write",
+        Fact::Wrote(_) | Fact::Flushed(_) => "something to write",
         Fact::Completed(_) => "a completion",
         Fact::Delivered { .. } => "a message",
         Fact::Pinged(_) | Fact::Ponged(_) => "a control frame",

@@ -38,6 +38,8 @@ pub struct Report {
     pub over_budget: u64,
     /// Times that a transport took nothing more.
     pub blocked: u64,
+    /// Times that a transport with a buffer of its own could not pass on all that it had taken.
+    pub unflushed: u64,
     /// Deadlines that passed.
     pub timers: u64,
     /// Directions that stood still for a while.
@@ -97,14 +99,15 @@ impl AddAssign for Report {
             (half_closes, more.half_closes),
         ];
         second.into_iter().for_each(|(sum, more)| *sum += more);
-        let Self { resets, silences, aborts, jumps, shared_buffers, over_budget, .. } = self;
-        let third: [(&mut u64, u64); 6] = [
+        let Self { resets, silences, aborts, jumps, shared_buffers, over_budget, unflushed, .. } = self;
+        let third: [(&mut u64, u64); 7] = [
             (resets, more.resets),
             (silences, more.silences),
             (aborts, more.aborts),
             (jumps, more.jumps),
             (shared_buffers, more.shared_buffers),
             (over_budget, more.over_budget),
+            (unflushed, more.unflushed),
         ];
         third.into_iter().for_each(|(sum, more)| *sum += more);
     }
@@ -123,7 +126,8 @@ impl fmt::Display for Report {
         writeln!(f, "{written} completions: written, {cut_off}: cut off; {compressed} compressed frames")?;
         writeln!(f, "{pings} pings, {pongs} pongs; {} ends were clean, {} not", self.clean, self.not_clean)?;
         let Self { blocked, timers, stalls, half_closes, resets, silences, aborts, jumps, .. } = self;
-        writeln!(f, "{blocked} blocked writes, {timers} timers, {stalls} stalls, {half_closes} half-closes")?;
+        writeln!(f, "{blocked} blocked writes, {} flushes; {timers} timers", self.unflushed)?;
+        write!(f, "{stalls} stalls, {half_closes} half-closes, ")?;
         write!(f, "{resets} resets, {silences} silences, {aborts} aborts, {jumps} time jumps, ")?;
         write!(f, "{} over the memory budget", self.over_budget)
     }

@@ -102,15 +102,20 @@ fn roll_nature(dice: &mut Dice) -> Nature {
         delay: Duration::from_millis(dice.pick([0, 0, 1, 30, 300])),
         reads: chunking(dice),
         writes: chunking(dice),
+        buffer: dice.pick([0, 0, 0, 0, 0, 1, 300, 20_000]),
     }
 }
 
 /// Messages over what a slow network carries in the steps that there are would make them all alike.
 fn largest(natures: &[Nature; 2]) -> usize {
-    let of = |nature: &Nature| match (nature.capacity, nature.reads, nature.writes) {
+    let narrow = |nature: &Nature| match nature.buffer {
+        0 => nature.capacity,
+        buffer => nature.capacity.min(buffer),
+    };
+    let of = |nature: &Nature| match (narrow(nature), nature.reads, nature.writes) {
         (1, ..) | (_, Chunking::One, _) | (_, _, Chunking::One) => 200,
         (50, ..) | (_, Chunking::Few, _) | (_, _, Chunking::Few) => 2000,
-        (1000, ..) => 5000,
+        (300 | 1000, ..) => 5000,
         _ => usize::MAX,
     };
     natures.iter().map(of).min().unwrap_or(usize::MAX)

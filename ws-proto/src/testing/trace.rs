@@ -25,6 +25,7 @@ pub(super) enum Step {
     Resumes,
     Writes(usize),
     Blocked,
+    Flushes { passed_on: usize, all: bool },
     Reads(usize),
     ReadsEnd,
     TransportFails,

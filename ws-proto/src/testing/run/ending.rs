@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::{
     close::CloseCode,
     connection::{Config, ConnectionState},
+    deadline::deadline_after,
 };
 
 use super::{
@@ -25,7 +26,7 @@ impl Run<'_> {
         if self.dice.percent(50) {
             self.let_all_arrive()?;
         }
-        let deadline = self.world.now + self.longest_end();
+        let deadline = deadline_after(self.world.now, self.longest_end());
         for pair in 0..self.scenario.pairs {
             self.close(pair);
         }
@@ -129,14 +130,13 @@ impl Run<'_> {
     fn longest_end(&self) -> Duration {
         let slack = Duration::from_secs(10);
         let of = |config: &Config| {
-            let keepalive = config
-                .keepalive
-                .map_or(Duration::ZERO, |keepalive| keepalive.interval + 3 * keepalive.timeout);
-            2 * config.close_timeout
-                + config.write_timeout.unwrap_or_default()
-                + config.idle_timeout.unwrap_or_default()
-                + keepalive
+            let keepalive = config.keepalive.map_or(Duration::ZERO, |keepalive| {
+                keepalive.timeout.saturating_mul(3).saturating_add(keepalive.interval)
+            });
+            [config.write_timeout.unwrap_or_default(), config.idle_timeout.unwrap_or_default(), keepalive]
+                .into_iter()
+                .fold(config.close_timeout.saturating_mul(2), Duration::saturating_add)
         };
-        self.scenario.configs.iter().map(|config| of(config)).sum::<Duration>() + slack
+        self.scenario.configs.iter().map(|config| of(config)).fold(slack, Duration::saturating_add)
     }
 }

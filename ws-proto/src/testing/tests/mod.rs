@@ -4,7 +4,7 @@ use std::{
 };
 
 use super::{
-    network::{Chunking, Nature, Network},
+    network::{Chunking, Nature, Network, Read},
     *,
 };
 use crate::{Event, MessageKind};
@@ -101,12 +101,35 @@ fn an_application_is_given_its_turns_and_its_completions() {
 #[test]
 fn what_vanishes_takes_its_time_too() {
     let (reads, writes) = (Chunking::Whole, Chunking::Whole);
-    let nature = Nature { capacity: 10, delay: Duration::ZERO, reads, writes };
+    let nature = Nature { capacity: 10, delay: Duration::ZERO, reads, writes, buffer: 0 };
     let (mut network, mut dice, now) = (Network::new([nature; 2]), Dice::new(1), Instant::now());
     network.silence(0, false);
     let mut write = |now| network.write(0, &[IoSlice::new(&[0; 8])], now, &mut dice);
     assert_eq!([write(now), write(now), write(now)], [Ok(8), Ok(2), Ok(0)]);
     assert_eq!(write(now + Duration::from_millis(1)), Ok(8));
+}
+
+#[test]
+fn a_transport_with_a_buffer_takes_at_once_and_passes_on_in_time_and_in_order() {
+    let (reads, writes) = (Chunking::Whole, Chunking::Whole);
+    let nature = Nature { capacity: 10, delay: Duration::ZERO, reads, writes, buffer: 16 };
+    let now = Instant::now();
+    for seed in 0..50 {
+        let (mut network, mut dice) = (Network::new([nature; 2]), Dice::new(seed));
+        let sent: Vec<u8> = (0..100).collect();
+        let (mut written, mut received) = (0, Vec::<u8>::new());
+        while received.len() < sent.len() {
+            written += network.write(0, &[IoSlice::new(&sent[written..])], now, &mut dice).unwrap();
+            let (_, all) = network.flush(0, now, &mut dice).unwrap();
+            assert_eq!(all, network.is_flushed(0));
+            assert!(written - received.len() <= 10 + 16);
+            let mut target = [0; 7];
+            if let Read::Bytes(n) = network.read(1, &mut target, now, &mut dice) {
+                received.extend(&target[..n]);
+            }
+        }
+        assert_eq!(received, sent);
+    }
 }
 
 #[test]

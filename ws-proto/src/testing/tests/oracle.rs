@@ -238,3 +238,16 @@ fn memory_beyond_the_limits_is_found() {
         });
     }
 }
+
+#[test]
+fn a_close_that_a_transport_kept_to_itself_was_not_sent() {
+    for side in [CLIENT, SERVER] {
+        let flushed = |all: bool| {
+            move |facts: &mut Facts| facts.insert(find(facts, side, 0, is_closed), (side, Fact::Flushed(all)))
+        };
+        finds("was sent, and it was None", flushed(false));
+        let mut facts = facts();
+        flushed(true)(&mut facts);
+        assert_eq!(verdict(facts), None);
+    }
+}
