@@ -15,11 +15,11 @@ use crate::{
 use super::{
     app::App,
     dice::Dice,
-    fact::Fact,
-    link::{At, Link, World, first_bytes},
+    fact::{Bounds, Fact, Usage},
+    link::Link,
     network::Read,
-    oracle::{Bounds, Usage},
-    trace::Step,
+    trace::{At, Step},
+    world::{World, first_bytes},
 };
 
 /// After so many rounds without an end to it, something spins.

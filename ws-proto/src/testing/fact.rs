@@ -2,7 +2,6 @@ use std::borrow::Cow;
 
 use crate::{close::CloseInfo, message::MessageKind};
 
-use super::oracle::Usage;
 use crate::buffer::Completion;
 
 /// What happened on one side, as far as the laws are concerned.
@@ -32,6 +31,23 @@ pub(super) enum Fact<'a> {
     Ponged(Cow<'a, [u8]>),
     Closed(CloseInfo),
     Uses(Usage),
+}
+
+/// What a side holds, in bytes, and what it may.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Usage {
+    pub(super) queued: usize,
+    pub(super) held: usize,
+    pub(super) unfinished: usize,
+    pub(super) bounds: Bounds,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bounds {
+    pub(super) write_queue_bytes: usize,
+    pub(super) max_held_bytes: usize,
+    /// The most that one read gives.
+    pub(super) read: usize,
 }
 
 #[cfg(test)]

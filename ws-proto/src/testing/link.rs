@@ -1,8 +1,4 @@
-use std::{
-    borrow::Cow,
-    io::{self, IoSlice},
-    time::Instant,
-};
+use std::{borrow::Cow, time::Instant};
 
 use bytes::Bytes;
 
@@ -16,12 +12,9 @@ use crate::{
 };
 
 use super::{
-    dice::Dice,
     fact::Fact,
-    network::{Network, Read},
-    oracle::Oracle,
-    report::Report,
-    trace::{Step, Trace},
+    trace::{At, Step},
+    world::{World, first_bytes},
 };
 
 /// What an [`App`](super::App) has of its connection. Methods are those of [`Connection`], and what they accept is
@@ -31,66 +24,6 @@ pub struct Link<'a> {
     pub(super) tx: &'a mut TransmitQueue,
     pub(super) world: &'a mut World,
     pub(super) at: At,
-}
-
-/// Which end of which connection: 0 is the client's, 1 the server's.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct At {
-    pub(super) pair: usize,
-    pub(super) side: usize,
-}
-
-/// What lies between the two ends of a connection.
-#[derive(Debug)]
-pub(super) struct Between {
-    pub(super) network: Network,
-    pub(super) oracle: Oracle,
-}
-
-/// What surrounds the machines.
-#[derive(Debug)]
-pub(super) struct World {
-    pub(super) now: Instant,
-    pub(super) trace: Trace,
-    /// The network's.
-    pub(super) dice: Dice,
-    pub(super) between: Vec<Between>,
-    pub(super) report: Report,
-}
-
-impl World {
-    pub(super) fn trace(&mut self, at: At, step: Step) {
-        self.trace.push(self.now, Some(at), step);
-    }
-
-    /// What the network or the clock does.
-    pub(super) fn trace_network(&mut self, step: Step) {
-        self.trace.push(self.now, None, step);
-    }
-
-    pub(super) fn note(&mut self, at: At, fact: Fact<'_>) {
-        self.between[at.pair].oracle.note(at.side, fact);
-    }
-
-    pub(super) fn accuse(&mut self, at: At, law: impl Into<String>) {
-        self.between[at.pair].oracle.accuse(at.side, Err(law.into()));
-    }
-
-    pub(super) fn write(&mut self, at: At, slices: &[IoSlice<'_>]) -> Result<usize, io::ErrorKind> {
-        self.between[at.pair].network.write(at.side, slices, self.now, &mut self.dice)
-    }
-
-    pub(super) fn flush(&mut self, at: At) -> Result<(usize, bool), io::ErrorKind> {
-        self.between[at.pair].network.flush(at.side, self.now, &mut self.dice)
-    }
-
-    pub(super) fn is_flushed(&self, at: At) -> bool {
-        self.between[at.pair].network.is_flushed(at.side)
-    }
-
-    pub(super) fn read(&mut self, at: At, target: &mut [u8]) -> Read {
-        self.between[at.pair].network.read(at.side, target, self.now, &mut self.dice)
-    }
 }
 
 impl Link<'_> {
@@ -295,14 +228,4 @@ impl std::fmt::Debug for Link<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.connection.fmt(f)
     }
-}
-
-/// The first `n` bytes of all slices together.
-pub(super) fn first_bytes(slices: &[IoSlice<'_>], n: usize) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(n);
-    for slice in slices {
-        let part = slice.len().min(n - bytes.len());
-        bytes.extend_from_slice(&slice[..part]);
-    }
-    bytes
 }

@@ -67,6 +67,7 @@ mod side;
 mod simulation;
 mod trace;
 mod wire;
+mod world;
 
 pub use app::App;
 pub use dice::Dice;

@@ -5,34 +5,8 @@ use crate::{close::Initiator, error::ConnectionError};
 
 use super::{
     fact::Fact,
-    side::{Digest, Law, Side, answer, deliver, must},
+    side::{Digest, Law, Side, Terms, answer, deliver, must},
 };
-
-/// What may hold in this run.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Terms {
-    /// permessage-deflate was agreed upon.
-    pub(super) compressed: bool,
-    /// No fault and no deadline gets in the way, so both ends must be clean.
-    pub(super) orderly: bool,
-}
-
-/// What a side holds, in bytes, and what it may.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Usage {
-    pub(super) queued: usize,
-    pub(super) held: usize,
-    pub(super) unfinished: usize,
-    pub(super) bounds: Bounds,
-}
-
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Bounds {
-    pub(super) write_queue_bytes: usize,
-    pub(super) max_held_bytes: usize,
-    /// The most that one read gives.
-    pub(super) read: usize,
-}
 
 /// Watches one pair; 0 is the client, 1 the server.
 #[derive(Debug)]

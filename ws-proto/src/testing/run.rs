@@ -17,15 +17,18 @@ use super::{
     dice::Dice,
     endpoint::Endpoint,
     faults::Fault,
-    link::{At, Between, World},
     network::Network,
-    oracle::{Oracle, Terms},
+    oracle::Oracle,
     random_app::RandomApp,
     report::Report,
     scenario::Scenario,
-    simulation::ROLES,
-    trace::{Step, Trace},
+    side::Terms,
+    trace::{At, Step, Trace},
+    world::{Between, World},
 };
+
+/// Of the two sides.
+const ROLES: [Role; 2] = [Role::Client, Role::Server];
 
 /// Keys that are all different.
 struct Keys(u32);

@@ -11,15 +11,21 @@ use crate::{
     message::MessageKind,
 };
 
-use super::{
-    oracle::{Terms, Usage},
-    wire::Walker,
-};
+use super::{fact::Usage, wire::Walker};
 
 pub(super) type Law = Result<(), String>;
 
 pub(super) fn must(holds: bool, law: impl FnOnce() -> String) -> Law {
     if holds { Ok(()) } else { Err(law()) }
+}
+
+/// What may hold in this run.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Terms {
+    /// permessage-deflate was agreed upon.
+    pub(super) compressed: bool,
+    /// No fault and no deadline gets in the way, so both ends must be clean.
+    pub(super) orderly: bool,
 }
 
 /// A message that was accepted, without its bytes.

@@ -1,6 +1,6 @@
 use std::time::Instant;
 
-use crate::connection::{Config, Role};
+use crate::connection::Config;
 
 use super::{
     app::App,
@@ -143,5 +143,3 @@ impl std::fmt::Debug for Simulation<'_> {
             .finish_non_exhaustive()
     }
 }
-
-pub(super) const ROLES: [Role; 2] = [Role::Client, Role::Server];

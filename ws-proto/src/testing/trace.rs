@@ -8,7 +8,12 @@ use std::{
 
 use crate::{buffer::Completion, close::CloseCode, message::MessageKind};
 
-use super::link::At;
+/// Which end of which connection: 0 is the client's, 1 the server's.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct At {
+    pub(super) pair: usize,
+    pub(super) side: usize,
+}
 
 /// One thing that happened. Payloads stay out of it but for their length.
 #[derive(Debug, Clone, Copy)]

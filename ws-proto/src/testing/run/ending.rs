@@ -9,7 +9,10 @@ use crate::{
 };
 
 use super::{
-    super::{endpoint::Endpoint, link::At, trace::Step},
+    super::{
+        endpoint::Endpoint,
+        trace::{At, Step},
+    },
     Run,
 };
 

@@ -5,8 +5,9 @@ use std::{sync::OnceLock, time::Instant};
 use crate::{CloseCode, Completion, testing::*};
 
 use super::super::{
-    fact::Fact,
-    oracle::{Oracle, Terms, Usage},
+    fact::{Fact, Usage},
+    oracle::Oracle,
+    side::Terms,
 };
 
 type Facts = Vec<(usize, Fact<'static>)>;
