@@ -42,7 +42,7 @@ pub fn encode(data: &[u8]) {
     }
     machine.takes = usize::MAX;
     let code = [1000, 1001, 3000, 4999][input.below(4)];
-    let reason = &"gründlich genug"[..[0, 3, 16][input.below(3)]];
+    let reason = &"gründlich genug"[..[0, 4, 16][input.below(3)]];
     let Machine { connection, tx, now, .. } = &mut machine;
     connection.close(ws_proto::CloseCode::new(code).expect("valid"), reason, *now, tx);
     sent.add(Told::Close(Some((code, reason.to_owned()))));
