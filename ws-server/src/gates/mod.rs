@@ -20,9 +20,11 @@ use ws_proto::{Completion, Config, Connection, MessageRef, handshake::Rejection}
 use ws_tokio::{Served, WebSocket};
 
 use crate::{
+    app::HandlerApp,
     conn::Conn,
     handler::Handler,
     handler_task::HandlerTask,
+    handshake,
     hub::Hub,
     options::Options,
     request::Request,
@@ -226,6 +228,18 @@ fn the_counting_transport_counts() {
     script.deliver(&full[..ws_proto::DEFAULT_RECEIVE_BUFFER]);
     settle(&mut task);
     assert_eq!(script.take_calls().reads, 2);
+}
+
+#[test]
+fn a_handshakes_task_is_small() {
+    fn size_of_future<C, F: Future>(_: impl FnOnce(C) -> F) -> usize {
+        size_of::<F>()
+    }
+    let task = size_of_future(|candidate| {
+        handshake::run(Arc::new(HandlerApp::<Echo>::new(())), candidate, |_, _| ())
+    });
+    println!("a handshake's task: {task} bytes");
+    assert!(task <= 1728, "{task}");
 }
 
 #[test]

@@ -95,7 +95,22 @@ enum Unsuccessful {
     Refused(Vec<u8>),
     /// The peer has left.
     Gone(io::Error),
+    /// It said nothing.
+    Silent,
 }
+
+impl Unsuccessful {
+    /// At the deadline.
+    fn too_late(received_nothing: bool) -> Self {
+        if received_nothing {
+            return Self::Silent;
+        }
+        Self::Refused(Rejection::new(StatusCode::REQUEST_TIMEOUT).encode())
+    }
+}
+
+/// What a request may become, and the 101.
+type Outcome<T> = Result<(Handshaken<T>, Vec<u8>), Unsuccessful>;
 
 impl<T: FailOnDrop> Handshaken<T> {
     fn new(decision: Decision<T>, request: Request, rest: Vec<u8>) -> Self {
@@ -148,18 +163,27 @@ pub(crate) async fn run<A, P>(
     let Some(outcome) = in_time(&hub, deadline, negotiation).await else { return };
     let received_nothing = buffer.is_empty();
     candidate.place.shard().heads.put_back(buffer);
+    let outcome = outcome.unwrap_or_else(|_elapsed| Err(Unsuccessful::too_late(received_nothing)));
     // Boxed, for it is large: who sends its request slowly, or never, takes as little as can be.
+    Box::pin(conclude(app, candidate, outcome, deadline, launch)).await;
+}
+
+/// Says what came of a request.
+async fn conclude<A, P>(
+    app: P,
+    candidate: Candidate<ServerStream>,
+    outcome: Outcome<A::Accepted>,
+    deadline: Instant,
+    launch: impl FnOnce(P, Established<ServerStream, A::Accepted>),
+) where
+    A: App,
+    P: Deref<Target = A>,
+{
     match outcome {
-        Ok(Ok((accepted, response))) => {
-            Box::pin(send_101(app, candidate, accepted, &response, deadline, launch)).await;
-        }
-        Ok(Err(Unsuccessful::Refused(answer))) => Box::pin(refuse(candidate, answer)).await,
-        Ok(Err(Unsuccessful::Gone(error))) => tracing::debug!(%error, "the peer left during the handshake"),
-        Err(_) if received_nothing => tracing::debug!("handshake deadline passed without a byte"),
-        Err(_) => {
-            let answer = Rejection::new(StatusCode::REQUEST_TIMEOUT).encode();
-            Box::pin(refuse(candidate, answer)).await;
-        }
+        Ok((accepted, response)) => send_101(app, candidate, accepted, &response, deadline, launch).await,
+        Err(Unsuccessful::Refused(answer)) => refuse(candidate, answer).await,
+        Err(Unsuccessful::Gone(error)) => tracing::debug!(%error, "the peer left during the handshake"),
+        Err(Unsuccessful::Silent) => tracing::debug!("handshake deadline passed without a byte"),
     }
 }
 
@@ -222,13 +246,13 @@ async fn in_time<T>(
     }
 }
 
-/// Reads a request and decides about it; returns what it may become, and the 101.
+/// Reads a request and decides about it.
 async fn negotiate<A: App>(
     app: &A,
     hub: &Hub,
     candidate: &mut Candidate<ServerStream>,
     buffer: &mut Vec<u8>,
-) -> Result<(Handshaken<A::Accepted>, Vec<u8>), Unsuccessful> {
+) -> Outcome<A::Accepted> {
     match read_request(&mut candidate.io, buffer, &hub.protocol.limits).await {
         // Boxed, for it is large.
         Ok(received) => {
