@@ -74,7 +74,8 @@ impl TurnWaker {
 
     /// The turn begins: from now on a wake-up asks for another one.
     pub(crate) fn begin_turn(&self) {
-        self.woken.store(false, Ordering::Release);
+        // Acquires too: whoever found it set left no note, and what it did before must be seen in this turn.
+        self.woken.swap(false, Ordering::AcqRel);
     }
 }
 
