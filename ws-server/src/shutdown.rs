@@ -43,9 +43,9 @@ impl ShutdownHandle {
         Self { hub }
     }
 
-    /// Ends the server: nothing more is accepted, handshakes are ended, every connection gets a Close 1001 and `grace`
-    /// to finish the closing handshake; whoever is left is cut off. Returns when all is over. Calling it again only
-    /// waits; the first call's `grace` counts.
+    /// Ends the server: nothing more is accepted, handshakes without an answer are ended, every connection gets a Close
+    /// 1001 and `grace` to finish the closing handshake; whoever is left is cut off. Returns when all is over. Calling
+    /// it again only waits; the first call's `grace` counts.
     ///
     /// # Cancel safety
     /// The shutdown goes on if the future is dropped after its first poll.

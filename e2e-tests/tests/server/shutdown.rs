@@ -1,15 +1,17 @@
 //! The end of a server: everybody hears of it, and it does not take longer than it may.
 
 use e2e_tests::harness;
-use e2e_tests::raw_peer::{DEADLINE, RawClient, RawFrame};
+use e2e_tests::raw_peer::{DEADLINE, RawClient, RawFrame, SAMPLE_KEY};
 use e2e_tests::server::{
-    Api, Event, Script, ServerRunner, answer_close, bind, close_normally, start_echo, start_sharded_echo,
+    Api, Event, ObservedServer, Script, ServerRunner, answer_close, bind, close_normally, start_echo,
+    start_sharded_echo,
 };
+use http::StatusCode;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
-use ws_server::{Completion, ConnectionError, Initiator, Server, ShutdownHandle, ShutdownReport};
+use ws_server::{Completion, ConnectionError, Initiator, Rejection, Server, ShutdownHandle, ShutdownReport};
 
 const LONG: Duration = Duration::from_secs(20);
 
@@ -186,20 +188,63 @@ fn handshakes_are_ended_at_once() {
     });
 }
 
+/// A server that shuts down between a request and its answer, for which it asks `answer`.
+async fn shut_down_by_request(
+    answer: impl Fn() -> Result<(), Rejection> + Send + Sync + 'static,
+) -> ObservedServer {
+    let handle: Arc<OnceLock<ShutdownHandle>> = Arc::default();
+    let for_hook = Arc::clone(&handle);
+    let builder = Server::builder().on_request(move |_| {
+        for_hook.get().unwrap().start(LONG);
+        answer()
+    });
+    let server = start_echo(Api::Handler, builder).await;
+    assert!(handle.set(server.handle().clone()).is_ok());
+    server
+}
+
+/// A client that the server waits for, and the rest of its request.
+async fn half_a_request(server: &ServerRunner) -> (RawClient, Vec<u8>) {
+    let mut client = server.connect().await;
+    let request = client.request("/").to_bytes();
+    let (now, later) = request.split_at(request.len() / 2);
+    client.send_bytes(now).await;
+    server.wait_for_handshakes(1).await;
+    (client, later.to_vec())
+}
+
 #[test]
 fn who_gets_a_101_gets_a_1001_too() {
     harness::run(async {
-        let handle: Arc<OnceLock<ShutdownHandle>> = Arc::default();
-        let for_hook = Arc::clone(&handle);
-        let builder = Server::builder().on_request(move |_| {
-            // The shutdown begins between the request and its answer.
-            for_hook.get().unwrap().start(LONG);
-            Ok(())
-        });
-        let server = start_echo(Api::Handler, builder).await;
-        assert!(handle.set(server.handle().clone()).is_ok());
+        let server = shut_down_by_request(|| Ok(())).await;
         polite(server.open().await).await.unwrap();
         assert_eq!(server.stop().await, ShutdownReport { clean: 1, unclean: 0, forced: false });
+    });
+}
+
+#[test]
+fn who_gets_a_101_late_gets_a_1001_too() {
+    harness::run(async {
+        // More than once, for two things become ready together.
+        for _ in 0..20 {
+            let server = shut_down_by_request(|| Ok(())).await;
+            let (mut client, rest) = half_a_request(&server).await;
+            client.upgrade_with(rest).await.assert_switching_protocols(SAMPLE_KEY);
+            polite(client).await.unwrap();
+            assert_eq!(server.stop().await, ShutdownReport { clean: 1, unclean: 0, forced: false });
+        }
+    });
+}
+
+#[test]
+fn a_refusal_that_can_be_said_at_once_is_said() {
+    harness::run(async {
+        for _ in 0..20 {
+            let server = shut_down_by_request(|| Err(Rejection::new(StatusCode::IM_A_TEAPOT))).await;
+            let (mut client, rest) = half_a_request(&server).await;
+            assert_eq!(client.upgrade_with(rest).await.status(), 418);
+            assert_eq!(server.stop().await, ShutdownReport { clean: 0, unclean: 0, forced: false });
+        }
     });
 }
 

@@ -148,7 +148,7 @@ pub(crate) async fn run<A, P>(
     #[cfg(feature = "tls-core")]
     if let Some(tls) = &hub.options.tls {
         // Boxed, for it is large, and mostly not there.
-        match in_time(&hub, deadline, Box::pin(candidate.io.secured(tls))).await {
+        match in_time(&hub, Phase::Draining, deadline, Box::pin(candidate.io.secured(tls))).await {
             Some(Ok(Ok(io))) => candidate.io = io,
             Some(Ok(Err(error))) => return tracing::debug!(%error, "no TLS"),
             Some(Err(_)) => return tracing::debug!("handshake deadline passed without TLS"),
@@ -160,7 +160,7 @@ pub(crate) async fn run<A, P>(
     let mut buffer = received.clone();
     candidate.place.shard().heads.put_back(received);
     let negotiation = negotiate(&*app, &hub, &mut candidate, &mut buffer);
-    let Some(outcome) = in_time(&hub, deadline, negotiation).await else { return };
+    let Some(outcome) = in_time(&hub, Phase::Draining, deadline, negotiation).await else { return };
     let received_nothing = buffer.is_empty();
     candidate.place.shard().heads.put_back(buffer);
     let outcome = outcome.unwrap_or_else(|_elapsed| Err(Unsuccessful::too_late(received_nothing)));
@@ -202,8 +202,9 @@ pub(crate) async fn finish<A, P>(
     send_101(app, candidate, accepted, &response, deadline, launch).await;
 }
 
-/// Sends the 101 before the deadline, and launches the connection: also if the server begins to shut down just then, for
-/// who has a 101 gets a Close. Until then `accepted` tells the application if nothing comes of it.
+/// Sends the 101 before the deadline, and launches the connection: also if the server has begun to shut down since the
+/// request was accepted, for then the connection gets a Close. Until then `accepted` tells the application if nothing
+/// comes of it.
 async fn send_101<A, P>(
     app: P,
     mut candidate: Candidate<ServerStream>,
@@ -220,7 +221,7 @@ async fn send_101<A, P>(
         candidate.io.write_all(response).await?;
         candidate.io.flush().await
     };
-    if let Some(Ok(Ok(()))) = in_time(&hub, deadline, writing).await {
+    if let Some(Ok(Ok(()))) = in_time(&hub, Phase::Forcing, deadline, writing).await {
         launch(app, accepted.establish::<_, A>(&hub, candidate));
     }
 }
@@ -229,20 +230,24 @@ async fn send_101<A, P>(
 pub(crate) async fn refuse(mut candidate: Candidate<ServerStream>, answer: Vec<u8>) {
     let hub = Arc::clone(&candidate.place.shard().hub);
     tokio::select! {
+        // What can be said at once is said.
+        biased;
         () = respond(&mut candidate.io, &answer) => {}
         () = hub.reached(Phase::Draining) => {}
     }
 }
 
-/// Waits until the deadline; not at all once the server shuts down.
+/// Waits until the deadline, and no longer than until the server has come to `end`; what is done by then counts.
 async fn in_time<T>(
     hub: &Hub,
+    end: Phase,
     deadline: Instant,
     future: impl Future<Output = T>,
 ) -> Option<Result<T, Elapsed>> {
     tokio::select! {
+        biased;
         outcome = tokio::time::timeout_at(deadline, future) => Some(outcome),
-        () = hub.reached(Phase::Draining) => None,
+        () = hub.reached(end) => None,
     }
 }
 
