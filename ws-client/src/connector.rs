@@ -1,13 +1,13 @@
 use std::{net::SocketAddr, time::Duration};
 
-use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, header};
 use tokio::{
-    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt as _},
     time::Instant,
 };
 use ws_proto::{
-    ChaChaMaskSource, Config, Connection, Keepalive, Limits, MaskSource,
-    handshake::{ClientHandshake, ClientRequest, ResponseError, ResponseReader},
+    ChaChaMaskSource, Config, Connection, Keepalive, MaskSource,
+    handshake::{ClientHandshake, ClientRequest, ResponseError},
 };
 
 use crate::{
@@ -17,6 +17,7 @@ use crate::{
     proxy::Proxy,
     redirect::{is_redirection, next_hop},
     refusal::Refusal,
+    response::read_final_response,
     stream::ClientStream,
     url::Target,
 };
@@ -241,7 +242,7 @@ impl Connector {
             let mut io = dialling.await?;
             io.write_all(&request).await?;
             io.flush().await?;
-            let (response, rest) = read_response(&mut io, &config.limits).await?;
+            let (response, rest) = read_final_response::<_, ConnectError>(&mut io, &config.limits).await?;
             Ok((io, response, rest))
         };
         let in_time = tokio::time::timeout_at(deadline, attempt).await;
@@ -285,28 +286,5 @@ impl Connector {
             getrandom::fill(&mut seed).map_err(|error| ConnectError::Randomness(error.to_string()))?;
         }
         Ok(Box::new(ChaChaMaskSource::from_seed(seed)))
-    }
-}
-
-/// Reads the head of the final response; returns it with what came behind it.
-async fn read_response<S: AsyncRead + Unpin>(
-    io: &mut S,
-    limits: &Limits,
-) -> Result<(Response<()>, Vec<u8>), ConnectError> {
-    let mut reader = ResponseReader::new(limits);
-    let mut buffer = Vec::with_capacity(1024);
-    loop {
-        if io.read_buf(&mut buffer).await? == 0 {
-            return Err(ConnectError::Io(std::io::ErrorKind::UnexpectedEof.into()));
-        }
-        while let Some((response, head_len)) = reader.read(&buffer)? {
-            let rest = buffer.split_off(head_len);
-            if !response.status().is_informational() || response.status() == StatusCode::SWITCHING_PROTOCOLS {
-                return Ok((response, rest));
-            }
-            // An interim one, such as 103: the answer is still to come (RFC 9110 section 15.2).
-            reader = ResponseReader::new(limits);
-            buffer = rest;
-        }
     }
 }

@@ -54,7 +54,7 @@ pub enum ProxyError {
     Refused(StatusCode),
     /// An HTTP proxy's answer is not a valid one.
     #[error("invalid response: {0}")]
-    Response(ResponseError),
+    Response(#[from] ResponseError),
     /// Bytes came through the tunnel before the server could have sent any.
     #[error("data before the tunnel was used")]
     UnexpectedData,

@@ -27,6 +27,7 @@ mod error;
 mod proxy;
 mod redirect;
 mod refusal;
+mod response;
 mod stream;
 #[cfg(feature = "tls-core")]
 mod tls;

@@ -1,12 +1,9 @@
 //! A tunnel through an HTTP proxy (RFC 9110 section 9.3.6).
 
-use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpStream,
-};
-use ws_proto::{Limits, handshake::ResponseReader};
+use tokio::{io::AsyncWriteExt as _, net::TcpStream};
+use ws_proto::Limits;
 
-use crate::{error::ProxyError, proxy::ProxyUrl};
+use crate::{error::ProxyError, proxy::ProxyUrl, response::read_final_response};
 
 /// Asks the proxy for a tunnel to the server; behind this the stream is the server's.
 pub(super) async fn open(
@@ -16,27 +13,13 @@ pub(super) async fn open(
     port: u16,
 ) -> Result<(), ProxyError> {
     stream.write_all(&request(proxy, host, port)).await?;
-    let mut reader = ResponseReader::new(&Limits::default());
-    let mut head = Vec::with_capacity(256);
-    let status = loop {
-        let Some((response, len)) = reader.read(&head).map_err(ProxyError::Response)? else {
-            if stream.read_buf(&mut head).await? == 0 {
-                return Err(std::io::Error::from(std::io::ErrorKind::UnexpectedEof).into());
-            }
-            continue;
-        };
-        let status = response.status();
-        let rest = head.split_off(len);
-        if status.is_informational() {
-            (head, reader) = (rest, ResponseReader::new(&Limits::default()));
-        } else if status.is_success() && !rest.is_empty() {
-            // The server cannot have said anything yet: somebody in between has.
-            return Err(ProxyError::UnexpectedData);
-        } else {
-            break status;
-        }
-    };
-    if status.is_success() { Ok(()) } else { Err(ProxyError::Refused(status)) }
+    let (response, rest) = read_final_response::<_, ProxyError>(stream, &Limits::default()).await?;
+    let status = response.status();
+    if !status.is_success() {
+        return Err(ProxyError::Refused(status));
+    }
+    // The server cannot have said anything yet: somebody in between has.
+    if rest.is_empty() { Ok(()) } else { Err(ProxyError::UnexpectedData) }
 }
 
 fn request(proxy: &ProxyUrl, host: &str, port: u16) -> Vec<u8> {
