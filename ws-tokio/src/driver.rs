@@ -193,7 +193,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             if tx.is_written() {
                 let held_something_up = tx.blocked_since().is_some();
                 ready!(self.poll_flush(cx, now));
-                if held_something_up {
+                if held_something_up && self.queue().blocked_since().is_none() {
                     continue;
                 }
                 return Poll::Ready(());

@@ -143,7 +143,8 @@ impl<S> WebSocket<S> {
         Some(Parts { io, connection, transmit, received })
     }
 
-    /// Calls `f` with the transport, for its addresses or options; `None` if the connection is over.
+    /// Calls `f` with the transport, for its addresses or options; `None` if the connection is over. `f` has the
+    /// connection's lock: it must not use this handle or a [`Sender`] of it.
     pub fn with_io<R>(&self, f: impl FnOnce(&S) -> R) -> Option<R> {
         lock(&self.shared).driver().map(|driver| f(driver.io()))
     }

@@ -76,8 +76,68 @@ pub(crate) async fn respond<S: AsyncRead + AsyncWrite + Unpin>(io: &mut S, answe
     let say_and_listen = async {
         io.write_all(answer).await?;
         io.shutdown().await?;
-        while read_some(io, SCRATCH, |_| {}).await? > 0 {}
+        while read_some(io, SCRATCH, |_| {}).await? > 0 {
+            // Else nobody looks at the time while a transport always has more, which not only tokio's own may be.
+            tokio::task::consume_budget().await;
+        }
         io::Result::Ok(())
     };
     let _ = tokio::time::timeout(LINGER, say_and_listen).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{pin::pin, task::Context};
+
+    use super::*;
+
+    /// A transport that takes everything and always has more.
+    #[derive(Default)]
+    struct Endless {
+        /// Since the last poll of whoever reads.
+        reads: std::rc::Rc<std::cell::Cell<usize>>,
+    }
+
+    impl AsyncRead for Endless {
+        fn poll_read(
+            self: Pin<&mut Self>,
+            _cx: &mut Context<'_>,
+            buf: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            self.reads.set(self.reads.get() + 1);
+            assert!(self.reads.get() < 10_000, "nobody else gets a turn");
+            buf.put_slice(&[0; 16]);
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    impl AsyncWrite for Endless {
+        fn poll_write(self: Pin<&mut Self>, _cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+            Poll::Ready(Ok(buf.len()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_refused_peer_that_never_stops_talking_is_left_in_time() {
+        let mut io = Endless::default();
+        let reads = std::rc::Rc::clone(&io.reads);
+        let mut responding = pin!(respond(&mut io, b"HTTP/1.1 400 Bad Request\r\n\r\n"));
+        for _ in 0..3 {
+            reads.set(0);
+            let poll = poll_fn(|cx| Poll::Ready(responding.as_mut().poll(cx))).await;
+            assert!(poll.is_pending());
+            tokio::task::yield_now().await;
+        }
+        tokio::time::advance(LINGER).await;
+        reads.set(0);
+        responding.await;
+    }
 }
