@@ -28,7 +28,7 @@ use tokio::time::{Instant, sleep, timeout};
 /// What a test may take and do.
 #[derive(Debug, Clone, Copy)]
 pub struct Options {
-    /// The test's future has to return within this time.
+    /// The test's future has to return within this time. It bounds a failure: no machine should be too slow for it.
     pub deadline: Duration,
     /// Afterwards, tasks, threads and descriptors have this long to go away. It bounds a failure, nothing else.
     pub patience: Duration,
@@ -41,7 +41,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
-            deadline: Duration::from_secs(30),
+            deadline: Duration::from_secs(120),
             patience: Duration::from_secs(5),
             allow_panics: false,
             worker_threads: 0,

@@ -56,10 +56,9 @@ async function checkClose(ws) {
   assert.deepEqual([code, reason.toString()], [1000, "bye"]);
 }
 
-runClient(async () => {
-  const options = readOptions({ deflate: "boolean", "deflate-params": "string", ca: "string", subprotocol: "string" });
+async function checkServer(options, params) {
   const ws = new WebSocket(options.positionals[0], options.subprotocol ?? [], {
-    perMessageDeflate: deflateOptions(options),
+    perMessageDeflate: deflateOptions(options.deflate, params),
     ca: options.ca && readFileSync(options.ca),
   });
   const next = inbox(ws);
@@ -75,4 +74,9 @@ runClient(async () => {
   await checkPingBetweenFragments(ws, next);
   await checkPipelined(ws, next);
   await checkClose(ws);
+}
+
+runClient(async () => {
+  const options = readOptions({ deflate: "boolean", "deflate-params": "strings", ca: "string", subprotocol: "string" });
+  for (const params of options["deflate-params"] ?? [undefined]) await checkServer(options, params);
 });

@@ -9,16 +9,17 @@ export function loadWs() {
   return createRequire(installed)("ws");
 }
 
-// Options by name: "string" or "boolean".
+// Options by name: "string", "boolean", or "strings" for one that may be repeated.
 export function readOptions(types) {
-  const options = Object.fromEntries(Object.entries(types).map(([name, type]) => [name, { type }]));
+  const option = (type) => (type === "strings" ? { type: "string", multiple: true } : { type });
+  const options = Object.fromEntries(Object.entries(types).map(([name, type]) => [name, option(type)]));
   const { values, positionals } = parseArgs({ options, allowPositionals: true });
   return { ...values, positionals };
 }
 
 // Runs a client: one line on success, an error and status 1 otherwise, also when it takes too long.
 export async function runClient(client) {
-  const limit = setTimeout(() => fail(new Error("gave up after 20 seconds")), 20_000);
+  const limit = setTimeout(() => fail(new Error("gave up after 50 seconds")), 50_000);
   try {
     await client();
     clearTimeout(limit);
@@ -34,9 +35,9 @@ function fail(error) {
 }
 
 // `server_no_context_takeover,client_max_window_bits=10` as options of `ws`; every message is compressed.
-export function deflateOptions({ deflate, "deflate-params": params }) {
+export function deflateOptions(deflate, params = "") {
   if (!deflate) return false;
   const camel = (name) => name.replace(/_(.)/g, (_, letter) => letter.toUpperCase());
-  const chosen = (params ?? "").split(",").filter(Boolean).map((param) => param.split("="));
+  const chosen = params.split(",").filter(Boolean).map((param) => param.split("="));
   return Object.fromEntries([["threshold", 0], ...chosen.map(([name, value]) => [camel(name), value ? Number(value) : true])]);
 }

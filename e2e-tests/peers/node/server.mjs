@@ -60,7 +60,7 @@ function listen(server) {
 const server = createServer();
 const webSockets = new WebSocketServer({
   server,
-  perMessageDeflate: deflateOptions(options),
+  perMessageDeflate: deflateOptions(options.deflate, options["deflate-params"]),
   maxPayload: 1 << 25,
   handleProtocols: (offered) => (offered.has(options.subprotocol) ? options.subprotocol : false),
 });

@@ -52,9 +52,10 @@ fn their_client(peer: Peer) {
                 start_sharded_echo(api, builder, 1).await
             };
             let url = format!("ws://{}/", server.addr());
+            let mut options = vec!["--deflate"];
+            options.extend(PARAMS.iter().flat_map(|params| ["--deflate-params", params]));
+            client.client(&url, &options).expect_ok().await;
             for params in PARAMS {
-                let options = ["--deflate", "--deflate-params", params];
-                client.client(&url, &options).expect_ok().await;
                 let info = server.closed().await;
                 assert!(info.is_clean(), "{params}: {info:?}");
             }
