@@ -72,7 +72,7 @@ pub enum ResponseError {
     /// Not HTTP (RFC 9112).
     #[error("malformed HTTP response")]
     Malformed,
-    /// More bytes than `max_head_size` without the head's end.
+    /// More bytes than `max_head_size` without the head's end; for a client, of interim responses (1xx) together, too.
     #[error("response head too large")]
     HeadTooLarge,
     /// More header lines than `max_header_lines`.
