@@ -20,7 +20,8 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cargo test --release --quiet -p e2e-tests --test attacks --no-run
 binary=$(cargo test --release -p e2e-tests --test attacks --no-run 2>&1 | sed -n 's/.*Executable.*(\(.*\))/\1/p')
-binary=$PWD/${binary#"$PWD"/}
+# Relative where the target folder is the workspace's own; absolute where CARGO_TARGET_DIR says otherwise.
+[[ $binary == /* ]] || binary=$PWD/$binary
 
 status=0
 export WS_ATTACKS=full WS_ATTACKS_GO_ON=1 WS_ATTACKS_TABLE=$work/table
