@@ -13,12 +13,11 @@
 //! Every test has a process of its own ([`isolated`] says how and why), so all of that is exact although tests run
 //! in parallel, and a test may change what belongs to the process: descriptor limits, environment, signals.
 
-mod isolate;
 mod panics;
 mod watchdog;
 
-pub(crate) use isolate::SKIPPED;
-pub use isolate::{isolated, on_shards};
+use crate::isolate;
+pub use crate::isolate::{isolated, on_shards};
 
 use crate::leak::Snapshot;
 use std::time::Duration;

@@ -91,7 +91,7 @@ impl Snapshot {
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
     use super::*;
-    use crate::harness::isolated;
+    use crate::isolate::isolated;
     use std::net::{TcpListener, TcpStream};
 
     #[test]

@@ -15,6 +15,7 @@ pub mod certificates;
 pub mod descriptors;
 pub mod faults;
 pub mod harness;
+mod isolate;
 pub mod leak;
 pub mod peers;
 pub mod raw_peer;

@@ -15,7 +15,7 @@ mod child;
 
 pub use child::Child;
 
-use crate::harness::SKIPPED;
+use crate::isolate::SKIPPED;
 use std::ffi::OsStr;
 use std::io::Write;
 use std::path::{Path, PathBuf};

@@ -2,16 +2,18 @@
 //!
 //! See the benchmark's README for the options and for what each number means.
 
+mod case;
 mod cases;
 mod machine;
 mod measure;
 mod options;
+mod paths;
 mod report;
 mod results;
 mod servers;
 mod svg;
 
-use cases::Case;
+use case::Case;
 use measure::Rig;
 use options::Options;
 use results::Results;
@@ -45,7 +47,7 @@ fn run(options: &Options) -> Results {
         .servers
         .iter()
         .filter_map(|&server| {
-            let found = server.locate(options);
+            let found = server.locate(&options.builds);
             if found.is_none() {
                 eprintln!("{}: no binary `{}`, left out", server.name, server.binary);
             }

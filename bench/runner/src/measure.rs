@@ -1,8 +1,8 @@
 //! One measurement: a fresh server on its core, the load generator on another.
 
-use crate::cases::Case;
+use crate::case::{Case, Role};
 use crate::options::Options;
-use crate::servers::{CLIENTS_SERVER, Role, Server};
+use crate::servers::{CLIENTS_SERVER, Server};
 use bench_common::json::Numbers;
 use std::io::{self, BufRead as _, BufReader};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};

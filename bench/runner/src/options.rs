@@ -1,9 +1,11 @@
-//! The command line, and where things lie.
+//! The command line.
 
-use crate::cases::{CASES, Case};
+use crate::case::Case;
+use crate::cases::CASES;
+use crate::paths::{Builds, bench_folder};
 use crate::servers::{Group, SERVERS, Server};
 use bench_common::args::Args;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// What to run and how.
 #[derive(Debug)]
@@ -15,10 +17,7 @@ pub(crate) struct Options {
     pub(crate) warmup: f64,
     pub(crate) server_core: usize,
     pub(crate) generator_core: usize,
-    /// Our server's binary, if it is not where `run.sh` builds it.
-    pub(crate) ours: Option<PathBuf>,
-    /// Another build of our server, to compare with.
-    pub(crate) before: Option<PathBuf>,
+    pub(crate) builds: Builds,
     pub(crate) results: PathBuf,
 }
 
@@ -41,8 +40,7 @@ impl Options {
             warmup: args.take("warmup", 0.5)?,
             server_core: args.take("server-core", cores - 1)?,
             generator_core: args.take("generator-core", 0)?,
-            ours: args.take_optional("ours")?,
-            before,
+            builds: Builds { ours: args.take_optional("ours")?, before },
             results: args.take("results", bench_folder().join("results"))?,
         };
         args.finish()?;
@@ -68,10 +66,4 @@ fn select<T>(
             found.ok_or_else(|| format!("--{option}: no `{wanted}`; there are {}", known()))
         })
         .collect()
-}
-
-/// The benchmark's own folder.
-pub(crate) fn bench_folder() -> PathBuf {
-    let runner = Path::new(env!("CARGO_MANIFEST_DIR"));
-    runner.parent().unwrap_or(runner).to_owned()
 }

@@ -1,6 +1,6 @@
 //! The table for people and the raw numbers for programs.
 
-use crate::cases::{Case, Column};
+use crate::case::{Case, Column};
 use crate::results::{Results, Row};
 use std::fmt::Write as _;
 

@@ -1,6 +1,6 @@
 //! All measurements of one invocation, and the statistics over rounds.
 
-use crate::cases::{Better, Case, Column};
+use crate::case::{Better, Case, Column};
 use crate::machine::Machine;
 use crate::options::Options;
 use crate::servers::{Group, Server};

@@ -1,7 +1,7 @@
 //! Who is measured. A new server is one line here.
 
-use crate::cases::Case;
-use crate::options::{Options, bench_folder};
+use crate::case::{Case, Role};
+use crate::paths::{Builds, bench_folder};
 use std::path::PathBuf;
 
 /// What a server is to the comparison.
@@ -28,19 +28,6 @@ pub(crate) struct Server {
     /// The library whose version stands beside the name.
     pub(crate) library: Option<&'static str>,
     pub(crate) role: Role,
-}
-
-/// What a program does in the comparison.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Role {
-    /// A server that sends every message back.
-    Echo,
-    /// A server that sends every message to every connection.
-    Broadcast,
-    /// An echo server that compresses, without context takeover.
-    Deflate,
-    /// A client that sends messages and checks their echoes.
-    Client,
 }
 
 /// The floors that ratios are taken to.
@@ -136,12 +123,12 @@ pub(crate) const CLIENTS_SERVER: &str = "floor-epoll";
 
 impl Server {
     /// Its binary: beside this program, or for ours also in the main workspace's target folder.
-    pub(crate) fn locate(&self, options: &Options) -> Option<PathBuf> {
+    pub(crate) fn locate(&self, builds: &Builds) -> Option<PathBuf> {
         let beside = std::env::current_exe().ok()?.with_file_name(self.binary);
         if !matches!(self.role, Role::Echo | Role::Deflate) {
             return Some(beside).filter(|path| path.is_file());
         }
-        let candidates = match (self.group, &options.ours, &options.before) {
+        let candidates = match (self.group, &builds.ours, &builds.before) {
             (Group::Ours, Some(given), _) | (Group::Before, _, Some(given)) => vec![given.clone()],
             (Group::Before, _, None) => Vec::new(),
             (Group::Ours, None, _) => {

@@ -1,6 +1,6 @@
 //! The plot: one panel per case, one bar per server.
 
-use crate::cases::{Better, Case};
+use crate::case::{Better, Case};
 use crate::results::{Results, Row};
 use crate::servers::Group;
 use std::fmt::Write as _;

@@ -2,11 +2,12 @@
 //! futures that are dropped after some polls: no message is lost, doubled or out of order, nobody is left asleep, and
 //! there is one end.
 
-mod elsewhere;
 mod ledger;
 mod operation;
+mod other_task;
 mod side;
 mod transport;
+mod woken;
 
 use std::{cell::OnceCell, time::Duration};
 
@@ -59,7 +60,7 @@ async fn run(data: &[u8]) {
     pair.settle(None).await;
     if !pair.failed && pair.sides.iter().all(Side::is_open) {
         for (from, to) in [(0, 1), (1, 0)] {
-            assert!(pair.sides[from].elsewhere.is_none(), "{from} waits for room that there is");
+            assert!(pair.sides[from].other_task.is_none(), "{from} waits for room that there is");
             assert!(pair.is_delivered(from, to), "{from} sent what does not arrive at {to}");
         }
     }
@@ -125,7 +126,7 @@ impl Pair {
             tokio::task::yield_now().await;
             let mut idle = true;
             for side in 0..2 {
-                idle &= !self.sides[side].poll_elsewhere();
+                idle &= !self.sides[side].poll_other_task();
                 while self.sides[side].take_wake() && !self.sides[side].over {
                     idle = false;
                     if let Some(message) = self.sides[side].step(closing == Some(side)) {
@@ -160,7 +161,7 @@ impl Pair {
         }
         for side in &mut self.sides {
             assert!(side.over && side.errors <= 1, "one end and at most one error");
-            assert!(!side.is_open() && side.elsewhere.is_none(), "who waits for room is told");
+            assert!(!side.is_open() && side.other_task.is_none(), "who waits for room is told");
             assert_eq!(side.run(1, async |ws| ws.recv().await), side.has_handle().then_some(None));
         }
     }

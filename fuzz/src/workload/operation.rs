@@ -46,9 +46,9 @@ impl Pair {
             17 => drop(self.sides[at].sender.ping(b"from elsewhere")),
             18 => {
                 let message = self.message(at, input);
-                self.sides[at].send_elsewhere(message);
+                self.sides[at].send_from_other_task(message);
             }
-            19 => drop(self.sides[at].poll_elsewhere()),
+            19 => drop(self.sides[at].poll_other_task()),
             20..=21 => drop(self.link.release()),
             _ => self.seldom(operation, at, polls, input),
         }

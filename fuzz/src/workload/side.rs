@@ -2,11 +2,8 @@
 
 use std::{
     pin::{Pin, pin},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    task::{Context, Poll, Wake, Waker},
+    sync::Arc,
+    task::{Context, Poll, Waker},
 };
 
 use futures_core::Stream;
@@ -16,35 +13,11 @@ use ws_proto::{CloseInfo, Connection, Message};
 use ws_tokio::{Sender, Served, WebSocket};
 
 use super::{
-    elsewhere::Elsewhere,
-    ledger::Ledger,
+    ledger::{Fate, Ledger},
+    other_task::OtherTask,
     transport::{End, Link},
+    woken::Woken,
 };
-
-/// Whether a task was woken.
-#[derive(Debug, Default)]
-pub(super) struct Woken(AtomicBool);
-
-impl Woken {
-    pub(super) fn new() -> (Arc<Self>, Waker) {
-        let woken = Arc::new(Self::default());
-        (woken.clone(), Waker::from(woken))
-    }
-
-    pub(super) fn take(&self) -> bool {
-        self.0.swap(false, Ordering::Relaxed)
-    }
-
-    pub(super) fn set(&self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-}
-
-impl Wake for Woken {
-    fn wake(self: Arc<Self>) {
-        self.set();
-    }
-}
 
 pub(super) struct Side {
     number: usize,
@@ -53,7 +26,7 @@ pub(super) struct Side {
     pub(super) sender: Sender,
     /// What was sent by the handle, through the sender, and through the sender of another task.
     pub(super) sent: [Ledger; 3],
-    pub(super) elsewhere: Option<Elsewhere>,
+    pub(super) other_task: Option<OtherTask>,
     count: usize,
     /// It wants no messages any more, so some may be dropped.
     pub(super) stopped: bool,
@@ -104,7 +77,7 @@ impl Side {
             ws: Some(ws),
             task: Task { served, link, woken, waker },
             sent: Default::default(),
-            elsewhere: None,
+            other_task: None,
             count: 0,
             stopped: false,
             errors: 0,
@@ -149,6 +122,26 @@ impl Side {
             }
         }
         None
+    }
+
+    /// Begins to send from the other task, unless its last message still waits.
+    pub(super) fn send_from_other_task(&mut self, message: Message) {
+        if self.other_task.is_some() {
+            return;
+        }
+        self.sent[2].add(message.clone(), Fate::Maybe);
+        self.other_task = Some(OtherTask::new(self.sender.clone(), message));
+        self.poll_other_task();
+    }
+
+    /// Polls the other task if it was woken; returns whether it was.
+    pub(super) fn poll_other_task(&mut self) -> bool {
+        let Some(task) = self.other_task.as_mut().filter(|task| task.take_wake()) else { return false };
+        if let Poll::Ready(accepted) = task.poll() {
+            self.sent[2].decide(if accepted { Fate::Sure } else { Fate::Refused });
+            self.other_task = None;
+        }
+        true
     }
 
     /// The handle goes.

@@ -59,12 +59,12 @@ fn alone() -> bool {
 }
 
 /// Whether this is one of the processes that this module starts.
-pub(super) fn is_isolated() -> bool {
+pub(crate) fn is_isolated() -> bool {
     std::env::var_os(ISOLATED).is_some()
 }
 
 /// Runs the test of that name in another process and takes over its failure and its output, which it returns.
-pub(super) fn run_again(name: &str, flags: &[&str]) -> String {
+pub(crate) fn run_again(name: &str, flags: &[&str]) -> String {
     let binary = std::env::current_exe().expect("a test knows its binary");
     let output = Command::new(binary)
         .args(["--exact", name, "--include-ignored", "--nocapture", "--test-threads=1"])
@@ -109,8 +109,7 @@ mod tests {
     #[test]
     fn a_failure_there_is_a_failure_here() {
         assert!(!is_isolated(), "on purpose");
-        let failure =
-            catch_unwind(|| run_again("harness::isolate::tests::a_failure_there_is_a_failure_here", &[]));
+        let failure = catch_unwind(|| run_again("isolate::tests::a_failure_there_is_a_failure_here", &[]));
         let failure = failure.expect_err("the child failed");
         let message = failure.downcast_ref::<String>().expect("a formatted message");
         assert!(message.contains("on purpose"), "{message}");
