@@ -21,13 +21,13 @@ lint:
 # The crates as they are built without some or all of their features, which the workspace as a whole never is.
 features:
     cargo clippy -p ws-proto --all-targets --quiet -- -D warnings
-    cargo clippy -p ws-proto --features testing --all-targets --quiet -- -D warnings
-    cargo clippy -p ws-proto --features testing,deflate --all-targets --quiet -- -D warnings
+    cargo clippy -p ws-proto --features deflate --all-targets --quiet -- -D warnings
+    cargo clippy -p ws-simulation --all-targets --quiet -- -D warnings
     cargo clippy -p ws-server -p ws-client --all-targets --quiet -- -D warnings
     cargo clippy -p ws-server --features tls-core --all-targets --quiet -- -D warnings
     cargo clippy -p ws-client --features tls-core,tls-platform-roots --all-targets --quiet -- -D warnings
     cargo test -p ws-proto -p ws-client --quiet
-    cargo test -p ws-proto --features testing --doc --quiet
+    cargo test -p ws-simulation --quiet
 
 # Documentation, without warnings.
 doc:
@@ -72,7 +72,7 @@ check-32-bit:
 miri:
     MIRIFLAGS=-Zmiri-disable-isolation PROPTEST_CASES=4 cargo +nightly miri test -p ws-proto --lib -- \
         budget:: buffer:: control_queue:: frame:: mask::tests message:: utf8:: \
-        --skip connection:: --skip testing::
+        --skip connection::
 
 # Attacks and faults at full scale, in release: prints the table, and with --write puts it into the README.
 attacks *ARGS:
@@ -88,11 +88,11 @@ fuzz SECONDS='60' *TARGETS:
 
 # So many simulated connections, network and clock included, each from a seed of its own; `--from SEED` goes on behind those.
 simulate SEEDS='1000000' *OPTIONS:
-    cargo run --release --quiet -p ws-proto --features deflate,testing --example simulate -- --seeds {{SEEDS}} {{OPTIONS}}
+    cargo run --release --quiet -p ws-simulation --features deflate --example simulate -- --seeds {{SEEDS}} {{OPTIONS}}
 
 # One of them, with all its steps.
 simulate-seed SEED *OPTIONS:
-    cargo run --release --quiet -p ws-proto --features deflate,testing --example simulate -- --seed {{SEED}} {{OPTIONS}}
+    cargo run --release --quiet -p ws-simulation --features deflate --example simulate -- --seed {{SEED}} {{OPTIONS}}
 
 # The peers that the interoperation tests talk to.
 peers:

@@ -6,7 +6,7 @@ missing=0
 # Names of tests are in the last column of the tables, in back ticks.
 names=$(sed -n '/^## What is promised/,/^## The worst case/p' SECURITY.md | grep '^|' | sed 's/ |$//; s/.*|//' | grep -o '`[a-z0-9_]*`' | tr -d '`' | sort -u)
 for name in $names; do
-  if ! grep -rqE "fn $name\b|mod $name;" --include='*.rs' ws-* e2e-tests fuzz; then
+  if ! grep -rqE "fn $name\b|mod $name;" --include='*.rs' ws-* addons e2e-tests fuzz; then
     echo "SECURITY.md names a test that is not there: $name"
     missing=1
   fi

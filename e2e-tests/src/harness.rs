@@ -16,7 +16,6 @@
 mod panics;
 mod watchdog;
 
-use crate::isolate;
 pub use crate::isolate::{isolated, on_shards};
 
 use crate::leak::Snapshot;
@@ -224,11 +223,12 @@ mod tests {
 
     #[test]
     fn a_test_that_blocks_its_thread_is_ended() {
-        if isolate::is_isolated() {
+        if crate::isolate::is_isolated() {
             run_with(HASTY, async { std::thread::sleep(Duration::MAX) });
         }
         let name = "harness::tests::a_test_that_blocks_its_thread_is_ended";
-        let failure = catch_unwind(|| isolate::run_again(name, &[])).expect_err("it cannot end by itself");
+        let failure =
+            catch_unwind(|| crate::isolate::run_again(name, &[])).expect_err("it cannot end by itself");
         let message = failure.downcast_ref::<String>().expect("a formatted message");
         assert!(message.contains("blocks its thread"), "{message}");
     }

@@ -101,8 +101,6 @@ mod mask;
 mod message;
 mod prepared;
 mod random;
-#[cfg(any(test, feature = "testing"))]
-pub mod testing;
 mod utf8;
 
 pub use budget::{MemoryAccount, MemoryBudget};

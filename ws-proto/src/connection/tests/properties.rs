@@ -4,10 +4,10 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use proptest::{prelude::*, sample::Index, strategy::ValueTree as _, test_runner::TestRunner};
+use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng as _};
 
 use crate::{
     BufferPool, BufferPoolConfig, CloseInfo, Config, ConnectionError, MessageKind, ReceiveBuffer, Role,
-    testing::Dice,
 };
 
 use super::{
@@ -65,16 +65,17 @@ fn spoiling() -> impl Strategy<Value = Vec<Spoiling>> {
 /// Up to so many characters, of one byte to four.
 fn letters(most: usize) -> impl Strategy<Value = String> {
     (any::<u64>(), 0..=most).prop_map(|(seed, length)| {
-        let mut dice = Dice::new(seed);
-        (0..length).map(|_| dice.pick(['a', 'b', 'c', 'z', ' ', 'é', '€', '😀'])).collect()
+        const LETTERS: [char; 8] = ['a', 'b', 'c', 'z', ' ', 'é', '€', '😀'];
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        (0..length).map(|_| LETTERS[rng.next_u32() as usize % LETTERS.len()]).collect()
     })
 }
 
 /// Up to so many bytes.
 fn bytes(most: usize) -> impl Strategy<Value = Vec<u8>> {
     (any::<u64>(), 0..=most).prop_map(|(seed, length)| {
-        let mut dice = Dice::new(seed);
-        (0..length).map(|_| dice.number() as u8).collect()
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        (0..length).map(|_| rng.next_u32() as u8).collect()
     })
 }
 

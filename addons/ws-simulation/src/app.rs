@@ -1,6 +1,6 @@
-use crate::{buffer::Completion, connection::Event};
+use ws_proto::{Completion, Event};
 
-use super::{dice::Dice, link::Link};
+use crate::{dice::Dice, link::Link};
 
 /// An application on one side of a simulated connection. All it decides, it decides with the dice, so that the same seed
 /// gives the same run.

@@ -5,39 +5,35 @@ use std::{
     hash::{DefaultHasher, Hasher as _},
 };
 
-use crate::{
-    buffer::Completion,
-    close::{CloseFrame, CloseInfo},
-    message::MessageKind,
-};
+use ws_proto::{CloseFrame, CloseInfo, Completion, MessageKind};
 
-use super::{fact::Usage, wire::Walker};
+use crate::{fact::Usage, wire::Walker};
 
-pub(super) type Law = Result<(), String>;
+pub(crate) type Law = Result<(), String>;
 
-pub(super) fn must(holds: bool, law: impl FnOnce() -> String) -> Law {
+pub(crate) fn must(holds: bool, law: impl FnOnce() -> String) -> Law {
     if holds { Ok(()) } else { Err(law()) }
 }
 
 /// What may hold in this run.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Terms {
+pub(crate) struct Terms {
     /// permessage-deflate was agreed upon.
-    pub(super) compressed: bool,
+    pub(crate) compressed: bool,
     /// No fault and no deadline gets in the way, so both ends must be clean.
-    pub(super) orderly: bool,
+    pub(crate) orderly: bool,
 }
 
 /// A message that was accepted, without its bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Digest {
+pub(crate) struct Digest {
     kind: MessageKind,
     len: usize,
     hash: u64,
 }
 
 impl Digest {
-    pub(super) fn of(kind: MessageKind, payload: &[u8]) -> Self {
+    pub(crate) fn of(kind: MessageKind, payload: &[u8]) -> Self {
         let mut hasher = DefaultHasher::new();
         hasher.write(payload);
         Self { kind, len: payload.len(), hash: hasher.finish() }
@@ -46,31 +42,31 @@ impl Digest {
 
 /// What is known of one side.
 #[derive(Debug)]
-pub(super) struct Side {
-    pub(super) walker: Walker,
+pub(crate) struct Side {
+    pub(crate) walker: Walker,
     /// Accepted, and not seen by the peer's application.
-    pub(super) on_its_way: VecDeque<Digest>,
-    pub(super) accepted: u64,
-    pub(super) largest: usize,
+    pub(crate) on_its_way: VecDeque<Digest>,
+    pub(crate) accepted: u64,
+    pub(crate) largest: usize,
     /// Messages that the peer's application got.
-    pub(super) arrived: u64,
+    pub(crate) arrived: u64,
     /// Numbers of the messages whose reports are due, from 1.
-    pub(super) reports_due: VecDeque<u64>,
+    pub(crate) reports_due: VecDeque<u64>,
     /// The first message that was reported as cut off.
-    pub(super) cut_off: Option<u64>,
-    pub(super) pings: VecDeque<Vec<u8>>,
+    pub(crate) cut_off: Option<u64>,
+    pub(crate) pings: VecDeque<Vec<u8>>,
     /// Those that the peer has seen or may yet answer.
-    pub(super) unanswered: VecDeque<Vec<u8>>,
-    pub(super) pongs: VecDeque<Vec<u8>>,
-    pub(super) sends_pongs: bool,
+    pub(crate) unanswered: VecDeque<Vec<u8>>,
+    pub(crate) pongs: VecDeque<Vec<u8>>,
+    pub(crate) sends_pongs: bool,
     /// The transport has passed on all that it took.
-    pub(super) flushed: bool,
-    pub(super) closes: bool,
-    pub(super) closed: Option<CloseInfo>,
+    pub(crate) flushed: bool,
+    pub(crate) closes: bool,
+    pub(crate) closed: Option<CloseInfo>,
 }
 
 impl Side {
-    pub(super) fn new(by_client: bool, terms: Terms) -> Self {
+    pub(crate) fn new(by_client: bool, terms: Terms) -> Self {
         Self {
             walker: Walker::new(by_client, terms.compressed),
             on_its_way: VecDeque::new(),
@@ -89,7 +85,7 @@ impl Side {
         }
     }
 
-    pub(super) fn complete(&mut self, completion: Completion) -> Law {
+    pub(crate) fn complete(&mut self, completion: Completion) -> Law {
         let Some(number) = self.reports_due.pop_front() else {
             return Err("a completion for no send".into());
         };
@@ -107,7 +103,7 @@ impl Side {
         }
     }
 
-    pub(super) fn closes(&mut self, info: CloseInfo, peer: &Self) -> Law {
+    pub(crate) fn closes(&mut self, info: CloseInfo, peer: &Self) -> Law {
         must(self.reports_due.is_empty(), || "Closed before every completion".into())?;
         let sent = info.sent.as_ref().map(payload_of);
         // Behind everything else, it is what has not been passed on.
@@ -124,7 +120,7 @@ impl Side {
         Ok(())
     }
 
-    pub(super) fn stays_within(&self, usage: Usage, peer: &Self) -> Law {
+    pub(crate) fn stays_within(&self, usage: Usage, peer: &Self) -> Law {
         let Usage { queued, held, unfinished, bounds } = usage;
         // Answers to the pings of one read go into the queue before it is written; a masked one is thrice its ping at most.
         let queue = bounds.write_queue_bytes.max(self.largest + self.largest / 8) + 3 * bounds.read + 2048;
@@ -137,7 +133,7 @@ impl Side {
     }
 }
 
-pub(super) fn deliver(peer: &mut Side, message: Digest) -> Law {
+pub(crate) fn deliver(peer: &mut Side, message: Digest) -> Law {
     let next = peer.on_its_way.pop_front();
     must(next == Some(message), || format!("got {message:?}, and the next one is {next:?}"))?;
     peer.arrived += 1;
@@ -149,7 +145,7 @@ pub(super) fn deliver(peer: &mut Side, message: Digest) -> Law {
 
 /// A pong is one that the peer's application sent, or the answer to a ping. Answers come in order, and some pings have none;
 /// but whoever sends pongs of its own too may make them look like answers.
-pub(super) fn answer(side: &mut Side, peer: &mut Side, payload: &[u8]) -> Law {
+pub(crate) fn answer(side: &mut Side, peer: &mut Side, payload: &[u8]) -> Law {
     if payload.is_empty() {
         return Ok(());
     }

@@ -1,5 +1,5 @@
-use crate::{
-    connection::Config,
+use ws_proto::{
+    Config,
     handshake::{
         Acceptance, ClientHandshake, ClientRequest, Extensions, RequestReader, ResponseReader,
         ServerHandshake,
@@ -7,7 +7,7 @@ use crate::{
 };
 
 /// What client and server agree upon: an opening handshake, without faults.
-pub(super) fn agree(client: &Config, server: &Config) -> Result<[Extensions; 2], String> {
+pub(crate) fn agree(client: &Config, server: &Config) -> Result<[Extensions; 2], String> {
     let request = ClientRequest::new("example.com", "/").with_extensions(client);
     let (handshake, bytes) =
         ClientHandshake::new(&request, *b"the sample nonce").map_err(|error| error.to_string())?;

@@ -18,7 +18,7 @@ use std::{
     time::Instant,
 };
 
-use ws_proto::testing::{Faults, Report, Simulation};
+use ws_simulation::{Faults, Report, Simulation};
 
 /// Seeds that a thread takes at a time.
 const BATCH: u64 = 1000;

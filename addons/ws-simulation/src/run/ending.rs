@@ -2,11 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{
-    close::CloseCode,
-    connection::{Config, ConnectionState},
-    deadline::deadline_after,
-};
+use ws_proto::{CloseCode, Config, ConnectionState, deadline_after};
 
 use super::{
     super::{

@@ -2,16 +2,9 @@ use std::sync::OnceLock;
 
 use bytes::Bytes;
 
-use crate::{
-    buffer::Completion,
-    close::CloseCode,
-    connection::Event,
-    message::{Message, MessageKind},
-    prepared::PreparedMessage,
-    utf8::Utf8Bytes,
-};
+use ws_proto::{CloseCode, Completion, Event, Message, MessageKind, PreparedMessage, Utf8Bytes};
 
-use super::{app::App, dice::Dice, link::Link};
+use crate::{app::App, dice::Dice, link::Link};
 
 /// Long enough for every payload, and compressible to some degree.
 const MATERIAL: usize = 700_000;
@@ -29,25 +22,25 @@ pub struct RandomApp {
 
 /// What it does, and how much of it.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Manners {
+pub(crate) struct Manners {
     /// Most payload bytes of a message.
-    pub(super) largest: usize,
+    pub(crate) largest: usize,
     /// Whether it now and then sends a message over 256 KiB, which is compressed in pieces.
-    pub(super) sends_huge: bool,
+    pub(crate) sends_huge: bool,
     /// In how many of a hundred turns it closes.
-    pub(super) closes: usize,
+    pub(crate) closes: usize,
     /// And of a hundred messages it answers.
-    pub(super) echoes: usize,
+    pub(crate) echoes: usize,
     /// Whether it sends pongs that nobody asked for.
-    pub(super) pongs: bool,
+    pub(crate) pongs: bool,
     /// Whether it pauses.
-    pub(super) pauses: bool,
+    pub(crate) pauses: bool,
     /// Whether pings are its to answer.
-    pub(super) answers: bool,
+    pub(crate) answers: bool,
 }
 
 impl RandomApp {
-    pub(super) const fn new(manners: Manners) -> Self {
+    pub(crate) const fn new(manners: Manners) -> Self {
         Self { manners, count: 0, kept: Vec::new() }
     }
 

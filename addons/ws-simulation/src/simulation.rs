@@ -1,8 +1,8 @@
 use std::time::Instant;
 
-use crate::connection::Config;
+use ws_proto::Config;
 
-use super::{
+use crate::{
     app::App,
     dice::Dice,
     faults::Faults,
@@ -102,7 +102,7 @@ impl<'a> Simulation<'a> {
         (result.map_err(fail), trace)
     }
 
-    pub(super) fn begin(self, start: Instant) -> Result<Run<'a>, String> {
+    pub(crate) fn begin(self, start: Instant) -> Result<Run<'a>, String> {
         let mut dice = Dice::new(self.seed);
         let scenario = Scenario::roll(&mut dice, &self.wishes)?;
         let trace = Trace::new(start, self.last_steps.unwrap_or(LAST_STEPS));

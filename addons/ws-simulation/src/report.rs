@@ -1,6 +1,6 @@
 use std::{fmt, ops::AddAssign, time::Duration};
 
-use super::{oracle::Tally, trace::Trace};
+use crate::{oracle::Tally, trace::Trace};
 
 /// What happened in a simulation, or in several: [`AddAssign`] sums them up.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -59,7 +59,7 @@ pub struct Report {
 }
 
 impl Report {
-    pub(super) const fn add(&mut self, tally: Tally) {
+    pub(crate) const fn add(&mut self, tally: Tally) {
         self.connections += 1;
         self.delivered += tally.delivered;
         self.lost += tally.lost;
@@ -134,13 +134,13 @@ impl fmt::Display for Report {
 }
 
 /// A law that was broken. [`Display`](fmt::Display) has the seed, the law, what happened last, and how to see it again.
-pub struct Failure(pub(super) Box<Broken>);
+pub struct Failure(pub(crate) Box<Broken>);
 
-pub(super) struct Broken {
-    pub(super) seed: u64,
-    pub(super) law: String,
-    pub(super) trace: Trace,
-    pub(super) replay: String,
+pub(crate) struct Broken {
+    pub(crate) seed: u64,
+    pub(crate) law: String,
+    pub(crate) trace: Trace,
+    pub(crate) replay: String,
 }
 
 impl Failure {

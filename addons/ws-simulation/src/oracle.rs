@@ -1,37 +1,37 @@
 //! The laws that hold whatever the network, the clock and the applications do. It sees facts, not machines, so that it
 //! can itself be tested: with facts that are not so.
 
-use crate::{close::Initiator, error::ConnectionError};
+use ws_proto::{ConnectionError, Initiator};
 
-use super::{
+use crate::{
     fact::Fact,
     side::{Digest, Law, Side, Terms, answer, deliver, must},
 };
 
 /// Watches one pair; 0 is the client, 1 the server.
 #[derive(Debug)]
-pub(super) struct Oracle {
+pub(crate) struct Oracle {
     terms: Terms,
     sides: [Side; 2],
     /// The first law that was broken.
-    pub(super) violation: Option<String>,
+    pub(crate) violation: Option<String>,
     #[cfg(test)]
-    pub(super) record: Option<Vec<(usize, Fact<'static>)>>,
+    pub(crate) record: Option<Vec<(usize, Fact<'static>)>>,
 }
 
 /// What came of it.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Tally {
-    pub(super) delivered: u64,
-    pub(super) lost: u64,
-    pub(super) compressed: u64,
-    pub(super) clean: u64,
-    pub(super) not_clean: u64,
-    pub(super) over_budget: u64,
+pub(crate) struct Tally {
+    pub(crate) delivered: u64,
+    pub(crate) lost: u64,
+    pub(crate) compressed: u64,
+    pub(crate) clean: u64,
+    pub(crate) not_clean: u64,
+    pub(crate) over_budget: u64,
 }
 
 impl Oracle {
-    pub(super) fn new(terms: Terms) -> Self {
+    pub(crate) fn new(terms: Terms) -> Self {
         Self {
             terms,
             sides: [true, false].map(|by_client| Side::new(by_client, terms)),
@@ -42,7 +42,7 @@ impl Oracle {
     }
 
     /// Notes a fact about `side`, and whether it may be one.
-    pub(super) fn note(&mut self, side: usize, fact: Fact<'_>) {
+    pub(crate) fn note(&mut self, side: usize, fact: Fact<'_>) {
         #[cfg(test)]
         if let Some(record) = &mut self.record {
             record.push((side, fact.clone().into_owned()));
@@ -51,7 +51,7 @@ impl Oracle {
         self.accuse(side, verdict);
     }
 
-    pub(super) fn accuse(&mut self, side: usize, verdict: Law) {
+    pub(crate) fn accuse(&mut self, side: usize, verdict: Law) {
         if let Err(law) = verdict {
             let who = ["client", "server"][side];
             self.violation.get_or_insert_with(|| format!("{who}: {law}"));
@@ -101,7 +101,7 @@ impl Oracle {
     }
 
     /// Both sides are done, and nothing is under way: what was lost, and did its sender learn of it?
-    pub(super) fn finish(&mut self) -> Tally {
+    pub(crate) fn finish(&mut self) -> Tally {
         let mut tally = Tally::default();
         for side in 0..2 {
             let verdict = self.judge_end(side, &mut tally);

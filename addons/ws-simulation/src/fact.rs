@@ -1,12 +1,12 @@
 use std::borrow::Cow;
 
-use crate::{close::CloseInfo, message::MessageKind};
+use ws_proto::{CloseInfo, MessageKind};
 
-use crate::buffer::Completion;
+use ws_proto::Completion;
 
 /// What happened on one side, as far as the laws are concerned.
 #[derive(Debug, Clone)]
-pub(super) enum Fact<'a> {
+pub(crate) enum Fact<'a> {
     /// The connection accepted a message for sending.
     Accepted {
         kind: MessageKind,
@@ -35,24 +35,24 @@ pub(super) enum Fact<'a> {
 
 /// What a side holds, in bytes, and what it may.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Usage {
-    pub(super) queued: usize,
-    pub(super) held: usize,
-    pub(super) unfinished: usize,
-    pub(super) bounds: Bounds,
+pub(crate) struct Usage {
+    pub(crate) queued: usize,
+    pub(crate) held: usize,
+    pub(crate) unfinished: usize,
+    pub(crate) bounds: Bounds,
 }
 
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Bounds {
-    pub(super) write_queue_bytes: usize,
-    pub(super) max_held_bytes: usize,
+pub(crate) struct Bounds {
+    pub(crate) write_queue_bytes: usize,
+    pub(crate) max_held_bytes: usize,
     /// The most that one read gives.
-    pub(super) read: usize,
+    pub(crate) read: usize,
 }
 
 #[cfg(test)]
 impl Fact<'_> {
-    pub(super) fn into_owned(self) -> Fact<'static> {
+    pub(crate) fn into_owned(self) -> Fact<'static> {
         let owned = |bytes: Cow<'_, [u8]>| Cow::Owned(bytes.into_owned());
         match self {
             Self::Accepted { kind, payload, notify } => {

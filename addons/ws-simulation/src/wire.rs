@@ -3,7 +3,7 @@
 
 /// Follows what one side writes, in pieces of any size.
 #[derive(Debug)]
-pub(super) struct Walker {
+pub(crate) struct Walker {
     by_client: bool,
     /// Messages may have RSV1 and come in fragments.
     may_compress: bool,
@@ -17,10 +17,10 @@ pub(super) struct Walker {
     control: Vec<u8>,
     last_key: Option<[u8; 4]>,
     /// Data messages whose last byte was written.
-    pub(super) messages: u64,
-    pub(super) compressed: u64,
+    pub(crate) messages: u64,
+    pub(crate) compressed: u64,
     /// The payload of the Close frame, once its last byte was written.
-    pub(super) close: Option<Vec<u8>>,
+    pub(crate) close: Option<Vec<u8>>,
 }
 
 type Law = Result<(), String>;
@@ -30,7 +30,7 @@ fn must(holds: bool, law: &str) -> Law {
 }
 
 impl Walker {
-    pub(super) const fn new(by_client: bool, may_compress: bool) -> Self {
+    pub(crate) const fn new(by_client: bool, may_compress: bool) -> Self {
         Self {
             by_client,
             may_compress,
@@ -46,7 +46,7 @@ impl Walker {
         }
     }
 
-    pub(super) fn feed(&mut self, mut bytes: &[u8]) -> Law {
+    pub(crate) fn feed(&mut self, mut bytes: &[u8]) -> Law {
         while !bytes.is_empty() {
             must(self.close.is_none(), "bytes behind a Close")?;
             if !self.in_frame {

@@ -7,7 +7,7 @@ use super::{
     network::{Chunking, Nature, Network, Read},
     *,
 };
-use crate::{Event, MessageKind};
+use ws_proto::{Event, MessageKind};
 
 mod oracle;
 mod roles;
@@ -81,7 +81,7 @@ impl App for Counting {
         self.sent += u64::from(link.send_bytes(MessageKind::Text, payload.into(), true).is_ok());
     }
 
-    fn on_completion(&mut self, _: crate::Completion, _: &mut Link<'_>, _: &mut Dice) {
+    fn on_completion(&mut self, _: ws_proto::Completion, _: &mut Link<'_>, _: &mut Dice) {
         self.reported += 1;
     }
 }

@@ -5,7 +5,7 @@ use std::{
     time::Instant,
 };
 
-use super::{
+use crate::{
     dice::Dice,
     fact::Fact,
     network::{Network, Read},
@@ -16,59 +16,59 @@ use super::{
 
 /// What lies between the two ends of a connection.
 #[derive(Debug)]
-pub(super) struct Between {
-    pub(super) network: Network,
-    pub(super) oracle: Oracle,
+pub(crate) struct Between {
+    pub(crate) network: Network,
+    pub(crate) oracle: Oracle,
 }
 
 /// What surrounds the machines.
 #[derive(Debug)]
-pub(super) struct World {
-    pub(super) now: Instant,
-    pub(super) trace: Trace,
+pub(crate) struct World {
+    pub(crate) now: Instant,
+    pub(crate) trace: Trace,
     /// The network's.
-    pub(super) dice: Dice,
-    pub(super) between: Vec<Between>,
-    pub(super) report: Report,
+    pub(crate) dice: Dice,
+    pub(crate) between: Vec<Between>,
+    pub(crate) report: Report,
 }
 
 impl World {
-    pub(super) fn trace(&mut self, at: At, step: Step) {
+    pub(crate) fn trace(&mut self, at: At, step: Step) {
         self.trace.push(self.now, Some(at), step);
     }
 
     /// What the network or the clock does.
-    pub(super) fn trace_network(&mut self, step: Step) {
+    pub(crate) fn trace_network(&mut self, step: Step) {
         self.trace.push(self.now, None, step);
     }
 
-    pub(super) fn note(&mut self, at: At, fact: Fact<'_>) {
+    pub(crate) fn note(&mut self, at: At, fact: Fact<'_>) {
         self.between[at.pair].oracle.note(at.side, fact);
     }
 
-    pub(super) fn accuse(&mut self, at: At, law: impl Into<String>) {
+    pub(crate) fn accuse(&mut self, at: At, law: impl Into<String>) {
         self.between[at.pair].oracle.accuse(at.side, Err(law.into()));
     }
 
-    pub(super) fn write(&mut self, at: At, slices: &[IoSlice<'_>]) -> Result<usize, io::ErrorKind> {
+    pub(crate) fn write(&mut self, at: At, slices: &[IoSlice<'_>]) -> Result<usize, io::ErrorKind> {
         self.between[at.pair].network.write(at.side, slices, self.now, &mut self.dice)
     }
 
-    pub(super) fn flush(&mut self, at: At) -> Result<(usize, bool), io::ErrorKind> {
+    pub(crate) fn flush(&mut self, at: At) -> Result<(usize, bool), io::ErrorKind> {
         self.between[at.pair].network.flush(at.side, self.now, &mut self.dice)
     }
 
-    pub(super) fn is_flushed(&self, at: At) -> bool {
+    pub(crate) fn is_flushed(&self, at: At) -> bool {
         self.between[at.pair].network.is_flushed(at.side)
     }
 
-    pub(super) fn read(&mut self, at: At, target: &mut [u8]) -> Read {
+    pub(crate) fn read(&mut self, at: At, target: &mut [u8]) -> Read {
         self.between[at.pair].network.read(at.side, target, self.now, &mut self.dice)
     }
 }
 
 /// The first `n` bytes of all slices together.
-pub(super) fn first_bytes(slices: &[IoSlice<'_>], n: usize) -> Vec<u8> {
+pub(crate) fn first_bytes(slices: &[IoSlice<'_>], n: usize) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(n);
     for slice in slices {
         let part = slice.len().min(n - bytes.len());

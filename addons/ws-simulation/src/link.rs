@@ -2,16 +2,12 @@ use std::{borrow::Cow, time::Instant};
 
 use bytes::Bytes;
 
-use crate::{
-    buffer::TransmitQueue,
-    close::CloseCode,
-    connection::{Connection, ConnectionState, Role},
-    error::{ConnectionError, ControlError, SendError},
-    message::{Message, MessageKind},
-    prepared::PreparedMessage,
+use ws_proto::{
+    CloseCode, Connection, ConnectionError, ConnectionState, ControlError, Message, MessageKind,
+    PreparedMessage, Role, SendError, TransmitQueue,
 };
 
-use super::{
+use crate::{
     fact::Fact,
     trace::{At, Step},
     world::{World, first_bytes},
@@ -20,10 +16,10 @@ use super::{
 /// What an [`App`](super::App) has of its connection. Methods are those of [`Connection`], and what they accept is
 /// expected to arrive.
 pub struct Link<'a> {
-    pub(super) connection: &'a mut Connection,
-    pub(super) tx: &'a mut TransmitQueue,
-    pub(super) world: &'a mut World,
-    pub(super) at: At,
+    pub(crate) connection: &'a mut Connection,
+    pub(crate) tx: &'a mut TransmitQueue,
+    pub(crate) world: &'a mut World,
+    pub(crate) at: At,
 }
 
 impl Link<'_> {

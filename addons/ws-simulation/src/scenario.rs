@@ -2,12 +2,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use crate::{
-    budget::MemoryBudget,
-    connection::{Config, Keepalive},
-};
+use ws_proto::{Config, Keepalive, MemoryBudget};
 
-use super::{
+use crate::{
     dice::Dice,
     faults::{Fault, Faults},
     network::{Chunking, Nature},
@@ -19,30 +16,30 @@ const HOUR: Duration = Duration::from_secs(3600);
 
 /// What the user of a simulation wants to be so; the seed decides the rest.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Wishes {
-    pub(super) faults: Option<Faults>,
-    pub(super) config: Option<Config>,
-    pub(super) shared_buffer: Option<bool>,
-    pub(super) compressed: Option<bool>,
-    pub(super) own_apps: bool,
+pub(crate) struct Wishes {
+    pub(crate) faults: Option<Faults>,
+    pub(crate) config: Option<Config>,
+    pub(crate) shared_buffer: Option<bool>,
+    pub(crate) compressed: Option<bool>,
+    pub(crate) own_apps: bool,
 }
 
-pub(super) struct Scenario {
-    pub(super) faults: Faults,
+pub(crate) struct Scenario {
+    pub(crate) faults: Faults,
     /// The client's and the server's.
-    pub(super) configs: [Arc<Config>; 2],
-    pub(super) pairs: usize,
-    pub(super) shared_buffer: bool,
-    pub(super) window: usize,
-    pub(super) steps: usize,
-    pub(super) natures: [Nature; 2],
-    pub(super) manners: [Manners; 2],
+    pub(crate) configs: [Arc<Config>; 2],
+    pub(crate) pairs: usize,
+    pub(crate) shared_buffer: bool,
+    pub(crate) window: usize,
+    pub(crate) steps: usize,
+    pub(crate) natures: [Nature; 2],
+    pub(crate) manners: [Manners; 2],
     /// Whether the connections are left to their deadlines if their network is silent.
-    pub(super) left_alone: bool,
+    pub(crate) left_alone: bool,
 }
 
 impl Scenario {
-    pub(super) fn roll(dice: &mut Dice, wishes: &Wishes) -> Result<Self, String> {
+    pub(crate) fn roll(dice: &mut Dice, wishes: &Wishes) -> Result<Self, String> {
         let faults = wishes.faults.unwrap_or_else(|| roll_faults(dice));
         let compressed = wishes.compressed.unwrap_or_else(|| dice.percent(30)) && cfg!(feature = "deflate");
         let shared_buffer = wishes.shared_buffer.unwrap_or_else(|| dice.percent(30));
@@ -159,7 +156,7 @@ fn roll_config(dice: &mut Dice, faults: Faults) -> Config {
 
 #[cfg(feature = "deflate")]
 fn compress(config: &mut Config, dice: &mut Dice) {
-    let mut deflate = crate::DeflateConfig::server();
+    let mut deflate = ws_proto::DeflateConfig::server();
     deflate.threshold = dice.pick([0, 100, 256]);
     deflate.send_takeover = dice.percent(50);
     deflate.receive_takeover = dice.percent(50);

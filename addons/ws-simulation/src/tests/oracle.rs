@@ -2,7 +2,8 @@
 
 use std::{sync::OnceLock, time::Instant};
 
-use crate::{CloseCode, Completion, testing::*};
+use crate::*;
+use ws_proto::{CloseCode, Completion};
 
 use super::super::{
     fact::{Fact, Usage},
@@ -126,10 +127,10 @@ fn a_message_that_is_altered_is_found() {
     finds("and the next one is", |facts| {
         let at = find(facts, SERVER, 0, is_message);
         let Fact::Delivered { kind, .. } = &mut facts[at].1 else { unreachable!() };
-        *kind = if *kind == crate::MessageKind::Text {
-            crate::MessageKind::Binary
+        *kind = if *kind == ws_proto::MessageKind::Text {
+            ws_proto::MessageKind::Binary
         } else {
-            crate::MessageKind::Text
+            ws_proto::MessageKind::Text
         };
     });
 }
@@ -193,7 +194,7 @@ fn a_byte_behind_a_close_is_found() {
 
 #[test]
 fn a_closed_that_is_wrong_about_the_close_frames_is_found() {
-    let change = |side: usize, change: fn(&mut crate::CloseInfo)| {
+    let change = |side: usize, change: fn(&mut ws_proto::CloseInfo)| {
         move |facts: &mut Facts| {
             let at = find(facts, side, 0, is_closed);
             let Fact::Closed(info) = &mut facts[at].1 else { unreachable!() };
@@ -206,10 +207,10 @@ fn a_closed_that_is_wrong_about_the_close_frames_is_found() {
         change(SERVER, |info| info.sent.as_mut().unwrap().reason = "another".into()),
     );
     let other =
-        |info: &mut crate::CloseInfo| info.received.as_mut().unwrap().code = CloseCode::new(4000).ok();
+        |info: &mut ws_proto::CloseInfo| info.received.as_mut().unwrap().code = CloseCode::new(4000).ok();
     finds("was received, and", change(SERVER, other));
     finds("not clean", change(CLIENT, |info| info.received = None));
-    finds("who began?", change(SERVER, |info| info.initiator = crate::Initiator::Local));
+    finds("who began?", change(SERVER, |info| info.initiator = ws_proto::Initiator::Local));
 }
 
 #[test]

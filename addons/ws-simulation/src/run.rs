@@ -4,14 +4,11 @@ mod ending;
 
 use std::time::{Duration, Instant};
 
-use crate::{
-    budget::{MemoryAccount, MemoryBudget},
-    buffer::{BufferPool, BufferPoolConfig, ReceiveBuffer},
-    connection::{Connection, Role},
-    random::MaskSource,
+use ws_proto::{
+    BufferPool, BufferPoolConfig, Connection, MaskSource, MemoryAccount, MemoryBudget, ReceiveBuffer, Role,
 };
 
-use super::{
+use crate::{
     agreement::agree,
     app::App,
     dice::Dice,
@@ -40,9 +37,9 @@ impl MaskSource for Keys {
     }
 }
 
-pub(super) struct Run<'a> {
+pub(crate) struct Run<'a> {
     scenario: Scenario,
-    pub(super) world: World,
+    pub(crate) world: World,
     ends: Vec<[Endpoint<'a>; 2]>,
     /// One for all, or one for each end.
     buffers: Vec<ReceiveBuffer>,
@@ -57,7 +54,7 @@ pub(super) struct Run<'a> {
 type Apps<'a> = [Option<Box<dyn App + 'a>>; 2];
 
 impl<'a> Run<'a> {
-    pub(super) fn new(
+    pub(crate) fn new(
         scenario: Scenario,
         mut apps: Apps<'a>,
         mut dice: Dice,
@@ -98,12 +95,12 @@ impl<'a> Run<'a> {
         Ok(Self { scenario, world, ends, buffers, pools, others, own_apps, dice, start })
     }
 
-    pub(super) fn finish(mut self) -> (Result<Report, String>, Trace) {
+    pub(crate) fn finish(mut self) -> (Result<Report, String>, Trace) {
         let result = self.run();
         (result, self.world.trace)
     }
 
-    pub(super) fn run(&mut self) -> Result<Report, String> {
+    pub(crate) fn run(&mut self) -> Result<Report, String> {
         for _ in 0..self.scenario.steps {
             self.step();
             self.verdict()?;
@@ -278,11 +275,11 @@ fn occupy(budget: &MemoryBudget, dice: &mut Dice) -> MemoryAccount {
 }
 
 #[cfg(feature = "deflate")]
-fn is_compressed(extensions: &crate::handshake::Extensions) -> bool {
+fn is_compressed(extensions: &ws_proto::handshake::Extensions) -> bool {
     extensions.deflate().is_some()
 }
 
 #[cfg(not(feature = "deflate"))]
-const fn is_compressed(_extensions: &crate::handshake::Extensions) -> bool {
+const fn is_compressed(_extensions: &ws_proto::handshake::Extensions) -> bool {
     false
 }

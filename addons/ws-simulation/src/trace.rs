@@ -6,19 +6,19 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{buffer::Completion, close::CloseCode, message::MessageKind};
+use ws_proto::{CloseCode, Completion, MessageKind};
 
 /// Which end of which connection: 0 is the client's, 1 the server's.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct At {
-    pub(super) pair: usize,
-    pub(super) side: usize,
+pub(crate) struct At {
+    pub(crate) pair: usize,
+    pub(crate) side: usize,
 }
 
 /// One thing that happened. Payloads stay out of it but for their length.
 #[derive(Debug, Clone, Copy)]
 #[expect(dead_code, reason = "read by `Debug`, which is what it is for")]
-pub(super) enum Step {
+pub(crate) enum Step {
     Sends { kind: MessageKind, len: usize, accepted: bool },
     Pings { len: usize, accepted: bool },
     Pongs { len: usize, accepted: bool },
@@ -69,11 +69,11 @@ pub struct Trace {
 }
 
 impl Trace {
-    pub(super) const fn new(start: Instant, most: usize) -> Self {
+    pub(crate) const fn new(start: Instant, most: usize) -> Self {
         Self { start, most, entries: VecDeque::new(), steps: 0 }
     }
 
-    pub(super) fn push(&mut self, now: Instant, who: Option<At>, step: Step) {
+    pub(crate) fn push(&mut self, now: Instant, who: Option<At>, step: Step) {
         self.steps += 1;
         if self.most == 0 {
             return;
@@ -84,7 +84,7 @@ impl Trace {
         self.entries.push_back(Entry { at: now.duration_since(self.start), who, step });
     }
 
-    pub(super) const fn steps(&self) -> u64 {
+    pub(crate) const fn steps(&self) -> u64 {
         self.steps
     }
 }

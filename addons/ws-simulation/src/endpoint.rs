@@ -7,12 +7,9 @@ use std::{
 
 use bytes::Buf as _;
 
-use crate::{
-    buffer::{Completion, ReceiveBuffer, TransmitQueue},
-    connection::{Connection, ConnectionState, Event, Transport},
-};
+use ws_proto::{Completion, Connection, ConnectionState, Event, ReceiveBuffer, TransmitQueue, Transport};
 
-use super::{
+use crate::{
     app::App,
     dice::Dice,
     fact::{Bounds, Fact, Usage},
@@ -27,14 +24,14 @@ const MOST_ROUNDS: usize = 100_000;
 /// How often a timer may fire again without time going by.
 const MOST_FIRINGS: usize = 8;
 
-pub(super) struct Endpoint<'a> {
-    pub(super) at: At,
-    pub(super) connection: Connection,
-    pub(super) tx: TransmitQueue,
+pub(crate) struct Endpoint<'a> {
+    pub(crate) at: At,
+    pub(crate) connection: Connection,
+    pub(crate) tx: TransmitQueue,
     app: Box<dyn App + 'a>,
     dice: Dice,
     /// `Closed` was reported, and when.
-    pub(super) closed: Option<Instant>,
+    pub(crate) closed: Option<Instant>,
     shut_down_write: bool,
     /// The transport is closed.
     finished: bool,
@@ -43,7 +40,7 @@ pub(super) struct Endpoint<'a> {
 }
 
 impl<'a> Endpoint<'a> {
-    pub(super) fn new(at: At, connection: Connection, app: Box<dyn App + 'a>, dice: Dice) -> Self {
+    pub(crate) fn new(at: At, connection: Connection, app: Box<dyn App + 'a>, dice: Dice) -> Self {
         Self {
             at,
             connection,
@@ -58,7 +55,7 @@ impl<'a> Endpoint<'a> {
     }
 
     /// The application's turn.
-    pub(super) fn act(&mut self, rx: &mut ReceiveBuffer, world: &mut World) {
+    pub(crate) fn act(&mut self, rx: &mut ReceiveBuffer, world: &mut World) {
         if self.closed.is_none() {
             self.command(world, |app, link, dice| app.on_turn(link, dice));
             self.settle(rx, world);
@@ -66,7 +63,7 @@ impl<'a> Endpoint<'a> {
     }
 
     /// Something is done to the connection, as by an application.
-    pub(super) fn command(
+    pub(crate) fn command(
         &mut self,
         world: &mut World,
         act: impl FnOnce(&mut dyn App, &mut Link<'_>, &mut Dice),
@@ -76,13 +73,13 @@ impl<'a> Endpoint<'a> {
     }
 
     /// Reads once, and does what follows from it. Whether anything moved.
-    pub(super) fn turn(&mut self, rx: &mut ReceiveBuffer, world: &mut World) -> bool {
+    pub(crate) fn turn(&mut self, rx: &mut ReceiveBuffer, world: &mut World) -> bool {
         let read = self.read(rx, world);
         self.settle(rx, world) || read
     }
 
     /// Serves what is due. Time has passed, or not.
-    pub(super) fn serve_timers(&mut self, rx: &mut ReceiveBuffer, world: &mut World) {
+    pub(crate) fn serve_timers(&mut self, rx: &mut ReceiveBuffer, world: &mut World) {
         for _ in 0..MOST_FIRINGS {
             let due = self.connection.poll_timeout(&self.tx);
             if due.is_none_or(|due| due > world.now) {
@@ -98,12 +95,12 @@ impl<'a> Endpoint<'a> {
         }
     }
 
-    pub(super) fn due(&self) -> Option<Instant> {
+    pub(crate) fn due(&self) -> Option<Instant> {
         self.connection.poll_timeout(&self.tx)
     }
 
     /// All that can be done, in the order of the contract. Whether anything moved.
-    pub(super) fn settle(&mut self, rx: &mut ReceiveBuffer, world: &mut World) -> bool {
+    pub(crate) fn settle(&mut self, rx: &mut ReceiveBuffer, world: &mut World) -> bool {
         let mut moved = false;
         for _ in 0..MOST_ROUNDS {
             let progress = self.drain_events(rx, world) | self.write(world) | self.drain_completions(world);
@@ -311,6 +308,8 @@ fn note_event(at: At, event: &Event<'_>, world: &mut World) -> bool {
             world.note(at, Fact::Closed(info.clone()));
             return true;
         }
+        // An event that the laws do not know yet would pass unchecked.
+        unknown => world.accuse(at, format!("an event without a law: {unknown:?}")),
     }
     false
 }
