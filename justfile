@@ -74,7 +74,7 @@ miri:
         budget:: buffer:: control_queue:: frame:: mask::tests message:: utf8:: \
         --skip connection:: --skip testing::
 
-# Attacks and faults at full scale, in release: prints the table, and with --write puts it into the README.
+# Attacks and faults at full scale, in release mode. Prints the table; with --write, also puts it into docs/attacks.md.
 attacks *ARGS:
     bash e2e-tests/attacks.sh {{ARGS}}
 
