@@ -1,24 +1,24 @@
-# The verbs of this project, for people and for CI alike. `just` lists them.
+# The commands of this project, for people and for CI. `just` lists them.
 
 default:
     @just --list --unsorted
 
-# All tests; the README's own command.
+# All tests.
 test:
     cargo test --workspace
 
-# Format.
+# Formats all code.
 fmt:
     cargo fmt --all
 
 fmt-check:
     cargo fmt --all --check
 
-# Lints, without warnings.
+# Lints; a warning is an error.
 lint:
     cargo clippy --workspace --all-targets --quiet -- -D warnings
 
-# The crates as they are built without some or all of their features, which the workspace as a whole never is.
+# Lints and tests the crates with some or all features off. A build of the whole workspace always has them on.
 features:
     cargo clippy -p ws-proto --all-targets --quiet -- -D warnings
     cargo clippy -p ws-proto --features deflate --all-targets --quiet -- -D warnings
@@ -29,76 +29,76 @@ features:
     cargo test -p ws-proto -p ws-client --quiet
     cargo test -p ws-simulation --quiet
 
-# Documentation, without warnings.
+# Documentation; a warning is an error.
 doc:
     RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
     RUSTDOCFLAGS="-D warnings" cargo doc -p ws-proto --all-features --no-deps --quiet
 
-# ws-proto does no I/O: nothing that could is among its dependencies.
+# Checks that ws-proto does no I/O and depends on nothing that does.
 purity:
     bash .ci/purity.sh
 
-# The Autobahn Testsuite without its slow parts, 247 cases, both directions and both APIs.
+# The Autobahn Testsuite without its slow cases: 247 cases, both directions, both server APIs.
 autobahn-quick:
     bash autobahn/run.sh server quick
     bash autobahn/run.sh client quick
 
-# With its slow parts, 301 cases: large messages and many small ones.
+# The same with its slow cases, 301 in all: large messages and many small ones.
 autobahn-full:
     bash autobahn/run.sh server full
     bash autobahn/run.sh client full
 
-# And with compression, all 517 cases: an hour and more.
+# The same with compression, all 517 cases. Takes more than an hour.
 autobahn-deflate:
     bash autobahn/run.sh server full --deflate
     bash autobahn/run.sh client full --deflate
 
-# Every test that SECURITY.md names is there.
+# Checks that every test that SECURITY.md names exists.
 promises:
     bash .ci/promises.sh
 
-# Licences and sources of all dependencies, and known vulnerabilities.
+# Checks licences, sources and known vulnerabilities of all dependencies.
 deny:
     bash .ci/deny.sh
 
-# ws-proto on a machine of 32 bits; its tests run there too, where the linker can (Debian: gcc-multilib).
+# Checks ws-proto for a 32-bit target. Also runs its tests if the linker supports it (Debian: gcc-multilib).
 check-32-bit:
     rustup target add i686-unknown-linux-gnu
     cargo check -p ws-proto --features deflate --target i686-unknown-linux-gnu --quiet
     if echo 'int main(void) { return 0; }' | cc -m32 -x c -o /dev/null - 2>/dev/null; then \
         cargo test -p ws-proto --features deflate --target i686-unknown-linux-gnu --lib --quiet; fi
 
-# Masking, buffers, queues and text under Miri, which finds undefined behaviour; needs a nightly compiler with it.
+# Masking, buffers, queues and text under Miri, which finds undefined behaviour. Needs a nightly compiler with Miri.
 miri:
     MIRIFLAGS=-Zmiri-disable-isolation PROPTEST_CASES=4 cargo +nightly miri test -p ws-proto --lib -- \
         budget:: buffer:: control_queue:: frame:: mask::tests message:: utf8:: \
         --skip connection::
 
-# Attacks and faults at full scale, in release: prints the table, and with --write puts it into the README.
+# Attacks and faults at full scale, in release mode. Prints the table; with --write, also puts it into docs/attacks.md.
 attacks *ARGS:
     bash e2e-tests/attacks.sh {{ARGS}}
 
-# The inputs that fuzzing kept, on the stable compiler.
+# Runs the fuzz targets on the inputs in fuzz/corpus, on the stable compiler.
 fuzz-replay:
     cargo test --manifest-path fuzz/Cargo.toml --quiet
 
-# Looks for new ones, so many seconds for each target, or for those that are named; needs a nightly compiler and cargo-fuzz.
+# Looks for new inputs, SECONDS per target, in all targets or in those named. Needs a nightly compiler and cargo-fuzz.
 fuzz SECONDS='60' *TARGETS:
     bash fuzz/run.sh {{SECONDS}} {{TARGETS}}
 
-# So many simulated connections, network and clock included, each from a seed of its own; `--from SEED` goes on behind those.
+# Simulates SEEDS connections with network and clock, each from a seed of its own. `--from SEED` sets the first seed.
 simulate SEEDS='1000000' *OPTIONS:
     cargo run --release --quiet -p ws-simulation --features deflate --example simulate -- --seeds {{SEEDS}} {{OPTIONS}}
 
-# One of them, with all its steps.
+# Repeats one of them and prints all its steps.
 simulate-seed SEED *OPTIONS:
     cargo run --release --quiet -p ws-simulation --features deflate --example simulate -- --seed {{SEED}} {{OPTIONS}}
 
-# The peers that the interoperation tests talk to.
+# Installs the peers that the interoperation tests talk to.
 peers:
     bash e2e-tests/peers/setup.sh
 
-# Speed and memory beside other libraries; see bench/README.md.
+# Measures speed and memory beside other libraries; see bench/README.md.
 bench *ARGS:
     bash bench/run.sh {{ARGS}}
 

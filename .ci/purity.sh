@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Proves that ws-proto's normal dependency tree has nothing in it that does I/O, reads a clock or makes randomness.
+# Checks that ws-proto and its normal dependencies do no I/O, read no clock and generate no randomness.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 forbidden='tokio|mio|socket2|getrandom|async-std|polling|libc'

@@ -1,6 +1,6 @@
-"""Compares a report of the Autobahn Testsuite with what is expected of us, case by case.
+"""Compares a report of the Autobahn Testsuite with expected.json, case by case.
 
-Any difference fails: a case that got better is written down too, so that it cannot get worse again unseen.
+Any difference fails. A case that improved must be recorded too, so that it cannot get worse again unnoticed.
 """
 
 import argparse
@@ -12,11 +12,11 @@ from pathlib import Path
 
 EXPECTED = Path(__file__).with_name("expected.json")
 VERDICTS = ("behavior", "behaviorClose")
-# Best first. INFORMATIONAL is what the suite says of a case without a right answer.
+# Best first. INFORMATIONAL is the suite's verdict on a case without a right answer.
 RANKS = ("OK", "INFORMATIONAL", "NON-STRICT", "UNIMPLEMENTED", "FAILED BY CLIENT", "WRONG CODE", "UNCLEAN", "FAILED")
 PERFORMANCE, COMPRESSION = {9}, {12, 13}
-# How many cases the suite has, by the categories left out. A second opinion on expected.json: what is not expected
-# cannot be missed, so a case that got lost there would never come back by itself.
+# The number of cases in the suite, by the categories left out. This also checks expected.json: a case that is missing
+# there would otherwise never be noticed.
 SUITE_SIZES = {frozenset({9, 12, 13}): 247, frozenset({12, 13}): 301, frozenset(): 517}
 
 

@@ -55,7 +55,7 @@ default_minutes() {
 
 # --- processes ---------------------------------------------------------------------------------------------------
 
-# await SECONDS PID COMMAND…: until the command succeeds; fails when the process ends or the time is up before.
+# await SECONDS PID COMMAND…: waits until the command succeeds. Fails if the process ends or the time is up first.
 await() {
     local deadline=$((SECONDS + $1)) pid=$2
     shift 2
@@ -70,7 +70,7 @@ gone() {
     ! kill -0 "$1" 2>/dev/null
 }
 
-# stop PID: politely, then not; the exit status is the process's own.
+# stop PID: sends TERM, then KILL if the process does not end. The exit status is the process's.
 stop() {
     kill -TERM "$1" 2>/dev/null || true
     await 15 "$1" gone "$1" || kill -KILL "$1" 2>/dev/null || true
@@ -107,7 +107,7 @@ write_spec() {
 SPEC
 }
 
-# start_suite MODE: in the folder of the run, where the specification is and the reports go.
+# start_suite MODE: starts the suite in the folder of the run, which holds the specification and the reports.
 start_suite() {
     (cd "$reports" && exec bash "$here/wstest.sh" --mode "$1" --spec spec.json --webport 0) \
         >"$reports/wstest.log" 2>&1 &
@@ -126,7 +126,7 @@ compare() {
 
 # --- the two directions ------------------------------------------------------------------------------------------
 
-# binary PACKAGE NAME OVERRIDE: prints the path of the testee, built now unless the caller brings one.
+# binary PACKAGE NAME OVERRIDE: prints the path of the testee. Builds it unless OVERRIDE names one.
 binary() {
     if [ -n "$3" ]; then
         echo "$3"
@@ -143,7 +143,7 @@ server_address() {
 
 run_server() {
     local api=$1 engine=$2 address options=''
-    # On threads of its own the server has another engine than on its caller's runtime.
+    # The server has two engines: one on its caller's runtime, one on threads of its own.
     case $engine in runtime) options='--shards 0' ;; shards) options='--shards 1' ;; esac
     prepare_reports "server-$api-$engine"
     "$testee" --listen 127.0.0.1:0 --api "$api" $options --max-message-size 33554432 $deflate \
@@ -184,7 +184,7 @@ run_client() {
     compare
 }
 
-# One server after the other, and the next even when one fails: the report is about all.
+# Runs all servers in turn, even if one fails, so that the report covers all of them.
 run_all() {
     local api engine failed=0
     if [ "$direction" = client ]; then
@@ -203,7 +203,7 @@ run_all() {
 
 parse_arguments "$@"
 limit=${AUTOBAHN_TIMEOUT:-$(($(default_minutes) * 60))}
-# cargo takes a relative folder from where it runs; the caller meant the one from where the caller is.
+# cargo resolves a relative folder from where it runs. The caller means it relative to the caller's own folder.
 target=${CARGO_TARGET_DIR:-$root/target}
 case $target in /*) ;; *) target=$PWD/$target ;; esac
 export CARGO_TARGET_DIR=$target

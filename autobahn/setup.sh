@@ -1,18 +1,18 @@
 #!/usr/bin/env bash
-# Makes sure that autobahn/.venv holds a working Autobahn Testsuite, and does nothing when it does already.
-# The suite is Python 2 only, and so is everything it depends on: the versions below are the last that will ever fit.
+# Installs the Autobahn Testsuite into autobahn/.venv unless a working one is there.
+# The suite needs Python 2. The versions below are the last that support it.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 venv=$here/.venv
 readonly VIRTUALENV=virtualenv==20.15.1 SUITE=autobahntestsuite==0.8.2
 
-# Asking the program, not the file system: an interrupted installation or a moved checkout leaves files that do not run.
+# Runs the program instead of looking for files: an interrupted installation or a moved checkout leaves files that do not run.
 venv_works() {
     "$venv/bin/python" -W ignore -m autobahntestsuite.wstest --autobahnversion >/dev/null 2>&1
 }
 
-# Prints the path of a Python 2.7 that runs: version managers put names on PATH for versions that are not selected.
+# Prints the path of a Python 2.7 that runs. Version managers put names on PATH for versions that are not selected.
 find_python27() {
     local candidate prefix
     candidate=$(command -v python2.7) && "$candidate" -c '' 2>/dev/null && { echo "$candidate"; return; }

@@ -1,4 +1,4 @@
-"""Tests of the comparison: a gate that lets everything through looks just like one that finds nothing."""
+"""Tests of the comparison. A check that passes everything looks the same as one that finds nothing."""
 
 import contextlib
 import io

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs the Autobahn Testsuite's `wstest` in the current folder with the arguments given, wherever it can be had:
-# from PATH, from autobahn/.venv (made on first use), or from a container.
+# Runs the Autobahn Testsuite's `wstest` in the current folder with the given arguments. Takes it from PATH, from
+# autobahn/.venv (created on first use), or from a container, in this order.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -13,7 +13,7 @@ if bash "$here/setup.sh"; then
     exec "$here/.venv/bin/python" -u -W ignore -m autobahntestsuite.wstest "$@"
 fi
 if docker info >/dev/null 2>&1; then
-    # The same path inside and outside, and the host's network: the caller need not know that it talks to a container.
+    # With the same path inside and outside and the host's network, the caller need not treat a container differently.
     exec docker run --rm --init --network host --user "$(id -u):$(id -g)" --volume "$PWD:$PWD" --workdir "$PWD" \
         crossbario/autobahn-testsuite:0.8.2 wstest "$@"
 fi

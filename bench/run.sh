@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Builds our echo server, the rivals, the floors and the load generator, then runs the benchmark.
+# Builds our echo server, the other libraries' servers, the floors and the load generator, then runs the benchmark.
 # Options go to the runner: bash bench/run.sh --cases small,pipelined --rounds 2 --seconds 1
-# BENCH_SKIP_OURS=1 leaves our server unbuilt (it is still measured if its binary is there).
+# BENCH_SKIP_OURS=1 does not build our server. It is still measured if its binary exists.
 set -euo pipefail
 cd "$(dirname "$0")"
 

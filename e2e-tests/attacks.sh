@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Runs every attack at full scale, one after another, and prints what it cost beside its bound.
+# Runs every attack at full scale, one after another, and prints the measured cost beside its bound.
 #
-# usage: attacks.sh [--write]      --write also replaces the table in the README
-# Ends with 1 if a bound is broken, or a row is missing.
+# usage: attacks.sh [--write]      --write also replaces the table in docs/attacks.md
+# Exits with 1 if a bound is broken or a row is missing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -13,19 +13,19 @@ case "${1:-}" in
   *) echo "usage: attacks.sh [--write]" >&2; exit 2 ;;
 esac
 
-# Rows that are not there are missed.
+# The number of rows that the table must have.
 readonly rows=36
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cargo test --release --quiet -p e2e-tests --test attacks --no-run
 binary=$(cargo test --release -p e2e-tests --test attacks --no-run 2>&1 | sed -n 's/.*Executable.*(\(.*\))/\1/p')
-# Relative where the target folder is the workspace's own; absolute where CARGO_TARGET_DIR says otherwise.
+# The path is relative in the default target folder and absolute if CARGO_TARGET_DIR points elsewhere.
 [[ $binary == /* ]] || binary=$PWD/$binary
 
 status=0
 export WS_ATTACKS=full WS_ATTACKS_GO_ON=1 WS_ATTACKS_TABLE=$work/table
-# On more than one thread, for then each test gets a process of its own; there is only one test to a run.
+# Each run has a single test. With more than one thread, the harness starts it in a process of its own.
 for attack in $(cd e2e-tests && "$binary" --list | sed -n 's/^\(rows::.*\): test$/\1/p'); do
   printf '%s\n' "$attack" >&2
   if ! (cd e2e-tests && "$binary" --exact "$attack" --nocapture --test-threads=2) >"$work/log" 2>&1; then
@@ -57,7 +57,7 @@ if [ -n "$write" ]; then
     /^<!-- \/attacks -->$/ { print ""; skip = 0 }
     !skip { print }
     /^<!-- attacks -->$/ { print ""; while ((getline line < table) > 0) print line; skip = 1 }
-  ' README.md >"$work/readme"
-  cp "$work/readme" README.md
+  ' docs/attacks.md >"$work/document"
+  cp "$work/document" docs/attacks.md
 fi
 exit "$status"

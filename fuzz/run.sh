@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Fuzzes each of the named targets, or all, for so many seconds (default 60), and prints what came of it. The fewest and
-# smallest inputs that cover what is covered replace those in fuzz/corpus; findings go to fuzz/artifacts, and the exit
-# status is 1 then.
+# Fuzzes the named targets, or all of them, for SECONDS each (default 60) and prints a table of the results.
+# A target without findings gets a new corpus in fuzz/corpus: the fewest and smallest inputs with the same coverage.
+# Findings go to fuzz/artifacts, and the exit status is then 1.
 #   bash fuzz/run.sh [SECONDS [TARGET...]]
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -14,7 +14,7 @@ for target in $targets; do
 done
 cargo +nightly fuzz build --features fuzzing
 
-# As much as a target makes use of.
+# The longest input that a target makes use of.
 longest() {
     case $1 in
     frame_header) echo 64 ;;
@@ -25,25 +25,25 @@ longest() {
     esac
 }
 
-# Most inputs that are kept of a target.
+# The maximum number of inputs in a target's corpus.
 most=300
 
 count() { find "$1" -type f | wc -l; }
 
 fuzz() { cargo +nightly fuzz run "$target" --features fuzzing "$@"; }
 
-# The fewest and smallest inputs that reach the same, into $least.
+# Writes the fewest and smallest inputs with the same coverage to $least.
 minimise() {
     rm -rf "$least"
     mkdir -p "$least"
     fuzz "$least" "$kept" "$found" -- -set_cover_merge=1 -max_len=2048 -timeout=10 -verbosity=0 "$@"
 }
 
-# Replaces what is kept.
+# Replaces the target's corpus.
 keep() {
     minimise
     if [ "$(count "$least")" -gt "$most" ]; then
-        # Those that are needed to reach everything once, and of those that reach it more often as many as there is room for.
+        # Keep the inputs that are needed to reach everything once. Fill up with inputs that reach it more often.
         rm -rf "$least.more"
         mv "$least" "$least.more"
         minimise -use_counters=0
@@ -65,7 +65,7 @@ for target in $targets; do
         -rss_limit_mb=2048 -print_final_stats=1 -verbosity=0 2>&1 | tee "$log" || true
     executions=$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")
     new=$(($(count "$found") - before)) findings=$(($(count "$artifacts") - known))
-    # A target that does not start is a finding, too.
+    # A target that does not start is a finding too.
     [ -n "$executions" ] || findings=$((findings + 1))
     if [ "$findings" = 0 ]; then
         keep

@@ -2,10 +2,10 @@
 # Installs the foreign peers of the end-to-end tests into .peers/ at the top of the workspace:
 #   .peers/python   a virtual environment with `websockets`
 #   .peers/node     node_modules with `ws`
-# and Chromium, nginx, tinyproxy and microsocks through apt-get, where that is possible and they are missing. What is there
-# already is left alone.
+# Also installs Chromium, nginx, tinyproxy and microsocks through apt-get, if that is possible and they are missing.
+# Programs that are already installed are not changed.
 #
-# A peer that cannot be installed is reported and left out: the tests that need it say that they skip it.
+# A peer that cannot be installed is reported and left out. The tests that need it print that they skip it.
 # With WS_REQUIRE_PEERS=1 that is an error, here and in the tests.
 set -euo pipefail
 
