@@ -5,6 +5,8 @@ mod bench;
 mod wire;
 
 mod backpressure;
+#[cfg(feature = "deflate")]
+mod blocks;
 mod byte_by_byte;
 mod close_behind_data;
 mod closing;
