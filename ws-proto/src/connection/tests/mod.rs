@@ -15,6 +15,7 @@ mod completions;
 mod compression;
 mod control;
 mod disconnect;
+mod extremes;
 mod fragmentation;
 mod framing;
 mod held_end;
