@@ -1,6 +1,6 @@
 //! A compressed message against the library alone: the exact limit, and nothing else, makes the difference.
 
-use flate2::{Decompress, DecompressError, FlushDecompress, Status};
+use flate2::{Decompress, FlushDecompress, Status};
 use http::{HeaderMap, HeaderValue, Response, StatusCode, Version, header};
 use ws_proto::{
     CloseCode, Config, DeflateConfig, FrameHeader, Mask, MessageKind, OpCode, RSV1, Role,
@@ -138,15 +138,6 @@ fn message(role: Role, payload: &[u8], fragments: usize) -> Vec<u8> {
 /// Of a message that is too large so much is looked at.
 const MOST: usize = 8 << 20;
 
-/// Whether nothing more is to come.
-fn is_over(status: &Result<Status, DecompressError>, rest: &[u8], written: usize, room: usize) -> bool {
-    match status {
-        Ok(Status::StreamEnd) => rest.len() <= 4,
-        Ok(_) => rest.is_empty() && written < room,
-        Err(_) => false,
-    }
-}
-
 #[derive(Debug)]
 enum Reference {
     Message(Vec<u8>),
@@ -156,28 +147,46 @@ enum Reference {
 
 /// RFC 7692 section 7.2.2, with all the memory that it takes.
 fn reference(compressed: &[u8], limit: usize) -> Reference {
-    let input = [compressed, &[0, 0, 0xff, 0xff]].concat();
-    let (mut rest, mut out) = (&input[..], Vec::new());
+    let (mut rest, mut out) = (compressed, Vec::new());
     let mut raw = Decompress::new(false);
     let (mut buffer, mut too_large) = (vec![0; limit + 2], false);
+    if rest.is_empty() {
+        return Reference::Invalid;
+    }
     loop {
-        let (read, written) = (raw.total_in(), raw.total_out());
-        let status = raw.decompress(rest, &mut buffer, FlushDecompress::Sync);
-        let (read, written) = ((raw.total_in() - read) as usize, (raw.total_out() - written) as usize);
+        let Ok((status, read, written)) = step(&mut raw, rest, &mut buffer) else {
+            return Reference::Invalid;
+        };
         rest = &rest[read..];
         out.extend_from_slice(&buffer[..written]);
         // Whether the rest is valid is still of interest, but not for ever.
         too_large |= out.len() > limit;
-        if too_large && out.len() > MOST {
+        let ended = status == Status::StreamEnd;
+        let is_over = rest.is_empty() && (ended || written < buffer.len());
+        if too_large && (is_over || out.len() > MOST) {
             return Reference::TooLarge;
         }
-        match status {
-            _ if too_large && is_over(&status, rest, written, buffer.len()) => return Reference::TooLarge,
-            // A last block: what follows is another stream. Only the tail that was added may be left over.
-            _ if is_over(&status, rest, written, buffer.len()) => return Reference::Message(out),
-            Ok(Status::StreamEnd) => raw.reset(false),
-            Ok(_) if read > 0 || written > 0 => {}
-            _ => return Reference::Invalid,
+        if is_over {
+            return if ended || is_whole(&mut raw) { Reference::Message(out) } else { Reference::Invalid };
+        }
+        if ended {
+            // A last block: what follows is another stream.
+            raw.reset(false);
+        } else if read == 0 && written == 0 {
+            return Reference::Invalid;
         }
     }
+}
+
+/// Whether the bytes that end a message give nothing, and a block may begin behind them.
+fn is_whole(raw: &mut Decompress) -> bool {
+    let mut buffer = [0; 300];
+    let tail = step(raw, &[0, 0, 0xff, 0xff], &mut buffer);
+    tail == Ok((Status::Ok, 4, 0)) && step(raw, &[3, 0], &mut buffer) == Ok((Status::StreamEnd, 2, 0))
+}
+
+fn step(raw: &mut Decompress, input: &[u8], out: &mut [u8]) -> Result<(Status, usize, usize), ()> {
+    let (read, written) = (raw.total_in(), raw.total_out());
+    let status = raw.decompress(input, out, FlushDecompress::Sync).map_err(|_| ())?;
+    Ok((status, (raw.total_in() - read) as usize, (raw.total_out() - written) as usize))
 }

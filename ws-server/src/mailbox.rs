@@ -172,7 +172,7 @@ impl Mailbox {
         }
         let over = mail.bytes > 0 && mail.bytes.saturating_add(len) > self.config.write_queue_bytes;
         let unaffordable = owned > 0 && mail.account.as_ref().is_some_and(|account| !account.allows(owned));
-        if over || unaffordable || mail.messages.len() >= self.config.write_queue_messages {
+        if over || unaffordable || mail.messages.len() >= self.config.write_queue_messages.max(1) {
             return Err(SendError::WriteBusy(()));
         }
         Ok(())

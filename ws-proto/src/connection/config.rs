@@ -22,7 +22,8 @@ pub struct Limits {
     pub max_head_size: usize,
     /// Most header lines of a request or response. Default 100.
     pub max_header_lines: usize,
-    /// Most payload bytes held for an application that paused reading; above it nothing more is read. Default 64 KiB.
+    /// Most payload bytes held for an application that paused reading; from then on nothing more is read. 0 counts as 1.
+    /// Default 64 KiB.
     pub max_held_bytes: usize,
 }
 
@@ -41,7 +42,7 @@ impl Default for Limits {
     }
 }
 
-/// Pings a silent peer, and ends the connection if it stays silent.
+/// Pings a silent peer, and ends the connection if it stays silent. Each of the two counts as a millisecond at least.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Keepalive {
     /// Silence of the peer after which a ping is sent.
@@ -75,7 +76,7 @@ pub struct Config {
     pub validate_utf8: bool,
     /// Whether pings are answered without being asked. Default: yes.
     pub auto_pong: bool,
-    /// Most data messages that wait to be written; one more is refused with `WriteBusy`. Default 65,536.
+    /// Most data messages that wait to be written; one more is refused with `WriteBusy`. 0 counts as 1. Default 65,536.
     pub write_queue_messages: usize,
     /// Most payload bytes that wait to be written. A single message may be larger if nothing else waits. Default 1 MiB.
     pub write_queue_bytes: usize,

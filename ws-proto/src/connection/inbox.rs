@@ -19,13 +19,14 @@ pub(super) enum End {
     Failure(ConnectionError),
 }
 
-/// What an assembled message counts beside its payload, so that a flood of empty ones is bounded too.
-const MESSAGE_OVERHEAD: usize = 64;
+/// What an assembled message, or a run of packed ones, counts beside its payload, so that a flood of empty ones is bounded
+/// too.
+const OVERHEAD: usize = 64;
 
 #[derive(Debug, Default)]
 pub(super) struct Inbox {
     held: VecDeque<Held>,
-    /// What all of it takes: headers of packed messages, overhead of assembled ones, and payloads.
+    /// What all of it takes: headers of packed messages, the overhead of each entry, and payloads.
     bytes: usize,
     /// And what the buffers of assembled ones have beside that.
     spare: usize,
@@ -46,8 +47,12 @@ impl Inbox {
     #[inline]
     pub(super) fn push_slice(&mut self, kind: MessageKind, payload: &[u8], more: usize) {
         if !matches!(self.held.back(), Some(Held::Packed { .. })) {
+            // The first run only: a peer may send packed and assembled messages in turn, and all of them would reserve the
+            // same bytes.
+            let more = if self.held.is_empty() { more } else { 0 };
             let frames = Vec::with_capacity(MAX_HEADER_LEN + payload.len() + more);
             self.held.push_back(Held::Packed { frames, read: 0 });
+            self.bytes += OVERHEAD;
         }
         if let Some(Held::Packed { frames, read }) = self.held.back_mut() {
             if *read > frames.len() / 2 {
@@ -65,7 +70,7 @@ impl Inbox {
     pub(super) fn push_buffer(&mut self, kind: MessageKind, buffer: PooledBuffer) {
         // A small message is not to keep a large buffer.
         let buffer = buffer.trimmed();
-        self.bytes += MESSAGE_OVERHEAD + buffer.len();
+        self.bytes += OVERHEAD + buffer.len();
         self.spare += buffer.capacity() - buffer.len();
         self.held.push_back(Held::Message(kind, buffer));
     }
@@ -90,7 +95,7 @@ impl Inbox {
         let (kind, payload, size, exhausted) = match self.held.front_mut()? {
             Held::Message(kind, buffer) => {
                 let buffer = std::mem::take(buffer);
-                let size = MESSAGE_OVERHEAD + buffer.len();
+                let size = OVERHEAD + buffer.len();
                 self.spare -= buffer.capacity() - buffer.len();
                 (*kind, take(buffer), size, true)
             }
@@ -98,7 +103,8 @@ impl Inbox {
                 let (kind, payload, frame_len) = unpack(&frames[*read..])?;
                 let payload = copy(payload);
                 *read += frame_len;
-                (kind, payload, frame_len, *read == frames.len())
+                let exhausted = *read == frames.len();
+                (kind, payload, frame_len + if exhausted { OVERHEAD } else { 0 }, exhausted)
             }
         };
         if exhausted {
@@ -112,8 +118,8 @@ impl Inbox {
         !self.held.is_empty()
     }
 
-    /// Bytes allocated for packed messages.
-    #[cfg(all(test, feature = "deflate"))]
+    /// Bytes allocated for messages.
+    #[cfg(test)]
     pub(super) fn capacity(&self) -> usize {
         let capacity = |held: &Held| match held {
             Held::Packed { frames, .. } => frames.capacity(),

@@ -113,8 +113,8 @@ pub struct Connection {
     last_received: Instant,
     /// Latest traffic that counts against `idle_timeout`.
     last_activity: Instant,
-    /// Milliseconds after `last_received` until which the peer must have said something, after a keepalive ping; so it
-    /// takes a quarter of what an `Instant` does. Then as often again as `pong_waits` says.
+    /// Milliseconds after `last_received`, or seconds if they are many, until which the peer must have said something,
+    /// after a keepalive ping; so it takes a quarter of what an `Instant` does. Then as often again as `pong_waits` says.
     pong_due: Option<NonZeroU32>,
     pong_waits: u16,
     phase: Phase,
@@ -253,8 +253,8 @@ impl Connection {
         self.closing.as_deref().map(|closing| &closing.info)
     }
 
-    /// Bytes held for a paused application: complete messages, with what keeping each of them takes. Less than
-    /// `max_held_bytes` and what one more read, or one more message, brought.
+    /// Bytes held for a paused application: complete messages, with what keeping them takes. Less than `max_held_bytes` and
+    /// what one more read, or one more message, brought.
     #[must_use]
     pub fn held_bytes(&self) -> usize {
         self.inbox.as_ref().map_or(0, |inbox| inbox.bytes())
@@ -275,7 +275,7 @@ impl Connection {
             _ if self.eof || self.is_inflating() => false,
             (Phase::Finished, _) => false,
             (Phase::Open, Some(inbox)) if inbox.end.is_some() => false,
-            (Phase::Open, Some(inbox)) => inbox.bytes() < self.config.limits.max_held_bytes,
+            (Phase::Open, Some(inbox)) => inbox.bytes() < self.config.limits.max_held_bytes.max(1),
             // Once the connection is closing, nothing that is read is held.
             _ => true,
         }

@@ -233,8 +233,8 @@ impl Connection {
 
     fn count_control_frame(&mut self, rx: &mut ReceiveBuffer) -> Result<(), LimitExceeded> {
         let limits = &self.config.limits;
-        rx.control_frames += 1;
-        self.control_frames += 1;
+        rx.control_frames = rx.control_frames.saturating_add(1);
+        self.control_frames = self.control_frames.saturating_add(1);
         if rx.control_frames > limits.max_control_frames_per_read {
             return Err(LimitExceeded::ControlFrames { limit: limits.max_control_frames_per_read });
         }

@@ -165,7 +165,8 @@ impl Connection {
         }
         let (messages, bytes) = self.queued(tx);
         let over = bytes > 0 && bytes.saturating_add(len) > self.config.write_queue_bytes;
-        if messages >= self.config.write_queue_messages || over || !self.has_budget_for(owned, bytes) {
+        // With room for no message a sender would wait for ever.
+        if messages >= self.config.write_queue_messages.max(1) || over || !self.has_budget_for(owned, bytes) {
             return Err(SendError::WriteBusy(()));
         }
         Ok(())

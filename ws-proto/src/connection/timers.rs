@@ -79,7 +79,8 @@ impl Connection {
             self.last_activity = now;
         }
         if std::mem::take(&mut self.ping_unwritten)
-            && let (Some(_), Some(keepalive)) = (self.pong_due, self.config.keepalive)
+            && let (Some(_), Some(keepalive)) =
+                (self.pong_due, self.config.keepalive.map(Keepalive::countable))
         {
             // The peer's time to answer begins now, however long the ping had to wait.
             self.await_pong(keepalive, now);
@@ -87,7 +88,7 @@ impl Connection {
     }
 
     fn on_keepalive(&mut self, now: Instant, tx: &mut TransmitQueue) {
-        let Some(keepalive) = self.config.keepalive else { return };
+        let Some(keepalive) = self.config.keepalive.map(Keepalive::countable) else { return };
         if self.pong_due.is_none() {
             self.queue_keepalive(tx);
         } else if let Some(left) = self.pong_waits.checked_sub(1) {
@@ -107,10 +108,13 @@ impl Connection {
         self.set_pong_deadline(deadline_after(now, waits.before(self.pong_waits)));
     }
 
-    /// To the millisecond, rounded down: the next ping must not be late for it.
+    /// To the millisecond, rounded down: the next ping must not be late for it. Beyond 24 days to the second, rounded up: it
+    /// must be in the future.
     fn set_pong_deadline(&mut self, at: Instant) {
-        let millis = at.saturating_duration_since(self.last_received).as_millis();
-        self.pong_due = NonZeroU32::new(u32::try_from(millis).unwrap_or(u32::MAX).max(1));
+        let wait = at.saturating_duration_since(self.last_received);
+        let in_seconds = wait.as_secs().saturating_add(1).min(u64::from(!PONG_IN_SECONDS)) as u32;
+        let millis = u32::try_from(wait.as_millis()).ok().filter(|millis| *millis < PONG_IN_SECONDS);
+        self.pong_due = NonZeroU32::new(millis.map_or(PONG_IN_SECONDS | in_seconds, |millis| millis.max(1)));
     }
 
     /// Whether bytes wait that the peer is still taking. The ping may be among them, so no pong proves nothing.
@@ -146,8 +150,8 @@ impl Connection {
     }
 
     fn keepalive_deadline(&self) -> Option<Instant> {
-        let keepalive = self.config.keepalive?;
-        let wait = self.pong_due.map_or(keepalive.interval, |due| Duration::from_millis(due.get().into()));
+        let keepalive = self.config.keepalive?.countable();
+        let wait = self.pong_due.map_or(keepalive.interval, |due| pong_wait(due.get()));
         let deadline = deadline_after(self.last_received, wait);
         // While nothing is being read, silence proves nothing.
         self.wants_read().then_some(deadline)
@@ -155,6 +159,25 @@ impl Connection {
 
     fn write_deadline(&self, tx: &TransmitQueue) -> Option<Instant> {
         Some(deadline_after(tx.blocked_since()?, self.config.write_timeout?))
+    }
+}
+
+impl Keepalive {
+    /// As it is counted: what is shorter would be due again at once, or answer every byte with a ping.
+    fn countable(self) -> Self {
+        const LEAST: Duration = Duration::from_millis(1);
+        Self { interval: self.interval.max(LEAST), timeout: self.timeout.max(LEAST) }
+    }
+}
+
+/// A `pong_due` with this bit is in seconds.
+const PONG_IN_SECONDS: u32 = 1 << 31;
+
+const fn pong_wait(due: u32) -> Duration {
+    if due < PONG_IN_SECONDS {
+        Duration::from_millis(due as u64)
+    } else {
+        Duration::from_secs((due - PONG_IN_SECONDS) as u64)
     }
 }
 

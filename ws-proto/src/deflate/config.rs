@@ -2,7 +2,10 @@ use std::ops::RangeInclusive;
 
 use crate::error::ConfigError;
 
-use super::pool::CodecPool;
+use super::{
+    codec::{deflater_size, kept_inflater_size},
+    pool::CodecPool,
+};
 
 /// Window sizes that our compressor can keep to, as powers of two. RFC 7692 also has 8, which zlib has not.
 const WINDOW_BITS: RangeInclusive<u8> = 9..=15;
@@ -62,7 +65,22 @@ impl DeflateConfig {
     /// Bytes that a connection's codecs take with takeover: for what it sends, and for what it receives.
     #[must_use]
     pub fn takeover_price(&self) -> (usize, usize) {
-        (super::codec::deflater_size(self.send_window_bits), super::codec::INFLATER_SIZE)
+        (deflater_size(self.usable_send_bits()), kept_inflater_size(self.usable_receive_bits()))
+    }
+
+    /// The level, within what the library has, whether or not this was [checked](crate::Config::build).
+    pub(super) fn usable_level(&self) -> u8 {
+        self.level.clamp(1, 9)
+    }
+
+    /// The window for what is sent, as [`usable_level`](Self::usable_level).
+    pub(super) fn usable_send_bits(&self) -> u8 {
+        self.send_window_bits.clamp(*WINDOW_BITS.start(), *WINDOW_BITS.end())
+    }
+
+    /// The window for what is received, as [`usable_level`](Self::usable_level).
+    pub(super) fn usable_receive_bits(&self) -> u8 {
+        self.receive_window_bits.clamp(*WINDOW_BITS.start(), *WINDOW_BITS.end())
     }
 
     pub(crate) fn check(&self) -> Result<(), ConfigError> {

@@ -19,7 +19,7 @@ mod session;
 pub use config::DeflateConfig;
 pub use negotiate::DeflateParams;
 
-pub(crate) use codec::{Deflater, Inflated, Inflater};
+pub(crate) use codec::{Deflater, INFLATER_SIZE, Inflated, Inflater};
 pub(crate) use negotiate::{Agreed, accept_answer, accept_offer, offer};
 pub(crate) use pool::Reservation;
 pub(crate) use session::Session;

@@ -6,7 +6,7 @@ use crate::handshake::{Extension, ExtensionParam};
 
 use super::{
     DeflateConfig,
-    codec::{INFLATER_SIZE, deflater_size},
+    codec::{deflater_size, kept_inflater_size},
     pool::{CodecPool, Reservation},
 };
 
@@ -114,14 +114,14 @@ pub(crate) fn accept_offer(config: &DeflateConfig, offered: &[Extension]) -> Opt
 }
 
 fn answer(config: &DeflateConfig, offer: Said) -> Option<(Agreed, String)> {
-    let server_bits = offer.server_max_window_bits.unwrap_or(15).min(config.send_window_bits);
+    let server_bits = offer.server_max_window_bits.unwrap_or(15).min(config.usable_send_bits());
     if !DeflateConfig::can_compress_with(server_bits) {
         return None;
     }
     // Only a client that says it understands the parameter may be told it (section 7.1.2.2).
     let client_bits = match offer.client_max_window_bits {
         None => 15,
-        Some(limit) => limit.unwrap_or(15).min(config.receive_window_bits),
+        Some(limit) => limit.unwrap_or(15).min(config.usable_receive_bits()),
     };
     let params = DeflateParams {
         server_no_context_takeover: offer.server_no_context_takeover || !config.send_takeover,
@@ -148,10 +148,10 @@ pub(crate) fn offer(config: &DeflateConfig) -> String {
     let mut offer = String::from(NAME);
     push_flag(&mut offer, SERVER_TAKEOVER, !config.receive_takeover);
     push_flag(&mut offer, CLIENT_TAKEOVER, !config.send_takeover);
-    if config.receive_window_bits < 15 {
-        push_bits(&mut offer, SERVER_BITS, config.receive_window_bits);
+    if config.usable_receive_bits() < 15 {
+        push_bits(&mut offer, SERVER_BITS, config.usable_receive_bits());
     }
-    match config.send_window_bits {
+    match config.usable_send_bits() {
         15 => push_flag(&mut offer, CLIENT_BITS, true),
         bits => push_bits(&mut offer, CLIENT_BITS, bits),
     }
@@ -168,7 +168,7 @@ pub(crate) fn accept_answer(config: &DeflateConfig, answered: &[Extension]) -> R
     };
     let said = Said::read(extension).ok_or(())?;
     let server_bits = said.server_max_window_bits.unwrap_or(15);
-    if server_bits > config.receive_window_bits
+    if server_bits > config.usable_receive_bits()
         || (!config.receive_takeover && !said.server_no_context_takeover)
     {
         // The parameters were asked for, and a server that cannot keep to them declines (section 7.1).
@@ -177,13 +177,13 @@ pub(crate) fn accept_answer(config: &DeflateConfig, answered: &[Extension]) -> R
     let client_bits = match said.client_max_window_bits {
         None => 15,
         // In an answer it has a value, and at most that of the offer (section 7.1.2.2).
-        Some(bits) => bits.filter(|bits| *bits <= config.send_window_bits).ok_or(())?,
+        Some(bits) => bits.filter(|bits| *bits <= config.usable_send_bits()).ok_or(())?,
     };
     let params = DeflateParams {
         server_no_context_takeover: said.server_no_context_takeover,
         client_no_context_takeover: said.client_no_context_takeover || !config.send_takeover,
         server_max_window_bits: server_bits,
-        client_max_window_bits: client_bits.min(config.send_window_bits),
+        client_max_window_bits: client_bits.min(config.usable_send_bits()),
     };
     Ok(Some(agree(config, params, Side::Client)))
 }
@@ -199,20 +199,22 @@ enum Side {
 fn agree(config: &DeflateConfig, mut params: DeflateParams, side: Side) -> Agreed {
     let pool: &CodecPool = &config.pool;
     let reserve = |bytes: usize| pool.reserve(bytes, config.codec_budget);
-    let (keeps_sent, keeps_received, sent_bits) = match side {
+    let (keeps_sent, keeps_received, sent_bits, received_bits) = match side {
         Side::Server => (
             !params.server_no_context_takeover,
             !params.client_no_context_takeover,
             params.server_max_window_bits,
+            params.client_max_window_bits,
         ),
         Side::Client => (
             !params.client_no_context_takeover,
             !params.server_no_context_takeover,
             params.client_max_window_bits,
+            params.server_max_window_bits,
         ),
     };
-    let price =
-        usize::from(keeps_sent) * deflater_size(sent_bits) + usize::from(keeps_received) * INFLATER_SIZE;
+    let received_price = usize::from(keeps_received) * kept_inflater_size(received_bits);
+    let price = usize::from(keeps_sent) * deflater_size(sent_bits) + received_price;
     let mut reservation = (price > 0).then(|| reserve(price)).flatten();
     if price > 0 && reservation.is_none() {
         match side {
@@ -222,13 +224,13 @@ fn agree(config: &DeflateConfig, mut params: DeflateParams, side: Side) -> Agree
             }
             Side::Client => {
                 params.client_no_context_takeover = true;
-                reservation = keeps_received.then(|| pool.reserve_anyway(INFLATER_SIZE));
+                reservation = keeps_received.then(|| pool.reserve_anyway(received_price));
             }
         }
     }
     Agreed {
         params,
-        level: config.level,
+        level: config.usable_level(),
         threshold: config.threshold,
         budget: config.codec_budget,
         pool: pool.clone(),

@@ -85,8 +85,11 @@ impl Session {
     }
 
     pub(crate) fn take_inflater(&mut self) -> Box<Inflater> {
-        let kept = self.inflater.take();
-        kept.unwrap_or_else(|| self.agreed.pool.take_inflater())
+        let mut inflater = self.inflater.take().unwrap_or_else(|| self.agreed.pool.take_inflater());
+        if self.receives_with_takeover() {
+            inflater.keep_context(self.receive_window_bits());
+        }
+        inflater
     }
 
     pub(crate) fn put_inflater(&mut self, inflater: Box<Inflater>) {
@@ -97,10 +100,18 @@ impl Session {
         }
     }
 
-    const fn receives_with_takeover(&self) -> bool {
+    /// Whether what is received refers to earlier messages, so that the inflater is the connection's own.
+    pub(crate) const fn receives_with_takeover(&self) -> bool {
         !match self.role {
             Role::Client => self.agreed.params.server_no_context_takeover,
             Role::Server => self.agreed.params.client_no_context_takeover,
+        }
+    }
+
+    const fn receive_window_bits(&self) -> u8 {
+        match self.role {
+            Role::Client => self.agreed.params.server_max_window_bits,
+            Role::Server => self.agreed.params.client_max_window_bits,
         }
     }
 

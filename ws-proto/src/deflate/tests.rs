@@ -308,6 +308,13 @@ fn inflate_by(inflater: &mut Inflater, mut input: &[u8], room: usize) -> Result<
     }
 }
 
+/// With a context.
+fn keeping() -> Inflater {
+    let mut inflater = Inflater::default();
+    inflater.keep_context(15);
+    inflater
+}
+
 fn inflate(inflater: &mut Inflater, input: &[u8]) -> Result<Vec<u8>, ()> {
     inflate_by(inflater, input, 4096)
 }
@@ -340,13 +347,14 @@ fn the_rfcs_examples_are_hello() {
     ];
     for example in examples {
         for room in [1, 4, 5, 6, 4096] {
-            let mut inflater = Inflater::default();
-            assert_eq!(inflate_by(&mut inflater, example, room), Ok(b"Hello".to_vec()), "{example:x?}");
-            inflater.reset();
-            assert_eq!(inflate_by(&mut inflater, examples[0], room), Ok(b"Hello".to_vec()));
+            for mut inflater in [Inflater::default(), keeping()] {
+                assert_eq!(inflate_by(&mut inflater, example, room), Ok(b"Hello".to_vec()), "{example:x?}");
+                inflater.reset();
+                assert_eq!(inflate_by(&mut inflater, examples[0], room), Ok(b"Hello".to_vec()));
+            }
         }
     }
-    let mut inflater = Inflater::default();
+    let mut inflater = keeping();
     inflate(&mut inflater, examples[0]).unwrap();
     assert_eq!(inflate(&mut inflater, &[0xf2, 0x00, 0x11, 0x00, 0x00]), Ok(b"Hello".to_vec()));
 }
@@ -354,12 +362,45 @@ fn the_rfcs_examples_are_hello() {
 #[test]
 fn a_message_may_be_empty() {
     let mut deflater = Deflater::new(1, 15);
-    let mut inflater = Inflater::default();
+    let mut inflater = keeping();
     for _ in 0..3 {
         let compressed = deflate(&mut deflater, b"");
+        assert_eq!(compressed, [0x00], "and a byte it has");
         assert_eq!(inflate(&mut inflater, &compressed), Ok(Vec::new()), "{compressed:x?}");
     }
-    assert_eq!(inflate(&mut inflater, &[]), Ok(Vec::new()), "not even the block's first byte");
+    for mut inflater in [Inflater::default(), inflater] {
+        assert_eq!(inflate(&mut inflater, &[]), Err(()), "not even the block's first byte");
+    }
+}
+
+#[test]
+fn every_message_that_is_cut_off_is_refused() {
+    let text = b"All work and no play makes Jack a dull boy. ".repeat(40);
+    let noise: Vec<u8> = (0..2000_u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    for payload in [&text[..], &noise, b"Hello"] {
+        for level in [1, 6, 9] {
+            let whole = deflate(&mut Deflater::new(level, 15), payload);
+            for len in 0..whole.len() {
+                for room in [7, 4096] {
+                    let inflated = inflate_by(&mut Inflater::default(), &whole[..len], room);
+                    assert_eq!(inflated, Err(()), "{len} of {} bytes, level {level}", whole.len());
+                }
+            }
+        }
+        let whole = quickly(payload, 15);
+        for len in 0..whole.len() {
+            assert_eq!(inflate(&mut Inflater::default(), &whole[..len]), Err(()), "{len} of {}", whole.len());
+        }
+    }
+}
+
+#[test]
+fn with_a_context_nearly_everything_that_is_cut_off_is_refused() {
+    let text = b"All work and no play makes Jack a dull boy. ".repeat(40);
+    let whole = deflate(&mut Deflater::new(6, 15), &text);
+    let refused = (0..whole.len()).filter(|len| inflate(&mut keeping(), &whole[..*len]).is_err()).count();
+    assert!(refused * 4 >= whole.len() * 3, "{refused} of {}", whole.len());
+    assert_eq!(inflate(&mut keeping(), &whole[..whole.len() - 1]), Err(()));
 }
 
 #[test]
@@ -373,7 +414,7 @@ fn what_is_deflated_inflates_again() {
     let text = b"All work and no play makes Jack a dull boy. ".repeat(4000);
     for (level, bits) in [(1, 9), (1, 15), (6, 15), (9, 12)] {
         let mut deflater = Deflater::new(level, bits);
-        let mut inflater = Inflater::default();
+        let mut inflater = keeping();
         for payload in [&b"x"[..], &text, &incompressible, &text[..1000], &incompressible[..5]] {
             let compressed = deflate(&mut deflater, payload);
             assert!(compressed.len() <= payload.len() + payload.len() / 8 + 64);
@@ -441,7 +482,7 @@ fn inflate_within(compressed: &[u8], window_bits: u8, len: usize) -> Vec<u8> {
 fn quickly(payload: &[u8], window_bits: u8) -> Vec<u8> {
     let mut out = Vec::new();
     quick::deflate(payload, window_bits, &mut out);
-    assert!(out.len() <= payload.len() + payload.len() / 8 + 16);
+    assert!((1..=payload.len() + payload.len() / 8 + 16).contains(&out.len()));
     assert_eq!(inflate_within(&out, window_bits, payload.len()), payload, "{window_bits} bits");
     assert_eq!(inflate(&mut Inflater::default(), &out).as_deref(), Ok(payload));
     out

@@ -2,14 +2,19 @@
 //! it arrives, and must not be validated again each time somebody looks at it.
 #![allow(unsafe_code)]
 
-use std::{borrow::Borrow, fmt, ops::Deref};
+use std::{
+    borrow::Borrow,
+    fmt,
+    hash::{Hash, Hasher},
+    ops::Deref,
+};
 
 use bytes::Bytes;
 
 use super::{InvalidUtf8, is_valid_utf8};
 
 /// Reference-counted bytes that are valid UTF-8: the payload of a text message. Cloning does not copy.
-#[derive(Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Utf8Bytes(Bytes);
 
 impl Utf8Bytes {
@@ -98,6 +103,13 @@ impl AsRef<str> for Utf8Bytes {
 impl AsRef<[u8]> for Utf8Bytes {
     fn as_ref(&self) -> &[u8] {
         &self.0
+    }
+}
+
+/// As a `str` does, which [`Borrow`] demands and bytes do not. Bytes are equal and ordered as the text is.
+impl Hash for Utf8Bytes {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.as_str().hash(state);
     }
 }
 

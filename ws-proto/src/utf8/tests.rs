@@ -1,3 +1,8 @@
+use std::{
+    collections::{BTreeMap, HashMap},
+    hash::{DefaultHasher, Hash as _, Hasher as _},
+};
+
 use bytes::Bytes;
 use proptest::prelude::*;
 
@@ -107,5 +112,31 @@ proptest! {
         }
         let verdict = verdict.and_then(|()| validator.finish());
         prop_assert_eq!(verdict.is_ok(), std::str::from_utf8(&bytes).is_ok());
+    }
+}
+
+#[test]
+fn owned_text_is_found_in_a_map_as_a_str_is() {
+    let words = ["", "a", "caf\u{e9}", "\u{1f980}", "a longer one, beyond a hasher's block"];
+    let hashed: HashMap<Utf8Bytes, usize> = words.into_iter().map(Utf8Bytes::from).zip(0..).collect();
+    let sorted: BTreeMap<Utf8Bytes, usize> = words.into_iter().map(Utf8Bytes::from).zip(0..).collect();
+    for (at, word) in words.into_iter().enumerate() {
+        assert_eq!(hashed.get(word), Some(&at), "{word}");
+        assert_eq!(sorted.get(word), Some(&at), "{word}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn owned_text_hashes_and_compares_as_a_str_does(one in ".*", other in ".*") {
+        let owned = |text: &str| Utf8Bytes::from(text);
+        let hash = |value: &dyn Fn(&mut DefaultHasher)| {
+            let mut hasher = DefaultHasher::new();
+            value(&mut hasher);
+            hasher.finish()
+        };
+        prop_assert_eq!(hash(&|hasher| owned(&one).hash(hasher)), hash(&|hasher| one.hash(hasher)));
+        prop_assert_eq!(owned(&one).cmp(&owned(&other)), one.cmp(&other));
+        prop_assert_eq!(owned(&one) == owned(&other), one == other);
     }
 }

@@ -9,6 +9,7 @@ mod cancel_safety;
 mod cancel_storm;
 mod control;
 mod ending;
+mod extremes;
 mod faults;
 mod liar;
 mod parts;

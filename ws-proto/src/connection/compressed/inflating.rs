@@ -3,7 +3,7 @@
 
 use crate::{
     buffer::{PooledBuffer, ReceiveBuffer},
-    deflate::{Inflated, Inflater},
+    deflate::{INFLATER_SIZE, Inflated, Inflater},
     error::{ConnectionError, LimitExceeded, ProtocolError},
     message::MessageKind,
     utf8::{Utf8Validator, is_valid_utf8},
@@ -59,6 +59,8 @@ struct Message {
     /// Present if the payload must be UTF-8.
     utf8: Option<Utf8Validator>,
     inflater: Box<Inflater>,
+    /// Bytes that the inflater takes, if it is borrowed for this message. A connection's own has a budget of its own.
+    borrowed: usize,
 }
 
 impl Connection {
@@ -69,7 +71,7 @@ impl Connection {
     /// Whether a paused application holds so much that nothing more is to be inflated for it: what was received may be
     /// a thousand times as large then.
     pub(in crate::connection) fn holds_too_much(&self) -> bool {
-        let limit = self.config.limits.max_held_bytes;
+        let limit = self.config.limits.max_held_bytes.max(1);
         self.compression().is_some()
             && self.is_paused()
             && self.phase == Phase::Open
@@ -102,12 +104,19 @@ impl Connection {
         let limit = self.config.limits.max_message_size;
         let text = self.must_be_utf8(kind);
         let Some(compression) = self.compression_mut() else { return Err(ConnectionError::Internal) };
+        if input.bytes(rx).is_empty() {
+            // Not even the header of a block: a message without a byte is compressed to one (RFC 7692 section 7.2.3.6). zlib
+            // would wait for the rest of a block then, and take it from the next message.
+            return Err(ProtocolError::InvalidDeflate.into());
+        }
+        let borrowed = if compression.receives_with_takeover() { 0 } else { INFLATER_SIZE };
         let mut inflater = compression.take_inflater();
         let (inflated, read) = inflate_into_scratch(&mut inflater, &input, limit, rx);
         match inflated? {
             Inflated::Done(len) => {
+                let work = inflater.take_work();
                 compression.put_inflater(inflater);
-                rx.inflated_in_turn += len.max(read);
+                rx.inflated_in_turn += len.max(read) + work;
                 check_size(len, limit)?;
                 if text && !is_valid_utf8(rx.inflated(len)) {
                     return Err(ProtocolError::InvalidUtf8.into());
@@ -116,10 +125,12 @@ impl Connection {
             }
             Inflated::More(len) => {
                 check_size(len, limit)?;
+                // A paused application may hold on to it.
+                self.charge.grow(borrowed, self.config.memory_budget.as_ref())?;
                 let (input, at) = input.into_rest(read, rx);
                 let utf8 = text.then(Utf8Validator::default);
                 let output = PooledBuffer::new(rx.pool().clone());
-                let mut message = Message { kind, input, at, output, utf8, inflater };
+                let mut message = Message { kind, input, at, output, utf8, inflater, borrowed };
                 let mut memory = Memory::of(&mut self.charge, &self.config);
                 message.take_over(rx.inflated(len), limit, &mut memory)?;
                 self.inflating_mut().message = Some(message);
@@ -192,9 +203,10 @@ impl Inflating {
         self.message.is_some() || rx.is_empty()
     }
 
-    /// Bytes of memory that it takes, beside the inflater.
+    /// Bytes of memory that it takes, and those of the inflater if that is borrowed.
     pub(in crate::connection) fn held_bytes(&self) -> usize {
-        let message = |message: &Message| message.input.capacity() + message.output.capacity();
+        let message =
+            |message: &Message| message.input.capacity() + message.output.capacity() + message.borrowed;
         self.message.as_ref().map_or(0, message) + self.behind.capacity()
     }
 
@@ -211,7 +223,8 @@ impl Message {
     /// Inflates a little more; true once it is complete.
     fn inflate_slice(&mut self, limit: usize, memory: &mut Memory<'_>) -> Result<bool, ConnectionError> {
         let (input_end, output_end) = (self.at + INPUT_SLICE, self.output.len() + SLICE);
-        while self.at < input_end && self.output.len() < output_end {
+        let mut work = 0;
+        while self.at < input_end && self.output.len() + work < output_end {
             let filled = self.output.len();
             // One byte more than the limit, to see whether there is one.
             let most = limit.saturating_add(1);
@@ -225,6 +238,7 @@ impl Message {
                 .inflate(&mut rest, is_last, self.output.spare_mut(room))
                 .map_err(|()| ProtocolError::InvalidDeflate)?;
             self.at += given - rest.len();
+            work += self.inflater.take_work();
             let (len, done) = match inflated {
                 Inflated::More(len) => (len, false),
                 Inflated::Done(len) => (len, true),

@@ -22,7 +22,7 @@ pub(super) const HELLO: [u8; 7] = [0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00];
 const MIB: usize = 1024 * 1024;
 
 /// Both sides keep their contexts, and everything is compressed.
-fn keeping() -> Arc<Config> {
+pub(super) fn keeping() -> Arc<Config> {
     with_deflate(|_, deflate| {
         deflate.send_takeover = true;
         deflate.receive_takeover = true;
@@ -30,7 +30,7 @@ fn keeping() -> Arc<Config> {
 }
 
 /// Each message for itself.
-fn forgetting() -> Arc<Config> {
+pub(super) fn forgetting() -> Arc<Config> {
     with_deflate(|_, _| ())
 }
 
@@ -71,14 +71,14 @@ pub(super) fn endpoint(role: Role, config: &Arc<Config>) -> Endpoint {
 }
 
 /// A law that holds for a client as for a server.
-fn both(config: &Arc<Config>, law: impl Fn(Endpoint)) {
+pub(super) fn both(config: &Arc<Config>, law: impl Fn(Endpoint)) {
     for role in [Role::Server, Role::Client] {
         eprintln!("as {role:?}:");
         law(endpoint(role, config));
     }
 }
 
-fn compressed(frame: Frame) -> Frame {
+pub(super) fn compressed(frame: Frame) -> Frame {
     frame.with_reserved_bits(RSV1)
 }
 
@@ -94,19 +94,19 @@ pub(super) fn deflated(payload: &[u8]) -> Vec<u8> {
 }
 
 /// Decompresses what was sent, message by message, by the library alone.
-struct Reader {
+pub(super) struct Reader {
     raw: Decompress,
     keeps_context: bool,
 }
 
 impl Reader {
-    fn new(config: &Config) -> Self {
+    pub(super) fn new(config: &Config) -> Self {
         let keeps_context = config.deflate.as_ref().unwrap().send_takeover;
         Self { raw: Decompress::new(false), keeps_context }
     }
 
     /// The next message, its frames joined; control frames between them are returned too.
-    fn read(&mut self, end: &mut Endpoint) -> (Vec<u8>, Vec<u8>) {
+    pub(super) fn read(&mut self, end: &mut Endpoint) -> (Vec<u8>, Vec<u8>) {
         let (mut payload, mut controls) = (Vec::new(), Vec::new());
         let mut first = true;
         loop {
@@ -145,7 +145,7 @@ impl Reader {
     }
 }
 
-fn noise(len: usize) -> Vec<u8> {
+pub(super) fn noise(len: usize) -> Vec<u8> {
     let mut state = 1_u32;
     let step = |_| {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
@@ -154,7 +154,7 @@ fn noise(len: usize) -> Vec<u8> {
     (0..len).map(step).collect()
 }
 
-fn prose(len: usize) -> Vec<u8> {
+pub(super) fn prose(len: usize) -> Vec<u8> {
     let words = noise(len / 4 + 1);
     words
         .iter()

@@ -311,3 +311,30 @@ fn one_receive_buffer_serves_many_connections_in_turn() {
     }
     assert_eq!(delivered, 10);
 }
+
+#[test]
+fn what_is_held_of_one_read_takes_no_more_memory_than_a_few_times_that_read() {
+    const READ: usize = 128 * 1024;
+    both(|mut end| {
+        end.rx = ReceiveBuffer::new(READ, end.rx.pool().clone());
+        end.pauses();
+        // Messages that are packed, and ones that are assembled, in turn.
+        let to_server = end.role() == Role::Server;
+        let pair: Vec<u8> = [text("a"), text("b").not_final(), continuation("c")]
+            .into_iter()
+            .flat_map(|frame| frame.encode(to_server))
+            .collect();
+        let pairs = READ / pair.len();
+        end.receives_bytes(&pair.repeat(pairs));
+        let inbox = end.connection.inbox.as_ref().unwrap();
+        assert!(inbox.capacity() <= 4 * READ, "{} bytes for {READ}", inbox.capacity());
+        assert!(inbox.bytes() >= 2 * 64 * pairs, "{} bytes counted", inbox.bytes());
+        end.resumes();
+        for _ in 0..pairs {
+            end.delivers_text("a");
+            end.delivers_text("bc");
+        }
+        assert_eq!(end.connection.held_bytes(), 0);
+        end.is_open();
+    });
+}

@@ -5,6 +5,8 @@ mod bench;
 mod wire;
 
 mod backpressure;
+#[cfg(feature = "deflate")]
+mod blocks;
 mod byte_by_byte;
 mod close_behind_data;
 mod closing;
@@ -13,6 +15,7 @@ mod completions;
 mod compression;
 mod control;
 mod disconnect;
+mod extremes;
 mod fragmentation;
 mod framing;
 mod held_end;

@@ -1,0 +1,309 @@
+//! Configurations that nobody checked: any values must be safe, if not of use.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use bytes::{Buf as _, Bytes};
+use proptest::prelude::*;
+
+use crate::{
+    CloseCode, Config, Connection, Event, Keepalive, MaskSource, MemoryBudget, MessageKind, ReceiveBuffer,
+    SendError, TransmitQueue,
+};
+
+/// What is done at most before nothing is left to do.
+const MOST_STEPS: usize = 20_000;
+const DAY: Duration = Duration::from_hours(24);
+
+fn sizes() -> impl Strategy<Value = usize> {
+    prop::sample::select(vec![0, 1, 2, 1000, usize::MAX / 2, usize::MAX])
+}
+
+fn counts() -> impl Strategy<Value = u32> {
+    prop::sample::select(vec![0, 1, 2, 1000, u32::MAX])
+}
+
+fn durations() -> impl Strategy<Value = Duration> {
+    let extremes = [
+        Duration::ZERO,
+        Duration::from_nanos(1),
+        Duration::from_millis(1),
+        Duration::from_secs(30),
+        60 * DAY,
+        Duration::MAX,
+    ];
+    prop::sample::select(extremes.to_vec())
+}
+
+fn limits() -> impl Strategy<Value = crate::Limits> {
+    (sizes(), sizes(), counts(), counts(), counts(), sizes()).prop_map(
+        |(message, frame, fragments, per_read, per_second, held)| crate::Limits {
+            max_message_size: message,
+            max_frame_size: frame,
+            max_fragments: fragments,
+            max_control_frames_per_read: per_read,
+            max_control_frames_per_second: per_second,
+            max_held_bytes: held,
+            ..Default::default()
+        },
+    )
+}
+
+/// Half of the groups of settings are the defaults, so that not everything fails at once.
+fn configs() -> impl Strategy<Value = Arc<Config>> {
+    let timeouts = (durations(), prop::option::of(durations()), prop::option::of(durations()), durations());
+    let queue = (sizes(), sizes(), prop::option::of(sizes()));
+    let flags = (any::<bool>(), any::<bool>());
+    let keepalive = prop::option::of((durations(), durations()));
+    (prop::option::of(limits()), prop::option::of(timeouts), keepalive, prop::option::of(queue), flags)
+        .prop_map(|(limits, timeouts, keepalive, queue, (validate_utf8, auto_pong))| {
+            let mut config = Config { validate_utf8, auto_pong, ..Config::default() };
+            config.limits = limits.unwrap_or_default();
+            if let Some((close, idle, write, message)) = timeouts {
+                config.close_timeout = close;
+                config.idle_timeout = idle;
+                config.write_timeout = write;
+                config.message_timeout = Some(message);
+            }
+            config.keepalive = keepalive.map(|(interval, timeout)| Keepalive { interval, timeout });
+            if let Some((messages, bytes, budget)) = queue {
+                config.write_queue_messages = messages;
+                config.write_queue_bytes = bytes;
+                config.memory_budget = budget.map(MemoryBudget::new);
+            }
+            Arc::new(config)
+        })
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Send(usize),
+    SendOwned(usize),
+    Ping,
+    Pause,
+    Resume,
+    Close,
+    Block(bool),
+    Passes(Duration),
+}
+
+fn steps() -> impl Strategy<Value = Vec<(bool, Step)>> {
+    let lengths = prop::sample::select(vec![0, 1, 126, 1000, 70_000, 300_000]);
+    let passes = prop::sample::select(vec![
+        Duration::ZERO,
+        Duration::from_micros(1),
+        Duration::from_secs(31),
+        40 * DAY,
+        400 * DAY,
+    ]);
+    let step = prop_oneof![
+        lengths.clone().prop_map(Step::Send),
+        lengths.prop_map(Step::SendOwned),
+        Just(Step::Ping),
+        Just(Step::Pause),
+        Just(Step::Resume),
+        Just(Step::Close),
+        any::<bool>().prop_map(Step::Block),
+        passes.prop_map(Step::Passes),
+    ];
+    prop::collection::vec((any::<bool>(), step), 1..20)
+}
+
+struct OneKey;
+
+impl MaskSource for OneKey {
+    fn mask_key(&mut self) -> [u8; 4] {
+        [1, 2, 3, 4]
+    }
+}
+
+struct End {
+    connection: Connection,
+    rx: ReceiveBuffer,
+    tx: TransmitQueue,
+    inbound: Vec<u8>,
+    is_blocked: bool,
+}
+
+impl End {
+    fn new(connection: Connection) -> Self {
+        let rx = ReceiveBuffer::new(4096, crate::BufferPool::default());
+        Self { connection, rx, tx: TransmitQueue::new(), inbound: Vec::new(), is_blocked: false }
+    }
+
+    /// Once through the contract; whether anything came of it.
+    fn step(&mut self, peer: &mut Vec<u8>, now: Instant) -> bool {
+        let mut progress = false;
+        for _ in 0..MOST_STEPS {
+            match self.connection.poll_event(&mut self.rx, &mut self.tx) {
+                Some(Event::Closed(_)) | None => break,
+                Some(_) => progress = true,
+            }
+        }
+        self.connection.pump(&mut self.tx);
+        if self.is_blocked {
+            self.tx.set_blocked(now);
+        } else if !self.tx.is_empty() {
+            let n = self.tx.chunk().len();
+            peer.extend(self.tx.chunk());
+            self.tx.advance(n);
+            self.connection.handle_written(now);
+            progress = true;
+        }
+        while self.connection.poll_completion(&mut self.tx).is_some() {}
+        if self.connection.wants_read() && !self.inbound.is_empty() {
+            let target = self.connection.read_target(&mut self.rx);
+            let n = target.len().min(self.inbound.len());
+            target[..n].copy_from_slice(&self.inbound[..n]);
+            self.inbound.drain(..n);
+            self.connection.handle_received(n, now, &mut self.rx);
+            progress |= n > 0;
+        }
+        progress | self.connection.wants_turn()
+    }
+
+    /// A send is refused as busy only where something waits: what waits says when to try again.
+    fn send(&mut self, len: usize, owned: bool) -> Result<(), TestCaseError> {
+        let kind = MessageKind::Binary;
+        let result = if owned {
+            let sent = self.connection.send_bytes(kind, Bytes::from(vec![7; len]), true, &mut self.tx);
+            sent.map_err(|error| error.map(drop))
+        } else {
+            self.connection.send(kind, &vec![7; len], &mut self.tx)
+        };
+        if let Err(SendError::WriteBusy(())) = result {
+            prop_assert_ne!(self.connection.queued(&self.tx), (0, 0), "busy with nothing");
+            prop_assert!(!self.connection.has_room(&self.tx) || len > 1);
+        }
+        Ok(())
+    }
+}
+
+struct Pair {
+    ends: [End; 2],
+    now: Instant,
+}
+
+impl Pair {
+    fn new(ours: &Arc<Config>, theirs: &Arc<Config>, agree: impl Fn(Connection) -> Connection) -> Self {
+        let now = Instant::now();
+        let client = agree(Connection::client(Arc::clone(ours), Box::new(OneKey), now));
+        let server = agree(Connection::server(Arc::clone(theirs), now));
+        Self { ends: [End::new(client), End::new(server)], now }
+    }
+
+    /// Until nothing is left to do at this time, timers included.
+    fn settles(&mut self) -> Result<(), TestCaseError> {
+        let mut due_in_a_row = 0;
+        for _ in 0..MOST_STEPS {
+            let [client, server] = &mut self.ends;
+            let progress =
+                client.step(&mut server.inbound, self.now) | server.step(&mut client.inbound, self.now);
+            if progress {
+                continue;
+            }
+            let mut any_due = false;
+            for End { connection, tx, .. } in &mut self.ends {
+                if connection.poll_timeout(tx).is_some_and(|due| due <= self.now) {
+                    any_due = true;
+                    connection.handle_timeout(self.now, tx);
+                }
+            }
+            due_in_a_row = if any_due { due_in_a_row + 1 } else { 0 };
+            prop_assert!(due_in_a_row < 8, "a timer spins");
+            if !any_due {
+                return Ok(());
+            }
+        }
+        prop_assert!(false, "it never settles");
+        Ok(())
+    }
+
+    fn runs(&mut self, steps: &[(bool, Step)]) -> Result<(), TestCaseError> {
+        for (client, step) in steps {
+            let now = self.now;
+            let end = &mut self.ends[usize::from(*client)];
+            match step {
+                Step::Send(len) => end.send(*len, false)?,
+                Step::SendOwned(len) => end.send(*len, true)?,
+                Step::Ping => drop(end.connection.send_ping(b"?", &mut end.tx)),
+                Step::Pause => end.connection.pause(),
+                Step::Resume => end.connection.resume(),
+                Step::Close => end.connection.close(CloseCode::NORMAL, "", now, &mut end.tx),
+                Step::Block(block) => end.is_blocked = *block,
+                Step::Passes(time) => self.now += *time,
+            }
+            self.settles()?;
+        }
+        Ok(())
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    #[test]
+    fn any_configuration_is_safe(ours in configs(), theirs in configs(), steps in steps()) {
+        Pair::new(&ours, &theirs, |connection| connection).runs(&steps)?;
+    }
+}
+
+#[cfg(feature = "deflate")]
+mod compressed {
+    use http::{HeaderMap, header};
+
+    use super::*;
+    use crate::{
+        DeflateConfig, Role,
+        deflate::{accept_answer, accept_offer, offer},
+        handshake::{Extensions, parse_extensions},
+    };
+
+    fn deflates() -> impl Strategy<Value = DeflateConfig> {
+        let bytes = || prop::sample::select(vec![0, 1, 8, 9, 12, 15, 16, 64, u8::MAX]);
+        (bytes(), bytes(), bytes(), sizes(), sizes(), any::<[bool; 2]>()).prop_map(
+            |(level, sent, received, threshold, budget, [send_takeover, receive_takeover])| {
+                let mut deflate = DeflateConfig::server();
+                deflate.level = level;
+                deflate.send_window_bits = sent;
+                deflate.receive_window_bits = received;
+                deflate.threshold = threshold;
+                deflate.codec_budget = budget;
+                deflate.send_takeover = send_takeover;
+                deflate.receive_takeover = receive_takeover;
+                deflate
+            },
+        )
+    }
+
+    fn listed(header: &str) -> Vec<crate::handshake::Extension> {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::SEC_WEBSOCKET_EXTENSIONS, header.parse().unwrap());
+        parse_extensions(&headers).unwrap()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(500))]
+
+        #[test]
+        fn any_compression_is_safe(
+            client in deflates(),
+            server in deflates(),
+            ours in configs(),
+            theirs in configs(),
+            steps in steps(),
+        ) {
+            prop_assert!(client.takeover_price().0 < 1 << 20);
+            let Some((accepted, answer)) = accept_offer(&server, &listed(&offer(&client))) else { return Ok(()) };
+            let agreed = accept_answer(&client, &listed(&answer)).expect("an answer to its own offer");
+            let agreed = agreed.expect("and one that it takes");
+            let agree = |connection: Connection| {
+                let deflate = if connection.role() == Role::Client { &agreed } else { &accepted };
+                connection.with_extensions(Extensions { deflate: Some(deflate.clone()) })
+            };
+            Pair::new(&ours, &theirs, agree).runs(&steps)?;
+        }
+    }
+}

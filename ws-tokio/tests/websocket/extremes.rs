@@ -1,0 +1,137 @@
+//! Configurations that nobody checked: whatever they say, no poll is without end, and none is without use.
+
+use std::{
+    future::{Future, poll_fn},
+    pin::pin,
+    sync::{Arc, mpsc},
+    thread,
+    time::Duration,
+};
+
+use proptest::prelude::*;
+use tokio::io::DuplexStream;
+use ws_proto::{ChaChaMaskSource, CloseCode, Config, Connection, Keepalive, Limits, MemoryBudget};
+use ws_tokio::WebSocket;
+
+/// A future needs no more polls than this for what happens here.
+const MOST_POLLS: usize = 20_000;
+/// Far more than a case takes: a poll that never returns is to fail its test and not to stop it.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn sizes() -> impl Strategy<Value = usize> {
+    prop::sample::select(vec![0, 1, 2, 1000, usize::MAX / 2, usize::MAX])
+}
+
+fn durations() -> impl Strategy<Value = Duration> {
+    let extremes = [Duration::ZERO, Duration::from_nanos(1), Duration::from_secs(30), Duration::MAX];
+    prop::sample::select(extremes.to_vec())
+}
+
+fn limits() -> impl Strategy<Value = Limits> {
+    let counts = || prop::sample::select(vec![0, 1, 1000, u32::MAX]);
+    (sizes(), sizes(), counts(), counts(), sizes()).prop_map(|(message, frame, fragments, control, held)| {
+        let mut limits = Limits::default();
+        limits.max_message_size = message;
+        limits.max_frame_size = frame;
+        limits.max_fragments = fragments;
+        limits.max_control_frames_per_read = control;
+        limits.max_control_frames_per_second = control;
+        limits.max_held_bytes = held;
+        limits
+    })
+}
+
+/// Of each group of settings half are the defaults, so that not everything fails at once.
+fn configs() -> impl Strategy<Value = Config> {
+    let timeouts = (durations(), prop::option::of(durations()), prop::option::of(durations()), durations());
+    let queue = (sizes(), sizes(), prop::option::of(sizes()));
+    let keepalive = prop::option::of((durations(), durations()));
+    (prop::option::of(limits()), prop::option::of(timeouts), keepalive, prop::option::of(queue)).prop_map(
+        |(limits, timeouts, keepalive, queue)| {
+            let mut config = Config::default();
+            config.limits = limits.unwrap_or_default();
+            if let Some((close, idle, write, message)) = timeouts {
+                config.close_timeout = close;
+                config.idle_timeout = idle;
+                config.write_timeout = write;
+                config.message_timeout = Some(message);
+            }
+            config.keepalive = keepalive.map(|(interval, timeout)| Keepalive { interval, timeout });
+            if let Some((messages, bytes, budget)) = queue {
+                config.write_queue_messages = messages;
+                config.write_queue_bytes = bytes;
+                config.memory_budget = budget.map(MemoryBudget::new);
+            }
+            config
+        },
+    )
+}
+
+/// Fails a future that is polled too often.
+async fn bounded<F: Future>(future: F) -> F::Output {
+    let mut future = pin!(future);
+    let mut polls = 0;
+    poll_fn(|cx| {
+        polls += 1;
+        assert!(polls <= MOST_POLLS, "it spins");
+        future.as_mut().poll(cx)
+    })
+    .await
+}
+
+fn pair(ours: Config, theirs: Config) -> [WebSocket<DuplexStream>; 2] {
+    let (near, far) = tokio::io::duplex(10_000);
+    let now = tokio::time::Instant::now().into_std();
+    let masks = Box::new(ChaChaMaskSource::from_seed([7; 32]));
+    let client = Connection::client(Arc::new(ours), masks, now);
+    let server = Connection::server(Arc::new(theirs), now);
+    [WebSocket::new(near, client), WebSocket::new(far, server)]
+}
+
+/// An echo, and whether each end comes to its end.
+async fn echoes(ours: Config, theirs: Config, lengths: Vec<usize>) {
+    let [mut client, mut server] = pair(ours, theirs);
+    let echo = async {
+        while let Some(message) = server.recv().await {
+            if server.send(message).await.is_err() {
+                break;
+            }
+        }
+        server.close(CloseCode::NORMAL, "").await
+    };
+    let talk = async {
+        let sender = client.sender();
+        for length in lengths {
+            let (sent, queued) = (client.send(vec![7; length]).await, sender.try_send(vec![7; length]));
+            if sent.is_err() || queued.is_err() || client.recv().await.is_none() {
+                break;
+            }
+        }
+        client.close(CloseCode::NORMAL, "").await
+    };
+    tokio::join!(bounded(echo), bounded(talk));
+}
+
+proptest! {
+    // A smaller case would take as long to fail.
+    #![proptest_config(ProptestConfig { cases: 300, max_shrink_iters: 0, failure_persistence: None, ..Default::default() })]
+
+    #[test]
+    fn any_configuration_is_safe(
+        ours in configs(),
+        theirs in configs(),
+        lengths in prop::collection::vec(prop::sample::select(vec![0, 1, 125, 70_000]), 1..5),
+    ) {
+        let (done, end) = mpsc::channel();
+        let case = thread::spawn(move || {
+            let mut builder = tokio::runtime::Builder::new_current_thread();
+            let runtime = builder.enable_time().start_paused(true).build().unwrap();
+            runtime.block_on(echoes(ours, theirs, lengths));
+            done.send(()).unwrap();
+        });
+        match end.recv_timeout(PATIENCE) {
+            Err(mpsc::RecvTimeoutError::Timeout) => prop_assert!(false, "a poll without end"),
+            _ => prop_assert!(case.join().is_ok(), "it panics"),
+        }
+    }
+}
