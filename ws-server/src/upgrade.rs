@@ -13,12 +13,14 @@ use crate::{
     handshake::{ReadError, read_request, respond},
     origin::OriginPolicy,
     request::{Request, encode_answer},
+    runtime,
 };
 
 /// Turns any `AsyncRead + AsyncWrite` into a [`WebSocket`], server's side.
 ///
 /// The connection is moved by whoever polls it; `Server` has more to offer: limits over all connections, one timer
-/// wheel, shutdown.
+/// wheel, shutdown. It is used in a tokio runtime with timers; elsewhere the request is not read, and the error is
+/// [`io::ErrorKind::Unsupported`].
 #[derive(Clone, Debug)]
 pub struct Acceptor {
     config: Arc<Config>,
@@ -117,6 +119,7 @@ impl Acceptor {
         mut io: S,
         received: Vec<u8>,
     ) -> Result<PendingUpgrade<S>, AcceptError> {
+        runtime::check()?;
         let mut buffer = received;
         let reading = read_request(&mut io, &mut buffer, &self.config.limits);
         let read = match tokio::time::timeout(self.timeout, reading).await {
