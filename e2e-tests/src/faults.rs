@@ -35,12 +35,15 @@ pub struct Crawling<S> {
     piece: usize,
     polls: usize,
     fails_after: usize,
+    /// Whether the latest poll of a direction came too early; both may be polled in turn.
+    reads: bool,
+    writes: bool,
 }
 
 impl<S> Crawling<S> {
     /// Moves `piece` bytes at a time.
     pub const fn new(io: S, piece: usize) -> Self {
-        Self { io, piece, polls: 0, fails_after: usize::MAX }
+        Self { io, piece, polls: 0, fails_after: usize::MAX, reads: false, writes: false }
     }
 
     /// Fails for good once it was polled so often.
@@ -50,13 +53,23 @@ impl<S> Crawling<S> {
         self
     }
 
-    /// Whether this poll may do something; else it was woken too early.
-    fn proceed(&mut self, cx: &Context<'_>) -> Poll<io::Result<()>> {
+    fn proceed_reading(&mut self, cx: &Context<'_>) -> Poll<io::Result<()>> {
+        self.reads = !self.reads;
+        self.proceed(!self.reads, cx)
+    }
+
+    fn proceed_writing(&mut self, cx: &Context<'_>) -> Poll<io::Result<()>> {
+        self.writes = !self.writes;
+        self.proceed(!self.writes, cx)
+    }
+
+    /// Whether this poll may do something `now`; else it was woken too early.
+    fn proceed(&mut self, now: bool, cx: &Context<'_>) -> Poll<io::Result<()>> {
         self.polls += 1;
         if self.polls > self.fails_after {
             return Poll::Ready(Err(ErrorKind::ConnectionReset.into()));
         }
-        if self.polls % 2 == 1 {
+        if !now {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
@@ -70,7 +83,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Crawling<S> {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        std::task::ready!(self.proceed(cx))?;
+        std::task::ready!(self.proceed_reading(cx))?;
         let mut piece = vec![0; self.piece.min(buffer.remaining())];
         let mut part = ReadBuf::new(&mut piece);
         let read = Pin::new(&mut self.io).poll_read(cx, &mut part);
@@ -81,13 +94,13 @@ impl<S: AsyncRead + Unpin> AsyncRead for Crawling<S> {
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Crawling<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        std::task::ready!(self.proceed(cx))?;
+        std::task::ready!(self.proceed_writing(cx))?;
         let piece = bytes.len().min(self.piece);
         Pin::new(&mut self.io).poll_write(cx, &bytes[..piece])
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        std::task::ready!(self.proceed(cx))?;
+        std::task::ready!(self.proceed_writing(cx))?;
         Pin::new(&mut self.io).poll_flush(cx)
     }
 

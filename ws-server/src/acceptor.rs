@@ -72,8 +72,9 @@ fn turn_away(socket: Incoming, peer: Option<SocketAddr>, full: Full, hub: &Hub, 
         return;
     }
     let (Ok(slot), Ok(mut stream)) = (turned_away.take(peer), socket.into_stream()) else { return };
+    let patience = hub.options.handshake_timeout;
     tokio::spawn(async move {
-        respond(&mut stream, &refusal(full)).await;
+        respond(&mut stream, &refusal(full), patience).await;
         drop(slot);
     });
 }

@@ -71,7 +71,8 @@ impl ServerBuilder {
         self
     }
 
-    /// Longest time from accepting a socket to the 101 response. Default 10 s.
+    /// Longest time from accepting a socket to the 101 response. An answer in place of the 101 goes on for as long as the peer
+    /// takes some of it within this time. Default 10 s.
     pub const fn handshake_timeout(mut self, timeout: Duration) -> Self {
         self.options.handshake_timeout = timeout;
         self
@@ -140,6 +141,14 @@ impl ServerBuilder {
         self
     }
 
+    /// The permissions of the file of [`bind_unix`](Self::bind_unix), such as `0o660`, at most `0o777`; a process
+    /// that may write to it may connect. Default: what the process's umask leaves of `0o777`.
+    #[cfg(unix)]
+    pub const fn unix_mode(mut self, mode: u32) -> Self {
+        self.options.unix_mode = Some(mode);
+        self
+    }
+
     /// Size of the receive buffer that all connections of a shard share, from 1 KiB to 1 GiB. Default 128 KiB. Without
     /// shards the runtime's threads keep the default.
     pub const fn receive_buffer(mut self, bytes: usize) -> Self {
@@ -154,7 +163,8 @@ impl ServerBuilder {
         self
     }
 
-    /// Which pages may connect. Default: those of the same host.
+    /// Which pages may connect. Default: those of the same host, with TLS only those that have it too
+    /// ([`OriginPolicy::SameHost`]).
     pub fn origin(mut self, policy: OriginPolicy) -> Self {
         self.options.origin = policy;
         self
@@ -189,8 +199,9 @@ impl ServerBuilder {
         self
     }
 
-    /// Answers plain HTTP requests on the same port: health checks, a page. Without it they get 426 or 405. The
-    /// connection is closed behind the answer.
+    /// Answers plain HTTP requests on the same port, of HTTP/1.0 too: health checks, a page. Without it they get 426 or 405.
+    /// The connection is closed behind the answer, which goes on for as long as the peer takes some of it within
+    /// [`handshake_timeout`](Self::handshake_timeout). An answer to HEAD, and a 204, 205 or 304, is sent without its body.
     pub fn http(mut self, hook: impl Fn(&Request) -> http::Response<Bytes> + Send + Sync + 'static) -> Self {
         self.options.http = Some(Arc::new(hook));
         self
@@ -212,8 +223,11 @@ impl ServerBuilder {
     /// Listens on `addr`.
     ///
     /// # Errors
-    /// [`io::ErrorKind::InvalidInput`] with the option and the value for a bad setting, else what the operating system
-    /// says of the address.
+    /// [`io::ErrorKind::InvalidInput`] with the option and the value for a bad setting, [`io::ErrorKind::Unsupported`]
+    /// outside of a tokio runtime and in one without I/O or timers, else what the operating system says of the address.
+    ///
+    /// A runtime without I/O or timers is found out by a panic of tokio's. The panic is caught, but the process's panic hook
+    /// runs, and a program that aborts on panics aborts.
     pub async fn bind(self, addr: impl ToSocketAddrs) -> io::Result<Server> {
         let hub = self.build_hub()?;
         let listener = Listener::bind(addr, hub.options.backlog).await?;
@@ -222,12 +236,19 @@ impl ServerBuilder {
 
     /// Listens on a Unix socket, which must not exist; the file is removed when the server ends. TLS is not used there.
     ///
+    /// Who may connect is up to the file's permissions, [`unix_mode`](Self::unix_mode). On Linux they are set before the
+    /// socket listens, so that no connection is made under other ones. Elsewhere the socket listens for a moment with what the umask
+    /// leaves: use a directory that only the right users can enter.
+    ///
+    /// It can be called outside of a tokio runtime, before privileges are dropped for example; the server is run in one.
+    ///
     /// # Errors
-    /// As [`bind`](Self::bind).
+    /// [`io::ErrorKind::InvalidInput`] with the option and the value for a bad setting, else what the operating system says of
+    /// the path.
     #[cfg(unix)]
     pub fn bind_unix(self, path: impl AsRef<std::path::Path>) -> io::Result<Server> {
         let hub = self.build_hub()?;
-        let bound = crate::listener::unix::Bound::new(path.as_ref())?;
+        let bound = crate::listener::unix::Bound::new(path.as_ref(), hub.options.unix_mode)?;
         Ok(Server::new(Listener::Unix(bound), hub))
     }
 

@@ -67,6 +67,7 @@ mod origin;
 #[cfg(target_os = "linux")]
 mod reactor;
 mod request;
+mod runtime;
 mod serve_task;
 mod server;
 mod shard;

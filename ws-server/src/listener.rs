@@ -4,7 +4,7 @@ use std::{io, net::SocketAddr};
 
 use tokio::net::{TcpSocket, ToSocketAddrs};
 
-use crate::stream::ServerStream;
+use crate::{runtime, stream::ServerStream};
 
 /// A listening socket that no runtime knows yet.
 pub(crate) enum Listener {
@@ -42,9 +42,10 @@ impl Incoming {
 impl Listener {
     /// Listens on the first address that takes it.
     pub(crate) async fn bind(addr: impl ToSocketAddrs, backlog: u32) -> io::Result<Self> {
+        runtime::check()?;
         let mut last = io::Error::new(io::ErrorKind::InvalidInput, "the name has no address");
         for addr in tokio::net::lookup_host(addr).await? {
-            match listen_on(addr, backlog) {
+            match runtime::register(|| listen_on(addr, backlog)) {
                 Ok(listener) => return Ok(Self::Tcp(listener)),
                 Err(error) => last = error,
             }
@@ -64,7 +65,7 @@ impl Listener {
 
     /// Registers it with the runtime of this thread. `expected`: so many connections should not surprise the kernel.
     pub(crate) fn start(self, expected: usize) -> io::Result<Accepting> {
-        Accepting::new(self, expected)
+        runtime::register(|| Accepting::new(self, expected))
     }
 }
 
@@ -188,8 +189,12 @@ mod registered {
 #[cfg(unix)]
 pub(crate) mod unix {
     use std::{
+        fs::{self, Permissions},
         io,
-        os::unix::{fs::MetadataExt as _, net::UnixListener},
+        os::unix::{
+            fs::{MetadataExt as _, PermissionsExt as _},
+            net::UnixListener,
+        },
         path::{Path, PathBuf},
     };
 
@@ -202,25 +207,84 @@ pub(crate) mod unix {
     }
 
     impl Bound {
-        pub(crate) fn new(path: &Path) -> io::Result<Self> {
-            let listener = UnixListener::bind(path)?;
-            listener.set_nonblocking(true)?;
+        /// `mode`: the file's permissions, or what the umask leaves.
+        pub(crate) fn new(path: &Path, mode: Option<u32>) -> io::Result<Self> {
+            let bound = bind(path)?;
             let file = identity(path)?;
+            let permitted =
+                mode.map_or(Ok(()), |mode| fs::set_permissions(path, Permissions::from_mode(mode)));
+            let listener = permitted.and_then(|()| listen(bound)).inspect_err(|_| remove(path, file))?;
             Ok(Self { listener, path: path.to_owned(), file })
         }
     }
 
     impl Drop for Bound {
         fn drop(&mut self) {
-            // It may be gone already, or be another server's by now.
-            if identity(&self.path).is_ok_and(|file| file == self.file) {
-                let _ = std::fs::remove_file(&self.path);
-            }
+            remove(&self.path, self.file);
+        }
+    }
+
+    /// Makes the socket and its file. Until [`listen`] the kernel refuses connections.
+    #[cfg(target_os = "linux")]
+    fn bind(path: &Path) -> io::Result<std::os::fd::OwnedFd> {
+        use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, socket_with};
+
+        const FLAGS: SocketFlags = SocketFlags::NONBLOCK.union(SocketFlags::CLOEXEC);
+        let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, FLAGS, None)?;
+        bind(&socket, &SocketAddrUnix::new(path)?)?;
+        Ok(socket)
+    }
+
+    #[cfg(target_os = "linux")]
+    fn listen(socket: std::os::fd::OwnedFd) -> io::Result<UnixListener> {
+        // As many as the kernel allows, as the standard library has it.
+        rustix::net::listen(&socket, -1)?;
+        Ok(socket.into())
+    }
+
+    /// The standard library binds and listens in one.
+    #[cfg(not(target_os = "linux"))]
+    fn bind(path: &Path) -> io::Result<UnixListener> {
+        let listener = UnixListener::bind(path)?;
+        listener.set_nonblocking(true)?;
+        Ok(listener)
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn listen(listener: UnixListener) -> io::Result<UnixListener> {
+        Ok(listener)
+    }
+
+    /// Removes a socket's file, unless it is gone already or is another server's by now.
+    fn remove(path: &Path, file: (u64, u64)) {
+        if identity(path).is_ok_and(|there| there == file) {
+            let _ = fs::remove_file(path);
         }
     }
 
     fn identity(path: &Path) -> io::Result<(u64, u64)> {
-        let metadata = std::fs::symlink_metadata(path)?;
+        let metadata = fs::symlink_metadata(path)?;
         Ok((metadata.dev(), metadata.ino()))
+    }
+
+    #[cfg(all(test, target_os = "linux"))]
+    mod tests {
+        use std::os::unix::net::UnixStream;
+
+        use super::*;
+
+        #[test]
+        fn nobody_connects_before_the_socket_listens() {
+            let path = std::env::temp_dir().join(format!("ws-server-bound-{}.sock", std::process::id()));
+            let socket = bind(&path).unwrap();
+            let file = identity(&path).unwrap();
+            let refused = UnixStream::connect(&path).unwrap_err();
+            assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
+            let listener = listen(socket).unwrap();
+            UnixStream::connect(&path).unwrap();
+            drop(listener);
+            remove(&path, file);
+            assert!(!path.exists());
+        }
     }
 }

@@ -37,6 +37,9 @@ pub(crate) struct Options {
     pub(crate) handshake_timeout: Duration,
     pub(crate) backlog: u32,
     pub(crate) tcp_nodelay: bool,
+    /// The permissions of a Unix socket's file.
+    #[cfg(unix)]
+    pub(crate) unix_mode: Option<u32>,
     pub(crate) receive_buffer: usize,
     pub(crate) pool: Option<BufferPoolConfig>,
     pub(crate) read_while_blocked: bool,
@@ -61,6 +64,8 @@ impl Default for Options {
             handshake_timeout: Duration::from_secs(10),
             backlog: 128,
             tcp_nodelay: true,
+            #[cfg(unix)]
+            unix_mode: None,
             receive_buffer: ws_proto::DEFAULT_RECEIVE_BUFFER,
             pool: None,
             read_while_blocked: false,
@@ -142,6 +147,11 @@ impl Options {
             if value > most {
                 return Err(ConfigError { option, value: value.to_string(), expected });
             }
+        }
+        #[cfg(unix)]
+        if let Some(mode) = self.unix_mode.filter(|mode| *mode > 0o777) {
+            let value = format!("{mode:#o}");
+            return Err(ConfigError { option: "unix_mode", value, expected: "must be at most 0o777" });
         }
         if self.handshake_timeout.is_zero() {
             return Err(ConfigError {

@@ -6,6 +6,11 @@ use ws_proto::handshake::{Acceptance, Rejection, token_list};
 /// A request to open a WebSocket, whole, before it is answered: method, target, every header line, the peer's address.
 ///
 /// It derefs to [`http::Request`]. What is set here goes into the 101 response.
+///
+/// `uri()` is the target as it was sent: mostly a path, or a URL in absolute form, `http://host/path`, whose host counts then
+/// in place of the `Host` header (RFC 9112 section 3.2.2). [`path`](Self::path) and [`query`](Self::query) are the same in
+/// both forms. A quotation mark in a query reads `%22`. `version()` is HTTP/1.1 or, for a plain request to
+/// [`ServerBuilder::http`](crate::ServerBuilder::http), HTTP/1.0.
 #[derive(Debug)]
 pub struct Request {
     inner: http::Request<()>,
@@ -78,11 +83,7 @@ impl Deref for Request {
     }
 }
 
-/// Encodes an answer that ends the connection; to HEAD the same head, without the body (RFC 9110 section 9.3.2).
+/// Encodes an answer that ends the connection.
 pub(crate) fn encode_answer(answer: &Rejection, method: &Method) -> Vec<u8> {
-    let mut bytes = answer.encode();
-    if method == Method::HEAD {
-        bytes.truncate(bytes.len() - answer.response().body().len());
-    }
-    bytes
+    if method == Method::HEAD { answer.encode_head() } else { answer.encode() }
 }

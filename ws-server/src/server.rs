@@ -9,12 +9,13 @@ use crate::{
     builder::ServerBuilder,
     handler::Handler,
     handshake::{self, Candidate},
-    hub::{Hub, Phase},
+    hub::Hub,
     listener::{Incoming, Listener},
     request::Request,
+    runtime,
     shard::{Place, Shard},
     sharded,
-    shutdown::{ForceOnDrop, ShutdownHandle, ShutdownReport, drain},
+    shutdown::{ForceOnDrop, ShutdownHandle, ShutdownReport, drain, end_unserved},
     stream::ServerStream,
     summons::Summons,
 };
@@ -25,6 +26,17 @@ use crate::{
 /// ([`run`](Self::run)), on the caller's runtime or on threads of its own, one single-threaded runtime each
 /// ([`serve_sharded`](Self::serve_sharded), [`run_sharded`](Self::run_sharded)); there futures and handlers need not be
 /// `Send`. All four return once a [`ShutdownHandle`] has ended the server; dropping their future cuts everybody off.
+///
+/// # Runtime
+///
+/// A server is bound and run in a tokio runtime with I/O and timers (`enable_all`), which need not be the same one.
+/// [`serve`](Self::serve) and [`run`](Self::run) return at once, and log an error, where the runtime lacks either; the
+/// sharded ones return [`io::ErrorKind::Unsupported`].
+///
+/// A runtime that is shut down drops the server's future, if that is one of its tasks, and all connections are cut off: peers
+/// see the end of the stream, or a reset, without a Close, and a [`ShutdownHandle`] reports `forced`. Connections in that
+/// runtime are dropped, so their handlers get no `on_close`; those on threads of the server's own still get it. End the server
+/// with [`ShutdownHandle::shutdown`] first.
 pub struct Server {
     listener: Listener,
     /// Also ends a server that is dropped without having run.
@@ -36,7 +48,7 @@ impl Server {
     /// origins only.
     ///
     /// # Errors
-    /// What the operating system says of the address.
+    /// As [`ServerBuilder::bind`].
     pub async fn bind(addr: impl ToSocketAddrs) -> io::Result<Self> {
         Self::builder().bind(addr).await
     }
@@ -95,7 +107,7 @@ impl Server {
     /// As [`serve_with_request`](Self::serve_with_request), on `shards` threads of its own.
     ///
     /// # Errors
-    /// If a thread or its runtime cannot be made.
+    /// If a thread or its runtime cannot be made, or this runtime lacks I/O or timers.
     pub async fn serve_sharded<F, Fut>(self, shards: usize, serve: F) -> io::Result<ShutdownReport>
     where
         F: Fn(WebSocket<ServerStream>, Request) -> Fut + Clone + Send + 'static,
@@ -108,7 +120,7 @@ impl Server {
     /// As [`run`](Self::run), on `shards` threads of its own.
     ///
     /// # Errors
-    /// If a thread or its runtime cannot be made.
+    /// If a thread or its runtime cannot be made, or this runtime lacks I/O or timers.
     pub async fn run_sharded<H>(self, shards: usize, context: H::Context) -> io::Result<ShutdownReport>
     where
         H: Handler + Unpin,
@@ -125,14 +137,17 @@ impl Server {
     {
         let Self { listener, hub: force } = self;
         let (hub, app) = (Arc::clone(&force.0), Arc::new(app));
+        if let Err(error) = runtime::check() {
+            tracing::error!(%error, "the server cannot run here");
+            return end_unserved(&hub);
+        }
         let shard = hub.new_shard(Summons::tasks(hub.options.initial_connections));
         let clock = AbortOnDrop(tokio::spawn(Arc::clone(&shard).run_clock(ws_tokio::trim_default_pools)));
         let listener = match listener.start(hub.options.expected_connections()) {
             Ok(listener) => listener,
             Err(error) => {
                 tracing::error!(%error, "the listener could not be registered");
-                hub.enter(Phase::Draining);
-                return drain(&hub).await;
+                return end_unserved(&hub);
             }
         };
         accept_loop(listener, &hub, |socket: Incoming, peer, slot| {

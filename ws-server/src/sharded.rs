@@ -21,6 +21,7 @@ use crate::{
     host::{Host, Sharded},
     hub::{Hub, Phase},
     listener::{Incoming, Listener},
+    runtime,
     server::AbortOnDrop,
     shard::{Place, Shard},
     shutdown::{ForceOnDrop, ShutdownReport, drain},
@@ -59,6 +60,7 @@ where
     A: Sharded,
     M: FnOnce() -> A + Clone + Send + 'static,
 {
+    runtime::check()?;
     let hub = Arc::clone(&force.0);
     let workers = if shards <= 1 {
         let worker = start(0, &hub, app, Source::Own(listener))?;

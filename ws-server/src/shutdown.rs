@@ -102,6 +102,14 @@ pub(crate) async fn drain(hub: &Hub) -> ShutdownReport {
     report
 }
 
+/// The end of a server that could not begin.
+pub(crate) fn end_unserved(hub: &Hub) -> ShutdownReport {
+    hub.enter(Phase::Forcing);
+    let report = ShutdownReport { clean: 0, unclean: 0, forced: false };
+    hub.shutdown.report.send_replace(Some(report));
+    report
+}
+
 /// Cuts everybody off if the server's future is dropped.
 pub(crate) struct ForceOnDrop(pub(crate) Arc<Hub>);
 

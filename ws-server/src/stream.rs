@@ -107,6 +107,14 @@ impl ServerStream {
         }
     }
 
+    /// Whether it carries TLS.
+    pub(crate) const fn is_tls(&self) -> bool {
+        #[cfg(feature = "tls-core")]
+        return matches!(self.0, Kind::Tls(_));
+        #[cfg(not(feature = "tls-core"))]
+        false
+    }
+
     /// Whether it is plain TCP that the runtime watches.
     #[cfg(target_os = "linux")]
     pub(crate) const fn is_tcp(&self) -> bool {

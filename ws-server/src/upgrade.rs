@@ -13,16 +13,19 @@ use crate::{
     handshake::{ReadError, read_request, respond},
     origin::OriginPolicy,
     request::{Request, encode_answer},
+    runtime,
 };
 
 /// Turns any `AsyncRead + AsyncWrite` into a [`WebSocket`], server's side.
 ///
 /// The connection is moved by whoever polls it; `Server` has more to offer: limits over all connections, one timer
-/// wheel, shutdown.
+/// wheel, shutdown. It is used in a tokio runtime with timers; elsewhere the request is not read, and the error is
+/// [`io::ErrorKind::Unsupported`].
 #[derive(Clone, Debug)]
 pub struct Acceptor {
     config: Arc<Config>,
     origin: OriginPolicy,
+    over_tls: bool,
     timeout: Duration,
 }
 
@@ -55,6 +58,7 @@ pub struct PendingUpgrade<S> {
     handshake: ServerHandshake,
     rest: Vec<u8>,
     config: Arc<Config>,
+    timeout: Duration,
 }
 
 impl Acceptor {
@@ -62,7 +66,7 @@ impl Acceptor {
     /// for the request.
     #[must_use]
     pub const fn new(config: Arc<Config>) -> Self {
-        Self { config, origin: OriginPolicy::SameHost, timeout: Duration::from_secs(10) }
+        Self { config, origin: OriginPolicy::SameHost, over_tls: false, timeout: Duration::from_secs(10) }
     }
 
     /// With another origin policy.
@@ -72,7 +76,16 @@ impl Acceptor {
         self
     }
 
-    /// With another deadline for the request.
+    /// Says whether the streams carry TLS: then the same-host policy takes origins with `https` only. Default: no, and both
+    /// `http` and `https` are taken.
+    #[must_use]
+    pub const fn over_tls(mut self, yes: bool) -> Self {
+        self.over_tls = yes;
+        self
+    }
+
+    /// With another deadline for the request. An answer that refuses it goes on for as long as the peer takes some of it
+    /// within this time.
     #[must_use]
     pub const fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
@@ -106,13 +119,14 @@ impl Acceptor {
         mut io: S,
         received: Vec<u8>,
     ) -> Result<PendingUpgrade<S>, AcceptError> {
+        runtime::check()?;
         let mut buffer = received;
         let reading = read_request(&mut io, &mut buffer, &self.config.limits);
         let read = match tokio::time::timeout(self.timeout, reading).await {
             Err(_) => return Err(AcceptError::TimedOut),
             Ok(Err(ReadError::Io(error))) => return Err(error.into()),
             Ok(Err(ReadError::Bad(error))) => {
-                respond(&mut io, &Rejection::from(error).encode()).await;
+                respond(&mut io, &Rejection::from(error).encode(), self.timeout).await;
                 return Err(error.into());
             }
             Ok(Ok(read)) => read,
@@ -121,15 +135,17 @@ impl Acceptor {
         let handshake = match ServerHandshake::new(&request) {
             Ok(handshake) => handshake,
             Err(error) => {
-                respond(&mut io, &encode_answer(&error.into(), request.method())).await;
+                let answer = encode_answer(&error.into(), request.method());
+                respond(&mut io, &answer, self.timeout).await;
                 return Err(error.into());
             }
         };
-        if !self.origin.allows(request.headers()) {
-            respond(&mut io, &Rejection::default().encode()).await;
+        if !self.origin.allows(&request, self.over_tls) {
+            respond(&mut io, &Rejection::default().encode(), self.timeout).await;
             return Err(AcceptError::Origin);
         }
-        Ok(PendingUpgrade { io, request, handshake, rest: read.rest, config: Arc::clone(&self.config) })
+        let (config, timeout) = (Arc::clone(&self.config), self.timeout);
+        Ok(PendingUpgrade { io, request, handshake, rest: read.rest, config, timeout })
     }
 }
 
@@ -158,7 +174,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> PendingUpgrade<S> {
             Ok(response) => response,
             Err(error) => {
                 let answer = Rejection::new(http::StatusCode::INTERNAL_SERVER_ERROR).encode();
-                respond(&mut self.io, &answer).await;
+                respond(&mut self.io, &answer, self.timeout).await;
                 return Err(error.into());
             }
         };
@@ -171,11 +187,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> PendingUpgrade<S> {
         Ok(ws.with_received(&self.rest).with_subprotocol(subprotocol))
     }
 
-    /// Sends a rejection and closes.
+    /// Sends a rejection and closes: once the peer has read it, a second after it is written, or when the peer has taken none
+    /// of it for the acceptor's [`timeout`](Acceptor::timeout).
     ///
     /// # Cancel safety
     /// Dropping the future drops the stream; the peer may have a part of the answer.
     pub async fn reject(mut self, rejection: Rejection) {
-        respond(&mut self.io, &rejection.encode()).await;
+        respond(&mut self.io, &rejection.encode(), self.timeout).await;
     }
 }

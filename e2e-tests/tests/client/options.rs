@@ -79,6 +79,10 @@ fn a_bad_setting_is_told_without_a_connection() {
             (Connector::new().close_timeout(Duration::ZERO), "close_timeout"),
             (Connector::new().protocol(|config| config.write_queue_messages = 0), "write_queue_messages"),
             (Connector::new().protocol(|config| config.idle_timeout = Some(Duration::ZERO)), "idle_timeout"),
+            (
+                Connector::new().protocol(|config| config.limits.max_header_lines = 24_577),
+                "max_header_lines = 24577",
+            ),
         ] {
             let error = connector.connect("ws://127.0.0.1:1/").await.unwrap_err();
             assert!(matches!(error, ConnectError::Config(_)) && !error.is_temporary(), "{error}");

@@ -214,6 +214,17 @@ fn another_policy_lets_other_origins_in() {
 }
 
 #[test]
+fn on_streams_with_tls_a_page_without_it_is_refused() {
+    harness::run(async {
+        let request =
+            e2e_tests::raw_peer::RequestHead::new("localhost", "/").with("Origin", "http://localhost");
+        let (error, status) = refused(acceptor().over_tls(true), request.to_bytes()).await;
+        assert!(matches!(error, AcceptError::Origin), "{error}");
+        assert_eq!(status, 403);
+    });
+}
+
+#[test]
 fn a_request_that_does_not_come_in_time_or_at_all_is_told() {
     harness::run(async {
         let (client, stream) = pair().await;

@@ -106,6 +106,19 @@ fn a_close_behind_the_request_is_answered() {
     });
 }
 
+#[test]
+fn an_empty_line_before_the_request_is_ignored_whole_or_in_pieces() {
+    echo_test(async |server| {
+        for size in [1, 2, 3, 1000] {
+            let mut client = server.connect().await;
+            let request = client.request("/").to_bytes();
+            client.send_in_pieces([b"\r\n", &request[..]].concat(), size).await;
+            client.recv_head().await.assert_switching_protocols(SAMPLE_KEY);
+            close_normally(client).await;
+        }
+    });
+}
+
 async fn expect_refusal(client: &mut RawClient, status: u16) {
     let head = client.recv_head().await;
     assert_eq!(head.status(), status, "{head:?}");

@@ -5,9 +5,12 @@ use e2e_tests::harness;
 use e2e_tests::raw_peer::{Head, RawClient, RequestHead};
 use e2e_tests::server::{ServerRunner, close_normally, echo_test, echo_test_with};
 use http::Response;
-use ws_server::{Request, Server, ServerBuilder};
+use std::time::Duration;
+use ws_server::{Rejection, Request, Server, ServerBuilder};
 
 const PAGE: &str = "<!doctype html><p>hello";
+/// More than the kernel takes at once.
+const LARGE: usize = 16 * 1024 * 1024;
 
 fn page(request: &Request) -> Response<Bytes> {
     match request.path() {
@@ -15,6 +18,9 @@ fn page(request: &Request) -> Response<Bytes> {
         "/method" => Response::new(Bytes::from(request.method().to_string())),
         "/peer" => Response::new(Bytes::from(request.peer_addr().unwrap().to_string())),
         "/panic" => panic!("on purpose"),
+        "/large" => Response::new(Bytes::from(vec![b'x'; LARGE])),
+        "/empty" => Response::builder().status(204).body(Bytes::from("no body")).unwrap(),
+        "/cached" => Response::builder().status(304).body(Bytes::from("no body")).unwrap(),
         _ => Response::builder().status(404).body(Bytes::from("nothing here")).unwrap(),
     }
 }
@@ -105,7 +111,8 @@ fn a_broken_upgrade_is_not_the_hooks_business() {
         let bends = [
             (400, RequestHead::new("localhost", "/").without("Sec-WebSocket-Key")),
             (426, RequestHead::new("localhost", "/").replacing("Sec-WebSocket-Version", "12")),
-            (505, plain("GET", "/").version("HTTP/1.0")),
+            (505, plain("GET", "/").version("HTTP/2.0")),
+            (400, plain("POST", "/").with("Host", "other")),
         ];
         for (status, request) in bends {
             assert_eq!(ask(server, request).await.0.status(), status);
@@ -138,5 +145,83 @@ fn a_hook_that_panics_is_500_and_the_server_lives() {
         expect(&server, plain("GET", "/panic"), 500, "").await;
         close_normally(server.open().await).await;
         server.stop().await;
+    });
+}
+
+/// As bytes, for they are somebody else's.
+async fn expect_answer(server: &ServerRunner, request: &str, status: u16, body: &str) {
+    let mut client = server.connect().await;
+    let head = client.upgrade_with(request).await;
+    assert_eq!((head.status(), head.header("Connection")), (status, Some("close")), "{request:?}");
+    assert_eq!(client.recv_body(&head).await, body.as_bytes(), "{request:?}");
+    client.expect_eof().await;
+}
+
+#[test]
+fn a_health_check_over_http_1_0_is_answered_by_the_hook() {
+    echo_test_with(with_page, async |server| {
+        // HAProxy's `option httpchk` sends the first; what others send, with and without a Host.
+        for request in [
+            "OPTIONS / HTTP/1.0\r\n\r\n",
+            "GET / HTTP/1.0\r\n\r\n",
+            "GET / HTTP/1.0\r\nHost: localhost\r\nConnection: close\r\nUser-Agent: ELB-HealthChecker/2.0\r\n\r\n",
+            "GET / HTTP/1.2\r\nHost: localhost\r\n\r\n",
+            "GET http://localhost/ HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        ] {
+            expect_answer(server, request, 200, PAGE).await;
+        }
+        server.expect_alive().await;
+    });
+}
+
+#[test]
+fn an_upgrade_over_http_1_0_is_a_plain_request() {
+    echo_test_with(with_page, async |server| {
+        // RFC 9110 section 7.8: the header is ignored there.
+        expect(server, RequestHead::new("localhost", "/").version("HTTP/1.0"), 200, PAGE).await;
+    });
+}
+
+#[test]
+fn an_answer_without_content_has_no_length_and_no_body() {
+    echo_test_with(with_page, async |server| {
+        for (target, status) in [("/empty", 204), ("/cached", 304)] {
+            for method in ["GET", "HEAD"] {
+                let (head, mut client) = ask(server, plain(method, target)).await;
+                assert_eq!((head.status(), head.header("Content-Length")), (status, None), "{method}");
+                assert_eq!(head.header("Connection"), Some("close"));
+                client.expect_eof().await;
+            }
+        }
+    });
+}
+
+#[test]
+fn a_page_or_a_rejection_reaches_a_reader_that_takes_longer_than_the_linger() {
+    let refuse_all = |builder: ServerBuilder| {
+        let refusal = Rejection::default().with_body(vec![b'x'; LARGE]);
+        with_page(builder).on_request(move |_| Err(refusal.clone()))
+    };
+    echo_test_with(refuse_all, async |server| {
+        for request in [plain("GET", "/large"), RequestHead::new("localhost", "/")] {
+            let mut client = RawClient::connect_with_receive_buffer(server.addr(), 4096).await;
+            let head = client.upgrade_with(request.to_bytes()).await;
+            // Time is what this is about: a peer has a second to close once its answer is written.
+            tokio::time::sleep(Duration::from_millis(1500)).await;
+            assert_eq!(client.recv_body(&head).await.len(), LARGE, "{head:?}");
+            client.expect_eof().await;
+        }
+    });
+}
+
+#[test]
+fn a_peer_that_sends_all_of_its_body_before_it_reads_gets_the_whole_page() {
+    echo_test_with(with_page, async |server| {
+        let request = plain("POST", "/large").with("Content-Length", &LARGE.to_string());
+        let mut client = RawClient::connect_with_receive_buffer(server.addr(), 4096).await;
+        client.send_bytes([request.to_bytes(), vec![b'y'; LARGE]].concat()).await;
+        let head = client.recv_head().await;
+        assert_eq!(client.recv_body(&head).await.len(), LARGE);
+        client.expect_eof().await;
     });
 }

@@ -24,6 +24,7 @@ mod protocol_errors;
 mod refusals;
 mod requests;
 mod resources;
+mod runtimes;
 mod scenarios;
 mod senders;
 mod sharded;

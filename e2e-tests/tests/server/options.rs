@@ -24,7 +24,7 @@ fn a_bad_setting_is_refused_by_name() {
     let keepalive = |interval, timeout| Some(Keepalive { interval, timeout });
     let pool = BufferPoolConfig { buffer_size: 100, ..BufferPoolConfig::default() };
     let preheat = BufferPoolConfig { preheat: 65_537, ..BufferPoolConfig::default() };
-    let cases: [(&str, ServerBuilder); 26] = [
+    let cases: [(&str, ServerBuilder); 28] = [
         ("max_connections = 0", Server::builder().max_connections(0)),
         ("max_handshakes = 0", Server::builder().max_handshakes(0)),
         ("max_connections_per_address = 0", Server::builder().max_connections_per_address(0)),
@@ -50,6 +50,11 @@ fn a_bad_setting_is_refused_by_name() {
         ("write_queue_messages = 0", Server::builder().write_queue(0, 1)),
         ("max_head_size = 10", Server::builder().protocol(|config| config.limits.max_head_size = 10)),
         ("max_header_lines = 1", Server::builder().protocol(|config| config.limits.max_header_lines = 1)),
+        ("unix_mode = 0o1000", Server::builder().unix_mode(0o1000)),
+        (
+            "max_header_lines = 24577",
+            Server::builder().protocol(|config| config.limits.max_header_lines = 24_577),
+        ),
         ("close_timeout = 0ns", Server::builder().protocol(|config| config.close_timeout = ZERO)),
     ];
     harness::run(async {

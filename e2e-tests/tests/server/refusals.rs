@@ -12,7 +12,8 @@ async fn refuse(server: &ServerRunner, bend: impl FnOnce(RequestHead) -> Request
     let request = bend(client.request("/"));
     let head = client.upgrade_with(request.to_bytes()).await;
     assert_ne!(head.status(), 101, "{request:?}");
-    assert_eq!(head.header("Connection"), Some("close"), "{head:?}");
+    let connection = if head.status() == 426 { "close, Upgrade" } else { "close" };
+    assert_eq!(head.header("Connection"), Some(connection), "{head:?}");
     assert!(head.header("Content-Length").is_some(), "{head:?}");
     let body = client.recv_body(&head).await;
     client.expect_eof().await;
@@ -31,15 +32,27 @@ async fn expect_statuses(server: &mut ObservedServer, status: u16, bends: &[fn(R
 #[test]
 fn what_is_no_proper_request_is_400() {
     echo_test(async |server| {
-        let bends: [fn(RequestHead) -> RequestHead; 8] = [
+        let bends: [fn(RequestHead) -> RequestHead; 14] = [
             |request| request.without("Host"),
             |request| request.with("Host", "other"),
+            |request| request.replacing("Host", "a, b"),
+            |request| request.replacing("Host", "a:65536"),
+            |request| request.replacing("Host", "[::1]a"),
+            |request| request.version("HTTP/1.1.1"),
             |request| request.with("Content-Length", "5"),
             |request| request.with("Transfer-Encoding", "chunked"),
             |request| request.with("Sec-WebSocket-Protocol", "a b"),
             |request| request.with("Bad Name", "x"),
             |mut request| {
-                request.target = "http://localhost/".into();
+                request.target = "ftp://localhost/".into();
+                request
+            },
+            |mut request| {
+                request.target = "/path#fragment".into();
+                request
+            },
+            |mut request| {
+                request.target = "/\\evil.example".into();
                 request
             },
             |mut request| {
@@ -100,14 +113,26 @@ fn what_is_no_upgrade_to_version_13_is_426_with_the_version() {
 }
 
 #[test]
-fn another_version_of_http_is_505() {
+fn another_major_version_of_http_is_505() {
+    echo_test(async |server| {
+        let bends: [fn(RequestHead) -> RequestHead; 3] = [
+            |request| request.version("HTTP/0.9"),
+            |request| request.version("HTTP/2.0"),
+            |request| request.version("HTTP/3.0"),
+        ];
+        expect_statuses(server, 505, &bends).await;
+    });
+}
+
+#[test]
+fn without_a_hook_http_1_0_is_426() {
     echo_test(async |server| {
         let bends: [fn(RequestHead) -> RequestHead; 3] = [
             |request| request.version("HTTP/1.0"),
-            |request| request.version("HTTP/2.0"),
-            |request| request.version("HTTP/1.2"),
+            |request| request.version("HTTP/1.0").without("Host"),
+            |request| request.version("HTTP/1.0").without("Upgrade").method("OPTIONS"),
         ];
-        expect_statuses(server, 505, &bends).await;
+        expect_statuses(server, 426, &bends).await;
     });
 }
 

@@ -224,3 +224,45 @@ fn a_response_header_of_the_handshakes_own_is_500() {
         },
     );
 }
+
+#[test]
+fn a_target_in_absolute_form_names_the_host_and_the_application_sees_it() {
+    harness::run(async {
+        let (sender, seen) = mpsc::channel();
+        let script = Script::new().accept(move |request| {
+            sender.send((request.uri().to_string(), request.path().to_owned())).unwrap();
+            Ok(())
+        });
+        let server = script.start(Server::builder()).await;
+        let upgrade = async |target: &str, origin: &str| {
+            let mut client = server.connect().await;
+            let mut request = client.request(target);
+            request = request.replacing("Host", "proxy.example").with("Origin", origin);
+            (client.upgrade_with(request.to_bytes()).await.status(), client)
+        };
+        for scheme in ["http", "https", "ws", "wss"] {
+            let target = format!("{scheme}://chat.example/room?x=1");
+            let (status, client) = upgrade(&target, "https://chat.example").await;
+            assert_eq!(status, 101, "{target}");
+            close_normally(client).await;
+            assert_eq!(seen.recv().unwrap(), (target, "/room".to_owned()));
+        }
+        // RFC 9112 section 3.2.2: what the Host header says does not count.
+        assert_eq!(upgrade("ws://chat.example/", "https://proxy.example").await.0, 403);
+        server.stop().await;
+    });
+}
+
+#[test]
+fn a_quotation_mark_in_a_query_a_higher_minor_version_and_the_rfcs_key_are_taken() {
+    echo_test_with(
+        |builder| builder,
+        async |server| {
+            const KEY: &str = "AQIDBAUGBwgJCgsMDQ4PEC==";
+            let mut client = server.connect().await;
+            let request = client.request("/?q=\"a\"").version("HTTP/1.2").replacing("Sec-WebSocket-Key", KEY);
+            client.upgrade_with(request.to_bytes()).await.assert_switching_protocols(KEY);
+            close_normally(client).await;
+        },
+    );
+}

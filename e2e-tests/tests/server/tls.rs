@@ -8,6 +8,7 @@ use e2e_tests::{
     raw_peer::{DEADLINE, RawClient},
     server::{Api, ServerRunner, start_echo},
 };
+use http::{HeaderValue, header};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use ws_client::{CloseCode, ConnectError, Connector, Roots};
 use ws_server::{Server, Tls, TlsError, rustls};
@@ -110,6 +111,25 @@ fn a_client_without_tls_is_no_trouble() {
             .unwrap();
         ws.send("hello").await.unwrap();
         assert!(ws.recv().await.is_some());
+        ws.close(CloseCode::NORMAL, "").await;
+        server.stop().await;
+    });
+}
+
+#[test]
+fn a_page_without_tls_may_not_connect_to_a_server_with_it() {
+    run(async {
+        let authority = Authority::new();
+        let server =
+            start_echo(Api::Async, Server::builder().tls(tls(&authority.issue(&["localhost"])))).await;
+        let from = |origin: &str| {
+            let origin = HeaderValue::from_str(&format!("{origin}:{}", server.addr().port())).unwrap();
+            trusting(&authority).header(header::ORIGIN, origin)
+        };
+        let url = url(&server);
+        let refused = from("http://localhost").connect(&url).await.expect_err("another origin");
+        assert!(matches!(&refused, ConnectError::Refused(refusal) if refusal.status() == 403), "{refused}");
+        let mut ws = from("https://localhost").connect(&url).await.unwrap();
         ws.close(CloseCode::NORMAL, "").await;
         server.stop().await;
     });

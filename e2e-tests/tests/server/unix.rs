@@ -1,6 +1,11 @@
 //! Listening on a Unix socket, in both styles and on both engines.
 
-use std::{io::ErrorKind, path::PathBuf};
+use std::{
+    fs,
+    io::ErrorKind,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+};
 
 use e2e_tests::{harness, server::GRACE};
 use ws_client::CloseCode;
@@ -72,6 +77,39 @@ fn a_socket_that_is_there_is_not_taken_over() {
         assert_eq!(error.kind(), ErrorKind::AddrInUse);
         assert!(path.exists());
         drop(server);
+        assert!(!path.exists());
+    });
+}
+
+fn mode(path: &Path) -> u32 {
+    fs::symlink_metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+/// This process's.
+fn umask() -> u32 {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let umask = status.lines().find_map(|line| line.strip_prefix("Umask:")).unwrap();
+    u32::from_str_radix(umask.trim(), 8).unwrap()
+}
+
+#[test]
+fn the_file_has_the_mode_that_is_set_whatever_the_umask() {
+    harness::run(async {
+        let umask = umask();
+        assert_ne!(umask & 0o777, 0, "it takes something away here");
+        let path = socket("mode");
+        for set in [0o600, 0o660, 0o666, 0o777] {
+            let server = Server::builder().unix_mode(set).bind_unix(&path).unwrap();
+            assert_eq!(mode(&path), set, "{set:o}");
+            drop(server);
+            assert!(!path.exists());
+        }
+        let server = Server::builder().bind_unix(&path).unwrap();
+        assert_eq!(mode(&path), 0o777 & !umask);
+        drop(server);
+        let error = Server::builder().unix_mode(0o1777).bind_unix(&path).err().expect("it is no mode");
+        assert_eq!(error.kind(), ErrorKind::InvalidInput);
+        assert!(error.to_string().contains("unix_mode = 0o1777"), "{error}");
         assert!(!path.exists());
     });
 }

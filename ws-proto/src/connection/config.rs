@@ -20,11 +20,16 @@ pub struct Limits {
     pub max_control_frames_per_second: u32,
     /// Most bytes of a request or response head. Default 8 KiB.
     pub max_head_size: usize,
-    /// Most header lines of a request or response. Default 100.
+    /// Most header lines of a request or response, from 5 to [`MOST_HEADER_LINES`](Self::MOST_HEADER_LINES). Default 100.
     pub max_header_lines: usize,
     /// Most payload bytes held for an application that paused reading; from then on nothing more is read. 0 counts as 1.
     /// Default 64 KiB.
     pub max_held_bytes: usize,
+}
+
+impl Limits {
+    /// The largest [`max_header_lines`](Self::max_header_lines): what an [`http::HeaderMap`] can hold.
+    pub const MOST_HEADER_LINES: usize = 24_576;
 }
 
 impl Default for Limits {
@@ -134,6 +139,14 @@ impl Config {
             if value < least {
                 return Err(ConfigError { option, value: value.to_string(), expected });
             }
+        }
+        if self.limits.max_header_lines > Limits::MOST_HEADER_LINES {
+            let value = self.limits.max_header_lines.to_string();
+            return Err(ConfigError {
+                option: "max_header_lines",
+                value,
+                expected: "must be at most 24,576",
+            });
         }
         if let Some(budget) = &self.memory_budget {
             self.check_budget(budget)?;

@@ -13,17 +13,20 @@ pub enum RequestError {
     /// More header lines than `max_header_lines`.
     #[error("too many header lines")]
     TooManyHeaders,
-    /// Anything but `HTTP/1.1`.
+    /// A major version of HTTP other than 1.
     #[error("HTTP version not supported, expected HTTP/1.1")]
     Version,
+    /// `HTTP/1.0`, over which nothing can be upgraded (RFC 9110 section 7.8).
+    #[error("a WebSocket needs HTTP/1.1, and this is a request of HTTP/1.0")]
+    Http10,
     /// Anything but `GET` (RFC 6455 section 4.1).
     #[error("method not allowed, expected GET")]
     Method,
-    /// A target that is not a path.
-    #[error("request target must be an absolute path")]
+    /// A target that is neither a path nor a URL of a host in absolute form, or that has a fragment or a backslash.
+    #[error("request target must be an absolute path or a URL")]
     Target,
-    /// No `Host`, more than one, or one that names no host (RFC 9112 section 3.2).
-    #[error("exactly one Host header is required, with a host")]
+    /// No `Host`, more than one, or one that is not a host and a port (RFC 9112 section 3.2).
+    #[error("exactly one Host header is required, with a host and a port, if any")]
     Host,
     /// A body, or a header that announces one: a sign of request smuggling.
     #[error("an upgrade request must not have a body")]
@@ -53,7 +56,9 @@ impl RequestError {
             Self::HeadTooLarge | Self::TooManyHeaders => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::Version => StatusCode::HTTP_VERSION_NOT_SUPPORTED,
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
-            Self::Upgrade | Self::Connection | Self::WebSocketVersion => StatusCode::UPGRADE_REQUIRED,
+            Self::Http10 | Self::Upgrade | Self::Connection | Self::WebSocketVersion => {
+                StatusCode::UPGRADE_REQUIRED
+            }
             _ => StatusCode::BAD_REQUEST,
         }
     }
@@ -61,7 +66,7 @@ impl RequestError {
     /// Whether this may be a plain HTTP request that somebody else could answer.
     #[must_use]
     pub const fn is_not_upgrade(self) -> bool {
-        matches!(self, Self::Upgrade | Self::Connection | Self::Method)
+        matches!(self, Self::Http10 | Self::Upgrade | Self::Connection | Self::Method)
     }
 }
 

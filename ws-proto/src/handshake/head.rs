@@ -1,3 +1,5 @@
+use http::{HeaderMap, HeaderName, HeaderValue};
+
 use crate::connection::Limits;
 
 /// Why a head cannot be what it should be.
@@ -16,6 +18,10 @@ pub(super) enum HeadError {
 pub(super) struct HeadScanner {
     max_size: usize,
     max_lines: usize,
+    /// Whether an empty line may come first.
+    skips_empty_line: bool,
+    /// Where the first line begins.
+    start: usize,
     scanned: usize,
     line_start: usize,
     /// Complete lines, the first one included.
@@ -27,15 +33,31 @@ impl HeadScanner {
         Self {
             max_size: limits.max_head_size,
             max_lines: limits.max_header_lines,
+            skips_empty_line: false,
+            start: 0,
             scanned: 0,
             line_start: 0,
             lines: 0,
         }
     }
 
-    /// Scans on. `bytes` is all that was received so far; the result is the head's length, empty line included.
+    /// The same, for heads that may have one empty line in front: a server ignores it (RFC 9112 section 2.2).
+    pub(super) const fn skipping_empty_line(mut self) -> Self {
+        self.skips_empty_line = true;
+        self
+    }
+
+    /// Scans on. `bytes` is all that was received so far; the result is the length up to the empty line that ends the head,
+    /// included.
     pub(super) fn scan(&mut self, bytes: &[u8]) -> Result<Option<usize>, HeadError> {
-        if bytes.first().is_some_and(|byte| !byte.is_ascii_alphabetic()) {
+        if self.skips_empty_line && self.scanned == 0 {
+            match bytes {
+                b"\r" => return Ok(None),
+                [b'\r', b'\n', ..] => (self.start, self.scanned, self.line_start) = (2, 2, 2),
+                _ => {}
+            }
+        }
+        if bytes.get(self.start).is_some_and(|byte| !byte.is_ascii_alphabetic()) {
             return Err(HeadError::NotHttp);
         }
         let window = &bytes[..bytes.len().min(self.max_size)];
@@ -59,8 +81,25 @@ impl HeadScanner {
         if bytes.len() >= self.max_size { Err(HeadError::TooLarge) } else { Ok(None) }
     }
 
+    /// Where the first line begins.
+    pub(super) const fn start(&self) -> usize {
+        self.start
+    }
+
     /// Lines after the first.
     pub(super) const fn header_lines(&self) -> usize {
         self.lines.saturating_sub(1)
     }
+}
+
+/// All header lines, repeated ones included.
+pub(super) fn header_map(lines: &[httparse::Header<'_>]) -> Result<HeaderMap, HeadError> {
+    // The calls that do not return an error panic where there are more lines than a map can hold.
+    let mut headers = HeaderMap::try_with_capacity(lines.len()).map_err(|_| HeadError::TooManyLines)?;
+    for line in lines {
+        let name = HeaderName::from_bytes(line.name.as_bytes()).map_err(|_| HeadError::NotHttp)?;
+        let value = HeaderValue::from_bytes(line.value).map_err(|_| HeadError::NotHttp)?;
+        headers.try_append(name, value).map_err(|_| HeadError::TooManyLines)?;
+    }
+    Ok(headers)
 }

@@ -1,4 +1,7 @@
-use base64::{Engine as _, engine::general_purpose::STANDARD};
+use base64::{
+    Engine as _, alphabet,
+    engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STANDARD},
+};
 use sha1::{Digest as _, Sha1};
 
 /// Appended to the key before it is hashed (RFC 6455 section 1.3).
@@ -18,7 +21,13 @@ pub(super) fn encode_key(nonce: [u8; 16]) -> String {
     STANDARD.encode(nonce)
 }
 
+/// Takes bits behind the last byte, which the example of RFC 6455 section 4.1 has.
+const LENIENT: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true),
+);
+
 /// Whether `key` is 16 bytes in base64.
 pub(super) fn is_valid_key(key: &str) -> bool {
-    key.len() == 24 && STANDARD.decode(key).is_ok_and(|nonce| nonce.len() == 16)
+    key.len() == 24 && LENIENT.decode(key).is_ok_and(|nonce| nonce.len() == 16)
 }

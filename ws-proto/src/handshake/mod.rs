@@ -2,6 +2,7 @@
 //!
 //! Heads are scanned once, however they arrive in pieces, and parsed once, when they are complete.
 
+mod authority;
 mod client;
 mod error;
 mod extensions;
@@ -13,6 +14,7 @@ mod response;
 mod server;
 mod tokens;
 
+pub use authority::split_authority;
 pub use client::{Accepted, ClientHandshake, ClientRequest};
 pub use error::{ClientRequestError, RequestError, ResponseError};
 pub use extensions::{Extension, ExtensionParam, parse_extensions};

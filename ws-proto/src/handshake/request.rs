@@ -1,13 +1,18 @@
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version};
+use std::borrow::Cow;
+
+use http::{Method, Uri, Version};
 
 use crate::connection::Limits;
 
 use super::{
     error::RequestError,
-    head::{HeadError, HeadScanner},
+    head::{HeadError, HeadScanner, header_map},
 };
 
 /// A request's head: method, target, version, every header line.
+///
+/// The target is what was sent: a path, or a URL in absolute form, with scheme and authority (RFC 9112 section 3.2); only a
+/// quotation mark in a query is read as `%22`. A minor version above 1.1 is read as HTTP/1.1.
 pub type Request = http::Request<()>;
 
 /// Reads a request's head that arrives in pieces.
@@ -20,17 +25,17 @@ impl RequestReader {
     /// A reader with the limits on the head's bytes and lines.
     #[must_use]
     pub const fn new(limits: &Limits) -> Self {
-        Self { scanner: HeadScanner::new(limits) }
+        Self { scanner: HeadScanner::new(limits).skipping_empty_line() }
     }
 
-    /// Looks at all bytes received so far. `None`: more are needed. Else the request and the length of its head; what
-    /// follows are the peer's first frames.
+    /// Looks at all bytes received so far. `None`: more are needed. Else the request and the length of its head, an
+    /// ignored empty line before it included; what follows are the peer's first frames.
     ///
     /// # Errors
     /// A [`RequestError`]; answer it with [`Rejection::from`](super::Rejection) and close.
     pub fn read(&mut self, received: &[u8]) -> Result<Option<(Request, usize)>, RequestError> {
         let Some(len) = self.scanner.scan(received)? else { return Ok(None) };
-        let request = parse(&received[..len], self.scanner.header_lines())?;
+        let request = parse(&received[self.scanner.start()..len], self.scanner.header_lines())?;
         Ok(Some((request, len)))
     }
 }
@@ -46,32 +51,47 @@ impl From<HeadError> for RequestError {
 }
 
 fn parse(head: &[u8], lines: usize) -> Result<Request, RequestError> {
+    let (version, head) = version(head)?;
     let mut slots = vec![httparse::EMPTY_HEADER; lines];
     let mut parsed = httparse::Request::new(&mut slots);
-    match parsed.parse(head) {
-        Ok(httparse::Status::Complete(_)) => {}
-        Err(httparse::Error::Version) => return Err(RequestError::Version),
-        Ok(httparse::Status::Partial) | Err(_) => return Err(RequestError::Malformed),
-    }
-    let (Some(method), Some(target), Some(version)) = (parsed.method, parsed.path, parsed.version) else {
+    let Ok(httparse::Status::Complete(_)) = parsed.parse(&head) else { return Err(RequestError::Malformed) };
+    let (Some(method), Some(target)) = (parsed.method, parsed.path) else {
         return Err(RequestError::Malformed);
     };
     let mut request = Request::new(());
     *request.method_mut() = Method::from_bytes(method.as_bytes()).map_err(|_| RequestError::Malformed)?;
-    // `Uri` lets other characters pass.
-    let target = target.is_ascii().then_some(target).ok_or(RequestError::Target)?;
-    *request.uri_mut() = target.parse::<Uri>().map_err(|_| RequestError::Target)?;
-    *request.version_mut() = if version == 1 { Version::HTTP_11 } else { Version::HTTP_10 };
-    *request.headers_mut() = header_map(parsed.headers).ok_or(RequestError::Malformed)?;
+    *request.uri_mut() = uri(target)?;
+    *request.version_mut() = version;
+    *request.headers_mut() = header_map(parsed.headers)?;
     Ok(request)
 }
 
-/// All header lines, repeated ones included.
-pub(super) fn header_map(lines: &[httparse::Header<'_>]) -> Option<HeaderMap> {
-    let mut headers = HeaderMap::with_capacity(lines.len());
-    for line in lines {
-        let name = HeaderName::from_bytes(line.name.as_bytes()).ok()?;
-        headers.append(name, HeaderValue::from_bytes(line.value).ok()?);
+/// The version at the end of the request line (RFC 9112 section 2.3), and the head as `httparse` takes it, which knows no
+/// version above 1.1. A recipient treats a higher minor version as the highest that it knows (RFC 9110 section 6.2).
+fn version(head: &[u8]) -> Result<(Version, Cow<'_, [u8]>), RequestError> {
+    let end = head.windows(2).position(|end| end == b"\r\n").ok_or(RequestError::Malformed)?;
+    let version = head[..end].rsplit(|byte| *byte == b' ').next();
+    match version {
+        Some(b"HTTP/1.0") => Ok((Version::HTTP_10, Cow::Borrowed(head))),
+        Some(b"HTTP/1.1") => Ok((Version::HTTP_11, Cow::Borrowed(head))),
+        Some([b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'2'..=b'9']) => {
+            let mut head = head.to_vec();
+            head[end - 1] = b'1';
+            Ok((Version::HTTP_11, Cow::Owned(head)))
+        }
+        Some([b'H', b'T', b'T', b'P', b'/', b'0'..=b'9', b'.', b'0'..=b'9']) => Err(RequestError::Version),
+        _ => Err(RequestError::Malformed),
     }
-    Some(headers)
+}
+
+/// What a request asks for. A fragment has no place there, and some readers take a backslash for a slash.
+fn uri(target: &str) -> Result<Uri, RequestError> {
+    // `Uri` lets these pass, or cuts the target off there.
+    if !target.is_ascii() || target.contains(['#', '\\']) {
+        return Err(RequestError::Target);
+    }
+    // `Uri` takes a quotation mark in a path, but not in a query, where some clients send one.
+    let encoded = target.split_once('?').filter(|(_, query)| query.contains('"'));
+    let encoded = encoded.map(|(path, query)| format!("{path}?{}", query.replace('"', "%22")));
+    encoded.as_deref().unwrap_or(target).parse().map_err(|_| RequestError::Target)
 }

@@ -4,8 +4,7 @@ use crate::connection::Limits;
 
 use super::{
     error::ResponseError,
-    head::{HeadError, HeadScanner},
-    request::header_map,
+    head::{HeadError, HeadScanner, header_map},
 };
 
 /// Reads a response's head that arrives in pieces.
@@ -53,7 +52,7 @@ fn parse(head: &[u8], lines: usize) -> Result<Response<()>, ResponseError> {
     let mut response = Response::new(());
     *response.status_mut() = StatusCode::from_u16(code).map_err(|_| ResponseError::Malformed)?;
     *response.version_mut() = if version == 1 { Version::HTTP_11 } else { Version::HTTP_10 };
-    *response.headers_mut() = header_map(parsed.headers).ok_or(ResponseError::Malformed)?;
+    *response.headers_mut() = header_map(parsed.headers)?;
     Ok(response)
 }
 
@@ -61,15 +60,20 @@ fn parse(head: &[u8], lines: usize) -> Result<Response<()>, ResponseError> {
 #[must_use]
 pub fn encode_response(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(256 + body.len());
+    encode_status(status, &mut out);
+    encode_headers(headers, &mut out);
+    out.extend_from_slice(b"\r\n");
+    out.extend_from_slice(body);
+    out
+}
+
+/// Writes the status line.
+pub(super) fn encode_status(status: StatusCode, out: &mut Vec<u8>) {
     out.extend_from_slice(b"HTTP/1.1 ");
     out.extend_from_slice(status.as_str().as_bytes());
     out.push(b' ');
     out.extend_from_slice(status.canonical_reason().unwrap_or("Unknown").as_bytes());
     out.extend_from_slice(b"\r\n");
-    encode_headers(headers, &mut out);
-    out.extend_from_slice(b"\r\n");
-    out.extend_from_slice(body);
-    out
 }
 
 /// Writes header lines. Names go out in the casing that everybody else uses: some peers compare them literally.

@@ -1,17 +1,16 @@
 use bytes::Bytes;
-use http::{
-    HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Version, header, uri::Authority,
-};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Uri, Version, header};
 
 use crate::connection::Config;
 
 use super::{
+    authority::split_authority,
     error::RequestError,
     extensions::{Extension, parse_extensions},
     key::{accept_key, is_valid_key},
     negotiation::{Extensions, choose},
     request::Request,
-    response::{encode_headers, encode_response},
+    response::{encode_headers, encode_status},
     tokens::{has_token, is_token, token_list},
 };
 
@@ -26,25 +25,31 @@ pub struct ServerHandshake {
 }
 
 impl ServerHandshake {
-    /// Checks a request: GET, HTTP/1.1, a path, one `Host`, the `Upgrade` and `Connection` tokens, one key of 16
-    /// bytes, version 13, no body.
+    /// Checks a request: GET, HTTP/1.1, a path or a URL in absolute form, one `Host`, the `Upgrade` and `Connection`
+    /// tokens, one key of 16 bytes, version 13, no body.
+    ///
+    /// In absolute form the scheme is `http`, `https`, `ws` or `wss`, and the host is the target's: it may differ from
+    /// `Host`, which does not count then (RFC 9112 section 3.2.2).
     ///
     /// # Errors
-    /// The first [`RequestError`] in the order: version, method, target, body, host, upgrade, connection, WebSocket
-    /// version, key, subprotocols, extensions.
+    /// The first [`RequestError`] in the order: version, host, HTTP/1.0, method, target, body, upgrade, connection,
+    /// WebSocket version, key, subprotocols, extensions.
     pub fn new(request: &Request) -> Result<Self, RequestError> {
         let headers = request.headers();
-        if request.version() != Version::HTTP_11 {
-            return Err(RequestError::Version);
+        let needs_host = match request.version() {
+            Version::HTTP_11 => true,
+            Version::HTTP_10 => false,
+            _ => return Err(RequestError::Version),
+        };
+        check_host(headers, needs_host)?;
+        if request.version() == Version::HTTP_10 {
+            return Err(RequestError::Http10);
         }
         if request.method() != Method::GET {
             return Err(RequestError::Method);
         }
-        if request.uri().authority().is_some() || !request.uri().path().starts_with('/') {
-            return Err(RequestError::Target);
-        }
+        check_target(request.uri())?;
         check_no_body(headers)?;
-        single(headers, header::HOST).filter(|host| is_host(host)).ok_or(RequestError::Host)?;
         if !has_token(headers, header::UPGRADE, "websocket") {
             return Err(RequestError::Upgrade);
         }
@@ -177,16 +182,47 @@ impl Rejection {
     }
 
     /// The bytes to send. The connection must be closed after them: a proxy must not take what follows for another
-    /// request, so `Connection: close` always stands in it.
+    /// request, so `Connection: close` always stands in it. A 204, 205 or 304 has no content (RFC 9110 section 15), so its
+    /// body is left out.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
-        let (status, body) = (self.response.status(), self.response.body());
-        let status = if status.is_informational() { StatusCode::INTERNAL_SERVER_ERROR } else { status };
+        self.encode_with(self.content())
+    }
+
+    /// The bytes to send as the answer to HEAD: the same head, without the body (RFC 9110 section 9.3.2).
+    #[must_use]
+    pub fn encode_head(&self) -> Vec<u8> {
+        self.encode_with(&[])
+    }
+
+    fn encode_with(&self, body: &[u8]) -> Vec<u8> {
         let mut headers = self.response.headers().clone();
-        headers.remove(header::TRANSFER_ENCODING);
-        headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
-        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
-        encode_response(status, &headers, body)
+        for name in [header::TRANSFER_ENCODING, header::CONTENT_LENGTH, header::CONNECTION] {
+            headers.remove(name);
+        }
+        let mut out = Vec::with_capacity(256 + body.len());
+        encode_status(self.status(), &mut out);
+        encode_headers(&headers, &mut out);
+        if !matches!(self.status(), StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
+            out.extend_from_slice(format!("Content-Length: {}\r\n", self.content().len()).as_bytes());
+        }
+        // A header that concerns the connection is named there (RFC 9110 section 7.8).
+        let upgrade = if headers.contains_key(header::UPGRADE) { ", Upgrade" } else { "" };
+        out.extend_from_slice(format!("Connection: close{upgrade}\r\n\r\n").as_bytes());
+        out.extend_from_slice(body);
+        out
+    }
+
+    fn status(&self) -> StatusCode {
+        let status = self.response.status();
+        if status.is_informational() { StatusCode::INTERNAL_SERVER_ERROR } else { status }
+    }
+
+    fn content(&self) -> &[u8] {
+        match self.response.status() {
+            StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT | StatusCode::NOT_MODIFIED => &[],
+            _ => self.response.body(),
+        }
     }
 }
 
@@ -245,9 +281,24 @@ pub(super) fn single(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
     value.to_str().ok()
 }
 
-/// Whether `text` is a host with or without a port (RFC 9112 section 3.2); it may be empty.
-fn is_host(text: &str) -> bool {
-    text.is_empty() || (!text.contains('@') && text.parse::<Authority>().is_ok())
+/// One `Host`, which may be empty (RFC 9112 section 3.2); in HTTP/1.0 there may be none.
+fn check_host(headers: &HeaderMap, is_needed: bool) -> Result<(), RequestError> {
+    let is_host = |host: &str| host.is_empty() || split_authority(host).is_some();
+    let is_missing = !headers.contains_key(header::HOST);
+    let is_valid = single(headers, header::HOST).is_some_and(is_host) || (is_missing && !is_needed);
+    if is_valid { Ok(()) } else { Err(RequestError::Host) }
+}
+
+/// A path, or a URL in absolute form.
+fn check_target(target: &Uri) -> Result<(), RequestError> {
+    const SCHEMES: [&str; 4] = ["http", "https", "ws", "wss"];
+    let is_known = |scheme: &str| SCHEMES.iter().any(|known| known.eq_ignore_ascii_case(scheme));
+    let is_valid = match (target.scheme_str(), target.authority()) {
+        (None, None) => target.path().starts_with('/'),
+        (Some(scheme), Some(authority)) => is_known(scheme) && split_authority(authority.as_str()).is_some(),
+        _ => false,
+    };
+    if is_valid { Ok(()) } else { Err(RequestError::Target) }
 }
 
 fn check_no_body(headers: &HeaderMap) -> Result<(), RequestError> {

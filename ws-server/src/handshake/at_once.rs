@@ -56,7 +56,8 @@ pub(crate) fn try_at_once<A: App>(
         return AtOnce::Later(candidate);
     };
     let mut request = Request::new(request, candidate.peer);
-    let decision = admit(hub, &request).and_then(|admitted| decide(app, hub, admitted, &mut request));
+    // With TLS nothing is decided at once.
+    let decision = admit(hub, &request, false).and_then(|admitted| decide(app, hub, admitted, &mut request));
     let decision = match decision {
         Ok(decision) => decision,
         Err(answer) => return AtOnce::Refused(candidate, answer),

@@ -29,12 +29,12 @@ pub(super) struct Decision<T: FailOnDrop> {
 }
 
 /// What is checked before the application is asked; or what to answer instead.
-pub(super) fn admit(hub: &Hub, request: &Request) -> Result<Admitted, Vec<u8>> {
+pub(super) fn admit(hub: &Hub, request: &Request, over_tls: bool) -> Result<Admitted, Vec<u8>> {
     let handshake = match ServerHandshake::new(request) {
         Ok(handshake) => handshake,
         Err(error) => return Err(answer_plain(hub, request, error)),
     };
-    let allows = || hub.options.origin.allows(request.headers());
+    let allows = || hub.options.origin.allows(request, over_tls);
     let Ok(allowed) = catch_unwind(AssertUnwindSafe(allows)) else { return Err(accepting_panicked()) };
     if !allowed {
         let rejection = Rejection::new(StatusCode::FORBIDDEN).with_text("origin not allowed\n");

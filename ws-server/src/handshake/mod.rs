@@ -226,13 +226,14 @@ async fn send_101<A, P>(
     }
 }
 
-/// Sends the answer to a handshake that is refused. It has a time of its own, whatever is left until the deadline.
+/// Sends the answer to a handshake that is refused. Whatever is left until the deadline, it goes on for as long as the peer
+/// takes some of it within the handshake's time.
 pub(crate) async fn refuse(mut candidate: Candidate<ServerStream>, answer: Vec<u8>) {
     let hub = Arc::clone(&candidate.place.shard().hub);
     tokio::select! {
         // What can be said at once is said.
         biased;
-        () = respond(&mut candidate.io, &answer) => {}
+        () = respond(&mut candidate.io, &answer, hub.options.handshake_timeout) => {}
         () = hub.reached(Phase::Draining) => {}
     }
 }
@@ -261,7 +262,8 @@ async fn negotiate<A: App>(
     match read_request(&mut candidate.io, buffer, &hub.protocol.limits).await {
         // Boxed, for it is large.
         Ok(received) => {
-            Box::pin(accept(app, hub, candidate.peer, received)).await.map_err(Unsuccessful::Refused)
+            let (peer, over_tls) = (candidate.peer, candidate.io.is_tls());
+            Box::pin(accept(app, hub, peer, over_tls, received)).await.map_err(Unsuccessful::Refused)
         }
         Err(ReadError::Bad(error)) => Err(Unsuccessful::Refused(Rejection::from(error).encode())),
         Err(ReadError::Io(error)) => Err(Unsuccessful::Gone(error)),
@@ -273,10 +275,11 @@ async fn accept<A: App>(
     app: &A,
     hub: &Hub,
     peer: Option<SocketAddr>,
+    over_tls: bool,
     received: ReceivedRequest,
 ) -> Result<(Handshaken<A::Accepted>, Vec<u8>), Vec<u8>> {
     let mut request = Request::new(received.request, peer);
-    let admitted = admit(hub, &request)?;
+    let admitted = admit(hub, &request, over_tls)?;
     if let Some(hook) = &hub.options.on_request_async {
         request = ask(hook, request).await?;
     }

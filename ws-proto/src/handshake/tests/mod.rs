@@ -1,3 +1,4 @@
+mod deployed;
 mod splits;
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
@@ -85,9 +86,9 @@ fn each_bad_request_gets_its_status() {
     let cases: Vec<(String, RequestError, u16)> = vec![
         (REQUEST.replace("GET", "POST"), RequestError::Method, 405),
         (REQUEST.replace("GET", "get"), RequestError::Method, 405),
-        (REQUEST.replace("HTTP/1.1", "HTTP/1.0"), RequestError::Version, 505),
+        (REQUEST.replace("HTTP/1.1", "HTTP/1.0"), RequestError::Http10, 426),
         (REQUEST.replace("HTTP/1.1", "HTTP/2.0"), RequestError::Version, 505),
-        (REQUEST.replace("/chat?room=1", "http://example.com/chat"), RequestError::Target, 400),
+        (REQUEST.replace("/chat?room=1", "ftp://example.com/chat"), RequestError::Target, 400),
         (REQUEST.replace("/chat?room=1", "*"), RequestError::Target, 400),
         (with("Host: example.com", ""), RequestError::Host, 400),
         (plus("Host: other.example"), RequestError::Host, 400),
@@ -129,7 +130,8 @@ fn each_bad_request_gets_its_status() {
         assert_eq!(error.status(), status);
         let response = String::from_utf8(Rejection::from(error).encode()).unwrap();
         assert!(response.starts_with(&format!("HTTP/1.1 {status} ")), "{response}");
-        assert!(response.contains("\r\nConnection: close\r\n"), "{response}");
+        let connection = if status == 426 { "close, Upgrade" } else { "close" };
+        assert!(response.contains(&format!("\r\nConnection: {connection}\r\n")), "{response}");
         assert_eq!(response.contains("\r\nSec-WebSocket-Version: 13\r\n"), status == 426, "{response}");
     }
 }
