@@ -1,4 +1,4 @@
-use std::{net::SocketAddr, ops::Deref};
+use std::{fmt, net::SocketAddr, ops::Deref};
 
 use http::{HeaderName, HeaderValue, Method};
 use ws_proto::handshake::{Acceptance, Rejection, token_list};
@@ -6,7 +6,6 @@ use ws_proto::handshake::{Acceptance, Rejection, token_list};
 /// A request to open a WebSocket, whole, before it is answered: method, target, every header line, the peer's address.
 ///
 /// It derefs to [`http::Request`]. What is set here goes into the 101 response.
-#[derive(Debug)]
 pub struct Request {
     inner: http::Request<()>,
     peer: Option<SocketAddr>,
@@ -70,6 +69,18 @@ impl Request {
     }
 }
 
+/// Without the query and the values of headers: they may be credentials.
+impl fmt::Debug for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Request")
+            .field("method", self.inner.method())
+            .field("path", &self.path())
+            .field("headers", &self.inner.headers().keys().map(HeaderName::as_str).collect::<Vec<_>>())
+            .field("peer", &self.peer)
+            .finish_non_exhaustive()
+    }
+}
+
 impl Deref for Request {
     type Target = http::Request<()>;
 
@@ -85,4 +96,21 @@ pub(crate) fn encode_answer(answer: &Rejection, method: &Method) -> Vec<u8> {
         bytes.truncate(bytes.len() - answer.response().body().len());
     }
     bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_printed_of_a_request_has_no_secrets_in_it() {
+        let inner = http::Request::builder()
+            .uri("/chat?token=secret")
+            .header("Cookie", "id=secret")
+            .header("Sec-WebSocket-Protocol", "token.secret");
+        let mut request = Request::new(inner.body(()).unwrap(), None);
+        request.select_subprotocol(&["token.secret"]);
+        let told = format!("{request:?}");
+        assert!(!told.contains("secret") && told.contains("cookie") && told.contains("/chat"), "{told}");
+    }
 }
