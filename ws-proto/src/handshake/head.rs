@@ -11,11 +11,13 @@ pub(super) enum HeadError {
 
 /// Finds the empty line that ends an HTTP head, across any number of reads, looking at each byte once.
 ///
-/// Line ends must be CRLF: whoever takes a bare LF sees other headers than a proxy that does not.
+/// Line ends must be CRLF: whoever takes a bare LF sees other headers than a proxy that does not. Where a head is a
+/// response's, its reader decides about bare LFs.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct HeadScanner {
     max_size: usize,
     max_lines: usize,
+    takes_bare_line_feeds: bool,
     scanned: usize,
     line_start: usize,
     /// Complete lines, the first one included.
@@ -27,10 +29,17 @@ impl HeadScanner {
         Self {
             max_size: limits.max_head_size,
             max_lines: limits.max_header_lines,
+            takes_bare_line_feeds: false,
             scanned: 0,
             line_start: 0,
             lines: 0,
         }
+    }
+
+    /// The same, with lines that end in a bare LF.
+    pub(super) const fn with_bare_line_feeds(mut self) -> Self {
+        self.takes_bare_line_feeds = true;
+        self
     }
 
     /// Scans on. `bytes` is all that was received so far; the result is the head's length, empty line included.
@@ -42,10 +51,11 @@ impl HeadScanner {
         while let Some(offset) = window[self.scanned..].iter().position(|byte| *byte == b'\n') {
             let line_feed = self.scanned + offset;
             self.scanned = line_feed + 1;
-            if line_feed == 0 || window[line_feed - 1] != b'\r' {
+            let has_return = line_feed > self.line_start && window[line_feed - 1] == b'\r';
+            if !has_return && !self.takes_bare_line_feeds {
                 return Err(HeadError::BareLineFeed);
             }
-            let is_empty = line_feed - 1 == self.line_start;
+            let is_empty = line_feed - usize::from(has_return) == self.line_start;
             self.line_start = self.scanned;
             if is_empty {
                 return Ok(Some(self.scanned));

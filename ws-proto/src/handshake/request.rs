@@ -67,7 +67,7 @@ fn parse(head: &[u8], lines: usize) -> Result<Request, RequestError> {
 }
 
 /// All header lines, repeated ones included.
-pub(super) fn header_map(lines: &[httparse::Header<'_>]) -> Option<HeaderMap> {
+fn header_map(lines: &[httparse::Header<'_>]) -> Option<HeaderMap> {
     let mut headers = HeaderMap::with_capacity(lines.len());
     for line in lines {
         let name = HeaderName::from_bytes(line.name.as_bytes()).ok()?;

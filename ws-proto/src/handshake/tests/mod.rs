@@ -1,3 +1,4 @@
+mod responses;
 mod splits;
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
