@@ -1,6 +1,6 @@
-use std::{net::SocketAddr, time::Duration};
+use std::{fmt, net::SocketAddr, time::Duration};
 
-use http::{HeaderMap, HeaderName, HeaderValue, Response, header};
+use http::{HeaderName, HeaderValue, Response, header};
 use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt as _},
     time::Instant,
@@ -15,9 +15,9 @@ use crate::{
     dial::{Dialler, Resolver},
     error::ConnectError,
     proxy::Proxy,
-    redirect::{is_redirection, next_hop},
-    refusal::Refusal,
-    response::read_final_response,
+    redirect::{Carried, is_redirection, next_hop},
+    refusal::{Refusal, names},
+    response::{client_limits, read_final_response},
     stream::ClientStream,
     url::Target,
 };
@@ -27,6 +27,9 @@ use crate::{
 /// # Errors
 /// [`ConnectError`].
 ///
+/// # Panics
+/// As [`Connector::connect`]: in a tokio runtime without time or without I/O.
+///
 /// # Cancel safety
 /// Dropping the future ends the attempt.
 pub async fn connect(url: &str) -> Result<WebSocket, ConnectError> {
@@ -34,20 +37,46 @@ pub async fn connect(url: &str) -> Result<WebSocket, ConnectError> {
 }
 
 /// How to connect. One connector serves any number of connections.
-#[derive(Debug, Clone)]
+///
+/// # Runtime
+/// Connecting needs a tokio runtime with time and I/O (`enable_all`), of either kind. What happens otherwise:
+///
+/// - Outside of a runtime, connecting is a [`ConnectError::NoRuntime`].
+/// - In a runtime without time or without I/O, tokio panics when the future is polled, before anything is sent: this cannot
+///   be found out beforehand. On a transport of the caller's ([`connect_on`](Self::connect_on)) I/O is not needed.
+/// - A runtime that is shut down drops the attempt of a task that it runs: the socket is closed, and the task's `JoinError`
+///   says that it was cancelled. An attempt that something else polls, such as `Handle::block_on`, fails with what tokio's
+///   sockets and look-ups say then ([`ConnectError::Io`], [`Connect`](ConnectError::Connect) or
+///   [`Resolve`](ConnectError::Resolve)). If it waits for a [resolver](Self::resolver) of the caller's, tokio's timer panics.
+#[derive(Clone)]
 #[must_use]
 pub struct Connector {
     protocol: Config,
-    headers: HeaderMap,
-    subprotocols: Vec<String>,
+    carried: Carried,
+    safe_headers: Vec<HeaderName>,
     handshake_timeout: Duration,
     redirects: u8,
     dialler: Dialler,
     mask_seed: Option<[u8; 32]>,
 }
 
+/// Without the values of headers, the subprotocols, which may be tokens, and the seed.
+impl fmt::Debug for Connector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connector")
+            .field("protocol", &self.protocol)
+            .field("headers", &names(&self.carried.headers))
+            .field("safe_headers", &self.safe_headers)
+            .field("subprotocols", &self.carried.subprotocols.len())
+            .field("handshake_timeout", &self.handshake_timeout)
+            .field("redirects", &self.redirects)
+            .field("dialler", &self.dialler)
+            .field("has_mask_seed", &self.mask_seed.is_some())
+            .finish()
+    }
+}
+
 /// A connection, and the response that opened it.
-#[derive(Debug)]
 pub struct Connected<S = ClientStream> {
     /// The connection.
     pub ws: ws_tokio::WebSocket<S>,
@@ -55,12 +84,25 @@ pub struct Connected<S = ClientStream> {
     pub response: Response<()>,
 }
 
+/// Without the values of headers, which may be cookies.
+impl<S> fmt::Debug for Connected<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connected")
+            .field("ws", &self.ws)
+            .field("status", &self.response.status())
+            .field("headers", &names(self.response.headers()))
+            .finish()
+    }
+}
+
 impl Default for Connector {
     fn default() -> Self {
+        let mut protocol = Config::default();
+        protocol.limits = client_limits();
         Self {
-            protocol: Config::default(),
-            headers: HeaderMap::new(),
-            subprotocols: Vec::new(),
+            protocol,
+            carried: Carried::default(),
+            safe_headers: Vec::new(),
             handshake_timeout: Duration::from_secs(10),
             redirects: 0,
             dialler: Dialler::default(),
@@ -70,21 +112,22 @@ impl Default for Connector {
 }
 
 impl Connector {
-    /// The defaults: 16 MiB per message, 10 s from the first look-up to the 101, keepalive after 30 s of silence.
+    /// The defaults: 16 MiB per message, 64 KiB and 256 lines for a response's head, 10 s from the first look-up to the
+    /// 101, keepalive after 30 s of silence.
     pub fn new() -> Self {
         Self::default()
     }
 
     /// Adds a header to the request. Those of the handshake itself are refused by [`connect`](Self::connect).
     pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
-        self.headers.append(name, value);
+        self.carried.headers.append(name, value);
         self
     }
 
     /// Offers a subprotocol; the first one offered is preferred. The server's choice is checked, and stands in
     /// [`WebSocket::subprotocol`](ws_tokio::WebSocket::subprotocol).
     pub fn subprotocol(mut self, name: impl Into<String>) -> Self {
-        self.subprotocols.push(name.into());
+        self.carried.subprotocols.push(name.into());
         self
     }
 
@@ -118,10 +161,18 @@ impl Connector {
         self
     }
 
-    /// Follows so many redirections, 5 at most: never from `wss` to `ws`, and without `Authorization` and `Cookie` once they
-    /// lead to another origin. Default 0: a redirection is a [`ConnectError::Refused`].
+    /// Follows so many redirections, 5 at most, and never from `wss` to `ws`. Once they lead to another origin (scheme, host
+    /// and port), the request has no subprotocols and no headers of the caller's any more, except those that are
+    /// [marked as safe](Self::carry_to_other_origins). Default 0: a redirection is a [`ConnectError::Refused`].
     pub const fn redirects(mut self, most: u8) -> Self {
         self.redirects = if most > 5 { 5 } else { most };
+        self
+    }
+
+    /// Marks the headers of this name as safe for other origins: redirections carry them there. `Authorization`, `Cookie`
+    /// and `Proxy-Authorization` never go along, marked or not. Default: none do.
+    pub fn carry_to_other_origins(mut self, name: HeaderName) -> Self {
+        self.safe_headers.push(name);
         self
     }
 
@@ -131,7 +182,8 @@ impl Connector {
         self
     }
 
-    /// Looks names up in another way than the operating system's: `resolve` gets host and port.
+    /// Looks names up in another way than the operating system's: `resolve` gets host and port. It is asked for addresses,
+    /// too; an IPv6 address has its zone behind a `%`, if the URL has one.
     pub fn resolver<F, Fut>(mut self, resolve: F) -> Self
     where
         F: Fn(String, u16) -> Fut + Send + Sync + 'static,
@@ -145,6 +197,13 @@ impl Connector {
     #[cfg(feature = "tls-core")]
     pub fn tls(mut self, tls: crate::Tls) -> Self {
         self.dialler.tls = Some(tls);
+        self
+    }
+
+    /// TLS settings for a proxy with `https`. Default: the same as for servers, with their client certificate.
+    #[cfg(feature = "tls-core")]
+    pub fn proxy_tls(mut self, tls: crate::Tls) -> Self {
+        self.dialler.proxy_tls = Some(tls);
         self
     }
 
@@ -171,8 +230,19 @@ impl Connector {
     /// Connects to a `ws`, `wss` or `ws+unix:/path/of/socket:/path` URL. User name and password in it become basic
     /// authentication, unless there is an `Authorization` header.
     ///
+    /// The URL is read as browsers do it (the URL standard of the WHATWG): what must not stand in a path or a query is
+    /// percent-encoded, `127.1` and `0x7f000001` are the address 127.0.0.1, a host that ends in a number and is no address
+    /// is an error. An international name, such as `bücher.example`, needs the feature `idna`. Stricter than in a browser:
+    /// tabs and line breaks, and a backslash before the path, are errors.
+    ///
+    /// An IPv6 address may have a zone (RFC 6874): with `[fe80::1%25eth0]` the connection goes through that interface. A
+    /// number stands for an interface, too. The `Host` header is without it.
+    ///
     /// # Errors
     /// [`ConnectError`].
+    ///
+    /// # Panics
+    /// In a tokio runtime without time or without I/O; see [`Connector`].
     ///
     /// # Cancel safety
     /// Dropping the future ends the attempt.
@@ -185,20 +255,24 @@ impl Connector {
     /// # Errors
     /// As [`connect`](Self::connect).
     ///
+    /// # Panics
+    /// As [`connect`](Self::connect).
+    ///
     /// # Cancel safety
     /// As [`connect`](Self::connect).
     pub async fn open(&self, url: &str) -> Result<Connected, ConnectError> {
+        check_runtime()?;
         let deadline = ws_tokio::deadline_in(self.handshake_timeout);
-        let (mut target, mut headers) = (Target::parse(url)?, self.headers.clone());
+        let (mut target, mut carried) = (Target::parse(url)?, self.carried.clone());
         let mut left = self.redirects;
         loop {
             let dialling = self.dialler.dial(&target);
-            let attempt = self.handshake(&target, &headers, deadline, left > 0, dialling).await;
+            let attempt = self.handshake(&target, &carried, deadline, left > 0, dialling).await;
             let refusal = match attempt {
                 Err(ConnectError::Refused(refusal)) if left > 0 => refusal,
                 attempt => return attempt,
             };
-            let Some(next) = next_hop(&target, &refusal, &mut headers)? else {
+            let Some(next) = next_hop(&target, &refusal, &mut carried, &self.safe_headers)? else {
                 return Err(ConnectError::Refused(refusal));
             };
             target = next;
@@ -211,14 +285,18 @@ impl Connector {
     /// # Errors
     /// As [`connect`](Self::connect).
     ///
+    /// # Panics
+    /// In a tokio runtime without time; see [`Connector`].
+    ///
     /// # Cancel safety
     /// Dropping the future drops the transport.
     pub async fn connect_on<S>(&self, url: &str, io: S) -> Result<Connected<S>, ConnectError>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
+        check_runtime()?;
         let deadline = ws_tokio::deadline_in(self.handshake_timeout);
-        self.handshake(&Target::parse(url)?, &self.headers, deadline, false, async { Ok(io) }).await
+        self.handshake(&Target::parse(url)?, &self.carried, deadline, false, async { Ok(io) }).await
     }
 
     /// The handshake, on the transport that `dialling` makes. What is wrong on this side is found before that. `follows`:
@@ -226,7 +304,7 @@ impl Connector {
     async fn handshake<S>(
         &self,
         target: &Target,
-        headers: &HeaderMap,
+        carried: &Carried,
         deadline: Instant,
         follows: bool,
         dialling: impl Future<Output = Result<S, ConnectError>>,
@@ -237,7 +315,7 @@ impl Connector {
         let config = self.protocol.clone().build()?;
         let mut masks = self.mask_source()?;
         let (handshake, request) =
-            ClientHandshake::new(&self.request(target, headers, &config), masks.nonce())?;
+            ClientHandshake::new(&Self::request(target, carried, &config), masks.nonce())?;
         let attempt = async {
             let mut io = dialling.await?;
             io.write_all(&request).await?;
@@ -270,13 +348,13 @@ impl Connector {
         }
     }
 
-    fn request(&self, target: &Target, headers: &HeaderMap, config: &Config) -> ClientRequest {
+    fn request(target: &Target, carried: &Carried, config: &Config) -> ClientRequest {
         let mut request = ClientRequest::new(&target.host_header, &target.path).with_extensions(config);
-        request.headers.clone_from(headers);
+        request.headers.clone_from(&carried.headers);
         if let Some(authorization) = &target.authorization {
             request.headers.entry(header::AUTHORIZATION).or_insert_with(|| authorization.clone());
         }
-        request.subprotocols.clone_from(&self.subprotocols);
+        request.subprotocols.clone_from(&carried.subprotocols);
         request
     }
 
@@ -287,4 +365,9 @@ impl Connector {
         }
         Ok(Box::new(ChaChaMaskSource::from_seed(seed)))
     }
+}
+
+/// tokio would panic where it is asked for a timer. That a runtime has no timers, or no I/O, it does not tell beforehand.
+fn check_runtime() -> Result<(), ConnectError> {
+    tokio::runtime::Handle::try_current().map(drop).map_err(|_| ConnectError::NoRuntime)
 }

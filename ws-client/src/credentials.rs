@@ -29,6 +29,11 @@ impl Credentials {
         Ok(Self { user, password })
     }
 
+    /// Neither a user nor a password.
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.user.is_empty() && self.password.is_empty()
+    }
+
     /// As the value of `Authorization` or `Proxy-Authorization` (RFC 7617).
     pub(crate) fn basic(&self) -> HeaderValue {
         let plain = [&self.user[..], b":", &self.password].concat();
@@ -46,7 +51,7 @@ impl std::fmt::Debug for Credentials {
     }
 }
 
-fn percent_decode(text: &str) -> Option<Vec<u8>> {
+pub(crate) fn percent_decode(text: &str) -> Option<Vec<u8>> {
     let mut bytes = text.bytes();
     let mut decoded = Vec::with_capacity(text.len());
     let digit = |byte: Option<u8>| char::from(byte?).to_digit(16);

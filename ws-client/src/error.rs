@@ -21,10 +21,36 @@ pub enum UrlError {
     /// It names no host.
     #[error("the URL {0:?} has no host")]
     NoHost(String),
+    /// Its host is none: `[example.com]`, `[::1]example.com`, `256.0.0.1`, `a<b`. An international name is one of them
+    /// without the feature `idna`.
+    #[error("the URL's host {host:?} is invalid: {reason}")]
+    Host {
+        /// The host and the port, as the URL has them.
+        host: String,
+        /// What is wrong with the host.
+        reason: &'static str,
+    },
+    /// Its port is not a number up to 65535.
+    #[error("the port of {0:?} is not a number up to 65535")]
+    Port(String),
     /// Its user name or password is not percent-encoded as it should be (a backslash, white space and control characters
     /// must be), or the name has a colon.
     #[error("the user name or password in the URL is not properly percent-encoded")]
     Credentials,
+}
+
+impl UrlError {
+    /// The same without a part of the URL, for one that may hold a password.
+    pub(crate) fn without_text(self) -> Self {
+        let hidden = "(with credentials)".to_owned();
+        match self {
+            Self::Invalid(_) => Self::Invalid(hidden),
+            Self::NoHost(_) => Self::NoHost(hidden),
+            Self::Host { reason, .. } => Self::Host { host: hidden, reason },
+            Self::Port(_) => Self::Port(hidden),
+            error @ (Self::Scheme(_) | Self::Credentials) => error,
+        }
+    }
 }
 
 /// Why a URL does not name a proxy.
@@ -32,14 +58,22 @@ pub enum UrlError {
 #[non_exhaustive]
 pub enum ProxyUrlError {
     /// It cannot be parsed.
-    #[error("invalid proxy address {0:?}")]
-    Invalid(String),
-    /// Its scheme is none of `http`, `socks5` and `socks5h`.
-    #[error("unsupported proxy scheme {0:?}, expected http, socks5 or socks5h")]
+    #[error("invalid proxy address {proxy:?}: {reason}")]
+    Invalid {
+        /// The proxy as it was given.
+        proxy: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// Its scheme is none of `http`, `https`, `socks4`, `socks4a`, `socks5` and `socks5h`.
+    #[error("unsupported proxy scheme {0:?}, expected http, https, socks4, socks4a, socks5 or socks5h")]
     Scheme(String),
     /// Its user name or password is not percent-encoded as it should be.
     #[error("the user name or password of the proxy is not properly percent-encoded")]
     Credentials,
+    /// A SOCKS4 proxy has a password, or a user name with a zero byte: the protocol has neither.
+    #[error("a SOCKS4 proxy takes no password, and no zero byte in the user name")]
+    Socks4Credentials,
 }
 
 /// Why a proxy opened no tunnel.
@@ -52,6 +86,10 @@ pub enum ProxyError {
     /// An HTTP proxy answered with a status that is no success: 407 if it wants other credentials.
     #[error("it refused the tunnel with status {0}")]
     Refused(StatusCode),
+    /// An HTTP proxy asks for authentication in ways that are not supported, such as Digest, NTLM or Negotiate; their
+    /// names.
+    #[error("it asks for {0} authentication, and only Basic is supported")]
+    UnsupportedAuthentication(String),
     /// An HTTP proxy's answer is not a valid one.
     #[error("invalid response: {0}")]
     Response(#[from] ResponseError),
@@ -67,6 +105,15 @@ pub enum ProxyError {
     /// A SOCKS5 proxy could not, or would not, connect.
     #[error("it refused the tunnel: {0}")]
     Socks5Refused(&'static str),
+    /// It is not a SOCKS4 proxy.
+    #[error("its answer is not SOCKS4")]
+    NotSocks4,
+    /// A SOCKS4 proxy could not, or would not, connect.
+    #[error("it refused the tunnel: {0}")]
+    Socks4Refused(&'static str),
+    /// A SOCKS4 proxy is to connect to a host that has IPv6 addresses only.
+    #[error("SOCKS4 reaches IPv4 addresses only, and the host has none")]
+    Ipv4Only,
     /// SOCKS5 has room for 255 bytes.
     #[error("the host's name is too long for SOCKS5")]
     NameTooLong,
@@ -145,9 +192,12 @@ pub enum ConnectError {
     /// The whole of it took longer than the handshake timeout.
     #[error("the handshake took longer than {0:?}")]
     TimedOut(std::time::Duration),
-    /// `wss` needs TLS, which is not built in: nothing has been sent.
-    #[error("wss:// needs TLS, which is not built in (feature `tls`)")]
+    /// `wss`, or a proxy with `https`, needs TLS, which is not built in: nothing has been sent.
+    #[error("wss:// and proxies with https:// need TLS, which is not built in (feature `tls`)")]
     TlsNotBuiltIn,
+    /// There is no tokio runtime: [`connect`](crate::connect) was polled outside of one.
+    #[error("connecting needs a tokio runtime with time and I/O, and there is none")]
+    NoRuntime,
     /// The operating system gives no randomness for keys.
     #[error("no randomness from the operating system: {0}")]
     Randomness(String),
@@ -159,7 +209,10 @@ impl ConnectError {
     pub fn is_temporary(&self) -> bool {
         match self {
             Self::Resolve { .. } | Self::Connect { .. } | Self::Io(_) | Self::TimedOut(_) => true,
-            Self::Proxy { error, .. } => matches!(error, ProxyError::Io(_) | ProxyError::Socks5Refused(_)),
+            Self::Proxy { error, .. } => matches!(
+                error,
+                ProxyError::Io(_) | ProxyError::Socks4Refused(_) | ProxyError::Socks5Refused(_)
+            ),
             Self::Refused(refusal) => matches!(refusal.status().as_u16(), 408 | 425 | 429 | 500..=599),
             _ => false,
         }

@@ -4,7 +4,9 @@
 //! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
 //! let mut ws = ws_client::connect("ws://127.0.0.1:9001/").await?;
 //! ws.send("hello").await?;
-//! println!("{:?}", ws.recv().await);
+//! if let Some(message) = ws.recv().await {
+//!     println!("{:?}", message.as_text());
+//! }
 //! ws.close(ws_client::CloseCode::NORMAL, "").await;
 //! # Ok(())
 //! # }

@@ -2,12 +2,10 @@
 
 use std::{fmt, net::IpAddr};
 
-use http::uri::Authority;
-
 use crate::{
     credentials::Credentials,
     error::ProxyUrlError,
-    url::{host_and_port, shown},
+    url::{AuthorityError, Host, host_and_port, shown},
 };
 
 /// Whether a client goes through a proxy.
@@ -28,12 +26,19 @@ pub enum Proxy {
     Through(ProxyUrl),
 }
 
-/// A proxy: `http://host:3128`, `socks5://host:1080` (names are looked up here) or `socks5h://host:1080` (by the proxy), with
-/// `user:password@` before the host if it asks for that.
+/// A proxy, with `user:password@` before the host if it asks for that:
+///
+/// - `http://host:3128`: a tunnel by `CONNECT`. Of the ways to authenticate only Basic is supported, and not Digest, NTLM
+///   or Negotiate.
+/// - `https://host:3128`: the same, by TLS to the proxy. TLS to the server goes through it. Needs the feature `tls-core`.
+/// - `socks5://host:1080`, `socks5h://host:1080`: SOCKS5. With `socks5` names are looked up here, with `socks5h` by the
+///   proxy.
+/// - `socks4://host:1080`, `socks4a://host:1080`: SOCKS4, for IPv4 addresses only and without a password. With `socks4a`
+///   names are looked up by the proxy.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ProxyUrl {
     pub(crate) kind: ProxyKind,
-    pub(crate) host: String,
+    pub(crate) host: Host,
     pub(crate) port: u16,
     pub(crate) credentials: Option<Credentials>,
 }
@@ -41,8 +46,28 @@ pub struct ProxyUrl {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ProxyKind {
     HttpConnect,
+    /// The same by TLS.
+    HttpsConnect,
+    Socks4,
+    Socks4WithNames,
     Socks5,
     Socks5WithNames,
+}
+
+impl ProxyKind {
+    /// The scheme, and the port if none is named.
+    const SCHEMES: [(Self, &str, u16); 6] = [
+        (Self::HttpConnect, "http", 80),
+        (Self::HttpsConnect, "https", 443),
+        (Self::Socks4, "socks4", 1080),
+        (Self::Socks4WithNames, "socks4a", 1080),
+        (Self::Socks5, "socks5", 1080),
+        (Self::Socks5WithNames, "socks5h", 1080),
+    ];
+
+    const fn is_socks4(self) -> bool {
+        matches!(self, Self::Socks4 | Self::Socks4WithNames)
+    }
 }
 
 impl ProxyUrl {
@@ -52,36 +77,35 @@ impl ProxyUrl {
     /// [`ProxyUrlError`].
     pub fn parse(url: &str) -> Result<Self, ProxyUrlError> {
         let (scheme, rest) = url.split_once("://").unwrap_or(("http", url));
-        let (kind, default_port) = match scheme.to_ascii_lowercase().as_str() {
-            "http" => (ProxyKind::HttpConnect, 80),
-            "socks5" => (ProxyKind::Socks5, 1080),
-            "socks5h" => (ProxyKind::Socks5WithNames, 1080),
-            other => return Err(ProxyUrlError::Scheme(other.to_owned())),
+        let known = ProxyKind::SCHEMES.iter().find(|(_, name, _)| scheme.eq_ignore_ascii_case(name));
+        let Some((kind, _, default_port)) = known else {
+            return Err(ProxyUrlError::Scheme(shown(scheme).to_ascii_lowercase()));
         };
         let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
         let (info, authority) =
             authority.rsplit_once('@').map_or((None, authority), |(info, rest)| (Some(info), rest));
-        let invalid = || ProxyUrlError::Invalid(shown(url).to_owned());
         let credentials = info.map(Credentials::parse).transpose().map_err(|_| ProxyUrlError::Credentials)?;
-        let parsed: Authority = authority.parse().map_err(|_| invalid())?;
-        let (host, port) = host_and_port(&parsed, default_port).ok_or_else(invalid)?;
-        Ok(Self { kind, host, port, credentials })
+        let is_beyond_socks4 = |it: &Credentials| !it.password.is_empty() || it.user.contains(&0);
+        if kind.is_socks4() && credentials.as_ref().is_some_and(is_beyond_socks4) {
+            return Err(ProxyUrlError::Socks4Credentials);
+        }
+        let (host, port) = host_and_port(authority, *default_port).map_err(|error| {
+            let reason = match error {
+                AuthorityError::NoHost => "it has no host",
+                AuthorityError::Host(reason) => reason,
+                AuthorityError::Port => "its port is not a number up to 65535",
+            };
+            ProxyUrlError::Invalid { proxy: shown(url).to_owned(), reason }
+        })?;
+        Ok(Self { kind: *kind, host, port, credentials })
     }
 }
 
 /// Without user name and password.
 impl fmt::Display for ProxyUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let scheme = match self.kind {
-            ProxyKind::HttpConnect => "http",
-            ProxyKind::Socks5 => "socks5",
-            ProxyKind::Socks5WithNames => "socks5h",
-        };
-        if self.host.contains(':') {
-            write!(f, "{scheme}://[{}]:{}", self.host, self.port)
-        } else {
-            write!(f, "{scheme}://{}:{}", self.host, self.port)
-        }
+        let scheme = ProxyKind::SCHEMES.iter().find(|(kind, ..)| *kind == self.kind);
+        write!(f, "{}://{}:{}", scheme.map_or("", |(_, name, _)| name), self.host, self.port)
     }
 }
 
@@ -194,6 +218,9 @@ mod tests {
             ("HTTP://proxy", "http://proxy:80", None),
             ("socks5://10.0.0.1", "socks5://10.0.0.1:1080", None),
             ("socks5h://me:p%40ss@[::1]:9", "socks5h://[::1]:9", Some("me")),
+            ("https://proxy", "https://proxy:443", None),
+            ("socks4://me@proxy", "socks4://proxy:1080", Some("me")),
+            ("SOCKS4A://proxy:1", "socks4a://proxy:1", None),
         ] {
             let proxy = ProxyUrl::parse(url).unwrap();
             assert_eq!(proxy.to_string(), expected, "{url}");
@@ -201,10 +228,28 @@ mod tests {
             let user_of = proxy.credentials.map(|credentials| credentials.user);
             assert_eq!(user_of.as_deref(), user.map(str::as_bytes));
         }
-        for url in ["", "https://proxy", "socks4://proxy", "http://", "http://a b", "http://proxy:99999"] {
+        for url in [
+            "",
+            "ftp://proxy",
+            "socks://proxy",
+            "http://",
+            "http://a b",
+            "http://proxy:99999",
+            "http://proxy:+80",
+            "http://[proxy]",
+            "http://[::1]proxy",
+        ] {
             assert!(ProxyUrl::parse(url).is_err(), "{url}");
         }
-        for url in ["http://me:secret%@proxy", "http://me:secret/x@proxy", "me:secret#x@proxy"] {
+        for url in ["socks4://me:secret@proxy", "socks4a://m%00e@proxy"] {
+            assert_eq!(ProxyUrl::parse(url), Err(ProxyUrlError::Socks4Credentials), "{url}");
+        }
+        for url in [
+            "http://me:secret%@proxy",
+            "me:secret@x://proxy",
+            "http://me:secret/x@proxy",
+            "me:secret#x@proxy",
+        ] {
             let error = ProxyUrl::parse(url).unwrap_err().to_string();
             assert!(!error.contains("secret"), "{error}");
         }

@@ -1,7 +1,7 @@
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use bytes::Bytes;
-use http::{HeaderMap, Response, StatusCode};
+use http::{HeaderMap, HeaderName, Response, StatusCode};
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _},
     time::timeout,
@@ -10,9 +10,25 @@ use tokio::{
 use crate::body::Body;
 
 /// The answer of a server that refused the upgrade.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Refusal {
     response: Response<Bytes>,
+}
+
+/// Without the values of headers, which may be cookies, and without the body.
+impl fmt::Debug for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Refusal")
+            .field("status", &self.status())
+            .field("headers", &names(self.headers()))
+            .field("body_len", &self.body().len())
+            .finish()
+    }
+}
+
+/// What is shown of headers for debugging.
+pub(crate) fn names(headers: &HeaderMap) -> Vec<&str> {
+    headers.keys().map(HeaderName::as_str).collect()
 }
 
 impl Refusal {

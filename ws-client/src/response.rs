@@ -9,6 +9,14 @@ use ws_proto::{
     handshake::{ResponseError, ResponseReader},
 };
 
+/// The limits of a client by default. A refusal may have a long policy in its head.
+pub(crate) fn client_limits() -> Limits {
+    let mut limits = Limits::default();
+    limits.max_head_size = 64 * 1024;
+    limits.max_header_lines = 256;
+    limits
+}
+
 /// Reads the head of the final response; returns it with what came behind it. A 101 is final.
 ///
 /// Interim ones, such as 103, are passed over (RFC 9110 section 15.2) until they have as many bytes together as one head

@@ -9,6 +9,8 @@ use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
 };
+#[cfg(feature = "tls-core")]
+use tokio_rustls::client::TlsStream;
 
 /// What a client's connection runs over.
 #[derive(Debug)]
@@ -21,7 +23,13 @@ pub enum ClientStream {
     Unix(tokio::net::UnixStream),
     /// TLS over TCP.
     #[cfg(feature = "tls-core")]
-    Tls(Box<tokio_rustls::client::TlsStream<TcpStream>>),
+    Tls(Box<TlsStream<TcpStream>>),
+    /// TLS over TCP up to a proxy, and no TLS from there to the server.
+    #[cfg(feature = "tls-core")]
+    TlsToProxy(Box<TlsStream<TcpStream>>),
+    /// TLS to the server, within TLS over TCP up to a proxy.
+    #[cfg(feature = "tls-core")]
+    TlsThroughTls(Box<TlsStream<TlsStream<TcpStream>>>),
 }
 
 /// The same expression for whatever it is.
@@ -32,7 +40,9 @@ macro_rules! each {
             #[cfg(unix)]
             ClientStream::Unix($stream) => $expression,
             #[cfg(feature = "tls-core")]
-            ClientStream::Tls($stream) => $expression,
+            ClientStream::Tls($stream) | ClientStream::TlsToProxy($stream) => $expression,
+            #[cfg(feature = "tls-core")]
+            ClientStream::TlsThroughTls($stream) => $expression,
         }
     };
 }
@@ -46,7 +56,9 @@ impl ClientStream {
             #[cfg(unix)]
             Self::Unix(_) => None,
             #[cfg(feature = "tls-core")]
-            Self::Tls(stream) => Some(stream.get_ref().0),
+            Self::Tls(stream) | Self::TlsToProxy(stream) => Some(stream.get_ref().0),
+            #[cfg(feature = "tls-core")]
+            Self::TlsThroughTls(stream) => Some(stream.get_ref().0.get_ref().0),
         }
     }
 

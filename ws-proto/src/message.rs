@@ -1,5 +1,7 @@
 //! Messages: what applications exchange (RFC 6455 section 5.6). Control frames are not messages.
 
+use std::fmt;
+
 use bytes::Bytes;
 
 use crate::{
@@ -28,7 +30,7 @@ impl MessageKind {
 }
 
 /// An owned message. Cloning does not copy the payload.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Message {
     /// Text, valid UTF-8.
@@ -117,6 +119,18 @@ impl Message {
     }
 }
 
+/// Kind and length. Payloads stay out of logs.
+impl fmt::Debug for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = match self {
+            Self::Text(_) => "Text",
+            Self::Binary(_) => "Binary",
+            Self::UncheckedText(_) => "UncheckedText",
+        };
+        write!(f, "{name}({} bytes)", self.len())
+    }
+}
+
 impl From<&str> for Message {
     fn from(text: &str) -> Self {
         Self::text(text)
@@ -154,15 +168,20 @@ impl From<&[u8]> for Message {
 }
 
 /// A received message, lent for the length of a call: its payload lies in a buffer that is used again afterwards.
-#[derive(Debug)]
 pub struct MessageRef<'a> {
     kind: MessageKind,
     validated: bool,
     payload: Payload<'a>,
 }
 
+/// Kind and length. Payloads stay out of logs.
+impl fmt::Debug for MessageRef<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}({} bytes)", self.kind, self.len())
+    }
+}
+
 /// Where the payload lies.
-#[derive(Debug)]
 enum Payload<'a> {
     /// In the receive buffer.
     Lent(&'a [u8]),
@@ -258,5 +277,39 @@ impl<'a> MessageRef<'a> {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::buffer::{BufferPool, TransmitQueue};
+
+    #[test]
+    fn what_is_printed_of_a_message_is_its_kind_and_length() {
+        let unchecked = Message::UncheckedText(Bytes::from_static(b"secret"));
+        for (message, told) in [
+            (Message::text("secret"), "Text(6 bytes)"),
+            (Message::binary(&b"secret"[..]), "Binary(6 bytes)"),
+            (unchecked, "UncheckedText(6 bytes)"),
+        ] {
+            assert_eq!(format!("{message:?}"), told);
+        }
+        let lent = MessageRef::lent(MessageKind::Text, true, b"secret");
+        assert_eq!(format!("{lent:?}"), "Text(6 bytes)");
+    }
+
+    #[test]
+    fn what_is_printed_of_a_buffer_has_no_payload_in_it() {
+        let mut receive = ReceiveBuffer::new(256, BufferPool::default());
+        receive.extend(b"secret");
+        let mut transmit = TransmitQueue::new();
+        transmit.push_slice(b"secret");
+        transmit.push_bytes(Bytes::from_static(b"secret"));
+        let mut assembled = PooledBuffer::default();
+        assembled.reserve_total(6, 6).unwrap();
+        assembled.extend_from_slice(b"secret");
+        let told = format!("{receive:?} {transmit:?} {assembled:?}");
+        assert!(!told.contains("secret") && !told.contains("115, 101"), "{told}");
     }
 }

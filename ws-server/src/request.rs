@@ -1,4 +1,4 @@
-use std::{net::SocketAddr, ops::Deref};
+use std::{fmt, net::SocketAddr, ops::Deref};
 
 use http::{HeaderName, HeaderValue, Method};
 use ws_proto::handshake::{Acceptance, Rejection, token_list};
@@ -11,7 +11,6 @@ use ws_proto::handshake::{Acceptance, Rejection, token_list};
 /// in place of the `Host` header (RFC 9112 section 3.2.2). [`path`](Self::path) and [`query`](Self::query) are the same in
 /// both forms. A quotation mark in a query reads `%22`. `version()` is HTTP/1.1 or, for a plain request to
 /// [`ServerBuilder::http`](crate::ServerBuilder::http), HTTP/1.0.
-#[derive(Debug)]
 pub struct Request {
     inner: http::Request<()>,
     peer: Option<SocketAddr>,
@@ -75,6 +74,18 @@ impl Request {
     }
 }
 
+/// Without the query and the values of headers: they may be credentials.
+impl fmt::Debug for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Request")
+            .field("method", self.inner.method())
+            .field("path", &self.path())
+            .field("headers", &self.inner.headers().keys().map(HeaderName::as_str).collect::<Vec<_>>())
+            .field("peer", &self.peer)
+            .finish_non_exhaustive()
+    }
+}
+
 impl Deref for Request {
     type Target = http::Request<()>;
 
@@ -86,4 +97,21 @@ impl Deref for Request {
 /// Encodes an answer that ends the connection.
 pub(crate) fn encode_answer(answer: &Rejection, method: &Method) -> Vec<u8> {
     if method == Method::HEAD { answer.encode_head() } else { answer.encode() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_printed_of_a_request_has_no_secrets_in_it() {
+        let inner = http::Request::builder()
+            .uri("/chat?token=secret")
+            .header("Cookie", "id=secret")
+            .header("Sec-WebSocket-Protocol", "token.secret");
+        let mut request = Request::new(inner.body(()).unwrap(), None);
+        request.select_subprotocol(&["token.secret"]);
+        let told = format!("{request:?}");
+        assert!(!told.contains("secret") && told.contains("cookie") && told.contains("/chat"), "{told}");
+    }
 }

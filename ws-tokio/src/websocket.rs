@@ -39,7 +39,6 @@ pub struct WebSocket<S> {
 }
 
 /// What [`WebSocket::into_parts`] gives back.
-#[derive(Debug)]
 pub struct Parts<S> {
     /// The transport.
     pub io: S,
@@ -49,6 +48,18 @@ pub struct Parts<S> {
     pub transmit: TransmitQueue,
     /// What was received behind the handshake and not looked at.
     pub received: Bytes,
+}
+
+/// Payloads stay out of logs.
+impl<S: fmt::Debug> fmt::Debug for Parts<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Parts")
+            .field("io", &self.io)
+            .field("connection", &self.connection)
+            .field("transmit", &self.transmit)
+            .field("received_len", &self.received.len())
+            .finish()
+    }
 }
 
 impl<S> WebSocket<S> {

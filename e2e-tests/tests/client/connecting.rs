@@ -3,11 +3,14 @@
 use std::{
     io::ErrorKind,
     net::{Ipv6Addr, SocketAddr},
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::pin,
+    task::{Context, Poll, Waker},
     time::{Duration, Instant},
 };
 
 use e2e_tests::raw_peer::{RawAcceptor, RawFrame};
-use tokio::{io::AsyncReadExt as _, net::TcpListener, task::JoinSet};
+use tokio::{io::AsyncReadExt as _, net::TcpListener, runtime::Builder, task::JoinSet};
 use ws_client::{ConnectError, Connector, Message, UrlError, connect};
 
 use crate::support::{hasty, run, soon};
@@ -83,6 +86,21 @@ fn a_bad_url_is_told_without_a_connection() {
             "ws://127.0.0.1:99999/",
             "ws://a b/",
             "ws://[::1/",
+            "ws://[::1]evil.example/",
+            "ws://[::1]:1evil.example/",
+            "ws://[example.com]/",
+            "ws://[127.0.0.1]/",
+            "ws://[::1]]/",
+            "ws://127.0.0.1:+1/",
+            "ws://127.0.0.1:-1/",
+            "ws://127.0.0.1: 1/",
+            "ws://127.0.0.1:1:1/",
+            "ws://a<b/",
+            "ws://a\\b/",
+            "ws://256.0.0.1/",
+            "ws://1.2.3.4.5/",
+            "ws://a.1/",
+            "ws://a.0x/",
         ] {
             let error = connect(url).await.unwrap_err();
             assert!(matches!(error, ConnectError::Url(_)), "{url:?}: {error}");
@@ -130,6 +148,22 @@ fn ipv6_works_and_its_host_has_brackets() {
             assert_eq!(request.header("Host"), Some(&*format!("[::1]:{port}")));
         };
         tokio::join!(async { connect(&url).await.unwrap() }, server);
+    });
+}
+
+#[test]
+fn an_ipv4_address_is_what_the_url_standard_makes_of_it() {
+    run(async {
+        let acceptor = RawAcceptor::bind();
+        let port = acceptor.addr().port();
+        for host in ["0x7f000001", "127.1", "2130706433", "017700000001", "127.0.0.1.", "0x7F.1", "127%2E1"] {
+            let url = format!("ws://{host}:{port}/");
+            let server = async {
+                let request = acceptor.accept().await.upgrade().await;
+                assert_eq!(request.header("Host"), Some(&*format!("127.0.0.1:{port}")));
+            };
+            tokio::join!(async { connect(&url).await.unwrap() }, server);
+        }
     });
 }
 
@@ -223,6 +257,62 @@ fn a_dropped_attempt_leaves_nothing_behind() {
         attempt.abort();
         server.expect_eof().await;
     });
+}
+
+/// Polls `connect` once on this runtime, or on none; what it panics with, if it does.
+fn polled_once(url: &str) -> Result<Poll<Result<ws_client::WebSocket, ConnectError>>, String> {
+    let polled =
+        catch_unwind(AssertUnwindSafe(|| pin!(connect(url)).poll(&mut Context::from_waker(Waker::noop()))));
+    polled.map_err(|panic| match panic.downcast::<String>() {
+        Ok(text) => *text,
+        Err(panic) => panic.downcast::<&str>().map_or_else(|_| String::new(), |text| text.to_string()),
+    })
+}
+
+#[test]
+fn outside_of_a_runtime_there_is_an_error() {
+    let polled = polled_once("ws://127.0.0.1:1/");
+    let Ok(Poll::Ready(Err(error))) = polled else { panic!("{polled:?}") };
+    assert!(matches!(error, ConnectError::NoRuntime) && !error.is_temporary(), "{error}");
+}
+
+#[test]
+fn a_runtime_without_time_or_without_io_is_a_panic_of_tokio() {
+    let without_time = Builder::new_current_thread().enable_io().build().unwrap();
+    let without_io = Builder::new_current_thread().enable_time().build().unwrap();
+    for (runtime, expected) in [(without_time, "timers are disabled"), (without_io, "IO is disabled")] {
+        let _entered = runtime.enter();
+        let panic = polled_once("ws://127.0.0.1:1/").unwrap_err();
+        assert!(panic.contains(expected), "{panic}");
+    }
+}
+
+#[test]
+fn a_runtime_that_is_shut_down_drops_an_attempt_in_a_task_of_its_own() {
+    let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("ws://{}/", listener.local_addr().unwrap());
+    let task = runtime.spawn(async move { connect(&url).await.map(drop) });
+    let (mut stream, _) = listener.accept().unwrap();
+    std::io::Read::read_exact(&mut stream, &mut [0; 16]).unwrap();
+    runtime.shutdown_timeout(e2e_tests::raw_peer::DEADLINE);
+    let other = Builder::new_current_thread().build().unwrap();
+    assert!(other.block_on(task).unwrap_err().is_cancelled());
+    std::io::Read::read_to_end(&mut stream, &mut Vec::new()).expect("the socket is closed");
+}
+
+#[test]
+fn a_runtime_that_is_shut_down_fails_an_attempt_that_a_thread_waits_for() {
+    let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("ws://{}/", listener.local_addr().unwrap());
+    let handle = runtime.handle().clone();
+    let thread = std::thread::spawn(move || handle.block_on(connect(&url)).map(drop));
+    let (mut stream, _) = listener.accept().unwrap();
+    std::io::Read::read_exact(&mut stream, &mut [0; 16]).unwrap();
+    runtime.shutdown_timeout(e2e_tests::raw_peer::DEADLINE);
+    let error = thread.join().unwrap().unwrap_err();
+    assert!(matches!(error, ConnectError::Io(_)), "{error}");
 }
 
 #[test]

@@ -15,6 +15,7 @@ mod messages;
 mod names;
 mod options;
 mod proxies;
+mod proxies_by_tls;
 mod redirects;
 mod refusals;
 mod relay;

@@ -35,6 +35,77 @@ fn names_can_be_looked_up_in_another_way() {
 }
 
 #[test]
+fn an_international_name_is_looked_up_and_sent_as_idna_has_it() {
+    run(async {
+        let acceptor = RawAcceptor::bind();
+        let (addr, asked) = (acceptor.addr(), Arc::new(Mutex::new(Vec::new())));
+        let connector = Connector::new().resolver({
+            let asked = Arc::clone(&asked);
+            move |host, _| {
+                asked.lock().unwrap().push(host);
+                async move { Ok(vec![addr]) }
+            }
+        });
+        for host in ["b\u{fc}cher.example", "B%C3%9CCHER.example", "bu\u{308}cher\u{3002}example"] {
+            let server = async {
+                let request = acceptor.accept().await.upgrade().await;
+                assert_eq!(request.header("Host"), Some("xn--bcher-kva.example"));
+            };
+            let url = format!("ws://{host}/");
+            tokio::join!(async { connector.connect(&url).await.unwrap() }, server);
+        }
+        assert_eq!(*asked.lock().unwrap(), ["xn--bcher-kva.example"; 3]);
+    });
+}
+
+/// An address that is good on one link only, with the index and the name of its interface, if this machine has one.
+fn link_local() -> Option<(std::net::SocketAddrV6, String)> {
+    let table = std::fs::read_to_string("/proc/net/if_inet6").ok()?;
+    table.lines().find_map(|line| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        let ip = std::net::Ipv6Addr::from_bits(u128::from_str_radix(fields[0], 16).ok()?);
+        let index = u32::from_str_radix(fields[1], 16).ok()?;
+        let addr = std::net::SocketAddrV6::new(ip, 0, 0, index);
+        // An address that is still being checked for duplicates cannot be bound to.
+        let is_usable = std::net::TcpListener::bind(addr).is_ok();
+        (ip.is_unicast_link_local() && is_usable).then(|| (addr, fields[5].to_owned()))
+    })
+}
+
+#[test]
+fn a_zone_names_the_interface_and_stays_out_of_the_host_header() {
+    run(async {
+        // The loopback interface has the index 1; its address needs no zone, and a number is good for any address.
+        let loopback = std::net::SocketAddrV6::new(std::net::Ipv6Addr::LOCALHOST, 0, 0, 0);
+        let mut cases = vec![(loopback, "1".to_owned())];
+        if let Some((addr, interface)) = link_local() {
+            cases.extend([(addr, interface), (addr, addr.scope_id().to_string())]);
+        }
+        for (addr, zone) in cases {
+            let acceptor = RawAcceptor::bind_to(addr.into(), None);
+            let (ip, port) = (addr.ip(), acceptor.addr().port());
+            let url = format!("ws://[{ip}%25{zone}]:{port}/");
+            let server = async {
+                let request = acceptor.accept().await.upgrade().await;
+                assert_eq!(request.header("Host"), Some(&*format!("[{ip}]:{port}")));
+            };
+            let connected = async { ws_client::connect(&url).await.unwrap_or_else(|e| panic!("{url}: {e}")) };
+            tokio::join!(connected, server);
+        }
+    });
+}
+
+#[test]
+fn a_zone_that_is_not_there_is_told() {
+    run(async {
+        match ws_client::connect("ws://[fe80::1%25no-such-link]:1/").await {
+            Err(ConnectError::Resolve { host, .. }) => assert_eq!(host, "fe80::1%no-such-link"),
+            other => panic!("{other:?}"),
+        }
+    });
+}
+
+#[test]
 fn a_resolvers_error_is_told() {
     run(async {
         let fails = |_, _| async { Err::<Vec<SocketAddr>, _>(io::Error::other("the moon is in the way")) };

@@ -8,12 +8,16 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 use ws_client::{CloseCode, ConnectError, Connector, Proxy, ProxyError, ProxyUrl};
-use ws_server::Server;
+use ws_server::{Server, ServerBuilder};
 
 use crate::support::run;
 
-async fn echo_server() -> ServerRunner {
-    ServerRunner::serve(Server::builder(), |mut ws| async move {
+pub(crate) async fn echo_server() -> ServerRunner {
+    echo_server_with(Server::builder()).await
+}
+
+pub(crate) async fn echo_server_with(builder: ServerBuilder) -> ServerRunner {
+    ServerRunner::serve(builder, |mut ws| async move {
         while let Some(message) = ws.recv().await {
             let _ = ws.send(message).await;
         }
@@ -21,13 +25,13 @@ async fn echo_server() -> ServerRunner {
     .await
 }
 
-async fn listen() -> (TcpListener, SocketAddr) {
+pub(crate) async fn listen() -> (TcpListener, SocketAddr) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let addr = listener.local_addr().unwrap();
     (listener, addr)
 }
 
-fn through(url: &str) -> Connector {
+pub(crate) fn through(url: &str) -> Connector {
     Connector::new().proxy(Proxy::Through(ProxyUrl::parse(url).unwrap()))
 }
 
@@ -57,7 +61,7 @@ async fn http_proxy(listener: TcpListener, answer: &str, to: Option<SocketAddr>)
     head
 }
 
-async fn says_hello(connector: &Connector, url: &str) {
+pub(crate) async fn says_hello(connector: &Connector, url: &str) {
     let mut ws = connector.connect(url).await.unwrap();
     ws.send("hello").await.unwrap();
     assert_eq!(ws.recv().await.unwrap().as_text(), Some("hello"));
@@ -195,6 +199,115 @@ fn a_socks_proxy_may_refuse() {
             let error = result.unwrap_err().to_string();
             assert!(error.contains(expected), "{error}");
         }
+    });
+}
+
+#[test]
+fn a_socks4_proxy_opens_a_tunnel() {
+    run(async {
+        let server = echo_server().await;
+        let to = server.addr();
+        let cases: [(&str, &str, &[u8]); 3] = [
+            ("socks4", "far.example", b"\x04\x01\x1f\x90\xc0\x00\x02\x07me\0"),
+            ("socks4a", "far.example", b"\x04\x01\x1f\x90\x00\x00\x00\x01me\0far.example\0"),
+            ("socks4a", "192.0.2.9", b"\x04\x01\x1f\x90\xc0\x00\x02\x09me\0"),
+        ];
+        for (scheme, host, expected) in cases {
+            let (listener, proxy) = listen().await;
+            let connector =
+                through(&format!("{scheme}://me@{proxy}")).resolver(|host: String, port| async move {
+                    match host.parse() {
+                        Ok(ip) => Ok(vec![SocketAddr::new(ip, port)]),
+                        // SOCKS4 cannot carry the first one.
+                        Err(_) => Ok(vec![
+                            SocketAddr::new("2001:db8::1".parse().unwrap(), port),
+                            SocketAddr::new("192.0.2.7".parse().unwrap(), port),
+                        ]),
+                    }
+                });
+            let serving = async {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let mut asked = vec![0; expected.len()];
+                stream.read_exact(&mut asked).await.unwrap();
+                assert_eq!(asked, expected);
+                stream.write_all(&[0, 90, 1, 2, 3, 4, 5, 6]).await.unwrap();
+                let mut to = TcpStream::connect(to).await.unwrap();
+                let _ = copy_bidirectional(&mut stream, &mut to).await;
+            };
+            let url = format!("ws://{host}:8080/");
+            tokio::join!(serving, says_hello(&connector, &url));
+        }
+        server.stop().await;
+    });
+}
+
+#[test]
+fn a_socks4_proxy_may_refuse() {
+    run(async {
+        let cases: [(&str, &str, &[u8], &str); 4] = [
+            ("socks4a", "far.example", &[0, 91, 0, 0, 0, 0, 0, 0], "refused the tunnel: rejected or failed"),
+            ("socks4a", "far.example", &[0, 93, 0, 0, 0, 0, 0, 0], "different user"),
+            ("socks4a", "far.example", &[5, 0, 0, 0, 0, 0, 0, 0], "not SOCKS4"),
+            ("socks4", "[2001:db8::1]", &[], "IPv4 addresses only"),
+        ];
+        for (scheme, host, answer, expected) in cases {
+            let (listener, proxy) = listen().await;
+            let connector = through(&format!("{scheme}://{proxy}"));
+            let serving = async {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let _ = stream.read(&mut [0; 512]).await.unwrap();
+                let _ = stream.write_all(answer).await;
+                let _ = stream.read(&mut [0; 16]).await;
+            };
+            let url = format!("ws://{host}/");
+            let result = tokio::select! {
+                biased;
+                result = connector.connect(&url) => result,
+                // The client may give up before it has connected.
+                () = async { serving.await; std::future::pending().await } => unreachable!(),
+            };
+            let error = result.unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+        }
+    });
+}
+
+#[test]
+fn a_way_to_authenticate_that_is_not_supported_is_told() {
+    run(async {
+        for (challenges, expected) in [
+            ("Proxy-Authenticate: Digest realm=\"a, b\", qop=\"auth\", nonce=\"x\"", Some("Digest")),
+            ("Proxy-Authenticate: Negotiate\r\nProxy-Authenticate: NTLM", Some("Negotiate, NTLM")),
+            ("Proxy-Authenticate: NTLM TlRMTVNTUAAB, Digest realm=\"Basic x\"", Some("NTLM, Digest")),
+            ("Proxy-Authenticate: Digest realm=\"x\", basic realm=\"y\"", None),
+            ("Proxy-Authenticate: Basic", None),
+            ("X: y", None),
+        ] {
+            let (listener, proxy) = listen().await;
+            let connector = through(&format!("http://user:secret@{proxy}"));
+            let answer = format!("HTTP/1.1 407 Authenticate\r\n{challenges}\r\n\r\n");
+            let (_, result) =
+                tokio::join!(http_proxy(listener, &answer, None), connector.connect("ws://far.example/"));
+            let error = result.unwrap_err().to_string();
+            let expected = expected.map_or_else(
+                || "407".to_owned(),
+                |schemes| format!("it asks for {schemes} authentication, and only Basic is supported"),
+            );
+            assert!(error.contains(&expected) && !error.contains("secret"), "{challenges}: {error}");
+        }
+    });
+}
+
+#[test]
+fn a_zone_is_not_told_to_a_proxy() {
+    run(async {
+        let (listener, proxy) = listen().await;
+        let connector = through(&proxy.to_string());
+        let (head, _) = tokio::join!(
+            http_proxy(listener, "HTTP/1.1 502 No\r\n\r\n", None),
+            connector.connect("ws://[fe80::1%25eth0]:8080/"),
+        );
+        assert!(head.starts_with("CONNECT [fe80::1]:8080 HTTP/1.1\r\nHost: [fe80::1]:8080\r\n"), "{head}");
     });
 }
 

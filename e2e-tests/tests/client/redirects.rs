@@ -69,9 +69,58 @@ fn credentials_stay_behind_when_they_lead_to_another_origin() {
                 assert_eq!(request.target(), "/new");
                 assert_eq!(request.header("Authorization"), None);
                 assert_eq!(request.header("Cookie"), None);
-                assert_eq!(request.header("User-Agent"), Some("test"));
+                assert_eq!(request.header("User-Agent"), None);
             };
             let connector = following(5);
+            let (result, ()) = tokio::join!(connector.connect(&url), server);
+            result.unwrap();
+        }
+    });
+}
+
+#[test]
+fn another_origin_gets_only_the_headers_that_are_marked_as_safe() {
+    run(async {
+        let (first, second) = (RawAcceptor::bind(), RawAcceptor::bind());
+        let url = first.url("/");
+        let server = async {
+            redirect(&first, 307, &second.url("/there")).await;
+            let there = redirect(&second, 307, &first.url("/back")).await;
+            // What has been left behind does not come back.
+            for request in [there, first.accept().await.upgrade().await] {
+                for name in ["Authorization", "Cookie", "X-Api-Key", "Sec-WebSocket-Protocol"] {
+                    assert_eq!(request.header(name), None, "{name}");
+                }
+                assert_eq!(request.header("User-Agent"), Some("test"));
+            }
+        };
+        let connector = following(2)
+            .header(http::HeaderName::from_static("x-api-key"), HeaderValue::from_static("secret"))
+            .subprotocol("token.secret")
+            .carry_to_other_origins(header::USER_AGENT)
+            .carry_to_other_origins(header::AUTHORIZATION)
+            .carry_to_other_origins(header::COOKIE);
+        let (result, ()) = tokio::join!(connector.connect(&url), server);
+        result.unwrap();
+    });
+}
+
+#[test]
+fn a_location_is_encoded_as_browsers_do_it() {
+    run(async {
+        for (location, target) in [
+            ("/\u{fc} \"<>?\u{fc} \"<>'#end", "/%C3%BC%20%22%3C%3E?%C3%BC%20%22%3C%3E%27"),
+            ("c d", "/a/c%20d"),
+            ("?\u{fc}", "/a/b?%C3%BC"),
+            ("..\\c", "/c"),
+        ] {
+            let acceptor = RawAcceptor::bind();
+            let url = acceptor.url("/a/b");
+            let server = async {
+                redirect(&acceptor, 307, location).await;
+                assert_eq!(acceptor.accept().await.upgrade().await.target(), target, "{location}");
+            };
+            let connector = following(1);
             let (result, ()) = tokio::join!(connector.connect(&url), server);
             result.unwrap();
         }
@@ -99,7 +148,17 @@ fn there_is_an_end_to_them() {
 #[test]
 fn a_location_that_is_no_websocket_is_an_error() {
     run(async {
-        for location in ["ftp://example.com/", "ws://", "ws+unix:/run/a.sock", "ws://a b/", "//[::1"] {
+        for location in [
+            "ftp://example.com/",
+            "ws://",
+            "ws+unix:/run/a.sock",
+            "ws://a b/",
+            "//[::1",
+            "//[::1]evil.example/",
+            "ws://[example.com]/",
+            "http://example.com:+80/",
+            "https:\\\\evil.example/",
+        ] {
             let acceptor = RawAcceptor::bind();
             let url = acceptor.url("/");
             let connector = following(1);

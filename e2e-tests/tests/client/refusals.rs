@@ -41,6 +41,39 @@ fn a_refusal_is_told_as_one_whatever_else_is_wrong_with_it() {
 }
 
 #[test]
+fn a_refusal_is_told_however_its_head_is_written() {
+    run(async {
+        for head in [
+            "HTTP/1.1 403 No\r\nX-Policy: a\r\n b\r\nX-Why: policy\r\n\r\n",
+            "HTTP/1.1 403 No\nX-Why: policy\n\n",
+            "HTTP/1.1 403 No\r\nX-Why: policy\n\r\n",
+            "HTTP/1.1  403  No\r\nX-Why: policy\r\n\r\n",
+            "HTTP/1.1 403 No\r\nX-Why : policy\r\n\r\n",
+            "HTTP/1.1 403 No\r\n X-First: a\r\nX-Why: policy\r\n\r\n",
+            "HTTP/1.1 403 No\r\nno colon\r\nX-Why: policy\r\n\r\n",
+            "HTTP/1.1 403 No\r\nX Y: a\r\nX-Why: policy\r\nX-Control: \u{1}\r\n\r\n",
+            "HTTP/1.1 403 N\u{f6}\r\nX-Why: policy\r\nX-\u{fc}: a\r\n\r\n",
+        ] {
+            let refusal = refusal(&format!("{head}body")).await;
+            assert_eq!((refusal.status().as_u16(), refusal.body().as_ref()), (403, &b"body"[..]), "{head:?}");
+            assert_eq!(refusal.headers()["X-Why"], "policy", "{head:?}");
+        }
+    });
+}
+
+#[test]
+fn a_refusal_with_a_long_policy_is_told() {
+    run(async {
+        let policy = "default-src 'self'; ".repeat(2000);
+        let lines: String = (0..240).map(|number| format!("X-{number}: y\r\n")).collect();
+        let head = format!("HTTP/1.1 403 No\r\nContent-Security-Policy: {policy}\r\n{lines}\r\n");
+        let refusal = refusal(&format!("{head}body")).await;
+        assert_eq!((refusal.status().as_u16(), refusal.headers().len()), (403, 241));
+        assert_eq!(refusal.body().as_ref(), b"body");
+    });
+}
+
+#[test]
 fn overload_is_temporary_and_a_missing_page_is_not() {
     run(async {
         for (status, temporary) in

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use e2e_tests::raw_peer::{Head, RawAcceptor};
 use http::{HeaderName, HeaderValue, header};
-use ws_client::{ConnectError, Connector, connect};
+use ws_client::{ConnectError, Connector, Message, ProxyUrl, SendError, connect};
 
 use crate::support::{answered_with, run};
 
@@ -41,6 +41,20 @@ fn the_path_is_a_slash_if_there_is_none() {
         assert_eq!(request(&Connector::new(), "").await.target(), "/");
         assert_eq!(request(&Connector::new(), "?a=b").await.target(), "/?a=b");
         assert_eq!(request(&Connector::new(), "/a%20b#fragment").await.target(), "/a%20b");
+    });
+}
+
+#[test]
+fn what_a_browser_encodes_is_encoded() {
+    run(async {
+        for (written, sent) in [
+            ("/\u{fc} \"<>`{}^?\u{fc} \"<>'", "/%C3%BC%20%22%3C%3E%60%7B%7D%5E?%C3%BC%20%22%3C%3E%27"),
+            ("/%C3%BC%zz%?%C3%BC%", "/%C3%BC%zz%?%C3%BC%"),
+            ("/a/../b/%2e/c\\d", "/b/c/d"),
+            ("/a|b[c]?`{}|\\^", "/a|b[c]?`{}|\\^"),
+        ] {
+            assert_eq!(request(&Connector::new(), written).await.target(), sent, "{written}");
+        }
     });
 }
 
@@ -100,7 +114,7 @@ fn no_header_can_begin_a_line_of_its_own() {
     assert!(HeaderValue::from_str("a\r\nX-Injected: 1").is_err());
     assert!(HeaderName::from_bytes(b"A: b\r\nC").is_err());
     run(async {
-        for url in ["ws://127.0.0.1:1/\r\nX-Injected: 1", "ws://127.0.0.1:1/a b", "ws://127.0.0.1\r\n:1/"] {
+        for url in ["ws://127.0.0.1:1/\r\nX-Injected: 1", "ws://127.0.0.1:1/a\tb", "ws://127.0.0.1\r\n:1/"] {
             assert!(matches!(connect(url).await, Err(ConnectError::Url(_))), "{url:?}");
         }
     });
@@ -135,6 +149,37 @@ fn a_subprotocol_that_is_no_token_is_refused_without_a_connection() {
                 names.iter().fold(Connector::new(), |connector, name| connector.subprotocol(*name));
             let error = connector.connect(NOBODY).await.unwrap_err();
             assert!(matches!(error, ConnectError::Request(_)), "{names:?}: {error}");
+        }
+    });
+}
+
+#[test]
+fn what_is_printed_for_debugging_has_no_secrets_in_it() {
+    run(async {
+        let connector = Connector::new()
+            .header(header::AUTHORIZATION, HeaderValue::from_static("Bearer secret"))
+            .header(HeaderName::from_static("x-api-key"), HeaderValue::from_static("secret"))
+            .subprotocol("token.secret")
+            .mask_seed([77; 32])
+            .proxy(ws_client::Proxy::Through(ProxyUrl::parse("http://me:secret@proxy").unwrap()));
+        let told = format!("{connector:?}");
+        assert!(told.contains("x-api-key"), "names are told: {told}");
+        let mut all = vec![told];
+
+        let response = format!("{}Set-Cookie: id=secret\r\n\r\n", crate::support::SWITCHING);
+        all.push(format!("{:?}", answered_with(&Connector::new(), &response).await.unwrap()));
+        let response = "HTTP/1.1 403 No\r\nSet-Cookie: id=secret\r\n\r\nthe secret";
+        all.push(format!("{:?}", answered_with(&Connector::new(), response).await.unwrap_err()));
+        assert!(all[1].contains("set-cookie") && all[2].contains("403"), "{all:?}");
+
+        for message in [Message::text("secret"), Message::binary(&b"secret"[..])] {
+            all.push(format!("{message:?} {:?}", SendError::WriteBusy(message.clone())));
+        }
+        for told in all {
+            assert!(
+                !told.contains("secret") && !told.contains("77, 77") && !told.contains("115, 101"),
+                "{told}"
+            );
         }
     });
 }

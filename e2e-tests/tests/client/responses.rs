@@ -94,8 +94,36 @@ fn a_response_without_end_is_cut_off_at_its_limit() {
     run(async {
         let long = format!("{SWITCHING}X: {}", "x".repeat(100_000));
         assert_eq!(refused_because(&long).await, ResponseError::HeadTooLarge);
-        let many = format!("{SWITCHING}{}", "X: y\r\n".repeat(200));
+        let many = format!("{SWITCHING}{}", "X: y\r\n".repeat(300));
         assert_eq!(refused_because(&many).await, ResponseError::TooManyHeaders);
+    });
+}
+
+#[test]
+fn a_folded_header_line_is_joined_with_a_space() {
+    run(async {
+        let folded = "X-Policy: a; \r\n\t b;\r\n c\r\nX-Empty:\r\n \r\nX-Late:\r\n value";
+        let connected =
+            answered_with(&Connector::new(), &format!("{SWITCHING}{folded}\r\n\r\n")).await.unwrap();
+        for (name, value) in [("X-Policy", "a; b; c"), ("X-Empty", ""), ("X-Late", "value")] {
+            assert_eq!(connected.response.headers()[name], value, "{name}");
+        }
+    });
+}
+
+#[test]
+fn a_101_that_is_not_written_as_http_has_it_is_no_upgrade() {
+    run(async {
+        for response in [
+            with_line("Upgrade: websocket\r\n", "Upgrade: websocket\n"),
+            with_line("Upgrade: websocket", "Upgrade : websocket"),
+            with_line("Upgrade: websocket", "Upgrade: websocket\r\nno colon"),
+            with_line("Upgrade: websocket", " X: before\r\nUpgrade: websocket"),
+            with_line("HTTP/1.1 101", "HTTP/1.1  101"),
+            with_line("Upgrade: websocket", "Upgrade: websocket\r\nX: \u{1}"),
+        ] {
+            assert_eq!(refused_because(&response).await, ResponseError::Malformed, "{response:?}");
+        }
     });
 }
 

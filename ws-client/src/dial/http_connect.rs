@@ -1,29 +1,68 @@
 //! A tunnel through an HTTP proxy (RFC 9110 section 9.3.6).
 
-use tokio::{io::AsyncWriteExt as _, net::TcpStream};
-use ws_proto::Limits;
+use http::{HeaderMap, StatusCode, header};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 
-use crate::{error::ProxyError, proxy::ProxyUrl, response::read_final_response};
+use crate::{
+    error::ProxyError,
+    proxy::ProxyUrl,
+    response::{client_limits, read_final_response},
+    url::Host,
+};
 
 /// Asks the proxy for a tunnel to the server; behind this the stream is the server's.
-pub(super) async fn open(
-    stream: &mut TcpStream,
+pub(super) async fn open<S>(
+    stream: &mut S,
     proxy: &ProxyUrl,
-    host: &str,
+    host: &Host,
     port: u16,
-) -> Result<(), ProxyError> {
+) -> Result<(), ProxyError>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
     stream.write_all(&request(proxy, host, port)).await?;
-    let (response, rest) = read_final_response::<_, ProxyError>(stream, &Limits::default()).await?;
+    stream.flush().await?;
+    let (response, rest) = read_final_response::<_, ProxyError>(stream, &client_limits()).await?;
     let status = response.status();
     if !status.is_success() {
-        return Err(ProxyError::Refused(status));
+        return Err(match unsupported_schemes(response.headers()) {
+            Some(schemes) if status == StatusCode::PROXY_AUTHENTICATION_REQUIRED => {
+                ProxyError::UnsupportedAuthentication(schemes)
+            }
+            _ => ProxyError::Refused(status),
+        });
     }
     // The server cannot have said anything yet: somebody in between has.
     if rest.is_empty() { Ok(()) } else { Err(ProxyError::UnexpectedData) }
 }
 
-fn request(proxy: &ProxyUrl, host: &str, port: u16) -> Vec<u8> {
-    let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
+/// The ways to authenticate that a proxy offers, if Basic is none of them (RFC 9110 section 11.7.1).
+fn unsupported_schemes(headers: &HeaderMap) -> Option<String> {
+    let values = headers.get_all(header::PROXY_AUTHENTICATE).iter().filter_map(|value| value.to_str().ok());
+    let schemes: Vec<&str> = values.flat_map(challenges).collect();
+    let is_basic = |scheme: &&str| scheme.eq_ignore_ascii_case("Basic");
+    (!schemes.is_empty() && !schemes.iter().any(is_basic)).then(|| schemes.join(", "))
+}
+
+/// The schemes of a list of challenges: the first word of each item that is no parameter. Commas in quoted strings
+/// separate nothing.
+fn challenges(value: &str) -> impl Iterator<Item = &str> {
+    let (mut is_quoted, mut is_escaped) = (false, false);
+    let items = value.split(move |at: char| {
+        match at {
+            _ if is_escaped => is_escaped = false,
+            '\\' if is_quoted => is_escaped = true,
+            '"' => is_quoted = !is_quoted,
+            ',' => return !is_quoted,
+            _ => {}
+        }
+        false
+    });
+    let first_words = items.filter_map(|item| item.split_whitespace().next());
+    first_words.filter(|word| !word.contains('='))
+}
+
+fn request(proxy: &ProxyUrl, host: &Host, port: u16) -> Vec<u8> {
     let mut request = format!("CONNECT {host}:{port} HTTP/1.1\r\nHost: {host}:{port}\r\n").into_bytes();
     if let Some(credentials) = &proxy.credentials {
         request.extend(b"Proxy-Authorization: ");

@@ -3,17 +3,20 @@
 mod http_connect;
 mod race;
 mod resolve;
+mod socks4;
 mod socks5;
 
 use std::{io, net::SocketAddr};
 
 use tokio::net::TcpStream;
+#[cfg(feature = "tls-core")]
+use tokio_rustls::client::TlsStream;
 
 use crate::{
     error::{ConnectError, ProxyError},
     proxy::{Proxy, ProxyKind, ProxyUrl},
     stream::ClientStream,
-    url::{Place, Target},
+    url::{Host, Place, Target},
 };
 
 pub(crate) use resolve::Resolver;
@@ -27,6 +30,9 @@ pub(crate) struct Dialler {
     pub(crate) nodelay: bool,
     #[cfg(feature = "tls-core")]
     pub(crate) tls: Option<crate::Tls>,
+    /// For a proxy; if there are none, those for servers.
+    #[cfg(feature = "tls-core")]
+    pub(crate) proxy_tls: Option<crate::Tls>,
 }
 
 impl Default for Dialler {
@@ -37,6 +43,8 @@ impl Default for Dialler {
             nodelay: true,
             #[cfg(feature = "tls-core")]
             tls: None,
+            #[cfg(feature = "tls-core")]
+            proxy_tls: None,
         }
     }
 }
@@ -50,19 +58,23 @@ impl Dialler {
         };
         // Before anything is sent.
         let tls = self.tls(target.secure)?;
-        let stream = match self.proxy.for_target(host, port)? {
+        let stream = match self.proxy.for_target(host.name(), port)? {
             None => self.connect(host, port).await?,
+            Some(proxy) if proxy.kind == ProxyKind::HttpsConnect => {
+                return self.dial_through_tls(&proxy, tls, host, port).await;
+            }
             Some(proxy) => self.connect_through(&proxy, host, port).await?,
         };
         secure(tls, host, stream).await
     }
 
-    async fn resolve(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, ConnectError> {
-        let addrs = self.resolver.resolve(host, port).await;
-        addrs.map_err(|error| ConnectError::Resolve { host: host.to_owned(), error })
+    async fn resolve(&self, host: &Host, port: u16) -> Result<Vec<SocketAddr>, ConnectError> {
+        let name = host.for_lookup();
+        let addrs = self.resolver.resolve(&name, port).await;
+        addrs.map_err(|error| ConnectError::Resolve { host: name.into_owned(), error })
     }
 
-    async fn connect(&self, host: &str, port: u16) -> Result<TcpStream, ConnectError> {
+    async fn connect(&self, host: &Host, port: u16) -> Result<TcpStream, ConnectError> {
         let addrs = self.resolve(host, port).await?;
         let stream = race::first_success(addrs.into_iter().map(TcpStream::connect).collect())
             .await
@@ -74,21 +86,28 @@ impl Dialler {
     async fn connect_through(
         &self,
         proxy: &ProxyUrl,
-        host: &str,
+        host: &Host,
         port: u16,
     ) -> Result<TcpStream, ConnectError> {
         match proxy.kind {
-            ProxyKind::HttpConnect => {
+            ProxyKind::HttpConnect | ProxyKind::HttpsConnect => {
                 let mut stream = self.connect(&proxy.host, proxy.port).await?;
                 let tunnel = http_connect::open(&mut stream, proxy, host, port).await;
                 tunnel.map(|()| stream).map_err(|error| refused(proxy, error))
             }
-            ProxyKind::Socks5WithNames => self.connect_socks5(proxy, Destination::of(host, port)).await,
-            ProxyKind::Socks5 => {
+            ProxyKind::Socks4WithNames | ProxyKind::Socks5WithNames => {
+                self.connect_socks(proxy, Destination::of(host.name(), port)).await
+            }
+            ProxyKind::Socks4 | ProxyKind::Socks5 => {
+                let mut addrs = self.resolve(host, port).await?;
                 let no_address = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-                let mut failure = ConnectError::Resolve { host: host.to_owned(), error: no_address };
-                for addr in self.resolve(host, port).await? {
-                    match self.connect_socks5(proxy, Destination::Addr(addr)).await {
+                let mut failure = ConnectError::Resolve { host: host.name().to_owned(), error: no_address };
+                if proxy.kind == ProxyKind::Socks4 && !addrs.is_empty() {
+                    addrs.retain(SocketAddr::is_ipv4);
+                    failure = refused(proxy, ProxyError::Ipv4Only);
+                }
+                for addr in addrs {
+                    match self.connect_socks(proxy, Destination::Addr(addr)).await {
                         Ok(stream) => return Ok(stream),
                         Err(error) => failure = error,
                     }
@@ -98,14 +117,52 @@ impl Dialler {
         }
     }
 
-    async fn connect_socks5(
+    async fn connect_socks(
         &self,
         proxy: &ProxyUrl,
         destination: Destination<'_>,
     ) -> Result<TcpStream, ConnectError> {
         let mut stream = self.connect(&proxy.host, proxy.port).await?;
-        let tunnel = socks5::open(&mut stream, proxy, destination).await;
+        let tunnel = match proxy.kind {
+            ProxyKind::Socks4 | ProxyKind::Socks4WithNames => {
+                socks4::open(&mut stream, proxy, destination).await
+            }
+            _ => socks5::open(&mut stream, proxy, destination).await,
+        };
         tunnel.map(|()| stream).map_err(|error| refused(proxy, error))
+    }
+
+    /// Through a proxy that is reached by TLS, with `tls` to the server within that, if it is needed.
+    #[cfg(feature = "tls-core")]
+    async fn dial_through_tls(
+        &self,
+        proxy: &ProxyUrl,
+        tls: Option<crate::Tls>,
+        host: &Host,
+        port: u16,
+    ) -> Result<ClientStream, ConnectError> {
+        let to_proxy = self.proxy_tls.clone().map_or_else(|| self.tls(true), |tls| Ok(Some(tls)))?;
+        let to_proxy = to_proxy.ok_or(ConnectError::TlsNotBuiltIn)?;
+        let stream = self.connect(&proxy.host, proxy.port).await?;
+        let mut stream = handshake(&to_proxy, &proxy.host, stream).await?;
+        let tunnel = http_connect::open(&mut stream, proxy, host, port).await;
+        tunnel.map_err(|error| refused(proxy, error))?;
+        match tls {
+            None => Ok(ClientStream::TlsToProxy(Box::new(stream))),
+            Some(tls) => handshake(&tls, host, stream).await.map(Box::new).map(ClientStream::TlsThroughTls),
+        }
+    }
+
+    #[cfg(not(feature = "tls-core"))]
+    #[expect(clippy::unused_async, reason = "as with TLS")]
+    async fn dial_through_tls(
+        &self,
+        _proxy: &ProxyUrl,
+        _tls: Option<std::convert::Infallible>,
+        _host: &Host,
+        _port: u16,
+    ) -> Result<ClientStream, ConnectError> {
+        Err(ConnectError::TlsNotBuiltIn)
     }
 
     #[cfg(feature = "tls-core")]
@@ -130,22 +187,30 @@ fn refused(proxy: &ProxyUrl, error: ProxyError) -> ConnectError {
 #[cfg(feature = "tls-core")]
 async fn secure(
     tls: Option<crate::Tls>,
-    host: &str,
+    host: &Host,
     stream: TcpStream,
 ) -> Result<ClientStream, ConnectError> {
-    let Some(tls) = tls else { return Ok(ClientStream::Tcp(stream)) };
-    let stream = tls
-        .connect(host, stream)
-        .await
-        .map_err(|error| ConnectError::TlsHandshake { host: host.to_owned(), error })?;
-    Ok(ClientStream::Tls(Box::new(stream)))
+    match tls {
+        None => Ok(ClientStream::Tcp(stream)),
+        Some(tls) => handshake(&tls, host, stream).await.map(Box::new).map(ClientStream::Tls),
+    }
+}
+
+#[cfg(feature = "tls-core")]
+async fn handshake<S>(tls: &crate::Tls, host: &Host, stream: S) -> Result<TlsStream<S>, ConnectError>
+where
+    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
+{
+    let name = host.name();
+    let stream = tls.connect(name, stream).await;
+    stream.map_err(|error| ConnectError::TlsHandshake { host: name.to_owned(), error })
 }
 
 #[cfg(not(feature = "tls-core"))]
 #[expect(clippy::unused_async, reason = "as with TLS")]
 async fn secure(
     _tls: Option<std::convert::Infallible>,
-    _host: &str,
+    _host: &Host,
     stream: TcpStream,
 ) -> Result<ClientStream, ConnectError> {
     Ok(ClientStream::Tcp(stream))
@@ -170,7 +235,20 @@ async fn connect_unix(path: &std::path::Path) -> Result<ClientStream, ConnectErr
 mod tests {
     use tokio::net::TcpListener;
 
-    use crate::{ConnectError, connect};
+    use crate::{ConnectError, Connector, Proxy, ProxyUrl, connect};
+
+    #[tokio::test]
+    async fn without_tls_nothing_is_sent_to_a_proxy_that_needs_it() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let proxy = format!("https://me:secret@{}", listener.local_addr().unwrap());
+        let connector = Connector::new().proxy(Proxy::Through(ProxyUrl::parse(&proxy).unwrap()));
+        tokio::select! {
+            result = connector.connect("ws://far.example/") => {
+                assert!(matches!(result, Err(ConnectError::TlsNotBuiltIn)), "{result:?}");
+            }
+            _ = listener.accept() => panic!("there is nothing to say without TLS"),
+        }
+    }
 
     #[tokio::test]
     async fn without_tls_nothing_is_sent_to_wss() {

@@ -18,6 +18,7 @@ const NAME: u8 = 3;
 const IPV6: u8 = 4;
 
 /// Where the tunnel is to lead.
+#[derive(Clone, Copy)]
 pub(super) enum Destination<'a> {
     Addr(SocketAddr),
     /// The proxy looks the name up.

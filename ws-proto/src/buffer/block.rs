@@ -1,4 +1,4 @@
-use std::collections::TryReserveError;
+use std::{collections::TryReserveError, fmt};
 
 /// Bytes of a page, in every kernel and on every processor that this matters for.
 const PAGE: usize = 4096;
@@ -19,13 +19,20 @@ pub(super) fn placement(pointer: *const u8) -> usize {
 pub(super) const PLACEMENT_ROOM: usize = PAGE - 1;
 
 /// Memory for one payload; a large one is placed within its page.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Block {
     /// Initialised memory. What lies in it beyond the payload is left over from earlier use, so that reading into it
     /// need not clear it again.
     bytes: Vec<u8>,
     /// Where the payload begins.
     start: usize,
+}
+
+/// Payloads stay out of logs, also those that are left over.
+impl fmt::Debug for Block {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Block(capacity of {} bytes)", self.capacity())
+    }
 }
 
 impl Block {

@@ -1,4 +1,4 @@
-use std::mem;
+use std::{fmt, mem};
 
 use bytes::Bytes;
 
@@ -18,7 +18,6 @@ pub const DEFAULT_RECEIVE_BUFFER: usize = 128 * 1024;
 /// Once [`Connection::poll_event`](crate::Connection::poll_event) has returned `None` nothing is left between
 /// `start` and `end`: what belongs to an unfinished frame or message is with the connection. So one buffer serves
 /// any number of connections, one after the other.
-#[derive(Debug)]
 pub struct ReceiveBuffer {
     wire: Block,
     size: usize,
@@ -36,6 +35,16 @@ pub struct ReceiveBuffer {
     pool: BufferPool,
     /// Control frames seen since the last [`commit`](Self::commit).
     pub(crate) control_frames: u32,
+}
+
+/// Payloads stay out of logs, also those that are left over from other connections.
+impl fmt::Debug for ReceiveBuffer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ReceiveBuffer")
+            .field("size", &self.size)
+            .field("unprocessed", &(self.end - self.start))
+            .finish_non_exhaustive()
+    }
 }
 
 impl ReceiveBuffer {

@@ -1,4 +1,4 @@
-use std::{collections::VecDeque, io::IoSlice, time::Instant};
+use std::{collections::VecDeque, fmt, io::IoSlice, time::Instant};
 
 use bytes::{Buf, Bytes};
 
@@ -29,7 +29,7 @@ const LONGEST_RUN: u64 = 4096;
 ///  large:                                  [Bytes …………]┘
 /// ```
 /// It is a [`Buf`]: write [`chunks_vectored`](Buf::chunks_vectored), then [`advance`](Buf::advance).
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct TransmitQueue {
     small: Vec<u8>,
     /// Bytes of `small` that are written.
@@ -58,7 +58,6 @@ pub struct TransmitQueue {
 }
 
 /// A payload that goes out after `small[..after]`.
-#[derive(Debug)]
 struct Large {
     after: usize,
     bytes: Bytes,
@@ -73,6 +72,17 @@ struct Send {
     end: u64,
     count: u32,
     notify: bool,
+}
+
+/// Payloads stay out of logs.
+impl fmt::Debug for TransmitQueue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TransmitQueue")
+            .field("len", &self.len())
+            .field("pending_sends", &self.pending)
+            .field("blocked_since", &self.blocked_since)
+            .finish_non_exhaustive()
+    }
 }
 
 impl TransmitQueue {

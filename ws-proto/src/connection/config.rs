@@ -18,9 +18,10 @@ pub struct Limits {
     /// Most control frames that may come within a second, counted from the first one behind the second before. Default
     /// 10,000.
     pub max_control_frames_per_second: u32,
-    /// Most bytes of a request or response head. Default 8 KiB.
+    /// Most bytes of a request or response head. Default 8 KiB; a client's connector has 64 KiB.
     pub max_head_size: usize,
-    /// Most header lines of a request or response, from 5 to [`MOST_HEADER_LINES`](Self::MOST_HEADER_LINES). Default 100.
+    /// Most header lines of a request or response, from 5 to [`MOST_HEADER_LINES`](Self::MOST_HEADER_LINES). Default 100; a
+    /// client's connector has 256.
     pub max_header_lines: usize,
     /// Most payload bytes held for an application that paused reading; from then on nothing more is read. 0 counts as 1.
     /// Default 64 KiB.

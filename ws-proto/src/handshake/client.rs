@@ -1,4 +1,6 @@
-use http::{HeaderMap, Response, StatusCode, Version, header};
+use std::fmt;
+
+use http::{HeaderMap, HeaderName, Response, StatusCode, Version, header};
 
 use crate::connection::Config;
 
@@ -13,7 +15,7 @@ use super::{
 };
 
 /// What a client asks for.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 #[non_exhaustive]
 pub struct ClientRequest {
     /// The value of `Host`: name or address, with the port unless it is the scheme's own.
@@ -25,6 +27,18 @@ pub struct ClientRequest {
     /// Subprotocols to offer, the preferred one first.
     pub subprotocols: Vec<String>,
     extensions: Offer,
+}
+
+/// Without the query, the values of headers and the subprotocols: they may be credentials.
+impl fmt::Debug for ClientRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientRequest")
+            .field("host", &self.host)
+            .field("path", &self.path.split('?').next().unwrap_or_default())
+            .field("headers", &self.headers.keys().map(HeaderName::as_str).collect::<Vec<_>>())
+            .field("subprotocols", &self.subprotocols.len())
+            .finish_non_exhaustive()
+    }
 }
 
 impl ClientRequest {
@@ -62,11 +76,18 @@ impl ClientRequest {
 }
 
 /// The client's half of the opening handshake (RFC 6455 section 4.1).
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct ClientHandshake {
     expected_accept: String,
     offered: Vec<String>,
     extensions: Offer,
+}
+
+/// Without the subprotocols, which may be tokens.
+impl fmt::Debug for ClientHandshake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientHandshake").field("extensions", &self.extensions).finish_non_exhaustive()
+    }
 }
 
 /// What the server chose.

@@ -13,7 +13,8 @@ pub(super) enum HeadError {
 
 /// Finds the empty line that ends an HTTP head, across any number of reads, looking at each byte once.
 ///
-/// Line ends must be CRLF: whoever takes a bare LF sees other headers than a proxy that does not.
+/// Line ends must be CRLF. A reader that takes a bare LF sees other headers than a proxy that does not. The reader of
+/// responses decides about bare LFs itself.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct HeadScanner {
     max_size: usize,
@@ -22,6 +23,7 @@ pub(super) struct HeadScanner {
     skips_empty_line: bool,
     /// Where the first line begins.
     start: usize,
+    takes_bare_line_feeds: bool,
     scanned: usize,
     line_start: usize,
     /// Complete lines, the first one included.
@@ -35,6 +37,7 @@ impl HeadScanner {
             max_lines: limits.max_header_lines,
             skips_empty_line: false,
             start: 0,
+            takes_bare_line_feeds: false,
             scanned: 0,
             line_start: 0,
             lines: 0,
@@ -44,6 +47,12 @@ impl HeadScanner {
     /// The same, for heads that may have one empty line in front: a server ignores it (RFC 9112 section 2.2).
     pub(super) const fn skipping_empty_line(mut self) -> Self {
         self.skips_empty_line = true;
+        self
+    }
+
+    /// The same, with lines that end in a bare LF.
+    pub(super) const fn with_bare_line_feeds(mut self) -> Self {
+        self.takes_bare_line_feeds = true;
         self
     }
 
@@ -64,10 +73,11 @@ impl HeadScanner {
         while let Some(offset) = window[self.scanned..].iter().position(|byte| *byte == b'\n') {
             let line_feed = self.scanned + offset;
             self.scanned = line_feed + 1;
-            if line_feed == 0 || window[line_feed - 1] != b'\r' {
+            let has_return = line_feed > self.line_start && window[line_feed - 1] == b'\r';
+            if !has_return && !self.takes_bare_line_feeds {
                 return Err(HeadError::BareLineFeed);
             }
-            let is_empty = line_feed - 1 == self.line_start;
+            let is_empty = line_feed - usize::from(has_return) == self.line_start;
             self.line_start = self.scanned;
             if is_empty {
                 return Ok(Some(self.scanned));

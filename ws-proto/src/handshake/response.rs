@@ -1,13 +1,20 @@
-use http::{HeaderMap, Response, StatusCode, Version};
+use std::borrow::Cow;
+
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Version};
 
 use crate::connection::Limits;
 
 use super::{
     error::ResponseError,
-    head::{HeadError, HeadScanner, header_map},
+    head::{HeadError, HeadScanner},
 };
 
 /// Reads a response's head that arrives in pieces.
+///
+/// A header value that is folded over several lines is joined with spaces (RFC 9112 section 5.2). Apart from that, a 101 has
+/// to be written as HTTP has it. A refusal is read as browsers do it, so that its status can be told: lines may end in a
+/// bare LF, header lines that are none are left out. Nothing is sent behind it on its connection, so no mistake about
+/// its length can do harm.
 #[derive(Debug, Clone)]
 pub struct ResponseReader {
     scanner: HeadScanner,
@@ -17,7 +24,7 @@ impl ResponseReader {
     /// A reader with the limits on the head's bytes and lines.
     #[must_use]
     pub const fn new(limits: &Limits) -> Self {
-        Self { scanner: HeadScanner::new(limits) }
+        Self { scanner: HeadScanner::new(limits).with_bare_line_feeds() }
     }
 
     /// Looks at all bytes received so far. `None`: more are needed. Else the response and the length of its head; what
@@ -26,8 +33,17 @@ impl ResponseReader {
     /// # Errors
     /// A [`ResponseError`].
     pub fn read(&mut self, received: &[u8]) -> Result<Option<(Response<()>, usize)>, ResponseError> {
+        if !received.iter().zip(b"HTTP/").all(|(byte, expected)| byte == expected) {
+            return Err(ResponseError::Malformed);
+        }
         let Some(len) = self.scanner.scan(received)? else { return Ok(None) };
-        let response = parse(&received[..len], self.scanner.header_lines())?;
+        let (head, lines) = (&received[..len], self.scanner.header_lines());
+        let response = match parse(head, lines, Rigour::Strict) {
+            Some(response) => response,
+            None => parse(head, lines, Rigour::Lenient)
+                .filter(|response| response.status() != StatusCode::SWITCHING_PROTOCOLS)
+                .ok_or(ResponseError::Malformed)?,
+        };
         Ok(Some((response, len)))
     }
 }
@@ -42,18 +58,65 @@ impl From<HeadError> for ResponseError {
     }
 }
 
-fn parse(head: &[u8], lines: usize) -> Result<Response<()>, ResponseError> {
+/// How a head is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Rigour {
+    /// As RFC 9112 has it.
+    Strict,
+    /// As browsers do it.
+    Lenient,
+}
+
+fn parse(head: &[u8], lines: usize, rigour: Rigour) -> Option<Response<()>> {
+    let is_lenient = rigour == Rigour::Lenient;
+    if !is_lenient && has_bare_line_feed(head) {
+        return None;
+    }
     let mut slots = vec![httparse::EMPTY_HEADER; lines];
     let mut parsed = httparse::Response::new(&mut slots);
-    let Ok(httparse::Status::Complete(_)) = parsed.parse(head) else { return Err(ResponseError::Malformed) };
-    let (Some(code), Some(version)) = (parsed.code, parsed.version) else {
-        return Err(ResponseError::Malformed);
-    };
+    let mut config = httparse::ParserConfig::default();
+    config
+        .allow_obsolete_multiline_headers_in_responses(true)
+        .allow_spaces_after_header_name_in_responses(is_lenient)
+        .allow_multiple_spaces_in_response_status_delimiters(is_lenient)
+        .allow_space_before_first_header_name(is_lenient)
+        .ignore_invalid_headers_in_responses(is_lenient);
+    let Ok(httparse::Status::Complete(_)) = config.parse_response(&mut parsed, head) else { return None };
     let mut response = Response::new(());
-    *response.status_mut() = StatusCode::from_u16(code).map_err(|_| ResponseError::Malformed)?;
-    *response.version_mut() = if version == 1 { Version::HTTP_11 } else { Version::HTTP_10 };
-    *response.headers_mut() = header_map(parsed.headers)?;
-    Ok(response)
+    *response.status_mut() = StatusCode::from_u16(parsed.code?).ok()?;
+    *response.version_mut() = if parsed.version? == 1 { Version::HTTP_11 } else { Version::HTTP_10 };
+    *response.headers_mut() = header_map(parsed.headers, rigour)?;
+    Some(response)
+}
+
+fn has_bare_line_feed(head: &[u8]) -> bool {
+    let mut before = 0;
+    head.iter().any(|byte| std::mem::replace(&mut before, *byte) != b'\r' && *byte == b'\n')
+}
+
+/// All header lines, repeated ones included; of a lenient reading without those that no header can have.
+fn header_map(lines: &[httparse::Header<'_>], rigour: Rigour) -> Option<HeaderMap> {
+    let mut headers = HeaderMap::try_with_capacity(lines.len()).ok()?;
+    for line in lines {
+        let name = HeaderName::from_bytes(line.name.as_bytes());
+        let value = HeaderValue::from_bytes(&unfolded(line.value));
+        match (name, value) {
+            (Ok(name), Ok(value)) => drop(headers.try_append(name, value).ok()?),
+            _ if rigour == Rigour::Strict => return None,
+            _ => {}
+        }
+    }
+    Some(headers)
+}
+
+/// A value with a space in place of each line end and the white space around that (RFC 9112 section 5.2).
+fn unfolded(value: &[u8]) -> Cow<'_, [u8]> {
+    if !value.contains(&b'\n') {
+        return Cow::Borrowed(value);
+    }
+    let lines: Vec<&[u8]> =
+        value.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty()).collect();
+    Cow::Owned(lines.join(&b' '))
 }
 
 /// Writes a complete HTTP/1.1 response: head and body. The caller sets the headers that frame the body.

@@ -1,4 +1,5 @@
 mod deployed;
+mod responses;
 mod splits;
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};

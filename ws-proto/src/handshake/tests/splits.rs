@@ -116,6 +116,8 @@ fn responses() -> Vec<String> {
         RESPONSE.to_owned(),
         RESPONSE.replace("101 Switching Protocols", "101"),
         RESPONSE.replace("101 Switching Protocols", "403 Forbidden"),
+        RESPONSE.replace("101 Switching Protocols", "403 Forbidden").replace("\r\n", "\n"),
+        RESPONSE.replace("101 Switching Protocols", "403 Forbidden").replace("Upgrade:", "Upgrade :\r\n  "),
         RESPONSE.replace("101", "1O1"),
         RESPONSE.replace("HTTP/1.1", "HTTP/2"),
         RESPONSE.replace("\r\n\r\n", "\r\nSec-WebSocket-Extensions: permessage-deflate\r\n\r\n"),
