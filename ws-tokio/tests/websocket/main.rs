@@ -10,6 +10,7 @@ mod cancel_storm;
 mod control;
 mod ending;
 mod faults;
+mod foreign;
 mod liar;
 mod parts;
 mod senders;
