@@ -2,6 +2,7 @@ use std::{net::SocketAddr, ops::Deref};
 
 use http::{HeaderName, HeaderValue, Method};
 use ws_proto::handshake::{Acceptance, Rejection, token_list};
+use ws_tokio::guarded;
 
 /// A request to open a WebSocket, whole, before it is answered: method, target, every header line, the peer's address.
 ///
@@ -67,6 +68,14 @@ impl Request {
     #[must_use]
     pub fn subprotocol(&self) -> Option<&str> {
         self.acceptance.subprotocol.as_deref()
+    }
+}
+
+/// What the application has added may have destructors of its own; a panic of theirs ends here.
+impl Drop for Request {
+    fn drop(&mut self) {
+        let acceptance = std::mem::take(&mut self.acceptance);
+        let _ = guarded(|| drop(acceptance));
     }
 }
 
