@@ -1,15 +1,10 @@
 //! The two ways to write a server, behind one interface.
 
-use std::{
-    future::Future,
-    marker::PhantomData,
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
-};
+use std::{future::Future, marker::PhantomData, sync::Arc};
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use ws_proto::{Config, Connection, handshake::Rejection};
-use ws_tokio::{Served, WebSocket};
+use ws_tokio::{Served, WebSocket, guarded};
 
 use crate::{
     handler::Handler,
@@ -35,7 +30,7 @@ pub(crate) trait App: 'static {
 
 /// What is done with the connection that comes of it.
 pub(crate) trait Connect<S>: App {
-    type Task: Future<Output = ()> + 'static;
+    type Task: Future<Output = ()> + Unpin + 'static;
 
     fn connect(&self, established: Established<S, Self::Accepted>) -> Option<Self::Task>;
 }
@@ -159,9 +154,9 @@ where
 
     fn connect(&self, established: Established<S, Nothing>) -> Option<Self::Task> {
         let Established { request, io, connection, received, seat, .. } = established;
-        let (served, ws) = Served::new(io, connection, &received);
+        let (served, ws) = Served::trusting(io, connection, &received);
         let ws = ws.with_subprotocol(request.subprotocol().map(str::to_owned));
-        let application = catch_unwind(AssertUnwindSafe(|| (self.0)(ws, request)));
+        let application = guarded(|| (self.0)(ws, request));
         Some(ServeTask::new(served, application.ok(), seat))
     }
 }

@@ -2,7 +2,6 @@
 
 use std::{
     future::Future,
-    panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     task::{Context, Poll},
     time::Instant,
@@ -10,7 +9,7 @@ use std::{
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use ws_proto::{CloseCode, Connection, ConnectionError, ConnectionState, Event, ReceiveBuffer, Transport};
-use ws_tokio::{Driver, ReceiveLease, yield_turn};
+use ws_tokio::{Driver, ReceiveLease, guarded, yield_turn};
 
 use crate::{
     conn::{Conn, Link},
@@ -32,7 +31,7 @@ pub(crate) struct HandlerTask<H, S> {
 
 impl<H: Handler, S: AsyncRead + AsyncWrite + Unpin> HandlerTask<H, S> {
     pub(crate) fn new(handler: H, io: S, connection: Connection, received: &[u8], seat: Seat) -> Self {
-        let mut driver = Driver::new(io, connection);
+        let mut driver = Driver::trusting(io, connection);
         driver.preload(received);
         Self { driver, handler, link: Link::new(seat) }
     }
@@ -51,7 +50,7 @@ impl<H: Handler, S: AsyncRead + AsyncWrite + Unpin> HandlerTask<H, S> {
     /// [another one](Self::wants_another_turn). A panic of a callback ends the connection with 1011; the thread lives.
     pub(crate) fn poll_turn(&mut self, cx: &mut Context<'_>, rx: &mut ReceiveLease) -> Poll<()> {
         // The state machine is consistent between callbacks, and the handler is only asked to hear of the end.
-        if let Ok(poll) = catch_unwind(AssertUnwindSafe(|| self.turn(cx, rx))) {
+        if let Ok(poll) = guarded(|| self.turn(cx, rx)) {
             return poll;
         }
         if self.link.over {
@@ -263,6 +262,7 @@ impl<H, S> Drop for HandlerTask<H, S> {
         if let Some(mailbox) = &self.link.mailbox {
             mailbox.shut(ConnectionState::Closed);
         }
+        self.driver.give_up();
         if !self.link.over {
             self.link.seat.shard().hub.count_end(None);
         }

@@ -1,6 +1,6 @@
 //! What runs the connections of a shard that has a thread of its own.
 
-use std::{io, rc::Rc};
+use std::{io, rc::Rc, sync::Arc};
 
 use crate::{
     app::{App, Established},
@@ -20,9 +20,12 @@ pub(crate) trait Host<A: App>: Clone + 'static {
     type Call: Send + 'static;
 
     /// How its connections are called; made before the thread is.
-    fn prepare(hub: &Hub) -> (Summons, Self::Call);
+    fn prepare(hub: &Arc<Hub>) -> (Summons, Self::Call);
 
     fn start(call: Self::Call) -> io::Result<Self>;
+
+    /// Whether it still runs connections.
+    fn outcome(&self) -> io::Result<()>;
 
     fn launch(&self, app: &Rc<A>, established: Established<ServerStream, A::Accepted>);
 

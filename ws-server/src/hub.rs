@@ -10,6 +10,7 @@ use std::{
 
 use tokio::sync::watch;
 use ws_proto::{CloseInfo, Config};
+use ws_tokio::guarded;
 
 use crate::{options::Options, shard::Shard, shutdown::Shutdown, slots::Slots, summons::Summons};
 
@@ -78,12 +79,15 @@ impl Hub {
     pub(crate) fn enter(&self, phase: Phase) {
         self.ends_at_drain.get_or_init(|| self.ends());
         self.phase.fetch_max(phase as u8, Ordering::Relaxed);
-        self.phase_changes.send_if_modified(|current| {
-            let later = phase > *current;
-            if later {
-                *current = phase;
-            }
-            later
+        // The tasks that wait for it may have wakers of any executor.
+        let _ = guarded(|| {
+            self.phase_changes.send_if_modified(|current| {
+                let later = phase > *current;
+                if later {
+                    *current = phase;
+                }
+                later
+            })
         });
         let shards = self.shards.lock().unwrap_or_else(PoisonError::into_inner).clone();
         shards.iter().filter_map(Weak::upgrade).for_each(|shard| shard.wake_all());

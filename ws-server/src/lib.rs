@@ -53,6 +53,7 @@ mod acceptor;
 mod app;
 mod builder;
 mod conn;
+mod contained;
 mod handler;
 mod handler_task;
 mod handshake;

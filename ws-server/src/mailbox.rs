@@ -3,7 +3,7 @@
 use std::{
     collections::VecDeque,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     task::{Context, Poll, Waker},
@@ -14,7 +14,7 @@ use ws_proto::{
     CONTROL_QUEUE_CAPACITY, CloseCode, Config, Connection, ConnectionState, ControlError, ControlQueue,
     MAX_CONTROL_PAYLOAD, MemoryAccount, MemoryBudget, Message, PreparedMessage, SendError, TransmitQueue,
 };
-use ws_tokio::Outlet;
+use ws_tokio::{Foreign, Locked, Outlet, run_unlocked};
 
 use crate::summons::Caller;
 
@@ -71,10 +71,24 @@ impl Letter {
             Self::Message(message) => {
                 connection.send_message(message, false, tx).map_err(|error| error.map(Self::Message))
             }
-            Self::Prepared(message) => connection
-                .send_prepared(&message, false, tx)
-                .map_err(|error| error.map(|()| Self::Prepared(message))),
+            Self::Prepared(message) => match connection.send_prepared(&message, false, tx) {
+                Ok(()) => {
+                    Self::Prepared(message).give_up();
+                    Ok(())
+                }
+                Err(error) => Err(error.map(|()| Self::Prepared(message))),
+            },
         }
+    }
+
+    /// Drops it once the mailbox is not locked: its payload may have a destructor.
+    fn give_up(self) {
+        run_unlocked(match self {
+            // Memory without an owner, as most are.
+            Self::Prepared(message) if message.payload().is_unique() => return,
+            Self::Message(message) => Foreign::Message(message),
+            Self::Prepared(message) => Foreign::Prepared(message),
+        });
     }
 }
 
@@ -134,7 +148,10 @@ impl Mailbox {
                     mail.messages.put_back(letter);
                     break;
                 }
-                Err(SendError::InvalidState(_)) => break,
+                Err(SendError::InvalidState(letter)) => {
+                    letter.give_up();
+                    break;
+                }
             }
         }
         if let Some(Rare { close, waiting, .. }) = rare.map(|rare| *rare) {
@@ -146,10 +163,8 @@ impl Mailbox {
                 }
             }
             mail.follow(connection.state());
-            let left = !mail.messages.is_empty();
-            drop(mail);
-            waiting.into_iter().for_each(Waker::wake);
-            return left;
+            wake(waiting);
+            return !mail.messages.is_empty();
         }
         mail.follow(connection.state());
         !mail.messages.is_empty()
@@ -162,7 +177,7 @@ impl Mailbox {
             mail.follow(state);
             mail.rare.take()
         };
-        rare.into_iter().flat_map(|rare| rare.waiting).for_each(Waker::wake);
+        wake(rare.into_iter().flat_map(|rare| rare.waiting));
     }
 
     /// Whether a message of `len` bytes, of which `owned` are its own, may come in.
@@ -189,16 +204,21 @@ impl Mailbox {
         Ok(())
     }
 
-    fn call(&self, mail: MutexGuard<'_, Mail>) {
+    fn call(&self, mail: Locked<'_, Mail>) {
         drop(mail);
         if !self.called.swap(true, Ordering::Release) {
             self.caller.call();
         }
     }
 
-    fn mail(&self) -> MutexGuard<'_, Mail> {
-        self.mail.lock().unwrap_or_else(PoisonError::into_inner)
+    fn mail(&self) -> Locked<'_, Mail> {
+        Locked::new(|| self.mail.lock().unwrap_or_else(PoisonError::into_inner))
     }
+}
+
+/// Wakes tasks once the mailbox is not locked.
+fn wake(waiting: impl IntoIterator<Item = Waker>) {
+    waiting.into_iter().for_each(|waker| run_unlocked(Foreign::Wake(waker)));
 }
 
 impl Mail {
@@ -249,6 +269,9 @@ impl Mail {
     fn follow(&mut self, state: ConnectionState) {
         self.state = state;
         if state != ConnectionState::Open {
+            while let Some(letter) = self.messages.pop() {
+                letter.give_up();
+            }
             self.messages = Messages::default();
             (self.bytes, self.owned) = (0, 0);
             self.account = None;
@@ -304,29 +327,36 @@ impl Outlet for Mailbox {
         cx: &mut Context<'_>,
         message: &mut Option<Message>,
     ) -> Poll<Result<(), SendError<Message>>> {
-        let mut mail = self.mail();
-        let Some(next) = message.take() else { return Poll::Ready(Ok(())) };
-        match self.push(&mut mail, next) {
-            Ok(()) => {
-                self.call(mail);
-                Poll::Ready(Ok(()))
-            }
-            Err(SendError::WriteBusy(back)) => {
-                *message = Some(back);
-                let waiting = &mut mail.rare().waiting;
-                if !waiting.iter().any(|known| known.will_wake(cx.waker())) {
-                    waiting.push(cx.waker().clone());
+        let mut waker = None;
+        loop {
+            let mut mail = self.mail();
+            let Some(next) = message.take() else { return Poll::Ready(Ok(())) };
+            match self.push(&mut mail, next) {
+                Ok(()) => {
+                    self.call(mail);
+                    return Poll::Ready(Ok(()));
                 }
-                Poll::Pending
+                Err(SendError::WriteBusy(back)) => *message = Some(back),
+                Err(error) => return Poll::Ready(Err(error)),
             }
-            Err(error) => Poll::Ready(Err(error)),
+            let waiting = &mut mail.rare().waiting;
+            if waiting.iter().any(|known| known.will_wake(cx.waker())) {
+                return Poll::Pending;
+            }
+            if let Some(waker) = waker.take() {
+                waiting.push(waker);
+                return Poll::Pending;
+            }
+            // Cloning it may run its executor's code: not under the lock.
+            drop(mail);
+            waker = Some(cx.waker().clone());
         }
     }
 
     fn cancelled(&self) {
         // Those who still wait register again.
         let waiting = self.mail().rare.as_mut().map(|rare| std::mem::take(&mut rare.waiting));
-        waiting.into_iter().flatten().for_each(Waker::wake);
+        wake(waiting.into_iter().flatten());
     }
 
     fn ping(&self, payload: &[u8]) -> Result<(), ControlError> {

@@ -2,6 +2,7 @@ use std::{fmt, net::SocketAddr, ops::Deref};
 
 use http::{HeaderName, HeaderValue, Method};
 use ws_proto::handshake::{Acceptance, Rejection, token_list};
+use ws_tokio::guarded;
 
 /// A request to open a WebSocket, whole, before it is answered: method, target, every header line, the peer's address.
 ///
@@ -83,6 +84,14 @@ impl fmt::Debug for Request {
             .field("headers", &self.inner.headers().keys().map(HeaderName::as_str).collect::<Vec<_>>())
             .field("peer", &self.peer)
             .finish_non_exhaustive()
+    }
+}
+
+/// What the application has added may have destructors of its own; a panic of theirs ends here.
+impl Drop for Request {
+    fn drop(&mut self) {
+        let acceptance = std::mem::take(&mut self.acceptance);
+        let _ = guarded(|| drop(acceptance));
     }
 }
 

@@ -2,14 +2,13 @@
 
 use std::{
     future::Future,
-    panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     task::{Context, Poll},
 };
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use ws_proto::{CloseCode, ConnectionError};
-use ws_tokio::{Served, TurnEnd};
+use ws_tokio::{Served, TurnEnd, guarded};
 
 use crate::{hub::Phase, shard::Seat};
 
@@ -33,8 +32,17 @@ impl<F: Future<Output = ()>, S: AsyncRead + AsyncWrite + Unpin> ServeTask<F, S> 
         &self.served
     }
 
-    /// One turn, as a task's poll function.
+    /// One turn, as a task's poll function. A panic of the application ends the connection with 1011; any other one ends
+    /// it at once, and the thread lives.
     pub(crate) fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        guarded(|| self.turn(cx)).unwrap_or_else(|_panicked| {
+            tracing::error!("a connection's turn panicked; it is cut off");
+            self.end_application();
+            Poll::Ready(())
+        })
+    }
+
+    fn turn(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let tick = self.seat.shard().tick();
         let now = self.seat.shard().time_of(tick);
         self.served.begin_turn(cx, now);
@@ -63,7 +71,7 @@ impl<F: Future<Output = ()>, S: AsyncRead + AsyncWrite + Unpin> ServeTask<F, S> 
     /// Polls the application. A panic ends the connection with 1011 and nothing else.
     fn poll_application(&mut self, cx: &mut Context<'_>) {
         let Some(application) = &mut self.application else { return };
-        match catch_unwind(AssertUnwindSafe(|| application.as_mut().poll(cx))) {
+        match guarded(|| application.as_mut().poll(cx)) {
             Ok(Poll::Pending) => {}
             Ok(Poll::Ready(())) => self.end_application(),
             Err(_) => {
@@ -77,7 +85,7 @@ impl<F: Future<Output = ()>, S: AsyncRead + AsyncWrite + Unpin> ServeTask<F, S> 
     /// Drops the application; its destructors may panic too.
     fn end_application(&mut self) {
         let application = self.application.take();
-        let _ = catch_unwind(AssertUnwindSafe(|| drop(application)));
+        let _ = guarded(|| drop(application));
     }
 }
 

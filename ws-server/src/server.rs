@@ -7,6 +7,7 @@ use crate::{
     acceptor::accept_loop,
     app::{Connect, HandlerApp, ServeApp},
     builder::ServerBuilder,
+    contained::Contained,
     handler::Handler,
     handshake::{self, Candidate},
     hub::Hub,
@@ -158,7 +159,7 @@ impl Server {
             let candidate = Candidate { io, peer, place: Place::new(&shard), slot, received: Vec::new() };
             tokio::spawn(handshake::run(Arc::clone(&app), candidate, |app, established| {
                 if let Some(task) = app.connect(established) {
-                    tokio::spawn(task);
+                    tokio::spawn(Contained::new(task));
                 }
             }));
         })

@@ -1,19 +1,13 @@
 //! One thread, one single-threaded runtime, one set of buffers each. Sockets are handed to the shard with the least
 //! to do: the kernel's own distribution is uneven with few connections. A shard that is alone accepts them itself.
 
-use std::{
-    io,
-    net::SocketAddr,
-    panic::{AssertUnwindSafe, catch_unwind},
-    rc::Rc,
-    sync::Arc,
-    thread,
-};
+use std::{io, net::SocketAddr, rc::Rc, sync::Arc, thread};
 
 use tokio::{
     runtime::{Builder, LocalOptions, LocalRuntime},
     sync::mpsc,
 };
+use ws_tokio::guarded;
 
 use crate::{
     acceptor::accept_loop,
@@ -124,7 +118,7 @@ where
         let hub = Arc::clone(hub);
         move || {
             let work = || runtime().and_then(|runtime| runtime.block_on(work(shard, call, source, app())));
-            let worked = catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err(panicked()));
+            let worked = guarded(work).unwrap_or_else(|_| Err(panicked()));
             // A server that lacks one of its shards is none.
             worked.inspect_err(|_| hub.enter(Phase::Draining))
         }
@@ -171,7 +165,7 @@ async fn work<A: Sharded>(
     hub.handshakes.wait_empty().await;
     hub.connections.wait_empty().await;
     drop(clock);
-    Ok(())
+    reception.host.outcome()
 }
 
 /// Where sockets become connections.
@@ -192,8 +186,9 @@ impl<A: Sharded> Reception<A> {
             };
             let Some(next) = next else { break };
             // The destructors of what an application made may panic, too.
-            if catch_unwind(AssertUnwindSafe(|| self.receive(next))).is_err() {
-                tracing::error!("a handshake panicked");
+            if guarded(|| self.receive(next)).is_err() {
+                // A subscriber may panic, too.
+                let _ = guarded(|| tracing::error!("a handshake panicked"));
             }
         }
         // Sockets that were on their way hold slots, which go with the channel: the drain waits for them.

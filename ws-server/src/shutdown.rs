@@ -6,6 +6,7 @@ use std::{
 };
 
 use tokio::sync::watch;
+use ws_tokio::guarded;
 
 use crate::hub::{Hub, Phase};
 
@@ -98,7 +99,8 @@ pub(crate) async fn drain(hub: &Hub) -> ShutdownReport {
     }
     let after = hub.ends();
     let report = ShutdownReport { clean: after.0 - before.0, unclean: after.1 - before.1, forced };
-    hub.shutdown.report.send_replace(Some(report));
+    // The tasks that wait for it may have wakers of any executor.
+    let _ = guarded(|| hub.shutdown.report.send_replace(Some(report)));
     report
 }
 
@@ -117,6 +119,7 @@ impl Drop for ForceOnDrop {
     fn drop(&mut self) {
         self.0.enter(Phase::Forcing);
         let cut_off = ShutdownReport { clean: 0, unclean: self.0.connections.active(), forced: true };
-        self.0.shutdown.report.send_if_modified(|report| report.replace(report.unwrap_or(cut_off)).is_none());
+        let tell = |report: &mut Option<_>| report.replace(report.unwrap_or(cut_off)).is_none();
+        let _ = guarded(|| self.0.shutdown.report.send_if_modified(tell));
     }
 }

@@ -10,6 +10,7 @@ use std::{
 };
 
 use tokio::sync::Notify;
+use ws_tokio::guarded;
 
 /// Places of one kind, or one address's share of them.
 #[derive(Debug)]
@@ -115,21 +116,33 @@ impl Slots {
     /// Counts one less.
     fn give_back(&self) {
         match &self.kind {
-            Kind::All { empty, .. } => {
+            Kind::All { .. } => {
                 if self.active.fetch_sub(1, Ordering::AcqRel) == 1 {
-                    empty.notify_waiters();
+                    self.tell_empty();
                 }
             }
             Kind::Share { network, all } => {
                 let Some(shares) = all.shares() else { return };
-                let mut by_network = shares.lock();
-                if self.active.fetch_sub(1, Ordering::AcqRel) == 1 {
-                    by_network.remove(network);
-                    shrink(&mut by_network);
+                let is_empty = {
+                    let mut by_network = shares.lock();
+                    if self.active.fetch_sub(1, Ordering::AcqRel) == 1 {
+                        by_network.remove(network);
+                        shrink(&mut by_network);
+                    }
+                    // Still under the lock, so that nobody sees the one place without the other.
+                    all.active.fetch_sub(1, Ordering::AcqRel) == 1
+                };
+                if is_empty {
+                    all.tell_empty();
                 }
-                // Still under the lock, so that nobody sees the one place without the other.
-                all.give_back();
             }
+        }
+    }
+
+    /// The last place is free. The tasks that wait for that may have wakers of any executor, so no lock is held.
+    fn tell_empty(&self) {
+        if let Kind::All { empty, .. } = &self.kind {
+            let _ = guarded(|| empty.notify_waiters());
         }
     }
 

@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use crate::{
     app::{Connect, Established},
+    contained::Contained,
     stream::ServerStream,
 };
 
@@ -16,7 +17,7 @@ impl Tasks {
         A: Connect<ServerStream>,
     {
         if let Some(task) = app.connect(established) {
-            tokio::task::spawn_local(task);
+            tokio::task::spawn_local(Contained::new(task));
         }
     }
 }
@@ -24,7 +25,7 @@ impl Tasks {
 /// Elsewhere than on Linux all are.
 #[cfg(not(target_os = "linux"))]
 mod host {
-    use std::{io, rc::Rc};
+    use std::{io, rc::Rc, sync::Arc};
 
     use super::Tasks;
     use crate::{
@@ -38,12 +39,16 @@ mod host {
     impl<A: Connect<ServerStream>> Host<A> for Tasks {
         type Call = ();
 
-        fn prepare(hub: &Hub) -> (Summons, ()) {
+        fn prepare(hub: &Arc<Hub>) -> (Summons, ()) {
             (Summons::tasks(hub.options.initial_connections), ())
         }
 
         fn start((): ()) -> io::Result<Self> {
             Ok(Self)
+        }
+
+        fn outcome(&self) -> io::Result<()> {
+            Ok(())
         }
 
         fn launch(&self, app: &Rc<A>, established: Established<ServerStream, A::Accepted>) {

@@ -41,7 +41,9 @@ impl Tls {
 
     /// Replaces all settings, for all handshakes from now on.
     pub fn reload_config(&self, config: Arc<ServerConfig>) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = config;
+        // The destructors of the old settings, such as a resolver's, run without the lock.
+        let before = std::mem::replace(&mut *self.0.write().unwrap_or_else(PoisonError::into_inner), config);
+        drop(before);
     }
 
     /// Does the TLS handshake on a stream that was accepted; for [`Acceptor`](crate::Acceptor), which takes any stream.

@@ -2,9 +2,10 @@
 //! really use the connection at once.
 
 use std::{
+    ops::{Deref, DerefMut},
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    task::Waker,
+    task::{Context, Poll, Waker},
     time::Instant,
 };
 
@@ -14,7 +15,7 @@ use ws_proto::{
     PreparedMessage, SendError,
 };
 
-use crate::{driver::Driver, wakers::Wakers};
+use crate::{driver::Driver, foreign::Hold, wakers::Wakers};
 
 pub(crate) type Shared<S> = Arc<Mutex<Core<S>>>;
 
@@ -33,6 +34,10 @@ pub(crate) struct Core<S> {
     pub(crate) end_is_known: bool,
     /// Nobody will ask for messages any more.
     pub(crate) abandoned: bool,
+    /// The latest poll stopped because its task's waker is not in `waiting`.
+    pub(crate) is_unknown: bool,
+    /// Dropped once the lock is free: its transport has a destructor.
+    ended: Option<Box<Driver<S>>>,
 }
 
 /// Who moves the bytes.
@@ -57,20 +62,20 @@ pub(crate) enum Turn {
 
 impl<S> Core<S> {
     pub(crate) fn inline(io: S, connection: Connection) -> Self {
-        Self::new(io, connection, Mode::Inline { timer: None })
+        Self::new(Driver::new(io, connection), Mode::Inline { timer: None })
     }
 
-    pub(crate) fn served(io: S, connection: Connection) -> Self {
-        Self::new(io, connection, Mode::Served { turn: Turn::Idle, receiving: false, reads: 0, writes: 0 })
+    pub(crate) fn served(driver: Driver<S>) -> Self {
+        Self::new(driver, Mode::Served { turn: Turn::Idle, receiving: false, reads: 0, writes: 0 })
     }
 
-    fn new(io: S, mut connection: Connection, mode: Mode) -> Self {
+    fn new(mut driver: Driver<S>, mode: Mode) -> Self {
         // Messages are delivered to whoever asks for them; until then they are held, within `max_held_bytes`.
-        connection.pause();
+        driver.connection_mut().pause();
         let waiting = Arc::new(Wakers::default());
         let waker = Waker::from(Arc::clone(&waiting));
         Self {
-            driver: Some(Driver::new(io, connection)),
+            driver: Some(driver),
             mode,
             now: now(),
             close_info: None,
@@ -78,6 +83,8 @@ impl<S> Core<S> {
             waker,
             end_is_known: false,
             abandoned: false,
+            is_unknown: false,
+            ended: None,
         }
     }
 
@@ -109,6 +116,21 @@ impl<S> Core<S> {
     pub(crate) fn take_driver(&mut self) -> Option<Driver<S>> {
         self.waiting.wake_all();
         self.driver.take()
+    }
+
+    /// Ends the transport: it and what waits to be written are dropped once the lock is free.
+    pub(crate) fn end(&mut self) {
+        self.waiting.wake_all();
+        if let Some(mut driver) = self.driver.take() {
+            driver.give_up();
+            self.ended = Some(Box::new(driver));
+        }
+    }
+
+    /// Whether the task will be woken; if not, [`poll`] adds it and polls again. Ask before anything that takes time.
+    pub(crate) fn is_known(&mut self, cx: &Context<'_>) -> bool {
+        self.is_unknown = !self.waiting.knows(cx.waker());
+        !self.is_unknown
     }
 
     /// Queues a message, if there is room.
@@ -215,8 +237,7 @@ impl<S> Core<S> {
     pub(crate) fn on_closed(&mut self, info: CloseInfo) {
         self.close_info = Some(Box::new(info));
         // Dropping the transport closes it.
-        self.driver = None;
-        self.waiting.wake_all();
+        self.end();
     }
 
     /// A server's task sets the time once per turn; outside of it the clock is read.
@@ -237,7 +258,67 @@ pub(crate) fn now() -> Instant {
     tokio::time::Instant::now().into_std()
 }
 
+/// A connection that is locked. Payloads that are written or given up, and a transport that has ended, are dropped once
+/// the lock is free, and tasks are woken then.
+pub(crate) struct Locked<'a, S> {
+    // Dropped in this order.
+    core: MutexGuard<'a, Core<S>>,
+    ended: Option<Box<Driver<S>>>,
+    _hold: Hold,
+}
+
 /// Locks. A panic under the lock leaves a state machine that is still sound, so poisoning means nothing here.
-pub(crate) fn lock<S>(shared: &Mutex<Core<S>>) -> MutexGuard<'_, Core<S>> {
-    shared.lock().unwrap_or_else(PoisonError::into_inner)
+#[inline]
+pub(crate) fn lock<S>(shared: &Mutex<Core<S>>) -> Locked<'_, S> {
+    let _hold = Hold::new();
+    let core = shared.lock().unwrap_or_else(PoisonError::into_inner);
+    Locked { core, ended: None, _hold }
+}
+
+impl<S> Deref for Locked<'_, S> {
+    type Target = Core<S>;
+
+    #[inline]
+    fn deref(&self) -> &Core<S> {
+        &self.core
+    }
+}
+
+impl<S> DerefMut for Locked<'_, S> {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut Core<S> {
+        &mut self.core
+    }
+}
+
+impl<S> Drop for Locked<'_, S> {
+    #[inline]
+    fn drop(&mut self) {
+        self.ended = self.core.ended.take();
+        if let Some(driver) = &mut self.core.driver {
+            driver.drop_spent();
+        }
+    }
+}
+
+/// Polls under the lock, for a task of the application. If its waker is not known yet, it is cloned without the lock, for
+/// that may run its executor's code, and the poll is repeated.
+pub(crate) fn poll<S, T>(
+    shared: &Mutex<Core<S>>,
+    cx: &mut Context<'_>,
+    mut poll: impl FnMut(&mut Core<S>, &mut Context<'_>) -> Poll<T>,
+) -> Poll<T> {
+    {
+        let mut core = lock(shared);
+        core.is_unknown = false;
+        let polled = poll(&mut core, cx);
+        if polled.is_ready() || !core.is_unknown {
+            return polled;
+        }
+    }
+    let waker = cx.waker().clone();
+    let mut core = lock(shared);
+    core.waiting.add(waker);
+    // If it is unknown again, it has been woken meanwhile.
+    poll(&mut core, cx)
 }

@@ -1,17 +1,21 @@
 //! Moves bytes between a transport and the protocol's state machine.
 
 use std::{
+    future::Future as _,
     io::{self, IoSlice},
-    pin::Pin,
+    pin::{Pin, pin},
     task::{Context, Poll, Waker, ready},
     time::Instant,
 };
 
 use bytes::{Buf, Bytes};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 use ws_proto::{Connection, Event, ReceiveBuffer, TransmitQueue, Transport};
 
-use crate::scratch;
+use crate::{
+    foreign::{Foreign, run_unlocked},
+    scratch,
+};
 
 /// Slices per vectored write.
 const MAX_SLICES: usize = 16;
@@ -29,12 +33,28 @@ pub struct Driver<S> {
     unread: Option<Box<Bytes>>,
     write_shut_down: bool,
     needs_flush: bool,
+    /// Whether the transport is known to have written what it says it has read.
+    is_trusted: bool,
 }
 
 impl<S> Driver<S> {
     /// Puts a connection whose handshake is done on its transport.
+    ///
+    /// The buffer that the transport reads into has been that of other connections. It is lent as memory that is not
+    /// initialized: a transport that says that it has read more than it wrote panics, or gets zeros.
     pub const fn new(io: S, connection: Connection) -> Self {
-        Self { io, connection, tx: None, unread: None, write_shut_down: false, needs_flush: false }
+        Self::with_trust(io, connection, false)
+    }
+
+    /// As [`new`](Self::new), for a transport that is known to keep its contract. The buffer is lent as it is: a transport
+    /// that needs it initialized does not have to do that for each read.
+    pub const fn trusting(io: S, connection: Connection) -> Self {
+        Self::with_trust(io, connection, true)
+    }
+
+    const fn with_trust(io: S, connection: Connection, is_trusted: bool) -> Self {
+        let (tx, unread) = (None, None);
+        Self { io, connection, tx, unread, write_shut_down: false, needs_flush: false, is_trusted }
     }
 
     /// The state machine, for its getters.
@@ -74,9 +94,32 @@ impl<S> Driver<S> {
 
     /// Takes the driver apart: transport, state machine, what waits to be written, and what is left of
     /// [`preload`](Self::preload).
-    pub fn into_parts(self) -> (S, Connection, TransmitQueue, Bytes) {
+    pub fn into_parts(mut self) -> (S, Connection, TransmitQueue, Bytes) {
+        self.drop_spent();
         let unread = self.unread.map_or_else(Bytes::new, |unread| *unread);
-        (self.io, self.connection, self.tx.map_or_else(TransmitQueue::new, |tx| *tx), unread)
+        let mut tx = self.tx.map_or_else(TransmitQueue::new, |tx| *tx);
+        tx.keep_spent(false);
+        (self.io, self.connection, tx, unread)
+    }
+
+    /// Ends the connection at once; drops what waits to be written. Call it before the driver is dropped: each payload is
+    /// dropped by itself then, whatever its destructor does.
+    pub fn give_up(&mut self) {
+        if !self.is_quiet() {
+            let (connection, tx) = self.parts_mut();
+            connection.abort(tx);
+        }
+        self.end_turn();
+    }
+
+    /// Drops the payloads that are written or given up; if this thread has a [`Hold`](crate::Hold), once it has none.
+    #[inline]
+    pub fn drop_spent(&mut self) {
+        if let Some(tx) = &mut self.tx
+            && tx.has_spent()
+        {
+            drop_spent(tx);
+        }
     }
 
     /// The next event from what has been received.
@@ -132,6 +175,7 @@ impl<S> Driver<S> {
     /// Gives the transmit queue back to the thread if nothing waits in it. Call it at the end of a turn.
     #[inline]
     pub fn end_turn(&mut self) {
+        self.drop_spent();
         // What is still to be compressed needs it again.
         if !self.connection.is_deflating()
             && let Some(tx) = self.tx.take_if(|tx| tx.is_empty())
@@ -159,20 +203,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             return Poll::Ready(());
         }
         let target = self.connection.read_target(rx);
-        let own = target.as_ptr();
-        let mut buffer = ReadBuf::new(target);
-        let read = Pin::new(&mut self.io).poll_read(cx, &mut buffer);
-        let (filled, is_own) = (buffer.filled().len(), buffer.filled().as_ptr() == own);
-        match read {
-            Poll::Pending => return Poll::Pending,
-            // Another buffer than the one that was lent: ours may still have what other connections received.
-            Poll::Ready(Ok(())) if !is_own => self.on_read_error(io::ErrorKind::InvalidData, now),
-            Poll::Ready(Ok(())) => match filled {
-                0 => self.connection.handle_eof(now),
-                n => self.connection.handle_received(n, now, rx),
-            },
-            Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => return again(cx),
-            Poll::Ready(Err(error)) => self.on_read_error(error.kind(), now),
+        match ready!(read_once(&mut self.io, cx, target, self.is_trusted)) {
+            Ok(0) => self.connection.handle_eof(now),
+            Ok(n) => self.connection.handle_received(n, now, rx),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return again(cx),
+            Err(error) => self.on_read_error(error.kind(), now),
         }
         Poll::Ready(())
     }
@@ -213,6 +248,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
                 Poll::Ready(Ok(n)) => {
                     tx.advance(n.min(tx.len()));
                     self.connection.handle_written(now);
+                    if tx.has_spent() {
+                        drop_spent(tx);
+                    }
                 }
                 Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {
                     tx.set_blocked(now);
@@ -299,6 +337,45 @@ impl<S: AsyncWrite + Unpin> DirectWriter<'_, S> {
 fn again(cx: &Context<'_>) -> Poll<()> {
     cx.waker().wake_by_ref();
     Poll::Pending
+}
+
+#[cold]
+fn drop_spent(tx: &mut TransmitQueue) {
+    tx.drain_spent().for_each(|payload| run_unlocked(Foreign::Payload(payload)));
+}
+
+/// Reads once; 0 is the end of the stream.
+#[inline]
+fn read_once<S: AsyncRead + Unpin>(
+    io: &mut S,
+    cx: &mut Context<'_>,
+    mut target: &mut [u8],
+    is_trusted: bool,
+) -> Poll<io::Result<usize>> {
+    if is_trusted {
+        let mut buffer = ReadBuf::new(target);
+        ready!(Pin::new(io).poll_read(cx, &mut buffer))?;
+        return Poll::Ready(Ok(buffer.filled().len()));
+    }
+    // Lends the memory as not initialized; it is dropped after one poll, which loses nothing.
+    pin!(SameBuffer(io).read_buf(&mut target)).poll(cx)
+}
+
+/// A transport that may not read into another buffer than the one that was lent.
+struct SameBuffer<'a, S>(&'a mut S);
+
+impl<S: AsyncRead + Unpin> AsyncRead for SameBuffer<'_, S> {
+    #[inline]
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let lent = buffer.filled().as_ptr();
+        ready!(Pin::new(&mut *self.0).poll_read(cx, buffer))?;
+        let is_same = buffer.filled().as_ptr() == lent;
+        Poll::Ready(if is_same { Ok(()) } else { Err(io::ErrorKind::InvalidData.into()) })
+    }
 }
 
 fn write_once<S: AsyncWrite>(

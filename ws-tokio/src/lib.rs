@@ -7,6 +7,7 @@
 mod core;
 mod deadline;
 mod driver;
+mod foreign;
 mod progress;
 mod scratch;
 mod sender;
@@ -20,6 +21,7 @@ mod websocket;
 
 pub use deadline::deadline_in;
 pub use driver::{DirectWriter, Driver};
+pub use foreign::{Foreign, Hold, Locked, Panicked, guarded, run_unlocked};
 pub use scratch::{ReceiveLease, configure_thread, trim_default_pools, trim_thread_pool};
 pub use sender::{Outlet, Sender};
 pub use served::{Served, TurnEnd};

@@ -65,7 +65,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Core<S> {
                 }
             }
             if step == STEPS_PER_POLL {
-                cx.waker().wake_by_ref();
+                self.waiting.wake_all();
                 break;
             }
             if self.poll_progress(cx, &mut rx).is_pending() {
@@ -87,7 +87,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Core<S> {
                 return;
             }
             if step == STEPS_PER_POLL {
-                return cx.waker().wake_by_ref();
+                return self.waiting.wake_all();
             }
             if self.poll_progress(cx, &mut rx).is_pending() {
                 return;
@@ -97,6 +97,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Core<S> {
 
     /// Waits until everything queued is written, or the connection is over.
     pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.driver.is_none() {
+            return Poll::Ready(());
+        }
+        if !self.is_known(cx) {
+            return Poll::Pending;
+        }
         self.refresh_now();
         if self.poll_written(cx).is_ready() {
             return Poll::Ready(());
@@ -116,16 +122,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Core<S> {
 
     fn poll_written(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let Some(driver) = &mut self.driver else { return Poll::Ready(()) };
-        self.waiting.register(cx.waker());
+        let mut io_cx = Context::from_waker(&self.waker);
         if let Mode::Served { turn: Turn::Application, writes, .. } = &mut self.mode {
             // A peer that reads as fast as the application sends must not make the turn endless.
             *writes = writes.saturating_add(1);
             if *writes > WRITES_PER_TURN {
-                yield_turn(cx);
+                yield_turn(&mut io_cx);
                 return Poll::Pending;
             }
         }
-        let written = write(driver, &mut Context::from_waker(&self.waker), self.now);
+        let written = write(driver, &mut io_cx, self.now);
         driver.end_turn();
         self.tell_of_end(cx.waker());
         written
@@ -185,12 +191,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Core<S> {
 
     /// Writes, unless the turn's end will, and shuts down as the machine asks. `Ready`: the transport is finished.
     pub(crate) fn poll_output(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        self.refresh_now();
-        let Some(driver) = &mut self.driver else { return Poll::Ready(()) };
-        if matches!(self.mode, Mode::Served { turn: Turn::Application, .. }) {
+        if self.driver.is_none() {
+            return Poll::Ready(());
+        }
+        if matches!(self.mode, Mode::Served { turn: Turn::Application, .. }) || !self.is_known(cx) {
             return Poll::Pending;
         }
-        self.waiting.register(cx.waker());
+        self.refresh_now();
+        let Some(driver) = &mut self.driver else { return Poll::Ready(()) };
         let mut io_cx = Context::from_waker(&self.waker);
         let queued = driver.queued();
         let _ = write(driver, &mut io_cx, self.now);
@@ -208,16 +216,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Core<S> {
         if self.poll_output(cx).is_ready() {
             return Poll::Ready(());
         }
+        if self.driver.is_none() {
+            return Poll::Ready(());
+        }
+        if !self.is_known(cx) {
+            return Poll::Pending;
+        }
         let Some(driver) = &mut self.driver else { return Poll::Ready(()) };
+        let mut io_cx = Context::from_waker(&self.waker);
         if let Mode::Served { turn: Turn::Application | Turn::Transport, reads, .. } = &mut self.mode {
             *reads = reads.saturating_add(1);
             if *reads > READS_PER_TURN {
-                yield_turn(cx);
+                yield_turn(&mut io_cx);
                 return Poll::Pending;
             }
         }
-        self.waiting.register(cx.waker());
-        let mut io_cx = Context::from_waker(&self.waker);
         let read = driver.poll_read(&mut io_cx, self.now, rx);
         if read.is_pending() && driver.connection().wants_turn() {
             yield_turn(&mut io_cx);

@@ -106,13 +106,20 @@ fn new_default_pool() -> BufferPool {
 /// An empty transmit queue.
 #[inline]
 pub(crate) fn take_queue() -> Box<TransmitQueue> {
-    QUEUES.with_borrow_mut(Vec::pop).unwrap_or_default()
+    QUEUES.with_borrow_mut(Vec::pop).unwrap_or_else(new_queue)
+}
+
+fn new_queue() -> Box<TransmitQueue> {
+    let mut queue = Box::<TransmitQueue>::default();
+    // The driver drops them, once this thread has no lock.
+    queue.keep_spent(true);
+    queue
 }
 
 /// Gives a queue back, which must be empty.
 #[inline]
 pub(crate) fn put_queue(mut queue: Box<TransmitQueue>) {
-    debug_assert!(queue.is_empty());
+    debug_assert!(queue.is_empty() && !queue.has_spent());
     QUEUES.with_borrow_mut(|queues| {
         if queues.len() < MAX_SPARE_QUEUES {
             queue.shrink_to(SPARE_QUEUE_CAPACITY);

@@ -8,7 +8,7 @@ use std::{
 use tokio::io::{AsyncRead, AsyncWrite};
 use ws_proto::{CloseCode, ConnectionState, ControlError, Message, PreparedMessage, SendError};
 
-use crate::core::{Core, lock};
+use crate::core::{Core, lock, poll};
 
 /// Sends on a connection from any task. Cheap to clone; all clones and the connection's owner share one bounded
 /// write queue, so a slow peer holds its senders back and not the memory.
@@ -159,12 +159,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Outlet for Mutex<Core<S>> {
         cx: &mut Context<'_>,
         message: &mut Option<Message>,
     ) -> Poll<Result<(), SendError<Message>>> {
-        let mut core = lock(self);
-        let result = core.poll_queue(cx, message);
-        if result.is_ready() {
-            core.kick();
-        }
-        result
+        poll(self, cx, |core, cx| {
+            let result = core.poll_queue(cx, message);
+            if result.is_ready() {
+                core.kick();
+            }
+            result
+        })
     }
 
     fn cancelled(&self) {

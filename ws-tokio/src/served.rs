@@ -9,6 +9,7 @@ use ws_proto::{CloseCode, CloseInfo, Connection, ConnectionError, Initiator};
 
 use crate::{
     core::{Core, Shared, lock},
+    driver::Driver,
     websocket::WebSocket,
 };
 
@@ -34,11 +35,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Served<S> {
     /// handshake.
     #[must_use]
     pub fn new(io: S, connection: Connection, received: &[u8]) -> (Self, WebSocket<S>) {
-        let mut core = Core::served(io, connection);
-        if let Some(driver) = core.driver_mut() {
-            driver.preload(received);
-        }
-        let shared = core.shared();
+        Self::with_driver(Driver::new(io, connection), received)
+    }
+
+    /// As [`new`](Self::new), for a transport that keeps its contract ([`Driver::trusting`]).
+    #[must_use]
+    pub fn trusting(io: S, connection: Connection, received: &[u8]) -> (Self, WebSocket<S>) {
+        Self::with_driver(Driver::trusting(io, connection), received)
+    }
+
+    fn with_driver(mut driver: Driver<S>, received: &[u8]) -> (Self, WebSocket<S>) {
+        driver.preload(received);
+        let shared = Core::served(driver).shared();
         (Self { shared: shared.clone() }, WebSocket::from_shared(shared, true))
     }
 
@@ -61,13 +69,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Served<S> {
     pub fn end_turn_with_timer(&self, cx: &mut Context<'_>, now: Instant, armed: bool) -> TurnEnd {
         let mut core = lock(&self.shared);
         let receiving = core.end_application();
+        core.waiting.register(cx.waker());
         if !armed {
             core.handle_timeout(now);
         }
         if receiving && core.driver().is_some() {
             if core.poll_output(cx).is_ready() {
                 // The end is the application's to see, in its `recv`.
-                cx.waker().wake_by_ref();
+                core.waiting.wake_all();
             }
         } else {
             core.poll_background(cx, Connection::pause);

@@ -10,7 +10,10 @@ use futures_sink::Sink;
 use tokio::io::{AsyncRead, AsyncWrite};
 use ws_proto::{CloseCode, ConnectionError, Message, SendError};
 
-use crate::{core::lock, websocket::WebSocket};
+use crate::{
+    core::{Core, lock, poll},
+    websocket::WebSocket,
+};
 
 /// The messages; then, if the connection did not end by a clean close, one error; then the end.
 impl<S: AsyncRead + AsyncWrite + Unpin> Stream for WebSocket<S> {
@@ -45,7 +48,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Sink<Message> for WebSocket<S> {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         ready!(self.poll_left_over(cx))?;
-        lock(self.shared()).poll_flush(cx).map(Ok)
+        poll(self.shared(), cx, Core::poll_flush).map(Ok)
     }
 
     fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {

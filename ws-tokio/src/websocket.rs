@@ -12,7 +12,7 @@ use ws_proto::{
 };
 
 use crate::{
-    core::{Core, Shared, lock},
+    core::{Core, Shared, lock, poll},
     sender::Sender,
 };
 
@@ -25,6 +25,10 @@ use crate::{
 ///
 /// Dropped under a server's `serve` it closes with 1000 in the background; elsewhere it ends the transport, and the
 /// peer sees no Close: call [`close`](Self::close).
+///
+/// Destructors of payloads and wakers of tasks may use the connection, and a panic in one of them ends nothing else. The
+/// transport itself is polled, and the mask source of a client asked, under the connection's lock: neither may use a
+/// handle to the connection.
 pub struct WebSocket<S> {
     shared: Shared<S>,
     /// Whether a server's task writes what is sent.
@@ -149,7 +153,8 @@ impl<S> WebSocket<S> {
     #[must_use]
     pub fn into_parts(mut self) -> Option<Parts<S>> {
         self.owned = false;
-        let (io, mut connection, transmit, received) = lock(&self.shared).take_driver()?.into_parts();
+        let driver = lock(&self.shared).take_driver()?;
+        let (io, mut connection, transmit, received) = driver.into_parts();
         connection.resume();
         Some(Parts { io, connection, transmit, received })
     }
@@ -173,7 +178,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
 
     /// [`recv`](Self::recv) as a poll function.
     pub fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<Message>> {
-        lock(&self.shared).poll_recv(cx)
+        poll(&self.shared, cx, Core::poll_recv)
     }
 
     /// Sends a message. Waits while the write queue is at its limits; then, under a server's `serve`, the message
@@ -207,7 +212,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         let mut message = Some(message.into());
         poll_fn(|cx| {
             let _ = ready!(self.poll_left_over(cx));
-            lock(&self.shared).poll_queue(cx, &mut message)
+            poll(&self.shared, cx, |core, cx| core.poll_queue(cx, &mut message))
         })
         .await
     }
@@ -222,7 +227,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     pub async fn send_prepared(&mut self, message: &PreparedMessage) -> Result<(), SendError> {
         poll_fn(|cx| {
             let _ = ready!(self.poll_left_over(cx));
-            lock(&self.shared).poll_queue_prepared(cx, message)
+            poll(&self.shared, cx, |core, cx| core.poll_queue_prepared(cx, message))
         })
         .await?;
         if !self.served {
@@ -236,7 +241,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// # Cancel safety
     /// Safe.
     pub async fn flush(&mut self) {
-        poll_fn(|cx| lock(&self.shared).poll_flush(cx)).await;
+        poll_fn(|cx| poll(&self.shared, cx, Core::poll_flush)).await;
     }
 
     /// Sends a ping (RFC 6455 section 5.5.2). The keepalive of the configuration does it by itself.
@@ -295,7 +300,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     pub(crate) fn poll_left_over(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SendError<Message>>> {
         let Some(message) = self.left_over.take() else { return Poll::Ready(Ok(())) };
         let mut message = Some(*message);
-        let result = lock(&self.shared).poll_queue(cx, &mut message);
+        let result = poll(&self.shared, cx, |core, cx| core.poll_queue(cx, &mut message));
         self.left_over = message.map(Box::new);
         result
     }
@@ -315,7 +320,7 @@ impl<S> Drop for WebSocket<S> {
         if self.owned && core.is_served() {
             core.abandon();
         } else if self.owned {
-            drop(core.take_driver());
+            core.end();
         }
     }
 }

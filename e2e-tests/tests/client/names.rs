@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use e2e_tests::{raw_peer::RawAcceptor, server::ServerRunner};
+use e2e_tests::{harness, raw_peer::RawAcceptor, server::ServerRunner};
 use ws_client::{ClientStream, CloseCode, ConnectError, Connector};
 use ws_server::Server;
 
@@ -114,6 +114,28 @@ fn a_resolvers_error_is_told() {
         let nothing = |_, _| async { Ok(Vec::new()) };
         let error = Connector::new().resolver(nothing).connect("ws://host/").await.unwrap_err();
         assert!(matches!(error, ConnectError::Connect { .. }), "{error}");
+    });
+}
+
+#[test]
+fn a_resolver_that_panics_panics_who_connects_and_nothing_else() {
+    let options = harness::Options { allow_panics: true, ..harness::Options::default() };
+    harness::run_with(options, async {
+        let acceptor = RawAcceptor::bind();
+        let (addr, first) = (acceptor.addr(), Arc::new(Mutex::new(true)));
+        let connector = Connector::new().resolver(move |_, _| {
+            let first = std::mem::take(&mut *first.lock().unwrap());
+            async move {
+                assert!(!first, "on purpose");
+                Ok(vec![addr])
+            }
+        });
+        let again = connector.clone();
+        let connecting = tokio::spawn(async move { connector.connect("ws://host/").await.is_ok() });
+        assert!(connecting.await.unwrap_err().is_panic());
+        let (ws, server) = tokio::join!(again.connect("ws://host/"), acceptor.accept_upgraded());
+        ws.unwrap();
+        drop(server);
     });
 }
 

@@ -12,6 +12,7 @@ mod decisions;
 mod descriptors;
 mod dropped_servers;
 mod echo;
+mod foreign;
 mod fragmentation;
 mod functions;
 mod handshake;

@@ -5,6 +5,7 @@ mod block;
 mod pool;
 mod pooled;
 mod receive;
+mod spent;
 mod transmit;
 
 pub use pool::{BufferPool, BufferPoolConfig};

@@ -7,6 +7,8 @@ use crate::{
     mask::Mask,
 };
 
+use super::spent::Spent;
+
 /// From so many written bytes on, what is left moves over them.
 const COMPACT_FROM: usize = 16 * 1024;
 
@@ -55,6 +57,7 @@ pub struct TransmitQueue {
     unflushed: bool,
     /// Memory for what is made before its length is known.
     pub(crate) scratch: Vec<u8>,
+    pub(super) spent: Spent,
 }
 
 /// A payload that goes out after `small[..after]`.
@@ -104,6 +107,7 @@ impl TransmitQueue {
             blocked_since: None,
             unflushed: false,
             scratch: Vec::new(),
+            spent: Spent::new(),
         }
     }
 
@@ -176,6 +180,7 @@ impl TransmitQueue {
         self.sends.clear();
         self.pending = 0;
         self.reset();
+        self.spent.settle();
         cut_off
     }
 
@@ -186,12 +191,14 @@ impl TransmitQueue {
         if self.small.capacity() > capacity
             || self.large.capacity() > 0
             || self.sends.capacity() > sends
+            || self.spent.capacity() > sends
             || self.scratch.capacity() > capacity
         {
             self.small.shrink_to(capacity);
             self.scratch.shrink_to(capacity);
             self.large.shrink_to(0);
             self.sends.shrink_to(sends);
+            self.spent.shrink_to(sends);
         }
     }
 
@@ -321,7 +328,9 @@ impl TransmitQueue {
 
     fn reset(&mut self) {
         self.small.clear();
-        self.large.clear();
+        for large in self.large.drain(..) {
+            self.spent.push(large.bytes);
+        }
         self.shared = 0;
         self.head = 0;
         self.control_bytes = 0;
@@ -378,8 +387,10 @@ impl Buf for TransmitQueue {
                 self.shared -= if large.shared { step } else { 0 };
                 left -= step;
             }
-            if self.large.front().is_some_and(|large| large.bytes.is_empty() && self.head == large.after) {
-                self.large.pop_front();
+            if self.large.front().is_some_and(|large| large.bytes.is_empty() && self.head == large.after)
+                && let Some(large) = self.large.pop_front()
+            {
+                self.spent.push(large.bytes);
             }
         }
         self.written += n as u64;
@@ -395,5 +406,6 @@ impl Buf for TransmitQueue {
         } else {
             self.compact();
         }
+        self.spent.settle();
     }
 }

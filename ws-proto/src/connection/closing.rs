@@ -21,7 +21,7 @@ use crate::{
     error::{ConnectionError, TimedOut},
 };
 
-use super::{Connection, Flow, Role, Transport, inbox::End};
+use super::{Connection, Flow, Role, Transport, inbox::End, outbox::Begun};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Phase {
@@ -162,17 +162,20 @@ impl Connection {
     /// Ends everything; sends that are not written are cut off.
     pub(super) fn finish(&mut self, tx: &mut TransmitQueue) {
         self.phase = Phase::Finished;
-        self.drop_waiting_data();
-        let begun = self.outbox.take().is_some_and(|outbox| outbox.begun_notifies());
+        self.drop_waiting_data(tx);
+        let begun = self.outbox.take().and_then(|outbox| outbox.begun);
         self.partial = None;
         let unwritten = !tx.is_empty();
-        let cut_off = tx.abort() + usize::from(begun);
+        let cut_off = tx.abort() + usize::from(begun.as_ref().is_some_and(Begun::notifies));
         if let Some(closing) = self.closing.as_deref_mut() {
             closing.cut_off += cut_off;
             if unwritten {
                 // A Close is always the last frame, so it was among what is cut off.
                 closing.info.sent = None;
             }
+        }
+        if let Some(begun) = begun {
+            tx.spend(begun.into_payload());
         }
     }
 
@@ -208,7 +211,7 @@ impl Connection {
         self.phase = Phase::Discard;
         if ours_is_on_its_way {
             // After the peer's Close no data may follow; our Close that waited behind it goes at once.
-            self.drop_waiting_data();
+            self.drop_waiting_data(tx);
         } else {
             self.queue_close(frame, true, tx);
         }
@@ -232,7 +235,7 @@ impl Connection {
                 self.queue_close(CloseFrame::new(code, &reason), true, tx);
             }
             // At most one Close is ever sent.
-            Some(_) => self.drop_waiting_data(),
+            Some(_) => self.drop_waiting_data(tx),
             // The peer only half-closed: what was accepted is still delivered.
             None => {}
         }

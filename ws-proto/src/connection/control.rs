@@ -48,7 +48,7 @@ impl Connection {
     /// Queues a Close: behind the data already accepted, or, with `at_once`, in place of what is not encoded yet.
     pub(super) fn queue_close(&mut self, frame: CloseFrame, at_once: bool, tx: &mut TransmitQueue) {
         if at_once {
-            self.drop_waiting_data();
+            self.drop_waiting_data(tx);
             // Pings and pongs that wait still go first; they are at most 512 bytes.
             self.pump_control(tx);
         }

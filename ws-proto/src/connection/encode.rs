@@ -1,5 +1,7 @@
 //! From messages and control frames to bytes (RFC 6455 section 5.2).
 
+use bytes::Buf as _;
+
 use crate::{
     buffer::TransmitQueue,
     close::CloseFrame,
@@ -39,13 +41,14 @@ impl Connection {
     pub(super) fn encode_owned(&mut self, message: Outgoing, tx: &mut TransmitQueue) {
         match message.form {
             Form::Framed => return self.encode_framed(message, tx),
-            Form::Compress if self.encode_compressed(&message, tx) => return,
+            Form::Compress if self.encode_compressed(&message, tx) => return tx.spend(message.payload),
             Form::Compress | Form::Plain => {}
         }
         let Outgoing { kind, payload, notify, .. } = message;
         if payload.len() < IN_PLACE_FROM {
             self.encode(kind.opcode(), &payload, tx);
-            return tx.end_send(notify);
+            tx.end_send(notify);
+            return tx.spend(payload);
         }
         let header = self.next_header(kind.opcode(), payload.len());
         tx.push_header(&header, 0);
@@ -57,6 +60,7 @@ impl Connection {
             Some(key) if payload.len() < 2 * PUMP_AHEAD => {
                 tx.push_masked(&mut Mask::new(key), &payload);
                 tx.end_send(notify);
+                tx.spend(payload);
             }
             Some(key) => {
                 let masking = Masking { payload, mask: Mask::new(key), notify };
@@ -116,11 +120,13 @@ impl Connection {
 /// Masks the next piece of a large payload into the queue; gives back the rest.
 fn mask_piece(mut masking: Masking, tx: &mut TransmitQueue) -> Option<Masking> {
     let room = PUMP_AHEAD.saturating_sub(tx.len());
-    let piece = masking.payload.split_to(masking.payload.len().min(room));
-    tx.push_masked(&mut masking.mask, &piece);
+    let piece = masking.payload.len().min(room);
+    tx.push_masked(&mut masking.mask, &masking.payload[..piece]);
+    masking.payload.advance(piece);
     if !masking.payload.is_empty() {
         return Some(masking);
     }
     tx.end_send(masking.notify);
+    tx.spend(masking.payload);
     None
 }

@@ -56,6 +56,10 @@ impl Deflating {
     pub(super) const fn notifies(&self) -> bool {
         match *self {}
     }
+
+    pub(super) const fn into_payload(self) -> Bytes {
+        match self {}
+    }
 }
 
 pub(super) const fn fits_one_frame(_len: usize) -> bool {

@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 
 use crate::{
+    buffer::TransmitQueue,
     close::CloseFrame,
     control_queue::{CONTROL_QUEUE_CAPACITY, ControlFrame, ControlQueue},
     frame::OpCode,
@@ -90,10 +91,17 @@ impl Begun {
         }
     }
 
-    fn notifies(&self) -> bool {
+    pub(super) fn notifies(&self) -> bool {
         match self {
             Self::Masking(masking) => masking.notify,
             Self::Deflating(deflating) => deflating.notifies(),
+        }
+    }
+
+    pub(super) fn into_payload(self) -> Bytes {
+        match self {
+            Self::Masking(masking) => masking.payload,
+            Self::Deflating(deflating) => deflating.into_payload(),
         }
     }
 }
@@ -146,14 +154,14 @@ impl Outbox {
     }
 
     /// Forgets the data messages, but for a frame that has begun; how many of them asked for a report.
-    pub(super) fn drop_data(&mut self) -> usize {
+    pub(super) fn drop_data(&mut self, tx: &mut TransmitQueue) -> usize {
         (self.bytes, self.shared) = (0, 0);
         let mut cut_off = self.messages.iter().filter(|message| message.notify).count();
-        self.messages = VecDeque::new();
-        if matches!(self.begun, Some(Begun::Deflating(_))) {
-            cut_off += usize::from(self.begun_notifies());
-            self.begun = None;
-        }
+        let begun = self.begun.take_if(|begun| matches!(begun, Begun::Deflating(_)));
+        cut_off += usize::from(begun.as_ref().is_some_and(Begun::notifies));
+        let messages = std::mem::take(&mut self.messages);
+        let payloads = messages.into_iter().map(|message| message.payload);
+        payloads.chain(begun.map(Begun::into_payload)).for_each(|payload| tx.spend(payload));
         cut_off
     }
 
@@ -187,11 +195,6 @@ impl Outbox {
     /// As [`bytes`](Self::bytes), without what is shared.
     pub(super) fn held_bytes(&self) -> usize {
         self.bytes() - self.shared
-    }
-
-    /// Whether an unfinished message asked for a report.
-    pub(super) fn begun_notifies(&self) -> bool {
-        self.begun.as_ref().is_some_and(Begun::notifies)
     }
 
     pub(super) fn is_empty(&self) -> bool {

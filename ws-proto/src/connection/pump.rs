@@ -74,8 +74,8 @@ impl Connection {
 
     /// Forgets data of which nothing is encoded yet. A frame that has begun goes on: whatever comes next must begin behind
     /// it.
-    pub(super) fn drop_waiting_data(&mut self) {
-        let cut_off = self.outbox.as_deref_mut().map_or(0, |outbox| outbox.drop_data());
+    pub(super) fn drop_waiting_data(&mut self, tx: &mut TransmitQueue) {
+        let cut_off = self.outbox.as_deref_mut().map_or(0, |outbox| outbox.drop_data(tx));
         if let Some(closing) = self.closing.as_deref_mut() {
             closing.cut_off += cut_off;
         }

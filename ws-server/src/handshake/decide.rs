@@ -1,9 +1,8 @@
 //! Whether a request becomes a connection.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
 use http::StatusCode;
 use ws_proto::handshake::{Extensions, Rejection, RequestError, ServerHandshake};
+use ws_tokio::guarded;
 
 use crate::{
     app::App,
@@ -35,7 +34,7 @@ pub(super) fn admit(hub: &Hub, request: &Request, over_tls: bool) -> Result<Admi
         Err(error) => return Err(answer_plain(hub, request, error)),
     };
     let allows = || hub.options.origin.allows(request, over_tls);
-    let Ok(allowed) = catch_unwind(AssertUnwindSafe(allows)) else { return Err(accepting_panicked()) };
+    let Ok(allowed) = guarded(allows) else { return Err(accepting_panicked()) };
     if !allowed {
         let rejection = Rejection::new(StatusCode::FORBIDDEN).with_text("origin not allowed\n");
         return Err(rejection.encode());
@@ -59,9 +58,9 @@ pub(super) fn decide<A: App>(
         }
         app.accept(request)
     };
-    let accepted = match catch_unwind(AssertUnwindSafe(accept)) {
+    let accepted = match guarded(accept) {
         Ok(Ok(accepted)) => Guard::new(accepted),
-        Ok(Err(rejection)) => return Err(rejection.encode()),
+        Ok(Err(rejection)) => return Err(encode(rejection)),
         Err(_) => return Err(accepting_panicked()),
     };
     let extensions = handshake.negotiate(&hub.protocol);
@@ -75,12 +74,21 @@ pub(super) fn decide<A: App>(
 fn answer_plain(hub: &Hub, request: &Request, error: RequestError) -> Vec<u8> {
     let answer = match hub.options.http.as_ref().filter(|_| error.is_not_upgrade()) {
         None => Rejection::from(error),
-        Some(hook) => match catch_unwind(AssertUnwindSafe(|| hook(request))) {
+        Some(hook) => match guarded(|| hook(request)) {
             Ok(response) => Rejection::from(response),
             Err(_) => return internal_error("answering an HTTP request panicked"),
         },
     };
-    encode_answer(&answer, request.method())
+    let encoded = encode_answer(&answer, request.method());
+    let _ = guarded(|| drop(answer));
+    encoded
+}
+
+/// Encodes an answer of the application's. A panic of its destructors ends here.
+pub(super) fn encode(rejection: Rejection) -> Vec<u8> {
+    let encoded = rejection.encode();
+    let _ = guarded(|| drop(rejection));
+    encoded
 }
 
 pub(super) fn accepting_panicked() -> Vec<u8> {

@@ -1,4 +1,4 @@
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use ws_tokio::guarded;
 
 /// What an application has accepted and must hear of if nothing comes of it.
 pub(crate) trait FailOnDrop {
@@ -22,7 +22,19 @@ impl<T: FailOnDrop> Guard<T> {
 impl<T: FailOnDrop> Drop for Guard<T> {
     fn drop(&mut self) {
         if let Some(mut accepted) = self.0.take() {
-            let _ = catch_unwind(AssertUnwindSafe(|| accepted.on_failure()));
+            let _ = guarded(|| accepted.on_failure());
+            let _ = guarded(|| drop(accepted));
+        }
+    }
+}
+
+/// A value of the application's. A panic of its destructor ends here.
+pub(crate) struct DropGuarded<T>(pub(crate) Option<T>);
+
+impl<T> Drop for DropGuarded<T> {
+    fn drop(&mut self) {
+        if let Some(value) = self.0.take() {
+            let _ = guarded(|| drop(value));
         }
     }
 }

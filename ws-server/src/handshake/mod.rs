@@ -6,15 +6,7 @@ mod decide;
 mod guard;
 mod read;
 
-use std::{
-    future::poll_fn,
-    io,
-    net::SocketAddr,
-    ops::Deref,
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
-    task::Poll,
-};
+use std::{future::poll_fn, io, net::SocketAddr, ops::Deref, sync::Arc, task::Poll};
 
 use http::StatusCode;
 use tokio::{
@@ -25,6 +17,7 @@ use ws_proto::{
     Connection,
     handshake::{Extensions, Rejection},
 };
+use ws_tokio::guarded;
 
 use crate::{
     app::{App, Established},
@@ -38,10 +31,10 @@ use crate::{
 
 pub(crate) use at_once::{AtOnce, try_at_once};
 pub(crate) use decide::refusal;
-pub(crate) use guard::{FailOnDrop, Guard};
+pub(crate) use guard::{DropGuarded, FailOnDrop, Guard};
 pub(crate) use read::{ReadError, ReceivedRequest, read_request, respond};
 
-use decide::{Decision, accepting_panicked, admit, decide};
+use decide::{Decision, accepting_panicked, admit, decide, encode};
 
 /// What runs a handshake.
 pub(crate) struct Candidate<S> {
@@ -290,16 +283,20 @@ async fn accept<A: App>(
 
 /// Asks the application's async hook; a rejection, or a panic, is what to answer.
 async fn ask(hook: &AsyncRequestHook, request: Request) -> Result<Request, Vec<u8>> {
-    let Ok(mut asking) = catch_unwind(AssertUnwindSafe(|| hook(request))) else {
+    let Ok(asking) = guarded(|| hook(request)) else {
         return Err(accepting_panicked());
     };
-    let answer = poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| asking.as_mut().poll(cx))) {
-        Ok(poll) => poll.map(Ok),
-        Err(_) => Poll::Ready(Err(())),
+    let mut asking = DropGuarded(Some(asking));
+    let answer = poll_fn(|cx| {
+        let Some(asking) = &mut asking.0 else { return Poll::Pending };
+        match guarded(|| asking.as_mut().poll(cx)) {
+            Ok(poll) => poll.map(Ok),
+            Err(panicked) => Poll::Ready(Err(panicked)),
+        }
     });
     match answer.await {
         Ok(Ok(request)) => Ok(request),
-        Ok(Err(rejection)) => Err(rejection.encode()),
-        Err(()) => Err(accepting_panicked()),
+        Ok(Err(rejection)) => Err(encode(rejection)),
+        Err(_panicked) => Err(accepting_panicked()),
     }
 }

@@ -12,16 +12,16 @@
 //!          Notices ────────┘  deadlines, senders, shutdown
 //! ```
 
+mod end;
 mod pages;
 mod resident;
 mod socket;
 
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     future::{Future, poll_fn},
     io,
     os::fd::OwnedFd,
-    panic::{AssertUnwindSafe, catch_unwind},
     rc::Rc,
     sync::{
         Arc,
@@ -35,7 +35,7 @@ use rustix::event::{
     epoll::{self, CreateFlags, Event, EventData, EventFlags},
 };
 use tokio::{io::unix::AsyncFd, task::coop};
-use ws_tokio::{ReceiveLease, WebSocket};
+use ws_tokio::{ReceiveLease, WebSocket, guarded};
 
 use crate::{
     app::{App, Connect, Established, HandlerApp, ServeApp},
@@ -51,6 +51,7 @@ use crate::{
     watch::watch,
 };
 
+use end::Ending;
 use pages::Pages;
 use resident::Resident;
 
@@ -72,6 +73,9 @@ struct Shared<A: Settle> {
     /// Connections whose handshakes are done. They are settled in the reactor's own time, when the memory of those
     /// handshakes is free again: what stays must not lie between what goes.
     arrivals: RefCell<Vec<Arrival<A>>>,
+    hub: Arc<Hub>,
+    /// The connections are not run any more.
+    has_ended: Cell<bool>,
 }
 
 struct Arrival<A: Settle> {
@@ -82,8 +86,7 @@ struct Arrival<A: Settle> {
 /// What a reactor's thread is given.
 pub(crate) struct Call {
     notices: Arc<Notices>,
-    /// Connections that memory is set aside for.
-    initial: usize,
+    hub: Arc<Hub>,
 }
 
 /// The reactor's own state between polls.
@@ -167,18 +170,20 @@ where
 impl<A: Settle + Connect<ServerStream>> Host<A> for Reactor<A> {
     type Call = Call;
 
-    fn prepare(hub: &Hub) -> (Summons, Call) {
+    fn prepare(hub: &Arc<Hub>) -> (Summons, Call) {
         let notices = Arc::<Notices>::default();
-        let call = Call { notices: Arc::clone(&notices), initial: hub.options.initial_connections };
+        let call = Call { notices: Arc::clone(&notices), hub: Arc::clone(hub) };
         (Summons::reactor(notices), call)
     }
 
-    fn start(Call { notices, initial }: Call) -> io::Result<Self> {
-        let epoll = watch(epoll::create(CreateFlags::CLOEXEC)?)?;
-        let (connections, arrivals) = (RefCell::new(Pages::new(initial)), RefCell::default());
-        let shared = Rc::new(Shared { epoll, notices, connections, arrivals });
+    fn start(call: Call) -> io::Result<Self> {
+        let shared = Rc::new(Shared::new(epoll::create(CreateFlags::CLOEXEC)?, call)?);
         tokio::task::spawn_local(Rc::clone(&shared).run());
         Ok(Self(shared))
+    }
+
+    fn outcome(&self) -> io::Result<()> {
+        self.0.outcome()
     }
 
     fn launch(&self, app: &Rc<A>, established: Established<ServerStream, A::Accepted>) {
@@ -192,6 +197,9 @@ impl<A: Settle + Connect<ServerStream>> Host<A> for Reactor<A> {
     }
 
     fn launch_at_once(&self, app: &Rc<A>, established: Established<std::net::TcpStream, A::Accepted>) {
+        if self.0.has_ended.get() {
+            return tracing::warn!("a connection came to a shard that has ended");
+        }
         let number = established.seat.number();
         match established.try_map_io(|stream| self.0.register(stream, number)) {
             Ok(established) => {
@@ -205,15 +213,25 @@ impl<A: Settle + Connect<ServerStream>> Host<A> for Reactor<A> {
 }
 
 impl<A: Settle> Shared<A> {
+    /// `epoll` is an epoll descriptor.
+    fn new(epoll: OwnedFd, Call { notices, hub }: Call) -> io::Result<Self> {
+        let connections = RefCell::new(Pages::new(hub.options.initial_connections));
+        let (arrivals, has_ended) = (RefCell::default(), Cell::new(false));
+        Ok(Self { epoll: watch(epoll)?, notices, connections, arrivals, hub, has_ended })
+    }
+
     fn settle_arrivals(&self) {
-        let mut arrivals = self.arrivals.borrow_mut();
+        let mut arrivals = self.arrivals.take();
         for Arrival { app, established } in arrivals.drain(..) {
             let number = established.seat.number();
-            if let Some(connection) = app.settle(established, &self.notices) {
-                self.connections.borrow_mut().insert(number, connection);
+            // Runs the application's function, and destructors.
+            if let Ok(Some(connection)) = guarded(|| app.settle(established, &self.notices)) {
+                let before = self.connections.borrow_mut().insert(number, connection);
+                let _ = guarded(|| drop(before));
             }
         }
         arrivals.shrink_to(ROLL_CALL as usize);
+        self.arrivals.replace(arrivals);
     }
 
     fn register(&self, stream: std::net::TcpStream, number: u32) -> io::Result<Socket> {
@@ -224,6 +242,7 @@ impl<A: Settle> Shared<A> {
 
     /// Runs the connections. Never returns, unless tokio's part fails.
     async fn run(self: Rc<Self>) {
+        let _ending = Ending(Rc::clone(&self));
         let again = Arc::new(Again::default());
         let mut turns = Turns {
             waker: Waker::from(Arc::clone(&again)),
@@ -287,7 +306,7 @@ impl<A: Settle> Shared<A> {
         for event in &events {
             let (number, flags) = (event.data.u64() as u32, event.flags);
             let Some(task) = connections.get_mut(number) else { continue };
-            task.note(flags);
+            let _ = guarded(|| task.note(flags));
             // Who has asked for another turn gets it in its time, and not more of them.
             if !*task.is_due() {
                 turns.turn(number, &mut connections);
@@ -338,9 +357,14 @@ impl Turns {
             return self.put_off(number, task);
         }
         self.again.0.store(false, Ordering::Relaxed);
-        if task.poll_turn(&self.waker, &mut self.rx).is_ready() {
+        let polled = guarded(|| task.poll_turn(&self.waker, &mut self.rx)).unwrap_or_else(|_panicked| {
+            // It may have bytes of that connection.
+            self.rx = None;
+            Poll::Ready(())
+        });
+        if polled.is_ready() {
             // Destructors of handlers may panic too.
-            let _ = catch_unwind(AssertUnwindSafe(|| drop(connections.remove(number))));
+            let _ = guarded(|| drop(connections.remove(number)));
         } else if self.again.0.load(Ordering::Relaxed) {
             self.put_off(number, task);
         }
@@ -359,3 +383,6 @@ impl Turns {
 pub(crate) const fn entry_size<H>() -> usize {
     size_of::<Option<HandlerTask<H, Socket>>>()
 }
+
+#[cfg(test)]
+mod tests;

@@ -57,6 +57,12 @@ impl<T> Pages<T> {
         Some(entry)
     }
 
+    /// All entries.
+    pub(super) fn into_entries(self) -> impl Iterator<Item = T> {
+        let pages = self.pages.into_iter().flatten();
+        pages.flat_map(|page| page.entries.into_iter().flatten())
+    }
+
     /// One more than the largest number there can be.
     pub(super) fn end(&self) -> u32 {
         (self.pages.len() * PAGE) as u32

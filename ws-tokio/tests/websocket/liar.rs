@@ -23,6 +23,12 @@ enum Lie {
     None,
     /// A read gives back a buffer of its own, of that length.
     OtherBuffer(usize),
+    /// A read says that it read so much, and wrote nothing.
+    Claims(usize),
+    /// The same, by another call.
+    ClaimsFilled(usize),
+    /// The same, of a buffer that it had initialized.
+    ClaimsInitialized(usize),
     /// A write says that it took more than there was.
     TookTooMuch,
     /// Nothing is ever done but interrupted.
@@ -67,6 +73,19 @@ impl AsyncRead for Liar {
                 let mut other = ReadBuf::new(vec![0x81; len].leak());
                 other.set_filled(len);
                 *buffer = other;
+                Poll::Ready(Ok(()))
+            }
+            Lie::Claims(len) => {
+                buffer.advance(len.min(buffer.remaining()));
+                Poll::Ready(Ok(()))
+            }
+            Lie::ClaimsFilled(len) => {
+                buffer.set_filled(len.min(buffer.capacity()));
+                Poll::Ready(Ok(()))
+            }
+            Lie::ClaimsInitialized(len) => {
+                let len = buffer.initialize_unfilled().len().min(len);
+                buffer.advance(len);
                 Poll::Ready(Ok(()))
             }
             Lie::Interrupted => Poll::Ready(Err(ErrorKind::Interrupted.into())),
@@ -134,6 +153,37 @@ async fn a_read_into_another_buffer_is_a_failure_of_the_transport() {
             assert_eq!(ws.recv().await, None, "{role:?}: nothing was received");
             let error = ws.close_info().unwrap().error;
             assert_eq!(error, Some(ConnectionError::Transport(ErrorKind::InvalidData)), "{role:?}, {len}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_read_that_wrote_less_than_it_says_gives_nothing_of_others() {
+    const SECRET: &str = "what another connection has received; ";
+    for role in ROLES {
+        for len in [10, 1000, 100_000] {
+            let secret = SECRET.repeat(len / SECRET.len() + 1);
+            let frame = Frame::text(secret.as_bytes());
+            let encoded = frame.encode(role == Role::Server);
+            let size = encoded.len();
+            let lies = [Lie::Claims(size), Lie::ClaimsFilled(size), Lie::ClaimsInitialized(size)];
+            // At the beginning of a frame, and behind the beginning of a large one.
+            for (lie, begun) in lies.into_iter().flat_map(|lie| [(lie, 0), (lie, 20)]) {
+                let (mut other, peer) = open(role, Lie::None);
+                peer.send(frame.clone());
+                assert_eq!(other.recv().await, Some(Message::text(secret.as_str())));
+                let (mut ws, peer) = open(role, Lie::None);
+                peer.send_bytes(&encoded[..begun.min(size - 1)]);
+                let _ = ws.poll_recv(&mut Task::new().cx());
+                ws.with_io(|io| io.lie.set(lie)).unwrap();
+                let polled = catch_unwind(AssertUnwindSafe(|| ws.poll_recv(&mut Task::new().cx())));
+                if let Ok(Poll::Ready(Some(message))) = polled {
+                    let text = String::from_utf8_lossy(message.as_bytes()).into_owned();
+                    let known = if begun == 0 { 0 } else { 20 };
+                    assert!(!text[known.min(text.len())..].contains("another"), "{role:?}, {lie:?}: {text}");
+                }
+                drop((other, ws));
+            }
         }
     }
 }

@@ -11,6 +11,7 @@ mod control;
 mod ending;
 mod extremes;
 mod faults;
+mod foreign;
 mod liar;
 mod parts;
 mod senders;

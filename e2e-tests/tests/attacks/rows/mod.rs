@@ -6,6 +6,7 @@ mod clocks;
 mod closes;
 mod compression;
 mod descriptors;
+mod destructors;
 mod elephants;
 mod floods;
 mod fragments;

@@ -1,7 +1,7 @@
 //! What is sent is compressed when it is encoded, for then its order is known; a large message in pieces, each a frame, as
 //! the transport takes them.
 
-use bytes::Bytes;
+use bytes::{Buf as _, Bytes};
 
 use crate::{
     buffer::TransmitQueue,
@@ -42,6 +42,10 @@ impl Deflating {
 
     pub(in crate::connection) const fn notifies(&self) -> bool {
         self.notify
+    }
+
+    pub(in crate::connection) fn into_payload(self) -> Bytes {
+        self.payload
     }
 }
 
@@ -149,15 +153,18 @@ impl Connection {
         mut deflating: Box<Deflating>,
         tx: &mut TransmitQueue,
     ) -> Option<Box<Deflating>> {
-        let piece = deflating.payload.split_to(deflating.payload.len().min(PIECE));
-        let fin = deflating.payload.is_empty();
+        let piece = deflating.payload.len().min(PIECE);
+        let fin = piece == deflating.payload.len();
         let mut out = deflating.deflater.take_out();
-        if !deflating.deflater.deflate(&piece, fin, &mut out) {
+        let done = deflating.deflater.deflate(&deflating.payload[..piece], fin, &mut out);
+        deflating.payload.advance(piece);
+        if !done {
             // The message cannot be finished, and no other be sent before it is.
             self.end(End::Failure(ConnectionError::Internal), tx);
             if let Some(closing) = self.closing.as_deref_mut() {
                 closing.cut_off += usize::from(deflating.notify);
             }
+            tx.spend(deflating.into_payload());
             return None;
         }
         if fin || !out.is_empty() {
@@ -171,8 +178,10 @@ impl Connection {
             deflating.deflater.put_out(out);
             return Some(deflating);
         }
-        tx.end_send(deflating.notify);
-        self.give_back(deflating.deflater, out);
+        let Deflating { payload, deflater, notify, .. } = *deflating;
+        tx.end_send(notify);
+        self.give_back(deflater, out);
+        tx.spend(payload);
         None
     }
 

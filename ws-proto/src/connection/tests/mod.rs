@@ -28,6 +28,7 @@ mod message_timeout;
 mod naive;
 mod pause;
 mod properties;
+mod spent;
 mod splits;
 mod timers;
 mod utf8;

@@ -3,6 +3,7 @@
 use std::{
     io::ErrorKind,
     sync::{Arc, Mutex, MutexGuard},
+    task::Waker,
 };
 
 use super::{
@@ -23,24 +24,34 @@ impl Peer {
         self.0.lock().unwrap()
     }
 
+    /// Changes the transport, and wakes who waits for that.
+    fn change(&self, change: impl FnOnce(&mut State) -> Option<Waker>) {
+        let waker = change(&mut self.state());
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
     pub(crate) fn send(&self, frame: Frame) {
         self.send_all([frame]);
     }
 
     /// Sends frames that arrive together.
     pub(crate) fn send_all(&self, frames: impl IntoIterator<Item = Frame>) {
-        let mut state = self.state();
-        let masked = state.peer_masks;
-        for frame in frames {
-            state.incoming.extend(frame.encode(masked));
-        }
-        state.wake_reader();
+        self.change(|state| {
+            let masked = state.peer_masks;
+            for frame in frames {
+                state.incoming.extend(frame.encode(masked));
+            }
+            state.take_reader()
+        });
     }
 
     pub(crate) fn send_bytes(&self, bytes: &[u8]) {
-        let mut state = self.state();
-        state.incoming.extend(bytes);
-        state.wake_reader();
+        self.change(|state| {
+            state.incoming.extend(bytes);
+            state.take_reader()
+        });
     }
 
     /// Ends its stream.
@@ -53,27 +64,33 @@ impl Peer {
     }
 
     fn end_with(&self, end: Result<(), ErrorKind>) {
-        let mut state = self.state();
-        state.end = Some(end.map_err(Into::into));
-        state.wake_reader();
+        self.change(|state| {
+            state.end = Some(end.map_err(Into::into));
+            state.take_reader()
+        });
     }
 
     pub(crate) fn fail_writes(&self, kind: ErrorKind) {
-        self.state().write_fault = Some(Some(kind));
-        self.state().wake_writer();
+        self.change(|state| {
+            state.write_fault = Some(Some(kind));
+            state.take_writer()
+        });
     }
 
     /// Writes report that they took nothing.
     pub(crate) fn refuse_writes(&self) {
-        self.state().write_fault = Some(None);
-        self.state().wake_writer();
+        self.change(|state| {
+            state.write_fault = Some(None);
+            state.take_writer()
+        });
     }
 
     /// Reads so many bytes more, and then no more.
     pub(crate) fn take_only(&self, bytes: usize) {
-        let mut state = self.state();
-        state.window = bytes;
-        state.wake_writer();
+        self.change(|state| {
+            state.window = bytes;
+            state.take_writer()
+        });
     }
 
     pub(crate) fn take_everything(&self) {

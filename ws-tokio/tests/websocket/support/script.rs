@@ -123,12 +123,14 @@ impl Script {
 }
 
 impl State {
-    pub(crate) fn wake_reader(&mut self) {
-        self.reader.wake();
+    /// Who waits to read.
+    pub(crate) fn take_reader(&mut self) -> Option<Waker> {
+        self.reader.waker.take()
     }
 
-    pub(crate) fn wake_writer(&mut self) {
-        self.writer.wake();
+    /// Who waits to write.
+    pub(crate) fn take_writer(&mut self) -> Option<Waker> {
+        self.writer.waker.take()
     }
 
     fn take(&mut self, bytes: &[u8]) {

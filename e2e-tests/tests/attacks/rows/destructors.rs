@@ -1,0 +1,127 @@
+//! Destructors that panic where no callback runs: of payloads, once they are written, and of what panics carry.
+
+use crate::mouse::Mouse;
+use crate::scale::{number, scaled};
+use crate::table::Row;
+use crate::victim::{BOOM, Counts, Kind, Victim, attack};
+use bytes::Bytes;
+use e2e_tests::raw_peer::RawFrame;
+use std::panic::resume_unwind;
+use std::sync::Arc;
+use ws_server::{Conn, Handler, Message, MessageRef, Rejection, Request, Server, WebSocket};
+
+const DESTRUCTORS: Row = Row::new(37, "destructors that panic");
+
+/// What it answers with a panic that carries such a destructor.
+const PANIC: &str = "panic";
+/// Written in place, and copied next to its header.
+const LENGTHS: [usize; 2] = [20_000, 100];
+
+/// A payload whose destructor panics, and a panic whose destructor does.
+struct Bomb(Vec<u8>);
+
+impl AsRef<[u8]> for Bomb {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        // As `panic!` does, without a line about each in the output.
+        resume_unwind(Box::new(Shrapnel));
+    }
+}
+
+struct Shrapnel;
+
+impl Drop for Shrapnel {
+    fn drop(&mut self) {
+        resume_unwind(Box::new("on purpose"));
+    }
+}
+
+/// What it answers to a message.
+fn answer(message: &[u8], len: usize) -> Option<Bytes> {
+    if message == PANIC.as_bytes() {
+        resume_unwind(Box::new(Shrapnel));
+    }
+    (message == BOOM.as_bytes()).then(|| Bytes::from_owner(Bomb(vec![0; len])))
+}
+
+struct Explosive(usize);
+
+impl Handler for Explosive {
+    type Context = usize;
+
+    fn accept(_request: &mut Request, len: &usize) -> Result<Self, Rejection> {
+        Ok(Self(*len))
+    }
+
+    fn on_message(&mut self, conn: &mut Conn<'_>, message: MessageRef<'_>) {
+        match answer(message.as_bytes(), self.0) {
+            Some(bomb) => drop(conn.send_binary(bomb)),
+            None => drop(conn.send(message)),
+        }
+    }
+}
+
+async fn explosive(mut ws: WebSocket, len: usize) {
+    while let Some(message) = ws.recv().await {
+        let reply = answer(message.as_bytes(), len).map_or(message, Message::binary);
+        let _ = ws.send(reply).await;
+    }
+}
+
+fn start(kind: Kind, len: usize) -> Victim {
+    let (builder, counts) = (Server::builder(), Arc::<Counts>::default());
+    match kind {
+        Kind::HandlerTasks | Kind::HandlerShard => kind.run::<Explosive>(builder, counts, len),
+        Kind::AsyncTasks => {
+            Victim::start(builder, counts, move |server| server.serve(move |ws| explosive(ws, len)))
+        }
+        Kind::AsyncShard => Victim::start(builder, counts, move |server| async move {
+            server.serve_sharded(1, move |ws, _| explosive(ws, len)).await.unwrap()
+        }),
+    }
+}
+
+/// So many payloads that explode, and one panic.
+async fn explode(server: &Victim, count: usize, len: usize) {
+    let mut peer = server.open().await;
+    for _ in 0..count {
+        peer.send(RawFrame::text(BOOM)).await;
+        assert_eq!(peer.recv_frame().await.payload.len(), len);
+    }
+    peer.send(RawFrame::text(PANIC)).await;
+    peer.expect_close(1011).await;
+}
+
+#[test]
+fn destructors_that_panic_hold_up_no_other_connection() {
+    attack(async || {
+        let (rounds, count, bystanders) = (10, scaled(100, 10), scaled(100, 10));
+        for kind in Kind::ALL {
+            let (mut lost, mut unclean) = (0, 0);
+            for len in LENGTHS {
+                let (server, other) = (start(kind, len), start(kind, len));
+                let mouse = Mouse::start(server.addr);
+                let mut peers = server.open_many(bystanders).await;
+                mouse.beside(rounds, &other, &server, async |server| explode(server, count, len).await).await;
+                for peer in &mut peers {
+                    peer.send(RawFrame::text("still here")).await;
+                    lost += usize::from(peer.try_recv_frame().await.is_err());
+                }
+                let part = format!("{} payloads of {len} bytes, {kind:?}", number(rounds * count));
+                mouse.stop().check(&DESTRUCTORS, &format!("{part}: echoes beside"));
+                drop(peers);
+                server.settled(0).await;
+                for server in [server, other] {
+                    unclean += usize::from(server.stop().await.forced);
+                }
+            }
+            DESTRUCTORS.exactly(&format!("{kind:?}: bystanders lost"), lost, 0, "");
+            DESTRUCTORS.exactly(&format!("{kind:?}: shutdowns that were forced"), unclean, 0, "");
+        }
+    });
+}

@@ -1,0 +1,136 @@
+//! Payloads with an owner: when the owner's destructor runs.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+};
+
+use bytes::Bytes;
+
+use crate::{CloseCode, MessageKind};
+
+use super::bench::{Endpoint, both};
+
+/// Copied, masked in one piece, and masked or written in several.
+const LENGTHS: [usize; 4] = [0, 100, 20_000, 300_000];
+
+struct Owner {
+    bytes: Vec<u8>,
+    drops: Arc<AtomicUsize>,
+    panics: bool,
+}
+
+impl AsRef<[u8]> for Owner {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        self.drops.fetch_add(1, SeqCst);
+        assert!(!self.panics, "on purpose");
+    }
+}
+
+fn payload(len: usize, drops: &Arc<AtomicUsize>, panics: bool) -> Bytes {
+    Bytes::from_owner(Owner { bytes: vec![b'p'; len], drops: Arc::clone(drops), panics })
+}
+
+fn send(end: &mut Endpoint, payload: Bytes) {
+    end.connection.send_bytes(MessageKind::Binary, payload, true, &mut end.tx).unwrap();
+}
+
+#[test]
+fn a_payload_is_dropped_once_it_is_written() {
+    for len in LENGTHS {
+        both(|mut end| {
+            let drops = Arc::default();
+            send(&mut end, payload(len, &drops, false));
+            end.transport_flows();
+            assert_eq!(drops.load(SeqCst), 1, "{len}");
+        });
+    }
+}
+
+#[test]
+fn a_driver_that_asks_for_it_drops_what_is_written_itself() {
+    for len in LENGTHS {
+        both(|mut end| {
+            let drops = Arc::default();
+            end.tx.keep_spent(true);
+            send(&mut end, payload(len, &drops, false));
+            end.transport_flows();
+            assert_eq!(drops.load(SeqCst), 0, "{len}");
+            assert!(end.tx.has_spent());
+            assert_eq!(end.tx.drain_spent().count(), 1);
+            assert_eq!(drops.load(SeqCst), 1, "{len}");
+        });
+    }
+}
+
+#[test]
+fn and_what_is_given_up() {
+    for len in LENGTHS {
+        for end_of_it in 0..3 {
+            both(|mut end| {
+                let drops = Arc::default();
+                end.tx.keep_spent(true);
+                end.transport_blocks();
+                end.connection.send(MessageKind::Text, b"first", &mut end.tx).unwrap();
+                end.drive();
+                for _ in 0..3 {
+                    send(&mut end, payload(len, &drops, false));
+                }
+                match end_of_it {
+                    0 => end.connection.abort(&mut end.tx),
+                    1 => {
+                        let kind = std::io::ErrorKind::ConnectionReset;
+                        end.connection.handle_transport_error(kind, &mut end.tx);
+                    }
+                    _ => {
+                        let error = crate::ConnectionError::Internal;
+                        end.connection.fail(error, end.now, &mut end.tx);
+                        end.connection.abort(&mut end.tx);
+                    }
+                }
+                assert_eq!(drops.load(SeqCst), 0, "{len}");
+                assert_eq!(end.tx.drain_spent().count(), 3, "{len}, {end_of_it}");
+                assert_eq!(drops.load(SeqCst), 3);
+            });
+        }
+    }
+}
+
+#[test]
+fn memory_without_an_owner_is_freed_at_once() {
+    both(|mut end| {
+        end.tx.keep_spent(true);
+        send(&mut end, Bytes::from(vec![0; 100_000]));
+        end.transport_flows();
+        assert!(!end.tx.has_spent());
+    });
+}
+
+#[test]
+fn a_destructor_that_panics_passes_through_and_breaks_nothing() {
+    for len in LENGTHS {
+        both(|mut end| {
+            let drops = Arc::default();
+            let sent = catch_unwind(AssertUnwindSafe(|| {
+                send(&mut end, payload(len, &drops, true));
+                end.transport_flows();
+            }));
+            assert!(sent.is_err(), "{len}: it is the caller's to see");
+            end.transport_flows();
+            assert_eq!(drops.load(SeqCst), 1);
+            assert!(end.tx.is_empty(), "{len}");
+            end.connection.close(CloseCode::NORMAL, "", end.now, &mut end.tx);
+            end.transport_flows();
+            assert!(end.tx.is_empty());
+        });
+    }
+}

@@ -1,0 +1,383 @@
+//! Code that is not the library's: destructors of payloads and wakers. None of it runs while a connection is locked, and
+//! a panic in it ends there.
+
+use std::{
+    io::ErrorKind,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::pin,
+    sync::{Arc, Mutex, mpsc},
+    task::{Context, Poll, Wake, Waker},
+    thread,
+    time::Duration,
+};
+
+use bytes::Bytes;
+use ws_proto::{CloseCode, Connection, MaskSource, Message, PreparedMessage, Role};
+use ws_tokio::{Sender, WebSocket};
+
+use crate::support::{Frame, Peer, ROLES, Script, Task, config, opcode, open, open_with, serve};
+
+/// A thread that waits for itself never ends, and no test could say so: such a test runs on another one.
+fn ends(test: impl FnOnce() + Send + 'static) {
+    let (done, is_done) = mpsc::channel();
+    let thread = thread::spawn(move || {
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        let runtime = runtime.enable_time().start_paused(true).build().unwrap();
+        runtime.block_on(async { test() });
+        done.send(()).unwrap();
+    });
+    if is_done.recv_timeout(Duration::from_secs(30)) == Err(mpsc::RecvTimeoutError::Timeout) {
+        panic!("the thread waits for itself");
+    }
+    thread.join().unwrap();
+}
+
+/// A payload whose destructor runs the application's code.
+struct Owner {
+    bytes: Vec<u8>,
+    on_drop: Option<Box<dyn FnOnce() + Send>>,
+}
+
+impl AsRef<[u8]> for Owner {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        if let Some(on_drop) = self.on_drop.take() {
+            on_drop();
+        }
+    }
+}
+
+fn payload(len: usize, on_drop: impl FnOnce() + Send + 'static) -> Bytes {
+    Bytes::from_owner(Owner { bytes: vec![b'p'; len], on_drop: Some(Box::new(on_drop)) })
+}
+
+/// What a destructor or a waker does with its own connection.
+fn use_it(sender: &Sender) {
+    let _ = sender.is_open();
+    let _ = sender.ping(b"from within");
+    let _ = sender.try_send("from within");
+}
+
+const WAYS: usize = 6;
+
+/// The ways to send.
+fn send(way: usize, ws: &mut WebSocket<Script>, sender: &Sender, payload: Bytes) {
+    let task = Task::new();
+    let message = Message::binary(payload);
+    let _ = match way {
+        0 => task.poll(&mut Box::pin(ws.send(message))).is_ready(),
+        1 => task.poll(&mut Box::pin(ws.feed(message))).is_ready(),
+        2 => sender.try_send(message).is_ok(),
+        3 => task.poll(&mut Box::pin(sender.send(message))).is_ready(),
+        4 => sender.try_send_prepared(&PreparedMessage::new(message)).is_ok(),
+        _ => task.poll(&mut Box::pin(ws.send_prepared(&PreparedMessage::new(message)))).is_ready(),
+    };
+}
+
+/// Messages of which some or all waited.
+const LENGTHS: [usize; 5] = [0, 5, 20_000, 100_000, 300_000];
+
+fn data(peer: &Peer) -> Vec<Frame> {
+    peer.received().into_iter().filter(|frame| frame.opcode != opcode::PING).collect()
+}
+
+#[test]
+fn a_payload_may_use_its_own_connection_when_it_is_dropped() {
+    ends(|| {
+        for (role, len, way) in cases() {
+            let (mut ws, peer) = open(role);
+            let sender = ws.sender();
+            let own = sender.clone();
+            send(way, &mut ws, &sender, payload(len, move || use_it(&own)));
+            let _ = Task::new().poll(&mut Box::pin(ws.flush()));
+            let _ = Task::new().poll(&mut Box::pin(ws.flush()));
+            let expected = [Frame::binary(vec![b'p'; len]), Frame::text("from within")];
+            assert_eq!(data(&peer), expected, "{role:?}, {len}, way {way}");
+        }
+    });
+}
+
+#[test]
+fn a_payload_that_waited_may_use_its_own_connection_when_it_is_dropped() {
+    ends(|| {
+        for (role, len, way) in cases() {
+            let (mut ws, peer) = open(role);
+            let sender = ws.sender();
+            peer.take_only(0);
+            let _ = Task::new().poll(&mut Box::pin(ws.send("first")));
+            let own = sender.clone();
+            send(way, &mut ws, &sender, payload(len, move || use_it(&own)));
+            peer.take_everything();
+            for _ in 0..10 {
+                assert!(ws.poll_recv(&mut Task::new().cx()).is_pending());
+            }
+            let expected = [Frame::text("first"), Frame::binary(vec![b'p'; len]), Frame::text("from within")];
+            assert_eq!(data(&peer), expected, "{role:?}, {len}, way {way}");
+        }
+    });
+}
+
+#[test]
+fn a_payload_that_is_cut_off_may_use_its_own_connection_when_it_is_dropped() {
+    ends(|| {
+        for (role, len, way) in cases() {
+            for end in 0..3 {
+                let (mut ws, peer) = open(role);
+                let sender = ws.sender();
+                peer.take_only(0);
+                let _ = Task::new().poll(&mut Box::pin(ws.send("first")));
+                let (own, (dropped, is_dropped)) = (sender.clone(), mpsc::channel());
+                let on_drop = move || {
+                    use_it(&own);
+                    dropped.send(()).unwrap();
+                };
+                send(way, &mut ws, &sender, payload(len, on_drop));
+                let parts = match end {
+                    0 => {
+                        drop(ws);
+                        None
+                    }
+                    1 => ws.into_parts(),
+                    _ => {
+                        peer.fail_writes(ErrorKind::ConnectionReset);
+                        peer.fail_reads(ErrorKind::ConnectionReset);
+                        for _ in 0..10 {
+                            let _ = ws.poll_recv(&mut Task::new().cx());
+                        }
+                        drop(ws);
+                        None
+                    }
+                };
+                drop(parts);
+                is_dropped.try_recv().unwrap_or_else(|_| panic!("{role:?}, {len}, way {way}, end {end}"));
+            }
+        }
+    });
+}
+
+#[test]
+fn under_a_servers_task_too() {
+    ends(|| {
+        for len in LENGTHS {
+            let (mut task, peer) = serve(config(), |mut ws| async move {
+                let sender = ws.sender();
+                while let Some(message) = ws.recv().await {
+                    drop(message);
+                    let own = sender.clone();
+                    ws.send(payload(len, move || use_it(&own))).await.unwrap();
+                }
+            });
+            let turns = Task::new();
+            peer.send(Frame::text("go"));
+            for _ in 0..4 {
+                assert!(turns.poll(&mut task).is_pending());
+            }
+            let expected = [Frame::binary(vec![b'p'; len]), Frame::text("from within")];
+            assert_eq!(data(&peer), expected, "{len}");
+            // And where the task is dropped with payloads that wait.
+            peer.take_only(0);
+            peer.send(Frame::text("go"));
+            peer.send(Frame::text("go"));
+            assert!(turns.poll(&mut task).is_pending());
+            drop(task);
+        }
+    });
+}
+
+#[test]
+fn a_destructor_that_panics_ends_nothing_but_itself() {
+    ends(|| {
+        // The payload of a prepared message is dropped by the caller.
+        for (role, len, way) in cases().filter(|(_, _, way)| *way < 4) {
+            let (mut ws, peer) = open(role);
+            let sender = ws.sender();
+            for waits in [false, true] {
+                if waits {
+                    peer.take_only(0);
+                    let _ = Task::new().poll(&mut Box::pin(ws.feed("first")));
+                }
+                for _ in 0..2 {
+                    send(way, &mut ws, &sender, payload(len, || std::panic::panic_any(Bomb)));
+                }
+                peer.take_everything();
+                for _ in 0..10 {
+                    assert!(ws.poll_recv(&mut Task::new().cx()).is_pending());
+                }
+            }
+            let _ = Task::new().poll(&mut Box::pin(ws.send("after")));
+            let received = data(&peer);
+            let bombs = received.iter().filter(|frame| **frame == Frame::binary(vec![b'p'; len])).count();
+            assert_eq!(bombs, 4, "{role:?}, {len}, way {way}");
+            assert_eq!(received.last(), Some(&Frame::text("after")));
+            // Several that are cut off.
+            peer.take_only(0);
+            for _ in 0..3 {
+                send(way, &mut ws, &sender, payload(len, || std::panic::panic_any(Bomb)));
+            }
+            drop(ws);
+        }
+    });
+}
+
+/// A panic whose payload panics when it is dropped.
+struct Bomb;
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        panic!("on purpose");
+    }
+}
+
+fn cases() -> impl Iterator<Item = (Role, usize, usize)> {
+    ROLES.into_iter().flat_map(|role| LENGTHS.map(|len| (role, len))).flat_map(|(role, len)| {
+        // A server takes the frame of a prepared message, and leaves the payload to its caller.
+        let ways = if role == Role::Server { 4 } else { WAYS };
+        (0..ways).map(move |way| (role, len, way))
+    })
+}
+
+/// A waker that uses a connection when it wakes and when it is dropped, or panics.
+struct Nosy {
+    sender: Mutex<Option<Sender>>,
+    woken: mpsc::Sender<()>,
+    panics: bool,
+}
+
+impl Nosy {
+    fn waker(sender: Option<Sender>, panics: bool) -> (Waker, mpsc::Receiver<()>) {
+        let (woken, is_woken) = mpsc::channel();
+        (Waker::from(Arc::new(Self { sender: Mutex::new(sender), woken, panics })), is_woken)
+    }
+
+    fn act(&self) {
+        let sender = self.sender.lock().unwrap().clone();
+        if let Some(sender) = sender {
+            use_it(&sender);
+        }
+    }
+}
+
+impl Wake for Nosy {
+    fn wake(self: Arc<Self>) {
+        let _ = self.woken.send(());
+        self.act();
+        if self.panics {
+            std::panic::panic_any(Bomb);
+        }
+    }
+}
+
+impl Drop for Nosy {
+    fn drop(&mut self) {
+        self.act();
+    }
+}
+
+/// A send waits for room with that waker; then the transport goes on, or ends.
+fn wakes(panics: bool) {
+    for role in ROLES {
+        for end in 0..4 {
+            let mut config = config();
+            config.write_queue_messages = 1;
+            let (mut ws, peer) = open_with(role, config);
+            let sender = ws.sender();
+            peer.take_only(0);
+            let _ = Task::new().poll(&mut Box::pin(ws.feed("first")));
+            let _ = Task::new().poll(&mut Box::pin(ws.flush()));
+            let (waker, is_woken) = Nosy::waker(Some(sender.clone()), panics);
+            let mut waiting = pin!(sender.send("second"));
+            assert!(waiting.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+            match end {
+                0 => peer.take_everything(),
+                1 => {
+                    peer.fail_writes(ErrorKind::ConnectionReset);
+                    peer.fail_reads(ErrorKind::ConnectionReset);
+                }
+                2 => peer.end(),
+                _ => sender.close(CloseCode::NORMAL, ""),
+            }
+            for _ in 0..5 {
+                let _ = ws.poll_recv(&mut Task::new().cx());
+            }
+            drop(ws);
+            drop(waker);
+            is_woken.try_recv().unwrap_or_else(|_| panic!("{role:?}, end {end}: it is woken"));
+        }
+    }
+}
+
+#[test]
+fn a_waker_may_use_the_connection_that_wakes_it() {
+    ends(|| wakes(false));
+}
+
+#[test]
+fn a_waker_that_panics_harms_no_other_connection() {
+    ends(|| wakes(true));
+}
+
+#[test]
+fn a_task_that_is_polled_by_its_waker_gets_its_message() {
+    /// Polls the other end where it is woken, as an executor without a queue does.
+    struct AtOnce(Mutex<Option<WebSocket<tokio::io::DuplexStream>>>, mpsc::Sender<Message>, Sender);
+
+    impl Wake for AtOnce {
+        fn wake(self: Arc<Self>) {
+            // And the same way back.
+            assert!(self.2.is_open());
+            let Ok(mut ws) = self.0.try_lock() else { return };
+            let waker = Waker::from(Arc::clone(&self));
+            while let Some(ws) = ws.as_mut()
+                && let Poll::Ready(Some(message)) = ws.poll_recv(&mut Context::from_waker(&waker))
+            {
+                self.1.send(message).unwrap();
+            }
+        }
+    }
+
+    ends(|| {
+        let (client, server) = tokio::io::duplex(1000);
+        let mut client = WebSocket::new(client, crate::support::connection(Role::Client, config()));
+        let server = WebSocket::new(server, crate::support::connection(Role::Server, config()));
+        let (got, gets) = mpsc::channel();
+        let at_once = Arc::new(AtOnce(Mutex::new(Some(server)), got, client.sender()));
+        let waker = Waker::from(Arc::clone(&at_once));
+        waker.wake_by_ref();
+        let _ = Task::new().poll(&mut Box::pin(client.send("hello")));
+        let messages: Vec<_> = gets.try_iter().collect();
+        assert!(messages.contains(&Message::text("hello")), "{messages:?}");
+        at_once.0.lock().unwrap().take();
+    });
+}
+
+/// Panics the first time.
+struct Masks(bool);
+
+impl MaskSource for Masks {
+    fn mask_key(&mut self) -> [u8; 4] {
+        if std::mem::take(&mut self.0) {
+            std::panic::panic_any(Bomb);
+        }
+        [1, 2, 3, 4]
+    }
+}
+
+#[test]
+fn a_panic_of_a_mask_source_or_in_with_io_passes_through_and_breaks_nothing() {
+    ends(|| {
+        let (script, peer) = Script::new(Role::Client);
+        let now = tokio::time::Instant::now().into_std();
+        let connection = Connection::client(config().build().unwrap(), Box::new(Masks(true)), now);
+        let mut ws = WebSocket::new(script, connection);
+        let sending = catch_unwind(AssertUnwindSafe(|| Task::new().poll(&mut Box::pin(ws.send("lost")))));
+        std::mem::forget(sending.expect_err("it is the caller's to see"));
+        assert!(catch_unwind(AssertUnwindSafe(|| ws.with_io(|_| panic!("on purpose")))).is_err());
+        assert!(Task::new().poll(&mut Box::pin(ws.send("hello"))).is_ready());
+        assert_eq!(data(&peer), [Frame::text("hello")]);
+    });
+}
