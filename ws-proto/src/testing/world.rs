@@ -30,6 +30,8 @@ pub(super) struct World {
     pub(super) dice: Dice,
     pub(super) between: Vec<Between>,
     pub(super) report: Report,
+    /// Whether a side may end a connection by itself: by a limit, or because its application wants that.
+    pub(super) may_give_up: bool,
 }
 
 impl World {

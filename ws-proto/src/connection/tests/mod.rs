@@ -6,6 +6,7 @@ mod wire;
 
 mod backpressure;
 mod byte_by_byte;
+mod close_and_receive;
 mod close_behind_data;
 mod closing;
 mod completions;
@@ -13,6 +14,7 @@ mod completions;
 mod compression;
 mod control;
 mod disconnect;
+mod failed_writes;
 mod fragmentation;
 mod framing;
 mod held_end;
