@@ -11,7 +11,7 @@ use std::{
 use tokio::time::Sleep;
 use ws_proto::{
     CloseCode, CloseInfo, Connection, ConnectionError, ConnectionState, ControlError, Message,
-    PreparedMessage, SendError,
+    PreparedMessage, SendError, Transport,
 };
 
 use crate::{driver::Driver, wakers::Wakers};
@@ -33,6 +33,12 @@ pub(crate) struct Core<S> {
     pub(crate) end_is_known: bool,
     /// Nobody will ask for messages any more.
     pub(crate) abandoned: bool,
+    /// `recv` was polled since the last send, so the send need not look at what has come.
+    pub(crate) has_received: bool,
+    /// Whether those who wait for the end know that only held messages are left.
+    finish_is_known: bool,
+    /// Messages that were accepted so far.
+    pub(crate) accepted: u64,
 }
 
 /// Who moves the bytes.
@@ -78,6 +84,9 @@ impl<S> Core<S> {
             waker,
             end_is_known: false,
             abandoned: false,
+            has_received: false,
+            finish_is_known: false,
+            accepted: 0,
         }
     }
 
@@ -116,6 +125,7 @@ impl<S> Core<S> {
         let Some(driver) = &mut self.driver else { return Err(SendError::InvalidState(message)) };
         let (connection, tx) = driver.parts_mut();
         connection.send_message(message, false, tx)?;
+        self.accepted += 1;
         self.wake_server_task();
         Ok(())
     }
@@ -124,6 +134,7 @@ impl<S> Core<S> {
         let Some(driver) = &mut self.driver else { return Err(SendError::InvalidState(())) };
         let (connection, tx) = driver.parts_mut();
         connection.send_prepared(message, false, tx)?;
+        self.accepted += 1;
         self.wake_server_task();
         Ok(())
     }
@@ -136,11 +147,22 @@ impl<S> Core<S> {
         Ok(())
     }
 
+    /// Begins the closing handshake; messages that are held or still come are dropped.
     pub(crate) fn queue_close(&mut self, code: CloseCode, reason: &str) {
         self.refresh_now();
         if let Some(driver) = &mut self.driver {
             let (connection, tx) = driver.parts_mut();
             connection.close(code, reason, self.now, tx);
+            self.wake_server_task();
+        }
+    }
+
+    /// Begins the closing handshake; messages are delivered until the peer's Close.
+    pub(crate) fn queue_close_and_receive(&mut self, code: CloseCode, reason: &str) {
+        self.refresh_now();
+        if let Some(driver) = &mut self.driver {
+            let (connection, tx) = driver.parts_mut();
+            connection.close_and_receive(code, reason, self.now, tx);
             self.wake_server_task();
         }
     }
@@ -217,6 +239,16 @@ impl<S> Core<S> {
         // Dropping the transport closes it.
         self.driver = None;
         self.waiting.wake_all();
+    }
+
+    /// Wakes, once, those who wait for the end when nothing is left but messages that the application has not taken.
+    pub(crate) fn tell_of_finish(&mut self) {
+        let is_finished =
+            self.driver.as_ref().is_some_and(|driver| driver.transport() == Transport::Finished);
+        if is_finished && !self.finish_is_known {
+            self.finish_is_known = true;
+            self.waiting.wake_all();
+        }
     }
 
     /// A server's task sets the time once per turn; outside of it the clock is read.

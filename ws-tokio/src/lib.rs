@@ -7,6 +7,7 @@
 mod core;
 mod deadline;
 mod driver;
+mod outgoing;
 mod progress;
 mod scratch;
 mod sender;

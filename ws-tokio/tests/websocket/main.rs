@@ -3,14 +3,17 @@
 
 mod support;
 
+mod after_our_close;
 mod assertions;
 mod backpressure;
 mod cancel_safety;
 mod cancel_storm;
 mod control;
 mod ending;
+mod failed_writes;
 mod faults;
 mod liar;
+mod only_sending;
 mod parts;
 mod senders;
 mod served;
