@@ -15,6 +15,7 @@ mod messages;
 mod names;
 mod options;
 mod proxies;
+mod received;
 mod redirects;
 mod refusals;
 mod relay;
