@@ -243,7 +243,8 @@ impl<'a> Endpoint<'a> {
 
     fn writing_fails(&mut self, kind: ErrorKind, world: &mut World) {
         world.trace(self.at, Step::TransportFails);
-        self.must_read_on |= self.connection.state() == ConnectionState::Open;
+        // Behind an end that is held, such as a violation, nothing is read.
+        self.must_read_on |= self.connection.state() == ConnectionState::Open && self.connection.wants_read();
         self.connection.handle_write_error(kind, world.now, &mut self.tx);
     }
 
