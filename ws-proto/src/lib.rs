@@ -35,7 +35,7 @@
 //!                     tx.advance(n);
 //!                     connection.handle_written(Instant::now());
 //!                 }
-//!                 Err(error) => connection.handle_transport_error(error.kind(), &mut tx),
+//!                 Err(error) => connection.handle_write_error(error.kind(), Instant::now(), &mut tx),
 //!             }
 //!         }
 //!         // 3. Ask what to do with the transport. A socket that can be half-closed is, on `ShutDownWrite`.

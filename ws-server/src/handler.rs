@@ -30,7 +30,9 @@ pub trait Handler: Sized + 'static {
         let _ = conn;
     }
 
-    /// A text or binary message. Its payload is lent for the length of the call.
+    /// A text or binary message. Its payload is lent for the length of the call. The connection may be closing already:
+    /// what the peer sent is delivered after a failed write, and behind a Close of a [`Sender`](crate::Sender) or of the
+    /// idle timeout until the peer's Close comes; then sends return `InvalidState`.
     fn on_message(&mut self, conn: &mut Conn<'_>, message: MessageRef<'_>);
 
     /// A ping. The default answers it, with the latest winning while the peer does not read; whoever overrides this

@@ -157,7 +157,7 @@ impl Mailbox {
         if let Some(Rare { close, waiting, .. }) = rare.map(|rare| *rare) {
             if let Some((code, reason)) = close {
                 if mail.messages.is_empty() {
-                    connection.close(code, &reason, now, tx);
+                    connection.close_and_receive(code, &reason, now, tx);
                 } else {
                     mail.rare().close = Some((code, reason));
                 }

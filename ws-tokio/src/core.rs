@@ -12,7 +12,7 @@ use std::{
 use tokio::time::Sleep;
 use ws_proto::{
     CloseCode, CloseInfo, Connection, ConnectionError, ConnectionState, ControlError, Message,
-    PreparedMessage, SendError,
+    PreparedMessage, SendError, Transport,
 };
 
 use crate::{driver::Driver, foreign::Hold, wakers::Wakers};
@@ -38,6 +38,12 @@ pub(crate) struct Core<S> {
     pub(crate) is_unknown: bool,
     /// Dropped once the lock is free: its transport has a destructor.
     ended: Option<Box<Driver<S>>>,
+    /// `recv` was polled since the last send, so the send need not look at what has come.
+    pub(crate) has_received: bool,
+    /// Whether those who wait for the end know that only held messages are left.
+    finish_is_known: bool,
+    /// Messages that were accepted so far.
+    pub(crate) accepted: u64,
 }
 
 /// Who moves the bytes.
@@ -85,6 +91,9 @@ impl<S> Core<S> {
             abandoned: false,
             is_unknown: false,
             ended: None,
+            has_received: false,
+            finish_is_known: false,
+            accepted: 0,
         }
     }
 
@@ -138,6 +147,7 @@ impl<S> Core<S> {
         let Some(driver) = &mut self.driver else { return Err(SendError::InvalidState(message)) };
         let (connection, tx) = driver.parts_mut();
         connection.send_message(message, false, tx)?;
+        self.accepted += 1;
         self.wake_server_task();
         Ok(())
     }
@@ -146,6 +156,7 @@ impl<S> Core<S> {
         let Some(driver) = &mut self.driver else { return Err(SendError::InvalidState(())) };
         let (connection, tx) = driver.parts_mut();
         connection.send_prepared(message, false, tx)?;
+        self.accepted += 1;
         self.wake_server_task();
         Ok(())
     }
@@ -158,11 +169,22 @@ impl<S> Core<S> {
         Ok(())
     }
 
+    /// Begins the closing handshake; messages that are held or still come are dropped.
     pub(crate) fn queue_close(&mut self, code: CloseCode, reason: &str) {
         self.refresh_now();
         if let Some(driver) = &mut self.driver {
             let (connection, tx) = driver.parts_mut();
             connection.close(code, reason, self.now, tx);
+            self.wake_server_task();
+        }
+    }
+
+    /// Begins the closing handshake; messages are delivered until the peer's Close.
+    pub(crate) fn queue_close_and_receive(&mut self, code: CloseCode, reason: &str) {
+        self.refresh_now();
+        if let Some(driver) = &mut self.driver {
+            let (connection, tx) = driver.parts_mut();
+            connection.close_and_receive(code, reason, self.now, tx);
             self.wake_server_task();
         }
     }
@@ -238,6 +260,16 @@ impl<S> Core<S> {
         self.close_info = Some(Box::new(info));
         // Dropping the transport closes it.
         self.end();
+    }
+
+    /// Wakes, once, those who wait for the end when nothing is left but messages that the application has not taken.
+    pub(crate) fn tell_of_finish(&mut self) {
+        let is_finished =
+            self.driver.as_ref().is_some_and(|driver| driver.transport() == Transport::Finished);
+        if is_finished && !self.finish_is_known {
+            self.finish_is_known = true;
+            self.waiting.wake_all();
+        }
     }
 
     /// A server's task sets the time once per turn; outside of it the clock is read.

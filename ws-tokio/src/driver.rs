@@ -167,6 +167,16 @@ impl<S> Driver<S> {
         self.tx.as_ref().map_or(0, |tx| self.connection.queued(tx).1)
     }
 
+    /// Messages that were accepted and are not handed to the transport.
+    pub(crate) fn queued_messages(&self) -> usize {
+        self.tx.as_ref().map_or(0, |tx| self.connection.queued(tx).0)
+    }
+
+    /// Whether all is written to a transport that has a buffer of its own and has not passed it on.
+    pub(crate) fn is_unflushed(&self) -> bool {
+        self.tx.as_ref().is_some_and(|tx| tx.is_written() && !tx.is_empty())
+    }
+
     /// Whether a small message would be accepted, and the memory budget is not what keeps larger ones out.
     pub fn has_room(&self) -> bool {
         self.tx.as_ref().is_none_or(|tx| self.connection.has_room(tx))
@@ -212,9 +222,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         Poll::Ready(())
     }
 
-    /// Writes what waits. `Ready`: nothing waits any more, or the transport failed. `Pending`: the transport takes no
-    /// more for now, and the waker is registered; or it [wants another turn](Self::wants_write_turn), which is for the
-    /// caller to see to.
+    /// Writes what waits. `Ready`: nothing waits any more, or writing failed; then what the peer sent before is still to be
+    /// read ([`Connection::handle_write_error`]). `Pending`: the transport takes no more for now, and the waker is
+    /// registered; or it [wants another turn](Self::wants_write_turn), which is for the caller to see to.
     #[inline]
     pub fn poll_write(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<()> {
         let mut rounds = 0;
@@ -241,10 +251,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
                     self.connection.pump(tx);
                     return Poll::Pending;
                 }
-                Poll::Ready(Ok(0)) => {
-                    self.connection.handle_transport_error(io::ErrorKind::WriteZero, tx);
-                    return Poll::Ready(());
-                }
+                Poll::Ready(Ok(0)) => return self.on_write_error(io::ErrorKind::WriteZero, now),
                 Poll::Ready(Ok(n)) => {
                     tx.advance(n.min(tx.len()));
                     self.connection.handle_written(now);
@@ -256,10 +263,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
                     tx.set_blocked(now);
                     return again(cx);
                 }
-                Poll::Ready(Err(error)) => {
-                    self.connection.handle_transport_error(error.kind(), tx);
-                    return Poll::Ready(());
-                }
+                Poll::Ready(Err(error)) => return self.on_write_error(error.kind(), now),
             }
         }
     }
@@ -288,16 +292,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             flushed => flushed,
         };
         let (connection, tx) = self.parts_mut();
-        tx.set_unflushed(flushed.is_pending(), now);
+        // After an error too: what the transport holds does not reach the peer.
+        tx.set_unflushed(!matches!(flushed, Poll::Ready(Ok(()))), now);
         if flushed.is_pending() {
             // Now what waits counts.
             connection.pump(tx);
         }
-        match ready!(flushed) {
-            Ok(()) => {}
-            Err(error) => connection.handle_transport_error(error.kind(), tx),
+        if let Err(error) = ready!(flushed) {
+            return self.on_write_error(error.kind(), now);
         }
         self.needs_flush = false;
+        Poll::Ready(())
+    }
+
+    fn on_write_error(&mut self, kind: io::ErrorKind, now: Instant) -> Poll<()> {
+        self.needs_flush = false;
+        let (connection, tx) = self.parts_mut();
+        connection.handle_write_error(kind, now, tx);
         Poll::Ready(())
     }
 

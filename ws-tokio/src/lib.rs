@@ -8,6 +8,7 @@ mod core;
 mod deadline;
 mod driver;
 mod foreign;
+mod outgoing;
 mod progress;
 mod scratch;
 mod sender;

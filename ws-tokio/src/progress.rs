@@ -11,12 +11,13 @@ use ws_proto::{Connection, ConnectionState, Event, Message, PreparedMessage, Sen
 use crate::{
     core::{Core, Mode, Turn, now},
     driver::Driver,
+    outgoing::stay_paused,
     scratch::{ReceiveLease, trim_thread_pool},
     turns::yield_turn,
 };
 
 /// Reads per turn of a server's task; then other connections have theirs.
-const READS_PER_TURN: u8 = 4;
+pub(crate) const READS_PER_TURN: u8 = 4;
 /// Times per turn that a full write queue is emptied for an application that waits for room in it.
 const WRITES_PER_TURN: u8 = 4;
 /// Steps of one poll that give nothing to whoever polls, such as reads of pings alone. Then others have their turn, for not
@@ -26,6 +27,7 @@ const STEPS_PER_POLL: usize = 128;
 impl<S: AsyncRead + AsyncWrite + Unpin> Core<S> {
     /// The next message; `None` once the connection is over.
     pub(crate) fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<Message>> {
+        self.has_received = true;
         let next = self.poll_next_message(cx);
         if let Mode::Served { receiving, .. } = &mut self.mode {
             *receiving = next.is_pending();
@@ -105,16 +107,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Core<S> {
         }
         self.refresh_now();
         if self.poll_written(cx).is_ready() {
+            self.look(cx);
             return Poll::Ready(());
         }
         if matches!(self.mode, Mode::Inline { .. }) {
             // The peer may take nothing because it waits itself, for its pings to be answered or its data to be
-            // read; and deadlines pass. What came behind the latest message goes on waiting for the reply to it.
-            self.poll_background(cx, |connection| {
-                if !connection.is_paused() {
-                    connection.pause();
-                }
-            });
+            // read; and deadlines pass.
+            self.poll_background(cx, stay_paused);
             return self.poll_written(cx);
         }
         Poll::Pending
@@ -272,7 +271,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Core<S> {
     }
 
     /// Parses what is left of a read; the messages in it are held for later, as `how` says.
-    fn hold_rest(&mut self, rx: &mut ReceiveLease, how: fn(&mut Connection)) {
+    pub(crate) fn hold_rest(&mut self, rx: &mut ReceiveLease, how: fn(&mut Connection)) {
         let Some(driver) = &mut self.driver else { return };
         let mut closed = None;
         let how = if self.abandoned { Connection::resume } else { how };
@@ -304,14 +303,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Core<S> {
     }
 
     /// Wakes, once, those who wait for room in a queue that takes nothing any more.
-    fn tell_of_end(&mut self, current: &Waker) {
+    pub(crate) fn tell_of_end(&mut self, current: &Waker) {
         if !self.end_is_known && self.state() != ConnectionState::Open {
             self.end_is_known = true;
             self.waiting.wake_others(current);
         }
     }
 
-    fn is_finished(&self) -> bool {
+    pub(crate) fn is_finished(&self) -> bool {
         self.driver.as_ref().is_none_or(|driver| driver.transport() == Transport::Finished)
     }
 
@@ -321,7 +320,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Core<S> {
 }
 
 /// As [`Driver::poll_write`]; sees to another turn where one is wanted.
-fn write<S: AsyncRead + AsyncWrite + Unpin>(
+pub(crate) fn write<S: AsyncRead + AsyncWrite + Unpin>(
     driver: &mut Driver<S>,
     cx: &mut Context<'_>,
     now: Instant,

@@ -2,7 +2,7 @@ use std::{
     fmt,
     future::poll_fn,
     sync::{Arc, Mutex},
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -12,6 +12,11 @@ use crate::core::{Core, lock, poll};
 
 /// Sends on a connection from any task. Cheap to clone; all clones and the connection's owner share one bounded
 /// write queue, so a slow peer holds its senders back and not the memory.
+///
+/// On a server's connection the server moves the bytes. On any other [`WebSocket`](crate::WebSocket) they move while a
+/// future of the connection is polled: [`send`](Self::send) moves them itself until its message is handed to the
+/// transport. The other methods write once, as far as the transport takes it; the rest goes out while the owner's
+/// [`recv`](crate::WebSocket::recv), or any other future of the connection, is polled.
 #[derive(Clone)]
 pub struct Sender {
     outlet: Arc<dyn Outlet>,
@@ -41,13 +46,21 @@ pub trait Outlet: Send + Sync {
     /// A future that waited in [`poll_send`](Self::poll_send) was dropped: its waker is of no use any more.
     fn cancelled(&self) {}
 
+    /// How many messages were accepted so far, and, by that count, until the transport has taken that many: after
+    /// [`poll_send`](Self::poll_send) has accepted one. `number` is `None` at first and kept by the caller. `Ready` at
+    /// once where something else moves the bytes.
+    fn poll_handed_over(&self, cx: &mut Context<'_>, number: &mut Option<u64>) -> Poll<()> {
+        let _ = (cx, number);
+        Poll::Ready(())
+    }
+
     /// Queues a ping.
     ///
     /// # Errors
     /// [`ControlError`].
     fn ping(&self, payload: &[u8]) -> Result<(), ControlError>;
 
-    /// Begins the closing handshake.
+    /// Begins the closing handshake; messages are delivered until the peer's Close.
     fn close(&self, code: CloseCode, reason: &str);
 
     /// Open, closing or closed.
@@ -60,19 +73,25 @@ impl Sender {
         Self { outlet }
     }
 
-    /// Sends a message; waits while the write queue is at its limits.
+    /// Sends a message; waits while the write queue is at its limits. Then, on a server's connection, the server sends
+    /// it; on any other this waits until the transport has taken it, or the connection is over. Meanwhile what the peer
+    /// sends is read and held for the owner, up to `max_held_bytes`.
     ///
     /// # Errors
     /// [`SendError::InvalidState`] with the message if the connection is not open.
     ///
     /// # Cancel safety
-    /// If the future is dropped while the queue is full, nothing is sent; after that the message goes out whole.
+    /// If the future is dropped while the queue is full, nothing is sent. Once there was room the message stays queued and
+    /// goes out whole: on a server's connection by itself, on any other while a future of the connection is polled.
     pub async fn send(&self, message: impl Into<Message>) -> Result<(), SendError<Message>> {
-        let mut waiting = Waiting { outlet: &*self.outlet, message: Some(message.into()), is_known: false };
+        let mut waiting =
+            Waiting { outlet: &*self.outlet, message: Some(message.into()), number: None, is_known: false };
         poll_fn(|cx| waiting.poll(cx)).await
     }
 
-    /// Sends a message if there is room at once: for broadcasts that must not wait for a slow peer.
+    /// Sends a message if there is room at once: for broadcasts that must not wait for a slow peer. `Ok` says that it is
+    /// queued. What the transport does not take at once goes out as the [type](Self) says: unless this is a server's
+    /// connection, the owner must be polled.
     ///
     /// # Errors
     /// [`SendError::WriteBusy`] if there is no room, [`SendError::InvalidState`] if the connection is not open; with
@@ -97,7 +116,8 @@ impl Sender {
         self.outlet.ping(payload)
     }
 
-    /// Begins the closing handshake, behind what was sent before; its end shows at the connection's owner.
+    /// Begins the closing handshake, behind what was sent before; its end shows at the connection's owner. Until the
+    /// peer's Close the owner gets the messages that the peer still sends.
     pub fn close(&self, code: CloseCode, reason: &str) {
         self.outlet.close(code, reason);
     }
@@ -113,15 +133,22 @@ impl Sender {
 struct Waiting<'a> {
     outlet: &'a dyn Outlet,
     message: Option<Message>,
+    /// Of the message, once it is accepted.
+    number: Option<u64>,
     /// Whether the outlet has its waker.
     is_known: bool,
 }
 
 impl Waiting<'_> {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SendError<Message>>> {
-        let result = self.outlet.poll_send(cx, &mut self.message);
-        self.is_known = result.is_pending();
-        result
+        if self.message.is_some() {
+            let accepted = self.outlet.poll_send(cx, &mut self.message);
+            self.is_known = accepted.is_pending();
+            ready!(accepted)?;
+        }
+        let handed_over = self.outlet.poll_handed_over(cx, &mut self.number);
+        self.is_known = handed_over.is_pending();
+        handed_over.map(Ok)
     }
 }
 
@@ -168,6 +195,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Outlet for Mutex<Core<S>> {
         })
     }
 
+    fn poll_handed_over(&self, cx: &mut Context<'_>, number: &mut Option<u64>) -> Poll<()> {
+        poll(self, cx, |core, cx| {
+            let number = *number.get_or_insert(core.accepted);
+            core.poll_handed_over(cx, number)
+        })
+    }
+
     fn cancelled(&self) {
         // Those who still wait register again; else a slow peer and senders that lose patience would pile up wakers.
         lock(self).waiting.wake_all();
@@ -182,7 +216,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Outlet for Mutex<Core<S>> {
 
     fn close(&self, code: CloseCode, reason: &str) {
         let mut core = lock(self);
-        core.queue_close(code, reason);
+        core.queue_close_and_receive(code, reason);
         core.kick();
     }
 

@@ -80,6 +80,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Served<S> {
             }
         } else {
             core.poll_background(cx, Connection::pause);
+            core.tell_of_finish();
         }
         core.end_turn();
         let Some(driver) = core.driver() else { return TurnEnd { over: true, due: None } };
@@ -103,7 +104,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Served<S> {
         lock(&self.shared).driver()?.poll_timeout()
     }
 
-    /// Begins the closing handshake.
+    /// Begins the closing handshake; messages that still come are dropped.
     pub fn close(&self, code: CloseCode, reason: &str) {
         lock(&self.shared).queue_close(code, reason);
     }

@@ -34,7 +34,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> FusedStream for WebSocket<S> {
 }
 
 /// `poll_ready` waits until nothing is left over that found no room in the write queue; so one message may wait beside
-/// the queue. `poll_close` drives the closing handshake with 1000 to its end.
+/// the queue.
+///
+/// `poll_close` drives the closing handshake with 1000 to its end: our Close goes out behind what was sent, and the peer's is
+/// awaited, `close_timeout` at most. Messages that come before it are for the [`Stream`]. Until they are taken they are held,
+/// up to `max_held_bytes`; beyond that nothing is read, so receive meanwhile, or afterwards, until `None`. To drop them, use
+/// [`WebSocket::close`].
 impl<S: AsyncRead + AsyncWrite + Unpin> Sink<Message> for WebSocket<S> {
     type Error = SendError<Message>;
 
@@ -54,9 +59,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Sink<Message> for WebSocket<S> {
     fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         ready!(self.poll_left_over(cx))?;
         if self.is_open() {
-            lock(self.shared()).queue_close(CloseCode::NORMAL, "");
+            lock(self.shared()).queue_close_and_receive(CloseCode::NORMAL, "");
         }
-        while ready!(self.poll_recv(cx)).is_some() {}
-        Poll::Ready(Ok(()))
+        poll(self.shared(), cx, Core::poll_end).map(Ok)
     }
 }

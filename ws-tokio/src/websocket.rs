@@ -20,8 +20,11 @@ use crate::{
 ///
 /// The library answers pings, drives the closing handshake and watches the deadlines of its
 /// [`Config`](ws_proto::Config) whenever one of the futures here is polled; a server's `serve` polls all the time,
-/// elsewhere be in [`recv`](Self::recv). All state is in the connection: every future here may be dropped at any
-/// point, as `select!` does, without losing or doubling anything.
+/// elsewhere be in [`recv`](Self::recv). A task that only sends does the same with each [`send`](Self::send) and
+/// [`flush`](Self::flush); messages that come meanwhile are held for `recv`, up to `max_held_bytes`.
+///
+/// All state is in the connection: every future here may be dropped at any point, as `select!` does, without losing or
+/// doubling anything.
 ///
 /// Dropped under a server's `serve` it closes with 1000 in the background; elsewhere it ends the transport, and the
 /// peer sees no Close: call [`close`](Self::close).
@@ -184,7 +187,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// Sends a message. Waits while the write queue is at its limits; then, under a server's `serve`, the message
     /// goes out at the end of the turn, together with all others of that turn; elsewhere waits until the transport
     /// has taken it. Meanwhile what the peer sends is read and held, up to `max_held_bytes`, so that pings are
-    /// answered and two ends that both send do not wait for each other.
+    /// answered and two ends that both send do not wait for each other. A send that does not wait looks at what has come
+    /// too, unless [`recv`](Self::recv) was polled since the last one.
     ///
     /// # Errors
     /// [`SendError::InvalidState`] with the message if the connection is not open.
@@ -260,7 +264,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     }
 
     /// Closes the connection properly (RFC 6455 section 7): what was sent before goes out, then a Close frame, then
-    /// the peer's answer is awaited, `close_timeout` at most. Messages that still come are dropped. A reason over 123
+    /// the peer's answer is awaited, `close_timeout` at most. Messages that are held or still come are dropped; to receive
+    /// them until the peer's Close, close with a [`Sender`], or as a `Sink`, and [`recv`](Self::recv). A reason over 123
     /// bytes is cut between characters. If the connection is closing already, waits for its end.
     ///
     /// # Cancel safety

@@ -35,6 +35,12 @@ pub(crate) struct Endpoint<'a> {
     shut_down_write: bool,
     /// The transport is closed.
     finished: bool,
+    /// Writing has failed while it was open, so only the peer, the network or a deadline may end it.
+    must_read_on: bool,
+    /// The stream from the peer has ended or failed.
+    read_ended: bool,
+    /// A timer is being served.
+    in_timer: bool,
     /// What `poll_timeout` said when nothing was under way.
     settled: Option<Option<Instant>>,
 }
@@ -50,6 +56,9 @@ impl<'a> Endpoint<'a> {
             closed: None,
             shut_down_write: false,
             finished: false,
+            must_read_on: false,
+            read_ended: false,
+            in_timer: false,
             settled: None,
         }
     }
@@ -87,8 +96,10 @@ impl<'a> Endpoint<'a> {
             }
             world.report.timers += 1;
             world.trace(self.at, Step::Timer);
+            self.in_timer = true;
             self.connection.handle_timeout(world.now, &mut self.tx);
             self.settle(rx, world);
+            self.in_timer = false;
         }
         if self.connection.poll_timeout(&self.tx).is_some_and(|due| due <= world.now) {
             world.accuse(self.at, "a timer that fires again and again");
@@ -163,7 +174,7 @@ impl<'a> Endpoint<'a> {
                     self.tx.advance(n);
                     self.connection.handle_written(world.now);
                 }
-                Err(kind) => self.transport_fails(kind, world),
+                Err(kind) => self.writing_fails(kind, world),
             }
             moved = true;
         }
@@ -185,7 +196,10 @@ impl<'a> Endpoint<'a> {
                 all || passed_on > 0
             }
             Err(kind) => {
-                self.transport_fails(kind, world);
+                // What the transport holds does not reach the peer.
+                self.tx.set_unflushed(true, world.now);
+                world.note(self.at, Fact::Flushed(false));
+                self.writing_fails(kind, world);
                 true
             }
         }
@@ -216,6 +230,7 @@ impl<'a> Endpoint<'a> {
             }
             Read::End => {
                 world.trace(self.at, Step::ReadsEnd);
+                self.read_ended = true;
                 self.connection.handle_eof(world.now);
             }
             Read::Failed(kind) => self.transport_fails(kind, world),
@@ -223,8 +238,16 @@ impl<'a> Endpoint<'a> {
         true
     }
 
+    fn writing_fails(&mut self, kind: ErrorKind, world: &mut World) {
+        world.trace(self.at, Step::TransportFails);
+        // Behind an end that is held, such as a violation, nothing is read.
+        self.must_read_on |= self.connection.state() == ConnectionState::Open && self.connection.wants_read();
+        self.connection.handle_write_error(kind, world.now, &mut self.tx);
+    }
+
     fn transport_fails(&mut self, kind: ErrorKind, world: &mut World) {
         world.trace(self.at, Step::TransportFails);
+        self.read_ended = true;
         self.connection.handle_transport_error(kind, &mut self.tx);
     }
 
@@ -243,6 +266,11 @@ impl<'a> Endpoint<'a> {
             }
             Transport::Finished if !self.finished => {
                 self.finished = true;
+                let heard = self.connection.close_info().is_some_and(|info| info.received.is_some());
+                if self.must_read_on && !heard && !self.read_ended && !self.in_timer && !world.may_give_up {
+                    world.accuse(self.at, "a failed write ends it before all is read");
+                }
+                let network = &mut world.between[self.at.pair].network;
                 network.close(self.at.side, world.now);
                 world.trace(self.at, Step::ClosesTransport);
             }

@@ -17,6 +17,8 @@ pub(crate) enum Fact<'a> {
     AcceptedPong(Cow<'a, [u8]>),
     /// The application closed an open connection.
     Closes,
+    /// The application wants no more messages.
+    Drops,
     /// The transport took these bytes.
     Wrote(Cow<'a, [u8]>),
     /// Whether the transport has passed on all that it took, after a flush.
@@ -61,6 +63,7 @@ impl Fact<'_> {
             Self::AcceptedPing(payload) => Fact::AcceptedPing(owned(payload)),
             Self::AcceptedPong(payload) => Fact::AcceptedPong(owned(payload)),
             Self::Closes => Fact::Closes,
+            Self::Drops => Fact::Drops,
             Self::Wrote(bytes) => Fact::Wrote(owned(bytes)),
             Self::Flushed(all) => Fact::Flushed(all),
             Self::Completed(completion) => Fact::Completed(completion),

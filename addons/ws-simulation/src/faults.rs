@@ -10,6 +10,8 @@ pub enum Fault {
     HalfClose,
     /// The connection is reset: what is under way is lost, and both sides get an error.
     Reset,
+    /// Writes of one side fail from now on, while it still reads what the other has sent.
+    FailedWrites,
     /// A direction falls silent for ever, without an error: a peer that vanished.
     Silence,
     /// An application aborts its connection, or fails.
@@ -24,10 +26,11 @@ pub enum Fault {
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Stall,
         Self::HalfClose,
         Self::Reset,
+        Self::FailedWrites,
         Self::Silence,
         Self::Abort,
         Self::TimeJump,
@@ -40,6 +43,7 @@ impl Fault {
             Self::Stall => "stall",
             Self::HalfClose => "half-close",
             Self::Reset => "reset",
+            Self::FailedWrites => "failed-writes",
             Self::Silence => "silence",
             Self::Abort => "abort",
             Self::TimeJump => "time-jump",
@@ -48,7 +52,7 @@ impl Fault {
         }
     }
 
-    const fn bit(self) -> u8 {
+    const fn bit(self) -> u16 {
         1 << self as u8
     }
 }
@@ -71,7 +75,7 @@ impl FromStr for Fault {
 
 /// Which faults a simulation has. Without any it is orderly: then every connection must end cleanly.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Faults(u8);
+pub struct Faults(u16);
 
 impl Faults {
     /// An orderly network. It still delays, cuts and blocks.

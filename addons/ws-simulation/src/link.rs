@@ -126,7 +126,17 @@ impl Link<'_> {
         if self.state() == ConnectionState::Open {
             self.world.note(self.at, Fact::Closes);
         }
+        self.world.note(self.at, Fact::Drops);
         self.connection.close(code, reason, self.world.now, self.tx);
+    }
+
+    /// As [`Connection::close_and_receive`].
+    pub fn close_and_receive(&mut self, code: CloseCode, reason: &str) {
+        self.world.trace(self.at, Step::ClosesAndReceives(code));
+        if self.state() == ConnectionState::Open {
+            self.world.note(self.at, Fact::Closes);
+        }
+        self.connection.close_and_receive(code, reason, self.world.now, self.tx);
     }
 
     /// As [`Connection::fail`], with [`ConnectionError::Internal`]: what a driver does when its application panics.
@@ -138,6 +148,7 @@ impl Link<'_> {
     /// As [`Connection::abort`].
     pub fn abort(&mut self) {
         self.world.trace(self.at, Step::Aborts);
+        self.world.note(self.at, Fact::Drops);
         self.connection.abort(self.tx);
     }
 

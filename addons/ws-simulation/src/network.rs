@@ -58,12 +58,14 @@ pub(crate) enum Read {
 pub(crate) struct Network {
     pipes: [Pipe; 2],
     is_reset: bool,
+    /// Whose writes fail.
+    refuses: [bool; 2],
 }
 
 /// The network as one side has it: 0 is the client's, 1 the server's.
 impl Network {
     pub(crate) fn new(natures: [Nature; 2]) -> Self {
-        Self { pipes: natures.map(Pipe::new), is_reset: false }
+        Self { pipes: natures.map(Pipe::new), is_reset: false, refuses: [false; 2] }
     }
 
     /// Takes what it can; 0 is a transport that blocks.
@@ -74,7 +76,7 @@ impl Network {
         now: Instant,
         dice: &mut Dice,
     ) -> Result<usize, ErrorKind> {
-        if self.is_reset {
+        if self.is_reset || self.refuses[side] {
             return Err(ErrorKind::BrokenPipe);
         }
         Ok(self.pipes[side].write(slices, now, dice))
@@ -87,7 +89,7 @@ impl Network {
         now: Instant,
         dice: &mut Dice,
     ) -> Result<(usize, bool), ErrorKind> {
-        if self.is_reset {
+        if self.is_reset || self.refuses[side] {
             return Err(ErrorKind::BrokenPipe);
         }
         let passed_on = self.pipes[side].flush(now, dice);
@@ -96,7 +98,7 @@ impl Network {
 
     /// Whether a transport with a buffer has passed on all that it took.
     pub(crate) fn is_flushed(&self, side: usize) -> bool {
-        self.is_reset || self.pipes[side].is_flushed()
+        self.is_reset || self.refuses[side] || self.pipes[side].is_flushed()
     }
 
     pub(crate) fn read(&mut self, side: usize, target: &mut [u8], now: Instant, dice: &mut Dice) -> Read {
@@ -128,6 +130,11 @@ impl Network {
     pub(crate) fn reset(&mut self) {
         self.is_reset = true;
         self.pipes.iter_mut().for_each(Pipe::lose_all);
+    }
+
+    /// Writes of `side` fail from now on; what is under way arrives.
+    pub(crate) const fn refuse(&mut self, side: usize) {
+        self.refuses[side] = true;
     }
 
     /// What `side` writes from now on does not arrive, but the end of the stream does.

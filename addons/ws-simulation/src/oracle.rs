@@ -61,7 +61,7 @@ impl Oracle {
     fn judge(&mut self, side: usize, fact: Fact<'_>) -> Law {
         let [client, server] = &mut self.sides;
         let (side, peer) = if side == 0 { (client, server) } else { (server, client) };
-        must(side.closed.is_none() || matches!(fact, Fact::Uses(_)), || {
+        must(side.closed.is_none() || matches!(fact, Fact::Uses(_) | Fact::Drops), || {
             format!("behind Closed: {}", name(&fact))
         })?;
         match fact {
@@ -85,6 +85,7 @@ impl Oracle {
                 side.pongs.push_back(payload.into_owned());
             }
             Fact::Closes => side.closes = true,
+            Fact::Drops => side.drops = true,
             Fact::Wrote(bytes) => return side.walker.feed(&bytes),
             Fact::Flushed(all) => side.flushed = all,
             Fact::Completed(completion) => return side.complete(completion),
@@ -139,6 +140,7 @@ const fn name(fact: &Fact<'_>) -> &'static str {
         Fact::Accepted { .. } => "a message is accepted",
         Fact::AcceptedPing(_) | Fact::AcceptedPong(_) => "a control frame is accepted",
         Fact::Closes => "closes",
+        Fact::Drops => "drops",
         Fact::Wrote(_) | Fact::Flushed(_) => "something to write",
         Fact::Completed(_) => "a completion",
         Fact::Delivered { .. } => "a message",

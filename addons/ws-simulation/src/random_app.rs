@@ -109,7 +109,8 @@ impl RandomApp {
 
     fn close(link: &mut Link<'_>, dice: &mut Dice) {
         let code = dice.pick([CloseCode::NORMAL, CloseCode::GOING_AWAY, CloseCode::UNSUPPORTED_DATA]);
-        link.close(code, dice.pick(["", "done", "a reason of some length: é€😀"]));
+        let reason = dice.pick(["", "done", "a reason of some length: é€😀"]);
+        if dice.percent(50) { link.close_and_receive(code, reason) } else { link.close(code, reason) }
     }
 
     fn pause(link: &mut Link<'_>, dice: &mut Dice) {

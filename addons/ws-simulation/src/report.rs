@@ -48,6 +48,8 @@ pub struct Report {
     pub half_closes: u64,
     /// Connections that were reset.
     pub resets: u64,
+    /// Sides whose writes failed from some moment on.
+    pub failed_writes: u64,
     /// Directions that fell silent for ever.
     pub silences: u64,
     /// Connections that their side aborted or failed.
@@ -100,6 +102,7 @@ impl AddAssign for Report {
         ];
         second.into_iter().for_each(|(sum, more)| *sum += more);
         let Self { resets, silences, aborts, jumps, shared_buffers, over_budget, unflushed, .. } = self;
+        self.failed_writes += more.failed_writes;
         let third: [(&mut u64, u64); 7] = [
             (resets, more.resets),
             (silences, more.silences),
@@ -129,7 +132,7 @@ impl fmt::Display for Report {
         writeln!(f, "{blocked} blocked writes, {} flushes; {timers} timers", self.unflushed)?;
         write!(f, "{stalls} stalls, {half_closes} half-closes, ")?;
         write!(f, "{resets} resets, {silences} silences, {aborts} aborts, {jumps} time jumps, ")?;
-        write!(f, "{} over the memory budget", self.over_budget)
+        write!(f, "{} failed writes, {} over the memory budget", self.failed_writes, self.over_budget)
     }
 }
 

@@ -91,7 +91,10 @@ impl<'a> Run<'a> {
         let buffers = pools.iter().map(|pool| ReceiveBuffer::new(scenario.window, pool.clone())).collect();
         let others = scenario.configs.iter().filter_map(|config| config.memory_budget.as_ref());
         let others = others.map(|budget| occupy(budget, &mut dice)).collect();
-        let world = World { now: start, trace, dice: dice.split(), between, report: Report::default() };
+        let own_end = [Fault::Abort, Fault::Limits, Fault::Budget];
+        let may_give_up = own_apps || own_end.into_iter().any(|fault| scenario.faults.has(fault));
+        let report = Report::default();
+        let world = World { now: start, trace, dice: dice.split(), between, report, may_give_up };
         Ok(Self { scenario, world, ends, buffers, pools, others, own_apps, dice, start })
     }
 
@@ -224,6 +227,11 @@ impl<'a> Run<'a> {
                 network.reset();
                 report.resets += 1;
                 self.world.trace_network(Step::Resets);
+            }
+            Fault::FailedWrites => {
+                network.refuse(at.side);
+                report.failed_writes += 1;
+                self.world.trace(at, Step::WritesFail);
             }
             Fault::Silence => {
                 network.silence(at.side, self.dice.percent(50));

@@ -62,6 +62,8 @@ pub(crate) struct Side {
     /// The transport has passed on all that it took.
     pub(crate) flushed: bool,
     pub(crate) closes: bool,
+    /// What the peer sends does not matter to the application any more.
+    pub(crate) drops: bool,
     pub(crate) closed: Option<CloseInfo>,
 }
 
@@ -81,6 +83,7 @@ impl Side {
             sends_pongs: false,
             flushed: true,
             closes: false,
+            drops: false,
             closed: None,
         }
     }
@@ -114,6 +117,13 @@ impl Side {
         if let Some(received) = &info.received {
             must(peer.walker.close.as_ref() == Some(&payload_of(received)), || {
                 format!("Closed says {received:?} was received, and {:?} was sent", peer.walker.close)
+            })?;
+            // Whoever has come so far has passed by all messages before it.
+            must(self.drops || peer.arrived == peer.walker.messages, || {
+                format!(
+                    "{} messages before the peer's Close, and {} came",
+                    peer.walker.messages, peer.arrived
+                )
             })?;
         }
         self.closed = Some(info);

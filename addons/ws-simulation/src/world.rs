@@ -30,6 +30,8 @@ pub(crate) struct World {
     pub(crate) dice: Dice,
     pub(crate) between: Vec<Between>,
     pub(crate) report: Report,
+    /// Whether a side may end a connection by itself: by a limit, or because its application wants that.
+    pub(crate) may_give_up: bool,
 }
 
 impl World {

@@ -16,6 +16,7 @@ mod names;
 mod options;
 mod proxies;
 mod proxies_by_tls;
+mod received;
 mod redirects;
 mod refusals;
 mod relay;

@@ -22,6 +22,7 @@ mod options;
 mod panics;
 mod pause;
 mod protocol_errors;
+mod received;
 mod refusals;
 mod requests;
 mod resources;

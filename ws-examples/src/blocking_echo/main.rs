@@ -129,7 +129,7 @@ fn write_all(stream: &mut TcpStream, connection: &mut Connection, tx: &mut Trans
                 tx.advance(n);
                 connection.handle_written(Instant::now());
             }
-            Err(error) => connection.handle_transport_error(error.kind(), tx),
+            Err(error) => connection.handle_write_error(error.kind(), Instant::now(), tx),
         }
     }
 }

@@ -22,7 +22,8 @@ pub struct CloseInfo {
     pub sent: Option<CloseFrame>,
     /// Who began.
     pub initiator: Initiator,
-    /// What went wrong; `None` after a clean closing handshake.
+    /// What went wrong; `None` after a clean closing handshake. A failed write is told here also if the peer's Close was
+    /// read afterwards, since no answer to it could be sent: then `received` has that Close, and `sent` is `None`.
     pub error: Option<ConnectionError>,
 }
 

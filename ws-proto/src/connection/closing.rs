@@ -3,14 +3,17 @@
 //! ```text
 //!            close()              peer's Close
 //!   Open ──────────────▶ AwaitClose ─────────┐
-//!    │                                       ▼
+//!    │                        ▲ close()      │
+//!    ├── failed write ───▶ Receiving ────────┤
+//!    ├── close_and_receive() ─┘              ▼
 //!    ├── peer's Close (echoed) ─────────▶ Discard ── end of stream ──▶ Finished
 //!    ├── violation, timeout, EOF ───────▶    │                             ▲
 //!    │                                       └───────── deadline ──────────┤
 //!    └── transport error, abort() ─────────────────────────────────────────┘
 //! ```
-//! `AwaitClose` still parses frames, to find the peer's Close; `Discard` throws away what comes. One deadline covers
-//! both, whatever the cause.
+//! `Receiving` delivers messages until the peer's Close; `AwaitClose` parses frames only to find that Close; `Discard`
+//! throws away what comes. One deadline covers all of them, whatever the cause. The idle timeout closes as
+//! `close_and_receive` does.
 
 use std::{io, time::Instant};
 
@@ -26,11 +29,21 @@ use super::{Connection, Flow, Role, Transport, inbox::End, outbox::Begun};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Phase {
     Open,
-    /// Our Close is on its way; the peer's is awaited.
+    /// Nothing more is accepted for sending: our Close is on its way, or writing has failed. What the peer sends before
+    /// its Close is delivered.
+    Receiving,
+    /// Our Close is on its way; the peer's is awaited, and messages that come before it are dropped.
     AwaitClose,
     /// No frame matters any more; waiting for our bytes to be written and for the stream to end.
     Discard,
     Finished,
+}
+
+impl Phase {
+    /// Whether messages that arrive are the application's.
+    pub(super) const fn delivers(self) -> bool {
+        matches!(self, Self::Open | Self::Receiving)
+    }
 }
 
 /// What is known about the end.
@@ -40,20 +53,34 @@ pub(super) struct Closing {
     pub(super) deadline: Instant,
     /// Sends that were cut off and not reported yet.
     pub(super) cut_off: usize,
+    /// Nothing can be written any more.
+    write_failed: bool,
     reported: bool,
 }
 
 impl Connection {
     /// Begins the closing handshake (RFC 6455 section 7.1.2): data already accepted is sent, then a Close with `code`
-    /// and `reason`, then the peer's Close is awaited, `close_timeout` at most. A reason over 123 bytes is cut between
-    /// characters. Does nothing unless the connection is open.
+    /// and `reason`, then the peer's Close is awaited, `close_timeout` at most. Messages that are held or still come are
+    /// dropped, also if the handshake was begun by [`close_and_receive`](Self::close_and_receive). A reason over 123
+    /// bytes is cut between characters. Does nothing else unless the connection is open.
     pub fn close(&mut self, code: CloseCode, reason: &str, now: Instant, tx: &mut TransmitQueue) {
         self.start_close(Initiator::Local, None, CloseFrame::new(code, reason), now, tx);
+        self.drop_received();
     }
 
     /// As [`close`](Self::close), with an empty Close frame: no code, no reason.
     pub fn close_without_code(&mut self, now: Instant, tx: &mut TransmitQueue) {
         self.start_close(Initiator::Local, None, CloseFrame::default(), now, tx);
+        self.drop_received();
+    }
+
+    /// As [`close`](Self::close), but messages are delivered until the peer's Close comes: after our Close the peer may
+    /// still send (RFC 6455 section 5.5.1). While the application is paused they are held, up to `max_held_bytes`.
+    pub fn close_and_receive(&mut self, code: CloseCode, reason: &str, now: Instant, tx: &mut TransmitQueue) {
+        if self.phase == Phase::Open {
+            self.start_close(Initiator::Local, None, CloseFrame::new(code, reason), now, tx);
+            self.end_as_held(tx);
+        }
     }
 
     /// Ends the connection with a Close that says why; nothing that waits behind other data is sent any more. For
@@ -79,7 +106,24 @@ impl Connection {
         self.eof = true;
     }
 
-    /// The transport failed, while reading or writing.
+    /// A write or a flush failed at `now`. Nothing more is written: what waits is cut off, and nothing is accepted any
+    /// more. What the peer sent before it left can still be read, so [`wants_read`](Self::wants_read) stays true: messages
+    /// are delivered and the peer's Close is told, until the end of the stream, `close_timeout` at most. After a failed
+    /// flush call [`TransmitQueue::set_unflushed`] before, so that what the transport has kept does not count as sent.
+    pub fn handle_write_error(&mut self, kind: io::ErrorKind, now: Instant, tx: &mut TransmitQueue) {
+        if matches!(self.phase, Phase::Discard | Phase::Finished) {
+            return self.handle_transport_error(kind, tx);
+        }
+        self.begin(Initiator::Remote, Some(ConnectionError::Transport(kind)), now).write_failed = true;
+        self.cut_off_writes(tx);
+        if self.phase == Phase::Open {
+            self.phase = Phase::Receiving;
+            self.end_as_held(tx);
+        }
+    }
+
+    /// A read failed, or the transport as a whole: nothing more can be read or written. For a failed write there is
+    /// [`handle_write_error`](Self::handle_write_error).
     pub fn handle_transport_error(&mut self, kind: io::ErrorKind, tx: &mut TransmitQueue) {
         if self.phase == Phase::Finished {
             return;
@@ -97,6 +141,10 @@ impl Connection {
     pub fn transport(&self, tx: &TransmitQueue) -> Transport {
         match self.phase {
             Phase::Finished => Transport::Finished,
+            // There is no Close of ours that a reset could destroy.
+            Phase::Discard if self.closing.as_ref().is_some_and(|closing| closing.write_failed) => {
+                Transport::Finished
+            }
             Phase::Discard if tx.is_empty() && self.outbox.is_none() => {
                 let answered = self.close_info().is_some_and(|info| info.received.is_some());
                 if self.eof {
@@ -155,16 +203,36 @@ impl Connection {
             return;
         }
         self.begin(initiator, error, now);
-        self.phase = Phase::AwaitClose;
+        self.phase = Phase::Receiving;
         self.queue_close(frame, false, tx);
+    }
+
+    /// The application wants no more messages.
+    fn drop_received(&mut self) {
+        if self.phase == Phase::Receiving {
+            self.phase = Phase::AwaitClose;
+            self.inbox.take_if(|inbox| !inbox.keep_only_the_end());
+        }
+    }
+
+    /// An end that was held takes effect: the application sends no replies any more that it could wait for.
+    fn end_as_held(&mut self, tx: &mut TransmitQueue) {
+        if let Some((end, _)) = self.inbox.as_mut().and_then(|inbox| inbox.end.take()) {
+            self.end(end, tx);
+        }
     }
 
     /// Ends everything; sends that are not written are cut off.
     pub(super) fn finish(&mut self, tx: &mut TransmitQueue) {
         self.phase = Phase::Finished;
+        self.partial = None;
+        self.cut_off_writes(tx);
+    }
+
+    /// Cuts off all sends that wait to be written.
+    fn cut_off_writes(&mut self, tx: &mut TransmitQueue) {
         self.drop_waiting_data(tx);
         let begun = self.outbox.take().and_then(|outbox| outbox.begun);
-        self.partial = None;
         let unwritten = !tx.is_empty();
         let cut_off = tx.abort() + usize::from(begun.as_ref().is_some_and(Begun::notifies));
         if let Some(closing) = self.closing.as_deref_mut() {
@@ -205,7 +273,7 @@ impl Connection {
     }
 
     fn on_peer_close(&mut self, frame: CloseFrame, tx: &mut TransmitQueue) {
-        let ours_is_on_its_way = self.phase == Phase::AwaitClose;
+        let ours_is_on_its_way = matches!(self.phase, Phase::Receiving | Phase::AwaitClose);
         let closing = self.begin(Initiator::Remote, None, self.last_received);
         closing.info.received = Some(frame.clone());
         self.phase = Phase::Discard;
@@ -245,7 +313,8 @@ impl Connection {
     fn begin(&mut self, initiator: Initiator, error: Option<ConnectionError>, now: Instant) -> &mut Closing {
         let deadline = deadline_after(now, self.config.close_timeout);
         let closing = self.closing.get_or_insert_with(|| {
-            Box::new(Closing { info: CloseInfo::new(initiator), deadline, cut_off: 0, reported: false })
+            let info = CloseInfo::new(initiator);
+            Box::new(Closing { info, deadline, cut_off: 0, write_failed: false, reported: false })
         });
         if closing.info.error.is_none() {
             closing.info.error = error;

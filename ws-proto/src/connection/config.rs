@@ -64,7 +64,8 @@ pub struct Keepalive {
 pub struct Config {
     /// What the peer may cost.
     pub limits: Limits,
-    /// The longest time from the first Close frame, or the failure, to the end of the transport. Default 5 s.
+    /// The longest time from the first Close frame, or the failure, to the end of the transport: for what waits to be
+    /// written, and for what the peer still sends. Default 5 s.
     pub close_timeout: Duration,
     /// Closes with 1001 after so much silence in both directions; keepalive traffic does not count. Default: off.
     pub idle_timeout: Option<Duration>,

@@ -114,6 +114,13 @@ impl Inbox {
         Some((kind, payload))
     }
 
+    /// Forgets the messages. Whether an end is left.
+    pub(super) fn keep_only_the_end(&mut self) -> bool {
+        self.held = VecDeque::new();
+        (self.bytes, self.spare) = (0, 0);
+        self.end.is_some()
+    }
+
     pub(super) fn has_messages(&self) -> bool {
         !self.held.is_empty()
     }

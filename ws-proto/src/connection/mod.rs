@@ -68,7 +68,7 @@ enum Flow {
 /// What the driver must do with the transport. A level, not a message: ask again after every step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Transport {
-    /// Read and write.
+    /// Read, and write what waits. After a [failed write](Connection::handle_write_error) nothing waits any more.
     Open,
     /// All is written: shut down the write half, and go on reading, so that no reset destroys what the peer has
     /// not read yet.
@@ -91,10 +91,11 @@ pub enum Transport {
 ///   [`unfinished_bytes`](Self::unfinished_bytes), [`memory_in_use`](Self::memory_in_use).
 /// - **Inputs** tell what happened: [`handle_received`](Self::handle_received), [`handle_eof`](Self::handle_eof),
 ///   [`handle_written`](Self::handle_written), [`handle_timeout`](Self::handle_timeout),
-///   [`handle_transport_error`](Self::handle_transport_error).
+///   [`handle_write_error`](Self::handle_write_error), [`handle_transport_error`](Self::handle_transport_error).
 /// - **Commands** are the application's: [`send`](Self::send), [`send_bytes`](Self::send_bytes),
-///   [`send_ping`](Self::send_ping), [`send_pong`](Self::send_pong), [`close`](Self::close), [`pause`](Self::pause),
-///   [`resume`](Self::resume), [`abort`](Self::abort).
+///   [`send_ping`](Self::send_ping), [`send_pong`](Self::send_pong), [`close`](Self::close),
+///   [`close_and_receive`](Self::close_and_receive), [`pause`](Self::pause), [`resume`](Self::resume),
+///   [`abort`](Self::abort).
 /// - **Outputs** are drained: [`poll_event`](Self::poll_event) until `None`, then [`pump`](Self::pump) and write the
 ///   transmit queue until it is empty or the transport takes no more, then
 ///   [`poll_completion`](Self::poll_completion) until `None`.
@@ -232,7 +233,7 @@ impl Connection {
     pub const fn state(&self) -> ConnectionState {
         match self.phase {
             Phase::Open => ConnectionState::Open,
-            Phase::AwaitClose | Phase::Discard => ConnectionState::Closing,
+            Phase::Receiving | Phase::AwaitClose | Phase::Discard => ConnectionState::Closing,
             Phase::Finished => ConnectionState::Closed,
         }
     }
@@ -275,8 +276,8 @@ impl Connection {
             _ if self.eof || self.is_inflating() => false,
             (Phase::Finished, _) => false,
             (Phase::Open, Some(inbox)) if inbox.end.is_some() => false,
-            (Phase::Open, Some(inbox)) => inbox.bytes() < self.config.limits.max_held_bytes.max(1),
-            // Once the connection is closing, nothing that is read is held.
+            (phase, Some(inbox)) if phase.delivers() => inbox.bytes() < self.config.limits.max_held_bytes.max(1),
+            // Nothing that is read is held.
             _ => true,
         }
     }

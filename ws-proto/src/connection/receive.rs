@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use crate::{
     buffer::{ReceiveBuffer, TransmitQueue},
-    close::{CloseFrame, Initiator},
+    close::CloseFrame,
     error::{ConnectionError, LimitExceeded},
     frame::OpCode,
     message::{Message, MessageKind},
@@ -117,7 +117,7 @@ impl Connection {
                 return Some(located);
             }
             match self.phase {
-                Phase::Open | Phase::AwaitClose => {}
+                Phase::Open | Phase::Receiving | Phase::AwaitClose => {}
                 Phase::Discard | Phase::Finished => {
                     rx.discard();
                     let delivered = self.inbox.is_none();
@@ -160,9 +160,7 @@ impl Connection {
     fn next_held(&mut self, rx: &mut ReceiveBuffer, tx: &mut TransmitQueue) -> Option<Located> {
         let paused = self.is_paused();
         let inbox = self.inbox.as_mut()?;
-        let closed_by_us =
-            self.closing.as_ref().is_some_and(|closing| closing.info.initiator == Initiator::Local);
-        if inbox.has_messages() && !closed_by_us {
+        if inbox.has_messages() {
             if paused {
                 return None;
             }
@@ -180,9 +178,9 @@ impl Connection {
         None
     }
 
-    /// Gives a complete message to the application, or holds it, or drops it because we sent a Close.
+    /// Gives a complete message to the application, or holds it, or drops it because the application wants no more.
     fn deliver(&mut self, kind: MessageKind, at: At, rx: &mut ReceiveBuffer) -> Option<Located> {
-        if self.phase != Phase::Open {
+        if !self.phase.delivers() {
             return None;
         }
         if !self.is_paused() {

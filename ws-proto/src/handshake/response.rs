@@ -38,6 +38,9 @@ impl ResponseReader {
         }
         let Some(len) = self.scanner.scan(received)? else { return Ok(None) };
         let (head, lines) = (&received[..len], self.scanner.header_lines());
+        if lines > Limits::MOST_HEADER_LINES {
+            return Err(ResponseError::TooManyHeaders);
+        }
         let response = match parse(head, lines, Rigour::Strict) {
             Some(response) => response,
             None => parse(head, lines, Rigour::Lenient)

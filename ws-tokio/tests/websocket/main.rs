@@ -3,6 +3,7 @@
 
 mod support;
 
+mod after_our_close;
 mod assertions;
 mod backpressure;
 mod cancel_safety;
@@ -10,9 +11,11 @@ mod cancel_storm;
 mod control;
 mod ending;
 mod extremes;
+mod failed_writes;
 mod faults;
 mod foreign;
 mod liar;
+mod only_sending;
 mod parts;
 mod senders;
 mod served;

@@ -212,6 +212,8 @@ fn the_owner_that_waits_in_recv_is_woken_when_a_sender_finds_the_transport_broke
         peer.fail_writes(std::io::ErrorKind::BrokenPipe);
         ws.sender().try_send("into the void").unwrap();
         assert!(owner.was_woken());
+        // What the peer sent before is read to its end.
+        peer.end();
         assert!(ws.poll_recv(&mut owner.cx()).is_ready());
     }
 }

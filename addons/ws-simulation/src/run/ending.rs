@@ -84,9 +84,13 @@ impl Run<'_> {
         // An orderly end is one side's, which the other may have begun.
         let begun = !self.ends[pair].iter().all(is_open);
         for side in (0..2).filter(|side| closers[*side] && !begun || silent) {
+            let receives = self.dice.percent(50);
             self.with(At { pair, side }, |end, rx, world| {
                 if end.closed.is_none() {
-                    end.command(world, |_, link, _| link.close(CloseCode::NORMAL, "all done"));
+                    end.command(world, |_, link, _| match receives {
+                        true => link.close_and_receive(CloseCode::NORMAL, "all done"),
+                        false => link.close(CloseCode::NORMAL, "all done"),
+                    });
                     end.settle(rx, world);
                 }
             });

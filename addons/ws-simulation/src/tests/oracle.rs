@@ -98,9 +98,14 @@ fn true_facts_break_no_law() {
 #[test]
 fn a_message_that_is_lost_is_found() {
     finds("and the next one is", |facts| drop(facts.remove(find(facts, SERVER, 0, is_message))));
-    finds("does not learn of it", |facts| {
+    let loses_the_last = |facts: &mut Facts| {
         let count = facts.iter().filter(|(side, fact)| *side == SERVER && is_message(fact)).count();
-        facts.remove(find(facts, SERVER, count - 1, is_message));
+        drop(facts.remove(find(facts, SERVER, count - 1, is_message)));
+    };
+    finds("messages before the peer's Close", loses_the_last);
+    finds("does not learn of it", |facts| {
+        facts.insert(0, (SERVER, Fact::Drops));
+        loses_the_last(facts);
     });
 }
 

@@ -31,7 +31,7 @@ fn an_orderly_network_loses_nothing_but_what_crosses_a_close() {
 
 #[test]
 fn a_direction_that_stands_still_keeps_back_and_loses_nothing() {
-    let sum = with(Fault::Stall, 400);
+    let sum = with(Fault::Stall, 500);
     assert!(sum.stalls > 200 && sum.blocked > 500 && sum.delivered > 1000, "{sum}");
 }
 
@@ -48,8 +48,17 @@ fn a_reset_ends_both_sides_and_each_message_is_accounted_for() {
 }
 
 #[test]
+fn after_failed_writes_all_that_the_peer_wrote_before_its_close_is_delivered() {
+    let sum = with(Fault::FailedWrites, 500);
+    assert!(
+        sum.failed_writes > 100 && sum.not_clean > 200 && sum.cut_off > 100 && sum.delivered > 500,
+        "{sum}"
+    );
+}
+
+#[test]
 fn a_peer_that_falls_silent_is_given_up_by_the_deadlines() {
-    let sum = with(Fault::Silence, 500);
+    let sum = with(Fault::Silence, 600);
     assert!(sum.silences > 100 && sum.not_clean > 200 && sum.timers > 300, "{sum}");
 }
 

@@ -9,7 +9,7 @@ use crate::{
     utf8::{Utf8Validator, is_valid_utf8},
 };
 
-use super::super::{Connection, account::Memory, closing::Phase, event::At, frames::Step};
+use super::super::{Connection, account::Memory, event::At, frames::Step};
 
 /// The most bytes that are inflated in one go: a millisecond, more or less.
 const SLICE: usize = 256 * 1024;
@@ -74,7 +74,7 @@ impl Connection {
         let limit = self.config.limits.max_held_bytes.max(1);
         self.compression().is_some()
             && self.is_paused()
-            && self.phase == Phase::Open
+            && self.phase.delivers()
             && self.inbox.as_ref().is_some_and(|inbox| inbox.bytes() >= limit)
     }
 
@@ -97,7 +97,7 @@ impl Connection {
         input: Compressed,
         rx: &mut ReceiveBuffer,
     ) -> Result<Step, ConnectionError> {
-        if self.phase != Phase::Open {
+        if !self.phase.delivers() {
             // Nobody wants it, nor what refers to it.
             return Ok(Step::Continue);
         }
@@ -144,9 +144,9 @@ impl Connection {
         &mut self,
         rx: &mut ReceiveBuffer,
     ) -> Result<Step, ConnectionError> {
-        let (limit, is_open) = (self.config.limits.max_message_size, self.phase == Phase::Open);
+        let (limit, is_wanted) = (self.config.limits.max_message_size, self.phase.delivers());
         let holds_too_much = self.holds_too_much();
-        let Some(mut message) = self.inflating_mut().message.take().filter(|_| is_open) else {
+        let Some(mut message) = self.inflating_mut().message.take().filter(|_| is_wanted) else {
             if holds_too_much {
                 return Ok(Step::Yield);
             }

@@ -1,14 +1,14 @@
 //! Compressed messages (RFC 7692 sections 6 and 7.2).
 
-use std::sync::Arc;
+use std::{io::ErrorKind, sync::Arc};
 
 use bytes::Buf as _;
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress};
 use http::{HeaderMap, HeaderValue, header};
 
 use crate::{
-    Completion, Config, ConnectionError, ConnectionState, DeflateConfig, LimitExceeded, MessageKind,
-    PreparedMessage, RSV1, ReceiveBuffer, Role, SendError,
+    CloseCode, Completion, Config, ConnectionError, ConnectionState, DeflateConfig, LimitExceeded,
+    MessageKind, PreparedMessage, RSV1, ReceiveBuffer, Role, SendError,
     deflate::{accept_answer, accept_offer},
     handshake::{Extensions, parse_extensions},
 };
@@ -402,6 +402,33 @@ fn a_close_in_the_middle_of_inflating_drops_the_message() {
     end.sent_close(1001);
     let Some(Seen::Closed(info)) = end.seen.pop_front() else { panic!("it is over") };
     assert!(info.is_clean(), "{info:?}");
+}
+
+#[test]
+fn what_is_inflated_is_delivered_after_a_failed_write_and_behind_a_close_that_goes_on_receiving() {
+    for fails in [true, false] {
+        both(&keeping(), |mut end| {
+            let large = vec![b'y'; 3 * MIB];
+            let frames = [binary(deflated(&large)), binary(deflated(b"small"))].map(compressed);
+            let masked = end.role() == Role::Server;
+            let mut bytes: Vec<u8> = frames.iter().flat_map(|frame| frame.encode(masked)).collect();
+            bytes.extend(close(1000, "").encode(masked));
+            end.connection.read_target(&mut end.rx)[..bytes.len()].copy_from_slice(&bytes);
+            end.connection.handle_received(bytes.len(), end.now, &mut end.rx);
+            assert!(end.connection.poll_event(&mut end.rx, &mut end.tx).is_none());
+            assert!(end.connection.wants_turn());
+            if fails {
+                end.connection.handle_write_error(ErrorKind::BrokenPipe, end.now, &mut end.tx);
+            } else {
+                end.connection.close_and_receive(CloseCode::NORMAL, "", end.now, &mut end.tx);
+            }
+            end.drive();
+            end.delivers_binary(&large);
+            end.delivers_binary("small");
+            end.peer_hangs_up();
+            assert_eq!(end.is_finished().code(), 1000);
+        });
+    }
 }
 
 #[test]

@@ -8,6 +8,7 @@ mod backpressure;
 #[cfg(feature = "deflate")]
 mod blocks;
 mod byte_by_byte;
+mod close_and_receive;
 mod close_behind_data;
 mod closing;
 mod completions;
@@ -16,6 +17,7 @@ mod compression;
 mod control;
 mod disconnect;
 mod extremes;
+mod failed_writes;
 mod fragmentation;
 mod framing;
 mod held_end;

@@ -77,6 +77,14 @@ impl Peer {
         });
     }
 
+    pub(crate) fn fail_flushes(&self, kind: ErrorKind) {
+        self.state().flush_fault = Some(kind);
+    }
+
+    pub(crate) fn heal_writes(&self) {
+        self.state().write_fault = None;
+    }
+
     /// Writes report that they took nothing.
     pub(crate) fn refuse_writes(&self) {
         self.change(|state| {

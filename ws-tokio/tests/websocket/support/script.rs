@@ -30,6 +30,8 @@ pub(crate) struct State {
     pub(crate) window: usize,
     /// What a write says instead of taking anything: an error, or `Ok(0)`.
     pub(crate) write_fault: Option<Option<ErrorKind>>,
+    /// What a flush says instead of passing on what was written.
+    pub(crate) flush_fault: Option<ErrorKind>,
     /// Most bytes of one read, and of one write.
     pub(crate) read_size: usize,
     pub(crate) write_size: usize,
@@ -101,6 +103,7 @@ impl Script {
             frames: Vec::new(),
             window: usize::MAX,
             write_fault: None,
+            flush_fault: None,
             read_size: usize::MAX,
             write_size: usize::MAX,
             stalls: false,
@@ -222,6 +225,9 @@ impl AsyncWrite for Script {
         // A flush is not interrupted: what is written is written.
         if state.stalls && matches!(state.writer.stall::<()>(cx), Some(Poll::Pending)) {
             return Poll::Pending;
+        }
+        if let Some(kind) = state.flush_fault {
+            return Poll::Ready(Err(kind.into()));
         }
         let bytes = std::mem::take(&mut state.unflushed);
         state.take(&bytes);

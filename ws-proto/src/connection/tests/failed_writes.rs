@@ -1,0 +1,175 @@
+//! After a failed write nothing more is sent, and what the peer sent before it left is still received.
+
+use std::io::ErrorKind;
+
+use crate::{
+    CloseInfo, Completion, ConnectionError, ConnectionState, ControlError, Initiator, MessageKind, SendError,
+    Transport,
+};
+
+use super::{
+    bench::{CLOSE_TIMEOUT, Endpoint, SECOND, both, both_with, config},
+    wire::{close, continuation, frame, ping, text},
+};
+
+const BROKEN: ConnectionError = ConnectionError::Transport(ErrorKind::BrokenPipe);
+
+fn write_fails(end: &mut Endpoint) {
+    end.connection.handle_write_error(ErrorKind::BrokenPipe, end.now, &mut end.tx);
+    end.drive();
+}
+
+#[track_caller]
+fn tells(info: &CloseInfo, initiator: Initiator, code: u16) {
+    assert_eq!((info.initiator, info.code(), info.error), (initiator, code, Some(BROKEN)));
+    assert!(info.sent.is_none() && !info.is_clean());
+}
+
+#[test]
+fn what_came_before_is_delivered_and_the_peers_close_is_told() {
+    both(|mut end| {
+        end.transport_blocks();
+        end.sends_owned("in the queue");
+        end.sends_owned("behind it");
+        write_fails(&mut end);
+        assert_eq!(end.completions, [Completion::CutOff; 2]);
+        assert_eq!((end.connection.state(), end.transport()), (ConnectionState::Closing, Transport::Open));
+        assert!(end.tx.is_empty() && end.connection.wants_read());
+        end.transport_flows();
+        end.receives([text("o").not_final(), ping("unanswered"), continuation("ne"), text([b'x'; 100_000])]);
+        end.delivers_text("one");
+        end.delivers_text(&"x".repeat(100_000));
+        assert_eq!(end.connection.state(), ConnectionState::Closing);
+        end.receives([text("two"), close(4001, "done"), text("behind it")]);
+        end.delivers_text("two");
+        tells(&end.is_finished(), Initiator::Remote, 4001);
+        end.sends_nothing();
+    });
+}
+
+#[test]
+fn what_is_held_is_delivered_and_the_end_behind_it_is_told() {
+    both(|mut end| {
+        end.pauses();
+        end.receives([text("one"), text("two"), close(4001, "")]);
+        write_fails(&mut end);
+        end.delivers_nothing();
+        assert_eq!(end.transport(), Transport::Finished);
+        end.resumes();
+        end.delivers_text("one");
+        end.delivers_text("two");
+        tells(&end.is_finished(), Initiator::Remote, 4001);
+    });
+}
+
+#[test]
+fn a_paused_application_bounds_what_is_held() {
+    both_with(&config(|config| config.limits.max_held_bytes = 10), |mut end| {
+        end.pauses();
+        write_fails(&mut end);
+        end.receives([text("more than ten bytes")]);
+        assert!(!end.connection.wants_read());
+        end.resumes();
+        end.delivers_text("more than ten bytes");
+        end.receives([close(4001, "")]);
+        tells(&end.is_finished(), Initiator::Remote, 4001);
+    });
+}
+
+#[test]
+fn the_end_of_the_stream_ends_it_and_a_failed_read_does_too() {
+    for fails in [false, true] {
+        both(|mut end| {
+            write_fails(&mut end);
+            end.receives([text("one"), text("half").not_final()]);
+            end.delivers_text("one");
+            if fails {
+                end.connection.handle_transport_error(ErrorKind::ConnectionReset, &mut end.tx);
+                end.drive();
+            } else {
+                end.peer_hangs_up();
+            }
+            tells(&end.is_finished(), Initiator::Remote, 1006);
+        });
+    }
+}
+
+#[test]
+fn a_violation_ends_it_without_an_answer() {
+    both(|mut end| {
+        write_fails(&mut end);
+        end.receives([frame(3, b"")]);
+        tells(&end.is_finished(), Initiator::Remote, 1006);
+        end.sends_nothing();
+    });
+}
+
+#[test]
+fn a_peer_that_says_nothing_more_has_the_close_timeout() {
+    both(|mut end| {
+        end.passes(10 * SECOND);
+        write_fails(&mut end);
+        end.passes(CLOSE_TIMEOUT - SECOND);
+        assert_eq!(end.connection.state(), ConnectionState::Closing);
+        end.passes(SECOND);
+        tells(&end.is_finished(), Initiator::Remote, 1006);
+    });
+}
+
+#[test]
+fn nothing_can_be_sent_any_more() {
+    both(|mut end| {
+        write_fails(&mut end);
+        let Endpoint { connection, tx, now, .. } = &mut end;
+        assert_eq!(connection.send(MessageKind::Text, b"x", tx), Err(SendError::InvalidState(())));
+        assert_eq!(connection.send_ping(b"", tx), Err(ControlError::InvalidState));
+        connection.answer_ping(b"", tx);
+        connection.fail(ConnectionError::Internal, *now, tx);
+        end.drive();
+        end.sends_nothing();
+        tells(&end.is_finished(), Initiator::Remote, 1006);
+    });
+}
+
+#[test]
+fn behind_our_close_the_peers_is_still_told() {
+    both(|mut end| {
+        end.transport_blocks();
+        end.sends_owned("in the queue");
+        end.closes(1000, "");
+        write_fails(&mut end);
+        assert_eq!(end.completions, [Completion::CutOff]);
+        end.receives([text("dropped"), close(4001, "")]);
+        tells(&end.is_finished(), Initiator::Local, 4001);
+    });
+}
+
+#[test]
+fn a_close_of_the_application_drops_what_still_comes() {
+    both(|mut end| {
+        write_fails(&mut end);
+        end.closes(1000, "");
+        end.receives([text("dropped"), close(4001, "")]);
+        tells(&end.is_finished(), Initiator::Remote, 4001);
+        end.sends_nothing();
+    });
+}
+
+#[test]
+fn an_answer_to_the_peers_close_that_fails_is_the_end() {
+    both(|mut end| {
+        end.transport_blocks();
+        end.receives([close(4001, "")]);
+        write_fails(&mut end);
+        tells(&end.is_finished(), Initiator::Remote, 4001);
+    });
+    both(|mut end| {
+        end.transport_blocks();
+        end.sends_owned("in the queue");
+        end.peer_hangs_up();
+        write_fails(&mut end);
+        assert_eq!(end.completions, [Completion::CutOff]);
+        let info = end.is_finished();
+        assert_eq!((info.code(), info.error), (1006, Some(ConnectionError::Eof)));
+    });
+}
