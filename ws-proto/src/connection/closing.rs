@@ -10,7 +10,8 @@
 //!    └── transport error, abort() ─────────────────────────────────────────┘
 //! ```
 //! `AwaitClose` still parses frames, to find the peer's Close; `Discard` throws away what comes. One deadline covers
-//! both, whatever the cause.
+//! both. It begins with the last byte of ours that the transport took: before that, what was accepted goes out as long as
+//! the peer takes it, as at any other time. A peer that is at fault has no such time; its deadline begins with the fault.
 
 use std::{io, time::Instant};
 
@@ -38,15 +39,19 @@ pub(super) enum Phase {
 pub(super) struct Closing {
     pub(super) info: CloseInfo,
     pub(super) deadline: Instant,
+    /// The deadline does not wait for anything to be written: the peer is at fault.
+    pub(super) hurried: bool,
+    /// What the peer had acknowledged when the deadline was last put off.
+    acknowledged: Option<u64>,
     /// Sends that were cut off and not reported yet.
     pub(super) cut_off: usize,
     reported: bool,
 }
 
 impl Connection {
-    /// Begins the closing handshake (RFC 6455 section 7.1.2): data already accepted is sent, then a Close with `code`
-    /// and `reason`, then the peer's Close is awaited, `close_timeout` at most. A reason over 123 bytes is cut between
-    /// characters. Does nothing unless the connection is open.
+    /// Begins the closing handshake (RFC 6455 section 7.1.2): data already accepted is sent as long as the peer takes it
+    /// (`write_timeout`), then a Close with `code` and `reason`, then the peer's Close is awaited, `close_timeout` at most.
+    /// A reason over 123 bytes is cut between characters. Does nothing unless the connection is open.
     pub fn close(&mut self, code: CloseCode, reason: &str, now: Instant, tx: &mut TransmitQueue) {
         self.start_close(Initiator::Local, None, CloseFrame::new(code, reason), now, tx);
     }
@@ -72,8 +77,8 @@ impl Connection {
         }
     }
 
-    /// The peer's stream ended at `now`: nothing more will be read. What was accepted for sending is still written,
-    /// `close_timeout` at most.
+    /// The peer's stream ended at `now`: nothing more will be read. What was accepted for sending is still written as long
+    /// as the peer takes it (`write_timeout`).
     pub fn handle_eof(&mut self, now: Instant) {
         self.last_received = now;
         self.eof = true;
@@ -176,12 +181,51 @@ impl Connection {
         }
     }
 
-    pub(super) fn on_close_deadline(&mut self, tx: &mut TransmitQueue) {
+    /// When the end is to be forced, or the transport looked at.
+    pub(super) fn closing_deadline(&self, tx: &TransmitQueue) -> Option<Instant> {
+        let closing = self.closing.as_deref()?;
+        let blocked = if closing.hurried { None } else { self.write_deadline(tx) };
+        Some(blocked.unwrap_or(closing.deadline))
+    }
+
+    /// The transport took bytes at `now`; the last of them are our Close.
+    pub(super) fn move_close_deadline(&mut self, now: Instant) {
+        let deadline = deadline_after(now, self.config.close_timeout);
+        if let Some(closing) = self.closing.as_deref_mut().filter(|closing| !closing.hurried) {
+            closing.deadline = closing.deadline.max(deadline);
+        }
+    }
+
+    pub(super) fn on_closing_timeout(&mut self, now: Instant, tx: &mut TransmitQueue) {
+        let hurried = self.closing.as_deref().is_some_and(|closing| closing.hurried);
+        let write_end = if hurried { None } else { self.write_end(tx) };
+        match write_end {
+            Some(end) if end <= now => self.force_end(TimedOut::Write, tx),
+            // It was looked at.
+            Some(_) => {}
+            None if self.still_takes_the_end(now) => self.move_close_deadline(now),
+            None => self.force_end(TimedOut::Close, tx),
+        }
+    }
+
+    /// Whether the peer is still taking what the transport has, and so could not have answered our Close.
+    fn still_takes_the_end(&mut self, now: Instant) -> bool {
+        let close_timeout = self.config.close_timeout;
+        let Some(queue) = self.latest_look(now).map(|look| look.queue) else { return false };
+        let Some(closing) = self.closing.as_deref_mut().filter(|closing| !closing.hurried) else {
+            return false;
+        };
+        let before = closing.acknowledged.replace(queue.acknowledged);
+        let takes = before.map_or(queue.unacknowledged > 0, |before| before != queue.acknowledged);
+        takes && queue.unanswered < close_timeout
+    }
+
+    fn force_end(&mut self, timeout: TimedOut, tx: &mut TransmitQueue) {
         if let Some(closing) = self.closing.as_deref_mut() {
             let info = &mut closing.info;
             let unfinished = info.received.is_none() || info.sent.is_none() || !tx.is_empty();
             if unfinished && info.error.is_none() {
-                info.error = Some(TimedOut::Close.into());
+                info.error = Some(timeout.into());
             }
         }
         self.finish(tx);
@@ -224,9 +268,12 @@ impl Connection {
     fn on_failure(&mut self, error: ConnectionError, tx: &mut TransmitQueue) {
         let initiator = if error.is_disconnect() { Initiator::Remote } else { Initiator::Library };
         let first = self.phase == Phase::Open;
-        self.begin(initiator, Some(error), self.last_received);
+        let code = error.close_code();
+        let closing = self.begin(initiator, Some(error), self.last_received);
+        // A stream that merely ended says nothing against the peer.
+        closing.hurried |= code.is_some();
         self.phase = Phase::Discard;
-        match error.close_code() {
+        match code {
             Some(code) if first => {
                 let reason = error.to_string();
                 self.queue_close(CloseFrame::new(code, &reason), true, tx);
@@ -238,11 +285,18 @@ impl Connection {
         }
     }
 
-    /// Arms the deadline, once; notes the first error.
+    /// Arms the deadline; notes the first error.
     fn begin(&mut self, initiator: Initiator, error: Option<ConnectionError>, now: Instant) -> &mut Closing {
         let deadline = deadline_after(now, self.config.close_timeout);
         let closing = self.closing.get_or_insert_with(|| {
-            Box::new(Closing { info: CloseInfo::new(initiator), deadline, cut_off: 0, reported: false })
+            Box::new(Closing {
+                info: CloseInfo::new(initiator),
+                deadline,
+                hurried: false,
+                acknowledged: None,
+                cut_off: 0,
+                reported: false,
+            })
         });
         if closing.info.error.is_none() {
             closing.info.error = error;

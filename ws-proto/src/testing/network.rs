@@ -7,6 +7,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use crate::connection::SendQueue;
+
 use super::dice::Dice;
 
 use pipe::{Fate, Pipe};
@@ -97,6 +99,11 @@ impl Network {
     /// Whether a transport with a buffer has passed on all that it took.
     pub(super) fn is_flushed(&self, side: usize) -> bool {
         self.is_reset || self.pipes[side].is_flushed()
+    }
+
+    /// What `side`'s transport knows of the bytes that it took; `None` if the connection is gone.
+    pub(super) fn send_queue(&self, side: usize) -> Option<SendQueue> {
+        (!self.is_reset).then(|| self.pipes[side].send_queue())
     }
 
     pub(super) fn read(&mut self, side: usize, target: &mut [u8], now: Instant, dice: &mut Dice) -> Read {

@@ -25,6 +25,7 @@ mod message_timeout;
 mod naive;
 mod pause;
 mod properties;
+mod send_queue;
 mod splits;
 mod timers;
 mod utf8;
