@@ -185,8 +185,8 @@ impl Conn<'_> {
         self.connection.answer_ping(payload, self.tx);
     }
 
-    /// Begins the closing handshake: what was accepted goes out first, then a Close. Does nothing unless the connection
-    /// is open. A reason over 123 bytes is cut between characters.
+    /// Begins the closing handshake: what was accepted goes out first, for as long as the peer takes it (`write_timeout`),
+    /// then a Close, and `close_timeout` begins. Does nothing unless the connection is open. A reason over 123 bytes is cut between characters.
     pub fn close(&mut self, code: CloseCode, reason: &str) {
         self.connection.close(code, reason, self.now, self.tx);
     }

@@ -11,7 +11,7 @@ use std::{
 use tokio::time::Sleep;
 use ws_proto::{
     CloseCode, CloseInfo, Connection, ConnectionError, ConnectionState, ControlError, Message,
-    PreparedMessage, SendError,
+    PreparedMessage, SendError, SendQueue,
 };
 
 use crate::{driver::Driver, wakers::Wakers};
@@ -33,6 +33,8 @@ pub(crate) struct Core<S> {
     pub(crate) end_is_known: bool,
     /// Nobody will ask for messages any more.
     pub(crate) abandoned: bool,
+    /// What the transport knows of its send queue.
+    pub(crate) look: fn(&S) -> Option<SendQueue>,
 }
 
 /// Who moves the bytes.
@@ -78,6 +80,15 @@ impl<S> Core<S> {
             waker,
             end_is_known: false,
             abandoned: false,
+            look: |_| None,
+        }
+    }
+
+    /// The transport can tell what its send queue looks like.
+    pub(crate) const fn watch_send_queue(&mut self, look: fn(&S) -> Option<SendQueue>) {
+        self.look = look;
+        if let Some(driver) = &mut self.driver {
+            driver.connection_mut().watch_send_queue();
         }
     }
 
@@ -200,7 +211,7 @@ impl<S> Core<S> {
         if let Some(driver) =
             self.driver.as_mut().filter(|driver| driver.poll_timeout().is_some_and(|due| due <= at))
         {
-            driver.handle_timeout(at);
+            driver.handle_timeout(at, self.look);
         }
     }
 
