@@ -14,11 +14,13 @@
 //! in parallel, and a test may change what belongs to the process: descriptor limits, environment, signals.
 
 mod isolate;
+mod namespace;
 mod panics;
 mod watchdog;
 
 pub(crate) use isolate::SKIPPED;
 pub use isolate::{isolated, on_shards};
+pub use namespace::{run_in_own_network, shell};
 
 use crate::leak::Snapshot;
 use std::time::Duration;
