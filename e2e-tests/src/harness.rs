@@ -13,10 +13,12 @@
 //! Every test has a process of its own ([`isolated`] says how and why), so all of that is exact although tests run
 //! in parallel, and a test may change what belongs to the process: descriptor limits, environment, signals.
 
+mod namespace;
 mod panics;
 mod watchdog;
 
 pub use crate::isolate::{isolated, on_shards};
+pub use namespace::{run_in_own_network, shell};
 
 use crate::leak::Snapshot;
 use std::time::Duration;

@@ -58,6 +58,11 @@ fn alone() -> bool {
     std::thread::current().name() == Some("main") || is_isolated()
 }
 
+/// The one test that this process was started for, if it is one.
+pub(crate) fn test_name() -> Option<String> {
+    std::env::args().skip_while(|argument| argument != "--exact").nth(1)
+}
+
 /// Whether this is one of the processes that this module starts.
 pub(crate) fn is_isolated() -> bool {
     std::env::var_os(ISOLATED).is_some()

@@ -143,7 +143,9 @@ impl Connector {
         self
     }
 
-    /// Longest time for closing, whatever the cause. Default 5 s.
+    /// Longest time for closing, from the moment at which our Close is written, or from a failure. What was accepted before
+    /// the Close goes out first, for as long as the peer takes it ([`write_timeout`](Config::write_timeout)).
+    /// Default 5 s.
     pub const fn close_timeout(mut self, timeout: Duration) -> Self {
         self.protocol.close_timeout = timeout;
         self
@@ -270,7 +272,13 @@ impl Connector {
             let attempt = self.handshake(&target, &carried, deadline, left > 0, dialling).await;
             let refusal = match attempt {
                 Err(ConnectError::Refused(refusal)) if left > 0 => refusal,
-                attempt => return attempt,
+                attempt => {
+                    let watched = |Connected { ws, response }| Connected {
+                        ws: ws.with_send_queue(ClientStream::send_queue),
+                        response,
+                    };
+                    return attempt.map(watched);
+                }
             };
             let Some(next) = next_hop(&target, &refusal, &mut carried, &self.safe_headers)? else {
                 return Err(ConnectError::Refused(refusal));

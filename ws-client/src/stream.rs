@@ -62,6 +62,17 @@ impl ClientStream {
         }
     }
 
+    /// What the kernel knows of the bytes that it took; `None` if it cannot tell.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn send_queue(&self) -> Option<ws_proto::SendQueue> {
+        ws_tokio::tcp_send_queue(self.tcp()?)
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    pub(crate) const fn send_queue(&self) -> Option<ws_proto::SendQueue> {
+        None
+    }
+
     /// The address of the server, or of the proxy before it.
     ///
     /// # Errors

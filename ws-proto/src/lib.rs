@@ -109,7 +109,9 @@ pub use buffer::{
     TransmitQueue,
 };
 pub use close::{CloseCode, CloseFrame, CloseInfo, Initiator, MAX_CLOSE_REASON};
-pub use connection::{Config, Connection, ConnectionState, Event, Keepalive, Limits, Role, Transport};
+pub use connection::{
+    Config, Connection, ConnectionState, Event, Keepalive, Limits, Role, SendQueue, Transport,
+};
 pub use control_queue::{CONTROL_QUEUE_CAPACITY, ControlFrame, ControlQueue, QueueFull};
 pub use deadline::deadline_after;
 #[cfg(feature = "deflate")]

@@ -2,7 +2,6 @@
 
 use std::{future::Future, marker::PhantomData, sync::Arc};
 
-use tokio::io::{AsyncRead, AsyncWrite};
 use ws_proto::{Config, Connection, handshake::Rejection};
 use ws_tokio::{Served, WebSocket, guarded};
 
@@ -15,7 +14,7 @@ use crate::{
     request::Request,
     serve_task::ServeTask,
     shard::Seat,
-    stream::ServerStream,
+    stream::{Io, ServerStream},
 };
 
 /// What is done with a request.
@@ -63,7 +62,7 @@ impl<S, T: FailOnDrop> Established<S, T> {
 impl<H, S> Established<S, AcceptedHandler<H>>
 where
     H: Handler,
-    S: AsyncRead + AsyncWrite + Unpin,
+    S: Io,
 {
     pub(crate) fn into_handler_task(self) -> Option<HandlerTask<H, S>> {
         let handler = self.accepted.into_inner()?.0;
@@ -106,7 +105,7 @@ impl<H: Handler> App for HandlerApp<H> {
 impl<H, S> Connect<S> for HandlerApp<H>
 where
     H: Handler + Unpin,
-    S: AsyncRead + AsyncWrite + Unpin + 'static,
+    S: Io + 'static,
 {
     type Task = HandlerTask<H, S>;
 
@@ -148,14 +147,14 @@ impl<F, Fut, S> Connect<S> for ServeApp<F>
 where
     F: Fn(WebSocket<S>, Request) -> Fut + 'static,
     Fut: Future<Output = ()> + 'static,
-    S: AsyncRead + AsyncWrite + Unpin + 'static,
+    S: Io + 'static,
 {
     type Task = ServeTask<Fut, S>;
 
     fn connect(&self, established: Established<S, Nothing>) -> Option<Self::Task> {
         let Established { request, io, connection, received, seat, .. } = established;
         let (served, ws) = Served::trusting(io, connection, &received);
-        let ws = ws.with_subprotocol(request.subprotocol().map(str::to_owned));
+        let ws = ws.with_send_queue(S::send_queue).with_subprotocol(request.subprotocol().map(str::to_owned));
         let application = guarded(|| (self.0)(ws, request));
         Some(ServeTask::new(served, application.ok(), seat))
     }

@@ -78,7 +78,9 @@ impl ServerBuilder {
         self
     }
 
-    /// Longest time for closing, whatever the cause. Default 5 s.
+    /// Longest time for closing, from the moment at which our Close is written, or from a failure. What was accepted before
+    /// the Close goes out first, for as long as the peer takes it ([`write_timeout`](Self::write_timeout)).
+    /// Default 5 s.
     pub const fn close_timeout(mut self, timeout: Duration) -> Self {
         self.options.protocol.close_timeout = timeout;
         self
@@ -90,13 +92,16 @@ impl ServerBuilder {
         self
     }
 
-    /// Pings silent peers and ends the connections of those that vanished. Default: 30 s, and 30 s more.
+    /// Pings silent peers and ends the connections of those that vanished. On TCP under Linux that includes peers from which
+    /// nothing is read because the application has paused. Default: 30 s, and 30 s more.
     pub const fn keepalive(mut self, keepalive: Option<Keepalive>) -> Self {
         self.options.protocol.keepalive = keepalive;
         self
     }
 
-    /// Ends a connection whose peer has taken nothing of what waits for it for so long. Default 60 s.
+    /// Ends a connection whose peer has taken nothing of what waits for it for so long, also while it is closing. A peer that
+    /// reads slowly is not ended: on Linux every byte that it acknowledges counts, and the end may come a sixteenth later.
+    /// Default 60 s.
     pub const fn write_timeout(mut self, timeout: Option<Duration>) -> Self {
         self.options.protocol.write_timeout = timeout;
         self

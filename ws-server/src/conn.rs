@@ -185,9 +185,10 @@ impl Conn<'_> {
         self.connection.answer_ping(payload, self.tx);
     }
 
-    /// Begins the closing handshake: what was accepted goes out first, then a Close. Messages that are held or still come
-    /// are dropped, also after a [`Sender::close`], which lets them be delivered until the peer's Close. Does nothing else
-    /// unless the connection is open. A reason over 123 bytes is cut between characters.
+    /// Begins the closing handshake: what was accepted goes out first, for as long as the peer takes it (`write_timeout`),
+    /// then a Close, and `close_timeout` begins. Messages that are held or still come are dropped, also after a
+    /// [`Sender::close`], which lets them be delivered until the peer's Close. Does nothing else unless the connection is
+    /// open. A reason over 123 bytes is cut between characters.
     pub fn close(&mut self, code: CloseCode, reason: &str) {
         self.connection.close(code, reason, self.now, self.tx);
     }

@@ -7,7 +7,6 @@ use std::{
     time::Instant,
 };
 
-use tokio::io::{AsyncRead, AsyncWrite};
 use ws_proto::{CloseCode, Connection, ConnectionError, ConnectionState, Event, ReceiveBuffer, Transport};
 use ws_tokio::{Driver, ReceiveLease, guarded, yield_turn};
 
@@ -16,6 +15,7 @@ use crate::{
     handler::Handler,
     hub::Phase,
     shard::Seat,
+    stream::Io,
 };
 
 /// Reads per turn; then others have theirs.
@@ -29,10 +29,11 @@ pub(crate) struct HandlerTask<H, S> {
     link: Link,
 }
 
-impl<H: Handler, S: AsyncRead + AsyncWrite + Unpin> HandlerTask<H, S> {
+impl<H: Handler, S: Io> HandlerTask<H, S> {
     pub(crate) fn new(handler: H, io: S, connection: Connection, received: &[u8], seat: Seat) -> Self {
         let mut driver = Driver::trusting(io, connection);
         driver.preload(received);
+        driver.connection_mut().watch_send_queue();
         Self { driver, handler, link: Link::new(seat) }
     }
 
@@ -111,7 +112,7 @@ impl<H: Handler, S: AsyncRead + AsyncWrite + Unpin> HandlerTask<H, S> {
             self.link.mail_waits = mailbox.deliver(connection, tx, now);
         }
         if !self.link.seat.is_armed(tick) && self.driver.poll_timeout().is_some_and(|due| due <= now) {
-            self.driver.handle_timeout(now);
+            self.driver.handle_timeout(now, S::send_queue);
         }
         match self.link.seat.shard().hub.phase() {
             Phase::Running => {}
@@ -242,7 +243,7 @@ impl<H: Handler, S: AsyncRead + AsyncWrite + Unpin> HandlerTask<H, S> {
     }
 }
 
-impl<H: Handler + Unpin, S: AsyncRead + AsyncWrite + Unpin> Future for HandlerTask<H, S> {
+impl<H: Handler + Unpin, S: Io> Future for HandlerTask<H, S> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {

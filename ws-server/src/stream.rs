@@ -16,9 +16,18 @@ use tokio::{
 use tokio::net::UnixStream;
 #[cfg(feature = "tls-core")]
 use tokio_rustls::server::TlsStream;
+use ws_proto::SendQueue;
 
 #[cfg(target_os = "linux")]
 use crate::reactor::Socket;
+
+/// What a connection runs over, as its task sees it.
+pub(crate) trait Io: AsyncRead + AsyncWrite + Unpin {
+    /// What the transport knows of the bytes that it took; `None` if it cannot tell.
+    fn send_queue(&self) -> Option<SendQueue> {
+        None
+    }
+}
 
 /// The transport of a server's connection.
 #[derive(Debug)]
@@ -181,6 +190,13 @@ impl std::os::fd::AsFd for ServerStream {
             #[cfg(target_os = "linux")]
             Kind::Reactor(stream) => stream.as_fd(),
         }
+    }
+}
+
+impl Io for ServerStream {
+    #[cfg(target_os = "linux")]
+    fn send_queue(&self) -> Option<SendQueue> {
+        ws_tokio::tcp_send_queue(self)
     }
 }
 

@@ -12,7 +12,7 @@ use std::{
 use tokio::time::Sleep;
 use ws_proto::{
     CloseCode, CloseInfo, Connection, ConnectionError, ConnectionState, ControlError, Message,
-    PreparedMessage, SendError, Transport,
+    PreparedMessage, SendError, SendQueue, Transport,
 };
 
 use crate::{driver::Driver, foreign::Hold, wakers::Wakers};
@@ -44,6 +44,8 @@ pub(crate) struct Core<S> {
     finish_is_known: bool,
     /// Messages that were accepted so far.
     pub(crate) accepted: u64,
+    /// What the transport knows of its send queue.
+    pub(crate) look: fn(&S) -> Option<SendQueue>,
 }
 
 /// Who moves the bytes.
@@ -94,6 +96,15 @@ impl<S> Core<S> {
             has_received: false,
             finish_is_known: false,
             accepted: 0,
+            look: |_| None,
+        }
+    }
+
+    /// The transport can tell what its send queue looks like.
+    pub(crate) const fn watch_send_queue(&mut self, look: fn(&S) -> Option<SendQueue>) {
+        self.look = look;
+        if let Some(driver) = &mut self.driver {
+            driver.connection_mut().watch_send_queue();
         }
     }
 
@@ -244,7 +255,7 @@ impl<S> Core<S> {
         if let Some(driver) =
             self.driver.as_mut().filter(|driver| driver.poll_timeout().is_some_and(|due| due <= at))
         {
-            driver.handle_timeout(at);
+            driver.handle_timeout(at, self.look);
         }
     }
 

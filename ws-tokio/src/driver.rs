@@ -10,7 +10,7 @@ use std::{
 
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
-use ws_proto::{Connection, Event, ReceiveBuffer, TransmitQueue, Transport};
+use ws_proto::{Connection, Event, ReceiveBuffer, SendQueue, TransmitQueue, Transport};
 
 use crate::{
     foreign::{Foreign, run_unlocked},
@@ -156,10 +156,16 @@ impl<S> Driver<S> {
         self.connection.poll_timeout(self.queue())
     }
 
-    /// Does what is due at `now`.
-    pub fn handle_timeout(&mut self, now: Instant) {
-        let (connection, tx) = self.parts_mut();
-        connection.handle_timeout(now, tx);
+    /// Does what is due at `now`. `look` says what the transport knows of its send queue; it is called only if that decides
+    /// ([`Connection::wants_send_queue`]).
+    pub fn handle_timeout(&mut self, now: Instant, look: impl FnOnce(&S) -> Option<SendQueue>) {
+        let tx = self.tx.get_or_insert_with(scratch::take_queue);
+        if self.connection.wants_send_queue(now, tx)
+            && let Some(queue) = look(&self.io)
+        {
+            self.connection.handle_send_queue(queue, now);
+        }
+        self.connection.handle_timeout(now, tx);
     }
 
     /// Bytes that wait to be written, encoded or not.
@@ -292,14 +298,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             flushed => flushed,
         };
         let (connection, tx) = self.parts_mut();
+        let was_held = !tx.is_empty();
         // After an error too: what the transport holds does not reach the peer.
         tx.set_unflushed(!matches!(flushed, Poll::Ready(Ok(()))), now);
         if flushed.is_pending() {
             // Now what waits counts.
             connection.pump(tx);
         }
-        if let Err(error) = ready!(flushed) {
-            return self.on_write_error(error.kind(), now);
+        match ready!(flushed) {
+            Ok(()) if was_held => connection.handle_flushed(now),
+            Ok(()) => {}
+            Err(error) => return self.on_write_error(error.kind(), now),
         }
         self.needs_flush = false;
         Poll::Ready(())

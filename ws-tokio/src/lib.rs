@@ -11,6 +11,8 @@ mod foreign;
 mod outgoing;
 mod progress;
 mod scratch;
+#[cfg(target_os = "linux")]
+mod send_queue;
 mod sender;
 mod served;
 mod sink;
@@ -24,6 +26,8 @@ pub use deadline::deadline_in;
 pub use driver::{DirectWriter, Driver};
 pub use foreign::{Foreign, Hold, Locked, Panicked, guarded, run_unlocked};
 pub use scratch::{ReceiveLease, configure_thread, trim_default_pools, trim_thread_pool};
+#[cfg(target_os = "linux")]
+pub use send_queue::tcp_send_queue;
 pub use sender::{Outlet, Sender};
 pub use served::{Served, TurnEnd};
 pub use turns::yield_turn;

@@ -55,7 +55,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Core<S> {
         if driver.poll_timeout().is_none_or(|due| due > self.now) {
             return false;
         }
-        driver.handle_timeout(self.now);
+        driver.handle_timeout(self.now, self.look);
         trim_thread_pool();
         self.hold_rest(&mut ReceiveLease::take(), stay_paused);
         true

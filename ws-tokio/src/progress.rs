@@ -245,7 +245,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Core<S> {
         loop {
             let Some(due) = driver.poll_timeout() else { return Poll::Pending };
             if due <= now() {
-                driver.handle_timeout(now());
+                driver.handle_timeout(now(), self.look);
                 // Nobody else would, where there is no server; and a deadline comes now and then.
                 trim_thread_pool();
                 return Poll::Ready(());

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite};
 use ws_proto::{
     CloseCode, CloseInfo, Connection, ConnectionError, ConnectionState, ControlError, Initiator, Message,
-    PreparedMessage, SendError, TransmitQueue,
+    PreparedMessage, SendError, SendQueue, TransmitQueue,
 };
 
 use crate::{
@@ -109,6 +109,16 @@ impl<S> WebSocket<S> {
     #[must_use]
     pub fn with_subprotocol(mut self, subprotocol: Option<String>) -> Self {
         self.subprotocol = subprotocol.map(String::into_boxed_str);
+        self
+    }
+
+    /// With a transport that can tell what its send queue looks like: a peer that reads slowly is told from one that does
+    /// not read, and one that vanished is noticed while the application does not take what was received. `look` is called
+    /// now and then, when a deadline is about to pass; it has the connection's lock, so it must not use this handle. The
+    /// servers and clients of this workspace do so for TCP on Linux.
+    #[must_use]
+    pub fn with_send_queue(self, look: fn(&S) -> Option<SendQueue>) -> Self {
+        lock(&self.shared).watch_send_queue(look);
         self
     }
 
@@ -263,10 +273,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         Ok(())
     }
 
-    /// Closes the connection properly (RFC 6455 section 7): what was sent before goes out, then a Close frame, then
-    /// the peer's answer is awaited, `close_timeout` at most. Messages that are held or still come are dropped; to receive
-    /// them until the peer's Close, close with a [`Sender`], or as a `Sink`, and [`recv`](Self::recv). A reason over 123
-    /// bytes is cut between characters. If the connection is closing already, waits for its end.
+    /// Closes the connection properly (RFC 6455 section 7): what was sent before goes out for as long as the peer takes it
+    /// (`write_timeout`), then a Close frame, then the peer's answer is awaited, `close_timeout` at most. Messages that are
+    /// held or still come are dropped; to receive them until the peer's Close, close with a [`Sender`], or as a `Sink`, and
+    /// [`recv`](Self::recv). A reason over 123 bytes is cut between characters. If the connection is closing already, waits
+    /// for its end.
     ///
     /// # Cancel safety
     /// The Close is queued at the first poll; call again, or [`recv`](Self::recv) until `None`, to see it through.

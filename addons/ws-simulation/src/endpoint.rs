@@ -46,7 +46,11 @@ pub(crate) struct Endpoint<'a> {
 }
 
 impl<'a> Endpoint<'a> {
-    pub(crate) fn new(at: At, connection: Connection, app: Box<dyn App + 'a>, dice: Dice) -> Self {
+    pub(crate) fn new(at: At, mut connection: Connection, app: Box<dyn App + 'a>, mut dice: Dice) -> Self {
+        // Transports that can tell what their send queue looks like, and others.
+        if dice.percent(50) {
+            connection.watch_send_queue();
+        }
         Self {
             at,
             connection,
@@ -97,6 +101,11 @@ impl<'a> Endpoint<'a> {
             world.report.timers += 1;
             world.trace(self.at, Step::Timer);
             self.in_timer = true;
+            if self.connection.wants_send_queue(world.now, &self.tx)
+                && let Some(queue) = world.between[self.at.pair].network.send_queue(self.at.side)
+            {
+                self.connection.handle_send_queue(queue, world.now);
+            }
             self.connection.handle_timeout(world.now, &mut self.tx);
             self.settle(rx, world);
             self.in_timer = false;
@@ -191,7 +200,11 @@ impl<'a> Endpoint<'a> {
                 world.report.unflushed += u64::from(!all);
                 world.trace(self.at, Step::Flushes { passed_on, all });
                 world.note(self.at, Fact::Flushed(all));
+                let was_held = !self.tx.is_empty();
                 self.tx.set_unflushed(!all, world.now);
+                if was_held && all {
+                    self.connection.handle_flushed(world.now);
+                }
                 self.connection.pump(&mut self.tx);
                 all || passed_on > 0
             }

@@ -7,6 +7,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use ws_proto::SendQueue;
+
 use crate::dice::Dice;
 
 use pipe::{Fate, Pipe};
@@ -99,6 +101,11 @@ impl Network {
     /// Whether a transport with a buffer has passed on all that it took.
     pub(crate) fn is_flushed(&self, side: usize) -> bool {
         self.is_reset || self.refuses[side] || self.pipes[side].is_flushed()
+    }
+
+    /// What `side`'s transport knows of the bytes that it took; `None` if the connection is gone.
+    pub(crate) fn send_queue(&self, side: usize) -> Option<SendQueue> {
+        (!self.is_reset).then(|| self.pipes[side].send_queue())
     }
 
     pub(crate) fn read(&mut self, side: usize, target: &mut [u8], now: Instant, dice: &mut Dice) -> Read {

@@ -1,9 +1,12 @@
 //! The closing handshake, from both sides.
 
-use std::time::{Duration, Instant};
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
 
-use e2e_tests::raw_peer::{RawFrame, opcode};
-use ws_client::{CloseCode, ConnectionError, Initiator, Message, SendError};
+use e2e_tests::raw_peer::{RawAcceptor, RawFrame, opcode};
+use ws_client::{CloseCode, ConnectionError, Connector, Initiator, Message, SendError};
 use ws_proto::{ProtocolError, TimedOut};
 
 use crate::support::{drain, hasty, open, open_with, run, soon};
@@ -70,6 +73,33 @@ fn a_server_that_never_answers_the_close_is_cut_off_at_the_deadline() {
         assert_eq!(info.error, Some(TimedOut::Close.into()));
         server.expect_close(1000).await;
         server.expect_end().await;
+    });
+}
+
+#[test]
+fn what_was_fed_goes_out_whole_before_our_close_however_slowly_it_is_read() {
+    const MESSAGE: usize = 6 << 20;
+    const HEADER: usize = 14;
+    run(async {
+        let acceptor = RawAcceptor::bind_to(SocketAddr::from(([127, 0, 0, 1], 0)), Some(4096));
+        let connector = Connector::new().close_timeout(Duration::from_secs(1));
+        let url = acceptor.url("/");
+        let (ws, mut server) = tokio::join!(connector.connect(&url), acceptor.accept_upgraded());
+        let mut ws = ws.unwrap();
+        let client = tokio::spawn(async move {
+            ws.feed(vec![b'x'; MESSAGE]).await.unwrap();
+            ws.close(CloseCode::NORMAL, "").await
+        });
+        let mut left = HEADER + MESSAGE;
+        while left > 0 {
+            left -= server.reader.recv_bytes(left.min(16 * 1024)).await.len();
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        server.expect_close(1000).await;
+        server.send(RawFrame::close(1000, "")).await;
+        server.half_close().await;
+        assert!(client.await.unwrap().is_clean());
+        server.expect_eof().await;
     });
 }
 

@@ -31,6 +31,7 @@ mod scenarios;
 mod senders;
 mod sharded;
 mod shutdown;
+mod slow_peers;
 mod stress;
 mod timeouts;
 mod tls;

@@ -11,9 +11,10 @@
 //!    │                                       └───────── deadline ──────────┤
 //!    └── transport error, abort() ─────────────────────────────────────────┘
 //! ```
-//! `Receiving` delivers messages until the peer's Close; `AwaitClose` parses frames only to find that Close; `Discard`
-//! throws away what comes. One deadline covers all of them, whatever the cause. The idle timeout closes as
-//! `close_and_receive` does.
+//! `Receiving` delivers messages until the peer's Close. `AwaitClose` parses frames only to find that Close. `Discard`
+//! throws away what comes. One deadline covers all of them. It begins with the last byte of ours that the transport took:
+//! before that, what was accepted goes out as long as the peer takes it, as at any other time. A peer that is at fault has
+//! no such time; its deadline begins with the fault. The idle timeout closes as `close_and_receive` does.
 
 use std::{io, time::Instant};
 
@@ -51,6 +52,10 @@ impl Phase {
 pub(super) struct Closing {
     pub(super) info: CloseInfo,
     pub(super) deadline: Instant,
+    /// The deadline does not wait for anything to be written: the peer is at fault.
+    pub(super) hurried: bool,
+    /// What the peer had acknowledged when the deadline was last put off.
+    acknowledged: Option<u64>,
     /// Sends that were cut off and not reported yet.
     pub(super) cut_off: usize,
     /// Nothing can be written any more.
@@ -59,10 +64,10 @@ pub(super) struct Closing {
 }
 
 impl Connection {
-    /// Begins the closing handshake (RFC 6455 section 7.1.2): data already accepted is sent, then a Close with `code`
-    /// and `reason`, then the peer's Close is awaited, `close_timeout` at most. Messages that are held or still come are
-    /// dropped, also if the handshake was begun by [`close_and_receive`](Self::close_and_receive). A reason over 123
-    /// bytes is cut between characters. Does nothing else unless the connection is open.
+    /// Begins the closing handshake (RFC 6455 section 7.1.2). Data already accepted is sent as long as the peer takes it
+    /// (`write_timeout`). Then a Close with `code` and `reason` is sent, and the peer's Close is awaited, `close_timeout` at
+    /// most. Messages that are held or still come are dropped, also if [`close_and_receive`](Self::close_and_receive) began
+    /// the handshake. A reason over 123 bytes is cut between characters. Does nothing else unless the connection is open.
     pub fn close(&mut self, code: CloseCode, reason: &str, now: Instant, tx: &mut TransmitQueue) {
         self.start_close(Initiator::Local, None, CloseFrame::new(code, reason), now, tx);
         self.drop_received();
@@ -99,8 +104,8 @@ impl Connection {
         }
     }
 
-    /// The peer's stream ended at `now`: nothing more will be read. What was accepted for sending is still written,
-    /// `close_timeout` at most.
+    /// The peer's stream ended at `now`: nothing more will be read. What was accepted for sending is still written as long
+    /// as the peer takes it (`write_timeout`).
     pub fn handle_eof(&mut self, now: Instant) {
         self.last_received = now;
         self.eof = true;
@@ -114,7 +119,13 @@ impl Connection {
         if matches!(self.phase, Phase::Discard | Phase::Finished) {
             return self.handle_transport_error(kind, tx);
         }
-        self.begin(Initiator::Remote, Some(ConnectionError::Transport(kind)), now).write_failed = true;
+        let deadline = deadline_after(now, self.config.close_timeout);
+        let closing = self.begin(Initiator::Remote, Some(ConnectionError::Transport(kind)), now);
+        closing.write_failed = true;
+        if !closing.hurried {
+            // Nothing is written any more that the deadline could wait for.
+            (closing.hurried, closing.deadline) = (true, deadline);
+        }
         self.cut_off_writes(tx);
         if self.phase == Phase::Open {
             self.phase = Phase::Receiving;
@@ -247,12 +258,51 @@ impl Connection {
         }
     }
 
-    pub(super) fn on_close_deadline(&mut self, tx: &mut TransmitQueue) {
+    /// When the end is to be forced, or the transport looked at.
+    pub(super) fn closing_deadline(&self, tx: &TransmitQueue) -> Option<Instant> {
+        let closing = self.closing.as_deref()?;
+        let blocked = if closing.hurried { None } else { self.write_deadline(tx) };
+        Some(blocked.unwrap_or(closing.deadline))
+    }
+
+    /// The transport took bytes at `now`; the last of them are our Close.
+    pub(super) fn move_close_deadline(&mut self, now: Instant) {
+        let deadline = deadline_after(now, self.config.close_timeout);
+        if let Some(closing) = self.closing.as_deref_mut().filter(|closing| !closing.hurried) {
+            closing.deadline = closing.deadline.max(deadline);
+        }
+    }
+
+    pub(super) fn on_closing_timeout(&mut self, now: Instant, tx: &mut TransmitQueue) {
+        let hurried = self.closing.as_deref().is_some_and(|closing| closing.hurried);
+        let write_end = if hurried { None } else { self.write_end(tx) };
+        match write_end {
+            Some(end) if end <= now => self.force_end(TimedOut::Write, tx),
+            // It was looked at.
+            Some(_) => {}
+            None if self.still_takes_the_end(now) => self.move_close_deadline(now),
+            None => self.force_end(TimedOut::Close, tx),
+        }
+    }
+
+    /// Whether the peer is still taking what the transport has, and so could not have answered our Close.
+    fn still_takes_the_end(&mut self, now: Instant) -> bool {
+        let close_timeout = self.config.close_timeout;
+        let Some(queue) = self.latest_look(now).map(|look| look.queue) else { return false };
+        let Some(closing) = self.closing.as_deref_mut().filter(|closing| !closing.hurried) else {
+            return false;
+        };
+        let before = closing.acknowledged.replace(queue.acknowledged);
+        let takes = before.map_or(queue.unacknowledged > 0, |before| before != queue.acknowledged);
+        takes && queue.unanswered < close_timeout
+    }
+
+    fn force_end(&mut self, timeout: TimedOut, tx: &mut TransmitQueue) {
         if let Some(closing) = self.closing.as_deref_mut() {
             let info = &mut closing.info;
             let unfinished = info.received.is_none() || info.sent.is_none() || !tx.is_empty();
             if unfinished && info.error.is_none() {
-                info.error = Some(TimedOut::Close.into());
+                info.error = Some(timeout.into());
             }
         }
         self.finish(tx);
@@ -295,9 +345,12 @@ impl Connection {
     fn on_failure(&mut self, error: ConnectionError, tx: &mut TransmitQueue) {
         let initiator = if error.is_disconnect() { Initiator::Remote } else { Initiator::Library };
         let first = self.phase == Phase::Open;
-        self.begin(initiator, Some(error), self.last_received);
+        let code = error.close_code();
+        let closing = self.begin(initiator, Some(error), self.last_received);
+        // A stream that merely ended says nothing against the peer.
+        closing.hurried |= code.is_some();
         self.phase = Phase::Discard;
-        match error.close_code() {
+        match code {
             Some(code) if first => {
                 let reason = error.to_string();
                 self.queue_close(CloseFrame::new(code, &reason), true, tx);
@@ -309,12 +362,19 @@ impl Connection {
         }
     }
 
-    /// Arms the deadline, once; notes the first error.
+    /// Arms the deadline; notes the first error.
     fn begin(&mut self, initiator: Initiator, error: Option<ConnectionError>, now: Instant) -> &mut Closing {
         let deadline = deadline_after(now, self.config.close_timeout);
         let closing = self.closing.get_or_insert_with(|| {
-            let info = CloseInfo::new(initiator);
-            Box::new(Closing { info, deadline, cut_off: 0, write_failed: false, reported: false })
+            Box::new(Closing {
+                info: CloseInfo::new(initiator),
+                deadline,
+                hurried: false,
+                acknowledged: None,
+                cut_off: 0,
+                write_failed: false,
+                reported: false,
+            })
         });
         if closing.info.error.is_none() {
             closing.info.error = error;

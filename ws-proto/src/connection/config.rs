@@ -64,14 +64,21 @@ pub struct Keepalive {
 pub struct Config {
     /// What the peer may cost.
     pub limits: Limits,
-    /// The longest time from the first Close frame, or the failure, to the end of the transport: for what waits to be
-    /// written, and for what the peer still sends. Default 5 s.
+    /// The longest time from the moment at which our Close is written to the end of the transport, and from a failure. What
+    /// was accepted before the Close goes out first, for as long as the peer takes it: `write_timeout` bounds that. A peer
+    /// that is still taking what the transport holds, and whose transport can tell, has its time from the last byte that
+    /// it took. Default 5 s.
     pub close_timeout: Duration,
     /// Closes with 1001 after so much silence in both directions; keepalive traffic does not count. Default: off.
     pub idle_timeout: Option<Duration>,
-    /// Finds peers that vanished. Default: ping after 30 s of silence, give up 30 s later.
+    /// Finds peers that vanished. A pong may be late while the peer is still taking what was written before the ping. While
+    /// nothing is read for a paused application, the acknowledgements of the peer's system count, if the transport can tell
+    /// (TCP on Linux); otherwise the peer is not watched meanwhile. Default: ping after 30 s of silence, give up 30 s later.
     pub keepalive: Option<Keepalive>,
-    /// Ends the connection if the peer takes none of the waiting bytes for so long. Default 60 s.
+    /// Ends the connection if the peer takes none of the waiting bytes for so long, also behind a close. A transport that can
+    /// tell (TCP on Linux) is looked at 16 times in that time, so the end may come a sixteenth later. Without it a peer
+    /// that takes nothing is waited for without end while the connection is open, and for `close_timeout` behind a close.
+    /// Default 60 s.
     pub write_timeout: Option<Duration>,
     /// Ends the connection with 1008 if a message that has begun is not complete after so long, or a frame; time in which
     /// nothing is read for the application has paused does not count. It is what bounds how long a peer can make this

@@ -10,7 +10,7 @@ use crate::{
 };
 
 use super::{
-    Connection,
+    Connection, UnwrittenPing,
     outbox::{Begun, Form, Masking, Outgoing},
 };
 
@@ -71,7 +71,7 @@ impl Connection {
 
     /// Queues a frame that is encoded already.
     fn encode_framed(&mut self, message: Outgoing, tx: &mut TransmitQueue) {
-        self.only_keepalive = false;
+        self.note_other_write();
         if message.payload.len() < IN_PLACE_FROM {
             tx.push_slice(&message.payload);
         } else {
@@ -94,8 +94,7 @@ impl Connection {
     pub(super) fn encode_keepalive(&mut self, tx: &mut TransmitQueue) {
         let alone = tx.is_empty();
         self.encode(OpCode::Ping, b"", tx);
-        self.only_keepalive = alone;
-        self.ping_unwritten = true;
+        self.unwritten_ping = if alone { UnwrittenPing::Alone } else { UnwrittenPing::WithOthers };
     }
 
     pub(super) fn encode_close(&mut self, frame: CloseFrame, tx: &mut TransmitQueue) {
@@ -107,10 +106,18 @@ impl Connection {
         }
     }
 
+    /// Something else than a keepalive ping waits to be written.
+    #[inline]
+    fn note_other_write(&mut self) {
+        if self.unwritten_ping == UnwrittenPing::Alone {
+            self.unwritten_ping = UnwrittenPing::WithOthers;
+        }
+    }
+
     /// The header of a frame to send, with a fresh key if this is a client.
     #[inline]
     pub(super) fn next_header(&mut self, opcode: OpCode, len: usize) -> FrameHeader {
-        self.only_keepalive = false;
+        self.note_other_write();
         let masks = self.special.as_mut().and_then(|special| special.masks.as_mut());
         let key = masks.map(|masks| masks.mask_key());
         FrameHeader::new(opcode, len as u64, key)

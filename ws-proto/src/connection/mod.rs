@@ -18,12 +18,14 @@ mod pump;
 mod quick;
 mod receive;
 mod send;
+mod send_queue;
 mod timers;
 
 use std::{num::NonZeroU32, sync::Arc, time::Instant};
 
 pub use config::{Config, Keepalive, Limits};
 pub use event::Event;
+pub use send_queue::SendQueue;
 
 use crate::{budget::Charge, close::CloseInfo, handshake::Extensions, random::MaskSource};
 
@@ -34,6 +36,7 @@ use inbox::Inbox;
 use not_compressed as compressed;
 use outbox::Outbox;
 use partial::Partial;
+use send_queue::Look;
 
 /// Which side of the connection this is. It decides who masks (RFC 6455 section 5.1) and who closes first (7.1.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -90,8 +93,10 @@ pub enum Transport {
 ///   [`poll_timeout`](Self::poll_timeout), [`held_bytes`](Self::held_bytes),
 ///   [`unfinished_bytes`](Self::unfinished_bytes), [`memory_in_use`](Self::memory_in_use).
 /// - **Inputs** tell what happened: [`handle_received`](Self::handle_received), [`handle_eof`](Self::handle_eof),
-///   [`handle_written`](Self::handle_written), [`handle_timeout`](Self::handle_timeout),
-///   [`handle_write_error`](Self::handle_write_error), [`handle_transport_error`](Self::handle_transport_error).
+///   [`handle_written`](Self::handle_written), [`handle_flushed`](Self::handle_flushed),
+///   [`handle_timeout`](Self::handle_timeout), [`handle_write_error`](Self::handle_write_error),
+///   [`handle_transport_error`](Self::handle_transport_error), and, from drivers that can tell,
+///   [`handle_send_queue`](Self::handle_send_queue).
 /// - **Commands** are the application's: [`send`](Self::send), [`send_bytes`](Self::send_bytes),
 ///   [`send_ping`](Self::send_ping), [`send_pong`](Self::send_pong), [`close`](Self::close),
 ///   [`close_and_receive`](Self::close_and_receive), [`pause`](Self::pause), [`resume`](Self::resume),
@@ -123,15 +128,23 @@ pub struct Connection {
     eof: bool,
     /// Nothing was read for a while, so the silence until now proves nothing.
     was_stalled: bool,
-    /// A keepalive ping is encoded, and nothing was written since.
-    ping_unwritten: bool,
-    /// What waits to be written is a keepalive ping and nothing else.
-    only_keepalive: bool,
+    unwritten_ping: UnwrittenPing,
+    /// The driver can say what the transport's send queue looks like.
+    watched: bool,
     /// What it is charged of the memory budget.
     charge: Charge,
     /// Control frames that came in the latest second, and how much of that has passed, in microseconds.
     control_frames: u32,
     control_age: u32,
+}
+
+/// Whether a keepalive ping is encoded, and nothing was written since.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum UnwrittenPing {
+    None,
+    /// Nothing else waits to be written.
+    Alone,
+    WithOthers,
 }
 
 /// What only some connections have.
@@ -141,6 +154,8 @@ struct Special {
     masks: Option<Box<dyn MaskSource + Send>>,
     /// Present if permessage-deflate was agreed upon.
     compression: Option<Compression>,
+    /// The latest look at the transport's send queue; only there once a deadline was in doubt.
+    look: Option<Look>,
 }
 
 impl Connection {
@@ -160,7 +175,7 @@ impl Connection {
     fn new(config: Arc<Config>, masks: Option<Box<dyn MaskSource + Send>>, now: Instant) -> Self {
         Self {
             config,
-            special: masks.map(|masks| Box::new(Special { masks: Some(masks), compression: None })),
+            special: masks.map(|masks| Box::new(Special { masks: Some(masks), ..Special::default() })),
             partial: None,
             inbox: None,
             outbox: None,
@@ -173,8 +188,8 @@ impl Connection {
             flow: Flow::Deliver,
             eof: false,
             was_stalled: false,
-            ping_unwritten: false,
-            only_keepalive: false,
+            unwritten_ping: UnwrittenPing::None,
+            watched: false,
             charge: Charge::default(),
             control_frames: 0,
             control_age: 0,
@@ -276,10 +291,21 @@ impl Connection {
             _ if self.eof || self.is_inflating() => false,
             (Phase::Finished, _) => false,
             (Phase::Open, Some(inbox)) if inbox.end.is_some() => false,
-            (phase, Some(inbox)) if phase.delivers() => inbox.bytes() < self.config.limits.max_held_bytes.max(1),
+            (phase, Some(inbox)) if phase.delivers() => {
+                inbox.bytes() < self.config.limits.max_held_bytes.max(1)
+            }
             // Nothing that is read is held.
             _ => true,
         }
+    }
+
+    /// Whether nothing is read because the application has paused and holds enough.
+    fn is_full(&self) -> bool {
+        self.phase == Phase::Open
+            && !self.eof
+            && !self.wants_read()
+            && !self.ends_held()
+            && (!self.is_inflating() || self.holds_too_much())
     }
 
     /// Whether [`poll_event`](Self::poll_event) has more to do although it returned `None` and nothing was received: a

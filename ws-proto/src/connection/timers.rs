@@ -12,18 +12,19 @@ use crate::{
     error::{ConnectionError, TimedOut},
 };
 
-use super::{Connection, Keepalive, closing::Phase, inbox::End};
+use super::{Connection, Keepalive, UnwrittenPing, closing::Phase, inbox::End};
 
 impl Connection {
-    /// When [`handle_timeout`](Self::handle_timeout) must be called next, if nothing else happens. Traffic only ever
-    /// moves it into the future, so a driver may keep an earlier timer and ask again when it fires.
+    /// When [`handle_timeout`](Self::handle_timeout) must be called next, if nothing else happens. Ask again after every
+    /// step: while something is under way it may move in either direction. Between two moments at which the connection
+    /// [is settled](Self::is_settled) it only moves into the future, so a driver may keep an earlier timer.
     #[must_use]
     pub fn poll_timeout(&self, tx: &TransmitQueue) -> Option<Instant> {
         if self.phase == Phase::Finished {
             return None;
         }
-        if let Some(closing) = &self.closing {
-            return Some(closing.deadline);
+        if self.closing.is_some() {
+            return self.closing_deadline(tx);
         }
         let deadlines = [
             self.held_end_deadline(),
@@ -41,13 +42,17 @@ impl Connection {
         if self.phase == Phase::Finished {
             return;
         }
+        if self.wants_send_queue(now, tx) {
+            // The driver was to give it, and cannot.
+            self.watched = false;
+        }
         if self.closing.is_some() {
-            if is_due(self.closing.as_ref().map(|closing| closing.deadline)) {
-                self.on_close_deadline(tx);
+            if is_due(self.closing_deadline(tx)) {
+                self.on_closing_timeout(now, tx);
             }
             return;
         }
-        if is_due(self.write_deadline(tx)) {
+        if is_due(self.write_end(tx)) {
             self.fail(TimedOut::Write.into(), now, tx);
             return self.finish(tx);
         }
@@ -75,10 +80,14 @@ impl Connection {
 
     /// The transport took bytes at `now`.
     pub fn handle_written(&mut self, now: Instant) {
-        if !std::mem::take(&mut self.only_keepalive) {
+        let ping = std::mem::replace(&mut self.unwritten_ping, UnwrittenPing::None);
+        if ping != UnwrittenPing::Alone {
             self.last_activity = now;
         }
-        if std::mem::take(&mut self.ping_unwritten)
+        if self.closing.is_some() {
+            self.move_close_deadline(now);
+        }
+        if ping != UnwrittenPing::None
             && let (Some(_), Some(keepalive)) =
                 (self.pong_due, self.config.keepalive.map(Keepalive::countable))
         {
@@ -87,15 +96,32 @@ impl Connection {
         }
     }
 
+    /// A transport with a buffer of its own passed on, at `now`, the last of what it had taken and held back; see
+    /// [`TransmitQueue::set_unflushed`]. What our Close waited for is over, as after a write.
+    pub fn handle_flushed(&mut self, now: Instant) {
+        self.move_close_deadline(now);
+    }
+
     fn on_keepalive(&mut self, now: Instant, tx: &mut TransmitQueue) {
         let Some(keepalive) = self.config.keepalive.map(Keepalive::countable) else { return };
         if self.pong_due.is_none() {
+            if !self.has_unwritten(tx) {
+                self.forget_look();
+            }
             self.queue_keepalive(tx);
         } else if let Some(left) = self.pong_waits.checked_sub(1) {
             self.pong_waits = left;
             return self.set_pong_deadline(deadline_after(now, Waits::of(keepalive).before(left)));
-        } else if !self.is_writing(keepalive.timeout, now, tx) {
-            return self.fail(TimedOut::Keepalive.into(), now, tx);
+        } else {
+            let was_stalled = self.was_stalled;
+            self.forgive_stall(now);
+            if !was_stalled && self.has_vanished(keepalive.timeout, now, tx) {
+                return self.fail(TimedOut::Keepalive.into(), now, tx);
+            }
+            if self.is_full() {
+                // The peer's system acknowledges a ping, whoever reads the pong.
+                self.queue_keepalive(tx);
+            }
         }
         self.await_pong(keepalive, now);
     }
@@ -115,12 +141,6 @@ impl Connection {
         let in_seconds = wait.as_secs().saturating_add(1).min(u64::from(!PONG_IN_SECONDS)) as u32;
         let millis = u32::try_from(wait.as_millis()).ok().filter(|millis| *millis < PONG_IN_SECONDS);
         self.pong_due = NonZeroU32::new(millis.map_or(PONG_IN_SECONDS | in_seconds, |millis| millis.max(1)));
-    }
-
-    /// Whether bytes wait that the peer is still taking. The ping may be among them, so no pong proves nothing.
-    fn is_writing(&self, patience: Duration, now: Instant, tx: &TransmitQueue) -> bool {
-        let waiting = !tx.is_empty() || self.outbox.is_some();
-        waiting && tx.blocked_since().is_none_or(|since| deadline_after(since, patience) > now)
     }
 
     fn held_end_deadline(&self) -> Option<Instant> {
@@ -149,16 +169,12 @@ impl Connection {
         }
     }
 
-    fn keepalive_deadline(&self) -> Option<Instant> {
+    pub(super) fn keepalive_deadline(&self) -> Option<Instant> {
         let keepalive = self.config.keepalive?.countable();
         let wait = self.pong_due.map_or(keepalive.interval, |due| pong_wait(due.get()));
         let deadline = deadline_after(self.last_received, wait);
-        // While nothing is being read, silence proves nothing.
-        self.wants_read().then_some(deadline)
-    }
-
-    fn write_deadline(&self, tx: &TransmitQueue) -> Option<Instant> {
-        Some(deadline_after(tx.blocked_since()?, self.config.write_timeout?))
+        // While nothing is being read, silence proves nothing, but the transport may know more.
+        (self.wants_read() || (self.watched && self.is_full())).then_some(deadline)
     }
 }
 

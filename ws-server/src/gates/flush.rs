@@ -53,6 +53,8 @@ impl Buffered {
     }
 }
 
+impl crate::stream::Io for Buffered {}
+
 impl AsyncRead for Buffered {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let mut state = self.0.borrow_mut();

@@ -60,6 +60,8 @@ impl Script {
     }
 }
 
+impl crate::stream::Io for Counted {}
+
 impl AsyncRead for Counted {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let mut state = self.0.0.borrow_mut();

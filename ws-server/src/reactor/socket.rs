@@ -8,6 +8,9 @@ use std::{
 
 use rustix::event::epoll::EventFlags;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use ws_proto::SendQueue;
+
+use crate::stream::Io;
 
 /// A socket whose readiness the reactor tells it. No waker is registered: the reactor gives its connection a turn.
 ///
@@ -75,6 +78,12 @@ impl Socket {
 impl AsFd for Socket {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.stream.as_fd()
+    }
+}
+
+impl Io for Socket {
+    fn send_queue(&self) -> Option<SendQueue> {
+        ws_tokio::tcp_send_queue(self)
     }
 }
 

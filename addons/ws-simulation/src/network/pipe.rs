@@ -1,6 +1,13 @@
 //! One direction.
 
-use std::{collections::VecDeque, io::IoSlice, mem, time::Instant};
+use std::{
+    collections::VecDeque,
+    io::IoSlice,
+    mem,
+    time::{Duration, Instant},
+};
+
+use ws_proto::SendQueue;
 
 use super::{super::dice::Dice, Chunking, Nature, Read};
 
@@ -31,6 +38,8 @@ pub(super) struct Pipe {
     pub(super) unread: bool,
     /// How many bytes vanished, and when last.
     swallowed: (Option<Instant>, usize),
+    /// Bytes that were read.
+    read: u64,
 }
 
 impl Pipe {
@@ -45,6 +54,7 @@ impl Pipe {
             fate: Fate::Arrive,
             unread: false,
             swallowed: (None, 0),
+            read: 0,
         }
     }
 
@@ -125,6 +135,7 @@ impl Pipe {
         target[..from_front].copy_from_slice(&front[..from_front]);
         target[from_front..n].copy_from_slice(&back[..n - from_front]);
         self.bytes.drain(..n);
+        self.read += n as u64;
         let mut left = n;
         while let Some((size, _)) = self.flights.front_mut().filter(|_| left > 0) {
             let part = left.min(*size);
@@ -135,6 +146,17 @@ impl Pipe {
             }
         }
         Read::Bytes(n)
+    }
+
+    /// What the writer's transport would say. A peer that only stalls is there; one that is silent is gone.
+    pub(super) fn send_queue(&self) -> SendQueue {
+        const AGES: Duration = Duration::from_secs(1_000_000);
+        let is_gone = self.fate != Fate::Arrive;
+        SendQueue {
+            acknowledged: self.read,
+            unacknowledged: self.bytes.len() as u64 + u64::from(is_gone),
+            unanswered: if is_gone { AGES } else { Duration::ZERO },
+        }
     }
 
     fn flows(&self, now: Instant) -> bool {

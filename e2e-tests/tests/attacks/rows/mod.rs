@@ -4,6 +4,7 @@ mod allocation;
 mod bursts;
 mod clocks;
 mod closes;
+mod closing_readers;
 mod compression;
 mod descriptors;
 mod destructors;

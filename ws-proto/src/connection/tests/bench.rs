@@ -11,7 +11,7 @@ use bytes::{Buf, Bytes};
 
 use crate::{
     BufferPool, BufferPoolConfig, CloseCode, CloseInfo, Completion, Config, Connection, Event, MaskSource,
-    MessageKind, ReceiveBuffer, Role, TransmitQueue, Transport,
+    MessageKind, ReceiveBuffer, Role, SendQueue, TransmitQueue, Transport,
 };
 
 use super::wire::{Frame, Outbound};
@@ -84,6 +84,8 @@ pub(super) struct Endpoint {
     pub(super) echoes: bool,
     /// The most bytes that one read gives.
     pub(super) read_size: usize,
+    /// What the transport says of its send queue, if it can tell.
+    pub(super) send_queue: Option<SendQueue>,
     /// How many bytes the transport still takes.
     takes: usize,
     /// Sent by the peer; read up to `read_to`.
@@ -122,6 +124,7 @@ impl Endpoint {
             now,
             echoes: false,
             read_size: usize::MAX,
+            send_queue: None,
             takes: usize::MAX,
             inbound: Vec::new(),
             read_to: 0,
@@ -179,6 +182,11 @@ impl Endpoint {
             at_once = if due > self.now { 0 } else { at_once + 1 };
             assert!(at_once < 8, "the timer spins");
             self.now = self.now.max(due);
+            if self.connection.wants_send_queue(self.now, &self.tx)
+                && let Some(queue) = self.send_queue
+            {
+                self.connection.handle_send_queue(queue, self.now);
+            }
             self.connection.handle_timeout(self.now, &mut self.tx);
             self.drive();
         }

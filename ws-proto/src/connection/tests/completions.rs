@@ -8,7 +8,7 @@ use crate::{
 };
 
 use super::{
-    bench::{CLOSE_TIMEOUT, Endpoint, both},
+    bench::{Endpoint, SECOND, both, both_with, config},
     wire::{close, text},
 };
 
@@ -94,13 +94,13 @@ fn a_disconnect_cuts_off_what_is_not_written() {
 }
 
 #[test]
-fn the_deadline_cuts_off_what_is_not_written() {
-    both(|mut end| {
+fn the_write_timeout_cuts_off_what_is_not_written() {
+    both_with(&config(|config| config.write_timeout = Some(SECOND)), |mut end| {
         end.transport_blocks();
         end.sends_owned("one");
         end.sends_owned("two");
         end.closes(1000, "");
-        end.passes(CLOSE_TIMEOUT);
+        end.passes(SECOND);
         reports(&mut end, &[CutOff, CutOff]);
         end.is_finished();
     });

@@ -7,7 +7,7 @@ use crate::{
 };
 
 use super::{
-    bench::{CLOSE_TIMEOUT, Endpoint, SECOND, both},
+    bench::{CLOSE_TIMEOUT, Endpoint, SECOND, both, both_with, config},
     wire::{close, continuation, empty_close, frame, ping, text},
 };
 
@@ -100,8 +100,8 @@ fn after_a_half_close_all_that_waits_is_written_and_reported() {
 }
 
 #[test]
-fn after_a_half_close_the_deadline_bounds_the_writing() {
-    both(|mut end| {
+fn after_a_half_close_the_write_timeout_bounds_the_writing() {
+    both_with(&config(|config| config.write_timeout = Some(CLOSE_TIMEOUT)), |mut end| {
         end.transport_blocks();
         end.sends_owned(vec![1; 50_000]);
         end.sends_owned(vec![2; 50_000]);

@@ -129,6 +129,7 @@ fn an_end_waits_no_longer_than_the_close_timeout_and_no_message_is_lost_by_it() 
         end.passes(SECOND);
         end.sent_close(1000);
         assert_ne!(end.connection.state(), ConnectionState::Open);
+        end.passes(CLOSE_TIMEOUT);
         end.delivers_nothing();
         end.resumes();
         end.delivers_text("held");

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use crate::Completion::{CutOff, Written};
 
 use super::{
-    bench::{CLOSE_TIMEOUT, Endpoint, both},
+    bench::{Endpoint, SECOND, both, both_with, config},
     wire::{close, ping},
 };
 
@@ -128,12 +128,12 @@ fn one_that_has_begun_is_cut_off_once() {
         assert_eq!(end.completions, [CutOff, CutOff]);
         end.is_finished();
     });
-    both(|mut end| {
+    both_with(&config(|config| config.write_timeout = Some(SECOND)), |mut end| {
         end.transport_blocks();
         end.sends_owned(large());
         end.transport_takes(200_000);
         end.closes(1000, "");
-        end.passes(CLOSE_TIMEOUT);
+        end.passes(SECOND);
         assert_eq!(end.completions, [CutOff]);
         assert_eq!(end.is_finished().sent, None);
     });

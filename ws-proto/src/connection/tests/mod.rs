@@ -30,6 +30,7 @@ mod message_timeout;
 mod naive;
 mod pause;
 mod properties;
+mod send_queue;
 mod spent;
 mod splits;
 mod timers;

@@ -1,0 +1,295 @@
+//! Peers that read slowly, stop reading, or vanish: deadlines measure whether they take anything, and not how long it
+//! takes them.
+
+use bytes::Bytes;
+use e2e_tests::harness;
+use e2e_tests::raw_peer::{RawClient, RawFrame, opcode};
+use e2e_tests::server::{Event, ObservedServer, Script, ServerRunner};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::sync::Notify;
+use tokio::time::sleep;
+use ws_server::{
+    CloseCode, CloseInfo, Completion, Initiator, Keepalive, Message, Server, ServerBuilder, TimedOut,
+};
+
+/// More than the kernel takes at a time.
+const MESSAGE: usize = 6 << 20;
+const SECOND: Duration = Duration::from_secs(1);
+
+fn message() -> Message {
+    Message::Binary(Bytes::from(vec![b'x'; MESSAGE]))
+}
+
+/// Reads the large message, or `length` bytes of it, at a steady rate.
+async fn read_steadily(client: &mut RawClient, length: usize, step: usize) {
+    let header = client.reader.recv_bytes(10).await;
+    assert_eq!(header[..2], [0x82, 127]);
+    assert_eq!(header[2..], (MESSAGE as u64).to_be_bytes());
+    let mut left = length;
+    while left > 0 {
+        let part = client.reader.recv_bytes(left.min(step)).await;
+        assert!(part.iter().all(|byte| *byte == b'x'));
+        left -= part.len();
+        sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// Behind the keepalive's pings, if there are any.
+async fn expect_close_behind_pings(client: &mut RawClient, code: u16) {
+    loop {
+        let frame = client.recv_frame().await;
+        if frame.opcode != opcode::PING {
+            assert_eq!(frame.close_code().map(|(code, _)| code), Some(code));
+            return;
+        }
+    }
+}
+
+/// Sends the message and closes, from within a callback.
+async fn handler(builder: ServerBuilder) -> ObservedServer {
+    let script = Script::new().on_open(|conn| {
+        conn.send_message(message()).unwrap();
+        conn.close(CloseCode::NORMAL, "");
+    });
+    script.start(builder).await
+}
+
+/// Sends the message, and either returns or closes; tells how it ended.
+async fn function(builder: ServerBuilder, closes: bool) -> (ServerRunner, Arc<Mutex<Option<CloseInfo>>>) {
+    let info = Arc::<Mutex<Option<CloseInfo>>>::default();
+    let told = Arc::clone(&info);
+    let runner = ServerRunner::serve(builder, move |mut ws| {
+        let told = Arc::clone(&told);
+        async move {
+            ws.send(message()).await.unwrap();
+            if closes {
+                let info = ws.close(CloseCode::NORMAL, "").await;
+                *told.lock().unwrap() = Some(info);
+            }
+        }
+    });
+    (runner.await, info)
+}
+
+async fn takes_all_and_the_close(mut client: RawClient) {
+    read_steadily(&mut client, MESSAGE, 16 * 1024).await;
+    client.expect_close(1000).await;
+    client.send(RawFrame::close(1000, "")).await;
+    client.expect_eof().await;
+}
+
+#[test]
+fn an_accepted_message_arrives_whole_before_the_close_however_slowly_it_is_read() {
+    harness::run(async {
+        let hasty = || Server::builder().close_timeout(SECOND);
+        let mut server = handler(hasty()).await;
+        let (returns, _) = function(hasty(), false).await;
+        let (closes, told) = function(hasty(), true).await;
+        let clients = [server.open_slow().await, returns.open_slow().await, closes.open_slow().await];
+        let [first, second, third] = clients.map(takes_all_and_the_close);
+        tokio::join!(first, second, third);
+        server.expect(Event::Opened).await;
+        server.expect(Event::WriteComplete(Completion::Written)).await;
+        assert!(server.expect_closed().await.is_clean());
+        closes.wait_for_connections(0).await;
+        assert!(told.lock().unwrap().take().unwrap().is_clean());
+        server.stop().await;
+        assert_eq!(returns.stop().await.unclean + closes.stop().await.unclean, 0);
+    });
+}
+
+#[test]
+fn a_peer_that_stops_reading_before_the_close_is_given_up_at_the_write_timeout_and_its_memory_is_free() {
+    harness::run(async {
+        let builder = || Server::builder().close_timeout(SECOND / 5).write_timeout(Some(2 * SECOND));
+        let mut server = handler(builder()).await;
+        let (closes, told) = function(builder(), true).await;
+        let mut clients = [server.open_slow().await, closes.open_slow().await];
+        for client in &mut clients {
+            // It still reads when the close timeout has long passed.
+            read_steadily(client, MESSAGE / 8, 16 * 1024).await;
+            sleep(SECOND / 2).await;
+        }
+        server.expect(Event::Opened).await;
+        server.expect(Event::WriteComplete(Completion::CutOff)).await;
+        let info = server.expect_closed().await;
+        closes.wait_for_connections(0).await;
+        for info in [info, told.lock().unwrap().take().unwrap()] {
+            assert_eq!((info.error, info.initiator), (Some(TimedOut::Write.into()), Initiator::Local));
+            assert_eq!(info.sent, None);
+        }
+        assert_eq!(server.handle().memory_held() + closes.handle().memory_held(), 0);
+        server.stop().await;
+        closes.stop().await;
+    });
+}
+
+#[test]
+fn a_shutdowns_grace_cuts_a_slow_reader_off() {
+    harness::run(async {
+        let mut server = handler(Server::builder()).await;
+        let mut client = server.open_slow().await;
+        read_steadily(&mut client, MESSAGE / 8, 16 * 1024).await;
+        server.expect(Event::Opened).await;
+        server.handle().start(SECOND / 5);
+        server.expect(Event::WriteComplete(Completion::CutOff)).await;
+        assert_eq!(server.expect_closed().await.sent, None);
+        assert!(server.stop_within(SECOND / 5).await.forced);
+    });
+}
+
+fn impatient() -> ServerBuilder {
+    Server::builder()
+        .keepalive(Some(Keepalive { interval: SECOND, timeout: SECOND }))
+        .write_timeout(Some(SECOND * 3 / 2))
+}
+
+/// Sends the message, and leaves the rest to the peer; in both styles.
+async fn senders_of_one(builder: impl Fn() -> ServerBuilder) -> (ObservedServer, ServerRunner) {
+    let script = Script::new().on_open(|conn| conn.send_message(message()).unwrap());
+    let function = |mut ws: ws_server::WebSocket<_>| async move {
+        ws.send(message()).await.unwrap();
+        while ws.recv().await.is_some() {}
+        assert!(ws.close_info().unwrap().is_clean());
+    };
+    (script.start(builder()).await, ServerRunner::serve(builder(), function).await)
+}
+
+async fn takes_all_and_closes(mut client: RawClient, step: usize) {
+    read_steadily(&mut client, MESSAGE, step).await;
+    client.send(RawFrame::close(1000, "")).await;
+    expect_close_behind_pings(&mut client, 1000).await;
+}
+
+#[test]
+fn a_steady_reader_is_not_given_up_while_the_kernel_has_no_room() {
+    harness::run(async {
+        let (server, other) = senders_of_one(impatient).await;
+        let clients = [server.open_slow().await, other.open_slow().await];
+        let [first, second] = clients.map(|client| takes_all_and_closes(client, 8 * 1024));
+        tokio::join!(first, second);
+        server.stop().await;
+        other.stop().await;
+    });
+}
+
+#[test]
+fn a_peer_behind_a_slow_line_is_not_given_up() {
+    const SLOW_LINE: &str =
+        "ip link set lo mtu 1500 up && tc qdisc add dev lo root tbf rate 8mbit burst 32k latency 100ms";
+    harness::run_in_own_network(SLOW_LINE, async {
+        let (server, other) = senders_of_one(impatient).await;
+        let clients = [server.open().await, other.open().await];
+        // As fast as it comes.
+        let [first, second] = clients.map(|mut client| async move {
+            client.reader.recv_bytes(10 + MESSAGE).await;
+            client.send(RawFrame::close(1000, "")).await;
+            expect_close_behind_pings(&mut client, 1000).await;
+        });
+        tokio::join!(first, second);
+        server.stop().await;
+        other.stop().await;
+    });
+}
+
+// While the application is paused at its limit, and nothing is read.
+
+fn small_and_watched() -> ServerBuilder {
+    Server::builder()
+        .keepalive(Some(Keepalive { interval: SECOND / 2, timeout: SECOND / 2 }))
+        .close_timeout(SECOND / 5)
+        .protocol(|config| config.limits.max_held_bytes = 1000)
+}
+
+const HELD: usize = 100;
+
+async fn send_too_much(client: &mut RawClient) {
+    let messages: Vec<_> = (0..HELD).map(|_| RawFrame::binary([0; 100])).collect();
+    client.send_together(&messages).await;
+    client.expect_ping(b"").await;
+}
+
+#[test]
+fn a_peer_that_vanishes_while_its_handler_is_paused_at_the_limit_is_noticed() {
+    harness::run_in_own_network("ip link set lo up", async {
+        let script = Script::new().on_open(|conn| conn.pause());
+        let mut server = script.start(small_and_watched()).await;
+        let mut client = server.open().await;
+        send_too_much(&mut client).await;
+        harness::shell("ip link set lo down");
+        let (messages, info) = server.rest_and_closed().await;
+        assert_eq!(info.error, Some(TimedOut::Keepalive.into()));
+        assert!(messages.len() > 1, "what was held is delivered");
+        server.stop().await;
+    });
+}
+
+#[test]
+fn a_peer_that_vanishes_while_nobody_receives_is_noticed() {
+    harness::run_in_own_network("ip link set lo up", async {
+        let server = ServerRunner::serve(small_and_watched(), |mut ws| async move {
+            while ws.is_open() {
+                sleep(Duration::from_millis(5)).await;
+            }
+            while ws.recv().await.is_some() {}
+            assert_eq!(ws.close_info().unwrap().error, Some(TimedOut::Keepalive.into()));
+        });
+        let server = server.await;
+        let mut client = server.open().await;
+        send_too_much(&mut client).await;
+        harness::shell("ip link set lo down");
+        server.wait_for_connections(0).await;
+        server.stop().await;
+    });
+}
+
+#[test]
+fn a_live_peer_is_not_given_up_while_its_handler_is_paused_at_the_limit() {
+    harness::run(async {
+        let script = Script::new().on_open(|conn| conn.pause());
+        let server = script.start(small_and_watched()).await;
+        let mut client = server.open().await;
+        send_too_much(&mut client).await;
+        // Its pongs would lie unread behind the messages.
+        for _ in 0..4 {
+            client.expect_ping(b"").await;
+        }
+        server.handle().start(10 * SECOND);
+        expect_close_behind_pings(&mut client, 1001).await;
+        client.send(RawFrame::close(1001, "")).await;
+        client.expect_eof().await;
+        let report = server.stop().await;
+        assert_eq!((report.clean, report.unclean), (1, 0));
+    });
+}
+
+#[test]
+fn a_live_peer_is_not_given_up_while_nobody_receives() {
+    harness::run(async {
+        let goes_on = Arc::<Notify>::default();
+        let told = Arc::clone(&goes_on);
+        let server = ServerRunner::serve(small_and_watched(), move |mut ws| {
+            let told = Arc::clone(&told);
+            async move {
+                told.notified().await;
+                let mut messages = 0;
+                while ws.recv().await.is_some() {
+                    messages += 1;
+                }
+                assert_eq!((messages, ws.close_info().unwrap().is_clean()), (HELD, true));
+            }
+        });
+        let server = server.await;
+        let mut client = server.open().await;
+        send_too_much(&mut client).await;
+        for _ in 0..4 {
+            client.expect_ping(b"").await;
+        }
+        goes_on.notify_one();
+        client.send(RawFrame::close(1000, "")).await;
+        expect_close_behind_pings(&mut client, 1000).await;
+        drop(client);
+        server.stop().await;
+    });
+}

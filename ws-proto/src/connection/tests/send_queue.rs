@@ -1,0 +1,305 @@
+//! Deadlines where the transport can tell what the peer has acknowledged.
+
+use std::{sync::Arc, time::Duration};
+
+use crate::{Completion, Config, ConnectionState, Keepalive, SendQueue, TimedOut};
+
+use super::{
+    bench::{CLOSE_TIMEOUT, Endpoint, SECOND, both_with, config},
+    timers::timed_out,
+    wire::{PING, binary, close, pong},
+};
+
+const KILO: u64 = 1000;
+const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
+const KEEPALIVE: Keepalive = Keepalive { interval: Duration::from_secs(10), timeout: Duration::from_secs(4) };
+
+/// Without other timers.
+fn with(keepalive: Option<Keepalive>) -> Arc<Config> {
+    config(|config| {
+        config.keepalive = keepalive;
+        config.message_timeout = None;
+        config.limits.max_held_bytes = 1000;
+    })
+}
+
+impl Endpoint {
+    /// The transport can tell, and has `unacknowledged` bytes.
+    fn is_watched(&mut self, unacknowledged: u64) {
+        self.connection.watch_send_queue();
+        let queue = SendQueue { acknowledged: 0, unacknowledged, unanswered: Duration::ZERO };
+        self.send_queue = Some(queue);
+    }
+
+    fn queue(&mut self) -> &mut SendQueue {
+        self.send_queue.as_mut().unwrap()
+    }
+
+    fn peer_takes(&mut self, bytes: u64) {
+        let queue = self.queue();
+        queue.acknowledged += bytes;
+        queue.unacknowledged -= bytes;
+    }
+
+    /// Its system is gone: from now on nothing is acknowledged.
+    fn peer_vanishes(&mut self, unacknowledged: u64) {
+        self.queue().unacknowledged = unacknowledged;
+        self.queue().unanswered = Duration::from_secs(3600);
+    }
+
+    /// Paused, and nothing more is read.
+    fn holds_enough(&mut self) {
+        self.pauses();
+        self.receives([binary([0; 600]), binary([0; 600])]);
+        assert!(!self.connection.wants_read());
+    }
+
+    fn is_still_open(&self) {
+        assert_eq!(self.connection.state(), ConnectionState::Open);
+    }
+}
+
+fn blocked(end: &mut Endpoint) {
+    end.is_watched(4000 * KILO);
+    end.transport_blocks();
+    end.sends_owned(vec![0; 100_000]);
+}
+
+#[test]
+fn a_peer_that_takes_bytes_while_the_transport_has_no_room_is_not_left() {
+    for keepalive in [None, Some(KEEPALIVE)] {
+        both_with(&with(keepalive), |mut end| {
+            blocked(&mut end);
+            for _ in 0..1000 {
+                end.passes(SECOND);
+                end.peer_takes(KILO);
+            }
+            end.is_still_open();
+        });
+    }
+}
+
+#[test]
+fn a_peer_that_stops_taking_bytes_is_left_at_most_a_sixteenth_late() {
+    both_with(&with(None), |mut end| {
+        blocked(&mut end);
+        for _ in 0..300 {
+            end.passes(SECOND);
+            end.peer_takes(KILO);
+        }
+        end.passes(WRITE_TIMEOUT - Duration::from_nanos(1));
+        end.is_still_open();
+        end.passes(WRITE_TIMEOUT / 16 + Duration::from_nanos(1));
+        assert_eq!(end.completions, [Completion::CutOff]);
+        end.completions.clear();
+        timed_out(&mut end, TimedOut::Write);
+    });
+}
+
+#[test]
+fn a_peer_that_never_takes_anything_is_left_at_most_a_sixteenth_late() {
+    both_with(&with(None), |mut end| {
+        blocked(&mut end);
+        end.passes(WRITE_TIMEOUT - SECOND);
+        end.is_still_open();
+        end.passes(SECOND + WRITE_TIMEOUT / 16);
+        end.completions.clear();
+        timed_out(&mut end, TimedOut::Write);
+    });
+}
+
+#[test]
+fn a_transport_that_cannot_tell_after_all_changes_nothing() {
+    both_with(&with(None), |mut end| {
+        blocked(&mut end);
+        end.send_queue = None;
+        end.passes(WRITE_TIMEOUT - Duration::from_nanos(1));
+        end.is_still_open();
+        end.passes(Duration::from_nanos(1));
+        end.completions.clear();
+        timed_out(&mut end, TimedOut::Write);
+    });
+}
+
+#[test]
+fn a_pong_may_wait_behind_what_the_transport_has_taken_and_the_peer_has_not() {
+    both_with(&with(Some(KEEPALIVE)), |mut end| {
+        end.is_watched(1000 * KILO);
+        end.passes(10 * SECOND);
+        end.sent_ping(b"");
+        for _ in 0..100 {
+            end.passes(3 * SECOND);
+            end.peer_takes(KILO);
+        }
+        end.is_still_open();
+        end.passes(8 * SECOND);
+        end.sent_close(1011);
+    });
+}
+
+#[test]
+fn a_peer_that_has_taken_the_ping_and_does_not_answer_is_left_in_time() {
+    both_with(&with(Some(KEEPALIVE)), |mut end| {
+        end.is_watched(0);
+        end.passes(10 * SECOND);
+        end.sent_ping(b"");
+        end.passes(4 * SECOND - Duration::from_millis(1));
+        end.is_still_open();
+        end.passes(Duration::from_millis(1));
+        end.sent_close(1011);
+        end.passes(CLOSE_TIMEOUT);
+        timed_out(&mut end, TimedOut::Keepalive);
+    });
+}
+
+#[test]
+fn a_peer_whose_system_acknowledges_nothing_is_left_in_time() {
+    both_with(&with(Some(KEEPALIVE)), |mut end| {
+        end.is_watched(0);
+        end.peer_vanishes(6);
+        end.passes(14 * SECOND);
+        end.sent_ping(b"");
+        end.sent_close(1011);
+        end.passes(CLOSE_TIMEOUT);
+        timed_out(&mut end, TimedOut::Keepalive);
+    });
+}
+
+#[test]
+fn a_blocked_peer_that_neither_takes_nor_speaks_is_left_in_time() {
+    both_with(&with(Some(KEEPALIVE)), |mut end| {
+        blocked(&mut end);
+        end.passes(14 * SECOND);
+        assert_eq!(end.connection.state(), ConnectionState::Closing);
+    });
+}
+
+// While nothing is read for a paused application.
+
+#[test]
+fn a_peer_that_vanishes_while_nothing_is_read_is_noticed_within_the_keepalives_time() {
+    both_with(&with(Some(KEEPALIVE)), |mut end| {
+        end.is_watched(0);
+        end.holds_enough();
+        end.peer_vanishes(6);
+        end.passes(14 * SECOND - Duration::from_millis(1));
+        end.is_still_open();
+        end.passes(Duration::from_millis(1));
+        assert_eq!(end.connection.state(), ConnectionState::Closing);
+        end.passes(CLOSE_TIMEOUT);
+        end.resumes();
+        end.delivers_binary([0; 600]);
+        end.delivers_binary([0; 600]);
+        end.sent_ping(b"");
+        end.sent_close(1011);
+        timed_out(&mut end, TimedOut::Keepalive);
+    });
+}
+
+#[test]
+fn a_live_peer_is_not_given_up_while_nothing_is_read() {
+    // It takes everything; or, paused itself, nothing.
+    for unacknowledged in [0, 1000 * KILO] {
+        both_with(&with(Some(KEEPALIVE)), |mut end| {
+            end.is_watched(unacknowledged);
+            end.holds_enough();
+            end.passes(10_000 * SECOND);
+            end.is_still_open();
+            let pings = std::iter::from_fn(|| end.outbound.pop()).filter(|sent| sent.opcode == PING).count();
+            assert!((2000..=2500).contains(&pings), "{pings} pings");
+            end.resumes();
+            end.receives([pong("")]);
+            end.is_still_open();
+        });
+    }
+}
+
+#[test]
+fn a_peer_has_its_time_to_answer_once_reading_goes_on() {
+    both_with(&with(Some(KEEPALIVE)), |mut end| {
+        end.is_watched(0);
+        end.holds_enough();
+        end.passes(13 * SECOND);
+        end.resumes();
+        end.passes(4 * SECOND);
+        end.is_still_open();
+        end.passes(4 * SECOND);
+        assert_eq!(end.connection.state(), ConnectionState::Closing);
+    });
+}
+
+#[test]
+fn without_a_transport_that_can_tell_silence_proves_nothing_while_nothing_is_read() {
+    for watched in [false, true] {
+        both_with(&with(Some(KEEPALIVE)), |mut end| {
+            if watched {
+                end.connection.watch_send_queue();
+            }
+            end.holds_enough();
+            end.passes(10_000 * SECOND);
+            end.is_still_open();
+        });
+    }
+}
+
+// Behind our Close.
+
+#[test]
+fn the_close_deadline_waits_while_the_peer_takes_what_the_transport_has() {
+    both_with(&with(None), |mut end| {
+        end.is_watched(4000 * KILO);
+        end.closes(1000, "");
+        end.sent_close(1000);
+        for _ in 0..100 {
+            end.passes(CLOSE_TIMEOUT - SECOND);
+            end.peer_takes(KILO);
+        }
+        assert_eq!(end.connection.state(), ConnectionState::Closing);
+        end.receives([close(1000, "")]);
+        end.peer_hangs_up();
+        assert!(end.is_finished().is_clean());
+    });
+}
+
+#[test]
+fn a_peer_that_stops_taking_behind_our_close_has_two_close_timeouts_at_most() {
+    both_with(&with(None), |mut end| {
+        end.is_watched(4000 * KILO);
+        end.closes(1000, "");
+        end.sent_close(1000);
+        end.passes(2 * CLOSE_TIMEOUT);
+        timed_out(&mut end, TimedOut::Close);
+    });
+}
+
+#[test]
+fn a_peer_that_has_taken_our_close_or_vanished_has_one_close_timeout() {
+    for unacknowledged in [0, 1000] {
+        both_with(&with(None), |mut end| {
+            end.is_watched(0);
+            if unacknowledged > 0 {
+                end.peer_vanishes(unacknowledged);
+            }
+            end.closes(1000, "");
+            end.sent_close(1000);
+            end.passes(CLOSE_TIMEOUT);
+            timed_out(&mut end, TimedOut::Close);
+        });
+    }
+}
+
+#[test]
+fn a_blocked_peer_that_takes_bytes_behind_our_close_is_not_left() {
+    both_with(&with(None), |mut end| {
+        blocked(&mut end);
+        end.closes(1000, "");
+        for _ in 0..1000 {
+            end.passes(SECOND);
+            end.peer_takes(KILO);
+        }
+        assert_eq!(end.connection.state(), ConnectionState::Closing);
+        end.passes(WRITE_TIMEOUT * 17 / 16);
+        end.completions.clear();
+        timed_out(&mut end, TimedOut::Write);
+    });
+}
