@@ -9,6 +9,7 @@ mod close_codes;
 mod compression;
 mod control;
 mod decisions;
+#[cfg(target_os = "linux")]
 mod descriptors;
 mod dropped_servers;
 mod echo;
@@ -23,6 +24,7 @@ mod pause;
 mod protocol_errors;
 mod refusals;
 mod requests;
+#[cfg(target_os = "linux")]
 mod resources;
 mod scenarios;
 mod senders;
@@ -31,5 +33,6 @@ mod shutdown;
 mod stress;
 mod timeouts;
 mod tls;
+#[cfg(unix)]
 mod unix;
 mod write_queue;

@@ -6,9 +6,10 @@ use e2e_tests::{
     certificates::CertificateFiles,
     harness::{self, Options},
     peers::Peer,
-    raw_peer::{RawClient, RawFrame},
+    raw_peer::RawClient,
 };
-use rustix::process::Signal;
+#[cfg(unix)]
+use {e2e_tests::raw_peer::RawFrame, rustix::process::Signal};
 
 use crate::program::{CHAT_SERVER, Program, run};
 
@@ -33,6 +34,7 @@ fn the_page_is_on_the_same_port() {
     });
 }
 
+#[cfg(unix)]
 #[test]
 fn everybody_hears_who_comes_speaks_and_leaves() {
     harness::run(async {
