@@ -48,6 +48,7 @@
 //!
 //! What a connection costs, what a peer may make the server do, and what happens at each limit is set with
 //! [`Server::builder`]. [`Acceptor`] does the handshake on any stream, for servers with a listener of their own.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod acceptor;
 mod app;
@@ -116,3 +117,8 @@ pub use ws_tokio::tls::TlsError;
 
 /// A server's WebSocket; over a transport of your own ([`Acceptor`]) it has that as its parameter.
 pub type WebSocket<S = ServerStream> = ws_tokio::WebSocket<S>;
+
+/// Compiles the README's code.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
