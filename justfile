@@ -68,6 +68,31 @@ check-32-bit:
     if echo 'int main(void) { return 0; }' | cc -m32 -x c -o /dev/null - 2>/dev/null; then \
         cargo test -p ws-proto --features deflate --target i686-unknown-linux-gnu --lib --quiet; fi
 
+# Lints the crates for Windows and macOS.
+check-platforms:
+    bash .ci/platforms.sh
+
+# Builds everything with the oldest Rust version that is supported.
+msrv:
+    bash .ci/msrv.sh
+
+# Builds the packages that would be published, and compiles the crates from them. Uncommitted changes are included.
+package:
+    cargo package --allow-dirty --quiet -p ws-proto -p ws-tokio -p ws-server -p ws-client -p ws-simulation
+
+# Writes the public API of each crate to docs/api. Needs a nightly compiler and cargo-public-api.
+public-api:
+    bash .ci/public-api.sh write
+
+# Compares the public API with docs/api.
+public-api-check:
+    bash .ci/public-api.sh check
+
+# Looks for changes that break users. It compares with the last published version, so CI does not run it before the
+# first release. Needs cargo-semver-checks.
+semver-checks:
+    cargo semver-checks -p ws-proto -p ws-tokio -p ws-server -p ws-client -p ws-simulation --all-features
+
 # Masking, buffers, queues and text under Miri, which finds undefined behaviour. Needs a nightly compiler with Miri.
 miri:
     MIRIFLAGS=-Zmiri-disable-isolation PROPTEST_CASES=4 cargo +nightly miri test -p ws-proto --lib -- \

@@ -2,7 +2,7 @@
 //! and the implementations of other people, run as child processes.
 //!
 //! - [`certificates`]: an authority of the tests' own.
-//! - [`descriptors`]: a process that has none left.
+//! - [`descriptors`]: a process that has none left; on Linux.
 //! - [`faults`]: futures that are dropped, and transports that stall and fail.
 //! - [`harness`]: `harness::run(async { … })` is the body of every end-to-end test.
 //! - [`leak`]: what a test left behind: descriptors and threads.
@@ -12,6 +12,7 @@
 //! - [`server`]: servers under test, in both styles.
 
 pub mod certificates;
+#[cfg(target_os = "linux")]
 pub mod descriptors;
 pub mod faults;
 pub mod harness;

@@ -20,6 +20,7 @@
 //! [`send`](ws_tokio::WebSocket::send) returning, or its error, which has the message in it; `on_close` is `recv`
 //! returning `None`, exactly once, with [`close_info`](ws_tokio::WebSocket::close_info) telling how; the socket is
 //! closed by then, so it is `on_socket_close` too. A failed connection attempt is an error of [`connect`].
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod body;
 mod connector;
@@ -58,3 +59,8 @@ pub use ws_tokio::tls::TlsError;
 
 /// A client's WebSocket; the generic type is [`ws_tokio::WebSocket`].
 pub type WebSocket = ws_tokio::WebSocket<ClientStream>;
+
+/// Compiles the README's code.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -85,6 +85,7 @@
 //! # assert!(answer.starts_with(b"HTTP/1.1 101 "));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod budget;
 mod buffer;
@@ -125,3 +126,8 @@ pub use message::{Message, MessageKind, MessageRef};
 pub use prepared::PreparedMessage;
 pub use random::{ChaChaMaskSource, MaskSource};
 pub use utf8::{InvalidUtf8, Utf8Bytes, Utf8Validator, is_valid_utf8};
+
+/// Compiles the README's code.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -38,6 +38,7 @@ impl<H: Handler, S: Io> HandlerTask<H, S> {
     }
 
     /// The transport, to tell it what is known of it.
+    #[cfg(target_os = "linux")]
     pub(crate) const fn io_mut(&mut self) -> &mut S {
         self.driver.io_mut()
     }

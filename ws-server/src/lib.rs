@@ -48,6 +48,7 @@
 //!
 //! What a connection costs, what a peer may make the server do, and what happens at each limit is set with
 //! [`Server::builder`]. [`Acceptor`] does the handshake on any stream, for servers with a listener of their own.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod acceptor;
 mod app;
@@ -62,6 +63,7 @@ mod host;
 mod hub;
 mod listener;
 mod mailbox;
+#[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "only the reactor takes the notes"))]
 mod notices;
 mod options;
 mod origin;
@@ -117,3 +119,8 @@ pub use ws_tokio::tls::TlsError;
 
 /// A server's WebSocket; over a transport of your own ([`Acceptor`]) it has that as its parameter.
 pub type WebSocket<S = ServerStream> = ws_tokio::WebSocket<S>;
+
+/// Compiles the README's code.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

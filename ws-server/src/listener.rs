@@ -154,7 +154,11 @@ mod registered {
     pub(crate) enum Accepting {
         Tcp(tokio::net::TcpListener),
         #[cfg(unix)]
-        Unix(tokio::net::UnixListener, super::unix::Bound),
+        Unix {
+            listener: tokio::net::UnixListener,
+            /// Removes the socket's file when it is dropped.
+            _bound: super::unix::Bound,
+        },
     }
 
     impl Accepting {
@@ -162,9 +166,10 @@ mod registered {
             Ok(match listener {
                 Listener::Tcp(listener) => Self::Tcp(tokio::net::TcpListener::from_std(listener)?),
                 #[cfg(unix)]
-                Listener::Unix(bound) => {
-                    Self::Unix(tokio::net::UnixListener::from_std(bound.listener.try_clone()?)?, bound)
-                }
+                Listener::Unix(bound) => Self::Unix {
+                    listener: tokio::net::UnixListener::from_std(bound.listener.try_clone()?)?,
+                    _bound: bound,
+                },
             })
         }
 
@@ -177,7 +182,7 @@ mod registered {
                     Ok((Incoming::Tcp(stream.into_std()?), Some(peer)))
                 }
                 #[cfg(unix)]
-                Self::Unix(listener, _) => {
+                Self::Unix { listener, .. } => {
                     let (stream, _) = listener.accept().await?;
                     Ok((Incoming::Unix(stream.into_std()?), None))
                 }

@@ -28,6 +28,7 @@ impl<F: Future<Output = ()>, S: AsyncRead + AsyncWrite + Unpin> ServeTask<F, S> 
     }
 
     /// The connection's end of the server.
+    #[cfg(target_os = "linux")]
     pub(crate) const fn served(&self) -> &Served<S> {
         &self.served
     }

@@ -191,6 +191,7 @@ impl Seat {
     }
 
     /// Its number on the shard; given again once it is free.
+    #[cfg(target_os = "linux")]
     pub(crate) const fn number(&self) -> u32 {
         self.number
     }

@@ -3,6 +3,7 @@
 //! Applications depend on `ws-server` or `ws-client`, which re-export what they need of this crate. Depend on it
 //! directly to bind the protocol to a server of your own: do the handshake with `ws_proto::handshake`, then
 //! [`WebSocket::new`].
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod core;
 mod deadline;
@@ -32,3 +33,8 @@ pub use sender::{Outlet, Sender};
 pub use served::{Served, TurnEnd};
 pub use turns::yield_turn;
 pub use websocket::{Parts, WebSocket};
+
+/// Compiles the README's code.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -50,6 +50,7 @@
 //!   within its timeouts.
 //! - Every pooled buffer is returned.
 //! - No application [objects](Link::object).
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod agreement;
 mod app;

@@ -115,7 +115,7 @@ impl Link<'_> {
         sent
     }
 
-    /// As [`Connection::answer_ping`], for an application whose [`Config`](crate::Config) leaves that to it.
+    /// As [`Connection::answer_ping`], for an application whose [`Config`](ws_proto::Config) leaves that to it.
     pub fn answer_ping(&mut self, payload: &[u8]) {
         self.connection.answer_ping(payload, self.tx);
     }

@@ -76,7 +76,7 @@ impl RandomApp {
             return Bytes::copy_from_slice(&number[..len]);
         }
         let rest = match kind {
-            MessageKind::Text => &text().as_bytes()[..text().floor_char_boundary(len - 4)],
+            MessageKind::Text => beginning(text(), len - 4).as_bytes(),
             MessageKind::Binary => &binary()[dice.below(256)..][..len - 4],
         };
         [&number, rest].concat().into()
@@ -190,6 +190,15 @@ fn message(kind: MessageKind, payload: Bytes) -> Message {
         MessageKind::Binary => Message::Binary(payload),
         MessageKind::Text => Utf8Bytes::try_from(payload).map_or_else(|_| Message::text(""), Message::Text),
     }
+}
+
+/// The longest beginning of `text` that has at most `len` bytes and ends between characters.
+fn beginning(text: &str, mut len: usize) -> &str {
+    // `str::floor_char_boundary` does this since Rust 1.91. An index past the end is no boundary.
+    while !text.is_char_boundary(len) {
+        len -= 1;
+    }
+    &text[..len]
 }
 
 fn text() -> &'static str {

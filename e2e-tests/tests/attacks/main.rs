@@ -10,6 +10,9 @@
 //!
 //! **Bounds** are counts, bytes, and ratios of processor time. Where somebody waits for something, a bound leaves room
 //! for a machine that has other things to do; [`mouse`] says how much, and why.
+//!
+//! The rows measure with `/proc` and with the clocks of threads, so they run on Linux only.
+#![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
 mod machine;

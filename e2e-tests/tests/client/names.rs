@@ -7,7 +7,7 @@ use std::{
 };
 
 use e2e_tests::{harness, raw_peer::RawAcceptor, server::ServerRunner};
-use ws_client::{ClientStream, CloseCode, ConnectError, Connector};
+use ws_client::{ConnectError, Connector};
 use ws_server::Server;
 
 use crate::support::run;
@@ -156,8 +156,11 @@ fn an_address_that_refuses_makes_way_for_the_next_one() {
     });
 }
 
+#[cfg(unix)]
 #[test]
 fn a_unix_socket_has_a_url_too() {
+    use ws_client::{ClientStream, CloseCode};
+
     run(async {
         let path = std::env::temp_dir().join(format!("ws-client-names-{}.sock", std::process::id()));
         let server = Server::builder().bind_unix(&path).unwrap();

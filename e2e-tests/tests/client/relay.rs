@@ -1,11 +1,11 @@
 //! What stands between a client and its server: it passes bytes on a few at a time, and knows who is there.
 
-use std::{io, net::SocketAddr, path::Path};
+use std::{io, net::SocketAddr};
 
 use e2e_tests::raw_peer::DEADLINE;
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, copy_bidirectional, split},
-    net::{TcpListener, TcpStream, UnixListener},
+    net::{TcpListener, TcpStream},
     sync::watch,
     task::{JoinHandle, yield_now},
     time::timeout,
@@ -70,9 +70,10 @@ impl Relay {
     }
 
     /// The same, reached by a socket at `path`.
-    pub(crate) fn unix(path: &Path, to: SocketAddr, piece: usize) -> Self {
+    #[cfg(unix)]
+    pub(crate) fn unix(path: &std::path::Path, to: SocketAddr, piece: usize) -> Self {
         let (count, present) = watch::channel(0);
-        let listener = UnixListener::bind(path).unwrap();
+        let listener = tokio::net::UnixListener::bind(path).unwrap();
         let task = tokio::spawn(async move {
             loop {
                 let client = listener.accept().await.unwrap().0;

@@ -9,6 +9,7 @@ mod close_codes;
 mod compression;
 mod control;
 mod decisions;
+#[cfg(target_os = "linux")]
 mod descriptors;
 mod dropped_servers;
 mod echo;
@@ -25,6 +26,7 @@ mod protocol_errors;
 mod received;
 mod refusals;
 mod requests;
+#[cfg(target_os = "linux")]
 mod resources;
 mod runtimes;
 mod scenarios;
@@ -35,5 +37,6 @@ mod slow_peers;
 mod stress;
 mod timeouts;
 mod tls;
+#[cfg(unix)]
 mod unix;
 mod write_queue;

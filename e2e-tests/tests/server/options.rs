@@ -7,7 +7,6 @@ use e2e_tests::server::{
     Api, Script, ServerRunner, bind, close_normally, echo_test, echo_test_with, start_echo,
     start_sharded_echo,
 };
-use std::fs;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::mpsc;
@@ -197,12 +196,14 @@ fn the_receive_buffer_has_the_size_that_is_set() {
 }
 
 /// Bytes of address space that this process has.
+#[cfg(target_os = "linux")]
 fn address_space() -> usize {
-    let statm = fs::read_to_string("/proc/self/statm").unwrap();
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
     statm.split(' ').next().unwrap().parse::<usize>().unwrap() * 4096
 }
 
 /// How much address space a running server of this kind takes.
+#[cfg(target_os = "linux")]
 async fn footprint(builder: ServerBuilder) -> usize {
     let before = address_space();
     let server = start_sharded_echo(Api::Handler, builder, 1).await;
@@ -212,6 +213,7 @@ async fn footprint(builder: ServerBuilder) -> usize {
     footprint
 }
 
+#[cfg(target_os = "linux")]
 #[test]
 fn memory_is_set_aside_as_it_is_asked_for() {
     const MIB: usize = 1024 * 1024;

@@ -13,13 +13,27 @@ use std::{
 };
 
 use bytes::Buf;
+use lexopt::{
+    ValueExt as _,
+    prelude::{Long, Short, Value},
+};
 use ws_proto::{
     Config, Connection, Event, ReceiveBuffer, TransmitQueue, Transport,
     handshake::{Acceptance, Rejection, RequestError, RequestReader, ServerHandshake},
 };
 
 fn main() -> ExitCode {
-    let addr = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:9003".to_owned());
+    let addr = match address(lexopt::Parser::from_env()) {
+        Ok(Some(addr)) => addr,
+        Ok(None) => {
+            println!("usage: blocking-echo [ADDR]");
+            return ExitCode::SUCCESS;
+        }
+        Err(error) => {
+            eprintln!("blocking-echo: {error}");
+            return ExitCode::from(2);
+        }
+    };
     match serve(&addr) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -27,6 +41,19 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Where to listen; `None` if help was asked for.
+fn address(mut parser: lexopt::Parser) -> Result<Option<String>, lexopt::Error> {
+    let mut addr = "127.0.0.1:9003".to_owned();
+    while let Some(arg) = parser.next()? {
+        match arg {
+            Short('h') | Long("help") => return Ok(None),
+            Value(value) => addr = value.string()?,
+            other => return Err(other.unexpected()),
+        }
+    }
+    Ok(Some(addr))
 }
 
 fn serve(addr: &str) -> io::Result<()> {

@@ -5,19 +5,36 @@
 
 mod room;
 
-use std::{io, process::ExitCode, sync::Arc};
+use std::{io, path::PathBuf, process::ExitCode, sync::Arc};
 
 use bytes::Bytes;
 use http::{StatusCode, header};
+use lexopt::{
+    ValueExt as _,
+    prelude::{Long, Short, Value},
+};
 use ws_server::{DeflateConfig, Request, Server, Tls, WebSocket};
 
 use room::Room;
 
 const PAGE: &str = include_str!("page.html");
 
+const USAGE: &str = "usage: chat-server [ADDR] [--tls-cert PEM --tls-key PEM]";
+
 #[tokio::main]
 async fn main() -> ExitCode {
-    let server = match bind(std::env::args().skip(1)).await {
+    let options = match Options::parse(lexopt::Parser::from_env()) {
+        Ok(Some(options)) => options,
+        Ok(None) => {
+            println!("{USAGE}");
+            return ExitCode::SUCCESS;
+        }
+        Err(error) => {
+            eprintln!("chat-server: {error}");
+            return ExitCode::from(2);
+        }
+    };
+    let server = match options.bind().await {
         Ok(server) => server,
         Err(error) => {
             eprintln!("chat-server: {error}");
@@ -35,29 +52,49 @@ async fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Listens as the command line says.
-async fn bind(mut args: impl Iterator<Item = String>) -> io::Result<Server> {
-    let mut addr = "127.0.0.1:9002".to_owned();
-    let (mut cert, mut key) = (None, None);
-    while let Some(arg) = args.next() {
-        match arg.as_str() {
-            "--tls-cert" => cert = args.next(),
-            "--tls-key" => key = args.next(),
-            _ => addr = arg,
+/// The command line.
+struct Options {
+    addr: String,
+    /// Certificate and key.
+    tls: Option<(PathBuf, PathBuf)>,
+}
+
+impl Options {
+    /// The options; `None` if help was asked for.
+    fn parse(mut parser: lexopt::Parser) -> Result<Option<Self>, lexopt::Error> {
+        let mut addr = "127.0.0.1:9002".to_owned();
+        let (mut cert, mut key) = (None, None);
+        while let Some(arg) = parser.next()? {
+            match arg {
+                Short('h') | Long("help") => return Ok(None),
+                Long("tls-cert") => cert = Some(parser.value()?.into()),
+                Long("tls-key") => key = Some(parser.value()?.into()),
+                Value(value) => addr = value.string()?,
+                other => return Err(other.unexpected()),
+            }
         }
+        if cert.is_some() != key.is_some() {
+            return Err("--tls-cert and --tls-key belong together".into());
+        }
+        Ok(Some(Self { addr, tls: cert.zip(key) }))
     }
-    let (mut builder, mut scheme) =
-        (Server::builder().http(page).deflate(Some(DeflateConfig::server())), "http");
-    if let (Some(cert), Some(key)) = (cert, key) {
-        let tls = Tls::from_pem(std::fs::read(cert)?, std::fs::read(key)?).map_err(io::Error::other)?;
-        (builder, scheme) = (builder.tls(tls), "https");
+
+    /// Listens as the command line says.
+    async fn bind(&self) -> io::Result<Server> {
+        let addr = &self.addr;
+        let (mut builder, mut scheme) =
+            (Server::builder().http(page).deflate(Some(DeflateConfig::server())), "http");
+        if let Some((cert, key)) = &self.tls {
+            let tls = Tls::from_pem(std::fs::read(cert)?, std::fs::read(key)?).map_err(io::Error::other)?;
+            (builder, scheme) = (builder.tls(tls), "https");
+        }
+        let server = builder
+            .bind(addr)
+            .await
+            .map_err(|error| io::Error::new(error.kind(), format!("cannot listen on {addr}: {error}")))?;
+        println!("listening on {scheme}://{}/", server.local_addr()?);
+        Ok(server)
     }
-    let server = builder
-        .bind(&addr)
-        .await
-        .map_err(|error| io::Error::new(error.kind(), format!("cannot listen on {addr}: {error}")))?;
-    println!("listening on {scheme}://{}/", server.local_addr()?);
-    Ok(server)
 }
 
 /// Plain HTTP requests get the page.

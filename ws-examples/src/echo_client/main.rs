@@ -11,7 +11,7 @@ use ws_client::{CloseCode, ConnectError, Message, Refusal};
 use options::Options;
 
 fn main() -> ExitCode {
-    let options = match Options::parse(std::env::args().skip(1)) {
+    let options = match Options::parse(lexopt::Parser::from_env()) {
         Ok(Some(options)) => options,
         Ok(None) => {
             println!("{}", options::USAGE);

@@ -1,8 +1,12 @@
 //! The command line.
 
-use std::fmt;
+use std::{fmt, path::PathBuf};
 
 use http::{HeaderName, HeaderValue};
+use lexopt::{
+    Parser, ValueExt as _,
+    prelude::{Long, Short, Value},
+};
 use ws_client::{Connector, DeflateConfig, Message, Tls};
 
 pub(crate) const USAGE: &str = "\
@@ -18,7 +22,7 @@ pub(crate) struct Options {
     headers: Vec<(HeaderName, HeaderValue)>,
     subprotocols: Vec<String>,
     deflate: bool,
-    authority: Option<String>,
+    authority: Option<PathBuf>,
     insecure: bool,
 }
 
@@ -32,9 +36,18 @@ impl fmt::Display for BadOption {
     }
 }
 
+impl From<lexopt::Error> for BadOption {
+    fn from(error: lexopt::Error) -> Self {
+        match error {
+            lexopt::Error::MissingValue { option: Some(option) } => Self(format!("{option} needs a value")),
+            error => Self(error.to_string()),
+        }
+    }
+}
+
 impl Options {
     /// The options; `None` if help was asked for.
-    pub(crate) fn parse(args: impl Iterator<Item = String>) -> Result<Option<Self>, BadOption> {
+    pub(crate) fn parse(mut parser: Parser) -> Result<Option<Self>, BadOption> {
         let mut options = Self {
             url: String::new(),
             count: 1,
@@ -46,12 +59,21 @@ impl Options {
             authority: None,
             insecure: false,
         };
-        let mut args = args;
-        while let Some(option) = args.next() {
-            if option == "--help" || option == "-h" {
-                return Ok(None);
+        while let Some(arg) = parser.next()? {
+            match arg {
+                Short('h') | Long("help") => return Ok(None),
+                Long("message") => options.message = parser.value()?.string()?,
+                Long("count") => options.count = count(&parser.value()?.string()?)?,
+                Long("binary") => options.binary = true,
+                Long("header") => options.headers.push(header(&parser.value()?.string()?)?),
+                Long("subprotocol") => options.subprotocols.push(parser.value()?.string()?),
+                Long("deflate") => options.deflate = true,
+                Long("ca") => options.authority = Some(parser.value()?.into()),
+                Long("insecure") => options.insecure = true,
+                Short(letter) => return Err(unknown(&format!("-{letter}"))),
+                Long(name) => return Err(unknown(&format!("--{name}"))),
+                Value(value) => options.set_url(value.string()?)?,
             }
-            options.set(option, &mut args)?;
         }
         if options.url.is_empty() {
             return Err(BadOption("a URL is needed (--help shows all options)".to_owned()));
@@ -59,28 +81,14 @@ impl Options {
         Ok(Some(options))
     }
 
-    fn set(&mut self, option: String, args: &mut impl Iterator<Item = String>) -> Result<(), BadOption> {
-        let mut value = || args.next().ok_or_else(|| BadOption(format!("{option} needs a value")));
-        match option.as_str() {
-            "--message" => self.message = value()?,
-            "--count" => {
-                let value = value()?;
-                self.count = value
-                    .parse()
-                    .map_err(|_| BadOption(format!("--count {value}: expected a whole number")))?;
-            }
-            "--binary" => self.binary = true,
-            "--header" => self.headers.push(header(&value()?)?),
-            "--subprotocol" => self.subprotocols.push(value()?),
-            "--deflate" => self.deflate = true,
-            "--ca" => self.authority = Some(value()?),
-            "--insecure" => self.insecure = true,
-            _ if option.starts_with('-') => {
-                return Err(BadOption(format!("unknown option {option} (--help shows all)")));
-            }
-            _ if !self.url.is_empty() => return Err(BadOption(format!("{option}: there is a URL already"))),
-            _ => self.url = option,
+    fn set_url(&mut self, value: String) -> Result<(), BadOption> {
+        if value.starts_with('-') {
+            return Err(unknown(&value));
         }
+        if !self.url.is_empty() {
+            return Err(BadOption(format!("{value}: there is a URL already")));
+        }
+        self.url = value;
         Ok(())
     }
 
@@ -88,7 +96,8 @@ impl Options {
     fn tls(&self) -> Result<Option<Tls>, BadOption> {
         let mut builder = Tls::builder();
         if let Some(path) = &self.authority {
-            let pem = std::fs::read(path).map_err(|error| BadOption(format!("--ca {path}: {error}")))?;
+            let pem = std::fs::read(path)
+                .map_err(|error| BadOption(format!("--ca {}: {error}", path.display())))?;
             builder = builder.authority(pem);
         } else if !self.insecure {
             return Ok(None);
@@ -122,6 +131,14 @@ impl Options {
     }
 }
 
+fn unknown(option: &str) -> BadOption {
+    BadOption(format!("unknown option {option} (--help shows all)"))
+}
+
+fn count(value: &str) -> Result<usize, BadOption> {
+    value.parse().map_err(|_| BadOption(format!("--count {value}: expected a whole number")))
+}
+
 fn header(line: &str) -> Result<(HeaderName, HeaderValue), BadOption> {
     let bad = || BadOption(format!("--header {line:?}: expected 'Name: value'"));
     let (name, value) = line.split_once(':').ok_or_else(bad)?;
@@ -135,7 +152,8 @@ mod tests {
     use super::*;
 
     fn parse(args: &[&str]) -> Result<Option<Options>, String> {
-        Options::parse(args.iter().map(|arg| (*arg).to_owned())).map_err(|error| error.to_string())
+        let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
+        Options::parse(Parser::from_args(args)).map_err(|error| error.to_string())
     }
 
     #[test]

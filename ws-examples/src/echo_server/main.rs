@@ -4,20 +4,21 @@
 
 mod handler;
 mod options;
+mod signals;
 
 use std::{process::ExitCode, time::Duration};
 
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use ws_server::{ShutdownHandle, WebSocket};
 
 use handler::Echo;
 use options::{Api, Options};
+use signals::Signals;
 
 /// How long connections may take to close when the server ends.
 const GRACE: Duration = Duration::from_secs(5);
 
 fn main() -> ExitCode {
-    let options = match Options::parse(std::env::args().skip(1)) {
+    let options = match Options::parse(lexopt::Parser::from_env()) {
         Ok(Some(options)) => options,
         Ok(None) => {
             println!("{}", options::USAGE);
@@ -52,7 +53,7 @@ async fn serve(options: Options) -> std::io::Result<()> {
         std::io::Error::new(error.kind(), format!("cannot listen on {}: {error}", options.listen))
     })?;
     // Before the line that others wait for: from then on they may send a signal.
-    let signals = [signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?];
+    let signals = Signals::new()?;
     println!("listening on {scheme}://{}", server.local_addr()?);
     tokio::spawn(end_on_signal(signals, server.shutdown_handle()));
     let report = match options.api {
@@ -74,10 +75,9 @@ async fn echo<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin>(mut ws: W
     }
 }
 
-async fn end_on_signal([mut interrupt, mut terminate]: [Signal; 2], handle: ShutdownHandle) {
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
+async fn end_on_signal(signals: Signals, handle: ShutdownHandle) {
+    match signals.recv().await {
+        Ok(()) => drop(handle.shutdown(GRACE).await),
+        Err(error) => eprintln!("echo-server: signals cannot be received: {error}"),
     }
-    handle.shutdown(GRACE).await;
 }

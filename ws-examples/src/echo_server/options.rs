@@ -1,7 +1,11 @@
 //! The command line.
 
-use std::{fmt, io, str::FromStr, time::Duration};
+use std::{fmt, io, path::PathBuf, str::FromStr, time::Duration};
 
+use lexopt::{
+    Arg, Parser, ValueExt as _,
+    prelude::{Long, Short, Value},
+};
 use ws_server::{DeflateConfig, OriginPolicy, Server, ServerBuilder, Tls};
 
 pub(crate) const USAGE: &str = "\
@@ -33,8 +37,8 @@ pub(crate) struct Options {
     validate_utf8: bool,
     subprotocols: Vec<String>,
     deflate: bool,
-    tls_cert: Option<String>,
-    tls_key: Option<String>,
+    tls_cert: Option<PathBuf>,
+    tls_key: Option<PathBuf>,
 }
 
 /// One line that names the option and the value.
@@ -44,6 +48,15 @@ pub(crate) struct BadOption(String);
 impl fmt::Display for BadOption {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+impl From<lexopt::Error> for BadOption {
+    fn from(error: lexopt::Error) -> Self {
+        match error {
+            lexopt::Error::MissingValue { option: Some(option) } => Self(format!("{option} needs a value")),
+            error => Self(error.to_string()),
+        }
     }
 }
 
@@ -71,14 +84,42 @@ impl Default for Options {
 
 impl Options {
     /// The options; `None` if help was asked for.
-    pub(crate) fn parse(args: impl Iterator<Item = String>) -> Result<Option<Self>, BadOption> {
+    pub(crate) fn parse(mut parser: Parser) -> Result<Option<Self>, BadOption> {
         let mut options = Self::default();
-        let mut args = args;
-        while let Some(option) = args.next() {
-            if option == "--help" || option == "-h" {
-                return Ok(None);
+        while let Some(arg) = parser.next()? {
+            match arg {
+                Short('h') | Long("help") => return Ok(None),
+                Long("listen") => options.listen = parser.value()?.string()?,
+                Long("api") => options.api = api(&parser.value()?.string()?)?,
+                Long("shards") => options.shards = number("--shards", &mut parser)?,
+                Long("max-message-size") => {
+                    options.max_message_size = Some(number("--max-message-size", &mut parser)?);
+                }
+                Long("max-connections") => {
+                    options.max_connections = Some(count("--max-connections", &mut parser)?);
+                }
+                Long("max-handshakes") => {
+                    options.max_handshakes = Some(count("--max-handshakes", &mut parser)?)
+                }
+                Long("idle-timeout-ms") => {
+                    options.idle_timeout = Some(millis("--idle-timeout-ms", &mut parser)?)
+                }
+                Long("close-timeout-ms") => {
+                    options.close_timeout = Some(millis("--close-timeout-ms", &mut parser)?);
+                }
+                Long("handshake-timeout-ms") => {
+                    options.handshake_timeout = Some(millis("--handshake-timeout-ms", &mut parser)?);
+                }
+                Long("write-queue-messages") => {
+                    options.write_queue_messages = Some(count("--write-queue-messages", &mut parser)?);
+                }
+                Long("no-utf8") => options.validate_utf8 = false,
+                Long("subprotocol") => options.subprotocols.push(parser.value()?.string()?),
+                Long("deflate") => options.deflate = true,
+                Long("tls-cert") => options.tls_cert = Some(parser.value()?.into()),
+                Long("tls-key") => options.tls_key = Some(parser.value()?.into()),
+                other => return Err(unknown(&other)),
             }
-            options.set(&option, &mut args)?;
         }
         if options.tls_cert.is_some() != options.tls_key.is_some() {
             return Err(BadOption("--tls-cert and --tls-key belong together".to_owned()));
@@ -86,40 +127,12 @@ impl Options {
         Ok(Some(options))
     }
 
-    fn set(&mut self, option: &str, args: &mut impl Iterator<Item = String>) -> Result<(), BadOption> {
-        let mut value = || args.next().ok_or_else(|| BadOption(format!("{option} needs a value")));
-        match option {
-            "--listen" => self.listen = value()?,
-            "--api" => {
-                self.api = match value()?.as_str() {
-                    "handler" => Api::Handler,
-                    "async" => Api::Async,
-                    other => return Err(BadOption(format!("--api {other}: expected handler or async"))),
-                }
-            }
-            "--shards" => self.shards = number(option, &value()?)?,
-            "--max-message-size" => self.max_message_size = Some(number(option, &value()?)?),
-            "--max-connections" => self.max_connections = Some(count(option, &value()?)?),
-            "--max-handshakes" => self.max_handshakes = Some(count(option, &value()?)?),
-            "--idle-timeout-ms" => self.idle_timeout = Some(millis(option, &value()?)?),
-            "--close-timeout-ms" => self.close_timeout = Some(millis(option, &value()?)?),
-            "--handshake-timeout-ms" => self.handshake_timeout = Some(millis(option, &value()?)?),
-            "--write-queue-messages" => self.write_queue_messages = Some(count(option, &value()?)?),
-            "--no-utf8" => self.validate_utf8 = false,
-            "--subprotocol" => self.subprotocols.push(value()?),
-            "--deflate" => self.deflate = true,
-            "--tls-cert" => self.tls_cert = Some(value()?),
-            "--tls-key" => self.tls_key = Some(value()?),
-            _ => return Err(BadOption(format!("unknown option {option} (--help shows all)"))),
-        }
-        Ok(())
-    }
-
     /// Certificate and key; `None` without TLS.
     pub(crate) fn tls(&self) -> io::Result<Option<Tls>> {
         let (Some(cert), Some(key)) = (&self.tls_cert, &self.tls_key) else { return Ok(None) };
-        let read = |path: &str| {
-            std::fs::read(path).map_err(|error| io::Error::new(error.kind(), format!("{path}: {error}")))
+        let read = |path: &PathBuf| {
+            std::fs::read(path)
+                .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))
         };
         Tls::from_pem(read(cert)?, read(key)?).map(Some).map_err(io::Error::other)
     }
@@ -159,19 +172,38 @@ impl Options {
     }
 }
 
-fn number<T: FromStr>(option: &str, value: &str) -> Result<T, BadOption> {
+fn unknown(arg: &Arg<'_>) -> BadOption {
+    let option = match arg {
+        Short(letter) => format!("-{letter}"),
+        Long(name) => format!("--{name}"),
+        Value(value) => value.to_string_lossy().into_owned(),
+    };
+    BadOption(format!("unknown option {option} (--help shows all)"))
+}
+
+fn api(value: &str) -> Result<Api, BadOption> {
+    match value {
+        "handler" => Ok(Api::Handler),
+        "async" => Ok(Api::Async),
+        other => Err(BadOption(format!("--api {other}: expected handler or async"))),
+    }
+}
+
+/// The value of `option`, which the parser has just read.
+fn number<T: FromStr>(option: &str, parser: &mut Parser) -> Result<T, BadOption> {
+    let value = parser.value()?.string()?;
     value.parse().map_err(|_| BadOption(format!("{option} {value}: expected a whole number")))
 }
 
-fn count(option: &str, value: &str) -> Result<usize, BadOption> {
-    match number(option, value)? {
+fn count(option: &str, parser: &mut Parser) -> Result<usize, BadOption> {
+    match number(option, parser)? {
         0 => Err(BadOption(format!("{option} 0: must be at least 1"))),
         count => Ok(count),
     }
 }
 
-fn millis(option: &str, value: &str) -> Result<Duration, BadOption> {
-    match number(option, value)? {
+fn millis(option: &str, parser: &mut Parser) -> Result<Duration, BadOption> {
+    match number(option, parser)? {
         0 => Err(BadOption(format!("{option} 0: must be at least 1 ms"))),
         millis => Ok(Duration::from_millis(millis)),
     }
@@ -182,7 +214,8 @@ mod tests {
     use super::*;
 
     fn parse(line: &str) -> Result<Option<Options>, String> {
-        Options::parse(line.split_whitespace().map(str::to_owned)).map_err(|error| error.to_string())
+        let args: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
+        Options::parse(Parser::from_args(args)).map_err(|error| error.to_string())
     }
 
     #[test]

@@ -75,3 +75,11 @@ fn an_address_in_use_is_told_and_the_status_is_1() {
         assert!(ended.stderr.starts_with(&format!("blocking-echo: {addr}: ")), "{}", ended.stderr);
     });
 }
+
+#[test]
+fn help_has_the_status_0_and_a_bad_option_2() {
+    harness::run(async {
+        run(BLOCKING_ECHO, &["--help"]).await.assert(0, "usage: blocking-echo [ADDR]\n", "");
+        run(BLOCKING_ECHO, &["--what"]).await.assert(2, "", "blocking-echo: invalid option '--what'\n");
+    });
+}

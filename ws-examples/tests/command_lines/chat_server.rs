@@ -6,11 +6,12 @@ use e2e_tests::{
     certificates::CertificateFiles,
     harness::{self, Options},
     peers::Peer,
-    raw_peer::{RawClient, RawFrame},
+    raw_peer::RawClient,
 };
-use rustix::process::Signal;
+#[cfg(unix)]
+use {e2e_tests::raw_peer::RawFrame, rustix::process::Signal};
 
-use crate::program::{CHAT_SERVER, Program};
+use crate::program::{CHAT_SERVER, Program, run};
 
 fn start() -> (Program, SocketAddr) {
     let (server, url) = Program::server(CHAT_SERVER, &["127.0.0.1:0"], "listening on http://");
@@ -33,6 +34,7 @@ fn the_page_is_on_the_same_port() {
     });
 }
 
+#[cfg(unix)]
 #[test]
 fn everybody_hears_who_comes_speaks_and_leaves() {
     harness::run(async {
@@ -87,5 +89,22 @@ fn two_tabs_of_chromium_talk_to_each_other_over_tls() {
         let args = ["127.0.0.1:0", "--tls-cert", &cert, "--tls-key", &key];
         let (_server, page) = Program::server(CHAT_SERVER, &args, "listening on https://");
         chromium.client(&format!("https://{page}"), &["--deflate", "--ca", &cert]).expect_ok().await;
+    });
+}
+
+#[test]
+fn help_has_the_status_0_and_a_bad_option_2() {
+    harness::run(async {
+        for help in ["--help", "-h"] {
+            let usage = "usage: chat-server [ADDR] [--tls-cert PEM --tls-key PEM]\n";
+            run(CHAT_SERVER, &[help]).await.assert(0, usage, "");
+        }
+        for (args, message) in [
+            (&["--what"][..], "invalid option '--what'"),
+            (&["--tls-cert"], "missing argument for option '--tls-cert'"),
+            (&["--tls-cert", "a.pem"], "--tls-cert and --tls-key belong together"),
+        ] {
+            run(CHAT_SERVER, args).await.assert(2, "", &format!("chat-server: {message}\n"));
+        }
     });
 }

@@ -4,6 +4,7 @@ use e2e_tests::{
     harness,
     raw_peer::{RawClient, RawFrame},
 };
+#[cfg(unix)]
 use rustix::process::Signal;
 
 use crate::program::{ECHO_SERVER, Program, run};
@@ -42,6 +43,7 @@ fn text_and_binary_come_back_as_they_were_sent() {
     });
 }
 
+#[cfg(unix)]
 #[test]
 fn it_ends_gracefully_on_both_signals() {
     harness::run(async {
@@ -62,6 +64,7 @@ fn it_ends_gracefully_on_both_signals() {
     });
 }
 
+#[cfg(unix)]
 #[test]
 fn a_signal_right_behind_the_first_line_is_heard() {
     harness::run(async {
@@ -73,6 +76,7 @@ fn a_signal_right_behind_the_first_line_is_heard() {
     });
 }
 
+#[cfg(unix)]
 #[test]
 fn a_client_that_answers_no_close_does_not_keep_it_from_ending() {
     harness::run(async {

@@ -6,6 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+#[cfg(unix)]
 use rustix::process::{Pid, Signal, kill_process};
 
 pub(crate) const ECHO_SERVER: &str = env!("CARGO_BIN_EXE_echo-server");
@@ -56,6 +57,7 @@ impl Program {
         Self::server(ECHO_SERVER, &[&["--listen", "127.0.0.1:0"], args].concat(), "listening on ws://")
     }
 
+    #[cfg(unix)]
     pub(crate) fn signal(&self, signal: Signal) {
         let pid = Pid::from_raw(self.process.id() as i32).unwrap();
         kill_process(pid, signal).expect("it is running");

@@ -60,5 +60,10 @@ impl fmt::Display for CloseFrame {
 
 /// The longest beginning of `reason` that fits a Close frame and ends between characters.
 fn truncate(reason: &str) -> &str {
-    &reason[..reason.floor_char_boundary(MAX_CLOSE_REASON)]
+    let mut end = reason.len().min(MAX_CLOSE_REASON);
+    // `str::floor_char_boundary` does this since Rust 1.91.
+    while !reason.is_char_boundary(end) {
+        end -= 1;
+    }
+    &reason[..end]
 }

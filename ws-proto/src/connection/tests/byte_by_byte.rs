@@ -118,7 +118,7 @@ fn converse(config: Config) {
     let text = "é€😀 and letters. ".repeat(5000);
     let mut sent = Vec::new();
     for length in [0, 1, 125, 126, 127, 300, 65_535, 65_536] {
-        let length = text.floor_char_boundary(length);
+        let length = (0..=length).rev().find(|end| text.is_char_boundary(*end)).unwrap();
         for kind in [MessageKind::Text, MessageKind::Binary] {
             client.connection.send(kind, &text.as_bytes()[..length], &mut client.tx).unwrap();
             sent.push((kind, text.as_bytes()[..length].to_vec()));
