@@ -86,6 +86,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod backlog;
 mod budget;
 mod buffer;
 mod close;
@@ -105,6 +106,7 @@ mod random;
 pub mod testing;
 mod utf8;
 
+pub use backlog::{Backlog, MESSAGE_OVERHEAD};
 pub use budget::{MemoryAccount, MemoryBudget};
 pub use buffer::{
     BufferPool, BufferPoolConfig, Completion, DEFAULT_RECEIVE_BUFFER, PooledBuffer, ReceiveBuffer,

@@ -5,6 +5,7 @@ use std::{collections::VecDeque, time::Instant};
 use bytes::Bytes;
 
 use crate::{
+    backlog::MESSAGE_OVERHEAD,
     buffer::PooledBuffer,
     close::CloseFrame,
     error::ConnectionError,
@@ -19,15 +20,15 @@ pub(super) enum End {
     Failure(ConnectionError),
 }
 
-/// What an assembled message counts beside its payload, so that a flood of empty ones is bounded too.
-const MESSAGE_OVERHEAD: usize = 64;
+/// Assembled messages that are shorter are packed too: an entry of their own would take more than they do.
+const PACKED_BELOW: usize = 1024;
 
 #[derive(Debug, Default)]
 pub(super) struct Inbox {
     held: VecDeque<Held>,
     /// What all of it takes: headers of packed messages, overhead of assembled ones, and payloads.
     bytes: usize,
-    /// And what the buffers of assembled ones have beside that.
+    /// And what their buffers have beside that.
     spare: usize,
     /// Takes effect once the held messages are delivered, or at the deadline.
     pub(super) end: Option<(End, Instant)>,
@@ -46,7 +47,10 @@ impl Inbox {
     #[inline]
     pub(super) fn push_slice(&mut self, kind: MessageKind, payload: &[u8], more: usize) {
         if !matches!(self.held.back(), Some(Held::Packed { .. })) {
+            // Behind other messages nothing is reserved: many blocks could have the same bytes in mind.
+            let more = if self.held.is_empty() { more } else { 0 };
             let frames = Vec::with_capacity(MAX_HEADER_LEN + payload.len() + more);
+            self.spare += frames.capacity();
             self.held.push_back(Held::Packed { frames, read: 0 });
         }
         if let Some(Held::Packed { frames, read }) = self.held.back_mut() {
@@ -55,14 +59,20 @@ impl Inbox {
                 frames.drain(..*read);
                 *read = 0;
             }
-            let before = frames.len();
+            let (before, capacity) = (frames.len(), frames.capacity());
             FrameHeader::new(kind.opcode(), payload.len() as u64, None).append_to(frames);
             frames.extend_from_slice(payload);
-            self.bytes += frames.len() - before;
+            let added = frames.len() - before;
+            self.bytes += added;
+            self.spare += frames.capacity() - capacity;
+            self.spare -= added;
         }
     }
 
     pub(super) fn push_buffer(&mut self, kind: MessageKind, buffer: PooledBuffer) {
+        if buffer.len() < PACKED_BELOW {
+            return self.push_slice(kind, &buffer, 0);
+        }
         // A small message is not to keep a large buffer.
         let buffer = buffer.trimmed();
         self.bytes += MESSAGE_OVERHEAD + buffer.len();
@@ -98,7 +108,10 @@ impl Inbox {
                 let (kind, payload, frame_len) = unpack(&frames[*read..])?;
                 let payload = copy(payload);
                 *read += frame_len;
-                (kind, payload, frame_len, *read == frames.len())
+                self.spare += frame_len;
+                let exhausted = *read == frames.len();
+                self.spare -= if exhausted { frames.capacity() } else { 0 };
+                (kind, payload, frame_len, exhausted)
             }
         };
         if exhausted {
@@ -112,14 +125,20 @@ impl Inbox {
         !self.held.is_empty()
     }
 
-    /// Bytes allocated for packed messages.
-    #[cfg(all(test, feature = "deflate"))]
+    /// Bytes allocated for payloads.
+    #[cfg(test)]
     pub(super) fn capacity(&self) -> usize {
         let capacity = |held: &Held| match held {
             Held::Packed { frames, .. } => frames.capacity(),
             Held::Message(_, buffer) => buffer.capacity(),
         };
         self.held.iter().map(capacity).sum()
+    }
+
+    /// All that it has allocated.
+    #[cfg(test)]
+    pub(super) fn allocated(&self) -> usize {
+        self.capacity() + self.held.capacity() * size_of::<Held>()
     }
 
     pub(super) const fn bytes(&self) -> usize {
