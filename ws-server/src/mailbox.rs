@@ -1,22 +1,23 @@
 //! What other tasks send to a connection that a [`Handler`](crate::Handler) owns.
 
 use std::{
-    collections::VecDeque,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
-    task::{Context, Poll, Waker},
+    task::{Context, Poll},
 };
 
-use bytes::Bytes;
 use ws_proto::{
-    CONTROL_QUEUE_CAPACITY, CloseCode, Config, Connection, ConnectionState, ControlError, ControlQueue,
-    MAX_CONTROL_PAYLOAD, MemoryAccount, MemoryBudget, Message, PreparedMessage, SendError, TransmitQueue,
+    Backlog, CloseCode, Config, Connection, ConnectionState, ControlError, ControlQueue, MAX_CONTROL_PAYLOAD,
+    MemoryAccount, MemoryBudget, Message, OpCode, PreparedMessage, SendError, TransmitQueue,
 };
-use ws_tokio::Outlet;
+use ws_tokio::{Due, Entry, Outlet, Place, WaitList};
 
-use crate::summons::Caller;
+use crate::{
+    letters::{Letter, Letters},
+    summons::Caller,
+};
 
 pub(crate) struct Mailbox {
     config: Arc<Config>,
@@ -28,72 +29,32 @@ pub(crate) struct Mailbox {
 
 /// Small, and in one piece: a broadcast touches as many of these as there are connections.
 struct Mail {
-    messages: Messages,
-    /// Bytes of their payloads.
-    bytes: usize,
-    /// Bytes of those that nobody else has.
-    owned: usize,
+    messages: Letters,
+    /// What they count together, by the rules of the connection's own queue.
+    backlog: Backlog,
     /// What they count of the memory budget; made when there first is much.
     account: Option<MemoryAccount>,
     state: ConnectionState,
+    /// Senders that wait for room.
+    senders: WaitList,
     rare: Option<Box<Rare>>,
-}
-
-/// Mostly there is one.
-#[derive(Default)]
-struct Messages {
-    first: Option<Letter>,
-    more: VecDeque<Letter>,
-}
-
-enum Letter {
-    Message(Message),
-    Prepared(PreparedMessage),
-}
-
-impl Letter {
-    fn len(&self) -> usize {
-        match self {
-            Self::Message(message) => message.len(),
-            Self::Prepared(message) => message.payload().len(),
-        }
-    }
-
-    fn owned_len(&self) -> usize {
-        match self {
-            Self::Message(message) => message.len(),
-            Self::Prepared(_) => 0,
-        }
-    }
-
-    fn send(self, connection: &mut Connection, tx: &mut TransmitQueue) -> Result<(), SendError<Self>> {
-        match self {
-            Self::Message(message) => {
-                connection.send_message(message, false, tx).map_err(|error| error.map(Self::Message))
-            }
-            Self::Prepared(message) => connection
-                .send_prepared(&message, false, tx)
-                .map_err(|error| error.map(|()| Self::Prepared(message))),
-        }
-    }
 }
 
 /// What most mailboxes never have.
 #[derive(Default)]
 struct Rare {
-    pings: Vec<Bytes>,
+    pings: ControlQueue,
     close: Option<(CloseCode, Box<str>)>,
-    waiting: Vec<Waker>,
 }
 
 impl Mailbox {
     pub(crate) fn new(config: &Arc<Config>, caller: Caller) -> Self {
         let mail = Mail {
-            messages: Messages::default(),
-            bytes: 0,
-            owned: 0,
+            messages: Letters::default(),
+            backlog: Backlog::new(),
             account: None,
             state: ConnectionState::Open,
+            senders: WaitList::new(),
             rare: None,
         };
         Self { config: Arc::clone(config), caller, called: AtomicBool::new(false), mail: Mutex::new(mail) }
@@ -104,7 +65,7 @@ impl Mailbox {
         self.called.load(Ordering::Relaxed) && self.called.swap(false, Ordering::Acquire)
     }
 
-    /// Hands over what came, as far as the connection takes it; whether messages are left that it has no room for.
+    /// Hands over what came, as far as the connection takes it; whether something is left that it has no room for.
     pub(crate) fn deliver(
         &self,
         connection: &mut Connection,
@@ -112,12 +73,8 @@ impl Mailbox {
         now: std::time::Instant,
     ) -> bool {
         let mut mail = self.mail();
-        let rare = mail.rare.take();
-        if let Some(rare) = &rare {
-            for payload in &rare.pings {
-                // A full control queue drops a ping, as it would for the handler.
-                let _ = connection.send_ping(payload, tx);
-            }
+        if let Some(rare) = &mut mail.rare {
+            rare.deliver_pings(connection, tx);
         }
         // The rest waits here: else as much as may wait would wait in both places.
         let ahead = (self.config.write_queue_bytes / 16).clamp(4 * 1024, 64 * 1024);
@@ -137,32 +94,38 @@ impl Mailbox {
                 Err(SendError::InvalidState(_)) => break,
             }
         }
-        if let Some(Rare { close, waiting, .. }) = rare.map(|rare| *rare) {
-            if let Some((code, reason)) = close {
-                if mail.messages.is_empty() {
+        if let Some(rare) = mail.rare.take_if(|rare| rare.pings.is_empty()) {
+            match rare.close {
+                Some((code, reason)) if mail.messages.is_empty() => {
                     connection.close(code, &reason, now, tx);
-                } else {
-                    mail.rare().close = Some((code, reason));
                 }
+                Some(_) => mail.rare = Some(rare),
+                None => {}
             }
-            mail.follow(connection.state());
-            let left = !mail.messages.is_empty();
-            drop(mail);
-            waiting.into_iter().for_each(Waker::wake);
-            return left;
         }
         mail.follow(connection.state());
-        !mail.messages.is_empty()
+        let left = !mail.messages.is_empty() || mail.rare.is_some();
+        let due = self.let_senders_in(&mut mail);
+        drop(mail);
+        due.wake();
+        left
+    }
+
+    /// Promises the room that there is to senders that wait.
+    fn let_senders_in(&self, mail: &mut Mail) -> Due {
+        let Mail { senders, backlog, account, .. } = mail;
+        senders.promise(|len, promised| self.has_room(len, len, backlog, promised, account.as_ref()));
+        senders.take_due()
     }
 
     /// The connection is closing or closed: senders are told.
     pub(crate) fn shut(&self, state: ConnectionState) {
-        let rare = {
+        let due = {
             let mut mail = self.mail();
             mail.follow(state);
-            mail.rare.take()
+            mail.senders.take_due()
         };
-        rare.into_iter().flat_map(|rare| rare.waiting).for_each(Waker::wake);
+        due.wake();
     }
 
     /// Whether a message of `len` bytes, of which `owned` are its own, may come in.
@@ -170,23 +133,39 @@ impl Mailbox {
         if mail.state != ConnectionState::Open || mail.is_closing() {
             return Err(SendError::InvalidState(()));
         }
-        let over = mail.bytes > 0 && mail.bytes.saturating_add(len) > self.config.write_queue_bytes;
-        let unaffordable = owned > 0 && mail.account.as_ref().is_some_and(|account| !account.allows(owned));
-        if over || unaffordable || mail.messages.len() >= self.config.write_queue_messages {
-            return Err(SendError::WriteBusy(()));
+        let Mail { senders, backlog, account, .. } = mail;
+        if self.has_room(len, owned, backlog, &senders.promised(), account.as_ref()) {
+            Ok(())
+        } else {
+            Err(SendError::WriteBusy(()))
         }
-        Ok(())
     }
 
-    fn push(&self, mail: &mut Mail, message: Message) -> Result<(), SendError<Message>> {
-        match self.admit(mail, message.len(), message.len()) {
-            Ok(()) => {
-                mail.push(Letter::Message(message));
-                mail.charge(&self.config);
-            }
-            Err(error) => return Err(error.map(|()| message)),
-        }
-        Ok(())
+    /// As [`admit`](Self::admit), for somebody who does not wait: those who do come first.
+    fn admit_newcomer(&self, mail: &Mail, len: usize, owned: usize) -> Result<(), SendError> {
+        self.admit(mail, len, owned)?;
+        if mail.senders.has_waiting() { Err(SendError::WriteBusy(())) } else { Ok(()) }
+    }
+
+    /// The rule of the connection's own queue. Room that is promised is taken.
+    fn has_room(
+        &self,
+        len: usize,
+        owned: usize,
+        backlog: &Backlog,
+        promised: &Backlog,
+        account: Option<&MemoryAccount>,
+    ) -> bool {
+        let (messages, bytes) =
+            (backlog.messages() + promised.messages(), backlog.bytes() + promised.bytes());
+        let affordable = owned == 0 || account.is_none_or(|account| account.allows(owned));
+        affordable && self.config.has_room_for(len, messages, bytes)
+    }
+
+    fn push(&self, mail: &mut Mail, letter: Letter) {
+        mail.count_in(&letter);
+        mail.messages.push(letter);
+        mail.charge(&self.config);
     }
 
     fn call(&self, mail: MutexGuard<'_, Mail>) {
@@ -202,26 +181,19 @@ impl Mailbox {
 }
 
 impl Mail {
-    fn push(&mut self, letter: Letter) {
-        self.count_in(&letter);
-        self.messages.push(letter);
-    }
-
     fn count_in(&mut self, letter: &Letter) {
-        self.bytes += letter.len();
-        self.owned += letter.owned_len();
+        self.backlog.add(letter.len(), letter.shared_len());
     }
 
     fn count_out(&mut self, letter: &Letter) {
-        self.bytes -= letter.len();
-        self.owned -= letter.owned_len();
+        self.backlog.remove(letter.len(), letter.shared_len());
         self.settle();
     }
 
     /// Counts what has come in against the memory budget, if it is much.
     fn charge(&mut self, config: &Config) {
         const MUCH: usize = 16 * 1024;
-        if self.account.is_none() && self.owned >= MUCH {
+        if self.account.is_none() && self.backlog.held_bytes() >= MUCH {
             self.account = config.memory_budget.as_ref().map(MemoryBudget::account);
         }
         self.settle();
@@ -229,8 +201,8 @@ impl Mail {
 
     fn settle(&mut self) {
         if let Some(account) = &mut self.account {
-            account.set(self.owned);
-            if self.owned == 0 {
+            account.set(self.backlog.held_bytes());
+            if self.backlog.held_bytes() == 0 {
                 self.account = None;
             }
         }
@@ -249,52 +221,44 @@ impl Mail {
     fn follow(&mut self, state: ConnectionState) {
         self.state = state;
         if state != ConnectionState::Open {
-            self.messages = Messages::default();
-            (self.bytes, self.owned) = (0, 0);
+            self.messages = Letters::default();
+            self.backlog = Backlog::new();
             self.account = None;
+            self.rare = None;
+            self.senders.end();
         }
     }
 }
 
-impl Messages {
-    fn push(&mut self, letter: Letter) {
-        if self.is_empty() {
-            self.first = Some(letter);
-        } else {
-            self.more.push_back(letter);
+impl Rare {
+    /// Those that the connection has no room for go out later.
+    fn deliver_pings(&mut self, connection: &mut Connection, tx: &mut TransmitQueue) {
+        while let Some(ping) = self.pings.peek() {
+            if connection.send_ping(ping.payload(), tx) == Err(ControlError::QueueFull) {
+                return;
+            }
+            self.pings.pop();
         }
-    }
-
-    fn pop(&mut self) -> Option<Letter> {
-        self.first.take().or_else(|| self.more.pop_front())
-    }
-
-    /// What was popped last, again at the front.
-    fn put_back(&mut self, letter: Letter) {
-        self.first = Some(letter);
-    }
-
-    fn len(&self) -> usize {
-        usize::from(self.first.is_some()) + self.more.len()
-    }
-
-    fn is_empty(&self) -> bool {
-        self.first.is_none() && self.more.is_empty()
     }
 }
 
 impl Outlet for Mailbox {
     fn try_send(&self, message: Message) -> Result<(), SendError<Message>> {
         let mut mail = self.mail();
-        self.push(&mut mail, message)?;
-        self.call(mail);
-        Ok(())
+        match self.admit_newcomer(&mail, message.len(), message.len()) {
+            Ok(()) => {
+                self.push(&mut mail, Letter::Message(message));
+                self.call(mail);
+                Ok(())
+            }
+            Err(error) => Err(error.map(|()| message)),
+        }
     }
 
     fn try_send_prepared(&self, message: &PreparedMessage) -> Result<(), SendError> {
         let mut mail = self.mail();
-        self.admit(&mail, message.payload().len(), 0)?;
-        mail.push(Letter::Prepared(message.clone()));
+        self.admit_newcomer(&mail, message.payload().len(), 0)?;
+        self.push(&mut mail, Letter::Prepared(message.clone()));
         self.call(mail);
         Ok(())
     }
@@ -303,30 +267,43 @@ impl Outlet for Mailbox {
         &self,
         cx: &mut Context<'_>,
         message: &mut Option<Message>,
+        place: &mut Option<Place>,
     ) -> Poll<Result<(), SendError<Message>>> {
         let mut mail = self.mail();
         let Some(next) = message.take() else { return Poll::Ready(Ok(())) };
-        match self.push(&mut mail, next) {
+        let (len, entry) = (next.len(), mail.senders.enter(place));
+        let admitted = match entry {
+            Entry::Newcomer | Entry::Promised => self.admit(&mail, len, len),
+            Entry::Waits => Err(SendError::WriteBusy(())),
+        };
+        let result = match admitted {
             Ok(()) => {
-                self.call(mail);
+                self.push(&mut mail, Letter::Message(next));
                 Poll::Ready(Ok(()))
             }
-            Err(SendError::WriteBusy(back)) => {
-                *message = Some(back);
-                let waiting = &mut mail.rare().waiting;
-                if !waiting.iter().any(|known| known.will_wake(cx.waker())) {
-                    waiting.push(cx.waker().clone());
-                }
+            Err(SendError::WriteBusy(())) => {
+                mail.senders.wait(place, entry == Entry::Promised, len, cx.waker());
+                *message = Some(next);
                 Poll::Pending
             }
-            Err(error) => Poll::Ready(Err(error)),
+            Err(error) => Poll::Ready(Err(error.map(|()| next))),
+        };
+        let due = mail.senders.take_due();
+        if result == Poll::Ready(Ok(())) {
+            self.call(mail);
+        } else {
+            drop(mail);
         }
+        due.wake();
+        result
     }
 
-    fn cancelled(&self) {
-        // Those who still wait register again.
-        let waiting = self.mail().rare.as_mut().map(|rare| std::mem::take(&mut rare.waiting));
-        waiting.into_iter().flatten().for_each(Waker::wake);
+    fn cancelled(&self, place: Place) {
+        let mut mail = self.mail();
+        mail.senders.leave(place);
+        let due = self.let_senders_in(&mut mail);
+        drop(mail);
+        due.wake();
     }
 
     fn ping(&self, payload: &[u8]) -> Result<(), ControlError> {
@@ -338,11 +315,7 @@ impl Outlet for Mailbox {
             return Err(ControlError::ControlFrameTooBig(payload.len()));
         }
         let pings = &mut mail.rare().pings;
-        let waiting: usize = pings.iter().map(|ping| ControlQueue::entry_len(ping.len())).sum();
-        if waiting + ControlQueue::entry_len(payload.len()) > CONTROL_QUEUE_CAPACITY {
-            return Err(ControlError::QueueFull);
-        }
-        pings.push(Bytes::copy_from_slice(payload));
+        pings.push(OpCode::Ping, payload).map_err(|_| ControlError::QueueFull)?;
         self.call(mail);
         Ok(())
     }
@@ -351,7 +324,11 @@ impl Outlet for Mailbox {
         let mut mail = self.mail();
         if mail.state == ConnectionState::Open && !mail.is_closing() {
             mail.rare().close = Some((code, reason.into()));
+            // What has not been accepted before is not accepted any more.
+            mail.senders.end();
+            let due = mail.senders.take_due();
             self.call(mail);
+            due.wake();
         }
     }
 

@@ -2,6 +2,8 @@
 //! really use the connection at once.
 
 use std::{
+    mem,
+    ops::{Deref, DerefMut},
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::Waker,
@@ -14,7 +16,11 @@ use ws_proto::{
     PreparedMessage, SendError,
 };
 
-use crate::{driver::Driver, wakers::Wakers};
+use crate::{
+    driver::Driver,
+    wait_list::{Due, Place, WaitList},
+    wakers::Wakers,
+};
 
 pub(crate) type Shared<S> = Arc<Mutex<Core<S>>>;
 
@@ -25,8 +31,10 @@ pub(crate) struct Core<S> {
     pub(crate) now: Instant,
     /// Boxed, for it comes late and is large.
     close_info: Option<Box<CloseInfo>>,
-    /// Everybody who waits for the transport, for room in the write queue, or for the end.
+    /// The tasks that wait for the transport or for the end.
     pub(crate) waiting: Arc<Wakers>,
+    /// Senders that wait for room in the write queue.
+    pub(crate) senders: WaitList,
     /// Wakes all of `waiting`; the only waker that the transport sees.
     pub(crate) waker: Waker,
     /// Whether those who wait for room know that there will be none any more.
@@ -75,6 +83,7 @@ impl<S> Core<S> {
             now: now(),
             close_info: None,
             waiting,
+            senders: WaitList::new(),
             waker,
             end_is_known: false,
             abandoned: false,
@@ -93,6 +102,10 @@ impl<S> Core<S> {
         self.driver.as_ref().map_or(ConnectionState::Closed, |driver| driver.connection().state())
     }
 
+    pub(crate) fn is_open(&self) -> bool {
+        self.state() == ConnectionState::Open
+    }
+
     pub(crate) const fn driver(&self) -> Option<&Driver<S>> {
         self.driver.as_ref()
     }
@@ -108,11 +121,28 @@ impl<S> Core<S> {
     /// Takes the connection away from everybody.
     pub(crate) fn take_driver(&mut self) -> Option<Driver<S>> {
         self.waiting.wake_all();
+        self.senders.end();
         self.driver.take()
     }
 
-    /// Queues a message, if there is room.
+    /// Queues a message of the connection's owner, if there is room that is not promised to senders.
     pub(crate) fn queue(&mut self, message: Message) -> Result<(), SendError<Message>> {
+        if !self.senders.is_empty() && !self.owner_may_send(message.len()) {
+            return Err(SendError::WriteBusy(message));
+        }
+        self.queue_at_once(message)
+    }
+
+    /// As [`queue`](Self::queue), for a sender that does not wait: those who do come first.
+    pub(crate) fn queue_as_newcomer(&mut self, message: Message) -> Result<(), SendError<Message>> {
+        if !self.senders.is_empty() && !self.newcomer_may_send(message.len()) {
+            return Err(SendError::WriteBusy(message));
+        }
+        self.queue_at_once(message)
+    }
+
+    /// Queues a message, if there is room.
+    pub(crate) fn queue_at_once(&mut self, message: Message) -> Result<(), SendError<Message>> {
         let Some(driver) = &mut self.driver else { return Err(SendError::InvalidState(message)) };
         let (connection, tx) = driver.parts_mut();
         connection.send_message(message, false, tx)?;
@@ -120,12 +150,75 @@ impl<S> Core<S> {
         Ok(())
     }
 
+    /// As [`queue`](Self::queue).
     pub(crate) fn queue_prepared(&mut self, message: &PreparedMessage) -> Result<(), SendError> {
+        if !self.senders.is_empty() && !self.owner_may_send(message.payload().len()) {
+            return Err(SendError::WriteBusy(()));
+        }
+        self.queue_prepared_at_once(message)
+    }
+
+    /// As [`queue_as_newcomer`](Self::queue_as_newcomer).
+    pub(crate) fn queue_prepared_as_newcomer(&mut self, message: &PreparedMessage) -> Result<(), SendError> {
+        if !self.senders.is_empty() && !self.newcomer_may_send(message.payload().len()) {
+            return Err(SendError::WriteBusy(()));
+        }
+        self.queue_prepared_at_once(message)
+    }
+
+    fn queue_prepared_at_once(&mut self, message: &PreparedMessage) -> Result<(), SendError> {
         let Some(driver) = &mut self.driver else { return Err(SendError::InvalidState(())) };
         let (connection, tx) = driver.parts_mut();
         connection.send_prepared(message, false, tx)?;
         self.wake_server_task();
         Ok(())
+    }
+
+    /// Whether the owner may send while senders wait, or something is promised to them.
+    fn owner_may_send(&mut self, len: usize) -> bool {
+        !self.is_open() || (self.has_room_beside_senders(len) && self.senders.may_pass())
+    }
+
+    fn newcomer_may_send(&self, len: usize) -> bool {
+        !self.is_open() || (!self.senders.has_waiting() && self.has_room_beside_senders(len))
+    }
+
+    fn has_room_beside_senders(&self, len: usize) -> bool {
+        self.driver.as_ref().is_some_and(|driver| driver.has_room_beside(len, &self.senders.promised()))
+    }
+
+    /// Promises the room that there is to senders that wait, and tells them if there will be none any more. Says whether
+    /// something was promised.
+    pub(crate) fn let_senders_in(&mut self) -> bool {
+        if self.senders.is_empty() {
+            return false;
+        }
+        let Some(driver) = self.driver.as_ref().filter(|_| self.is_open()) else {
+            self.senders.end();
+            return false;
+        };
+        let any = self.senders.promise(|len, promised| driver.has_room_beside(len, promised));
+        if any {
+            self.change_first_sender();
+        }
+        any
+    }
+
+    /// A sender gives its place up.
+    pub(crate) fn leave(&mut self, place: Place) {
+        let was_first = self.senders.is_first(Some(&place));
+        self.senders.leave(place);
+        if !self.let_senders_in() && was_first {
+            self.change_first_sender();
+        }
+    }
+
+    /// Without a server's task the first sender that waits moves the bytes; another one is the first now.
+    fn change_first_sender(&mut self) {
+        if matches!(self.mode, Mode::Inline { .. }) {
+            self.waiting.forget_sender();
+            self.senders.wake_first();
+        }
     }
 
     pub(crate) fn queue_ping(&mut self, payload: &[u8]) -> Result<(), ControlError> {
@@ -217,6 +310,7 @@ impl<S> Core<S> {
         // Dropping the transport closes it.
         self.driver = None;
         self.waiting.wake_all();
+        self.senders.end();
     }
 
     /// A server's task sets the time once per turn; outside of it the clock is read.
@@ -238,6 +332,47 @@ pub(crate) fn now() -> Instant {
 }
 
 /// Locks. A panic under the lock leaves a state machine that is still sound, so poisoning means nothing here.
-pub(crate) fn lock<S>(shared: &Mutex<Core<S>>) -> MutexGuard<'_, Core<S>> {
-    shared.lock().unwrap_or_else(PoisonError::into_inner)
+pub(crate) fn lock<S>(shared: &Mutex<Core<S>>) -> Locked<'_, S> {
+    let core = shared.lock().unwrap_or_else(PoisonError::into_inner);
+    Locked { core, due: WakeOnDrop::default() }
+}
+
+/// The lock on a connection. Senders that are due are woken once it is released.
+pub(crate) struct Locked<'a, S> {
+    core: MutexGuard<'a, Core<S>>,
+    /// Behind `core`, for fields are dropped in order.
+    due: WakeOnDrop,
+}
+
+#[derive(Default)]
+struct WakeOnDrop(Due);
+
+impl<S> Deref for Locked<'_, S> {
+    type Target = Core<S>;
+
+    #[inline]
+    fn deref(&self) -> &Core<S> {
+        &self.core
+    }
+}
+
+impl<S> DerefMut for Locked<'_, S> {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut Core<S> {
+        &mut self.core
+    }
+}
+
+impl<S> Drop for Locked<'_, S> {
+    #[inline]
+    fn drop(&mut self) {
+        self.due.0 = self.core.senders.take_due();
+    }
+}
+
+impl Drop for WakeOnDrop {
+    #[inline]
+    fn drop(&mut self) {
+        mem::take(&mut self.0).wake();
+    }
 }

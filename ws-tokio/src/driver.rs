@@ -9,7 +9,7 @@ use std::{
 
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use ws_proto::{Connection, Event, ReceiveBuffer, TransmitQueue, Transport};
+use ws_proto::{Backlog, Connection, Event, ReceiveBuffer, TransmitQueue, Transport};
 
 use crate::scratch;
 
@@ -127,6 +127,11 @@ impl<S> Driver<S> {
     /// Whether a small message would be accepted, and the memory budget is not what keeps larger ones out.
     pub fn has_room(&self) -> bool {
         self.tx.as_ref().is_none_or(|tx| self.connection.has_room(tx))
+    }
+
+    /// Whether an open connection would accept a message of `len` bytes, although there is room promised to others.
+    pub fn has_room_beside(&self, len: usize, promised: &Backlog) -> bool {
+        self.connection.has_room_beside(len, promised, self.queue())
     }
 
     /// Gives the transmit queue back to the thread if nothing waits in it. Call it at the end of a turn.

@@ -15,6 +15,7 @@ mod sink;
 #[cfg(feature = "tls-core")]
 pub mod tls;
 mod turns;
+mod wait_list;
 mod wakers;
 mod websocket;
 
@@ -24,4 +25,5 @@ pub use scratch::{ReceiveLease, configure_thread, trim_default_pools, trim_threa
 pub use sender::{Outlet, Sender};
 pub use served::{Served, TurnEnd};
 pub use turns::yield_turn;
+pub use wait_list::{Due, Entry, Place, WaitList};
 pub use websocket::{Parts, WebSocket};

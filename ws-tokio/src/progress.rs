@@ -13,6 +13,7 @@ use crate::{
     driver::Driver,
     scratch::{ReceiveLease, trim_thread_pool},
     turns::yield_turn,
+    wait_list::{Entry, Place},
 };
 
 /// Reads per turn of a server's task; then other connections have theirs.
@@ -84,6 +85,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Core<S> {
             let Some(driver) = &self.driver else { return };
             // Finished, and yet not reported: the application has not taken the messages that came before the end.
             if driver.transport() == Transport::Finished {
+                self.let_senders_in();
                 return;
             }
             if step == STEPS_PER_POLL {
@@ -97,8 +99,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Core<S> {
 
     /// Waits until everything queued is written, or the connection is over.
     pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let flushed = self.poll_flush_or_room(cx, false);
+        self.let_senders_in();
+        flushed
+    }
+
+    /// As [`poll_flush`](Self::poll_flush). An owner that waits for `room` tries again as soon as there is some, before
+    /// senders are let in.
+    fn poll_flush_or_room(&mut self, cx: &mut Context<'_>, room: bool) -> Poll<()> {
         self.refresh_now();
-        if self.poll_written(cx).is_ready() {
+        let before = self.queued();
+        if self.poll_written(cx).is_ready() || (room && self.queued() < before) {
             return Poll::Ready(());
         }
         if matches!(self.mode, Mode::Inline { .. }) {
@@ -131,7 +142,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Core<S> {
         written
     }
 
-    /// Queues `message` once there is room; it is taken when it is accepted or refused.
+    /// Queues the owner's `message` once there is room; it is taken when it is accepted or refused.
     pub(crate) fn poll_queue(
         &mut self,
         cx: &mut Context<'_>,
@@ -143,14 +154,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Core<S> {
                 Err(SendError::WriteBusy(back)) => *message = Some(back),
                 result => return Poll::Ready(result),
             }
-            let before = self.queued();
-            if self.poll_flush(cx).is_pending() && self.queued() == before {
+            if self.poll_room(cx).is_pending() {
                 return Poll::Pending;
             }
         }
     }
 
-    /// Queues a prepared message once there is room.
+    /// Queues a prepared message of the owner once there is room.
     pub(crate) fn poll_queue_prepared(
         &mut self,
         cx: &mut Context<'_>,
@@ -161,8 +171,52 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Core<S> {
                 Err(SendError::WriteBusy(())) => {}
                 result => return Poll::Ready(result),
             }
+            if self.poll_room(cx).is_pending() {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    /// Moves bytes until the owner, which found no room, may try again.
+    fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let before = self.queued();
+        let _ = self.poll_flush_or_room(cx, true);
+        if self.queued() < before || self.let_senders_in() || !self.is_open() {
+            return Poll::Ready(());
+        }
+        self.senders.wait_as_owner(cx.waker());
+        Poll::Pending
+    }
+
+    /// Queues a sender's message once there is room and those who came before have had theirs; it is taken when it is
+    /// accepted or refused.
+    pub(crate) fn poll_queue_in_order(
+        &mut self,
+        cx: &mut Context<'_>,
+        message: &mut Option<Message>,
+        place: &mut Option<Place>,
+    ) -> Poll<Result<(), SendError<Message>>> {
+        loop {
+            let Some(next) = message.take() else { return Poll::Ready(Ok(())) };
+            let (len, entry) = (next.len(), self.senders.enter(place));
+            let queued = match entry {
+                Entry::Newcomer => self.queue_as_newcomer(next),
+                Entry::Promised => self.queue_at_once(next),
+                Entry::Waits => Err(SendError::WriteBusy(next)),
+            };
+            match queued {
+                Err(SendError::WriteBusy(back)) => *message = Some(back),
+                result => return Poll::Ready(result),
+            }
+            self.senders.wait(place, entry == Entry::Promised, len, cx.waker());
+            if self.is_served() || !self.senders.is_first(place.as_ref()) {
+                return Poll::Pending;
+            }
+            // It moves the bytes, for there may be no other who does.
+            self.waiting.register_sender(cx.waker());
             let before = self.queued();
-            if self.poll_flush(cx).is_pending() && self.queued() == before {
+            let _ = self.poll_flush(cx);
+            if self.queued() == before {
                 return Poll::Pending;
             }
         }
@@ -177,6 +231,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Core<S> {
         let Some(driver) = &mut self.driver else { return };
         let _ = write(driver, &mut Context::from_waker(&self.waker), self.now);
         driver.end_turn();
+        self.let_senders_in();
         self.tell_of_end(Waker::noop());
         if self.timer_is_late() || self.is_finished() {
             self.waiting.wake_all();
@@ -196,9 +251,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Core<S> {
         let _ = write(driver, &mut io_cx, self.now);
         driver.poll_shut_down(&mut io_cx);
         if driver.queued() < queued {
-            // Whoever waits for room.
+            // The owner may wait for room.
             self.waiting.wake_others(cx.waker());
         }
+        self.let_senders_in();
         self.tell_of_end(cx.waker());
         if self.is_finished() { Poll::Ready(()) } else { Poll::Pending }
     }
@@ -288,6 +344,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Core<S> {
             }
             driver.end_turn();
         }
+        self.let_senders_in();
     }
 
     /// Wakes, once, those who wait for room in a queue that takes nothing any more.

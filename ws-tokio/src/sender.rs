@@ -8,7 +8,10 @@ use std::{
 use tokio::io::{AsyncRead, AsyncWrite};
 use ws_proto::{CloseCode, ConnectionState, ControlError, Message, PreparedMessage, SendError};
 
-use crate::core::{Core, lock};
+use crate::{
+    core::{Core, lock},
+    wait_list::Place,
+};
 
 /// Sends on a connection from any task. Cheap to clone; all clones and the connection's owner share one bounded
 /// write queue, so a slow peer holds its senders back and not the memory.
@@ -31,15 +34,17 @@ pub trait Outlet: Send + Sync {
     /// [`SendError`].
     fn try_send_prepared(&self, message: &PreparedMessage) -> Result<(), SendError>;
 
-    /// Queues a message once there is room; `message` is taken when it is accepted or refused.
+    /// Queues a message once there is room, and those who came before have had theirs; `message` is taken when it is
+    /// accepted or refused. While the sender waits it has a `place`, which begins as `None`.
     fn poll_send(
         &self,
         cx: &mut Context<'_>,
         message: &mut Option<Message>,
+        place: &mut Option<Place>,
     ) -> Poll<Result<(), SendError<Message>>>;
 
-    /// A future that waited in [`poll_send`](Self::poll_send) was dropped: its waker is of no use any more.
-    fn cancelled(&self) {}
+    /// A future that waited in [`poll_send`](Self::poll_send) was dropped: the next one comes first.
+    fn cancelled(&self, place: Place);
 
     /// Queues a ping.
     ///
@@ -60,7 +65,8 @@ impl Sender {
         Self { outlet }
     }
 
-    /// Sends a message; waits while the write queue is at its limits.
+    /// Sends a message; waits while the write queue is at its limits. Senders that wait are served in the order in which
+    /// they came.
     ///
     /// # Errors
     /// [`SendError::InvalidState`] with the message if the connection is not open.
@@ -68,14 +74,14 @@ impl Sender {
     /// # Cancel safety
     /// If the future is dropped while the queue is full, nothing is sent; after that the message goes out whole.
     pub async fn send(&self, message: impl Into<Message>) -> Result<(), SendError<Message>> {
-        let mut waiting = Waiting { outlet: &*self.outlet, message: Some(message.into()), is_known: false };
+        let mut waiting = Waiting { outlet: &*self.outlet, message: Some(message.into()), place: None };
         poll_fn(|cx| waiting.poll(cx)).await
     }
 
     /// Sends a message if there is room at once: for broadcasts that must not wait for a slow peer.
     ///
     /// # Errors
-    /// [`SendError::WriteBusy`] if there is no room, [`SendError::InvalidState`] if the connection is not open; with
+    /// [`SendError::WriteBusy`] if there is no room, or others wait for it, [`SendError::InvalidState`] if the connection is not open; with
     /// the message.
     pub fn try_send(&self, message: impl Into<Message>) -> Result<(), SendError<Message>> {
         self.outlet.try_send(message.into())
@@ -113,22 +119,20 @@ impl Sender {
 struct Waiting<'a> {
     outlet: &'a dyn Outlet,
     message: Option<Message>,
-    /// Whether the outlet has its waker.
-    is_known: bool,
+    /// Where it waits for room.
+    place: Option<Place>,
 }
 
 impl Waiting<'_> {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SendError<Message>>> {
-        let result = self.outlet.poll_send(cx, &mut self.message);
-        self.is_known = result.is_pending();
-        result
+        self.outlet.poll_send(cx, &mut self.message, &mut self.place)
     }
 }
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        if self.is_known {
-            self.outlet.cancelled();
+        if let Some(place) = self.place.take() {
+            self.outlet.cancelled(place);
         }
     }
 }
@@ -142,14 +146,14 @@ impl fmt::Debug for Sender {
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Outlet for Mutex<Core<S>> {
     fn try_send(&self, message: Message) -> Result<(), SendError<Message>> {
         let mut core = lock(self);
-        core.queue(message)?;
+        core.queue_as_newcomer(message)?;
         core.kick();
         Ok(())
     }
 
     fn try_send_prepared(&self, message: &PreparedMessage) -> Result<(), SendError> {
         let mut core = lock(self);
-        core.queue_prepared(message)?;
+        core.queue_prepared_as_newcomer(message)?;
         core.kick();
         Ok(())
     }
@@ -158,18 +162,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Outlet for Mutex<Core<S>> {
         &self,
         cx: &mut Context<'_>,
         message: &mut Option<Message>,
+        place: &mut Option<Place>,
     ) -> Poll<Result<(), SendError<Message>>> {
         let mut core = lock(self);
-        let result = core.poll_queue(cx, message);
+        let result = core.poll_queue_in_order(cx, message, place);
         if result.is_ready() {
             core.kick();
         }
         result
     }
 
-    fn cancelled(&self) {
-        // Those who still wait register again; else a slow peer and senders that lose patience would pile up wakers.
-        lock(self).waiting.wake_all();
+    fn cancelled(&self, place: Place) {
+        lock(self).leave(place);
     }
 
     fn ping(&self, payload: &[u8]) -> Result<(), ControlError> {
