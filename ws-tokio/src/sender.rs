@@ -66,7 +66,7 @@ impl Sender {
     }
 
     /// Sends a message; waits while the write queue is at its limits. Senders that wait are served in the order in which
-    /// they came.
+    /// they came: once there is room, a future is woken and the room is kept for it until it is polled or dropped.
     ///
     /// # Errors
     /// [`SendError::InvalidState`] with the message if the connection is not open.

@@ -380,23 +380,3 @@ fn a_prepared_message_is_refused_when_there_is_no_room() {
         },
     );
 }
-
-#[test]
-fn a_ping_that_was_accepted_goes_out_however_full_the_control_queue_is() {
-    harness::run(async {
-        let script = Script::new().on_open(|conn| {
-            conn.sender().ping(b"the sender's").unwrap();
-            conn.sender().close(CloseCode::NORMAL, "behind it");
-            conn.send_ping(&[1; 125]).unwrap();
-            conn.send_ping(&[2; 125]).unwrap();
-        });
-        let server = script.start(Server::builder()).await;
-        let mut client = server.open().await;
-        client.expect_ping(&[1; 125]).await;
-        client.expect_ping(&[2; 125]).await;
-        client.expect_ping(b"the sender's").await;
-        assert_eq!(client.expect_close(1000).await, "behind it");
-        drop(client);
-        server.stop().await;
-    });
-}

@@ -22,8 +22,7 @@ pub enum Completion {
 
 /// Bytes that sends may have together and still be counted as done only together.
 const LONGEST_RUN: u64 = 4096;
-/// What an entry in `sends` counts beside the encoded bytes. The message itself does not wait any more, so it is less than
-/// [`MESSAGE_OVERHEAD`].
+/// What an entry in `sends` counts beside the encoded bytes: less than a message that waits.
 const SEND_OVERHEAD: usize = MESSAGE_OVERHEAD / 2;
 
 /// Bytes to send, in order: headers and small payloads copied side by side, large payloads in place.
@@ -284,8 +283,7 @@ impl TransmitQueue {
         if let Some(last) = self.sends.back_mut().filter(|last| !notify && !last.notify) {
             let run = self.queued - last.end + u64::from(last.run);
             if run <= LONGEST_RUN {
-                (last.end, last.run) = (self.queued, run as u16);
-                last.count += 1;
+                *last = Send { end: self.queued, count: last.count + 1, run: run as u16, notify };
                 return;
             }
         }
