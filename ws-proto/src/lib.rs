@@ -86,6 +86,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod backlog;
 mod budget;
 mod buffer;
 mod close;
@@ -103,6 +104,7 @@ mod prepared;
 mod random;
 mod utf8;
 
+pub use backlog::{Backlog, MESSAGE_OVERHEAD};
 pub use budget::{MemoryAccount, MemoryBudget};
 pub use buffer::{
     BufferPool, BufferPoolConfig, Completion, DEFAULT_RECEIVE_BUFFER, PooledBuffer, ReceiveBuffer,

@@ -60,6 +60,7 @@ mod handshake;
 mod heads;
 mod host;
 mod hub;
+mod letters;
 mod listener;
 mod mailbox;
 mod notices;

@@ -4,10 +4,12 @@
 //! directly to bind the protocol to a server of your own: do the handshake with `ws_proto::handshake`, then
 //! [`WebSocket::new`].
 
+mod admission;
 mod core;
 mod deadline;
 mod driver;
 mod foreign;
+mod once;
 mod outgoing;
 mod progress;
 mod scratch;
@@ -19,6 +21,7 @@ mod sink;
 #[cfg(feature = "tls-core")]
 pub mod tls;
 mod turns;
+mod wait_list;
 mod wakers;
 mod websocket;
 
@@ -31,4 +34,5 @@ pub use send_queue::tcp_send_queue;
 pub use sender::{Outlet, Sender};
 pub use served::{Served, TurnEnd};
 pub use turns::yield_turn;
+pub use wait_list::{Entry, Place, WaitList};
 pub use websocket::{Parts, WebSocket};

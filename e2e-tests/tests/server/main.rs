@@ -36,4 +36,5 @@ mod stress;
 mod timeouts;
 mod tls;
 mod unix;
+mod waiting_senders;
 mod write_queue;
