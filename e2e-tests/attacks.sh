@@ -14,7 +14,7 @@ case "${1:-}" in
 esac
 
 # The number of rows that the table must have.
-readonly rows=37
+readonly rows=40
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

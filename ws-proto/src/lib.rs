@@ -87,6 +87,7 @@
 //! ```
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod backlog;
 mod budget;
 mod buffer;
 mod close;
@@ -104,6 +105,7 @@ mod prepared;
 mod random;
 mod utf8;
 
+pub use backlog::{Backlog, MESSAGE_OVERHEAD};
 pub use budget::{MemoryAccount, MemoryBudget};
 pub use buffer::{
     BufferPool, BufferPoolConfig, Completion, DEFAULT_RECEIVE_BUFFER, PooledBuffer, ReceiveBuffer,

@@ -114,7 +114,8 @@ impl ServerBuilder {
     }
 
     /// Most messages and bytes that wait to be written on a connection; beyond them sends return `WriteBusy` or wait.
-    /// Default 65,536 and 1 MiB.
+    /// A message counts its payload, and up to [`MESSAGE_OVERHEAD`](ws_proto::MESSAGE_OVERHEAD) (64 bytes) beside it, so 1 MiB
+    /// holds 16,384 empty ones. Default 65,536 and 1 MiB.
     pub const fn write_queue(mut self, messages: usize, bytes: usize) -> Self {
         self.options.protocol.write_queue_messages = messages;
         self.options.protocol.write_queue_bytes = bytes;

@@ -61,6 +61,7 @@ mod handshake;
 mod heads;
 mod host;
 mod hub;
+mod letters;
 mod listener;
 mod mailbox;
 #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "only the reactor takes the notes"))]

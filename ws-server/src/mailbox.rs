@@ -1,22 +1,23 @@
 //! What other tasks send to a connection that a [`Handler`](crate::Handler) owns.
 
 use std::{
-    collections::VecDeque,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
-    task::{Context, Poll, Waker},
+    task::{Context, Poll},
 };
 
-use bytes::Bytes;
 use ws_proto::{
-    CONTROL_QUEUE_CAPACITY, CloseCode, Config, Connection, ConnectionState, ControlError, ControlQueue,
-    MAX_CONTROL_PAYLOAD, MemoryAccount, MemoryBudget, Message, PreparedMessage, SendError, TransmitQueue,
+    Backlog, CloseCode, Config, Connection, ConnectionState, ControlError, ControlQueue, MAX_CONTROL_PAYLOAD,
+    MemoryAccount, MemoryBudget, Message, OpCode, PreparedMessage, SendError, TransmitQueue,
 };
-use ws_tokio::{Foreign, Locked, Outlet, run_unlocked};
+use ws_tokio::{Entry, Locked, Outlet, Place, WaitList};
 
-use crate::summons::Caller;
+use crate::{
+    letters::{Letter, Letters},
+    summons::Caller,
+};
 
 pub(crate) struct Mailbox {
     config: Arc<Config>,
@@ -28,86 +29,32 @@ pub(crate) struct Mailbox {
 
 /// Small, and in one piece: a broadcast touches as many of these as there are connections.
 struct Mail {
-    messages: Messages,
-    /// Bytes of their payloads.
-    bytes: usize,
-    /// Bytes of those that nobody else has.
-    owned: usize,
+    messages: Letters,
+    /// What they count together, by the rules of the connection's own queue.
+    backlog: Backlog,
     /// What they count of the memory budget; made when there first is much.
     account: Option<MemoryAccount>,
     state: ConnectionState,
+    /// Senders that wait for room.
+    senders: WaitList,
     rare: Option<Box<Rare>>,
-}
-
-/// Mostly there is one.
-#[derive(Default)]
-struct Messages {
-    first: Option<Letter>,
-    more: VecDeque<Letter>,
-}
-
-enum Letter {
-    Message(Message),
-    Prepared(PreparedMessage),
-}
-
-impl Letter {
-    fn len(&self) -> usize {
-        match self {
-            Self::Message(message) => message.len(),
-            Self::Prepared(message) => message.payload().len(),
-        }
-    }
-
-    fn owned_len(&self) -> usize {
-        match self {
-            Self::Message(message) => message.len(),
-            Self::Prepared(_) => 0,
-        }
-    }
-
-    fn send(self, connection: &mut Connection, tx: &mut TransmitQueue) -> Result<(), SendError<Self>> {
-        match self {
-            Self::Message(message) => {
-                connection.send_message(message, false, tx).map_err(|error| error.map(Self::Message))
-            }
-            Self::Prepared(message) => match connection.send_prepared(&message, false, tx) {
-                Ok(()) => {
-                    Self::Prepared(message).give_up();
-                    Ok(())
-                }
-                Err(error) => Err(error.map(|()| Self::Prepared(message))),
-            },
-        }
-    }
-
-    /// Drops it once the mailbox is not locked: its payload may have a destructor.
-    fn give_up(self) {
-        run_unlocked(match self {
-            // Memory without an owner, as most are.
-            Self::Prepared(message) if message.payload().is_unique() => return,
-            Self::Message(message) => Foreign::Message(message),
-            Self::Prepared(message) => Foreign::Prepared(message),
-        });
-    }
 }
 
 /// What most mailboxes never have.
 #[derive(Default)]
 struct Rare {
-    pings: Vec<Bytes>,
+    pings: ControlQueue,
     close: Option<(CloseCode, Box<str>)>,
-    waiting: Vec<Waker>,
 }
 
 impl Mailbox {
     pub(crate) fn new(config: &Arc<Config>, caller: Caller) -> Self {
         let mail = Mail {
-            messages: Messages::default(),
-            bytes: 0,
-            owned: 0,
+            messages: Letters::default(),
+            backlog: Backlog::new(),
             account: None,
             state: ConnectionState::Open,
+            senders: WaitList::new(),
             rare: None,
         };
         Self { config: Arc::clone(config), caller, called: AtomicBool::new(false), mail: Mutex::new(mail) }
@@ -118,7 +65,7 @@ impl Mailbox {
         self.called.load(Ordering::Relaxed) && self.called.swap(false, Ordering::Acquire)
     }
 
-    /// Hands over what came, as far as the connection takes it; whether messages are left that it has no room for.
+    /// Hands over what came, as far as the connection takes it; whether something is left that it has no room for.
     pub(crate) fn deliver(
         &self,
         connection: &mut Connection,
@@ -126,12 +73,8 @@ impl Mailbox {
         now: std::time::Instant,
     ) -> bool {
         let mut mail = self.mail();
-        let rare = mail.rare.take();
-        if let Some(rare) = &rare {
-            for payload in &rare.pings {
-                // A full control queue drops a ping, as it would for the handler.
-                let _ = connection.send_ping(payload, tx);
-            }
+        if let Some(rare) = &mut mail.rare {
+            rare.deliver_pings(connection, tx);
         }
         // The rest waits here: else as much as may wait would wait in both places.
         let ahead = (self.config.write_queue_bytes / 16).clamp(4 * 1024, 64 * 1024);
@@ -154,30 +97,29 @@ impl Mailbox {
                 }
             }
         }
-        if let Some(Rare { close, waiting, .. }) = rare.map(|rare| *rare) {
-            if let Some((code, reason)) = close {
-                if mail.messages.is_empty() {
+        if let Some(rare) = mail.rare.take_if(|rare| rare.pings.is_empty()) {
+            match rare.close {
+                Some((code, reason)) if mail.messages.is_empty() => {
                     connection.close_and_receive(code, &reason, now, tx);
-                } else {
-                    mail.rare().close = Some((code, reason));
                 }
+                Some(_) => mail.rare = Some(rare),
+                None => {}
             }
-            mail.follow(connection.state());
-            wake(waiting);
-            return !mail.messages.is_empty();
         }
         mail.follow(connection.state());
-        !mail.messages.is_empty()
+        self.let_senders_in(&mut mail);
+        !mail.messages.is_empty() || mail.rare.is_some()
+    }
+
+    /// Promises the room that there is to senders that wait.
+    fn let_senders_in(&self, mail: &mut Mail) {
+        let Mail { senders, backlog, account, .. } = mail;
+        senders.promise(|len, promised| self.has_room(len, len, backlog, promised, account.as_ref()));
     }
 
     /// The connection is closing or closed: senders are told.
     pub(crate) fn shut(&self, state: ConnectionState) {
-        let rare = {
-            let mut mail = self.mail();
-            mail.follow(state);
-            mail.rare.take()
-        };
-        wake(rare.into_iter().flat_map(|rare| rare.waiting));
+        self.mail().follow(state);
     }
 
     /// Whether a message of `len` bytes, of which `owned` are its own, may come in.
@@ -185,23 +127,39 @@ impl Mailbox {
         if mail.state != ConnectionState::Open || mail.is_closing() {
             return Err(SendError::InvalidState(()));
         }
-        let over = mail.bytes > 0 && mail.bytes.saturating_add(len) > self.config.write_queue_bytes;
-        let unaffordable = owned > 0 && mail.account.as_ref().is_some_and(|account| !account.allows(owned));
-        if over || unaffordable || mail.messages.len() >= self.config.write_queue_messages.max(1) {
-            return Err(SendError::WriteBusy(()));
+        let Mail { senders, backlog, account, .. } = mail;
+        if self.has_room(len, owned, backlog, &senders.promised(), account.as_ref()) {
+            Ok(())
+        } else {
+            Err(SendError::WriteBusy(()))
         }
-        Ok(())
     }
 
-    fn push(&self, mail: &mut Mail, message: Message) -> Result<(), SendError<Message>> {
-        match self.admit(mail, message.len(), message.len()) {
-            Ok(()) => {
-                mail.push(Letter::Message(message));
-                mail.charge(&self.config);
-            }
-            Err(error) => return Err(error.map(|()| message)),
-        }
-        Ok(())
+    /// As [`admit`](Self::admit), for a sender that does not wait: those that do come first.
+    fn admit_newcomer(&self, mail: &Mail, len: usize, owned: usize) -> Result<(), SendError> {
+        self.admit(mail, len, owned)?;
+        if mail.senders.has_waiting() { Err(SendError::WriteBusy(())) } else { Ok(()) }
+    }
+
+    /// The rule of the connection's own queue. Room that is promised is taken.
+    fn has_room(
+        &self,
+        len: usize,
+        owned: usize,
+        backlog: &Backlog,
+        promised: &Backlog,
+        account: Option<&MemoryAccount>,
+    ) -> bool {
+        let (messages, bytes) =
+            (backlog.messages() + promised.messages(), backlog.bytes() + promised.bytes());
+        let affordable = owned == 0 || account.is_none_or(|account| account.allows(owned));
+        affordable && self.config.has_room_for(len, messages, bytes)
+    }
+
+    fn push(&self, mail: &mut Mail, letter: Letter) {
+        mail.count_in(&letter);
+        mail.messages.push(letter);
+        mail.charge(&self.config);
     }
 
     fn call(&self, mail: Locked<'_, Mail>) {
@@ -216,32 +174,20 @@ impl Mailbox {
     }
 }
 
-/// Wakes tasks once the mailbox is not locked.
-fn wake(waiting: impl IntoIterator<Item = Waker>) {
-    waiting.into_iter().for_each(|waker| run_unlocked(Foreign::Wake(waker)));
-}
-
 impl Mail {
-    fn push(&mut self, letter: Letter) {
-        self.count_in(&letter);
-        self.messages.push(letter);
-    }
-
     fn count_in(&mut self, letter: &Letter) {
-        self.bytes += letter.len();
-        self.owned += letter.owned_len();
+        self.backlog.add(letter.len(), letter.shared_len());
     }
 
     fn count_out(&mut self, letter: &Letter) {
-        self.bytes -= letter.len();
-        self.owned -= letter.owned_len();
+        self.backlog.remove(letter.len(), letter.shared_len());
         self.settle();
     }
 
     /// Counts what has come in against the memory budget, if it is much.
     fn charge(&mut self, config: &Config) {
         const MUCH: usize = 16 * 1024;
-        if self.account.is_none() && self.owned >= MUCH {
+        if self.account.is_none() && self.backlog.held_bytes() >= MUCH {
             self.account = config.memory_budget.as_ref().map(MemoryBudget::account);
         }
         self.settle();
@@ -249,8 +195,8 @@ impl Mail {
 
     fn settle(&mut self) {
         if let Some(account) = &mut self.account {
-            account.set(self.owned);
-            if self.owned == 0 {
+            account.set(self.backlog.held_bytes());
+            if self.backlog.held_bytes() == 0 {
                 self.account = None;
             }
         }
@@ -269,55 +215,44 @@ impl Mail {
     fn follow(&mut self, state: ConnectionState) {
         self.state = state;
         if state != ConnectionState::Open {
-            while let Some(letter) = self.messages.pop() {
-                letter.give_up();
-            }
-            self.messages = Messages::default();
-            (self.bytes, self.owned) = (0, 0);
+            self.messages.give_up();
+            self.backlog = Backlog::new();
             self.account = None;
+            self.rare = None;
+            self.senders.end();
         }
     }
 }
 
-impl Messages {
-    fn push(&mut self, letter: Letter) {
-        if self.is_empty() {
-            self.first = Some(letter);
-        } else {
-            self.more.push_back(letter);
+impl Rare {
+    /// Those that the connection has no room for go out later.
+    fn deliver_pings(&mut self, connection: &mut Connection, tx: &mut TransmitQueue) {
+        while let Some(ping) = self.pings.peek() {
+            if connection.send_ping(ping.payload(), tx) == Err(ControlError::QueueFull) {
+                return;
+            }
+            self.pings.pop();
         }
-    }
-
-    fn pop(&mut self) -> Option<Letter> {
-        self.first.take().or_else(|| self.more.pop_front())
-    }
-
-    /// What was popped last, again at the front.
-    fn put_back(&mut self, letter: Letter) {
-        self.first = Some(letter);
-    }
-
-    fn len(&self) -> usize {
-        usize::from(self.first.is_some()) + self.more.len()
-    }
-
-    fn is_empty(&self) -> bool {
-        self.first.is_none() && self.more.is_empty()
     }
 }
 
 impl Outlet for Mailbox {
     fn try_send(&self, message: Message) -> Result<(), SendError<Message>> {
         let mut mail = self.mail();
-        self.push(&mut mail, message)?;
-        self.call(mail);
-        Ok(())
+        match self.admit_newcomer(&mail, message.len(), message.len()) {
+            Ok(()) => {
+                self.push(&mut mail, Letter::Message(message));
+                self.call(mail);
+                Ok(())
+            }
+            Err(error) => Err(error.map(|()| message)),
+        }
     }
 
     fn try_send_prepared(&self, message: &PreparedMessage) -> Result<(), SendError> {
         let mut mail = self.mail();
-        self.admit(&mail, message.payload().len(), 0)?;
-        mail.push(Letter::Prepared(message.clone()));
+        self.admit_newcomer(&mail, message.payload().len(), 0)?;
+        self.push(&mut mail, Letter::Prepared(message.clone()));
         self.call(mail);
         Ok(())
     }
@@ -326,25 +261,27 @@ impl Outlet for Mailbox {
         &self,
         cx: &mut Context<'_>,
         message: &mut Option<Message>,
+        place: &mut Option<Place>,
     ) -> Poll<Result<(), SendError<Message>>> {
         let mut waker = None;
         loop {
             let mut mail = self.mail();
             let Some(next) = message.take() else { return Poll::Ready(Ok(())) };
-            match self.push(&mut mail, next) {
+            let (len, entry) = (next.len(), mail.senders.enter(place));
+            let admitted = match entry {
+                Entry::Newcomer | Entry::Promised => self.admit(&mail, len, len),
+                Entry::Waits => Err(SendError::WriteBusy(())),
+            };
+            match admitted {
                 Ok(()) => {
+                    self.push(&mut mail, Letter::Message(next));
                     self.call(mail);
                     return Poll::Ready(Ok(()));
                 }
-                Err(SendError::WriteBusy(back)) => *message = Some(back),
-                Err(error) => return Poll::Ready(Err(error)),
+                Err(SendError::WriteBusy(())) => *message = Some(next),
+                Err(error) => return Poll::Ready(Err(error.map(|()| next))),
             }
-            let waiting = &mut mail.rare().waiting;
-            if waiting.iter().any(|known| known.will_wake(cx.waker())) {
-                return Poll::Pending;
-            }
-            if let Some(waker) = waker.take() {
-                waiting.push(waker);
+            if mail.senders.wait(place, entry == Entry::Promised, len, cx.waker(), &mut waker) {
                 return Poll::Pending;
             }
             // Cloning it may run its executor's code: not under the lock.
@@ -353,10 +290,11 @@ impl Outlet for Mailbox {
         }
     }
 
-    fn cancelled(&self) {
-        // Those who still wait register again.
-        let waiting = self.mail().rare.as_mut().map(|rare| std::mem::take(&mut rare.waiting));
-        wake(waiting.into_iter().flatten());
+    fn cancelled(&self, place: Option<Place>) {
+        let Some(place) = place else { return };
+        let mut mail = self.mail();
+        mail.senders.leave(place);
+        self.let_senders_in(&mut mail);
     }
 
     fn ping(&self, payload: &[u8]) -> Result<(), ControlError> {
@@ -368,11 +306,7 @@ impl Outlet for Mailbox {
             return Err(ControlError::ControlFrameTooBig(payload.len()));
         }
         let pings = &mut mail.rare().pings;
-        let waiting: usize = pings.iter().map(|ping| ControlQueue::entry_len(ping.len())).sum();
-        if waiting + ControlQueue::entry_len(payload.len()) > CONTROL_QUEUE_CAPACITY {
-            return Err(ControlError::QueueFull);
-        }
-        pings.push(Bytes::copy_from_slice(payload));
+        pings.push(OpCode::Ping, payload).map_err(|_| ControlError::QueueFull)?;
         self.call(mail);
         Ok(())
     }
@@ -381,6 +315,8 @@ impl Outlet for Mailbox {
         let mut mail = self.mail();
         if mail.state == ConnectionState::Open && !mail.is_closing() {
             mail.rare().close = Some((code, reason.into()));
+            // What has not been accepted before is not accepted any more.
+            mail.senders.end();
             self.call(mail);
         }
     }

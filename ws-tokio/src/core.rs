@@ -11,11 +11,10 @@ use std::{
 
 use tokio::time::Sleep;
 use ws_proto::{
-    CloseCode, CloseInfo, Connection, ConnectionError, ConnectionState, ControlError, Message,
-    PreparedMessage, SendError, SendQueue, Transport,
+    CloseCode, CloseInfo, Connection, ConnectionError, ConnectionState, ControlError, SendQueue, Transport,
 };
 
-use crate::{driver::Driver, foreign::Hold, wakers::Wakers};
+use crate::{driver::Driver, foreign::Hold, wait_list::WaitList, wakers::Wakers};
 
 pub(crate) type Shared<S> = Arc<Mutex<Core<S>>>;
 
@@ -26,8 +25,10 @@ pub(crate) struct Core<S> {
     pub(crate) now: Instant,
     /// Boxed, for it comes late and is large.
     close_info: Option<Box<CloseInfo>>,
-    /// Everybody who waits for the transport, for room in the write queue, or for the end.
+    /// The tasks that wait for the transport or for the end.
     pub(crate) waiting: Arc<Wakers>,
+    /// Senders that wait for room in the write queue.
+    pub(crate) senders: WaitList,
     /// Wakes all of `waiting`; the only waker that the transport sees.
     pub(crate) waker: Waker,
     /// Whether those who wait for room know that there will be none any more.
@@ -88,6 +89,7 @@ impl<S> Core<S> {
             now: now(),
             close_info: None,
             waiting,
+            senders: WaitList::new(),
             waker,
             end_is_known: false,
             abandoned: false,
@@ -120,6 +122,10 @@ impl<S> Core<S> {
         self.driver.as_ref().map_or(ConnectionState::Closed, |driver| driver.connection().state())
     }
 
+    pub(crate) fn is_open(&self) -> bool {
+        self.state() == ConnectionState::Open
+    }
+
     pub(crate) const fn driver(&self) -> Option<&Driver<S>> {
         self.driver.as_ref()
     }
@@ -135,12 +141,14 @@ impl<S> Core<S> {
     /// Takes the connection away from everybody.
     pub(crate) fn take_driver(&mut self) -> Option<Driver<S>> {
         self.waiting.wake_all();
+        self.senders.end();
         self.driver.take()
     }
 
     /// Ends the transport: it and what waits to be written are dropped once the lock is free.
     pub(crate) fn end(&mut self) {
         self.waiting.wake_all();
+        self.senders.end();
         if let Some(mut driver) = self.driver.take() {
             driver.give_up();
             self.ended = Some(Box::new(driver));
@@ -151,25 +159,6 @@ impl<S> Core<S> {
     pub(crate) fn is_known(&mut self, cx: &Context<'_>) -> bool {
         self.is_unknown = !self.waiting.knows(cx.waker());
         !self.is_unknown
-    }
-
-    /// Queues a message, if there is room.
-    pub(crate) fn queue(&mut self, message: Message) -> Result<(), SendError<Message>> {
-        let Some(driver) = &mut self.driver else { return Err(SendError::InvalidState(message)) };
-        let (connection, tx) = driver.parts_mut();
-        connection.send_message(message, false, tx)?;
-        self.accepted += 1;
-        self.wake_server_task();
-        Ok(())
-    }
-
-    pub(crate) fn queue_prepared(&mut self, message: &PreparedMessage) -> Result<(), SendError> {
-        let Some(driver) = &mut self.driver else { return Err(SendError::InvalidState(())) };
-        let (connection, tx) = driver.parts_mut();
-        connection.send_prepared(message, false, tx)?;
-        self.accepted += 1;
-        self.wake_server_task();
-        Ok(())
     }
 
     pub(crate) fn queue_ping(&mut self, payload: &[u8]) -> Result<(), ControlError> {
@@ -220,7 +209,7 @@ impl<S> Core<S> {
     }
 
     /// Wakes a server's task, so that it writes what was queued outside of its turn, and looks at the deadlines.
-    fn wake_server_task(&self) {
+    pub(crate) fn wake_server_task(&self) {
         if matches!(self.mode, Mode::Served { turn: Turn::Idle, .. }) {
             self.waiting.wake_all();
         }
@@ -338,6 +327,9 @@ impl<S> Drop for Locked<'_, S> {
     #[inline]
     fn drop(&mut self) {
         self.ended = self.core.ended.take();
+        if self.core.senders.take_owner_call() {
+            self.core.waiting.wake_all();
+        }
         if let Some(driver) = &mut self.core.driver {
             driver.drop_spent();
         }

@@ -1,24 +1,22 @@
 //! Moves bytes between a transport and the protocol's state machine.
 
 use std::{
-    future::Future as _,
     io::{self, IoSlice},
-    pin::{Pin, pin},
+    pin::Pin,
     task::{Context, Poll, Waker, ready},
     time::Instant,
 };
 
 use bytes::{Buf, Bytes};
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
-use ws_proto::{Connection, Event, ReceiveBuffer, SendQueue, TransmitQueue, Transport};
+use tokio::io::{AsyncRead, AsyncWrite};
+use ws_proto::{Backlog, Connection, Event, ReceiveBuffer, SendQueue, TransmitQueue, Transport};
 
 use crate::{
     foreign::{Foreign, run_unlocked},
+    once::{read_once, write_once},
     scratch,
 };
 
-/// Slices per vectored write.
-const MAX_SLICES: usize = 16;
 /// Steps per poll of a message that is compressed as it is sent, 256 KiB of it each; then others have their turn.
 const COMPRESSING_ROUNDS: usize = 4;
 
@@ -186,6 +184,11 @@ impl<S> Driver<S> {
     /// Whether a small message would be accepted, and the memory budget is not what keeps larger ones out.
     pub fn has_room(&self) -> bool {
         self.tx.as_ref().is_none_or(|tx| self.connection.has_room(tx))
+    }
+
+    /// Whether an open connection would accept a message of `len` bytes, although there is room promised to others.
+    pub fn has_room_beside(&self, len: usize, promised: &Backlog) -> bool {
+        self.connection.has_room_beside(len, promised, self.queue())
     }
 
     /// Gives the transmit queue back to the thread if nothing waits in it. Call it at the end of a turn.
@@ -362,52 +365,4 @@ fn again(cx: &Context<'_>) -> Poll<()> {
 #[cold]
 fn drop_spent(tx: &mut TransmitQueue) {
     tx.drain_spent().for_each(|payload| run_unlocked(Foreign::Payload(payload)));
-}
-
-/// Reads once; 0 is the end of the stream.
-#[inline]
-fn read_once<S: AsyncRead + Unpin>(
-    io: &mut S,
-    cx: &mut Context<'_>,
-    mut target: &mut [u8],
-    is_trusted: bool,
-) -> Poll<io::Result<usize>> {
-    if is_trusted {
-        let mut buffer = ReadBuf::new(target);
-        ready!(Pin::new(io).poll_read(cx, &mut buffer))?;
-        return Poll::Ready(Ok(buffer.filled().len()));
-    }
-    // Lends the memory as not initialized; it is dropped after one poll, which loses nothing.
-    pin!(SameBuffer(io).read_buf(&mut target)).poll(cx)
-}
-
-/// A transport that may not read into another buffer than the one that was lent.
-struct SameBuffer<'a, S>(&'a mut S);
-
-impl<S: AsyncRead + Unpin> AsyncRead for SameBuffer<'_, S> {
-    #[inline]
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let lent = buffer.filled().as_ptr();
-        ready!(Pin::new(&mut *self.0).poll_read(cx, buffer))?;
-        let is_same = buffer.filled().as_ptr() == lent;
-        Poll::Ready(if is_same { Ok(()) } else { Err(io::ErrorKind::InvalidData.into()) })
-    }
-}
-
-fn write_once<S: AsyncWrite>(
-    io: Pin<&mut S>,
-    cx: &mut Context<'_>,
-    tx: &TransmitQueue,
-) -> Poll<io::Result<usize>> {
-    let chunk = tx.chunk();
-    if chunk.len() == tx.len() || !io.is_write_vectored() {
-        return io.poll_write(cx, chunk);
-    }
-    let mut slices = [IoSlice::new(&[]); MAX_SLICES];
-    let filled = tx.chunks_vectored(&mut slices);
-    io.poll_write_vectored(cx, &slices[..filled])
 }

@@ -5,10 +5,12 @@
 //! [`WebSocket::new`].
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod admission;
 mod core;
 mod deadline;
 mod driver;
 mod foreign;
+mod once;
 mod outgoing;
 mod progress;
 mod scratch;
@@ -20,6 +22,7 @@ mod sink;
 #[cfg(feature = "tls-core")]
 pub mod tls;
 mod turns;
+mod wait_list;
 mod wakers;
 mod websocket;
 
@@ -32,6 +35,7 @@ pub use send_queue::tcp_send_queue;
 pub use sender::{Outlet, Sender};
 pub use served::{Served, TurnEnd};
 pub use turns::yield_turn;
+pub use wait_list::{Entry, Place, WaitList};
 pub use websocket::{Parts, WebSocket};
 
 /// Compiles the README's code.

@@ -69,6 +69,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Core<S> {
         if self.is_handed_over(number) {
             self.refresh_now();
             self.look(cx);
+            self.let_senders_in();
             return Poll::Ready(());
         }
         if self.poll_flush(cx).is_ready() || self.is_handed_over(number) {

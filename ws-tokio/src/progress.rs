@@ -6,7 +6,7 @@ use std::{
 };
 
 use tokio::io::{AsyncRead, AsyncWrite};
-use ws_proto::{Connection, ConnectionState, Event, Message, PreparedMessage, SendError, Transport};
+use ws_proto::{Connection, ConnectionState, Event, Message, Transport};
 
 use crate::{
     core::{Core, Mode, Turn, now},
@@ -86,6 +86,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Core<S> {
             let Some(driver) = &self.driver else { return };
             // Finished, and yet not reported: the application has not taken the messages that came before the end.
             if driver.transport() == Transport::Finished {
+                self.let_senders_in();
                 return;
             }
             if step == STEPS_PER_POLL {
@@ -99,6 +100,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Core<S> {
 
     /// Waits until everything queued is written, or the connection is over.
     pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let flushed = self.poll_flush_or_room(cx, false);
+        self.let_senders_in();
+        flushed
+    }
+
+    /// As [`poll_flush`](Self::poll_flush). An owner that waits for `room` tries again as soon as there is some, before
+    /// senders are let in.
+    pub(crate) fn poll_flush_or_room(&mut self, cx: &mut Context<'_>, room: bool) -> Poll<()> {
         if self.driver.is_none() {
             return Poll::Ready(());
         }
@@ -106,7 +115,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Core<S> {
             return Poll::Pending;
         }
         self.refresh_now();
-        if self.poll_written(cx).is_ready() {
+        let before = self.queued();
+        if self.poll_written(cx).is_ready() || (room && self.queued() < before) {
             self.look(cx);
             return Poll::Ready(());
         }
@@ -136,43 +146,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Core<S> {
         written
     }
 
-    /// Queues `message` once there is room; it is taken when it is accepted or refused.
-    pub(crate) fn poll_queue(
-        &mut self,
-        cx: &mut Context<'_>,
-        message: &mut Option<Message>,
-    ) -> Poll<Result<(), SendError<Message>>> {
-        loop {
-            let Some(next) = message.take() else { return Poll::Ready(Ok(())) };
-            match self.queue(next) {
-                Err(SendError::WriteBusy(back)) => *message = Some(back),
-                result => return Poll::Ready(result),
-            }
-            let before = self.queued();
-            if self.poll_flush(cx).is_pending() && self.queued() == before {
-                return Poll::Pending;
-            }
-        }
-    }
-
-    /// Queues a prepared message once there is room.
-    pub(crate) fn poll_queue_prepared(
-        &mut self,
-        cx: &mut Context<'_>,
-        message: &PreparedMessage,
-    ) -> Poll<Result<(), SendError>> {
-        loop {
-            match self.queue_prepared(message) {
-                Err(SendError::WriteBusy(())) => {}
-                result => return Poll::Ready(result),
-            }
-            let before = self.queued();
-            if self.poll_flush(cx).is_pending() && self.queued() == before {
-                return Poll::Pending;
-            }
-        }
-    }
-
     /// Sees that what another task has queued goes out: by the server's task, which was woken, or at once.
     pub(crate) fn kick(&mut self) {
         if !matches!(self.mode, Mode::Inline { .. }) {
@@ -182,6 +155,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Core<S> {
         let Some(driver) = &mut self.driver else { return };
         let _ = write(driver, &mut Context::from_waker(&self.waker), self.now);
         driver.end_turn();
+        self.let_senders_in();
         self.tell_of_end(Waker::noop());
         if self.timer_is_late() || self.is_finished() {
             self.waiting.wake_all();
@@ -203,9 +177,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Core<S> {
         let _ = write(driver, &mut io_cx, self.now);
         driver.poll_shut_down(&mut io_cx);
         if driver.queued() < queued {
-            // Whoever waits for room.
+            // The owner may wait for room.
             self.waiting.wake_others(cx.waker());
         }
+        self.let_senders_in();
         self.tell_of_end(cx.waker());
         if self.is_finished() { Poll::Ready(()) } else { Poll::Pending }
     }
@@ -300,6 +275,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Core<S> {
             }
             driver.end_turn();
         }
+        self.let_senders_in();
     }
 
     /// Wakes, once, those who wait for room in a queue that takes nothing any more.
@@ -314,7 +290,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Core<S> {
         self.driver.as_ref().is_none_or(|driver| driver.transport() == Transport::Finished)
     }
 
-    fn queued(&self) -> usize {
+    pub(crate) fn queued(&self) -> usize {
         self.driver.as_ref().map_or(0, Driver::queued)
     }
 }

@@ -8,7 +8,13 @@ use std::{
 use tokio::io::{AsyncRead, AsyncWrite};
 use ws_proto::{CloseCode, ConnectionState, ControlError, Message, PreparedMessage, SendError};
 
-use crate::core::{Core, lock, poll};
+use crate::{
+    core::{Core, lock, poll},
+    wait_list::Place,
+};
+
+/// Polls of a send without a break. Its waker is stored in up to two places, and may be called in between.
+const ROUNDS: usize = 4;
 
 /// Sends on a connection from any task. Cheap to clone; all clones and the connection's owner share one bounded
 /// write queue, so a slow peer holds its senders back and not the memory.
@@ -36,15 +42,18 @@ pub trait Outlet: Send + Sync {
     /// [`SendError`].
     fn try_send_prepared(&self, message: &PreparedMessage) -> Result<(), SendError>;
 
-    /// Queues a message once there is room; `message` is taken when it is accepted or refused.
+    /// Queues a message once there is room, and those who came before have had theirs; `message` is taken when it is
+    /// accepted or refused. While the sender waits it has a `place`, which begins as `None`.
     fn poll_send(
         &self,
         cx: &mut Context<'_>,
         message: &mut Option<Message>,
+        place: &mut Option<Place>,
     ) -> Poll<Result<(), SendError<Message>>>;
 
-    /// A future that waited in [`poll_send`](Self::poll_send) was dropped: its waker is of no use any more.
-    fn cancelled(&self) {}
+    /// A future that waited was dropped: in [`poll_send`](Self::poll_send), where it had a place, so that the next one comes
+    /// first, or in [`poll_handed_over`](Self::poll_handed_over).
+    fn cancelled(&self, place: Option<Place>);
 
     /// How many messages were accepted so far, and, by that count, until the transport has taken that many: after
     /// [`poll_send`](Self::poll_send) has accepted one. `number` is `None` at first and kept by the caller. `Ready` at
@@ -73,9 +82,10 @@ impl Sender {
         Self { outlet }
     }
 
-    /// Sends a message; waits while the write queue is at its limits. Then, on a server's connection, the server sends
-    /// it; on any other this waits until the transport has taken it, or the connection is over. Meanwhile what the peer
-    /// sends is read and held for the owner, up to `max_held_bytes`.
+    /// Sends a message; waits while the write queue is at its limits. Senders that wait are served in the order in which
+    /// they came: once there is room, a future is woken and the room is kept for it until it is polled or dropped. Then, on
+    /// a server's connection, the server sends the message; on any other this waits until the transport has taken it, or the
+    /// connection is over. Meanwhile what the peer sends is read and held for the owner, up to `max_held_bytes`.
     ///
     /// # Errors
     /// [`SendError::InvalidState`] with the message if the connection is not open.
@@ -84,8 +94,13 @@ impl Sender {
     /// If the future is dropped while the queue is full, nothing is sent. Once there was room the message stays queued and
     /// goes out whole: on a server's connection by itself, on any other while a future of the connection is polled.
     pub async fn send(&self, message: impl Into<Message>) -> Result<(), SendError<Message>> {
-        let mut waiting =
-            Waiting { outlet: &*self.outlet, message: Some(message.into()), number: None, is_known: false };
+        let mut waiting = Waiting {
+            outlet: &*self.outlet,
+            message: Some(message.into()),
+            place: None,
+            number: None,
+            is_known: false,
+        };
         poll_fn(|cx| waiting.poll(cx)).await
     }
 
@@ -94,8 +109,8 @@ impl Sender {
     /// connection, the owner must be polled.
     ///
     /// # Errors
-    /// [`SendError::WriteBusy`] if there is no room, [`SendError::InvalidState`] if the connection is not open; with
-    /// the message.
+    /// [`SendError::WriteBusy`] if there is no room, or others wait for it, [`SendError::InvalidState`] if the connection is
+    /// not open; with the message.
     pub fn try_send(&self, message: impl Into<Message>) -> Result<(), SendError<Message>> {
         self.outlet.try_send(message.into())
     }
@@ -133,6 +148,8 @@ impl Sender {
 struct Waiting<'a> {
     outlet: &'a dyn Outlet,
     message: Option<Message>,
+    /// Where it waits for room.
+    place: Option<Place>,
     /// Of the message, once it is accepted.
     number: Option<u64>,
     /// Whether the outlet has its waker.
@@ -142,7 +159,7 @@ struct Waiting<'a> {
 impl Waiting<'_> {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SendError<Message>>> {
         if self.message.is_some() {
-            let accepted = self.outlet.poll_send(cx, &mut self.message);
+            let accepted = self.outlet.poll_send(cx, &mut self.message, &mut self.place);
             self.is_known = accepted.is_pending();
             ready!(accepted)?;
         }
@@ -154,8 +171,8 @@ impl Waiting<'_> {
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        if self.is_known {
-            self.outlet.cancelled();
+        if self.place.is_some() || self.is_known {
+            self.outlet.cancelled(self.place.take());
         }
     }
 }
@@ -169,14 +186,14 @@ impl fmt::Debug for Sender {
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Outlet for Mutex<Core<S>> {
     fn try_send(&self, message: Message) -> Result<(), SendError<Message>> {
         let mut core = lock(self);
-        core.queue(message)?;
+        core.queue_as_newcomer(message)?;
         core.kick();
         Ok(())
     }
 
     fn try_send_prepared(&self, message: &PreparedMessage) -> Result<(), SendError> {
         let mut core = lock(self);
-        core.queue_prepared(message)?;
+        core.queue_prepared_as_newcomer(message)?;
         core.kick();
         Ok(())
     }
@@ -185,14 +202,24 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Outlet for Mutex<Core<S>> {
         &self,
         cx: &mut Context<'_>,
         message: &mut Option<Message>,
+        place: &mut Option<Place>,
     ) -> Poll<Result<(), SendError<Message>>> {
-        poll(self, cx, |core, cx| {
-            let result = core.poll_queue(cx, message);
+        let mut waker = None;
+        for _ in 0..ROUNDS {
+            let mut core = lock(self);
+            let result = core.poll_queue_in_order(cx, message, place, &mut waker);
             if result.is_ready() {
                 core.kick();
             }
-            result
-        })
+            if result.is_ready() || !core.is_unknown {
+                return result;
+            }
+            drop(core);
+            // Cloning it may run its executor's code: not under the lock.
+            waker.get_or_insert_with(|| cx.waker().clone());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 
     fn poll_handed_over(&self, cx: &mut Context<'_>, number: &mut Option<u64>) -> Poll<()> {
@@ -202,9 +229,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Outlet for Mutex<Core<S>> {
         })
     }
 
-    fn cancelled(&self) {
-        // Those who still wait register again; else a slow peer and senders that lose patience would pile up wakers.
-        lock(self).waiting.wake_all();
+    fn cancelled(&self, place: Option<Place>) {
+        let mut core = lock(self);
+        match place {
+            Some(place) => core.leave(place),
+            // Tasks that still wait register again. Otherwise a slow peer, and senders that lose patience, would pile up wakers.
+            None => core.waiting.wake_all(),
+        }
     }
 
     fn ping(&self, payload: &[u8]) -> Result<(), ControlError> {

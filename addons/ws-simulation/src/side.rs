@@ -135,8 +135,10 @@ impl Side {
         // Answers to the pings of one read go into the queue before it is written; a masked one is thrice its ping at most.
         let queue = bounds.write_queue_bytes.max(self.largest + self.largest / 8) + 3 * bounds.read + 2048;
         must(queued <= queue, || format!("{queued} bytes queued, {queue} at most"))?;
-        // What one read brings is kept, in two entries for every three frames of two bytes at most, each with 64 more.
-        let inbox = bounds.max_held_bytes + bounds.read + peer.largest + 64 + 64 * (bounds.read / 3);
+        // What one read brings is kept. An entry of its own, which counts 64 more, has a message of 1 KiB at least; those between
+        // two such have an entry together.
+        let entries = 2 * (1 + bounds.read / 1024);
+        let inbox = bounds.max_held_bytes + bounds.read + peer.largest + 64 * entries;
         must(held <= inbox, || format!("{held} bytes held, {inbox} at most"))?;
         // Compressed, as it is, and what came behind it.
         let message = 2 * peer.largest + peer.largest / 8 + 1024 + 2 * bounds.read;

@@ -2,10 +2,14 @@
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
+use std::sync::atomic::{AtomicIsize, Ordering::Relaxed};
 
 thread_local! {
     static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
 }
+
+/// Bytes that the process has taken and not given back.
+static HELD: AtomicIsize = AtomicIsize::new(0);
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -15,6 +19,16 @@ struct Counting;
 /// How often this thread has asked for memory so far.
 pub(crate) fn allocations() -> u64 {
     ALLOCATIONS.get()
+}
+
+/// Bytes that all threads of the process hold.
+pub(crate) fn held() -> isize {
+    HELD.load(Relaxed)
+}
+
+/// A layout is never larger than `isize::MAX`.
+fn note(change: usize, taken: bool) {
+    HELD.fetch_add(if taken { change as isize } else { -(change as isize) }, Relaxed);
 }
 
 fn count() {
@@ -27,23 +41,28 @@ fn count() {
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count();
+        note(layout.size(), true);
         // SAFETY: the caller's promises are passed on.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         count();
+        note(layout.size(), true);
         // SAFETY: the caller's promises are passed on.
         unsafe { System.alloc_zeroed(layout) }
     }
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         count();
+        note(layout.size(), false);
+        note(size, true);
         // SAFETY: the caller's promises are passed on.
         unsafe { System.realloc(pointer, layout, size) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        note(layout.size(), false);
         // SAFETY: the caller's promises are passed on.
         unsafe { System.dealloc(pointer, layout) }
     }

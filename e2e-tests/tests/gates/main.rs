@@ -5,6 +5,7 @@
 mod client;
 mod counting;
 mod server;
+mod waiting;
 
 #[test]
 fn a_connection_is_small() {

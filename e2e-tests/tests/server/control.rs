@@ -2,12 +2,12 @@
 
 use bytes::Bytes;
 use e2e_tests::harness;
-use e2e_tests::raw_peer::RawFrame;
+use e2e_tests::raw_peer::{RawClient, RawFrame};
 use e2e_tests::server::{
-    Api, Event, Script, ServerRunner, answer_close, echo_test, echo_test_with, start_echo,
+    Api, Event, Script, ServerRunner, answer_close, close_normally, echo_test, echo_test_with, start_echo,
 };
 use std::sync::mpsc;
-use ws_server::{CloseCode, ControlError, Server};
+use ws_server::{CloseCode, ControlError, Sender, Server};
 
 #[test]
 fn a_ping_is_answered_with_its_payload() {
@@ -266,6 +266,64 @@ fn the_queue_counts_what_waits() {
             assert!(messages == 1 && bytes >= 5, "{messages} messages, {bytes} bytes");
         }
         drop(client);
+        server.stop().await;
+    });
+}
+
+#[test]
+fn a_ping_that_was_accepted_goes_out_however_full_the_control_queue_is() {
+    harness::run(async {
+        let script = Script::new().on_open(|conn| {
+            conn.sender().ping(b"the sender's").unwrap();
+            conn.sender().close(CloseCode::NORMAL, "behind it");
+            conn.send_ping(&[1; 125]).unwrap();
+            conn.send_ping(&[2; 125]).unwrap();
+        });
+        let server = script.start(Server::builder()).await;
+        let mut client = server.open().await;
+        client.expect_ping(&[1; 125]).await;
+        client.expect_ping(&[2; 125]).await;
+        client.expect_ping(b"the sender's").await;
+        assert_eq!(client.expect_close(1000).await, "behind it");
+        drop(client);
+        server.stop().await;
+    });
+}
+
+/// Call it in the connection's own turn, so that nothing goes out in between.
+fn ping_up_to_the_limits(sender: &Sender) {
+    assert_eq!(sender.ping(&[0; 126]), Err(ControlError::ControlFrameTooBig(126)));
+    sender.ping(&[1; 125]).unwrap();
+    sender.ping(&[2; 125]).unwrap();
+    assert_eq!(sender.ping(&[3; 125]), Err(ControlError::QueueFull));
+}
+
+/// What the connection's own turn has sent arrives.
+async fn expect_pings_up_to_the_limits(mut client: RawClient) {
+    client.expect_ping(&[1; 125]).await;
+    client.expect_ping(&[2; 125]).await;
+    close_normally(client).await;
+}
+
+#[test]
+fn pings_of_a_handlers_sender_have_the_limits_of_the_control_queue() {
+    harness::run(async {
+        let script = Script::new().on_open(|conn| ping_up_to_the_limits(&conn.sender()));
+        let server = script.start(Server::builder()).await;
+        expect_pings_up_to_the_limits(server.open().await).await;
+        server.stop().await;
+    });
+}
+
+#[test]
+fn pings_of_a_functions_sender_have_the_limits_of_the_control_queue() {
+    harness::run(async {
+        let server = ServerRunner::serve(Server::builder(), |mut ws| async move {
+            ping_up_to_the_limits(&ws.sender());
+            while ws.recv().await.is_some() {}
+        })
+        .await;
+        expect_pings_up_to_the_limits(server.open().await).await;
         server.stop().await;
     });
 }

@@ -39,4 +39,5 @@ mod timeouts;
 mod tls;
 #[cfg(unix)]
 mod unix;
+mod waiting_senders;
 mod write_queue;

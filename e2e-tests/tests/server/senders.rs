@@ -30,8 +30,8 @@ impl Handler for Source {
     fn on_message(&mut self, _conn: &mut ws_server::Conn<'_>, _message: MessageRef<'_>) {}
 }
 
-struct SenderServer {
-    runner: ServerRunner,
+pub(crate) struct SenderServer {
+    pub(crate) runner: ServerRunner,
     senders: UnboundedReceiver<Sender>,
 }
 
@@ -51,13 +51,19 @@ impl SenderServer {
         Self { runner, senders }
     }
 
-    async fn open(&mut self) -> (e2e_tests::raw_peer::RawClient, Sender) {
+    pub(crate) async fn open(&mut self) -> (e2e_tests::raw_peer::RawClient, Sender) {
         let client = self.runner.open().await;
+        (client, self.senders.recv().await.expect("one for each connection"))
+    }
+
+    /// A client with the smallest receive window there is.
+    pub(crate) async fn open_slow(&mut self) -> (e2e_tests::raw_peer::RawClient, Sender) {
+        let client = self.runner.open_slow().await;
         (client, self.senders.recv().await.expect("one for each connection"))
     }
 }
 
-fn sender_test(builder: impl Fn() -> ServerBuilder, test: impl AsyncFn(&mut SenderServer)) {
+pub(crate) fn sender_test(builder: impl Fn() -> ServerBuilder, test: impl AsyncFn(&mut SenderServer)) {
     harness::run(async {
         for api in Api::ALL {
             println!("with the {api:?} API");
@@ -167,14 +173,16 @@ fn the_limit_in_bytes_holds_while_the_connection_has_had_no_turn() {
 }
 
 /// 64 KiB that tell which message they are.
-fn numbered(number: u32) -> Vec<u8> {
+pub(crate) fn numbered(number: u32) -> Vec<u8> {
     let mut message = vec![0; 64 * KIB];
     message[..4].copy_from_slice(&number.to_be_bytes());
     message
 }
 
 /// Sends until nothing goes any more: how many went, and the send that waits.
-async fn fill(sender: &Sender) -> (u32, Pin<Box<impl Future<Output = Result<(), SendError<Message>>>>>) {
+pub(crate) async fn fill(
+    sender: &Sender,
+) -> (u32, Pin<Box<impl Future<Output = Result<(), SendError<Message>>>>>) {
     let mut number = 0;
     loop {
         // The connection's thread and the kernel may still be taking some of it.
@@ -251,20 +259,6 @@ fn a_sender_may_close_behind_what_it_has_sent() {
         assert_eq!(client.expect_close(4000).await, "enough");
         client.send(RawFrame::close(4000, "")).await;
         client.expect_eof().await;
-    });
-}
-
-#[test]
-fn pings_have_the_limits_of_the_control_queue() {
-    sender_test(Server::builder, async |server| {
-        let (mut client, sender) = server.open().await;
-        assert_eq!(sender.ping(&[0; 126]), Err(ControlError::ControlFrameTooBig(126)));
-        sender.ping(&[1; 125]).unwrap();
-        sender.ping(&[2; 125]).unwrap();
-        assert_eq!(sender.ping(&[3; 125]), Err(ControlError::QueueFull));
-        client.expect_ping(&[1; 125]).await;
-        client.expect_ping(&[2; 125]).await;
-        close_normally(client).await;
     });
 }
 

@@ -3,6 +3,7 @@ use std::{collections::VecDeque, fmt, io::IoSlice, time::Instant};
 use bytes::{Buf, Bytes};
 
 use crate::{
+    backlog::MESSAGE_OVERHEAD,
     frame::{FrameHeader, MAX_HEADER_LEN},
     mask::Mask,
 };
@@ -23,6 +24,8 @@ pub enum Completion {
 
 /// Bytes that sends may have together and still be counted as done only together.
 const LONGEST_RUN: u64 = 4096;
+/// What an entry in `sends` counts beside the encoded bytes: less than a message that waits.
+const SEND_OVERHEAD: usize = MESSAGE_OVERHEAD / 2;
 
 /// Bytes to send, in order: headers and small payloads copied side by side, large payloads in place.
 ///
@@ -70,10 +73,11 @@ struct Large {
 /// A data send that is not written, or a short run of small ones of which none asked for a report.
 #[derive(Debug, Clone, Copy)]
 struct Send {
-    /// Where the first one ends, and where the last one does.
-    first_end: u64,
+    /// Where the last one ends.
     end: u64,
     count: u32,
+    /// Bytes from the end of the first one to that of the last one.
+    run: u16,
     notify: bool,
 }
 
@@ -131,9 +135,15 @@ impl TransmitQueue {
         (self.queued - self.written) as usize
     }
 
-    /// Bytes that wait to be written, without those of payloads that are shared.
-    pub(crate) const fn held_bytes(&self) -> usize {
-        self.len() - self.shared
+    /// Memory for what waits to be written, without payloads that are shared.
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.len() - self.shared + self.overhead()
+    }
+
+    /// What the sends that wait count beside their bytes.
+    #[inline]
+    pub(crate) fn overhead(&self) -> usize {
+        self.sends.len() * SEND_OVERHEAD
     }
 
     /// Data sends that are not completely written.
@@ -287,13 +297,14 @@ impl TransmitQueue {
             return;
         }
         self.pending += 1;
-        match self.sends.back_mut() {
-            Some(last) if !notify && !last.notify && self.queued - last.first_end <= LONGEST_RUN => {
-                last.end = self.queued;
-                last.count += 1;
+        if let Some(last) = self.sends.back_mut().filter(|last| !notify && !last.notify) {
+            let run = self.queued - last.end + u64::from(last.run);
+            if run <= LONGEST_RUN {
+                *last = Send { end: self.queued, count: last.count + 1, run: run as u16, notify };
+                return;
             }
-            _ => self.sends.push_back(Send { first_end: self.queued, end: self.queued, count: 1, notify }),
         }
+        self.sends.push_back(Send { end: self.queued, count: 1, run: 0, notify });
     }
 
     pub(crate) fn count_control(&mut self, bytes: usize) {

@@ -92,7 +92,9 @@ pub struct Config {
     pub auto_pong: bool,
     /// Most data messages that wait to be written; one more is refused with `WriteBusy`. 0 counts as 1. Default 65,536.
     pub write_queue_messages: usize,
-    /// Most payload bytes that wait to be written. A single message may be larger if nothing else waits. Default 1 MiB.
+    /// Most bytes that wait to be written; a message counts its payload, and up to
+    /// [`MESSAGE_OVERHEAD`](crate::MESSAGE_OVERHEAD) (64 bytes) beside it. A single message may be larger if nothing else
+    /// waits. Default 1 MiB.
     pub write_queue_bytes: usize,
     /// Compresses messages, if the peer agrees (RFC 7692). Default: no.
     #[cfg(feature = "deflate")]
@@ -165,6 +167,17 @@ impl Config {
             deflate.check()?;
         }
         Ok(Arc::new(self))
+    }
+
+    /// Whether another message of `len` payload bytes may wait behind `messages` that count `bytes` together: the rule of
+    /// `write_queue_messages` and `write_queue_bytes`.
+    #[inline]
+    #[must_use]
+    pub const fn has_room_for(&self, len: usize, messages: usize, bytes: usize) -> bool {
+        let fits = bytes == 0 || bytes.saturating_add(len) <= self.write_queue_bytes;
+        // With room for no message a sender would wait for ever.
+        let most = if self.write_queue_messages == 0 { 1 } else { self.write_queue_messages };
+        messages < most && fits
     }
 
     /// A single message of the limit must find room: one connection alone gets half of the budget at least, and a message

@@ -5,6 +5,7 @@ use std::{collections::VecDeque, time::Instant};
 use bytes::Bytes;
 
 use crate::{
+    backlog::MESSAGE_OVERHEAD,
     buffer::PooledBuffer,
     close::CloseFrame,
     error::ConnectionError,
@@ -19,16 +20,15 @@ pub(super) enum End {
     Failure(ConnectionError),
 }
 
-/// What an assembled message, or a run of packed ones, counts beside its payload, so that a flood of empty ones is bounded
-/// too.
-const OVERHEAD: usize = 64;
+/// Assembled messages that are shorter are packed too: many small entries would take more than their messages.
+const PACKED_BELOW: usize = 1024;
 
 #[derive(Debug, Default)]
 pub(super) struct Inbox {
     held: VecDeque<Held>,
     /// What all of it takes: headers of packed messages, the overhead of each entry, and payloads.
     bytes: usize,
-    /// And what the buffers of assembled ones have beside that.
+    /// What the buffers have allocated beside that.
     spare: usize,
     /// Takes effect once the held messages are delivered, or at the deadline.
     pub(super) end: Option<(End, Instant)>,
@@ -51,8 +51,9 @@ impl Inbox {
             // same bytes.
             let more = if self.held.is_empty() { more } else { 0 };
             let frames = Vec::with_capacity(MAX_HEADER_LEN + payload.len() + more);
+            self.spare += frames.capacity();
             self.held.push_back(Held::Packed { frames, read: 0 });
-            self.bytes += OVERHEAD;
+            self.bytes += MESSAGE_OVERHEAD;
         }
         if let Some(Held::Packed { frames, read }) = self.held.back_mut() {
             if *read > frames.len() / 2 {
@@ -60,17 +61,23 @@ impl Inbox {
                 frames.drain(..*read);
                 *read = 0;
             }
-            let before = frames.len();
+            let (before, capacity) = (frames.len(), frames.capacity());
             FrameHeader::new(kind.opcode(), payload.len() as u64, None).append_to(frames);
             frames.extend_from_slice(payload);
-            self.bytes += frames.len() - before;
+            let added = frames.len() - before;
+            self.bytes += added;
+            self.spare += frames.capacity() - capacity;
+            self.spare -= added;
         }
     }
 
     pub(super) fn push_buffer(&mut self, kind: MessageKind, buffer: PooledBuffer) {
+        if buffer.len() < PACKED_BELOW {
+            return self.push_slice(kind, &buffer, 0);
+        }
         // A small message is not to keep a large buffer.
         let buffer = buffer.trimmed();
-        self.bytes += OVERHEAD + buffer.len();
+        self.bytes += MESSAGE_OVERHEAD + buffer.len();
         self.spare += buffer.capacity() - buffer.len();
         self.held.push_back(Held::Message(kind, buffer));
     }
@@ -95,7 +102,7 @@ impl Inbox {
         let (kind, payload, size, exhausted) = match self.held.front_mut()? {
             Held::Message(kind, buffer) => {
                 let buffer = std::mem::take(buffer);
-                let size = OVERHEAD + buffer.len();
+                let size = MESSAGE_OVERHEAD + buffer.len();
                 self.spare -= buffer.capacity() - buffer.len();
                 (*kind, take(buffer), size, true)
             }
@@ -103,8 +110,10 @@ impl Inbox {
                 let (kind, payload, frame_len) = unpack(&frames[*read..])?;
                 let payload = copy(payload);
                 *read += frame_len;
+                self.spare += frame_len;
                 let exhausted = *read == frames.len();
-                (kind, payload, frame_len + if exhausted { OVERHEAD } else { 0 }, exhausted)
+                self.spare -= if exhausted { frames.capacity() } else { 0 };
+                (kind, payload, frame_len + if exhausted { MESSAGE_OVERHEAD } else { 0 }, exhausted)
             }
         };
         if exhausted {
@@ -133,6 +142,12 @@ impl Inbox {
             Held::Message(_, buffer) => buffer.capacity(),
         };
         self.held.iter().map(capacity).sum()
+    }
+
+    /// All that it has allocated.
+    #[cfg(test)]
+    pub(super) fn allocated(&self) -> usize {
+        self.capacity() + self.held.capacity() * size_of::<Held>()
     }
 
     pub(super) const fn bytes(&self) -> usize {

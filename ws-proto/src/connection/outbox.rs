@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 
 use crate::{
+    backlog::Backlog,
     buffer::TransmitQueue,
     close::CloseFrame,
     control_queue::{CONTROL_QUEUE_CAPACITY, ControlFrame, ControlQueue},
@@ -16,9 +17,6 @@ use crate::{
 
 use super::compressed::Deflating;
 
-/// What a waiting message counts beside its payload against `write_queue_bytes`, so that a flood of empty messages
-/// is bounded too.
-const MESSAGE_OVERHEAD: usize = 64;
 /// How many bytes of control frames may overtake waiting data before a message must go: all that wait at one time, and
 /// not the endless ones that a flood of pings brings.
 const MAX_CONTROL_RUN: usize = 2 * CONTROL_QUEUE_CAPACITY;
@@ -26,9 +24,8 @@ const MAX_CONTROL_RUN: usize = 2 * CONTROL_QUEUE_CAPACITY;
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
     messages: VecDeque<Outgoing>,
-    bytes: usize,
-    /// Payload bytes that belong to others too.
-    shared: usize,
+    /// What `messages` count.
+    backlog: Backlog,
     control: ControlQueue,
     /// Bytes of control frames that went out since the last message.
     control_run: usize,
@@ -117,8 +114,7 @@ pub(super) enum Next {
 
 impl Outbox {
     pub(super) fn push(&mut self, message: Outgoing) {
-        self.bytes += MESSAGE_OVERHEAD + message.payload.len();
-        self.shared += message.shared_bytes();
+        self.backlog.add(message.payload.len(), message.shared_bytes());
         self.messages.push_back(message);
     }
 
@@ -137,8 +133,8 @@ impl Outbox {
             return Some(Next::Rest(begun));
         }
         if let Some(message) = self.messages.pop_front() {
-            self.bytes -= MESSAGE_OVERHEAD + message.payload.len();
-            self.shared -= message.shared_bytes();
+            self.backlog.remove(message.payload.len(), message.shared_bytes());
+            shrink(&mut self.messages);
             return Some(Next::Data(message));
         }
         self.close.take().map(Next::Close)
@@ -155,7 +151,7 @@ impl Outbox {
 
     /// Forgets the data messages, but for a frame that has begun; how many of them asked for a report.
     pub(super) fn drop_data(&mut self, tx: &mut TransmitQueue) -> usize {
-        (self.bytes, self.shared) = (0, 0);
+        self.backlog = Backlog::default();
         let mut cut_off = self.messages.iter().filter(|message| message.notify).count();
         let begun = self.begun.take_if(|begun| matches!(begun, Begun::Deflating(_)));
         cut_off += usize::from(begun.as_ref().is_some_and(Begun::notifies));
@@ -184,21 +180,39 @@ impl Outbox {
         self.begun.is_some() || !self.messages.is_empty()
     }
 
+    /// Entries that there is memory for.
+    #[cfg(test)]
+    pub(super) fn capacity(&self) -> usize {
+        self.messages.capacity()
+    }
+
     pub(super) fn len(&self) -> usize {
         self.messages.len() + usize::from(self.begun.is_some())
     }
 
     pub(super) fn bytes(&self) -> usize {
-        self.bytes + self.begun.as_ref().map_or(0, Begun::remaining)
+        self.backlog.bytes() + self.begun_bytes()
+    }
+
+    fn begun_bytes(&self) -> usize {
+        self.begun.as_ref().map_or(0, Begun::remaining)
     }
 
     /// As [`bytes`](Self::bytes), without what is shared.
     pub(super) fn held_bytes(&self) -> usize {
-        self.bytes() - self.shared
+        self.backlog.held_bytes() + self.begun_bytes()
     }
 
     pub(super) fn is_empty(&self) -> bool {
         let no_control = self.control.is_empty() && self.pong.is_empty() && !self.keepalive;
         no_control && !self.has_data() && self.close.is_none()
+    }
+}
+
+/// Gives memory back that a long queue has left behind. It takes no more than a step per message, on average.
+fn shrink<T>(queue: &mut VecDeque<T>) {
+    const SMALL: usize = 64;
+    if queue.capacity() > SMALL && queue.len() < queue.capacity() / 4 {
+        queue.shrink_to(queue.capacity() / 2);
     }
 }

@@ -5,6 +5,7 @@ use std::io::IoSlice;
 use bytes::Bytes;
 
 use crate::{
+    backlog::Backlog,
     budget::MemoryBudget,
     buffer::TransmitQueue,
     error::SendError,
@@ -163,13 +164,25 @@ impl Connection {
         if self.phase != Phase::Open {
             return Err(SendError::InvalidState(()));
         }
-        let (messages, bytes) = self.queued(tx);
-        let over = bytes > 0 && bytes.saturating_add(len) > self.config.write_queue_bytes;
-        // With room for no message a sender would wait for ever.
-        if messages >= self.config.write_queue_messages.max(1) || over || !self.has_budget_for(owned, bytes) {
-            return Err(SendError::WriteBusy(()));
+        if self.finds_room(len, owned, &Backlog::default(), tx) {
+            Ok(())
+        } else {
+            Err(SendError::WriteBusy(()))
         }
-        Ok(())
+    }
+
+    /// Whether an open connection would accept a message of `len` bytes, although there is room promised to others.
+    #[must_use]
+    pub fn has_room_beside(&self, len: usize, promised: &Backlog, tx: &TransmitQueue) -> bool {
+        self.finds_room(len, len, promised, tx)
+    }
+
+    #[inline]
+    fn finds_room(&self, len: usize, owned: usize, promised: &Backlog, tx: &TransmitQueue) -> bool {
+        let (messages, bytes) = self.queued(tx);
+        let bytes = bytes + tx.overhead() + promised.bytes();
+        self.config.has_room_for(len, messages + promised.messages(), bytes)
+            && self.has_budget_for(owned, bytes)
     }
 
     /// Whether new frames must stay in the connection because older ones wait for the transport.

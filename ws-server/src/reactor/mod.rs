@@ -16,6 +16,7 @@ mod end;
 mod pages;
 mod resident;
 mod socket;
+mod turns;
 
 use std::{
     cell::{Cell, RefCell},
@@ -23,19 +24,16 @@ use std::{
     io,
     os::fd::OwnedFd,
     rc::Rc,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    task::{Context, Poll, Wake, Waker},
+    sync::Arc,
+    task::{Context, Poll},
 };
 
 use rustix::event::{
     Timespec,
-    epoll::{self, CreateFlags, Event, EventData, EventFlags},
+    epoll::{self, CreateFlags, EventData, EventFlags},
 };
 use tokio::{io::unix::AsyncFd, task::coop};
-use ws_tokio::{ReceiveLease, WebSocket, guarded};
+use ws_tokio::{WebSocket, guarded, yield_turn};
 
 use crate::{
     app::{App, Connect, Established, HandlerApp, ServeApp},
@@ -43,7 +41,7 @@ use crate::{
     handler_task::HandlerTask,
     host::Host,
     hub::Hub,
-    notices::{Notes, Notices},
+    notices::Notices,
     request::Request,
     stream::ServerStream,
     summons::Summons,
@@ -54,12 +52,16 @@ use crate::{
 use end::Ending;
 use pages::Pages;
 use resident::Resident;
+use turns::Turns;
 
 pub(crate) use resident::Served;
 pub(crate) use socket::Socket;
 
 /// Events taken from the kernel at a time; then tokio's other tasks have their turn.
 const EVENTS: usize = 256;
+/// Connections that have a turn per poll of those who were called, and of those who asked for another turn. So what a
+/// broadcast costs others does not grow with the number of its receivers.
+const CALLS: usize = 64;
 /// Connections looked at per poll when everybody is called.
 const ROLL_CALL: u32 = 256;
 
@@ -87,35 +89,6 @@ struct Arrival<A: Settle> {
 pub(crate) struct Call {
     notices: Arc<Notices>,
     hub: Arc<Hub>,
-}
-
-/// The reactor's own state between polls.
-struct Turns {
-    /// What connections get as their task's waker during a turn.
-    again: Arc<Again>,
-    waker: Waker,
-    /// The thread's receive buffer, during a poll and if somebody needed it.
-    rx: Option<ReceiveLease>,
-    events: Vec<Event>,
-    notes: Notes,
-    /// Who asked for another turn.
-    next: Vec<u32>,
-    /// How far a roll call has come.
-    roll: Option<u32>,
-}
-
-/// The waker of whichever connection has its turn: it asks for another one.
-#[derive(Default)]
-struct Again(AtomicBool);
-
-impl Wake for Again {
-    fn wake(self: Arc<Self>) {
-        self.wake_by_ref();
-    }
-
-    fn wake_by_ref(self: &Arc<Self>) {
-        self.0.store(true, Ordering::Relaxed);
-    }
 }
 
 impl<A: Settle> Clone for Reactor<A> {
@@ -243,16 +216,7 @@ impl<A: Settle> Shared<A> {
     /// Runs the connections. Never returns, unless tokio's part fails.
     async fn run(self: Rc<Self>) {
         let _ending = Ending(Rc::clone(&self));
-        let again = Arc::new(Again::default());
-        let mut turns = Turns {
-            waker: Waker::from(Arc::clone(&again)),
-            again,
-            rx: None,
-            events: Vec::with_capacity(EVENTS),
-            notes: Notes::default(),
-            next: Vec::new(),
-            roll: None,
-        };
+        let mut turns = Turns::new();
         if let Err(error) = poll_fn(|cx| self.poll(cx, &mut turns)).await {
             tracing::error!(%error, "a shard lost its events");
         }
@@ -265,7 +229,10 @@ impl<A: Settle> Shared<A> {
         self.call_roll(turns);
         let polled = self.poll_events(cx, turns);
         turns.rx = None;
-        if !turns.next.is_empty() || turns.roll.is_some() {
+        if !turns.called.is_empty() {
+            // It may take many polls: what tokio watches comes in between.
+            yield_turn(cx);
+        } else if !turns.next.is_empty() || turns.roll.is_some() {
             cx.waker().wake_by_ref();
         }
         polled
@@ -275,8 +242,8 @@ impl<A: Settle> Shared<A> {
         loop {
             let ready = match self.epoll.poll_read_ready(cx) {
                 Poll::Ready(guard) => Some(guard?),
-                // Others must not wait for tokio to look while somebody has turn after turn.
-                Poll::Pending if turns.next.is_empty() => None,
+                // Others must not wait for tokio to look while there are turns to be had.
+                Poll::Pending if turns.next.is_empty() && turns.called.is_empty() => None,
                 Poll::Pending => {
                     self.take_events(turns)?;
                     None
@@ -297,11 +264,9 @@ impl<A: Settle> Shared<A> {
         const AT_ONCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
         let mut events = std::mem::take(&mut turns.events);
         events.clear();
-        let count =
-            match epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut events), Some(&AT_ONCE)) {
-                Err(rustix::io::Errno::INTR) => 0,
-                result => result?,
-            };
+        let count = again_if_interrupted(|| {
+            epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut events), Some(&AT_ONCE))
+        })?;
         let mut connections = self.connections.borrow_mut();
         for event in &events {
             let (number, flags) = (event.data.u64() as u32, event.flags);
@@ -316,25 +281,39 @@ impl<A: Settle> Shared<A> {
         Ok(count)
     }
 
-    /// Those who asked for another turn, and those who were called.
+    /// Those who asked for another turn, and those who were called, by turns; [`CALLS`] of each.
     fn take_turns(&self, turns: &mut Turns) {
         if std::mem::take(&mut turns.notes.everybody) {
             turns.roll = Some(0);
         }
+        turns.called.extend(turns.notes.seats.drain(..));
         let mut connections = self.connections.borrow_mut();
-        for seat in std::mem::take(&mut turns.next) {
-            if let Some(task) = connections.get_mut(seat) {
-                *task.is_due() = false;
-            }
-            turns.turn(seat, &mut connections);
-        }
-        let mut seats = std::mem::take(&mut turns.notes.seats);
-        for seat in seats.drain(..) {
-            if connections.get_mut(seat).is_some_and(|task| !*task.is_due()) {
+        // Who asks in this poll has its turn in the next one.
+        let mut asked = turns.next.len().min(CALLS);
+        let mut called = turns.called.len().min(CALLS);
+        while (asked > 0 || called > 0) && coop::has_budget_remaining() {
+            if asked > 0
+                && let Some(seat) = turns.next.pop_front()
+            {
+                asked -= 1;
+                if let Some(task) = connections.get_mut(seat) {
+                    *task.is_due() = false;
+                }
                 turns.turn(seat, &mut connections);
             }
+            if called > 0
+                && let Some(seat) = turns.called.pop_front()
+            {
+                called -= 1;
+                if connections.get_mut(seat).is_some_and(|task| !*task.is_due()) {
+                    turns.turn(seat, &mut connections);
+                }
+            }
         }
-        turns.notes.seats = seats;
+        if turns.called.is_empty() {
+            // A broadcast leaves nothing behind.
+            turns.called.shrink_to(16 * CALLS);
+        }
     }
 
     fn call_roll(&self, turns: &mut Turns) {
@@ -348,32 +327,12 @@ impl<A: Settle> Shared<A> {
     }
 }
 
-impl Turns {
-    /// Gives a connection its turn, if it is still there.
-    fn turn<T: Resident>(&mut self, number: u32, connections: &mut Pages<T>) {
-        let Some(task) = connections.get_mut(number) else { return };
-        if !coop::has_budget_remaining() {
-            // What async functions have done in this poll is enough; tokio's other tasks come first.
-            return self.put_off(number, task);
-        }
-        self.again.0.store(false, Ordering::Relaxed);
-        let polled = guarded(|| task.poll_turn(&self.waker, &mut self.rx)).unwrap_or_else(|_panicked| {
-            // It may have bytes of that connection.
-            self.rx = None;
-            Poll::Ready(())
-        });
-        if polled.is_ready() {
-            // Destructors of handlers may panic too.
-            let _ = guarded(|| drop(connections.remove(number)));
-        } else if self.again.0.load(Ordering::Relaxed) {
-            self.put_off(number, task);
-        }
-    }
-
-    /// Another turn, in the next poll.
-    fn put_off(&mut self, number: u32, task: &mut impl Resident) {
-        if !std::mem::replace(task.is_due(), true) {
-            self.next.push(number);
+/// A call that a signal has interrupted is made again.
+fn again_if_interrupted(mut call: impl FnMut() -> rustix::io::Result<usize>) -> io::Result<usize> {
+    loop {
+        match call() {
+            Err(rustix::io::Errno::INTR) => {}
+            result => return Ok(result?),
         }
     }
 }

@@ -71,6 +71,21 @@ async fn a_flush_waits_for_a_transport_that_has_a_buffer_of_its_own() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn there_is_room_once_a_transport_with_a_buffer_of_its_own_has_passed_everything_on() {
+    for role in ROLES {
+        let (mut ws, peer) = open_with(role, small_queue(1, 1 << 20));
+        peer.crawl();
+        peer.require_flush();
+        let sender = ws.sender();
+        for _ in 0..5 {
+            timeout(SECOND, ws.feed("owner")).await.expect("the owner's turn").unwrap();
+            timeout(SECOND, sender.send("sender")).await.expect("the sender's turn").unwrap();
+        }
+        assert_eq!(peer.received().len(), 10);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_sender_waits_at_the_limit_of_bytes() {
     for role in ROLES {
         let (mut ws, peer) = open_with(role, small_queue(1000, 10_000));

@@ -1,24 +1,22 @@
-//! Code that is not the library's: destructors of payloads and wakers. None of it runs while a connection is locked, and
+//! Code that is not the library's: destructors of payloads. None of it runs while a connection is locked, and
 //! a panic in it ends there.
 
 use std::{
     io::ErrorKind,
     panic::{AssertUnwindSafe, catch_unwind},
-    pin::pin,
-    sync::{Arc, Mutex, mpsc},
-    task::{Context, Poll, Wake, Waker},
+    sync::mpsc,
     thread,
     time::Duration,
 };
 
 use bytes::Bytes;
-use ws_proto::{CloseCode, Connection, MaskSource, Message, PreparedMessage, Role};
+use ws_proto::{Connection, MaskSource, Message, PreparedMessage, Role};
 use ws_tokio::{Sender, WebSocket};
 
-use crate::support::{Frame, Peer, ROLES, Script, Task, config, opcode, open, open_with, serve};
+use crate::support::{Frame, Peer, ROLES, Script, Task, config, opcode, open, serve};
 
 /// A thread that waits for itself never ends, and no test could say so: such a test runs on another one.
-fn ends(test: impl FnOnce() + Send + 'static) {
+pub(crate) fn ends(test: impl FnOnce() + Send + 'static) {
     let (done, is_done) = mpsc::channel();
     let thread = thread::spawn(move || {
         let mut runtime = tokio::runtime::Builder::new_current_thread();
@@ -57,7 +55,7 @@ fn payload(len: usize, on_drop: impl FnOnce() + Send + 'static) -> Bytes {
 }
 
 /// What a destructor or a waker does with its own connection.
-fn use_it(sender: &Sender) {
+pub(crate) fn use_it(sender: &Sender) {
     let _ = sender.is_open();
     let _ = sender.ping(b"from within");
     let _ = sender.try_send("from within");
@@ -82,7 +80,7 @@ fn send(way: usize, ws: &mut WebSocket<Script>, sender: &Sender, payload: Bytes)
 /// Messages of which some or all waited.
 const LENGTHS: [usize; 5] = [0, 5, 20_000, 100_000, 300_000];
 
-fn data(peer: &Peer) -> Vec<Frame> {
+pub(crate) fn data(peer: &Peer) -> Vec<Frame> {
     peer.received().into_iter().filter(|frame| frame.opcode != opcode::PING).collect()
 }
 
@@ -225,7 +223,7 @@ fn a_destructor_that_panics_ends_nothing_but_itself() {
 }
 
 /// A panic whose payload panics when it is dropped.
-struct Bomb;
+pub(crate) struct Bomb;
 
 impl Drop for Bomb {
     fn drop(&mut self) {
@@ -239,120 +237,6 @@ fn cases() -> impl Iterator<Item = (Role, usize, usize)> {
         let ways = if role == Role::Server { 4 } else { WAYS };
         (0..ways).map(move |way| (role, len, way))
     })
-}
-
-/// A waker that uses a connection when it wakes and when it is dropped, or panics.
-struct Nosy {
-    sender: Mutex<Option<Sender>>,
-    woken: mpsc::Sender<()>,
-    panics: bool,
-}
-
-impl Nosy {
-    fn waker(sender: Option<Sender>, panics: bool) -> (Waker, mpsc::Receiver<()>) {
-        let (woken, is_woken) = mpsc::channel();
-        (Waker::from(Arc::new(Self { sender: Mutex::new(sender), woken, panics })), is_woken)
-    }
-
-    fn act(&self) {
-        let sender = self.sender.lock().unwrap().clone();
-        if let Some(sender) = sender {
-            use_it(&sender);
-        }
-    }
-}
-
-impl Wake for Nosy {
-    fn wake(self: Arc<Self>) {
-        let _ = self.woken.send(());
-        self.act();
-        if self.panics {
-            std::panic::panic_any(Bomb);
-        }
-    }
-}
-
-impl Drop for Nosy {
-    fn drop(&mut self) {
-        self.act();
-    }
-}
-
-/// A send waits for room with that waker; then the transport goes on, or ends.
-fn wakes(panics: bool) {
-    for role in ROLES {
-        for end in 0..4 {
-            let mut config = config();
-            config.write_queue_messages = 1;
-            let (mut ws, peer) = open_with(role, config);
-            let sender = ws.sender();
-            peer.take_only(0);
-            let _ = Task::new().poll(&mut Box::pin(ws.feed("first")));
-            let _ = Task::new().poll(&mut Box::pin(ws.flush()));
-            let (waker, is_woken) = Nosy::waker(Some(sender.clone()), panics);
-            let mut waiting = pin!(sender.send("second"));
-            assert!(waiting.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
-            match end {
-                0 => peer.take_everything(),
-                1 => {
-                    peer.fail_writes(ErrorKind::ConnectionReset);
-                    peer.fail_reads(ErrorKind::ConnectionReset);
-                }
-                2 => peer.end(),
-                _ => sender.close(CloseCode::NORMAL, ""),
-            }
-            for _ in 0..5 {
-                let _ = ws.poll_recv(&mut Task::new().cx());
-            }
-            drop(ws);
-            drop(waker);
-            is_woken.try_recv().unwrap_or_else(|_| panic!("{role:?}, end {end}: it is woken"));
-        }
-    }
-}
-
-#[test]
-fn a_waker_may_use_the_connection_that_wakes_it() {
-    ends(|| wakes(false));
-}
-
-#[test]
-fn a_waker_that_panics_harms_no_other_connection() {
-    ends(|| wakes(true));
-}
-
-#[test]
-fn a_task_that_is_polled_by_its_waker_gets_its_message() {
-    /// Polls the other end where it is woken, as an executor without a queue does.
-    struct AtOnce(Mutex<Option<WebSocket<tokio::io::DuplexStream>>>, mpsc::Sender<Message>, Sender);
-
-    impl Wake for AtOnce {
-        fn wake(self: Arc<Self>) {
-            // And the same way back.
-            assert!(self.2.is_open());
-            let Ok(mut ws) = self.0.try_lock() else { return };
-            let waker = Waker::from(Arc::clone(&self));
-            while let Some(ws) = ws.as_mut()
-                && let Poll::Ready(Some(message)) = ws.poll_recv(&mut Context::from_waker(&waker))
-            {
-                self.1.send(message).unwrap();
-            }
-        }
-    }
-
-    ends(|| {
-        let (client, server) = tokio::io::duplex(1000);
-        let mut client = WebSocket::new(client, crate::support::connection(Role::Client, config()));
-        let server = WebSocket::new(server, crate::support::connection(Role::Server, config()));
-        let (got, gets) = mpsc::channel();
-        let at_once = Arc::new(AtOnce(Mutex::new(Some(server)), got, client.sender()));
-        let waker = Waker::from(Arc::clone(&at_once));
-        waker.wake_by_ref();
-        let _ = Task::new().poll(&mut Box::pin(client.send("hello")));
-        let messages: Vec<_> = gets.try_iter().collect();
-        assert!(messages.contains(&Message::text("hello")), "{messages:?}");
-        at_once.0.lock().unwrap().take();
-    });
 }
 
 /// Panics the first time.

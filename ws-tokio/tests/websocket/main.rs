@@ -14,6 +14,7 @@ mod extremes;
 mod failed_writes;
 mod faults;
 mod foreign;
+mod foreign_wakers;
 mod liar;
 mod only_sending;
 mod parts;

@@ -1,6 +1,6 @@
 //! Many tasks on one connection.
 
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, pin::Pin, time::Duration};
 
 use tokio::{task::JoinSet, time::timeout};
 use ws_proto::{CloseCode, Config, Message, SendError};
@@ -116,8 +116,8 @@ fn a_sender_that_waits_is_woken_although_nobody_polls_the_owner() {
             assert!(task.poll(send).is_pending() && !task.was_woken());
         }
         peer.take_everything();
-        assert!(tasks.iter().all(Task::was_woken));
         for (task, send) in tasks.iter().zip(&mut sends) {
+            assert!(task.was_woken());
             assert!(task.poll(send).is_ready());
         }
         assert_eq!(peer.received(), ["fills the queue", "1", "2"].map(Frame::text));
@@ -248,7 +248,6 @@ fn the_owner_that_waits_in_recv_is_woken_by_a_message_whoever_used_the_connectio
             assert!(other.poll(&mut send).is_pending());
         }
         owner.was_woken();
-        // A sender that was cancelled wakes those who stay, once; they wait again.
         assert!(ws.poll_recv(&mut owner.cx()).is_pending());
         peer.send(Frame::text("hello"));
         assert!(owner.was_woken());
@@ -272,5 +271,107 @@ fn a_message_that_arrives_while_a_sender_polls_still_wakes_the_owner() {
         assert!(other.poll(&mut send).is_pending());
         assert!(owner.was_woken());
         assert_eq!(ws.poll_recv(&mut owner.cx()), std::task::Poll::Ready(Some(Message::text("hello"))));
+    }
+}
+
+/// As many tasks wait for room as there are messages.
+fn crowd(sender: &Sender, count: usize) -> Vec<(Task, Send<'_>)> {
+    let send = |number: usize| {
+        let (task, mut send): (_, Send<'_>) = (Task::new(), Box::pin(sender.send(number.to_string())));
+        assert!(task.poll(&mut send).is_pending());
+        (task, send)
+    };
+    (0..count).map(send).collect()
+}
+
+type Send<'a> = Pin<Box<dyn Future<Output = Result<(), SendError<Message>>> + 'a>>;
+
+#[test]
+fn senders_that_wait_cost_a_constant_number_of_polls_each_and_are_served_in_order() {
+    const COUNT: usize = 2000;
+    for role in ROLES {
+        for messages in [1, 100] {
+            let mut config = config();
+            config.write_queue_messages = messages;
+            let (ws, peer) = open_with(role, config);
+            peer.take_only(0);
+            let sender = ws.sender();
+            while sender.try_send("fills the queue").is_ok() {}
+            let mut waiting = crowd(&sender, COUNT);
+            peer.take_everything();
+            let mut polls = 0;
+            while !waiting.is_empty() {
+                let before = polls;
+                waiting.retain_mut(|(task, send)| {
+                    let woken = task.was_woken();
+                    polls += usize::from(woken);
+                    !woken || task.poll(send).is_pending()
+                });
+                assert!(polls > before, "{} wait for ever", waiting.len());
+            }
+            assert!(polls <= 3 * COUNT, "{polls} polls");
+            let expected: Vec<Frame> = (0..COUNT).map(|number| Frame::text(number.to_string())).collect();
+            assert!(peer.received()[messages..] == expected, "in order");
+        }
+    }
+}
+
+#[test]
+fn a_sender_dropped_before_or_after_it_was_woken_passes_its_turn_on() {
+    for role in ROLES {
+        for dropped in 0..4 {
+            for is_woken in [false, true] {
+                let (ws, peer) = open_with(role, one_message_at_a_time());
+                peer.take_only(0);
+                let sender = ws.sender();
+                sender.try_send("fills the queue").unwrap();
+                let mut waiting = crowd(&sender, 4);
+                if is_woken {
+                    peer.take_everything();
+                }
+                drop(waiting.remove(dropped));
+                peer.take_everything();
+                while let Some(at) = waiting.iter().position(|(task, _)| task.was_woken()) {
+                    let (task, send) = &mut waiting[at];
+                    if task.poll(send).is_ready() {
+                        drop(waiting.remove(at));
+                    }
+                }
+                assert!(waiting.is_empty(), "{} wait for ever", waiting.len());
+                assert_eq!(peer.received().len(), 4);
+            }
+        }
+    }
+}
+
+#[test]
+fn neither_the_owner_nor_a_sender_is_starved_by_the_other() {
+    for role in ROLES {
+        let (mut ws, peer) = open_with(role, one_message_at_a_time());
+        peer.take_only(0);
+        let sender = ws.sender();
+        sender.try_send("fills the queue").unwrap();
+        let mut waiting = crowd(&sender, 10);
+        let (owner, mut sent) = (Task::new(), 0);
+        // The owner has always another message, and a sender each time that one was served.
+        for round in 0..1000 {
+            peer.take_only(0);
+            let mut feed = Box::pin(ws.feed("owner"));
+            let mut polled = owner.poll(&mut feed);
+            peer.take_everything();
+            if polled.is_pending() && owner.was_woken() {
+                polled = owner.poll(&mut feed);
+            }
+            sent += usize::from(polled.is_ready());
+            drop(feed);
+            if let Some(at) = waiting.iter().position(|(task, _)| task.was_woken()) {
+                let (task, send) = &mut waiting[at];
+                if task.poll(send).is_ready() {
+                    drop(waiting.remove(at));
+                }
+            }
+            assert!(round < 900 || waiting.is_empty(), "{} wait for ever", waiting.len());
+        }
+        assert!(sent >= 100, "{sent}");
     }
 }

@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering::SeqCst;
 use std::time::{Duration, Instant};
 use ws_server::{CloseCode, CloseInfo, Conn, Handler, Message, MessageRef, Rejection, Request, Server};
 
-const CLOSING: Row = Row::new(37, "readers of the last message");
+const CLOSING: Row = Row::new(38, "readers of the last message");
 
 /// Sends its message and closes, once it is told to.
 struct Farewell(Context);

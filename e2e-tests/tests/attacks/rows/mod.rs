@@ -1,6 +1,7 @@
 //! The rows, in groups of what is attacked.
 
 mod allocation;
+mod broadcasts;
 mod bursts;
 mod clocks;
 mod closes;
@@ -25,6 +26,7 @@ mod shutdown;
 mod silence;
 mod slots;
 mod slow_readers;
+mod small_messages;
 mod splits;
 mod tls;
 mod transports;

@@ -12,13 +12,13 @@ use ws_server::{CloseInfo, Conn, Handler, MessageRef, Rejection, Request, SendEr
 
 const SLOW: Row = Row::new(17, "slow readers");
 
-/// Hands its connections' senders out.
-struct Subscriber(Context);
+/// Hands its connections' senders out, and echoes.
+pub(super) struct Subscriber(Context);
 
 #[derive(Clone)]
-struct Context {
-    senders: Arc<Mutex<Vec<Sender>>>,
-    counts: Arc<Counts>,
+pub(super) struct Context {
+    pub(super) senders: Arc<Mutex<Vec<Sender>>>,
+    pub(super) counts: Arc<Counts>,
 }
 
 impl Handler for Subscriber {
@@ -33,7 +33,9 @@ impl Handler for Subscriber {
         self.0.counts.opened.fetch_add(1, SeqCst);
     }
 
-    fn on_message(&mut self, _conn: &mut Conn<'_>, _message: MessageRef<'_>) {}
+    fn on_message(&mut self, conn: &mut Conn<'_>, message: MessageRef<'_>) {
+        let _ = conn.send(message);
+    }
 
     fn on_close(&mut self, _conn: &mut Conn<'_>, _info: &CloseInfo) {
         self.0.counts.closed.fetch_add(1, SeqCst);
@@ -45,7 +47,7 @@ const PAYLOAD: usize = 4 * 1024;
 const READERS: usize = 10;
 
 /// Peers with as small a receive window as there is, who never read.
-async fn stalled(server: &Victim, count: usize) -> Vec<RawClient> {
+pub(super) async fn stalled(server: &Victim, count: usize) -> Vec<RawClient> {
     let mut peers = Vec::new();
     for _ in 0..count {
         let mut peer = RawClient::connect_with_receive_buffer(server.addr, 1024).await;

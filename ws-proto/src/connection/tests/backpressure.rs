@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
-use bytes::Buf;
+use bytes::{Buf, Bytes};
 
-use crate::{Config, ControlError, MessageKind, SendError};
+use crate::{
+    Config, Connection, ControlError, DEFAULT_RECEIVE_BUFFER, MessageKind, SendError, TransmitQueue,
+};
 
 use super::{
     bench::{Endpoint, both, both_with, config},
@@ -270,6 +272,49 @@ fn empty_messages_are_bounded_too() {
             assert!(accepted < 10_000);
         }
         assert!(accepted > 100);
+    });
+}
+
+#[test]
+fn reports_that_wait_are_bounded_in_bytes_too() {
+    both_with(&config(|config| config.write_queue_bytes = 100_000), |mut end| {
+        let Endpoint { connection, tx, .. } = &mut end;
+        let send = |connection: &mut Connection, tx: &mut TransmitQueue, notify| {
+            connection.send_bytes(MessageKind::Binary, Bytes::new(), notify, tx)
+        };
+        let reported = (0..100_000).take_while(|_| send(connection, tx, true).is_ok()).count();
+        assert!((1000..=100_000 / 32).contains(&reported), "{reported}");
+        assert!(tx.held_bytes() >= 32 * reported, "the budget knows too");
+        tx.abort();
+        // Many without a report share an entry.
+        let plain = (0..100_000).take_while(|_| send(connection, tx, false).is_ok()).count();
+        assert!(plain >= 10_000, "{plain}");
+    });
+}
+
+#[test]
+fn each_message_of_a_read_can_be_answered_with_a_report() {
+    both(|mut end| {
+        // The smallest frames that a read is full of.
+        for _ in 0..DEFAULT_RECEIVE_BUFFER / 6 {
+            end.connection.send_bytes(MessageKind::Binary, Bytes::new(), true, &mut end.tx).unwrap();
+        }
+    });
+}
+
+#[test]
+fn a_long_queue_that_has_become_short_gives_its_memory_back() {
+    both_with(&config(|config| config.write_queue_bytes = 1 << 24), |mut end| {
+        blocked(&mut end);
+        for _ in 0..50_000 {
+            end.connection.send(MessageKind::Binary, b"x", &mut end.tx).unwrap();
+        }
+        let entries = |end: &Endpoint| end.connection.outbox.as_ref().map_or(0, |outbox| outbox.capacity());
+        assert!(entries(&end) >= 50_000);
+        while end.connection.queued(&end.tx).0 > 1000 {
+            end.transport_takes(1000);
+        }
+        assert!(entries(&end) <= 5000, "{}", entries(&end));
     });
 }
 

@@ -315,26 +315,31 @@ fn one_receive_buffer_serves_many_connections_in_turn() {
 #[test]
 fn what_is_held_of_one_read_takes_no_more_memory_than_a_few_times_that_read() {
     const READ: usize = 128 * 1024;
-    both(|mut end| {
-        end.rx = ReceiveBuffer::new(READ, end.rx.pool().clone());
-        end.pauses();
-        // Messages that are packed, and ones that are assembled, in turn.
-        let to_server = end.role() == Role::Server;
-        let pair: Vec<u8> = [text("a"), text("b").not_final(), continuation("c")]
-            .into_iter()
-            .flat_map(|frame| frame.encode(to_server))
-            .collect();
-        let pairs = READ / pair.len();
-        end.receives_bytes(&pair.repeat(pairs));
-        let inbox = end.connection.inbox.as_ref().unwrap();
-        assert!(inbox.capacity() <= 4 * READ, "{} bytes for {READ}", inbox.capacity());
-        assert!(inbox.bytes() >= 2 * 64 * pairs, "{} bytes counted", inbox.bytes());
-        end.resumes();
-        for _ in 0..pairs {
-            end.delivers_text("a");
-            end.delivers_text("bc");
-        }
-        assert_eq!(end.connection.held_bytes(), 0);
-        end.is_open();
-    });
+    // Short assembled messages are packed too; the others have buffers of their own.
+    for (len, entries_per_pair) in [(2, 0), (1022, 0), (1024, 2), (4096, 2)] {
+        both(|mut end| {
+            end.rx = ReceiveBuffer::new(READ, end.rx.pool().clone());
+            end.pauses();
+            let half = "c".repeat(len / 2);
+            // Messages that came in one frame and in two, in turn.
+            let to_server = end.role() == Role::Server;
+            let pair: Vec<u8> = [text("a"), text(&half).not_final(), continuation(&half)]
+                .into_iter()
+                .flat_map(|frame| frame.encode(to_server))
+                .collect();
+            let pairs = READ / pair.len();
+            end.receives_bytes(&pair.repeat(pairs));
+            let inbox = end.connection.inbox.as_ref().unwrap();
+            assert!(inbox.capacity() <= 4 * READ, "{} bytes for {READ}", inbox.capacity());
+            let counted = pairs * (1 + len + 64 * entries_per_pair);
+            assert!(inbox.bytes() >= counted, "{} bytes counted, not {counted}", inbox.bytes());
+            end.resumes();
+            for _ in 0..pairs {
+                end.delivers_text("a");
+                end.delivers_text(&half.repeat(2));
+            }
+            assert_eq!(end.connection.held_bytes(), 0);
+            end.is_open();
+        });
+    }
 }

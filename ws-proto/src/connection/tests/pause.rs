@@ -146,12 +146,12 @@ fn empty_messages_are_bounded_too() {
     });
     both_with(&holding(1000), |mut end| {
         end.pauses();
-        for _ in 0..100 {
+        for _ in 0..2000 {
             end.receives([text("").not_final(), continuation("")]);
         }
         assert!(!end.connection.wants_read());
         end.resumes();
-        assert_eq!(end.seen.len(), 100);
+        assert_eq!(end.seen.len(), 2000);
     });
 }
 
@@ -245,4 +245,33 @@ fn without_validation_held_text_is_held_as_it_came() {
         end.resumes();
         assert_eq!(end.seen.pop_front(), Some(Seen::Unchecked(b"\xff".into())));
     });
+}
+
+#[test]
+fn what_is_held_takes_little_more_than_it_counts_however_its_messages_came() {
+    for len in [0, 1, 16, 1000, 1024, 5000] {
+        both_with(&holding(1 << 20), |mut end| {
+            end.pauses();
+            let to_server = end.role() == crate::Role::Server;
+            // In one frame and in two, by turns: one kind is packed, the other has buffers of its own.
+            let half = vec![1; len / 2];
+            let pair = [binary(vec![2; len]), binary(half.clone()).not_final(), continuation(half)];
+            let bytes: Vec<u8> = pair.iter().flat_map(|frame| frame.encode(to_server)).collect();
+            let mut read = bytes.repeat(100_000 / bytes.len() + 1);
+            read.truncate(120_000);
+            end.receives_bytes(&read);
+            let check = |end: &Endpoint, when: &str| {
+                let inbox = end.connection.inbox.as_ref().expect("something is held");
+                let (allocated, counted) = (inbox.allocated(), inbox.held_bytes());
+                assert!(allocated * 2 <= counted * 3 + 1000, "{len} bytes, {when}: {allocated} of {counted}");
+            };
+            check(&end, "all");
+            for _ in 0..5 {
+                end.connection.resume();
+                assert!(end.connection.take_held().is_some());
+                end.connection.hold();
+                check(&end, "but a few");
+            }
+        });
+    }
 }

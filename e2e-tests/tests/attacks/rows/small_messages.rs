@@ -1,0 +1,72 @@
+//! Messages of a byte or none, for peers that do not read.
+
+use crate::measure::Memory;
+use crate::rows::broadcasts::subscribers;
+use crate::rows::slow_readers::stalled;
+use crate::scale::scaled;
+use crate::table::Row;
+use crate::victim::{Kind, attack, small_send_buffers};
+use std::sync::atomic::Ordering::SeqCst;
+use std::time::Duration;
+use ws_server::{PreparedMessage, SendError, Sender, Server};
+
+const SMALL: Row = Row::new(39, "small messages for peers that do not read");
+
+/// Sends to all until nobody takes anything any more. On a thread that is the server's: what waits is its memory.
+async fn fill(senders: Vec<Sender>, size: usize, is_prepared: bool) {
+    let prepared = PreparedMessage::new(vec![b'x'; size]);
+    let send = move |sender: &Sender| match is_prepared {
+        true => sender.try_send_prepared(&prepared),
+        false => sender.try_send(vec![b'x'; size]).map_err(|error| error.map(drop)),
+    };
+    let filling = std::thread::spawn(move || {
+        let mut idle = 0;
+        while idle < 20 {
+            idle += 1;
+            for sender in &senders {
+                while send(sender) != Err(SendError::WriteBusy(())) {
+                    idle = 0;
+                }
+            }
+            // What the kernel takes makes room again.
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    });
+    while !filling.is_finished() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    filling.join().unwrap();
+}
+
+#[test]
+fn small_messages_take_what_they_are_charged() {
+    attack(async || {
+        small_send_buffers();
+        let (count, queue) = (scaled(50, 3), scaled(1 << 20, 1 << 18));
+        for (what, size, is_prepared) in
+            [("empty", 0, false), ("of 1 byte", 1, false), ("of 1 byte, prepared", 1, true)]
+        {
+            let (mut worst, mut most) = (0_f64, 0);
+            for kind in Kind::ALL {
+                let builder =
+                    Server::builder().write_queue(65_536, queue).write_timeout(None).keepalive(None);
+                let (server, context) = subscribers(kind, builder);
+                server.warm_up().await;
+                let peers = stalled(&server, count).await;
+                server.until("all", || server.counts.opened.load(SeqCst) == count + 1).await;
+                let senders = context.senders.lock().unwrap().split_off(1);
+                server.quiet().await;
+                let memory = Memory::start();
+                fill(senders, size, is_prepared).await;
+                server.quiet().await;
+                let grown = usize::try_from(memory.grown()).unwrap_or(0);
+                worst = worst.max(grown as f64 / server.handle.memory_held() as f64);
+                most = most.max(grown / count);
+                drop((peers, context));
+                server.stop_within(Duration::from_millis(10)).await;
+            }
+            let part = format!("{what}, queue of {} KiB full, {} KiB for each", queue / 1024, most / 1024);
+            SMALL.ratio(&format!("{part}: memory beside what is charged"), worst, 1.5);
+        }
+    });
+}

@@ -1,0 +1,322 @@
+//! Senders that wait for room on a connection, in the order in which they came.
+//!
+//! ```text
+//!   promised: woken, and as much room is kept for each       waiting: first in, first out
+//!   ┌───┐ ┌───┐                                              ┌───┐   ┌───┐   ┌───┐
+//!   │ 4 │ │ 7 │                                              │ 2 │──▶│ 9 │──▶│ 5 │
+//!   └───┘ └───┘                                              └───┘   └───┘   └───┘
+//! ```
+//! When room appears, it is promised to those who came first, and only they are woken. A newcomer takes neither what is
+//! promised nor, while somebody waits, anything else. So each send costs a constant number of wake-ups, and no sender
+//! starves. A sender that is dropped leaves its place at once; what it was promised goes to the next.
+
+use std::{mem, task::Waker};
+
+use ws_proto::Backlog;
+
+use crate::foreign::{Foreign, run_unlocked};
+
+const NONE: u32 = u32::MAX;
+
+/// The list. It allocates when somebody waits, and is small and empty otherwise.
+///
+/// A task's waker is its executor's code: it is called or dropped by [`run_unlocked`], so make a [`Hold`](crate::Hold) before
+/// the lock that the list is behind; and it is never cloned here.
+#[derive(Debug, Default)]
+pub struct WaitList(Option<Box<List>>);
+
+/// A sender's place in a [`WaitList`]; give it back with [`leave`](WaitList::leave).
+#[derive(Debug)]
+pub struct Place(u32);
+
+/// Whether a sender may try.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Entry {
+    /// It has not waited, and nobody does.
+    Newcomer,
+    /// Room was promised to it. It has left its place.
+    Promised,
+    /// Others come first.
+    Waits,
+}
+
+#[derive(Debug)]
+struct List {
+    places: Vec<Node>,
+    /// First of the free places, linked by `next`.
+    free: u32,
+    /// Those who wait, linked in both directions.
+    first: u32,
+    last: u32,
+    taken: usize,
+    promised: Backlog,
+    /// The connection's owner waits too, beside the list; its waker is not here.
+    owner_waits: bool,
+    /// The owner is to be woken.
+    owner_is_due: bool,
+    /// The owner was served before those who wait, and since then none of them was.
+    owner_passed: bool,
+}
+
+#[derive(Debug)]
+struct Node {
+    waker: Option<Waker>,
+    /// Bytes of the message.
+    len: usize,
+    previous: u32,
+    next: u32,
+    state: State,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Free,
+    Waiting,
+    Promised,
+    /// It was woken because the connection takes nothing more.
+    Ended,
+}
+
+impl WaitList {
+    /// An empty list.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self(None)
+    }
+
+    /// Whether nobody has a place.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.as_ref().is_none_or(|list| list.taken == 0)
+    }
+
+    /// Whether somebody waits to whom nothing is promised: then newcomers wait too.
+    #[must_use]
+    pub fn has_waiting(&self) -> bool {
+        self.0.as_ref().is_some_and(|list| list.first != NONE)
+    }
+
+    /// Room that is promised; it counts as taken for all others.
+    #[must_use]
+    pub fn promised(&self) -> Backlog {
+        self.0.as_ref().map_or_else(Backlog::default, |list| list.promised)
+    }
+
+    /// Whether this sender may try now. If room was promised to it, it leaves its place.
+    pub fn enter(&mut self, place: &mut Option<Place>) -> Entry {
+        let Some(at) = place.as_ref().map(|place| place.0) else {
+            return if self.has_waiting() { Entry::Waits } else { Entry::Newcomer };
+        };
+        if self.0.as_ref().is_some_and(|list| list.node(at).state == State::Waiting) {
+            return Entry::Waits;
+        }
+        if let Some(place) = place.take() {
+            self.leave(place);
+        }
+        Entry::Promised
+    }
+
+    /// A sender waits for room for `len` bytes: at the place that it has, or at a new one, which is the last, or, with
+    /// `first`, for a sender whose promise could not be kept, the first. Says whether the list has its task's waker. If it
+    /// has not, it takes `clone`; if there is none, clone `waker` without a lock, and try again.
+    pub fn wait(
+        &mut self,
+        place: &mut Option<Place>,
+        first: bool,
+        len: usize,
+        waker: &Waker,
+        clone: &mut Option<Waker>,
+    ) -> bool {
+        let list = self.0.get_or_insert_with(|| Box::new(List::new()));
+        let at = place.get_or_insert_with(|| Place(list.join(first, len))).0;
+        let known = &mut list.node_mut(at).waker;
+        if known.as_ref().is_some_and(|known| known.will_wake(waker)) {
+            return true;
+        }
+        let Some(clone) = clone.take() else { return false };
+        discard(known.replace(clone));
+        true
+    }
+
+    /// Whether this sender is the first of those who wait.
+    #[must_use]
+    pub fn is_first(&self, place: Option<&Place>) -> bool {
+        let first = self.0.as_ref().map_or(NONE, |list| list.first);
+        place.is_some_and(|place| place.0 == first)
+    }
+
+    /// A sender gives its place up; what was promised to it is free. [`promise`](Self::promise) it to the next.
+    pub fn leave(&mut self, Place(at): Place) {
+        let Some(list) = &mut self.0 else { return };
+        let Node { state, len, .. } = *list.node(at);
+        match state {
+            State::Waiting => list.unlink(at),
+            State::Promised => list.promised.remove(len, 0),
+            State::Free | State::Ended => {}
+        }
+        list.release(at);
+        list.call_owner();
+        self.tidy();
+    }
+
+    /// Promises room to those who wait, in order, while `fits` says that there is some: it is given a message's length and
+    /// what is promised to others. Says whether any was.
+    pub fn promise(&mut self, mut fits: impl FnMut(usize, &Backlog) -> bool) -> bool {
+        let Some(list) = &mut self.0 else { return false };
+        let mut any = false;
+        while list.first != NONE && fits(list.node(list.first).len, &list.promised) {
+            let at = list.first;
+            list.promised.add(list.node(at).len, 0);
+            list.call(at, State::Promised);
+            any = true;
+        }
+        if any {
+            list.owner_passed = false;
+            list.call_owner();
+        }
+        any
+    }
+
+    /// The connection takes nothing more: all who wait are woken.
+    pub fn end(&mut self) {
+        let Some(list) = &mut self.0 else { return };
+        while list.first != NONE {
+            list.call(list.first, State::Ended);
+        }
+        list.call_owner();
+    }
+
+    /// Wakes the first of those who wait, without a promise.
+    pub fn wake_first(&mut self) {
+        let Some(list) = self.0.as_mut().filter(|list| list.first != NONE) else { return };
+        let first = list.first;
+        wake(list.node_mut(first).waker.take());
+    }
+
+    /// Whether the connection's owner, which has no place in the list, may send before those who wait. It may once; then
+    /// one of them comes first.
+    pub fn may_pass(&mut self) -> bool {
+        match self.0.as_mut().filter(|list| list.first != NONE) {
+            Some(list) => !mem::replace(&mut list.owner_passed, true),
+            None => true,
+        }
+    }
+
+    /// The owner waits for what is promised, or for its turn; wake it once [`take_owner_call`](Self::take_owner_call) says so.
+    pub fn wait_as_owner(&mut self) {
+        if let Some(list) = &mut self.0 {
+            list.owner_waits = true;
+        }
+    }
+
+    /// Whether what the owner waits for has changed. Ask after each change.
+    #[inline]
+    pub fn take_owner_call(&mut self) -> bool {
+        let is_due = self.0.as_mut().is_some_and(|list| mem::take(&mut list.owner_is_due));
+        if is_due {
+            self.tidy();
+        }
+        is_due
+    }
+
+    fn tidy(&mut self) {
+        self.0.take_if(|list| list.taken == 0 && !list.owner_waits && !list.owner_is_due);
+    }
+}
+
+impl List {
+    const fn new() -> Self {
+        Self {
+            places: Vec::new(),
+            free: NONE,
+            first: NONE,
+            last: NONE,
+            taken: 0,
+            promised: Backlog::new(),
+            owner_waits: false,
+            owner_is_due: false,
+            owner_passed: false,
+        }
+    }
+
+    fn node(&self, at: u32) -> &Node {
+        &self.places[at as usize]
+    }
+
+    fn node_mut(&mut self, at: u32) -> &mut Node {
+        &mut self.places[at as usize]
+    }
+
+    fn join(&mut self, first: bool, len: usize) -> u32 {
+        let (previous, next) = if first { (NONE, self.first) } else { (self.last, NONE) };
+        let node = Node { waker: None, len, previous, next, state: State::Waiting };
+        let at = self.insert(node);
+        self.set_next(previous, at);
+        self.set_previous(next, at);
+        at
+    }
+
+    fn insert(&mut self, node: Node) -> u32 {
+        self.taken += 1;
+        if self.free == NONE {
+            self.places.push(node);
+            return (self.places.len() - 1) as u32;
+        }
+        let at = self.free;
+        self.free = self.node(at).next;
+        *self.node_mut(at) = node;
+        at
+    }
+
+    fn release(&mut self, at: u32) {
+        let next = self.free;
+        let free = Node { waker: None, len: 0, previous: NONE, next, state: State::Free };
+        let Node { waker, .. } = mem::replace(self.node_mut(at), free);
+        discard(waker);
+        self.free = at;
+        self.taken -= 1;
+    }
+
+    fn unlink(&mut self, at: u32) {
+        let Node { previous, next, .. } = *self.node(at);
+        self.set_next(previous, next);
+        self.set_previous(next, previous);
+    }
+
+    fn set_next(&mut self, at: u32, next: u32) {
+        match at {
+            NONE => self.first = next,
+            at => self.node_mut(at).next = next,
+        }
+    }
+
+    fn set_previous(&mut self, at: u32, previous: u32) {
+        match at {
+            NONE => self.last = previous,
+            at => self.node_mut(at).previous = previous,
+        }
+    }
+
+    /// Wakes one of those who wait.
+    fn call(&mut self, at: u32, state: State) {
+        self.unlink(at);
+        let node = self.node_mut(at);
+        node.state = state;
+        wake(node.waker.take());
+    }
+
+    fn call_owner(&mut self) {
+        self.owner_is_due |= mem::take(&mut self.owner_waits);
+    }
+}
+
+fn wake(waker: Option<Waker>) {
+    waker.into_iter().for_each(|waker| run_unlocked(Foreign::Wake(waker)));
+}
+
+fn discard(waker: Option<Waker>) {
+    waker.into_iter().for_each(|waker| run_unlocked(Foreign::Waker(waker)));
+}
+
+#[cfg(test)]
+mod tests;
