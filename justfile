@@ -34,6 +34,10 @@ doc:
     RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
     RUSTDOCFLAGS="-D warnings" cargo doc -p ws-proto --all-features --no-deps --quiet
 
+# Checks that the modules of each crate import only modules below them.
+rooms:
+    python3 .ci/rooms.py
+
 # Checks that ws-proto does no I/O and depends on nothing that does.
 purity:
     bash .ci/purity.sh

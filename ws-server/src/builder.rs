@@ -5,12 +5,11 @@ use tokio::net::{TcpListener, ToSocketAddrs};
 use ws_proto::{BufferPoolConfig, Config, ConfigError, Keepalive, handshake::Rejection};
 
 use crate::{
-    hub::Hub,
-    listener::Listener,
+    admission::{OriginPolicy, request::Request},
+    net::listener::Listener,
     options::{Memory, Options},
-    origin::OriginPolicy,
-    request::Request,
     server::Server,
+    shard::server_state::ServerState,
 };
 
 /// Settings of a [`Server`]. Sizes are in bytes.
@@ -200,7 +199,7 @@ impl ServerBuilder {
 
     /// Speaks TLS on TCP. Keep a clone of `tls` to replace the certificate while the server runs.
     #[cfg(feature = "tls-core")]
-    pub fn tls(mut self, tls: crate::Tls) -> Self {
+    pub fn tls(mut self, tls: crate::net::Tls) -> Self {
         self.options.tls = Some(tls);
         self
     }
@@ -235,9 +234,9 @@ impl ServerBuilder {
     /// A runtime without I/O or timers is found out by a panic of tokio's. The panic is caught, but the process's panic hook
     /// runs, and a program that aborts on panics aborts.
     pub async fn bind(self, addr: impl ToSocketAddrs) -> io::Result<Server> {
-        let hub = self.build_hub()?;
-        let listener = Listener::bind(addr, hub.options.backlog).await?;
-        Ok(Server::new(listener, hub))
+        let server = self.build_state()?;
+        let listener = Listener::bind(addr, server.options.backlog).await?;
+        Ok(Server::new(listener, server))
     }
 
     /// Listens on a Unix socket, which must not exist; the file is removed when the server ends. TLS is not used there.
@@ -253,9 +252,9 @@ impl ServerBuilder {
     /// the path.
     #[cfg(unix)]
     pub fn bind_unix(self, path: impl AsRef<std::path::Path>) -> io::Result<Server> {
-        let hub = self.build_hub()?;
-        let bound = crate::listener::unix::Bound::new(path.as_ref(), hub.options.unix_mode)?;
-        Ok(Server::new(Listener::Unix(bound), hub))
+        let server = self.build_state()?;
+        let bound = crate::net::listener::unix::Bound::new(path.as_ref(), server.options.unix_mode)?;
+        Ok(Server::new(Listener::Unix(bound), server))
     }
 
     /// Uses a listener that was made elsewhere, by socket activation for example.
@@ -263,10 +262,10 @@ impl ServerBuilder {
     /// # Errors
     /// [`io::ErrorKind::InvalidInput`] for a bad setting.
     pub fn listener(self, listener: TcpListener) -> io::Result<Server> {
-        Ok(Server::new(Listener::Tcp(listener.into_std()?), self.build_hub()?))
+        Ok(Server::new(Listener::Tcp(listener.into_std()?), self.build_state()?))
     }
 
-    fn build_hub(mut self) -> io::Result<Arc<Hub>> {
+    fn build_state(mut self) -> io::Result<Arc<ServerState>> {
         let invalid = |error: ConfigError| io::Error::new(io::ErrorKind::InvalidInput, error);
         self.options.check().map_err(invalid)?;
         if self.options.protocol.memory_budget.is_none() {
@@ -276,6 +275,22 @@ impl ServerBuilder {
         let mut handler_protocol = self.options.protocol.clone();
         handler_protocol.auto_pong = false;
         let handler_protocol = handler_protocol.build().map_err(invalid)?;
-        Ok(Hub::new(self.options, protocol, handler_protocol))
+        Ok(ServerState::new(self.options, protocol, handler_protocol))
+    }
+}
+
+impl Server {
+    /// Listens on `addr` with the defaults: 16 MiB per message, handshake deadline 10 s, keepalive 30 s, same-host
+    /// origins only.
+    ///
+    /// # Errors
+    /// As [`ServerBuilder::bind`].
+    pub async fn bind(addr: impl ToSocketAddrs) -> io::Result<Self> {
+        Self::builder().bind(addr).await
+    }
+
+    /// A server with other settings.
+    pub fn builder() -> ServerBuilder {
+        ServerBuilder::default()
     }
 }

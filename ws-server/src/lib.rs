@@ -50,61 +50,31 @@
 //! [`Server::builder`]. [`Acceptor`] does the handshake on any stream, for servers with a listener of their own.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-mod acceptor;
-mod app;
+mod admission;
 mod builder;
-mod conn;
-mod contained;
-mod handler;
-mod handler_task;
+mod connection;
+mod engine;
 mod handshake;
-mod heads;
-mod host;
-mod hub;
-mod letters;
-mod listener;
-mod mailbox;
-#[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "only the reactor takes the notes"))]
-mod notices;
+mod net;
 mod options;
-mod origin;
-#[cfg(target_os = "linux")]
-mod reactor;
-mod request;
-mod runtime;
-mod serve_task;
 mod server;
 mod shard;
-mod sharded;
-mod shutdown;
-mod slots;
-mod stream;
-mod summons;
-mod tasks;
-#[cfg(feature = "tls-core")]
-mod tls;
-mod upgrade;
-#[cfg(target_os = "linux")]
-mod watch;
-mod wheel;
 
 #[cfg(test)]
-mod gates;
+mod tests;
 
+pub use admission::{OriginPolicy, Request};
 pub use builder::ServerBuilder;
-pub use conn::{BinaryPayload, Conn, TextPayload};
-pub use handler::Handler;
-pub use origin::OriginPolicy;
-pub use request::Request;
+pub use connection::{BinaryPayload, Conn, Handler, TextPayload};
+pub use handshake::{AcceptError, Acceptor, PendingUpgrade};
+pub use net::ServerStream;
+#[cfg(feature = "tls-core")]
+pub use net::Tls;
 /// The version whose settings [`Tls`] takes.
 #[cfg(feature = "tls-core")]
 pub use rustls;
 pub use server::Server;
-pub use shutdown::{ShutdownHandle, ShutdownReport};
-pub use stream::ServerStream;
-#[cfg(feature = "tls-core")]
-pub use tls::Tls;
-pub use upgrade::{AcceptError, Acceptor, PendingUpgrade};
+pub use shard::{ShutdownHandle, ShutdownReport};
 pub use ws_proto::{
     BufferPoolConfig, CloseCode, CloseError, CloseFrame, CloseInfo, Completion, Config, ConfigError,
     ConnectionError, ConnectionState, ControlError, Initiator, Keepalive, LimitExceeded, Limits,

@@ -3,7 +3,7 @@ use std::{pin::Pin, sync::Arc, time::Duration};
 use bytes::Bytes;
 use ws_proto::{BufferPoolConfig, Config, ConfigError, MemoryBudget, handshake::Rejection};
 
-use crate::{origin::OriginPolicy, request::Request};
+use crate::admission::{OriginPolicy, request::Request};
 
 /// Answers a plain HTTP request on the WebSocket port.
 pub(crate) type HttpHook = Arc<dyn Fn(&Request) -> http::Response<Bytes> + Send + Sync>;
@@ -48,7 +48,7 @@ pub(crate) struct Options {
     pub(crate) on_request: Option<RequestHook>,
     pub(crate) on_request_async: Option<AsyncRequestHook>,
     #[cfg(feature = "tls-core")]
-    pub(crate) tls: Option<crate::Tls>,
+    pub(crate) tls: Option<crate::net::Tls>,
 }
 
 impl Default for Options {

@@ -1,24 +1,23 @@
 use std::{future::Future, io, net::SocketAddr, sync::Arc};
 
-use tokio::{net::ToSocketAddrs, task::JoinHandle};
 use ws_tokio::WebSocket;
 
 use crate::{
-    acceptor::accept_loop,
-    app::{Connect, HandlerApp, ServeApp},
-    builder::ServerBuilder,
-    contained::Contained,
-    handler::Handler,
+    admission::Request,
+    connection::{BuildTask, FunctionApp, Handler, HandlerApp},
+    engine::{Contained, accept_loop::accept_loop, threads},
     handshake::{self, Candidate},
-    hub::Hub,
-    listener::{Incoming, Listener},
-    request::Request,
-    runtime,
-    shard::{Place, Shard},
-    sharded,
-    shutdown::{ForceOnDrop, ShutdownHandle, ShutdownReport, drain, end_unserved},
-    stream::ServerStream,
-    summons::Summons,
+    net::{
+        listener::{Incoming, Listener},
+        runtime,
+        stream::ServerStream,
+    },
+    shard::{
+        AbortOnDrop, LoadShare, Shard, ShutdownHandle, ShutdownReport,
+        server_state::ServerState,
+        shutdown::{ForceOnDrop, drain, end_unserved},
+        wake::WakeTable,
+    },
 };
 
 /// A WebSocket server, listening.
@@ -41,26 +40,12 @@ use crate::{
 pub struct Server {
     listener: Listener,
     /// Also ends a server that is dropped without having run.
-    hub: ForceOnDrop,
+    state: ForceOnDrop,
 }
 
 impl Server {
-    /// Listens on `addr` with the defaults: 16 MiB per message, handshake deadline 10 s, keepalive 30 s, same-host
-    /// origins only.
-    ///
-    /// # Errors
-    /// As [`ServerBuilder::bind`].
-    pub async fn bind(addr: impl ToSocketAddrs) -> io::Result<Self> {
-        Self::builder().bind(addr).await
-    }
-
-    /// A server with other settings.
-    pub fn builder() -> ServerBuilder {
-        ServerBuilder::default()
-    }
-
-    pub(crate) const fn new(listener: Listener, hub: Arc<Hub>) -> Self {
-        Self { listener, hub: ForceOnDrop(hub) }
+    pub(crate) const fn new(listener: Listener, server: Arc<ServerState>) -> Self {
+        Self { listener, state: ForceOnDrop(server) }
     }
 
     /// The address it listens on.
@@ -74,7 +59,7 @@ impl Server {
     /// What ends the server; clones of it may wait in other tasks.
     #[must_use]
     pub fn shutdown_handle(&self) -> ShutdownHandle {
-        ShutdownHandle::new(Arc::clone(&self.hub.0))
+        ShutdownHandle::new(Arc::clone(&self.state.0))
     }
 
     /// Serves each connection with a future of its own, on this runtime. The connection is closed with 1000 when the
@@ -93,7 +78,7 @@ impl Server {
         F: Fn(WebSocket<ServerStream>, Request) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = ()> + Send + 'static,
     {
-        self.on_this_runtime(ServeApp(serve)).await
+        self.on_this_runtime(FunctionApp(serve)).await
     }
 
     /// Serves each connection with a [`Handler`], on this runtime.
@@ -114,8 +99,8 @@ impl Server {
         F: Fn(WebSocket<ServerStream>, Request) -> Fut + Clone + Send + 'static,
         Fut: Future<Output = ()> + 'static,
     {
-        let Self { listener, hub } = self;
-        sharded::run(listener, hub, shards, move || ServeApp(serve.clone())).await
+        let Self { listener, state } = self;
+        threads::run(listener, state, shards, move || FunctionApp(serve.clone())).await
     }
 
     /// As [`run`](Self::run), on `shards` threads of its own.
@@ -126,63 +111,47 @@ impl Server {
     where
         H: Handler + Unpin,
     {
-        let Self { listener, hub } = self;
-        sharded::run(listener, hub, shards, move || HandlerApp::<H>::new(context.clone())).await
+        let Self { listener, state } = self;
+        threads::run(listener, state, shards, move || HandlerApp::<H>::new(context.clone())).await
     }
 
     async fn on_this_runtime<A>(self, app: A) -> ShutdownReport
     where
-        A: Connect<ServerStream> + Send + Sync,
+        A: BuildTask<ServerStream> + Send + Sync,
         A::Accepted: Send,
         A::Task: Send,
     {
-        let Self { listener, hub: force } = self;
-        let (hub, app) = (Arc::clone(&force.0), Arc::new(app));
+        let Self { listener, state: force } = self;
+        let (server, app) = (Arc::clone(&force.0), Arc::new(app));
         if let Err(error) = runtime::check() {
             tracing::error!(%error, "the server cannot run here");
-            return end_unserved(&hub);
+            return end_unserved(&server);
         }
-        let shard = hub.new_shard(Summons::tasks(hub.options.initial_connections));
+        let shard = Shard::new(Arc::clone(&server), WakeTable::tasks(server.options.initial_connections));
         let clock = AbortOnDrop(tokio::spawn(Arc::clone(&shard).run_clock(ws_tokio::trim_default_pools)));
-        let listener = match listener.start(hub.options.expected_connections()) {
+        let listener = match listener.start(server.options.expected_connections()) {
             Ok(listener) => listener,
             Err(error) => {
                 tracing::error!(%error, "the listener could not be registered");
-                return end_unserved(&hub);
+                return end_unserved(&server);
             }
         };
-        accept_loop(listener, &hub, |socket: Incoming, peer, slot| {
+        accept_loop(listener, &server, |socket: Incoming, peer, permit| {
             let io = match socket.into_stream() {
                 Ok(io) => io,
                 Err(error) => return tracing::warn!(%error, "a socket could not be registered"),
             };
-            let candidate = Candidate { io, peer, place: Place::new(&shard), slot, received: Vec::new() };
+            let candidate =
+                Candidate { io, peer, place: LoadShare::new(&shard), permit, received: Vec::new() };
             tokio::spawn(handshake::run(Arc::clone(&app), candidate, |app, established| {
-                if let Some(task) = app.connect(established) {
+                if let Some(task) = app.build_task(established) {
                     tokio::spawn(Contained::new(task));
                 }
             }));
         })
         .await;
-        let report = drain(&hub).await;
+        let report = drain(&server).await;
         drop((clock, force));
         report
-    }
-}
-
-/// Ends a shard's clock with the server.
-pub(crate) struct AbortOnDrop(pub(crate) JoinHandle<()>);
-
-impl Drop for AbortOnDrop {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
-
-impl Shard {
-    /// Makes this thread's buffers as the options say.
-    pub(crate) fn configure_thread(&self) {
-        let options = &self.hub.options;
-        ws_tokio::configure_thread(options.receive_buffer, ws_proto::BufferPool::new(options.pool()));
     }
 }

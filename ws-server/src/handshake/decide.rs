@@ -5,74 +5,77 @@ use ws_proto::handshake::{Extensions, Rejection, RequestError, ServerHandshake};
 use ws_tokio::guarded;
 
 use crate::{
-    app::App,
-    hub::Hub,
-    request::{Request, encode_answer},
-    slots::{Full, Slot},
+    admission::{
+        Request,
+        permits::{Full, Permit},
+        request::encode_answer,
+    },
+    handshake::established::Application,
+    shard::server_state::ServerState,
 };
 
-use super::guard::{FailOnDrop, Guard};
+use crate::handshake::established::{HandshakeFailed, NotifyOnDrop};
 
 /// A request that may become a connection, if the application wants it.
 pub(super) struct Admitted {
     handshake: ServerHandshake,
-    connection_slot: Slot,
+    connection_permit: Permit,
 }
 
 /// A request that becomes a connection.
-pub(super) struct Decision<T: FailOnDrop> {
-    pub(super) accepted: Guard<T>,
+pub(super) struct Decision<T: HandshakeFailed> {
+    pub(super) accepted: NotifyOnDrop<T>,
     pub(super) extensions: Extensions,
     pub(super) response: Vec<u8>,
-    pub(super) connection_slot: Slot,
+    pub(super) connection_permit: Permit,
 }
 
 /// What is checked before the application is asked; or what to answer instead.
-pub(super) fn admit(hub: &Hub, request: &Request, over_tls: bool) -> Result<Admitted, Vec<u8>> {
+pub(super) fn admit(server: &ServerState, request: &Request, over_tls: bool) -> Result<Admitted, Vec<u8>> {
     let handshake = match ServerHandshake::new(request) {
         Ok(handshake) => handshake,
-        Err(error) => return Err(answer_plain(hub, request, error)),
+        Err(error) => return Err(answer_plain(server, request, error)),
     };
-    let allows = || hub.options.origin.allows(request, over_tls);
+    let allows = || server.options.origin.allows(request, over_tls);
     let Ok(allowed) = guarded(allows) else { return Err(accepting_panicked()) };
     if !allowed {
         let rejection = Rejection::new(StatusCode::FORBIDDEN).with_text("origin not allowed\n");
         return Err(rejection.encode());
     }
     // Before the application is asked, and long before the 101: a full server says so.
-    let connection_slot = hub.connections.take(request.peer_addr()).map_err(refusal)?;
-    Ok(Admitted { handshake, connection_slot })
+    let connection_permit = server.connections.acquire(request.peer_addr()).map_err(refusal)?;
+    Ok(Admitted { handshake, connection_permit })
 }
 
 /// Asks the application, or says what to answer instead.
-pub(super) fn decide<A: App>(
+pub(super) fn decide<A: Application>(
     app: &A,
-    hub: &Hub,
+    server: &ServerState,
     admitted: Admitted,
     request: &mut Request,
 ) -> Result<Decision<A::Accepted>, Vec<u8>> {
-    let Admitted { mut handshake, connection_slot } = admitted;
+    let Admitted { mut handshake, connection_permit } = admitted;
     let accept = || {
-        if let Some(hook) = &hub.options.on_request {
+        if let Some(hook) = &server.options.on_request {
             hook(request)?;
         }
         app.accept(request)
     };
     let accepted = match guarded(accept) {
-        Ok(Ok(accepted)) => Guard::new(accepted),
+        Ok(Ok(accepted)) => NotifyOnDrop::new(accepted),
         Ok(Err(rejection)) => return Err(encode(rejection)),
         Err(_) => return Err(accepting_panicked()),
     };
-    let extensions = handshake.negotiate(&hub.protocol);
+    let extensions = handshake.negotiate(&server.protocol);
     match handshake.accept(&request.acceptance) {
-        Ok(response) => Ok(Decision { accepted, extensions, response, connection_slot }),
+        Ok(response) => Ok(Decision { accepted, extensions, response, connection_permit }),
         Err(error) => Err(internal_error(&error.to_string())),
     }
 }
 
 /// Answers a request that is no upgrade: by the application's hook, if it has one.
-fn answer_plain(hub: &Hub, request: &Request, error: RequestError) -> Vec<u8> {
-    let answer = match hub.options.http.as_ref().filter(|_| error.is_not_upgrade()) {
+fn answer_plain(server: &ServerState, request: &Request, error: RequestError) -> Vec<u8> {
+    let answer = match server.options.http.as_ref().filter(|_| error.is_not_upgrade()) {
         None => Rejection::from(error),
         Some(hook) => match guarded(|| hook(request)) {
             Ok(response) => Rejection::from(response),

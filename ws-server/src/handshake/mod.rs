@@ -1,9 +1,10 @@
 //! A connection before it is one: from the first byte to the 101, within the deadline. The future ends with the 101,
 //! so that none of this weighs on an idle connection.
 
-mod at_once;
+mod acceptor;
 mod decide;
-mod guard;
+pub(crate) mod established;
+mod immediate;
 mod read;
 
 use std::{future::poll_fn, io, net::SocketAddr, ops::Deref, sync::Arc, task::Poll};
@@ -20,18 +21,21 @@ use ws_proto::{
 use ws_tokio::guarded;
 
 use crate::{
-    app::{App, Established},
-    hub::{Hub, Phase},
+    admission::{Request, permits::Permit},
+    handshake::established::{Application, DropGuarded, Established, HandshakeFailed, NotifyOnDrop},
+    net::stream::ServerStream,
     options::AsyncRequestHook,
-    request::Request,
-    shard::{Place, Seat},
-    slots::Slot,
-    stream::ServerStream,
+    shard::{
+        LoadShare,
+        registration::Registration,
+        server_state::{Phase, ServerState},
+    },
 };
 
-pub(crate) use at_once::{AtOnce, try_at_once};
+pub use acceptor::{AcceptError, Acceptor, PendingUpgrade};
+
 pub(crate) use decide::refusal;
-pub(crate) use guard::{DropGuarded, FailOnDrop, Guard};
+pub(crate) use immediate::{Step, try_immediately};
 pub(crate) use read::{ReadError, ReceivedRequest, read_request, respond};
 
 use decide::{Decision, accepting_panicked, admit, decide, encode};
@@ -40,21 +44,21 @@ use decide::{Decision, accepting_panicked, admit, decide, encode};
 pub(crate) struct Candidate<S> {
     pub(crate) io: S,
     pub(crate) peer: Option<SocketAddr>,
-    pub(crate) place: Place,
-    pub(crate) slot: Slot,
+    pub(crate) place: LoadShare,
+    pub(crate) permit: Permit,
     /// What was read before.
     pub(crate) received: Vec<u8>,
 }
 
-impl Candidate<crate::listener::Incoming> {
+impl Candidate<crate::net::listener::Incoming> {
     /// If it is TCP; else it comes back.
     pub(crate) fn try_map_tcp(self) -> Result<Candidate<std::net::TcpStream>, Self> {
-        use crate::listener::Incoming;
-        let Self { io, peer, place, slot, received } = self;
+        use crate::net::listener::Incoming;
+        let Self { io, peer, place, permit, received } = self;
         match io {
-            Incoming::Tcp(io) => Ok(Candidate { io, peer, place, slot, received }),
+            Incoming::Tcp(io) => Ok(Candidate { io, peer, place, permit, received }),
             #[cfg(unix)]
-            io @ Incoming::Unix(_) => Err(Self { io, peer, place, slot, received }),
+            io @ Incoming::Unix(_) => Err(Self { io, peer, place, permit, received }),
         }
     }
 }
@@ -62,24 +66,24 @@ impl Candidate<crate::listener::Incoming> {
 impl<S> Candidate<S> {
     /// The same on another transport.
     pub(crate) fn map_io<R>(self, f: impl FnOnce(S) -> R) -> Candidate<R> {
-        let Self { io, peer, place, slot, received } = self;
-        Candidate { io: f(io), peer, place, slot, received }
+        let Self { io, peer, place, permit, received } = self;
+        Candidate { io: f(io), peer, place, permit, received }
     }
 
     /// The same on another transport, if that can be had.
     pub(crate) fn try_map_io<R>(self, f: impl FnOnce(S) -> io::Result<R>) -> io::Result<Candidate<R>> {
-        let Self { io, peer, place, slot, received } = self;
-        Ok(Candidate { io: f(io)?, peer, place, slot, received })
+        let Self { io, peer, place, permit, received } = self;
+        Ok(Candidate { io: f(io)?, peer, place, permit, received })
     }
 }
 
 /// A request that was accepted, and is a connection once the 101 is on the wire.
-pub(crate) struct Handshaken<T: FailOnDrop> {
-    accepted: Guard<T>,
+pub(crate) struct Handshaken<T: HandshakeFailed> {
+    accepted: NotifyOnDrop<T>,
     request: Request,
     extensions: Extensions,
     rest: Vec<u8>,
-    connection_slot: Slot,
+    connection_permit: Permit,
 }
 
 /// Why a request comes to nothing.
@@ -105,24 +109,25 @@ impl Unsuccessful {
 /// What a request may become, and the 101.
 type Outcome<T> = Result<(Handshaken<T>, Vec<u8>), Unsuccessful>;
 
-impl<T: FailOnDrop> Handshaken<T> {
+impl<T: HandshakeFailed> Handshaken<T> {
     fn new(decision: Decision<T>, request: Request, rest: Vec<u8>) -> Self {
-        let Decision { accepted, extensions, connection_slot, .. } = decision;
-        Self { accepted, request, extensions, rest, connection_slot }
+        let Decision { accepted, extensions, connection_permit, .. } = decision;
+        Self { accepted, request, extensions, rest, connection_permit }
     }
 
     /// Makes it a connection. From here on the handshake's place is free.
-    fn establish<S, A>(self, hub: &Hub, candidate: Candidate<S>) -> Established<S, T>
+    fn establish<S, A>(self, server: &ServerState, candidate: Candidate<S>) -> Established<S, T>
     where
-        A: App<Accepted = T>,
+        A: Application<Accepted = T>,
     {
-        let Candidate { io, place, slot, .. } = candidate;
-        drop(slot);
-        let seat = Seat::take(place, self.connection_slot);
-        let config = Arc::clone(A::protocol(hub));
-        let connection = Connection::server(config, seat.shard().now()).with_extensions(self.extensions);
+        let Candidate { io, place, permit, .. } = candidate;
+        drop(permit);
+        let registration = Registration::new(place, self.connection_permit);
+        let config = Arc::clone(A::protocol(server));
+        let connection =
+            Connection::server(config, registration.shard().now()).with_extensions(self.extensions);
         let Self { accepted, request, rest: received, .. } = self;
-        Established { accepted, request, io, connection, received, seat }
+        Established { accepted, request, io, connection, received, registration }
     }
 }
 
@@ -133,15 +138,15 @@ pub(crate) async fn run<A, P>(
     mut candidate: Candidate<ServerStream>,
     launch: impl FnOnce(P, Established<ServerStream, A::Accepted>),
 ) where
-    A: App,
+    A: Application,
     P: Deref<Target = A>,
 {
-    let hub = Arc::clone(&candidate.place.shard().hub);
-    let deadline = ws_tokio::deadline_in(hub.options.handshake_timeout);
+    let server = Arc::clone(&candidate.place.shard().server);
+    let deadline = ws_tokio::deadline_in(server.options.handshake_timeout);
     #[cfg(feature = "tls-core")]
-    if let Some(tls) = &hub.options.tls {
+    if let Some(tls) = &server.options.tls {
         // Boxed, for it is large, and mostly not there.
-        match in_time(&hub, Phase::Draining, deadline, Box::pin(candidate.io.secured(tls))).await {
+        match in_time(&server, Phase::Draining, deadline, Box::pin(candidate.io.secured(tls))).await {
             Some(Ok(Ok(io))) => candidate.io = io,
             Some(Ok(Err(error))) => return tracing::debug!(%error, "no TLS"),
             Some(Err(_)) => return tracing::debug!("handshake deadline passed without TLS"),
@@ -151,11 +156,11 @@ pub(crate) async fn run<A, P>(
     // The rest may take its time: until then what is there takes no more memory than it must.
     let received = std::mem::take(&mut candidate.received);
     let mut buffer = received.clone();
-    candidate.place.shard().heads.put_back(received);
-    let negotiation = negotiate(&*app, &hub, &mut candidate, &mut buffer);
-    let Some(outcome) = in_time(&hub, Phase::Draining, deadline, negotiation).await else { return };
+    candidate.place.shard().head_buffers.put_back(received);
+    let negotiation = negotiate(&*app, &server, &mut candidate, &mut buffer);
+    let Some(outcome) = in_time(&server, Phase::Draining, deadline, negotiation).await else { return };
     let received_nothing = buffer.is_empty();
-    candidate.place.shard().heads.put_back(buffer);
+    candidate.place.shard().head_buffers.put_back(buffer);
     let outcome = outcome.unwrap_or_else(|_elapsed| Err(Unsuccessful::too_late(received_nothing)));
     // Boxed, for it is large: who sends its request slowly, or never, takes as little as can be.
     Box::pin(conclude(app, candidate, outcome, deadline, launch)).await;
@@ -169,7 +174,7 @@ async fn conclude<A, P>(
     deadline: Instant,
     launch: impl FnOnce(P, Established<ServerStream, A::Accepted>),
 ) where
-    A: App,
+    A: Application,
     P: Deref<Target = A>,
 {
     match outcome {
@@ -188,10 +193,10 @@ pub(crate) async fn finish<A, P>(
     response: Vec<u8>,
     launch: impl FnOnce(P, Established<ServerStream, A::Accepted>),
 ) where
-    A: App,
+    A: Application,
     P: Deref<Target = A>,
 {
-    let deadline = ws_tokio::deadline_in(candidate.place.shard().hub.options.handshake_timeout);
+    let deadline = ws_tokio::deadline_in(candidate.place.shard().server.options.handshake_timeout);
     send_101(app, candidate, accepted, &response, deadline, launch).await;
 }
 
@@ -206,34 +211,34 @@ async fn send_101<A, P>(
     deadline: Instant,
     launch: impl FnOnce(P, Established<ServerStream, A::Accepted>),
 ) where
-    A: App,
+    A: Application,
     P: Deref<Target = A>,
 {
-    let hub = Arc::clone(&candidate.place.shard().hub);
+    let server = Arc::clone(&candidate.place.shard().server);
     let writing = async {
         candidate.io.write_all(response).await?;
         candidate.io.flush().await
     };
-    if let Some(Ok(Ok(()))) = in_time(&hub, Phase::Forcing, deadline, writing).await {
-        launch(app, accepted.establish::<_, A>(&hub, candidate));
+    if let Some(Ok(Ok(()))) = in_time(&server, Phase::Forcing, deadline, writing).await {
+        launch(app, accepted.establish::<_, A>(&server, candidate));
     }
 }
 
 /// Sends the answer to a handshake that is refused. Whatever is left until the deadline, it goes on for as long as the peer
 /// takes some of it within the handshake's time.
 pub(crate) async fn refuse(mut candidate: Candidate<ServerStream>, answer: Vec<u8>) {
-    let hub = Arc::clone(&candidate.place.shard().hub);
+    let server = Arc::clone(&candidate.place.shard().server);
     tokio::select! {
         // What can be said at once is said.
         biased;
-        () = respond(&mut candidate.io, &answer, hub.options.handshake_timeout) => {}
-        () = hub.reached(Phase::Draining) => {}
+        () = respond(&mut candidate.io, &answer, server.options.handshake_timeout) => {}
+        () = server.reached(Phase::Draining) => {}
     }
 }
 
 /// Waits until the deadline, and no longer than until the server has come to `end`; what is done by then counts.
 async fn in_time<T>(
-    hub: &Hub,
+    server: &ServerState,
     end: Phase,
     deadline: Instant,
     future: impl Future<Output = T>,
@@ -241,22 +246,22 @@ async fn in_time<T>(
     tokio::select! {
         biased;
         outcome = tokio::time::timeout_at(deadline, future) => Some(outcome),
-        () = hub.reached(end) => None,
+        () = server.reached(end) => None,
     }
 }
 
 /// Reads a request and decides about it.
-async fn negotiate<A: App>(
+async fn negotiate<A: Application>(
     app: &A,
-    hub: &Hub,
+    server: &ServerState,
     candidate: &mut Candidate<ServerStream>,
     buffer: &mut Vec<u8>,
 ) -> Outcome<A::Accepted> {
-    match read_request(&mut candidate.io, buffer, &hub.protocol.limits).await {
+    match read_request(&mut candidate.io, buffer, &server.protocol.limits).await {
         // Boxed, for it is large.
         Ok(received) => {
             let (peer, over_tls) = (candidate.peer, candidate.io.is_tls());
-            Box::pin(accept(app, hub, peer, over_tls, received)).await.map_err(Unsuccessful::Refused)
+            Box::pin(accept(app, server, peer, over_tls, received)).await.map_err(Unsuccessful::Refused)
         }
         Err(ReadError::Bad(error)) => Err(Unsuccessful::Refused(Rejection::from(error).encode())),
         Err(ReadError::Io(error)) => Err(Unsuccessful::Gone(error)),
@@ -264,19 +269,19 @@ async fn negotiate<A: App>(
 }
 
 /// Accepts what was read; `Err` is what to say instead.
-async fn accept<A: App>(
+async fn accept<A: Application>(
     app: &A,
-    hub: &Hub,
+    server: &ServerState,
     peer: Option<SocketAddr>,
     over_tls: bool,
     received: ReceivedRequest,
 ) -> Result<(Handshaken<A::Accepted>, Vec<u8>), Vec<u8>> {
     let mut request = Request::new(received.request, peer);
-    let admitted = admit(hub, &request, over_tls)?;
-    if let Some(hook) = &hub.options.on_request_async {
+    let admitted = admit(server, &request, over_tls)?;
+    if let Some(hook) = &server.options.on_request_async {
         request = ask(hook, request).await?;
     }
-    let mut decision = decide(app, hub, admitted, &mut request)?;
+    let mut decision = decide(app, server, admitted, &mut request)?;
     let response = std::mem::take(&mut decision.response);
     Ok((Handshaken::new(decision, request, received.rest), response))
 }

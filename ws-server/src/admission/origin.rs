@@ -1,0 +1,170 @@
+//! Who may connect from a browser. A page of any site can open a WebSocket to any host, and the browser sends the
+//! user's cookies along; only the `Origin` header tells (RFC 6455 section 10.2).
+
+use std::{fmt, sync::Arc};
+
+use http::{Request, header};
+use ws_proto::handshake::split_authority;
+
+/// Which `Origin` headers are accepted. Requests without one do not come from a page and are always accepted.
+#[derive(Clone, Default)]
+#[non_exhaustive]
+pub enum OriginPolicy {
+    /// The origin's host and port must be those of the request: of its target in absolute form, else of the `Engine`
+    /// header. Over TLS the origin's scheme must be `https`. Without TLS it may be `http` or `https`, because a proxy may end
+    /// the TLS in front of the server. The default.
+    #[default]
+    SameHost,
+    /// Any page may connect: right only if connections carry no authority of the user's, such as cookies.
+    Any,
+    /// The same host, and these origins, such as `https://example.com`; compared without regard to case.
+    List(Vec<String>),
+    /// Whatever the function says of the header's value.
+    Custom(Arc<dyn Fn(&str) -> bool + Send + Sync>),
+}
+
+impl OriginPolicy {
+    /// Whether a request may be accepted that came over TLS, or not.
+    #[must_use]
+    pub fn allows<B>(&self, request: &Request<B>, over_tls: bool) -> bool {
+        let mut origins = request.headers().get_all(header::ORIGIN).iter();
+        let Some(origin) = origins.next() else { return true };
+        let (Ok(origin), None) = (origin.to_str(), origins.next()) else { return matches!(self, Self::Any) };
+        match self {
+            Self::Any => true,
+            Self::SameHost => is_same_host(origin, request, over_tls),
+            Self::List(list) => {
+                is_same_host(origin, request, over_tls)
+                    || list.iter().any(|entry| entry.eq_ignore_ascii_case(origin))
+            }
+            Self::Custom(allows) => allows(origin),
+        }
+    }
+}
+
+impl fmt::Debug for OriginPolicy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::SameHost => "SameHost",
+            Self::Any => "Any",
+            Self::List(_) => "List",
+            Self::Custom(_) => "Custom",
+        })
+    }
+}
+
+/// Compares host and port; a port that is not said is the scheme's own.
+fn is_same_host<B>(origin: &str, request: &Request<B>, over_tls: bool) -> bool {
+    let Some((scheme, authority)) = origin.split_once("://") else { return false };
+    let default_port = match scheme.to_ascii_lowercase().as_str() {
+        "http" if !over_tls => 80,
+        "https" => 443,
+        _ => return false,
+    };
+    let own = match request.uri().authority() {
+        Some(authority) => Some(authority.as_str()),
+        None => request.headers().get(header::HOST).and_then(|engine| engine.to_str().ok()),
+    };
+    let authority = authority.strip_suffix('/').unwrap_or(authority);
+    let (Some((engine, port)), Some((own_host, own_port))) =
+        (split_authority(authority), own.and_then(split_authority))
+    else {
+        return false;
+    };
+    engine.eq_ignore_ascii_case(own_host) && port.unwrap_or(default_port) == own_port.unwrap_or(default_port)
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    fn request(engine: &'static str, origin: &'static str) -> Request<()> {
+        let request = Request::builder().header(header::HOST, engine).header(header::ORIGIN, origin);
+        request.body(()).unwrap()
+    }
+
+    #[test]
+    fn the_default_accepts_the_same_host_only() {
+        let policy = OriginPolicy::default();
+        for (engine, origin) in [
+            ("example.com", "http://example.com"),
+            ("example.com", "https://EXAMPLE.com"),
+            ("example.com:80", "http://example.com"),
+            ("example.com", "https://example.com:443"),
+            ("127.0.0.1:8080", "http://127.0.0.1:8080"),
+            ("[::1]:8080", "http://[::1]:8080"),
+        ] {
+            assert!(policy.allows(&request(engine, origin), false), "{engine} {origin}");
+        }
+        for (engine, origin) in [
+            ("example.com", "null"),
+            ("example.com", ""),
+            ("example.com", "http://evil.com"),
+            ("example.com", "http://example.com.evil.com"),
+            ("example.com", "http://evilexample.com"),
+            ("example.com", "http://example.com:8080"),
+            ("example.com:8080", "http://example.com"),
+            ("example.com", "http://example.com@evil.com"),
+            ("example.com", "http://user@example.com"),
+            ("example.com", "file://example.com"),
+            ("example.com", "example.com"),
+            ("example.com", "http://example.com/path"),
+            ("example.com", "http://example.com#path"),
+            ("example.com", "http://example.com:99999"),
+            ("example.com", "http://example.com:+80"),
+            ("example.com", "chrome-extension://example.com"),
+        ] {
+            for over_tls in [false, true] {
+                assert!(!policy.allows(&request(engine, origin), over_tls), "{engine} {origin}");
+            }
+        }
+    }
+
+    #[test]
+    fn over_tls_a_page_without_it_is_of_another_origin() {
+        for policy in [OriginPolicy::SameHost, OriginPolicy::List(Vec::new())] {
+            assert!(policy.allows(&request("example.com", "https://example.com"), true));
+            assert!(policy.allows(&request("example.com:8443", "HTTPS://example.com:8443"), true));
+            assert!(!policy.allows(&request("example.com", "http://example.com"), true));
+            assert!(!policy.allows(&request("example.com:8443", "http://example.com:8443"), true));
+            assert!(!policy.allows(&request("example.com:443", "http://example.com:443"), true));
+        }
+        let list = OriginPolicy::List(vec!["http://example.com".to_owned()]);
+        assert!(list.allows(&request("example.com", "http://example.com"), true));
+    }
+
+    #[test]
+    fn the_host_of_a_target_in_absolute_form_counts_and_not_the_header() {
+        let mut request = request("proxy.example", "https://chat.example");
+        *request.uri_mut() = "https://chat.example/room".parse().unwrap();
+        assert!(OriginPolicy::SameHost.allows(&request, true));
+        request.headers_mut().insert(header::ORIGIN, HeaderValue::from_static("https://proxy.example"));
+        assert!(!OriginPolicy::SameHost.allows(&request, true));
+    }
+
+    #[test]
+    fn no_origin_is_no_browser() {
+        assert!(OriginPolicy::SameHost.allows(&Request::new(()), true));
+    }
+
+    #[test]
+    fn two_origins_are_never_right() {
+        let mut twice = request("a", "http://a");
+        twice.headers_mut().append(header::ORIGIN, HeaderValue::from_static("http://a"));
+        assert!(!OriginPolicy::SameHost.allows(&twice, false));
+        assert!(OriginPolicy::Any.allows(&twice, false));
+    }
+
+    #[test]
+    fn a_list_adds_to_the_same_host_and_a_function_decides_alone() {
+        let list = OriginPolicy::List(vec!["https://app.example".to_owned()]);
+        assert!(list.allows(&request("api.example", "https://APP.example"), false));
+        assert!(list.allows(&request("api.example", "https://api.example"), false));
+        assert!(!list.allows(&request("api.example", "https://other.example"), false));
+        let custom = OriginPolicy::Custom(Arc::new(|origin| origin == "null"));
+        assert!(custom.allows(&request("a", "null"), false));
+        assert!(!custom.allows(&request("a", "http://a"), false));
+    }
+}

@@ -1,0 +1,128 @@
+//! The two ways to write a server, behind one interface.
+
+use std::{future::Future, marker::PhantomData, sync::Arc};
+
+use ws_proto::{Config, handshake::Rejection};
+use ws_tokio::{Served, WebSocket, guarded};
+
+use crate::{
+    admission::Request,
+    handshake::established::{Application, Established, HandshakeFailed},
+    net::Io,
+    shard::server_state::ServerState,
+};
+
+mod conn;
+pub(crate) mod function_task;
+mod handler;
+mod handler_state;
+pub(crate) mod handler_task;
+mod letters;
+mod mailbox;
+
+pub use conn::{BinaryPayload, Conn, TextPayload};
+pub use handler::Handler;
+
+use function_task::FunctionTask;
+use handler_task::HandlerTask;
+
+/// What is done with the connection that comes of it.
+pub(crate) trait BuildTask<S>: Application {
+    type Task: Future<Output = ()> + Unpin + 'static;
+
+    fn build_task(&self, established: Established<S, Self::Accepted>) -> Option<Self::Task>;
+}
+
+impl<H, S> Established<S, AcceptedHandler<H>>
+where
+    H: Handler,
+    S: Io,
+{
+    pub(crate) fn into_handler_task(self) -> Option<HandlerTask<H, S>> {
+        let handler = self.accepted.into_inner()?.0;
+        Some(HandlerTask::new(handler, self.io, self.connection, &self.received, self.registration))
+    }
+}
+
+/// A [`Handler`] and its context.
+pub(crate) struct HandlerApp<H: Handler> {
+    context: H::Context,
+    handler: PhantomData<fn() -> H>,
+}
+
+impl<H: Handler> HandlerApp<H> {
+    pub(crate) const fn new(context: H::Context) -> Self {
+        Self { context, handler: PhantomData }
+    }
+}
+
+pub(crate) struct AcceptedHandler<H: Handler>(H);
+
+impl<H: Handler> HandshakeFailed for AcceptedHandler<H> {
+    fn on_failure(&mut self) {
+        self.0.on_handshake_failed();
+    }
+}
+
+impl<H: Handler> Application for HandlerApp<H> {
+    type Accepted = AcceptedHandler<H>;
+
+    fn protocol(server: &ServerState) -> &Arc<Config> {
+        &server.handler_protocol
+    }
+
+    fn accept(&self, request: &mut Request) -> Result<Self::Accepted, Rejection> {
+        H::accept(request, &self.context).map(AcceptedHandler)
+    }
+}
+
+impl<H, S> BuildTask<S> for HandlerApp<H>
+where
+    H: Handler + Unpin,
+    S: Io + 'static,
+{
+    type Task = HandlerTask<H, S>;
+
+    fn build_task(&self, established: Established<S, Self::Accepted>) -> Option<Self::Task> {
+        established.into_handler_task()
+    }
+}
+
+/// An async function.
+pub(crate) struct FunctionApp<F>(pub(crate) F);
+
+/// Nothing was made yet that could fail.
+pub(crate) struct NothingAccepted;
+
+impl HandshakeFailed for NothingAccepted {
+    fn on_failure(&mut self) {}
+}
+
+impl<F: 'static> Application for FunctionApp<F> {
+    type Accepted = NothingAccepted;
+
+    fn protocol(server: &ServerState) -> &Arc<Config> {
+        &server.protocol
+    }
+
+    fn accept(&self, _request: &mut Request) -> Result<NothingAccepted, Rejection> {
+        Ok(NothingAccepted)
+    }
+}
+
+impl<F, Fut, S> BuildTask<S> for FunctionApp<F>
+where
+    F: Fn(WebSocket<S>, Request) -> Fut + 'static,
+    Fut: Future<Output = ()> + 'static,
+    S: Io + 'static,
+{
+    type Task = FunctionTask<Fut, S>;
+
+    fn build_task(&self, established: Established<S, NothingAccepted>) -> Option<Self::Task> {
+        let Established { request, io, connection, received, registration, .. } = established;
+        let (served, ws) = Served::trusting(io, connection, &received);
+        let ws = ws.with_send_queue(S::send_queue).with_subprotocol(request.subprotocol().map(str::to_owned));
+        let application = guarded(|| (self.0)(ws, request));
+        Some(FunctionTask::new(served, application.ok(), registration))
+    }
+}

@@ -1,0 +1,141 @@
+use std::{
+    io::{self, ErrorKind, IoSlice, Read as _, Write as _},
+    net::{Shutdown, SocketAddr, TcpStream},
+    os::fd::{AsFd, BorrowedFd},
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use rustix::event::epoll::EventFlags;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use ws_proto::SendQueue;
+
+use crate::net::Io;
+
+/// A socket whose readiness the reactor tells it. No waker is registered: the reactor gives its connection a turn.
+///
+/// As in tokio, a read or write that does less than it could is the last one until the kernel says otherwise, so that
+/// no call is made that would only say `EAGAIN`.
+#[derive(Debug)]
+pub(crate) struct Socket {
+    stream: TcpStream,
+    readable: bool,
+    writable: bool,
+    /// The peer has closed, or the socket failed: reading ends with that, however short a read was.
+    ended: bool,
+    /// Its connection has asked for another turn and not had it.
+    pub(crate) turn_is_due: bool,
+}
+
+impl Socket {
+    /// A socket in non-blocking mode; once it is registered, the kernel says whether there is something to read.
+    pub(crate) const fn new(stream: TcpStream) -> Self {
+        Self { stream, readable: false, writable: true, ended: false, turn_is_due: false }
+    }
+
+    pub(crate) fn peer_addr(&self) -> io::Result<SocketAddr> {
+        self.stream.peer_addr()
+    }
+
+    pub(crate) fn nodelay(&self) -> io::Result<bool> {
+        self.stream.nodelay()
+    }
+
+    pub(crate) fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.stream.local_addr()
+    }
+
+    /// Takes note of what the kernel said.
+    pub(crate) fn note(&mut self, events: EventFlags) {
+        let ended = events.intersects(EventFlags::RDHUP | EventFlags::HUP | EventFlags::ERR);
+        self.ended |= ended;
+        self.readable |= ended || events.contains(EventFlags::IN);
+        self.writable |= events.intersects(EventFlags::OUT | EventFlags::HUP | EventFlags::ERR);
+    }
+
+    fn write_with(
+        &mut self,
+        wanted: usize,
+        write: impl FnOnce(&mut TcpStream) -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
+        if !self.writable {
+            return Poll::Pending;
+        }
+        match write(&mut self.stream) {
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                self.writable = false;
+                Poll::Pending
+            }
+            Ok(written) => {
+                self.writable = written == wanted;
+                Poll::Ready(Ok(written))
+            }
+            error => Poll::Ready(error),
+        }
+    }
+}
+
+impl AsFd for Socket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.stream.as_fd()
+    }
+}
+
+impl Io for Socket {
+    fn send_queue(&self) -> Option<SendQueue> {
+        ws_tokio::tcp_send_queue(self)
+    }
+}
+
+impl AsyncRead for Socket {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        _cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if !self.readable {
+            return Poll::Pending;
+        }
+        let target = buf.initialize_unfilled();
+        let wanted = target.len();
+        match self.stream.read(target) {
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                self.readable = false;
+                Poll::Pending
+            }
+            Err(error) => Poll::Ready(Err(error)),
+            Ok(read) => {
+                self.readable = self.ended || read == wanted;
+                buf.advance(read);
+                Poll::Ready(Ok(()))
+            }
+        }
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(mut self: Pin<&mut Self>, _cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.write_with(bytes.len(), |stream| stream.write(bytes))
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        _cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let wanted = slices.iter().map(|slice| slice.len()).sum();
+        self.write_with(wanted, |stream| stream.write_vectored(slices))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(self.stream.shutdown(Shutdown::Write))
+    }
+}

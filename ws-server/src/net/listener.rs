@@ -1,0 +1,295 @@
+//! What a server listens on.
+
+use std::{io, net::SocketAddr};
+
+use tokio::net::{TcpSocket, ToSocketAddrs};
+
+use crate::net::{runtime, stream::ServerStream};
+
+/// A listening socket that no runtime knows yet.
+pub(crate) enum Listener {
+    Tcp(std::net::TcpListener),
+    #[cfg(unix)]
+    Unix(unix::Bound),
+}
+
+/// A socket that was accepted, in non-blocking mode, and that no runtime knows yet.
+pub(crate) enum Incoming {
+    Tcp(std::net::TcpStream),
+    #[cfg(unix)]
+    Unix(std::os::unix::net::UnixStream),
+}
+
+impl Incoming {
+    /// Registers it with the runtime of this thread.
+    pub(crate) fn into_stream(self) -> io::Result<ServerStream> {
+        match self {
+            Self::Tcp(stream) => tokio::net::TcpStream::from_std(stream).map(ServerStream::from),
+            #[cfg(unix)]
+            Self::Unix(stream) => tokio::net::UnixStream::from_std(stream).map(ServerStream::from),
+        }
+    }
+
+    pub(crate) fn set_nodelay(&self, on: bool) -> io::Result<()> {
+        match self {
+            Self::Tcp(stream) => stream.set_nodelay(on),
+            #[cfg(unix)]
+            Self::Unix(_) => Ok(()),
+        }
+    }
+}
+
+impl Listener {
+    /// Listens on the first address that takes it.
+    pub(crate) async fn bind(addr: impl ToSocketAddrs, backlog: u32) -> io::Result<Self> {
+        runtime::check()?;
+        let mut last = io::Error::new(io::ErrorKind::InvalidInput, "the name has no address");
+        for addr in tokio::net::lookup_host(addr).await? {
+            match runtime::register(|| listen_on(addr, backlog)) {
+                Ok(listener) => return Ok(Self::Tcp(listener)),
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
+    }
+
+    pub(crate) fn local_addr(&self) -> io::Result<SocketAddr> {
+        match self {
+            Self::Tcp(listener) => listener.local_addr(),
+            #[cfg(unix)]
+            Self::Unix(_) => {
+                Err(io::Error::new(io::ErrorKind::Unsupported, "a Unix socket has no network address"))
+            }
+        }
+    }
+
+    /// Registers it with the runtime of this thread. `expected`: so many connections should not surprise the kernel.
+    pub(crate) fn start(self, expected: usize) -> io::Result<Accepting> {
+        runtime::register(|| Accepting::new(self, expected))
+    }
+}
+
+fn listen_on(addr: SocketAddr, backlog: u32) -> io::Result<std::net::TcpListener> {
+    let socket = if addr.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // Elsewhere it would let two servers share the port.
+    #[cfg(unix)]
+    socket.set_reuseaddr(true)?;
+    socket.bind(addr)?;
+    socket.listen(backlog)?.into_std()
+}
+
+#[cfg(target_os = "linux")]
+pub(crate) use raw::Accepting;
+#[cfg(not(target_os = "linux"))]
+pub(crate) use registered::Accepting;
+
+/// Sockets that are accepted elsewhere than they are used: tokio would register each of them first, only for it to be
+/// taken out again.
+#[cfg(target_os = "linux")]
+mod raw {
+    use std::{io, net::SocketAddr, os::fd::OwnedFd};
+
+    use rustix::net::{SocketFlags, accept_with, acceptfrom_with};
+    use tokio::io::unix::AsyncFd;
+
+    use super::{Incoming, Listener, unix};
+    use crate::net::async_fd::watch;
+
+    pub(crate) struct Accepting {
+        socket: AsyncFd<OwnedFd>,
+        unix: Option<unix::Bound>,
+    }
+
+    /// Lets the kernel make its table of this process's descriptors large enough now. While connections come it would double
+    /// it time and again, and in a process with several threads each of these takes an accept 10 ms and more: they wait
+    /// until no processor uses the old table.
+    fn widen_descriptor_table(any: &OwnedFd, expected: usize) {
+        let mut target = i32::try_from(expected).unwrap_or(i32::MAX);
+        // Beyond the process's limit nothing will ever be.
+        while target > 64 && rustix::io::fcntl_dupfd_cloexec(any, target - 1).is_err() {
+            target /= 2;
+        }
+    }
+
+    impl Accepting {
+        pub(super) fn new(listener: Listener, expected: usize) -> io::Result<Self> {
+            let accepting = match listener {
+                Listener::Tcp(listener) => Self { socket: watch(listener.into())?, unix: None },
+                Listener::Unix(bound) => {
+                    Self { socket: watch(bound.listener.try_clone()?.into())?, unix: Some(bound) }
+                }
+            };
+            widen_descriptor_table(accepting.socket.get_ref(), expected);
+            Ok(accepting)
+        }
+
+        /// # Cancel safety
+        /// Nothing is lost.
+        pub(crate) async fn accept(&self) -> io::Result<(Incoming, Option<SocketAddr>)> {
+            const FLAGS: SocketFlags = SocketFlags::NONBLOCK.union(SocketFlags::CLOEXEC);
+            loop {
+                let mut ready = self.socket.readable().await?;
+                let accepted = ready.try_io(|socket| {
+                    if self.unix.is_some() {
+                        return Ok((Incoming::Unix(accept_with(socket, FLAGS)?.into()), None));
+                    }
+                    let (stream, peer) = acceptfrom_with(socket, FLAGS)?;
+                    let peer = peer.and_then(|peer| SocketAddr::try_from(peer).ok());
+                    Ok((Incoming::Tcp(stream.into()), peer))
+                });
+                if let Ok(accepted) = accepted {
+                    return accepted;
+                }
+            }
+        }
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+mod registered {
+    use std::{io, net::SocketAddr};
+
+    use super::{Incoming, Listener};
+
+    pub(crate) enum Accepting {
+        Tcp(tokio::net::TcpListener),
+        #[cfg(unix)]
+        Unix {
+            listener: tokio::net::UnixListener,
+            /// Removes the socket's file when it is dropped.
+            _bound: super::unix::Bound,
+        },
+    }
+
+    impl Accepting {
+        pub(super) fn new(listener: Listener, _expected: usize) -> io::Result<Self> {
+            Ok(match listener {
+                Listener::Tcp(listener) => Self::Tcp(tokio::net::TcpListener::from_std(listener)?),
+                #[cfg(unix)]
+                Listener::Unix(bound) => Self::Unix {
+                    listener: tokio::net::UnixListener::from_std(bound.listener.try_clone()?)?,
+                    _bound: bound,
+                },
+            })
+        }
+
+        /// # Cancel safety
+        /// Nothing is lost.
+        pub(crate) async fn accept(&self) -> io::Result<(Incoming, Option<SocketAddr>)> {
+            match self {
+                Self::Tcp(listener) => {
+                    let (stream, peer) = listener.accept().await?;
+                    Ok((Incoming::Tcp(stream.into_std()?), Some(peer)))
+                }
+                #[cfg(unix)]
+                Self::Unix { listener, .. } => {
+                    let (stream, _) = listener.accept().await?;
+                    Ok((Incoming::Unix(stream.into_std()?), None))
+                }
+            }
+        }
+    }
+}
+
+#[cfg(unix)]
+pub(crate) mod unix {
+    use std::{
+        fs::{self, Permissions},
+        io,
+        os::unix::{
+            fs::{MetadataExt as _, PermissionsExt as _},
+            net::UnixListener,
+        },
+        path::{Path, PathBuf},
+    };
+
+    /// A listening Unix socket, whose file goes with it.
+    pub(crate) struct Bound {
+        pub(super) listener: UnixListener,
+        path: PathBuf,
+        /// Device and number of the file.
+        file: (u64, u64),
+    }
+
+    impl Bound {
+        /// `mode`: the file's permissions, or what the umask leaves.
+        pub(crate) fn new(path: &Path, mode: Option<u32>) -> io::Result<Self> {
+            let bound = bind(path)?;
+            let file = identity(path)?;
+            let permitted =
+                mode.map_or(Ok(()), |mode| fs::set_permissions(path, Permissions::from_mode(mode)));
+            let listener = permitted.and_then(|()| listen(bound)).inspect_err(|_| remove(path, file))?;
+            Ok(Self { listener, path: path.to_owned(), file })
+        }
+    }
+
+    impl Drop for Bound {
+        fn drop(&mut self) {
+            remove(&self.path, self.file);
+        }
+    }
+
+    /// Makes the socket and its file. Until [`listen`] the kernel refuses connections.
+    #[cfg(target_os = "linux")]
+    fn bind(path: &Path) -> io::Result<std::os::fd::OwnedFd> {
+        use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, socket_with};
+
+        const FLAGS: SocketFlags = SocketFlags::NONBLOCK.union(SocketFlags::CLOEXEC);
+        let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, FLAGS, None)?;
+        bind(&socket, &SocketAddrUnix::new(path)?)?;
+        Ok(socket)
+    }
+
+    #[cfg(target_os = "linux")]
+    fn listen(socket: std::os::fd::OwnedFd) -> io::Result<UnixListener> {
+        // As many as the kernel allows, as the standard library has it.
+        rustix::net::listen(&socket, -1)?;
+        Ok(socket.into())
+    }
+
+    /// The standard library binds and listens in one.
+    #[cfg(not(target_os = "linux"))]
+    fn bind(path: &Path) -> io::Result<UnixListener> {
+        let listener = UnixListener::bind(path)?;
+        listener.set_nonblocking(true)?;
+        Ok(listener)
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn listen(listener: UnixListener) -> io::Result<UnixListener> {
+        Ok(listener)
+    }
+
+    /// Removes a socket's file, unless it is gone already or is another server's by now.
+    fn remove(path: &Path, file: (u64, u64)) {
+        if identity(path).is_ok_and(|there| there == file) {
+            let _ = fs::remove_file(path);
+        }
+    }
+
+    fn identity(path: &Path) -> io::Result<(u64, u64)> {
+        let metadata = fs::symlink_metadata(path)?;
+        Ok((metadata.dev(), metadata.ino()))
+    }
+
+    #[cfg(all(test, target_os = "linux"))]
+    mod tests {
+        use std::os::unix::net::UnixStream;
+
+        use super::*;
+
+        #[test]
+        fn nobody_connects_before_the_socket_listens() {
+            let path = std::env::temp_dir().join(format!("ws-server-bound-{}.sock", std::process::id()));
+            let socket = bind(&path).unwrap();
+            let file = identity(&path).unwrap();
+            let refused = UnixStream::connect(&path).unwrap_err();
+            assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
+            let listener = listen(socket).unwrap();
+            UnixStream::connect(&path).unwrap();
+            drop(listener);
+            remove(&path, file);
+            assert!(!path.exists());
+        }
+    }
+}

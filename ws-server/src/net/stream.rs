@@ -1,0 +1,233 @@
+//! What a server's connections run over.
+
+use std::{
+    io::{self, IoSlice},
+    net::SocketAddr,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::TcpStream,
+};
+
+#[cfg(unix)]
+use tokio::net::UnixStream;
+#[cfg(feature = "tls-core")]
+use tokio_rustls::server::TlsStream;
+#[cfg(target_os = "linux")]
+use ws_proto::SendQueue;
+
+use super::Io;
+#[cfg(target_os = "linux")]
+use super::epoll_socket::Socket;
+
+/// The transport of a server's connection.
+#[derive(Debug)]
+pub struct ServerStream(Kind);
+
+#[derive(Debug)]
+enum Kind {
+    Tcp(TcpStream),
+    #[cfg(unix)]
+    Unix(UnixStream),
+    /// TLS over TCP.
+    #[cfg(feature = "tls-core")]
+    Tls(Box<TlsStream<TcpStream>>),
+    /// TCP too, on a shard's own epoll descriptor.
+    #[cfg(target_os = "linux")]
+    Reactor(Socket),
+}
+
+/// The same expression for whatever it is.
+macro_rules! each {
+    ($kind:expr, $stream:ident => $expression:expr) => {
+        match $kind {
+            Kind::Tcp($stream) => $expression,
+            #[cfg(unix)]
+            Kind::Unix($stream) => $expression,
+            #[cfg(feature = "tls-core")]
+            Kind::Tls($stream) => $expression,
+            #[cfg(target_os = "linux")]
+            Kind::Reactor($stream) => $expression,
+        }
+    };
+}
+
+/// The same expression for whatever TCP socket it is.
+macro_rules! each_tcp {
+    ($kind:expr, $stream:ident => $expression:expr) => {
+        match $kind {
+            Kind::Tcp($stream) => $expression,
+            #[cfg(unix)]
+            Kind::Unix(_) => {
+                Err(io::Error::new(io::ErrorKind::Unsupported, "a Unix socket has no network address"))
+            }
+            #[cfg(feature = "tls-core")]
+            Kind::Tls(stream) => {
+                let $stream = stream.get_ref().0;
+                $expression
+            }
+            #[cfg(target_os = "linux")]
+            Kind::Reactor($stream) => $expression,
+        }
+    };
+}
+
+impl ServerStream {
+    /// The peer's address.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::Unsupported`] for a Unix socket, else what the operating system says.
+    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
+        each_tcp!(&self.0, stream => stream.peer_addr())
+    }
+
+    /// This side's address.
+    ///
+    /// # Errors
+    /// As [`peer_addr`](Self::peer_addr).
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        each_tcp!(&self.0, stream => stream.local_addr())
+    }
+
+    /// Whether TCP_NODELAY is set, as [`ServerBuilder::tcp_nodelay`](crate::ServerBuilder::tcp_nodelay) asks.
+    ///
+    /// # Errors
+    /// As [`peer_addr`](Self::peer_addr).
+    pub fn nodelay(&self) -> io::Result<bool> {
+        each_tcp!(&self.0, stream => stream.nodelay())
+    }
+
+    /// What TLS knows of the connection, such as the client's certificates; `None` if there is no TLS.
+    #[cfg(feature = "tls-core")]
+    #[must_use]
+    pub fn tls(&self) -> Option<&rustls::ServerConnection> {
+        match &self.0 {
+            Kind::Tls(stream) => Some(stream.get_ref().1),
+            _ => None,
+        }
+    }
+
+    /// Whether it carries TLS.
+    pub(crate) const fn is_tls(&self) -> bool {
+        #[cfg(feature = "tls-core")]
+        return matches!(self.0, Kind::Tls(_));
+        #[cfg(not(feature = "tls-core"))]
+        false
+    }
+
+    /// Whether it is plain TCP that the runtime watches.
+    #[cfg(target_os = "linux")]
+    pub(crate) const fn is_tcp(&self) -> bool {
+        matches!(self.0, Kind::Tcp(_))
+    }
+
+    /// The socket of plain TCP, taken away from the runtime.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn into_std(self) -> io::Result<std::net::TcpStream> {
+        match self.0 {
+            Kind::Tcp(stream) => stream.into_std(),
+            _ => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+
+    /// With TLS, if it is TCP: whoever may open a Unix socket is on this machine.
+    #[cfg(feature = "tls-core")]
+    pub(crate) async fn secured(self, tls: &super::Tls) -> io::Result<Self> {
+        match self.0 {
+            Kind::Tcp(stream) => Ok(Self(Kind::Tls(Box::new(tls.accept(stream).await?)))),
+            other => Ok(Self(other)),
+        }
+    }
+
+    /// The reactor's socket, if it is one.
+    #[cfg(target_os = "linux")]
+    pub(crate) const fn reactor_socket(&mut self) -> Option<&mut Socket> {
+        match &mut self.0 {
+            Kind::Reactor(socket) => Some(socket),
+            _ => None,
+        }
+    }
+}
+
+impl From<TcpStream> for ServerStream {
+    fn from(stream: TcpStream) -> Self {
+        Self(Kind::Tcp(stream))
+    }
+}
+
+#[cfg(unix)]
+impl From<UnixStream> for ServerStream {
+    fn from(stream: UnixStream) -> Self {
+        Self(Kind::Unix(stream))
+    }
+}
+
+#[cfg(target_os = "linux")]
+impl From<Socket> for ServerStream {
+    fn from(socket: Socket) -> Self {
+        Self(Kind::Reactor(socket))
+    }
+}
+
+/// For options of the socket.
+#[cfg(unix)]
+impl std::os::fd::AsFd for ServerStream {
+    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        match &self.0 {
+            Kind::Tcp(stream) => stream.as_fd(),
+            Kind::Unix(stream) => stream.as_fd(),
+            #[cfg(feature = "tls-core")]
+            Kind::Tls(stream) => stream.get_ref().0.as_fd(),
+            #[cfg(target_os = "linux")]
+            Kind::Reactor(stream) => stream.as_fd(),
+        }
+    }
+}
+
+impl Io for ServerStream {
+    #[cfg(target_os = "linux")]
+    fn send_queue(&self) -> Option<SendQueue> {
+        ws_tokio::tcp_send_queue(self)
+    }
+}
+
+impl AsyncRead for ServerStream {
+    #[inline]
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        each!(&mut self.0, stream => Pin::new(stream).poll_read(cx, buf))
+    }
+}
+
+impl AsyncWrite for ServerStream {
+    #[inline]
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        each!(&mut self.0, stream => Pin::new(stream).poll_write(cx, bytes))
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        each!(&mut self.0, stream => Pin::new(stream).poll_write_vectored(cx, slices))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        each!(&self.0, stream => stream.is_write_vectored())
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        each!(&mut self.0, stream => Pin::new(stream).poll_flush(cx))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        each!(&mut self.0, stream => Pin::new(stream).poll_shutdown(cx))
+    }
+}

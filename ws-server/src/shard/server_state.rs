@@ -1,0 +1,159 @@
+//! What a whole server shares, over all of its shards.
+
+use std::{
+    sync::{
+        Arc, Mutex, OnceLock, PoisonError, Weak,
+        atomic::{AtomicU8, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::sync::watch;
+use ws_proto::{CloseInfo, Config};
+use ws_tokio::guarded;
+
+use crate::{admission::permits::Permits, options::Options};
+
+use super::registry::Registry;
+
+/// How far the end has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub(crate) enum Phase {
+    Running,
+    /// Nothing new is accepted; connections close with 1001.
+    Draining,
+    /// Whoever is left is cut off.
+    Forcing,
+}
+
+/// How a shutdown went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ShutdownReport {
+    /// Connections that ended by a completed closing handshake after the shutdown began.
+    pub clean: usize,
+    /// Connections that ended otherwise: the peer vanished, or was cut off at the end of the grace period.
+    pub unclean: usize,
+    /// Whether anybody had to be cut off.
+    pub forced: bool,
+}
+
+/// What the shutdown and the server's future tell each other.
+pub(crate) struct ShutdownState {
+    pub(super) grace: OnceLock<Duration>,
+    pub(super) report: watch::Sender<Option<ShutdownReport>>,
+}
+
+impl Default for ShutdownState {
+    fn default() -> Self {
+        Self { grace: OnceLock::new(), report: watch::Sender::new(None) }
+    }
+}
+
+pub(crate) struct ServerState {
+    pub(crate) options: Options,
+    /// For connections under `serve`.
+    pub(crate) protocol: Arc<Config>,
+    /// For connections of handlers, which answer pings themselves.
+    pub(crate) handler_protocol: Arc<Config>,
+    pub(crate) handshakes: Arc<Permits>,
+    pub(crate) connections: Arc<Permits>,
+    phase: AtomicU8,
+    phase_changes: watch::Sender<Phase>,
+    registries: Mutex<Vec<Weak<Registry>>>,
+    clean: AtomicUsize,
+    unclean: AtomicUsize,
+    ends_at_drain: OnceLock<(usize, usize)>,
+    pub(super) shutdown: ShutdownState,
+}
+
+impl ServerState {
+    pub(crate) fn new(options: Options, protocol: Arc<Config>, handler_protocol: Arc<Config>) -> Arc<Self> {
+        Arc::new(Self {
+            protocol,
+            handler_protocol,
+            handshakes: Permits::with_shares(options.max_handshakes, options.max_per_address),
+            connections: Permits::with_shares(options.max_connections, options.max_per_address),
+            phase: AtomicU8::new(Phase::Running as u8),
+            phase_changes: watch::Sender::new(Phase::Running),
+            registries: Mutex::default(),
+            clean: AtomicUsize::new(0),
+            unclean: AtomicUsize::new(0),
+            ends_at_drain: OnceLock::new(),
+            shutdown: ShutdownState::default(),
+            options,
+        })
+    }
+
+    /// The connections of a new shard are to hear of the shutdown.
+    pub(super) fn add_registry(&self, registry: &Arc<Registry>) {
+        self.registries.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(registry));
+    }
+
+    #[inline]
+    pub(crate) fn phase(&self) -> Phase {
+        match self.phase.load(Ordering::Relaxed) {
+            0 => Phase::Running,
+            1 => Phase::Draining,
+            _ => Phase::Forcing,
+        }
+    }
+
+    /// Moves on to a later phase, never back, and wakes all connections.
+    pub(crate) fn enter(&self, phase: Phase) {
+        self.ends_at_drain.get_or_init(|| self.ends());
+        self.phase.fetch_max(phase as u8, Ordering::Relaxed);
+        // The tasks that wait for it may have wakers of any executor.
+        let _ = guarded(|| {
+            self.phase_changes.send_if_modified(|current| {
+                let later = phase > *current;
+                if later {
+                    *current = phase;
+                }
+                later
+            })
+        });
+        let registries = self.registries.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        registries.iter().filter_map(Weak::upgrade).for_each(|registry| registry.wake_all());
+    }
+
+    /// Waits until the phase is `phase` or later.
+    pub(crate) async fn reached(&self, phase: Phase) {
+        // The sender lives in `self`, so this ends only with the phase.
+        let _ = self.phase_changes.subscribe().wait_for(|current| *current >= phase).await;
+    }
+
+    /// Counts how a connection ended.
+    pub(crate) fn count_end(&self, info: Option<&CloseInfo>) {
+        let clean = info.is_some_and(CloseInfo::is_clean);
+        let counter = if clean { &self.clean } else { &self.unclean };
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Connections ended cleanly, and otherwise, so far.
+    pub(crate) fn ends(&self) -> (usize, usize) {
+        (self.clean.load(Ordering::Relaxed), self.unclean.load(Ordering::Relaxed))
+    }
+
+    /// [`ends`](Self::ends) as they were when the shutdown began.
+    pub(crate) fn ends_at_drain(&self) -> (usize, usize) {
+        self.ends_at_drain.get().copied().unwrap_or_else(|| self.ends())
+    }
+
+    /// How coarse the clock may be: a thirty-second of the shortest deadline, between 1 and 100 ms.
+    pub(crate) fn tick_len(&self) -> Duration {
+        let config = &self.protocol;
+        let keepalive = config.keepalive.map(|keepalive| keepalive.interval.min(keepalive.timeout));
+        let shortest = [
+            Some(config.close_timeout),
+            config.idle_timeout,
+            keepalive,
+            config.write_timeout,
+            config.message_timeout,
+        ]
+        .into_iter()
+        .flatten()
+        .fold(Duration::from_secs(5), Duration::min);
+        (shortest / 32).clamp(Duration::from_millis(1), Duration::from_millis(100))
+    }
+}

@@ -1,0 +1,116 @@
+//! How a connection is woken: by the waker of its own task, or by an entry in the wake queue of the reactor that runs it.
+
+use std::{sync::Arc, task::Waker};
+
+use super::wake_queue::WakeQueue;
+
+/// Wakers by connection id.
+pub(crate) struct WakeTable {
+    /// Only connections with a task of their own have one.
+    wakers: Vec<Option<Waker>>,
+    /// For all other connections.
+    queue: Option<Arc<WakeQueue>>,
+}
+
+impl WakeTable {
+    /// For connections that are tasks, with room for `initial` of them.
+    pub(crate) fn tasks(initial: usize) -> Self {
+        Self { wakers: Vec::with_capacity(initial), queue: None }
+    }
+
+    /// For connections that a reactor runs. Those with a task of their own are woken by its waker.
+    #[cfg(target_os = "linux")]
+    pub(crate) const fn reactor(queue: Arc<WakeQueue>) -> Self {
+        Self { wakers: Vec::new(), queue: Some(queue) }
+    }
+
+    /// Sets the waker of a connection that has a task of its own.
+    pub(super) fn set(&mut self, id: u32, waker: &Waker) {
+        let id = id as usize;
+        if id >= self.wakers.len() {
+            let more = id + 1 - self.wakers.len();
+            if id >= self.wakers.capacity() {
+                // In small steps: doubling would leave half of a large table unused.
+                self.wakers.reserve_exact(more + 64 + self.wakers.len() / 8);
+            }
+            self.wakers.resize(id + 1, None);
+        }
+        self.wakers[id] = Some(waker.clone());
+    }
+
+    /// Forgets a connection's waker and returns it: dropping it runs its executor's code.
+    pub(super) fn clear(&mut self, id: u32) -> Option<Waker> {
+        self.wakers.get_mut(id as usize)?.take()
+    }
+
+    /// What wakes a connection from anywhere and at any time; `current` is the waker that its turn got.
+    pub(super) fn waker(&self, id: u32, current: &Waker) -> ConnWaker {
+        match (self.waker_of(id), &self.queue) {
+            (None, Some(queue)) => ConnWaker::Queue(Arc::clone(queue), id),
+            _ => ConnWaker::Task(current.clone()),
+        }
+    }
+
+    /// The wake-ups of these connections.
+    pub(super) fn batch(&self, ids: &[u32]) -> WakeBatch {
+        let mut batch = WakeBatch { queue: self.queue.clone(), ..WakeBatch::default() };
+        for id in ids {
+            match self.waker_of(*id) {
+                Some(waker) => batch.wakers.push(waker.clone()),
+                None => batch.ids.push(*id),
+            }
+        }
+        batch
+    }
+
+    /// The wake-ups of all connections.
+    pub(super) fn all(&self) -> WakeBatch {
+        WakeBatch {
+            wakers: self.wakers.iter().flatten().cloned().collect(),
+            queue: self.queue.clone(),
+            ids: Vec::new(),
+            all: true,
+        }
+    }
+
+    fn waker_of(&self, id: u32) -> Option<&Waker> {
+        self.wakers.get(id as usize)?.as_ref()
+    }
+}
+
+/// Wakes one connection. It may outlive the connection; the next connection with this id then gets a turn without need.
+pub(crate) enum ConnWaker {
+    Task(Waker),
+    Queue(Arc<WakeQueue>, u32),
+}
+
+impl ConnWaker {
+    pub(crate) fn wake(&self) {
+        match self {
+            Self::Task(waker) => waker.wake_by_ref(),
+            Self::Queue(queue, id) => queue.push(&[*id]),
+        }
+    }
+}
+
+/// Wake-ups to deliver once no lock is held.
+#[derive(Default)]
+#[must_use]
+pub(crate) struct WakeBatch {
+    wakers: Vec<Waker>,
+    queue: Option<Arc<WakeQueue>>,
+    ids: Vec<u32>,
+    all: bool,
+}
+
+impl WakeBatch {
+    pub(super) fn wake(self) {
+        self.wakers.into_iter().for_each(Waker::wake);
+        let Some(queue) = self.queue else { return };
+        if self.all {
+            queue.push_all();
+        } else {
+            queue.push(&self.ids);
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! The queue through which other threads and timers wake the connections of a reactor.
+
+use std::{
+    mem,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Wake, Waker},
+};
+
+/// Ids of connections that are to have a turn although their sockets are silent.
+#[derive(Default)]
+pub(crate) struct WakeQueue(Mutex<State>);
+
+#[derive(Default)]
+struct State {
+    pending: Pending,
+    /// The reactor's task, while it sleeps.
+    reader: Option<Waker>,
+}
+
+/// What was pushed since the reactor last took it.
+#[derive(Debug, Default)]
+pub(crate) struct Pending {
+    pub(crate) ids: Vec<u32>,
+    pub(crate) all: bool,
+}
+
+impl WakeQueue {
+    /// Wakes these connections.
+    pub(crate) fn push(&self, ids: &[u32]) {
+        if !ids.is_empty() {
+            self.change(|pending| pending.ids.extend_from_slice(ids));
+        }
+    }
+
+    /// Wakes all connections.
+    pub(crate) fn push_all(&self) {
+        self.change(|pending| pending.all = true);
+    }
+
+    /// Swaps what is pending with `spare`, whose allocation is used next. The next push wakes `reader`.
+    pub(crate) fn take(&self, reader: &Waker, spare: &mut Pending) {
+        let mut state = self.lock();
+        mem::swap(&mut state.pending, spare);
+        state.reader.get_or_insert_with(|| reader.clone()).clone_from(reader);
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Pending)) {
+        let reader = {
+            let mut state = self.lock();
+            change(&mut state.pending);
+            state.reader.take()
+        };
+        if let Some(reader) = reader {
+            reader.wake();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The waker of a future that a reactor's connection runs. However often it is woken between two turns, it pushes its id
+/// once.
+pub(crate) struct TurnWaker {
+    queue: Arc<WakeQueue>,
+    id: u32,
+    woken: AtomicBool,
+}
+
+impl TurnWaker {
+    pub(crate) fn new(queue: &Arc<WakeQueue>, id: u32) -> Arc<Self> {
+        Arc::new(Self { queue: Arc::clone(queue), id, woken: AtomicBool::new(false) })
+    }
+
+    /// The turn begins: a wake-up from now on asks for another one.
+    pub(crate) fn begin_turn(&self) {
+        // The swap also acquires. A thread that found the flag set has pushed nothing, and this turn must see what that
+        // thread did before.
+        self.woken.swap(false, Ordering::AcqRel);
+    }
+}
+
+impl Wake for TurnWaker {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        if !self.woken.swap(true, Ordering::AcqRel) {
+            self.queue.push(&[self.id]);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicUsize;
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Counter(AtomicUsize);
+
+    impl Wake for Counter {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn reader() -> (Arc<Counter>, Waker) {
+        let counter = Arc::new(Counter::default());
+        (Arc::clone(&counter), Waker::from(counter))
+    }
+
+    #[test]
+    fn ids_are_taken_in_order_and_once() {
+        let (queue, (_, reader), mut pending) = (WakeQueue::default(), reader(), Pending::default());
+        queue.push(&[3, 1]);
+        queue.push(&[2]);
+        queue.take(&reader, &mut pending);
+        assert_eq!((pending.ids.as_slice(), pending.all), ([3, 1, 2].as_slice(), false));
+        pending.ids.clear();
+        queue.push_all();
+        queue.take(&reader, &mut pending);
+        assert_eq!((pending.ids.as_slice(), pending.all), ([].as_slice(), true));
+    }
+
+    #[test]
+    fn the_reader_is_woken_once_per_sleep() {
+        let (queue, (counter, reader), mut pending) = (WakeQueue::default(), reader(), Pending::default());
+        queue.push(&[1]);
+        assert_eq!(counter.0.load(Ordering::Relaxed), 0, "it does not sleep yet");
+        queue.take(&reader, &mut pending);
+        queue.push(&[]);
+        assert_eq!(counter.0.load(Ordering::Relaxed), 0, "nothing was pushed");
+        queue.push(&[1]);
+        queue.push(&[2]);
+        assert_eq!(counter.0.load(Ordering::Relaxed), 1);
+        queue.take(&reader, &mut pending);
+        queue.push_all();
+        assert_eq!(counter.0.load(Ordering::Relaxed), 2);
+    }
+
+    #[test]
+    fn a_turn_waker_pushes_its_id_once_between_two_turns() {
+        let (queue, (_, reader), mut pending) =
+            (Arc::new(WakeQueue::default()), reader(), Pending::default());
+        let waker = TurnWaker::new(&queue, 7);
+        waker.wake_by_ref();
+        waker.wake_by_ref();
+        queue.take(&reader, &mut pending);
+        assert_eq!(pending.ids, [7]);
+        waker.wake_by_ref();
+        waker.begin_turn();
+        waker.wake_by_ref();
+        pending.ids.clear();
+        queue.take(&reader, &mut pending);
+        assert_eq!(pending.ids, [7], "only the wake-up after the turn began");
+    }
+}

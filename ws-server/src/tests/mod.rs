@@ -1,0 +1,261 @@
+//! Gates that do not depend on the machine's speed: system calls per message, and what a connection takes.
+//!
+//! Allocations are counted in `e2e-tests/tests/gates`, where a test binary may have an allocator of its own.
+
+mod flush;
+mod transport;
+
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll, Wake, Waker},
+    time::Instant,
+};
+
+use ws_proto::{Completion, Config, Connection, MessageRef, handshake::Rejection};
+use ws_tokio::{Served, WebSocket};
+
+use crate::{
+    admission::Request,
+    connection::{Conn, Handler, HandlerApp, function_task::FunctionTask, handler_task::HandlerTask},
+    handshake,
+    net::stream::ServerStream,
+    options::Options,
+    shard::{LoadShare, Shard, registration::Registration, server_state::ServerState, wake::WakeTable},
+};
+use transport::{Counted, Script};
+
+type Task = Pin<Box<dyn Future<Output = ()>>>;
+
+const ROUNDS: usize = 200;
+const SMALL: [usize; 2] = [20, 1000];
+
+struct Echo;
+
+impl Handler for Echo {
+    type Context = ();
+
+    fn accept(_request: &mut Request, _context: &()) -> Result<Self, Rejection> {
+        Ok(Self)
+    }
+
+    fn on_message(&mut self, conn: &mut Conn<'_>, message: MessageRef<'_>) {
+        conn.send(message).expect("room for an echo");
+    }
+}
+
+async fn echo(mut ws: WebSocket<Counted>) {
+    while let Some(message) = ws.recv().await {
+        ws.send(message).await.expect("open");
+    }
+}
+
+fn registration() -> Registration {
+    let config = Config::default().build().expect("the defaults are valid");
+    let server = ServerState::new(Options::default(), Arc::clone(&config), config);
+    let permit = server.connections.acquire(None).expect("no limit");
+    Registration::new(LoadShare::new(&Shard::new(server, WakeTable::tasks(1))), permit)
+}
+
+fn connection() -> Connection {
+    Connection::server(Config::default().build().expect("the defaults are valid"), Instant::now())
+}
+
+fn handler_task(script: &Script) -> Task {
+    Box::pin(HandlerTask::new(Echo, script.transport(), connection(), &[], registration()))
+}
+
+fn serve_task(script: &Script) -> Task {
+    let (served, ws) = Served::new(script.transport(), connection(), &[]);
+    Box::pin(FunctionTask::new(served, Some(echo(ws)), registration()))
+}
+
+/// The async type without a server's task around it, as after [`Acceptor`](crate::Acceptor).
+fn inline_task(script: &Script) -> Task {
+    Box::pin(echo(WebSocket::new(script.transport(), connection())))
+}
+
+/// A task's waker, as a runtime would have it.
+struct Woken(AtomicBool);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Polls until nobody wakes the task any more.
+fn settle(task: &mut Task) {
+    let woken = Arc::new(Woken(AtomicBool::new(true)));
+    let waker = Waker::from(Arc::clone(&woken));
+    let mut polls = 0;
+    while woken.0.swap(false, Ordering::Relaxed) {
+        polls += 1;
+        assert!(polls < 100, "the task never rests");
+        assert_eq!(task.as_mut().poll(&mut Context::from_waker(&waker)), Poll::Pending);
+    }
+}
+
+/// Polls until the task is over.
+fn run_to_end(task: &mut Task) {
+    let woken = Arc::new(Woken(AtomicBool::new(true)));
+    let waker = Waker::from(Arc::clone(&woken));
+    while woken.0.swap(false, Ordering::Relaxed) {
+        if task.as_mut().poll(&mut Context::from_waker(&waker)).is_ready() {
+            return;
+        }
+    }
+    panic!("the task waits");
+}
+
+fn masked(size: usize) -> Vec<u8> {
+    let mut frame = vec![0x82];
+    match size {
+        0..126 => frame.push(0x80 | size as u8),
+        _ => {
+            frame.push(0x80 | 126);
+            frame.extend_from_slice(&(size as u16).to_be_bytes());
+        }
+    }
+    frame.extend_from_slice(&[1, 2, 3, 4]);
+    frame.extend((0..size).map(|index| b'x' ^ [1, 2, 3, 4][index % 4]));
+    frame
+}
+
+/// System calls per message: reads and writes.
+fn calls_per_message(start: fn(&Script) -> Task, size: usize, depth: usize) -> (f64, f64) {
+    let script = Script::default();
+    let mut task = start(&script);
+    // Until the runtime says that the socket is readable, a connection that just opened tries once in vain.
+    settle(&mut task);
+    let batch = masked(size).repeat(depth);
+    let reply_len = depth * (size + if size < 126 { 2 } else { 4 });
+    script.take_calls();
+    for _ in 0..ROUNDS {
+        script.deliver(&batch);
+        settle(&mut task);
+        assert_eq!(script.take_written().len(), reply_len);
+    }
+    let (calls, messages) = (script.take_calls(), (ROUNDS * depth) as f64);
+    (calls.reads as f64 / messages, calls.writes as f64 / messages)
+}
+
+#[test]
+fn a_small_echo_takes_one_read_and_one_write() {
+    // The async type watches its own deadlines where no server does.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
+    let _entered = runtime.enter();
+    for (name, start) in
+        [("handler", handler_task as fn(&_) -> _), ("served", serve_task), ("inline", inline_task)]
+    {
+        for size in SMALL {
+            let (reads, writes) = calls_per_message(start, size, 1);
+            println!("{name}, {size} bytes: {reads} reads, {writes} writes");
+            assert!(reads + writes <= 2.05, "{name}, {size} bytes: {reads} reads, {writes} writes");
+        }
+    }
+}
+
+#[test]
+fn pipelined_messages_are_answered_with_one_write() {
+    for (name, start) in [("handler", handler_task as fn(&_) -> _), ("served", serve_task)] {
+        for (size, depth) in [(20, 16), (64, 64), (1000, 16)] {
+            let (reads, writes) = calls_per_message(start, size, depth);
+            println!("{name}, {size} bytes, {depth} in flight: {reads} reads, {writes} writes per message");
+            let most = 1.0 / depth as f64 + 0.02;
+            assert!(writes <= most, "{name}, {size} bytes, {depth} in flight: {writes} writes per message");
+            assert!(reads <= most, "{name}, {size} bytes, {depth} in flight: {reads} reads per message");
+        }
+    }
+}
+
+/// Sends another message whenever one is written.
+struct Fountain;
+
+impl Handler for Fountain {
+    type Context = ();
+
+    fn accept(_request: &mut Request, _context: &()) -> Result<Self, Rejection> {
+        Ok(Self)
+    }
+
+    fn on_open(&mut self, conn: &mut Conn<'_>) {
+        conn.send_binary(vec![0; 1000]).expect("room for one");
+    }
+
+    fn on_message(&mut self, _conn: &mut Conn<'_>, _message: MessageRef<'_>) {}
+
+    fn on_write_complete(&mut self, conn: &mut Conn<'_>, _completion: Completion) {
+        conn.send_binary(vec![0; 1000]).expect("room for one");
+    }
+}
+
+#[test]
+fn a_turn_ends_although_the_peer_takes_whatever_is_sent() {
+    let script = Script::default();
+    let mut task =
+        Box::pin(HandlerTask::new(Fountain, script.transport(), connection(), &[], registration()));
+    let woken = Arc::new(Woken(AtomicBool::new(false)));
+    let waker = Waker::from(Arc::clone(&woken));
+    for _ in 0..10 {
+        assert!(task.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+        assert!(woken.0.swap(false, Ordering::Relaxed));
+        let calls = script.take_calls();
+        assert!(calls.writes <= 10, "{calls:?}");
+    }
+}
+
+#[test]
+fn the_counting_transport_counts() {
+    let script = Script::default();
+    let mut task = handler_task(&script);
+    settle(&mut task);
+    script.deliver(&masked(20));
+    settle(&mut task);
+    let calls = script.take_calls();
+    assert_eq!((calls.reads, calls.writes), (1, 1));
+    // A window that is exactly filled may have more behind it, so the socket is asked once more.
+    let full = masked(20).repeat(ws_proto::DEFAULT_RECEIVE_BUFFER / 26 + 1);
+    script.deliver(&full[..ws_proto::DEFAULT_RECEIVE_BUFFER]);
+    settle(&mut task);
+    assert_eq!(script.take_calls().reads, 2);
+}
+
+#[test]
+fn a_handshakes_task_is_small() {
+    fn size_of_future<C, F: Future>(_: impl FnOnce(C) -> F) -> usize {
+        size_of::<F>()
+    }
+    let task = size_of_future(|candidate| {
+        handshake::run(Arc::new(HandlerApp::<Echo>::new(())), candidate, |_, _| ())
+    });
+    println!("a handshake's task: {task} bytes");
+    assert!(task <= 1728, "{task}");
+}
+
+#[test]
+fn a_connections_task_is_small() {
+    struct Sized32(#[expect(dead_code, reason = "it takes place")] [u64; 4]);
+    impl Handler for Sized32 {
+        type Context = ();
+        fn accept(_request: &mut Request, _context: &()) -> Result<Self, Rejection> {
+            Ok(Self([0; 4]))
+        }
+        fn on_message(&mut self, _conn: &mut Conn<'_>, _message: MessageRef<'_>) {}
+    }
+    let handler = size_of::<HandlerTask<Sized32, ServerStream>>();
+    let served = size_of::<FunctionTask<std::future::Pending<()>, ServerStream>>();
+    println!("a handler's task: {handler} bytes; a served connection's: {served}");
+    assert!(handler <= 256, "{handler}");
+    #[cfg(target_os = "linux")]
+    assert!(
+        crate::engine::reactor::entry_size::<Echo>() <= 216,
+        "{}",
+        crate::engine::reactor::entry_size::<Echo>()
+    );
+    assert!(served <= 128, "{served}");
+}
