@@ -210,6 +210,13 @@ impl Inflating {
         self.message.as_ref().map_or(0, message) + self.behind.capacity()
     }
 
+    /// Memory for bytes of messages alone.
+    #[cfg(test)]
+    pub(in crate::connection) fn capacity(&self) -> usize {
+        let message = |message: &Message| message.input.capacity() + message.output.capacity();
+        self.message.as_ref().map_or(0, message) + self.behind.capacity()
+    }
+
     /// Takes what was received and not looked at, in front of what waits already.
     fn keep(&mut self, rx: &mut ReceiveBuffer) {
         if !rx.is_empty() {
