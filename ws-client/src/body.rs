@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn chunks_of_one_byte_that_come_byte_by_byte_cost_what_they_weigh() {
+    fn a_body_in_one_byte_chunks_is_limited_by_its_size_on_the_wire() {
         const CHUNK: &[u8] = b"1\r\nx\r\n";
         let mut body = body(&[("transfer-encoding", "chunked")], "");
         let mut wire = CHUNK.iter().cycle();
