@@ -191,7 +191,7 @@ fn all_pairs_of_bytes_are_judged_as_std_judges_them() {
         match std::str::from_utf8(&pair) {
             Ok(text) => end.delivers_text(text),
             Err(_) => {
-                assert_eq!(end.sent_close(1007), "protocol error: text that is not valid UTF-8");
+                assert_eq!(end.sent_close(1007), "protocol error: text message is not valid UTF-8");
                 end.delivers_nothing();
                 end = Endpoint::new(Role::Server);
             }
