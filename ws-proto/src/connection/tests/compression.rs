@@ -14,14 +14,14 @@ use crate::{
 };
 
 use super::{
-    bench::{Endpoint, Seen, config},
+    endpoint::{Endpoint, Seen, config},
     wire::{self, FIN, Frame, binary, close, continuation, ping, text},
 };
 
 pub(super) const HELLO: [u8; 7] = [0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00];
 const MIB: usize = 1024 * 1024;
 
-/// Both sides keep their contexts, and everything is compressed.
+/// Both sides keep their contexts, and every message is compressed.
 pub(super) fn keeping() -> Arc<Config> {
     with_deflate(|_, deflate| {
         deflate.send_takeover = true;
@@ -29,7 +29,7 @@ pub(super) fn keeping() -> Arc<Config> {
     })
 }
 
-/// Each message for itself.
+/// Each message is compressed independently.
 pub(super) fn forgetting() -> Arc<Config> {
     with_deflate(|_, _| ())
 }
@@ -70,11 +70,11 @@ pub(super) fn endpoint(role: Role, config: &Arc<Config>) -> Endpoint {
     end
 }
 
-/// A law that holds for a client as for a server.
-pub(super) fn both(config: &Arc<Config>, law: impl Fn(Endpoint)) {
+/// Checks a rule for both roles.
+pub(super) fn both(config: &Arc<Config>, check: impl Fn(Endpoint)) {
     for role in [Role::Server, Role::Client] {
         eprintln!("as {role:?}:");
-        law(endpoint(role, config));
+        check(endpoint(role, config));
     }
 }
 
@@ -82,7 +82,7 @@ pub(super) fn compressed(frame: Frame) -> Frame {
     frame.with_reserved_bits(RSV1)
 }
 
-/// Compressed by the library alone, at its best.
+/// Compresses with the library alone, at its highest level.
 pub(super) fn deflated(payload: &[u8]) -> Vec<u8> {
     let mut raw = Compress::new(Compression::best(), false);
     let mut out = Vec::with_capacity(payload.len() + 1024);
@@ -93,7 +93,7 @@ pub(super) fn deflated(payload: &[u8]) -> Vec<u8> {
     out
 }
 
-/// Decompresses what was sent, message by message, by the library alone.
+/// Decompresses sent messages one by one, with the library alone.
 pub(super) struct Reader {
     raw: Decompress,
     keeps_context: bool,
@@ -105,7 +105,7 @@ impl Reader {
         Self { raw: Decompress::new(false), keeps_context }
     }
 
-    /// The next message, its frames joined; control frames between them are returned too.
+    /// Returns the next message with its frames joined, and the control frames between them.
     pub(super) fn read(&mut self, end: &mut Endpoint) -> (Vec<u8>, Vec<u8>) {
         let (mut payload, mut controls) = (Vec::new(), Vec::new());
         let mut first = true;
@@ -169,7 +169,7 @@ fn is_too_big(end: &Endpoint, limit: usize) {
     assert_eq!(error, Some(ConnectionError::Limit(LimitExceeded::MessageSize { limit })));
 }
 
-// What is received.
+// Received messages.
 
 #[test]
 fn a_compressed_message_is_delivered() {
@@ -186,7 +186,7 @@ fn a_compressed_message_is_delivered() {
 }
 
 #[test]
-fn fragments_are_inflated_together_and_control_frames_may_come_between() {
+fn fragments_are_inflated_together_with_control_frames_in_between() {
     both(&forgetting(), |mut end| {
         end.receives([
             compressed(text(&HELLO[..3]).not_final()),
@@ -202,7 +202,7 @@ fn fragments_are_inflated_together_and_control_frames_may_come_between() {
 }
 
 #[test]
-fn a_message_may_refer_to_the_one_before() {
+fn a_message_may_refer_to_the_previous_one() {
     both(&keeping(), |mut end| {
         end.receives([compressed(text(HELLO)), compressed(text([0xf2, 0x00, 0x11, 0x00, 0x00]))]);
         end.delivers_text("Hello");
@@ -212,7 +212,7 @@ fn a_message_may_refer_to_the_one_before() {
 }
 
 #[test]
-fn a_message_may_not_refer_to_the_one_before_without_takeover() {
+fn without_takeover_a_message_must_not_refer_to_the_previous_one() {
     both(&forgetting(), |mut end| {
         end.receives([compressed(text(HELLO)), compressed(text([0xf2, 0x00, 0x11, 0x00, 0x00]))]);
         end.delivers_text("Hello");
@@ -221,7 +221,7 @@ fn a_message_may_not_refer_to_the_one_before_without_takeover() {
 }
 
 #[test]
-fn a_message_is_the_same_byte_by_byte() {
+fn a_message_that_arrives_byte_by_byte_is_the_same() {
     both(&keeping(), |mut end| {
         let payload = prose(2000);
         for byte in compressed(text(deflated(&payload))).encode(end.role() == Role::Server) {
@@ -233,7 +233,7 @@ fn a_message_is_the_same_byte_by_byte() {
 }
 
 #[test]
-fn rsv1_belongs_to_the_first_frame_of_a_message_and_to_nothing_else() {
+fn rsv1_is_accepted_only_on_the_first_frame_of_a_message() {
     let frames = [
         compressed(continuation(HELLO)),
         compressed(ping("")),
@@ -253,14 +253,14 @@ fn rsv1_belongs_to_the_first_frame_of_a_message_and_to_nothing_else() {
 
 #[test]
 fn without_an_agreement_rsv1_is_refused() {
-    super::bench::both_with(&forgetting(), |mut end| {
+    super::endpoint::both_with(&forgetting(), |mut end| {
         end.receives([compressed(text(HELLO))]);
         end.fails_with(1002);
     });
 }
 
 #[test]
-fn what_is_not_deflate_is_answered_with_1007() {
+fn invalid_deflate_data_is_answered_with_1007() {
     both(&forgetting(), |mut end| {
         end.receives([compressed(binary([0xff; 20]))]);
         end.fails_with(1007);
@@ -275,7 +275,7 @@ fn compressed_text_must_be_utf8() {
             end.fails_with(1007);
         });
     }
-    // Beyond what is inflated in one go, and cut within a character.
+    // More than is inflated in one step, and split within a character.
     for bad in [&b"\xe2\x82"[..], b"\xff", b"\xe2\x82\xac\x80"] {
         both(&forgetting(), |mut end| {
             let payload = [&b"xx".repeat(150_000)[..], bad].concat();
@@ -284,7 +284,7 @@ fn compressed_text_must_be_utf8() {
         });
     }
     both(&forgetting(), |mut end| {
-        // What goes over the wire need not be, and may cut characters as it likes.
+        // The compressed bytes need not be UTF-8, and may be split anywhere.
         let payload = "x".to_owned() + &"\u{20ac}\u{1f980}".repeat(60_000);
         end.receives([compressed(text(deflated(payload.as_bytes())))]);
         end.delivers_text(&payload);
@@ -320,7 +320,7 @@ fn a_message_of_exactly_the_limit_is_delivered_and_one_byte_more_is_not() {
 }
 
 #[test]
-fn a_bomb_is_stopped_at_the_limit_and_has_its_turns() {
+fn a_decompression_bomb_is_stopped_at_the_limit_and_yields() {
     both(&limited(4 * MIB), |mut end| {
         // 512 MiB in 512 KiB.
         let mut raw = Compress::new(Compression::best(), false);
@@ -336,7 +336,7 @@ fn a_bomb_is_stopped_at_the_limit_and_has_its_turns() {
 }
 
 #[test]
-fn input_that_gives_nothing_has_its_turns_too() {
+fn input_without_output_yields_too() {
     both(&limited(2 * MIB), |mut end| {
         let nothing = [0, 0, 0, 0xff, 0xff].repeat(400_000);
         end.receives([compressed(binary(&nothing[..nothing.len() - 4]))]);
@@ -347,9 +347,9 @@ fn input_that_gives_nothing_has_its_turns_too() {
 }
 
 #[test]
-fn what_comes_behind_a_large_message_waits_and_is_not_lost() {
+fn frames_after_a_large_message_wait_and_are_not_lost() {
     both(&forgetting(), |mut end| {
-        // A window that holds all of it, so that much lies behind the first one.
+        // A window that holds everything, so that much follows the first message.
         end.rx = ReceiveBuffer::new(256 * 1024, end.rx.pool().clone());
         let large = vec![b'y'; 3 * MIB];
         end.receives([
@@ -389,7 +389,7 @@ fn nothing_is_read_while_a_message_is_inflated() {
 }
 
 #[test]
-fn a_close_in_the_middle_of_inflating_drops_the_message() {
+fn a_close_during_inflating_drops_the_message() {
     let mut end = endpoint(Role::Server, &forgetting());
     let mut bytes = compressed(binary(deflated(&vec![b'y'; 3 * MIB]))).encode(true);
     bytes.extend(close(1000, "").encode(true));
@@ -405,7 +405,7 @@ fn a_close_in_the_middle_of_inflating_drops_the_message() {
 }
 
 #[test]
-fn what_is_inflated_is_delivered_after_a_failed_write_and_behind_a_close_that_goes_on_receiving() {
+fn a_message_being_inflated_is_delivered_after_a_failed_write_and_after_close_and_receive() {
     for fails in [true, false] {
         both(&keeping(), |mut end| {
             let large = vec![b'y'; 3 * MIB];
@@ -432,7 +432,7 @@ fn what_is_inflated_is_delivered_after_a_failed_write_and_behind_a_close_that_go
 }
 
 #[test]
-fn the_end_of_the_stream_waits_for_what_is_inflated() {
+fn the_end_of_the_stream_waits_for_the_message_being_inflated() {
     both(&forgetting(), |mut end| {
         let large = vec![b'y'; 3 * MIB];
         let bytes = compressed(binary(deflated(&large))).encode(end.role() == Role::Server);
@@ -447,7 +447,7 @@ fn the_end_of_the_stream_waits_for_what_is_inflated() {
 }
 
 #[test]
-fn a_paused_application_holds_no_more_than_it_must() {
+fn inflating_stops_while_the_application_is_paused() {
     let config = with_deflate(|config, _| config.limits.max_held_bytes = 100_000);
     both(&config, |mut end| {
         end.rx = ReceiveBuffer::new(128 * 1024, end.rx.pool().clone());
@@ -456,7 +456,7 @@ fn a_paused_application_holds_no_more_than_it_must() {
         end.pauses();
         end.receives(vec![frame; 500]);
         end.delivers_nothing();
-        assert!(!end.connection.wants_turn(), "it waits for the application");
+        assert!(!end.connection.wants_turn(), "it must wait for the application");
         assert!(!end.connection.wants_read());
         assert_eq!(end.seen.len(), 0);
         let held = end.connection.inbox.as_ref().map_or(0, |inbox| inbox.bytes());
@@ -471,14 +471,14 @@ fn a_paused_application_holds_no_more_than_it_must() {
 }
 
 #[test]
-fn many_small_bombs_in_one_read_have_their_turns_too() {
+fn many_small_bombs_in_one_read_yield_too() {
     both(&forgetting(), |mut end| {
         end.rx = ReceiveBuffer::new(128 * 1024, end.rx.pool().clone());
         let payload = vec![0; 60_000];
         let bytes: Vec<u8> = (0..500)
             .flat_map(|_| compressed(binary(deflated(&payload))).encode(end.role() == Role::Server))
             .collect();
-        assert!(bytes.len() < 128 * 1024, "in one read");
+        assert!(bytes.len() < 128 * 1024, "everything must fit in one read");
         end.receives_bytes(&bytes);
         assert_eq!(end.seen.len(), 500);
         assert!((95..=125).contains(&end.turns), "{} turns for 30 MB", end.turns);
@@ -491,7 +491,7 @@ fn many_small_bombs_in_one_read_have_their_turns_too() {
 }
 
 #[test]
-fn a_message_in_two_parts_leaves_nothing_behind() {
+fn a_message_in_two_parts_leaves_the_connection_settled() {
     both(&forgetting(), |mut end| {
         end.receives([compressed(text(&HELLO[..3]).not_final()), continuation(&HELLO[3..])]);
         end.delivers_text("Hello");
@@ -505,7 +505,7 @@ fn a_message_in_two_parts_leaves_nothing_behind() {
 }
 
 #[test]
-fn what_waits_may_go_on_in_a_smaller_buffer() {
+fn waiting_bytes_continue_in_a_smaller_buffer() {
     let config = with_deflate(|config, _| config.limits.max_held_bytes = 100_000);
     both(&config, |mut end| {
         end.rx = ReceiveBuffer::new(64 * 1024, end.rx.pool().clone());
@@ -516,7 +516,7 @@ fn what_waits_may_go_on_in_a_smaller_buffer() {
             .collect();
         end.receives_bytes(&bytes);
         end.delivers_nothing();
-        // Another thread's.
+        // The buffer of another thread.
         end.rx = ReceiveBuffer::new(1024, end.rx.pool().clone());
         end.resumes();
         for _ in 0..300 {
@@ -527,7 +527,7 @@ fn what_waits_may_go_on_in_a_smaller_buffer() {
 }
 
 #[test]
-fn one_in_one_out_does_not_pile_up() {
+fn memory_stays_bounded_while_messages_arrive_and_are_delivered() {
     both(&forgetting(), |mut end| {
         let payload = vec![b'q'; 40_000];
         let frame = compressed(binary(deflated(&payload))).encode(end.role() == Role::Server);
@@ -545,7 +545,7 @@ fn one_in_one_out_does_not_pile_up() {
     });
 }
 
-// What is sent.
+// Sent messages.
 
 #[test]
 fn messages_are_compressed() {
@@ -567,7 +567,7 @@ fn messages_are_compressed() {
 }
 
 #[test]
-fn each_message_is_compressed_for_itself_unless_the_context_is_kept() {
+fn each_message_is_compressed_independently_without_takeover() {
     let sizes = |config: &Arc<Config>| {
         let mut end = endpoint(Role::Server, config);
         let payload = noise(1000);
@@ -586,7 +586,7 @@ fn each_message_is_compressed_for_itself_unless_the_context_is_kept() {
 }
 
 #[test]
-fn small_messages_and_those_that_do_not_shrink_go_out_as_they_are() {
+fn small_and_incompressible_messages_are_sent_uncompressed() {
     let config = with_deflate(|_, deflate| deflate.threshold = 100);
     both(&config, |mut end| {
         let small = "x".repeat(99);
@@ -601,7 +601,7 @@ fn small_messages_and_those_that_do_not_shrink_go_out_as_they_are() {
 }
 
 #[test]
-fn with_a_context_even_what_does_not_shrink_is_sent_as_it_was_compressed() {
+fn with_takeover_an_incompressible_message_is_sent_compressed() {
     let config = keeping();
     both(&config, |mut end| {
         let mut reader = Reader::new(&config);
@@ -636,7 +636,7 @@ fn compression_can_be_switched_off_for_a_message() {
 }
 
 #[test]
-fn a_message_that_waits_is_compressed_when_its_turn_comes() {
+fn a_waiting_message_is_compressed_when_it_is_encoded() {
     let config = keeping();
     both(&config, |mut end| {
         let mut reader = Reader::new(&config);
@@ -656,7 +656,7 @@ fn a_message_that_waits_is_compressed_when_its_turn_comes() {
 }
 
 #[test]
-fn a_large_message_goes_out_in_fragments_and_control_frames_come_between() {
+fn a_large_message_is_sent_in_fragments_with_control_frames_in_between() {
     let config = with_deflate(|config, _| config.write_queue_bytes = 10 * MIB);
     both(&config, |mut end| {
         let mut reader = Reader::new(&config);
@@ -678,7 +678,7 @@ fn a_large_message_goes_out_in_fragments_and_control_frames_come_between() {
 }
 
 #[test]
-fn a_large_message_that_shrinks_to_nothing_is_compressed_a_little_at_a_time() {
+fn a_highly_compressible_large_message_is_compressed_in_steps() {
     let config = with_deflate(|config, _| config.write_queue_bytes = 20 * MIB);
     both(&config, |mut end| {
         let mut reader = Reader::new(&config);
@@ -688,7 +688,7 @@ fn a_large_message_that_shrinks_to_nothing_is_compressed_a_little_at_a_time() {
         end.sends_owned(payload.clone());
         let (mut waiting, mut steps) = (end.connection.queued(&end.tx).1, 0);
         while end.connection.queued(&end.tx).0 > 0 {
-            // The transport takes what there is.
+            // The transport takes everything.
             let chunk = end.tx.chunk().to_vec();
             end.outbound.push(&chunk);
             end.tx.advance(chunk.len());
@@ -706,14 +706,14 @@ fn a_large_message_that_shrinks_to_nothing_is_compressed_a_little_at_a_time() {
 }
 
 #[test]
-fn a_close_from_the_peer_cuts_a_large_message_off_between_its_fragments() {
+fn a_close_from_the_peer_cuts_off_a_large_message_between_fragments() {
     both(&forgetting(), |mut end| {
         end.transport_takes(100_000);
         end.sends_owned(noise(2 * MIB));
         end.receives([close(1000, "bye")]);
         end.transport_flows();
         let mut last = end.outbound.pop().unwrap();
-        assert_eq!(last.flags, RSV1, "more was to come");
+        assert_eq!(last.flags, RSV1, "an unfinished fragment");
         while let Some(next) = end.outbound.pop() {
             last = next;
         }
@@ -739,7 +739,7 @@ fn our_own_close_waits_for_a_large_message() {
 }
 
 #[test]
-fn large_messages_that_peers_do_not_take_have_a_budget() {
+fn large_messages_that_peers_do_not_read_have_a_budget() {
     let config = with_deflate(|_, deflate| deflate.codec_budget = 500_000);
     let stalled = || {
         let mut end = endpoint(Role::Server, &config);
@@ -749,12 +749,12 @@ fn large_messages_that_peers_do_not_take_have_a_budget() {
     };
     let (mut first, mut second) = (stalled(), stalled());
     first.transport_flows();
-    assert_eq!(first.outbound.pop().unwrap().flags, RSV1, "compressed, and in fragments");
+    assert_eq!(first.outbound.pop().unwrap().flags, RSV1, "compressed and fragmented");
     second.transport_flows();
     second.sent_binary(prose(MIB));
     let mut third = stalled();
     third.transport_flows();
-    assert_eq!(third.outbound.pop().unwrap().flags, RSV1, "what is free again can be had");
+    assert_eq!(third.outbound.pop().unwrap().flags, RSV1, "released memory can be reserved again");
 }
 
 // Prepared messages.
@@ -778,14 +778,14 @@ fn a_prepared_message_is_compressed_once() {
 }
 
 #[test]
-fn a_prepared_message_suits_every_connection() {
+fn a_prepared_message_can_be_sent_on_every_connection() {
     let message = String::from_utf8(prose(5000)).unwrap();
     let prepared = PreparedMessage::new(message.as_str());
     let send = |end: &mut Endpoint| {
         end.connection.send_prepared(&prepared, false, &mut end.tx).unwrap();
         end.drive();
     };
-    // Compressed with what came before, masked anew, not compressed at all.
+    // Both roles with takeover, without takeover, and without compression.
     for config in [keeping(), forgetting()] {
         both(&config, |mut end| {
             let mut reader = Reader::new(&config);
@@ -795,7 +795,7 @@ fn a_prepared_message_suits_every_connection() {
             }
         });
     }
-    super::bench::both(|mut end| {
+    super::endpoint::both(|mut end| {
         send(&mut end);
         end.sent_text(&message);
         end.transport_blocks();
@@ -842,10 +842,10 @@ fn a_prepared_message_is_refused_like_any_other() {
     });
 }
 
-// Both ends.
+// Both sides together.
 
 #[test]
-fn what_one_end_sends_the_other_receives() {
+fn each_side_receives_what_the_other_sends() {
     for (ours, theirs) in [(keeping(), keeping()), (forgetting(), forgetting())] {
         let mut client = endpoint(Role::Client, &ours);
         let mut server = endpoint(Role::Server, &theirs);

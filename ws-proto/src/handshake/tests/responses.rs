@@ -78,5 +78,8 @@ fn debug_output_of_a_request_has_no_secrets() {
     request.subprotocols.push("token.secret".to_owned());
     let (handshake, _) = ClientHandshake::new(&request, [7; 16]).unwrap();
     let printed = format!("{request:?} {handshake:?}");
-    assert!(!printed.contains("secret") && printed.contains("x-api-key") && printed.contains("/chat"), "{printed}");
+    assert!(
+        !printed.contains("secret") && printed.contains("x-api-key") && printed.contains("/chat"),
+        "{printed}"
+    );
 }
