@@ -43,7 +43,7 @@ impl Session {
             && DeflateConfig::can_compress_with(self.send_window_bits())
     }
 
-    /// Whether sent messages refer to earlier ones. If so, every message that was compressed must be sent.
+    /// Whether sent messages refer to earlier ones. If so, a message that was compressed must also be sent compressed.
     pub(crate) const fn sends_with_takeover(&self) -> bool {
         !match self.role {
             Role::Client => self.agreed.params.client_no_context_takeover,

@@ -22,7 +22,7 @@ pub(super) const HELLO: [u8; 7] = [0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00];
 const MIB: usize = 1024 * 1024;
 
 /// Both sides keep their contexts, and every message is compressed.
-pub(super) fn keeping() -> Arc<Config> {
+pub(super) fn with_takeover() -> Arc<Config> {
     with_deflate(|_, deflate| {
         deflate.send_takeover = true;
         deflate.receive_takeover = true;
@@ -30,7 +30,7 @@ pub(super) fn keeping() -> Arc<Config> {
 }
 
 /// Each message is compressed independently.
-pub(super) fn forgetting() -> Arc<Config> {
+pub(super) fn without_takeover() -> Arc<Config> {
     with_deflate(|_, _| ())
 }
 
@@ -173,7 +173,7 @@ fn is_too_big(end: &Endpoint, limit: usize) {
 
 #[test]
 fn a_compressed_message_is_delivered() {
-    both(&forgetting(), |mut end| {
+    both(&without_takeover(), |mut end| {
         end.receives([compressed(text(HELLO))]);
         end.delivers_text("Hello");
         end.receives([compressed(binary(HELLO)), text("plain"), compressed(text(HELLO))]);
@@ -187,7 +187,7 @@ fn a_compressed_message_is_delivered() {
 
 #[test]
 fn fragments_are_inflated_together_with_control_frames_in_between() {
-    both(&forgetting(), |mut end| {
+    both(&without_takeover(), |mut end| {
         end.receives([
             compressed(text(&HELLO[..3]).not_final()),
             ping("now?"),
@@ -203,7 +203,7 @@ fn fragments_are_inflated_together_with_control_frames_in_between() {
 
 #[test]
 fn a_message_may_refer_to_the_previous_one() {
-    both(&keeping(), |mut end| {
+    both(&with_takeover(), |mut end| {
         end.receives([compressed(text(HELLO)), compressed(text([0xf2, 0x00, 0x11, 0x00, 0x00]))]);
         end.delivers_text("Hello");
         end.delivers_text("Hello");
@@ -213,7 +213,7 @@ fn a_message_may_refer_to_the_previous_one() {
 
 #[test]
 fn without_takeover_a_message_must_not_refer_to_the_previous_one() {
-    both(&forgetting(), |mut end| {
+    both(&without_takeover(), |mut end| {
         end.receives([compressed(text(HELLO)), compressed(text([0xf2, 0x00, 0x11, 0x00, 0x00]))]);
         end.delivers_text("Hello");
         end.fails_with(1007);
@@ -222,7 +222,7 @@ fn without_takeover_a_message_must_not_refer_to_the_previous_one() {
 
 #[test]
 fn a_message_that_arrives_byte_by_byte_is_the_same() {
-    both(&keeping(), |mut end| {
+    both(&with_takeover(), |mut end| {
         let payload = prose(2000);
         for byte in compressed(text(deflated(&payload))).encode(end.role() == Role::Server) {
             end.receives_bytes(&[byte]);
@@ -243,7 +243,7 @@ fn rsv1_is_accepted_only_on_the_first_frame_of_a_message() {
         text(HELLO).with_reserved_bits(0x20),
     ];
     for frame in frames {
-        both(&forgetting(), |mut end| {
+        both(&without_takeover(), |mut end| {
             end.receives([text("He").not_final()]);
             end.receives([frame.clone()]);
             end.fails_with(1002);
@@ -253,7 +253,7 @@ fn rsv1_is_accepted_only_on_the_first_frame_of_a_message() {
 
 #[test]
 fn without_an_agreement_rsv1_is_refused() {
-    super::endpoint::both_with(&forgetting(), |mut end| {
+    super::endpoint::both_with(&without_takeover(), |mut end| {
         end.receives([compressed(text(HELLO))]);
         end.fails_with(1002);
     });
@@ -261,7 +261,7 @@ fn without_an_agreement_rsv1_is_refused() {
 
 #[test]
 fn invalid_deflate_data_is_answered_with_1007() {
-    both(&forgetting(), |mut end| {
+    both(&without_takeover(), |mut end| {
         end.receives([compressed(binary([0xff; 20]))]);
         end.fails_with(1007);
     });
@@ -270,20 +270,20 @@ fn invalid_deflate_data_is_answered_with_1007() {
 #[test]
 fn compressed_text_must_be_utf8() {
     for bad in [&b"caf\xe9"[..], b"\xed\xa0\x80", b"good until here \xe2\x82"] {
-        both(&forgetting(), |mut end| {
+        both(&without_takeover(), |mut end| {
             end.receives([compressed(text(deflated(bad)))]);
             end.fails_with(1007);
         });
     }
     // More than is inflated in one step, and split within a character.
     for bad in [&b"\xe2\x82"[..], b"\xff", b"\xe2\x82\xac\x80"] {
-        both(&forgetting(), |mut end| {
+        both(&without_takeover(), |mut end| {
             let payload = [&b"xx".repeat(150_000)[..], bad].concat();
             end.receives([compressed(text(deflated(&payload)))]);
             end.fails_with(1007);
         });
     }
-    both(&forgetting(), |mut end| {
+    both(&without_takeover(), |mut end| {
         // The compressed bytes need not be UTF-8, and may be split anywhere.
         let payload = "x".to_owned() + &"\u{20ac}\u{1f980}".repeat(60_000);
         end.receives([compressed(text(deflated(payload.as_bytes())))]);
@@ -348,7 +348,7 @@ fn input_without_output_yields_too() {
 
 #[test]
 fn frames_after_a_large_message_wait_and_are_not_lost() {
-    both(&forgetting(), |mut end| {
+    both(&without_takeover(), |mut end| {
         // A window that holds everything, so that much follows the first message.
         end.rx = ReceiveBuffer::new(256 * 1024, end.rx.pool().clone());
         let large = vec![b'y'; 3 * MIB];
@@ -374,7 +374,7 @@ fn frames_after_a_large_message_wait_and_are_not_lost() {
 
 #[test]
 fn nothing_is_read_while_a_message_is_inflated() {
-    let mut end = endpoint(Role::Server, &forgetting());
+    let mut end = endpoint(Role::Server, &without_takeover());
     let frame = compressed(binary(deflated(&vec![b'y'; 3 * MIB]))).encode(true);
     end.connection.read_target(&mut end.rx)[..frame.len()].copy_from_slice(&frame);
     end.connection.handle_received(frame.len(), end.now, &mut end.rx);
@@ -390,7 +390,7 @@ fn nothing_is_read_while_a_message_is_inflated() {
 
 #[test]
 fn a_close_during_inflating_drops_the_message() {
-    let mut end = endpoint(Role::Server, &forgetting());
+    let mut end = endpoint(Role::Server, &without_takeover());
     let mut bytes = compressed(binary(deflated(&vec![b'y'; 3 * MIB]))).encode(true);
     bytes.extend(close(1000, "").encode(true));
     end.connection.read_target(&mut end.rx)[..bytes.len()].copy_from_slice(&bytes);
@@ -407,7 +407,7 @@ fn a_close_during_inflating_drops_the_message() {
 #[test]
 fn a_message_being_inflated_is_delivered_after_a_failed_write_and_after_close_and_receive() {
     for fails in [true, false] {
-        both(&keeping(), |mut end| {
+        both(&with_takeover(), |mut end| {
             let large = vec![b'y'; 3 * MIB];
             let frames = [binary(deflated(&large)), binary(deflated(b"small"))].map(compressed);
             let masked = end.role() == Role::Server;
@@ -433,7 +433,7 @@ fn a_message_being_inflated_is_delivered_after_a_failed_write_and_after_close_an
 
 #[test]
 fn the_end_of_the_stream_waits_for_the_message_being_inflated() {
-    both(&forgetting(), |mut end| {
+    both(&without_takeover(), |mut end| {
         let large = vec![b'y'; 3 * MIB];
         let bytes = compressed(binary(deflated(&large))).encode(end.role() == Role::Server);
         end.connection.read_target(&mut end.rx)[..bytes.len()].copy_from_slice(&bytes);
@@ -472,7 +472,7 @@ fn inflating_stops_while_the_application_is_paused() {
 
 #[test]
 fn many_small_bombs_in_one_read_yield_too() {
-    both(&forgetting(), |mut end| {
+    both(&without_takeover(), |mut end| {
         end.rx = ReceiveBuffer::new(128 * 1024, end.rx.pool().clone());
         let payload = vec![0; 60_000];
         let bytes: Vec<u8> = (0..500)
@@ -492,7 +492,7 @@ fn many_small_bombs_in_one_read_yield_too() {
 
 #[test]
 fn a_message_in_two_parts_leaves_the_connection_settled() {
-    both(&forgetting(), |mut end| {
+    both(&without_takeover(), |mut end| {
         end.receives([compressed(text(&HELLO[..3]).not_final()), continuation(&HELLO[3..])]);
         end.delivers_text("Hello");
         assert!(end.connection.is_settled());
@@ -528,7 +528,7 @@ fn waiting_bytes_continue_in_a_smaller_buffer() {
 
 #[test]
 fn memory_stays_bounded_while_messages_arrive_and_are_delivered() {
-    both(&forgetting(), |mut end| {
+    both(&without_takeover(), |mut end| {
         let payload = vec![b'q'; 40_000];
         let frame = compressed(binary(deflated(&payload))).encode(end.role() == Role::Server);
         end.pauses();
@@ -549,7 +549,7 @@ fn memory_stays_bounded_while_messages_arrive_and_are_delivered() {
 
 #[test]
 fn messages_are_compressed() {
-    for config in [keeping(), forgetting()] {
+    for config in [with_takeover(), without_takeover()] {
         both(&config, |mut end| {
             let mut reader = Reader::new(&config);
             for len in [1000, 5000, 70_000, 200_000] {
@@ -579,9 +579,9 @@ fn each_message_is_compressed_independently_without_takeover() {
         };
         (size(), size())
     };
-    let (first, second) = sizes(&forgetting());
+    let (first, second) = sizes(&without_takeover());
     assert_eq!(first, second);
-    let (first, second) = sizes(&keeping());
+    let (first, second) = sizes(&with_takeover());
     assert!(second < first / 4, "{second} behind {first}");
 }
 
@@ -602,7 +602,7 @@ fn small_and_incompressible_messages_are_sent_uncompressed() {
 
 #[test]
 fn with_takeover_an_incompressible_message_is_sent_compressed() {
-    let config = keeping();
+    let config = with_takeover();
     both(&config, |mut end| {
         let mut reader = Reader::new(&config);
         for payload in [noise(500), prose(500), noise(500)] {
@@ -614,7 +614,7 @@ fn with_takeover_an_incompressible_message_is_sent_compressed() {
 
 #[test]
 fn control_frames_are_never_compressed() {
-    both(&forgetting(), |mut end| {
+    both(&without_takeover(), |mut end| {
         end.sends_ping(&[b'x'; 125]);
         end.sent_ping(&[b'x'; 125]);
         end.closes(1000, &"x".repeat(123));
@@ -624,7 +624,7 @@ fn control_frames_are_never_compressed() {
 
 #[test]
 fn compression_can_be_switched_off_for_a_message() {
-    both(&keeping(), |mut end| {
+    both(&with_takeover(), |mut end| {
         let payload = "y".repeat(1000);
         end.connection.set_compression(false);
         end.sends_text(&payload);
@@ -637,7 +637,7 @@ fn compression_can_be_switched_off_for_a_message() {
 
 #[test]
 fn a_waiting_message_is_compressed_when_it_is_encoded() {
-    let config = keeping();
+    let config = with_takeover();
     both(&config, |mut end| {
         let mut reader = Reader::new(&config);
         end.transport_blocks();
@@ -707,7 +707,7 @@ fn a_highly_compressible_large_message_is_compressed_in_steps() {
 
 #[test]
 fn a_close_from_the_peer_cuts_off_a_large_message_between_fragments() {
-    both(&forgetting(), |mut end| {
+    both(&without_takeover(), |mut end| {
         end.transport_takes(100_000);
         end.sends_owned(noise(2 * MIB));
         end.receives([close(1000, "bye")]);
@@ -726,7 +726,7 @@ fn a_close_from_the_peer_cuts_off_a_large_message_between_fragments() {
 
 #[test]
 fn our_own_close_waits_for_a_large_message() {
-    let config = forgetting();
+    let config = without_takeover();
     both(&config, |mut end| {
         let mut reader = Reader::new(&config);
         end.transport_takes(100_000);
@@ -761,7 +761,7 @@ fn large_messages_that_peers_do_not_read_have_a_budget() {
 
 #[test]
 fn a_prepared_message_is_compressed_once() {
-    let config = forgetting();
+    let config = without_takeover();
     for len in [1000, 100_000] {
         let prepared = PreparedMessage::new(String::from_utf8(prose(len)).unwrap());
         let mut wires = Vec::new();
@@ -786,7 +786,7 @@ fn a_prepared_message_can_be_sent_on_every_connection() {
         end.drive();
     };
     // Both roles with takeover, without takeover, and without compression.
-    for config in [keeping(), forgetting()] {
+    for config in [with_takeover(), without_takeover()] {
         both(&config, |mut end| {
             let mut reader = Reader::new(&config);
             for _ in 0..2 {
@@ -803,7 +803,7 @@ fn a_prepared_message_can_be_sent_on_every_connection() {
         end.transport_flows();
         end.sent_text(&message);
     });
-    let config = forgetting();
+    let config = without_takeover();
     both(&config, |mut end| {
         end.connection.set_compression(false);
         send(&mut end);
@@ -818,7 +818,7 @@ fn a_prepared_message_can_be_sent_on_every_connection() {
 
 #[test]
 fn a_prepared_message_may_stay_uncompressed() {
-    both(&forgetting(), |mut end| {
+    both(&without_takeover(), |mut end| {
         for payload in [prose(1000), prose(100_000)] {
             let prepared = PreparedMessage::uncompressed(payload.clone());
             end.connection.send_prepared(&prepared, false, &mut end.tx).unwrap();
@@ -834,7 +834,7 @@ fn a_prepared_message_may_stay_uncompressed() {
 
 #[test]
 fn a_prepared_message_is_refused_like_any_other() {
-    both(&forgetting(), |mut end| {
+    both(&without_takeover(), |mut end| {
         end.closes(1000, "");
         let prepared = PreparedMessage::new("late");
         let error = end.connection.send_prepared(&prepared, false, &mut end.tx).unwrap_err();
@@ -846,7 +846,7 @@ fn a_prepared_message_is_refused_like_any_other() {
 
 #[test]
 fn each_side_receives_what_the_other_sends() {
-    for (ours, theirs) in [(keeping(), keeping()), (forgetting(), forgetting())] {
+    for (ours, theirs) in [(with_takeover(), with_takeover()), (without_takeover(), without_takeover())] {
         let mut client = endpoint(Role::Client, &ours);
         let mut server = endpoint(Role::Server, &theirs);
         server.echoes = true;

@@ -20,7 +20,7 @@ fn write_fails(end: &mut Endpoint) {
 }
 
 #[track_caller]
-fn tells(info: &CloseInfo, initiator: Initiator, code: u16) {
+fn ended_with(info: &CloseInfo, initiator: Initiator, code: u16) {
     assert_eq!((info.initiator, info.code(), info.error), (initiator, code, Some(BROKEN)));
     assert!(info.sent.is_none() && !info.is_clean());
 }
@@ -42,7 +42,7 @@ fn after_a_failed_write_messages_and_the_peers_close_are_reported() {
         assert_eq!(end.connection.state(), ConnectionState::Closing);
         end.receives([text("two"), close(4001, "done"), text("after it")]);
         end.delivers_text("two");
-        tells(&end.is_finished(), Initiator::Remote, 4001);
+        ended_with(&end.is_finished(), Initiator::Remote, 4001);
         end.sends_nothing();
     });
 }
@@ -58,7 +58,7 @@ fn after_a_failed_write_held_messages_are_delivered_before_the_end() {
         end.resumes();
         end.delivers_text("one");
         end.delivers_text("two");
-        tells(&end.is_finished(), Initiator::Remote, 4001);
+        ended_with(&end.is_finished(), Initiator::Remote, 4001);
     });
 }
 
@@ -72,7 +72,7 @@ fn a_paused_application_bounds_what_is_held() {
         end.resumes();
         end.delivers_text("more than ten bytes");
         end.receives([close(4001, "")]);
-        tells(&end.is_finished(), Initiator::Remote, 4001);
+        ended_with(&end.is_finished(), Initiator::Remote, 4001);
     });
 }
 
@@ -89,7 +89,7 @@ fn after_a_failed_write_the_end_of_the_stream_or_a_failed_read_ends_the_connecti
             } else {
                 end.peer_hangs_up();
             }
-            tells(&end.is_finished(), Initiator::Remote, 1006);
+            ended_with(&end.is_finished(), Initiator::Remote, 1006);
         });
     }
 }
@@ -99,7 +99,7 @@ fn after_a_failed_write_a_violation_gets_no_answer() {
     both(|mut end| {
         write_fails(&mut end);
         end.receives([frame(3, b"")]);
-        tells(&end.is_finished(), Initiator::Remote, 1006);
+        ended_with(&end.is_finished(), Initiator::Remote, 1006);
         end.sends_nothing();
     });
 }
@@ -112,7 +112,7 @@ fn after_a_failed_write_a_silent_peer_is_dropped_after_the_close_timeout() {
         end.passes(CLOSE_TIMEOUT - SECOND);
         assert_eq!(end.connection.state(), ConnectionState::Closing);
         end.passes(SECOND);
-        tells(&end.is_finished(), Initiator::Remote, 1006);
+        ended_with(&end.is_finished(), Initiator::Remote, 1006);
     });
 }
 
@@ -127,7 +127,7 @@ fn after_a_failed_write_nothing_can_be_sent() {
         connection.fail(ConnectionError::Internal, *now, tx);
         end.drive();
         end.sends_nothing();
-        tells(&end.is_finished(), Initiator::Remote, 1006);
+        ended_with(&end.is_finished(), Initiator::Remote, 1006);
     });
 }
 
@@ -140,7 +140,7 @@ fn after_our_close_and_a_failed_write_the_peers_close_is_reported() {
         write_fails(&mut end);
         assert_eq!(end.completions, [Completion::CutOff]);
         end.receives([text("dropped"), close(4001, "")]);
-        tells(&end.is_finished(), Initiator::Local, 4001);
+        ended_with(&end.is_finished(), Initiator::Local, 4001);
     });
 }
 
@@ -150,7 +150,7 @@ fn after_a_failed_write_a_close_of_the_application_drops_later_messages() {
         write_fails(&mut end);
         end.closes(1000, "");
         end.receives([text("dropped"), close(4001, "")]);
-        tells(&end.is_finished(), Initiator::Remote, 4001);
+        ended_with(&end.is_finished(), Initiator::Remote, 4001);
         end.sends_nothing();
     });
 }
@@ -161,7 +161,7 @@ fn a_failed_answer_to_the_peers_close_ends_the_connection() {
         end.transport_blocks();
         end.receives([close(4001, "")]);
         write_fails(&mut end);
-        tells(&end.is_finished(), Initiator::Remote, 4001);
+        ended_with(&end.is_finished(), Initiator::Remote, 4001);
     });
     both(|mut end| {
         end.transport_blocks();

@@ -20,7 +20,7 @@ fn large() -> Bytes {
 }
 
 /// The transport takes everything in small steps.
-fn flows_slowly(end: &mut Endpoint) {
+fn accepts_in_small_steps(end: &mut Endpoint) {
     for _ in 0..100 {
         end.transport_takes(12_345);
     }
@@ -33,7 +33,7 @@ fn large_sends_arrive_whole_for_any_size_of_writes() {
         end.transport_blocks();
         end.sends_owned(large());
         end.sends_text("behind");
-        flows_slowly(&mut end);
+        accepts_in_small_steps(&mut end);
         end.sent_binary(large());
         end.sent_text("behind");
         assert_eq!(end.completions, [Written]);
@@ -90,7 +90,7 @@ fn control_frames_are_sent_after_a_started_large_send_and_before_the_next() {
         end.transport_takes(100);
         end.receives([ping("now")]);
         end.sends_ping(b"ours");
-        flows_slowly(&mut end);
+        accepts_in_small_steps(&mut end);
         end.sent_binary(large());
         end.sent_pong(b"now");
         end.sent_ping(b"ours");
@@ -107,7 +107,7 @@ fn a_started_large_send_is_completed_before_the_peers_close_is_answered() {
         end.transport_takes(100);
         end.receives([close(1000, "")]);
         assert_eq!(end.completions, [], "the first message may still be written");
-        flows_slowly(&mut end);
+        accepts_in_small_steps(&mut end);
         end.sent_binary(large());
         end.sent_close(1000);
         assert_eq!(end.completions, [Written, CutOff]);

@@ -150,7 +150,7 @@ fn a_burst_is_charged_once_the_transport_is_blocked() {
     end.drive();
     end.connection.pump(&mut end.tx);
     assert!((210 * KIB..220 * KIB).contains(&budget.used()), "{}", budget.used());
-    assert!(!end.connection.is_settled(), "the message is incomplete");
+    assert!(!end.connection.is_settled(), "messages still wait to be written");
     end.transport_flows();
     assert_eq!(budget.used(), 0);
 }

@@ -24,14 +24,14 @@ fn limited() -> Arc<Config> {
 
 /// A corruption of the bytes of a valid sequence.
 #[derive(Debug, Clone)]
-enum Spoiling {
+enum Corruption {
     Flip(Index, u8),
     Cut(Index),
     Double(Index, u8),
     Insert(Index, u8),
 }
 
-impl Spoiling {
+impl Corruption {
     fn apply(&self, bytes: &mut Vec<u8>) {
         if bytes.is_empty() {
             return;
@@ -52,12 +52,12 @@ impl Spoiling {
     }
 }
 
-fn spoiling() -> impl Strategy<Value = Vec<Spoiling>> {
+fn corruptions() -> impl Strategy<Value = Vec<Corruption>> {
     let one = prop_oneof![
-        4 => (any::<Index>(), any::<u8>()).prop_map(|(at, bit)| Spoiling::Flip(at, bit)),
-        1 => any::<Index>().prop_map(Spoiling::Cut),
-        1 => (any::<Index>(), any::<u8>()).prop_map(|(at, length)| Spoiling::Double(at, length)),
-        1 => (any::<Index>(), any::<u8>()).prop_map(|(at, byte)| Spoiling::Insert(at, byte)),
+        4 => (any::<Index>(), any::<u8>()).prop_map(|(at, bit)| Corruption::Flip(at, bit)),
+        1 => any::<Index>().prop_map(Corruption::Cut),
+        1 => (any::<Index>(), any::<u8>()).prop_map(|(at, length)| Corruption::Double(at, length)),
+        1 => (any::<Index>(), any::<u8>()).prop_map(|(at, byte)| Corruption::Insert(at, byte)),
     ];
     prop_oneof![2 => Just(Vec::new()), 3 => proptest::collection::vec(one, 1..3)]
 }
@@ -157,9 +157,9 @@ fn sequence() -> impl Strategy<Value = Vec<Frame>> {
 }
 
 /// The bytes as they arrive.
-fn stream(frames: &[Frame], spoiling: &[Spoiling], role: Role) -> Vec<u8> {
+fn stream(frames: &[Frame], corruptions: &[Corruption], role: Role) -> Vec<u8> {
     let mut bytes: Vec<u8> = frames.iter().flat_map(|frame| frame.encode(role == Role::Server)).collect();
-    spoiling.iter().for_each(|spoiling| spoiling.apply(&mut bytes));
+    corruptions.iter().for_each(|corruption| corruption.apply(&mut bytes));
     bytes
 }
 
@@ -222,11 +222,11 @@ proptest! {
     #[test]
     fn the_connection_agrees_with_the_reference_decoder(
         frames in sequence(),
-        spoiling in spoiling(),
+        corruptions in corruptions(),
         role in roles(),
         sizes in sizes(),
     ) {
-        let bytes = stream(&frames, &spoiling, role);
+        let bytes = stream(&frames, &corruptions, role);
         let expected = decode(&bytes, role == Role::Server, LIMIT as u64);
         prop_assert_eq!(machine(role, &bytes, &sizes), expected);
     }
@@ -274,8 +274,8 @@ fn the_generated_sequences_cover_every_item_and_every_end() {
     let (mut runner, mut seen) = (TestRunner::deterministic(), BTreeMap::new());
     for _ in 0..1000 {
         let frames = sequence().new_tree(&mut runner).unwrap().current();
-        let spoiling = spoiling().new_tree(&mut runner).unwrap().current();
-        for item in decode(&stream(&frames, &spoiling, Role::Server), true, LIMIT as u64) {
+        let corruptions = corruptions().new_tree(&mut runner).unwrap().current();
+        for item in decode(&stream(&frames, &corruptions, Role::Server), true, LIMIT as u64) {
             let name = match item {
                 Item::Violation(code) => code.to_string(),
                 Item::Close(_) => "Close".to_owned(),

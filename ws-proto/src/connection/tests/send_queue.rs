@@ -48,7 +48,7 @@ impl Endpoint {
     }
 
     /// Pauses until nothing more is read.
-    fn holds_enough(&mut self) {
+    fn pauses_until_full(&mut self) {
         self.pauses();
         self.receives([binary([0; 600]), binary([0; 600])]);
         assert!(!self.connection.wants_read());
@@ -180,7 +180,7 @@ fn a_silent_peer_that_acknowledges_nothing_is_dropped_in_time() {
 fn a_vanished_peer_is_dropped_within_the_keepalive_time_while_nothing_is_read() {
     both_with(&with(Some(KEEPALIVE)), |mut end| {
         end.is_watched(0);
-        end.holds_enough();
+        end.pauses_until_full();
         end.peer_vanishes(6);
         end.passes(14 * SECOND - Duration::from_millis(1));
         end.is_still_open();
@@ -202,7 +202,7 @@ fn a_live_peer_is_kept_while_nothing_is_read() {
     for unacknowledged in [0, 1000 * KILO] {
         both_with(&with(Some(KEEPALIVE)), |mut end| {
             end.is_watched(unacknowledged);
-            end.holds_enough();
+            end.pauses_until_full();
             end.passes(10_000 * SECOND);
             end.is_still_open();
             let pings = std::iter::from_fn(|| end.outbound.pop()).filter(|sent| sent.opcode == PING).count();
@@ -218,7 +218,7 @@ fn a_live_peer_is_kept_while_nothing_is_read() {
 fn a_peer_has_the_full_time_to_answer_once_reading_continues() {
     both_with(&with(Some(KEEPALIVE)), |mut end| {
         end.is_watched(0);
-        end.holds_enough();
+        end.pauses_until_full();
         end.passes(13 * SECOND);
         end.resumes();
         end.passes(4 * SECOND);
@@ -235,7 +235,7 @@ fn without_a_report_of_the_transport_a_peer_is_kept_while_nothing_is_read() {
             if watched {
                 end.connection.watch_send_queue();
             }
-            end.holds_enough();
+            end.pauses_until_full();
             end.passes(10_000 * SECOND);
             end.is_still_open();
         });

@@ -16,7 +16,7 @@ fn beginnings() -> [Vec<Frame>; 5] {
     ]
 }
 
-fn legal() -> Vec<Frame> {
+fn valid() -> Vec<Frame> {
     let mut frames = vec![
         text(""),
         text("Hello"),
@@ -41,7 +41,7 @@ fn legal() -> Vec<Frame> {
     frames
 }
 
-fn illegal() -> Vec<Frame> {
+fn invalid() -> Vec<Frame> {
     let mut frames: Vec<Frame> = (3..8).chain(11..16).map(|opcode| frame(opcode, b"x")).collect();
     frames.extend([0x40, 0x20, 0x10].map(|bit| text("x").with_reserved_bits(bit)));
     frames.extend([
@@ -73,7 +73,7 @@ fn illegal() -> Vec<Frame> {
 }
 
 /// Sequences with more than one fault: every split must give the answer to the same one.
-fn doubly_illegal() -> Vec<Frame> {
+fn invalid_twice() -> Vec<Frame> {
     vec![
         frame(3, b"x").masked_wrongly(),
         frame(3, b"x").with_reserved_bits(0x40),
@@ -177,7 +177,7 @@ fn closes() -> Vec<Vec<Frame>> {
 pub(super) fn corpus() -> Vec<Vec<Frame>> {
     let mut corpus = Vec::new();
     for beginning in beginnings() {
-        for frame in legal().into_iter().chain(illegal()).chain(doubly_illegal()) {
+        for frame in valid().into_iter().chain(invalid()).chain(invalid_twice()) {
             corpus.push([beginning.clone(), vec![frame, text("tail")]].concat());
         }
     }

@@ -233,10 +233,10 @@ fn compressed_messages_give_the_result_of_the_whole_for_any_split() {
     use super::compression;
 
     let mut runs = 0;
-    let keeping = compression::with_deflate(|_, deflate| {
+    let with_takeover = compression::with_deflate(|_, deflate| {
         (deflate.send_takeover, deflate.receive_takeover) = (true, true);
     });
-    for config in [compression::with_deflate(|_, _| ()), keeping] {
+    for config in [compression::with_deflate(|_, _| ()), with_takeover] {
         for frames in corpus::compressed() {
             for role in ROLES {
                 let bytes = bytes_of(&frames, role);
