@@ -1,9 +1,9 @@
-//! The WebSocket protocol (RFC 6455) as a pure state machine: no sockets, no runtime, no clock and no randomness of
-//! its own. Bring your own I/O, or depend on `ws-server` or `ws-client`, which bind it to tokio.
+//! The WebSocket protocol (RFC 6455) as a pure state machine, without sockets, runtime, clock or randomness. Bring
+//! your own I/O, or depend on `ws-server` or `ws-client`, which run it on tokio.
 //!
-//! Two types matter. [`Connection`] is the protocol after the handshake; [`handshake`] is what comes before. A driver
-//! lends a connection a [`ReceiveBuffer`] and a [`TransmitQueue`] per call, tells it what happened, and does what it
-//! asks for:
+//! [`Connection`] is the protocol after the handshake; the [`handshake`] module is what comes before. A driver lends
+//! a connection a [`ReceiveBuffer`] and a [`TransmitQueue`] for each call, reports what happened, and does what the
+//! connection asks for:
 //!
 //! ```
 //! use std::{io::{self, Read, Write}, time::Instant};
@@ -65,7 +65,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! The contract of each method stands on [`Connection`]. The handshake on the server's side is three steps:
+//! The contract of each method is documented on [`Connection`]. A server's handshake has three steps:
 //!
 //! ```
 //! use ws_proto::{Limits, handshake::{Acceptance, Rejection, RequestReader, ServerHandshake}};
@@ -73,7 +73,7 @@
 //! # let received = b"GET /chat HTTP/1.1\r\nHost: example.com\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
 //! #     Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
 //! let mut reader = RequestReader::new(&Limits::default());
-//! // `received` is everything read so far; `None` means that more is needed.
+//! // `received` holds everything read so far. `None` means that more bytes are needed.
 //! let answer = match reader.read(received) {
 //!     Ok(None) => return Ok(()),
 //!     Ok(Some((request, head_len))) => match ServerHandshake::new(&request) {

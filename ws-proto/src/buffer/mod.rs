@@ -1,5 +1,5 @@
-//! The bytes: received ones, ones to send, and buffers for large messages. All belong to the driver and are lent
-//! to the [`Connection`](crate::Connection) per call, so that many connections can share one set.
+//! Buffers for received bytes, for bytes to send, and for large messages. They belong to the driver, which lends them
+//! to the [`Connection`](crate::Connection) for each call, so many connections can share one set.
 
 mod block;
 mod pool;

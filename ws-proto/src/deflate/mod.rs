@@ -1,12 +1,12 @@
 //! permessage-deflate (RFC 7692).
 //!
-//! - [`DeflateConfig`] says what this side offers or accepts, and when it compresses.
+//! - [`DeflateConfig`] sets what this side offers or accepts, and when it compresses.
 //! - `negotiate` turns offers and answers into [`DeflateParams`].
 //! - `codec` wraps the compression library; `pool` shares codecs among connections.
-//! - `quick` compresses small messages faster than the library does, with `codes`, the fixed ones of DEFLATE.
-//! - `session` is what a connection with compression has.
+//! - `quick` compresses small messages faster than the library does, using the fixed codes of DEFLATE in `codes`.
+//! - `session` is the compression state of one connection.
 //!
-//! Without context takeover, the default of a server, a connection between messages holds no codec at all.
+//! Without context takeover, which is a server's default, a connection holds no codec between messages.
 
 mod codec;
 mod codes;
