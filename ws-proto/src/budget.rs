@@ -33,7 +33,7 @@ struct Shared {
 impl MemoryBudget {
     /// So little is not counted: most connections hold no more, for most of their time, and counting it would make them
     /// wait for one another.
-    pub(crate) const SMALL: usize = 16 * 1024;
+    pub const SMALL: usize = 16 * 1024;
 
     /// A budget of `limit` bytes.
     #[must_use]
