@@ -36,8 +36,8 @@ impl ServerBuilder {
         self
     }
 
-    /// The most connections from one address, and as many handshakes. Further requests are answered with 429; with TLS, further
-    /// handshakes are closed without an answer. An IPv6 network of 64 bits counts as one address.
+    /// The most connections from one address, and as many handshakes. Further requests are answered with 429; with TLS,
+    /// further handshakes are closed without an answer. An IPv6 network of 64 bits counts as one address.
     ///
     /// Default: no limit, because behind a proxy all users have the same address.
     pub const fn max_connections_per_address(mut self, count: usize) -> Self {
@@ -45,12 +45,13 @@ impl ServerBuilder {
         self
     }
 
-    /// The most bytes that all connections hold together ([`MemoryBudget`](ws_proto::MemoryBudget)): messages that are being
-    /// received, are held or are being inflated, and what waits to be written. At least eight messages of the longest size.
+    /// The most bytes that all connections hold together ([`MemoryBudget`](ws_proto::MemoryBudget)): messages that are
+    /// being received, are held or are being inflated, and what waits to be written. At least eight messages of the
+    /// longest size.
     ///
-    /// Beyond the budget a message that grows ends its connection with 1013, and sends return `WriteBusy` or wait. Default 1 GiB,
-    /// or eight messages of [`max_message_size`](Self::max_message_size) if that is more. `None` is no limit. A budget that is set
-    /// with [`protocol`](Self::protocol) takes precedence.
+    /// Beyond the budget a message that grows ends its connection with 1013, and sends return `WriteBusy` or wait.
+    /// Default 1 GiB, or eight messages of [`max_message_size`](Self::max_message_size) if that is more. `None` is no
+    /// limit. A budget that is set with [`protocol`](Self::protocol) takes precedence.
     pub const fn memory_budget(mut self, bytes: Option<usize>) -> Self {
         self.options.memory = match bytes {
             Some(bytes) => Memory::Bytes(bytes),
@@ -59,8 +60,8 @@ impl ServerBuilder {
         self
     }
 
-    /// The most handshakes at a time. Further requests are answered with 503; with TLS, further handshakes are closed without an
-    /// answer. Default: no limit.
+    /// The most handshakes at a time. Further requests are answered with 503; with TLS, further handshakes are closed
+    /// without an answer. Default: no limit.
     pub const fn max_handshakes(mut self, count: usize) -> Self {
         self.options.max_handshakes = count;
         self
@@ -81,15 +82,16 @@ impl ServerBuilder {
 
     /// The longest time from accepting a socket to the 101 response. Default 10 s.
     ///
-    /// An answer that rejects the request may take longer: it is written as long as the peer takes some of it within this time.
+    /// An answer that rejects the request may take longer: it is written as long as the peer takes some of it within
+    /// this time.
     pub const fn handshake_timeout(mut self, timeout: Duration) -> Self {
         self.options.handshake_timeout = timeout;
         self
     }
 
-    /// The longest time to close a connection, from the moment that our Close is written, or from a failure. Messages that were
-    /// accepted before the Close are written first, as long as the peer takes them within [`write_timeout`](Self::write_timeout).
-    /// Default 5 s.
+    /// The longest time to close a connection, from the moment that our Close is written, or from a failure. Messages
+    /// that were accepted before the Close are written first, as long as the peer takes them within
+    /// [`write_timeout`](Self::write_timeout). Default 5 s.
     pub const fn close_timeout(mut self, timeout: Duration) -> Self {
         self.options.protocol.close_timeout = timeout;
         self
@@ -101,34 +103,36 @@ impl ServerBuilder {
         self
     }
 
-    /// Pings peers that are silent, and ends connections whose peer does not answer. On TCP under Linux, this also ends connections
-    /// whose peer has vanished while the application has paused reading. Default: a ping after 30 s, and 30 s for the answer.
+    /// Pings peers that are silent, and ends connections whose peer does not answer. On TCP under Linux, this also ends
+    /// connections whose peer has vanished while the application has paused reading. Default: a ping after 30 s, and
+    /// 30 s for the answer.
     pub const fn keepalive(mut self, keepalive: Option<Keepalive>) -> Self {
         self.options.protocol.keepalive = keepalive;
         self
     }
 
-    /// Ends a connection whose peer takes nothing of what waits to be written for this time, also while the connection is closing.
-    /// Default 60 s.
+    /// Ends a connection whose peer takes nothing of what waits to be written for this time, also while the connection
+    /// is closing. Default 60 s.
     ///
-    /// A peer that reads slowly is not affected: on Linux every byte that it acknowledges counts. The end may come later by a
-    /// sixteenth of the time.
+    /// A peer that reads slowly is not affected: on Linux every byte that it acknowledges counts. The end may come
+    /// later by a sixteenth of the time.
     pub const fn write_timeout(mut self, timeout: Option<Duration>) -> Self {
         self.options.protocol.write_timeout = timeout;
         self
     }
 
-    /// Ends a connection with 1008 if a message is not complete within this time after its first byte. Default 2 minutes.
+    /// Ends a connection with 1008 if a message is not complete within this time after its first byte. Default 2
+    /// minutes.
     pub const fn message_timeout(mut self, timeout: Option<Duration>) -> Self {
         self.options.protocol.message_timeout = timeout;
         self
     }
 
-    /// The most messages and bytes that wait to be written on a connection. Beyond them sends return `WriteBusy` or wait. Default
-    /// 65,536 messages and 1 MiB.
+    /// The most messages and bytes that wait to be written on a connection. Beyond them sends return `WriteBusy` or
+    /// wait. Default 65,536 messages and 1 MiB.
     ///
-    /// A message counts its payload and up to [`MESSAGE_OVERHEAD`](ws_proto::MESSAGE_OVERHEAD) (64 bytes) more, so 1 MiB holds
-    /// 16,384 empty messages.
+    /// A message counts its payload and up to [`MESSAGE_OVERHEAD`](ws_proto::MESSAGE_OVERHEAD) (64 bytes) more, so 1
+    /// MiB holds 16,384 empty messages.
     pub const fn write_queue(mut self, messages: usize, bytes: usize) -> Self {
         self.options.protocol.write_queue_messages = messages;
         self.options.protocol.write_queue_bytes = bytes;
@@ -141,13 +145,15 @@ impl ServerBuilder {
         self
     }
 
-    /// Whether messages are delivered to a [`Handler`](crate::Handler) while its peer does not take what is written. Default: no.
+    /// Whether messages are delivered to a [`Handler`](crate::Handler) while its peer does not take what is written.
+    /// Default: no.
     pub const fn read_while_blocked(mut self, read: bool) -> Self {
         self.options.read_while_blocked = read;
         self
     }
 
-    /// Sets `TCP_NODELAY` on sockets. Default: on. Replies to messages that arrive together are written together in any case.
+    /// Sets `TCP_NODELAY` on sockets. Default: on. Replies to messages that arrive together are written together in any
+    /// case.
     pub const fn tcp_nodelay(mut self, on: bool) -> Self {
         self.options.tcp_nodelay = on;
         self
@@ -159,38 +165,39 @@ impl ServerBuilder {
         self
     }
 
-    /// The permissions of the socket file of [`bind_unix`](Self::bind_unix), such as `0o660`; at most `0o777`. A process that may
-    /// write to the file may connect. Default: `0o777` without the bits of the process's umask.
+    /// The permissions of the socket file of [`bind_unix`](Self::bind_unix), such as `0o660`; at most `0o777`. A
+    /// process that may write to the file may connect. Default: `0o777` without the bits of the process's umask.
     #[cfg(unix)]
     pub const fn unix_mode(mut self, mode: u32) -> Self {
         self.options.unix_mode = Some(mode);
         self
     }
 
-    /// The size of the receive buffer that all connections of a shard share, from 1 KiB to 1 GiB. Default 128 KiB. It has no
-    /// effect without shards: the threads of your runtime use the default.
+    /// The size of the receive buffer that all connections of a shard share, from 1 KiB to 1 GiB. Default 128 KiB. It
+    /// has no effect without shards: the threads of your runtime use the default.
     pub const fn receive_buffer(mut self, bytes: usize) -> Self {
         self.options.receive_buffer = bytes;
         self
     }
 
-    /// The pool of buffers for large messages, one per shard. Default: [`BufferPoolConfig::for_messages_of`] the longest message.
-    /// Buffers that were not needed for two to four seconds are freed. It has no effect without shards: the threads of your runtime
-    /// use [`BufferPoolConfig::default`].
+    /// The pool of buffers for large messages, one per shard. Default: [`BufferPoolConfig::for_messages_of`] the
+    /// longest message. Buffers that were not needed for two to four seconds are freed. It has no effect without
+    /// shards: the threads of your runtime use [`BufferPoolConfig::default`].
     pub const fn pool(mut self, pool: BufferPoolConfig) -> Self {
         self.options.pool = Some(pool);
         self
     }
 
-    /// Which web pages may connect. Default: pages of the same host ([`OriginPolicy::SameHost`]); with TLS, only pages that were
-    /// loaded with TLS too.
+    /// Which web pages may connect. Default: pages of the same host ([`OriginPolicy::SameHost`]); with TLS, only pages
+    /// that were loaded with TLS too.
     pub fn origin(mut self, policy: OriginPolicy) -> Self {
         self.options.origin = policy;
         self
     }
 
-    /// Sets a function that is called with each request before it is accepted. It can authenticate, choose a subprotocol, add
-    /// response headers, or reject. With a [`Handler`](crate::Handler) it runs before [`accept`](crate::Handler::accept).
+    /// Sets a function that is called with each request before it is accepted. It can authenticate, choose a
+    /// subprotocol, add response headers, or reject. With a [`Handler`](crate::Handler) it runs before
+    /// [`accept`](crate::Handler::accept).
     pub fn on_request(
         mut self,
         hook: impl Fn(&mut Request) -> Result<(), Rejection> + Send + Sync + 'static,
@@ -199,11 +206,11 @@ impl ServerBuilder {
         self
     }
 
-    /// As [`on_request`](Self::on_request), for decisions that have to wait, for a database for example. The function takes the
-    /// request and returns it, or rejects.
+    /// As [`on_request`](Self::on_request), for decisions that have to wait, for a database for example. The function
+    /// takes the request and returns it, or rejects.
     ///
-    /// It runs before `on_request`. Its time counts against [`handshake_timeout`](Self::handshake_timeout), and its future is dropped
-    /// when that time has passed.
+    /// It runs before `on_request`. Its time counts against [`handshake_timeout`](Self::handshake_timeout), and its
+    /// future is dropped when that time has passed.
     pub fn on_request_async<F, Fut>(mut self, hook: F) -> Self
     where
         F: Fn(Request) -> Fut + Send + Sync + 'static,
@@ -220,18 +227,19 @@ impl ServerBuilder {
         self
     }
 
-    /// Sets a function that answers plain HTTP requests on the same port, of HTTP/1.0 too: health checks, a page. Without it they
-    /// are answered with 426 or 405.
+    /// Sets a function that answers plain HTTP requests on the same port, of HTTP/1.0 too: health checks, a page.
+    /// Without it they are answered with 426 or 405.
     ///
     /// The connection is closed after the answer, which is written as long as the peer takes some of it within
-    /// [`handshake_timeout`](Self::handshake_timeout). An answer to HEAD, and a 204, 205 or 304, is sent without its body.
+    /// [`handshake_timeout`](Self::handshake_timeout). An answer to HEAD, and a 204, 205 or 304, is sent without its
+    /// body.
     pub fn http(mut self, hook: impl Fn(&Request) -> http::Response<Bytes> + Send + Sync + 'static) -> Self {
         self.options.http = Some(Arc::new(hook));
         self
     }
 
-    /// Compresses messages on connections whose client supports it (RFC 7692). `Some(DeflateConfig::server())` turns it on.
-    /// Default: `None`, no compression.
+    /// Compresses messages on connections whose client supports it (RFC 7692). `Some(DeflateConfig::server())` turns it
+    /// on. Default: `None`, no compression.
     #[cfg(feature = "deflate")]
     pub fn deflate(mut self, deflate: Option<ws_proto::DeflateConfig>) -> Self {
         self.options.protocol.deflate = deflate;
@@ -251,8 +259,8 @@ impl ServerBuilder {
     /// - [`io::ErrorKind::Unsupported`] outside of a tokio runtime, and in a runtime without I/O or timers;
     /// - the error of the operating system if it cannot listen on the address.
     ///
-    /// tokio reports a runtime without I/O or timers by a panic. The panic is caught, but the panic hook of the process runs
-    /// before, and a program that is built to abort on panics aborts.
+    /// tokio reports a runtime without I/O or timers by a panic. The panic is caught, but the panic hook of the process
+    /// runs before, and a program that is built to abort on panics aborts.
     pub async fn bind(self, addr: impl ToSocketAddrs) -> io::Result<Server> {
         let server = self.build_state()?;
         let listener = Listener::bind(addr, server.options.backlog).await?;
@@ -261,16 +269,17 @@ impl ServerBuilder {
 
     /// Listens on a Unix socket. The file must not exist; it is removed when the server ends. TLS is not used.
     ///
-    /// The permissions of the file decide which processes may connect: see [`unix_mode`](Self::unix_mode). On Linux they are set
-    /// before the socket listens, so no connection is made under other permissions. On other systems the socket listens for a
-    /// moment with the permissions that the umask leaves: use a directory that only the right users can enter.
+    /// The permissions of the file decide which processes may connect: see [`unix_mode`](Self::unix_mode). On Linux
+    /// they are set before the socket listens, so no connection is made under other permissions. On other systems the
+    /// socket listens for a moment with the permissions that the umask leaves: use a directory that only the right
+    /// users can enter.
     ///
-    /// It can be called outside of a tokio runtime, for example before the process drops its privileges. The server runs in a
-    /// runtime.
+    /// It can be called outside of a tokio runtime, for example before the process drops its privileges. The server
+    /// runs in a runtime.
     ///
     /// # Errors
-    /// [`io::ErrorKind::InvalidInput`] for a bad setting, with the setting and its value; otherwise the error of the operating
-    /// system.
+    /// [`io::ErrorKind::InvalidInput`] for a bad setting, with the setting and its value; otherwise the error of the
+    /// operating system.
     #[cfg(unix)]
     pub fn bind_unix(self, path: impl AsRef<std::path::Path>) -> io::Result<Server> {
         let server = self.build_state()?;
@@ -281,8 +290,8 @@ impl ServerBuilder {
     /// Uses a listener that already exists, for example from socket activation.
     ///
     /// # Errors
-    /// [`io::ErrorKind::InvalidInput`] for a bad setting, with the setting and its value; otherwise the error of the operating
-    /// system.
+    /// [`io::ErrorKind::InvalidInput`] for a bad setting, with the setting and its value; otherwise the error of the
+    /// operating system.
     pub fn listener(self, listener: TcpListener) -> io::Result<Server> {
         Ok(Server::new(Listener::Tcp(listener.into_std()?), self.build_state()?))
     }
@@ -302,8 +311,8 @@ impl ServerBuilder {
 }
 
 impl Server {
-    /// Listens on `addr` with the default settings: messages of up to 16 MiB, 10 s for a handshake, keepalive after 30 s, and
-    /// web pages of the same host only.
+    /// Listens on `addr` with the default settings: messages of up to 16 MiB, 10 s for a handshake, keepalive after 30
+    /// s, and web pages of the same host only.
     ///
     /// # Errors
     /// As [`ServerBuilder::bind`].

@@ -1,5 +1,5 @@
-//! A WebSocket server on tokio (RFC 6455, with compression by RFC 7692). Bounded memory, limits, deadlines, keepalive and
-//! graceful shutdown are on by default.
+//! A WebSocket server on tokio (RFC 6455, with compression by RFC 7692). Bounded memory, limits, deadlines, keepalive
+//! and graceful shutdown are on by default.
 //!
 //! There are two ways to write a server. The first is an async function per connection:
 //!
@@ -22,7 +22,8 @@
 //! }
 //! ```
 //!
-//! The second is a [`Handler`] with callbacks. It borrows payloads from the receive buffer, and allocates nothing per message:
+//! The second is a [`Handler`] with callbacks. It borrows payloads from the receive buffer, and allocates nothing per
+//! message:
 //!
 //! ```no_run
 //! use ws_server::{Conn, Handler, MessageRef, Rejection, Request, Server};
@@ -47,8 +48,8 @@
 //! # }
 //! ```
 //!
-//! [`Server::builder`] sets limits, deadlines, TLS, compression, a function that decides about each request, and plain HTTP on
-//! the same port. [`Acceptor`] does the handshake on any stream, for servers with a listener of their own.
+//! [`Server::builder`] sets limits, deadlines, TLS, compression, a function that decides about each request, and plain
+//! HTTP on the same port. [`Acceptor`] does the handshake on any stream, for servers with a listener of their own.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod admission;

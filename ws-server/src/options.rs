@@ -99,7 +99,8 @@ impl Options {
         }
     }
 
-    /// Connections that the kernel's table of descriptors is made large enough for at the start. An entry takes 8 bytes.
+    /// Connections that the kernel's table of descriptors is made large enough for at the start. An entry takes 8
+    /// bytes.
     pub(crate) fn expected_connections(&self) -> usize {
         const AT_LEAST: usize = 16 * 1024;
         self.initial_connections.max(AT_LEAST.min(self.max_connections))

@@ -24,8 +24,8 @@ use crate::{
 ///
 /// There are two ways to serve connections: an async function per connection ([`serve`](Self::serve)), or callbacks
 /// ([`run`](Self::run)). Both run on your runtime, or on threads of the server's own
-/// ([`serve_sharded`](Self::serve_sharded), [`run_sharded`](Self::run_sharded)). Each of these threads is a shard: it has a
-/// single-threaded runtime, and futures and handlers there need not be `Send`.
+/// ([`serve_sharded`](Self::serve_sharded), [`run_sharded`](Self::run_sharded)). Each of these threads is a shard: it
+/// has a single-threaded runtime, and futures and handlers there need not be `Send`.
 ///
 /// All four methods return once a [`ShutdownHandle`] has ended the server.
 ///
@@ -35,14 +35,14 @@ use crate::{
 ///
 /// # Runtime
 ///
-/// A server is bound and run in a tokio runtime with I/O and timers (`enable_all`). It may be bound in one runtime and run in
-/// another. In a runtime without I/O or timers, [`serve`](Self::serve) and [`run`](Self::run) log an error and return at once;
-/// the sharded methods return [`io::ErrorKind::Unsupported`].
+/// A server is bound and run in a tokio runtime with I/O and timers (`enable_all`). It may be bound in one runtime and
+/// run in another. In a runtime without I/O or timers, [`serve`](Self::serve) and [`run`](Self::run) log an error and
+/// return at once; the sharded methods return [`io::ErrorKind::Unsupported`].
 ///
-/// When the runtime is shut down, it drops the server's future, if that runs as a task, and all connections are cut off: peers
-/// see the end of the stream or a reset, without a Close, and a [`ShutdownHandle`] reports `forced`. Handlers in that runtime
-/// get no `on_close`; handlers on threads of the server's own still get it. To end connections with a Close, use
-/// [`ShutdownHandle::shutdown`] first.
+/// When the runtime is shut down, it drops the server's future, if that runs as a task, and all connections are cut
+/// off: peers see the end of the stream or a reset, without a Close, and a [`ShutdownHandle`] reports `forced`.
+/// Handlers in that runtime get no `on_close`; handlers on threads of the server's own still get it. To end connections
+/// with a Close, use [`ShutdownHandle::shutdown`] first.
 pub struct Server {
     listener: Listener,
     /// Also ends a server that is dropped before it runs.

@@ -63,8 +63,8 @@ impl Conn<'_> {
     /// Sends a text message.
     ///
     /// # Errors
-    /// [`SendError::InvalidState`] unless the connection is open, [`SendError::WriteBusy`] at the limits of the write queue.
-    /// Both return the payload.
+    /// [`SendError::InvalidState`] unless the connection is open, [`SendError::WriteBusy`] at the limits of the write
+    /// queue. Both return the payload.
     #[inline]
     pub fn send_text<P: TextPayload>(&mut self, text: P) -> Result<(), SendError<P>> {
         let sent = text.queue(self);
@@ -121,7 +121,8 @@ impl Conn<'_> {
         sent
     }
 
-    /// Sets whether messages that are sent from now on may be compressed, if compression was negotiated. Default: `true`.
+    /// Sets whether messages that are sent from now on may be compressed, if compression was negotiated. Default:
+    /// `true`.
     #[cfg(feature = "deflate")]
     pub fn set_compression(&mut self, on: bool) {
         self.connection.set_compression(on);
@@ -137,8 +138,9 @@ impl Conn<'_> {
     /// Sends a ping (RFC 6455 section 5.5.2). The payload is copied.
     ///
     /// # Errors
-    /// [`ControlError::InvalidState`] unless the connection is open, [`ControlError::ControlFrameTooBig`] if the payload is
-    /// longer than 125 bytes, [`ControlError::QueueFull`] if it does not fit into the 256 bytes for control frames that wait.
+    /// [`ControlError::InvalidState`] unless the connection is open, [`ControlError::ControlFrameTooBig`] if the
+    /// payload is longer than 125 bytes, [`ControlError::QueueFull`] if it does not fit into the 256 bytes for control
+    /// frames that wait.
     pub fn send_ping(&mut self, payload: &[u8]) -> Result<(), ControlError> {
         self.connection.send_ping(payload, self.tx)
     }
@@ -151,7 +153,8 @@ impl Conn<'_> {
         self.connection.send_pong(payload, self.tx)
     }
 
-    /// Answers a ping. While the peer does not read, only the latest answer is kept, so this never fails and never grows.
+    /// Answers a ping. While the peer does not read, only the latest answer is kept, so this never fails and never
+    /// grows.
     pub fn answer_ping(&mut self, payload: &[u8]) {
         self.connection.answer_ping(payload, self.tx);
     }
@@ -162,9 +165,11 @@ impl Conn<'_> {
     /// [`write_timeout`](crate::ServerBuilder::write_timeout). The Close follows; once it is written,
     /// [`close_timeout`](crate::ServerBuilder::close_timeout) begins.
     ///
-    /// Messages that are held, or received from now on, are dropped. This also holds if [`Sender::close`] has started the
-    /// closing handshake, which alone delivers messages until the peer's Close. Otherwise the call does nothing unless the
-    /// connection is open. A reason longer than 123 bytes is cut at a character boundary.
+    /// Messages that are held, or received from now on, are dropped. This also applies after a [`Sender::close`], which
+    /// by itself delivers messages until the peer's Close. Otherwise the call does nothing unless the connection is
+    /// open.
+    ///
+    /// A reason longer than 123 bytes is cut at a character boundary.
     pub fn close(&mut self, code: CloseCode, reason: &str) {
         self.connection.close(code, reason, self.now, self.tx);
     }
@@ -221,7 +226,8 @@ impl Conn<'_> {
         }
     }
 
-    /// Sends a borrowed payload. A large one is written to the socket at once; only what the socket does not take is copied.
+    /// Sends a borrowed payload. A large one is written to the socket at once; only what the socket does not take is
+    /// copied.
     #[inline]
     fn send_lent(&mut self, kind: MessageKind, payload: &[u8]) -> Result<(), SendError> {
         if payload.len() < WRITE_THROUGH_FROM {

@@ -41,8 +41,8 @@ impl<F: Future<Output = ()>, S: AsyncRead + AsyncWrite + Unpin> FunctionTask<F, 
         &self.served
     }
 
-    /// One turn, as a task's poll function. A panic of the application's future ends the connection with 1011. Any other panic
-    /// passes through; call [`on_panic`](Self::on_panic) then.
+    /// One turn, as a task's poll function. A panic of the application's future ends the connection with 1011. Any
+    /// other panic passes through; call [`on_panic`](Self::on_panic) then.
     pub(crate) fn turn(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let tick = self.registration.shard().tick();
         let now = self.registration.shard().time_of(tick);

@@ -9,9 +9,9 @@ use super::conn::Conn;
 /// This is the fastest way to write a server: payloads are borrowed from the receive buffer, and a message costs no
 /// allocation.
 ///
-/// The callbacks of a connection run one after the other. They must not block, because other connections run on the same
-/// thread. What they send is collected and written together, after the callbacks for everything that was received together
-/// have returned.
+/// The callbacks of a connection run one after the other. They must not block, because other connections run on the
+/// same thread. What they send is collected and written together, after the callbacks for everything that was received
+/// together have returned.
 ///
 /// # Order
 /// 1. [`accept`](Self::accept), then the 101 response is written;
@@ -20,14 +20,15 @@ use super::conn::Conn;
 ///    [`on_write_complete`](Self::on_write_complete) and [`on_writable`](Self::on_writable);
 /// 4. [`on_close`](Self::on_close).
 ///
-/// If the handshake fails after `accept`, [`on_handshake_failed`](Self::on_handshake_failed) is called and nothing else.
+/// If the handshake fails after `accept`, [`on_handshake_failed`](Self::on_handshake_failed) is called and nothing
+/// else.
 ///
 /// # Panics
 /// A panic in a callback closes its connection with 1011. Other connections go on.
 ///
 /// # Backpressure
-/// While the peer does not take what is written, no further message is delivered. So a handler that answers each message
-/// with at most one message does not have to handle [`WriteBusy`](ws_proto::SendError::WriteBusy).
+/// While the peer does not take what is written, no further message is delivered. So a handler that answers each
+/// message with at most one message does not have to handle [`WriteBusy`](ws_proto::SendError::WriteBusy).
 /// [`ServerBuilder::read_while_blocked`](crate::ServerBuilder::read_while_blocked) turns this off.
 pub trait Handler: Sized + 'static {
     /// What all connections share. Each shard gets a clone; use an `Arc` for a value that exists once.
@@ -46,9 +47,9 @@ pub trait Handler: Sized + 'static {
 
     /// A text or binary message. Its payload is borrowed for the length of the call.
     ///
-    /// The connection may be closing already: messages that the peer sent are delivered after a failed write. After a Close
-    /// of a [`Sender`](crate::Sender), or of the idle timeout, they are delivered until the peer's Close. Sends then return
-    /// `InvalidState`.
+    /// The connection may be closing already: messages that the peer sent are delivered after a failed write. After a
+    /// Close of a [`Sender`](crate::Sender), or of the idle timeout, they are delivered until the peer's Close. Sends
+    /// then return `InvalidState`.
     fn on_message(&mut self, conn: &mut Conn<'_>, message: MessageRef<'_>);
 
     /// A ping. The default answers it with [`Conn::answer_ping`]: while the peer does not read, only the latest ping is
@@ -62,8 +63,8 @@ pub trait Handler: Sized + 'static {
         let _ = (conn, payload);
     }
 
-    /// An owned payload is written, or given up with its connection. It is called exactly once for each accepted payload, in
-    /// the order of the sends, before `on_close`, and never from within the send.
+    /// An owned payload is written, or given up with its connection. It is called exactly once for each accepted
+    /// payload, in the order of the sends, before `on_close`, and never from within the send.
     fn on_write_complete(&mut self, conn: &mut Conn<'_>, completion: Completion) {
         let _ = (conn, completion);
     }

@@ -1,8 +1,8 @@
 //! The queue of what other tasks send on a connection that a [`Handler`](crate::Handler) owns.
 //!
-//! The connection belongs to its task and has no lock. A [`Sender`](ws_tokio::Sender) puts messages into the mailbox and
-//! wakes the connection; the connection's next turn moves them to its write queue. The mailbox admits and counts messages by
-//! the rules of the write queue: [`Config::has_room_for`] and [`Backlog`].
+//! The connection belongs to its task and has no lock. A [`Sender`](ws_tokio::Sender) puts messages into the mailbox
+//! and wakes the connection; the connection's next turn moves them to its write queue. The mailbox admits and counts
+//! messages by the rules of the write queue: [`Config::has_room_for`] and [`Backlog`].
 
 use std::{
     sync::{
@@ -70,7 +70,8 @@ impl Mailbox {
         self.woken.load(Ordering::Relaxed) && self.woken.swap(false, Ordering::Acquire)
     }
 
-    /// Moves pings, messages and a close to the connection, as far as it has room for them. Returns whether some are left.
+    /// Moves pings, messages and a close to the connection, as far as it has room for them. Returns whether some are
+    /// left.
     pub(super) fn transfer(&self, connection: &mut Connection, tx: &mut TransmitQueue, now: Instant) -> bool {
         let mut state = self.lock();
         state.transfer_pings(connection, tx);
@@ -86,8 +87,8 @@ impl Mailbox {
         self.lock().set_connection(connection);
     }
 
-    /// Bytes in the connection's write queue from which on messages stay in the mailbox. Without it, as many bytes as the
-    /// limit allows could wait in both.
+    /// Bytes in the connection's write queue from which on messages stay in the mailbox. Without it, as many bytes as
+    /// the limit allows could wait in both.
     fn transfer_until(&self) -> usize {
         (self.config.write_queue_bytes / 16).clamp(4 * 1024, 64 * 1024)
     }
@@ -209,8 +210,8 @@ impl State {
         self.settle_account();
     }
 
-    /// Charges the messages to the memory budget. As on a connection, a small amount is not counted, so that small messages
-    /// do not touch the counter that all connections share.
+    /// Charges the messages to the memory budget. As on a connection, a small amount is not counted, so that small
+    /// messages do not touch the counter that all connections share.
     fn charge(&mut self, config: &Config) {
         if self.account.is_none() && self.backlog.held_bytes() >= MemoryBudget::SMALL {
             self.account = config.memory_budget.as_ref().map(MemoryBudget::account);

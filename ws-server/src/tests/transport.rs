@@ -14,8 +14,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 #[derive(Clone, Default)]
 pub(super) struct Script(Rc<RefCell<State>>);
 
-/// The connection's end of the transport. As tokio's sockets do, it makes a system call only while it is marked readable,
-/// and a read that does not fill the buffer clears the mark.
+/// The connection's end of the transport. As tokio's sockets do, it makes a system call only while it is marked
+/// readable, and a read that does not fill the buffer clears the mark.
 pub(super) struct Counted(Script);
 
 #[derive(Default)]

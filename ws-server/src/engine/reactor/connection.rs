@@ -23,8 +23,8 @@ pub(crate) trait ReactorConn: 'static {
     /// Whether the connection is queued for another turn. The schedule keeps this flag.
     fn wants_turn(&mut self) -> &mut bool;
 
-    /// Gives the connection a turn. `Ready`: it is over. `Pending`: it waits, or, if it woke `waker`, wants another turn.
-    /// `rx` is the thread's receive buffer, once a connection needed it.
+    /// Gives the connection a turn. `Ready`: it is over. `Pending`: it waits, or, if it woke `waker`, wants another
+    /// turn. `rx` is the thread's receive buffer, once a connection needed it.
     fn turn(&mut self, waker: &Waker, rx: &mut Option<ReceiveLease>) -> Poll<()>;
 
     /// The turn panicked. `Ready`: the connection is over. `Pending`: it wants another turn.

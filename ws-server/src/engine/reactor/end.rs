@@ -8,8 +8,8 @@ use crate::shard::server_state::Phase;
 
 use super::{BuildConn, ReactorState, table::ConnTable};
 
-/// Ends the reactor when it is dropped: because the kernel's events were lost, after a panic, or because the thread ends.
-/// Without it the connections would stay registered, and a shutdown would wait for them.
+/// Ends the reactor when it is dropped: because the kernel's events were lost, after a panic, or because the thread
+/// ends. Without it the connections would stay registered, and a shutdown would wait for them.
 pub(super) struct Ending<A: BuildConn>(pub(super) Rc<ReactorState<A>>);
 
 impl<A: BuildConn> Drop for Ending<A> {

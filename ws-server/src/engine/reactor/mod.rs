@@ -1,10 +1,10 @@
-//! One task that runs all plain TCP connections of a shard, on an epoll descriptor of its own: connections of handlers, and
-//! connections with an async function each.
+//! One task that runs all plain TCP connections of a shard, on an epoll descriptor of its own: connections of handlers,
+//! and connections with an async function each.
 //!
-//! tokio keeps 256 bytes for each socket and at least as many for each task, and a wake-up goes through both. Here a socket
-//! is a descriptor and a few flags, a connection is an entry in a table, and an event of the kernel leads straight to the
-//! connection's turn. tokio watches the epoll descriptor and runs everything else: handshakes, the clock, and what the
-//! application spawns.
+//! tokio keeps 256 bytes for each socket and at least as many for each task, and a wake-up goes through both. Here a
+//! socket is a descriptor and a few flags, a connection is an entry in a table, and an event of the kernel leads
+//! straight to the connection's turn. tokio watches the epoll descriptor and runs everything else: handshakes, the
+//! clock, and what the application spawns.
 //!
 //! ```text
 //!   tokio's epoll ──▶ ReactorState::poll ──▶ our epoll ──▶ id ──▶ ConnTable ──▶ ReactorConn::turn
@@ -48,7 +48,8 @@ use end::Ending;
 use schedule::Schedule;
 use table::ConnTable;
 
-/// Events taken from the kernel with one system call. If it returns as many, tokio's other tasks run before the next call.
+/// Events taken from the kernel with one system call. If it returns as many, tokio's other tasks run before the next
+/// call.
 const EVENTS_PER_CALL: usize = 256;
 /// Room for new connections that is kept for the next poll.
 const KEPT_NEW_CONNS: usize = 256;
@@ -60,8 +61,8 @@ struct ReactorState<A: BuildConn> {
     epoll: AsyncFd<OwnedFd>,
     wake_queue: Arc<WakeQueue>,
     connections: RefCell<ConnTable<A::Conn>>,
-    /// Connections whose handshakes are done. They are inserted in the next poll, after the memory of their handshakes is
-    /// freed, so that long-lived memory does not fragment the memory of handshakes.
+    /// Connections whose handshakes are done. They are inserted in the next poll, after the memory of their handshakes
+    /// is freed, so that long-lived memory does not fragment the memory of handshakes.
     new_conns: RefCell<Vec<NewConn<A>>>,
     server: Arc<ServerState>,
     has_ended: Cell<bool>,
@@ -238,8 +239,8 @@ impl<A: BuildConn> ReactorState<A> {
             let ready = match self.epoll.poll_read_ready(cx) {
                 Poll::Ready(guard) => Some(guard?),
                 Poll::Pending if !schedule.has_turns() => None,
-                // While turns are due, tokio looks for events less often than this task is polled. Connections with events
-                // must not wait for that.
+                // While turns are due, tokio looks for events less often than this task is polled. Connections with
+                // events must not wait for that.
                 Poll::Pending => {
                     self.dispatch_events(schedule)?;
                     None
@@ -255,7 +256,8 @@ impl<A: BuildConn> ReactorState<A> {
         Poll::Pending
     }
 
-    /// Takes events from the kernel once, and gives a turn to each connection that has one. Returns the number of events.
+    /// Takes events from the kernel once, and gives a turn to each connection that has one. Returns the number of
+    /// events.
     fn dispatch_events(&self, schedule: &mut Schedule) -> io::Result<usize> {
         const NO_WAIT: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
         let mut events = std::mem::take(&mut schedule.events);
@@ -268,7 +270,10 @@ impl<A: BuildConn> ReactorState<A> {
             let (id, flags) = (event.data.u64() as u32, event.flags);
             let Some(connection) = connections.get_mut(id) else { continue };
             let _ = guarded(|| connection.note_events(flags));
-            schedule.turn_unless_queued(id, &mut connections);
+            // A connection that is queued for another turn reads its events then.
+            if !*connection.wants_turn() {
+                schedule.turn(id, &mut connections);
+            }
         }
         schedule.events = events;
         Ok(count)

@@ -1,7 +1,7 @@
 //! Which connections get a turn, and in which order.
 //!
-//! An event of the kernel gives its connection a turn at once. Other turns wait in queues, so that each poll of the reactor
-//! is short and looks for events in between:
+//! An event of the kernel gives its connection a turn at once. Other turns wait in queues, so that each poll of the
+//! reactor is short and looks for events in between:
 //!
 //! - `want_turn`: connections whose last turn was not enough;
 //! - `woken`: connections that another thread, a timer or a future has woken;
@@ -47,7 +47,7 @@ pub(super) struct Schedule {
     pub(super) sweep: Option<u32>,
 }
 
-/// Whether the connection that has its turn wants another one.
+/// Whether the connection whose turn it is wants another one.
 #[derive(Default)]
 struct WantsTurn(AtomicBool);
 
@@ -89,7 +89,8 @@ impl Schedule {
         self.woken.extend(self.pending.ids.drain(..));
     }
 
-    /// Gives turns to connections that want another one and to woken ones, alternately, up to [`TURNS_PER_POLL`] of each.
+    /// Gives turns to connections that want another one and to woken ones, alternately, up to [`TURNS_PER_POLL`] of
+    /// each.
     pub(super) fn run_queued<T: ReactorConn>(&mut self, connections: &mut ConnTable<T>) {
         // A connection that is queued during this poll gets its turn in the next one.
         let mut want_turn = self.want_turn.len().min(TURNS_PER_POLL);
@@ -108,7 +109,10 @@ impl Schedule {
                 && let Some(id) = self.woken.pop_front()
             {
                 woken -= 1;
-                self.turn_unless_queued(id, connections);
+                // A connection that is queued for another turn needs no further one.
+                if connections.get_mut(id).is_some_and(|connection| !*connection.wants_turn()) {
+                    self.turn(id, connections);
+                }
             }
         }
         if self.woken.is_empty() {
@@ -127,16 +131,8 @@ impl Schedule {
         self.sweep = (end < connections.end()).then_some(end);
     }
 
-    /// As [`turn`](Self::turn), unless the connection is queued for another turn: then that one is enough.
-    #[inline]
-    pub(super) fn turn_unless_queued<T: ReactorConn>(&mut self, id: u32, connections: &mut ConnTable<T>) {
-        if connections.get_mut(id).is_some_and(|connection| !*connection.wants_turn()) {
-            self.turn(id, connections);
-        }
-    }
-
     /// Gives a connection a turn, if it is still there. A panic ends here.
-    fn turn<T: ReactorConn>(&mut self, id: u32, connections: &mut ConnTable<T>) {
+    pub(super) fn turn<T: ReactorConn>(&mut self, id: u32, connections: &mut ConnTable<T>) {
         let Some(connection) = connections.get_mut(id) else { return };
         if !coop::has_budget_remaining() {
             // Async functions have used up the budget of this poll, so tokio's other tasks come first.
