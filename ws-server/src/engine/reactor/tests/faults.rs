@@ -25,6 +25,8 @@ impl Drop for PanicOnDrop {
 enum Panics {
     InTurn,
     InTurnAndAfter,
+    /// In the first turn, and then the connection wants another one.
+    InFirstTurn,
     InDrop,
     Never,
 }
@@ -48,7 +50,9 @@ impl ReactorConn for Probe {
     fn turn(&mut self, _waker: &Waker, _rx: &mut Option<ReceiveLease>) -> Poll<()> {
         self.log.borrow_mut().push((self.number, "turn"));
         match self.panics {
-            Panics::InTurn | Panics::InTurnAndAfter => std::panic::panic_any(PanicOnDrop),
+            Panics::InTurn | Panics::InTurnAndAfter | Panics::InFirstTurn => {
+                std::panic::panic_any(PanicOnDrop)
+            }
             Panics::InDrop => Poll::Ready(()),
             Panics::Never => Poll::Pending,
         }
@@ -58,6 +62,10 @@ impl ReactorConn for Probe {
         self.log.borrow_mut().push((self.number, "on_panic"));
         match self.panics {
             Panics::InTurn => Poll::Ready(()),
+            Panics::InFirstTurn => {
+                self.panics = Panics::Never;
+                Poll::Pending
+            }
             _ => std::panic::panic_any(PanicOnDrop),
         }
     }
@@ -101,6 +109,22 @@ fn a_connection_that_panics_anywhere_takes_no_turn_from_the_others() {
         }
         assert_eq!(*log.borrow(), [(3, "turn")], "the others are gone");
         assert!(reactor.outcome().is_ok() && server.phase() == Phase::Running);
+        running.abort();
+    });
+}
+
+#[test]
+fn a_connection_that_is_not_over_after_a_panic_gets_another_turn_without_a_wake_up() {
+    run(async {
+        let (server, log) = (server(), Log::default());
+        let reactor = Rc::new(reactor(&server));
+        insert_probes(&reactor, &log, &[Panics::InFirstTurn]);
+        let running = tokio::task::spawn_local(Rc::clone(&reactor).run());
+        reactor.wake_queue.push(&[0]);
+        while log.borrow().len() < 3 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(*log.borrow(), [(0, "turn"), (0, "on_panic"), (0, "turn")]);
         running.abort();
     });
 }
