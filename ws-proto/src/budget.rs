@@ -35,7 +35,7 @@ struct Shared {
 impl MemoryBudget {
     /// Less than this, in bytes, is not counted. Most connections hold no more most of the time, and counting it
     /// would make their threads contend for the counter.
-    pub(crate) const SMALL: usize = 16 * 1024;
+    pub const SMALL: usize = 16 * 1024;
 
     /// A budget of `limit` bytes.
     #[must_use]

@@ -13,6 +13,9 @@ use crate::{
 };
 
 /// Settings of a [`Server`]. Sizes are in bytes.
+///
+/// The methods do not check their values; [`bind`](Self::bind), [`bind_unix`](Self::bind_unix) and
+/// [`listener`](Self::listener) return an error that names a bad setting and its value.
 #[derive(Clone, Default)]
 #[must_use]
 pub struct ServerBuilder {
@@ -20,30 +23,35 @@ pub struct ServerBuilder {
 }
 
 impl ServerBuilder {
-    /// Most payload bytes of a message. Default 16 MiB.
+    /// The longest payload of a message. Default 16 MiB.
     pub const fn max_message_size(mut self, bytes: usize) -> Self {
         self.options.protocol.limits.max_message_size = bytes;
         self
     }
 
-    /// Most connections at once; one more is answered with 503 before the application is asked. Default: no limit.
+    /// The most connections at a time. Further requests are answered with 503,
+    /// before the application is asked. Default: no limit.
     pub const fn max_connections(mut self, count: usize) -> Self {
         self.options.max_connections = count;
         self
     }
 
-    /// Most connections from one address, and as many handshakes; one more is answered with 429, or with TLS just closed
-    /// if it is a handshake. An IPv6 network of 64 bits counts as one address. Default: no limit, for behind a proxy all
-    /// users have the same.
+    /// The most connections from one address, and as many handshakes. Further requests are answered with 429; with TLS,
+    /// further handshakes are closed without an answer. An IPv6 network of 64 bits counts as one address.
+    ///
+    /// Default: no limit, because behind a proxy all users have the same address.
     pub const fn max_connections_per_address(mut self, count: usize) -> Self {
         self.options.max_per_address = count;
         self
     }
 
-    /// The most bytes that all connections hold together, in messages that are begun, held or being inflated, and in what
-    /// waits to be written ([`MemoryBudget`](ws_proto::MemoryBudget)); at least eight messages. Beyond it a message that
-    /// grows ends its connection with 1013, and sends return `WriteBusy` or wait. Default 1 GiB, or eight messages of the
-    /// limit if that is more. A budget that [`protocol`](Self::protocol) sets comes first.
+    /// The most bytes that all connections hold together ([`MemoryBudget`](ws_proto::MemoryBudget)): messages that are
+    /// being received, are held or are being inflated, and what waits to be written. At least eight messages of the
+    /// longest size.
+    ///
+    /// Beyond the budget a message that grows ends its connection with 1013, and sends return `WriteBusy` or wait.
+    /// Default 1 GiB, or eight messages of [`max_message_size`](Self::max_message_size) if that is more. `None` is no
+    /// limit. A budget that is set with [`protocol`](Self::protocol) takes precedence.
     pub const fn memory_budget(mut self, bytes: Option<usize>) -> Self {
         self.options.memory = match bytes {
             Some(bytes) => Memory::Bytes(bytes),
@@ -52,131 +60,144 @@ impl ServerBuilder {
         self
     }
 
-    /// Most handshakes at once; one more is answered with 503, or with TLS just closed. Default: no limit.
+    /// The most handshakes at a time. Further requests are answered with 503; with TLS, further handshakes are closed
+    /// without an answer. Default: no limit.
     pub const fn max_handshakes(mut self, count: usize) -> Self {
         self.options.max_handshakes = count;
         self
     }
 
-    /// Connections that memory is set aside for at the start; at most 16,777,216. Default 64.
+    /// The number of connections that memory is reserved for at the start; at most 16,777,216. Default 64.
     pub const fn initial_connections(mut self, count: usize) -> Self {
         self.options.initial_connections = count;
         self
     }
 
-    /// Request buffers that are made at the start, per shard, and kept for reuse; at most 1,048,576. Default 16.
+    /// The number of request buffers per shard that are allocated at the start and kept for reuse; at most 1,048,576.
+    /// Default 16.
     pub const fn initial_handshakes(mut self, count: usize) -> Self {
         self.options.initial_handshakes = count;
         self
     }
 
-    /// Longest time from accepting a socket to the 101 response. An answer in place of the 101 goes on for as long as the peer
-    /// takes some of it within this time. Default 10 s.
+    /// The longest time from accepting a socket to the 101 response. Default 10 s.
+    ///
+    /// An answer that rejects the request may take longer: it is written as long as the peer takes some of it within
+    /// this time.
     pub const fn handshake_timeout(mut self, timeout: Duration) -> Self {
         self.options.handshake_timeout = timeout;
         self
     }
 
-    /// Longest time for closing, from the moment at which our Close is written, or from a failure. What was accepted before
-    /// the Close goes out first, for as long as the peer takes it ([`write_timeout`](Self::write_timeout)).
-    /// Default 5 s.
+    /// The longest time to close a connection, from the moment that our Close is written, or from a failure. Messages
+    /// that were accepted before the Close are written first, as long as the peer takes them within
+    /// [`write_timeout`](Self::write_timeout). Default 5 s.
     pub const fn close_timeout(mut self, timeout: Duration) -> Self {
         self.options.protocol.close_timeout = timeout;
         self
     }
 
-    /// Closes with 1001 after so much silence in both directions. Default: off.
+    /// Closes a connection with 1001 when nothing was sent or received for this time. Default: off.
     pub const fn idle_timeout(mut self, timeout: Option<Duration>) -> Self {
         self.options.protocol.idle_timeout = timeout;
         self
     }
 
-    /// Pings silent peers and ends the connections of those that vanished. On TCP under Linux that includes peers from which
-    /// nothing is read because the application has paused. Default: 30 s, and 30 s more.
+    /// Pings peers that are silent, and ends connections whose peer does not answer. On TCP under Linux, this also ends
+    /// connections whose peer has vanished while the application has paused reading. Default: a ping after 30 s, and
+    /// 30 s for the answer.
     pub const fn keepalive(mut self, keepalive: Option<Keepalive>) -> Self {
         self.options.protocol.keepalive = keepalive;
         self
     }
 
-    /// Ends a connection whose peer has taken nothing of what waits for it for so long, also while it is closing. A peer that
-    /// reads slowly is not ended: on Linux every byte that it acknowledges counts, and the end may come a sixteenth later.
-    /// Default 60 s.
+    /// Ends a connection whose peer takes nothing of what waits to be written for this time, also while the connection
+    /// is closing. Default 60 s.
+    ///
+    /// A peer that reads slowly is not affected: on Linux every byte that it acknowledges counts. The end may come
+    /// later by a sixteenth of the time.
     pub const fn write_timeout(mut self, timeout: Option<Duration>) -> Self {
         self.options.protocol.write_timeout = timeout;
         self
     }
 
-    /// Ends a connection with 1008 if a message is not complete so long after it began. Default 2 minutes.
+    /// Ends a connection with 1008 if a message is not complete within this time after its first byte. Default 2
+    /// minutes.
     pub const fn message_timeout(mut self, timeout: Option<Duration>) -> Self {
         self.options.protocol.message_timeout = timeout;
         self
     }
 
-    /// Most messages and bytes that wait to be written on a connection; beyond them sends return `WriteBusy` or wait.
-    /// A message counts its payload, and up to [`MESSAGE_OVERHEAD`](ws_proto::MESSAGE_OVERHEAD) (64 bytes) beside it, so 1 MiB
-    /// holds 16,384 empty ones. Default 65,536 and 1 MiB.
+    /// The most messages and bytes that wait to be written on a connection. Beyond them sends return `WriteBusy` or
+    /// wait. Default 65,536 messages and 1 MiB.
+    ///
+    /// A message counts its payload and up to [`MESSAGE_OVERHEAD`](ws_proto::MESSAGE_OVERHEAD) (64 bytes) more, so 1
+    /// MiB holds 16,384 empty messages.
     pub const fn write_queue(mut self, messages: usize, bytes: usize) -> Self {
         self.options.protocol.write_queue_messages = messages;
         self.options.protocol.write_queue_bytes = bytes;
         self
     }
 
-    /// Whether text is checked to be UTF-8. Default: yes.
+    /// Whether text is checked to be valid UTF-8. Default: yes.
     pub const fn validate_utf8(mut self, validate: bool) -> Self {
         self.options.protocol.validate_utf8 = validate;
         self
     }
 
-    /// Whether a [`Handler`](crate::Handler) still gets messages while its peer does not take what is written.
+    /// Whether messages are delivered to a [`Handler`](crate::Handler) while its peer does not take what is written.
     /// Default: no.
     pub const fn read_while_blocked(mut self, read: bool) -> Self {
         self.options.read_while_blocked = read;
         self
     }
 
-    /// TCP_NODELAY. Default: on; replies are coalesced anyway.
+    /// Sets `TCP_NODELAY` on sockets. Default: on. Replies to messages that arrive together are written together in any
+    /// case.
     pub const fn tcp_nodelay(mut self, on: bool) -> Self {
         self.options.tcp_nodelay = on;
         self
     }
 
-    /// Connections that the kernel may hold ready to be accepted. Default 128.
+    /// The most connections that the kernel holds until they are accepted. Default 128.
     pub const fn backlog(mut self, backlog: u32) -> Self {
         self.options.backlog = backlog;
         self
     }
 
-    /// The permissions of the file of [`bind_unix`](Self::bind_unix), such as `0o660`, at most `0o777`; a process
-    /// that may write to it may connect. Default: what the process's umask leaves of `0o777`.
+    /// The permissions of the socket file of [`bind_unix`](Self::bind_unix), such as `0o660`; at most `0o777`. A
+    /// process that may write to the file may connect. Default: `0o777` without the bits of the process's umask.
     #[cfg(unix)]
     pub const fn unix_mode(mut self, mode: u32) -> Self {
         self.options.unix_mode = Some(mode);
         self
     }
 
-    /// Size of the receive buffer that all connections of a shard share, from 1 KiB to 1 GiB. Default 128 KiB. Without
-    /// shards the runtime's threads keep the default.
+    /// The size of the receive buffer that all connections of a shard share, from 1 KiB to 1 GiB. Default 128 KiB. It
+    /// has no effect without shards: the threads of your runtime use the default.
     pub const fn receive_buffer(mut self, bytes: usize) -> Self {
         self.options.receive_buffer = bytes;
         self
     }
 
-    /// The pool of buffers for large messages, per shard. Default: [`BufferPoolConfig::for_messages_of`] the message limit;
-    /// what nobody needed for two to four seconds is freed. Without shards the runtime's threads keep the plain default.
+    /// The pool of buffers for large messages, one per shard. Default: [`BufferPoolConfig::for_messages_of`] the
+    /// longest message. Buffers that were not needed for two to four seconds are freed. It has no effect without
+    /// shards: the threads of your runtime use [`BufferPoolConfig::default`].
     pub const fn pool(mut self, pool: BufferPoolConfig) -> Self {
         self.options.pool = Some(pool);
         self
     }
 
-    /// Which pages may connect. Default: those of the same host, with TLS only those that have it too
-    /// ([`OriginPolicy::SameHost`]).
+    /// Which web pages may connect. Default: pages of the same host ([`OriginPolicy::SameHost`]); with TLS, only pages
+    /// that were loaded with TLS too.
     pub fn origin(mut self, policy: OriginPolicy) -> Self {
         self.options.origin = policy;
         self
     }
 
-    /// Looks at each request before it is accepted: authenticates, chooses a subprotocol, adds response headers, or
-    /// rejects. With a [`Handler`](crate::Handler) it runs before `accept`.
+    /// Sets a function that is called with each request before it is accepted. It can authenticate, choose a
+    /// subprotocol, add response headers, or reject. With a [`Handler`](crate::Handler) it runs before
+    /// [`accept`](crate::Handler::accept).
     pub fn on_request(
         mut self,
         hook: impl Fn(&mut Request) -> Result<(), Rejection> + Send + Sync + 'static,
@@ -185,9 +206,11 @@ impl ServerBuilder {
         self
     }
 
-    /// As [`on_request`](Self::on_request), for decisions that take their time, such as a look into a database: takes the
-    /// request and gives it back, or rejects. It counts against [`handshake_timeout`](Self::handshake_timeout), and its
-    /// future is dropped when that passes. It runs before `on_request`.
+    /// As [`on_request`](Self::on_request), for decisions that have to wait, for a database for example. The function
+    /// takes the request and returns it, or rejects.
+    ///
+    /// It runs before `on_request`. Its time counts against [`handshake_timeout`](Self::handshake_timeout), and its
+    /// future is dropped when that time has passed.
     pub fn on_request_async<F, Fut>(mut self, hook: F) -> Self
     where
         F: Fn(Request) -> Fut + Send + Sync + 'static,
@@ -197,29 +220,33 @@ impl ServerBuilder {
         self
     }
 
-    /// Speaks TLS on TCP. Keep a clone of `tls` to replace the certificate while the server runs.
+    /// Uses TLS on TCP sockets. Keep a clone of `tls` to replace the certificate while the server runs.
     #[cfg(feature = "tls-core")]
     pub fn tls(mut self, tls: crate::net::Tls) -> Self {
         self.options.tls = Some(tls);
         self
     }
 
-    /// Answers plain HTTP requests on the same port, of HTTP/1.0 too: health checks, a page. Without it they get 426 or 405.
-    /// The connection is closed behind the answer, which goes on for as long as the peer takes some of it within
-    /// [`handshake_timeout`](Self::handshake_timeout). An answer to HEAD, and a 204, 205 or 304, is sent without its body.
+    /// Sets a function that answers plain HTTP requests on the same port, of HTTP/1.0 too: health checks, a page.
+    /// Without it they are answered with 426 or 405.
+    ///
+    /// The connection is closed after the answer, which is written as long as the peer takes some of it within
+    /// [`handshake_timeout`](Self::handshake_timeout). An answer to HEAD, and a 204, 205 or 304, is sent without its
+    /// body.
     pub fn http(mut self, hook: impl Fn(&Request) -> http::Response<Bytes> + Send + Sync + 'static) -> Self {
         self.options.http = Some(Arc::new(hook));
         self
     }
 
-    /// Compresses messages on connections whose client agrees (RFC 7692): `Some(DeflateConfig::server())`. Default: no.
+    /// Compresses messages on connections whose client supports it (RFC 7692). `Some(DeflateConfig::server())` turns it
+    /// on. Default: `None`, no compression.
     #[cfg(feature = "deflate")]
     pub fn deflate(mut self, deflate: Option<ws_proto::DeflateConfig>) -> Self {
         self.options.protocol.deflate = deflate;
         self
     }
 
-    /// Changes the protocol's settings that have no method of their own.
+    /// Changes settings of the protocol that have no method here.
     pub fn protocol(mut self, change: impl FnOnce(&mut Config)) -> Self {
         change(&mut self.options.protocol);
         self
@@ -228,28 +255,31 @@ impl ServerBuilder {
     /// Listens on `addr`.
     ///
     /// # Errors
-    /// [`io::ErrorKind::InvalidInput`] with the option and the value for a bad setting, [`io::ErrorKind::Unsupported`]
-    /// outside of a tokio runtime and in one without I/O or timers, else what the operating system says of the address.
+    /// - [`io::ErrorKind::InvalidInput`] for a bad setting, with the setting and its value;
+    /// - [`io::ErrorKind::Unsupported`] outside of a tokio runtime, and in a runtime without I/O or timers;
+    /// - the error of the operating system if it cannot listen on the address.
     ///
-    /// A runtime without I/O or timers is found out by a panic of tokio's. The panic is caught, but the process's panic hook
-    /// runs, and a program that aborts on panics aborts.
+    /// tokio reports a runtime without I/O or timers by a panic. The panic is caught, but the panic hook of the process
+    /// runs before, and a program that is built to abort on panics aborts.
     pub async fn bind(self, addr: impl ToSocketAddrs) -> io::Result<Server> {
         let server = self.build_state()?;
         let listener = Listener::bind(addr, server.options.backlog).await?;
         Ok(Server::new(listener, server))
     }
 
-    /// Listens on a Unix socket, which must not exist; the file is removed when the server ends. TLS is not used there.
+    /// Listens on a Unix socket. The file must not exist; it is removed when the server ends. TLS is not used.
     ///
-    /// Who may connect is up to the file's permissions, [`unix_mode`](Self::unix_mode). On Linux they are set before the
-    /// socket listens, so that no connection is made under other ones. Elsewhere the socket listens for a moment with what the umask
-    /// leaves: use a directory that only the right users can enter.
+    /// The permissions of the file decide which processes may connect: see [`unix_mode`](Self::unix_mode). On Linux
+    /// they are set before the socket listens, so no connection is made under other permissions. On other systems the
+    /// socket listens for a moment with the permissions that the umask leaves: use a directory that only the right
+    /// users can enter.
     ///
-    /// It can be called outside of a tokio runtime, before privileges are dropped for example; the server is run in one.
+    /// It can be called outside of a tokio runtime, for example before the process drops its privileges. The server
+    /// runs in a runtime.
     ///
     /// # Errors
-    /// [`io::ErrorKind::InvalidInput`] with the option and the value for a bad setting, else what the operating system says of
-    /// the path.
+    /// [`io::ErrorKind::InvalidInput`] for a bad setting, with the setting and its value; otherwise the error of the
+    /// operating system.
     #[cfg(unix)]
     pub fn bind_unix(self, path: impl AsRef<std::path::Path>) -> io::Result<Server> {
         let server = self.build_state()?;
@@ -257,10 +287,11 @@ impl ServerBuilder {
         Ok(Server::new(Listener::Unix(bound), server))
     }
 
-    /// Uses a listener that was made elsewhere, by socket activation for example.
+    /// Uses a listener that already exists, for example from socket activation.
     ///
     /// # Errors
-    /// [`io::ErrorKind::InvalidInput`] for a bad setting.
+    /// [`io::ErrorKind::InvalidInput`] for a bad setting, with the setting and its value; otherwise the error of the
+    /// operating system.
     pub fn listener(self, listener: TcpListener) -> io::Result<Server> {
         Ok(Server::new(Listener::Tcp(listener.into_std()?), self.build_state()?))
     }
@@ -280,8 +311,8 @@ impl ServerBuilder {
 }
 
 impl Server {
-    /// Listens on `addr` with the defaults: 16 MiB per message, handshake deadline 10 s, keepalive 30 s, same-host
-    /// origins only.
+    /// Listens on `addr` with the default settings: messages of up to 16 MiB, 10 s for a handshake, keepalive after 30
+    /// s, and web pages of the same host only.
     ///
     /// # Errors
     /// As [`ServerBuilder::bind`].
@@ -289,7 +320,7 @@ impl Server {
         Self::builder().bind(addr).await
     }
 
-    /// A server with other settings.
+    /// Settings for a server, with the defaults.
     pub fn builder() -> ServerBuilder {
         ServerBuilder::default()
     }

@@ -1,6 +1,7 @@
-//! A WebSocket server on tokio: bounded memory, limits, deadlines, keepalive and graceful shutdown, on by default.
+//! A WebSocket server on tokio (RFC 6455, with compression by RFC 7692). Bounded memory, limits, deadlines, keepalive
+//! and graceful shutdown are on by default.
 //!
-//! Two ways to write one, on the same engine. An async function per connection:
+//! There are two ways to write a server. The first is an async function per connection:
 //!
 //! ```no_run
 //! use ws_server::Server;
@@ -21,7 +22,8 @@
 //! }
 //! ```
 //!
-//! Or callbacks, with payloads lent from the receive buffer and no allocation per message:
+//! The second is a [`Handler`] with callbacks. It borrows payloads from the receive buffer, and allocates nothing per
+//! message:
 //!
 //! ```no_run
 //! use ws_server::{Conn, Handler, MessageRef, Rejection, Request, Server};
@@ -46,8 +48,8 @@
 //! # }
 //! ```
 //!
-//! What a connection costs, what a peer may make the server do, and what happens at each limit is set with
-//! [`Server::builder`]. [`Acceptor`] does the handshake on any stream, for servers with a listener of their own.
+//! [`Server::builder`] sets limits, deadlines, TLS, compression, a function that decides about each request, and plain
+//! HTTP on the same port. [`Acceptor`] does the handshake on any stream, for servers with a listener of their own.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod admission;
@@ -70,7 +72,7 @@ pub use handshake::{AcceptError, Acceptor, PendingUpgrade};
 pub use net::ServerStream;
 #[cfg(feature = "tls-core")]
 pub use net::Tls;
-/// The version whose settings [`Tls`] takes.
+/// The version of rustls whose settings [`Tls`] takes.
 #[cfg(feature = "tls-core")]
 pub use rustls;
 pub use server::Server;
@@ -88,7 +90,7 @@ pub use ws_tokio::Sender;
 #[cfg(feature = "tls-core")]
 pub use ws_tokio::tls::TlsError;
 
-/// A server's WebSocket; over a transport of your own ([`Acceptor`]) it has that as its parameter.
+/// A connection of a server. With [`Acceptor`], the parameter is your own transport.
 pub type WebSocket<S = ServerStream> = ws_tokio::WebSocket<S>;
 
 /// Compiles the README's code.

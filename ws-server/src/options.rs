@@ -5,30 +5,29 @@ use ws_proto::{BufferPoolConfig, Config, ConfigError, MemoryBudget, handshake::R
 
 use crate::admission::{OriginPolicy, request::Request};
 
-/// Answers a plain HTTP request on the WebSocket port.
+/// Answers a plain HTTP request.
 pub(crate) type HttpHook = Arc<dyn Fn(&Request) -> http::Response<Bytes> + Send + Sync>;
-/// Looks at a request before the connection is accepted.
+/// Accepts, changes or rejects a request.
 pub(crate) type RequestHook = Arc<dyn Fn(&mut Request) -> Result<(), Rejection> + Send + Sync>;
-
-/// Decides about a request, in its own time.
+/// As [`RequestHook`], for decisions that have to wait.
 pub(crate) type AsyncRequestHook =
     Arc<dyn Fn(Request) -> Pin<Box<dyn Future<Output = Result<Request, Rejection>> + Send>> + Send + Sync>;
 
-/// What all connections may hold together.
+/// The memory that all connections may hold together.
 #[derive(Clone, Copy)]
 pub(crate) enum Memory {
-    /// A gibibyte, and more for large messages.
-    Usual,
+    /// 1 GiB, or more for large messages.
+    Default,
     Bytes(usize),
     Unlimited,
 }
 
-/// Everything that can be set, checked by [`ServerBuilder`](crate::ServerBuilder).
+/// The settings of a server, which [`ServerBuilder`](crate::ServerBuilder) documents.
 #[derive(Clone)]
 pub(crate) struct Options {
     pub(crate) protocol: Config,
     pub(crate) max_connections: usize,
-    /// Connections, and handshakes, of one address.
+    /// The most connections from one address, and the most handshakes.
     pub(crate) max_per_address: usize,
     pub(crate) memory: Memory,
     pub(crate) initial_connections: usize,
@@ -37,7 +36,7 @@ pub(crate) struct Options {
     pub(crate) handshake_timeout: Duration,
     pub(crate) backlog: u32,
     pub(crate) tcp_nodelay: bool,
-    /// The permissions of a Unix socket's file.
+    /// The permissions of the file of a Unix socket.
     #[cfg(unix)]
     pub(crate) unix_mode: Option<u32>,
     pub(crate) receive_buffer: usize,
@@ -57,7 +56,7 @@ impl Default for Options {
             protocol: Config::default(),
             max_connections: usize::MAX,
             max_per_address: usize::MAX,
-            memory: Memory::Usual,
+            memory: Memory::Default,
             initial_connections: 64,
             max_handshakes: usize::MAX,
             initial_handshakes: 16,
@@ -80,33 +79,34 @@ impl Default for Options {
 }
 
 impl Options {
-    /// The pool of each shard: as set, or with room for the largest message.
+    /// The pool of each shard: as set, or for messages of the longest size.
     pub(crate) fn pool(&self) -> BufferPoolConfig {
         let largest = self.protocol.limits.max_message_size;
         self.pool.unwrap_or_else(|| BufferPoolConfig::for_messages_of(largest))
     }
 
-    /// The budget of all connections, unless the protocol's settings have one.
+    /// The memory budget of all connections, unless the protocol's settings have one.
     pub(crate) fn memory_budget(&self) -> Option<MemoryBudget> {
-        const USUAL: usize = 1024 * 1024 * 1024;
+        const DEFAULT: usize = 1024 * 1024 * 1024;
         match self.memory {
-            // Who allows messages without end has no use for a budget.
-            Memory::Usual => {
+            // If eight messages are more than can be addressed, messages are unlimited, and so is memory.
+            Memory::Default => {
                 let eight_messages = self.protocol.limits.max_message_size.checked_mul(8)?;
-                Some(MemoryBudget::new(USUAL.max(eight_messages)))
+                Some(MemoryBudget::new(DEFAULT.max(eight_messages)))
             }
             Memory::Bytes(bytes) => Some(MemoryBudget::new(bytes)),
             Memory::Unlimited => None,
         }
     }
 
-    /// Connections that the kernel's table of descriptors has room for from the start: an entry takes 8 bytes there.
+    /// Connections that the kernel's table of descriptors is made large enough for at the start. An entry takes 8
+    /// bytes.
     pub(crate) fn expected_connections(&self) -> usize {
-        const USUAL: usize = 16 * 1024;
-        self.initial_connections.max(USUAL.min(self.max_connections))
+        const AT_LEAST: usize = 16 * 1024;
+        self.initial_connections.max(AT_LEAST.min(self.max_connections))
     }
 
-    /// Whether nothing about a handshake has to be waited for but the request.
+    /// Whether a handshake waits for nothing but its request.
     pub(crate) const fn decides_at_once(&self) -> bool {
         !self.uses_tls() && self.on_request_async.is_none()
     }
@@ -117,12 +117,12 @@ impl Options {
     }
 
     #[cfg(not(feature = "tls-core"))]
-    #[expect(clippy::unused_self, reason = "as with TLS")]
+    #[expect(clippy::unused_self, reason = "the same signature as with TLS")]
     pub(crate) const fn uses_tls(&self) -> bool {
         false
     }
 
-    /// Checks the values; what is wrong is named with its value.
+    /// Checks the settings. The error names a bad setting and its value.
     pub(crate) fn check(&self) -> Result<(), ConfigError> {
         let minima = [
             ("max_connections", self.max_connections, 1, "must be at least 1"),

@@ -10,7 +10,7 @@ use ws_proto::handshake::split_authority;
 #[derive(Clone, Default)]
 #[non_exhaustive]
 pub enum OriginPolicy {
-    /// The origin's host and port must be those of the request: of its target in absolute form, else of the `Engine`
+    /// The origin's host and port must be those of the request: of its target in absolute form, else of the `Host`
     /// header. Over TLS the origin's scheme must be `https`. Without TLS it may be `http` or `https`, because a proxy may end
     /// the TLS in front of the server. The default.
     #[default]

@@ -9,7 +9,7 @@ use ws_tokio::guarded;
 /// It derefs to [`http::Request`]. What is set here goes into the 101 response.
 ///
 /// `uri()` is the target as it was sent: mostly a path, or a URL in absolute form, `http://host/path`, whose host counts then
-/// in place of the `Engine` header (RFC 9112 section 3.2.2). [`path`](Self::path) and [`query`](Self::query) are the same in
+/// in place of the `Host` header (RFC 9112 section 3.2.2). [`path`](Self::path) and [`query`](Self::query) are the same in
 /// both forms. A quotation mark in a query reads `%22`. `version()` is HTTP/1.1 or, for a plain request to
 /// [`ServerBuilder::http`](crate::ServerBuilder::http), HTTP/1.0.
 pub struct Request {

@@ -10,22 +10,26 @@ use ws_tokio::{DirectWriter, Sender};
 
 use super::{handler_state::HandlerState, mailbox::Mailbox};
 
-/// A handler's own connection, for the length of a callback.
+/// The connection that a callback belongs to.
+///
+/// What a callback sends is collected and written after the callbacks for everything that was received together have
+/// returned. To send from elsewhere, use a [`Sender`](Self::sender).
 pub struct Conn<'a> {
-    pub(crate) writer: &'a mut dyn WriteThrough,
-    pub(crate) connection: &'a mut Connection,
-    pub(crate) tx: &'a mut TransmitQueue,
-    pub(crate) state: &'a mut HandlerState,
-    pub(crate) now: Instant,
+    pub(super) writer: &'a mut dyn WriteThrough,
+    pub(super) connection: &'a mut Connection,
+    pub(super) tx: &'a mut TransmitQueue,
+    pub(super) state: &'a mut HandlerState,
+    pub(super) now: Instant,
     /// Wakes the connection's task.
-    pub(crate) waker: &'a Waker,
+    pub(super) waker: &'a Waker,
 }
 
-/// Borrowed payloads from this size on go straight to the socket.
+/// Borrowed payloads of this size or more are written to the socket at once, which saves the copy.
 const WRITE_THROUGH_FROM: usize = 16 * 1024;
 
-/// The connection's socket, whatever its type.
-pub(crate) trait WriteThrough {
+/// A socket of any type.
+pub(super) trait WriteThrough {
+    /// Writes what the socket takes now, and returns how many bytes that is.
     fn write_through(&mut self, waker: &Waker, slices: &[IoSlice<'_>]) -> usize;
 }
 
@@ -35,18 +39,22 @@ impl<S: AsyncWrite + Unpin> WriteThrough for DirectWriter<'_, S> {
     }
 }
 
-/// A payload of a text message: `&str` is copied into the write buffer; `String` and [`Utf8Bytes`] are taken over and
-/// get an `on_write_complete`.
+/// A payload of a text message.
+///
+/// A `&str` is copied into the write buffer. A `String` or [`Utf8Bytes`] is taken over without a copy, and
+/// [`on_write_complete`](crate::Handler::on_write_complete) is called for it.
 pub trait TextPayload: Sized {
-    /// Queues it.
+    /// Queues the payload as a message.
     #[doc(hidden)]
     fn queue(self, conn: &mut Conn<'_>) -> Result<(), SendError<Self>>;
 }
 
-/// A payload of a binary message: slices are copied into the write buffer; `Vec<u8>` and [`Bytes`] are taken over and
-/// get an `on_write_complete`.
+/// A payload of a binary message.
+///
+/// A slice is copied into the write buffer. A `Vec<u8>` or [`Bytes`] is taken over without a copy, and
+/// [`on_write_complete`](crate::Handler::on_write_complete) is called for it.
 pub trait BinaryPayload: Sized {
-    /// Queues it.
+    /// Queues the payload as a message.
     #[doc(hidden)]
     fn queue(self, conn: &mut Conn<'_>) -> Result<(), SendError<Self>>;
 }
@@ -55,8 +63,8 @@ impl Conn<'_> {
     /// Sends a text message.
     ///
     /// # Errors
-    /// [`SendError::InvalidState`] unless the connection is open, [`SendError::WriteBusy`] at the write queue's limits;
-    /// both give the payload back.
+    /// [`SendError::InvalidState`] unless the connection is open, [`SendError::WriteBusy`] at the limits of the write
+    /// queue. Both return the payload.
     #[inline]
     pub fn send_text<P: TextPayload>(&mut self, text: P) -> Result<(), SendError<P>> {
         let sent = text.queue(self);
@@ -75,11 +83,11 @@ impl Conn<'_> {
         sent
     }
 
-    /// Sends a received message on, as the kind it is: a small one is copied, a large one passed on without a copy. No
-    /// `on_write_complete` follows.
+    /// Sends a received message, as text or binary as it was received. A small message is copied, a large one is not.
+    /// `on_write_complete` is not called.
     ///
     /// # Errors
-    /// As [`send_text`](Self::send_text), with the message, owned.
+    /// As [`send_text`](Self::send_text). The error returns the message, owned.
     #[inline]
     pub fn send(&mut self, message: MessageRef<'_>) -> Result<(), SendError<Message>> {
         let sent = if message.is_assembled() {
@@ -92,18 +100,18 @@ impl Conn<'_> {
         sent
     }
 
-    /// Sends an owned message; an `on_write_complete` follows.
+    /// Sends an owned message. `on_write_complete` is called once it is written.
     ///
     /// # Errors
-    /// As [`send_text`](Self::send_text), with the message.
+    /// As [`send_text`](Self::send_text). The error returns the message.
     pub fn send_message(&mut self, message: Message) -> Result<(), SendError<Message>> {
         let sent = self.connection.send_message(message, true, self.tx);
         self.note_refusal(&sent);
         sent
     }
 
-    /// Sends a message that goes out on many connections: it is framed, and compressed, only once. No `on_write_complete`
-    /// follows.
+    /// Sends a message that goes to many connections. It is framed, and compressed, only once for all of them.
+    /// `on_write_complete` is not called.
     ///
     /// # Errors
     /// As [`send_text`](Self::send_text).
@@ -113,13 +121,14 @@ impl Conn<'_> {
         sent
     }
 
-    /// Whether messages that are sent from now on may be compressed, if that was agreed upon: yes, until this says no.
+    /// Sets whether messages that are sent from now on may be compressed, if compression was negotiated. Default:
+    /// `true`.
     #[cfg(feature = "deflate")]
     pub fn set_compression(&mut self, on: bool) {
         self.connection.set_compression(on);
     }
 
-    /// What was agreed upon about compression; `None` if there is none.
+    /// The negotiated parameters of compression; `None` without compression.
     #[cfg(feature = "deflate")]
     #[must_use]
     pub fn deflate_params(&self) -> Option<ws_proto::DeflateParams> {
@@ -129,12 +138,14 @@ impl Conn<'_> {
     /// Sends a ping (RFC 6455 section 5.5.2). The payload is copied.
     ///
     /// # Errors
-    /// [`ControlError`]: not open, over 125 bytes, or 256 bytes of control frames waiting.
+    /// [`ControlError::InvalidState`] unless the connection is open, [`ControlError::ControlFrameTooBig`] if the
+    /// payload is longer than 125 bytes, [`ControlError::QueueFull`] if it does not fit into the 256 bytes for control
+    /// frames that wait.
     pub fn send_ping(&mut self, payload: &[u8]) -> Result<(), ControlError> {
         self.connection.send_ping(payload, self.tx)
     }
 
-    /// Sends a pong (RFC 6455 section 5.5.3). The payload is copied.
+    /// Sends a pong (RFC 6455 section 5.5.3), as an answer or unsolicited. The payload is copied.
     ///
     /// # Errors
     /// As [`send_ping`](Self::send_ping).
@@ -142,54 +153,64 @@ impl Conn<'_> {
         self.connection.send_pong(payload, self.tx)
     }
 
-    /// Answers a ping; while the peer does not read, only the latest answer is kept, so this never fails.
+    /// Answers a ping. While the peer does not read, only the latest answer is kept, so this never fails and never
+    /// grows.
     pub fn answer_ping(&mut self, payload: &[u8]) {
         self.connection.answer_ping(payload, self.tx);
     }
 
-    /// Begins the closing handshake: what was accepted goes out first, for as long as the peer takes it (`write_timeout`),
-    /// then a Close, and `close_timeout` begins. Messages that are held or still come are dropped, also after a
-    /// [`Sender::close`], which lets them be delivered until the peer's Close. Does nothing else unless the connection is
-    /// open. A reason over 123 bytes is cut between characters.
+    /// Starts the closing handshake (RFC 6455 section 7.1.2).
+    ///
+    /// Messages that were accepted before are written first, as long as the peer takes bytes within
+    /// [`write_timeout`](crate::ServerBuilder::write_timeout). The Close follows; once it is written,
+    /// [`close_timeout`](crate::ServerBuilder::close_timeout) begins.
+    ///
+    /// Messages that are held, or received from now on, are dropped. This also applies after a [`Sender::close`], which
+    /// by itself delivers messages until the peer's Close. Otherwise the call does nothing unless the connection is
+    /// open.
+    ///
+    /// A reason longer than 123 bytes is cut at a character boundary.
     pub fn close(&mut self, code: CloseCode, reason: &str) {
         self.connection.close(code, reason, self.now, self.tx);
     }
 
-    /// Ends the connection at once, without a Close frame.
+    /// Ends the connection immediately, without a Close frame.
     pub fn abort(&mut self) {
         self.connection.abort(self.tx);
     }
 
-    /// Open, closing or closed.
+    /// Whether the connection is open, closing or closed.
     #[must_use]
     pub const fn state(&self) -> ConnectionState {
         self.connection.state()
     }
 
-    /// Holds messages back until [`resume`](Self::resume). Pings are still answered and the peer's Close is still seen;
-    /// once `max_held_bytes` are held, nothing more is read.
+    /// Holds received messages until [`resume`](Self::resume). Pings are still answered, and the peer's Close is still
+    /// processed, until `max_held_bytes` of messages are held; then nothing more is read.
     pub const fn pause(&mut self) {
-        self.state.paused = true;
+        self.state.pauses.by_handler = true;
         self.connection.pause();
     }
 
-    /// Delivers messages again, those held back first; never from within this call.
+    /// Delivers messages again, the held ones first. The callbacks run after the current one has returned.
     pub fn resume(&mut self) {
-        self.state.paused = false;
-        if !self.state.held_back {
+        self.state.pauses.by_handler = false;
+        if !self.state.pauses.by_blocked_write {
             self.connection.resume();
         }
-        self.state.again = true;
+        self.state.wants.turn = true;
     }
 
-    /// Data messages, and their bytes, that are accepted and not written.
+    /// The number of data messages that are accepted and not yet written, and their size in bytes.
     #[must_use]
     pub fn queued(&self) -> (usize, usize) {
         self.connection.queued(self.tx)
     }
 
-    /// A handle through which other tasks and other connections' handlers send on this connection. Its queue has the
-    /// limits of the write queue. The first call allocates it.
+    /// A handle with which other tasks, and the handlers of other connections, send on this connection.
+    ///
+    /// All senders of a connection share a queue of their own, which has the limits of
+    /// [`write_queue`](crate::ServerBuilder::write_queue). The first call allocates it.
     pub fn sender(&mut self) -> Sender {
         let HandlerState { registration, mailbox, .. } = &mut *self.state;
         let mailbox = mailbox.get_or_insert_with(|| {
@@ -201,11 +222,12 @@ impl Conn<'_> {
     #[inline]
     const fn note_refusal<P>(&mut self, sent: &Result<(), SendError<P>>) {
         if matches!(sent, Err(SendError::WriteBusy(_))) {
-            self.state.refused = true;
+            self.state.wants.room = true;
         }
     }
 
-    /// Sends a borrowed payload; a large one straight to the socket, as far as that takes it.
+    /// Sends a borrowed payload. A large one is written to the socket at once; only what the socket does not take is
+    /// copied.
     #[inline]
     fn send_lent(&mut self, kind: MessageKind, payload: &[u8]) -> Result<(), SendError> {
         if payload.len() < WRITE_THROUGH_FROM {
@@ -243,7 +265,7 @@ impl TextPayload for String {
 
 impl TextPayload for Utf8Bytes {
     fn queue(self, conn: &mut Conn<'_>) -> Result<(), SendError<Self>> {
-        // The text comes back unchanged, so it is still UTF-8; the check costs only whoever is refused.
+        // A refused payload comes back unchanged, so it is still UTF-8. Only a refusal pays for the check.
         conn.queue_owned(MessageKind::Text, self.into_bytes())
             .map_err(|error| error.map(|bytes| Self::try_from(bytes).unwrap_or_default()))
     }

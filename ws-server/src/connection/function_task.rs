@@ -14,36 +14,36 @@ use crate::shard::{registration::Registration, server_state::Phase};
 
 pub(crate) struct FunctionTask<F, S: AsyncRead + AsyncWrite + Unpin> {
     served: Served<S>,
-    /// The application's future; gone once it is done.
+    /// The application's future, until it is done.
     application: Option<Pin<Box<F>>>,
     registration: Registration,
-    known: bool,
-    over: bool,
+    /// Whether the registration has this task's waker.
+    waker_is_set: bool,
+    /// Whether the end was counted.
+    is_over: bool,
 }
 
 impl<F: Future<Output = ()>, S: AsyncRead + AsyncWrite + Unpin> FunctionTask<F, S> {
-    /// Without an application the connection is only seen to its end.
+    /// Without an application the task only brings the connection to its end.
     pub(crate) fn new(served: Served<S>, application: Option<F>, registration: Registration) -> Self {
-        Self { served, application: application.map(Box::pin), registration, known: false, over: false }
+        Self {
+            served,
+            application: application.map(Box::pin),
+            registration,
+            waker_is_set: false,
+            is_over: false,
+        }
     }
 
-    /// The connection's end of the server.
+    /// The server's half of the connection.
     #[cfg(target_os = "linux")]
     pub(crate) const fn served(&self) -> &Served<S> {
         &self.served
     }
 
-    /// One turn, as a task's poll function. A panic of the application ends the connection with 1011; any other one ends
-    /// it at once, and the thread lives.
-    pub(crate) fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        guarded(|| self.turn(cx)).unwrap_or_else(|_panicked| {
-            tracing::error!("a connection's turn panicked; it is cut off");
-            self.end_application();
-            Poll::Ready(())
-        })
-    }
-
-    fn turn(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    /// One turn, as a task's poll function. A panic of the application's future ends the connection with 1011. Any
+    /// other panic passes through; call [`on_panic`](Self::on_panic) then.
+    pub(crate) fn turn(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let tick = self.registration.shard().tick();
         let now = self.registration.shard().time_of(tick);
         self.served.begin_turn(cx, now);
@@ -57,19 +57,24 @@ impl<F: Future<Output = ()>, S: AsyncRead + AsyncWrite + Unpin> FunctionTask<F, 
         }
         self.poll_application(cx);
         let armed = self.registration.is_armed(tick);
-        let TurnEnd { over: finished, due } = self.served.end_turn_with_timer(cx, now, armed);
-        if finished && !self.over {
-            self.over = true;
+        let TurnEnd { over: has_ended, due } = self.served.end_turn_with_timer(cx, now, armed);
+        if has_ended && !self.is_over {
+            self.is_over = true;
             self.registration.shard().server.count_end(self.served.close_info().as_ref());
         }
-        if finished && self.application.is_none() {
+        if has_ended && self.application.is_none() {
             return Poll::Ready(());
         }
         self.registration.arm(due, tick);
         Poll::Pending
     }
 
-    /// Polls the application. A panic ends the connection with 1011 and nothing else.
+    /// A turn panicked outside of the application's future: the connection is cut off.
+    pub(crate) fn on_panic(&mut self) {
+        tracing::error!("a connection's turn panicked; the connection is cut off");
+        self.end_application();
+    }
+
     fn poll_application(&mut self, cx: &mut Context<'_>) {
         let Some(application) = &mut self.application else { return };
         match guarded(|| application.as_mut().poll(cx)) {
@@ -83,7 +88,7 @@ impl<F: Future<Output = ()>, S: AsyncRead + AsyncWrite + Unpin> FunctionTask<F, 
         }
     }
 
-    /// Drops the application; its destructors may panic too.
+    /// Drops the application's future. Its destructors may panic too.
     fn end_application(&mut self) {
         let application = self.application.take();
         let _ = guarded(|| drop(application));
@@ -95,17 +100,20 @@ impl<F: Future<Output = ()>, S: AsyncRead + AsyncWrite + Unpin> Future for Funct
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
-        if !this.known {
-            this.known = true;
+        if !this.waker_is_set {
+            this.waker_is_set = true;
             this.registration.set_waker(cx.waker());
         }
-        this.poll_turn(cx)
+        guarded(|| this.turn(cx)).unwrap_or_else(|_panicked| {
+            this.on_panic();
+            Poll::Ready(())
+        })
     }
 }
 
 impl<F, S: AsyncRead + AsyncWrite + Unpin> Drop for FunctionTask<F, S> {
     fn drop(&mut self) {
-        if !self.over {
+        if !self.is_over {
             self.registration.shard().server.count_end(None);
         }
     }

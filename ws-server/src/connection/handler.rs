@@ -1,53 +1,70 @@
 use ws_proto::{CloseInfo, Completion, MessageRef, handshake::Rejection};
 
-use crate::{admission::Request, connection::conn::Conn};
+use crate::admission::Request;
 
-/// One connection of a server written with callbacks: the fastest way, with payloads lent from the receive buffer and
-/// no allocation per message.
+use super::conn::Conn;
+
+/// A connection of a server that is written with callbacks.
 ///
-/// All callbacks of a connection run on its own task, one after the other; they must not block. What they send is
-/// collected and written once, after everything that was received together has been handled.
+/// This is the fastest way to write a server: payloads are borrowed from the receive buffer, and a message costs no
+/// allocation.
 ///
-/// Order: `accept` → (101 on the wire) → `on_open` → { `on_message` | `on_ping` | `on_pong` | `on_write_complete` |
-/// `on_writable` }* → `on_close`. If the handshake fails after `accept`: `on_handshake_failed` and nothing else. A panic in a callback ends
-/// its connection with 1011 and no other.
+/// The callbacks of a connection run one after the other. They must not block, because other connections run on the
+/// same thread. What they send is collected and written together, after the callbacks for everything that was received
+/// together have returned.
 ///
-/// While the peer does not take what is written, no further message is delivered to a connection, so a handler that
-/// answers each message with at most one need not care for [`WriteBusy`](ws_proto::SendError::WriteBusy);
-/// [`ServerBuilder::read_while_blocked`](crate::ServerBuilder::read_while_blocked) turns that off.
+/// # Order
+/// 1. [`accept`](Self::accept), then the 101 response is written;
+/// 2. [`on_open`](Self::on_open);
+/// 3. any number of [`on_message`](Self::on_message), [`on_ping`](Self::on_ping), [`on_pong`](Self::on_pong),
+///    [`on_write_complete`](Self::on_write_complete) and [`on_writable`](Self::on_writable);
+/// 4. [`on_close`](Self::on_close).
+///
+/// If the handshake fails after `accept`, [`on_handshake_failed`](Self::on_handshake_failed) is called and nothing
+/// else.
+///
+/// # Panics
+/// A panic in a callback closes its connection with 1011. Other connections go on.
+///
+/// # Backpressure
+/// While the peer does not take what is written, no further message is delivered. So a handler that answers each
+/// message with at most one message does not have to handle [`WriteBusy`](ws_proto::SendError::WriteBusy).
+/// [`ServerBuilder::read_while_blocked`](crate::ServerBuilder::read_while_blocked) turns this off.
 pub trait Handler: Sized + 'static {
-    /// What all connections share. Each shard gets a clone; an `Arc` if it is to be one and the same.
+    /// What all connections share. Each shard gets a clone; use an `Arc` for a value that exists once.
     type Context: Clone + Send + 'static;
 
-    /// Accepts or rejects a request, before the 101 response. A connection slot is already reserved.
+    /// Accepts or rejects a request, before the 101 response. The connection already counts against the limits.
     ///
     /// # Errors
-    /// The [`Rejection`] that is sent instead of the 101: any status, headers and body; 403 by default.
+    /// The [`Rejection`] that is sent instead of the 101, with any status, headers and body. The default status is 403.
     fn accept(request: &mut Request, context: &Self::Context) -> Result<Self, Rejection>;
 
-    /// The connection is open; nothing has been delivered yet.
+    /// The connection is open, and nothing has been delivered yet.
     fn on_open(&mut self, conn: &mut Conn<'_>) {
         let _ = conn;
     }
 
-    /// A text or binary message. Its payload is lent for the length of the call. The connection may be closing already:
-    /// what the peer sent is delivered after a failed write, and behind a Close of a [`Sender`](crate::Sender) or of the
-    /// idle timeout until the peer's Close comes; then sends return `InvalidState`.
+    /// A text or binary message. Its payload is borrowed for the length of the call.
+    ///
+    /// The connection may be closing already: messages that the peer sent are delivered after a failed write. After a
+    /// Close of a [`Sender`](crate::Sender), or of the idle timeout, they are delivered until the peer's Close. Sends
+    /// then return `InvalidState`.
     fn on_message(&mut self, conn: &mut Conn<'_>, message: MessageRef<'_>);
 
-    /// A ping. The default answers it, with the latest winning while the peer does not read; whoever overrides this
-    /// answers with [`Conn::send_pong`] himself.
+    /// A ping. The default answers it with [`Conn::answer_ping`]: while the peer does not read, only the latest ping is
+    /// answered. An implementation of your own has to send the pong itself.
     fn on_ping(&mut self, conn: &mut Conn<'_>, payload: &[u8]) {
         conn.answer_ping(payload);
     }
 
-    /// A pong, asked for or not.
+    /// A pong, as an answer to a ping or unsolicited.
     fn on_pong(&mut self, conn: &mut Conn<'_>, payload: &[u8]) {
         let _ = (conn, payload);
     }
 
-    /// A send of an owned payload is done: exactly once for each that was accepted, in their order, never from within
-    /// the send, and before `on_close`.
+    /// An owned payload is written, or given up with its connection. It is called exactly once for each accepted
+    /// payload, in the order of the sends, before `on_close`, and never from within the send.
     fn on_write_complete(&mut self, conn: &mut Conn<'_>, completion: Completion) {
         let _ = (conn, completion);
     }
@@ -57,11 +74,11 @@ pub trait Handler: Sized + 'static {
         let _ = conn;
     }
 
-    /// The connection is over; exactly once, last. Sends return `InvalidState`.
+    /// The connection has ended. It is the last callback, and is called exactly once. Sends return `InvalidState`.
     fn on_close(&mut self, conn: &mut Conn<'_>, info: &CloseInfo) {
         let _ = (conn, info);
     }
 
-    /// The handshake failed after `accept` succeeded: the 101 could not be written, or the server shuts down.
+    /// The handshake failed after `accept` had succeeded: the 101 could not be written, or the server is shutting down.
     fn on_handshake_failed(&mut self) {}
 }

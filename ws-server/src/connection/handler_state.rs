@@ -4,40 +4,55 @@ use crate::shard::registration::Registration;
 
 use super::mailbox::Mailbox;
 
-/// What a handler's connection has beside the handler and the protocol.
-pub(crate) struct HandlerState {
-    pub(crate) registration: Registration,
-    pub(crate) mailbox: Option<Arc<Mailbox>>,
-    /// Mail is left that the connection had no room for.
-    pub(crate) mail_waits: bool,
-    pub(crate) opened: bool,
-    /// A callback has panicked.
-    pub(crate) failed: bool,
-    /// The handler has heard of the end.
-    pub(crate) over: bool,
-    /// By the handler.
-    pub(crate) paused: bool,
-    /// Because the peer does not take what is written.
-    pub(crate) held_back: bool,
-    /// A send was refused with `WriteBusy` since the handler was last told that there is room.
-    pub(crate) refused: bool,
-    /// There is more to do, in another turn.
-    pub(crate) again: bool,
+/// What a handler's connection has in addition to the handler and the protocol's state.
+pub(super) struct HandlerState {
+    pub(super) registration: Registration,
+    /// Made when the handler first asks for a sender.
+    pub(super) mailbox: Option<Arc<Mailbox>>,
+    pub(super) life: Life,
+    pub(super) pauses: Pauses,
+    pub(super) wants: Wants,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Life {
+    /// `on_open` has not been called.
+    New,
+    Open,
+    /// A callback panicked. Of the callbacks that follow from received frames, only `on_close` is left.
+    Failed,
+    /// `on_close` has been called.
+    Over,
+}
+
+/// Why no messages are delivered.
+#[derive(Default)]
+pub(super) struct Pauses {
+    /// The handler asked for it.
+    pub(super) by_handler: bool,
+    /// The peer does not take what is written.
+    pub(super) by_blocked_write: bool,
+}
+
+/// What the connection waits for, apart from its socket and its deadlines.
+#[derive(Default)]
+pub(super) struct Wants {
+    /// Another turn, because there is more to do.
+    pub(super) turn: bool,
+    /// Room for a message: a send was refused with `WriteBusy`, and `on_writable` has not been called since.
+    pub(super) room: bool,
+    /// Room for what is left in the mailbox.
+    pub(super) room_for_mailbox: bool,
 }
 
 impl HandlerState {
-    pub(crate) const fn new(registration: Registration) -> Self {
+    pub(super) fn new(registration: Registration) -> Self {
         Self {
             registration,
             mailbox: None,
-            mail_waits: false,
-            opened: false,
-            failed: false,
-            over: false,
-            paused: false,
-            held_back: false,
-            refused: false,
-            again: false,
+            life: Life::New,
+            pauses: Pauses::default(),
+            wants: Wants::default(),
         }
     }
 }

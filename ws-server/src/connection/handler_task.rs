@@ -7,18 +7,25 @@ use std::{
     time::Instant,
 };
 
-use ws_proto::{CloseCode, Connection, ConnectionError, ConnectionState, Event, ReceiveBuffer, Transport};
+use ws_proto::{
+    CloseCode, CloseInfo, Connection, ConnectionError, ConnectionState, Event, ReceiveBuffer, Transport,
+};
 use ws_tokio::{Driver, ReceiveLease, guarded, yield_turn};
 
 use crate::{
-    connection::{Handler, conn::Conn, handler_state::HandlerState},
+    connection::Handler,
     net::Io,
     shard::{registration::Registration, server_state::Phase},
 };
 
-/// Reads per turn; then others have theirs.
+use super::{
+    conn::Conn,
+    handler_state::{HandlerState, Life, Pauses},
+};
+
+/// Most reads per turn, so that other connections get their turns.
 const READS_PER_TURN: usize = 4;
-/// Times per turn that completions may make a handler send more.
+/// Most writes per turn that follow one another because a completed write made the handler send more.
 const WRITES_PER_TURN: usize = 4;
 
 pub(crate) struct HandlerTask<H, S> {
@@ -41,85 +48,86 @@ impl<H: Handler, S: Io> HandlerTask<H, S> {
         Self { driver, handler, state: HandlerState::new(registration) }
     }
 
-    /// The transport, to tell it what is known of it.
+    /// The transport, whose readiness the reactor sets.
     #[cfg(target_os = "linux")]
     pub(crate) const fn io_mut(&mut self) -> &mut S {
         self.driver.io_mut()
     }
 
-    /// Whether the turn that is over was not enough; asked once.
-    pub(crate) const fn wants_another_turn(&mut self) -> bool {
-        std::mem::replace(&mut self.state.again, false)
+    /// Whether there was more to do than one turn may. Resets it.
+    pub(crate) const fn take_wants_turn(&mut self) -> bool {
+        std::mem::replace(&mut self.state.wants.turn, false)
     }
 
-    /// One turn, as a task's poll function, except that it wakes nobody for
-    /// [another one](Self::wants_another_turn). A panic of a callback ends the connection with 1011; the thread lives.
-    pub(crate) fn poll_turn(&mut self, cx: &mut Context<'_>, rx: &mut ReceiveLease) -> Poll<()> {
-        // The state machine is consistent between callbacks, and the handler is only asked to hear of the end.
-        if let Ok(poll) = guarded(|| self.turn(cx, rx)) {
-            return poll;
+    /// One turn, as a task's poll function, except that it does not wake the task if it
+    /// [wants another turn](Self::take_wants_turn). A panic of a callback passes through; call
+    /// [`on_panic`](Self::on_panic) then.
+    pub(crate) fn turn(&mut self, cx: &mut Context<'_>, rx: &mut ReceiveBuffer) -> Poll<()> {
+        let tick = self.state.registration.shard().tick();
+        let now = self.state.registration.shard().time_of(tick);
+        if self.state.life == Life::New {
+            self.start(cx, now);
         }
-        if self.state.over {
+        self.empty_mailbox(now);
+        self.check_deadlines(now, tick);
+        self.follow_shutdown(now);
+        // What happened so far may have to be written, and events may be left from the turn before.
+        if !self.driver.is_quiet() && self.dispatch_and_write(cx, now, rx).is_ready() {
+            return Poll::Ready(());
+        }
+        let mut reads = 0;
+        while reads < READS_PER_TURN && self.driver.poll_read(cx, now, rx).is_ready() {
+            reads += 1;
+            if self.dispatch_and_write(cx, now, rx).is_ready() {
+                return Poll::Ready(());
+            }
+        }
+        self.state.wants.turn |= reads == READS_PER_TURN || self.driver.connection().wants_turn();
+        self.end_turn(tick);
+        Poll::Pending
+    }
+
+    /// A callback panicked: the connection closes with 1011. `Pending`: it wants another turn.
+    pub(crate) fn on_panic(&mut self) -> Poll<()> {
+        if self.state.life == Life::Over {
             return Poll::Ready(());
         }
         tracing::error!("a handler panicked; its connection is closed with 1011");
-        self.on_panic();
-        self.state.again = true;
+        // The state machine is consistent between callbacks.
+        let now = self.state.registration.shard().now();
+        let (connection, tx) = self.driver.parts_mut();
+        connection.fail(ConnectionError::Internal, now, tx);
+        self.state.life = Life::Failed;
+        self.lift_pauses();
         Poll::Pending
     }
 
-    fn turn(&mut self, cx: &mut Context<'_>, rx: &mut ReceiveBuffer) -> Poll<()> {
-        let tick = self.state.registration.shard().tick();
-        let now = self.state.registration.shard().time_of(tick);
-        self.begin(cx, now, tick);
-        let mut quiet = self.driver.is_quiet();
-        for read in 0.. {
-            if !quiet {
-                self.dispatch(cx, now, rx);
-                self.tell_senders();
-                self.write(cx, now);
-                if self.state.over {
-                    return Poll::Ready(());
-                }
-                if self.driver.transport() == Transport::Finished {
-                    self.lift_pauses();
-                    continue;
-                }
-            }
-            quiet = false;
-            if read >= READS_PER_TURN {
-                self.state.again = true;
-                break;
-            }
-            if self.driver.poll_read(cx, now, rx).is_pending() {
-                self.state.again |= self.driver.connection().wants_turn();
-                break;
-            }
-        }
-        self.tell_senders();
-        self.driver.end_turn();
-        if !self.driver.is_quiet() || !self.state.registration.is_armed(tick) {
-            self.state.registration.arm(self.driver.poll_timeout(), tick);
-        }
-        Poll::Pending
+    /// The first turn: the handler learns that the connection is open.
+    #[cold]
+    fn start(&mut self, cx: &Context<'_>, now: Instant) {
+        self.state.life = Life::Open;
+        self.call(cx, now, |handler, conn| handler.on_open(conn));
     }
 
-    /// What is due before anything is read.
-    fn begin(&mut self, cx: &Context<'_>, now: Instant, tick: u64) {
-        if !self.state.opened {
-            self.state.opened = true;
-            self.call(cx, now, |handler, conn| handler.on_open(conn));
-        }
+    /// Takes what other tasks sent, if something is new, or if there was no room for all of it.
+    fn empty_mailbox(&mut self, now: Instant) {
         if let Some(mailbox) = &self.state.mailbox
-            && (mailbox.take_call() || self.state.mail_waits)
+            && (mailbox.take_woken() || self.state.wants.room_for_mailbox)
         {
             let (connection, tx) = self.driver.parts_mut();
-            self.state.mail_waits = mailbox.deliver(connection, tx, now);
+            self.state.wants.room_for_mailbox = mailbox.transfer(connection, tx, now);
         }
+    }
+
+    /// While the timer is armed for a later tick, no deadline has passed.
+    fn check_deadlines(&mut self, now: Instant, tick: u64) {
         if !self.state.registration.is_armed(tick) && self.driver.poll_timeout().is_some_and(|due| due <= now)
         {
             self.driver.handle_timeout(now, S::send_queue);
         }
+    }
+
+    fn follow_shutdown(&mut self, now: Instant) {
         match self.state.registration.shard().server.phase() {
             Phase::Running => {}
             Phase::Draining => {
@@ -133,61 +141,86 @@ impl<H: Handler, S: Io> HandlerTask<H, S> {
         }
     }
 
-    /// Hands every event to the handler.
-    fn dispatch(&mut self, cx: &Context<'_>, now: Instant, rx: &mut ReceiveBuffer) {
+    /// Gives all events to the handler, and writes what it sent. `Ready`: the connection is over.
+    fn dispatch_and_write(&mut self, cx: &mut Context<'_>, now: Instant, rx: &mut ReceiveBuffer) -> Poll<()> {
         loop {
-            let (connection, tx, mut writer) = self.driver.writer_parts();
-            let Some(event) = connection.poll_event(rx, tx) else { return };
-            let mut conn =
-                Conn { writer: &mut writer, connection, tx, state: &mut self.state, now, waker: cx.waker() };
+            self.dispatch(cx, now, rx);
+            // Senders learn that nothing more is sent no later than the peer does.
+            self.end_mailbox_unless_open();
+            self.write(cx, now);
+            if self.state.life == Life::Over {
+                return Poll::Ready(());
+            }
+            if self.driver.transport() != Transport::Finished {
+                return Poll::Pending;
+            }
+            // Nothing holds the end up any more: the messages that were held are delivered, and then the end.
+            self.lift_pauses();
+        }
+    }
+
+    /// Gives all events to the handler.
+    fn dispatch(&mut self, cx: &Context<'_>, now: Instant, rx: &mut ReceiveBuffer) {
+        if self.state.life == Life::Failed {
+            return self.dispatch_end(cx, now, rx);
+        }
+        let (connection, tx, mut writer) = self.driver.writer_parts();
+        let mut conn =
+            Conn { writer: &mut writer, connection, tx, state: &mut self.state, now, waker: cx.waker() };
+        while let Some(event) = conn.connection.poll_event(rx, conn.tx) {
             match event {
-                // Only the end is left to be told.
-                Event::Message(_) | Event::Ping(_) | Event::Pong(_) if conn.state.failed => {}
                 Event::Message(message) => self.handler.on_message(&mut conn, message),
                 Event::Ping(payload) => self.handler.on_ping(&mut conn, payload),
                 Event::Pong(payload) => self.handler.on_pong(&mut conn, payload),
-                Event::Closed(info) => {
-                    conn.state.over = true;
-                    conn.state.registration.shard().server.count_end(Some(&info));
-                    if let Some(mailbox) = &conn.state.mailbox {
-                        mailbox.shut(ConnectionState::Closed);
-                    }
-                    self.handler.on_close(&mut conn, &info);
-                }
+                Event::Closed(info) => return self.report_end(cx, now, &info),
                 _ => {}
             }
         }
     }
 
-    /// Senders learn that nothing more is sent no later than the peer does.
-    fn tell_senders(&self) {
-        let Some(mailbox) = &self.state.mailbox else { return };
-        let state = self.driver.connection().state();
-        if state != ConnectionState::Open {
-            mailbox.shut(state);
+    /// After a panic of a callback: of all events the handler gets only the end.
+    #[cold]
+    fn dispatch_end(&mut self, cx: &Context<'_>, now: Instant, rx: &mut ReceiveBuffer) {
+        while let Some(event) = self.driver.poll_event(rx) {
+            if let Event::Closed(info) = event {
+                return self.report_end(cx, now, &info);
+            }
         }
     }
 
-    /// Writes what the callbacks sent; completions may make them send more.
+    #[cold]
+    fn report_end(&mut self, cx: &Context<'_>, now: Instant, info: &CloseInfo) {
+        self.state.life = Life::Over;
+        self.state.registration.shard().server.count_end(Some(info));
+        if let Some(mailbox) = &self.state.mailbox {
+            mailbox.end(ConnectionState::Closed);
+        }
+        self.call(cx, now, |handler, conn| handler.on_close(conn, info));
+    }
+
+    fn end_mailbox_unless_open(&self) {
+        let Some(mailbox) = &self.state.mailbox else { return };
+        let state = self.driver.connection().state();
+        if state != ConnectionState::Open {
+            mailbox.end(state);
+        }
+    }
+
+    /// Writes what the callbacks sent. A completed write calls the handler, which may send more.
     fn write(&mut self, cx: &mut Context<'_>, now: Instant) {
         for write in 1.. {
             let blocked = self.driver.poll_write(cx, now).is_pending();
-            let completed = self.report_completions(cx, now) | self.report_room(cx, now);
+            let called = self.report_completions(cx, now) | self.report_room(cx, now);
             if blocked {
-                self.state.again |= self.driver.wants_write_turn();
-                if !self.state.registration.shard().server.options.read_while_blocked {
-                    self.state.held_back = true;
-                    self.driver.parts_mut().0.pause();
-                }
+                self.on_blocked();
                 break;
             }
-            if !completed {
-                self.on_drained();
+            if !called {
+                self.on_all_written();
                 break;
             }
             if write == WRITES_PER_TURN {
-                // A peer that reads as fast as the handler sends must not make the turn endless.
-                self.state.again = true;
+                self.state.wants.turn = true;
                 break;
             }
         }
@@ -205,31 +238,46 @@ impl<H: Handler, S: Io> HandlerTask<H, S> {
     }
 
     fn report_room(&mut self, cx: &Context<'_>, now: Instant) -> bool {
-        if !self.state.refused || !self.driver.has_room() {
+        if !self.state.wants.room || !self.driver.has_room() {
             return false;
         }
-        self.state.refused = false;
+        self.state.wants.room = false;
         self.call(cx, now, |handler, conn| handler.on_writable(conn));
         true
     }
 
-    /// Nothing waits any more: messages flow again.
-    fn on_drained(&mut self) {
-        let was_held_back = std::mem::take(&mut self.state.held_back);
-        if was_held_back && !self.state.paused {
-            self.driver.parts_mut().0.resume();
-        }
-        // Held messages, and mail that did not fit, are looked at in another turn.
-        if was_held_back || self.state.mail_waits {
-            self.state.again = true;
+    /// The peer does not take all of what is written.
+    fn on_blocked(&mut self) {
+        self.state.wants.turn |= self.driver.wants_write_turn();
+        if !self.state.registration.shard().server.options.read_while_blocked {
+            self.state.pauses.by_blocked_write = true;
+            self.driver.connection_mut().pause();
         }
     }
 
-    /// Nothing holds the end up any more: what was held is delivered, then the end.
+    /// Nothing waits to be written. Messages that were held, and what is left in the mailbox, come in another turn.
+    fn on_all_written(&mut self) {
+        let was_paused = std::mem::take(&mut self.state.pauses.by_blocked_write);
+        if was_paused && !self.state.pauses.by_handler {
+            self.driver.connection_mut().resume();
+        }
+        if was_paused || self.state.wants.room_for_mailbox {
+            self.state.wants.turn = true;
+        }
+    }
+
     fn lift_pauses(&mut self) {
-        self.state.paused = false;
-        self.state.held_back = false;
-        self.driver.parts_mut().0.resume();
+        self.state.pauses = Pauses::default();
+        self.driver.connection_mut().resume();
+    }
+
+    /// Gives the transmit queue back if it is empty, and arms the timer.
+    fn end_turn(&mut self, tick: u64) {
+        self.end_mailbox_unless_open();
+        self.driver.end_turn();
+        if !self.driver.is_quiet() || !self.state.registration.is_armed(tick) {
+            self.state.registration.arm(self.driver.poll_timeout(), tick);
+        }
     }
 
     fn call(&mut self, cx: &Context<'_>, now: Instant, f: impl FnOnce(&mut H, &mut Conn<'_>)) {
@@ -238,39 +286,35 @@ impl<H: Handler, S: Io> HandlerTask<H, S> {
             Conn { writer: &mut writer, connection, tx, state: &mut self.state, now, waker: cx.waker() };
         f(&mut self.handler, &mut conn);
     }
-
-    /// A callback panicked: the connection ends with 1011, the shard lives.
-    fn on_panic(&mut self) {
-        let now = self.state.registration.shard().now();
-        let (connection, tx) = self.driver.parts_mut();
-        connection.fail(ConnectionError::Internal, now, tx);
-        self.state.failed = true;
-        self.lift_pauses();
-    }
 }
 
 impl<H: Handler + Unpin, S: Io> Future for HandlerTask<H, S> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        if !self.state.opened {
-            self.state.registration.set_waker(cx.waker());
+        let this = &mut *self;
+        if this.state.life == Life::New {
+            this.state.registration.set_waker(cx.waker());
         }
-        let poll = self.poll_turn(cx, &mut ReceiveLease::take());
-        if self.wants_another_turn() {
+        let turn = guarded(|| this.turn(cx, &mut ReceiveLease::take()));
+        let polled = turn.unwrap_or_else(|_panicked| {
+            this.state.wants.turn = true;
+            this.on_panic()
+        });
+        if polled.is_pending() && this.take_wants_turn() {
             yield_turn(cx);
         }
-        poll
+        polled
     }
 }
 
 impl<H, S> Drop for HandlerTask<H, S> {
     fn drop(&mut self) {
         if let Some(mailbox) = &self.state.mailbox {
-            mailbox.shut(ConnectionState::Closed);
+            mailbox.end(ConnectionState::Closed);
         }
         self.driver.give_up();
-        if !self.state.over {
+        if self.state.life != Life::Over {
             self.state.registration.shard().server.count_end(None);
         }
     }

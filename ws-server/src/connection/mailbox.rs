@@ -1,4 +1,8 @@
-//! What other tasks send to a connection that a [`Handler`](crate::Handler) owns.
+//! The queue of what other tasks send on a connection that a [`Handler`](crate::Handler) owns.
+//!
+//! The connection belongs to its task and has no lock. A [`Sender`](ws_tokio::Sender) puts messages into the mailbox
+//! and wakes the connection; the connection's next turn moves them to its write queue. The mailbox admits and counts
+//! messages by the rules of the write queue: [`Config::has_room_for`] and [`Backlog`].
 
 use std::{
     sync::{
@@ -6,6 +10,7 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     task::{Context, Poll},
+    time::Instant,
 };
 
 use ws_proto::{
@@ -16,24 +21,23 @@ use ws_tokio::{Entry, Locked, Outlet, Place, WaitList};
 
 use crate::shard::wake::ConnWaker;
 
-use super::letters::{Letters, Queued};
+use super::queued::{MessageQueue, Queued};
 
 pub(crate) struct Mailbox {
     config: Arc<Config>,
-    caller: ConnWaker,
-    /// The connection has been called and has not looked yet.
-    called: AtomicBool,
-    mail: Mutex<MailboxState>,
+    waker: ConnWaker,
+    /// Whether the connection was woken and has not looked into the mailbox since.
+    woken: AtomicBool,
+    state: Mutex<State>,
 }
 
-/// Small, and in one piece: a broadcast touches as many of these as there are connections.
-struct MailboxState {
-    messages: Letters,
-    /// What they count together, by the rules of the connection's own queue.
+/// Small and in one piece, because a broadcast touches the mailbox of each receiver.
+struct State {
+    messages: MessageQueue,
     backlog: Backlog,
-    /// What they count of the memory budget; made when there first is much.
+    /// The part of the memory budget that `messages` use; `None` while they hold little.
     account: Option<MemoryAccount>,
-    state: ConnectionState,
+    connection: ConnectionState,
     /// Senders that wait for room.
     senders: WaitList,
     uncommon: Option<Box<Uncommon>>,
@@ -43,90 +47,64 @@ struct MailboxState {
 #[derive(Default)]
 struct Uncommon {
     pings: ControlQueue,
+    /// A close that waits behind the messages.
     close: Option<(CloseCode, Box<str>)>,
 }
 
 impl Mailbox {
-    pub(crate) fn new(config: &Arc<Config>, caller: ConnWaker) -> Self {
-        let mail = MailboxState {
-            messages: Letters::default(),
+    pub(super) fn new(config: &Arc<Config>, waker: ConnWaker) -> Self {
+        let state = State {
+            messages: MessageQueue::default(),
             backlog: Backlog::new(),
             account: None,
-            state: ConnectionState::Open,
+            connection: ConnectionState::Open,
             senders: WaitList::new(),
             uncommon: None,
         };
-        Self { config: Arc::clone(config), caller, called: AtomicBool::new(false), mail: Mutex::new(mail) }
+        Self { config: Arc::clone(config), waker, woken: AtomicBool::new(false), state: Mutex::new(state) }
     }
 
-    /// Whether there is news since the last time.
-    pub(crate) fn take_call(&self) -> bool {
-        self.called.load(Ordering::Relaxed) && self.called.swap(false, Ordering::Acquire)
+    /// Whether something was put in since the last call.
+    #[inline]
+    pub(super) fn take_woken(&self) -> bool {
+        self.woken.load(Ordering::Relaxed) && self.woken.swap(false, Ordering::Acquire)
     }
 
-    /// Hands over what came, as far as the connection takes it; whether something is left that it has no room for.
-    pub(crate) fn deliver(
-        &self,
-        connection: &mut Connection,
-        tx: &mut TransmitQueue,
-        now: std::time::Instant,
-    ) -> bool {
-        let mut mail = self.mail();
-        if let Some(uncommon) = &mut mail.uncommon {
-            uncommon.deliver_pings(connection, tx);
-        }
-        // The rest waits here: else as much as may wait would wait in both places.
-        let ahead = (self.config.write_queue_bytes / 16).clamp(4 * 1024, 64 * 1024);
-        while connection.queued(tx).1 < ahead
-            && let Some(letter) = mail.messages.pop()
-        {
-            // It is the connection's from here, or comes back.
-            mail.count_out(&letter);
-            match letter.send(connection, tx) {
-                Ok(()) => {}
-                Err(SendError::WriteBusy(letter)) => {
-                    mail.count_in(&letter);
-                    mail.settle();
-                    mail.messages.put_back(letter);
-                    break;
-                }
-                Err(SendError::InvalidState(letter)) => {
-                    letter.give_up();
-                    break;
-                }
-            }
-        }
-        if let Some(uncommon) = mail.uncommon.take_if(|uncommon| uncommon.pings.is_empty()) {
-            match uncommon.close {
-                Some((code, reason)) if mail.messages.is_empty() => {
-                    connection.close_and_receive(code, &reason, now, tx);
-                }
-                Some(_) => mail.uncommon = Some(uncommon),
-                None => {}
-            }
-        }
-        mail.follow(connection.state());
-        self.let_senders_in(&mut mail);
-        !mail.messages.is_empty() || mail.uncommon.is_some()
+    /// Moves pings, messages and a close to the connection, as far as it has room for them. Returns whether some are
+    /// left.
+    pub(super) fn transfer(&self, connection: &mut Connection, tx: &mut TransmitQueue, now: Instant) -> bool {
+        let mut state = self.lock();
+        state.transfer_pings(connection, tx);
+        state.transfer_messages(self.transfer_until(), connection, tx);
+        state.transfer_close(connection, tx, now);
+        state.set_connection(connection.state());
+        self.promise_room(&mut state);
+        !state.messages.is_empty() || state.uncommon.is_some()
     }
 
-    /// Promises the room that there is to senders that wait.
-    fn let_senders_in(&self, mail: &mut MailboxState) {
-        let MailboxState { senders, backlog, account, .. } = mail;
+    /// The connection is closing or closed: what waits is dropped, and senders get an error.
+    pub(super) fn end(&self, connection: ConnectionState) {
+        self.lock().set_connection(connection);
+    }
+
+    /// Bytes in the connection's write queue from which on messages stay in the mailbox. Without it, as many bytes as
+    /// the limit allows could wait in both.
+    fn transfer_until(&self) -> usize {
+        (self.config.write_queue_bytes / 16).clamp(4 * 1024, 64 * 1024)
+    }
+
+    /// Promises the free room to senders that wait.
+    fn promise_room(&self, state: &mut State) {
+        let State { senders, backlog, account, .. } = state;
         senders.promise(|len, promised| self.has_room(len, len, backlog, promised, account.as_ref()));
     }
 
-    /// The connection is closing or closed: senders are told.
-    pub(crate) fn shut(&self, state: ConnectionState) {
-        self.mail().follow(state);
-    }
-
-    /// Whether a message of `len` bytes, of which `owned` are its own, may come in.
-    fn admit(&self, mail: &MailboxState, len: usize, owned: usize) -> Result<(), SendError> {
-        if mail.state != ConnectionState::Open || mail.is_closing() {
+    /// Whether a message of `len` bytes may come in. `owned` of them are not shared with other connections.
+    fn admit(&self, state: &State, len: usize, owned: usize) -> Result<(), SendError> {
+        if state.connection != ConnectionState::Open || state.is_closing() {
             return Err(SendError::InvalidState(()));
         }
-        let MailboxState { senders, backlog, account, .. } = mail;
+        let State { senders, backlog, account, .. } = state;
         if self.has_room(len, owned, backlog, &senders.promised(), account.as_ref()) {
             Ok(())
         } else {
@@ -134,13 +112,13 @@ impl Mailbox {
         }
     }
 
-    /// As [`admit`](Self::admit), for a sender that does not wait: those that do come first.
-    fn admit_newcomer(&self, mail: &MailboxState, len: usize, owned: usize) -> Result<(), SendError> {
-        self.admit(mail, len, owned)?;
-        if mail.senders.has_waiting() { Err(SendError::WriteBusy(())) } else { Ok(()) }
+    /// As [`admit`](Self::admit), for a sender that does not wait. Senders that wait come first.
+    fn admit_newcomer(&self, state: &State, len: usize, owned: usize) -> Result<(), SendError> {
+        self.admit(state, len, owned)?;
+        if state.senders.has_waiting() { Err(SendError::WriteBusy(())) } else { Ok(()) }
     }
 
-    /// The rule of the connection's own queue. Room that is promised is taken.
+    /// The rule of the connection's write queue. Room that is promised counts as taken.
     fn has_room(
         &self,
         len: usize,
@@ -151,48 +129,97 @@ impl Mailbox {
     ) -> bool {
         let (messages, bytes) =
             (backlog.messages() + promised.messages(), backlog.bytes() + promised.bytes());
-        let affordable = owned == 0 || account.is_none_or(|account| account.allows(owned));
-        affordable && self.config.has_room_for(len, messages, bytes)
+        self.config.has_room_for(len, messages, bytes) && self.has_budget_for(owned, bytes, account)
     }
 
-    fn push(&self, mail: &mut MailboxState, letter: Queued) {
-        mail.count_in(&letter);
-        mail.messages.push(letter);
-        mail.charge(&self.config);
+    /// Whether the memory budget has a share for `owned` bytes behind the `waiting` ones.
+    fn has_budget_for(&self, owned: usize, waiting: usize, account: Option<&MemoryAccount>) -> bool {
+        let Some(budget) = &self.config.memory_budget else { return true };
+        owned == 0
+            || waiting == 0
+            || waiting.saturating_add(owned) < MemoryBudget::SMALL
+            || account.map_or_else(|| budget.account().allows(owned), |account| account.allows(owned))
     }
 
-    fn call(&self, mail: Locked<'_, MailboxState>) {
-        drop(mail);
-        if !self.called.swap(true, Ordering::Release) {
-            self.caller.wake();
+    fn push(&self, state: &mut State, message: Queued) {
+        state.count_in(&message);
+        state.messages.push(message);
+        state.charge(&self.config);
+    }
+
+    fn unlock_and_wake(&self, state: Locked<'_, State>) {
+        drop(state);
+        if !self.woken.swap(true, Ordering::Release) {
+            self.waker.wake();
         }
     }
 
-    fn mail(&self) -> Locked<'_, MailboxState> {
-        Locked::new(|| self.mail.lock().unwrap_or_else(PoisonError::into_inner))
+    fn lock(&self) -> Locked<'_, State> {
+        Locked::new(|| self.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
-impl MailboxState {
-    fn count_in(&mut self, letter: &Queued) {
-        self.backlog.add(letter.len(), letter.shared_len());
+impl State {
+    fn transfer_pings(&mut self, connection: &mut Connection, tx: &mut TransmitQueue) {
+        let Some(Uncommon { pings, .. }) = self.uncommon.as_deref_mut() else { return };
+        while let Some(ping) = pings.peek() {
+            if connection.send_ping(ping.payload(), tx) == Err(ControlError::QueueFull) {
+                return;
+            }
+            pings.pop();
+        }
     }
 
-    fn count_out(&mut self, letter: &Queued) {
-        self.backlog.remove(letter.len(), letter.shared_len());
-        self.settle();
+    fn transfer_messages(&mut self, until: usize, connection: &mut Connection, tx: &mut TransmitQueue) {
+        while connection.queued(tx).1 < until
+            && let Some(message) = self.messages.pop()
+        {
+            // The connection counts the message from here, unless it gives it back.
+            self.count_out(&message);
+            match message.send(connection, tx) {
+                Ok(()) => {}
+                Err(SendError::WriteBusy(message)) => {
+                    self.count_in(&message);
+                    self.settle_account();
+                    self.messages.put_back(message);
+                    return;
+                }
+                Err(SendError::InvalidState(message)) => return message.drop_unlocked(),
+            }
+        }
     }
 
-    /// Counts what has come in against the memory budget, if it is much.
+    /// The close goes last. Pings and messages that the connection has no room for yet hold it back.
+    fn transfer_close(&mut self, connection: &mut Connection, tx: &mut TransmitQueue, now: Instant) {
+        let Some(uncommon) = self.uncommon.take_if(|uncommon| uncommon.pings.is_empty()) else { return };
+        match uncommon.close {
+            Some((code, reason)) if self.messages.is_empty() => {
+                connection.close_and_receive(code, &reason, now, tx);
+            }
+            Some(_) => self.uncommon = Some(uncommon),
+            None => {}
+        }
+    }
+
+    fn count_in(&mut self, message: &Queued) {
+        self.backlog.add(message.len(), message.shared_len());
+    }
+
+    fn count_out(&mut self, message: &Queued) {
+        self.backlog.remove(message.len(), message.shared_len());
+        self.settle_account();
+    }
+
+    /// Charges the messages to the memory budget. As on a connection, a small amount is not counted, so that small
+    /// messages do not touch the counter that all connections share.
     fn charge(&mut self, config: &Config) {
-        const MUCH: usize = 16 * 1024;
-        if self.account.is_none() && self.backlog.held_bytes() >= MUCH {
+        if self.account.is_none() && self.backlog.held_bytes() >= MemoryBudget::SMALL {
             self.account = config.memory_budget.as_ref().map(MemoryBudget::account);
         }
-        self.settle();
+        self.settle_account();
     }
 
-    fn settle(&mut self) {
+    fn settle_account(&mut self) {
         if let Some(account) = &mut self.account {
             account.set(self.backlog.held_bytes());
             if self.backlog.held_bytes() == 0 {
@@ -205,16 +232,15 @@ impl MailboxState {
         self.uncommon.get_or_insert_default()
     }
 
-    /// Whether a close waits behind the messages.
     fn is_closing(&self) -> bool {
         self.uncommon.as_ref().is_some_and(|uncommon| uncommon.close.is_some())
     }
 
-    /// Takes note of the connection's state; only an open one has a use for messages.
-    fn follow(&mut self, state: ConnectionState) {
-        self.state = state;
-        if state != ConnectionState::Open {
-            self.messages.give_up();
+    /// Notes the connection's state. Unless that is open, everything that waits is dropped.
+    fn set_connection(&mut self, connection: ConnectionState) {
+        self.connection = connection;
+        if connection != ConnectionState::Open {
+            self.messages.drop_unlocked();
             self.backlog = Backlog::new();
             self.account = None;
             self.uncommon = None;
@@ -223,25 +249,13 @@ impl MailboxState {
     }
 }
 
-impl Uncommon {
-    /// Those that the connection has no room for go out later.
-    fn deliver_pings(&mut self, connection: &mut Connection, tx: &mut TransmitQueue) {
-        while let Some(ping) = self.pings.peek() {
-            if connection.send_ping(ping.payload(), tx) == Err(ControlError::QueueFull) {
-                return;
-            }
-            self.pings.pop();
-        }
-    }
-}
-
 impl Outlet for Mailbox {
     fn try_send(&self, message: Message) -> Result<(), SendError<Message>> {
-        let mut mail = self.mail();
-        match self.admit_newcomer(&mail, message.len(), message.len()) {
+        let mut state = self.lock();
+        match self.admit_newcomer(&state, message.len(), message.len()) {
             Ok(()) => {
-                self.push(&mut mail, Queued::Message(message));
-                self.call(mail);
+                self.push(&mut state, Queued::Message(message));
+                self.unlock_and_wake(state);
                 Ok(())
             }
             Err(error) => Err(error.map(|()| message)),
@@ -249,10 +263,10 @@ impl Outlet for Mailbox {
     }
 
     fn try_send_prepared(&self, message: &PreparedMessage) -> Result<(), SendError> {
-        let mut mail = self.mail();
-        self.admit_newcomer(&mail, message.payload().len(), 0)?;
-        self.push(&mut mail, Queued::Prepared(message.clone()));
-        self.call(mail);
+        let mut state = self.lock();
+        self.admit_newcomer(&state, message.payload().len(), 0)?;
+        self.push(&mut state, Queued::Prepared(message.clone()));
+        self.unlock_and_wake(state);
         Ok(())
     }
 
@@ -264,63 +278,66 @@ impl Outlet for Mailbox {
     ) -> Poll<Result<(), SendError<Message>>> {
         let mut waker = None;
         loop {
-            let mut mail = self.mail();
+            let mut state = self.lock();
             let Some(next) = message.take() else { return Poll::Ready(Ok(())) };
-            let (len, entry) = (next.len(), mail.senders.enter(place));
+            let (len, entry) = (next.len(), state.senders.enter(place));
             let admitted = match entry {
-                Entry::Newcomer | Entry::Promised => self.admit(&mail, len, len),
+                Entry::Newcomer | Entry::Promised => self.admit(&state, len, len),
                 Entry::Waits => Err(SendError::WriteBusy(())),
             };
             match admitted {
                 Ok(()) => {
-                    self.push(&mut mail, Queued::Message(next));
-                    self.call(mail);
+                    self.push(&mut state, Queued::Message(next));
+                    self.unlock_and_wake(state);
                     return Poll::Ready(Ok(()));
                 }
                 Err(SendError::WriteBusy(())) => *message = Some(next),
                 Err(error) => return Poll::Ready(Err(error.map(|()| next))),
             }
-            if mail.senders.wait(place, entry == Entry::Promised, len, cx.waker(), &mut waker) {
+            if state.senders.wait(place, entry == Entry::Promised, len, cx.waker(), &mut waker) {
                 return Poll::Pending;
             }
-            // Cloning it may run its executor's code: not under the lock.
-            drop(mail);
+            // A waker's clone may run foreign code, so it is made without the lock.
+            drop(state);
             waker = Some(cx.waker().clone());
         }
     }
 
     fn cancelled(&self, place: Option<Place>) {
         let Some(place) = place else { return };
-        let mut mail = self.mail();
-        mail.senders.leave(place);
-        self.let_senders_in(&mut mail);
+        let mut state = self.lock();
+        state.senders.leave(place);
+        self.promise_room(&mut state);
     }
 
     fn ping(&self, payload: &[u8]) -> Result<(), ControlError> {
-        let mut mail = self.mail();
-        if mail.state != ConnectionState::Open {
+        let mut state = self.lock();
+        if state.connection != ConnectionState::Open {
             return Err(ControlError::InvalidState);
         }
         if payload.len() > MAX_CONTROL_PAYLOAD {
             return Err(ControlError::ControlFrameTooBig(payload.len()));
         }
-        let pings = &mut mail.uncommon().pings;
+        let pings = &mut state.uncommon().pings;
         pings.push(OpCode::Ping, payload).map_err(|_| ControlError::QueueFull)?;
-        self.call(mail);
+        self.unlock_and_wake(state);
         Ok(())
     }
 
     fn close(&self, code: CloseCode, reason: &str) {
-        let mut mail = self.mail();
-        if mail.state == ConnectionState::Open && !mail.is_closing() {
-            mail.uncommon().close = Some((code, reason.into()));
-            // What has not been accepted before is not accepted any more.
-            mail.senders.end();
-            self.call(mail);
+        let mut state = self.lock();
+        if state.connection == ConnectionState::Open && !state.is_closing() {
+            state.uncommon().close = Some((code, reason.into()));
+            // Messages of senders that still wait are not accepted any more.
+            state.senders.end();
+            self.unlock_and_wake(state);
         }
     }
 
     fn state(&self) -> ConnectionState {
-        self.mail().state
+        self.lock().connection
     }
 }
+
+#[cfg(test)]
+mod tests;

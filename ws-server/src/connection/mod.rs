@@ -1,4 +1,4 @@
-//! The two ways to write a server, behind one interface.
+//! The two ways to write a server, a [`Handler`] and an async function, and the task of a connection for each.
 
 use std::{future::Future, marker::PhantomData, sync::Arc};
 
@@ -17,8 +17,8 @@ pub(crate) mod function_task;
 mod handler;
 mod handler_state;
 pub(crate) mod handler_task;
-mod letters;
 mod mailbox;
+mod queued;
 
 pub use conn::{BinaryPayload, Conn, TextPayload};
 pub use handler::Handler;
@@ -26,7 +26,7 @@ pub use handler::Handler;
 use function_task::FunctionTask;
 use handler_task::HandlerTask;
 
-/// What is done with the connection that comes of it.
+/// Builds the task for a connection.
 pub(crate) trait BuildTask<S>: Application {
     type Task: Future<Output = ()> + Unpin + 'static;
 
@@ -88,10 +88,10 @@ where
     }
 }
 
-/// An async function.
+/// An async function that serves a connection.
 pub(crate) struct FunctionApp<F>(pub(crate) F);
 
-/// Nothing was made yet that could fail.
+/// An async function makes nothing before the handshake has succeeded.
 pub(crate) struct NothingAccepted;
 
 impl HandshakeFailed for NothingAccepted {

@@ -23,14 +23,14 @@ pub(crate) struct Socket {
     writable: bool,
     /// The peer has closed, or the socket failed: reading ends with that, however short a read was.
     ended: bool,
-    /// Its connection has asked for another turn and not had it.
-    pub(crate) turn_is_due: bool,
+    /// Whether the reactor has queued the connection for another turn. The flag costs no memory here.
+    pub(crate) wants_turn: bool,
 }
 
 impl Socket {
     /// A socket in non-blocking mode; once it is registered, the kernel says whether there is something to read.
     pub(crate) const fn new(stream: TcpStream) -> Self {
-        Self { stream, readable: false, writable: true, ended: false, turn_is_due: false }
+        Self { stream, readable: false, writable: true, ended: false, wants_turn: false }
     }
 
     pub(crate) fn peer_addr(&self) -> io::Result<SocketAddr> {

@@ -1,4 +1,4 @@
-//! Transports with a buffer of their own, as TLS has one: what lies there must be flushed too.
+//! Transports with a buffer of their own, as TLS has: it must be flushed too.
 
 use std::{
     cell::RefCell,
@@ -13,9 +13,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use ws_proto::{Config, Connection, MessageKind};
 use ws_tokio::{Driver, Served};
 
-use crate::tests::{Echo, FunctionTask, HandlerTask, Task, masked, registration, settle};
+use crate::tests::{Echo, FunctionTask, HandlerTask, Task, masked, registration, run_until_idle};
 
-/// Takes everything, and passes it on only while it is not stuck.
+/// A transport that buffers everything, and passes it on unless it is stuck.
 #[derive(Clone, Default)]
 struct Buffered(Rc<RefCell<State>>);
 
@@ -97,7 +97,7 @@ fn connection(change: impl FnOnce(&mut Config)) -> Connection {
     Connection::server(config.build().expect("valid"), Instant::now())
 }
 
-/// Both styles.
+/// A handler's task and an async function's task, both of which echo.
 fn tasks(change: impl Fn(&mut Config)) -> [(Buffered, Task); 2] {
     let (one, other) = (Buffered::default(), Buffered::default());
     let handler = HandlerTask::new(Echo, one.clone(), connection(&change), &[], registration());
@@ -113,26 +113,26 @@ fn tasks(change: impl Fn(&mut Config)) -> [(Buffered, Task); 2] {
 #[test]
 fn what_a_transport_holds_is_passed_on_once_it_can_be() {
     for (transport, mut task) in tasks(|_| ()) {
-        settle(&mut task);
+        run_until_idle(&mut task);
         transport.set_stuck(true);
         transport.deliver(&masked(20));
-        settle(&mut task);
+        run_until_idle(&mut task);
         assert_eq!(transport.passed_on(), 0);
         transport.set_stuck(false);
-        settle(&mut task);
-        assert_eq!(transport.passed_on(), 22, "though nothing else is to be written");
+        run_until_idle(&mut task);
+        assert_eq!(transport.passed_on(), 22, "although nothing else is to be written");
     }
 }
 
 #[test]
 fn a_half_closed_peer_still_gets_what_a_transport_holds() {
     for (transport, mut task) in tasks(|_| ()) {
-        settle(&mut task);
+        run_until_idle(&mut task);
         transport.set_stuck(true);
         transport.deliver(&masked(20));
-        settle(&mut task);
+        run_until_idle(&mut task);
         transport.end();
-        settle(&mut task);
+        run_until_idle(&mut task);
         transport.set_stuck(false);
         super::run_to_end(&mut task);
         assert_eq!(transport.passed_on(), 22);

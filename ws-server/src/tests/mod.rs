@@ -1,6 +1,6 @@
-//! Gates that do not depend on the machine's speed: system calls per message, and what a connection takes.
+//! Budgets that do not depend on the machine's speed: system calls per message, and the size of a connection.
 //!
-//! Allocations are counted in `e2e-tests/tests/gates`, where a test binary may have an allocator of its own.
+//! `e2e-tests/tests/gates` counts allocations, because a test binary there can have an allocator of its own.
 
 mod flush;
 mod transport;
@@ -74,12 +74,12 @@ fn serve_task(script: &Script) -> Task {
     Box::pin(FunctionTask::new(served, Some(echo(ws)), registration()))
 }
 
-/// The async type without a server's task around it, as after [`Acceptor`](crate::Acceptor).
+/// A `WebSocket` without a server's task, as [`Acceptor`](crate::Acceptor) makes it.
 fn inline_task(script: &Script) -> Task {
     Box::pin(echo(WebSocket::new(script.transport(), connection())))
 }
 
-/// A task's waker, as a runtime would have it.
+/// The waker of a task: remembers that the task is to be polled.
 struct Woken(AtomicBool);
 
 impl Wake for Woken {
@@ -88,19 +88,19 @@ impl Wake for Woken {
     }
 }
 
-/// Polls until nobody wakes the task any more.
-fn settle(task: &mut Task) {
+/// Polls until the task waits and was not woken.
+fn run_until_idle(task: &mut Task) {
     let woken = Arc::new(Woken(AtomicBool::new(true)));
     let waker = Waker::from(Arc::clone(&woken));
     let mut polls = 0;
     while woken.0.swap(false, Ordering::Relaxed) {
         polls += 1;
-        assert!(polls < 100, "the task never rests");
+        assert!(polls < 100, "the task is woken again and again");
         assert_eq!(task.as_mut().poll(&mut Context::from_waker(&waker)), Poll::Pending);
     }
 }
 
-/// Polls until the task is over.
+/// Polls until the task completes.
 fn run_to_end(task: &mut Task) {
     let woken = Arc::new(Woken(AtomicBool::new(true)));
     let waker = Waker::from(Arc::clone(&woken));
@@ -109,7 +109,7 @@ fn run_to_end(task: &mut Task) {
             return;
         }
     }
-    panic!("the task waits");
+    panic!("the task is not woken");
 }
 
 fn masked(size: usize) -> Vec<u8> {
@@ -130,14 +130,14 @@ fn masked(size: usize) -> Vec<u8> {
 fn calls_per_message(start: fn(&Script) -> Task, size: usize, depth: usize) -> (f64, f64) {
     let script = Script::default();
     let mut task = start(&script);
-    // Until the runtime says that the socket is readable, a connection that just opened tries once in vain.
-    settle(&mut task);
+    // A connection that has just opened reads once before the runtime reports that the socket is readable.
+    run_until_idle(&mut task);
     let batch = masked(size).repeat(depth);
     let reply_len = depth * (size + if size < 126 { 2 } else { 4 });
     script.take_calls();
     for _ in 0..ROUNDS {
         script.deliver(&batch);
-        settle(&mut task);
+        run_until_idle(&mut task);
         assert_eq!(script.take_written().len(), reply_len);
     }
     let (calls, messages) = (script.take_calls(), (ROUNDS * depth) as f64);
@@ -146,7 +146,7 @@ fn calls_per_message(start: fn(&Script) -> Task, size: usize, depth: usize) -> (
 
 #[test]
 fn a_small_echo_takes_one_read_and_one_write() {
-    // The async type watches its own deadlines where no server does.
+    // Without a server, `WebSocket` has a timer of its own.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
     let _entered = runtime.enter();
     for (name, start) in
@@ -173,10 +173,10 @@ fn pipelined_messages_are_answered_with_one_write() {
     }
 }
 
-/// Sends another message whenever one is written.
-struct Fountain;
+/// Sends another message each time that one is written.
+struct Endless;
 
-impl Handler for Fountain {
+impl Handler for Endless {
     type Context = ();
 
     fn accept(_request: &mut Request, _context: &()) -> Result<Self, Rejection> {
@@ -195,10 +195,9 @@ impl Handler for Fountain {
 }
 
 #[test]
-fn a_turn_ends_although_the_peer_takes_whatever_is_sent() {
+fn a_turn_ends_although_the_peer_takes_everything_that_is_sent() {
     let script = Script::default();
-    let mut task =
-        Box::pin(HandlerTask::new(Fountain, script.transport(), connection(), &[], registration()));
+    let mut task = Box::pin(HandlerTask::new(Endless, script.transport(), connection(), &[], registration()));
     let woken = Arc::new(Woken(AtomicBool::new(false)));
     let waker = Waker::from(Arc::clone(&woken));
     for _ in 0..10 {
@@ -213,20 +212,20 @@ fn a_turn_ends_although_the_peer_takes_whatever_is_sent() {
 fn the_counting_transport_counts() {
     let script = Script::default();
     let mut task = handler_task(&script);
-    settle(&mut task);
+    run_until_idle(&mut task);
     script.deliver(&masked(20));
-    settle(&mut task);
+    run_until_idle(&mut task);
     let calls = script.take_calls();
     assert_eq!((calls.reads, calls.writes), (1, 1));
-    // A window that is exactly filled may have more behind it, so the socket is asked once more.
+    // A read that fills the buffer exactly may leave bytes in the socket, so there is another read.
     let full = masked(20).repeat(ws_proto::DEFAULT_RECEIVE_BUFFER / 26 + 1);
     script.deliver(&full[..ws_proto::DEFAULT_RECEIVE_BUFFER]);
-    settle(&mut task);
+    run_until_idle(&mut task);
     assert_eq!(script.take_calls().reads, 2);
 }
 
 #[test]
-fn a_handshakes_task_is_small() {
+fn the_task_of_a_handshake_is_small() {
     fn size_of_future<C, F: Future>(_: impl FnOnce(C) -> F) -> usize {
         size_of::<F>()
     }
@@ -238,8 +237,8 @@ fn a_handshakes_task_is_small() {
 }
 
 #[test]
-fn a_connections_task_is_small() {
-    struct Sized32(#[expect(dead_code, reason = "it takes place")] [u64; 4]);
+fn the_task_of_a_connection_is_small() {
+    struct Sized32(#[expect(dead_code, reason = "only its size matters")] [u64; 4]);
     impl Handler for Sized32 {
         type Context = ();
         fn accept(_request: &mut Request, _context: &()) -> Result<Self, Rejection> {

@@ -1,4 +1,4 @@
-//! A transport that counts what a socket would ask of the kernel.
+//! A transport that counts the system calls that a socket would make.
 
 use std::{
     cell::RefCell,
@@ -10,12 +10,12 @@ use std::{
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// The test's end: what the peer sends, what it got, and how many system calls that took.
+/// The test's end of the transport: sends as the peer, and sees what was written and how many system calls that took.
 #[derive(Clone, Default)]
 pub(super) struct Script(Rc<RefCell<State>>);
 
-/// The connection's end. As tokio's sockets do, it calls the kernel only while it believes that there is something,
-/// and a read that does not fill its buffer ends that belief.
+/// The connection's end of the transport. As tokio's sockets do, it makes a system call only while it is marked
+/// readable, and a read that does not fill the buffer clears the mark.
 pub(super) struct Counted(Script);
 
 #[derive(Default)]
@@ -39,7 +39,7 @@ impl Script {
         Counted(self.clone())
     }
 
-    /// Bytes arrive, all at once.
+    /// Bytes arrive from the peer, all together.
     pub(super) fn deliver(&self, bytes: &[u8]) {
         let mut state = self.0.borrow_mut();
         state.incoming.extend_from_slice(bytes);

@@ -1,4 +1,4 @@
-//! What a reactor can run.
+//! The connections that a reactor can run.
 
 use std::{
     future::Future,
@@ -11,64 +11,71 @@ use ws_tokio::ReceiveLease;
 
 use crate::{
     connection::{Handler, function_task::FunctionTask, handler_task::HandlerTask},
-    net::stream::ServerStream,
+    net::{epoll_socket::Socket, stream::ServerStream},
     shard::wake_queue::{TurnWaker, WakeQueue},
 };
 
-use crate::net::epoll_socket::Socket;
-
-/// One connection, between its turns.
+/// One connection of a reactor.
 pub(crate) trait ReactorConn: 'static {
-    /// Takes note of what the kernel said of its socket.
-    fn note(&mut self, events: EventFlags);
+    /// Notes what the kernel reported about the connection's socket.
+    fn note_events(&mut self, events: EventFlags);
 
-    /// Whether it has asked for another turn and not had it.
-    fn is_due(&mut self) -> &mut bool;
+    /// Whether the connection is queued for another turn. The schedule keeps this flag.
+    fn wants_turn(&mut self) -> &mut bool;
 
-    /// A turn; `again` asks for another one. `rx` is the thread's receive buffer, once somebody needed it.
-    fn poll_turn(&mut self, again: &Waker, rx: &mut Option<ReceiveLease>) -> Poll<()>;
+    /// Gives the connection a turn. `Ready`: it is over. `Pending`: it waits, or, if it woke `waker`, wants another
+    /// turn. `rx` is the thread's receive buffer, once a connection needed it.
+    fn turn(&mut self, waker: &Waker, rx: &mut Option<ReceiveLease>) -> Poll<()>;
+
+    /// The turn panicked. `Ready`: the connection is over. `Pending`: it wants another turn.
+    fn on_panic(&mut self) -> Poll<()>;
 }
 
 impl<H: Handler + Unpin> ReactorConn for HandlerTask<H, Socket> {
     #[inline]
-    fn note(&mut self, events: EventFlags) {
+    fn note_events(&mut self, events: EventFlags) {
         self.io_mut().note(events);
     }
 
     #[inline]
-    fn is_due(&mut self) -> &mut bool {
-        &mut self.io_mut().turn_is_due
+    fn wants_turn(&mut self) -> &mut bool {
+        &mut self.io_mut().wants_turn
     }
 
     #[inline]
-    fn poll_turn(&mut self, again: &Waker, rx: &mut Option<ReceiveLease>) -> Poll<()> {
+    fn turn(&mut self, waker: &Waker, rx: &mut Option<ReceiveLease>) -> Poll<()> {
         let rx = rx.get_or_insert_with(ReceiveLease::take);
-        let poll = self.poll_turn(&mut Context::from_waker(again), rx);
-        if self.wants_another_turn() {
-            again.wake_by_ref();
+        let polled = self.turn(&mut Context::from_waker(waker), rx);
+        if self.take_wants_turn() {
+            waker.wake_by_ref();
         }
         rx.end_turn();
-        poll
+        polled
+    }
+
+    fn on_panic(&mut self) -> Poll<()> {
+        self.on_panic()
     }
 }
 
-/// A connection that an async function serves. What that waits for keeps its waker, so it needs one of its own.
+/// A connection that an async function serves. The function's future keeps the waker that it is polled with, so each
+/// connection needs a waker of its own.
 pub(crate) struct FunctionConn<F> {
     task: FunctionTask<F, ServerStream>,
-    turns: Arc<TurnWaker>,
+    turn_waker: Arc<TurnWaker>,
     waker: Waker,
-    is_due: bool,
+    wants_turn: bool,
 }
 
 impl<F> FunctionConn<F> {
     pub(super) fn new(task: FunctionTask<F, ServerStream>, wake_queue: &Arc<WakeQueue>, id: u32) -> Self {
-        let turns = TurnWaker::new(wake_queue, id);
-        Self { task, waker: Waker::from(Arc::clone(&turns)), turns, is_due: false }
+        let turn_waker = TurnWaker::new(wake_queue, id);
+        Self { task, waker: Waker::from(Arc::clone(&turn_waker)), turn_waker, wants_turn: false }
     }
 }
 
 impl<F: Future<Output = ()> + 'static> ReactorConn for FunctionConn<F> {
-    fn note(&mut self, events: EventFlags) {
+    fn note_events(&mut self, events: EventFlags) {
         self.task.served().notify_transport(&self.waker, |stream| {
             if let Some(socket) = stream.reactor_socket() {
                 socket.note(events);
@@ -76,12 +83,17 @@ impl<F: Future<Output = ()> + 'static> ReactorConn for FunctionConn<F> {
         });
     }
 
-    fn is_due(&mut self) -> &mut bool {
-        &mut self.is_due
+    fn wants_turn(&mut self) -> &mut bool {
+        &mut self.wants_turn
     }
 
-    fn poll_turn(&mut self, _again: &Waker, _rx: &mut Option<ReceiveLease>) -> Poll<()> {
-        self.turns.begin_turn();
-        self.task.poll_turn(&mut Context::from_waker(&self.waker))
+    fn turn(&mut self, _waker: &Waker, _rx: &mut Option<ReceiveLease>) -> Poll<()> {
+        self.turn_waker.begin_turn();
+        self.task.turn(&mut Context::from_waker(&self.waker))
+    }
+
+    fn on_panic(&mut self) -> Poll<()> {
+        self.task.on_panic();
+        Poll::Ready(())
     }
 }

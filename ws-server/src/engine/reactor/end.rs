@@ -1,4 +1,4 @@
-//! The end of a reactor, whatever brings it about.
+//! The end of a reactor.
 
 use std::{io, rc::Rc};
 
@@ -6,11 +6,11 @@ use ws_tokio::guarded;
 
 use crate::shard::server_state::Phase;
 
-use crate::engine::reactor::{BuildConn, Shared, table::ConnTable};
+use super::{BuildConn, ReactorState, table::ConnTable};
 
-/// Ends a reactor that runs no more: because its events are lost, because it panicked, or because its thread ends.
-/// Otherwise its connections would stay as they are, and a shutdown would wait for them.
-pub(super) struct Ending<A: BuildConn>(pub(super) Rc<Shared<A>>);
+/// Ends the reactor when it is dropped: because the kernel's events were lost, after a panic, or because the thread
+/// ends. Without it the connections would stay registered, and a shutdown would wait for them.
+pub(super) struct Ending<A: BuildConn>(pub(super) Rc<ReactorState<A>>);
 
 impl<A: BuildConn> Drop for Ending<A> {
     fn drop(&mut self) {
@@ -18,18 +18,18 @@ impl<A: BuildConn> Drop for Ending<A> {
     }
 }
 
-impl<A: BuildConn> Shared<A> {
-    /// Whether the connections are still run.
+impl<A: BuildConn> ReactorState<A> {
+    /// An error once the reactor has ended.
     pub(super) fn outcome(&self) -> io::Result<()> {
-        if self.has_ended.get() { Err(io::Error::other("a shard lost its events")) } else { Ok(()) }
+        if self.has_ended.get() { Err(io::Error::other("a shard's event loop has ended")) } else { Ok(()) }
     }
 
     fn end(&self) {
         self.has_ended.set(true);
-        // A server that lacks one of its shards is none: nothing more is accepted.
+        // A server without one of its shards must not go on: nothing more is accepted.
         self.server.enter(Phase::Draining);
-        for arrival in self.new_conns.take() {
-            let _ = guarded(|| drop(arrival));
+        for new_conn in self.new_conns.take() {
+            let _ = guarded(|| drop(new_conn));
         }
         for connection in self.connections.replace(ConnTable::new(0)).into_entries() {
             let _ = guarded(|| drop(connection));

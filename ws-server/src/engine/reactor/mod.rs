@@ -1,15 +1,15 @@
-//! One task for all plain TCP connections of a shard, on an epoll descriptor of its own: those that handlers serve, and
-//! those with an async function each.
+//! One task that runs all plain TCP connections of a shard, on an epoll descriptor of its own: connections of handlers,
+//! and connections with an async function each.
 //!
 //! tokio keeps 256 bytes for each socket and at least as many for each task, and a wake-up goes through both. Here a
-//! socket is its descriptor and two flags, a connection is an entry in a table, and an event of the kernel leads
-//! straight to a turn. tokio watches the one descriptor and runs everything else: handshakes, timers, and what the
-//! application spawns.
+//! socket is a descriptor and a few flags, a connection is an entry in a table, and an event of the kernel leads
+//! straight to the connection's turn. tokio watches the epoll descriptor and runs everything else: handshakes, the
+//! clock, and what the application spawns.
 //!
 //! ```text
-//!   tokio's epoll ──▶ Reactor::poll ──▶ our epoll ──▶ seat number ──▶ Pages ──▶ Resident::poll_turn
+//!   tokio's epoll ──▶ ReactorState::poll ──▶ our epoll ──▶ id ──▶ ConnTable ──▶ ReactorConn::turn
 //!                          ▲
-//!          Notices ────────┘  deadlines, senders, shutdown
+//!        WakeQueue ────────┘  deadlines, senders, shutdown
 //! ```
 
 mod connection;
@@ -31,7 +31,7 @@ use rustix::event::{
     Timespec,
     epoll::{self, CreateFlags, EventData, EventFlags},
 };
-use tokio::{io::unix::AsyncFd, task::coop};
+use tokio::io::unix::AsyncFd;
 use ws_tokio::{WebSocket, guarded, yield_turn};
 
 use crate::{
@@ -48,26 +48,23 @@ use end::Ending;
 use schedule::Schedule;
 use table::ConnTable;
 
-/// Events taken from the kernel at a time; then tokio's other tasks have their turn.
-const EVENTS: usize = 256;
-/// Connections that have a turn per poll of those who were called, and of those who asked for another turn. So what a
-/// broadcast costs others does not grow with the number of its receivers.
-const CALLS: usize = 64;
-/// Connections looked at per poll when everybody is called.
-const SWEEP: u32 = 256;
+/// Events taken from the kernel with one system call. If it returns as many, tokio's other tasks run before the next
+/// call.
+const EVENTS_PER_CALL: usize = 256;
+/// Room for new connections that is kept for the next poll.
+const KEPT_NEW_CONNS: usize = 256;
 
 /// A handle to the reactor of this thread.
-pub(crate) struct Reactor<A: BuildConn>(Rc<Shared<A>>);
+pub(crate) struct Reactor<A: BuildConn>(Rc<ReactorState<A>>);
 
-struct Shared<A: BuildConn> {
+struct ReactorState<A: BuildConn> {
     epoll: AsyncFd<OwnedFd>,
     wake_queue: Arc<WakeQueue>,
     connections: RefCell<ConnTable<A::Conn>>,
-    /// Connections whose handshakes are done. They are settled in the reactor's own time, when the memory of those
-    /// handshakes is free again: what stays must not lie between what goes.
+    /// Connections whose handshakes are done. They are inserted in the next poll, after the memory of their handshakes
+    /// is freed, so that long-lived memory does not fragment the memory of handshakes.
     new_conns: RefCell<Vec<NewConn<A>>>,
     server: Arc<ServerState>,
-    /// The connections are not run any more.
     has_ended: Cell<bool>,
 }
 
@@ -76,8 +73,8 @@ struct NewConn<A: BuildConn> {
     established: Established<Socket, A::Accepted>,
 }
 
-/// What a reactor's thread is given.
-pub(crate) struct Call {
+/// What a reactor is made from, on its thread.
+pub(crate) struct Seed {
     wake_queue: Arc<WakeQueue>,
     server: Arc<ServerState>,
 }
@@ -88,11 +85,11 @@ impl<A: BuildConn> Clone for Reactor<A> {
     }
 }
 
-/// What an application's connections are on a reactor.
+/// An application whose connections a reactor can run.
 pub(crate) trait BuildConn: Application {
     type Conn: ReactorConn;
 
-    /// `None`: it did not come about.
+    /// Runs the application's function, if it has one.
     fn build_conn(
         &self,
         established: Established<Socket, Self::Accepted>,
@@ -106,7 +103,7 @@ impl<H: Handler + Unpin> BuildConn for HandlerApp<H> {
     fn build_conn(
         &self,
         established: Established<Socket, Self::Accepted>,
-        _notices: &Arc<WakeQueue>,
+        _wake_queue: &Arc<WakeQueue>,
     ) -> Option<Self::Conn> {
         established.into_handler_task()
     }
@@ -130,20 +127,20 @@ where
     }
 }
 
-/// Only plain TCP is watched by the reactor; other connections are tasks.
+/// The reactor runs plain TCP connections. Other connections are tasks.
 impl<A: BuildConn + BuildTask<ServerStream>> Engine<A> for Reactor<A> {
-    type Call = Call;
+    type Call = Seed;
 
-    fn prepare(server: &Arc<ServerState>) -> (WakeTable, Call) {
+    fn prepare(server: &Arc<ServerState>) -> (WakeTable, Seed) {
         let wake_queue = Arc::<WakeQueue>::default();
-        let call = Call { wake_queue: Arc::clone(&wake_queue), server: Arc::clone(server) };
-        (WakeTable::reactor(wake_queue), call)
+        let seed = Seed { wake_queue: Arc::clone(&wake_queue), server: Arc::clone(server) };
+        (WakeTable::reactor(wake_queue), seed)
     }
 
-    fn start(call: Call) -> io::Result<Self> {
-        let shared = Rc::new(Shared::new(epoll::create(CreateFlags::CLOEXEC)?, call)?);
-        tokio::task::spawn_local(Rc::clone(&shared).run());
-        Ok(Self(shared))
+    fn start(seed: Seed) -> io::Result<Self> {
+        let state = Rc::new(ReactorState::new(epoll::create(CreateFlags::CLOEXEC)?, seed)?);
+        tokio::task::spawn_local(Rc::clone(&state).run());
+        Ok(Self(state))
     }
 
     fn outcome(&self) -> io::Result<()> {
@@ -156,92 +153,101 @@ impl<A: BuildConn + BuildTask<ServerStream>> Engine<A> for Reactor<A> {
         }
         match established.try_map_io(ServerStream::into_std) {
             Ok(established) => self.launch_std(app, established),
-            Err(error) => tracing::warn!(%error, "a connection's socket could not be taken over"),
+            Err(error) => tracing::warn!(%error, "a connection's socket could not be taken from tokio"),
         }
     }
 
     fn launch_std(&self, app: &Rc<A>, established: Established<std::net::TcpStream, A::Accepted>) {
         if self.0.has_ended.get() {
-            return tracing::warn!("a connection came to a shard that has ended");
+            return tracing::warn!("a connection is dropped, because its shard has ended");
         }
-        let number = established.registration.id();
-        match established.try_map_io(|stream| self.0.register(stream, number)) {
+        let id = established.registration.id();
+        match established.try_map_io(|stream| self.0.register(stream, id)) {
             Ok(established) => {
                 self.0.new_conns.borrow_mut().push(NewConn { app: Rc::clone(app), established });
-                // Its first turn, even if the peer says nothing.
-                self.0.wake_queue.push(&[number]);
+                // The first turn must not wait for an event.
+                self.0.wake_queue.push(&[id]);
             }
             Err(error) => tracing::warn!(%error, "a connection's socket could not be registered"),
         }
     }
 }
 
-impl<A: BuildConn> Shared<A> {
-    /// `epoll` is an epoll descriptor.
-    fn new(epoll: OwnedFd, Call { wake_queue, server }: Call) -> io::Result<Self> {
+impl<A: BuildConn> ReactorState<A> {
+    fn new(epoll: OwnedFd, Seed { wake_queue, server }: Seed) -> io::Result<Self> {
         let connections = RefCell::new(ConnTable::new(server.options.initial_connections));
         let (new_conns, has_ended) = (RefCell::default(), Cell::new(false));
         Ok(Self { epoll: watch(epoll)?, wake_queue, connections, new_conns, server, has_ended })
     }
 
-    fn insert_new_conns(&self) {
-        let mut new_conns = self.new_conns.take();
-        for NewConn { app, established } in new_conns.drain(..) {
-            let number = established.registration.id();
-            // Runs the application's function, and destructors.
-            if let Ok(Some(connection)) = guarded(|| app.build_conn(established, &self.wake_queue)) {
-                let before = self.connections.borrow_mut().insert(number, connection);
-                let _ = guarded(|| drop(before));
-            }
-        }
-        new_conns.shrink_to(SWEEP as usize);
-        self.new_conns.replace(new_conns);
-    }
-
-    fn register(&self, stream: std::net::TcpStream, number: u32) -> io::Result<Socket> {
+    /// Registers a socket with epoll. Its events carry the connection's id.
+    fn register(&self, stream: std::net::TcpStream, id: u32) -> io::Result<Socket> {
         let flags = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
-        epoll::add(&self.epoll, &stream, EventData::new_u64(number.into()), flags)?;
+        epoll::add(&self.epoll, &stream, EventData::new_u64(id.into()), flags)?;
         Ok(Socket::new(stream))
     }
 
-    /// Runs the connections. Never returns, unless tokio's part fails.
+    /// Runs the connections. Returns only if tokio reports an error of the epoll descriptor.
     async fn run(self: Rc<Self>) {
         let _ending = Ending(Rc::clone(&self));
         let mut schedule = Schedule::new();
         if let Err(error) = poll_fn(|cx| self.poll(cx, &mut schedule)).await {
-            tracing::error!(%error, "a shard lost its events");
+            tracing::error!(%error, "a shard cannot wait for events any more; its connections end");
         }
     }
 
     fn poll(&self, cx: &mut Context<'_>, schedule: &mut Schedule) -> Poll<io::Result<()>> {
-        self.wake_queue.take(cx.waker(), &mut schedule.notes);
+        self.wake_queue.take(cx.waker(), &mut schedule.pending);
+        schedule.queue_pending();
         self.insert_new_conns();
-        self.take_turns(schedule);
-        self.poll_all(schedule);
+        self.run_due_turns(schedule);
         let polled = self.poll_events(cx, schedule);
         schedule.rx = None;
-        if !schedule.called.is_empty() {
-            // It may take many polls: what tokio watches comes in between.
+        if !schedule.woken.is_empty() {
+            // They may take many polls, so what tokio watches comes in between.
             yield_turn(cx);
-        } else if !schedule.next.is_empty() || schedule.sweep.is_some() {
+        } else if !schedule.want_turn.is_empty() || schedule.sweep.is_some() {
             cx.waker().wake_by_ref();
         }
         polled
     }
 
+    fn insert_new_conns(&self) {
+        let mut new_conns = self.new_conns.take();
+        for NewConn { app, established } in new_conns.drain(..) {
+            let id = established.registration.id();
+            // Runs the application's function, and destructors.
+            if let Ok(Some(connection)) = guarded(|| app.build_conn(established, &self.wake_queue)) {
+                let before = self.connections.borrow_mut().insert(id, connection);
+                let _ = guarded(|| drop(before));
+            }
+        }
+        new_conns.shrink_to(KEPT_NEW_CONNS);
+        self.new_conns.replace(new_conns);
+    }
+
+    /// Gives the turns that do not wait for an event, as far as one poll may.
+    fn run_due_turns(&self, schedule: &mut Schedule) {
+        let mut connections = self.connections.borrow_mut();
+        schedule.run_queued(&mut connections);
+        schedule.run_sweep(&mut connections);
+    }
+
+    /// Gives turns to connections with events, until the kernel has no more or has given a full [`EVENTS_PER_CALL`].
     fn poll_events(&self, cx: &mut Context<'_>, schedule: &mut Schedule) -> Poll<io::Result<()>> {
         loop {
             let ready = match self.epoll.poll_read_ready(cx) {
                 Poll::Ready(guard) => Some(guard?),
-                // Others must not wait for tokio to look while there are turns to be had.
-                Poll::Pending if schedule.next.is_empty() && schedule.called.is_empty() => None,
+                Poll::Pending if !schedule.has_turns() => None,
+                // While turns are due, tokio looks for events less often than this task is polled. Connections with
+                // events must not wait for that.
                 Poll::Pending => {
-                    self.take_events(schedule)?;
+                    self.dispatch_events(schedule)?;
                     None
                 }
             };
             let Some(mut ready) = ready else { break };
-            if self.take_events(schedule)? == EVENTS {
+            if self.dispatch_events(schedule)? == EVENTS_PER_CALL {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
@@ -250,76 +256,32 @@ impl<A: BuildConn> Shared<A> {
         Poll::Pending
     }
 
-    /// Asks the kernel once, and gives everybody it names a turn.
-    fn take_events(&self, schedule: &mut Schedule) -> io::Result<usize> {
-        const AT_ONCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
+    /// Takes events from the kernel once, and gives a turn to each connection that has one. Returns the number of
+    /// events.
+    fn dispatch_events(&self, schedule: &mut Schedule) -> io::Result<usize> {
+        const NO_WAIT: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
         let mut events = std::mem::take(&mut schedule.events);
         events.clear();
-        let count = again_if_interrupted(|| {
-            epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut events), Some(&AT_ONCE))
+        let count = retry_if_interrupted(|| {
+            epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut events), Some(&NO_WAIT))
         })?;
         let mut connections = self.connections.borrow_mut();
         for event in &events {
-            let (number, flags) = (event.data.u64() as u32, event.flags);
-            let Some(task) = connections.get_mut(number) else { continue };
-            let _ = guarded(|| task.note(flags));
-            // Who has asked for another turn gets it in its time, and not more of them.
-            if !*task.is_due() {
-                schedule.turn(number, &mut connections);
+            let (id, flags) = (event.data.u64() as u32, event.flags);
+            let Some(connection) = connections.get_mut(id) else { continue };
+            let _ = guarded(|| connection.note_events(flags));
+            // A connection that is queued for another turn reads its events then.
+            if !*connection.wants_turn() {
+                schedule.turn(id, &mut connections);
             }
         }
         schedule.events = events;
         Ok(count)
     }
-
-    /// Those who asked for another turn, and those who were called, by turns; [`CALLS`] of each.
-    fn take_turns(&self, schedule: &mut Schedule) {
-        if std::mem::take(&mut schedule.notes.all) {
-            schedule.sweep = Some(0);
-        }
-        schedule.called.extend(schedule.notes.ids.drain(..));
-        let mut connections = self.connections.borrow_mut();
-        // Who asks in this poll has its turn in the next one.
-        let mut asked = schedule.next.len().min(CALLS);
-        let mut called = schedule.called.len().min(CALLS);
-        while (asked > 0 || called > 0) && coop::has_budget_remaining() {
-            if asked > 0
-                && let Some(id) = schedule.next.pop_front()
-            {
-                asked -= 1;
-                if let Some(task) = connections.get_mut(id) {
-                    *task.is_due() = false;
-                }
-                schedule.turn(id, &mut connections);
-            }
-            if called > 0
-                && let Some(id) = schedule.called.pop_front()
-            {
-                called -= 1;
-                if connections.get_mut(id).is_some_and(|task| !*task.is_due()) {
-                    schedule.turn(id, &mut connections);
-                }
-            }
-        }
-        if schedule.called.is_empty() {
-            // A broadcast leaves nothing behind.
-            schedule.called.shrink_to(16 * CALLS);
-        }
-    }
-
-    fn poll_all(&self, schedule: &mut Schedule) {
-        let Some(start) = schedule.sweep.take() else { return };
-        let mut connections = self.connections.borrow_mut();
-        let end = start.saturating_add(SWEEP).min(connections.end());
-        for number in start..end {
-            schedule.turn(number, &mut connections);
-        }
-        schedule.sweep = (end < connections.end()).then_some(end);
-    }
 }
 
-/// A call that a signal has interrupted is made again.
-fn again_if_interrupted(mut call: impl FnMut() -> rustix::io::Result<usize>) -> io::Result<usize> {
+/// Calls again as long as a signal interrupts the call.
+fn retry_if_interrupted(mut call: impl FnMut() -> rustix::io::Result<usize>) -> io::Result<usize> {
     loop {
         match call() {
             Err(rustix::io::Errno::INTR) => {}
@@ -328,7 +290,7 @@ fn again_if_interrupted(mut call: impl FnMut() -> rustix::io::Result<usize>) -> 
     }
 }
 
-/// Bytes that a connection takes here.
+/// Bytes that a connection takes in the table.
 #[cfg(test)]
 pub(crate) const fn entry_size<H>() -> usize {
     size_of::<Option<HandlerTask<H, Socket>>>()

@@ -1,12 +1,20 @@
-//! Who has a turn, and who asks for another one.
+//! Which connections get a turn, and in which order.
+//!
+//! An event of the kernel gives its connection a turn at once. Other turns wait in queues, so that each poll of the
+//! reactor is short and looks for events in between:
+//!
+//! - `want_turn`: connections whose last turn was not enough;
+//! - `woken`: connections that another thread, a timer or a future has woken;
+//! - `sweep`: all connections, after a change that concerns them all, such as a shutdown.
 
 use std::{
     collections::VecDeque,
+    mem,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    task::{Poll, Wake, Waker},
+    task::{Poll, Waker},
 };
 
 use rustix::event::epoll::Event;
@@ -15,30 +23,35 @@ use ws_tokio::{ReceiveLease, guarded};
 
 use crate::shard::wake_queue::Pending;
 
-use super::{EVENTS, connection::ReactorConn, table::ConnTable};
+use super::{EVENTS_PER_CALL, connection::ReactorConn, table::ConnTable};
+
+/// Most turns per poll for woken connections, and as many for connections that want another turn. So a broadcast delays
+/// other connections by as much for ten thousand receivers as for a hundred.
+pub(super) const TURNS_PER_POLL: usize = 64;
+/// Connections per poll that a sweep gives a turn.
+pub(super) const SWEEP_PER_POLL: u32 = 256;
 
 /// The reactor's own state between polls.
 pub(super) struct Schedule {
-    /// What connections get as their task's waker during a turn.
-    again: Arc<YieldFlag>,
+    flag: Arc<WantsTurn>,
+    /// Sets `flag`. Connections get it as their task's waker during a turn.
     waker: Waker,
-    /// The thread's receive buffer, during a poll and if somebody needed it.
+    /// The thread's receive buffer, taken in a poll by the first connection that reads.
     pub(super) rx: Option<ReceiveLease>,
     pub(super) events: Vec<Event>,
-    pub(super) notes: Pending,
-    /// Those who asked for another turn.
-    pub(super) next: VecDeque<u32>,
-    /// Those who were called and have not had their turn.
-    pub(super) called: VecDeque<u32>,
-    /// How far a roll call has come.
+    /// What was taken from the wake queue.
+    pub(super) pending: Pending,
+    pub(super) want_turn: VecDeque<u32>,
+    pub(super) woken: VecDeque<u32>,
+    /// The next connection of a sweep that has begun.
     pub(super) sweep: Option<u32>,
 }
 
-/// The waker of whichever connection has its turn: it asks for another one.
+/// Whether the connection whose turn it is wants another one.
 #[derive(Default)]
-struct YieldFlag(AtomicBool);
+struct WantsTurn(AtomicBool);
 
-impl Wake for YieldFlag {
+impl std::task::Wake for WantsTurn {
     fn wake(self: Arc<Self>) {
         self.wake_by_ref();
     }
@@ -50,44 +63,101 @@ impl Wake for YieldFlag {
 
 impl Schedule {
     pub(super) fn new() -> Self {
-        let again = Arc::new(YieldFlag::default());
+        let flag = Arc::new(WantsTurn::default());
         Self {
-            waker: Waker::from(Arc::clone(&again)),
-            again,
+            waker: Waker::from(Arc::clone(&flag)),
+            flag,
             rx: None,
-            events: Vec::with_capacity(EVENTS),
-            notes: Pending::default(),
-            next: VecDeque::new(),
-            called: VecDeque::new(),
+            events: Vec::with_capacity(EVENTS_PER_CALL),
+            pending: Pending::default(),
+            want_turn: VecDeque::new(),
+            woken: VecDeque::new(),
             sweep: None,
         }
     }
 
-    /// Gives a connection its turn, if it is still there.
-    pub(super) fn turn<T: ReactorConn>(&mut self, number: u32, connections: &mut ConnTable<T>) {
-        let Some(task) = connections.get_mut(number) else { return };
-        if !coop::has_budget_remaining() {
-            // What async functions have done in this poll is enough; tokio's other tasks come first.
-            return self.put_off(number, task);
+    /// Whether turns are due apart from those of a sweep.
+    pub(super) fn has_turns(&self) -> bool {
+        !self.want_turn.is_empty() || !self.woken.is_empty()
+    }
+
+    /// Queues the connections that the wake queue has named.
+    pub(super) fn queue_pending(&mut self) {
+        if mem::take(&mut self.pending.all) {
+            self.sweep = Some(0);
         }
-        self.again.0.store(false, Ordering::Relaxed);
-        let polled = guarded(|| task.poll_turn(&self.waker, &mut self.rx)).unwrap_or_else(|_panicked| {
-            // It may have bytes of that connection.
-            self.rx = None;
-            Poll::Ready(())
-        });
-        if polled.is_ready() {
-            // Destructors of handlers may panic too.
-            let _ = guarded(|| drop(connections.remove(number)));
-        } else if self.again.0.load(Ordering::Relaxed) {
-            self.put_off(number, task);
+        self.woken.extend(self.pending.ids.drain(..));
+    }
+
+    /// Gives turns to connections that want another one and to woken ones, alternately, up to [`TURNS_PER_POLL`] of
+    /// each.
+    pub(super) fn run_queued<T: ReactorConn>(&mut self, connections: &mut ConnTable<T>) {
+        // A connection that is queued during this poll gets its turn in the next one.
+        let mut want_turn = self.want_turn.len().min(TURNS_PER_POLL);
+        let mut woken = self.woken.len().min(TURNS_PER_POLL);
+        while (want_turn > 0 || woken > 0) && coop::has_budget_remaining() {
+            if want_turn > 0
+                && let Some(id) = self.want_turn.pop_front()
+            {
+                want_turn -= 1;
+                if let Some(connection) = connections.get_mut(id) {
+                    *connection.wants_turn() = false;
+                }
+                self.turn(id, connections);
+            }
+            if woken > 0
+                && let Some(id) = self.woken.pop_front()
+            {
+                woken -= 1;
+                // A connection that is queued for another turn needs no further one.
+                if connections.get_mut(id).is_some_and(|connection| !*connection.wants_turn()) {
+                    self.turn(id, connections);
+                }
+            }
+        }
+        if self.woken.is_empty() {
+            // Frees what a large broadcast has allocated.
+            self.woken.shrink_to(16 * TURNS_PER_POLL);
         }
     }
 
-    /// Another turn, in the next poll.
-    fn put_off(&mut self, number: u32, task: &mut impl ReactorConn) {
-        if !std::mem::replace(task.is_due(), true) {
-            self.next.push_back(number);
+    /// Continues a sweep: gives a turn to the next [`SWEEP_PER_POLL`] connections.
+    pub(super) fn run_sweep<T: ReactorConn>(&mut self, connections: &mut ConnTable<T>) {
+        let Some(start) = self.sweep.take() else { return };
+        let end = start.saturating_add(SWEEP_PER_POLL).min(connections.end());
+        for id in start..end {
+            self.turn(id, connections);
+        }
+        self.sweep = (end < connections.end()).then_some(end);
+    }
+
+    /// Gives a connection a turn, if it is still there. A panic ends here.
+    pub(super) fn turn<T: ReactorConn>(&mut self, id: u32, connections: &mut ConnTable<T>) {
+        let Some(connection) = connections.get_mut(id) else { return };
+        if !coop::has_budget_remaining() {
+            // Async functions have used up the budget of this poll, so tokio's other tasks come first.
+            return self.queue_turn(id, connection);
+        }
+        self.flag.0.store(false, Ordering::Relaxed);
+        let turn = guarded(|| connection.turn(&self.waker, &mut self.rx));
+        let polled = turn.unwrap_or_else(|_panicked| {
+            // It may hold bytes of that connection.
+            self.rx = None;
+            self.flag.0.store(true, Ordering::Relaxed);
+            guarded(|| connection.on_panic()).unwrap_or(Poll::Ready(()))
+        });
+        if polled.is_ready() {
+            // Destructors of handlers may panic too.
+            let _ = guarded(|| drop(connections.remove(id)));
+        } else if self.flag.0.load(Ordering::Relaxed) {
+            self.queue_turn(id, connection);
+        }
+    }
+
+    /// Queues a connection for another turn, in the next poll.
+    fn queue_turn(&mut self, id: u32, connection: &mut impl ReactorConn) {
+        if !mem::replace(connection.wants_turn(), true) {
+            self.want_turn.push_back(id);
         }
     }
 }

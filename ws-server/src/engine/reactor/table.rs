@@ -1,12 +1,14 @@
+//! A table of a reactor's connections by their ids.
+
 /// Entries per page.
 const PAGE: usize = 64;
 
-/// A table of numbered entries that grows and shrinks by pages, so that ten thousand entries take neither ten thousand
-/// allocations nor twice their room.
+/// A table of numbered entries that grows and shrinks by pages. So ten thousand entries take neither ten thousand
+/// allocations nor, as a vector that has just doubled, twice their memory.
 #[derive(Debug)]
 pub(super) struct ConnTable<T> {
     pages: Vec<Option<Page<T>>>,
-    /// Pages that were there at the start, and stay.
+    /// Pages that are never freed: those of the initial room.
     kept: usize,
 }
 
@@ -23,13 +25,13 @@ impl<T> Page<T> {
 }
 
 impl<T> ConnTable<T> {
-    /// A table with room for `initial` entries, which it never gives back.
+    /// A table with room for `initial` entries, which is never freed.
     pub(super) fn new(initial: usize) -> Self {
         let kept = initial.div_ceil(PAGE);
         Self { pages: (0..kept).map(|_| Some(Page::new())).collect(), kept }
     }
 
-    /// Puts an entry in, in place of the one that has its number; gives that back.
+    /// Inserts an entry. Returns the entry that had this number before.
     pub(super) fn insert(&mut self, number: u32, entry: T) -> Option<T> {
         let (page, at) = split(number);
         while self.pages.len() <= page {
@@ -57,13 +59,13 @@ impl<T> ConnTable<T> {
         Some(entry)
     }
 
-    /// All entries.
+    /// All entries, by number.
     pub(super) fn into_entries(self) -> impl Iterator<Item = T> {
         let pages = self.pages.into_iter().flatten();
         pages.flat_map(|page| page.entries.into_iter().flatten())
     }
 
-    /// One more than the largest number there can be.
+    /// The end of the range of numbers that have room; all entries have smaller numbers.
     pub(super) fn end(&self) -> u32 {
         (self.pages.len() * PAGE) as u32
     }
@@ -97,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_page_is_given_back_unless_it_was_there_at_the_start() {
+    fn an_empty_page_is_freed_unless_it_belongs_to_the_initial_room() {
         let mut table = ConnTable::new(1);
         table.insert(0, 'z');
         table.remove(0);
@@ -111,5 +113,15 @@ mod tests {
             table.remove(71);
             assert!(table.pages[1].is_none());
         }
+    }
+
+    #[test]
+    fn all_entries_come_out_in_order() {
+        let mut table = ConnTable::new(64);
+        for number in [500, 0, 70, 63] {
+            table.insert(number, number);
+        }
+        table.remove(70);
+        assert_eq!(table.into_entries().collect::<Vec<_>>(), [0, 63, 500]);
     }
 }

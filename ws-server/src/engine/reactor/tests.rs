@@ -1,4 +1,4 @@
-//! Reactors whose connections are doubles.
+//! Reactors with test connections.
 
 mod faults;
 mod schedule;
@@ -10,8 +10,8 @@ use ws_proto::{Config, handshake::Rejection};
 use crate::engine::reactor::*;
 use crate::{handshake::established::HandshakeFailed, options::Options};
 
-/// An application whose connections are doubles of a kind.
-struct Doubles<T>(PhantomData<T>);
+/// An application with test connections. The tests insert them into the table themselves.
+struct TestApp<T>(PhantomData<T>);
 
 struct Accepted;
 
@@ -19,7 +19,7 @@ impl HandshakeFailed for Accepted {
     fn on_failure(&mut self) {}
 }
 
-impl<T: 'static> Application for Doubles<T> {
+impl<T: 'static> Application for TestApp<T> {
     type Accepted = Accepted;
 
     fn protocol(server: &ServerState) -> &Arc<Config> {
@@ -31,7 +31,7 @@ impl<T: 'static> Application for Doubles<T> {
     }
 }
 
-impl<T: ReactorConn + 'static> BuildConn for Doubles<T> {
+impl<T: ReactorConn + 'static> BuildConn for TestApp<T> {
     type Conn = T;
 
     fn build_conn(&self, _: Established<Socket, Accepted>, _: &Arc<WakeQueue>) -> Option<T> {
@@ -44,11 +44,11 @@ fn server() -> Arc<ServerState> {
     ServerState::new(Options::default(), Arc::clone(&config), config)
 }
 
-fn call(server: &Arc<ServerState>) -> Call {
-    Call { wake_queue: Arc::default(), server: Arc::clone(server) }
+fn seed(server: &Arc<ServerState>) -> Seed {
+    Seed { wake_queue: Arc::default(), server: Arc::clone(server) }
 }
 
 /// A reactor without connections.
-fn shared<T: ReactorConn + 'static>(server: &Arc<ServerState>) -> Shared<Doubles<T>> {
-    Shared::new(epoll::create(CreateFlags::CLOEXEC).unwrap(), call(server)).unwrap()
+fn reactor<T: ReactorConn + 'static>(server: &Arc<ServerState>) -> ReactorState<TestApp<T>> {
+    ReactorState::new(epoll::create(CreateFlags::CLOEXEC).unwrap(), seed(server)).unwrap()
 }

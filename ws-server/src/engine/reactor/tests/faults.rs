@@ -1,4 +1,4 @@
-//! A reactor that loses its events, and residents that panic wherever they can.
+//! A reactor that loses its events, and connections that panic in each of their methods.
 
 use std::{io::pipe, task::Waker, time::Duration};
 
@@ -11,10 +11,10 @@ use crate::shard::{
     shutdown::{ForceOnDrop, ShutdownHandle, drain},
 };
 
-/// What a panic carries.
-struct Bomb;
+/// The payload of a panic. Its destructor panics too.
+struct PanicOnDrop;
 
-impl Drop for Bomb {
+impl Drop for PanicOnDrop {
     fn drop(&mut self) {
         panic!("on purpose");
     }
@@ -24,6 +24,9 @@ impl Drop for Bomb {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Panics {
     InTurn,
+    InTurnAndAfter,
+    /// In the first turn, and then the connection wants another one.
+    InFirstTurn,
     InDrop,
     Never,
 }
@@ -34,22 +37,36 @@ struct Probe {
     number: u32,
     panics: Panics,
     log: Log,
-    is_due: bool,
+    wants_turn: bool,
 }
 
 impl ReactorConn for Probe {
-    fn note(&mut self, _events: EventFlags) {}
+    fn note_events(&mut self, _events: EventFlags) {}
 
-    fn is_due(&mut self) -> &mut bool {
-        &mut self.is_due
+    fn wants_turn(&mut self) -> &mut bool {
+        &mut self.wants_turn
     }
 
-    fn poll_turn(&mut self, _again: &Waker, _rx: &mut Option<ReceiveLease>) -> Poll<()> {
+    fn turn(&mut self, _waker: &Waker, _rx: &mut Option<ReceiveLease>) -> Poll<()> {
         self.log.borrow_mut().push((self.number, "turn"));
         match self.panics {
-            Panics::InTurn => std::panic::panic_any(Bomb),
+            Panics::InTurn | Panics::InTurnAndAfter | Panics::InFirstTurn => {
+                std::panic::panic_any(PanicOnDrop)
+            }
             Panics::InDrop => Poll::Ready(()),
             Panics::Never => Poll::Pending,
+        }
+    }
+
+    fn on_panic(&mut self) -> Poll<()> {
+        self.log.borrow_mut().push((self.number, "on_panic"));
+        match self.panics {
+            Panics::InTurn => Poll::Ready(()),
+            Panics::InFirstTurn => {
+                self.panics = Panics::Never;
+                Poll::Pending
+            }
+            _ => std::panic::panic_any(PanicOnDrop),
         }
     }
 }
@@ -58,15 +75,15 @@ impl Drop for Probe {
     fn drop(&mut self) {
         self.log.borrow_mut().push((self.number, "dropped"));
         if self.panics != Panics::Never {
-            std::panic::panic_any(Bomb);
+            std::panic::panic_any(PanicOnDrop);
         }
     }
 }
 
-fn seat_probes(shared: &Shared<Doubles<Probe>>, log: &Log, panics: [Panics; 3]) {
-    for (number, panics) in (0..).zip(panics) {
-        let probe = Probe { number, panics, log: Rc::clone(log), is_due: false };
-        shared.connections.borrow_mut().insert(number, probe);
+fn insert_probes(reactor: &ReactorState<TestApp<Probe>>, log: &Log, panics: &[Panics]) {
+    for (number, panics) in (0..).zip(panics.iter().copied()) {
+        let probe = Probe { number, panics, log: Rc::clone(log), wants_turn: false };
+        reactor.connections.borrow_mut().insert(number, probe);
     }
 }
 
@@ -76,21 +93,38 @@ fn run(test: impl Future<Output = ()>) {
 }
 
 #[test]
-fn a_resident_that_panics_anywhere_takes_no_turn_from_the_others() {
+fn a_connection_that_panics_anywhere_takes_no_turn_from_the_others() {
     run(async {
         let (server, log) = (server(), Log::default());
-        let shared = Rc::new(shared(&server));
-        seat_probes(&shared, &log, [Panics::InTurn, Panics::InDrop, Panics::Never]);
-        let running = tokio::task::spawn_local(Rc::clone(&shared).run());
+        let reactor = Rc::new(reactor(&server));
+        let panics = [Panics::InTurn, Panics::InTurnAndAfter, Panics::InDrop, Panics::Never];
+        insert_probes(&reactor, &log, &panics);
+        let running = tokio::task::spawn_local(Rc::clone(&reactor).run());
         for _ in 0..2 {
             log.borrow_mut().clear();
-            shared.wake_queue.push(&[0, 1, 2]);
-            while !log.borrow().contains(&(2, "turn")) {
+            reactor.wake_queue.push(&[0, 1, 2, 3]);
+            while !log.borrow().contains(&(3, "turn")) {
                 tokio::task::yield_now().await;
             }
         }
-        assert_eq!(*log.borrow(), [(2, "turn")], "the others are gone");
-        assert!(shared.outcome().is_ok() && server.phase() == Phase::Running);
+        assert_eq!(*log.borrow(), [(3, "turn")], "the others are gone");
+        assert!(reactor.outcome().is_ok() && server.phase() == Phase::Running);
+        running.abort();
+    });
+}
+
+#[test]
+fn a_connection_that_is_not_over_after_a_panic_gets_another_turn_without_a_wake_up() {
+    run(async {
+        let (server, log) = (server(), Log::default());
+        let reactor = Rc::new(reactor(&server));
+        insert_probes(&reactor, &log, &[Panics::InFirstTurn]);
+        let running = tokio::task::spawn_local(Rc::clone(&reactor).run());
+        reactor.wake_queue.push(&[0]);
+        while log.borrow().len() < 3 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(*log.borrow(), [(0, "turn"), (0, "on_panic"), (0, "turn")]);
         running.abort();
     });
 }
@@ -98,27 +132,27 @@ fn a_resident_that_panics_anywhere_takes_no_turn_from_the_others() {
 #[test]
 fn a_reactor_that_loses_its_events_ends_its_connections_and_the_server() {
     run(async {
-        // No epoll descriptor: asking it for events fails.
+        // Not an epoll descriptor: waiting for its events fails.
         let (reader, writer) = pipe().unwrap();
         let (server, log) = (server(), Log::default());
-        let shared = Rc::new(Shared::<Doubles<Probe>>::new(reader.into(), call(&server)).unwrap());
-        seat_probes(&shared, &log, [Panics::InTurn, Panics::InDrop, Panics::Never]);
+        let reactor = Rc::new(ReactorState::<TestApp<Probe>>::new(reader.into(), seed(&server)).unwrap());
+        insert_probes(&reactor, &log, &[Panics::InTurn, Panics::InDrop, Panics::Never]);
         let permit = server.connections.acquire(None).ok().unwrap();
-        let running = tokio::task::spawn_local(Rc::clone(&shared).run());
+        let running = tokio::task::spawn_local(Rc::clone(&reactor).run());
         tokio::task::yield_now().await;
-        assert!(shared.outcome().is_ok());
-        // Now there seem to be some.
+        assert!(reactor.outcome().is_ok());
+        // Now the descriptor is readable, so the reactor asks for events.
         drop(writer);
         running.await.unwrap();
         assert_eq!(*log.borrow(), [(0, "dropped"), (1, "dropped"), (2, "dropped")]);
-        assert!(shared.outcome().is_err());
-        // Peers are refused, and a shutdown returns.
+        assert!(reactor.outcome().is_err());
+        // Nothing more is accepted, and a shutdown returns.
         assert_eq!(server.phase(), Phase::Draining);
         let force = ForceOnDrop(Arc::clone(&server));
         drop(permit);
         let handle = ShutdownHandle::new(Arc::clone(&server));
-        let (told, _) = tokio::join!(handle.shutdown(Duration::ZERO), drain(&server));
-        assert_eq!((told.clean, told.unclean), (0, 0));
+        let (report, _) = tokio::join!(handle.shutdown(Duration::ZERO), drain(&server));
+        assert_eq!((report.clean, report.unclean), (0, 0));
         drop(force);
     });
 }
@@ -128,9 +162,9 @@ fn a_reactor_that_is_dropped_ends_its_connections() {
     let (server, log) = (server(), Log::default());
     let has_run = Rc::new(Cell::new(false));
     run(async {
-        let shared = Rc::new(shared(&server));
-        seat_probes(&shared, &log, [Panics::Never, Panics::InDrop, Panics::Never]);
-        tokio::task::spawn_local(shared.run());
+        let reactor = Rc::new(reactor(&server));
+        insert_probes(&reactor, &log, &[Panics::Never, Panics::InDrop, Panics::Never]);
+        tokio::task::spawn_local(reactor.run());
         tokio::task::yield_now().await;
         has_run.set(true);
     });

@@ -1,42 +1,44 @@
-//! Messages in a mailbox.
+//! The messages that wait in a [`Mailbox`](super::mailbox::Mailbox).
 
 use std::collections::VecDeque;
 
 use ws_proto::{Connection, Message, PreparedMessage, SendError, TransmitQueue};
 use ws_tokio::{Foreign, run_unlocked};
 
-/// Mostly there is one.
+/// A queue of messages, first in, first out. Most mailboxes hold at most one message, which needs no allocation.
 #[derive(Default)]
-pub(crate) struct Letters {
+pub(super) struct MessageQueue {
     first: Option<Queued>,
     more: VecDeque<Queued>,
 }
 
-/// So few entries are kept for the next burst.
-const SMALL_QUEUE: usize = 64;
+/// Capacity that the queue keeps for the next burst, in messages.
+const KEPT_CAPACITY: usize = 64;
 
-pub(crate) enum Queued {
+pub(super) enum Queued {
     Message(Message),
     Prepared(PreparedMessage),
 }
 
 impl Queued {
-    pub(crate) fn len(&self) -> usize {
+    /// Payload bytes.
+    pub(super) fn len(&self) -> usize {
         match self {
             Self::Message(message) => message.len(),
             Self::Prepared(message) => message.payload().len(),
         }
     }
 
-    /// Bytes that others have too.
-    pub(crate) fn shared_len(&self) -> usize {
+    /// Payload bytes that other connections share.
+    pub(super) fn shared_len(&self) -> usize {
         match self {
             Self::Message(_) => 0,
             Self::Prepared(message) => message.payload().len(),
         }
     }
 
-    pub(crate) fn send(
+    /// Sends the message on its connection. The error gives it back.
+    pub(super) fn send(
         self,
         connection: &mut Connection,
         tx: &mut TransmitQueue,
@@ -47,7 +49,7 @@ impl Queued {
             }
             Self::Prepared(message) => match connection.send_prepared(&message, false, tx) {
                 Ok(()) => {
-                    Self::Prepared(message).give_up();
+                    Self::Prepared(message).drop_unlocked();
                     Ok(())
                 }
                 Err(error) => Err(error.map(|()| Self::Prepared(message))),
@@ -55,10 +57,10 @@ impl Queued {
         }
     }
 
-    /// Drops it once the mailbox is not locked: its payload may have a destructor.
-    pub(crate) fn give_up(self) {
+    /// Drops the message after the mailbox is unlocked: its payload may have a destructor.
+    pub(super) fn drop_unlocked(self) {
         run_unlocked(match self {
-            // Memory without an owner, as most are.
+            // A payload without an owner runs no foreign code.
             Self::Prepared(message) if message.payload().is_unique() => return,
             Self::Message(message) => Foreign::Message(message),
             Self::Prepared(message) => Foreign::Prepared(message),
@@ -66,35 +68,35 @@ impl Queued {
     }
 }
 
-impl Letters {
-    pub(crate) fn push(&mut self, letter: Queued) {
+impl MessageQueue {
+    pub(super) fn push(&mut self, message: Queued) {
         if self.is_empty() {
-            self.first = Some(letter);
+            self.first = Some(message);
         } else {
-            self.more.push_back(letter);
+            self.more.push_back(message);
         }
     }
 
-    pub(crate) fn pop(&mut self) -> Option<Queued> {
-        let letter = self.first.take().or_else(|| self.more.pop_front());
-        if self.more.capacity() > SMALL_QUEUE && self.more.len() < self.more.capacity() / 4 {
+    pub(super) fn pop(&mut self) -> Option<Queued> {
+        let message = self.first.take().or_else(|| self.more.pop_front());
+        if self.more.capacity() > KEPT_CAPACITY && self.more.len() < self.more.capacity() / 4 {
             self.more.shrink_to(self.more.capacity() / 2);
         }
-        letter
+        message
     }
 
-    /// What was popped last, again at the front.
-    pub(crate) fn put_back(&mut self, letter: Queued) {
-        self.first = Some(letter);
+    /// Puts the message that was popped last back to the front.
+    pub(super) fn put_back(&mut self, message: Queued) {
+        self.first = Some(message);
     }
 
-    /// Drops all of them once the mailbox is not locked.
-    pub(crate) fn give_up(&mut self) {
+    /// Drops all messages after the mailbox is unlocked.
+    pub(super) fn drop_unlocked(&mut self) {
         let Self { first, more } = std::mem::take(self);
-        first.into_iter().chain(more).for_each(Queued::give_up);
+        first.into_iter().chain(more).for_each(Queued::drop_unlocked);
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.first.is_none() && self.more.is_empty()
     }
 }

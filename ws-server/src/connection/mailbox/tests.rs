@@ -1,0 +1,239 @@
+use std::task::{Wake, Waker};
+
+use bytes::{Buf as _, Bytes};
+use ws_proto::FrameHeader;
+
+use super::*;
+
+/// A mailbox and the connection that it belongs to.
+struct Endpoint {
+    mailbox: Mailbox,
+    wakes: Arc<Wakes>,
+    connection: Connection,
+    tx: TransmitQueue,
+    now: Instant,
+}
+
+#[derive(Default)]
+struct Wakes(std::sync::atomic::AtomicUsize);
+
+impl Wake for Wakes {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl Endpoint {
+    fn new(change: impl FnOnce(&mut Config)) -> Self {
+        let (mut config, now) = (Config::default(), Instant::now());
+        change(&mut config);
+        let (config, wakes) = (config.build().unwrap(), Arc::<Wakes>::default());
+        let waker = ConnWaker::Task(Waker::from(Arc::clone(&wakes)));
+        let mailbox = Mailbox::new(&config, waker);
+        Self { mailbox, wakes, connection: Connection::server(config, now), tx: TransmitQueue::new(), now }
+    }
+
+    fn try_send(&self, len: usize) -> Result<(), SendError<()>> {
+        self.mailbox.try_send(message(len)).map_err(|error| error.map(drop))
+    }
+
+    fn transfer(&mut self) -> bool {
+        self.mailbox.transfer(&mut self.connection, &mut self.tx, self.now)
+    }
+
+    /// The frames that the connection has to write. The peer takes all of them.
+    fn written(&mut self) -> Vec<(OpCode, Vec<u8>)> {
+        let mut bytes = Vec::new();
+        self.connection.pump(&mut self.tx);
+        while !self.tx.is_written() {
+            bytes.extend(self.tx.copy_to_bytes(self.tx.len()));
+            self.connection.handle_written(self.now);
+            self.connection.pump(&mut self.tx);
+        }
+        let (mut frames, mut rest) = (Vec::new(), bytes.as_slice());
+        while let Some((header, header_len)) = FrameHeader::parse(rest).unwrap() {
+            let end = header_len + header.payload_len as usize;
+            frames.push((header.opcode, rest[header_len..end].to_vec()));
+            rest = &rest[end..];
+        }
+        frames
+    }
+
+    /// The peer takes nothing more for now.
+    fn block(&mut self) {
+        self.tx.set_blocked(self.now);
+    }
+
+    fn wakes(&self) -> usize {
+        self.wakes.0.load(Ordering::Relaxed)
+    }
+}
+
+fn numbered(number: usize) -> Message {
+    Message::Binary(Bytes::from(vec![number as u8]))
+}
+
+fn message(len: usize) -> Message {
+    Message::Binary(Bytes::from(vec![0; len]))
+}
+
+fn opcodes(frames: &[(OpCode, Vec<u8>)]) -> Vec<OpCode> {
+    frames.iter().map(|(opcode, _)| *opcode).collect()
+}
+
+#[test]
+fn messages_of_both_kinds_are_sent_in_order() {
+    let mut endpoint = Endpoint::new(|_| ());
+    for number in 0..10 {
+        if number % 3 == 0 {
+            endpoint.mailbox.try_send_prepared(&PreparedMessage::new(numbered(number))).unwrap();
+        } else {
+            endpoint.mailbox.try_send(numbered(number)).unwrap();
+        }
+    }
+    assert!(!endpoint.transfer());
+    let expected: Vec<_> = (0..10).map(|number| (OpCode::Binary, vec![number])).collect();
+    assert_eq!(endpoint.written(), expected);
+}
+
+#[test]
+fn the_connection_is_woken_once_until_it_looks() {
+    let mut endpoint = Endpoint::new(|_| ());
+    assert!(!endpoint.mailbox.take_woken());
+    for _ in 0..3 {
+        endpoint.try_send(1).unwrap();
+    }
+    assert_eq!(endpoint.wakes(), 1);
+    assert!(endpoint.mailbox.take_woken() && !endpoint.mailbox.take_woken());
+    endpoint.transfer();
+    endpoint.try_send(1).unwrap();
+    assert_eq!(endpoint.wakes(), 2);
+}
+
+#[test]
+fn the_limits_of_the_write_queue_hold() {
+    let endpoint = Endpoint::new(|config| config.write_queue_messages = 3);
+    for _ in 0..3 {
+        endpoint.try_send(1).unwrap();
+    }
+    assert_eq!(endpoint.try_send(1), Err(SendError::WriteBusy(())));
+    let mut endpoint = Endpoint::new(|config| config.write_queue_bytes = 1000);
+    endpoint.try_send(2000).unwrap();
+    assert_eq!(endpoint.try_send(0), Err(SendError::WriteBusy(())), "a first message has room at any size");
+    assert!(!endpoint.transfer());
+    endpoint.try_send(0).unwrap();
+}
+
+#[test]
+fn what_a_full_connection_does_not_take_stays_in_order() {
+    let mut endpoint = Endpoint::new(|config| config.write_queue_messages = 2);
+    endpoint.block();
+    for number in 0..2 {
+        endpoint.mailbox.try_send(numbered(number)).unwrap();
+    }
+    assert!(!endpoint.transfer());
+    for number in 2..4 {
+        endpoint.mailbox.try_send(numbered(number)).unwrap();
+    }
+    assert!(endpoint.transfer(), "two are left");
+    assert_eq!(endpoint.try_send(1), Err(SendError::WriteBusy(())), "what is given back counts again");
+    assert_eq!(endpoint.written(), [(OpCode::Binary, vec![0]), (OpCode::Binary, vec![1])]);
+    assert!(!endpoint.transfer());
+    assert_eq!(endpoint.written(), [(OpCode::Binary, vec![2]), (OpCode::Binary, vec![3])]);
+}
+
+#[test]
+fn most_of_what_waits_stays_in_the_mailbox() {
+    let mut endpoint = Endpoint::new(|_| ());
+    endpoint.block();
+    for _ in 0..100 {
+        endpoint.try_send(8 * 1024).unwrap();
+    }
+    assert!(endpoint.transfer());
+    assert!(endpoint.connection.queued(&endpoint.tx).1 <= 72 * 1024);
+}
+
+#[test]
+fn a_ping_behind_a_full_control_queue_is_sent_later() {
+    let mut endpoint = Endpoint::new(|_| ());
+    endpoint.block();
+    while endpoint.connection.send_ping(&[1; 100], &mut endpoint.tx).is_ok() {}
+    endpoint.mailbox.ping(&[2; 100]).unwrap();
+    endpoint.mailbox.close(CloseCode::NORMAL, "");
+    assert!(endpoint.transfer(), "the ping is left, and the close behind it");
+    let first = endpoint.written();
+    assert!(first.iter().all(|frame| *frame == (OpCode::Ping, vec![1; 100])), "{first:?}");
+    assert!(!endpoint.transfer());
+    let last = endpoint.written();
+    assert_eq!((opcodes(&last), &last[0].1), (vec![OpCode::Ping, OpCode::Close], &vec![2; 100]));
+}
+
+#[test]
+fn pings_are_refused_as_the_connection_refuses_them() {
+    let endpoint = Endpoint::new(|_| ());
+    assert_eq!(endpoint.mailbox.ping(&[0; 126]), Err(ControlError::ControlFrameTooBig(126)));
+    while endpoint.mailbox.ping(&[0; 100]).is_ok() {}
+    assert_eq!(endpoint.mailbox.ping(&[0; 100]), Err(ControlError::QueueFull));
+    endpoint.mailbox.end(ConnectionState::Closing);
+    assert_eq!(endpoint.mailbox.ping(&[]), Err(ControlError::InvalidState));
+}
+
+#[test]
+fn a_close_goes_behind_the_messages_and_the_first_one_counts() {
+    let mut endpoint = Endpoint::new(|config| config.write_queue_messages = 1);
+    endpoint.block();
+    endpoint.try_send(1).unwrap();
+    assert!(!endpoint.transfer());
+    endpoint.try_send(2).unwrap();
+    endpoint.mailbox.close(CloseCode::GOING_AWAY, "first");
+    endpoint.mailbox.close(CloseCode::NORMAL, "second");
+    assert_eq!(endpoint.try_send(1), Err(SendError::InvalidState(())), "nothing goes behind a close");
+    assert!(endpoint.transfer());
+    assert_eq!(opcodes(&endpoint.written()), [OpCode::Binary]);
+    assert!(!endpoint.transfer());
+    let last = endpoint.written();
+    assert_eq!(opcodes(&last), [OpCode::Binary, OpCode::Close]);
+    assert!(last[1].1.ends_with(b"first"));
+    assert_eq!(Outlet::state(&endpoint.mailbox), ConnectionState::Closing);
+}
+
+#[test]
+fn the_end_of_the_connection_drops_what_waits_and_wakes_the_senders() {
+    let budget = MemoryBudget::new(1024 * 1024);
+    let endpoint = Endpoint::new(|config| {
+        config.write_queue_messages = 1;
+        config.limits.max_message_size = 1024;
+        config.memory_budget = Some(budget.clone());
+    });
+    endpoint.try_send(100 * 1024).unwrap();
+    assert!(budget.used() >= 100 * 1024);
+    let (sender, mut place) = (Arc::<Wakes>::default(), None);
+    let waker = Waker::from(Arc::clone(&sender));
+    let mut waits =
+        |message: &mut _| endpoint.mailbox.poll_send(&mut Context::from_waker(&waker), message, &mut place);
+    let mut next = Some(message(1));
+    assert!(waits(&mut next).is_pending());
+    endpoint.mailbox.end(ConnectionState::Closed);
+    assert_eq!(budget.used(), 0);
+    assert_eq!(sender.0.load(Ordering::Relaxed), 1);
+    assert_eq!(waits(&mut next), Poll::Ready(Err(SendError::InvalidState(message(1)))));
+    assert_eq!(endpoint.try_send(1), Err(SendError::InvalidState(())));
+}
+
+#[test]
+fn a_large_message_behind_a_small_one_needs_a_share_of_the_memory_budget() {
+    let budget = MemoryBudget::new(64 * 1024);
+    let mut endpoint = Endpoint::new(|config| {
+        config.limits.max_message_size = 1024;
+        config.memory_budget = Some(budget.clone());
+    });
+    let mut others = budget.account();
+    others.set(48 * 1024);
+    endpoint.try_send(1).unwrap();
+    assert_eq!(endpoint.try_send(32 * 1024), Err(SendError::WriteBusy(())));
+    endpoint.mailbox.try_send_prepared(&PreparedMessage::new(message(32 * 1024))).unwrap();
+    assert!(!endpoint.transfer());
+    endpoint.try_send(32 * 1024).unwrap();
+    assert!(budget.used() >= 80 * 1024, "a first message is accepted, and counts");
+    drop(others);
+}
