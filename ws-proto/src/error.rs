@@ -1,11 +1,11 @@
 //! Errors, sorted by whose fault they are.
 //!
-//! [`ProtocolError`] and [`LimitExceeded`] are the peer's, [`SendError`] and [`CloseError`] the caller's. The close
+//! [`ProtocolError`] and [`LimitExceeded`] are the peer's, [`SendError`] and [`ControlError`] the caller's. The close
 //! code that answers a peer's fault is derived from it in one place, [`ConnectionError::close_code`].
 
 use std::{io, time::Duration};
 
-use crate::close::CloseCode;
+use crate::close_code::CloseCode;
 
 /// The peer broke RFC 6455.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -230,14 +230,6 @@ pub enum ControlError {
     /// The payload is longer than 125 bytes (RFC 6455 section 5.5).
     #[error("control frame payload of {0} bytes, at most 125 are allowed")]
     ControlFrameTooBig(usize),
-}
-
-/// Why a close code or reason cannot be sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum CloseError {
-    /// The code must not stand in a Close frame (RFC 6455 section 7.4).
-    #[error("close code {0} must not be sent")]
-    InvalidCode(u16),
 }
 
 /// A bad value in a configuration: which option, which value, what it takes.

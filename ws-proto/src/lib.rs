@@ -87,46 +87,45 @@
 //! ```
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-mod backlog;
-mod budget;
-mod buffer;
 mod close;
+mod close_code;
+mod config;
 mod connection;
-mod control_queue;
 mod deadline;
 #[cfg(feature = "deflate")]
 mod deflate;
 mod error;
 mod frame;
 pub mod handshake;
+mod header_syntax;
 mod mask;
+mod memory;
 mod message;
 mod prepared;
-mod random;
+mod role;
 mod utf8;
 
-pub use backlog::{Backlog, MESSAGE_OVERHEAD};
-pub use budget::{MemoryAccount, MemoryBudget};
-pub use buffer::{
-    BufferPool, BufferPoolConfig, Completion, DEFAULT_RECEIVE_BUFFER, PooledBuffer, ReceiveBuffer,
-    TransmitQueue,
-};
-pub use close::{CloseCode, CloseFrame, CloseInfo, Initiator, MAX_CLOSE_REASON};
-pub use connection::{
-    Config, Connection, ConnectionState, Event, Keepalive, Limits, Role, SendQueue, Transport,
-};
-pub use control_queue::{CONTROL_QUEUE_CAPACITY, ControlFrame, ControlQueue, QueueFull};
+pub use close::{CloseCode, CloseError, CloseFrame, CloseInfo, Initiator, MAX_CLOSE_REASON};
+pub use config::{Config, Keepalive, Limits};
+pub use connection::{Connection, ConnectionState, Event, SendQueue, Transport};
 pub use deadline::deadline_after;
 #[cfg(feature = "deflate")]
 pub use deflate::{DeflateConfig, DeflateParams};
 pub use error::{
-    CloseError, ConfigError, ConnectionError, ControlError, LimitExceeded, ProtocolError, SendError, TimedOut,
+    ConfigError, ConnectionError, ControlError, LimitExceeded, ProtocolError, SendError, TimedOut,
 };
-pub use frame::{FrameHeader, MAX_CONTROL_PAYLOAD, MAX_HEADER_LEN, OpCode, RSV1, RSV2, RSV3};
-pub use mask::{Mask, apply_mask};
+pub use frame::{
+    ControlFrame, ControlQueue, FrameHeader, MAX_CONTROL_PAYLOAD, MAX_HEADER_LEN, OpCode, QueueFull, RSV1,
+    RSV2, RSV3,
+};
+pub use mask::{ChaChaMaskSource, Mask, MaskSource, apply_mask};
+pub use memory::{
+    Backlog, BufferPool, BufferPoolConfig, Completion, DEFAULT_RECEIVE_BUFFER, MESSAGE_OVERHEAD,
+    MemoryAccount, MemoryBudget, PooledBuffer, ReceiveBuffer, TransmitQueue,
+};
 pub use message::{Message, MessageKind, MessageRef};
 pub use prepared::PreparedMessage;
-pub use random::{ChaChaMaskSource, MaskSource};
+pub use role::Role;
 pub use utf8::{InvalidUtf8, Utf8Bytes, Utf8Validator, is_valid_utf8};
 
 /// Compiles the README's code.

@@ -19,13 +19,14 @@
 use std::{io, time::Instant};
 
 use crate::{
-    buffer::TransmitQueue,
     close::{CloseCode, CloseFrame, CloseInfo, Initiator},
     deadline::deadline_after,
     error::{ConnectionError, TimedOut},
+    memory::TransmitQueue,
+    role::Role,
 };
 
-use super::{Connection, Flow, Role, Transport, inbox::End, outbox::Begun};
+use super::{Connection, Flow, Transport, inbox::End, outbox::Begun};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Phase {

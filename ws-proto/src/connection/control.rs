@@ -1,11 +1,10 @@
 //! Control frames that are sent: pings, pongs and the Close (RFC 6455 section 5.5).
 
 use crate::{
-    buffer::TransmitQueue,
     close::CloseFrame,
-    control_queue::{CONTROL_QUEUE_CAPACITY, ControlQueue},
     error::ControlError,
-    frame::{MAX_CONTROL_PAYLOAD, OpCode},
+    frame::{CONTROL_QUEUE_CAPACITY, ControlQueue, MAX_CONTROL_PAYLOAD, OpCode},
+    memory::TransmitQueue,
 };
 
 use super::{Connection, closing::Phase};

@@ -3,14 +3,15 @@
 use bytes::Buf as _;
 
 use crate::{
-    buffer::TransmitQueue,
     close::CloseFrame,
     frame::{FrameHeader, MAX_CONTROL_PAYLOAD, OpCode},
     mask::Mask,
+    memory::TransmitQueue,
 };
 
 use super::{
     Connection, UnwrittenPing,
+    compressed::fits_one_frame,
     outbox::{Begun, Form, Masking, Outgoing},
 };
 
@@ -67,6 +68,27 @@ impl Connection {
                 self.encode_rest(Begun::Masking(masking), tx);
             }
         }
+    }
+
+    /// Compresses a message into one frame, or begins to send it in several; false if it is to be sent as it is.
+    fn encode_compressed(&mut self, message: &Outgoing, tx: &mut TransmitQueue) -> bool {
+        let Outgoing { kind, payload, notify, .. } = message;
+        if fits_one_frame(payload.len()) {
+            return self.encode_deflated(*kind, payload, *notify, tx);
+        }
+        let Some(deflating) = self.begin_deflating(*kind, payload, *notify) else { return false };
+        let mut rest = Some(deflating);
+        // The first bytes of output may come only after several pieces of input.
+        while let Some(deflating) = rest.take() {
+            rest = self.encode_deflated_piece(deflating, tx);
+            if !tx.is_empty() {
+                break;
+            }
+        }
+        if rest.is_some() {
+            self.outbox.get_or_insert_default().begun = rest.map(Begun::Deflating);
+        }
+        true
     }
 
     /// Queues a frame that is encoded already.

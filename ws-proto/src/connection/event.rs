@@ -1,6 +1,7 @@
 use crate::{
-    buffer::ReceiveBuffer,
     close::CloseInfo,
+    frame::OpCode,
+    memory::ReceiveBuffer,
     message::{MessageKind, MessageRef},
 };
 
@@ -16,6 +17,18 @@ pub enum Event<'rx> {
     Pong(&'rx [u8]),
     /// The connection is over: exactly once, and nothing comes after it.
     Closed(CloseInfo),
+}
+
+/// The result of one step of the parser.
+pub(super) enum Step {
+    /// No complete item is left.
+    NeedMore,
+    /// The step consumed a fragment or a part; take another step.
+    Continue,
+    /// A message is being inflated; yield to other connections.
+    Yield,
+    Message(MessageKind, At),
+    Control(OpCode, At),
 }
 
 /// An event that borrows nothing yet.

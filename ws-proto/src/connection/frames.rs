@@ -1,33 +1,22 @@
 //! From received bytes to frames, and from frames to messages (RFC 6455 sections 5.2 to 5.5).
 
 use crate::{
-    buffer::ReceiveBuffer,
     error::{ConnectionError, LimitExceeded, ProtocolError},
     frame::{FrameHeader, OpCode, RSV1},
     mask::apply_mask,
+    memory::ReceiveBuffer,
     message::MessageKind,
+    role::Role,
     utf8::is_valid_utf8,
 };
 
 use super::{
-    Connection, Role,
-    account::Memory,
+    Connection,
+    charge::ChargedMemory,
     compressed::Compressed,
-    event::At,
+    event::{At, Step},
     partial::{Assembly, DIRECT_READ_FROM, FrameProgress, Partial, large_message},
 };
-
-/// What one look at the received bytes gave.
-pub(super) enum Step {
-    /// Nothing complete is left.
-    NeedMore,
-    /// A fragment or a part was taken; look again.
-    Continue,
-    /// A message is being inflated; let others have their turn.
-    Yield,
-    Message(MessageKind, At),
-    Control(OpCode, At),
-}
 
 impl Connection {
     /// Looks at the next frame.
@@ -212,7 +201,7 @@ impl Connection {
             None => partial.control.extend(bytes),
             Some(message) => {
                 let expected = frame.expected(message.buffer.len());
-                message.reserve(n, expected, &mut Memory::of(&mut self.charge, &self.config))?;
+                message.reserve(n, expected, &mut ChargedMemory::of(&mut self.charge, &self.config))?;
                 let start = message.buffer.len();
                 message.buffer.extend_from_slice(bytes);
                 message.validate_from(start)?;
@@ -236,7 +225,7 @@ impl Connection {
         {
             let room = frame.remaining.min(DIRECT_READ_FROM);
             let expected = frame.expected(message.buffer.len());
-            message.reserve(room, expected, &mut Memory::of(&mut self.charge, &self.config))?;
+            message.reserve(room, expected, &mut ChargedMemory::of(&mut self.charge, &self.config))?;
         }
         Ok(Step::NeedMore)
     }

@@ -5,11 +5,10 @@ use std::{collections::VecDeque, time::Instant};
 use bytes::Bytes;
 
 use crate::{
-    backlog::MESSAGE_OVERHEAD,
-    buffer::PooledBuffer,
     close::CloseFrame,
     error::ConnectionError,
     frame::{FrameHeader, MAX_HEADER_LEN},
+    memory::{MESSAGE_OVERHEAD, PooledBuffer},
     message::MessageKind,
 };
 

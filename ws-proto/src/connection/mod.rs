@@ -1,21 +1,20 @@
 //! The connection's state machine, for both roles.
 
-mod account;
+mod charge;
 mod closing;
 #[cfg(feature = "deflate")]
 mod compressed;
-mod config;
 mod control;
+#[cfg(not(feature = "deflate"))]
+mod deflate_stub;
+mod drain;
 mod encode;
 mod event;
+mod fast_path;
 mod frames;
 mod inbox;
-#[cfg(not(feature = "deflate"))]
-mod not_compressed;
 mod outbox;
 mod partial;
-mod pump;
-mod quick;
 mod receive;
 mod send;
 mod send_queue;
@@ -23,29 +22,21 @@ mod timers;
 
 use std::{num::NonZeroU32, sync::Arc, time::Instant};
 
-pub use config::{Config, Keepalive, Limits};
 pub use event::Event;
 pub use send_queue::SendQueue;
 
-use crate::{budget::Charge, close::CloseInfo, handshake::Extensions, random::MaskSource};
+use crate::{
+    close::CloseInfo, config::Config, handshake::Extensions, mask::MaskSource, memory::Charge, role::Role,
+};
 
 use closing::{Closing, Phase};
-use compressed::Compression;
-use inbox::Inbox;
+use compressed::{Compression, agreed_compression};
 #[cfg(not(feature = "deflate"))]
-use not_compressed as compressed;
+use deflate_stub as compressed;
+use inbox::Inbox;
 use outbox::Outbox;
 use partial::Partial;
 use send_queue::Look;
-
-/// Which side of the connection this is. It decides who masks (RFC 6455 section 5.1) and who closes first (7.1.1).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Role {
-    /// Opened the connection; masks what it sends.
-    Client,
-    /// Accepted the connection; closes the transport first.
-    Server,
-}
 
 /// What an application may do with a connection (RFC 6455 section 7).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -199,7 +190,7 @@ impl Connection {
     /// With what the handshake agreed upon.
     #[must_use]
     pub fn with_extensions(mut self, extensions: Extensions) -> Self {
-        if let Some(compression) = Compression::of(extensions, self.role()) {
+        if let Some(compression) = agreed_compression(extensions, self.role()) {
             self.special.get_or_insert_default().compression = Some(compression);
         }
         self

@@ -6,12 +6,10 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 
 use crate::{
-    backlog::Backlog,
-    buffer::TransmitQueue,
     close::CloseFrame,
-    control_queue::{CONTROL_QUEUE_CAPACITY, ControlFrame, ControlQueue},
-    frame::OpCode,
+    frame::{CONTROL_QUEUE_CAPACITY, ControlFrame, ControlQueue, OpCode},
     mask::Mask,
+    memory::{Backlog, TransmitQueue},
     message::MessageKind,
 };
 
@@ -44,7 +42,6 @@ pub(super) enum Begun {
     /// Its frame's header is encoded; nothing may come between.
     Masking(Masking),
     /// Its frames so far are complete; control frames may come between (RFC 6455 section 5.4).
-    #[cfg_attr(not(feature = "deflate"), expect(dead_code, reason = "nothing is compressed"))]
     Deflating(Box<Deflating>),
 }
 

@@ -3,15 +3,15 @@
 use std::time::Instant;
 
 use crate::{
-    buffer::{BufferPool, PooledBuffer},
     error::{ConnectionError, ProtocolError},
     frame::{FrameHeader, MAX_CONTROL_PAYLOAD, MAX_HEADER_LEN, OpCode},
     mask::Mask,
+    memory::{BufferPool, PooledBuffer},
     message::MessageKind,
     utf8::Utf8Validator,
 };
 
-use super::{account::Memory, compressed::Inflating};
+use super::{charge::ChargedMemory, compressed::Inflating};
 
 /// From this many missing payload bytes on, a read goes straight into the message's own buffer.
 pub(super) const DIRECT_READ_FROM: usize = 16 * 1024;
@@ -178,7 +178,7 @@ impl Assembly {
         &mut self,
         more: usize,
         expected: usize,
-        memory: &mut Memory<'_>,
+        memory: &mut ChargedMemory<'_>,
     ) -> Result<(), ConnectionError> {
         let len = self.buffer.len();
         memory.reserve(&mut self.buffer, len + more, len.saturating_add(expected))

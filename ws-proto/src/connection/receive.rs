@@ -3,18 +3,17 @@
 use std::time::Instant;
 
 use crate::{
-    buffer::{ReceiveBuffer, TransmitQueue},
     close::CloseFrame,
     error::{ConnectionError, LimitExceeded},
     frame::OpCode,
+    memory::{ReceiveBuffer, TransmitQueue},
     message::{Message, MessageKind},
 };
 
 use super::{
     Connection, Event,
     closing::{Phase, holds_end},
-    event::{At, Located},
-    frames::Step,
+    event::{At, Located, Step},
     inbox::End,
     partial::{DIRECT_READ_AT_MOST, DIRECT_READ_FROM, large_message},
 };
@@ -73,7 +72,7 @@ impl Connection {
         rx: &'rx mut ReceiveBuffer,
         tx: &mut TransmitQueue,
     ) -> Option<Event<'rx>> {
-        let located = match self.next_quick(rx) {
+        let located = match self.next_fast(rx) {
             Some(Ok((kind, at))) => Located::Message(kind, at),
             Some(Err(error)) => {
                 self.end_or_hold(End::Failure(error.into()), tx);

@@ -5,16 +5,15 @@ use std::io::IoSlice;
 use bytes::Bytes;
 
 use crate::{
-    backlog::Backlog,
-    budget::MemoryBudget,
-    buffer::TransmitQueue,
     error::SendError,
+    memory::{Backlog, MemoryBudget, TransmitQueue},
     message::{Message, MessageKind},
     prepared::PreparedMessage,
+    role::Role,
 };
 
 use super::{
-    Connection, Role,
+    Connection,
     closing::Phase,
     compressed::fits_one_frame,
     encode::IN_PLACE_FROM,

@@ -7,7 +7,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::{buffer::TransmitQueue, deadline::deadline_after};
+use crate::{deadline::deadline_after, memory::TransmitQueue};
 
 use super::Connection;
 

@@ -6,13 +6,14 @@ use std::{
 };
 
 use crate::{
-    buffer::TransmitQueue,
     close::{CloseCode, CloseFrame, Initiator},
+    config::Keepalive,
     deadline::deadline_after,
     error::{ConnectionError, TimedOut},
+    memory::TransmitQueue,
 };
 
-use super::{Connection, Keepalive, UnwrittenPing, closing::Phase, inbox::End};
+use super::{Connection, UnwrittenPing, closing::Phase, inbox::End};
 
 impl Connection {
     /// When [`handle_timeout`](Self::handle_timeout) must be called next, if nothing else happens. Ask again after every

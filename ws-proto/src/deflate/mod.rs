@@ -3,7 +3,7 @@
 //! - [`DeflateConfig`] says what this side offers or accepts, and when it compresses.
 //! - `negotiate` turns offers and answers into [`DeflateParams`].
 //! - `codec` wraps the compression library; `pool` shares codecs among connections.
-//! - `quick` compresses small messages faster than the library does, with `codes`, the fixed ones of DEFLATE.
+//! - `small_encoder` compresses small messages faster than the library does, with `codes`, the fixed ones of DEFLATE.
 //! - `session` is what a connection with compression has.
 //!
 //! Without context takeover, the default of a server, a connection between messages holds no codec at all.
@@ -13,8 +13,8 @@ mod codes;
 mod config;
 mod negotiate;
 mod pool;
-mod quick;
 mod session;
+mod small_encoder;
 
 pub use config::DeflateConfig;
 pub use negotiate::DeflateParams;

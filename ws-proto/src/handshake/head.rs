@@ -1,6 +1,6 @@
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use crate::connection::Limits;
+use crate::config::Limits;
 
 /// Why a head cannot be what it should be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,7 +2,7 @@ use std::borrow::Cow;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Version};
 
-use crate::connection::Limits;
+use crate::config::Limits;
 
 use super::{
     error::ResponseError,

@@ -6,6 +6,9 @@
 
 mod arch;
 mod body;
+mod source;
+
+pub use source::{ChaChaMaskSource, MaskSource};
 
 /// From this length on it pays to ask what the machine can do.
 const DISPATCH_FROM: usize = 128;

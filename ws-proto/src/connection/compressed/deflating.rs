@@ -4,19 +4,15 @@
 use bytes::{Buf as _, Bytes};
 
 use crate::{
-    buffer::TransmitQueue,
     deflate::{Deflater, Reservation, Session},
     error::ConnectionError,
     frame::{FrameHeader, OpCode, RSV1},
+    memory::TransmitQueue,
     message::MessageKind,
     prepared::PreparedMessage,
 };
 
-use super::super::{
-    Connection,
-    inbox::End,
-    outbox::{Begun, Outgoing},
-};
+use super::super::{Connection, inbox::End};
 
 /// Payloads up to this size are compressed in one go, into one frame.
 const WHOLE: usize = 256 * 1024;
@@ -76,41 +72,26 @@ impl Connection {
         })
     }
 
-    /// Compresses a message into one frame, or begins to send it in several; false if it is to go out as it is.
-    pub(in crate::connection) fn encode_compressed(
+    /// Begins to compress a large message in several frames; `None` if it is to be sent as it is. A peer that does not
+    /// read keeps the deflater in use, so its memory is reserved.
+    pub(in crate::connection) fn begin_deflating(
         &mut self,
-        message: &Outgoing,
-        tx: &mut TransmitQueue,
-    ) -> bool {
-        let Outgoing { kind, payload, notify, .. } = message;
-        if fits_one_frame(payload.len()) {
-            return self.encode_deflated(*kind, payload, *notify, tx);
-        }
-        let Some(compression) = self.compression_mut() else { return false };
-        // A peer that does not read holds on to it.
-        let Some(reservation) = compression.reserve_deflater() else { return false };
-        let deflating = Deflating {
+        kind: MessageKind,
+        payload: &Bytes,
+        notify: bool,
+    ) -> Option<Box<Deflating>> {
+        let compression = self.compression_mut()?;
+        let reservation = compression.reserve_deflater()?;
+        Some(Box::new(Deflating {
             payload: payload.clone(),
             opcode: Some(kind.opcode()),
             deflater: compression.take_deflater(),
-            notify: *notify,
+            notify,
             _reservation: reservation,
-        };
-        // Until there is something to write.
-        let mut rest = Some(Box::new(deflating));
-        while let Some(deflating) = rest.take() {
-            rest = self.encode_deflated_piece(deflating, tx);
-            if !tx.is_empty() {
-                break;
-            }
-        }
-        if rest.is_some() {
-            self.outbox.get_or_insert_default().begun = rest.map(Begun::Deflating);
-        }
-        true
+        }))
     }
 
-    /// As [`encode_compressed`](Self::encode_compressed), in one frame.
+    /// Compresses a message into one frame; false if it is to be sent as it is.
     pub(in crate::connection) fn encode_deflated(
         &mut self,
         kind: MessageKind,
@@ -119,10 +100,10 @@ impl Connection {
         tx: &mut TransmitQueue,
     ) -> bool {
         let Some(compression) = self.compression_mut() else { return false };
-        if compression.is_quick(payload.len()) {
+        if compression.is_small(payload.len()) {
             let mut out = std::mem::take(&mut tx.scratch);
             out.clear();
-            compression.deflate_quickly(payload, &mut out);
+            compression.deflate_small(payload, &mut out);
             let shrinks = out.len() < payload.len();
             if shrinks {
                 self.encode_frame(compressed_header(kind), &out, tx);

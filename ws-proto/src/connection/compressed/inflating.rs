@@ -2,14 +2,18 @@
 //! keeps the thread; the connection reads nothing meanwhile.
 
 use crate::{
-    buffer::{PooledBuffer, ReceiveBuffer},
     deflate::{INFLATER_SIZE, Inflated, Inflater},
     error::{ConnectionError, LimitExceeded, ProtocolError},
+    memory::{PooledBuffer, ReceiveBuffer},
     message::MessageKind,
     utf8::{Utf8Validator, is_valid_utf8},
 };
 
-use super::super::{Connection, account::Memory, event::At, frames::Step};
+use super::super::{
+    Connection,
+    charge::ChargedMemory,
+    event::{At, Step},
+};
 
 /// The most bytes that are inflated in one go: a millisecond, more or less.
 const SLICE: usize = 256 * 1024;
@@ -44,13 +48,13 @@ impl Compressed {
 /// What waits while a message is inflated, and that message.
 #[derive(Debug)]
 pub(in crate::connection) struct Inflating {
-    message: Option<Message>,
+    message: Option<InflatingMessage>,
     /// Received behind it, and not looked at.
     behind: Vec<u8>,
 }
 
 #[derive(Debug)]
-struct Message {
+struct InflatingMessage {
     kind: MessageKind,
     input: PooledBuffer,
     /// Bytes of the input that are read.
@@ -130,8 +134,8 @@ impl Connection {
                 let (input, at) = input.into_rest(read, rx);
                 let utf8 = text.then(Utf8Validator::default);
                 let output = PooledBuffer::new(rx.pool().clone());
-                let mut message = Message { kind, input, at, output, utf8, inflater, borrowed };
-                let mut memory = Memory::of(&mut self.charge, &self.config);
+                let mut message = InflatingMessage { kind, input, at, output, utf8, inflater, borrowed };
+                let mut memory = ChargedMemory::of(&mut self.charge, &self.config);
                 message.take_over(rx.inflated(len), limit, &mut memory)?;
                 self.inflating_mut().message = Some(message);
                 self.inflate_more(rx)
@@ -160,7 +164,7 @@ impl Connection {
             self.end_inflating();
             return Ok(Step::Continue);
         };
-        let mut memory = Memory::of(&mut self.charge, &self.config);
+        let mut memory = ChargedMemory::of(&mut self.charge, &self.config);
         if !message.inflate_slice(limit, &mut memory)? {
             let inflating = self.inflating_mut();
             inflating.message = Some(message);
@@ -205,8 +209,9 @@ impl Inflating {
 
     /// Bytes of memory that it takes, and those of the inflater if that is borrowed.
     pub(in crate::connection) fn held_bytes(&self) -> usize {
-        let message =
-            |message: &Message| message.input.capacity() + message.output.capacity() + message.borrowed;
+        let message = |message: &InflatingMessage| {
+            message.input.capacity() + message.output.capacity() + message.borrowed
+        };
         self.message.as_ref().map_or(0, message) + self.behind.capacity()
     }
 
@@ -219,9 +224,13 @@ impl Inflating {
     }
 }
 
-impl Message {
+impl InflatingMessage {
     /// Inflates a little more; true once it is complete.
-    fn inflate_slice(&mut self, limit: usize, memory: &mut Memory<'_>) -> Result<bool, ConnectionError> {
+    fn inflate_slice(
+        &mut self,
+        limit: usize,
+        memory: &mut ChargedMemory<'_>,
+    ) -> Result<bool, ConnectionError> {
         let (input_end, output_end) = (self.at + INPUT_SLICE, self.output.len() + SLICE);
         let mut work = 0;
         while self.at < input_end && self.output.len() + work < output_end {
@@ -258,7 +267,7 @@ impl Message {
         &mut self,
         bytes: &[u8],
         limit: usize,
-        memory: &mut Memory<'_>,
+        memory: &mut ChargedMemory<'_>,
     ) -> Result<(), ConnectionError> {
         memory.reserve(&mut self.output, bytes.len(), limit.max(bytes.len()))?;
         self.output.extend_from_slice(bytes);

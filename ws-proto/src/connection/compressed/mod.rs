@@ -6,6 +6,8 @@ mod inflating;
 use crate::{
     deflate::{DeflateParams, Session},
     frame::OpCode,
+    handshake::Extensions,
+    role::Role,
 };
 
 use super::Connection;
@@ -14,6 +16,11 @@ pub(super) use deflating::{Deflating, fits_one_frame};
 pub(super) use inflating::{Compressed, Inflating};
 
 pub(super) type Compression = Session;
+
+/// The compression of a connection of this `role` whose handshake agreed upon `extensions`.
+pub(super) fn agreed_compression(extensions: Extensions, role: Role) -> Option<Compression> {
+    extensions.deflate.map(|agreed| Session::new(agreed, role))
+}
 
 impl Connection {
     /// What was agreed upon about compression; `None` if there is none.

@@ -1,6 +1,6 @@
 use std::{sync::Arc, time::Duration};
 
-use crate::{budget::MemoryBudget, error::ConfigError};
+use crate::{error::ConfigError, memory::MemoryBudget};
 
 /// What a peer may make this side hold or do. One struct, shared by all connections.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,7 +57,7 @@ pub struct Keepalive {
     pub timeout: Duration,
 }
 
-/// How a [`Connection`](super::Connection) behaves. Shared by reference count among connections. A duration of more than
+/// How a [`Connection`](crate::Connection) behaves. Shared by reference count among connections. A duration of more than
 /// thirty years counts as thirty years.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -98,7 +98,7 @@ pub struct Config {
     pub write_queue_bytes: usize,
     /// Compresses messages, if the peer agrees (RFC 7692). Default: no.
     #[cfg(feature = "deflate")]
-    pub deflate: Option<crate::DeflateConfig>,
+    pub deflate: Option<crate::deflate::DeflateConfig>,
 }
 
 impl Default for Config {

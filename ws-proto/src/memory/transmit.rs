@@ -3,12 +3,11 @@ use std::{collections::VecDeque, fmt, io::IoSlice, time::Instant};
 use bytes::{Buf, Bytes};
 
 use crate::{
-    backlog::MESSAGE_OVERHEAD,
     frame::{FrameHeader, MAX_HEADER_LEN},
     mask::Mask,
 };
 
-use super::spent::Spent;
+use super::{backlog::MESSAGE_OVERHEAD, spent::Spent};
 
 /// From so many written bytes on, what is left moves over them.
 const COMPACT_FROM: usize = 16 * 1024;

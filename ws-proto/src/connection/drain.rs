@@ -1,6 +1,6 @@
 //! From what waits to the transmit queue, as far as the transport takes it.
 
-use crate::buffer::{Completion, TransmitQueue};
+use crate::memory::{Completion, TransmitQueue};
 
 use super::{
     Connection,

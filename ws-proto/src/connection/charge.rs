@@ -4,20 +4,20 @@
 //! has done all there was to do.
 
 use crate::{
-    budget::{Charge, MemoryBudget},
-    buffer::{PooledBuffer, TransmitQueue},
+    config::Config,
     error::ConnectionError,
+    memory::{Charge, MemoryBudget, PooledBuffer, TransmitQueue},
 };
 
-use super::{Config, Connection};
+use super::Connection;
 
 /// Where a message's memory comes from, and who is charged for it.
-pub(super) struct Memory<'a> {
+pub(super) struct ChargedMemory<'a> {
     charge: &'a mut Charge,
     budget: Option<&'a MemoryBudget>,
 }
 
-impl<'a> Memory<'a> {
+impl<'a> ChargedMemory<'a> {
     pub(super) const fn of(charge: &'a mut Charge, config: &'a Config) -> Self {
         Self { charge, budget: config.memory_budget.as_ref() }
     }
