@@ -47,7 +47,7 @@ impl Connection {
 
     /// Charges the connection for what it holds now.
     #[inline]
-    pub(super) fn settle_account(&mut self, tx: &TransmitQueue) {
+    pub(super) fn update_charge(&mut self, tx: &TransmitQueue) {
         // What waits for a transport that takes it is soon gone.
         if (tx.is_blocked() || !self.is_settled()) && self.config.memory_budget.is_some() {
             let held = self.memory_in_use(tx);

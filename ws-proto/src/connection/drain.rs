@@ -18,7 +18,7 @@ impl Connection {
     pub fn pump(&mut self, tx: &mut TransmitQueue) {
         self.move_waiting(tx);
         if !self.charge.is_zero() || tx.is_blocked() {
-            self.settle_account(tx);
+            self.update_charge(tx);
         }
     }
 

@@ -140,7 +140,7 @@ impl Connection {
     #[inline]
     pub(super) fn next_header(&mut self, opcode: OpCode, len: usize) -> FrameHeader {
         self.note_other_write();
-        let masks = self.special.as_mut().and_then(|special| special.masks.as_mut());
+        let masks = self.optional.as_mut().and_then(|optional| optional.masks.as_mut());
         let key = masks.map(|masks| masks.mask_key());
         FrameHeader::new(opcode, len as u64, key)
     }

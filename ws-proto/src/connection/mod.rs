@@ -15,12 +15,13 @@ mod frames;
 mod inbox;
 mod outbox;
 mod partial;
+mod pong_deadline;
 mod receive;
 mod send;
 mod send_queue;
 mod timers;
 
-use std::{num::NonZeroU32, sync::Arc, time::Instant};
+use std::{sync::Arc, time::Instant};
 
 pub use event::Event;
 pub use send_queue::SendQueue;
@@ -36,6 +37,7 @@ use deflate_stub as compressed;
 use inbox::Inbox;
 use outbox::Outbox;
 use partial::Partial;
+use pong_deadline::PongDeadline;
 use send_queue::Look;
 
 /// What an application may do with a connection (RFC 6455 section 7).
@@ -102,7 +104,7 @@ pub enum Transport {
 pub struct Connection {
     config: Arc<Config>,
     /// `None` for most servers.
-    special: Option<Box<Special>>,
+    optional: Option<Box<Optional>>,
     partial: Option<Box<Partial>>,
     inbox: Option<Box<Inbox>>,
     outbox: Option<Box<Outbox>>,
@@ -110,9 +112,9 @@ pub struct Connection {
     last_received: Instant,
     /// Latest traffic that counts against `idle_timeout`.
     last_activity: Instant,
-    /// Milliseconds after `last_received`, or seconds if they are many, until which the peer must have said something,
-    /// after a keepalive ping; so it takes a quarter of what an `Instant` does. Then as often again as `pong_waits` says.
-    pong_due: Option<NonZeroU32>,
+    /// `Some` after a keepalive ping, until a byte is received.
+    pong_due: Option<PongDeadline>,
+    /// Waits that follow the one until `pong_due`, before the peer counts as gone.
     pong_waits: u16,
     phase: Phase,
     flow: Flow,
@@ -140,7 +142,7 @@ enum UnwrittenPing {
 
 /// What only some connections have.
 #[derive(Default)]
-struct Special {
+struct Optional {
     /// A client's keys; a server has none, which is what makes it one.
     masks: Option<Box<dyn MaskSource + Send>>,
     /// Present if permessage-deflate was agreed upon.
@@ -166,7 +168,7 @@ impl Connection {
     fn new(config: Arc<Config>, masks: Option<Box<dyn MaskSource + Send>>, now: Instant) -> Self {
         Self {
             config,
-            special: masks.map(|masks| Box::new(Special { masks: Some(masks), ..Special::default() })),
+            optional: masks.map(|masks| Box::new(Optional { masks: Some(masks), ..Optional::default() })),
             partial: None,
             inbox: None,
             outbox: None,
@@ -191,7 +193,7 @@ impl Connection {
     #[must_use]
     pub fn with_extensions(mut self, extensions: Extensions) -> Self {
         if let Some(compression) = agreed_compression(extensions, self.role()) {
-            self.special.get_or_insert_default().compression = Some(compression);
+            self.optional.get_or_insert_default().compression = Some(compression);
         }
         self
     }
@@ -224,7 +226,7 @@ impl Connection {
     /// Client or server.
     #[must_use]
     pub fn role(&self) -> Role {
-        let is_client = self.special.as_ref().is_some_and(|special| special.masks.is_some());
+        let is_client = self.optional.as_ref().is_some_and(|optional| optional.masks.is_some());
         if is_client { Role::Client } else { Role::Server }
     }
 

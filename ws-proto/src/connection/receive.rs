@@ -103,7 +103,7 @@ impl Connection {
     fn locate_or_settle(&mut self, rx: &mut ReceiveBuffer, tx: &mut TransmitQueue) -> Option<Located> {
         let located = self.locate(rx, tx);
         if located.is_none() {
-            self.settle_account(tx);
+            self.update_charge(tx);
         }
         located
     }

@@ -192,7 +192,7 @@ impl Connection {
     fn send_or_wait(&mut self, message: Outgoing, tx: &mut TransmitQueue) {
         if self.must_wait(tx) {
             self.outbox.get_or_insert_default().push(message);
-            self.settle_account(tx);
+            self.update_charge(tx);
         } else {
             self.encode_owned(message, tx);
         }

@@ -74,21 +74,21 @@ impl Connection {
     pub fn handle_send_queue(&mut self, queue: SendQueue, now: Instant) {
         let same = |look: &&Look| look.queue.acknowledged == queue.acknowledged;
         let since = self.look().filter(same).map_or(now, |look| look.since);
-        self.special.get_or_insert_default().look = Some(Look { queue, at: now, since });
+        self.optional.get_or_insert_default().look = Some(Look { queue, at: now, since });
     }
 
     /// Once nothing is in doubt any more.
     pub(super) fn forget_look(&mut self) {
-        if let Some(special) = &mut self.special {
-            special.look = None;
-            if special.masks.is_none() && special.compression.is_none() {
-                self.special = None;
+        if let Some(optional) = &mut self.optional {
+            optional.look = None;
+            if optional.masks.is_none() && optional.compression.is_none() {
+                self.optional = None;
             }
         }
     }
 
     fn look(&self) -> Option<&Look> {
-        self.special.as_ref()?.look.as_ref()
+        self.optional.as_ref()?.look.as_ref()
     }
 
     /// What was seen of the transport at `now`, if it was looked at.

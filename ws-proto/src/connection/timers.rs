@@ -1,9 +1,6 @@
 //! Deadlines. Time is an argument; nothing here reads a clock.
 
-use std::{
-    num::NonZeroU32,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use crate::{
     close::{CloseCode, CloseFrame, Initiator},
@@ -13,7 +10,12 @@ use crate::{
     memory::TransmitQueue,
 };
 
-use super::{Connection, UnwrittenPing, closing::Phase, inbox::End};
+use super::{
+    Connection, UnwrittenPing,
+    closing::Phase,
+    inbox::End,
+    pong_deadline::{PongDeadline, Waits},
+};
 
 impl Connection {
     /// When [`handle_timeout`](Self::handle_timeout) must be called next, if nothing else happens. Ask again after every
@@ -135,13 +137,8 @@ impl Connection {
         self.set_pong_deadline(deadline_after(now, waits.before(self.pong_waits)));
     }
 
-    /// To the millisecond, rounded down: the next ping must not be late for it. Beyond 24 days to the second, rounded up: it
-    /// must be in the future.
     fn set_pong_deadline(&mut self, at: Instant) {
-        let wait = at.saturating_duration_since(self.last_received);
-        let in_seconds = wait.as_secs().saturating_add(1).min(u64::from(!PONG_IN_SECONDS)) as u32;
-        let millis = u32::try_from(wait.as_millis()).ok().filter(|millis| *millis < PONG_IN_SECONDS);
-        self.pong_due = NonZeroU32::new(millis.map_or(PONG_IN_SECONDS | in_seconds, |millis| millis.max(1)));
+        self.pong_due = Some(PongDeadline::after(at.saturating_duration_since(self.last_received)));
     }
 
     fn held_end_deadline(&self) -> Option<Instant> {
@@ -172,7 +169,7 @@ impl Connection {
 
     pub(super) fn keepalive_deadline(&self) -> Option<Instant> {
         let keepalive = self.config.keepalive?.countable();
-        let wait = self.pong_due.map_or(keepalive.interval, |due| pong_wait(due.get()));
+        let wait = self.pong_due.map_or(keepalive.interval, PongDeadline::wait);
         let deadline = deadline_after(self.last_received, wait);
         // While nothing is being read, silence proves nothing, but the transport may know more.
         (self.wants_read() || (self.watched && self.is_full())).then_some(deadline)
@@ -184,40 +181,5 @@ impl Keepalive {
     fn countable(self) -> Self {
         const LEAST: Duration = Duration::from_millis(1);
         Self { interval: self.interval.max(LEAST), timeout: self.timeout.max(LEAST) }
-    }
-}
-
-/// A `pong_due` with this bit is in seconds.
-const PONG_IN_SECONDS: u32 = 1 << 31;
-
-const fn pong_wait(due: u32) -> Duration {
-    if due < PONG_IN_SECONDS {
-        Duration::from_millis(due as u64)
-    } else {
-        Duration::from_secs((due - PONG_IN_SECONDS) as u64)
-    }
-}
-
-/// A keepalive's `timeout` in parts of its `interval`, and a rest.
-struct Waits {
-    count: u16,
-    each: Duration,
-    last: Duration,
-}
-
-impl Waits {
-    fn of(Keepalive { interval, timeout }: Keepalive) -> Self {
-        // Whole milliseconds, as deadlines are; and no more parts than can be counted.
-        let least = timeout.as_millis().div_ceil(u128::from(u16::MAX)).max(1);
-        let each = interval.as_millis().max(least);
-        let count = timeout.as_millis().div_ceil(each).clamp(1, u128::from(u16::MAX)) as u16;
-        let each = Duration::from_millis(u64::try_from(each).unwrap_or(u64::MAX));
-        let last = timeout.saturating_sub(each.saturating_mul(u32::from(count - 1)));
-        Self { count, each, last }
-    }
-
-    /// The part before so many more.
-    const fn before(&self, more: u16) -> Duration {
-        if more == 0 { self.last } else { self.each }
     }
 }

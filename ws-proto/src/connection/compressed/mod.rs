@@ -38,11 +38,11 @@ impl Connection {
     }
 
     fn compression(&self) -> Option<&Compression> {
-        self.special.as_ref()?.compression.as_ref()
+        self.optional.as_ref()?.compression.as_ref()
     }
 
     fn compression_mut(&mut self) -> Option<&mut Compression> {
-        self.special.as_mut()?.compression.as_mut()
+        self.optional.as_mut()?.compression.as_mut()
     }
 
     /// Whether a frame with RSV1 may begin so: a data frame that is not a continuation (RFC 7692 section 6.1).
