@@ -6,8 +6,9 @@ use tokio::{
     time::Instant,
 };
 use ws_proto::{
-    ChaChaMaskSource, Config, Connection, Keepalive, MaskSource,
+    Config, Connection, Keepalive,
     handshake::{ClientHandshake, ClientRequest, ResponseError},
+    mask::{ChaChaMaskSource, MaskSource},
 };
 
 use crate::{
@@ -211,7 +212,7 @@ impl Connector {
 
     /// Offers to compress messages (RFC 7692): `Some(DeflateConfig::client())`. Default: no.
     #[cfg(feature = "deflate")]
-    pub fn deflate(mut self, deflate: Option<ws_proto::DeflateConfig>) -> Self {
+    pub fn deflate(mut self, deflate: Option<ws_proto::deflate::DeflateConfig>) -> Self {
         self.protocol.deflate = deflate;
         self
     }

@@ -93,7 +93,7 @@ pub struct Config {
     /// Most data messages that wait to be written; one more is refused with `WriteBusy`. 0 counts as 1. Default 65,536.
     pub write_queue_messages: usize,
     /// Most bytes that wait to be written; a message counts its payload, and up to
-    /// [`MESSAGE_OVERHEAD`](crate::MESSAGE_OVERHEAD) (64 bytes) beside it. A single message may be larger if nothing else
+    /// [`MESSAGE_OVERHEAD`](crate::memory::MESSAGE_OVERHEAD) (64 bytes) beside it. A single message may be larger if nothing else
     /// waits. Default 1 MiB.
     pub write_queue_bytes: usize,
     /// Compresses messages, if the peer agrees (RFC 7692). Default: no.

@@ -87,46 +87,36 @@
 //! ```
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-mod close;
+pub mod close;
 mod close_code;
 mod config;
 mod connection;
 mod deadline;
 #[cfg(feature = "deflate")]
-mod deflate;
+pub mod deflate;
 mod error;
-mod frame;
+pub mod frame;
 pub mod handshake;
 mod header_syntax;
-mod mask;
-mod memory;
+pub mod mask;
+pub mod memory;
 mod message;
 mod prepared;
 mod role;
-mod utf8;
+pub mod utf8;
 
-pub use close::{CloseCode, CloseError, CloseFrame, CloseInfo, Initiator, MAX_CLOSE_REASON};
+pub use close::{CloseCode, CloseFrame, CloseInfo};
 pub use config::{Config, Keepalive, Limits};
 pub use connection::{Connection, ConnectionState, Event, SendQueue, Transport};
 pub use deadline::deadline_after;
-#[cfg(feature = "deflate")]
-pub use deflate::{DeflateConfig, DeflateParams};
 pub use error::{
     ConfigError, ConnectionError, ControlError, LimitExceeded, ProtocolError, SendError, TimedOut,
 };
-pub use frame::{
-    ControlFrame, ControlQueue, FrameHeader, MAX_CONTROL_PAYLOAD, MAX_HEADER_LEN, OpCode, QueueFull, RSV1,
-    RSV2, RSV3,
-};
-pub use mask::{ChaChaMaskSource, Mask, MaskSource, apply_mask};
-pub use memory::{
-    Backlog, BufferPool, BufferPoolConfig, Completion, DEFAULT_RECEIVE_BUFFER, MESSAGE_OVERHEAD,
-    MemoryAccount, MemoryBudget, PooledBuffer, ReceiveBuffer, TransmitQueue,
-};
+pub use memory::{Completion, ReceiveBuffer, TransmitQueue};
 pub use message::{Message, MessageKind, MessageRef};
 pub use prepared::PreparedMessage;
 pub use role::Role;
-pub use utf8::{InvalidUtf8, Utf8Bytes, Utf8Validator, is_valid_utf8};
+pub use utf8::Utf8Bytes;
 
 /// Compiles the README's code.
 #[cfg(doctest)]

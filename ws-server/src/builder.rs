@@ -2,7 +2,7 @@ use std::{io, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use tokio::net::{TcpListener, ToSocketAddrs};
-use ws_proto::{BufferPoolConfig, Config, ConfigError, Keepalive, handshake::Rejection};
+use ws_proto::{Config, ConfigError, Keepalive, handshake::Rejection, memory::BufferPoolConfig};
 
 use crate::{
     admission::{OriginPolicy, request::Request},
@@ -41,7 +41,7 @@ impl ServerBuilder {
     }
 
     /// The most bytes that all connections hold together, in messages that are begun, held or being inflated, and in what
-    /// waits to be written ([`MemoryBudget`](ws_proto::MemoryBudget)); at least eight messages. Beyond it a message that
+    /// waits to be written ([`MemoryBudget`](ws_proto::memory::MemoryBudget)); at least eight messages. Beyond it a message that
     /// grows ends its connection with 1013, and sends return `WriteBusy` or wait. Default 1 GiB, or eight messages of the
     /// limit if that is more. A budget that [`protocol`](Self::protocol) sets comes first.
     pub const fn memory_budget(mut self, bytes: Option<usize>) -> Self {
@@ -113,7 +113,7 @@ impl ServerBuilder {
     }
 
     /// Most messages and bytes that wait to be written on a connection; beyond them sends return `WriteBusy` or wait.
-    /// A message counts its payload, and up to [`MESSAGE_OVERHEAD`](ws_proto::MESSAGE_OVERHEAD) (64 bytes) beside it, so 1 MiB
+    /// A message counts its payload, and up to [`MESSAGE_OVERHEAD`](ws_proto::memory::MESSAGE_OVERHEAD) (64 bytes) beside it, so 1 MiB
     /// holds 16,384 empty ones. Default 65,536 and 1 MiB.
     pub const fn write_queue(mut self, messages: usize, bytes: usize) -> Self {
         self.options.protocol.write_queue_messages = messages;
@@ -214,7 +214,7 @@ impl ServerBuilder {
 
     /// Compresses messages on connections whose client agrees (RFC 7692): `Some(DeflateConfig::server())`. Default: no.
     #[cfg(feature = "deflate")]
-    pub fn deflate(mut self, deflate: Option<ws_proto::DeflateConfig>) -> Self {
+    pub fn deflate(mut self, deflate: Option<ws_proto::deflate::DeflateConfig>) -> Self {
         self.options.protocol.deflate = deflate;
         self
     }

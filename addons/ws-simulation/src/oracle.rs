@@ -1,7 +1,7 @@
 //! The laws that hold whatever the network, the clock and the applications do. It sees facts, not machines, so that it
 //! can itself be tested: with facts that are not so.
 
-use ws_proto::{ConnectionError, Initiator};
+use ws_proto::{ConnectionError, close::Initiator};
 
 use crate::{
     fact::Fact,

@@ -1,4 +1,4 @@
-//! What a connection holds, and what it is charged for that (see [`MemoryBudget`](crate::MemoryBudget)).
+//! What a connection holds, and what it is charged for that (see [`MemoryBudget`](crate::memory::MemoryBudget)).
 //!
 //! A message that grows asks before it does, where it grows. Everything else is brought in line here, whenever a driver
 //! has done all there was to do.
@@ -38,7 +38,7 @@ impl Connection {
     /// Bytes of memory that are held for this connection: of messages that are begun, or wait for the application, or to
     /// be written. A server's connection with nothing in flight holds none.
     #[must_use]
-    pub fn memory_in_use(&self, tx: &TransmitQueue) -> usize {
+    pub(super) fn memory_in_use(&self, tx: &TransmitQueue) -> usize {
         let partial = self.partial.as_ref().map_or(0, |partial| partial.held_bytes());
         let inbox = self.inbox.as_ref().map_or(0, |inbox| inbox.held_bytes());
         let outbox = self.outbox.as_ref().map_or(0, |outbox| outbox.held_bytes());

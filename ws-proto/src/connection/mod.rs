@@ -84,7 +84,7 @@ pub enum Transport {
 /// - **Getters** take `&self`: [`state`](Self::state), [`close_info`](Self::close_info),
 ///   [`wants_read`](Self::wants_read), [`wants_turn`](Self::wants_turn), [`transport`](Self::transport),
 ///   [`poll_timeout`](Self::poll_timeout), [`held_bytes`](Self::held_bytes),
-///   [`unfinished_bytes`](Self::unfinished_bytes), [`memory_in_use`](Self::memory_in_use).
+///   [`unfinished_bytes`](Self::unfinished_bytes).
 /// - **Inputs** tell what happened: [`handle_received`](Self::handle_received), [`handle_eof`](Self::handle_eof),
 ///   [`handle_written`](Self::handle_written), [`handle_flushed`](Self::handle_flushed),
 ///   [`handle_timeout`](Self::handle_timeout), [`handle_write_error`](Self::handle_write_error),

@@ -1,12 +1,12 @@
 //! permessage-deflate (RFC 7692).
 //!
-//! - [`DeflateConfig`] says what this side offers or accepts, and when it compresses.
-//! - `negotiate` turns offers and answers into [`DeflateParams`].
-//! - `codec` wraps the compression library; `pool` shares codecs among connections.
-//! - `small_encoder` compresses small messages faster than the library does, with `codes`, the fixed ones of DEFLATE.
-//! - `session` is what a connection with compression has.
-//!
-//! Without context takeover, the default of a server, a connection between messages holds no codec at all.
+//! [`DeflateConfig`] says what this side offers or accepts, and when it compresses. [`DeflateParams`] are the result of
+//! the negotiation. Without context takeover, the default of a server, a connection between messages holds no codec.
+
+// - `negotiate` turns offers and answers into `DeflateParams`.
+// - `codec` wraps the compression library; `pool` shares codecs among connections.
+// - `small_encoder` compresses small messages faster than the library does; `codes` are DEFLATE's fixed codes.
+// - `session` is the compression state of one connection.
 
 mod codec;
 mod codes;

@@ -1,4 +1,4 @@
-//! Frame headers: parsing and encoding (RFC 6455 section 5.2).
+//! Frame headers: parsing and encoding (RFC 6455 section 5.2), and a queue of control frames (section 5.5).
 //!
 //! ```text
 //!  byte 0            byte 1            2 or 8 bytes          4 bytes

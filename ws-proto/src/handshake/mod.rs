@@ -19,7 +19,7 @@ pub use error::{ClientRequestError, RequestError, ResponseError};
 pub use key::accept_key;
 pub use negotiation::Extensions;
 pub use request::{Request, RequestReader};
-pub use response::{ResponseReader, encode_response};
+pub use response::ResponseReader;
 pub use server::{Acceptance, AcceptanceError, Rejection, ServerHandshake};
 
 #[cfg(test)]

@@ -122,17 +122,6 @@ fn unfolded(value: &[u8]) -> Cow<'_, [u8]> {
     Cow::Owned(lines.join(&b' '))
 }
 
-/// Writes a complete HTTP/1.1 response: head and body. The caller sets the headers that frame the body.
-#[must_use]
-pub fn encode_response(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(256 + body.len());
-    encode_status(status, &mut out);
-    encode_headers(headers, &mut out);
-    out.extend_from_slice(b"\r\n");
-    out.extend_from_slice(body);
-    out
-}
-
 /// Writes the status line.
 pub(super) fn encode_status(status: StatusCode, out: &mut Vec<u8>) {
     out.extend_from_slice(b"HTTP/1.1 ");

@@ -1,6 +1,7 @@
-//! Masking (RFC 6455 section 5.3): the payload XORed with a repeating key of four bytes, its own inverse.
+//! Masking (RFC 6455 section 5.3): the payload XORed with a repeating key of four bytes, its own inverse. A client takes
+//! its keys from a [`MaskSource`].
 //!
-//! One safe body works in words, and the compiler turns it into vector code; [`arch`] compiles the same body again
+//! One safe body works in words, and the compiler turns it into vector code; `arch` compiles the same body again
 //! for the vectors that the machine has. A payload may be masked in pieces: [`Mask`] remembers where in the key the
 //! next piece begins.
 

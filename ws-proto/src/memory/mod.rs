@@ -1,5 +1,8 @@
-//! The bytes: received ones, ones to send, and buffers for large messages. All belong to the driver and are lent
-//! to the [`Connection`](crate::Connection) per call, so that many connections can share one set.
+//! The memory of connections: what is received, what is to be sent, pools of buffers, and budgets.
+//!
+//! [`ReceiveBuffer`] and [`TransmitQueue`] belong to the driver. It lends them to the
+//! [`Connection`](crate::Connection) per call, so many connections can share one set. [`BufferPool`] keeps buffers for
+//! large messages. [`MemoryBudget`] limits what many connections hold together.
 
 mod backlog;
 mod block;
@@ -14,7 +17,7 @@ pub use backlog::{Backlog, MESSAGE_OVERHEAD};
 pub(crate) use budget::Charge;
 pub use budget::{MemoryAccount, MemoryBudget};
 pub use pool::{BufferPool, BufferPoolConfig};
-pub use pooled::PooledBuffer;
+pub(crate) use pooled::PooledBuffer;
 pub use receive::{DEFAULT_RECEIVE_BUFFER, ReceiveBuffer};
 pub use transmit::{Completion, TransmitQueue};
 

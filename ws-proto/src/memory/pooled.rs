@@ -9,7 +9,7 @@ const FIRST_CAPACITY: usize = 1024;
 
 /// A growable buffer that holds one message; a large one goes back to its [`BufferPool`] when it is dropped.
 #[derive(Debug, Default)]
-pub struct PooledBuffer {
+pub(crate) struct PooledBuffer {
     block: Block,
     filled: usize,
     pool: Option<BufferPool>,
@@ -87,7 +87,7 @@ impl PooledBuffer {
 
     /// The bytes, without a copy; but a small payload is copied out of a large buffer rather than pin it.
     #[must_use]
-    pub fn into_bytes(mut self) -> Bytes {
+    pub(crate) fn into_bytes(mut self) -> Bytes {
         if self.filled < self.block.capacity() / 4 {
             return Bytes::copy_from_slice(&self);
         }

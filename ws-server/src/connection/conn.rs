@@ -122,7 +122,7 @@ impl Conn<'_> {
     /// What was agreed upon about compression; `None` if there is none.
     #[cfg(feature = "deflate")]
     #[must_use]
-    pub fn deflate_params(&self) -> Option<ws_proto::DeflateParams> {
+    pub fn deflate_params(&self) -> Option<ws_proto::deflate::DeflateParams> {
         self.connection.deflate_params()
     }
 

@@ -219,8 +219,8 @@ fn the_counting_transport_counts() {
     let calls = script.take_calls();
     assert_eq!((calls.reads, calls.writes), (1, 1));
     // A window that is exactly filled may have more behind it, so the socket is asked once more.
-    let full = masked(20).repeat(ws_proto::DEFAULT_RECEIVE_BUFFER / 26 + 1);
-    script.deliver(&full[..ws_proto::DEFAULT_RECEIVE_BUFFER]);
+    let full = masked(20).repeat(ws_proto::memory::DEFAULT_RECEIVE_BUFFER / 26 + 1);
+    script.deliver(&full[..ws_proto::memory::DEFAULT_RECEIVE_BUFFER]);
     settle(&mut task);
     assert_eq!(script.take_calls().reads, 2);
 }

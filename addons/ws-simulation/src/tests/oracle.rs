@@ -215,7 +215,7 @@ fn a_closed_that_is_wrong_about_the_close_frames_is_found() {
         |info: &mut ws_proto::CloseInfo| info.received.as_mut().unwrap().code = CloseCode::new(4000).ok();
     finds("was received, and", change(SERVER, other));
     finds("not clean", change(CLIENT, |info| info.received = None));
-    finds("who began?", change(SERVER, |info| info.initiator = ws_proto::Initiator::Local));
+    finds("who began?", change(SERVER, |info| info.initiator = ws_proto::close::Initiator::Local));
 }
 
 #[test]

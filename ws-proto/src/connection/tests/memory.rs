@@ -1,8 +1,9 @@
 //! Memory follows the bytes that were received, never a length that was announced, and is given back.
 
 use crate::{
-    BufferPool, BufferPoolConfig, Connection, Event, MessageKind, ReceiveBuffer, Role, TransmitQueue,
+    Connection, Event, MessageKind, ReceiveBuffer, Role, TransmitQueue,
     connection::partial::Partial,
+    memory::{BufferPool, BufferPoolConfig},
 };
 
 use super::{
