@@ -1,5 +1,5 @@
-//! What stands for `compressed` where compression is not built in: types without values, so that the code for them
-//! vanishes.
+//! Replaces `compressed` if the feature `deflate` is off. Its types have no values, so the compiler removes the code
+//! that uses them.
 
 use bytes::Bytes;
 

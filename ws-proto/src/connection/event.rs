@@ -5,17 +5,18 @@ use crate::{
     message::{MessageKind, MessageRef},
 };
 
-/// What [`Connection::poll_event`](super::Connection::poll_event) found. Payloads are lent from the receive buffer.
+/// An event from [`Connection::poll_event`](super::Connection::poll_event). Payloads are borrowed from the receive
+/// buffer.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Event<'rx> {
     /// A complete text or binary message.
     Message(MessageRef<'rx>),
-    /// A ping. It is answered already if [`Config::auto_pong`](super::Config) is set.
+    /// A ping. With [`Config::auto_pong`](crate::Config::auto_pong), the answer is already queued.
     Ping(&'rx [u8]),
-    /// A pong, asked for or not.
+    /// A pong, solicited or not.
     Pong(&'rx [u8]),
-    /// The connection is over: exactly once, and nothing comes after it.
+    /// The connection has ended. This event occurs exactly once and is the last one.
     Closed(CloseInfo),
 }
 
@@ -31,7 +32,7 @@ pub(super) enum Step {
     Control(OpCode, At),
 }
 
-/// An event that borrows nothing yet.
+/// An event with the location of its payload, before it borrows from the receive buffer.
 #[derive(Debug)]
 #[must_use]
 pub(super) enum Located {
@@ -41,14 +42,14 @@ pub(super) enum Located {
     Closed,
 }
 
-/// Where a payload lies.
+/// The location of a payload.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum At {
     /// In the receive window.
     Window { start: usize, len: usize },
     /// In the receive buffer's assembled message.
     Assembled,
-    /// At the beginning of the receive buffer's scratch for inflated messages.
+    /// At the beginning of the receive buffer's scratch memory for inflated messages.
     #[cfg_attr(not(feature = "deflate"), expect(dead_code, reason = "nothing is compressed"))]
     Inflated { len: usize },
 }

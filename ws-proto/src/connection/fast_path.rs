@@ -1,7 +1,7 @@
-//! The common case in one go: nothing in flight, and a whole message in one frame that has all arrived.
+//! The fast path for the common case: no partial message, and a complete message in one frame.
 //!
-//! Everything else, every fault of a header included, is left to the general path, which sees the same bytes
-//! untouched. It is worth its place: it halves what a small message costs in this crate (`bench/RESULTS.md`).
+//! All other cases, including every faulty header, go to the general path, which parses the same bytes from the start.
+//! The fast path halves the cost of a small message in this crate (`bench/RESULTS.md`).
 
 use crate::{
     error::ProtocolError, mask::apply_mask, memory::ReceiveBuffer, message::MessageKind, role::Role,
@@ -14,8 +14,8 @@ const FINAL_TEXT: u8 = 0x81;
 const FINAL_BINARY: u8 = 0x82;
 
 impl Connection {
-    /// The next message, if nothing stands in its way. While the application is paused, messages are held until
-    /// something else comes.
+    /// Returns the next message if the fast path applies. While the application is paused, it holds all messages for
+    /// which the fast path applies.
     #[inline]
     pub(super) fn next_fast(
         &mut self,
@@ -45,7 +45,7 @@ impl Connection {
         }
     }
 
-    /// A message, if the next bytes are all of one.
+    /// Returns a message if the next bytes are one complete frame with a complete message.
     #[inline]
     fn fast_message(&mut self, rx: &mut ReceiveBuffer) -> Option<Result<(MessageKind, At), ProtocolError>> {
         let base = rx.start;
@@ -82,7 +82,7 @@ impl Connection {
     }
 }
 
-/// The payload's length and where the mask key begins, for lengths below 64 KiB that are minimally encoded.
+/// The payload's length and the offset of the mask key, for minimally encoded lengths below 64 KiB.
 #[inline]
 fn short_len(bytes: &[u8]) -> Option<(usize, usize)> {
     match bytes.get(1)? & 0x7f {

@@ -14,8 +14,8 @@ impl PongDeadline {
     /// The other bits count seconds if this one is set, milliseconds if not.
     const IN_SECONDS: u32 = 1 << 31;
 
-    /// A deadline `wait` after the last received byte, of at least one millisecond. Milliseconds round down, so that the
-    /// next ping is not late. Seconds round up, so that the deadline lies in the future.
+    /// A deadline `wait` after the last received byte, of at least one millisecond. Milliseconds round down, so that
+    /// the next ping is not late. Seconds round up, so that the deadline lies in the future.
     pub(super) fn after(wait: Duration) -> Self {
         let millis = u32::try_from(wait.as_millis()).ok().filter(|millis| *millis < Self::IN_SECONDS);
         let bits = millis.unwrap_or_else(|| {
