@@ -1,10 +1,10 @@
-//! The client side's testee: runs every case that the Autobahn Testsuite's fuzzing server offers.
+//! The client under test: runs every case of the Autobahn Testsuite's fuzzing server.
 
 use std::process::ExitCode;
 
 use ws_client::{CloseCode, ConnectError, Connector, DeflateConfig};
 
-/// The suite sends messages of up to 16 MiB and a little more.
+/// Message size limit in bytes. The largest messages of the suite slightly exceed 16 MiB.
 const MAX_MESSAGE: usize = 64 * 1024 * 1024;
 
 #[tokio::main(flavor = "current_thread")]
@@ -61,7 +61,7 @@ impl Options {
         Ok(count.unwrap_or(0))
     }
 
-    /// Echoes until the suite has seen enough.
+    /// Echoes messages until the server closes the connection.
     async fn run_case(&self, url: &str) -> Result<(), ConnectError> {
         let mut ws = self.connector().connect(url).await?;
         while let Some(message) = ws.recv().await {

@@ -1,26 +1,27 @@
-//! The body of a response that is no upgrade (RFC 9112 sections 6 and 7).
+//! The body of a response that refuses the upgrade (RFC 9112 sections 6 and 7).
 
 use bytes::Bytes;
 use http::{Response, StatusCode, header};
 
-/// The most that is read of a body, in bytes as they are on the wire.
+/// Limit for a body, in bytes on the wire.
 const MAX_BODY: usize = 64 * 1024;
 
-/// A body as far as it has come.
+/// The part of a body that has been received.
 pub(crate) struct Body {
     payload: Vec<u8>,
-    /// Bytes that came, framing included.
+    /// Bytes received, including chunk framing.
     received: usize,
     framing: Framing,
 }
 
-/// How the end is known.
+/// How the end of the body is determined.
 #[derive(Debug)]
 enum Framing {
-    /// So many bytes are still to come.
+    /// By length. The number of bytes that are still missing.
     Length(usize),
     Chunked(Chunks),
-    ToTheEnd,
+    /// By the end of the stream.
+    UntilClose,
 }
 
 impl Framing {
@@ -34,30 +35,31 @@ impl Framing {
                 Self::Chunked(Chunks::default())
             }
             (None, Some(Ok(length))) => Self::Length(length),
-            _ => Self::ToTheEnd,
+            _ => Self::UntilClose,
         }
     }
 }
 
 impl Body {
-    /// With what came with the head.
+    /// `received` holds the bytes that followed the head.
     pub(crate) fn new(head: &Response<()>, received: &[u8]) -> Self {
         let mut body = Self { payload: Vec::new(), received: 0, framing: Framing::of(head) };
         body.push(received);
         body
     }
 
-    /// How many more bytes are wanted at most.
+    /// The largest number of bytes that the body still accepts.
     pub(crate) fn room(&self) -> usize {
         let most = MAX_BODY - self.received;
         match &self.framing {
             Framing::Length(left) => most.min(*left),
-            Framing::Chunked(chunks) if chunks.is_over() => 0,
+            Framing::Chunked(chunks) if chunks.is_done() => 0,
             _ => most,
         }
     }
 
-    /// Takes what was received, as far as it is wanted. Each byte is looked at once, however they come.
+    /// Appends received bytes, up to [`room`](Self::room). Each byte is parsed once, however small the reads
+    /// are.
     pub(crate) fn push(&mut self, received: &[u8]) {
         let received = &received[..received.len().min(self.room())];
         self.received += received.len();
@@ -67,7 +69,7 @@ impl Body {
                 *left -= received.len();
                 self.payload.extend_from_slice(received);
             }
-            Framing::ToTheEnd => self.payload.extend_from_slice(received),
+            Framing::UntilClose => self.payload.extend_from_slice(received),
         }
     }
 
@@ -76,37 +78,38 @@ impl Body {
     }
 }
 
-/// Where in the chunks (RFC 9112 section 7.1) the next byte stands.
+/// Position of the next byte in chunked coding (RFC 9112 section 7.1).
 #[derive(Debug)]
 enum Chunks {
-    /// In the line with a chunk's size, of which this much is known; or behind it, in what means nothing to us.
-    Size { size: Option<usize>, is_known: bool },
-    /// So many bytes of a chunk are still to come.
+    /// In the line with a chunk's size. `size` is the value of the digits so far. Once it is complete, only
+    /// extensions follow, which are ignored.
+    Size { size: Option<usize>, is_complete: bool },
+    /// In a chunk's payload, of which so many bytes are missing.
     Payload(usize),
-    /// In the line end behind a chunk's payload.
+    /// In the line end after a chunk's payload.
     LineEnd,
-    /// Behind the last chunk, or what cannot be read.
-    Over,
+    /// After the last chunk, or after a syntax error.
+    Done,
 }
 
 impl Default for Chunks {
     fn default() -> Self {
-        Self::Size { size: None, is_known: false }
+        Self::Size { size: None, is_complete: false }
     }
 }
 
 impl Chunks {
-    const fn is_over(&self) -> bool {
-        matches!(self, Self::Over)
+    const fn is_done(&self) -> bool {
+        matches!(self, Self::Done)
     }
 
-    /// Reads on; adds what is payload.
+    /// Parses `wire` and appends its payload bytes to `payload`.
     fn push(&mut self, mut wire: &[u8], payload: &mut Vec<u8>) {
         while let Some((first, rest)) = wire.split_first() {
             *self = match *self {
-                Self::Size { size, is_known } => {
+                Self::Size { size, is_complete } => {
                     wire = rest;
-                    Self::after_size(*first, size, is_known)
+                    Self::next_in_size_line(*first, size, is_complete)
                 }
                 Self::Payload(left) => {
                     let (chunk, rest) = wire.split_at(left.min(wire.len()));
@@ -119,26 +122,26 @@ impl Chunks {
                     match first {
                         b'\r' => Self::LineEnd,
                         b'\n' => Self::default(),
-                        _ => Self::Over,
+                        _ => Self::Done,
                     }
                 }
-                Self::Over => return,
+                Self::Done => return,
             };
         }
     }
 
-    /// Behind one more byte of the line that says how long a chunk is.
-    fn after_size(byte: u8, size: Option<usize>, is_known: bool) -> Self {
+    /// The position after one more byte of a chunk's size line.
+    fn next_in_size_line(byte: u8, size: Option<usize>, is_complete: bool) -> Self {
         match (byte, size) {
-            (b'\n', Some(0) | None) => Self::Over,
+            (b'\n', Some(0) | None) => Self::Done,
             (b'\n', Some(size)) => Self::Payload(size),
-            (b'\r' | b' ' | b'\t' | b';', size) => Self::Size { size, is_known: true },
-            (_, size) if is_known => Self::Size { size, is_known },
+            (b'\r' | b' ' | b'\t' | b';', size) => Self::Size { size, is_complete: true },
+            (_, size) if is_complete => Self::Size { size, is_complete },
             (digit, size) => {
                 let size = char::from(digit)
                     .to_digit(16)
                     .and_then(|digit| size.unwrap_or(0).checked_mul(16)?.checked_add(digit as usize));
-                size.map_or(Self::Over, |size| Self::Size { size: Some(size), is_known })
+                size.map_or(Self::Done, |size| Self::Size { size: Some(size), is_complete })
             }
         }
     }
@@ -158,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_is_known_as_the_head_says() {
+    fn the_head_determines_where_the_body_ends() {
         const CHUNKED: (&str, &str) = ("transfer-encoding", "Chunked");
         let cases: [(Headers<'_>, &str, usize, &str); 12] = [
             (&[], "abc", MAX_BODY - 3, "abc"),
@@ -186,18 +189,18 @@ mod tests {
     }
 
     #[test]
-    fn more_than_the_limit_is_not_kept() {
+    fn bytes_beyond_the_limit_are_not_kept() {
         let body = body(&[], &"x".repeat(100_000));
         assert_eq!((body.room(), body.into_bytes().len()), (0, MAX_BODY));
     }
 
     #[test]
-    fn chunks_of_one_byte_that_come_byte_by_byte_cost_what_they_weigh() {
+    fn a_body_in_one_byte_chunks_is_limited_by_its_size_on_the_wire() {
         const CHUNK: &[u8] = b"1\r\nx\r\n";
         let mut body = body(&[("transfer-encoding", "chunked")], "");
-        let mut came = CHUNK.iter().cycle();
+        let mut wire = CHUNK.iter().cycle();
         while body.room() > 0 {
-            body.push(&[*came.next().unwrap()]);
+            body.push(&[*wire.next().unwrap()]);
         }
         assert_eq!(body.into_bytes(), "x".repeat(MAX_BODY.div_ceil(CHUNK.len())));
     }

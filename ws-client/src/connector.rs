@@ -1,24 +1,21 @@
+//! The settings of a client, and the methods that connect.
+
+mod handshake;
+
 use std::{fmt, net::SocketAddr, time::Duration};
 
-use http::{HeaderName, HeaderValue, Response, header};
-use tokio::{
-    io::{AsyncRead, AsyncWrite, AsyncWriteExt as _},
-    time::Instant,
-};
-use ws_proto::{
-    Config, Connection, Keepalive,
-    handshake::{ClientHandshake, ClientRequest, ResponseError},
-    mask::{ChaChaMaskSource, MaskSource},
-};
+use http::{HeaderName, HeaderValue, Response};
+use tokio::io::{AsyncRead, AsyncWrite};
+use ws_proto::{Config, Keepalive};
 
 use crate::{
     WebSocket,
     dial::{Dialler, Resolver},
     error::ConnectError,
     proxy::Proxy,
-    redirect::{Carried, is_redirection, next_hop},
-    refusal::{Refusal, names},
-    response::{client_limits, read_final_response},
+    redirect::{RequestOptions, redirect_target},
+    refusal::header_names,
+    response::client_limits,
     stream::ClientStream,
     url::Target,
 };
@@ -26,34 +23,36 @@ use crate::{
 /// Connects to `url`, such as `ws://127.0.0.1:9001/path`, with the defaults of [`Connector`].
 ///
 /// # Errors
-/// [`ConnectError`].
+/// [`ConnectError`] says why the attempt failed.
 ///
 /// # Panics
-/// As [`Connector::connect`]: in a tokio runtime without time or without I/O.
+/// In a tokio runtime without time or without I/O, as [`Connector::connect`] does.
 ///
 /// # Cancel safety
-/// Dropping the future ends the attempt.
+/// Dropping the future cancels the attempt.
 pub async fn connect(url: &str) -> Result<WebSocket, ConnectError> {
     Connector::new().connect(url).await
 }
 
-/// How to connect. One connector serves any number of connections.
+/// The settings for connecting. One connector can open any number of connections.
 ///
 /// # Runtime
-/// Connecting needs a tokio runtime with time and I/O (`enable_all`), of either kind. What happens otherwise:
+/// Connecting needs a tokio runtime, of either flavour, with time and I/O enabled (`enable_all`):
 ///
-/// - Outside of a runtime, connecting is a [`ConnectError::NoRuntime`].
-/// - In a runtime without time or without I/O, tokio panics when the future is polled, before anything is sent: this cannot
-///   be found out beforehand. On a transport of the caller's ([`connect_on`](Self::connect_on)) I/O is not needed.
-/// - A runtime that is shut down drops the attempt of a task that it runs: the socket is closed, and the task's `JoinError`
-///   says that it was cancelled. An attempt that something else polls, such as `Handle::block_on`, fails with what tokio's
-///   sockets and look-ups say then ([`ConnectError::Io`], [`Connect`](ConnectError::Connect) or
-///   [`Resolve`](ConnectError::Resolve)). If it waits for a [resolver](Self::resolver) of the caller's, tokio's timer panics.
+/// - Outside of a runtime, connecting fails with [`ConnectError::NoRuntime`].
+/// - In a runtime without time or without I/O, tokio panics when the future is polled, before anything is
+///   sent. tokio provides no way to check this in advance. [`connect_on`](Self::connect_on) does not need
+///   I/O.
+/// - When a runtime shuts down, it drops the attempts of its tasks. Their sockets are closed, and each task's
+///   `JoinError` says that the task was cancelled. An attempt that is polled from outside the runtime's
+///   tasks, such as by `Handle::block_on`, fails with the error of tokio's sockets or name resolution
+///   ([`ConnectError::Io`], [`Connect`](ConnectError::Connect) or [`Resolve`](ConnectError::Resolve)). If it
+///   waits for a custom [resolver](Self::resolver), tokio's timer panics.
 #[derive(Clone)]
 #[must_use]
 pub struct Connector {
     protocol: Config,
-    carried: Carried,
+    request_options: RequestOptions,
     safe_headers: Vec<HeaderName>,
     handshake_timeout: Duration,
     redirects: u8,
@@ -61,14 +60,14 @@ pub struct Connector {
     mask_seed: Option<[u8; 32]>,
 }
 
-/// Without the values of headers, the subprotocols, which may be tokens, and the seed.
+/// Omits the values of headers, the subprotocols, which may be tokens, and the seed.
 impl fmt::Debug for Connector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Connector")
             .field("protocol", &self.protocol)
-            .field("headers", &names(&self.carried.headers))
+            .field("headers", &header_names(&self.request_options.headers))
             .field("safe_headers", &self.safe_headers)
-            .field("subprotocols", &self.carried.subprotocols.len())
+            .field("subprotocols", &self.request_options.subprotocols.len())
             .field("handshake_timeout", &self.handshake_timeout)
             .field("redirects", &self.redirects)
             .field("dialler", &self.dialler)
@@ -77,21 +76,21 @@ impl fmt::Debug for Connector {
     }
 }
 
-/// A connection, and the response that opened it.
+/// A connection and the response that opened it.
 pub struct Connected<S = ClientStream> {
     /// The connection.
     pub ws: ws_tokio::WebSocket<S>,
-    /// The 101 response's head.
+    /// The head of the 101 response.
     pub response: Response<()>,
 }
 
-/// Without the values of headers, which may be cookies.
+/// Omits the values of headers, which may be cookies.
 impl<S> fmt::Debug for Connected<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Connected")
             .field("ws", &self.ws)
             .field("status", &self.response.status())
-            .field("headers", &names(self.response.headers()))
+            .field("headers", &header_names(self.response.headers()))
             .finish()
     }
 }
@@ -102,7 +101,7 @@ impl Default for Connector {
         protocol.limits = client_limits();
         Self {
             protocol,
-            carried: Carried::default(),
+            request_options: RequestOptions::default(),
             safe_headers: Vec::new(),
             handshake_timeout: Duration::from_secs(10),
             redirects: 0,
@@ -113,80 +112,88 @@ impl Default for Connector {
 }
 
 impl Connector {
-    /// The defaults: 16 MiB per message, 64 KiB and 256 lines for a response's head, 10 s from the first look-up to the
-    /// 101, keepalive after 30 s of silence.
+    /// The default settings: messages of at most 16 MiB, a response head of at most 64 KiB and 256 lines, a
+    /// handshake timeout of 10 s, and a keepalive ping after 30 s of silence.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Adds a header to the request. Those of the handshake itself are refused by [`connect`](Self::connect).
+    /// Adds a header to the request. Headers of the opening handshake itself make [`connect`](Self::connect)
+    /// fail with [`ConnectError::Request`].
     pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
-        self.carried.headers.append(name, value);
+        self.request_options.headers.append(name, value);
         self
     }
 
-    /// Offers a subprotocol; the first one offered is preferred. The server's choice is checked, and stands in
-    /// [`WebSocket::subprotocol`](ws_tokio::WebSocket::subprotocol).
+    /// Offers a subprotocol. Offers are sent in order of preference, the first one most preferred. A response
+    /// that selects a subprotocol that was not offered is an error.
+    /// [`WebSocket::subprotocol`](ws_tokio::WebSocket::subprotocol) returns the server's choice.
     pub fn subprotocol(mut self, name: impl Into<String>) -> Self {
-        self.carried.subprotocols.push(name.into());
+        self.request_options.subprotocols.push(name.into());
         self
     }
 
-    /// Most payload bytes of a message. Default 16 MiB.
+    /// Sets the largest payload of a received message, in bytes. Default: 16 MiB.
     pub const fn max_message_size(mut self, bytes: usize) -> Self {
         self.protocol.limits.max_message_size = bytes;
         self
     }
 
-    /// Longest time for all of it: names, connection, proxy, TLS, request and response, redirections. Default 10 s.
+    /// Sets the timeout for a whole attempt: name resolution, connection, proxy, TLS, request, response and
+    /// redirects. Default: 10 s.
     pub const fn handshake_timeout(mut self, timeout: Duration) -> Self {
         self.handshake_timeout = timeout;
         self
     }
 
-    /// Longest time for closing, from the moment at which our Close is written, or from a failure. What was accepted before
-    /// the Close goes out first, for as long as the peer takes it ([`write_timeout`](Config::write_timeout)).
-    /// Default 5 s.
+    /// Sets the timeout for closing. It starts when this side's Close frame has been written, or with a
+    /// failure of the connection. Messages that were accepted before the Close are sent first, governed by
+    /// [`write_timeout`](Config::write_timeout). Default: 5 s.
     pub const fn close_timeout(mut self, timeout: Duration) -> Self {
         self.protocol.close_timeout = timeout;
         self
     }
 
-    /// Finds a server that vanished. Default: ping after 30 s of silence, give up 30 s later.
+    /// Sets the keepalive, which detects a server that no longer responds. `None` turns it off. Default: a
+    /// ping after 30 s of silence, and the connection ends if there is still silence 30 s later.
     pub const fn keepalive(mut self, keepalive: Option<Keepalive>) -> Self {
         self.protocol.keepalive = keepalive;
         self
     }
 
-    /// TCP_NODELAY. Default: on.
+    /// Sets `TCP_NODELAY`. Default: on.
     pub const fn tcp_nodelay(mut self, on: bool) -> Self {
         self.dialler.nodelay = on;
         self
     }
 
-    /// Follows so many redirections, 5 at most, and never from `wss` to `ws`. Once they lead to another origin (scheme, host
-    /// and port), the request has no subprotocols and no headers of the caller's any more, except those that are
-    /// [marked as safe](Self::carry_to_other_origins). Default 0: a redirection is a [`ConnectError::Refused`].
-    pub const fn redirects(mut self, most: u8) -> Self {
-        self.redirects = if most > 5 { 5 } else { most };
+    /// Sets how many redirects an attempt follows, at most 5. A redirect from `wss` to `ws` is never
+    /// followed.
+    ///
+    /// After a redirect to another origin (scheme, host and port), requests omit the caller's subprotocols
+    /// and headers, except for headers that are [marked as safe](Self::carry_to_other_origins). Default: 0,
+    /// so that a redirect is a [`ConnectError::Refused`].
+    pub const fn redirects(mut self, max: u8) -> Self {
+        self.redirects = if max > 5 { 5 } else { max };
         self
     }
 
-    /// Marks the headers of this name as safe for other origins: redirections carry them there. `Authorization`, `Cookie`
-    /// and `Proxy-Authorization` never go along, marked or not. Default: none do.
+    /// Marks the headers of this name as safe to send to another origin after a redirect. `Authorization`,
+    /// `Cookie` and `Proxy-Authorization` are never sent there, even if they are marked. Default: no header
+    /// is safe.
     pub fn carry_to_other_origins(mut self, name: HeaderName) -> Self {
         self.safe_headers.push(name);
         self
     }
 
-    /// Whether to go through a proxy. Default: as the environment says.
+    /// Sets the proxy. Default: [`Proxy::Environment`].
     pub fn proxy(mut self, proxy: Proxy) -> Self {
         self.dialler.proxy = proxy;
         self
     }
 
-    /// Looks names up in another way than the operating system's: `resolve` gets host and port. It is asked for addresses,
-    /// too; an IPv6 address has its zone behind a `%`, if the URL has one.
+    /// Sets a resolver that replaces the operating system's. `resolve` is called with a host and a port. The
+    /// host may also be an address. An IPv6 address with a zone is followed by `%` and the zone.
     pub fn resolver<F, Fut>(mut self, resolve: F) -> Self
     where
         F: Fn(String, u16) -> Fut + Send + Sync + 'static,
@@ -196,92 +203,97 @@ impl Connector {
         self
     }
 
-    /// Settings for `wss`. Default: [`Tls::shared`](crate::Tls::shared).
+    /// Sets the TLS settings for `wss`. Default: [`Tls::shared`](crate::Tls::shared).
     #[cfg(feature = "tls-core")]
     pub fn tls(mut self, tls: crate::Tls) -> Self {
         self.dialler.tls = Some(tls);
         self
     }
 
-    /// TLS settings for a proxy with `https`. Default: the same as for servers, with their client certificate.
+    /// Sets the TLS settings for `https` proxies. Default: the same as for servers, including the client
+    /// certificate.
     #[cfg(feature = "tls-core")]
     pub fn proxy_tls(mut self, tls: crate::Tls) -> Self {
         self.dialler.proxy_tls = Some(tls);
         self
     }
 
-    /// Offers to compress messages (RFC 7692): `Some(DeflateConfig::client())`. Default: no.
+    /// Offers permessage-deflate (RFC 7692), for example with `Some(DeflateConfig::client())`. Default:
+    /// `None`.
     #[cfg(feature = "deflate")]
     pub fn deflate(mut self, deflate: Option<ws_proto::deflate::DeflateConfig>) -> Self {
         self.protocol.deflate = deflate;
         self
     }
 
-    /// Changes the protocol's settings that have no method of their own.
+    /// Changes protocol settings that have no method here.
     pub fn protocol(mut self, change: impl FnOnce(&mut Config)) -> Self {
         change(&mut self.protocol);
         self
     }
 
-    /// Seeds the mask keys and the nonce, for tests that must repeat. Never use one seed for two connections whose
-    /// peers do not trust each other. Default: from the operating system, for each connection anew.
+    /// Seeds the mask keys and the nonce, for reproducible tests. Never use the same seed for connections
+    /// whose peers do not trust each other. Default: a new seed from the operating system for each
+    /// connection.
     pub const fn mask_seed(mut self, seed: [u8; 32]) -> Self {
         self.mask_seed = Some(seed);
         self
     }
 
-    /// Connects to a `ws`, `wss` or `ws+unix:/path/of/socket:/path` URL. User name and password in it become basic
-    /// authentication, unless there is an `Authorization` header.
+    /// Connects to a `ws`, `wss` or `ws+unix:/path/of/socket:/path` URL. A user name and password in the URL
+    /// become Basic authentication, unless the caller added an `Authorization` header.
     ///
-    /// The URL is read as browsers do it (the URL standard of the WHATWG): what must not stand in a path or a query is
-    /// percent-encoded, `127.1` and `0x7f000001` are the address 127.0.0.1, a host that ends in a number and is no address
-    /// is an error. An international name, such as `bücher.example`, needs the feature `idna`. Stricter than in a browser:
-    /// tabs and line breaks, and a backslash before the path, are errors.
+    /// The URL is parsed as in a browser (the WHATWG URL standard). Characters that are not allowed in a path
+    /// or a query are percent-encoded. `127.1` and `0x7f000001` are the address 127.0.0.1. A host that ends
+    /// in a number but is not an IPv4 address is an error. International names, such as `bücher.example`,
+    /// require the feature `idna`. Unlike in a browser, tabs, line breaks, and a backslash before the path
+    /// are errors.
     ///
-    /// An IPv6 address may have a zone (RFC 6874): with `[fe80::1%25eth0]` the connection goes through that interface. A
-    /// number stands for an interface, too. The `Host` header is without it.
+    /// An IPv6 address may have a zone (RFC 6874): `[fe80::1%25eth0]` connects through the interface `eth0`.
+    /// The zone may also be the index of the interface. It is not part of the `Host` header.
     ///
     /// # Errors
-    /// [`ConnectError`].
+    /// [`ConnectError`] says why the attempt failed.
     ///
     /// # Panics
-    /// In a tokio runtime without time or without I/O; see [`Connector`].
+    /// In a tokio runtime without time or without I/O. See [`Connector`].
     ///
     /// # Cancel safety
-    /// Dropping the future ends the attempt.
+    /// Dropping the future cancels the attempt.
     pub async fn connect(&self, url: &str) -> Result<WebSocket, ConnectError> {
         self.open(url).await.map(|connected| connected.ws)
     }
 
-    /// As [`connect`](Self::connect), with the response's head.
+    /// The same as [`connect`](Self::connect), but also returns the head of the response.
     ///
     /// # Errors
-    /// As [`connect`](Self::connect).
+    /// The same as [`connect`](Self::connect).
     ///
     /// # Panics
-    /// As [`connect`](Self::connect).
+    /// The same as [`connect`](Self::connect).
     ///
     /// # Cancel safety
-    /// As [`connect`](Self::connect).
+    /// The same as [`connect`](Self::connect).
     pub async fn open(&self, url: &str) -> Result<Connected, ConnectError> {
         check_runtime()?;
         let deadline = ws_tokio::deadline_in(self.handshake_timeout);
-        let (mut target, mut carried) = (Target::parse(url)?, self.carried.clone());
+        let (mut target, mut request_options) = (Target::parse(url)?, self.request_options.clone());
         let mut left = self.redirects;
         loop {
             let dialling = self.dialler.dial(&target);
-            let attempt = self.handshake(&target, &carried, deadline, left > 0, dialling).await;
+            let attempt = self.handshake(&target, &request_options, deadline, left > 0, dialling).await;
             let refusal = match attempt {
                 Err(ConnectError::Refused(refusal)) if left > 0 => refusal,
                 attempt => {
-                    let watched = |Connected { ws, response }| Connected {
+                    let with_send_queue = |Connected { ws, response }| Connected {
                         ws: ws.with_send_queue(ClientStream::send_queue),
                         response,
                     };
-                    return attempt.map(watched);
+                    return attempt.map(with_send_queue);
                 }
             };
-            let Some(next) = next_hop(&target, &refusal, &mut carried, &self.safe_headers)? else {
+            let Some(next) = redirect_target(&target, &refusal, &mut request_options, &self.safe_headers)?
+            else {
                 return Err(ConnectError::Refused(refusal));
             };
             target = next;
@@ -289,13 +301,13 @@ impl Connector {
         }
     }
 
-    /// Does the handshake for `url` on a transport of the caller's.
+    /// Performs the opening handshake for `url` on a transport that the caller provides.
     ///
     /// # Errors
-    /// As [`connect`](Self::connect).
+    /// The same as [`connect`](Self::connect).
     ///
     /// # Panics
-    /// In a tokio runtime without time; see [`Connector`].
+    /// In a tokio runtime without time. See [`Connector`].
     ///
     /// # Cancel safety
     /// Dropping the future drops the transport.
@@ -305,78 +317,12 @@ impl Connector {
     {
         check_runtime()?;
         let deadline = ws_tokio::deadline_in(self.handshake_timeout);
-        self.handshake(&Target::parse(url)?, &self.carried, deadline, false, async { Ok(io) }).await
-    }
-
-    /// The handshake, on the transport that `dialling` makes. What is wrong on this side is found before that. `follows`:
-    /// a redirection would be followed.
-    async fn handshake<S>(
-        &self,
-        target: &Target,
-        carried: &Carried,
-        deadline: Instant,
-        follows: bool,
-        dialling: impl Future<Output = Result<S, ConnectError>>,
-    ) -> Result<Connected<S>, ConnectError>
-    where
-        S: AsyncRead + AsyncWrite + Unpin,
-    {
-        let config = self.protocol.clone().build()?;
-        let mut masks = self.mask_source()?;
-        let (handshake, request) =
-            ClientHandshake::new(&Self::request(target, carried, &config), masks.nonce())?;
-        let attempt = async {
-            let mut io = dialling.await?;
-            io.write_all(&request).await?;
-            io.flush().await?;
-            let (response, rest) = read_final_response::<_, ConnectError>(&mut io, &config.limits).await?;
-            Ok((io, response, rest))
-        };
-        let in_time = tokio::time::timeout_at(deadline, attempt).await;
-        let (mut io, response, rest) =
-            in_time.unwrap_or(Err(ConnectError::TimedOut(self.handshake_timeout)))?;
-        match handshake.finish(&response) {
-            Ok(accepted) => {
-                let connection = Connection::client(config, masks, Instant::now().into_std())
-                    .with_extensions(accepted.extensions);
-                let ws = ws_tokio::WebSocket::new(io, connection)
-                    .with_received(&rest)
-                    .with_subprotocol(accepted.subprotocol);
-                Ok(Connected { ws, response })
-            }
-            Err(ResponseError::Refused(_)) if follows && is_redirection(&response) => {
-                // Its body is nobody's concern.
-                Err(ConnectError::Refused(Box::new(Refusal::without_body(response))))
-            }
-            Err(ResponseError::Refused(_)) => {
-                let patience = deadline.saturating_duration_since(Instant::now());
-                let refusal = Refusal::read(&mut io, response, &rest, patience).await;
-                Err(ConnectError::Refused(Box::new(refusal)))
-            }
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    fn request(target: &Target, carried: &Carried, config: &Config) -> ClientRequest {
-        let mut request = ClientRequest::new(&target.host_header, &target.path).with_extensions(config);
-        request.headers.clone_from(&carried.headers);
-        if let Some(authorization) = &target.authorization {
-            request.headers.entry(header::AUTHORIZATION).or_insert_with(|| authorization.clone());
-        }
-        request.subprotocols.clone_from(&carried.subprotocols);
-        request
-    }
-
-    fn mask_source(&self) -> Result<Box<ChaChaMaskSource>, ConnectError> {
-        let mut seed = self.mask_seed.unwrap_or_default();
-        if self.mask_seed.is_none() {
-            getrandom::fill(&mut seed).map_err(|error| ConnectError::Randomness(error.to_string()))?;
-        }
-        Ok(Box::new(ChaChaMaskSource::from_seed(seed)))
+        self.handshake(&Target::parse(url)?, &self.request_options, deadline, false, async { Ok(io) }).await
     }
 }
 
-/// tokio would panic where it is asked for a timer. That a runtime has no timers, or no I/O, it does not tell beforehand.
+/// Reports a missing runtime as an error, where tokio's timer would panic. Whether a runtime has timers and
+/// I/O cannot be checked.
 fn check_runtime() -> Result<(), ConnectError> {
     tokio::runtime::Handle::try_current().map(drop).map_err(|_| ConnectError::NoRuntime)
 }

@@ -1,11 +1,11 @@
-//! User name and password, from a URL.
+//! User name and password of a URL.
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use http::HeaderValue;
 
 use crate::error::UrlError;
 
-/// Not shown in logs and errors.
+/// Logs and errors must not contain these values.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Credentials {
     pub(crate) user: Vec<u8>,
@@ -13,9 +13,9 @@ pub(crate) struct Credentials {
 }
 
 impl Credentials {
-    /// From `user:password`, percent-encoded (RFC 3986 section 3.2.1).
+    /// Parses `user:password`, percent-encoded (RFC 3986 section 3.2.1).
     pub(crate) fn parse(user_info: &str) -> Result<Self, UrlError> {
-        // Who reads a URL in another way, as browsers do, would take the name for the host.
+        // Other parsers, such as those of browsers, would take the user name for the host.
         if user_info.contains(|at: char| at == '\\' || at.is_whitespace() || at.is_control()) {
             return Err(UrlError::Credentials);
         }
@@ -23,22 +23,22 @@ impl Credentials {
         let decode = |text: &str| percent_decode(text).ok_or(UrlError::Credentials);
         let (user, password) = (decode(user)?, decode(password)?);
         if user.contains(&b':') {
-            // Basic authentication could not tell where it ends (RFC 7617 section 2).
+            // In Basic authentication the first colon ends the user name (RFC 7617 section 2).
             return Err(UrlError::Credentials);
         }
         Ok(Self { user, password })
     }
 
-    /// Neither a user nor a password.
+    /// Whether both the user name and the password are empty.
     pub(crate) const fn is_empty(&self) -> bool {
         self.user.is_empty() && self.password.is_empty()
     }
 
-    /// As the value of `Authorization` or `Proxy-Authorization` (RFC 7617).
+    /// The value for `Authorization` or `Proxy-Authorization` (RFC 7617).
     pub(crate) fn basic(&self) -> HeaderValue {
         let plain = [&self.user[..], b":", &self.password].concat();
         let value = format!("Basic {}", BASE64_STANDARD.encode(plain));
-        // Letters and digits: it is a valid value.
+        // Base64 is always a valid header value, so the fallback is never used.
         let mut value = HeaderValue::from_str(&value).unwrap_or(HeaderValue::from_static(""));
         value.set_sensitive(true);
         value
@@ -51,6 +51,7 @@ impl std::fmt::Debug for Credentials {
     }
 }
 
+/// `None` if a `%` is not followed by two hexadecimal digits.
 pub(crate) fn percent_decode(text: &str) -> Option<Vec<u8>> {
     let mut bytes = text.bytes();
     let mut decoded = Vec::with_capacity(text.len());

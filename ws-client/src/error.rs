@@ -1,3 +1,5 @@
+//! Errors of URLs, proxies and connection attempts.
+
 use std::io;
 
 use http::StatusCode;
@@ -8,40 +10,40 @@ use ws_proto::{
 
 use crate::refusal::Refusal;
 
-/// Why a URL does not name a WebSocket.
+/// A URL is not a valid WebSocket URL.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum UrlError {
-    /// It cannot be parsed.
+    /// The URL cannot be parsed.
     #[error("invalid URL {0:?}")]
     Invalid(String),
-    /// Its scheme is none of `ws`, `wss` and `ws+unix`.
+    /// The scheme is not `ws`, `wss` or `ws+unix`.
     #[error("unsupported URL scheme {0:?}, expected ws, wss or ws+unix")]
     Scheme(String),
-    /// It names no host.
+    /// The URL has no host.
     #[error("the URL {0:?} has no host")]
     NoHost(String),
-    /// Its host is none: `[example.com]`, `[::1]example.com`, `256.0.0.1`, `a<b`. An international name is one of them
-    /// without the feature `idna`.
+    /// The host is invalid, such as `[example.com]`, `[::1]example.com`, `256.0.0.1` or `a<b`. Without the
+    /// feature `idna` this includes international names.
     #[error("the URL's host {host:?} is invalid: {reason}")]
     Host {
-        /// The host and the port, as the URL has them.
+        /// The host and the port, as written in the URL.
         host: String,
-        /// What is wrong with the host.
+        /// Why the host is invalid.
         reason: &'static str,
     },
-    /// Its port is not a number up to 65535.
+    /// The port is not a number up to 65535.
     #[error("the port of {0:?} is not a number up to 65535")]
     Port(String),
-    /// Its user name or password is not percent-encoded as it should be (a backslash, white space and control characters
-    /// must be), or the name has a colon.
-    #[error("the user name or password in the URL is not properly percent-encoded")]
+    /// The user name or password is invalid: its percent-encoding is malformed, it has a backslash, white
+    /// space or a control character that is not percent-encoded, or the decoded user name has a colon.
+    #[error("the user name or password in the URL is invalid or not percent-encoded")]
     Credentials,
 }
 
 impl UrlError {
-    /// The same without a part of the URL, for one that may hold a password.
-    pub(crate) fn without_text(self) -> Self {
+    /// The same error without the URL's text, which may contain a password.
+    pub(crate) fn redacted(self) -> Self {
         let hidden = "(with credentials)".to_owned();
         match self {
             Self::Invalid(_) => Self::Invalid(hidden),
@@ -53,158 +55,164 @@ impl UrlError {
     }
 }
 
-/// Why a URL does not name a proxy.
+/// A URL is not a valid proxy URL.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ProxyUrlError {
-    /// It cannot be parsed.
-    #[error("invalid proxy address {proxy:?}: {reason}")]
+    /// The URL cannot be parsed.
+    #[error("invalid proxy URL {proxy:?}: {reason}")]
     Invalid {
-        /// The proxy as it was given.
+        /// The URL, or a placeholder if it may contain a password.
         proxy: String,
-        /// What is wrong with it.
+        /// Why the URL is invalid.
         reason: &'static str,
     },
-    /// Its scheme is none of `http`, `https`, `socks4`, `socks4a`, `socks5` and `socks5h`.
+    /// The scheme is not `http`, `https`, `socks4`, `socks4a`, `socks5` or `socks5h`.
     #[error("unsupported proxy scheme {0:?}, expected http, https, socks4, socks4a, socks5 or socks5h")]
     Scheme(String),
-    /// Its user name or password is not percent-encoded as it should be.
-    #[error("the user name or password of the proxy is not properly percent-encoded")]
+    /// The user name or password is invalid, as in [`UrlError::Credentials`].
+    #[error("the user name or password of the proxy is invalid or not percent-encoded")]
     Credentials,
-    /// A SOCKS4 proxy has a password, or a user name with a zero byte: the protocol has neither.
-    #[error("a SOCKS4 proxy takes no password, and no zero byte in the user name")]
+    /// The URL of a SOCKS4 proxy has a password, or a user name with a zero byte. The protocol supports
+    /// neither.
+    #[error("SOCKS4 supports neither a password nor a zero byte in the user name")]
     Socks4Credentials,
 }
 
-/// Why a proxy opened no tunnel.
+/// A proxy did not open a tunnel to the server.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ProxyError {
-    /// It ended the connection, or that failed.
+    /// The connection to the proxy failed, or the proxy closed it.
     #[error(transparent)]
     Io(#[from] io::Error),
-    /// An HTTP proxy answered with a status that is no success: 407 if it wants other credentials.
-    #[error("it refused the tunnel with status {0}")]
+    /// An HTTP proxy responded with a status other than 2xx, such as 407 if it requires other credentials.
+    #[error("the proxy refused the tunnel with status {0}")]
     Refused(StatusCode),
-    /// An HTTP proxy asks for authentication in ways that are not supported, such as Digest, NTLM or Negotiate; their
-    /// names.
-    #[error("it asks for {0} authentication, and only Basic is supported")]
+    /// An HTTP proxy requires an authentication scheme that is not supported, such as Digest, NTLM or
+    /// Negotiate. The text lists the schemes that the proxy supports.
+    #[error("the proxy requires {0} authentication, but only Basic is supported")]
     UnsupportedAuthentication(String),
-    /// An HTTP proxy's answer is not a valid one.
+    /// The response of an HTTP proxy is invalid.
     #[error("invalid response: {0}")]
     Response(#[from] ResponseError),
-    /// Bytes came through the tunnel before the server could have sent any.
-    #[error("data before the tunnel was used")]
+    /// An HTTP proxy sent data before the client used the tunnel. The server cannot have sent it.
+    #[error("the proxy sent data before the tunnel was used")]
     UnexpectedData,
-    /// It is not a SOCKS5 proxy.
-    #[error("its answer is not SOCKS5")]
+    /// The response is not SOCKS5.
+    #[error("the response is not SOCKS5")]
     NotSocks5,
-    /// A SOCKS5 proxy wants other credentials, or a way to prove them that is not supported.
-    #[error("it does not accept the credentials")]
+    /// A SOCKS5 proxy rejected the credentials or requires an authentication method that is not supported, or
+    /// a credential is longer than 255 bytes.
+    #[error("the proxy did not accept the credentials")]
     Authentication,
-    /// A SOCKS5 proxy could not, or would not, connect.
-    #[error("it refused the tunnel: {0}")]
+    /// A SOCKS5 proxy refused the tunnel or could not connect to the server.
+    #[error("the proxy refused the tunnel: {0}")]
     Socks5Refused(&'static str),
-    /// It is not a SOCKS4 proxy.
-    #[error("its answer is not SOCKS4")]
+    /// The response is not SOCKS4.
+    #[error("the response is not SOCKS4")]
     NotSocks4,
-    /// A SOCKS4 proxy could not, or would not, connect.
-    #[error("it refused the tunnel: {0}")]
+    /// A SOCKS4 proxy refused the tunnel or could not connect to the server.
+    #[error("the proxy refused the tunnel: {0}")]
     Socks4Refused(&'static str),
-    /// A SOCKS4 proxy is to connect to a host that has IPv6 addresses only.
-    #[error("SOCKS4 reaches IPv4 addresses only, and the host has none")]
+    /// The host has IPv6 addresses only, which SOCKS4 does not support.
+    #[error("SOCKS4 supports IPv4 addresses only, and the host has none")]
     Ipv4Only,
-    /// SOCKS5 has room for 255 bytes.
-    #[error("the host's name is too long for SOCKS5")]
+    /// The host name is longer than the 255 bytes that SOCKS5 allows.
+    #[error("the host name is too long for SOCKS5")]
     NameTooLong,
 }
 
-/// Why no connection came about.
+/// A connection attempt failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConnectError {
-    /// The URL is no good.
+    /// The URL is invalid.
     #[error(transparent)]
     Url(#[from] UrlError),
-    /// A setting is no good.
+    /// A setting is invalid.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// The request would not be a valid one.
+    /// The caller's headers or subprotocols do not form a valid request.
     #[error("invalid request: {0}")]
     Request(#[from] ClientRequestError),
-    /// The name does not resolve.
+    /// The host name cannot be resolved.
     #[error("cannot resolve {host}: {error}")]
     Resolve {
-        /// The host's name.
+        /// The host name.
         host: String,
-        /// What the resolver said.
+        /// The resolver's error.
         error: io::Error,
     },
-    /// No address of the host could be connected to; the last error.
+    /// Connecting failed for every address of the host.
     #[error("cannot connect to {host}: {error}")]
     Connect {
         /// The host and port.
         host: String,
-        /// What the operating system said of the last address.
+        /// The error of the attempt that failed last.
         error: io::Error,
     },
-    /// The URL of the proxy, given or in the environment, is no good.
+    /// The URL of a proxy in the environment is invalid.
     #[error(transparent)]
     ProxyUrl(#[from] ProxyUrlError),
-    /// The proxy could be connected to, and opened no tunnel to the server.
+    /// The proxy accepted the connection but did not open a tunnel to the server.
     #[error("proxy {proxy}: {error}")]
     Proxy {
         /// The proxy, without credentials.
         proxy: String,
-        /// What it said.
+        /// Why there is no tunnel.
         error: ProxyError,
     },
-    /// TLS cannot be set up; nothing has been sent.
+    /// The TLS settings cannot be built. Nothing has been sent.
     #[cfg(feature = "tls-core")]
     #[error(transparent)]
     Tls(ws_tokio::tls::TlsError),
-    /// The TLS handshake failed: the certificate is for another name, not trusted or expired, or there is no common
-    /// version.
-    #[error("TLS with {host}: {error}")]
+    /// The TLS handshake failed. For example, the certificate is not trusted, has expired or is for another
+    /// name, or the peers support no common version.
+    #[error("the TLS handshake with {host} failed: {error}")]
     TlsHandshake {
-        /// The host's name.
+        /// The host name.
         host: String,
-        /// What TLS said.
+        /// The error of the TLS implementation.
         error: io::Error,
     },
-    /// A redirection was not followed: it led from `wss` to `ws`, or its `Location` is no good.
-    #[error("redirected to {location:?}: {reason}")]
+    /// A redirect was not followed, because it leads from `wss` to `ws` or its `Location` is invalid.
+    #[error("the redirect to {location:?} was not followed: {reason}")]
     Redirect {
-        /// Where to.
+        /// The `Location`, or a placeholder if it may contain a password.
         location: String,
-        /// Why not.
+        /// Why the redirect was not followed.
         reason: String,
     },
     /// The transport failed, or ended, during the handshake.
     #[error("the connection failed during the handshake: {0}")]
     Io(#[from] io::Error),
-    /// The server answered, but not with an upgrade: status, headers and body.
+    /// The server did not upgrade the connection. The [`Refusal`] has the status, headers and body of its
+    /// response.
     #[error("the server refused the upgrade with status {}", .0.status())]
     Refused(Box<Refusal>),
-    /// The server's answer is not a valid one.
+    /// The server's response is invalid.
     #[error("invalid response: {0}")]
     Response(#[from] ResponseError),
-    /// The whole of it took longer than the handshake timeout.
-    #[error("the handshake took longer than {0:?}")]
+    /// The attempt took longer than the [handshake timeout](crate::Connector::handshake_timeout).
+    #[error("connecting took longer than {0:?}")]
     TimedOut(std::time::Duration),
-    /// `wss`, or a proxy with `https`, needs TLS, which is not built in: nothing has been sent.
-    #[error("wss:// and proxies with https:// need TLS, which is not built in (feature `tls`)")]
+    /// A `wss` URL or an `https` proxy needs TLS, which is not compiled in. Nothing has been sent.
+    #[error("wss:// URLs and https:// proxies need TLS, which is not compiled in (feature `tls`)")]
     TlsNotBuiltIn,
-    /// There is no tokio runtime: [`connect`](crate::connect) was polled outside of one.
-    #[error("connecting needs a tokio runtime with time and I/O, and there is none")]
+    /// [`connect`](crate::connect) was polled outside of a tokio runtime.
+    #[error("connecting needs a tokio runtime with time and I/O enabled")]
     NoRuntime,
-    /// The operating system gives no randomness for keys.
-    #[error("no randomness from the operating system: {0}")]
+    /// The operating system provides no randomness for mask keys.
+    #[error("the operating system provides no randomness: {0}")]
     Randomness(String),
 }
 
 impl ConnectError {
-    /// Whether trying again later may help: the network, the deadline, or a server that is overloaded (503, 429).
+    /// Whether a later attempt may succeed.
+    ///
+    /// This is the case for errors of the network and of name resolution, for timeouts, for SOCKS proxies
+    /// that could not connect, and for the statuses 408, 425, 429 and 5xx.
     #[must_use]
     pub fn is_temporary(&self) -> bool {
         match self {

@@ -12,14 +12,18 @@
 //! # }
 //! ```
 //!
-//! [`Connector`] sets headers, subprotocols, limits and deadlines.
+//! [`Connector`] sets headers, subprotocols, limits and timeouts.
 //!
-//! # In place of callbacks
-//! A client has one connection and a task to own it, so there is no handler trait here: the async type gives the same
-//! guarantees. `on_message` is [`recv`](ws_tokio::WebSocket::recv) returning a message; `on_write_complete` is
-//! [`send`](ws_tokio::WebSocket::send) returning, or its error, which has the message in it; `on_close` is `recv`
-//! returning `None`, exactly once, with [`close_info`](ws_tokio::WebSocket::close_info) telling how; the socket is
-//! closed by then, so it is `on_socket_close` too. A failed connection attempt is an error of [`connect`].
+//! # Events
+//! This crate has no handler trait. A task owns the connection and calls the async methods of [`WebSocket`],
+//! which give the same guarantees as the server's callbacks:
+//!
+//! - A message arrived: [`recv`](ws_tokio::WebSocket::recv) returns it.
+//! - A message was written: [`send`](ws_tokio::WebSocket::send) returns. If it fails, its error contains the
+//!   message.
+//! - The connection closed: `recv` returns `None`, and [`close_info`](ws_tokio::WebSocket::close_info) says
+//!   how it closed. The socket is closed by then.
+//! - The connection attempt failed: [`connect`] returns an error.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod body;
@@ -40,7 +44,7 @@ pub use connector::{Connected, Connector, connect};
 pub use error::{ConnectError, ProxyError, ProxyUrlError, UrlError};
 pub use proxy::{Proxy, ProxyUrl};
 pub use refusal::Refusal;
-/// The version whose settings [`Tls`] takes.
+/// The version of rustls whose configuration [`Tls`] accepts.
 #[cfg(feature = "tls-core")]
 pub use rustls;
 pub use stream::ClientStream;
@@ -58,7 +62,7 @@ pub use ws_tokio::Sender;
 #[cfg(feature = "tls-core")]
 pub use ws_tokio::tls::TlsError;
 
-/// A client's WebSocket; the generic type is [`ws_tokio::WebSocket`].
+/// A client's WebSocket. The generic type is [`ws_tokio::WebSocket`].
 pub type WebSocket = ws_tokio::WebSocket<ClientStream>;
 
 /// Compiles the README's code.

@@ -1,40 +1,48 @@
-//! Which proxy to go through, if any.
+//! Proxy settings: proxy URLs, and the environment variables that select a proxy.
 
 use std::{fmt, net::IpAddr};
 
 use crate::{
     credentials::Credentials,
     error::ProxyUrlError,
-    url::{AuthorityError, Host, host_and_port, shown},
+    url::{AuthorityError, Host, host_and_port, redacted},
 };
 
-/// Whether a client goes through a proxy.
+/// The proxy that a client connects through.
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub enum Proxy {
-    /// As the environment says: `HTTPS_PROXY`, else `ALL_PROXY`, in small letters or in capitals, for `ws` and `wss` alike
-    /// (RFC 6455 section 4.1 prefers a tunnel to a proxy that reads along); but not to a host that `NO_PROXY` names, nor
-    /// to this machine itself.
+    /// The proxy that environment variables select.
     ///
-    /// `NO_PROXY` lists, with commas, names (which stand for all names below them too), addresses, networks such as
-    /// `10.0.0.0/8`, each with a port behind a colon if only that is meant; `*` stands for everything.
+    /// `HTTPS_PROXY` is used if it is set and not empty, then `ALL_PROXY`. The lower-case form of each name
+    /// takes precedence. Both `ws` and `wss` use these variables, because a proxy is always used through a
+    /// tunnel (RFC 6455 section 4.1).
+    ///
+    /// Connections to `localhost` and to loopback addresses use no proxy, nor do connections to hosts in
+    /// `NO_PROXY`. That is a comma-separated list of names, addresses and networks such as `10.0.0.0/8`. A
+    /// name includes all its subdomains. An entry with a port, such as `example.com:8080`, applies to that
+    /// port only. `*` matches every host.
     #[default]
     Environment,
-    /// Straight to the server.
+    /// No proxy.
     None,
-    /// Through this one, whatever the server.
+    /// This proxy, for all servers.
     Through(ProxyUrl),
 }
 
-/// A proxy, with `user:password@` before the host if it asks for that:
+/// The URL of a proxy.
 ///
-/// - `http://host:3128`: a tunnel by `CONNECT`. Of the ways to authenticate only Basic is supported, and not Digest, NTLM
-///   or Negotiate.
-/// - `https://host:3128`: the same, by TLS to the proxy. TLS to the server goes through it. Needs the feature `tls-core`.
-/// - `socks5://host:1080`, `socks5h://host:1080`: SOCKS5. With `socks5` names are looked up here, with `socks5h` by the
-///   proxy.
-/// - `socks4://host:1080`, `socks4a://host:1080`: SOCKS4, for IPv4 addresses only and without a password. With `socks4a`
-///   names are looked up by the proxy.
+/// Credentials are written as `user:password@` before the host. The supported schemes are:
+///
+/// - `http://host:3128`: an HTTP proxy, used through a `CONNECT` tunnel. The only supported authentication
+///   scheme is Basic, not Digest, NTLM or Negotiate.
+/// - `https://host:3128`: an HTTP proxy that is reached by TLS. TLS to the server runs inside. Requires the
+///   feature `tls-core`.
+/// - `socks5://host:1080`: a SOCKS5 proxy. The client resolves host names.
+/// - `socks5h://host:1080`: a SOCKS5 proxy that resolves host names.
+/// - `socks4://host:1080`: a SOCKS4 proxy, for IPv4 addresses only and without a password. The client
+///   resolves host names.
+/// - `socks4a://host:1080`: a SOCKS4 proxy that resolves host names.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ProxyUrl {
     pub(crate) kind: ProxyKind,
@@ -46,47 +54,47 @@ pub struct ProxyUrl {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ProxyKind {
     HttpConnect,
-    /// The same by TLS.
+    /// The same over TLS to the proxy.
     HttpsConnect,
     Socks4,
-    Socks4WithNames,
+    Socks4a,
     Socks5,
-    Socks5WithNames,
+    Socks5h,
 }
 
 impl ProxyKind {
-    /// The scheme, and the port if none is named.
+    /// Kind, scheme and default port.
     const SCHEMES: [(Self, &str, u16); 6] = [
         (Self::HttpConnect, "http", 80),
         (Self::HttpsConnect, "https", 443),
         (Self::Socks4, "socks4", 1080),
-        (Self::Socks4WithNames, "socks4a", 1080),
+        (Self::Socks4a, "socks4a", 1080),
         (Self::Socks5, "socks5", 1080),
-        (Self::Socks5WithNames, "socks5h", 1080),
+        (Self::Socks5h, "socks5h", 1080),
     ];
 
     const fn is_socks4(self) -> bool {
-        matches!(self, Self::Socks4 | Self::Socks4WithNames)
+        matches!(self, Self::Socks4 | Self::Socks4a)
     }
 }
 
 impl ProxyUrl {
-    /// Takes a URL apart; without a scheme it is an HTTP proxy.
+    /// Parses a proxy URL. A URL without a scheme is an HTTP proxy.
     ///
     /// # Errors
-    /// [`ProxyUrlError`].
+    /// [`ProxyUrlError`] if the URL is invalid or its scheme is not supported.
     pub fn parse(url: &str) -> Result<Self, ProxyUrlError> {
         let (scheme, rest) = url.split_once("://").unwrap_or(("http", url));
         let known = ProxyKind::SCHEMES.iter().find(|(_, name, _)| scheme.eq_ignore_ascii_case(name));
         let Some((kind, _, default_port)) = known else {
-            return Err(ProxyUrlError::Scheme(shown(scheme).to_ascii_lowercase()));
+            return Err(ProxyUrlError::Scheme(redacted(scheme).to_ascii_lowercase()));
         };
         let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
         let (info, authority) =
             authority.rsplit_once('@').map_or((None, authority), |(info, rest)| (Some(info), rest));
         let credentials = info.map(Credentials::parse).transpose().map_err(|_| ProxyUrlError::Credentials)?;
-        let is_beyond_socks4 = |it: &Credentials| !it.password.is_empty() || it.user.contains(&0);
-        if kind.is_socks4() && credentials.as_ref().is_some_and(is_beyond_socks4) {
+        let exceeds_socks4 = |it: &Credentials| !it.password.is_empty() || it.user.contains(&0);
+        if kind.is_socks4() && credentials.as_ref().is_some_and(exceeds_socks4) {
             return Err(ProxyUrlError::Socks4Credentials);
         }
         let (host, port) = host_and_port(authority, *default_port).map_err(|error| {
@@ -95,13 +103,13 @@ impl ProxyUrl {
                 AuthorityError::Host(reason) => reason,
                 AuthorityError::Port => "its port is not a number up to 65535",
             };
-            ProxyUrlError::Invalid { proxy: shown(url).to_owned(), reason }
+            ProxyUrlError::Invalid { proxy: redacted(url).to_owned(), reason }
         })?;
         Ok(Self { kind: *kind, host, port, credentials })
     }
 }
 
-/// Without user name and password.
+/// Omits the user name and the password.
 impl fmt::Display for ProxyUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let scheme = ProxyKind::SCHEMES.iter().find(|(kind, ..)| *kind == self.kind);
@@ -116,7 +124,7 @@ impl fmt::Debug for ProxyUrl {
 }
 
 impl Proxy {
-    /// The proxy for a server; `None` to go straight there.
+    /// The proxy for a server, or `None` for a direct connection.
     pub(crate) fn for_target(&self, host: &str, port: u16) -> Result<Option<ProxyUrl>, ProxyUrlError> {
         match self {
             Self::None => Ok(None),
@@ -131,25 +139,25 @@ fn from_environment(
     host: &str,
     port: u16,
 ) -> Result<Option<ProxyUrl>, ProxyUrlError> {
-    let either = |small: &str, capital: &str| {
-        [small, capital].into_iter().find_map(|name| get(name).filter(|value| !value.trim().is_empty()))
+    let either = |lower: &str, upper: &str| {
+        [lower, upper].into_iter().find_map(|name| get(name).filter(|value| !value.trim().is_empty()))
     };
     let proxy = either("https_proxy", "HTTPS_PROXY").or_else(|| either("all_proxy", "ALL_PROXY"));
     let Some(proxy) = proxy else { return Ok(None) };
     let exceptions = either("no_proxy", "NO_PROXY").unwrap_or_default();
-    if is_this_machine(host) || exceptions.split(',').any(|entry| matches(entry.trim(), host, port)) {
+    if is_loopback_host(host) || exceptions.split(',').any(|entry| entry_matches(entry.trim(), host, port)) {
         return Ok(None);
     }
     ProxyUrl::parse(proxy.trim()).map(Some)
 }
 
-fn is_this_machine(host: &str) -> bool {
+fn is_loopback_host(host: &str) -> bool {
     let host = host.trim_end_matches('.');
     host.eq_ignore_ascii_case("localhost") || host.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
 }
 
-/// Whether an entry of `NO_PROXY` means this server.
-fn matches(entry: &str, host: &str, port: u16) -> bool {
+/// Whether an entry of `NO_PROXY` matches a server.
+fn entry_matches(entry: &str, host: &str, port: u16) -> bool {
     if entry == "*" {
         return true;
     }
@@ -160,7 +168,7 @@ fn matches(entry: &str, host: &str, port: u16) -> bool {
     let name = name.trim_start_matches("*.").trim_start_matches('.');
     let host = host.trim_end_matches('.');
     if let Ok(ip) = host.parse::<IpAddr>() {
-        return name.parse::<IpAddr>().is_ok_and(|other| other == ip) || contains(name, ip);
+        return name.parse::<IpAddr>().is_ok_and(|other| other == ip) || network_contains(name, ip);
     }
     let Some(start) = host.len().checked_sub(name.len()).filter(|_| !name.is_empty()) else { return false };
     host.is_char_boundary(start)
@@ -168,7 +176,7 @@ fn matches(entry: &str, host: &str, port: u16) -> bool {
         && (start == 0 || host[..start].ends_with('.'))
 }
 
-/// A port behind the last colon, unless that belongs to an IPv6 address.
+/// Splits off the port after the last colon, unless the colon belongs to an IPv6 address.
 fn split_port(entry: &str) -> (&str, Option<u16>) {
     if let Some((address, rest)) = entry.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
         return (address, rest.strip_prefix(':').and_then(|port| port.parse().ok()));
@@ -183,7 +191,7 @@ fn split_port(entry: &str) -> (&str, Option<u16>) {
 }
 
 /// Whether a network such as `10.0.0.0/8` contains an address.
-fn contains(network: &str, ip: IpAddr) -> bool {
+fn network_contains(network: &str, ip: IpAddr) -> bool {
     let Some((base, bits)) = network.split_once('/') else { return false };
     let (Ok(base), Ok(bits)) = (base.parse::<IpAddr>(), bits.parse::<u32>()) else { return false };
     match (base, ip) {
@@ -211,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn a_proxy_is_taken_apart() {
+    fn a_proxy_url_is_parsed() {
         for (url, expected, user) in [
             ("http://proxy:3128", "http://proxy:3128", None),
             ("proxy:3128/", "http://proxy:3128", None),
@@ -224,7 +232,7 @@ mod tests {
         ] {
             let proxy = ProxyUrl::parse(url).unwrap();
             assert_eq!(proxy.to_string(), expected, "{url}");
-            assert_eq!(format!("{proxy:?}"), expected, "no password in logs");
+            assert_eq!(format!("{proxy:?}"), expected, "`Debug` shows no password");
             let user_of = proxy.credentials.map(|credentials| credentials.user);
             assert_eq!(user_of.as_deref(), user.map(str::as_bytes));
         }
@@ -256,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn the_environment_names_the_proxy() {
+    fn the_environment_selects_the_proxy() {
         let both = [("HTTPS_PROXY", "http://a:1"), ("ALL_PROXY", "socks5://b:2")];
         assert_eq!(chosen(&both, "example.com", 443).as_deref(), Some("http://a:1"));
         assert_eq!(chosen(&both[1..], "example.com", 443).as_deref(), Some("socks5://b:2"));
@@ -269,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn exceptions_go_straight() {
+    fn no_proxy_lists_hosts_without_a_proxy() {
         let direct = |list: &str, host: &str, port| {
             chosen(&[("ALL_PROXY", "http://a:1"), ("NO_PROXY", list)], host, port).is_none()
         };

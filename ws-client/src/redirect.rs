@@ -1,66 +1,70 @@
-//! Redirections (RFC 9110 section 15.4), for clients that follow them.
+//! Redirects (RFC 9110 section 15.4).
 
 use http::{HeaderMap, HeaderName, Response, StatusCode, header};
 
 use crate::{
     error::ConnectError,
     refusal::Refusal,
-    url::{Target, shown},
+    url::{Target, redacted},
 };
 
-/// What never goes to another origin than it was meant for, marked as safe or not.
-const SECRETS: [HeaderName; 3] = [header::AUTHORIZATION, header::COOKIE, header::PROXY_AUTHORIZATION];
+/// Headers that are never sent to another origin, even if the caller marked them as safe.
+const CREDENTIAL_HEADERS: [HeaderName; 3] =
+    [header::AUTHORIZATION, header::COOKIE, header::PROXY_AUTHORIZATION];
 
-/// Whether a response leads elsewhere.
-pub(crate) fn is_redirection(response: &Response<()>) -> bool {
-    redirects(response.status()) && response.headers().contains_key(header::LOCATION)
+/// Whether a response redirects: it has a redirect status and a `Location`.
+pub(crate) fn is_redirect(response: &Response<()>) -> bool {
+    is_redirect_status(response.status()) && response.headers().contains_key(header::LOCATION)
 }
 
-const fn redirects(status: StatusCode) -> bool {
+const fn is_redirect_status(status: StatusCode) -> bool {
     matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
 }
 
-/// What of the caller's goes along with a request.
+/// Headers and subprotocols that the caller adds to the request.
 #[derive(Clone, Default)]
-pub(crate) struct Carried {
+pub(crate) struct RequestOptions {
     pub(crate) headers: HeaderMap,
     pub(crate) subprotocols: Vec<String>,
 }
 
-impl Carried {
-    /// Keeps what may go to another origin than it was meant for: headers of the names in `safe`. Subprotocols may be
-    /// tokens, so they stay behind, too.
-    fn leave_origin(&mut self, safe: &[HeaderName]) {
+impl RequestOptions {
+    /// Keeps only what may be sent to another origin: the headers whose names are in `safe`. Subprotocols are
+    /// removed because some applications put tokens into them.
+    fn strip_for_other_origin(&mut self, safe: &[HeaderName]) {
         let names: Vec<HeaderName> = self.headers.keys().cloned().collect();
-        for name in names.iter().filter(|name| SECRETS.contains(name) || !safe.contains(name)) {
+        for name in names.iter().filter(|name| CREDENTIAL_HEADERS.contains(name) || !safe.contains(name)) {
             self.headers.remove(name);
         }
         self.subprotocols.clear();
     }
 }
 
-/// Where a refusal leads, if it is a redirection; `carried` loses what does not belong there.
-pub(crate) fn next_hop(
+/// The target of a redirect, or `None` if `refusal` is not a redirect.
+///
+/// If the target has another origin, removes from `request_options` what must not be sent there.
+pub(crate) fn redirect_target(
     from: &Target,
     refusal: &Refusal,
-    carried: &mut Carried,
+    request_options: &mut RequestOptions,
     safe: &[HeaderName],
 ) -> Result<Option<Target>, ConnectError> {
-    let location = refusal.headers().get(header::LOCATION).filter(|_| redirects(refusal.status()));
+    let location = refusal.headers().get(header::LOCATION).filter(|_| is_redirect_status(refusal.status()));
     let Some(location) = location else { return Ok(None) };
-    let refused = |reason: String| {
-        let location = shown(&String::from_utf8_lossy(location.as_bytes())).to_owned();
+    let not_followed = |reason: String| {
+        let location = redacted(&String::from_utf8_lossy(location.as_bytes())).to_owned();
         ConnectError::Redirect { location, reason }
     };
-    let text = std::str::from_utf8(location.as_bytes()).map_err(|_| refused("not a valid URL".to_owned()))?;
-    let mut next = from.redirected(text).map_err(|error| refused(error.to_string()))?;
+    let text =
+        std::str::from_utf8(location.as_bytes()).map_err(|_| not_followed("not a valid URL".to_owned()))?;
+    let mut next = from.resolve_location(text).map_err(|error| not_followed(error.to_string()))?;
     if from.secure && !next.secure {
-        return Err(refused("it leads from wss to ws".to_owned()));
+        return Err(not_followed("it downgrades from wss to ws".to_owned()));
     }
     if from.is_same_origin(&next) {
         next.authorization = next.authorization.or_else(|| from.authorization.clone());
     } else {
-        carried.leave_origin(safe);
+        request_options.strip_for_other_origin(safe);
     }
     Ok(Some(next))
 }
@@ -70,13 +74,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_location_with_credentials_stays_out_of_errors() {
+    fn credentials_in_a_location_stay_out_of_errors() {
         let from = Target::parse("wss://example.com/").expect("valid");
         for location in ["ws://user:secret@example.com/", "wss://user:secret@:x/", "wss://user:s%zzecret@b/"]
         {
             let response = Response::builder().status(302).header(header::LOCATION, location).body(());
             let refusal = Refusal::without_body(response.expect("valid"));
-            let error = next_hop(&from, &refusal, &mut Carried::default(), &[]).expect_err("it is refused");
+            let error = redirect_target(&from, &refusal, &mut RequestOptions::default(), &[])
+                .expect_err("the redirect is invalid");
             let texts = [error.to_string(), format!("{error:?}")];
             assert!(texts.iter().all(|text| !text.contains("secret")), "{texts:?}");
         }

@@ -1,3 +1,5 @@
+//! The response of a server that refuses the upgrade.
+
 use std::{fmt, time::Duration};
 
 use bytes::Bytes;
@@ -9,30 +11,30 @@ use tokio::{
 
 use crate::body::Body;
 
-/// The answer of a server that refused the upgrade.
+/// The response of a server that refused the upgrade.
 #[derive(Clone)]
 pub struct Refusal {
     response: Response<Bytes>,
 }
 
-/// Without the values of headers, which may be cookies, and without the body.
+/// Omits the body and the values of headers, which may be cookies.
 impl fmt::Debug for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Refusal")
             .field("status", &self.status())
-            .field("headers", &names(self.headers()))
+            .field("headers", &header_names(self.headers()))
             .field("body_len", &self.body().len())
             .finish()
     }
 }
 
-/// What is shown of headers for debugging.
-pub(crate) fn names(headers: &HeaderMap) -> Vec<&str> {
+/// The names of the headers, for `Debug` output without their values.
+pub(crate) fn header_names(headers: &HeaderMap) -> Vec<&str> {
     headers.keys().map(HeaderName::as_str).collect()
 }
 
 impl Refusal {
-    /// The status.
+    /// The status code.
     #[must_use]
     pub fn status(&self) -> StatusCode {
         self.response.status()
@@ -44,7 +46,7 @@ impl Refusal {
         self.response.headers()
     }
 
-    /// The body, as far as it came before the handshake timeout: at most 64 KiB.
+    /// The part of the body that arrived before the handshake timeout, at most 64 KiB on the wire.
     #[must_use]
     pub fn body(&self) -> &Bytes {
         self.response.body()
@@ -55,18 +57,19 @@ impl Refusal {
         Self { response: head.map(|()| Bytes::new()) }
     }
 
-    /// Reads the body behind the head, to its end or for as long as `patience` lasts.
+    /// Reads the body that follows the head until its end, its size limit, or until `time_left` has passed.
+    /// `received` holds the bytes that were read with the head.
     pub(crate) async fn read<S: AsyncRead + Unpin>(
         io: &mut S,
         head: Response<()>,
         received: &[u8],
-        patience: Duration,
+        time_left: Duration,
     ) -> Self {
         let mut body = Body::new(&head, received);
         let rest = async {
             let mut read = Vec::with_capacity(4096);
             while body.room() > 0 {
-                // Whatever came is better than nothing; an error here hides behind the refusal itself.
+                // The refusal is the error to report. A read error only ends its body.
                 match io.read_buf(&mut read).await {
                     Ok(0) | Err(_) => break,
                     Ok(_) => body.push(&read),
@@ -74,8 +77,8 @@ impl Refusal {
                 read.clear();
             }
         };
-        // However long the server holds the rest back, the refusal itself is known.
-        let _ = timeout(patience, rest).await;
+        // A timeout only truncates the body.
+        let _ = timeout(time_left, rest).await;
         Self { response: head.map(|()| body.into_bytes()) }
     }
 }

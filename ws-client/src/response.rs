@@ -1,4 +1,4 @@
-//! The response to a request, behind the interim ones that may come first.
+//! Reads the final response to a request, after any interim responses.
 
 use std::io;
 
@@ -9,7 +9,7 @@ use ws_proto::{
     handshake::{ResponseError, ResponseReader},
 };
 
-/// The limits of a client by default. A refusal may have a long policy in its head.
+/// A client's default limits. They are larger than a server's, because refusals may have long policy headers.
 pub(crate) fn client_limits() -> Limits {
     let mut limits = Limits::default();
     limits.max_head_size = 64 * 1024;
@@ -17,10 +17,12 @@ pub(crate) fn client_limits() -> Limits {
     limits
 }
 
-/// Reads the head of the final response; returns it with what came behind it. A 101 is final.
+/// Reads the head of the final response. Returns it and the bytes that were received after it. A 101 is
+/// final.
 ///
-/// Interim ones, such as 103, are passed over (RFC 9110 section 15.2) until they have as many bytes together as one head
-/// may have: a server, or whatever the caller's transport is, could send them faster than any deadline is looked at.
+/// Interim responses, such as 103, are skipped (RFC 9110 section 15.2). All of them together may have at most
+/// `max_head_size` bytes. A timeout alone would not stop an endless sequence: a transport that is always
+/// ready lets this future run without returning to the timer.
 pub(crate) async fn read_final_response<S, E>(
     io: &mut S,
     limits: &Limits,
@@ -69,9 +71,9 @@ mod tests {
 
     const EARLY_HINTS: &str = "HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\n";
 
-    /// Always has more of the same, at most so much at a time.
+    /// A transport that sends interim responses without end, at most `read_size` bytes per read.
     struct Endless {
-        at_once: usize,
+        read_size: usize,
         sent: usize,
     }
 
@@ -81,8 +83,8 @@ mod tests {
             _cx: &mut Context<'_>,
             buf: &mut ReadBuf<'_>,
         ) -> Poll<io::Result<()>> {
-            assert!(self.sent < 100_000, "nobody reads so much");
-            for _ in 0..self.at_once.min(buf.remaining()) {
+            assert!(self.sent < 100_000, "the reader has no limit");
+            for _ in 0..self.read_size.min(buf.remaining()) {
                 buf.put_slice(&EARLY_HINTS.as_bytes()[self.sent % EARLY_HINTS.len()..][..1]);
                 self.sent += 1;
             }
@@ -96,14 +98,14 @@ mod tests {
 
     #[tokio::test]
     async fn interim_responses_without_end_are_given_up() {
-        for at_once in [1, 10, 1000, usize::MAX] {
-            let error = read(Endless { at_once, sent: 0 }).await.unwrap_err();
+        for read_size in [1, 10, 1000, usize::MAX] {
+            let error = read(Endless { read_size, sent: 0 }).await.unwrap_err();
             assert!(matches!(error, ConnectError::Response(ResponseError::HeadTooLarge)), "{error}");
         }
     }
 
     #[tokio::test]
-    async fn as_many_as_one_head_is_large_are_passed_over() {
+    async fn interim_responses_are_skipped_up_to_the_size_of_one_head() {
         let most = Limits::default().max_head_size / EARLY_HINTS.len();
         for (count, passes) in [(0, true), (1, true), (most, true), (most + 1, false)] {
             let responses = EARLY_HINTS.repeat(count) + "HTTP/1.1 101 Switching Protocols\r\n\r\nrest";
@@ -117,7 +119,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_end_without_a_final_response_is_an_error() {
+    async fn eof_before_the_final_response_is_an_error() {
         for responses in ["", EARLY_HINTS, "HTTP/1.1 101 Switching Protocols\r\n"] {
             let error = read(responses.as_bytes()).await.unwrap_err();
             let is_eof =

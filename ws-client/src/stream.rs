@@ -1,3 +1,5 @@
+//! The transport of a client's connection.
+
 use std::{
     io::{self, IoSlice},
     net::SocketAddr,
@@ -12,7 +14,7 @@ use tokio::{
 #[cfg(feature = "tls-core")]
 use tokio_rustls::client::TlsStream;
 
-/// What a client's connection runs over.
+/// The transport of a client's connection.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ClientStream {
@@ -24,16 +26,16 @@ pub enum ClientStream {
     /// TLS over TCP.
     #[cfg(feature = "tls-core")]
     Tls(Box<TlsStream<TcpStream>>),
-    /// TLS over TCP up to a proxy, and no TLS from there to the server.
+    /// TLS over TCP to a proxy, without TLS from the proxy to the server.
     #[cfg(feature = "tls-core")]
     TlsToProxy(Box<TlsStream<TcpStream>>),
-    /// TLS to the server, within TLS over TCP up to a proxy.
+    /// TLS to the server, inside TLS over TCP to a proxy.
     #[cfg(feature = "tls-core")]
     TlsThroughTls(Box<TlsStream<TlsStream<TcpStream>>>),
 }
 
-/// The same expression for whatever it is.
-macro_rules! each {
+/// Evaluates the same expression for the stream of each variant.
+macro_rules! delegate {
     ($self:expr, $stream:ident => $expression:expr) => {
         match $self {
             ClientStream::Tcp($stream) => $expression,
@@ -48,7 +50,7 @@ macro_rules! each {
 }
 
 impl ClientStream {
-    /// The TCP socket, be it under TLS; `None` for a Unix socket.
+    /// The TCP socket, also if TLS runs over it. `None` for a Unix socket.
     #[must_use]
     pub fn tcp(&self) -> Option<&TcpStream> {
         match self {
@@ -62,7 +64,7 @@ impl ClientStream {
         }
     }
 
-    /// What the kernel knows of the bytes that it took; `None` if it cannot tell.
+    /// The state of the kernel's send queue. `None` if the socket does not report it.
     #[cfg(target_os = "linux")]
     pub(crate) fn send_queue(&self) -> Option<ws_proto::SendQueue> {
         ws_tokio::tcp_send_queue(self.tcp()?)
@@ -73,18 +75,18 @@ impl ClientStream {
         None
     }
 
-    /// The address of the server, or of the proxy before it.
+    /// The address of the server, or of the proxy if there is one.
     ///
     /// # Errors
-    /// [`io::ErrorKind::Unsupported`] for a Unix socket, else what the operating system says.
+    /// [`io::ErrorKind::Unsupported`] for a Unix socket. Errors of the operating system are passed on.
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
         self.tcp().ok_or_else(no_address)?.peer_addr()
     }
 
-    /// This side's address.
+    /// The local address.
     ///
     /// # Errors
-    /// As [`peer_addr`](Self::peer_addr).
+    /// The same as [`peer_addr`](Self::peer_addr).
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.tcp().ok_or_else(no_address)?.local_addr()
     }
@@ -96,13 +98,13 @@ fn no_address() -> io::Error {
 
 impl AsyncRead for ClientStream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        each!(self.get_mut(), stream => Pin::new(stream).poll_read(cx, buf))
+        delegate!(self.get_mut(), stream => Pin::new(stream).poll_read(cx, buf))
     }
 }
 
 impl AsyncWrite for ClientStream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        each!(self.get_mut(), stream => Pin::new(stream).poll_write(cx, bytes))
+        delegate!(self.get_mut(), stream => Pin::new(stream).poll_write(cx, bytes))
     }
 
     fn poll_write_vectored(
@@ -110,18 +112,18 @@ impl AsyncWrite for ClientStream {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        each!(self.get_mut(), stream => Pin::new(stream).poll_write_vectored(cx, slices))
+        delegate!(self.get_mut(), stream => Pin::new(stream).poll_write_vectored(cx, slices))
     }
 
     fn is_write_vectored(&self) -> bool {
-        each!(self, stream => stream.is_write_vectored())
+        delegate!(self, stream => stream.is_write_vectored())
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        each!(self.get_mut(), stream => Pin::new(stream).poll_flush(cx))
+        delegate!(self.get_mut(), stream => Pin::new(stream).poll_flush(cx))
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        each!(self.get_mut(), stream => Pin::new(stream).poll_shutdown(cx))
+        delegate!(self.get_mut(), stream => Pin::new(stream).poll_shutdown(cx))
     }
 }

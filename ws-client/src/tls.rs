@@ -1,4 +1,4 @@
-//! TLS for a client: whom it trusts, and who it is.
+//! TLS settings of a client: trusted certificate authorities, client certificate and crypto provider.
 
 use std::{
     fmt, io,
@@ -11,44 +11,46 @@ use ws_tokio::tls::{TlsError, certificates, crypto_provider, private_key};
 
 mod insecure;
 
-/// A client's TLS settings. Clones share them, and the session tickets of the servers that were talked to, so that a
-/// further connection to one of them takes a round trip less.
+/// TLS settings of a client.
 ///
-/// [`Connector`](crate::Connector) without any uses [`Tls::shared`].
+/// Clones share the settings and the cache of session tickets, so further connections to the same server can
+/// resume a session.
+///
+/// A [`Connector`](crate::Connector) without TLS settings uses [`Tls::shared`].
 #[derive(Clone, Debug)]
 pub struct Tls(Arc<ClientConfig>);
 
-/// Makes [`Tls`] settings.
+/// Builds [`Tls`] settings.
 #[derive(Default)]
 #[must_use]
 pub struct TlsBuilder {
     roots: Roots,
     authorities: Vec<Vec<u8>>,
     identity: Option<(Vec<u8>, Vec<u8>)>,
-    accepts_anybody: bool,
+    accepts_any_certificate: bool,
     provider: Option<Arc<CryptoProvider>>,
 }
 
-/// Which authorities are trusted beside those that are given.
+/// The set of certificate authorities that are trusted in addition to those of [`TlsBuilder::authority`].
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Roots {
-    /// Mozilla's, as of when this was built.
+    /// Mozilla's authorities, as compiled into the program.
     #[default]
     Bundled,
-    /// Those of the operating system.
+    /// The operating system's authorities.
     #[cfg(feature = "tls-platform-roots")]
     Platform,
-    /// None.
+    /// No further authorities.
     None,
 }
 
 impl Tls {
-    /// The settings that all connectors of the process share unless they have their own: Mozilla's authorities, no client
-    /// certificate.
+    /// The process-wide default settings: Mozilla's authorities and no client certificate. Connectors without
+    /// TLS settings share them.
     ///
     /// # Errors
-    /// [`TlsError::NoProvider`].
+    /// [`TlsError::NoProvider`] if there is no crypto provider.
     pub fn shared() -> Result<Self, TlsError> {
         static SHARED: OnceLock<Tls> = OnceLock::new();
         if let Some(shared) = SHARED.get() {
@@ -58,12 +60,12 @@ impl Tls {
         Ok(SHARED.get_or_init(|| built).clone())
     }
 
-    /// Other settings.
+    /// Starts with the default settings.
     pub fn builder() -> TlsBuilder {
         TlsBuilder::default()
     }
 
-    /// The TLS handshake with the server that is called `host`: a name, which goes along as SNI, or an address.
+    /// Performs the TLS handshake with `host`, a name or an address. A name is sent as SNI.
     pub(crate) async fn connect<S>(&self, host: &str, io: S) -> io::Result<TlsStream<S>>
     where
         S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
@@ -74,64 +76,67 @@ impl Tls {
     }
 }
 
-/// Settings of the caller's own. ALPN is theirs too: a server that speaks HTTP/2 needs `http/1.1` there.
+/// Uses a complete rustls configuration, including its ALPN protocols. For servers that also support HTTP/2,
+/// set them to `http/1.1`.
 impl From<Arc<ClientConfig>> for Tls {
     fn from(config: Arc<ClientConfig>) -> Self {
         Self(config)
     }
 }
 
-/// Without the private key.
+/// Omits the client certificate and its private key.
 impl fmt::Debug for TlsBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TlsBuilder")
             .field("roots", &self.roots)
-            .field("accepts_anybody", &self.accepts_anybody)
+            .field("accepts_any_certificate", &self.accepts_any_certificate)
             .finish_non_exhaustive()
     }
 }
 
 impl TlsBuilder {
-    /// Which authorities are trusted. Default: [`Roots::Bundled`].
+    /// Sets which authorities are trusted. Default: [`Roots::Bundled`].
     pub const fn roots(mut self, roots: Roots) -> Self {
         self.roots = roots;
         self
     }
 
-    /// Trusts these authorities too, in PEM.
+    /// Also trusts these certificate authorities, in PEM.
     pub fn authority(mut self, pem: impl Into<Vec<u8>>) -> Self {
         self.authorities.push(pem.into());
         self
     }
 
-    /// The client's own certificate chain and private key, in PEM.
+    /// Sets the client's certificate chain and private key, in PEM.
     pub fn identity(mut self, chain: impl Into<Vec<u8>>, key: impl Into<Vec<u8>>) -> Self {
         self.identity = Some((chain.into(), key.into()));
         self
     }
 
-    /// Accepts any certificate, whoever it belongs to: anybody on the way can read and change everything. For tests
-    /// against servers that have no real one.
+    /// Accepts any certificate. An attacker on the network path can then read and change all traffic. Use it
+    /// only for tests against servers without a trusted certificate.
     pub const fn danger_accept_any_certificate(mut self) -> Self {
-        self.accepts_anybody = true;
+        self.accepts_any_certificate = true;
         self
     }
 
-    /// Uses this crypto provider. Default: the one that the process installed, else the one that is built in.
+    /// Sets the crypto provider. Default: the provider that the process installed, or *ring* if it installed
+    /// none and the feature `tls` is on.
     pub fn provider(mut self, provider: Arc<CryptoProvider>) -> Self {
         self.provider = Some(provider);
         self
     }
 
-    /// The settings, checked.
+    /// Validates and builds the settings.
     ///
     /// # Errors
-    /// [`TlsError`] for a PEM that cannot be read, a key that does not belong to its certificate, a missing provider.
+    /// [`TlsError`] if PEM data cannot be parsed, if a key does not match its certificate, or if there is no
+    /// crypto provider.
     pub fn build(self) -> Result<Tls, TlsError> {
         let provider = self.provider.clone().map_or_else(crypto_provider, Ok)?;
         let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()?;
-        let builder = if self.accepts_anybody {
+        let builder = if self.accepts_any_certificate {
             builder.dangerous().with_custom_certificate_verifier(insecure::verifier(provider))
         } else {
             builder.with_root_certificates(self.trusted()?)
@@ -161,7 +166,8 @@ impl TlsBuilder {
     }
 }
 
-/// Some may be of a kind that rustls does not know; without a single one nothing could ever be trusted.
+/// Skips certificates that rustls cannot parse. If none remain, no server could be trusted, so that is an
+/// error.
 #[cfg(feature = "tls-platform-roots")]
 fn add_platform_roots(store: &mut RootCertStore) -> Result<(), TlsError> {
     let loaded = rustls_native_certs::load_native_certs();
@@ -171,7 +177,7 @@ fn add_platform_roots(store: &mut RootCertStore) -> Result<(), TlsError> {
     }
     let reasons: Vec<String> = loaded.errors.iter().map(ToString::to_string).collect();
     Err(TlsError::PlatformRoots(if reasons.is_empty() {
-        "there are none".to_owned()
+        "none found that can be parsed".to_owned()
     } else {
         reasons.join("; ")
     }))

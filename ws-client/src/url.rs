@@ -1,9 +1,10 @@
-//! `ws`, `wss` and `ws+unix` URLs (RFC 6455 section 3), read as the URL standard has it
-//! (<https://url.spec.whatwg.org/>): a URL names the same host and path here and in a browser.
+//! `ws`, `wss` and `ws+unix` URLs (RFC 6455 section 3), parsed as in the URL standard
+//! (<https://url.spec.whatwg.org/>). A URL names the same host and path here as in a browser.
 //!
-//! Some things that the standard tolerates are refused: tabs and line breaks inside, a backslash before the path, other
-//! than two slashes behind the scheme. An international name goes through IDNA; a name in ASCII is taken as it is, also
-//! if it has labels that begin with `xn--`.
+//! The parser is stricter than the standard. It rejects tabs and line breaks inside a URL, a backslash before
+//! the path, and any number of slashes after the scheme other than two. A name with characters outside ASCII
+//! is converted by IDNA. An ASCII name is not validated by IDNA, even if it has labels that begin with
+//! `xn--`.
 
 mod encode;
 mod host;
@@ -16,42 +17,43 @@ use crate::{credentials::Credentials, error::UrlError};
 use encode::path_and_query;
 pub(crate) use host::{AuthorityError, Host, host_and_port};
 
-/// What an error shows of a URL: nothing if some part of it may be a password, in whatever place that is.
-pub(crate) fn shown(url: &str) -> &str {
+/// The form of a URL that may appear in errors. A URL with an `@` may contain a password in any of its parts,
+/// so none of it is shown.
+pub(crate) fn redacted(url: &str) -> &str {
     if url.contains('@') { "(with credentials)" } else { url }
 }
 
-/// What a URL says, taken apart.
+/// A parsed URL.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Target {
     pub(crate) secure: bool,
-    pub(crate) place: Place,
+    pub(crate) endpoint: Endpoint,
     /// Path and query, percent-encoded.
     pub(crate) path: String,
-    /// The value of the `Host` header: the port only where it is not the scheme's own.
+    /// The value of the `Host` header. It includes the port only if that is not the scheme's default.
     pub(crate) host_header: String,
-    /// What the URL's user name and password make of `Authorization`.
+    /// The value of `Authorization` for the URL's user name and password.
     pub(crate) authorization: Option<HeaderValue>,
 }
 
-/// Where the server listens.
+/// The server's address.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Place {
+pub(crate) enum Endpoint {
     Tcp {
         host: Host,
         port: u16,
     },
-    /// A socket in the file system.
+    /// The path of a Unix socket.
     Unix(PathBuf),
 }
 
 impl Target {
     pub(crate) fn parse(url: &str) -> Result<Self, UrlError> {
-        Self::take_apart(trimmed(url)).map_err(|error| without_secrets(error, url))
+        Self::parse_trimmed(trimmed(url)).map_err(|error| redact_error(error, url))
     }
 
-    /// `url` is trimmed.
-    fn take_apart(url: &str) -> Result<Self, UrlError> {
+    /// Parses the output of [`trimmed`].
+    fn parse_trimmed(url: &str) -> Result<Self, UrlError> {
         if let Some(rest) = strip_scheme(url, "ws+unix:") {
             return Self::parse_unix(rest).ok_or_else(|| UrlError::Invalid(url.to_owned()));
         }
@@ -71,7 +73,7 @@ impl Target {
         let (info, authority) =
             authority.rsplit_once('@').map_or((None, authority), |(info, rest)| (Some(info), rest));
         let credentials = info.map(Credentials::parse).transpose()?;
-        if authority.contains(CUT_OUT) || path.contains(CUT_OUT) {
+        if authority.contains(TAB_OR_NEWLINE) || path.contains(TAB_OR_NEWLINE) {
             return Err(invalid());
         }
         let default_port = if secure { 443 } else { 80 };
@@ -85,56 +87,61 @@ impl Target {
             credentials.filter(|credentials| !credentials.is_empty()).map(|credentials| credentials.basic());
         Ok(Self {
             secure,
-            place: Place::Tcp { host, port },
+            endpoint: Endpoint::Tcp { host, port },
             path: path_and_query(path),
             host_header,
             authorization,
         })
     }
 
-    /// `/path/of/the/socket:/path?query`, as npm's `ws` has it; the part from the colon on may be missing.
+    /// Parses `/path/of/the/socket:/path?query`, the syntax of npm's `ws`. The colon and what follows it are
+    /// optional.
     fn parse_unix(rest: &str) -> Option<Self> {
         let rest = rest.strip_prefix("//").unwrap_or(rest);
         let (socket, path) = rest.split_once(':').unwrap_or((rest, "/"));
-        if socket.is_empty() || socket.contains('\0') || !path.starts_with('/') || path.contains(CUT_OUT) {
+        if socket.is_empty()
+            || socket.contains('\0')
+            || !path.starts_with('/')
+            || path.contains(TAB_OR_NEWLINE)
+        {
             return None;
         }
         Some(Self {
             secure: false,
-            place: Place::Unix(socket.into()),
+            endpoint: Endpoint::Unix(socket.into()),
             path: path_and_query(path),
             host_header: "localhost".to_owned(),
             authorization: None,
         })
     }
 
-    /// Where a redirection from here leads (RFC 9110 section 10.2.2, RFC 3986 section 5). `http` and `https` stand for
-    /// `ws` and `wss`.
-    pub(crate) fn redirected(&self, location: &str) -> Result<Self, UrlError> {
-        self.led_to(trimmed(location)).map_err(|error| without_secrets(error, location))
+    /// Resolves the `Location` of a redirect against this URL (RFC 9110 section 10.2.2, RFC 3986 section 5).
+    /// `http` and `https` mean `ws` and `wss`.
+    pub(crate) fn resolve_location(&self, location: &str) -> Result<Self, UrlError> {
+        self.resolve_trimmed(trimmed(location)).map_err(|error| redact_error(error, location))
     }
 
-    fn led_to(&self, location: &str) -> Result<Self, UrlError> {
-        if matches!(self.place, Place::Unix(_)) || location.contains(CUT_OUT) {
+    fn resolve_trimmed(&self, location: &str) -> Result<Self, UrlError> {
+        if matches!(self.endpoint, Endpoint::Unix(_)) || location.contains(TAB_OR_NEWLINE) {
             return Err(UrlError::Invalid(location.to_owned()));
         }
         if let Some(rest) = strip_scheme(location, "https:") {
-            return Self::take_apart(&format!("wss:{rest}"));
+            return Self::parse_trimmed(&format!("wss:{rest}"));
         }
         if let Some(rest) = strip_scheme(location, "http:") {
-            return Self::take_apart(&format!("ws:{rest}"));
+            return Self::parse_trimmed(&format!("ws:{rest}"));
         }
         if strip_scheme(location, "ws+unix:").is_some() {
             return Err(UrlError::Invalid(location.to_owned()));
         }
         if has_scheme(location) {
-            return Self::take_apart(location);
+            return Self::parse_trimmed(location);
         }
-        // A backslash is a slash here, too: otherwise `/\host` would be a path here, and a host in a browser.
+        // Browsers treat a backslash as a slash: `/\host` names a host there, so it must not be a path here.
         let path_end = location.find('?').unwrap_or(location.len());
         let reference = location[..path_end].replace('\\', "/") + &location[path_end..];
         if reference.starts_with("//") {
-            return Self::take_apart(&format!("{}:{reference}", if self.secure { "wss" } else { "ws" }));
+            return Self::parse_trimmed(&format!("{}:{reference}", if self.secure { "wss" } else { "ws" }));
         }
         let base_path = self.path.split('?').next().unwrap_or_default();
         let path = match reference.chars().next() {
@@ -149,24 +156,25 @@ impl Target {
         Ok(Self { path: path_and_query(&path), authorization: None, ..self.clone() })
     }
 
-    /// Whether both are the same scheme, host and port.
+    /// Whether both have the same scheme, host and port.
     pub(crate) fn is_same_origin(&self, other: &Self) -> bool {
-        self.secure == other.secure && self.place == other.place
+        self.secure == other.secure && self.endpoint == other.endpoint
     }
 }
 
-/// The error, without a part of `url` if that may hold a password.
-fn without_secrets(error: UrlError, url: &str) -> UrlError {
-    if url.contains('@') { error.without_text() } else { error }
+/// Removes the URL's text from the error if it may contain a password.
+fn redact_error(error: UrlError, url: &str) -> UrlError {
+    if url.contains('@') { error.redacted() } else { error }
 }
 
-/// What the standard leaves out wherever it stands. What others read as two lines would be one URL.
-const CUT_OUT: [char; 3] = ['\t', '\n', '\r'];
+/// Characters that the standard removes from a URL, wherever they are. This parser rejects them instead,
+/// because other software takes a line break for the end of the URL.
+const TAB_OR_NEWLINE: [char; 3] = ['\t', '\n', '\r'];
 
-/// Without what the standard ignores around a URL, and without the fragment, which never goes over the wire (RFC 6455
-/// section 3 even forbids it).
+/// Removes the surrounding characters that the standard ignores, and the fragment. RFC 6455 section 3 forbids
+/// fragments, and they are never sent.
 fn trimmed(url: &str) -> &str {
-    let around = |at: char| at <= ' ' && !CUT_OUT.contains(&at);
+    let around = |at: char| at <= ' ' && !TAB_OR_NEWLINE.contains(&at);
     url.trim_matches(around).split('#').next().unwrap_or_default()
 }
 

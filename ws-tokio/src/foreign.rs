@@ -19,6 +19,9 @@ use ws_proto::{Message, PreparedMessage};
 /// The destructor of a panic's payload may panic too, and so on. After so many panics the last payload is leaked.
 const MAX_PANICS: usize = 16;
 
+/// Room for so many is kept.
+const FEW: usize = 64;
+
 thread_local! {
     /// How many locks this thread holds.
     static HELD: Cell<u32> = const { Cell::new(0) };
@@ -123,6 +126,7 @@ fn run_due() {
     while IS_DUE.replace(false) {
         let mut due = LATER.try_with(RefCell::take).unwrap_or_default();
         due.drain(..).for_each(Foreign::run);
+        due.shrink_to(FEW);
         // Keeps the allocation.
         let _ = LATER.try_with(|later| {
             let mut later = later.borrow_mut();

@@ -114,7 +114,7 @@ fn a_proxy_that_talks_nonsense_is_told() {
     run(async {
         let cases = [
             ("SSH-2.0-OpenSSH\r\n\r\n", "invalid response"),
-            ("HTTP/1.1 200 OK\r\n\r\nsmuggled", "data before the tunnel"),
+            ("HTTP/1.1 200 OK\r\n\r\nsmuggled", "sent data before the tunnel"),
         ];
         for (answer, expected) in cases {
             let (listener, proxy) = listen().await;
@@ -178,10 +178,10 @@ fn a_socks_proxy_may_refuse() {
     run(async {
         // What it says, piece by piece, each after what is read from the client.
         let cases: [(&[&[u8]], &str); 4] = [
-            (&[&[5, 0xff]], "does not accept the credentials"),
+            (&[&[5, 0xff]], "did not accept the credentials"),
             (&[&[4, 0]], "not SOCKS5"),
             (&[&[5, 0], &[5, 5, 0, 1, 0, 0, 0, 0, 0, 0]], "refused the tunnel: connection refused"),
-            (&[&[5, 2]], "does not accept the credentials"),
+            (&[&[5, 2]], "did not accept the credentials"),
         ];
         for (answers, expected) in cases {
             let (listener, proxy) = listen().await;
@@ -291,7 +291,7 @@ fn a_way_to_authenticate_that_is_not_supported_is_told() {
             let error = result.unwrap_err().to_string();
             let expected = expected.map_or_else(
                 || "407".to_owned(),
-                |schemes| format!("it asks for {schemes} authentication, and only Basic is supported"),
+                |schemes| format!("the proxy requires {schemes} authentication, but only Basic is supported"),
             );
             assert!(error.contains(&expected) && !error.contains("secret"), "{challenges}: {error}");
         }

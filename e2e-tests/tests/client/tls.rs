@@ -149,7 +149,9 @@ fn no_redirection_leads_from_wss_to_ws() {
         for scheme in ["ws", "http"] {
             let url = format!("wss://localhost:{port}/?{scheme}://localhost:{port}/");
             match connector.connect(&url).await {
-                Err(ConnectError::Redirect { reason, .. }) => assert_eq!(reason, "it leads from wss to ws"),
+                Err(ConnectError::Redirect { reason, .. }) => {
+                    assert_eq!(reason, "it downgrades from wss to ws")
+                }
                 other => panic!("{other:?}"),
             }
         }

@@ -1,4 +1,4 @@
-//! A tunnel through an HTTP proxy (RFC 9110 section 9.3.6).
+//! A tunnel through an HTTP proxy, opened by `CONNECT` (RFC 9110 section 9.3.6).
 
 use http::{HeaderMap, StatusCode, header};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
@@ -10,7 +10,7 @@ use crate::{
     url::Host,
 };
 
-/// Asks the proxy for a tunnel to the server; behind this the stream is the server's.
+/// Opens a tunnel. Afterwards the stream carries the server's bytes.
 pub(super) async fn open<S>(
     stream: &mut S,
     proxy: &ProxyUrl,
@@ -32,11 +32,12 @@ where
             _ => ProxyError::Refused(status),
         });
     }
-    // The server cannot have said anything yet: somebody in between has.
+    // The server sends nothing before the client's request or TLS handshake, so these bytes are not the
+    // server's.
     if rest.is_empty() { Ok(()) } else { Err(ProxyError::UnexpectedData) }
 }
 
-/// The ways to authenticate that a proxy offers, if Basic is none of them (RFC 9110 section 11.7.1).
+/// The authentication schemes that a proxy offers, if Basic is not among them (RFC 9110 section 11.7.1).
 fn unsupported_schemes(headers: &HeaderMap) -> Option<String> {
     let values = headers.get_all(header::PROXY_AUTHENTICATE).iter().filter_map(|value| value.to_str().ok());
     let schemes: Vec<&str> = values.flat_map(challenges).collect();
@@ -44,8 +45,8 @@ fn unsupported_schemes(headers: &HeaderMap) -> Option<String> {
     (!schemes.is_empty() && !schemes.iter().any(is_basic)).then(|| schemes.join(", "))
 }
 
-/// The schemes of a list of challenges: the first word of each item that is no parameter. Commas in quoted strings
-/// separate nothing.
+/// The schemes of a list of challenges: the first word of each item that is not a parameter. Commas in quoted
+/// strings do not separate items.
 fn challenges(value: &str) -> impl Iterator<Item = &str> {
     let (mut is_quoted, mut is_escaped) = (false, false);
     let items = value.split(move |at: char| {

@@ -1,7 +1,7 @@
-//! From a URL to a transport: name, addresses, proxy, TLS.
+//! Dialling: name resolution, TCP and Unix connections, proxies and TLS.
 
+mod happy_eyeballs;
 mod http_connect;
-mod race;
 mod resolve;
 mod socks4;
 mod socks5;
@@ -16,13 +16,13 @@ use crate::{
     error::{ConnectError, ProxyError},
     proxy::{Proxy, ProxyKind, ProxyUrl},
     stream::ClientStream,
-    url::{Host, Place, Target},
+    url::{Endpoint, Host, Target},
 };
 
 pub(crate) use resolve::Resolver;
 use socks5::Destination;
 
-/// What dialling needs to know.
+/// The settings for dialling.
 #[derive(Debug, Clone)]
 pub(crate) struct Dialler {
     pub(crate) resolver: Resolver,
@@ -30,7 +30,7 @@ pub(crate) struct Dialler {
     pub(crate) nodelay: bool,
     #[cfg(feature = "tls-core")]
     pub(crate) tls: Option<crate::Tls>,
-    /// For a proxy; if there are none, those for servers.
+    /// Settings for `https` proxies. `None`: those for servers.
     #[cfg(feature = "tls-core")]
     pub(crate) proxy_tls: Option<crate::Tls>,
 }
@@ -50,22 +50,22 @@ impl Default for Dialler {
 }
 
 impl Dialler {
-    /// A transport to the server that `target` names.
+    /// Opens a transport to the server of `target`.
     pub(crate) async fn dial(&self, target: &Target) -> Result<ClientStream, ConnectError> {
-        let (host, port) = match &target.place {
-            Place::Tcp { host, port } => (host, *port),
-            Place::Unix(path) => return connect_unix(path).await,
+        let (host, port) = match &target.endpoint {
+            Endpoint::Tcp { host, port } => (host, *port),
+            Endpoint::Unix(path) => return connect_unix(path).await,
         };
-        // Before anything is sent.
+        // Checked first, so that nothing is sent if TLS is not available.
         let tls = self.tls(target.secure)?;
         let stream = match self.proxy.for_target(host.name(), port)? {
             None => self.connect(host, port).await?,
             Some(proxy) if proxy.kind == ProxyKind::HttpsConnect => {
-                return self.dial_through_tls(&proxy, tls, host, port).await;
+                return self.dial_https_proxy(&proxy, tls, host, port).await;
             }
-            Some(proxy) => self.connect_through(&proxy, host, port).await?,
+            Some(proxy) => self.connect_through_proxy(&proxy, host, port).await?,
         };
-        secure(tls, host, stream).await
+        wrap_in_tls(tls, host, stream).await
     }
 
     async fn resolve(&self, host: &Host, port: u16) -> Result<Vec<SocketAddr>, ConnectError> {
@@ -76,14 +76,14 @@ impl Dialler {
 
     async fn connect(&self, host: &Host, port: u16) -> Result<TcpStream, ConnectError> {
         let addrs = self.resolve(host, port).await?;
-        let stream = race::first_success(addrs.into_iter().map(TcpStream::connect).collect())
+        let stream = happy_eyeballs::first_success(addrs.into_iter().map(TcpStream::connect).collect())
             .await
             .map_err(|error| ConnectError::Connect { host: format!("{host}:{port}"), error })?;
         stream.set_nodelay(self.nodelay)?;
         Ok(stream)
     }
 
-    async fn connect_through(
+    async fn connect_through_proxy(
         &self,
         proxy: &ProxyUrl,
         host: &Host,
@@ -93,10 +93,10 @@ impl Dialler {
             ProxyKind::HttpConnect | ProxyKind::HttpsConnect => {
                 let mut stream = self.connect(&proxy.host, proxy.port).await?;
                 let tunnel = http_connect::open(&mut stream, proxy, host, port).await;
-                tunnel.map(|()| stream).map_err(|error| refused(proxy, error))
+                tunnel.map(|()| stream).map_err(|error| proxy_error(proxy, error))
             }
-            ProxyKind::Socks4WithNames | ProxyKind::Socks5WithNames => {
-                self.connect_socks(proxy, Destination::of(host.name(), port)).await
+            ProxyKind::Socks4a | ProxyKind::Socks5h => {
+                self.connect_socks(proxy, Destination::new(host.name(), port)).await
             }
             ProxyKind::Socks4 | ProxyKind::Socks5 => {
                 let mut addrs = self.resolve(host, port).await?;
@@ -104,7 +104,7 @@ impl Dialler {
                 let mut failure = ConnectError::Resolve { host: host.name().to_owned(), error: no_address };
                 if proxy.kind == ProxyKind::Socks4 && !addrs.is_empty() {
                     addrs.retain(SocketAddr::is_ipv4);
-                    failure = refused(proxy, ProxyError::Ipv4Only);
+                    failure = proxy_error(proxy, ProxyError::Ipv4Only);
                 }
                 for addr in addrs {
                     match self.connect_socks(proxy, Destination::Addr(addr)).await {
@@ -124,17 +124,16 @@ impl Dialler {
     ) -> Result<TcpStream, ConnectError> {
         let mut stream = self.connect(&proxy.host, proxy.port).await?;
         let tunnel = match proxy.kind {
-            ProxyKind::Socks4 | ProxyKind::Socks4WithNames => {
-                socks4::open(&mut stream, proxy, destination).await
-            }
+            ProxyKind::Socks4 | ProxyKind::Socks4a => socks4::open(&mut stream, proxy, destination).await,
             _ => socks5::open(&mut stream, proxy, destination).await,
         };
-        tunnel.map(|()| stream).map_err(|error| refused(proxy, error))
+        tunnel.map(|()| stream).map_err(|error| proxy_error(proxy, error))
     }
 
-    /// Through a proxy that is reached by TLS, with `tls` to the server within that, if it is needed.
+    /// Connects through a proxy that is reached by TLS. `tls` has the settings for TLS to the server inside
+    /// the tunnel.
     #[cfg(feature = "tls-core")]
-    async fn dial_through_tls(
+    async fn dial_https_proxy(
         &self,
         proxy: &ProxyUrl,
         tls: Option<crate::Tls>,
@@ -144,18 +143,20 @@ impl Dialler {
         let to_proxy = self.proxy_tls.clone().map_or_else(|| self.tls(true), |tls| Ok(Some(tls)))?;
         let to_proxy = to_proxy.ok_or(ConnectError::TlsNotBuiltIn)?;
         let stream = self.connect(&proxy.host, proxy.port).await?;
-        let mut stream = handshake(&to_proxy, &proxy.host, stream).await?;
+        let mut stream = tls_handshake(&to_proxy, &proxy.host, stream).await?;
         let tunnel = http_connect::open(&mut stream, proxy, host, port).await;
-        tunnel.map_err(|error| refused(proxy, error))?;
+        tunnel.map_err(|error| proxy_error(proxy, error))?;
         match tls {
             None => Ok(ClientStream::TlsToProxy(Box::new(stream))),
-            Some(tls) => handshake(&tls, host, stream).await.map(Box::new).map(ClientStream::TlsThroughTls),
+            Some(tls) => {
+                tls_handshake(&tls, host, stream).await.map(Box::new).map(ClientStream::TlsThroughTls)
+            }
         }
     }
 
     #[cfg(not(feature = "tls-core"))]
-    #[expect(clippy::unused_async, reason = "as with TLS")]
-    async fn dial_through_tls(
+    #[expect(clippy::unused_async, reason = "the same signature as with TLS")]
+    async fn dial_https_proxy(
         &self,
         _proxy: &ProxyUrl,
         _tls: Option<std::convert::Infallible>,
@@ -174,30 +175,30 @@ impl Dialler {
     }
 
     #[cfg(not(feature = "tls-core"))]
-    #[expect(clippy::unused_self, reason = "as with TLS")]
+    #[expect(clippy::unused_self, reason = "the same signature as with TLS")]
     const fn tls(&self, needed: bool) -> Result<Option<std::convert::Infallible>, ConnectError> {
         if needed { Err(ConnectError::TlsNotBuiltIn) } else { Ok(None) }
     }
 }
 
-fn refused(proxy: &ProxyUrl, error: ProxyError) -> ConnectError {
+fn proxy_error(proxy: &ProxyUrl, error: ProxyError) -> ConnectError {
     ConnectError::Proxy { proxy: proxy.to_string(), error }
 }
 
 #[cfg(feature = "tls-core")]
-async fn secure(
+async fn wrap_in_tls(
     tls: Option<crate::Tls>,
     host: &Host,
     stream: TcpStream,
 ) -> Result<ClientStream, ConnectError> {
     match tls {
         None => Ok(ClientStream::Tcp(stream)),
-        Some(tls) => handshake(&tls, host, stream).await.map(Box::new).map(ClientStream::Tls),
+        Some(tls) => tls_handshake(&tls, host, stream).await.map(Box::new).map(ClientStream::Tls),
     }
 }
 
 #[cfg(feature = "tls-core")]
-async fn handshake<S>(tls: &crate::Tls, host: &Host, stream: S) -> Result<TlsStream<S>, ConnectError>
+async fn tls_handshake<S>(tls: &crate::Tls, host: &Host, stream: S) -> Result<TlsStream<S>, ConnectError>
 where
     S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
 {
@@ -207,8 +208,8 @@ where
 }
 
 #[cfg(not(feature = "tls-core"))]
-#[expect(clippy::unused_async, reason = "as with TLS")]
-async fn secure(
+#[expect(clippy::unused_async, reason = "the same signature as with TLS")]
+async fn wrap_in_tls(
     _tls: Option<std::convert::Infallible>,
     _host: &Host,
     stream: TcpStream,
@@ -225,9 +226,9 @@ async fn connect_unix(path: &std::path::Path) -> Result<ClientStream, ConnectErr
 }
 
 #[cfg(not(unix))]
-#[expect(clippy::unused_async, reason = "as where there are such sockets")]
+#[expect(clippy::unused_async, reason = "the same signature as on Unix")]
 async fn connect_unix(path: &std::path::Path) -> Result<ClientStream, ConnectError> {
-    let error = io::Error::new(io::ErrorKind::Unsupported, "Unix sockets are not supported here");
+    let error = io::Error::new(io::ErrorKind::Unsupported, "Unix sockets are not supported on this platform");
     Err(ConnectError::Connect { host: path.display().to_string(), error })
 }
 
@@ -238,7 +239,7 @@ mod tests {
     use crate::{ConnectError, Connector, Proxy, ProxyUrl, connect};
 
     #[tokio::test]
-    async fn without_tls_nothing_is_sent_to_a_proxy_that_needs_it() {
+    async fn without_tls_nothing_is_sent_to_an_https_proxy() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let proxy = format!("https://me:secret@{}", listener.local_addr().unwrap());
         let connector = Connector::new().proxy(Proxy::Through(ProxyUrl::parse(&proxy).unwrap()));
@@ -246,7 +247,7 @@ mod tests {
             result = connector.connect("ws://far.example/") => {
                 assert!(matches!(result, Err(ConnectError::TlsNotBuiltIn)), "{result:?}");
             }
-            _ = listener.accept() => panic!("there is nothing to say without TLS"),
+            _ = listener.accept() => panic!("the client connected without TLS"),
         }
     }
 
@@ -256,7 +257,7 @@ mod tests {
         let url = format!("wss://{}/", listener.local_addr().unwrap());
         tokio::select! {
             result = connect(&url) => assert!(matches!(result, Err(ConnectError::TlsNotBuiltIn)), "{result:?}"),
-            _ = listener.accept() => panic!("there is nothing to say without TLS"),
+            _ = listener.accept() => panic!("the client connected without TLS"),
         }
     }
 }

@@ -1,10 +1,10 @@
-//! From a name to addresses.
+//! Name resolution.
 
 use std::{fmt, io, net::SocketAddr, pin::Pin, sync::Arc};
 
 type Resolving = Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>> + Send>>;
 
-/// How names become addresses: the system's way, or the application's.
+/// The application's resolver, or the operating system's by default.
 #[derive(Clone, Default)]
 pub(crate) struct Resolver(Option<Arc<dyn Fn(String, u16) -> Resolving + Send + Sync>>);
 
@@ -17,7 +17,7 @@ impl Resolver {
         Self(Some(Arc::new(move |host, port| Box::pin(resolve(host, port)))))
     }
 
-    /// The addresses in the order in which they are to be tried.
+    /// The addresses in the order in which to try them.
     pub(crate) async fn resolve(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
         let addrs = match &self.0 {
             Some(resolve) => resolve(host.to_owned(), port).await?,
@@ -29,12 +29,12 @@ impl Resolver {
 
 impl fmt::Debug for Resolver {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.0.is_some() { "Resolver(own)" } else { "Resolver(system)" })
+        f.write_str(if self.0.is_some() { "Resolver(custom)" } else { "Resolver(system)" })
     }
 }
 
-/// The families in turn, beginning with the one that is preferred, so that a network on which one of them does not work
-/// costs one delay and no more (RFC 8305 section 4).
+/// Alternates between IPv6 and IPv4, starting with the family of the first address (RFC 8305 section 4). If
+/// one family does not work on a network, this costs a single attempt delay.
 fn interleave(addrs: Vec<SocketAddr>) -> Vec<SocketAddr> {
     let Some(first) = addrs.first().map(SocketAddr::is_ipv4) else { return addrs };
     let (preferred, other): (Vec<_>, Vec<_>) = addrs.into_iter().partition(|addr| addr.is_ipv4() == first);
@@ -50,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn families_take_turns() {
+    fn address_families_alternate() {
         let parse = |list: &str| -> Vec<SocketAddr> {
             list.split(' ').filter(|text| !text.is_empty()).map(|text| text.parse().unwrap()).collect()
         };

@@ -1,5 +1,5 @@
-//! A tunnel through a SOCKS4 proxy, with names that it looks up itself if it speaks SOCKS4a.
-//! (<https://www.openssh.com/txt/socks4.protocol>, <https://www.openssh.com/txt/socks4a.protocol>.)
+//! A tunnel through a SOCKS4 or SOCKS4a proxy (<https://www.openssh.com/txt/socks4.protocol>,
+//! <https://www.openssh.com/txt/socks4a.protocol>).
 
 use std::net::SocketAddr;
 
@@ -14,19 +14,19 @@ use crate::{error::ProxyError, proxy::ProxyUrl};
 const VERSION: u8 = 4;
 const CONNECT: u8 = 1;
 const GRANTED: u8 = 90;
-/// An address that is none, in place of a name's.
+/// The invalid address by which SOCKS4a announces a name.
 const NAME_FOLLOWS: [u8; 4] = [0, 0, 0, 1];
 
-/// Asks the proxy for a tunnel; behind this the stream is the server's.
+/// Opens a tunnel. Afterwards the stream carries the server's bytes.
 pub(super) async fn open(
     stream: &mut TcpStream,
     proxy: &ProxyUrl,
     destination: Destination<'_>,
 ) -> Result<(), ProxyError> {
     stream.write_all(&request(proxy, destination)?).await?;
-    let mut answer = [0; 8];
-    stream.read_exact(&mut answer).await?;
-    match answer {
+    let mut reply = [0; 8];
+    stream.read_exact(&mut reply).await?;
+    match reply {
         [0, GRANTED, ..] => Ok(()),
         [0, code, ..] => Err(ProxyError::Socks4Refused(describe(code))),
         _ => Err(ProxyError::NotSocks4),
@@ -51,8 +51,8 @@ fn request(proxy: &ProxyUrl, destination: Destination<'_>) -> Result<Vec<u8>, Pr
 const fn describe(code: u8) -> &'static str {
     match code {
         91 => "rejected or failed",
-        92 => "it cannot ask this machine's identd for the user",
-        93 => "this machine's identd names a different user",
+        92 => "cannot reach the client's identd",
+        93 => "the client's identd reports a different user",
         _ => "unknown reply",
     }
 }

@@ -17,21 +17,21 @@ const IPV4: u8 = 1;
 const NAME: u8 = 3;
 const IPV6: u8 = 4;
 
-/// Where the tunnel is to lead.
+/// The server that a SOCKS proxy connects to.
 #[derive(Clone, Copy)]
 pub(super) enum Destination<'a> {
     Addr(SocketAddr),
-    /// The proxy looks the name up.
+    /// A name that the proxy resolves, and the port.
     Name(&'a str, u16),
 }
 
 impl<'a> Destination<'a> {
-    /// A name, unless the host is an address.
-    pub(super) fn of(host: &'a str, port: u16) -> Self {
+    /// An address if `host` is one, otherwise a name.
+    pub(super) fn new(host: &'a str, port: u16) -> Self {
         host.parse().map_or(Self::Name(host, port), |ip: IpAddr| Self::Addr((ip, port).into()))
     }
 
-    /// As section 5 has it; `None` if a name is too long for that.
+    /// Encodes the destination (RFC 1928 section 5). `None` if the name is longer than 255 bytes.
     fn encode(&self) -> Option<Vec<u8>> {
         let (mut bytes, port) = match self {
             Self::Addr(SocketAddr::V4(addr)) => ([&[IPV4][..], &addr.ip().octets()].concat(), addr.port()),
@@ -46,7 +46,7 @@ impl<'a> Destination<'a> {
     }
 }
 
-/// Asks the proxy for a tunnel; behind this the stream is the server's.
+/// Opens a tunnel. Afterwards the stream carries the server's bytes.
 pub(super) async fn open(
     stream: &mut TcpStream,
     proxy: &ProxyUrl,
@@ -72,7 +72,7 @@ pub(super) async fn open(
     if reply != 0 {
         return Err(ProxyError::Socks5Refused(describe(reply)));
     }
-    // The address that the proxy uses is nobody's concern.
+    // Skip the address and the port that the proxy uses for the connection.
     let len = match kind {
         IPV4 => 4,
         IPV6 => 16,
@@ -83,7 +83,7 @@ pub(super) async fn open(
     Ok(())
 }
 
-/// RFC 1929.
+/// Authenticates by user name and password (RFC 1929).
 async fn authenticate(stream: &mut TcpStream, credentials: &Credentials) -> Result<(), ProxyError> {
     let mut request = vec![1];
     for part in [&credentials.user, &credentials.password] {
@@ -101,17 +101,17 @@ async fn read<const N: usize>(stream: &mut TcpStream) -> std::io::Result<[u8; N]
     Ok(bytes)
 }
 
-/// RFC 1928 section 6.
+/// The meaning of a reply code (RFC 1928 section 6).
 const fn describe(reply: u8) -> &'static str {
     match reply {
         1 => "general failure",
-        2 => "not allowed by its rules",
+        2 => "not allowed by the proxy's rules",
         3 => "network unreachable",
         4 => "host unreachable",
         5 => "connection refused",
         6 => "time to live expired",
         7 => "command not supported",
-        8 => "kind of address not supported",
+        8 => "address type not supported",
         _ => "unknown reply",
     }
 }
@@ -121,8 +121,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn destinations_are_encoded_as_the_rfc_has_them() {
-        let encoded = |host| Destination::of(host, 0x1234).encode();
+    fn destinations_are_encoded_as_in_rfc_1928() {
+        let encoded = |host| Destination::new(host, 0x1234).encode();
         assert_eq!(encoded("1.2.3.4"), Some(vec![1, 1, 2, 3, 4, 0x12, 0x34]));
         assert_eq!(encoded("ab"), Some(vec![3, 2, b'a', b'b', 0x12, 0x34]));
         let v6 = encoded("::1").unwrap();

@@ -1,3 +1,5 @@
+//! A verifier that accepts any certificate.
+
 use std::sync::Arc;
 
 use rustls::{
@@ -7,15 +9,16 @@ use rustls::{
     pki_types::{CertificateDer, ServerName, UnixTime},
 };
 
-/// Trusts whoever holds the key of the certificate that is shown, whatever it says.
+/// Accepts any certificate. Signatures are still verified: the server must have the certificate's private
+/// key.
 #[derive(Debug)]
-struct Anybody(Arc<CryptoProvider>);
+struct AnyCertificate(Arc<CryptoProvider>);
 
 pub(super) fn verifier(provider: Arc<CryptoProvider>) -> Arc<dyn ServerCertVerifier> {
-    Arc::new(Anybody(provider))
+    Arc::new(AnyCertificate(provider))
 }
 
-impl ServerCertVerifier for Anybody {
+impl ServerCertVerifier for AnyCertificate {
     fn verify_server_cert(
         &self,
         _end_entity: &CertificateDer<'_>,

@@ -1,17 +1,19 @@
-//! Paths and queries, encoded as the URL standard has it for `ws` and `wss`
+//! Percent-encoding of paths and queries, as the URL standard defines it for `ws` and `wss`
 //! (<https://url.spec.whatwg.org/#path-state>, <https://url.spec.whatwg.org/#query-state>).
 
-/// What a path percent-encodes beside spaces, control characters and what is not ASCII.
+/// Characters that are percent-encoded in a path, in addition to spaces, control characters and non-ASCII
+/// characters.
 const IN_PATH: &[u8] = b"\"#<>?^`{}";
-/// The same of a query.
+/// The same for a query.
 const IN_QUERY: &[u8] = b"\"#<>'";
 
-/// A path that begins with a slash, and a query, as they stand in a request. `text` has no fragment any more.
+/// The request target: a path that begins with a slash, and the query if there is one. `text` must not have a
+/// fragment.
 ///
-/// Backslashes of the path count as slashes. What is percent-encoded already stays as it is.
+/// Backslashes in the path become slashes. Existing percent-encoding is kept.
 pub(super) fn path_and_query(text: &str) -> String {
     let (path, query) = text.split_once('?').map_or((text, None), |(path, query)| (path, Some(query)));
-    let mut encoded = without_dots(&encode(&path.replace('\\', "/"), IN_PATH));
+    let mut encoded = remove_dot_segments(&encode(&path.replace('\\', "/"), IN_PATH));
     if let Some(query) = query {
         encoded.push('?');
         encoded += &encode(query, IN_QUERY);
@@ -33,8 +35,8 @@ fn encode(text: &str, also: &[u8]) -> String {
     encoded
 }
 
-/// Without the segments `.` and `..` (RFC 3986 section 5.2.4), whose dots may be percent-encoded.
-fn without_dots(path: &str) -> String {
+/// Removes the segments `.` and `..` (RFC 3986 section 5.2.4). Their dots may be percent-encoded.
+fn remove_dot_segments(path: &str) -> String {
     let path = path.strip_prefix('/').unwrap_or(path);
     let mut kept: Vec<&str> = Vec::new();
     let mut segments = path.split('/').peekable();
@@ -55,14 +57,14 @@ fn without_dots(path: &str) -> String {
     format!("/{}", kept.join("/"))
 }
 
-/// 1 for `.`, 2 for `..`, 0 for every other segment.
+/// 1 for `.`, 2 for `..`, 0 for any other segment.
 fn dots(segment: &str) -> usize {
     let mut rest = segment;
     let mut count = 0;
-    while let Some(behind) =
+    while let Some(after_dot) =
         ["%2e", "%2E", "."].iter().find_map(|dot| rest.strip_prefix(dot)).filter(|_| count < 2)
     {
-        rest = behind;
+        rest = after_dot;
         count += 1;
     }
     if rest.is_empty() { count } else { 0 }

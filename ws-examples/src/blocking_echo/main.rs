@@ -1,5 +1,5 @@
-//! Bring your own I/O: the protocol crate alone, driven over plain blocking sockets from the standard library. No
-//! runtime, one thread per connection.
+//! An echo server that uses `ws-proto` directly, with blocking sockets of the standard library. It needs no
+//! async runtime and runs one thread per connection.
 //!
 //! `cargo run --release --bin blocking-echo -- [ADDR]`
 
@@ -43,7 +43,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Where to listen; `None` if help was asked for.
+/// Parses the address to listen on. `None` means `--help`.
 fn address(mut parser: lexopt::Parser) -> Result<Option<String>, lexopt::Error> {
     let mut addr = "127.0.0.1:9003".to_owned();
     while let Some(arg) = parser.next()? {
@@ -71,7 +71,7 @@ fn serve(addr: &str) -> io::Result<()> {
     Ok(())
 }
 
-/// One connection, from the request to the end.
+/// Serves one connection, from the request until it is closed.
 fn echo(mut stream: TcpStream, config: Arc<Config>) -> io::Result<()> {
     stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(Duration::from_secs(10)))?;
@@ -79,15 +79,16 @@ fn echo(mut stream: TcpStream, config: Arc<Config>) -> io::Result<()> {
     let mut tx = TransmitQueue::new();
     let Some(early) = accept(&mut stream, &config)? else { return Ok(()) };
     let mut connection = Connection::server(config, Instant::now());
-    // A request head is far smaller than the receive buffer, and so is what was read with it.
+    // The receive buffer is much larger than the bytes that were read with the request head.
     rx.extend(&early);
 
     loop {
-        // 1. Drain the events; echo.
+        // 1. Handle all events and echo the messages.
         while let Some(event) = connection.poll_event(&mut rx, &mut tx) {
             match event {
                 Event::Message(message) => {
-                    // A queue that is full would be emptied by the writes below; one reply per message never fills it.
+                    // An error can be ignored: one reply per message never fills the queue, and step 2
+                    // empties it.
                     let _ = connection.send(message.kind(), message.as_bytes(), &mut tx);
                 }
                 Event::Closed(info) => {
@@ -97,11 +98,11 @@ fn echo(mut stream: TcpStream, config: Arc<Config>) -> io::Result<()> {
                 _ => {}
             }
         }
-        // 2. Write everything.
+        // 2. Write all queued bytes.
         write_all(&mut stream, &mut connection, &mut tx);
-        // 3. Do with the socket what the machine asks for.
+        // 3. Follow the connection's instruction for the socket.
         match connection.transport(&tx) {
-            // A large compressed message is inflated piece by piece.
+            // A large compressed message is inflated in several steps.
             Transport::Open if connection.wants_turn() => continue,
             Transport::Open => {}
             Transport::ShutDownWrite => {
@@ -109,12 +110,12 @@ fn echo(mut stream: TcpStream, config: Arc<Config>) -> io::Result<()> {
             }
             Transport::Finished => continue,
         }
-        // 4. Wait for bytes, or for the next deadline.
+        // 4. Wait for bytes or for the next deadline.
         read(&mut stream, &mut connection, &mut rx, &mut tx)?;
     }
 }
 
-/// The handshake; `None` if the request was refused, else the bytes behind it.
+/// Performs the handshake. Returns the bytes that follow the request, or `None` if there is no connection.
 fn accept(stream: &mut TcpStream, config: &Config) -> io::Result<Option<Vec<u8>>> {
     let mut reader = RequestReader::new(&config.limits);
     let mut received = Vec::new();
@@ -125,11 +126,11 @@ fn accept(stream: &mut TcpStream, config: &Config) -> io::Result<Option<Vec<u8>>
             return Ok(None);
         }
         received.extend_from_slice(&chunk[..n]);
-        let verdict = reader.read(&received).and_then(|head| {
+        let result = reader.read(&received).and_then(|head| {
             let Some((request, len)) = head else { return Ok(None) };
             Ok(Some((ServerHandshake::new(&request)?, len)))
         });
-        match verdict {
+        match result {
             Ok(None) => {}
             Ok(Some((handshake, len))) => {
                 let response = handshake.accept(&Acceptance::default()).map_err(io::Error::other)?;
@@ -169,7 +170,7 @@ fn read(
 ) -> io::Result<()> {
     let now = Instant::now();
     let wait = connection.poll_timeout(tx).map(|due| due.saturating_duration_since(now));
-    // A timeout of zero would mean "for ever".
+    // `set_read_timeout` rejects a timeout of zero.
     stream.set_read_timeout(wait.map(|wait| wait.max(Duration::from_millis(1))))?;
     match stream.read(connection.read_target(rx)) {
         Ok(0) => connection.handle_eof(Instant::now()),

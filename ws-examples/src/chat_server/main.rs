@@ -1,4 +1,4 @@
-//! A chat: one room, and the page for it on the same port.
+//! A chat server with one room. It serves the web page of the chat on the same port.
 //!
 //! `cargo run --release --bin chat-server -- [ADDR] [--tls-cert PEM --tls-key PEM]`, then open
 //! `http://127.0.0.1:9002/` in two windows.
@@ -52,15 +52,15 @@ async fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// The command line.
+/// Command-line options.
 struct Options {
     addr: String,
-    /// Certificate and key.
+    /// The paths of the certificate and the key.
     tls: Option<(PathBuf, PathBuf)>,
 }
 
 impl Options {
-    /// The options; `None` if help was asked for.
+    /// Parses the command line. `None` means `--help`.
     fn parse(mut parser: lexopt::Parser) -> Result<Option<Self>, lexopt::Error> {
         let mut addr = "127.0.0.1:9002".to_owned();
         let (mut cert, mut key) = (None, None);
@@ -74,12 +74,12 @@ impl Options {
             }
         }
         if cert.is_some() != key.is_some() {
-            return Err("--tls-cert and --tls-key belong together".into());
+            return Err("--tls-cert and --tls-key must be used together".into());
         }
         Ok(Some(Self { addr, tls: cert.zip(key) }))
     }
 
-    /// Listens as the command line says.
+    /// Starts a server with these options.
     async fn bind(&self) -> io::Result<Server> {
         let addr = &self.addr;
         let (mut builder, mut scheme) =
@@ -97,11 +97,11 @@ impl Options {
     }
 }
 
-/// Plain HTTP requests get the page.
+/// Answers HTTP requests that are not WebSocket upgrades.
 fn page(request: &Request) -> http::Response<Bytes> {
     let (status, body) = match request.path() {
         "/" => (StatusCode::OK, PAGE),
-        _ => (StatusCode::NOT_FOUND, "<!doctype html><title>Not found</title>There is no such page."),
+        _ => (StatusCode::NOT_FOUND, "<!doctype html><title>Not found</title>Page not found."),
     };
     let mut response = http::Response::new(Bytes::from_static(body.as_bytes()));
     *response.status_mut() = status;
@@ -110,7 +110,7 @@ fn page(request: &Request) -> http::Response<Bytes> {
     response
 }
 
-/// One visitor.
+/// Serves one visitor.
 async fn chat(mut ws: WebSocket, room: Arc<Room>) {
     let visitor = room.enter(ws.sender());
     while let Some(message) = ws.recv().await {

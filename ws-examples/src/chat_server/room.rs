@@ -1,3 +1,5 @@
+//! The chat room: its visitors and the messages to all of them.
+
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -5,7 +7,7 @@ use std::{
 
 use ws_server::{PreparedMessage, SendError, Sender};
 
-/// Who is there.
+/// The visitors of the chat.
 #[derive(Default)]
 pub(crate) struct Room {
     visitors: Mutex<Visitors>,
@@ -17,7 +19,7 @@ struct Visitors {
     last_number: u64,
 }
 
-/// A visitor's stay; it ends when this is dropped.
+/// A visitor in the room. Dropping it removes the visitor.
 pub(crate) struct Visitor {
     pub(crate) number: u64,
     room: Arc<Room>,
@@ -36,7 +38,8 @@ impl Room {
         Visitor { number, room: Arc::clone(self) }
     }
 
-    /// Tells everybody. Nobody waits for a slow reader: whoever's queue is full misses the line.
+    /// Sends a line to all visitors. It does not wait for slow readers: a visitor whose write queue is full
+    /// misses the line.
     pub(crate) fn say(&self, line: &str) {
         let message = PreparedMessage::new(line);
         for (number, sender) in &self.lock().senders {

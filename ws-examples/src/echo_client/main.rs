@@ -1,4 +1,4 @@
-//! Connects, sends, prints what comes back, closes.
+//! An echo client: connects, sends messages, prints the replies and closes.
 //!
 //! `cargo run --release --bin echo-client -- --help` shows its options.
 
@@ -64,11 +64,11 @@ fn print(reply: &Message) {
     }
 }
 
-/// The first bytes of a payload in hexadecimal.
+/// The first 64 bytes of a payload in hexadecimal.
 fn hex(bytes: &[u8]) -> String {
-    const MOST: usize = 64;
-    let shown: Vec<String> = bytes.iter().take(MOST).map(|byte| format!("{byte:02x}")).collect();
-    let more = if bytes.len() > MOST { " …" } else { "" };
+    const MAX: usize = 64;
+    let shown: Vec<String> = bytes.iter().take(MAX).map(|byte| format!("{byte:02x}")).collect();
+    let more = if bytes.len() > MAX { " …" } else { "" };
     shown.join(" ") + more
 }
 

@@ -1,4 +1,4 @@
-//! The command line.
+//! Command-line options.
 
 use std::{fmt, path::PathBuf};
 
@@ -26,7 +26,7 @@ pub(crate) struct Options {
     insecure: bool,
 }
 
-/// One line that names the option and the value.
+/// An error that names the option and its value, on one line.
 #[derive(Debug)]
 pub(crate) struct BadOption(String);
 
@@ -46,7 +46,7 @@ impl From<lexopt::Error> for BadOption {
 }
 
 impl Options {
-    /// The options; `None` if help was asked for.
+    /// Parses the command line. `None` means `--help`.
     pub(crate) fn parse(mut parser: Parser) -> Result<Option<Self>, BadOption> {
         let mut options = Self {
             url: String::new(),
@@ -76,7 +76,7 @@ impl Options {
             }
         }
         if options.url.is_empty() {
-            return Err(BadOption("a URL is needed (--help shows all options)".to_owned()));
+            return Err(BadOption("missing URL (--help shows all options)".to_owned()));
         }
         Ok(Some(options))
     }
@@ -86,13 +86,13 @@ impl Options {
             return Err(unknown(&value));
         }
         if !self.url.is_empty() {
-            return Err(BadOption(format!("{value}: there is a URL already")));
+            return Err(BadOption(format!("{value}: only one URL is allowed")));
         }
         self.url = value;
         Ok(())
     }
 
-    /// Whom to trust, if that is not the default.
+    /// The TLS settings. `None` means the default.
     fn tls(&self) -> Result<Option<Tls>, BadOption> {
         let mut builder = Tls::builder();
         if let Some(path) = &self.authority {
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn each_option_is_taken() {
+    fn each_option_is_parsed() {
         let args = [
             "ws://h",
             "--message",
@@ -177,13 +177,13 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_option_is_named_with_its_value() {
+    fn an_error_names_the_option_and_its_value() {
         for (args, error) in [
-            (&[][..], "a URL is needed (--help shows all options)"),
+            (&[][..], "missing URL (--help shows all options)"),
             (&["ws://h", "--count", "x"], "--count x: expected a whole number"),
             (&["ws://h", "--header", "none"], "--header \"none\": expected 'Name: value'"),
             (&["ws://h", "--header", "A: b\r\nC: d"], "--header \"A: b\\r\\nC: d\": expected 'Name: value'"),
-            (&["ws://h", "ws://i"], "ws://i: there is a URL already"),
+            (&["ws://h", "ws://i"], "ws://i: only one URL is allowed"),
             (&["--what"], "unknown option --what (--help shows all)"),
         ] {
             assert_eq!(parse(args).err().as_deref(), Some(error));

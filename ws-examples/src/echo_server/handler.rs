@@ -1,4 +1,4 @@
-//! The echo server in the callback style.
+//! The echo server with the handler API.
 
 use std::collections::VecDeque;
 
@@ -7,7 +7,7 @@ use ws_server::{Conn, Handler, Message, MessageRef, Rejection, Request, SendErro
 /// One connection.
 #[derive(Default)]
 pub(crate) struct Echo {
-    /// Messages that the write queue had no room for.
+    /// Replies that did not fit into the write queue.
     waiting: VecDeque<Message>,
 }
 
@@ -20,14 +20,14 @@ impl Handler for Echo {
 
     fn on_message(&mut self, conn: &mut Conn<'_>, message: MessageRef<'_>) {
         if let Err(SendError::WriteBusy(message)) = conn.send(message) {
-            // Messages that come before there is room are held by the connection.
+            // Until the write queue has room again, the connection holds received messages back.
             self.waiting.push_back(message);
             conn.pause();
         }
     }
 
     fn on_ping(&mut self, conn: &mut Conn<'_>, payload: &[u8]) {
-        // Each ping its pong, as long as the control queue has room; then the latest.
+        // Answer each ping while the control queue has room, otherwise only the latest one.
         if conn.send_pong(payload).is_err() {
             conn.answer_ping(payload);
         }

@@ -1,4 +1,4 @@
-//! An echo server: sends every text and binary message back as it came.
+//! An echo server: sends every text and binary message back unchanged.
 //!
 //! `cargo run --release --bin echo-server -- --help` shows its options.
 
@@ -14,7 +14,7 @@ use handler::Echo;
 use options::{Api, Options};
 use signals::Signals;
 
-/// How long connections may take to close when the server ends.
+/// Timeout for closing the connections when the server shuts down.
 const GRACE: Duration = Duration::from_secs(5);
 
 fn main() -> ExitCode {
@@ -52,7 +52,8 @@ async fn serve(options: Options) -> std::io::Result<()> {
     let server = builder.bind(&options.listen).await.map_err(|error| {
         std::io::Error::new(error.kind(), format!("cannot listen on {}: {error}", options.listen))
     })?;
-    // Before the line that others wait for: from then on they may send a signal.
+    // Install the handlers before the line is printed: a parent process may send a signal as soon as it has
+    // read it.
     let signals = Signals::new()?;
     println!("listening on {scheme}://{}", server.local_addr()?);
     tokio::spawn(end_on_signal(signals, server.shutdown_handle()));
@@ -66,7 +67,7 @@ async fn serve(options: Options) -> std::io::Result<()> {
     Ok(())
 }
 
-/// The whole echo server in the async style.
+/// Serves a connection with the async API.
 async fn echo<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin>(mut ws: WebSocket<S>) {
     while let Some(message) = ws.recv().await {
         if ws.send(message).await.is_err() {
@@ -78,6 +79,6 @@ async fn echo<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin>(mut ws: W
 async fn end_on_signal(signals: Signals, handle: ShutdownHandle) {
     match signals.recv().await {
         Ok(()) => drop(handle.shutdown(GRACE).await),
-        Err(error) => eprintln!("echo-server: signals cannot be received: {error}"),
+        Err(error) => eprintln!("echo-server: cannot receive signals: {error}"),
     }
 }

@@ -1,4 +1,4 @@
-//! The command line.
+//! Command-line options.
 
 use std::{fmt, io, path::PathBuf, str::FromStr, time::Duration};
 
@@ -25,7 +25,7 @@ pub(crate) enum Api {
 pub(crate) struct Options {
     pub(crate) listen: String,
     pub(crate) api: Api,
-    /// Threads of the server's own; 0: it runs on the caller's runtime.
+    /// The number of the server's own threads. With 0 the server runs on the caller's runtime.
     pub(crate) shards: usize,
     max_message_size: Option<usize>,
     max_connections: Option<usize>,
@@ -41,7 +41,7 @@ pub(crate) struct Options {
     tls_key: Option<PathBuf>,
 }
 
-/// One line that names the option and the value.
+/// An error that names the option and its value, on one line.
 #[derive(Debug)]
 pub(crate) struct BadOption(String);
 
@@ -83,7 +83,7 @@ impl Default for Options {
 }
 
 impl Options {
-    /// The options; `None` if help was asked for.
+    /// Parses the command line. `None` means `--help`.
     pub(crate) fn parse(mut parser: Parser) -> Result<Option<Self>, BadOption> {
         let mut options = Self::default();
         while let Some(arg) = parser.next()? {
@@ -122,12 +122,12 @@ impl Options {
             }
         }
         if options.tls_cert.is_some() != options.tls_key.is_some() {
-            return Err(BadOption("--tls-cert and --tls-key belong together".to_owned()));
+            return Err(BadOption("--tls-cert and --tls-key must be used together".to_owned()));
         }
         Ok(Some(options))
     }
 
-    /// Certificate and key; `None` without TLS.
+    /// The TLS settings. `None` without TLS.
     pub(crate) fn tls(&self) -> io::Result<Option<Tls>> {
         let (Some(cert), Some(key)) = (&self.tls_cert, &self.tls_key) else { return Ok(None) };
         let read = |path: &PathBuf| {
@@ -137,10 +137,10 @@ impl Options {
         Tls::from_pem(read(cert)?, read(key)?).map(Some).map_err(io::Error::other)
     }
 
-    /// A server with these options.
+    /// A server builder with these options.
     pub(crate) fn builder(&self) -> ServerBuilder {
         let subprotocols = self.subprotocols.clone();
-        // Any page may talk to an echo server: it keeps nothing and knows nobody.
+        // Every origin may connect: the server has no state and no users that a foreign page could misuse.
         let mut builder = Server::builder()
             .origin(OriginPolicy::Any)
             .validate_utf8(self.validate_utf8)
@@ -189,7 +189,7 @@ fn api(value: &str) -> Result<Api, BadOption> {
     }
 }
 
-/// The value of `option`, which the parser has just read.
+/// Parses the value of `option`, which the parser has just read.
 fn number<T: FromStr>(option: &str, parser: &mut Parser) -> Result<T, BadOption> {
     let value = parser.value()?.string()?;
     value.parse().map_err(|_| BadOption(format!("{option} {value}: expected a whole number")))
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn each_option_is_taken() {
+    fn each_option_is_parsed() {
         let options = parse(
             "--listen 127.0.0.1:0 --api async --shards 2 --max-message-size 0 --max-connections 3 --max-handshakes 4 \
              --idle-timeout-ms 5 --close-timeout-ms 6 --handshake-timeout-ms 7 --write-queue-messages 8 --no-utf8 \
@@ -235,13 +235,13 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_option_is_named_with_its_value() {
+    fn an_error_names_the_option_and_its_value() {
         for (line, error) in [
             ("--api both", "--api both: expected handler or async"),
             ("--shards x", "--shards x: expected a whole number"),
             ("--idle-timeout-ms -1", "--idle-timeout-ms -1: expected a whole number"),
             ("--listen", "--listen needs a value"),
-            ("--tls-cert a.pem", "--tls-cert and --tls-key belong together"),
+            ("--tls-cert a.pem", "--tls-cert and --tls-key must be used together"),
             ("--what", "unknown option --what (--help shows all)"),
         ] {
             assert_eq!(parse(line).err().as_deref(), Some(error));

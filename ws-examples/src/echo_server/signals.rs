@@ -1,4 +1,4 @@
-//! The signals that end the server: SIGINT and SIGTERM; Ctrl-C on systems without them.
+//! The signals that shut the server down: SIGINT and SIGTERM on Unix, Ctrl-C elsewhere.
 
 use std::io;
 
@@ -13,12 +13,12 @@ pub(crate) struct Signals {
 
 #[cfg(unix)]
 impl Signals {
-    /// From here on the signals no longer end the process by themselves.
+    /// Installs the signal handlers. From now on the signals no longer terminate the process.
     pub(crate) fn new() -> io::Result<Self> {
         Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
     }
 
-    /// Waits for one of them.
+    /// Waits for either signal.
     pub(crate) async fn recv(mut self) -> io::Result<()> {
         tokio::select! {
             _ = self.interrupt.recv() => {}
@@ -33,12 +33,12 @@ pub(crate) struct Signals;
 
 #[cfg(not(unix))]
 impl Signals {
-    #[allow(clippy::unnecessary_wraps, reason = "the same signature on all systems")]
+    #[allow(clippy::unnecessary_wraps, reason = "the same signature as on Unix")]
     pub(crate) fn new() -> io::Result<Self> {
         Ok(Self)
     }
 
-    /// Waits for Ctrl-C. Before the first poll, Ctrl-C ends the process.
+    /// Waits for Ctrl-C. Until the first poll, Ctrl-C terminates the process.
     pub(crate) async fn recv(self) -> io::Result<()> {
         tokio::signal::ctrl_c().await
     }

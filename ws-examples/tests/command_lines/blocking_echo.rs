@@ -1,4 +1,4 @@
-//! `blocking-echo`: the protocol crate over plain sockets.
+//! `blocking-echo`: the protocol crate over blocking sockets.
 
 use std::net::SocketAddr;
 
@@ -41,7 +41,7 @@ fn it_echoes_and_closes() {
 }
 
 #[test]
-fn frames_behind_the_request_are_echoed() {
+fn frames_sent_with_the_request_are_echoed() {
     harness::run(async {
         let (_server, addr) = start();
         let mut client = RawClient::connect(addr).await;
@@ -53,7 +53,7 @@ fn frames_behind_the_request_are_echoed() {
 }
 
 #[test]
-fn a_bad_request_and_a_bad_frame_are_refused() {
+fn an_invalid_request_gets_426_and_an_invalid_frame_1002() {
     harness::run(async {
         let (_server, addr) = start();
         let mut client = RawClient::connect(addr).await;
@@ -67,7 +67,7 @@ fn a_bad_request_and_a_bad_frame_are_refused() {
 }
 
 #[test]
-fn an_address_in_use_is_told_and_the_status_is_1() {
+fn an_address_in_use_is_an_error_and_the_status_is_1() {
     harness::run(async {
         let (_server, addr) = start();
         let ended = run(BLOCKING_ECHO, &[&addr.to_string()]).await;
@@ -77,7 +77,7 @@ fn an_address_in_use_is_told_and_the_status_is_1() {
 }
 
 #[test]
-fn help_has_the_status_0_and_a_bad_option_2() {
+fn help_has_the_status_0_and_an_invalid_option_2() {
     harness::run(async {
         run(BLOCKING_ECHO, &["--help"]).await.assert(0, "usage: blocking-echo [ADDR]\n", "");
         run(BLOCKING_ECHO, &["--what"]).await.assert(2, "", "blocking-echo: invalid option '--what'\n");

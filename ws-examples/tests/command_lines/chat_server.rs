@@ -1,4 +1,4 @@
-//! `chat-server`: the page, the room, and two tabs of a browser in it.
+//! `chat-server`: the page, the room, and a chat between two browser tabs.
 
 use std::net::SocketAddr;
 
@@ -20,7 +20,7 @@ fn start() -> (Program, SocketAddr) {
 }
 
 #[test]
-fn the_page_is_on_the_same_port() {
+fn the_page_is_served_on_the_same_port() {
     harness::run(async {
         let (_server, addr) = start();
         let mut browser = RawClient::connect(addr).await;
@@ -36,7 +36,7 @@ fn the_page_is_on_the_same_port() {
 
 #[cfg(unix)]
 #[test]
-fn everybody_hears_who_comes_speaks_and_leaves() {
+fn all_visitors_get_every_line_and_see_others_enter_and_leave() {
     harness::run(async {
         let (server, addr) = start();
         let mut first = RawClient::open(addr, "/").await;
@@ -59,18 +59,18 @@ fn everybody_hears_who_comes_speaks_and_leaves() {
 }
 
 #[test]
-fn a_page_from_elsewhere_may_not_enter() {
+fn a_page_of_another_origin_gets_403() {
     harness::run(async {
         let (_server, addr) = start();
         let mut client = RawClient::connect(addr).await;
-        let request = client.request("/").with("Origin", "https://elsewhere.example");
+        let request = client.request("/").with("Origin", "https://other.example");
         assert_eq!(client.upgrade_with(request.to_bytes()).await.status(), 403);
     });
 }
 
 #[test]
 fn two_tabs_of_chromium_talk_to_each_other() {
-    // A browser takes its time to start.
+    // A browser may take long to start.
     let options = Options { deadline: std::time::Duration::from_secs(60), ..Options::default() };
     harness::run_with(options, async {
         let Some(chromium) = Peer::Chromium.find() else { return };
@@ -93,7 +93,7 @@ fn two_tabs_of_chromium_talk_to_each_other_over_tls() {
 }
 
 #[test]
-fn help_has_the_status_0_and_a_bad_option_2() {
+fn help_has_the_status_0_and_an_invalid_option_2() {
     harness::run(async {
         for help in ["--help", "-h"] {
             let usage = "usage: chat-server [ADDR] [--tls-cert PEM --tls-key PEM]\n";
@@ -102,7 +102,7 @@ fn help_has_the_status_0_and_a_bad_option_2() {
         for (args, message) in [
             (&["--what"][..], "invalid option '--what'"),
             (&["--tls-cert"], "missing argument for option '--tls-cert'"),
-            (&["--tls-cert", "a.pem"], "--tls-cert and --tls-key belong together"),
+            (&["--tls-cert", "a.pem"], "--tls-cert and --tls-key must be used together"),
         ] {
             run(CHAT_SERVER, args).await.assert(2, "", &format!("chat-server: {message}\n"));
         }

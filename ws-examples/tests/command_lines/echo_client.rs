@@ -1,4 +1,4 @@
-//! `echo-client`: what it sends and prints, how it ends.
+//! `echo-client`: what it sends and prints, and its exit status.
 
 use e2e_tests::{
     harness,
@@ -7,7 +7,7 @@ use e2e_tests::{
 
 use crate::program::{ECHO_CLIENT, Ended, Program, run};
 
-/// Runs the client with `args` against a server that does as `script` says.
+/// Runs the client with `args` against a server that runs `script`.
 async fn against<T>(args: &[&str], script: impl AsyncFnOnce(RawServer) -> T) -> (Ended, T) {
     let acceptor = RawAcceptor::bind();
     let url = acceptor.url("/");
@@ -15,7 +15,7 @@ async fn against<T>(args: &[&str], script: impl AsyncFnOnce(RawServer) -> T) -> 
     tokio::join!(run(ECHO_CLIENT, &args), async { script(acceptor.accept().await).await })
 }
 
-/// Echoes until the client closes; the request.
+/// Echoes until the client closes, then returns the request.
 async fn echo(mut server: RawServer) -> Head {
     let request = server.upgrade().await;
     loop {
@@ -30,7 +30,7 @@ async fn echo(mut server: RawServer) -> Head {
 }
 
 #[test]
-fn each_reply_is_a_line_and_the_status_is_0() {
+fn each_reply_is_printed_on_a_line_and_the_status_is_0() {
     harness::run(async {
         against(&[], echo).await.0.assert(0, "hello\n", "");
         against(&["--message", "grüße", "--count", "3"], echo).await.0.assert(0, "grüße\ngrüße\ngrüße\n", "");
@@ -41,7 +41,7 @@ fn each_reply_is_a_line_and_the_status_is_0() {
 }
 
 #[test]
-fn it_talks_to_the_echo_server() {
+fn it_works_with_the_echo_server() {
     harness::run(async {
         for api in ["handler", "async"] {
             let (_server, addr) = Program::echo_server(&["--api", api]);
@@ -86,7 +86,7 @@ fn a_refused_upgrade_is_printed_and_the_status_is_1() {
 }
 
 #[test]
-fn nobody_there_is_told_and_the_status_is_1() {
+fn a_failed_connection_is_an_error_and_the_status_is_1() {
     harness::run(async {
         let ended = run(ECHO_CLIENT, &["ws://127.0.0.1:1/"]).await;
         assert_eq!((ended.status.code(), ended.stdout.as_str()), (Some(1), ""));
@@ -97,7 +97,7 @@ fn nobody_there_is_told_and_the_status_is_1() {
 }
 
 #[test]
-fn an_end_before_the_last_reply_is_told_and_the_status_is_1() {
+fn a_close_before_the_last_reply_is_an_error_and_the_status_is_1() {
     harness::run(async {
         let (ended, ()) = against(&["--count", "2"], async |mut server| {
             server.upgrade().await;
@@ -122,10 +122,10 @@ fn an_end_before_the_last_reply_is_told_and_the_status_is_1() {
 }
 
 #[test]
-fn a_bad_option_is_told_and_the_status_is_2() {
+fn an_invalid_option_is_an_error_and_the_status_is_2() {
     harness::run(async {
         for (args, message) in [
-            (&[][..], "a URL is needed (--help shows all options)"),
+            (&[][..], "missing URL (--help shows all options)"),
             (&["ws://h", "--what"], "unknown option --what (--help shows all)"),
             (&["ws://h", "--count", "many"], "--count many: expected a whole number"),
             (&["ws://h", "--header", "no colon"], "--header \"no colon\": expected 'Name: value'"),

@@ -1,4 +1,4 @@
-//! `echo-server`: what it prints, what it echoes, how it ends.
+//! `echo-server`: what it prints and echoes, and how it shuts down.
 
 use e2e_tests::{
     harness,
@@ -9,8 +9,8 @@ use rustix::process::Signal;
 
 use crate::program::{ECHO_SERVER, Program, run};
 
-/// The ways to run it.
-const STYLES: [&[&str]; 7] = [
+/// The combinations of APIs and threads.
+const MODES: [&[&str]; 7] = [
     &[],
     &["--api", "handler"],
     &["--api", "async"],
@@ -25,9 +25,9 @@ async fn open(addr: &str) -> RawClient {
 }
 
 #[test]
-fn text_and_binary_come_back_as_they_were_sent() {
+fn text_and_binary_messages_are_echoed_unchanged() {
     harness::run(async {
-        for args in STYLES {
+        for args in MODES {
             let (_server, addr) = Program::echo_server(args);
             let mut client = open(&addr).await;
             client.send(RawFrame::text("grüße")).await;
@@ -45,9 +45,9 @@ fn text_and_binary_come_back_as_they_were_sent() {
 
 #[cfg(unix)]
 #[test]
-fn it_ends_gracefully_on_both_signals() {
+fn sigterm_and_sigint_shut_it_down_gracefully() {
     harness::run(async {
-        for args in STYLES {
+        for args in MODES {
             for signal in [Signal::TERM, Signal::INT] {
                 let (server, addr) = Program::echo_server(args);
                 let mut client = open(&addr).await;
@@ -66,7 +66,7 @@ fn it_ends_gracefully_on_both_signals() {
 
 #[cfg(unix)]
 #[test]
-fn a_signal_right_behind_the_first_line_is_heard() {
+fn a_signal_directly_after_the_first_line_shuts_it_down() {
     harness::run(async {
         for _ in 0..20 {
             let (server, _) = Program::echo_server(&[]);
@@ -78,9 +78,9 @@ fn a_signal_right_behind_the_first_line_is_heard() {
 
 #[cfg(unix)]
 #[test]
-fn a_client_that_answers_no_close_does_not_keep_it_from_ending() {
+fn a_client_that_does_not_answer_the_close_does_not_prevent_the_shutdown() {
     harness::run(async {
-        for args in STYLES {
+        for args in MODES {
             let (server, addr) = Program::echo_server(&[args, &["--close-timeout-ms", "200"]].concat());
             let mut client = open(&addr).await;
             server.signal(Signal::TERM);
@@ -91,7 +91,7 @@ fn a_client_that_answers_no_close_does_not_keep_it_from_ending() {
 }
 
 #[test]
-fn an_address_in_use_is_told_and_the_status_is_1() {
+fn an_address_in_use_is_an_error_and_the_status_is_1() {
     harness::run(async {
         let (_server, addr) = Program::echo_server(&[]);
         let ended = run(ECHO_SERVER, &["--listen", &addr]).await;
@@ -102,7 +102,7 @@ fn an_address_in_use_is_told_and_the_status_is_1() {
 }
 
 #[test]
-fn a_bad_option_is_told_and_the_status_is_2() {
+fn an_invalid_option_is_an_error_and_the_status_is_2() {
     harness::run(async {
         for (args, message) in [
             (&["--what"][..], "unknown option --what (--help shows all)"),
@@ -118,7 +118,7 @@ fn a_bad_option_is_told_and_the_status_is_2() {
 }
 
 #[test]
-fn help_names_every_option_and_the_status_is_0() {
+fn help_lists_every_option_and_the_status_is_0() {
     harness::run(async {
         let help = run(ECHO_SERVER, &["--help"]).await;
         assert_eq!((help.status.code(), help.stderr.as_str()), (Some(0), ""));

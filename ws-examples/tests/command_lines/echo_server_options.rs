@@ -1,4 +1,4 @@
-//! Every option of `echo-server` does something, in both styles.
+//! The effect of each option of `echo-server`, with both APIs.
 
 use std::time::{Duration, Instant};
 
@@ -9,7 +9,7 @@ use e2e_tests::{
 
 use crate::program::Program;
 
-/// Runs `test` against a server of each style with these options.
+/// Runs `test` against a server with these options, once with each API.
 fn with(args: &[&str], test: impl AsyncFn(&str)) {
     harness::run(async {
         for api in ["handler", "async"] {
@@ -28,7 +28,7 @@ async fn open(addr: &str) -> RawClient {
 }
 
 #[test]
-fn listen_takes_ipv6_too() {
+fn listen_accepts_an_ipv6_address() {
     with(&["--listen", "[::1]:0"], async |addr| {
         assert!(addr.starts_with("[::1]:"), "{addr}");
         open(addr).await.send(RawFrame::close(1000, "")).await;
@@ -63,7 +63,8 @@ fn max_handshakes() {
     with(&["--max-handshakes", "1"], async |addr| {
         let mut slow = connect(addr).await;
         slow.send_bytes("GET / HTTP/1.1\r\n").await;
-        // The server has the first one's bytes before the second one's connection; but not necessarily looked at them.
+        // The first connection holds the only handshake permit, even if the server has not read its bytes
+        // yet.
         let mut second = connect(addr).await;
         let head = second.upgrade_with(second.request("/").to_bytes()).await;
         assert_eq!(head.status(), 503);
@@ -76,7 +77,7 @@ fn handshake_timeout_ms() {
         let mut silent = connect(addr).await;
         let started = Instant::now();
         silent.expect_eof().await;
-        assert!(started.elapsed() < Duration::from_secs(5), "the default is ten seconds");
+        assert!(started.elapsed() < Duration::from_secs(5), "the default of ten seconds applies");
     });
 }
 
@@ -95,7 +96,7 @@ fn close_timeout_ms() {
         client.expect_close(1001).await;
         let started = Instant::now();
         client.expect_end().await;
-        assert!(started.elapsed() < Duration::from_secs(4), "the default is five seconds");
+        assert!(started.elapsed() < Duration::from_secs(4), "the default of five seconds applies");
     });
 }
 
@@ -104,7 +105,7 @@ fn write_queue_messages() {
     with(&["--write-queue-messages", "1"], async |addr| {
         let client = open(addr).await;
         let (mut reader, mut writer) = client.into_connection().split();
-        // Nobody reads while these are written; the server waits, and loses nothing.
+        // The echoes exceed the write queue, so the server must wait for the reader. No message may be lost.
         let payload = |number: u8| vec![number; 100_000];
         let writing = async {
             for number in 0..200 {
@@ -146,7 +147,7 @@ fn subprotocol() {
             let found = head.header("Sec-WebSocket-Protocol");
             match chosen {
                 Some(_) => assert_eq!(found, chosen),
-                // Of several either is right; of none, none.
+                // If several subprotocols match, either may be selected. If none matches, none is selected.
                 None => assert_eq!(found.is_some(), offered.contains("v2"), "{offered}: {found:?}"),
             }
         }
@@ -154,10 +155,10 @@ fn subprotocol() {
 }
 
 #[test]
-fn any_origin_is_welcome() {
+fn every_origin_is_accepted() {
     with(&[], async |addr| {
         let mut client = connect(addr).await;
-        let request = client.request("/").with("Origin", "https://elsewhere.example");
+        let request = client.request("/").with("Origin", "https://other.example");
         assert_eq!(client.upgrade_with(request.to_bytes()).await.status(), 101);
     });
 }

@@ -1,5 +1,5 @@
-//! The examples as others run them: by their command lines.
-#![allow(clippy::unwrap_used, reason = "a helper that fails fails its test")]
+//! Runs the examples through their command lines.
+#![allow(clippy::unwrap_used, reason = "a panic in a helper fails the test")]
 
 mod blocking_echo;
 mod chat_server;

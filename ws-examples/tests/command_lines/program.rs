@@ -1,4 +1,4 @@
-//! A program of this crate, running.
+//! Starts and observes the programs of this crate.
 
 use std::{
     io::{BufRead as _, BufReader, Read as _},
@@ -14,16 +14,16 @@ pub(crate) const ECHO_CLIENT: &str = env!("CARGO_BIN_EXE_echo-client");
 pub(crate) const CHAT_SERVER: &str = env!("CARGO_BIN_EXE_chat-server");
 pub(crate) const BLOCKING_ECHO: &str = env!("CARGO_BIN_EXE_blocking-echo");
 
-/// For each wait; no test passes by waiting for it.
+/// Deadline for each wait. A wait that reaches it fails the test.
 const DEADLINE: Duration = Duration::from_secs(20);
 
-/// Killed when it is dropped.
+/// A running program. Dropping it kills the process.
 pub(crate) struct Program {
     process: Child,
     stdout: BufReader<ChildStdout>,
 }
 
-/// What a program left.
+/// The exit status and the output of a program.
 #[derive(Debug)]
 pub(crate) struct Ended {
     pub(crate) status: ExitStatus,
@@ -35,12 +35,13 @@ impl Program {
     pub(crate) fn start(program: &str, args: &[&str]) -> Self {
         let mut command = Command::new(program);
         command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut process = command.spawn().expect("cargo has built it");
+        let mut process = command.spawn().expect("cargo has built the program");
         let stdout = BufReader::new(process.stdout.take().expect("piped"));
         Self { process, stdout }
     }
 
-    /// Starts a server; it says where it listens in its first line, behind `prefix`.
+    /// Starts a server and returns its address, which follows `prefix` in the first line that the server
+    /// prints.
     pub(crate) fn server(program: &str, args: &[&str], prefix: &str) -> (Self, String) {
         let mut server = Self::start(program, args);
         let mut line = String::new();
@@ -60,17 +61,17 @@ impl Program {
     #[cfg(unix)]
     pub(crate) fn signal(&self, signal: Signal) {
         let pid = Pid::from_raw(self.process.id() as i32).unwrap();
-        kill_process(pid, signal).expect("it is running");
+        kill_process(pid, signal).expect("the program is running");
     }
 
-    /// Waits for its end.
+    /// Waits until the program ends.
     pub(crate) async fn end(mut self) -> Ended {
         let started = Instant::now();
         let status = loop {
             if let Some(status) = self.process.try_wait().unwrap() {
                 break status;
             }
-            assert!(started.elapsed() < DEADLINE, "it does not end");
+            assert!(started.elapsed() < DEADLINE, "the program does not end");
             tokio::time::sleep(Duration::from_millis(1)).await;
         };
         let mut stdout = String::new();
@@ -78,7 +79,7 @@ impl Program {
         Ended { status, stdout, stderr: self.stderr() }
     }
 
-    /// What it has complained about; waits for its end.
+    /// Everything that the program wrote to standard error. Waits until the program ends.
     fn stderr(&mut self) -> String {
         let mut text = String::new();
         self.process.stderr.take().expect("piped").read_to_string(&mut text).unwrap();
@@ -88,19 +89,19 @@ impl Program {
 
 impl Drop for Program {
     fn drop(&mut self) {
-        // Both fail for a process that has ended already, which is just as well.
+        // Both fail if the process has already ended, which is fine.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
 }
 
-/// Runs a program to its end.
+/// Runs a program until it ends.
 pub(crate) async fn run(program: &str, args: &[&str]) -> Ended {
     Program::start(program, args).end().await
 }
 
 impl Ended {
-    /// The exit status, and what was printed.
+    /// Asserts the exit status and the output.
     pub(crate) fn assert(&self, status: i32, stdout: &str, stderr: &str) {
         let found = (self.status.code(), self.stdout.as_str(), self.stderr.as_str());
         assert_eq!(found, (Some(status), stdout, stderr));

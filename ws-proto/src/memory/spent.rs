@@ -2,6 +2,9 @@ use bytes::Bytes;
 
 use super::TransmitQueue;
 
+/// Room for so many payloads is kept.
+const FEW: usize = 64;
+
 /// Payloads that are done with.
 ///
 /// A payload that has an owner ([`Bytes::from_owner`]) runs the owner's destructor when it is dropped. That is the
@@ -36,6 +39,7 @@ impl Spent {
             while let Some(payload) = self.payloads.pop() {
                 drop(payload);
             }
+            self.shrink_to(FEW);
         }
     }
 
@@ -44,10 +48,13 @@ impl Spent {
         self.payloads.is_empty()
     }
 
-    pub(super) fn drain(&mut self) -> std::vec::Drain<'_, Bytes> {
-        self.payloads.drain(..)
+    pub(super) fn drain(&mut self) -> impl Iterator<Item = Bytes> {
+        // The connection may wait for its peer afterwards. The memory of a long burst does not wait with it.
+        let burst = if self.payloads.len() > FEW { std::mem::take(&mut self.payloads) } else { Vec::new() };
+        burst.into_iter().chain(self.payloads.drain(..))
     }
 
+    #[inline]
     pub(super) const fn capacity(&self) -> usize {
         self.payloads.capacity()
     }

@@ -263,3 +263,20 @@ proptest! {
         prop_assert_eq!(written, expected);
     }
 }
+
+#[test]
+fn a_burst_of_payloads_that_are_done_with_leaves_no_memory_behind() {
+    for kept in [false, true] {
+        let mut tx = TransmitQueue::new();
+        tx.keep_spent(true);
+        for _ in 0..10_000 {
+            tx.spend(Bytes::from_static(b"not freed at once"));
+        }
+        if kept {
+            assert_eq!(tx.drain_spent().count(), 10_000);
+        } else {
+            tx.keep_spent(false);
+        }
+        assert!(tx.spent.capacity() <= 64, "{}", tx.spent.capacity());
+    }
+}

@@ -216,6 +216,13 @@ impl Inflating {
         self.message.as_ref().map_or(0, message) + self.behind.capacity()
     }
 
+    /// Memory allocated for the bytes of messages alone.
+    #[cfg(test)]
+    pub(in crate::connection) fn capacity(&self) -> usize {
+        let message = |message: &InflatingMessage| message.input.capacity() + message.output.capacity();
+        self.message.as_ref().map_or(0, message) + self.behind.capacity()
+    }
+
     /// Takes the unparsed received bytes and puts them before those that already wait.
     fn keep(&mut self, rx: &mut ReceiveBuffer) {
         if !rx.is_empty() {

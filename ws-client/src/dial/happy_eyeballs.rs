@@ -1,4 +1,4 @@
-//! Several addresses, the first one that answers (RFC 8305 section 5).
+//! Connection attempts to several addresses, of which the first success wins (RFC 8305 section 5).
 
 use std::{
     future::poll_fn,
@@ -10,19 +10,20 @@ use std::{
 
 use tokio::time::sleep;
 
-/// How long an address that neither answers nor refuses keeps the next one waiting.
+/// Delay before the next attempt starts while the previous ones are pending.
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 
-/// The first attempt that succeeds, or the error of the one that failed last. They begin in order: the next one when
-/// one has failed, or when nothing has happened for a while.
+/// Returns the result of the first attempt that succeeds, or the error of the attempt that failed last.
+///
+/// The attempts start in order. The next one starts when an attempt fails, or after [`ATTEMPT_DELAY`].
 pub(super) async fn first_success<T>(attempts: Vec<impl Future<Output = io::Result<T>>>) -> io::Result<T> {
-    let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    let mut last_error = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
     let mut waiting = attempts.into_iter();
     let mut running: Vec<Pin<Box<_>>> = Vec::new();
     loop {
         running.extend(waiting.next().map(Box::pin));
         if running.is_empty() {
-            return Err(last);
+            return Err(last_error);
         }
         let mut delay = pin!(sleep(ATTEMPT_DELAY));
         let ended = poll_fn(|cx| {
@@ -36,7 +37,7 @@ pub(super) async fn first_success<T>(attempts: Vec<impl Future<Output = io::Resu
         });
         match ended.await {
             Some(Ok(connected)) => return Ok(connected),
-            Some(Err(error)) => last = error,
+            Some(Err(error)) => last_error = error,
             None => {}
         }
     }
@@ -50,7 +51,7 @@ mod tests {
 
     use super::*;
 
-    /// An attempt that takes so many milliseconds; the result is its number.
+    /// An attempt that takes `millis` milliseconds. Its result is its number.
     async fn attempt(number: usize, millis: u64, succeeds: bool) -> io::Result<usize> {
         sleep(Duration::from_millis(millis)).await;
         if succeeds {
@@ -60,7 +61,7 @@ mod tests {
         }
     }
 
-    /// Which of the attempts won, and when.
+    /// The number of the attempt that won, or the last error, and the elapsed milliseconds.
     async fn race(attempts: &[(u64, bool)]) -> (Result<usize, String>, u128) {
         let started = Instant::now();
         let attempts =
@@ -70,25 +71,25 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_address_that_does_not_answer_holds_the_next_ones_up_for_a_moment_only() {
+    async fn an_unresponsive_address_delays_the_next_by_250_ms() {
         const NEVER: u64 = 1_000_000;
         assert_eq!(race(&[(NEVER, true), (10, true)]).await, (Ok(1), 260));
         assert_eq!(race(&[(NEVER, true), (NEVER, true), (10, true)]).await, (Ok(2), 510));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_address_that_refuses_makes_way_at_once() {
+    async fn a_failed_attempt_starts_the_next_one_immediately() {
         assert_eq!(race(&[(5, false), (5, false), (5, true)]).await, (Ok(2), 15));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_address_that_is_merely_slow_still_wins() {
+    async fn a_slow_attempt_can_still_win() {
         assert_eq!(race(&[(300, true), (200, true)]).await, (Ok(0), 300));
         assert_eq!(race(&[(300, false), (200, true)]).await, (Ok(1), 450));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn if_all_fail_the_last_error_is_told() {
+    async fn if_all_attempts_fail_the_last_error_is_returned() {
         assert_eq!(race(&[(400, false), (10, false)]).await, (Err("0".to_owned()), 400));
         assert!(race(&[]).await.0.is_err());
     }
