@@ -1,13 +1,13 @@
-//! Errors, sorted by whose fault they are.
+//! Errors, grouped by the side at fault.
 //!
-//! [`ProtocolError`] and [`LimitExceeded`] are the peer's, [`SendError`] and [`ControlError`] the caller's. The close
-//! code that answers a peer's fault is derived from it in one place, [`ConnectionError::close_code`].
+//! [`ProtocolError`] and [`LimitExceeded`] are faults of the peer, [`SendError`] and [`ControlError`] of the caller.
+//! [`ConnectionError::close_code`] is the one place that maps a fault of the peer to the close code that answers it.
 
 use std::{io, time::Duration};
 
 use crate::close_code::CloseCode;
 
-/// The peer broke RFC 6455.
+/// The peer violated RFC 6455.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ProtocolError {
@@ -18,43 +18,43 @@ pub enum ProtocolError {
     #[error("reserved bits {0:#04x} without a negotiated extension")]
     ReservedBits(u8),
     /// A client's frame without a mask (section 5.1).
-    #[error("a client's frame was not masked")]
+    #[error("frame from a client without a mask")]
     UnmaskedFrame,
     /// A server's frame with a mask (section 5.1).
-    #[error("a server's frame was masked")]
+    #[error("frame from a server with a mask")]
     MaskedFrame,
     /// A control frame without FIN (section 5.5).
-    #[error("fragmented control frame")]
+    #[error("control frame without FIN")]
     FragmentedControlFrame,
     /// A control frame over 125 bytes (section 5.5).
     #[error("control frame longer than 125 bytes")]
     ControlFrameTooLong,
-    /// A length that a shorter encoding could have said (section 5.2).
-    #[error("payload length not minimally encoded")]
+    /// A payload length that has a shorter encoding (section 5.2).
+    #[error("payload length is not minimally encoded")]
     NonMinimalLength,
     /// A 64-bit length with its most significant bit set (section 5.2).
-    #[error("payload length with its top bit set")]
+    #[error("payload length with its most significant bit set")]
     LengthTopBitSet,
     /// A continuation frame outside a message (section 5.4).
     #[error("continuation frame without a message to continue")]
     UnexpectedContinuation,
     /// A text or binary frame inside a fragmented message (section 5.4).
-    #[error("new message inside a fragmented message")]
+    #[error("new data message inside a fragmented message")]
     NestedMessage,
     /// Text that is not UTF-8 (section 8.1).
-    #[error("text that is not valid UTF-8")]
+    #[error("text message is not valid UTF-8")]
     InvalidUtf8,
-    /// A compressed message that is not DEFLATE (RFC 7692 section 7.2.2).
-    #[error("compressed message that cannot be decompressed")]
+    /// A compressed message that is not valid DEFLATE (RFC 7692 section 7.2.2).
+    #[error("compressed message is not valid DEFLATE")]
     InvalidDeflate,
-    /// A Close frame of one byte (section 5.5.1).
+    /// A Close frame with a payload of one byte (section 5.5.1).
     #[error("Close frame with a payload of one byte")]
     ClosePayloadTooShort,
     /// A close code that must not be sent (section 7.4).
     #[error("invalid close code {0}")]
     InvalidCloseCode(u16),
     /// A close reason that is not UTF-8 (section 5.5.1).
-    #[error("close reason that is not valid UTF-8")]
+    #[error("close reason is not valid UTF-8")]
     InvalidCloseReason,
 }
 
@@ -67,36 +67,36 @@ impl ProtocolError {
     }
 }
 
-/// The peer went over a limit of [`Limits`](crate::Limits).
+/// The peer exceeded one of the [`Limits`](crate::Limits).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum LimitExceeded {
-    /// Accumulated and announced bytes of a message together are over the limit.
-    #[error("message over max_message_size ({limit} bytes)")]
+    /// The received and announced bytes of a message together exceed the limit.
+    #[error("message larger than max_message_size ({limit} bytes)")]
     MessageSize {
         /// `max_message_size`, in bytes.
         limit: usize,
     },
-    /// A single data frame announced more than the limit.
-    #[error("frame over max_frame_size ({limit} bytes)")]
+    /// A single data frame announced more bytes than the limit.
+    #[error("frame larger than max_frame_size ({limit} bytes)")]
     FrameSize {
         /// `max_frame_size`, in bytes.
         limit: usize,
     },
-    /// A message came in more fragments than allowed.
-    #[error("message in more than max_fragments ({limit}) fragments")]
+    /// A message has more fragments than allowed.
+    #[error("message with more than max_fragments ({limit}) fragments")]
     Fragments {
         /// `max_fragments`.
         limit: u32,
     },
     /// More control frames in one read than allowed.
-    #[error("more than max_control_frames_per_read ({limit}) control frames at once")]
+    #[error("more than max_control_frames_per_read ({limit}) control frames in one read")]
     ControlFrames {
         /// `max_control_frames_per_read`.
         limit: u32,
     },
     /// More control frames within a second than allowed.
-    #[error("more than max_control_frames_per_second ({limit}) control frames")]
+    #[error("more than max_control_frames_per_second ({limit}) control frames in a second")]
     ControlRate {
         /// `max_control_frames_per_second`.
         limit: u32,
@@ -118,44 +118,44 @@ impl LimitExceeded {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TimedOut {
-    /// `idle_timeout`: nothing in either direction.
-    #[error("idle in both directions")]
+    /// `idle_timeout`: no bytes were received or sent.
+    #[error("no data in either direction within the idle timeout")]
     Idle,
-    /// `keepalive`: the pong stayed away, and nothing else came either.
+    /// `keepalive`: no pong arrived, and no other bytes either.
     #[error("no pong within the keepalive timeout")]
     Keepalive,
-    /// `close_timeout`: the closing handshake did not finish.
-    #[error("closing handshake not finished in time")]
+    /// `close_timeout`: the closing handshake did not complete.
+    #[error("closing handshake not complete within the close timeout")]
     Close,
-    /// `write_timeout`: the peer took none of the bytes that waited for it.
-    #[error("the peer stopped reading")]
+    /// `write_timeout`: the peer took none of the bytes that waited to be sent.
+    #[error("no bytes taken by the peer within the write timeout")]
     Write,
-    /// `message_timeout`: a frame or message that had begun did not end.
-    #[error("message not complete in time")]
+    /// `message_timeout`: a frame or message started but did not complete.
+    #[error("message not complete within the message timeout")]
     Message,
 }
 
-/// Why a connection did not end by a clean closing handshake.
+/// Why a connection ended without a clean closing handshake.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConnectionError {
-    /// The peer broke the protocol.
+    /// The peer violated the protocol.
     #[error("protocol error: {0}")]
     Protocol(#[from] ProtocolError),
-    /// The peer went over a limit.
+    /// The peer exceeded a limit.
     #[error("limit exceeded: {0}")]
     Limit(#[from] LimitExceeded),
     /// A deadline passed.
     #[error("timed out: {0}")]
     TimedOut(#[from] TimedOut),
     /// The peer's byte stream ended without a Close frame (code 1006 in other APIs).
-    #[error("the connection ended without a closing handshake")]
+    #[error("the byte stream ended without a Close frame")]
     Eof,
     /// The transport failed (code 1006 in other APIs).
     #[error("transport error: {0}")]
     Transport(io::ErrorKind),
-    /// There is no memory for what the peer sends: all connections together are at their `memory_budget`.
-    #[error("the connections together are at their memory budget")]
+    /// There is no memory for what the peer sends: all connections together have used up their `memory_budget`.
+    #[error("the memory budget of all connections is used up")]
     MemoryBudget,
     /// The local application failed, for example by a panic.
     #[error("internal error")]
@@ -163,7 +163,7 @@ pub enum ConnectionError {
 }
 
 impl ConnectionError {
-    /// The code of the Close frame that answers this fault; `None` where no frame can be sent any more.
+    /// The code of the Close frame that answers this fault; `None` where no frame can be sent anymore.
     #[must_use]
     pub const fn close_code(self) -> Option<CloseCode> {
         match self {
@@ -177,26 +177,26 @@ impl ConnectionError {
         }
     }
 
-    /// Whether the peer is to blame, rather than the network, the clock or this side.
+    /// Whether the peer caused the error, rather than the network, the clock or this side.
     #[must_use]
     pub const fn is_peer_fault(self) -> bool {
         matches!(self, Self::Protocol(_) | Self::Limit(_))
     }
 
-    /// Whether the peer merely vanished: worth a debug line, not an error line.
+    /// Whether the peer disconnected without a Close frame. Such an error deserves a debug line, not an error line.
     #[must_use]
     pub const fn is_disconnect(self) -> bool {
         matches!(self, Self::Eof | Self::Transport(_))
     }
 }
 
-/// Why a send was not accepted. `P` is the payload, given back where the send had taken it.
+/// Why a send was not accepted. `P` is the payload, returned if the send took ownership of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum SendError<P = ()> {
     /// The connection is closing or closed.
     #[error("the connection is not open")]
     InvalidState(P),
-    /// The write queue is full: `write_queue_messages` or `write_queue_bytes` are waiting.
+    /// The write queue is full: `write_queue_messages` messages or `write_queue_bytes` bytes are waiting.
     #[error("the write queue is full")]
     WriteBusy(P),
 }
@@ -224,15 +224,15 @@ pub enum ControlError {
     /// The connection is closing or closed.
     #[error("the connection is not open")]
     InvalidState,
-    /// 256 bytes of control frames are waiting already.
+    /// The queue of control frames, 256 bytes, has no room for this one.
     #[error("the control queue is full")]
     QueueFull,
     /// The payload is longer than 125 bytes (RFC 6455 section 5.5).
-    #[error("control frame payload of {0} bytes, at most 125 are allowed")]
+    #[error("control frame payload of {0} bytes is longer than 125 bytes")]
     ControlFrameTooBig(usize),
 }
 
-/// A bad value in a configuration: which option, which value, what it takes.
+/// An invalid configuration value: the option, the value, and what the option accepts.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{option} = {value}: {expected}")]
 pub struct ConfigError {
@@ -240,7 +240,7 @@ pub struct ConfigError {
     pub option: &'static str,
     /// The value that was given.
     pub value: String,
-    /// What it may be.
+    /// What the option accepts.
     pub expected: &'static str,
 }
 
@@ -255,7 +255,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_reply_follows_from_the_fault() {
+    fn each_fault_has_its_close_code() {
         let cases: [(ConnectionError, Option<u16>); 10] = [
             (ProtocolError::UnmaskedFrame.into(), Some(1002)),
             (ProtocolError::InvalidUtf8.into(), Some(1007)),

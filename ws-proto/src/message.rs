@@ -1,4 +1,4 @@
-//! Messages: what applications exchange (RFC 6455 section 5.6). Control frames are not messages.
+//! Messages, the unit that applications exchange (RFC 6455 section 5.6). Control frames are not messages.
 
 use std::fmt;
 
@@ -14,7 +14,7 @@ use crate::{
 /// Text or binary.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum MessageKind {
-    /// UTF-8 text.
+    /// Text, which is UTF-8.
     Text,
     /// Bytes.
     Binary,
@@ -37,8 +37,8 @@ pub enum Message {
     Text(Utf8Bytes),
     /// Bytes.
     Binary(Bytes),
-    /// Text received by a connection that opted out of UTF-8 validation ([`Config`](crate::Config)); others never
-    /// produce it. Sent, it is a text frame as it stands.
+    /// Text received by a connection that opted out of UTF-8 validation ([`Config`](crate::Config)); other
+    /// connections never produce it. If it is sent, its bytes go out unchecked in a text frame.
     UncheckedText(Bytes),
 }
 
@@ -62,7 +62,7 @@ impl Message {
         }
     }
 
-    /// What was received as `kind`; `validated` says whether text was checked.
+    /// A received message of this `kind`; `validated` says whether its text was checked.
     #[inline]
     pub(crate) fn received(kind: MessageKind, validated: bool, payload: Bytes) -> Self {
         match (kind, validated) {
@@ -87,7 +87,7 @@ impl Message {
         }
     }
 
-    /// The text; `None` if this is binary, or unchecked and not UTF-8.
+    /// The text; `None` if this is binary, or if it is unchecked and not valid UTF-8.
     #[must_use]
     pub fn as_text(&self) -> Option<&str> {
         match self {
@@ -119,7 +119,7 @@ impl Message {
     }
 }
 
-/// Kind and length. Payloads stay out of logs.
+/// Prints the kind and the length. Payloads must not reach logs.
 impl fmt::Debug for Message {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = match self {
@@ -167,27 +167,27 @@ impl From<&[u8]> for Message {
     }
 }
 
-/// A received message, lent for the length of a call: its payload lies in a buffer that is used again afterwards.
+/// A received message, lent for the duration of a call. Its payload is in a buffer that is reused afterwards.
 pub struct MessageRef<'a> {
     kind: MessageKind,
     validated: bool,
     payload: Payload<'a>,
 }
 
-/// Kind and length. Payloads stay out of logs.
+/// Prints the kind and the length. Payloads must not reach logs.
 impl fmt::Debug for MessageRef<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:?}({} bytes)", self.kind, self.len())
     }
 }
 
-/// Where the payload lies.
+/// Where the payload is stored.
 enum Payload<'a> {
     /// In the receive buffer.
     Lent(&'a [u8]),
-    /// There too, and so much of it that it may be taken over as a whole.
+    /// In the receive buffer, and large enough to be detached together with the window.
     Window { rx: &'a mut ReceiveBuffer, start: usize, len: usize },
-    /// In a buffer of its own, which may be taken over.
+    /// In its own buffer, which can be taken without a copy.
     Assembled(&'a mut PooledBuffer),
 }
 
@@ -233,7 +233,7 @@ impl<'a> MessageRef<'a> {
         }
     }
 
-    /// The text; `None` if this is binary, or if validation was opted out of and it is not UTF-8.
+    /// The text; `None` if this is binary, or if validation is off and it is not valid UTF-8.
     #[must_use]
     pub fn as_text(&self) -> Option<&str> {
         match (self.kind, self.validated) {
@@ -243,8 +243,8 @@ impl<'a> MessageRef<'a> {
         }
     }
 
-    /// The payload, owned. A message that was assembled in a buffer of its own (large or fragmented), or that fills half
-    /// of the receive buffer at least, is taken over without a copy; a smaller one is copied.
+    /// The payload, owned. There is no copy if the message was assembled in its own buffer (large or fragmented), or
+    /// if it fills at least half of the receive buffer. A smaller message is copied.
     #[must_use]
     pub fn into_bytes(self) -> Bytes {
         match self.payload {
@@ -254,14 +254,14 @@ impl<'a> MessageRef<'a> {
         }
     }
 
-    /// The message, owned; copies as [`into_bytes`](Self::into_bytes) does.
+    /// The message, owned; it is copied in the same cases as [`into_bytes`](Self::into_bytes).
     #[must_use]
     pub fn into_message(self) -> Message {
         let (kind, validated) = (self.kind, self.validated);
         Message::received(kind, validated, self.into_bytes())
     }
 
-    /// Whether the payload lies in a buffer of its own, and not in the receive buffer.
+    /// Whether the payload is in its own buffer and not in the receive buffer.
     #[must_use]
     pub const fn is_assembled(&self) -> bool {
         matches!(self.payload, Payload::Assembled(_))
@@ -286,21 +286,21 @@ mod tests {
     use crate::memory::{BufferPool, TransmitQueue};
 
     #[test]
-    fn what_is_printed_of_a_message_is_its_kind_and_length() {
+    fn debug_output_of_a_message_is_its_kind_and_length() {
         let unchecked = Message::UncheckedText(Bytes::from_static(b"secret"));
-        for (message, told) in [
+        for (message, printed) in [
             (Message::text("secret"), "Text(6 bytes)"),
             (Message::binary(&b"secret"[..]), "Binary(6 bytes)"),
             (unchecked, "UncheckedText(6 bytes)"),
         ] {
-            assert_eq!(format!("{message:?}"), told);
+            assert_eq!(format!("{message:?}"), printed);
         }
         let lent = MessageRef::lent(MessageKind::Text, true, b"secret");
         assert_eq!(format!("{lent:?}"), "Text(6 bytes)");
     }
 
     #[test]
-    fn what_is_printed_of_a_buffer_has_no_payload_in_it() {
+    fn debug_output_of_a_buffer_has_no_payload() {
         let mut receive = ReceiveBuffer::new(256, BufferPool::default());
         receive.extend(b"secret");
         let mut transmit = TransmitQueue::new();
@@ -309,7 +309,7 @@ mod tests {
         let mut assembled = PooledBuffer::default();
         assembled.reserve_total(6, 6).unwrap();
         assembled.extend_from_slice(b"secret");
-        let told = format!("{receive:?} {transmit:?} {assembled:?}");
-        assert!(!told.contains("secret") && !told.contains("115, 101"), "{told}");
+        let printed = format!("{receive:?} {transmit:?} {assembled:?}");
+        assert!(!printed.contains("secret") && !printed.contains("115, 101"), "{printed}");
     }
 }

@@ -1,4 +1,4 @@
-//! Messages that go out on many connections.
+//! Messages that are sent on many connections.
 
 use std::sync::{Arc, OnceLock};
 
@@ -9,11 +9,12 @@ use crate::{
     message::{Message, MessageKind},
 };
 
-/// A message that was made ready once and is sent on many connections: a server's frame for it is built once and, where
-/// messages are compressed without context takeover, compressed once for each window size, when the first connection
-/// needs it. Clones share all of it.
+/// A message that is prepared once and sent on many connections. A server's frame for it is built once. Where
+/// messages are compressed without context takeover, it is compressed once for each window size, when the first
+/// connection needs it. Clones share all of it.
 ///
-/// A client, which masks each frame anew, and a connection with context takeover send it as they would any other message.
+/// A client masks each frame with a new key, so it sends a prepared message as any other message. So does a
+/// connection with context takeover.
 #[derive(Clone)]
 pub struct PreparedMessage(Arc<Inner>);
 
@@ -22,7 +23,7 @@ struct Inner {
     payload: Bytes,
     may_compress: bool,
     plain: OnceLock<Bytes>,
-    /// By window bits, from 9 to 15; `None` inside: it does not shrink.
+    /// By window bits, from 9 to 15; `None` inside if compression does not make it smaller.
     #[cfg(feature = "deflate")]
     compressed: [OnceLock<Option<Bytes>>; 7],
 }
@@ -34,8 +35,8 @@ impl PreparedMessage {
         Self::with(message.into(), true)
     }
 
-    /// Prepares a message that is never compressed: one that is compressed already, such as an image, or one that holds a
-    /// secret beside what an attacker chose (RFC 7692 section 8).
+    /// Prepares a message that is never compressed. Use it for a payload that is compressed already, such as an
+    /// image, or that holds a secret next to data chosen by an attacker (RFC 7692 section 8).
     #[must_use]
     pub fn uncompressed(message: impl Into<Message>) -> Self {
         Self::with(message.into(), false)
@@ -69,14 +70,14 @@ impl PreparedMessage {
         self.0.may_compress
     }
 
-    /// A server's whole frame.
+    /// A server's complete frame, uncompressed.
     pub(crate) fn plain_frame(&self) -> Bytes {
         let Inner { kind, payload, plain, .. } = &*self.0;
         plain.get_or_init(|| frame(FrameHeader::new(kind.opcode(), 0, None), payload)).clone()
     }
 
-    /// A server's whole frame, compressed for a window of so many bits; `None` if that is not worth while. `deflate` is
-    /// called at most once for each window.
+    /// A server's complete frame, compressed for a window of `window_bits`; `None` if compression does not make it
+    /// smaller. `deflate` is called at most once for each window size.
     #[cfg(feature = "deflate")]
     pub(crate) fn compressed_frame(
         &self,
@@ -101,7 +102,7 @@ fn frame(header: FrameHeader, payload: &[u8]) -> Bytes {
     frame.into()
 }
 
-/// The same kind and payload.
+/// Compares the kind and the payload.
 impl PartialEq for PreparedMessage {
     fn eq(&self, other: &Self) -> bool {
         self.kind() == other.kind() && self.payload() == other.payload()
@@ -112,7 +113,7 @@ impl Eq for PreparedMessage {}
 
 impl std::fmt::Debug for PreparedMessage {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // Payloads stay out of logs.
+        // Payloads must not reach logs.
         write!(f, "PreparedMessage({:?}, {} bytes)", self.kind(), self.payload().len())
     }
 }

@@ -1,10 +1,10 @@
-//! Runs simulations by the million; `just simulate` and `just simulate-seed`.
+//! Runs many simulations; see `just simulate` and `just simulate-seed`.
 //!
 //! ```text
-//! simulate [--seeds N] [--from SEED] [--threads N] [OPTIONS]     N simulations, from SEED on
-//! simulate --seed SEED [OPTIONS]                                 one, with all its steps
+//! simulate [--seeds N] [--from SEED] [--threads N] [OPTIONS]     N simulations, starting at SEED
+//! simulate --seed SEED [OPTIONS]                                 one simulation, with all its steps
 //! ```
-//! Options as a failure prints them: `--faults none|reset,stall,…`, `--shared-buffer true|false`,
+//! A failure prints its options in this form: `--faults none|reset,stall,…`, `--shared-buffer true|false`,
 //! `--compressed true|false`.
 
 use std::{
@@ -20,9 +20,9 @@ use std::{
 
 use ws_simulation::{Faults, Report, Simulation};
 
-/// Seeds that a thread takes at a time.
+/// The number of seeds that a thread takes at a time.
 const BATCH: u64 = 1000;
-/// Failures that are printed; more of them would say the same.
+/// The most failures that are printed.
 const MOST_FAILURES: u64 = 5;
 
 struct Options {
@@ -54,7 +54,7 @@ impl Options {
                     options.shared_buffer = Some(value.parse().map_err(|error| wrong(&error))?)
                 }
                 "--compressed" => options.compressed = Some(value.parse().map_err(|error| wrong(&error))?),
-                _ => return Err(format!("{option} is no option")),
+                _ => return Err(format!("unknown option {option}")),
             }
         }
         Ok(options)
@@ -123,7 +123,7 @@ fn run_many(options: &Options) -> bool {
             let mut sum = sum.lock().unwrap_or_else(PoisonError::into_inner);
             let before = sum.runs;
             *sum += batch;
-            tell_progress(before, sum.runs, options.seeds, start);
+            print_progress(before, sum.runs, options.seeds, start);
         }
     };
     thread::scope(|scope| (0..options.threads.max(1)).for_each(|_| drop(scope.spawn(work))));
@@ -133,8 +133,8 @@ fn run_many(options: &Options) -> bool {
     failures > 0
 }
 
-/// Once for each twentieth.
-fn tell_progress(before: u64, now: u64, seeds: u64, start: Instant) {
+/// Prints the progress at each twentieth.
+fn print_progress(before: u64, now: u64, seeds: u64, start: Instant) {
     let part = (seeds / 20).max(1);
     if before / part != now / part {
         eprintln!("{now} of {seeds} seeds, {:.0} s", start.elapsed().as_secs_f64());

@@ -6,18 +6,18 @@ use ws_proto::{
     },
 };
 
-/// What client and server agree upon: an opening handshake, without faults.
+/// Runs an opening handshake without faults. Returns the extensions that client and server agree upon.
 pub(crate) fn agree(client: &Config, server: &Config) -> Result<[Extensions; 2], String> {
     let request = ClientRequest::new("example.com", "/").with_extensions(client);
     let (handshake, bytes) =
         ClientHandshake::new(&request, *b"the sample nonce").map_err(|error| error.to_string())?;
     let request = RequestReader::new(&server.limits).read(&bytes).map_err(|error| error.to_string())?;
-    let (request, _) = request.ok_or("half a request")?;
+    let (request, _) = request.ok_or("incomplete request")?;
     let mut answer = ServerHandshake::new(&request).map_err(|error| error.to_string())?;
     let for_server = answer.negotiate(server);
     let bytes = answer.accept(&Acceptance::default()).map_err(|error| error.to_string())?;
     let response = ResponseReader::new(&client.limits).read(&bytes).map_err(|error| error.to_string())?;
-    let (response, _) = response.ok_or("half a response")?;
+    let (response, _) = response.ok_or("incomplete response")?;
     let accepted = handshake.finish(&response).map_err(|error| error.to_string())?;
     Ok([accepted.extensions, for_server])
 }

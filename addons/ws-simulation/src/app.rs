@@ -2,20 +2,20 @@ use ws_proto::{Completion, Event};
 
 use crate::{dice::Dice, link::Link};
 
-/// An application on one side of a simulated connection. All it decides, it decides with the dice, so that the same seed
-/// gives the same run.
+/// An application on one side of a simulated connection. It must take all its decisions from the dice, so that the
+/// same seed gives the same run.
 pub trait App {
-    /// Something happened. Answer while the event lives, or later.
+    /// Handles an event. It may answer during the call or later.
     fn on_event(&mut self, event: Event<'_>, link: &mut Link<'_>, dice: &mut Dice);
 
-    /// Its turn, now and then, to do something of its own accord.
+    /// Called at random times, to act without an event.
     fn on_turn(&mut self, _link: &mut Link<'_>, _dice: &mut Dice) {}
 
-    /// What became of a send that asked for it.
+    /// Reports the completion of a send that asked for it.
     fn on_completion(&mut self, _completion: Completion, _link: &mut Link<'_>, _dice: &mut Dice) {}
 }
 
-/// An application that is looked at after the run.
+/// Lets the caller inspect the application after the run.
 impl<A: App + ?Sized> App for &mut A {
     fn on_event(&mut self, event: Event<'_>, link: &mut Link<'_>, dice: &mut Dice) {
         (**self).on_event(event, link, dice);

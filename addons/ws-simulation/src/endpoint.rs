@@ -1,4 +1,4 @@
-//! One machine with its application, driven as [`Connection`]'s contract says.
+//! One connection with its application, driven as the contract of [`Connection`] requires.
 
 use std::{
     io::{ErrorKind, IoSlice},
@@ -19,9 +19,9 @@ use crate::{
     world::{World, first_bytes},
 };
 
-/// After so many rounds without an end to it, something spins.
+/// The most rounds of one call; more of them mean an endless loop.
 const MOST_ROUNDS: usize = 100_000;
-/// How often a timer may fire again without time going by.
+/// How often a timer may fire without progress of time.
 const MOST_FIRINGS: usize = 8;
 
 pub(crate) struct Endpoint<'a> {
@@ -30,24 +30,24 @@ pub(crate) struct Endpoint<'a> {
     pub(crate) tx: TransmitQueue,
     app: Box<dyn App + 'a>,
     dice: Dice,
-    /// `Closed` was reported, and when.
+    /// When `Closed` was reported.
     pub(crate) closed: Option<Instant>,
     shut_down_write: bool,
-    /// The transport is closed.
+    /// The transport is closed on this side.
     finished: bool,
-    /// Writing has failed while it was open, so only the peer, the network or a deadline may end it.
+    /// A write has failed while the connection was open, so only the peer, the network or a deadline may end it.
     must_read_on: bool,
     /// The stream from the peer has ended or failed.
     read_ended: bool,
     /// A timer is being served.
     in_timer: bool,
-    /// What `poll_timeout` said when nothing was under way.
+    /// The result of `poll_timeout` when the connection was last settled.
     settled: Option<Option<Instant>>,
 }
 
 impl<'a> Endpoint<'a> {
     pub(crate) fn new(at: At, mut connection: Connection, app: Box<dyn App + 'a>, mut dice: Dice) -> Self {
-        // Transports that can tell what their send queue looks like, and others.
+        // Half of the transports report their send queue.
         if dice.percent(50) {
             connection.watch_send_queue();
         }
@@ -67,7 +67,7 @@ impl<'a> Endpoint<'a> {
         }
     }
 
-    /// The application's turn.
+    /// Gives the application a turn.
     pub(crate) fn act(&mut self, rx: &mut ReceiveBuffer, world: &mut World) {
         if self.closed.is_none() {
             self.command(world, |app, link, dice| app.on_turn(link, dice));
@@ -75,7 +75,7 @@ impl<'a> Endpoint<'a> {
         }
     }
 
-    /// Something is done to the connection, as by an application.
+    /// Acts on the connection as an application does.
     pub(crate) fn command(
         &mut self,
         world: &mut World,
@@ -85,13 +85,13 @@ impl<'a> Endpoint<'a> {
         act(&mut **app, &mut Link { connection, tx, world, at: *at }, dice);
     }
 
-    /// Reads once, and does what follows from it. Whether anything moved.
+    /// Reads once and handles the result. Returns whether anything changed.
     pub(crate) fn turn(&mut self, rx: &mut ReceiveBuffer, world: &mut World) -> bool {
         let read = self.read(rx, world);
         self.settle(rx, world) || read
     }
 
-    /// Serves what is due. Time has passed, or not.
+    /// Serves the timers that are due.
     pub(crate) fn serve_timers(&mut self, rx: &mut ReceiveBuffer, world: &mut World) {
         for _ in 0..MOST_FIRINGS {
             let due = self.connection.poll_timeout(&self.tx);
@@ -111,7 +111,7 @@ impl<'a> Endpoint<'a> {
             self.in_timer = false;
         }
         if self.connection.poll_timeout(&self.tx).is_some_and(|due| due <= world.now) {
-            world.accuse(self.at, "a timer that fires again and again");
+            world.accuse(self.at, "a timer fires repeatedly without progress of time");
         }
     }
 
@@ -119,7 +119,7 @@ impl<'a> Endpoint<'a> {
         self.connection.poll_timeout(&self.tx)
     }
 
-    /// All that can be done, in the order of the contract. Whether anything moved.
+    /// Does everything that can be done, in the order of the contract. Returns whether anything changed.
     pub(crate) fn settle(&mut self, rx: &mut ReceiveBuffer, world: &mut World) -> bool {
         let mut moved = false;
         for _ in 0..MOST_ROUNDS {
@@ -128,7 +128,7 @@ impl<'a> Endpoint<'a> {
             if progress {
                 continue;
             }
-            // Else others have their turn.
+            // In the other half of the cases, other connections run first.
             if self.connection.wants_turn() && self.dice.percent(50) {
                 moved = true;
                 continue;
@@ -137,7 +137,7 @@ impl<'a> Endpoint<'a> {
             self.check(rx, world);
             return moved || self.connection.wants_turn();
         }
-        world.accuse(self.at, "never at rest");
+        world.accuse(self.at, "the connection does not come to rest");
         moved
     }
 
@@ -189,7 +189,7 @@ impl<'a> Endpoint<'a> {
         }
     }
 
-    /// Has a transport with a buffer of its own pass on what it took. Whether anything moved.
+    /// Flushes a transport with a buffer of its own. Returns whether anything changed.
     fn flush(&mut self, world: &mut World) -> bool {
         let given_up = self.connection.transport(&self.tx) == Transport::Finished;
         if given_up || (self.tx.is_empty() && world.is_flushed(self.at)) {
@@ -209,7 +209,7 @@ impl<'a> Endpoint<'a> {
                 all || passed_on > 0
             }
             Err(kind) => {
-                // What the transport holds does not reach the peer.
+                // The bytes in the transport's buffer do not reach the peer.
                 self.tx.set_unflushed(true, world.now);
                 world.note(self.at, Fact::Flushed(false));
                 self.writing_fails(kind, world);
@@ -253,7 +253,7 @@ impl<'a> Endpoint<'a> {
 
     fn writing_fails(&mut self, kind: ErrorKind, world: &mut World) {
         world.trace(self.at, Step::TransportFails);
-        // Behind an end that is held, such as a violation, nothing is read.
+        // After a held end, such as a violation, nothing is read.
         self.must_read_on |= self.connection.state() == ConnectionState::Open && self.connection.wants_read();
         self.connection.handle_write_error(kind, world.now, &mut self.tx);
     }
@@ -274,14 +274,14 @@ impl<'a> Endpoint<'a> {
                 network.shut_down_write(self.at.side, world.now);
                 world.trace(self.at, Step::ShutsDownWrite);
                 if !all_is_on_its_way {
-                    world.accuse(self.at, "the write half is shut down before it is flushed");
+                    world.accuse(self.at, "the write half is shut down before the transport is flushed");
                 }
             }
             Transport::Finished if !self.finished => {
                 self.finished = true;
                 let heard = self.connection.close_info().is_some_and(|info| info.received.is_some());
                 if self.must_read_on && !heard && !self.read_ended && !self.in_timer && !world.may_give_up {
-                    world.accuse(self.at, "a failed write ends it before all is read");
+                    world.accuse(self.at, "a failed write ends the connection before everything is read");
                 }
                 let network = &mut world.between[self.at.pair].network;
                 network.close(self.at.side, world.now);
@@ -291,7 +291,7 @@ impl<'a> Endpoint<'a> {
         }
     }
 
-    /// What must be so whenever a connection is at rest.
+    /// Checks what must hold whenever a connection is at rest.
     fn check(&mut self, rx: &mut ReceiveBuffer, world: &mut World) {
         let Self { connection, tx, at, .. } = self;
         let (at, due) = (*at, connection.poll_timeout(tx));
@@ -305,15 +305,15 @@ impl<'a> Endpoint<'a> {
         let (held, unfinished) = (connection.held_bytes(), connection.unfinished_bytes());
         world.note(at, Fact::Uses(Usage { queued, held, unfinished, bounds }));
         if !rx.is_empty() || bounds.read == 0 {
-            world.accuse(at, "received bytes are left lying");
+            world.accuse(at, "received bytes are left unprocessed");
         }
         if self.finished && self.closed.is_none() && !connection.is_paused() {
-            world.accuse(at, "the transport is finished, and Closed is not reported");
+            world.accuse(at, "the transport is finished, but Closed is not reported");
         }
         if self.closed.is_some() {
             let over = connection.state() == ConnectionState::Closed && tx.is_empty() && due.is_none();
             if !over || connection.wants_read() || connection.transport(tx) != Transport::Finished {
-                world.accuse(at, "more to do behind Closed");
+                world.accuse(at, "the connection has more to do after Closed");
             }
         }
         let at_rest = connection.is_settled() && tx.is_empty();
@@ -321,13 +321,13 @@ impl<'a> Endpoint<'a> {
         if let (Some(before), Some(now)) = (self.settled, due)
             && is_earlier(now, before)
         {
-            world.accuse(at, format!("the timer moves forward, from {before:?} to {now:?}"));
+            world.accuse(at, format!("the timer becomes earlier, from {before:?} to {now:?}"));
         }
         self.settled = due.or(self.settled);
     }
 }
 
-/// Whether it was `Closed`.
+/// Records an event. Returns whether it was `Closed`.
 fn note_event(at: At, event: &Event<'_>, world: &mut World) -> bool {
     match event {
         Event::Message(message) => {
@@ -349,13 +349,13 @@ fn note_event(at: At, event: &Event<'_>, world: &mut World) -> bool {
             world.note(at, Fact::Closed(info.clone()));
             return true;
         }
-        // An event that the laws do not know yet would pass unchecked.
-        unknown => world.accuse(at, format!("an event without a law: {unknown:?}")),
+        // An event without a rule would pass unchecked.
+        unknown => world.accuse(at, format!("an event without a rule: {unknown:?}")),
     }
     false
 }
 
-/// `None` is never.
+/// Compares two deadlines; `None` is never due.
 fn is_earlier(now: Option<Instant>, before: Option<Instant>) -> bool {
     now.is_some_and(|now| before.is_none_or(|before| now < before))
 }

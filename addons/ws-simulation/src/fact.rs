@@ -4,7 +4,7 @@ use ws_proto::{CloseInfo, MessageKind};
 
 use ws_proto::Completion;
 
-/// What happened on one side, as far as the laws are concerned.
+/// An occurrence on one side that the rules refer to.
 #[derive(Debug, Clone)]
 pub(crate) enum Fact<'a> {
     /// The connection accepted a message for sending.
@@ -17,14 +17,14 @@ pub(crate) enum Fact<'a> {
     AcceptedPong(Cow<'a, [u8]>),
     /// The application closed an open connection.
     Closes,
-    /// The application wants no more messages.
+    /// The application no longer wants messages.
     Drops,
     /// The transport took these bytes.
     Wrote(Cow<'a, [u8]>),
-    /// Whether the transport has passed on all that it took, after a flush.
+    /// After a flush: whether the transport has passed on all bytes that it took.
     Flushed(bool),
     Completed(Completion),
-    /// The application got a message.
+    /// The application received a message.
     Delivered {
         kind: MessageKind,
         payload: Cow<'a, [u8]>,
@@ -35,7 +35,7 @@ pub(crate) enum Fact<'a> {
     Uses(Usage),
 }
 
-/// What a side holds, in bytes, and what it may.
+/// The bytes that a side holds, and their bounds.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Usage {
     pub(crate) queued: usize,
@@ -48,7 +48,7 @@ pub(crate) struct Usage {
 pub(crate) struct Bounds {
     pub(crate) write_queue_bytes: usize,
     pub(crate) max_held_bytes: usize,
-    /// The most that one read gives.
+    /// The most bytes that one read returns.
     pub(crate) read: usize,
 }
 

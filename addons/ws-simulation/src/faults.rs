@@ -1,31 +1,31 @@
 use std::{fmt, str::FromStr};
 
-/// What may go wrong in a simulation.
+/// A kind of fault in a simulation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Fault {
-    /// A direction stands still, for a while or until the end begins.
+    /// A direction stalls, for a while or until the end of the run begins.
     Stall,
-    /// The end of the stream comes where nobody sent it; what is written behind it is lost.
+    /// The stream ends although the writer did not end it; bytes written later are lost.
     HalfClose,
-    /// The connection is reset: what is under way is lost, and both sides get an error.
+    /// The connection is reset: bytes in transit are lost, and both sides get an error.
     Reset,
-    /// Writes of one side fail from now on, while it still reads what the other has sent.
+    /// Writes of one side fail from some time on, while it still reads what the other side has sent.
     FailedWrites,
-    /// A direction falls silent for ever, without an error: a peer that vanished.
+    /// A direction becomes silent without an error, as with a vanished peer.
     Silence,
-    /// An application aborts its connection, or fails.
+    /// An application aborts or fails its connection.
     Abort,
-    /// Time jumps, by seconds or by hours, and the timers are served late.
+    /// The clock jumps by seconds to hours, and the timers are served late.
     TimeJump,
-    /// A peer's limits are so narrow that messages go over them.
+    /// A peer's limits are so low that messages exceed them.
     Limits,
-    /// The memory budget is narrow, and others have much of it.
+    /// The memory budget is small, and much of it is in use elsewhere.
     Budget,
 }
 
 impl Fault {
-    /// All of them.
+    /// All kinds.
     pub const ALL: [Self; 9] = [
         Self::Stall,
         Self::HalfClose,
@@ -63,44 +63,44 @@ impl fmt::Display for Fault {
     }
 }
 
-/// The name, as [`Display`](fmt::Display) writes it.
+/// Parses the name that [`Display`](fmt::Display) writes.
 impl FromStr for Fault {
     type Err = String;
 
     fn from_str(name: &str) -> Result<Self, String> {
         let known = Self::ALL.into_iter().find(|fault| fault.name() == name);
-        known.ok_or_else(|| format!("no fault is called {name:?}"))
+        known.ok_or_else(|| format!("unknown fault {name:?}"))
     }
 }
 
-/// Which faults a simulation has. Without any it is orderly: then every connection must end cleanly.
+/// A set of faults. A simulation with an empty set is orderly: every connection must end cleanly.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Faults(u16);
 
 impl Faults {
-    /// An orderly network. It still delays, cuts and blocks.
+    /// No fault. The network still delays, splits and blocks.
     pub const NONE: Self = Self(0);
 
-    /// This one too.
+    /// Adds a fault.
     #[must_use]
     pub const fn with(self, fault: Fault) -> Self {
         Self(self.0 | fault.bit())
     }
 
-    /// Whether this one is among them.
+    /// Whether the set has this fault.
     #[must_use]
     pub const fn has(self, fault: Fault) -> bool {
         self.0 & fault.bit() != 0
     }
 
-    /// Whether there are none.
+    /// Whether the set is empty.
     #[must_use]
     pub const fn is_empty(self) -> bool {
         self.0 == 0
     }
 }
 
-/// The names, with commas; `none` if there are none.
+/// Writes the names, separated by commas, or `none`.
 impl fmt::Display for Faults {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.is_empty() {
@@ -112,7 +112,7 @@ impl fmt::Display for Faults {
     }
 }
 
-/// As [`Display`](fmt::Display) writes them.
+/// Parses what [`Display`](fmt::Display) writes.
 impl FromStr for Faults {
     type Err = String;
 

@@ -1,11 +1,11 @@
-//! A deterministic simulation of WebSocket connections, for the tests of applications and of `ws-proto` itself.
+//! A deterministic simulation of WebSocket connections, for tests of applications and of `ws-proto` itself.
 //!
 //! A [`Simulation`] runs two [`Connection`](ws_proto::Connection)s, the network between them and the clock in one
-//! thread, without sockets. Everything follows from one number, the seed: limits and timeouts, how the bytes are cut and
-//! delayed, when a peer stops reading, vanishes or resets the connection, what the applications do and when. A run takes
-//! less than a millisecond. The same seed repeats it exactly.
+//! thread, without sockets. Everything follows from one number, the seed: limits and timeouts, how the bytes are
+//! split and delayed, when a peer stops reading, vanishes or resets the connection, what the applications do and
+//! when. A run takes less than a millisecond. The same seed repeats it exactly.
 //!
-//! An [`App`] is the application under test. This one echoes, over a thousand networks:
+//! An [`App`] is the application under test. This one echoes messages, over a thousand networks:
 //!
 //! ```
 //! use std::time::Instant;
@@ -38,18 +38,18 @@
 //! ```
 //!
 //! # What is checked
-//! A run fails unless all of this holds, whatever the seed:
-//! - Every accepted message arrives once, in order and unchanged, or its sender learns that it may not have arrived: by
-//!   [`Completion::CutOff`](ws_proto::Completion::CutOff), or because one of the two ends is not clean, or because the
-//!   other side began the close.
-//! - Each send that asked for a completion gets one, and the completion is right.
-//! - Each side gets one `Closed` event, after everything else, and the event is right about the Close frames.
-//! - What goes over the wire obeys RFC 6455: masks, lengths, fragments, control frames, nothing behind a Close.
-//! - What a connection holds stays within its limits.
-//! - Timers do what [`Connection::poll_timeout`](ws_proto::Connection::poll_timeout) says, and every connection ends
-//!   within its timeouts.
+//! A run fails unless all of these rules hold:
+//! - Every accepted message arrives once, in order and unchanged, or its sender learns that it may not have arrived:
+//!   by [`Completion::CutOff`](ws_proto::Completion::CutOff), because one of the two ends is not clean, or because
+//!   the other side started the close.
+//! - Each send that asked for a completion gets exactly one, and it is correct.
+//! - Each side gets one `Closed` event, after everything else, and the event reports the Close frames correctly.
+//! - The bytes on the wire follow RFC 6455: masks, lengths, fragments, control frames, nothing after a Close.
+//! - The memory that a connection holds stays within its limits.
+//! - Timers follow [`Connection::poll_timeout`](ws_proto::Connection::poll_timeout), and every connection ends within
+//!   its timeouts.
 //! - Every pooled buffer is returned.
-//! - No application [objects](Link::object).
+//! - No application [reports a failure](Link::object).
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod agreement;

@@ -13,7 +13,7 @@ use crate::{
     world::{World, first_bytes},
 };
 
-/// What an [`App`](super::App) has of its connection. Methods are those of [`Connection`], and what they accept is
+/// The connection of an [`App`](super::App). The methods are those of [`Connection`]. Everything that they accept is
 /// expected to arrive.
 pub struct Link<'a> {
     pub(crate) connection: &'a mut Connection,
@@ -26,17 +26,17 @@ impl Link<'_> {
     /// As [`Connection::send`].
     ///
     /// # Errors
-    /// As there.
+    /// As that method.
     pub fn send(&mut self, kind: MessageKind, payload: &[u8]) -> Result<(), SendError> {
         let sent = self.connection.send(kind, payload, self.tx);
         self.note_send(kind, payload, false, sent.is_ok());
         sent
     }
 
-    /// As [`Connection::send_through`]: what the transport takes at once is written at once.
+    /// As [`Connection::send_through`]: the bytes that the transport takes at once are written at once.
     ///
     /// # Errors
-    /// As there.
+    /// As that method.
     pub fn send_through(&mut self, kind: MessageKind, payload: &[u8]) -> Result<(), SendError> {
         let (at, world) = (self.at, &mut *self.world);
         let mut written = Vec::new();
@@ -57,7 +57,7 @@ impl Link<'_> {
     /// As [`Connection::send_bytes`].
     ///
     /// # Errors
-    /// As there.
+    /// As that method.
     pub fn send_bytes(
         &mut self,
         kind: MessageKind,
@@ -72,7 +72,7 @@ impl Link<'_> {
     /// As [`Connection::send_message`].
     ///
     /// # Errors
-    /// As there.
+    /// As that method.
     pub fn send_message(&mut self, message: Message, notify: bool) -> Result<(), SendError<Message>> {
         let sent = self.connection.send_message(message.clone(), notify, self.tx);
         self.note_send(message.kind(), message.as_bytes(), notify, sent.is_ok());
@@ -82,7 +82,7 @@ impl Link<'_> {
     /// As [`Connection::send_prepared`].
     ///
     /// # Errors
-    /// As there.
+    /// As that method.
     pub fn send_prepared(&mut self, message: &PreparedMessage, notify: bool) -> Result<(), SendError> {
         let sent = self.connection.send_prepared(message, notify, self.tx);
         self.note_send(message.kind(), message.payload(), notify, sent.is_ok());
@@ -92,7 +92,7 @@ impl Link<'_> {
     /// As [`Connection::send_ping`].
     ///
     /// # Errors
-    /// As there.
+    /// As that method.
     pub fn send_ping(&mut self, payload: &[u8]) -> Result<(), ControlError> {
         let sent = self.connection.send_ping(payload, self.tx);
         self.world.trace(self.at, Step::Pings { len: payload.len(), accepted: sent.is_ok() });
@@ -105,7 +105,7 @@ impl Link<'_> {
     /// As [`Connection::send_pong`].
     ///
     /// # Errors
-    /// As there.
+    /// As that method.
     pub fn send_pong(&mut self, payload: &[u8]) -> Result<(), ControlError> {
         let sent = self.connection.send_pong(payload, self.tx);
         self.world.trace(self.at, Step::Pongs { len: payload.len(), accepted: sent.is_ok() });
@@ -115,7 +115,7 @@ impl Link<'_> {
         sent
     }
 
-    /// As [`Connection::answer_ping`], for an application whose [`Config`](ws_proto::Config) leaves that to it.
+    /// As [`Connection::answer_ping`], for an application whose [`Config`](ws_proto::Config) has `auto_pong` off.
     pub fn answer_ping(&mut self, payload: &[u8]) {
         self.connection.answer_ping(payload, self.tx);
     }
@@ -164,7 +164,7 @@ impl Link<'_> {
         self.connection.hold();
     }
 
-    /// As [`Connection::resume`]. What was held comes in the next round of events.
+    /// As [`Connection::resume`]. Held messages are delivered with the next events.
     pub fn resume(&mut self) {
         self.world.trace(self.at, Step::Resumes);
         self.connection.resume();
@@ -185,7 +185,8 @@ impl Link<'_> {
         self.connection.set_compression(on);
     }
 
-    /// Says that the application's own law is broken: the run ends with a [`Failure`](super::Failure) that says so.
+    /// Reports that a rule of the application is violated: the run ends with a [`Failure`](super::Failure) that has
+    /// `law`.
     pub fn object(&mut self, law: impl Into<String>) {
         self.world.accuse(self.at, law);
     }
@@ -208,7 +209,7 @@ impl Link<'_> {
         self.connection.queued(self.tx)
     }
 
-    /// Client or server.
+    /// The role: client or server.
     #[must_use]
     pub fn role(&self) -> Role {
         self.connection.role()
@@ -224,7 +225,7 @@ impl Link<'_> {
         self.world.trace(self.at, Step::Sends { kind, len: payload.len(), accepted });
         if accepted {
             if self.state() != ConnectionState::Open {
-                self.world.accuse(self.at, "a message is accepted, and the connection is not open");
+                self.world.accuse(self.at, "a message is accepted although the connection is not open");
             }
             self.world.note(self.at, Fact::Accepted { kind, payload: payload.into(), notify });
         }

@@ -1,4 +1,5 @@
-//! What lies between two machines: a pipe for each direction, that delays, cuts, blocks and fails as it is told.
+//! The network between two connections: a pipe for each direction that delays, splits, blocks and fails as
+//! configured.
 
 mod pipe;
 
@@ -13,7 +14,7 @@ use crate::dice::Dice;
 
 use pipe::{Fate, Pipe};
 
-/// How many bytes one read gives, or one write takes, of those that could be.
+/// How many of the available bytes one read returns, or one write takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Chunking {
     Whole,
@@ -34,19 +35,19 @@ impl Chunking {
     }
 }
 
-/// What a pipe is like.
+/// The properties of a pipe.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Nature {
-    /// Bytes that may be under way.
+    /// The most bytes in transit.
     pub(crate) capacity: usize,
     pub(crate) delay: Duration,
     pub(crate) reads: Chunking,
     pub(crate) writes: Chunking,
-    /// Bytes that the writer's transport takes before they are on their way, as TLS does; 0 if it has no buffer.
+    /// The most bytes that the writer's transport buffers before it sends them, as TLS does; 0 if it has no buffer.
     pub(crate) buffer: usize,
 }
 
-/// What a read gives.
+/// The result of a read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Read {
     Bytes(usize),
@@ -55,22 +56,22 @@ pub(crate) enum Read {
     Failed(ErrorKind),
 }
 
-/// Both directions; the first one is the client's to write to.
+/// Both directions. The client writes to the first one.
 #[derive(Debug)]
 pub(crate) struct Network {
     pipes: [Pipe; 2],
     is_reset: bool,
-    /// Whose writes fail.
+    /// The sides whose writes fail.
     refuses: [bool; 2],
 }
 
-/// The network as one side has it: 0 is the client's, 1 the server's.
+/// The operations of a side: 0 is the client, 1 the server.
 impl Network {
     pub(crate) fn new(natures: [Nature; 2]) -> Self {
         Self { pipes: natures.map(Pipe::new), is_reset: false, refuses: [false; 2] }
     }
 
-    /// Takes what it can; 0 is a transport that blocks.
+    /// Takes as many bytes as it can; 0 means that the transport is blocked.
     pub(crate) fn write(
         &mut self,
         side: usize,
@@ -84,7 +85,7 @@ impl Network {
         Ok(self.pipes[side].write(slices, now, dice))
     }
 
-    /// Passes on what a transport with a buffer has taken. How much was passed on, and whether that is all.
+    /// Passes on bytes that a transport with a buffer has taken. Returns their number, and whether none is left.
     pub(crate) fn flush(
         &mut self,
         side: usize,
@@ -98,12 +99,12 @@ impl Network {
         Ok((passed_on, self.pipes[side].is_flushed()))
     }
 
-    /// Whether a transport with a buffer has passed on all that it took.
+    /// Whether a transport with a buffer has passed on all bytes that it took.
     pub(crate) fn is_flushed(&self, side: usize) -> bool {
         self.is_reset || self.refuses[side] || self.pipes[side].is_flushed()
     }
 
-    /// What `side`'s transport knows of the bytes that it took; `None` if the connection is gone.
+    /// The send queue as `side`'s transport reports it; `None` if the connection is gone.
     pub(crate) fn send_queue(&self, side: usize) -> Option<SendQueue> {
         (!self.is_reset).then(|| self.pipes[side].send_queue())
     }
@@ -119,37 +120,38 @@ impl Network {
         self.pipes[side].finish(now);
     }
 
-    /// `side` closes its socket. As with TCP, what it has not read, or what still comes, resets the connection.
+    /// Closes the socket of `side`. As with TCP, bytes that are unread, or arrive later, reset the connection.
     pub(crate) fn close(&mut self, side: usize, now: Instant) {
         self.pipes[side].finish(now);
         self.pipes[1 - side].unread = true;
         self.settle(now);
     }
 
-    /// Resets what has reached a closed socket; call it whenever time has passed or something was written.
+    /// Resets the connection if bytes have reached a closed socket. Call it whenever time has passed or bytes were
+    /// written.
     pub(crate) fn settle(&mut self, now: Instant) {
         if self.pipes.iter().any(|pipe| pipe.unread && pipe.arrived(now) > 0) {
             self.reset();
         }
     }
 
-    /// Loses what is under way; both sides learn of it at their next call.
+    /// Drops the bytes in transit. Both sides get an error at their next call.
     pub(crate) fn reset(&mut self) {
         self.is_reset = true;
         self.pipes.iter_mut().for_each(Pipe::lose_all);
     }
 
-    /// Writes of `side` fail from now on; what is under way arrives.
+    /// Makes writes of `side` fail from now on. Bytes in transit arrive.
     pub(crate) const fn refuse(&mut self, side: usize) {
         self.refuses[side] = true;
     }
 
-    /// What `side` writes from now on does not arrive, but the end of the stream does.
+    /// Ends the stream of `side`. Bytes that it writes later do not arrive.
     pub(crate) fn half_close(&mut self, side: usize, now: Instant) {
         self.shut_down_write(side, now);
     }
 
-    /// What `side` has written and writes is lost for ever, and nobody learns of it.
+    /// Loses all bytes that `side` has written and will write, without an error on either side.
     pub(crate) fn silence(&mut self, side: usize, blocks: bool) {
         let pipe = &mut self.pipes[side];
         pipe.fate = if blocks { Fate::Stick } else { Fate::Vanish };
@@ -159,12 +161,12 @@ impl Network {
         }
     }
 
-    /// Nothing that `side` wrote arrives before `until`; `None` is until [`heal`](Self::heal).
+    /// Delays all bytes of `side` until `until`; `None` means until [`heal`](Self::heal).
     pub(crate) const fn stall(&mut self, side: usize, until: Option<Instant>) {
         self.pipes[side].stall = Some(until);
     }
 
-    /// Stalls end, and a transport that has room takes what it is given.
+    /// Ends stalls, and lets a transport with room take all that it is offered.
     pub(crate) fn heal(&mut self) {
         for pipe in &mut self.pipes {
             pipe.stall = None;
@@ -173,7 +175,7 @@ impl Network {
         }
     }
 
-    /// Whether a direction is silent.
+    /// Whether one of the directions is silent.
     pub(crate) fn is_silent(&self) -> bool {
         !self.is_reset && self.pipes.iter().any(|pipe| pipe.fate != Fate::Arrive)
     }

@@ -1,5 +1,5 @@
-//! The laws that hold whatever the network, the clock and the applications do. It sees facts, not machines, so that it
-//! can itself be tested: with facts that are not so.
+//! The rules that hold for any behavior of the network, the clock and the applications. The oracle gets facts rather
+//! than connections, so that it can be tested with false facts.
 
 use ws_proto::{ConnectionError, close::Initiator};
 
@@ -8,18 +8,18 @@ use crate::{
     side::{Digest, Law, Side, Terms, answer, deliver, must},
 };
 
-/// Watches one pair; 0 is the client, 1 the server.
+/// Checks one pair of connections; side 0 is the client, side 1 the server.
 #[derive(Debug)]
 pub(crate) struct Oracle {
     terms: Terms,
     sides: [Side; 2],
-    /// The first law that was broken.
+    /// The first violated rule.
     pub(crate) violation: Option<String>,
     #[cfg(test)]
     pub(crate) record: Option<Vec<(usize, Fact<'static>)>>,
 }
 
-/// What came of it.
+/// The statistics of one pair.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Tally {
     pub(crate) delivered: u64,
@@ -41,7 +41,7 @@ impl Oracle {
         }
     }
 
-    /// Notes a fact about `side`, and whether it may be one.
+    /// Records a fact about `side` and checks it.
     pub(crate) fn note(&mut self, side: usize, fact: Fact<'_>) {
         #[cfg(test)]
         if let Some(record) = &mut self.record {
@@ -62,11 +62,11 @@ impl Oracle {
         let [client, server] = &mut self.sides;
         let (side, peer) = if side == 0 { (client, server) } else { (server, client) };
         must(side.closed.is_none() || matches!(fact, Fact::Uses(_) | Fact::Drops), || {
-            format!("behind Closed: {}", name(&fact))
+            format!("after Closed: {}", name(&fact))
         })?;
         match fact {
             Fact::Accepted { kind, payload, notify } => {
-                must(!side.closes, || "a message accepted behind close".into())?;
+                must(!side.closes, || "a message is accepted after close".into())?;
                 side.accepted += 1;
                 side.largest = side.largest.max(payload.len());
                 side.on_its_way.push_back(Digest::of(kind, &payload));
@@ -74,7 +74,7 @@ impl Oracle {
                     side.reports_due.push_back(side.accepted);
                 }
             }
-            // Keepalive pings, and their answers, are empty too.
+            // Keepalive pings and their answers are also empty.
             Fact::AcceptedPing(payload) | Fact::AcceptedPong(payload) if payload.is_empty() => {}
             Fact::AcceptedPing(payload) => {
                 side.unanswered.push_back(payload.to_vec());
@@ -92,7 +92,7 @@ impl Oracle {
             Fact::Delivered { kind, payload } => return deliver(peer, Digest::of(kind, &payload)),
             Fact::Pinged(payload) => {
                 let expected = payload.is_empty() || peer.pings.pop_front().as_deref() == Some(&payload);
-                return must(expected, || "a ping that was not sent, or not then".into());
+                return must(expected, || "a ping that was not sent, or is out of order".into());
             }
             Fact::Ponged(payload) => return answer(side, peer, &payload),
             Fact::Closed(info) => return side.closes(info, peer),
@@ -101,7 +101,7 @@ impl Oracle {
         Ok(())
     }
 
-    /// Both sides are done, and nothing is under way: what was lost, and did its sender learn of it?
+    /// Checks, once both sides are done and no byte is in transit, that senders were notified of lost messages.
     pub(crate) fn finish(&mut self) -> Tally {
         let mut tally = Tally::default();
         for side in 0..2 {
@@ -120,16 +120,16 @@ impl Oracle {
         tally.clean += u64::from(info.is_clean());
         tally.not_clean += u64::from(!info.is_clean());
         tally.over_budget += u64::from(info.error == Some(ConnectionError::MemoryBudget));
-        // The peer did not begin the end, and found the Close behind all that came before it.
+        // The peer did not start the end, and received the Close after everything before it.
         let orderly = info.is_clean() && other.initiator == Initiator::Remote && other.error.is_none();
         must(!orderly || side.on_its_way.is_empty(), || {
-            format!("{} messages are lost, and it does not learn of it", side.on_its_way.len())
+            format!("{} messages are lost, and the sender does not learn of it", side.on_its_way.len())
         })?;
         if self.terms.orderly {
             must(info.is_clean(), || format!("not clean: {info:?}"))?;
             let local = info.initiator == Initiator::Local;
-            must(local == side.closes, || format!("who began? {info:?}"))?;
-            must(side.closes || peer.closes, || "closed, and nobody closed it".into())?;
+            must(local == side.closes, || format!("wrong initiator: {info:?}"))?;
+            must(side.closes || peer.closes, || "closed, although neither side closed".into())?;
         }
         Ok(())
     }

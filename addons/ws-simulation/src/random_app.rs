@@ -6,36 +6,36 @@ use ws_proto::{CloseCode, Completion, Event, Message, MessageKind, PreparedMessa
 
 use crate::{app::App, dice::Dice, link::Link};
 
-/// Long enough for every payload, and compressible to some degree.
+/// The length of the material for payloads: long enough for all of them. It is compressible to some degree.
 const MATERIAL: usize = 700_000;
-/// Fits every payload that is text wherever it begins.
+/// The pattern of text payloads; it has characters of one to four bytes.
 const TEXT: &str = "abcdé fghi€ jkl😀 mnopqrstuvwxyz ";
 
-/// An application that does all that one can: it sends in every way, pings, pauses, keeps what it gets, closes.
+/// An application that uses every operation: it sends in every way, pings, pauses, keeps messages, and closes.
 #[derive(Debug, Clone)]
 pub struct RandomApp {
     manners: Manners,
-    /// Numbers pings and messages, so that no two are alike.
+    /// Numbers pings and messages, to make each one distinct.
     count: u32,
     kept: Vec<Bytes>,
 }
 
-/// What it does, and how much of it.
+/// The behavior of a [`RandomApp`].
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Manners {
-    /// Most payload bytes of a message.
+    /// The most payload bytes of a message.
     pub(crate) largest: usize,
-    /// Whether it now and then sends a message over 256 KiB, which is compressed in pieces.
+    /// Whether it sometimes sends a message over 256 KiB, which is compressed in pieces.
     pub(crate) sends_huge: bool,
-    /// In how many of a hundred turns it closes.
+    /// The percentage of turns in which it may close.
     pub(crate) closes: usize,
-    /// And of a hundred messages it answers.
+    /// The percentage of messages that it echoes.
     pub(crate) echoes: usize,
-    /// Whether it sends pongs that nobody asked for.
+    /// Whether it sends unsolicited pongs.
     pub(crate) pongs: bool,
     /// Whether it pauses.
     pub(crate) pauses: bool,
-    /// Whether pings are its to answer.
+    /// Whether the application answers pings.
     pub(crate) answers: bool,
 }
 
@@ -76,7 +76,7 @@ impl RandomApp {
             return Bytes::copy_from_slice(&number[..len]);
         }
         let rest = match kind {
-            MessageKind::Text => beginning(text(), len - 4).as_bytes(),
+            MessageKind::Text => prefix(text(), len - 4).as_bytes(),
             MessageKind::Binary => &binary()[dice.below(256)..][..len - 4],
         };
         [&number, rest].concat().into()
@@ -122,7 +122,7 @@ impl RandomApp {
             let _ = link.send_bytes(kind, message.clone(), dice.percent(50));
         }
         if dice.percent(10) {
-            // Buffers that stay out of their pool for a while.
+            // Keeps some buffers out of their pool for a while.
             self.kept.push(message);
             self.kept.truncate(4);
         }
@@ -192,8 +192,8 @@ fn message(kind: MessageKind, payload: Bytes) -> Message {
     }
 }
 
-/// The longest beginning of `text` that has at most `len` bytes and ends between characters.
-fn beginning(text: &str, mut len: usize) -> &str {
+/// The longest prefix of `text` with at most `len` bytes that ends at a character boundary.
+fn prefix(text: &str, mut len: usize) -> &str {
     // `str::floor_char_boundary` does this since Rust 1.91. An index past the end is no boundary.
     while !text.is_char_boundary(len) {
         len -= 1;

@@ -2,7 +2,7 @@ use std::{fmt, ops::AddAssign, time::Duration};
 
 use crate::{oracle::Tally, trace::Trace};
 
-/// What happened in a simulation, or in several: [`AddAssign`] sums them up.
+/// The statistics of a simulation, or of several: [`AddAssign`] sums them up.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Report {
@@ -10,49 +10,49 @@ pub struct Report {
     pub runs: u64,
     /// Connections.
     pub connections: u64,
-    /// Things that happened.
+    /// Steps of the simulations.
     pub steps: u64,
-    /// How much time went by, virtually.
+    /// Elapsed virtual time.
     pub time: Duration,
     /// Bytes that were written.
     pub bytes: u64,
     /// Messages that arrived.
     pub delivered: u64,
-    /// Messages that were accepted and did not arrive; their senders know that they may be.
+    /// Messages that were accepted and did not arrive. Their senders were notified.
     pub lost: u64,
     /// Frames with RSV1.
     pub compressed: u64,
-    /// Completions that said that a message was written.
+    /// Completions of messages that were written.
     pub written: u64,
-    /// Completions that said that a message was cut off.
+    /// Completions of messages that were cut off.
     pub cut_off: u64,
-    /// Pings that an application got.
+    /// Pings that applications received.
     pub pings: u64,
-    /// Pongs that an application got.
+    /// Pongs that applications received.
     pub pongs: u64,
-    /// Ends of connections that were clean; each connection has two.
+    /// Clean ends of connections; each connection has two ends.
     pub clean: u64,
-    /// Ends that were not.
+    /// Ends that were not clean.
     pub not_clean: u64,
-    /// Those of them for want of memory.
+    /// Ends that were not clean because of the memory budget.
     pub over_budget: u64,
-    /// Times that a transport took nothing more.
+    /// Times that a transport was blocked.
     pub blocked: u64,
-    /// Times that a transport with a buffer of its own could not pass on all that it had taken.
+    /// Times that a transport with a buffer could not pass on everything that it had taken.
     pub unflushed: u64,
     /// Deadlines that passed.
     pub timers: u64,
-    /// Directions that stood still for a while.
+    /// Directions that were stalled for a while.
     pub stalls: u64,
-    /// Streams that ended where nobody ended them.
+    /// Streams that ended although the writer did not end them.
     pub half_closes: u64,
     /// Connections that were reset.
     pub resets: u64,
-    /// Sides whose writes failed from some moment on.
+    /// Sides whose writes failed from some time on.
     pub failed_writes: u64,
-    /// Directions that fell silent for ever.
+    /// Directions that became silent.
     pub silences: u64,
-    /// Connections that their side aborted or failed.
+    /// Connections that an application aborted or failed.
     pub aborts: u64,
     /// Jumps of the clock.
     pub jumps: u64,
@@ -136,7 +136,7 @@ impl fmt::Display for Report {
     }
 }
 
-/// A law that was broken. [`Display`](fmt::Display) has the seed, the law, what happened last, and how to see it again.
+/// A violated rule. [`Display`](fmt::Display) shows the seed, the rule, the last steps, and how to repeat the run.
 pub struct Failure(pub(crate) Box<Broken>);
 
 pub(crate) struct Broken {
@@ -147,13 +147,13 @@ pub(crate) struct Broken {
 }
 
 impl Failure {
-    /// The simulation's.
+    /// The seed of the simulation.
     #[must_use]
     pub const fn seed(&self) -> u64 {
         self.0.seed
     }
 
-    /// The law, and who broke it.
+    /// The violated rule, with the side that violated it.
     #[must_use]
     pub fn law(&self) -> &str {
         &self.0.law
@@ -163,7 +163,7 @@ impl Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Broken { seed, law, trace, replay } = &*self.0;
-        write!(f, "seed {seed}: {law}\n{trace}again with: {replay}")
+        write!(f, "seed {seed}: {law}\n{trace}repeat with: {replay}")
     }
 }
 

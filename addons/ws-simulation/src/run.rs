@@ -1,4 +1,4 @@
-//! One simulation: a busy time with its faults, and then the end, which must come.
+//! One simulation: a phase with traffic and faults, then the end.
 
 mod ending;
 
@@ -26,10 +26,10 @@ use crate::{
     world::{Between, World},
 };
 
-/// Of the two sides.
+/// The roles of the two sides.
 const ROLES: [Role; 2] = [Role::Client, Role::Server];
 
-/// Keys that are all different.
+/// Distinct mask keys.
 struct Keys(u32);
 
 impl MaskSource for Keys {
@@ -43,10 +43,10 @@ pub(crate) struct Run<'a> {
     scenario: Scenario,
     pub(crate) world: World,
     ends: Vec<[Endpoint<'a>; 2]>,
-    /// One for all, or one for each end.
+    /// One buffer for all ends, or one for each end.
     buffers: Vec<ReceiveBuffer>,
     pools: Vec<BufferPool>,
-    /// What others hold of the memory budgets.
+    /// Memory of the budgets that is held outside of the connections.
     others: Vec<MemoryAccount>,
     own_apps: bool,
     dice: Dice,
@@ -129,7 +129,7 @@ impl<'a> Run<'a> {
         broken.map_or(Ok(()), Err)
     }
 
-    /// Every large buffer has come back, once nobody can have it any more, and nobody is charged for anything.
+    /// Checks that every large buffer has returned to its pool, and that nothing stays charged.
     fn check_memory(&mut self) -> Result<(), String> {
         self.ends.clear();
         self.buffers.clear();
@@ -140,14 +140,14 @@ impl<'a> Run<'a> {
         if !self.own_apps && charged > 0 {
             return Err(format!("{charged} bytes are still charged"));
         }
-        if is_lent { Err("a buffer did not come back to its pool".into()) } else { Ok(()) }
+        if is_lent { Err("a buffer did not return to its pool".into()) } else { Ok(()) }
     }
 
     fn pick(&mut self) -> At {
         At { pair: self.dice.below(self.scenario.pairs), side: self.dice.below(2) }
     }
 
-    /// Has something done with one end.
+    /// Calls `act` with one end and its buffer.
     fn with<R>(
         &mut self,
         at: At,
@@ -174,7 +174,7 @@ impl<'a> Run<'a> {
         let millis = match self.dice.below(100) {
             0..70 => self.dice.below(50),
             70..90 => self.dice.below(500),
-            // No answer is to be late by so much.
+            // Orderly runs have no long delays.
             _ if self.scenario.faults.is_empty() => 500,
             _ => self.dice.below(10_000),
         };
@@ -185,7 +185,7 @@ impl<'a> Run<'a> {
             self.world.now = self.world.now.max(due);
             self.with(at, Endpoint::serve_timers);
             if self.next_timer().is_some_and(|(due, _)| due <= self.world.now) {
-                // It fires again and again, which was noted.
+                // The timer fires repeatedly, which is already recorded as a violation.
                 break;
             }
         }
@@ -203,7 +203,7 @@ impl<'a> Run<'a> {
         self.world.between.iter_mut().for_each(|between| between.network.settle(now));
     }
 
-    /// One of the faults, perhaps.
+    /// Applies a random fault, if it is enabled.
     fn strike(&mut self, at: At) {
         let fault = self.dice.pick(Fault::ALL);
         let is_rare = !matches!(fault, Fault::Stall | Fault::TimeJump);
@@ -242,7 +242,7 @@ impl<'a> Run<'a> {
             }
             Fault::Abort => self.give_up(at),
             Fault::TimeJump => self.jump(),
-            // Those of the configuration.
+            // These faults are part of the configuration.
             Fault::Limits | Fault::Budget => {}
         }
     }
@@ -258,7 +258,7 @@ impl<'a> Run<'a> {
         });
     }
 
-    /// Timers are served late, as after a suspension.
+    /// Advances the clock without serving timers, as a suspension does.
     fn jump(&mut self) {
         let millis = self.dice.pick([1_000, 20_000, 100_000, 10_000_000]);
         let time = Duration::from_millis(self.dice.below(millis) as u64);
@@ -276,7 +276,7 @@ impl<'a> Run<'a> {
     }
 }
 
-/// Others hold some of it, mostly all.
+/// Charges some of the budget, mostly all of it.
 fn occupy(budget: &MemoryBudget, dice: &mut Dice) -> MemoryAccount {
     let mut account = budget.account();
     let all = dice.percent(80);

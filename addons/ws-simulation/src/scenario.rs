@@ -1,4 +1,4 @@
-//! Everything about a simulation that its seed decides.
+//! The properties of a simulation that its seed decides.
 
 use std::{sync::Arc, time::Duration};
 
@@ -14,7 +14,7 @@ use crate::{
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// What the user of a simulation wants to be so; the seed decides the rest.
+/// The properties that the user of a simulation has fixed; the seed decides the others.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Wishes {
     pub(crate) faults: Option<Faults>,
@@ -34,7 +34,7 @@ pub(crate) struct Scenario {
     pub(crate) steps: usize,
     pub(crate) natures: [Nature; 2],
     pub(crate) manners: [Manners; 2],
-    /// Whether the connections are left to their deadlines if their network is silent.
+    /// Whether connections on a silent network are ended by their deadlines alone.
     pub(crate) left_alone: bool,
 }
 
@@ -103,7 +103,7 @@ fn roll_nature(dice: &mut Dice) -> Nature {
     }
 }
 
-/// Messages over what a slow network carries in the steps that there are would make them all alike.
+/// The largest message. Larger ones than a slow network can carry within the run would make all such runs alike.
 fn largest(natures: &[Nature; 2]) -> usize {
     let narrow = |nature: &Nature| match nature.buffer {
         0 => nature.capacity,
@@ -128,7 +128,7 @@ fn roll_config(dice: &mut Dice, faults: Faults) -> Config {
     let interval = dice.pick([1, 10, 30]) * SECOND;
     config.keepalive = dice.percent(80).then_some(Keepalive { interval, timeout: HOUR });
     if faults.is_empty() {
-        // No deadline is to get in the way.
+        // An orderly run has no short deadline.
         config.close_timeout = HOUR;
         config.write_timeout = None;
         config.message_timeout = None;

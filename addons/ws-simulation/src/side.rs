@@ -1,4 +1,4 @@
-//! What the oracle knows of one side, and what follows from it.
+//! What the oracle knows about one side, and the rules for it.
 
 use std::{
     collections::VecDeque,
@@ -15,12 +15,12 @@ pub(crate) fn must(holds: bool, law: impl FnOnce() -> String) -> Law {
     if holds { Ok(()) } else { Err(law()) }
 }
 
-/// What may hold in this run.
+/// The conditions of a run.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Terms {
-    /// permessage-deflate was agreed upon.
+    /// permessage-deflate is in use.
     pub(crate) compressed: bool,
-    /// No fault and no deadline gets in the way, so both ends must be clean.
+    /// No fault and no deadline interferes, so both ends must be clean.
     pub(crate) orderly: bool,
 }
 
@@ -40,29 +40,29 @@ impl Digest {
     }
 }
 
-/// What is known of one side.
+/// What is known about one side.
 #[derive(Debug)]
 pub(crate) struct Side {
     pub(crate) walker: Walker,
-    /// Accepted, and not seen by the peer's application.
+    /// Messages that were accepted and not yet delivered to the peer's application.
     pub(crate) on_its_way: VecDeque<Digest>,
     pub(crate) accepted: u64,
     pub(crate) largest: usize,
-    /// Messages that the peer's application got.
+    /// The number of messages that the peer's application received.
     pub(crate) arrived: u64,
-    /// Numbers of the messages whose reports are due, from 1.
+    /// Numbers of the messages whose completions are due, from 1.
     pub(crate) reports_due: VecDeque<u64>,
     /// The first message that was reported as cut off.
     pub(crate) cut_off: Option<u64>,
     pub(crate) pings: VecDeque<Vec<u8>>,
-    /// Those that the peer has seen or may yet answer.
+    /// Pings that the peer has received or may still answer.
     pub(crate) unanswered: VecDeque<Vec<u8>>,
     pub(crate) pongs: VecDeque<Vec<u8>>,
     pub(crate) sends_pongs: bool,
-    /// The transport has passed on all that it took.
+    /// The transport has passed on all bytes that it took.
     pub(crate) flushed: bool,
     pub(crate) closes: bool,
-    /// What the peer sends does not matter to the application any more.
+    /// The application no longer wants messages.
     pub(crate) drops: bool,
     pub(crate) closed: Option<CloseInfo>,
 }
@@ -95,13 +95,15 @@ impl Side {
         let written = self.walker.messages >= number;
         match completion {
             Completion::Written => {
-                must(self.cut_off.is_none(), || "written, behind one that was cut off".into())?;
-                must(written, || format!("message {number} is reported as written and is not"))
+                must(self.cut_off.is_none(), || {
+                    "a message is reported as written after one that was cut off".into()
+                })?;
+                must(written, || format!("message {number} is reported as written but is not"))
             }
             Completion::CutOff => {
                 self.cut_off.get_or_insert(number);
-                must(!written, || format!("message {number} is reported as cut off and was written"))?;
-                must(self.arrived < number, || format!("message {number} was cut off, and it arrived"))
+                must(!written, || format!("message {number} is reported as cut off but was written"))?;
+                must(self.arrived < number, || format!("message {number} was cut off, but it arrived"))
             }
         }
     }
@@ -109,19 +111,19 @@ impl Side {
     pub(crate) fn closes(&mut self, info: CloseInfo, peer: &Self) -> Law {
         must(self.reports_due.is_empty(), || "Closed before every completion".into())?;
         let sent = info.sent.as_ref().map(payload_of);
-        // Behind everything else, it is what has not been passed on.
+        // The Close is the last frame, so it is among the bytes that are not passed on.
         let on_its_way = self.walker.close.as_ref().filter(|_| self.flushed);
         must(sent.as_ref() == on_its_way, || {
-            format!("Closed says {:?} was sent, and it was {on_its_way:?}", info.sent)
+            format!("Closed says {:?} was sent, but it was {on_its_way:?}", info.sent)
         })?;
         if let Some(received) = &info.received {
             must(peer.walker.close.as_ref() == Some(&payload_of(received)), || {
-                format!("Closed says {received:?} was received, and {:?} was sent", peer.walker.close)
+                format!("Closed says {received:?} was received, but {:?} was sent", peer.walker.close)
             })?;
-            // Whoever has come so far has passed by all messages before it.
+            // A received Close comes after all messages before it.
             must(self.drops || peer.arrived == peer.walker.messages, || {
                 format!(
-                    "{} messages before the peer's Close, and {} came",
+                    "{} messages before the peer's Close, but {} arrived",
                     peer.walker.messages, peer.arrived
                 )
             })?;
@@ -132,15 +134,16 @@ impl Side {
 
     pub(crate) fn stays_within(&self, usage: Usage, peer: &Self) -> Law {
         let Usage { queued, held, unfinished, bounds } = usage;
-        // Answers to the pings of one read go into the queue before it is written; a masked one is thrice its ping at most.
+        // Answers to the pings of one read are queued before the queue is written. A masked answer is at most three
+        // times its ping.
         let queue = bounds.write_queue_bytes.max(self.largest + self.largest / 8) + 3 * bounds.read + 2048;
         must(queued <= queue, || format!("{queued} bytes queued, {queue} at most"))?;
-        // What one read brings is kept. An entry of its own, which counts 64 more, has a message of 1 KiB at least; those between
-        // two such have an entry together.
+        // The messages of one read are kept. A message with an entry of its own, which counts 64 bytes more, has at
+        // least 1 KiB; the messages between two such entries share one.
         let entries = 2 * (1 + bounds.read / 1024);
         let inbox = bounds.max_held_bytes + bounds.read + peer.largest + 64 * entries;
         must(held <= inbox, || format!("{held} bytes held, {inbox} at most"))?;
-        // Compressed, as it is, and what came behind it.
+        // The message compressed and inflated, and the bytes after it.
         let message = 2 * peer.largest + peer.largest / 8 + 1024 + 2 * bounds.read;
         must(unfinished <= message, || format!("{unfinished} bytes of a message, {message} at most"))
     }
@@ -148,16 +151,16 @@ impl Side {
 
 pub(crate) fn deliver(peer: &mut Side, message: Digest) -> Law {
     let next = peer.on_its_way.pop_front();
-    must(next == Some(message), || format!("got {message:?}, and the next one is {next:?}"))?;
+    must(next == Some(message), || format!("got {message:?}, but the next one is {next:?}"))?;
     peer.arrived += 1;
     let number = peer.arrived;
     must(peer.cut_off.is_none_or(|cut_off| number < cut_off), || {
-        format!("message {number} was cut off, and it arrived")
+        format!("message {number} was cut off, but it arrived")
     })
 }
 
-/// A pong is one that the peer's application sent, or the answer to a ping. Answers come in order, and some pings have none;
-/// but whoever sends pongs of its own too may make them look like answers.
+/// Checks that a pong was sent by the peer's application or answers a ping. Answers are in order, and some pings have
+/// none. A peer that also sends pongs of its own may make them look like answers.
 pub(crate) fn answer(side: &mut Side, peer: &mut Side, payload: &[u8]) -> Law {
     if payload.is_empty() {
         return Ok(());
@@ -167,7 +170,7 @@ pub(crate) fn answer(side: &mut Side, peer: &mut Side, payload: &[u8]) -> Law {
         return Ok(());
     }
     let Some(at) = side.unanswered.iter().position(|ping| ping == payload) else {
-        return Err("a pong that nobody sent, or that comes twice".into());
+        return Err("a pong that was not sent, or that arrives twice".into());
     };
     if peer.sends_pongs {
         side.unanswered.remove(at);

@@ -12,13 +12,14 @@ use crate::{
     trace::Trace,
 };
 
-/// How many steps a [`Failure`] shows, unless told otherwise.
+/// The default number of steps that a [`Failure`] shows.
 const LAST_STEPS: usize = 60;
 
-/// A client and a server, or several of both, over a network and a clock that are virtual: all of it follows from a seed.
+/// One or more pairs of a client and a server on a virtual network with a virtual clock. Everything follows from a
+/// seed.
 ///
-/// The seed decides the limits and timeouts, the network's capacity, delay and pieces, the faults and when they strike, and
-/// what the applications do. What is said with the methods is so, and the rest is still the seed's to decide.
+/// The seed decides the limits and timeouts, the network's capacity, delay and pieces, the faults and their times,
+/// and what the applications do. The methods fix some of these; the seed decides the others.
 #[derive(Default)]
 pub struct Simulation<'a> {
     seed: u64,
@@ -28,46 +29,47 @@ pub struct Simulation<'a> {
 }
 
 impl<'a> Simulation<'a> {
-    /// The simulation that belongs to a seed.
+    /// Creates the simulation of a seed.
     #[must_use]
     pub fn new(seed: u64) -> Self {
         Self { seed, ..Self::default() }
     }
 
-    /// With this application on the client's side; else it is a [`RandomApp`](super::RandomApp).
+    /// Sets the application on the client's side. Default: a [`RandomApp`](super::RandomApp).
     #[must_use]
     pub fn client(self, app: impl App + 'a) -> Self {
         self.with_app(0, Box::new(app))
     }
 
-    /// With this application on the server's side; else it is a [`RandomApp`](super::RandomApp).
+    /// Sets the application on the server's side. Default: a [`RandomApp`](super::RandomApp).
     #[must_use]
     pub fn server(self, app: impl App + 'a) -> Self {
         self.with_app(1, Box::new(app))
     }
 
-    /// With this configuration on both sides.
+    /// Sets the configuration of both sides.
     #[must_use]
     pub fn config(mut self, config: Config) -> Self {
         self.wishes.config = Some(config);
         self
     }
 
-    /// With these faults and no others.
+    /// Sets the faults; no others occur.
     #[must_use]
     pub const fn faults(mut self, faults: Faults) -> Self {
         self.wishes.faults = Some(faults);
         self
     }
 
-    /// With one receive buffer for all connections, as on a server's thread, or with one for each side of each.
+    /// Sets whether all connections share one receive buffer, as on a thread of a server, or each side of each
+    /// connection has its own.
     #[must_use]
     pub const fn shared_buffer(mut self, shared: bool) -> Self {
         self.wishes.shared_buffer = Some(shared);
         self
     }
 
-    /// With permessage-deflate, or without. [`config`](Self::config) has precedence.
+    /// Sets whether permessage-deflate is used. [`config`](Self::config) takes precedence.
     #[cfg(feature = "deflate")]
     #[must_use]
     pub const fn compressed(mut self, compressed: bool) -> Self {
@@ -75,22 +77,23 @@ impl<'a> Simulation<'a> {
         self
     }
 
-    /// A [`Failure`] shows so many steps, the last ones. Default 60.
+    /// Sets how many of the last steps a [`Failure`] shows. Default 60.
     #[must_use]
     pub const fn last_steps(mut self, steps: usize) -> Self {
         self.last_steps = Some(steps);
         self
     }
 
-    /// Runs until every connection is over. The virtual clock shows `start` at first; nothing else depends on it.
+    /// Runs until every connection is over. The virtual clock starts at `start`; nothing else depends on it.
     ///
     /// # Errors
-    /// The first law that was broken, the application's own included: [`Link::object`](super::Link::object).
+    /// A [`Failure`] with the first violated rule, including those of the application:
+    /// [`Link::object`](super::Link::object).
     pub fn run(self, start: Instant) -> Result<Report, Failure> {
         self.run_and_trace(start).0
     }
 
-    /// As [`run`](Self::run), with the last steps.
+    /// As [`run`](Self::run), and returns the last steps too.
     pub fn run_and_trace(self, start: Instant) -> (Result<Report, Failure>, Trace) {
         let replay = self.replay();
         let seed = self.seed;
@@ -115,7 +118,7 @@ impl<'a> Simulation<'a> {
         self
     }
 
-    /// How to see the same run again.
+    /// How to repeat the run.
     fn replay(&self) -> String {
         let Wishes { faults, config, shared_buffer, compressed, own_apps } = &self.wishes;
         if *own_apps || config.is_some() {

@@ -1,4 +1,4 @@
-//! What happened last, for whoever has to find out why.
+//! The last steps of a run, for debugging.
 
 use std::{
     collections::VecDeque,
@@ -8,16 +8,16 @@ use std::{
 
 use ws_proto::{CloseCode, Completion, MessageKind};
 
-/// Which end of which connection: 0 is the client's, 1 the server's.
+/// One end of one connection: side 0 is the client, side 1 the server.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct At {
     pub(crate) pair: usize,
     pub(crate) side: usize,
 }
 
-/// One thing that happened. Payloads stay out of it but for their length.
+/// One step. Payloads appear only with their length.
 #[derive(Debug, Clone, Copy)]
-#[expect(dead_code, reason = "read by `Debug`, which is what it is for")]
+#[expect(dead_code, reason = "the fields are printed by `Debug`")]
 pub(crate) enum Step {
     Sends { kind: MessageKind, len: usize, accepted: bool },
     Pings { len: usize, accepted: bool },
@@ -56,7 +56,7 @@ pub(crate) enum Step {
 #[derive(Debug, Clone, Copy)]
 struct Entry {
     at: Duration,
-    /// Who did it; the network and the clock belong to nobody.
+    /// The end that acted; `None` for the network and the clock.
     who: Option<At>,
     step: Step,
 }

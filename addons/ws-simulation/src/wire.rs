@@ -1,25 +1,24 @@
-//! The laws that every sent byte obeys, checked with a walker over frames that shares no code with the crate
-//! (RFC 6455 section 5).
+//! The rules for every sent byte (RFC 6455 section 5), checked by a decoder that shares no code with `ws-proto`.
 
-/// Follows what one side writes, in pieces of any size.
+/// Checks the bytes that one side writes, in pieces of any size.
 #[derive(Debug)]
 pub(crate) struct Walker {
     by_client: bool,
-    /// Messages may have RSV1 and come in fragments.
+    /// Messages may have RSV1 and be fragmented.
     may_compress: bool,
     header: Vec<u8>,
-    /// Payload bytes of the frame in progress that are still to come.
+    /// Payload bytes of the current frame that are still to come.
     left: u64,
-    /// A header is complete and its frame is not.
+    /// The header is complete and the frame is not.
     in_frame: bool,
     in_message: bool,
     /// The payload of a control frame.
     control: Vec<u8>,
     last_key: Option<[u8; 4]>,
-    /// Data messages whose last byte was written.
+    /// The number of data messages whose last byte was written.
     pub(crate) messages: u64,
     pub(crate) compressed: u64,
-    /// The payload of the Close frame, once its last byte was written.
+    /// The payload of the Close frame, once its last byte is written.
     pub(crate) close: Option<Vec<u8>>,
 }
 
@@ -48,7 +47,7 @@ impl Walker {
 
     pub(crate) fn feed(&mut self, mut bytes: &[u8]) -> Law {
         while !bytes.is_empty() {
-            must(self.close.is_none(), "bytes behind a Close")?;
+            must(self.close.is_none(), "bytes after a Close")?;
             if !self.in_frame {
                 self.header.push(bytes[0]);
                 bytes = &bytes[1..];
@@ -75,7 +74,7 @@ impl Walker {
         self.header[0] & 0x0f
     }
 
-    /// How long the header is going to be, as far as its first two bytes say.
+    /// The length of the header, as far as its first two bytes show it.
     fn header_len(&self) -> usize {
         let [_, second, ..] = self.header[..] else { return 2 };
         let length = match second & 0x7f {
@@ -91,7 +90,7 @@ impl Walker {
         let (fin, rsv) = (first & 0x80 != 0, first & 0x70);
         must([0, 1, 2, 8, 9, 10].contains(&opcode), "a reserved opcode")?;
         must(rsv == 0 || (rsv == 0x40 && self.may_compress && [1, 2].contains(&opcode)), "a reserved bit")?;
-        must((second & 0x80 != 0) == self.by_client, "masked by clients, and by nobody else")?;
+        must((second & 0x80 != 0) == self.by_client, "masked by clients and only by clients")?;
         let extended = &self.header[2..self.header.len() - if self.by_client { 4 } else { 0 }];
         let number = extended.iter().fold(0, |number, byte| number << 8 | u64::from(*byte));
         let (length, least) = match extended.len() {
@@ -101,7 +100,7 @@ impl Walker {
         };
         must(length >= least && length >> 63 == 0, "the shortest form of a length")?;
         if opcode >= 8 {
-            must(fin && length <= 125, "a control frame of one piece and 125 bytes at most")?;
+            must(fin && length <= 125, "a control frame of one piece and at most 125 bytes")?;
         } else {
             must(fin || self.may_compress, "a message in one frame")?;
             must((opcode == 0) == self.in_message, "fragments of one message, in order")?;
@@ -136,7 +135,7 @@ impl Walker {
     }
 }
 
-/// Section 5.5.1 and 7.4.
+/// Checks a Close payload (sections 5.5.1 and 7.4).
 fn is_close(payload: &[u8]) -> bool {
     let [high, low, reason @ ..] = payload else { return payload.is_empty() };
     let code = u16::from_be_bytes([*high, *low]);

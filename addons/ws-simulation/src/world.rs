@@ -1,4 +1,4 @@
-//! What surrounds the machines: time, the networks, and who watches.
+//! The environment of the connections: time, the networks, and the oracles that check them.
 
 use std::{
     io::{self, IoSlice},
@@ -14,23 +14,24 @@ use crate::{
     trace::{At, Step, Trace},
 };
 
-/// What lies between the two ends of a connection.
+/// The network between the two ends of a connection, and its oracle.
 #[derive(Debug)]
 pub(crate) struct Between {
     pub(crate) network: Network,
     pub(crate) oracle: Oracle,
 }
 
-/// What surrounds the machines.
+/// The environment of the connections.
 #[derive(Debug)]
 pub(crate) struct World {
     pub(crate) now: Instant,
     pub(crate) trace: Trace,
-    /// The network's.
+    /// The dice of the network.
     pub(crate) dice: Dice,
     pub(crate) between: Vec<Between>,
     pub(crate) report: Report,
-    /// Whether a side may end a connection by itself: by a limit, or because its application wants that.
+    /// Whether a side may end a connection without the peer: because of a limit, or because its application decides
+    /// so.
     pub(crate) may_give_up: bool,
 }
 
@@ -39,7 +40,7 @@ impl World {
         self.trace.push(self.now, Some(at), step);
     }
 
-    /// What the network or the clock does.
+    /// Records a step of the network or the clock.
     pub(crate) fn trace_network(&mut self, step: Step) {
         self.trace.push(self.now, None, step);
     }

@@ -5,7 +5,11 @@ use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt as _},
     time::Instant,
 };
-use ws_proto::{Config, Connection, handshake::{ClientHandshake, ClientRequest, ResponseError}, mask::{ChaChaMaskSource, MaskSource}};
+use ws_proto::{
+    Config, Connection,
+    handshake::{ClientHandshake, ClientRequest, ResponseError},
+    mask::{ChaChaMaskSource, MaskSource},
+};
 
 use super::{Connected, Connector};
 use crate::{

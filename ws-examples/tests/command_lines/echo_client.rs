@@ -115,8 +115,7 @@ fn a_close_before_the_last_reply_is_an_error_and_the_status_is_1() {
             server.expect_text("hello").await;
         })
         .await;
-        let message =
-            "the connection ended with code 1006  (the connection ended without a closing handshake)";
+        let message = "the connection ended with code 1006  (the byte stream ended without a Close frame)";
         ended.assert(1, "", &format!("echo-client: {message}\n"));
     });
 }

@@ -4,10 +4,10 @@ use crate::{error::ProtocolError, frame::MAX_CONTROL_PAYLOAD};
 
 use super::CloseCode;
 
-/// The longest close reason in bytes: a control payload less the code.
+/// The longest close reason, in bytes: a control payload without the code.
 pub const MAX_CLOSE_REASON: usize = MAX_CONTROL_PAYLOAD - 2;
 
-/// What a Close frame says (RFC 6455 section 5.5.1). `code: None` is an empty payload.
+/// The payload of a Close frame (RFC 6455 section 5.5.1). `code: None` is an empty payload.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CloseFrame {
     /// The status code, if one was given.
@@ -17,7 +17,7 @@ pub struct CloseFrame {
 }
 
 impl CloseFrame {
-    /// A Close frame with a code and a reason. A reason over 123 bytes is cut, never inside a character.
+    /// A Close frame with a code and a reason. A reason longer than 123 bytes is truncated at a character boundary.
     #[must_use]
     pub fn new(code: CloseCode, reason: &str) -> Self {
         Self { code: Some(code), reason: truncate(reason).into() }
@@ -26,7 +26,8 @@ impl CloseFrame {
     /// Reads the payload of a Close frame.
     ///
     /// # Errors
-    /// A [`ProtocolError`] for one byte, a code that must not be sent, or a reason that is not UTF-8; in this order.
+    /// A [`ProtocolError`] for a payload of one byte, an invalid code, or a reason that is not UTF-8; checked in this
+    /// order.
     pub fn parse(payload: &[u8]) -> Result<Self, ProtocolError> {
         let (code, reason) = match payload {
             [] => return Ok(Self::default()),
@@ -58,7 +59,7 @@ impl fmt::Display for CloseFrame {
     }
 }
 
-/// The longest beginning of `reason` that fits a Close frame and ends between characters.
+/// The longest prefix of `reason` that fits a Close frame and ends at a character boundary.
 fn truncate(reason: &str) -> &str {
     let mut end = reason.len().min(MAX_CLOSE_REASON);
     // `str::floor_char_boundary` does this since Rust 1.91.

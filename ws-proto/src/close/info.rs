@@ -2,28 +2,29 @@ use crate::error::{ConnectionError, TimedOut};
 
 use super::{CloseCode, CloseFrame};
 
-/// Who began the end of a connection.
+/// Which side started the end of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Initiator {
     /// This side's application called `close`.
     Local,
-    /// The peer: its Close frame came first, or its stream ended or failed.
+    /// The peer: its Close frame arrived first, or its stream ended or failed.
     Remote,
-    /// This library: a deadline, a limit, or the peer's violation of the protocol.
+    /// This library: a deadline passed, a limit was exceeded, or the peer violated the protocol.
     Library,
 }
 
 /// How a connection ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CloseInfo {
-    /// The Close frame that the peer sent, if one came.
+    /// The Close frame that the peer sent, if any.
     pub received: Option<CloseFrame>,
     /// The Close frame that this side sent, if one was handed to the transport.
     pub sent: Option<CloseFrame>,
-    /// Who began.
+    /// Which side started the end.
     pub initiator: Initiator,
-    /// What went wrong; `None` after a clean closing handshake. A failed write is told here also if the peer's Close was
-    /// read afterwards, since no answer to it could be sent: then `received` has that Close, and `sent` is `None`.
+    /// What went wrong; `None` after a clean closing handshake. A failed write is reported here even if the peer's
+    /// Close was read afterwards, because no answer to it could be sent: then `received` has that Close, and `sent`
+    /// is `None`.
     pub error: Option<ConnectionError>,
 }
 
@@ -32,16 +33,16 @@ impl CloseInfo {
         Self { received: None, sent: None, initiator, error: None }
     }
 
-    /// Whether the closing handshake was completed (`wasClean` of the browsers' API): both sides sent a Close frame,
-    /// and the end was either wanted or the idle timeout's.
+    /// Whether the closing handshake was completed (`wasClean` in the browsers' API): both sides sent a Close frame,
+    /// and the connection ended without an error or by the idle timeout.
     #[must_use]
     pub const fn is_clean(&self) -> bool {
         let orderly = matches!(self.error, None | Some(ConnectionError::TimedOut(TimedOut::Idle)));
         self.received.is_some() && self.sent.is_some() && orderly
     }
 
-    /// The code as the browsers' API reports it: the one received; 1005 if a Close came without a code; 1006 if
-    /// none came.
+    /// The code as the browsers' API reports it: the received code, 1005 if the Close frame had no code, 1006 if no
+    /// Close frame was received.
     #[must_use]
     pub fn code(&self) -> u16 {
         match &self.received {
@@ -50,13 +51,13 @@ impl CloseInfo {
         }
     }
 
-    /// The reason that the peer gave; empty if none.
+    /// The peer's close reason; empty if it gave none.
     #[must_use]
     pub fn reason(&self) -> &str {
         self.received.as_ref().map_or("", |frame| &frame.reason)
     }
 
-    /// `Ok` after a clean close, else what went wrong, for callers who want `?`.
+    /// `Ok` after a clean close, or the error that ended the connection, for use with `?`.
     ///
     /// # Errors
     /// The [`ConnectionError`] that ended the connection.

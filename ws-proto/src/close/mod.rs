@@ -1,4 +1,4 @@
-//! The Close frame and how a connection ended (RFC 6455 sections 5.5.1, 7.1 and 7.4).
+//! The Close frame, and how a connection ended (RFC 6455 sections 5.5.1, 7.1 and 7.4).
 
 mod frame;
 mod info;

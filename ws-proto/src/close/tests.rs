@@ -8,7 +8,7 @@ fn encode(frame: &CloseFrame) -> Vec<u8> {
 }
 
 #[test]
-fn every_code_is_valid_or_not_as_decided() {
+fn exactly_the_codes_of_rfc_6455_and_the_registry_are_valid() {
     for code in 0..=u16::MAX {
         let valid = matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999);
         assert_eq!(CloseCode::new(code).is_ok(), valid, "{code}");
@@ -23,7 +23,7 @@ fn codes_that_exist_only_in_apis_cannot_be_built() {
 }
 
 #[test]
-fn the_code_is_big_endian() {
+fn the_code_is_encoded_in_big_endian() {
     assert_eq!(encode(&CloseFrame::new(CloseCode::NORMAL, "")), [0x03, 0xe8]);
     assert_eq!(encode(&CloseFrame::new(CloseCode::PROTOCOL_ERROR, "")), [0x03, 0xea]);
     assert_eq!(encode(&CloseFrame::new(CloseCode::MESSAGE_TOO_BIG, "")), [0x03, 0xf1]);
@@ -36,18 +36,18 @@ fn an_empty_payload_is_a_close_without_a_code() {
 }
 
 #[test]
-fn one_byte_is_too_short() {
+fn a_payload_of_one_byte_is_refused() {
     assert_eq!(CloseFrame::parse(&[3]), Err(ProtocolError::ClosePayloadTooShort));
 }
 
 #[test]
-fn a_bad_code_wins_over_a_bad_reason() {
+fn a_bad_code_is_reported_before_a_bad_reason() {
     assert_eq!(CloseFrame::parse(b"\x03\xed\xff"), Err(ProtocolError::InvalidCloseCode(1005)));
     assert_eq!(CloseFrame::parse(b"\x03\xe8\xfe\xff"), Err(ProtocolError::InvalidCloseReason));
 }
 
 #[test]
-fn code_and_reason_survive_the_wire() {
+fn code_and_reason_parse_back() {
     let frame = CloseFrame::new(CloseCode::new(4999).unwrap(), "private close");
     assert_eq!(CloseFrame::parse(&encode(&frame)), Ok(frame));
 }
@@ -67,7 +67,7 @@ fn a_long_reason_is_cut_between_characters() {
 }
 
 #[test]
-fn codes_as_the_browsers_report_them() {
+fn codes_are_reported_as_browsers_do() {
     let mut info = CloseInfo::new(Initiator::Remote);
     assert_eq!((info.code(), info.reason()), (1006, ""));
     info.received = Some(CloseFrame::default());
@@ -77,7 +77,7 @@ fn codes_as_the_browsers_report_them() {
 }
 
 #[test]
-fn clean_means_both_close_frames_and_no_error() {
+fn a_close_is_clean_with_both_close_frames_and_no_error() {
     let mut info = CloseInfo::new(Initiator::Local);
     info.sent = Some(CloseFrame::default());
     assert!(!info.is_clean());

@@ -1,7 +1,7 @@
 use super::*;
 
 #[test]
-fn a_wait_is_added_and_one_without_end_is_thirty_years() {
+fn a_wait_is_added_and_capped_at_thirty_years() {
     let start = Instant::now();
     let second = Duration::from_secs(1);
     assert_eq!(deadline_after(start, second), start + second);
@@ -11,7 +11,7 @@ fn a_wait_is_added_and_one_without_end_is_thirty_years() {
 }
 
 #[test]
-fn a_clock_at_its_end_is_no_panic() {
+fn a_clock_at_its_limit_does_not_panic() {
     let powers = (0..63).rev().map(|power| Duration::from_secs(1 << power));
     let last = powers.fold(Instant::now(), |at, step| at.checked_add(step).unwrap_or(at));
     assert_eq!(deadline_after(last, Duration::MAX), last);

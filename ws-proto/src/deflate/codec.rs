@@ -1,35 +1,37 @@
-//! The compression library, as RFC 7692 needs it: raw streams, ended by a flush whose last four bytes are not sent.
+//! The compression library as RFC 7692 uses it: raw streams that end with a flush, whose last four bytes are not
+//! sent.
 
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, Status};
 
-/// What a flush ends with, and what is neither sent nor received (RFC 7692 section 7.2.1).
+/// The last bytes of a flush, which are neither sent nor received (RFC 7692 section 7.2.1).
 const TAIL: [u8; 4] = [0x00, 0x00, 0xff, 0xff];
-/// A message without a byte, compressed (section 7.2.3.6).
+/// An empty message, compressed (section 7.2.3.6).
 const EMPTY: u8 = 0x00;
 /// Largest window, as a power of two.
 const MAX_WINDOW_BITS: u8 = 15;
-/// Bytes that an inflater takes, whatever its window.
+/// The bytes that an inflater takes, independent of its window.
 pub(crate) const INFLATER_SIZE: usize = 48 * 1024;
 
-/// Bytes that an inflater with a context takes: the library's share, and the [`History`].
+/// The bytes that an inflater with a context takes: the library's part, and the [`History`].
 pub(super) const fn kept_inflater_size(window_bits: u8) -> usize {
     INFLATER_SIZE + history_size(window_bits)
 }
 
-/// The tail, and a last block without a byte (RFC 1951 section 3.2.6): the stream ends here if, and only if, the message
+/// The tail, and an empty last block (RFC 1951 section 3.2.6). The stream ends here if, and only if, the message
 /// ended where a block may begin.
 const END: [u8; 6] = [0x00, 0x00, 0xff, 0xff, 0x03, 0x00];
-/// The tail, and one more block without a byte, where the stream must go on. A message that was cut off shows mostly, but
-/// not always, where one of these bytes is not what it waits for. To be certain would take a reset and the window copied
-/// back, for every message.
+/// The tail, and one more empty block, for a stream that must go on. A truncated message mostly, but not always,
+/// shows as a byte here that the stream does not expect. A certain check would need a reset and a copy of the window
+/// for each message.
 const END_OF_KEPT: [u8; 9] = [0x00, 0x00, 0xff, 0xff, 0x00, 0x00, 0x00, 0xff, 0xff];
 
-/// What beginning a stream anew counts as, in bytes inflated: it takes about as long.
+/// The work of starting a new stream, in bytes inflated, which take about as long.
 const RESTART: usize = 4 * 1024;
-/// So much of that, and others have their turn: a message may have a last block in every two of its bytes.
+/// The most such work in one call. A message may have a last block in every two of its bytes, so the inflater must
+/// yield.
 const RESTARTS_AT_MOST: usize = 64 * RESTART;
 
-/// Bytes that a deflater takes: its window and its chains, and the table of hashes, which is always as large.
+/// The bytes that a deflater takes: its window, its chains, and the hash table, which has a fixed size.
 pub(super) const fn deflater_size(window_bits: u8) -> usize {
     let window = 1_usize << window_bits;
     4 * window + 131_072 + 112 * 1024
@@ -40,15 +42,15 @@ pub(crate) struct Deflater {
     raw: Compress,
     level: u8,
     window_bits: u8,
-    /// Memory for what comes out, used again.
+    /// Reused memory for the output.
     out: Vec<u8>,
 }
 
-/// What is kept of that.
+/// The most bytes of output memory that are kept.
 const KEPT_OUT: usize = 64 * 1024;
 
 impl Deflater {
-    /// `window_bits` is 9 to 15.
+    /// Creates a deflater; `window_bits` is 9 to 15.
     pub(super) fn new(level: u8, window_bits: u8) -> Self {
         let raw = Compress::new_with_window_bits(Compression::new(level.into()), false, window_bits);
         Self { raw, level, window_bits, out: Vec::new() }
@@ -62,7 +64,7 @@ impl Deflater {
         self.raw.reset();
     }
 
-    /// Memory for [`deflate`](Self::deflate); give it back with [`put_out`](Self::put_out).
+    /// Takes the memory for the output of [`deflate`](Self::deflate). Return it with [`put_out`](Self::put_out).
     pub(crate) fn take_out(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.out)
     }
@@ -73,13 +75,13 @@ impl Deflater {
         self.out = out;
     }
 
-    /// Gives that memory back to the allocator.
+    /// Frees the memory for the output.
     pub(super) fn drop_out(&mut self) {
         self.out = Vec::new();
     }
 
-    /// Appends `piece`, compressed, to `out`; the last piece of a message is flushed, and its tail cut off. `false`: the
-    /// library failed, and what is in `out` is of no use.
+    /// Appends `piece`, compressed, to `out`. The last piece of a message is flushed, and the tail is removed.
+    /// Returns `false` if the library failed; the content of `out` is then unusable.
     pub(crate) fn deflate(&mut self, piece: &[u8], is_last: bool, out: &mut Vec<u8>) -> bool {
         let start = out.len();
         let flush = if is_last { FlushCompress::Sync } else { FlushCompress::None };
@@ -92,7 +94,7 @@ impl Deflater {
                 Ok(Status::StreamEnd) | Err(_) => return false,
             }
             rest = &rest[(self.raw.total_in() - before) as usize..];
-            // With room left nothing more is to come out.
+            // If there is room left, all output has been written.
             if rest.is_empty() && out.len() < out.capacity() {
                 break;
             }
@@ -104,7 +106,7 @@ impl Deflater {
     }
 }
 
-/// Cuts the tail off what a flush appended behind `start`. A second flush in a row appends nothing at all.
+/// Removes the tail from what a flush appended after `start`. A second flush in a row appends nothing at all.
 fn cut_tail(start: usize, out: &mut Vec<u8>) {
     if out[start..].ends_with(&TAIL) {
         out.truncate(out.len() - TAIL.len());
@@ -116,30 +118,30 @@ fn cut_tail(start: usize, out: &mut Vec<u8>) {
 
 impl std::fmt::Debug for Deflater {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // What was compressed lately is in there.
+        // The state holds recently compressed data.
         write!(f, "Deflater({}, {})", self.level, self.window_bits)
     }
 }
 
-/// Decompresses messages, one after the other.
+/// Decompresses messages one after the other.
 pub(crate) struct Inflater {
     raw: Decompress,
-    /// The output was full, so the library may have more from the input that it has read.
+    /// The output was full, so the library may have more output for the input that it has read.
     was_full: bool,
-    /// The stream said that it is over; a further one may follow (section 7.2.3.4).
+    /// The stream has ended; another one may follow (section 7.2.3.4).
     ended: bool,
     /// Present if messages may refer to earlier ones.
     history: Option<History>,
-    /// What restarts took since it was last asked.
+    /// The work of restarts since the last call of [`take_work`](Self::take_work).
     work: usize,
 }
 
-/// What came of a step.
+/// The result of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Inflated {
-    /// So many bytes; the output is full, or the message not over.
+    /// This many bytes; the output is full, or the message is not complete.
     More(usize),
-    /// So many bytes, the last ones of the message.
+    /// This many bytes, the last ones of the message.
     Done(usize),
 }
 
@@ -152,7 +154,7 @@ impl Default for Inflater {
 
 impl Inflater {
     pub(super) fn reset(&mut self) {
-        // Not again, behind a message that ended as it should.
+        // A message that ended properly has reset it already.
         if self.raw.total_in() > 0 {
             self.raw.reset(false);
         }
@@ -162,26 +164,27 @@ impl Inflater {
         self.work = 0;
     }
 
-    /// From now on messages may refer to earlier ones, within a window of so many bits.
+    /// Allows later messages to refer to earlier ones, within a window of `window_bits`.
     pub(super) fn keep_context(&mut self, window_bits: u8) {
         self.history.get_or_insert_with(|| History::new(history_size(window_bits)));
     }
 
-    /// What was done since it was last asked beside inflating, as so many bytes inflated.
+    /// The work besides inflating since the last call, measured in bytes inflated.
     pub(crate) fn take_work(&mut self) -> usize {
         std::mem::take(&mut self.work)
     }
 
-    /// Inflates from `input`, which shrinks by what was read, into `output`, which is not empty, until that is full, the
-    /// input read, the message over, or much was done for little. `is_last`: there is no more input than this. Call it again with the rest, even if
-    /// that is empty, as long as it has [`Inflated::More`].
+    /// Inflates from `input`, which shrinks by what was read, into `output`, which is not empty. It stops when the
+    /// output is full, the input is read, the message is complete, or many restarts gave little output. `is_last`
+    /// means that no more input follows. While it returns [`Inflated::More`], call it again with the rest, even if
+    /// that is empty.
     ///
-    /// A last block (BFINAL) ends a stream and not the message: what comes behind it is a further stream, as the example
-    /// of section 7.2.3.4 has it. With a context it may refer to what came before. zlib begins with an empty window then,
-    /// and so do peers that are built on it, which is right for every sender that does the same.
+    /// A last block (BFINAL) ends a stream and not the message: what follows is another stream, as in the example of
+    /// section 7.2.3.4. With a context, that stream may refer to earlier data. zlib, and peers that are built on it,
+    /// start it with an empty window, which is correct for senders that do the same.
     ///
     /// # Errors
-    /// The input is not a compressed message, or not all of one.
+    /// `Err` if the input is not a compressed message, or is truncated.
     pub(crate) fn inflate(
         &mut self,
         input: &mut &[u8],
@@ -222,8 +225,8 @@ impl Inflater {
         }
     }
 
-    /// Feeds what every message ends with. It gives nothing: what gives a byte here was cut off, and leaves the library in
-    /// the middle of a block, where it would take the next message for the rest.
+    /// Feeds the bytes that end every message. They give no output. A message that gives output here was truncated,
+    /// and leaves the library in the middle of a block, where it would take the next message for the rest of it.
     fn end_message(&mut self, spare: &mut [u8]) -> Result<(), ()> {
         let is_kept = self.history.is_some();
         let end = if is_kept { &END_OF_KEPT[..] } else { &END };
@@ -235,7 +238,7 @@ impl Inflater {
         if is_whole { Ok(()) } else { Err(()) }
     }
 
-    /// One call of the library: what it says, and how many bytes it has read and written.
+    /// Calls the library once. Returns its status, and the numbers of bytes that it has read and written.
     fn step(&mut self, input: &[u8], output: &mut [u8]) -> Result<(Status, usize, usize), ()> {
         let (read_before, written_before) = (self.raw.total_in(), self.raw.total_out());
         let status = self.raw.decompress(input, output, FlushDecompress::Sync).map_err(|_| ())?;
@@ -244,7 +247,7 @@ impl Inflater {
         Ok((status, read, written))
     }
 
-    /// Begins a further stream, behind one that is over.
+    /// Starts another stream after one that has ended.
     fn restart(&mut self) {
         self.raw.reset(false);
         self.ended = false;
@@ -256,16 +259,16 @@ impl Inflater {
 }
 
 const fn history_size(window_bits: u8) -> usize {
-    // zlib takes 9 for 8.
+    // zlib uses 9 in place of 8.
     1 << if window_bits < 9 { 9 } else { window_bits }
 }
 
-/// The latest bytes that were inflated, as many as a window has. The library has them too, but drops them at the end of a
-/// stream.
+/// The most recently inflated bytes, as many as the window has. The library has them too, but discards them at the
+/// end of a stream.
 struct History {
     ring: Vec<u8>,
     size: usize,
-    /// Where the oldest byte is, once the ring is full.
+    /// The position of the oldest byte, once the ring is full.
     oldest: usize,
 }
 
@@ -284,11 +287,11 @@ impl History {
         self.oldest = (self.oldest + over.len()) % self.size;
     }
 
-    /// Makes it the window of a stream that begins.
+    /// Makes the history the window of a new stream.
     fn restore(&self, raw: &mut Decompress) {
         let (newer, older) = self.ring.split_at(self.oldest);
         for part in [older, newer] {
-            // A raw stream takes any dictionary; with none, what refers to it would be refused.
+            // A raw stream accepts any dictionary. Without one, a reference to it would be refused.
             let taken = raw.set_dictionary(part);
             debug_assert!(taken.is_ok());
         }
@@ -297,7 +300,7 @@ impl History {
 
 impl std::fmt::Debug for Inflater {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // What was received lately is in there.
+        // The state holds recently received data.
         f.write_str("Inflater")
     }
 }

@@ -1,11 +1,11 @@
-//! The fixed codes (RFC 1951 sections 3.2.5 and 3.2.6), as they stand in the stream: the first bit lowest.
+//! The fixed Huffman codes (RFC 1951 sections 3.2.5 and 3.2.6), with their first bit lowest, as in the stream.
 
 /// The symbol that ends a block.
 pub(super) const END_OF_BLOCK: usize = 256;
-/// Length of each code of a distance.
+/// The length in bits of each distance code.
 pub(super) const DISTANCE_BITS: u32 = 5;
 
-/// Code and length of each literal and length symbol.
+/// The code and its length in bits, for each literal and length symbol.
 pub(super) static LITERALS: [(u16, u8); 288] = {
     let mut codes = [(0, 0); 288];
     let mut symbol = 0;
@@ -22,7 +22,8 @@ pub(super) static LITERALS: [(u16, u8); 288] = {
     codes
 };
 
-/// For each length less 3: its symbol less 257, and how many extra bits say how far it is beyond that symbol's first.
+/// For each length minus 3: its symbol minus 257, and the number of extra bits that give its distance from that
+/// symbol's first length.
 static LENGTHS: [(u8, u8); 256] = {
     let mut lengths = [(0, 0); 256];
     let mut length = 0;
@@ -42,7 +43,7 @@ static LENGTHS: [(u8, u8); 256] = {
     lengths
 };
 
-/// The symbol of a length from 3 to 258, its extra bits, and how many those are.
+/// The symbol of a length from 3 to 258, its extra bits, and their number.
 #[inline]
 pub(super) fn length_symbol(length: usize) -> (usize, u32, u32) {
     let beyond = length - 3;
@@ -51,7 +52,7 @@ pub(super) fn length_symbol(length: usize) -> (usize, u32, u32) {
     (257 + usize::from(symbol), extra, extra_len.into())
 }
 
-/// The code of a distance from 1 to 32,768, its extra bits, and how many those are.
+/// The code of a distance from 1 to 32,768, its extra bits, and their number.
 #[inline]
 pub(super) fn distance_symbol(distance: usize) -> (u16, u32, u32) {
     let beyond = distance as u32 - 1;
@@ -70,7 +71,8 @@ pub(super) fn distance_symbol(distance: usize) -> (u16, u32, u32) {
 mod tests {
     use super::*;
 
-    /// The tables of RFC 1951 section 3.2.5: first length or distance of each symbol, and its extra bits.
+    /// The tables of RFC 1951 section 3.2.5: the first length or distance of each symbol, and the number of its extra
+    /// bits.
     const LENGTH_TABLE: [(usize, u32); 29] = [
         (3, 0),
         (4, 0),
@@ -136,7 +138,7 @@ mod tests {
     ];
 
     #[test]
-    fn lengths_have_the_symbols_of_the_rfc() {
+    fn each_length_has_the_symbol_of_the_rfc() {
         for length in 3..=258 {
             let at = LENGTH_TABLE.iter().rposition(|(first, _)| *first <= length).unwrap();
             let (first, extra_len) = LENGTH_TABLE[at];

@@ -7,41 +7,44 @@ use super::{
     pool::CodecPool,
 };
 
-/// Window sizes that our compressor can keep to, as powers of two. RFC 7692 also has 8, which zlib has not.
+/// Window sizes that the compressor supports, as powers of two. RFC 7692 also allows 8, which zlib does not support.
 const WINDOW_BITS: RangeInclusive<u8> = 9..=15;
 
-/// How messages are compressed. Shared by all connections of a [`Config`](crate::Config), with the codecs.
+/// How messages are compressed. All connections of a [`Config`](crate::Config) share it, together with the codecs.
 ///
-/// Without context takeover each message is compressed for itself, with a codec that all connections share: an idle
-/// connection takes none of their memory. With takeover later messages refer to earlier ones, which makes small, similar messages
-/// much smaller, and costs each connection its own codec: [`takeover_price`](Self::takeover_price) says how much.
+/// Without context takeover, each message is compressed independently, with a codec that all connections share: an
+/// idle connection holds no codec. With takeover, later messages refer to earlier ones. That makes small, similar
+/// messages much smaller, and costs each connection a codec of its own: [`takeover_price`](Self::takeover_price) has
+/// its size.
 ///
-/// Compression makes the length of a message tell something of its content: do not put secrets and what an attacker
-/// chose into one message, or, with takeover, on one connection (RFC 7692 section 8).
+/// With compression, the length of a message reveals something about its content. Do not put a secret and data chosen
+/// by an attacker into one message or, with takeover, on one connection (RFC 7692 section 8).
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct DeflateConfig {
-    /// From 1 (fast) to 9 (small). Default 1.
+    /// The compression level, from 1 (fast) to 9 (small). Default 1.
     pub level: u8,
-    /// Payloads below so many bytes go out as they are. Default 256.
+    /// Payloads shorter than this, in bytes, are sent uncompressed. Default 256.
     pub threshold: usize,
-    /// Whether what this side sends may refer to earlier messages, if the peer agrees. Default: no; a client's
-    /// default is yes.
+    /// Whether messages that this side sends may refer to earlier ones, if the peer agrees. Default: no for a server,
+    /// yes for a client.
     pub send_takeover: bool,
-    /// Whether what the peer sends may refer to earlier messages. Default: no; a client's default is yes.
+    /// Whether messages that the peer sends may refer to earlier ones. Default: no for a server, yes for a client.
     pub receive_takeover: bool,
-    /// Window for what this side sends, as a power of two: 9 to 15. Default 15.
+    /// The window for messages that this side sends, as a power of two: 9 to 15. Default 15.
     pub send_window_bits: u8,
-    /// Largest window that the peer may use, 9 to 15; smaller ones are asked for. Default 15.
+    /// The largest window that the peer may use, as a power of two: 9 to 15. A smaller one than 15 is requested from
+    /// the peer. Default 15.
     pub receive_window_bits: u8,
-    /// Most bytes that the codecs may take together which connections hold on to: those with takeover, of which further
-    /// ones get none, and those that send a message over 256 KiB, which is sent as it is beyond that. Default 64 MiB.
+    /// The most bytes for codecs that connections hold. There are two kinds: codecs with takeover, which further
+    /// connections do not get beyond this limit, and codecs that send a message over 256 KiB, which is sent
+    /// uncompressed beyond it. Default 64 MiB.
     pub codec_budget: usize,
     pub(super) pool: CodecPool,
 }
 
 impl DeflateConfig {
-    /// For a server: fast, nothing kept between messages.
+    /// The defaults for a server: fast, without context takeover.
     #[must_use]
     pub fn server() -> Self {
         Self {
@@ -56,29 +59,31 @@ impl DeflateConfig {
         }
     }
 
-    /// For a client, which has few connections: with takeover in both directions, unless the server declines.
+    /// The defaults for a client, which has few connections: with takeover in both directions, unless the server
+    /// declines.
     #[must_use]
     pub fn client() -> Self {
         Self { send_takeover: true, receive_takeover: true, ..Self::server() }
     }
 
-    /// Bytes that a connection's codecs take with takeover: for what it sends, and for what it receives.
+    /// The bytes that a connection's codecs take with takeover: for messages it sends, and for messages it receives.
     #[must_use]
     pub fn takeover_price(&self) -> (usize, usize) {
         (deflater_size(self.usable_send_bits()), kept_inflater_size(self.usable_receive_bits()))
     }
 
-    /// The level, within what the library has, whether or not this was [checked](crate::Config::build).
+    /// The level, clamped to the library's range, whether or not the configuration was
+    /// [checked](crate::Config::build).
     pub(super) fn usable_level(&self) -> u8 {
         self.level.clamp(1, 9)
     }
 
-    /// The window for what is sent, as [`usable_level`](Self::usable_level).
+    /// The window for sent messages, clamped as [`usable_level`](Self::usable_level).
     pub(super) fn usable_send_bits(&self) -> u8 {
         self.send_window_bits.clamp(*WINDOW_BITS.start(), *WINDOW_BITS.end())
     }
 
-    /// The window for what is received, as [`usable_level`](Self::usable_level).
+    /// The window for received messages, clamped as [`usable_level`](Self::usable_level).
     pub(super) fn usable_receive_bits(&self) -> u8 {
         self.receive_window_bits.clamp(*WINDOW_BITS.start(), *WINDOW_BITS.end())
     }

@@ -1,4 +1,4 @@
-//! Offers and answers (RFC 7692 sections 5 and 7.1).
+//! Negotiation of permessage-deflate: offers and answers (RFC 7692 sections 5 and 7.1).
 
 use std::{fmt::Write as _, sync::Arc};
 
@@ -19,21 +19,21 @@ const CLIENT_TAKEOVER: &str = "client_no_context_takeover";
 const SERVER_BITS: &str = "server_max_window_bits";
 const CLIENT_BITS: &str = "client_max_window_bits";
 
-/// What both sides agreed upon.
+/// The parameters that both sides agreed upon.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct DeflateParams {
-    /// The server compresses each message for itself.
+    /// The server compresses each message independently of earlier ones.
     pub server_no_context_takeover: bool,
-    /// The client compresses each message for itself.
+    /// The client compresses each message independently of earlier ones.
     pub client_no_context_takeover: bool,
-    /// Window of what the server sends, as a power of two, 8 to 15.
+    /// The window for messages from the server, as a power of two, 8 to 15.
     pub server_max_window_bits: u8,
-    /// Window of what the client sends, as a power of two, 8 to 15.
+    /// The window for messages from the client, as a power of two, 8 to 15.
     pub client_max_window_bits: u8,
 }
 
-/// An agreement, how this side uses it, and the memory that is set aside for it.
+/// The agreed parameters, the options of this side, and the memory that is reserved for codecs.
 #[derive(Debug, Clone)]
 pub(crate) struct Agreed {
     pub(crate) params: DeflateParams,
@@ -41,11 +41,11 @@ pub(crate) struct Agreed {
     pub(super) threshold: usize,
     pub(super) budget: usize,
     pub(super) pool: CodecPool,
-    /// Present if a context is kept.
+    /// Present if a compression context is kept between messages.
     pub(super) _reservation: Option<Arc<Reservation>>,
 }
 
-/// Alike to whoever looks from outside.
+/// Compares the parameters, which are all that is public.
 impl PartialEq for Agreed {
     fn eq(&self, other: &Self) -> bool {
         self.params == other.params
@@ -54,13 +54,13 @@ impl PartialEq for Agreed {
 
 impl Eq for Agreed {}
 
-/// What an extension of this name says, if each parameter is known, valid and there once.
+/// The parameters of an offer or answer, if each one is known, valid and present once.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Said {
     server_no_context_takeover: bool,
     client_no_context_takeover: bool,
     server_max_window_bits: Option<u8>,
-    /// `Some(None)`: the parameter without a value.
+    /// `Some(None)` is the parameter without a value.
     client_max_window_bits: Option<Option<u8>>,
 }
 
@@ -87,12 +87,12 @@ impl Said {
     }
 }
 
-/// Sets a flag; false if it was set.
+/// Sets a flag. Returns false if it was set already.
 const fn set(flag: &mut bool) -> bool {
     !std::mem::replace(flag, true)
 }
 
-/// 8 to 15, without leading zeros.
+/// A number from 8 to 15, without leading zeros.
 fn window_bits(value: &str) -> Option<u8> {
     match value {
         "8" => Some(8),
@@ -107,8 +107,8 @@ fn window_bits(value: &str) -> Option<u8> {
     }
 }
 
-/// A server's choice: the first of the client's offers that it can accept, and the answer to it. What it cannot accept
-/// it declines by not answering (section 5.1); the connection then has no compression.
+/// The server's choice: the first of the client's offers that it can accept, and the answer to it. It declines an
+/// offer by not answering it (section 5.1); if it declines all, the connection has no compression.
 pub(crate) fn accept_offer(config: &DeflateConfig, offered: &[Extension]) -> Option<(Agreed, String)> {
     offered
         .iter()
@@ -121,7 +121,7 @@ fn answer(config: &DeflateConfig, offer: Said) -> Option<(Agreed, String)> {
     if !DeflateConfig::can_compress_with(server_bits) {
         return None;
     }
-    // Only a client that says it understands the parameter may be told it (section 7.1.2.2).
+    // The parameter may only be sent to a client that offers it (section 7.1.2.2).
     let client_bits = match offer.client_max_window_bits {
         None => 15,
         Some(limit) => limit.unwrap_or(15).min(config.usable_receive_bits()),
@@ -146,7 +146,7 @@ fn answer(config: &DeflateConfig, offer: Said) -> Option<(Agreed, String)> {
     Some((agreed, answer))
 }
 
-/// What a client offers.
+/// The client's offer.
 pub(crate) fn offer(config: &DeflateConfig) -> String {
     let mut offer = String::from(NAME);
     push_flag(&mut offer, SERVER_TAKEOVER, !config.receive_takeover);
@@ -161,8 +161,8 @@ pub(crate) fn offer(config: &DeflateConfig) -> String {
     offer
 }
 
-/// What a client makes of the server's answer to [`offer`]: `Ok(None)` if it has none, `Err` if it is not an answer to it,
-/// which fails the connection (section 5.1).
+/// The client's reading of the server's answer to its [`offer`]: `Ok(None)` if there is no answer, `Err` if the
+/// answer does not match the offer, which fails the connection (section 5.1).
 pub(crate) fn accept_answer(config: &DeflateConfig, answered: &[Extension]) -> Result<Option<Agreed>, ()> {
     let extension = match answered {
         [] => return Ok(None),
@@ -174,12 +174,12 @@ pub(crate) fn accept_answer(config: &DeflateConfig, answered: &[Extension]) -> R
     if server_bits > config.usable_receive_bits()
         || (!config.receive_takeover && !said.server_no_context_takeover)
     {
-        // The parameters were asked for, and a server that cannot keep to them declines (section 7.1).
+        // The client asked for these parameters, and a server that does not support them must decline (section 7.1).
         return Err(());
     }
     let client_bits = match said.client_max_window_bits {
         None => 15,
-        // In an answer it has a value, and at most that of the offer (section 7.1.2.2).
+        // In an answer it has a value, which is at most that of the offer (section 7.1.2.2).
         Some(bits) => bits.filter(|bits| *bits <= config.usable_send_bits()).ok_or(())?,
     };
     let params = DeflateParams {
@@ -191,8 +191,8 @@ pub(crate) fn accept_answer(config: &DeflateConfig, answered: &[Extension]) -> R
     Ok(Some(agree(config, params, Role::Client)))
 }
 
-/// Sets memory aside for the contexts that are kept; if there is none left, a server keeps none. A client cannot change
-/// any more what the server keeps, but its own.
+/// Reserves memory for the contexts that are kept. If none is left, a server keeps no context. A client can only give
+/// up the context for what it sends: the server has decided about the other.
 fn agree(config: &DeflateConfig, mut params: DeflateParams, role: Role) -> Agreed {
     let pool: &CodecPool = &config.pool;
     let reserve = |bytes: usize| pool.reserve(bytes, config.codec_budget);
@@ -243,6 +243,6 @@ fn push_flag(out: &mut String, name: &str, set: bool) {
 }
 
 fn push_bits(out: &mut String, name: &str, bits: u8) {
-    // Writing to a String cannot fail.
+    // Writing to a `String` cannot fail.
     let _ = write!(out, "; {name}={bits}");
 }

@@ -1,4 +1,4 @@
-//! Codecs that connections share, and the account of those that they keep.
+//! Codecs that connections share, and the memory reserved for those that connections keep.
 
 use std::sync::{
     Arc, Mutex, MutexGuard, PoisonError,
@@ -7,10 +7,10 @@ use std::sync::{
 
 use super::codec::{Deflater, Inflater};
 
-/// Idle codecs of a kind that are kept: as many as threads may be compressing at the same time.
+/// The number of idle codecs of each kind that are kept: enough for as many threads that compress at the same time.
 const KEPT: usize = 16;
 
-/// Idle codecs, and how much memory is set aside for those that connections keep. Clones share both.
+/// Idle codecs, and the total of reserved memory. Clones share both.
 #[derive(Debug, Clone, Default)]
 pub(super) struct CodecPool(Arc<Shared>);
 
@@ -21,13 +21,13 @@ struct Shared {
 }
 
 #[derive(Debug, Default)]
-#[expect(clippy::vec_box, reason = "they go from here to connections, which are smaller with boxes")]
+#[expect(clippy::vec_box, reason = "the boxes move to connections, which are smaller with boxes")]
 struct Idle {
     deflaters: Vec<Box<Deflater>>,
     inflaters: Vec<Box<Inflater>>,
 }
 
-/// Memory that is set aside for codecs with context takeover; dropping it gives it back.
+/// Memory that is reserved for codecs. Dropping it releases the reservation.
 #[derive(Debug)]
 pub(crate) struct Reservation {
     shared: Arc<Shared>,
@@ -65,14 +65,14 @@ impl CodecPool {
         }
     }
 
-    /// Sets `bytes` aside, unless more than `budget` would be set aside then.
+    /// Reserves `bytes`, unless the total would exceed `budget`.
     pub(super) fn reserve(&self, bytes: usize, budget: usize) -> Option<Reservation> {
         let add = |reserved: usize| reserved.checked_add(bytes).filter(|sum| *sum <= budget);
         self.0.reserved.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add).ok()?;
         Some(Reservation { shared: Arc::clone(&self.0), bytes })
     }
 
-    /// Sets `bytes` aside, whatever the budget says.
+    /// Reserves `bytes`, even if the total exceeds the budget.
     pub(super) fn reserve_anyway(&self, bytes: usize) -> Reservation {
         self.0.reserved.fetch_add(bytes, Ordering::Relaxed);
         Reservation { shared: Arc::clone(&self.0), bytes }
@@ -84,12 +84,12 @@ impl CodecPool {
     }
 
     fn idle(&self) -> MutexGuard<'_, Idle> {
-        // Nothing that runs under the lock can leave the lists half-changed.
+        // No code under the lock can leave the lists half-changed.
         self.0.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Two configurations are alike whatever their codecs are doing.
+/// The state of the codecs does not affect whether two configurations are equal.
 impl PartialEq for CodecPool {
     fn eq(&self, _other: &Self) -> bool {
         true

@@ -8,15 +8,15 @@ use super::{
     small_encoder,
 };
 
-/// A connection's share of the compression.
+/// The compression state of one connection.
 #[derive(Debug)]
 pub(crate) struct Session {
     agreed: Agreed,
     role: Role,
-    /// Kept between messages with context takeover; else borrowed from the pool for each.
+    /// Kept between messages with context takeover. Without it, a codec is borrowed from the pool for each message.
     deflater: Option<Box<Deflater>>,
     inflater: Option<Box<Inflater>>,
-    /// Whether the application wants its messages compressed at the moment.
+    /// Whether the application currently wants its messages compressed.
     pub(crate) is_on: bool,
 }
 
@@ -29,7 +29,7 @@ impl Session {
         self.agreed.params
     }
 
-    /// Whether a message of this length is to be compressed.
+    /// Whether a message of this length should be compressed.
     #[inline]
     pub(crate) const fn wants(&self, len: usize) -> bool {
         self.is_on
@@ -37,7 +37,7 @@ impl Session {
             && DeflateConfig::can_compress_with(self.send_window_bits())
     }
 
-    /// Whether what is sent refers to earlier messages, so that what was compressed must also be sent so.
+    /// Whether sent messages refer to earlier ones. If so, a message that was compressed must also be sent compressed.
     pub(crate) const fn sends_with_takeover(&self) -> bool {
         !match self.role {
             Role::Client => self.agreed.params.client_no_context_takeover,
@@ -45,12 +45,13 @@ impl Session {
         }
     }
 
-    /// Appends a message, compressed for itself, to `out`; one that [`is_small`](Self::is_small).
+    /// Appends a message, compressed without context, to `out`. The message must be one that
+    /// [`is_small`](Self::is_small).
     pub(crate) fn deflate_small(&self, payload: &[u8], out: &mut Vec<u8>) {
         small_encoder::deflate(payload, self.send_window_bits(), out);
     }
 
-    /// Whether a message of this length is compressed by the encoder for small messages.
+    /// Whether a message of this length is compressed by the [`small_encoder`].
     pub(crate) const fn is_small(&self, len: usize) -> bool {
         self.agreed.level == 1 && len <= small_encoder::MOST && !self.sends_with_takeover()
     }
@@ -60,7 +61,8 @@ impl Session {
         kept.unwrap_or_else(|| self.agreed.pool.take_deflater(self.agreed.level, self.send_window_bits()))
     }
 
-    /// Sets memory aside for a deflater that is held on to for a while; `Some(None)`: it is the connection's own anyway.
+    /// Reserves memory for a deflater that is held for several calls. `Some(None)` if the deflater belongs to the
+    /// connection already.
     pub(crate) fn reserve_deflater(&self) -> Option<Option<Reservation>> {
         if self.sends_with_takeover() {
             return Some(None);
@@ -94,7 +96,7 @@ impl Session {
         }
     }
 
-    /// Whether what is received refers to earlier messages, so that the inflater is the connection's own.
+    /// Whether received messages refer to earlier ones, so that the connection has an inflater of its own.
     pub(crate) const fn receives_with_takeover(&self) -> bool {
         !match self.role {
             Role::Client => self.agreed.params.server_no_context_takeover,
@@ -117,7 +119,8 @@ impl Session {
     }
 }
 
-/// What is kept belongs to this connection's context, but the memory may serve others.
+/// Returns the codecs to the pool. Their context belongs to this connection, but other connections can reuse the
+/// memory.
 impl Drop for Session {
     fn drop(&mut self) {
         if let Some(deflater) = self.deflater.take() {

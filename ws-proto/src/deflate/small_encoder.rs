@@ -1,29 +1,29 @@
-//! A compressor for small messages that are compressed for themselves (RFC 1951 section 3.2.6, one block with the fixed
-//! codes).
+//! A compressor for small messages without context (RFC 1951 section 3.2.6, one block with the fixed codes).
 //!
-//! The library's compressor clears a table of 128 KiB for each message, which is most of what a message of 1,000 bytes
-//! costs. Here the table is 8 KiB, and the rest is what its fastest level does: the latest place with the same four bytes,
-//! or none. It earns its place in `bench/RESULTS.md`.
+//! The library's compressor clears a table of 128 KiB for each message, which is most of the cost of a message of
+//! 1,000 bytes. Here the table has 8 KiB. The match finder is that of the library's fastest level: it knows only the
+//! latest position with the same four bytes. `bench/RESULTS.md` has the measured gain.
 
 use super::codes::{DISTANCE_BITS, END_OF_BLOCK, LITERALS, distance_symbol, length_symbol};
 
-/// Messages up to this size: a place in the table is 16 bits, and no distance is beyond a window of 32 KiB.
+/// The largest message, in bytes: a position in the table has 16 bits, and no distance exceeds a window of 32 KiB.
 pub(crate) const MOST: usize = 32 * 1024;
 
 const TABLE_BITS: u32 = 12;
-/// A match shorter than this is not found.
+/// The shortest match that is found.
 const MIN_MATCH: usize = 4;
 const MAX_MATCH: usize = 258;
 
-/// Appends `payload`, compressed, without the last four bytes of its flush (RFC 7692 section 7.2.1), and with no distance
-/// beyond a window of so many bits. It may grow: by an eighth at most. `payload` is at most [`MOST`] bytes.
+/// Appends `payload`, compressed, without the last four bytes of its flush (RFC 7692 section 7.2.1), and with no
+/// distance beyond a window of `window_bits`. The output may be longer than the payload by at most an eighth.
+/// `payload` has at most [`MOST`] bytes.
 pub(crate) fn deflate(payload: &[u8], window_bits: u8, out: &mut Vec<u8>) {
     let window = 1_usize << window_bits;
     out.reserve(payload.len() + payload.len() / 8 + 16);
     let mut bits = BitWriter { out, pending: 0, count: 0 };
-    // Not the last block, with the fixed codes.
+    // Header of a block that is not the last, with the fixed codes.
     bits.put(0b010, 3);
-    // Places with such a hash, plus one; 0 stands for none.
+    // The latest position with each hash, plus one; 0 means none.
     let mut places = [0_u16; 1 << TABLE_BITS];
     let (mut at, mut literals_from, mut misses) = (0, 0, 0_usize);
     while let Some(word) = word_at(payload, at) {
@@ -34,7 +34,7 @@ pub(crate) fn deflate(payload: &[u8], window_bits: u8, out: &mut Vec<u8>) {
             .filter(|from| at - from <= window && word_at(payload, *from) == Some(word));
         let Some(from) = found else {
             misses += 1;
-            // What does not compress is looked at more and more coarsely.
+            // Data that does not compress is searched in growing steps.
             at += 1 + (misses >> 6);
             continue;
         };
@@ -44,7 +44,7 @@ pub(crate) fn deflate(payload: &[u8], window_bits: u8, out: &mut Vec<u8>) {
         bits.put_match(length, at - from);
         at += length;
         literals_from = at;
-        // The end of what was just found is mostly where the next match begins.
+        // The next match mostly begins at the end of this one.
         if let Some(word) = word_at(payload, at - 2) {
             places[hash(word)] = (at - 2) as u16 + 1;
         }
@@ -52,7 +52,7 @@ pub(crate) fn deflate(payload: &[u8], window_bits: u8, out: &mut Vec<u8>) {
     bits.put_literals(&payload[literals_from..]);
     let (code, len) = LITERALS[END_OF_BLOCK];
     bits.put(code.into(), len.into());
-    // An empty block without compression follows; its header is sent, and its length is not.
+    // An empty stored block follows. Its header is sent; its length is not.
     bits.put(0b000, 3);
     bits.finish();
 }
@@ -65,7 +65,7 @@ const fn hash(word: u32) -> usize {
     (word.wrapping_mul(0x9e37_79b1) >> (32 - TABLE_BITS)) as usize
 }
 
-/// How far the bytes at `from` and at `at`, of which the first four are the same, go on alike.
+/// The length of the match between the bytes at `from` and at `at`, of which the first four are equal.
 fn match_length(bytes: &[u8], from: usize, at: usize) -> usize {
     let end = bytes.len().min(at + MAX_MATCH);
     let mut length = MIN_MATCH;
@@ -86,16 +86,16 @@ fn match_length(bytes: &[u8], from: usize, at: usize) -> usize {
     length
 }
 
-/// Writes bits, the first one in the lowest place of a byte.
+/// Writes bits, the first one into the lowest bit of a byte.
 struct BitWriter<'a> {
     out: &'a mut Vec<u8>,
     pending: u64,
-    /// How many bits of that there are; less than 32 between calls.
+    /// The number of pending bits; less than 32 between calls.
     count: u32,
 }
 
 impl BitWriter<'_> {
-    /// At most 32 bits.
+    /// Writes `count` bits, at most 32.
     #[inline]
     fn put(&mut self, bits: u32, count: u32) {
         self.pending |= u64::from(bits) << self.count;
@@ -122,7 +122,7 @@ impl BitWriter<'_> {
         self.put(u32::from(code) | extra << DISTANCE_BITS, DISTANCE_BITS + extra_len);
     }
 
-    /// Fills the last byte up.
+    /// Pads and writes the last byte.
     fn finish(self) {
         let bytes = self.pending.to_le_bytes();
         self.out.extend_from_slice(&bytes[..self.count.div_ceil(8) as usize]);

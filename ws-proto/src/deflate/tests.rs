@@ -31,12 +31,12 @@ fn with_takeover(config: &mut DeflateConfig) {
     config.receive_takeover = true;
 }
 
-/// What a server answers to an offer.
+/// The server's answer to an offer.
 fn answer(config: &DeflateConfig, offered: &str) -> Option<String> {
     accept_offer(config, &parse(offered)).map(|(_, answer)| answer)
 }
 
-// RFC 7692 sections 5 and 7.1, the server.
+// The server's side of RFC 7692 sections 5 and 7.1.
 
 #[test]
 fn a_plain_offer_is_accepted_without_takeover_by_default() {
@@ -50,7 +50,7 @@ fn a_server_that_keeps_contexts_asks_for_nothing() {
 }
 
 #[test]
-fn what_the_client_asks_for_is_answered() {
+fn each_requested_parameter_is_answered() {
     let cases = [
         ("server_no_context_takeover", "; server_no_context_takeover"),
         ("client_no_context_takeover", "; client_no_context_takeover"),
@@ -60,7 +60,7 @@ fn what_the_client_asks_for_is_answered() {
         ("client_max_window_bits", ""),
         ("client_max_window_bits=15", ""),
         ("client_max_window_bits=10", "; client_max_window_bits=10"),
-        // Smaller than we can inflate with is no trouble: a window of 32 KiB holds it.
+        // A smaller window than the inflater's: its window of 32 KiB is large enough.
         ("client_max_window_bits=8", "; client_max_window_bits=8"),
         (
             "server_max_window_bits=11; client_max_window_bits=12; client_no_context_takeover",
@@ -74,7 +74,7 @@ fn what_the_client_asks_for_is_answered() {
 }
 
 #[test]
-fn an_offer_that_is_not_valid_is_declined() {
+fn an_invalid_offer_is_declined() {
     for asked in [
         "unknown",
         "server_no_context_takeover=1",
@@ -95,12 +95,12 @@ fn an_offer_that_is_not_valid_is_declined() {
 }
 
 #[test]
-fn a_window_that_zlib_has_not_is_declined() {
+fn a_window_that_zlib_does_not_support_is_declined() {
     assert_eq!(answer(&server(|_| ()), "permessage-deflate; server_max_window_bits=8"), None);
 }
 
 #[test]
-fn the_first_offer_that_can_be_accepted_is() {
+fn the_first_acceptable_offer_is_accepted() {
     let offers = "x-webkit-deflate-frame, permessage-deflate; server_max_window_bits=8, \
         permessage-deflate; server_max_window_bits=10, permessage-deflate";
     let answer = answer(&server(with_takeover), offers).unwrap();
@@ -110,25 +110,25 @@ fn the_first_offer_that_can_be_accepted_is() {
 }
 
 #[test]
-fn a_server_limits_windows_where_the_client_can_be_told() {
+fn a_server_limits_windows_if_the_client_supports_it() {
     let narrow = server(|config| {
         with_takeover(config);
         config.send_window_bits = 10;
         config.receive_window_bits = 11;
     });
-    let told = answer(&narrow, "permessage-deflate; client_max_window_bits").unwrap();
-    assert_eq!(told, "permessage-deflate; server_max_window_bits=10; client_max_window_bits=11");
-    // A client that does not say that it understands the parameter must not get it (section 7.1.2.2).
+    let answered = answer(&narrow, "permessage-deflate; client_max_window_bits").unwrap();
+    assert_eq!(answered, "permessage-deflate; server_max_window_bits=10; client_max_window_bits=11");
+    // A client that does not offer the parameter must not get it (section 7.1.2.2).
     assert_eq!(
         answer(&narrow, "permessage-deflate").unwrap(),
         "permessage-deflate; server_max_window_bits=10"
     );
 }
 
-// The client.
+// The client's side.
 
 #[test]
-fn a_client_offers_what_it_is_configured_for() {
+fn a_client_offers_its_configuration() {
     let cases = [
         (client(|_| ()), "permessage-deflate; client_max_window_bits"),
         (
@@ -147,7 +147,7 @@ fn a_client_offers_what_it_is_configured_for() {
 }
 
 #[test]
-fn a_client_takes_an_answer_to_its_offer() {
+fn a_client_accepts_an_answer_to_its_offer() {
     let config = client(|_| ());
     let params = |header| accept_answer(&config, &parse(header)).unwrap().unwrap().params;
     let plain = DeflateParams {
@@ -173,7 +173,7 @@ fn a_client_takes_an_answer_to_its_offer() {
 }
 
 #[test]
-fn a_client_refuses_an_answer_to_something_else() {
+fn a_client_refuses_an_answer_that_does_not_match_its_offer() {
     let wide = client(|_| ());
     let strict = client(|config| {
         config.receive_takeover = false;
@@ -187,11 +187,11 @@ fn a_client_refuses_an_answer_to_something_else() {
         (&wide, "permessage-deflate; foo"),
         (&wide, "permessage-deflate; server_max_window_bits"),
         (&wide, "permessage-deflate; server_max_window_bits=16"),
-        // Only an offer may have it without a value (section 7.1.2.2).
+        // Only an offer may have the parameter without a value (section 7.1.2.2).
         (&wide, "permessage-deflate; client_max_window_bits"),
         (&wide, "permessage-deflate; client_max_window_bits=7"),
         (&wide, "permessage-deflate; server_no_context_takeover; server_no_context_takeover"),
-        // What was asked for must be granted.
+        // A requested parameter must be granted.
         (&strict, "permessage-deflate"),
         (&strict, "permessage-deflate; server_no_context_takeover"),
         (&strict, "permessage-deflate; server_no_context_takeover; server_max_window_bits=11"),
@@ -208,7 +208,7 @@ fn a_client_refuses_an_answer_to_something_else() {
 }
 
 #[test]
-fn offers_and_answers_of_our_own_agree() {
+fn every_offer_and_answer_of_this_crate_agree() {
     for bits in 0..16_u8 {
         let choose = |config: &mut DeflateConfig| {
             config.send_takeover = bits & 1 != 0;
@@ -239,10 +239,10 @@ fn offers_and_answers_of_our_own_agree() {
     }
 }
 
-// The budget for contexts.
+// The memory budget for contexts.
 
 #[test]
-fn contexts_beyond_the_budget_are_not_kept() {
+fn no_context_is_kept_beyond_the_budget() {
     let config = server(|config| {
         with_takeover(config);
         let (sent, received) = config.takeover_price();
@@ -257,13 +257,13 @@ fn contexts_beyond_the_budget_are_not_kept() {
     assert_eq!(answer, "permessage-deflate; server_no_context_takeover; client_no_context_takeover");
     assert_eq!(config.pool.reserved(), config.codec_budget);
     drop(first);
-    assert_eq!(agree().1, "permessage-deflate", "what is freed can be had again");
+    assert_eq!(agree().1, "permessage-deflate", "released memory can be reserved again");
     drop(second);
     assert_eq!(config.pool.reserved(), 0);
 }
 
 #[test]
-fn a_client_without_budget_keeps_only_what_the_server_makes_it_keep() {
+fn a_client_without_budget_keeps_only_the_context_that_the_server_requires() {
     let config = client(|config| config.codec_budget = 0);
     let agreed = accept_answer(&config, &parse("permessage-deflate")).unwrap().unwrap();
     assert!(agreed.params.client_no_context_takeover);
@@ -272,7 +272,7 @@ fn a_client_without_budget_keeps_only_what_the_server_makes_it_keep() {
 }
 
 #[test]
-fn settings_out_of_range_are_named() {
+fn an_error_names_the_option_and_the_value_out_of_range() {
     let error = |config: DeflateConfig| config.check().unwrap_err().to_string();
     for level in [0, 10] {
         let error = error(server(|config| config.level = level));
@@ -292,7 +292,7 @@ fn deflate(deflater: &mut Deflater, payload: &[u8]) -> Vec<u8> {
     out
 }
 
-/// Inflates with output of `room` bytes at a time.
+/// Inflates into output of `room` bytes at a time.
 fn inflate_by(inflater: &mut Inflater, mut input: &[u8], room: usize) -> Result<Vec<u8>, ()> {
     let mut out = Vec::new();
     loop {
@@ -308,7 +308,7 @@ fn inflate_by(inflater: &mut Inflater, mut input: &[u8], room: usize) -> Result<
     }
 }
 
-/// With a context.
+/// An inflater with a context.
 fn keeping() -> Inflater {
     let mut inflater = Inflater::default();
     inflater.keep_context(15);
@@ -320,20 +320,20 @@ fn inflate(inflater: &mut Inflater, input: &[u8]) -> Result<Vec<u8>, ()> {
 }
 
 #[test]
-fn hello_is_compressed_as_the_rfc_has_it() {
+fn hello_is_compressed_as_in_the_rfc() {
     let mut deflater = Deflater::new(6, 15);
     assert_eq!(deflate(&mut deflater, b"Hello"), [0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00]);
     assert_eq!(
         deflate(&mut deflater, b"Hello"),
         [0xf2, 0x00, 0x11, 0x00, 0x00],
-        "with the context of before"
+        "with the context of the message before"
     );
     deflater.reset();
     assert_eq!(deflate(&mut deflater, b"Hello"), [0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00]);
 }
 
 #[test]
-fn the_rfcs_examples_are_hello() {
+fn the_examples_of_the_rfc_inflate_to_hello() {
     let examples: [&[u8]; 5] = [
         &[0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00],
         // A block without compression.
@@ -342,7 +342,7 @@ fn the_rfcs_examples_are_hello() {
         &[0xf3, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00, 0x00],
         // Two blocks.
         &[0xf2, 0x48, 0x05, 0x00, 0x00, 0x00, 0xff, 0xff, 0xca, 0xc9, 0xc9, 0x07, 0x00],
-        // The tail left in, as a second, empty flush.
+        // With the tail, as a second, empty flush.
         &[0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00, 0x00, 0x00, 0xff, 0xff, 0x00],
     ];
     for example in examples {
@@ -360,21 +360,21 @@ fn the_rfcs_examples_are_hello() {
 }
 
 #[test]
-fn a_message_may_be_empty() {
+fn an_empty_message_is_one_byte_compressed() {
     let mut deflater = Deflater::new(1, 15);
     let mut inflater = keeping();
     for _ in 0..3 {
         let compressed = deflate(&mut deflater, b"");
-        assert_eq!(compressed, [0x00], "and a byte it has");
+        assert_eq!(compressed, [0x00], "an empty message has one byte");
         assert_eq!(inflate(&mut inflater, &compressed), Ok(Vec::new()), "{compressed:x?}");
     }
     for mut inflater in [Inflater::default(), inflater] {
-        assert_eq!(inflate(&mut inflater, &[]), Err(()), "not even the block's first byte");
+        assert_eq!(inflate(&mut inflater, &[]), Err(()), "the block's first byte is missing");
     }
 }
 
 #[test]
-fn every_message_that_is_cut_off_is_refused() {
+fn every_truncated_message_is_refused() {
     let text = b"All work and no play makes Jack a dull boy. ".repeat(40);
     let noise: Vec<u8> = (0..2000_u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
     for payload in [&text[..], &noise, b"Hello"] {
@@ -395,7 +395,7 @@ fn every_message_that_is_cut_off_is_refused() {
 }
 
 #[test]
-fn with_a_context_nearly_everything_that_is_cut_off_is_refused() {
+fn most_truncated_messages_are_refused_with_a_context() {
     let text = b"All work and no play makes Jack a dull boy. ".repeat(40);
     let whole = deflate(&mut Deflater::new(6, 15), &text);
     let refused = (0..whole.len()).filter(|len| inflate(&mut keeping(), &whole[..*len]).is_err()).count();
@@ -404,7 +404,7 @@ fn with_a_context_nearly_everything_that_is_cut_off_is_refused() {
 }
 
 #[test]
-fn what_is_deflated_inflates_again() {
+fn deflated_messages_inflate_to_the_original() {
     let mut noise = 1_u32;
     let mut random = || {
         noise = noise.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
@@ -424,7 +424,7 @@ fn what_is_deflated_inflates_again() {
 }
 
 #[test]
-fn pieces_make_the_same_message() {
+fn a_message_may_be_deflated_in_pieces() {
     let text = b"one, two, three, four, five, six, seven ".repeat(3000);
     let mut deflater = Deflater::new(1, 15);
     let mut compressed = Vec::new();
@@ -436,7 +436,7 @@ fn pieces_make_the_same_message() {
 }
 
 #[test]
-fn nonsense_is_refused() {
+fn invalid_deflate_data_is_refused() {
     for nonsense in [&[0xff, 0xff, 0xff][..], &[0x07], b"hello world"] {
         assert_eq!(inflate(&mut Inflater::default(), nonsense), Err(()), "{nonsense:x?}");
     }
@@ -444,13 +444,13 @@ fn nonsense_is_refused() {
 
 #[test]
 fn a_reference_beyond_the_context_is_refused() {
-    // Refers to a message that this inflater has never seen.
+    // The message refers to one that this inflater has not seen.
     assert_eq!(inflate(&mut Inflater::default(), &[0xf2, 0x00, 0x11, 0x00, 0x00]), Err(()));
 }
 
 #[test]
-fn a_small_window_is_kept_to() {
-    // Repeats itself beyond 512 bytes: a decoder with so small a window must be able to follow.
+fn the_deflater_stays_within_a_small_window() {
+    // The data repeats beyond 512 bytes: a decoder with a window of that size must be able to read it.
     let mut random = 7_u32;
     let block: Vec<u8> = (0..600)
         .map(|_| {
@@ -469,13 +469,13 @@ fn a_small_window_is_kept_to() {
 
 // The encoder for small messages.
 
-/// Inflates with a window of so many bits, by the library alone.
+/// Inflates with a window of `window_bits`, using the library alone.
 fn inflate_within(compressed: &[u8], window_bits: u8, len: usize) -> Vec<u8> {
     let mut raw = flate2::Decompress::new_with_window_bits(false, window_bits);
     let mut out = Vec::with_capacity(len + 1);
     let input = [compressed, &[0, 0, 0xff, 0xff]].concat();
     raw.decompress_vec(&input, &mut out, flate2::FlushDecompress::Sync).expect("valid");
-    assert_eq!(raw.total_in() as usize, input.len(), "all of it");
+    assert_eq!(raw.total_in() as usize, input.len(), "all input is read");
     out
 }
 
@@ -504,7 +504,7 @@ fn repetitions_of_every_length_and_distance_are_found() {
     let unique: Vec<u8> = (0..small_encoder::MOST).map(|_| random()).collect();
     for length in (4..=258).chain([259, 300, 515, 516, 517, 518, 1000]) {
         let payload = [&unique[..1000], &unique[..length]].concat();
-        assert!(compress_small(&payload, 15).len() < 1100, "{length} bytes again");
+        assert!(compress_small(&payload, 15).len() < 1100, "a repetition of {length} bytes");
     }
     for distance in [1, 2, 3, 4, 5, 100, 512, 513, 1024, 5000, 16_384, 30_000] {
         let payload =
@@ -521,7 +521,7 @@ fn repetitions_of_every_length_and_distance_are_found() {
 
 proptest::proptest! {
     #[test]
-    fn what_the_small_encoder_compresses_inflates_to_the_same_bytes(
+    fn what_the_small_encoder_compresses_inflates_to_the_original(
         words in proptest::collection::vec(proptest::collection::vec(proptest::num::u8::ANY, 1..12), 1..30),
         order in proptest::collection::vec(0_usize..30, 0..400),
         window_bits in 9_u8..=15,

@@ -2,15 +2,15 @@ use crate::error::ProtocolError;
 
 use super::OpCode;
 
-/// The longest header: 2 bytes, 8 of extended length, 4 of mask key.
+/// The longest header in bytes: 2, plus 8 of extended length and 4 of mask key.
 pub const MAX_HEADER_LEN: usize = 14;
 /// The most payload bytes a control frame may carry (RFC 6455 section 5.5).
 pub const MAX_CONTROL_PAYLOAD: usize = 125;
 /// First reserved bit: "compressed" once permessage-deflate is negotiated (RFC 7692 section 6).
 pub const RSV1: u8 = 0x40;
-/// Second reserved bit; no extension that we know uses it.
+/// Second reserved bit; no supported extension uses it.
 pub const RSV2: u8 = 0x20;
-/// Third reserved bit; no extension that we know uses it.
+/// Third reserved bit; no supported extension uses it.
 pub const RSV3: u8 = 0x10;
 
 const FIN: u8 = 0x80;
@@ -18,12 +18,12 @@ const MASK: u8 = 0x80;
 const LEN_16: u8 = 126;
 const LEN_64: u8 = 127;
 
-/// A frame's header, decoded.
+/// A decoded frame header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FrameHeader {
     /// Whether this frame ends its message.
     pub fin: bool,
-    /// The reserved bits as they stand on the wire: any of [`RSV1`], [`RSV2`], [`RSV3`].
+    /// The reserved bits at their position in the first byte: any of [`RSV1`], [`RSV2`], [`RSV3`].
     pub rsv: u8,
     /// What the frame carries.
     pub opcode: OpCode,
@@ -34,22 +34,21 @@ pub struct FrameHeader {
 }
 
 impl FrameHeader {
-    /// A final frame without reserved bits.
+    /// Creates the header of a final frame without reserved bits.
     #[must_use]
     pub const fn new(opcode: OpCode, payload_len: u64, mask: Option<[u8; 4]>) -> Self {
         Self { fin: true, rsv: 0, opcode, mask, payload_len }
     }
 
-    /// Decodes the header at the start of `bytes`: the header and its length in bytes, or `None` if
-    /// more bytes are needed.
+    /// Decodes the header at the start of `bytes`. Returns the header and its length in bytes, or `None` if more
+    /// bytes are needed.
     ///
-    /// What is wrong for every receiver is refused as early as the bytes show it: the opcode at the first
-    /// byte, a control frame's length and fragmentation at the second, non-minimal lengths and a set top
-    /// bit with the extended length. Mask direction and reserved bits depend on the connection and are
-    /// left to its caller.
+    /// What is invalid for every receiver is refused at the first byte that shows it: the opcode at the first byte, a
+    /// control frame's length and fragmentation at the second, a non-minimal length and a set top bit with the
+    /// extended length. The mask direction and the reserved bits depend on the connection, so the caller checks them.
     ///
     /// # Errors
-    /// A [`ProtocolError`]: the peer broke RFC 6455 section 5.2 or 5.5.
+    /// A [`ProtocolError`] if the header violates RFC 6455 section 5.2 or 5.5.
     #[inline]
     pub fn parse(bytes: &[u8]) -> Result<Option<(Self, usize)>, ProtocolError> {
         let [b0, rest @ ..] = bytes else { return Ok(None) };
@@ -99,8 +98,8 @@ impl FrameHeader {
         len
     }
 
-    /// Appends the header to `out`. The usual lengths are ones that the compiler knows, so that a few bytes are no call
-    /// of the library's copy.
+    /// Appends the header to `out`. The usual lengths are constants, so the compiler inlines the copy of these few
+    /// bytes.
     #[inline]
     pub(crate) fn append_to(&self, out: &mut Vec<u8>) {
         let mut bytes = [0; MAX_HEADER_LEN];
@@ -133,7 +132,7 @@ fn check_control(fin: bool, short_len: u8) -> Result<(), ProtocolError> {
     Ok(())
 }
 
-/// The payload length and how many extended bytes it took; `None` if they are not all there.
+/// The payload length and the number of extended length bytes; `None` if more bytes are needed.
 #[inline]
 fn parse_len(short_len: u8, rest: &[u8]) -> Result<Option<(u64, usize)>, ProtocolError> {
     match short_len {
@@ -143,7 +142,7 @@ fn parse_len(short_len: u8, rest: &[u8]) -> Result<Option<(u64, usize)>, Protoco
             if len < 126 { Err(ProtocolError::NonMinimalLength) } else { Ok(Some((len, 2))) }
         }
         LEN_64 => {
-            // The top bit shows at the first length byte; no need to wait for the other seven.
+            // The first length byte has the top bit; there is no need to wait for the other seven.
             if rest.first().is_some_and(|first| first & 0x80 != 0) {
                 return Err(ProtocolError::LengthTopBitSet);
             }

@@ -2,7 +2,7 @@
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum OpCode {
-    /// A further fragment of the message that a text or binary frame began.
+    /// A further fragment of the message that a text or binary frame started.
     Continuation = 0,
     /// A text message, or its first fragment.
     Text = 1,
@@ -17,7 +17,7 @@ pub enum OpCode {
 }
 
 impl OpCode {
-    /// The opcode of a value's low four bits; `None` if it is reserved.
+    /// The opcode in the low four bits of `bits`; `None` if it is reserved.
     #[must_use]
     pub const fn from_bits(bits: u8) -> Option<Self> {
         match bits & 0x0f {

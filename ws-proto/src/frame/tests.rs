@@ -43,28 +43,28 @@ fn close_ping_and_pong_are_control_and_the_others_are_not() {
 }
 
 #[test]
-fn unmasked_text_of_five_bytes() {
+fn an_unmasked_text_header_is_parsed() {
     let (header, len) = parse(b"\x81\x05Hello");
     assert_eq!(header, FrameHeader::new(OpCode::Text, 5, None));
     assert_eq!(len, 2);
 }
 
 #[test]
-fn masked_text_carries_its_key() {
+fn a_masked_text_header_has_its_key() {
     let (header, len) = parse(&[0x81, 0x85, 0x37, 0xfa, 0x21, 0x3d, 0x7f]);
     assert_eq!(header.mask, Some(KEY));
     assert_eq!((header.payload_len, len), (5, 6));
 }
 
 #[test]
-fn sixteen_bit_lengths() {
+fn sixteen_bit_lengths_are_parsed() {
     assert_eq!(parse(&[0x82, 126, 1, 0]), (FrameHeader::new(OpCode::Binary, 256, None), 4));
     let (header, len) = parse(&[0x81, 0xfe, 0x01, 0x2c, 0xaa, 0xbb, 0xcc, 0xdd]);
     assert_eq!((header.payload_len, header.mask, len), (300, Some([0xaa, 0xbb, 0xcc, 0xdd]), 8));
 }
 
 #[test]
-fn sixty_four_bit_lengths() {
+fn sixty_four_bit_lengths_are_parsed() {
     let mut bytes = vec![0x82, 127];
     bytes.extend(70_000_u64.to_be_bytes());
     assert_eq!(parse(&bytes), (FrameHeader::new(OpCode::Binary, 70_000, None), 10));
@@ -75,7 +75,7 @@ fn sixty_four_bit_lengths() {
 }
 
 #[test]
-fn continuation_without_fin() {
+fn a_continuation_without_fin_is_parsed() {
     let (header, _) = parse(&[0x00, 0x0a]);
     assert!(!header.fin);
     assert_eq!((header.opcode, header.payload_len), (OpCode::Continuation, 10));
@@ -91,7 +91,7 @@ fn control_frames() {
 }
 
 #[test]
-fn every_strict_prefix_of_a_header_asks_for_more() {
+fn every_strict_prefix_of_a_header_needs_more_bytes() {
     for payload_len in [0, 125, 126, 65_535, 65_536, u64::MAX >> 1] {
         for mask in [None, Some(KEY)] {
             let bytes = encode(FrameHeader::new(OpCode::Binary, payload_len, mask));
@@ -136,7 +136,7 @@ fn a_length_with_its_top_bit_set_is_refused_at_that_byte() {
 }
 
 #[test]
-fn reserved_bits_are_reported_as_they_stand() {
+fn reserved_bits_are_reported_at_their_position() {
     assert_eq!(parse(&[0xc1, 0]).0.rsv, RSV1);
     assert_eq!(parse(&[0xa1, 0]).0.rsv, RSV2);
     assert_eq!(parse(&[0x91, 0]).0.rsv, RSV3);
@@ -175,7 +175,7 @@ proptest! {
     }
 
     #[test]
-    fn what_was_encoded_parses_back(
+    fn an_encoded_header_parses_back(
         fin in any::<bool>(),
         payload_len in 0..(u64::MAX >> 1),
         opcode in prop::sample::select(vec![OpCode::Continuation, OpCode::Text, OpCode::Binary]),

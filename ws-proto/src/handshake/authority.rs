@@ -1,10 +1,10 @@
 use core::net::Ipv6Addr;
 
-/// Splits `host[:port]`, as it stands in `Host` and in a URI's authority (RFC 9110 section 7.2, RFC 3986 section 3.2),
+/// Splits `host[:port]`, the form of `Host` and of a URI's authority (RFC 9110 section 7.2, RFC 3986 section 3.2),
 /// into the host and the port. An empty port is no port.
 ///
-/// `None` for anything else: no host, user information, a list, a port that is no `u16`, brackets around anything but an
-/// IPv6 address, percent-encoding. So the result means the same to every reader.
+/// `None` for anything else: no host, user information, a list, a port that is not a `u16`, brackets around anything
+/// but an IPv6 address, percent-encoding. So every reader interprets the result in the same way.
 #[must_use]
 pub fn split_authority(text: &str) -> Option<(&str, Option<u16>)> {
     let host_len = match text.strip_prefix('[') {
@@ -35,7 +35,7 @@ fn is_address(text: &str) -> bool {
         })
 }
 
-/// A byte of a `reg-name` (RFC 3986 section 3.2.2), except for the percent sign and the comma, which would make a list.
+/// A byte of a `reg-name` (RFC 3986 section 3.2.2), except the percent sign, and the comma, which would make a list.
 const fn is_name_byte(byte: u8) -> bool {
     is_unreserved(byte)
         || matches!(byte, b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b';' | b'=')

@@ -15,22 +15,22 @@ use super::{
     server::{is_reserved, is_subprotocol, single},
 };
 
-/// What a client asks for.
+/// A client's handshake request.
 #[derive(Clone, Default)]
 #[non_exhaustive]
 pub struct ClientRequest {
-    /// The value of `Host`: name or address, with the port unless it is the scheme's own.
+    /// The value of `Host`: a name or address, with the port unless it is the default of the scheme.
     pub host: String,
     /// Path and query; begins with `/`.
     pub path: String,
-    /// Further headers, such as `Authorization`, `Cookie`, `Origin`.
+    /// Additional headers, such as `Authorization`, `Cookie`, `Origin`.
     pub headers: HeaderMap,
     /// Subprotocols to offer, the preferred one first.
     pub subprotocols: Vec<String>,
     extensions: Offer,
 }
 
-/// Without the query, the values of headers and the subprotocols: they may be credentials.
+/// Omits the query, the values of headers and the subprotocols, which may be credentials.
 impl fmt::Debug for ClientRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ClientRequest")
@@ -43,13 +43,13 @@ impl fmt::Debug for ClientRequest {
 }
 
 impl ClientRequest {
-    /// A request without further headers and subprotocols.
+    /// Creates a request without additional headers and subprotocols.
     #[must_use]
     pub fn new(host: impl Into<String>, path: impl Into<String>) -> Self {
         Self { host: host.into(), path: path.into(), ..Self::default() }
     }
 
-    /// Offers the extensions that `config` has; [`Accepted::extensions`] says which the server took.
+    /// Offers the extensions that `config` enables; [`Accepted::extensions`] has those that the server accepted.
     #[must_use]
     pub fn with_extensions(mut self, config: &Config) -> Self {
         self.extensions = Offer::of(config);
@@ -84,28 +84,28 @@ pub struct ClientHandshake {
     extensions: Offer,
 }
 
-/// Without the subprotocols, which may be tokens.
+/// Omits the subprotocols, which may be credentials.
 impl fmt::Debug for ClientHandshake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ClientHandshake").field("extensions", &self.extensions).finish_non_exhaustive()
     }
 }
 
-/// What the server chose.
+/// The server's choice.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Accepted {
     /// The subprotocol in use, one of those offered.
     pub subprotocol: Option<String>,
-    /// The extensions in use, among those offered, for the connection to know.
+    /// The extensions in use, a subset of those offered. Pass them to the connection.
     pub extensions: Extensions,
 }
 
 impl ClientHandshake {
-    /// Begins a handshake: the state, and the request to send. `nonce` must be fresh for each handshake.
+    /// Starts a handshake. Returns its state and the request to send. `nonce` must be fresh for each handshake.
     ///
     /// # Errors
-    /// [`ClientRequestError`] for anything that would not be a valid request, control characters first of all.
+    /// [`ClientRequestError`] if the request would not be valid, for example because of control characters.
     pub fn new(request: &ClientRequest, nonce: [u8; 16]) -> Result<(Self, Vec<u8>), ClientRequestError> {
         request.check()?;
         let key = encode_key(nonce);
@@ -132,11 +132,11 @@ impl ClientHandshake {
         Ok((Self { expected_accept: accept_key(&key), offered, extensions }, out))
     }
 
-    /// Checks the response (RFC 6455 section 4.1, items 1 to 6). The status comes first: a refusal is reported as
-    /// one, whatever else is wrong with it.
+    /// Checks the response (RFC 6455 section 4.1, items 1 to 6). The status is checked first: a refusal is reported
+    /// as one even if other parts of the response are invalid.
     ///
     /// # Errors
-    /// The first [`ResponseError`].
+    /// The first [`ResponseError`] that applies.
     pub fn finish(&self, response: &Response<()>) -> Result<Accepted, ResponseError> {
         let headers = response.headers();
         if response.status() != StatusCode::SWITCHING_PROTOCOLS {

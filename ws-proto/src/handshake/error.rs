@@ -1,32 +1,32 @@
 use http::StatusCode;
 
-/// Why a request was not a WebSocket upgrade that can be accepted. The peer's fault, all of them.
+/// Why a request is not an acceptable WebSocket upgrade. The fault is always the client's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RequestError {
-    /// Not HTTP (RFC 9112), a bare line feed, a folded header, an illegal character.
+    /// Not HTTP (RFC 9112), or with a bare line feed, a folded header or an illegal character.
     #[error("malformed HTTP request")]
     Malformed,
-    /// More bytes than `max_head_size` without the head's end.
-    #[error("request head too large")]
+    /// More than `max_head_size` bytes without the end of the head.
+    #[error("request head larger than max_head_size")]
     HeadTooLarge,
     /// More header lines than `max_header_lines`.
-    #[error("too many header lines")]
+    #[error("more header lines than max_header_lines")]
     TooManyHeaders,
     /// A major version of HTTP other than 1.
     #[error("HTTP version not supported, expected HTTP/1.1")]
     Version,
-    /// `HTTP/1.0`, over which nothing can be upgraded (RFC 9110 section 7.8).
-    #[error("a WebSocket needs HTTP/1.1, and this is a request of HTTP/1.0")]
+    /// `HTTP/1.0`, which does not support upgrades (RFC 9110 section 7.8).
+    #[error("HTTP/1.0 does not support upgrades, expected HTTP/1.1")]
     Http10,
-    /// Anything but `GET` (RFC 6455 section 4.1).
+    /// A method other than `GET` (RFC 6455 section 4.1).
     #[error("method not allowed, expected GET")]
     Method,
-    /// A target that is neither a path nor a URL of a host in absolute form, or that has a fragment or a backslash.
+    /// A target that is neither a path nor an absolute URL with a host, or that has a fragment or a backslash.
     #[error("request target must be an absolute path or a URL")]
     Target,
     /// No `Host`, more than one, or one that is not a host and a port (RFC 9112 section 3.2).
-    #[error("exactly one Host header is required, with a host and a port, if any")]
+    #[error("expected exactly one Host header with a valid host and optional port")]
     Host,
     /// A body, or a header that announces one: a sign of request smuggling.
     #[error("an upgrade request must not have a body")]
@@ -38,7 +38,7 @@ pub enum RequestError {
     #[error("missing \"Connection: Upgrade\"")]
     Connection,
     /// No `Sec-WebSocket-Key`, more than one, or one that is not 16 bytes in base64.
-    #[error("exactly one Sec-WebSocket-Key of 16 bytes in base64 is required")]
+    #[error("expected exactly one Sec-WebSocket-Key of 16 bytes in base64")]
     Key,
     /// No `Sec-WebSocket-Version`, or one that is not 13.
     #[error("unsupported WebSocket version, expected 13")]
@@ -49,7 +49,7 @@ pub enum RequestError {
 }
 
 impl RequestError {
-    /// The status that answers it.
+    /// The status of the response to this error.
     #[must_use]
     pub const fn status(self) -> StatusCode {
         match self {
@@ -63,31 +63,32 @@ impl RequestError {
         }
     }
 
-    /// Whether this may be a plain HTTP request that somebody else could answer.
+    /// Whether this may be a plain HTTP request for another service.
     #[must_use]
     pub const fn is_not_upgrade(self) -> bool {
         matches!(self, Self::Http10 | Self::Upgrade | Self::Connection | Self::Method)
     }
 }
 
-/// Why a response did not complete the client's handshake. The server's fault, all of them.
+/// Why a response did not complete the client's handshake. The fault is always the server's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ResponseError {
     /// Not HTTP (RFC 9112).
     #[error("malformed HTTP response")]
     Malformed,
-    /// More bytes than `max_head_size` without the head's end; for a client, of interim responses (1xx) together, too.
-    #[error("response head too large")]
+    /// More than `max_head_size` bytes without the end of the head. For a client, the limit also applies to all
+    /// interim responses (1xx) together.
+    #[error("response head larger than max_head_size")]
     HeadTooLarge,
     /// More header lines than `max_header_lines`.
-    #[error("too many header lines in the response")]
+    #[error("response with more header lines than max_header_lines")]
     TooManyHeaders,
     /// A status other than 101: the upgrade was refused.
     #[error("the server refused the upgrade with status {0}")]
     Refused(StatusCode),
     /// A 101 that is not `HTTP/1.1`.
-    #[error("the server switched protocols with an HTTP version other than 1.1")]
+    #[error("the 101 response has an HTTP version other than 1.1")]
     Version,
     /// No `Upgrade: websocket`.
     #[error("the response lacks \"Upgrade: websocket\"")]
@@ -96,24 +97,24 @@ pub enum ResponseError {
     #[error("the response lacks \"Connection: Upgrade\"")]
     Connection,
     /// No `Sec-WebSocket-Accept`, or more than one.
-    #[error("the response lacks Sec-WebSocket-Accept")]
+    #[error("the response does not have exactly one Sec-WebSocket-Accept")]
     AcceptMissing,
-    /// A `Sec-WebSocket-Accept` that does not answer our key.
+    /// A `Sec-WebSocket-Accept` that does not match the key.
     #[error("Sec-WebSocket-Accept does not match the key")]
     AcceptMismatch,
     /// A subprotocol that was not offered, or more than one.
-    #[error("the server chose a subprotocol that was not offered")]
+    #[error("the server selected a subprotocol that was not offered")]
     Subprotocol,
-    /// An extension or a parameter that was not offered (RFC 6455 section 9.1), or one that cannot be.
-    #[error("the server chose an extension or a parameter that was not offered")]
+    /// An extension or a parameter that was not offered (RFC 6455 section 9.1), or that is invalid.
+    #[error("the server selected an extension or a parameter that was not offered")]
     Extension,
 }
 
-/// Why a client's request cannot be sent. The caller's fault.
+/// Why a client's request cannot be sent. The fault is the caller's.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ClientRequestError {
-    /// The `Host` value has characters that a header must not have.
+    /// The `Host` value has characters that the header must not have.
     #[error("invalid host {0:?}")]
     Host(String),
     /// The path has spaces or control characters, or does not begin with `/`.

@@ -2,7 +2,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::config::Limits;
 
-/// Why a head cannot be what it should be.
+/// Why a head is invalid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum HeadError {
     BareLineFeed,
@@ -11,22 +11,22 @@ pub(super) enum HeadError {
     TooManyLines,
 }
 
-/// Finds the empty line that ends an HTTP head, across any number of reads, looking at each byte once.
+/// Finds the empty line that ends an HTTP head, across any number of reads. It scans each byte once.
 ///
-/// Line ends must be CRLF. A reader that takes a bare LF sees other headers than a proxy that does not. The reader of
-/// responses decides about bare LFs itself.
+/// Line ends must be CRLF. A reader that accepts a bare LF sees other headers than a proxy that does not. The reader
+/// of responses decides about bare LFs itself.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct HeadScanner {
     max_size: usize,
     max_lines: usize,
     /// Whether an empty line may come first.
     skips_empty_line: bool,
-    /// Where the first line begins.
+    /// The position of the first line.
     start: usize,
     takes_bare_line_feeds: bool,
     scanned: usize,
     line_start: usize,
-    /// Complete lines, the first one included.
+    /// The number of complete lines, including the first one.
     lines: usize,
 }
 
@@ -44,20 +44,20 @@ impl HeadScanner {
         }
     }
 
-    /// The same, for heads that may have one empty line in front: a server ignores it (RFC 9112 section 2.2).
+    /// Accepts one empty line before the head, which a server ignores (RFC 9112 section 2.2).
     pub(super) const fn skipping_empty_line(mut self) -> Self {
         self.skips_empty_line = true;
         self
     }
 
-    /// The same, with lines that end in a bare LF.
+    /// Accepts lines that end in a bare LF.
     pub(super) const fn with_bare_line_feeds(mut self) -> Self {
         self.takes_bare_line_feeds = true;
         self
     }
 
-    /// Scans on. `bytes` is all that was received so far; the result is the length up to the empty line that ends the head,
-    /// included.
+    /// Continues the scan. `bytes` holds everything received so far. Returns the length of the head, including the
+    /// empty line that ends it.
     pub(super) fn scan(&mut self, bytes: &[u8]) -> Result<Option<usize>, HeadError> {
         if self.skips_empty_line && self.scanned == 0 {
             match bytes {
@@ -91,20 +91,20 @@ impl HeadScanner {
         if bytes.len() >= self.max_size { Err(HeadError::TooLarge) } else { Ok(None) }
     }
 
-    /// Where the first line begins.
+    /// The position of the first line.
     pub(super) const fn start(&self) -> usize {
         self.start
     }
 
-    /// Lines after the first.
+    /// The number of lines after the first.
     pub(super) const fn header_lines(&self) -> usize {
         self.lines.saturating_sub(1)
     }
 }
 
-/// All header lines, repeated ones included.
+/// All header lines, including repeated ones.
 pub(super) fn header_map(lines: &[httparse::Header<'_>]) -> Result<HeaderMap, HeadError> {
-    // The calls that do not return an error panic where there are more lines than a map can hold.
+    // The infallible calls panic if there are more lines than a map can hold.
     let mut headers = HeaderMap::try_with_capacity(lines.len()).map_err(|_| HeadError::TooManyLines)?;
     for line in lines {
         let name = HeaderName::from_bytes(line.name.as_bytes()).map_err(|_| HeadError::NotHttp)?;

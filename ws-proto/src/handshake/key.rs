@@ -16,12 +16,12 @@ pub fn accept_key(key: &str) -> String {
     STANDARD.encode(hash.finalize())
 }
 
-/// A nonce as `Sec-WebSocket-Key`: 24 characters.
+/// A nonce encoded as `Sec-WebSocket-Key`: 24 characters.
 pub(super) fn encode_key(nonce: [u8; 16]) -> String {
     STANDARD.encode(nonce)
 }
 
-/// Takes bits behind the last byte, which the example of RFC 6455 section 4.1 has.
+/// Accepts set bits after the last byte, which the example of RFC 6455 section 4.1 has.
 const LENIENT: GeneralPurpose = GeneralPurpose::new(
     &alphabet::STANDARD,
     GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true),

@@ -1,6 +1,6 @@
-//! The opening handshake over HTTP/1.1, both sides (RFC 6455 section 4, RFC 9112).
+//! The opening handshake over HTTP/1.1, for both sides (RFC 6455 section 4, RFC 9112).
 //!
-//! Heads are scanned once, however they arrive in pieces, and parsed once, when they are complete.
+//! Each byte of a head is scanned once, even if it arrives in pieces, and a complete head is parsed once.
 
 mod authority;
 mod client;

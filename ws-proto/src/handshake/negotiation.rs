@@ -19,7 +19,8 @@ impl Extensions {
     }
 }
 
-/// What a server with `config` makes of a client's offers, and the header's value in the answer, if it has one.
+/// The extensions that a server with `config` chooses from a client's offers, and the header value of the answer, if
+/// any.
 #[cfg(feature = "deflate")]
 pub(super) fn choose(config: &Config, offered: &[Extension]) -> (Extensions, Option<String>) {
     let chosen = config.deflate.as_ref().and_then(|config| deflate::accept_offer(config, offered));
@@ -32,7 +33,7 @@ pub(super) const fn choose(_config: &Config, _offered: &[Extension]) -> (Extensi
     (Extensions {}, None)
 }
 
-/// What a client offers.
+/// The extensions that a client offers.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Offer {
     #[cfg(feature = "deflate")]
@@ -45,12 +46,12 @@ impl Offer {
         Self { deflate: config.deflate.clone() }
     }
 
-    /// The header's value, if there is something to offer.
+    /// The header value; `None` if there is nothing to offer.
     pub(super) fn header(&self) -> Option<String> {
         self.deflate.as_ref().map(deflate::offer)
     }
 
-    /// What the server's answer means; `Err` if it does not answer the offer.
+    /// The extensions in the server's answer; `Err` if it does not answer the offer.
     pub(super) fn answered(&self, answered: &[Extension]) -> Result<Extensions, ()> {
         match &self.deflate {
             Some(config) => Ok(Extensions { deflate: deflate::accept_answer(config, answered)? }),
@@ -61,7 +62,7 @@ impl Offer {
 }
 
 #[cfg(not(feature = "deflate"))]
-#[expect(clippy::unused_self, reason = "as with compression")]
+#[expect(clippy::unused_self, reason = "the signature is that with compression")]
 impl Offer {
     pub(super) const fn of(_config: &Config) -> Self {
         Self {}

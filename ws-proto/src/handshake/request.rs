@@ -9,30 +9,31 @@ use super::{
     head::{HeadError, HeadScanner, header_map},
 };
 
-/// A request's head: method, target, version, every header line.
+/// The head of a request: method, target, version, every header line.
 ///
-/// The target is what was sent: a path, or a URL in absolute form, with scheme and authority (RFC 9112 section 3.2); only a
-/// quotation mark in a query is read as `%22`. A minor version above 1.1 is read as HTTP/1.1.
+/// The target is that of the request line: a path, or a URL in absolute form, with scheme and authority (RFC 9112
+/// section 3.2). Only a quotation mark in a query is changed, to `%22`. A minor version above 1.1 is read as
+/// HTTP/1.1.
 pub type Request = http::Request<()>;
 
-/// Reads a request's head that arrives in pieces.
+/// Reads the head of a request that arrives in pieces.
 #[derive(Debug, Clone)]
 pub struct RequestReader {
     scanner: HeadScanner,
 }
 
 impl RequestReader {
-    /// A reader with the limits on the head's bytes and lines.
+    /// Creates a reader with the limits on the head's bytes and lines.
     #[must_use]
     pub const fn new(limits: &Limits) -> Self {
         Self { scanner: HeadScanner::new(limits).skipping_empty_line() }
     }
 
-    /// Looks at all bytes received so far. `None`: more are needed. Else the request and the length of its head, an
-    /// ignored empty line before it included; what follows are the peer's first frames.
+    /// Reads all bytes received so far. Returns `None` if more are needed, or the request and the length of its head,
+    /// including an ignored empty line before it. The bytes after the head are the peer's first frames.
     ///
     /// # Errors
-    /// A [`RequestError`]; answer it with [`Rejection::from`](super::Rejection) and close.
+    /// A [`RequestError`]. Answer it with [`Rejection::from`](super::Rejection) and close the connection.
     pub fn read(&mut self, received: &[u8]) -> Result<Option<(Request, usize)>, RequestError> {
         let Some(len) = self.scanner.scan(received)? else { return Ok(None) };
         let request = parse(&received[self.scanner.start()..len], self.scanner.header_lines())?;
@@ -66,8 +67,9 @@ fn parse(head: &[u8], lines: usize) -> Result<Request, RequestError> {
     Ok(request)
 }
 
-/// The version at the end of the request line (RFC 9112 section 2.3), and the head as `httparse` takes it, which knows no
-/// version above 1.1. A recipient treats a higher minor version as the highest that it knows (RFC 9110 section 6.2).
+/// The version at the end of the request line (RFC 9112 section 2.3), and the head in a form that `httparse` accepts,
+/// which supports no version above 1.1. A recipient treats a higher minor version as the highest that it supports
+/// (RFC 9110 section 6.2).
 fn version(head: &[u8]) -> Result<(Version, Cow<'_, [u8]>), RequestError> {
     let end = head.windows(2).position(|end| end == b"\r\n").ok_or(RequestError::Malformed)?;
     let version = head[..end].rsplit(|byte| *byte == b' ').next();
@@ -84,13 +86,13 @@ fn version(head: &[u8]) -> Result<(Version, Cow<'_, [u8]>), RequestError> {
     }
 }
 
-/// What a request asks for. A fragment has no place there, and some readers take a backslash for a slash.
+/// Parses the target. It must not have a fragment, nor a backslash, which some readers take for a slash.
 fn uri(target: &str) -> Result<Uri, RequestError> {
-    // `Uri` lets these pass, or cuts the target off there.
+    // `Uri` accepts these, or truncates the target there.
     if !target.is_ascii() || target.contains(['#', '\\']) {
         return Err(RequestError::Target);
     }
-    // `Uri` takes a quotation mark in a path, but not in a query, where some clients send one.
+    // `Uri` accepts a quotation mark in a path but not in a query, where some clients send one.
     let encoded = target.split_once('?').filter(|(_, query)| query.contains('"'));
     let encoded = encoded.map(|(path, query)| format!("{path}?{}", query.replace('"', "%22")));
     encoded.as_deref().unwrap_or(target).parse().map_err(|_| RequestError::Target)

@@ -9,26 +9,26 @@ use super::{
     head::{HeadError, HeadScanner},
 };
 
-/// Reads a response's head that arrives in pieces.
+/// Reads the head of a response that arrives in pieces.
 ///
-/// A header value that is folded over several lines is joined with spaces (RFC 9112 section 5.2). Apart from that, a 101 has
-/// to be written as HTTP has it. A refusal is read as browsers do it, so that its status can be told: lines may end in a
-/// bare LF, header lines that are none are left out. Nothing is sent behind it on its connection, so no mistake about
-/// its length can do harm.
+/// A header value that is folded over several lines is joined with spaces (RFC 9112 section 5.2). Otherwise a 101
+/// must follow the grammar of HTTP. A refusal is read as browsers do, so that its status can be reported: lines may
+/// end in a bare LF, and invalid header lines are skipped. Nothing is sent after it on its connection, so an error
+/// about its length does no harm.
 #[derive(Debug, Clone)]
 pub struct ResponseReader {
     scanner: HeadScanner,
 }
 
 impl ResponseReader {
-    /// A reader with the limits on the head's bytes and lines.
+    /// Creates a reader with the limits on the head's bytes and lines.
     #[must_use]
     pub const fn new(limits: &Limits) -> Self {
         Self { scanner: HeadScanner::new(limits).with_bare_line_feeds() }
     }
 
-    /// Looks at all bytes received so far. `None`: more are needed. Else the response and the length of its head; what
-    /// follows a 101 are the server's first frames, what follows anything else is a body.
+    /// Reads all bytes received so far. Returns `None` if more are needed, or the response and the length of its
+    /// head. The bytes after a 101 are the server's first frames; the bytes after any other response are a body.
     ///
     /// # Errors
     /// A [`ResponseError`].
@@ -64,9 +64,9 @@ impl From<HeadError> for ResponseError {
 /// How a head is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Rigour {
-    /// As RFC 9112 has it.
+    /// As RFC 9112 specifies.
     Strict,
-    /// As browsers do it.
+    /// As browsers do.
     Lenient,
 }
 
@@ -97,7 +97,7 @@ fn has_bare_line_feed(head: &[u8]) -> bool {
     head.iter().any(|byte| std::mem::replace(&mut before, *byte) != b'\r' && *byte == b'\n')
 }
 
-/// All header lines, repeated ones included; of a lenient reading without those that no header can have.
+/// All header lines, including repeated ones. Lenient reading skips lines that are not valid headers.
 fn header_map(lines: &[httparse::Header<'_>], rigour: Rigour) -> Option<HeaderMap> {
     let mut headers = HeaderMap::try_with_capacity(lines.len()).ok()?;
     for line in lines {
@@ -112,7 +112,7 @@ fn header_map(lines: &[httparse::Header<'_>], rigour: Rigour) -> Option<HeaderMa
     Some(headers)
 }
 
-/// A value with a space in place of each line end and the white space around that (RFC 9112 section 5.2).
+/// The value with each line end, and the white space around it, replaced by a space (RFC 9112 section 5.2).
 fn unfolded(value: &[u8]) -> Cow<'_, [u8]> {
     if !value.contains(&b'\n') {
         return Cow::Borrowed(value);
@@ -131,7 +131,7 @@ pub(super) fn encode_status(status: StatusCode, out: &mut Vec<u8>) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// Writes header lines. Names go out in the casing that everybody else uses: some peers compare them literally.
+/// Writes header lines. Names are written in the usual casing, because some peers compare them literally.
 pub(super) fn encode_headers(headers: &HeaderMap, out: &mut Vec<u8>) {
     for (name, value) in headers {
         let (prefix, rest) = match name.as_str().strip_prefix("sec-websocket") {

@@ -15,13 +15,13 @@ use super::{
     response::{encode_headers, encode_status},
 };
 
-/// A request that asks for a WebSocket and may have one (RFC 6455 section 4.2.1).
+/// A valid request for a WebSocket (RFC 6455 section 4.2.1).
 #[derive(Debug, Clone)]
 pub struct ServerHandshake {
     accept_key: String,
     offered: Vec<String>,
     offered_extensions: Vec<Extension>,
-    /// What the response says of them.
+    /// The value of `Sec-WebSocket-Extensions` in the response.
     extensions: Option<String>,
 }
 
@@ -29,12 +29,12 @@ impl ServerHandshake {
     /// Checks a request: GET, HTTP/1.1, a path or a URL in absolute form, one `Host`, the `Upgrade` and `Connection`
     /// tokens, one key of 16 bytes, version 13, no body.
     ///
-    /// In absolute form the scheme is `http`, `https`, `ws` or `wss`, and the host is the target's: it may differ from
-    /// `Host`, which does not count then (RFC 9112 section 3.2.2).
+    /// In absolute form, the scheme is `http`, `https`, `ws` or `wss`. The target's host applies and may differ from
+    /// `Host`, which is then ignored (RFC 9112 section 3.2.2).
     ///
     /// # Errors
-    /// The first [`RequestError`] in the order: version, host, HTTP/1.0, method, target, body, upgrade, connection,
-    /// WebSocket version, key, subprotocols, extensions.
+    /// The first [`RequestError`] that applies, in the order: version, host, HTTP/1.0, method, target, body, upgrade,
+    /// connection, WebSocket version, key, subprotocols, extensions.
     pub fn new(request: &Request) -> Result<Self, RequestError> {
         let headers = request.headers();
         let needs_host = match request.version() {
@@ -69,9 +69,9 @@ impl ServerHandshake {
         Ok(Self { accept_key: accept_key(key), offered, offered_extensions, extensions: None })
     }
 
-    /// Chooses among the extensions that the client offers, those that `config` allows; [`accept`](Self::accept) then
-    /// says so, and the connection must be told:
-    /// [`with_extensions`](crate::Connection::with_extensions). Without this call there are none.
+    /// Chooses from the extensions that the client offers those that `config` allows. [`accept`](Self::accept) then
+    /// names them in the response. Pass the result to the connection:
+    /// [`with_extensions`](crate::Connection::with_extensions). Without this call, no extension is used.
     pub fn negotiate(&mut self, config: &Config) -> Extensions {
         let (extensions, answer) = choose(config, &self.offered_extensions);
         self.extensions = answer;
@@ -87,8 +87,8 @@ impl ServerHandshake {
     /// The 101 response (RFC 6455 section 4.2.2). The connection is open once it is written.
     ///
     /// # Errors
-    /// [`AcceptanceError`] if `acceptance` has a subprotocol that was not offered, or a header that is not the
-    /// application's to set.
+    /// [`AcceptanceError`] if `acceptance` has a subprotocol that the client did not offer, or a header that the
+    /// application must not set.
     pub fn accept(&self, acceptance: &Acceptance) -> Result<Vec<u8>, AcceptanceError> {
         let mut out = Vec::with_capacity(160);
         out.extend_from_slice(
@@ -124,11 +124,11 @@ impl ServerHandshake {
 pub struct Acceptance {
     /// The subprotocol to use; one of those that the client offered.
     pub subprotocol: Option<String>,
-    /// Further headers, such as `Set-Cookie`.
+    /// Additional headers, such as `Set-Cookie`.
     pub headers: HeaderMap,
 }
 
-/// Why a 101 response cannot be sent as asked. The application's fault.
+/// Why a 101 response cannot be sent as requested. The fault is the application's.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AcceptanceError {
     /// The client did not offer this subprotocol.
@@ -139,15 +139,15 @@ pub enum AcceptanceError {
     ReservedHeader(String),
 }
 
-/// A refused upgrade: any status, headers and body. The default is 403 without a body.
+/// The response to a refused upgrade: any status, headers and body. The default is 403 without a body.
 #[derive(Debug, Clone)]
 pub struct Rejection {
-    /// Boxed, so that a `Result` with it stays small.
+    /// Boxed to keep a `Result` with it small.
     response: Box<Response<Bytes>>,
 }
 
 impl Rejection {
-    /// A rejection with a status and nothing else. A 1xx is sent as 500, for it would not end the request.
+    /// Creates a rejection with a status only. A 1xx status is sent as 500, because it would not end the request.
     #[must_use]
     pub fn new(status: StatusCode) -> Self {
         let mut response = Response::new(Bytes::new());
@@ -155,21 +155,21 @@ impl Rejection {
         Self::from(response)
     }
 
-    /// With a body of plain text.
+    /// Sets a body of plain text.
     #[must_use]
     pub fn with_text(self, text: impl Into<String>) -> Self {
         self.with_header(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"))
             .with_body(text.into())
     }
 
-    /// With a body.
+    /// Sets the body.
     #[must_use]
     pub fn with_body(mut self, body: impl Into<Bytes>) -> Self {
         *self.response.body_mut() = body.into();
         self
     }
 
-    /// With one more header. Those that frame the message are set by [`encode`](Self::encode).
+    /// Adds a header. [`encode`](Self::encode) sets those that frame the message.
     #[must_use]
     pub fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.response.headers_mut().append(name, value);
@@ -182,15 +182,15 @@ impl Rejection {
         &self.response
     }
 
-    /// The bytes to send. The connection must be closed after them: a proxy must not take what follows for another
-    /// request, so `Connection: close` always stands in it. A 204, 205 or 304 has no content (RFC 9110 section 15), so its
+    /// The bytes to send. Close the connection after them: a proxy must not take later bytes for another request, so
+    /// the response always has `Connection: close`. A 204, 205 or 304 has no content (RFC 9110 section 15), so its
     /// body is left out.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         self.encode_with(self.content())
     }
 
-    /// The bytes to send as the answer to HEAD: the same head, without the body (RFC 9110 section 9.3.2).
+    /// The bytes to send in answer to HEAD: the same head, without the body (RFC 9110 section 9.3.2).
     #[must_use]
     pub fn encode_head(&self) -> Vec<u8> {
         self.encode_with(&[])
@@ -207,7 +207,7 @@ impl Rejection {
         if !matches!(self.status(), StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
             out.extend_from_slice(format!("Content-Length: {}\r\n", self.content().len()).as_bytes());
         }
-        // A header that concerns the connection is named there (RFC 9110 section 7.8).
+        // `Connection` names each header that concerns the connection (RFC 9110 section 7.8).
         let upgrade = if headers.contains_key(header::UPGRADE) { ", Upgrade" } else { "" };
         out.extend_from_slice(format!("Connection: close{upgrade}\r\n\r\n").as_bytes());
         out.extend_from_slice(body);
@@ -272,7 +272,7 @@ pub(super) fn is_reserved(name: &HeaderName) -> bool {
     NAMES.contains(name) || name.as_str().starts_with("sec-websocket-")
 }
 
-/// The value of a header that stands on exactly one line, if it is visible ASCII.
+/// The value of a header that is on exactly one line, if it is visible ASCII.
 pub(super) fn single(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
     let mut values = headers.get_all(name).iter();
     let value = values.next()?;
@@ -282,7 +282,7 @@ pub(super) fn single(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
     value.to_str().ok()
 }
 
-/// One `Host`, which may be empty (RFC 9112 section 3.2); in HTTP/1.0 there may be none.
+/// Exactly one `Host`, which may be empty (RFC 9112 section 3.2). HTTP/1.0 may have none.
 fn check_host(headers: &HeaderMap, is_needed: bool) -> Result<(), RequestError> {
     let is_host = |host: &str| host.is_empty() || split_authority(host).is_some();
     let is_missing = !headers.contains_key(header::HOST);
@@ -311,7 +311,7 @@ fn check_no_body(headers: &HeaderMap) -> Result<(), RequestError> {
     }
 }
 
-/// Whether `name` can be offered and chosen as a subprotocol (RFC 6455 section 4.1, item 10).
+/// Whether `name` is valid as a subprotocol (RFC 6455 section 4.1, item 10).
 pub(super) fn is_subprotocol(name: &str) -> bool {
     is_token(name)
 }

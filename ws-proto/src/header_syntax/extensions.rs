@@ -1,29 +1,29 @@
-//! The grammar of `Sec-WebSocket-Extensions` (RFC 6455 section 9.1). Every byte is looked at once.
+//! The grammar of `Sec-WebSocket-Extensions` (RFC 6455 section 9.1). Each byte is read once.
 
 use http::{HeaderMap, header};
 
 use super::tokens::is_token_byte;
 
-/// An extension as a header offers or accepts it: `name; param; param=value`.
+/// An extension that a header offers or accepts: `name; param; param=value`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Extension {
-    /// Its name, a token.
+    /// The name, a token.
     pub name: String,
-    /// Its parameters in their order, repeated ones included.
+    /// The parameters in order, including repeated ones.
     pub params: Vec<ExtensionParam>,
 }
 
 /// A parameter of an [`Extension`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExtensionParam {
-    /// Its name, a token.
+    /// The name, a token.
     pub name: String,
-    /// Its value, a token too; whether it was quoted makes no difference.
+    /// The value, also a token; whether it was quoted makes no difference.
     pub value: Option<String>,
 }
 
-/// The extensions that the header lists, over all of its lines, in order; `None` if it is not as the grammar has it,
-/// which fails the handshake.
+/// The extensions that the header lists on all of its lines, in order; `None` if a line violates the grammar, which
+/// fails the handshake.
 #[must_use]
 pub fn parse_extensions(headers: &HeaderMap) -> Option<Vec<Extension>> {
     let mut extensions = Vec::new();
@@ -36,18 +36,18 @@ pub fn parse_extensions(headers: &HeaderMap) -> Option<Vec<Extension>> {
     Some(extensions)
 }
 
-/// Extensions and parameters that a header may have together; nobody sends so many.
+/// The most extensions and parameters together in a header; no known peer sends as many.
 const MOST: usize = 64;
 
 struct Parser<'a> {
-    /// What is left of a line.
+    /// The rest of a line.
     text: &'a [u8],
-    /// How many extensions and parameters there may still be.
+    /// The number of extensions and parameters that may still follow.
     left: usize,
 }
 
 impl Parser<'_> {
-    /// `1#extension`; empty items are skipped, as RFC 9110 section 5.6.1.2 asks of recipients.
+    /// `1#extension`. Empty items are skipped, as RFC 9110 section 5.6.1.2 requires of recipients.
     fn list(&mut self, extensions: &mut Vec<Extension>) -> Option<()> {
         loop {
             self.skip_space();
@@ -96,7 +96,7 @@ impl Parser<'_> {
         (len > 0).then(|| String::from_utf8_lossy(token).into_owned())
     }
 
-    /// Behind the opening quote. What is quoted must be a token too.
+    /// Reads a quoted value after its opening quote. The unquoted value must also be a token.
     fn quoted(&mut self) -> Option<String> {
         let mut value = String::new();
         loop {
@@ -148,7 +148,7 @@ mod tests {
         parse_extensions(&headers)
     }
 
-    fn written(extensions: &[Extension]) -> String {
+    fn encode_list(extensions: &[Extension]) -> String {
         let param = |param: &ExtensionParam| match &param.value {
             Some(value) => format!(";{}={value}", param.name),
             None => format!(";{}", param.name),
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn lists_are_read_as_the_grammar_has_them() {
+    fn lists_are_read_by_the_grammar() {
         for (lines, expected) in [
             (&[] as &[&str], ""),
             (&[""], ""),
@@ -172,12 +172,12 @@ mod tests {
             (&[r#"a; x="\1\5""#], "a;x=15"),
             (&["permessage-deflate; client_max_window_bits"], "permessage-deflate;client_max_window_bits"),
         ] {
-            assert_eq!(parse(lines).as_deref().map(written).as_deref(), Some(expected), "{lines:?}");
+            assert_eq!(parse(lines).as_deref().map(encode_list).as_deref(), Some(expected), "{lines:?}");
         }
     }
 
     #[test]
-    fn nobody_needs_so_many() {
+    fn more_than_64_extensions_and_parameters_are_refused() {
         let list = |count: usize| vec!["a"; count].join(",");
         assert_eq!(parse(&[&list(64)]).map(|list| list.len()), Some(64));
         assert_eq!(parse(&[&list(65)]), None);
@@ -187,7 +187,7 @@ mod tests {
 
     #[test]
     fn a_hostile_list_is_read_in_one_pass() {
-        // Looking at a byte twice for each byte before it would take minutes here (CVE-2020-7662, CVE-2021-32640).
+        // A quadratic parser would take minutes here (CVE-2020-7662, CVE-2021-32640).
         let many = 1 << 20;
         for (start, part) in [
             ("a; b=\"", "\\c"),
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_so_is_refused() {
+    fn lists_that_violate_the_grammar_are_refused() {
         for line in [
             "a b",
             "a;",
@@ -235,14 +235,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn anything_is_read_or_refused_and_what_is_read_can_be_written_and_read_again(line in "[ -~\t]{0,60}") {
+        fn a_list_that_is_read_can_be_written_and_read_again(line in "[ -~\t]{0,60}") {
             if let Some(extensions) = parse(&[&line]) {
-                prop_assert_eq!(parse(&[&written(&extensions)]), Some(extensions));
+                prop_assert_eq!(parse(&[&encode_list(&extensions)]), Some(extensions));
             }
         }
 
         #[test]
-        fn lists_of_tokens_are_read(line in r#"[a-c]{1,2}(; ?[x-z]{1,2}(=("[0-9]{1,2}"|[0-9]{1,2}))?){0,3}(, ?[a-c](;[x-z])?){0,3}"#) {
+        fn valid_lists_are_read(line in r#"[a-c]{1,2}(; ?[x-z]{1,2}(=("[0-9]{1,2}"|[0-9]{1,2}))?){0,3}(, ?[a-c](;[x-z])?){0,3}"#) {
             prop_assert!(parse(&[&line]).is_some());
         }
     }

@@ -2,7 +2,7 @@
 
 use http::{HeaderMap, header::AsHeaderName};
 
-/// Whether a header, on any of its lines, lists `token`, compared without regard to case.
+/// Whether a header lists `token` on any of its lines. The comparison ignores case.
 pub(crate) fn has_token(headers: &HeaderMap, name: impl AsHeaderName, token: &str) -> bool {
     headers
         .get_all(name)
@@ -12,8 +12,8 @@ pub(crate) fn has_token(headers: &HeaderMap, name: impl AsHeaderName, token: &st
         .any(|item| item.trim_matches([' ', '\t']).eq_ignore_ascii_case(token))
 }
 
-/// The tokens that a header lists, over all of its lines, in order; `None` if an item is not a token.
-/// Empty items are skipped, as RFC 9110 section 5.6.1.2 asks of recipients.
+/// The tokens that a header lists on all of its lines, in order; `None` if an item is not a token. Empty items are
+/// skipped, as RFC 9110 section 5.6.1.2 requires of recipients.
 pub fn token_list(headers: &HeaderMap, name: impl AsHeaderName) -> Option<Vec<String>> {
     let mut tokens = Vec::new();
     for value in headers.get_all(name) {

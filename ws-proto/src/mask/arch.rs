@@ -1,12 +1,12 @@
-//! The same body for better instruction sets. `bench/RESULTS.md` has what each one gives.
+//! The same loops, compiled for wider instruction sets. `bench/RESULTS.md` has the measured gain of each.
 
-/// XORs `data` with the repeating key, with the widest vectors that pay.
+/// XORs `data` with the repeating key, using the widest vectors that are worthwhile.
 #[cfg(target_arch = "x86_64")]
 pub(super) fn apply(key: [u8; 4], data: &mut [u8]) {
     if std::arch::is_x86_feature_detected!("avx2") {
         #[expect(unsafe_code, reason = "calls a function compiled for a detected instruction set")]
-        // SAFETY: `avx2` is an ordinary safe function but for the instructions it is compiled to, and AVX2 was just
-        // detected on this machine.
+        // SAFETY: `avx2` is a safe function except for the instructions it is compiled to, and AVX2 was just detected
+        // on this machine.
         unsafe {
             avx2(key, data);
         }
@@ -15,12 +15,12 @@ pub(super) fn apply(key: [u8; 4], data: &mut [u8]) {
     }
 }
 
-/// As [`super::body::copy`], with the widest vectors that pay.
+/// As [`super::body::copy`], using the widest vectors that are worthwhile.
 #[cfg(target_arch = "x86_64")]
 pub(super) fn copy(key: [u8; 4], source: &[u8], target: &mut [u8]) {
     if std::arch::is_x86_feature_detected!("avx2") {
         #[expect(unsafe_code, reason = "calls a function compiled for a detected instruction set")]
-        // SAFETY: as for `avx2`: nothing but its instructions sets `copy_avx2` apart, and AVX2 was just detected.
+        // SAFETY: as for `avx2`: `copy_avx2` needs nothing but its instruction set, and AVX2 was just detected.
         unsafe {
             copy_avx2(key, source, target);
         }
@@ -41,7 +41,7 @@ fn avx2(key: [u8; 4], data: &mut [u8]) {
     super::body::apply(key, data);
 }
 
-/// Every 64-bit ARM has the vectors that the compiler uses anyway, and others have none that we know of.
+/// On 64-bit ARM the compiler uses its vectors by default. On other architectures no wider ones are known to help.
 #[cfg(not(target_arch = "x86_64"))]
 pub(super) fn apply(key: [u8; 4], data: &mut [u8]) {
     super::body::apply(key, data);

@@ -1,8 +1,9 @@
-/// Bytes per step of the main loop: whole vectors, whatever their width.
+/// Bytes per step of the main loop: a multiple of every vector width.
 const BLOCK: usize = 64;
 const WORD: usize = 8;
 
-/// XORs `data` with the repeating key. Inlined into each of its callers, to be compiled for their instruction set.
+/// XORs `data` with the repeating key. It is inlined into each caller, to be compiled for the caller's instruction
+/// set.
 #[inline(always)]
 pub(super) fn apply(key: [u8; 4], data: &mut [u8]) {
     let word = u64::from_ne_bytes([key[0], key[1], key[2], key[3], key[0], key[1], key[2], key[3]]);
@@ -21,8 +22,8 @@ pub(super) fn apply(key: [u8; 4], data: &mut [u8]) {
     }
 }
 
-/// Writes `source`, XORed with the repeating key, to `target`, which is as long. One pass over both: libc's copy is
-/// many times slower where the two lie at unlucky distances, and a second pass would leave the cache.
+/// Writes `source`, XORed with the repeating key, to `target`, which has the same length. It makes one pass over
+/// both: libc's copy is many times slower at some distances between the two, and a second pass would miss the cache.
 #[inline(always)]
 pub(super) fn copy(key: [u8; 4], source: &[u8], target: &mut [u8]) {
     let word = u64::from_ne_bytes([key[0], key[1], key[2], key[3], key[0], key[1], key[2], key[3]]);

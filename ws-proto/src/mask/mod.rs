@@ -1,9 +1,8 @@
-//! Masking (RFC 6455 section 5.3): the payload XORed with a repeating key of four bytes, its own inverse. A client takes
-//! its keys from a [`MaskSource`].
+//! Masking (RFC 6455 section 5.3): the payload is XORed with a repeating key of four bytes. Masking twice restores
+//! the payload. A client takes its keys from a [`MaskSource`].
 //!
-//! One safe body works in words, and the compiler turns it into vector code; `arch` compiles the same body again
-//! for the vectors that the machine has. A payload may be masked in pieces: [`Mask`] remembers where in the key the
-//! next piece begins.
+//! The safe functions in `body` work in words, and the compiler turns them into vector code. `arch` compiles them
+//! again for the vectors of the machine. A payload may be masked in pieces: [`Mask`] keeps the position in the key.
 
 mod arch;
 mod body;
@@ -11,13 +10,13 @@ mod source;
 
 pub use source::{ChaChaMaskSource, MaskSource};
 
-/// From this length on it pays to ask what the machine can do.
+/// The length from which CPU feature detection is worthwhile.
 const DISPATCH_FROM: usize = 128;
 
-/// A mask key and the position in it that the next byte meets.
+/// A mask key, and the position in it for the next payload byte.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Mask {
-    /// The key, rotated so that its first byte meets the next payload byte.
+    /// The key, rotated so that its first byte applies to the next payload byte.
     key: [u8; 4],
 }
 
@@ -42,7 +41,7 @@ impl Mask {
     }
 }
 
-/// Masks or unmasks `data`, whose first byte meets the first byte of `key`.
+/// Masks or unmasks `data`, starting at the first byte of `key`.
 #[inline]
 pub fn apply_mask(key: [u8; 4], data: &mut [u8]) {
     if data.len() < DISPATCH_FROM {
@@ -52,7 +51,7 @@ pub fn apply_mask(key: [u8; 4], data: &mut [u8]) {
     }
 }
 
-/// Appends `source`, masked, to `target`.
+/// Appends a masked copy of `source` to `target`.
 #[inline]
 pub(crate) fn append_masked(key: [u8; 4], source: &[u8], target: &mut Vec<u8>) {
     let start = target.len();

@@ -1,19 +1,19 @@
-//! Randomness, injected: mask keys (RFC 6455 section 5.3) and handshake nonces (section 4.1).
+//! Randomness from the caller: mask keys (RFC 6455 section 5.3) and handshake nonces (section 4.1).
 
 use rand_chacha::{
     ChaCha8Rng,
     rand_core::{Rng, SeedableRng},
 };
 
-/// Where a client's mask keys and nonces come from.
+/// A source of mask keys and nonces for a client.
 ///
-/// Keys must be unpredictable to whoever chooses the payloads (RFC 6455 section 10.3), so implement this over a
-/// cryptographically secure generator only. A server needs none.
+/// Keys must be unpredictable to the party that chooses the payloads (RFC 6455 section 10.3), so implement this over
+/// a cryptographically secure generator only. A server needs no source.
 pub trait MaskSource {
-    /// A fresh key, for one frame.
+    /// Returns a fresh key for one frame.
     fn mask_key(&mut self) -> [u8; 4];
 
-    /// Sixteen fresh bytes, for one `Sec-WebSocket-Key`.
+    /// Returns sixteen fresh bytes for one `Sec-WebSocket-Key`.
     fn nonce(&mut self) -> [u8; 16] {
         let mut nonce = [0; 16];
         for part in nonce.chunks_exact_mut(4) {
@@ -23,13 +23,13 @@ pub trait MaskSource {
     }
 }
 
-/// A [`MaskSource`] on ChaCha with 8 rounds, seeded by the caller.
+/// A [`MaskSource`] based on ChaCha with 8 rounds, seeded by the caller.
 ///
-/// Do not clone one into two connections and do not seed two alike: they would use the same keys.
+/// Do not seed two sources alike: they would produce the same keys.
 pub struct ChaChaMaskSource(ChaCha8Rng);
 
 impl ChaChaMaskSource {
-    /// Starts a key stream. Take the seed from the operating system.
+    /// Creates a source. Take the seed from the operating system.
     #[must_use]
     pub fn from_seed(seed: [u8; 32]) -> Self {
         Self(ChaCha8Rng::from_seed(seed))
@@ -56,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_same_seed_gives_the_same_keys_and_another_seed_others() {
+    fn equal_seeds_give_equal_keys_and_different_seeds_different_keys() {
         let keys = |seed: u8| {
             let mut source = ChaChaMaskSource::from_seed([seed; 32]);
             [source.mask_key(), source.mask_key(), source.mask_key()]
@@ -66,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_do_not_repeat_beyond_chance_and_their_bits_are_even() {
+    fn keys_repeat_only_by_chance_and_half_of_their_bits_are_set() {
         const COUNT: usize = 1 << 16;
         let mut source = ChaChaMaskSource::from_seed([7; 32]);
         let mut seen = HashSet::new();
@@ -76,7 +76,7 @@ mod tests {
             ones += u64::from(u32::from_ne_bytes(key).count_ones());
             seen.insert(key);
         }
-        // Expected repeats are COUNT² / 2^33, about 0.5; the seed is fixed, so this cannot flake.
+        // Expected repeats are COUNT² / 2^33, about 0.5; the seed is fixed, so the count is always the same.
         assert!(COUNT - seen.len() <= 4);
         let expected = COUNT as f64 * 16.0;
         assert!((ones as f64 - expected).abs() < expected * 0.01);

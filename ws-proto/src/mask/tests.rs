@@ -2,13 +2,13 @@ use proptest::prelude::*;
 
 use super::{Mask, append_masked, apply_mask, body};
 
-/// Every length, but under Miri, which takes its time, one in so many.
+/// Distance between the lengths that are tested: 1, or more under Miri, which is slow.
 const STEP: usize = if cfg!(miri) { 37 } else { 1 };
 
 const KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 
 /// The definition in RFC 6455 section 5.3, byte by byte.
-fn naive(key: [u8; 4], phase: usize, data: &[u8]) -> Vec<u8> {
+fn reference_mask(key: [u8; 4], phase: usize, data: &[u8]) -> Vec<u8> {
     data.iter().enumerate().map(|(i, byte)| byte ^ key[(i + phase) % 4]).collect()
 }
 
@@ -24,12 +24,12 @@ fn an_empty_payload_stays_empty() {
 }
 
 #[test]
-fn one_byte_meets_the_first_key_byte() {
+fn the_first_byte_is_masked_with_the_first_key_byte() {
     assert_eq!(masked([0xff, 0, 0, 0], &[0x42]), [0xbd]);
 }
 
 #[test]
-fn the_hello_of_rfc_6455_section_5_7() {
+fn the_example_of_rfc_6455_section_5_7_is_masked() {
     assert_eq!(masked(KEY, b"Hello"), [0x7f, 0x9f, 0x4d, 0x51, 0x58]);
 }
 
@@ -41,7 +41,7 @@ fn a_zero_key_changes_nothing_and_an_all_ones_key_inverts() {
 }
 
 #[test]
-fn masking_twice_is_the_identity() {
+fn masking_twice_restores_the_payload() {
     let original: Vec<u8> = (0..=255).collect();
     let once = masked(KEY, &original);
     assert_ne!(once, original);
@@ -55,31 +55,31 @@ fn every_length_and_alignment_agrees_with_the_definition() {
         for len in (0..=300).step_by(STEP) {
             let mut buffer = source.clone();
             apply_mask(KEY, &mut buffer[offset..offset + len]);
-            assert_eq!(buffer[..offset], source[..offset], "bytes before were touched");
-            assert_eq!(buffer[offset..offset + len], naive(KEY, 0, &source[offset..offset + len]));
-            assert_eq!(buffer[offset + len..], source[offset + len..], "bytes after were touched");
+            assert_eq!(buffer[..offset], source[..offset], "bytes before the range changed");
+            assert_eq!(buffer[offset..offset + len], reference_mask(KEY, 0, &source[offset..offset + len]));
+            assert_eq!(buffer[offset + len..], source[offset + len..], "bytes after the range changed");
         }
     }
 }
 
 #[test]
-fn the_body_compiled_for_any_machine_agrees_too() {
+fn the_portable_body_agrees_with_the_definition() {
     let source: Vec<u8> = (0..1000_u32).map(|i| (i * 11 + 5) as u8).collect();
     for len in (0..source.len()).step_by(STEP) {
         let mut buffer = source[..len].to_vec();
         body::apply(KEY, &mut buffer);
-        assert_eq!(buffer, naive(KEY, 0, &source[..len]));
+        assert_eq!(buffer, reference_mask(KEY, 0, &source[..len]));
     }
 }
 
 #[test]
-fn a_masked_copy_is_appended_and_the_source_left_alone() {
+fn a_masked_copy_is_appended_and_the_source_is_unchanged() {
     let source: Vec<u8> = (0..700_u32).map(|i| (i * 13 + 1) as u8).collect();
     for len in (0..source.len()).step_by(STEP) {
         let mut target = b"before".to_vec();
         append_masked(KEY, &source[..len], &mut target);
         assert_eq!(target[..6], *b"before");
-        assert_eq!(target[6..], naive(KEY, 0, &source[..len]));
+        assert_eq!(target[6..], reference_mask(KEY, 0, &source[..len]));
     }
 }
 
@@ -99,6 +99,6 @@ proptest! {
             rest = tail;
         }
         mask.apply(rest);
-        prop_assert_eq!(pieces, naive(key, 0, &data));
+        prop_assert_eq!(pieces, reference_mask(key, 0, &data));
     }
 }

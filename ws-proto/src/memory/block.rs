@@ -1,34 +1,34 @@
 use std::{collections::TryReserveError, fmt};
 
-/// Bytes of a page, in every kernel and on every processor that this matters for.
+/// The page size in bytes, on every platform that the placement helps.
 const PAGE: usize = 4096;
-/// From this size on a block's place within a page is chosen.
+/// The size in bytes from which a block's position within a page is chosen.
 const PLACED_FROM: usize = 64 * 1024;
 
-/// How far into memory at `pointer` bytes should begin: to half a page behind a page's start.
+/// The offset from `pointer` at which bytes should begin: half a page after the start of a page.
 ///
-/// The kernel copies a socket's bytes from and to whole pages of its own, mostly from their start, and some processors
-/// (Zen 3 among them) copy at a sixteenth of their speed when the target lies 1 to 31 bytes behind the source, modulo a
-/// page. Half a page is as far from that as can be, in both directions, and costs the other processors nothing.
+/// The kernel copies a socket's bytes from and to whole pages of its own, mostly from their start. Some processors
+/// (Zen 3 among them) copy at a sixteenth of their speed if the target is 1 to 31 bytes after the source, modulo a
+/// page. Half a page is the largest distance from that in both directions, and it costs other processors nothing.
 /// `bench/RESULTS.md` has the figures.
 pub(super) fn placement(pointer: *const u8) -> usize {
     (PAGE / 2).wrapping_sub(pointer.addr()) % PAGE
 }
 
-/// What [`placement`] may need beside the bytes themselves.
+/// The extra bytes that [`placement`] may need.
 pub(super) const PLACEMENT_ROOM: usize = PAGE - 1;
 
-/// Memory for one payload; a large one is placed within its page.
+/// Memory for one payload. A large one is placed within its page.
 #[derive(Default)]
 pub(super) struct Block {
-    /// Initialised memory. What lies in it beyond the payload is left over from earlier use, so that reading into it
-    /// need not clear it again.
+    /// Initialized memory. Beyond the payload it has bytes of earlier use, so that reading into it does not clear it
+    /// again.
     bytes: Vec<u8>,
-    /// Where the payload begins.
+    /// The offset of the payload.
     start: usize,
 }
 
-/// Payloads stay out of logs, also those that are left over.
+/// Payloads must not reach logs, including those of earlier use.
 impl fmt::Debug for Block {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Block(capacity of {} bytes)", self.capacity())
@@ -36,25 +36,25 @@ impl fmt::Debug for Block {
 }
 
 impl Block {
-    /// An empty block with room for at least `capacity` bytes.
+    /// Creates an empty block with room for at least `capacity` bytes.
     pub(super) fn with_capacity(capacity: usize) -> Self {
         let mut block = Self::default();
-        // Without memory for it, it stays without room, and growing it fails properly.
+        // If the allocation fails, the block has no room, and growing it reports the error.
         let _ = block.grow(0, capacity);
         block
     }
 
-    /// The most bytes that the payload may have.
+    /// The most bytes that the payload can have.
     pub(super) const fn capacity(&self) -> usize {
         self.bytes.capacity() - self.start
     }
 
-    /// The memory it takes.
+    /// The allocated memory, in bytes.
     pub(super) const fn footprint(&self) -> usize {
         self.bytes.capacity()
     }
 
-    /// Grows to `capacity` bytes, keeping the first `filled`.
+    /// Grows to `capacity` bytes and keeps the first `filled`.
     pub(super) fn grow(&mut self, filled: usize, capacity: usize) -> Result<(), TryReserveError> {
         let room = if capacity < PLACED_FROM { self.start } else { PLACEMENT_ROOM };
         let wanted = capacity.saturating_add(room);
@@ -65,8 +65,8 @@ impl Block {
         Ok(())
     }
 
-    /// Moves the payload to where it should begin. A very large block is mostly grown by moving its pages, and then
-    /// there is nothing to do.
+    /// Moves the payload to its position within a page. The allocator mostly grows a very large block by remapping
+    /// its pages, and then the position is right already.
     fn place(&mut self, filled: usize) {
         let start = placement(self.bytes.as_ptr());
         if start == self.start {
@@ -79,7 +79,7 @@ impl Block {
         self.start = start;
     }
 
-    /// Writes `bytes` behind the first `filled`; there must be room.
+    /// Writes `bytes` after the first `filled`; there must be room.
     pub(super) fn write(&mut self, filled: usize, bytes: &[u8]) {
         let at = self.start + filled;
         self.initialize(at);
@@ -93,19 +93,19 @@ impl Block {
         &self.bytes[self.start.min(self.bytes.len())..][..filled]
     }
 
-    /// The bytes from `from` up to `to`, made readable if they are not.
+    /// The bytes from `from` up to `to`. Those that are not yet initialized are cleared.
     pub(super) fn slice_mut(&mut self, from: usize, to: usize) -> &mut [u8] {
         let (from, to) = (self.start + from, self.start + to);
         self.initialize(to);
         &mut self.bytes[from..to]
     }
 
-    /// Where the payload begins in [`memory`](Self::memory).
+    /// The offset of the payload in [`memory`](Self::memory).
     pub(super) const fn start(&self) -> usize {
         self.start
     }
 
-    /// What is readable of it, what lies before the payload included.
+    /// The initialized memory, including the bytes before the payload.
     #[inline]
     pub(super) fn memory(&self) -> &[u8] {
         &self.bytes
@@ -116,12 +116,12 @@ impl Block {
         &mut self.bytes
     }
 
-    /// The memory, and where in it the payload begins.
+    /// The memory, and the offset of the payload in it.
     pub(super) fn into_vec(self) -> (Vec<u8>, usize) {
         (self.bytes, self.start)
     }
 
-    /// Makes the memory up to `end` readable.
+    /// Clears memory up to `end` that is not initialized.
     fn initialize(&mut self, end: usize) {
         if self.bytes.len() < end {
             self.bytes.resize(end, 0);
@@ -129,7 +129,7 @@ impl Block {
     }
 }
 
-/// A block that is filled, and stays where it is.
+/// A filled block that keeps its position.
 impl From<Vec<u8>> for Block {
     fn from(bytes: Vec<u8>) -> Self {
         Self { bytes, start: 0 }

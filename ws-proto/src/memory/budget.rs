@@ -1,4 +1,4 @@
-//! Memory that many connections share.
+//! A memory budget that many connections share.
 
 use std::sync::{
     Arc,
@@ -7,20 +7,22 @@ use std::sync::{
 
 use crate::error::ConnectionError;
 
-/// The most memory that connections may hold together: begun and held messages, messages being inflated, and what waits
-/// to be written. Cloning gives another handle to the same budget; set it in
+/// The most memory that connections may hold together: partial and held messages, messages being inflated, and bytes
+/// that wait to be written. Cloning gives another handle to the same budget. Set it in
 /// [`Config::memory_budget`](crate::Config::memory_budget).
 ///
-/// Whoever wants more gets it while he would then hold no more than what was free before. So one connection alone gets
-/// half of the budget at least, a hundred greedy ones a hundredth each, and something is always left for the next.
+/// A connection may grow only if its new total does not exceed the memory that was free beforehand. So a single
+/// connection can use at least half of the budget, a hundred connections that all want more get about a hundredth
+/// each, and some memory is always left for the next connection.
 ///
-/// What it says no to:
+/// What it refuses:
 /// - a message that grows: its connection is closed with 1013 ([`ConnectionError::MemoryBudget`]);
-/// - a send behind other data that waits: `WriteBusy`. On a connection where nothing waits a message is accepted whatever
-///   the budget says: its bytes are the application's already, and nothing else would tell when to try again.
+/// - a send behind other data that waits: it gets `WriteBusy`. On a connection where nothing waits, a message is
+///   always accepted: its bytes belong to the application already, and no event would signal when to try again.
 ///
-/// What it does not count: less than 16 KiB on a connection, what waits for a transport that takes it, messages that the
-/// application has, and the frames of a [`PreparedMessage`](crate::PreparedMessage), which many connections share.
+/// What it does not count: less than 16 KiB on a connection, bytes that wait while the transport accepts data,
+/// messages that the application owns, and the frames of a [`PreparedMessage`](crate::PreparedMessage), which many
+/// connections share.
 #[derive(Debug, Clone)]
 pub struct MemoryBudget(Arc<Shared>);
 
@@ -31,8 +33,8 @@ struct Shared {
 }
 
 impl MemoryBudget {
-    /// So little is not counted: most connections hold no more, for most of their time, and counting it would make them
-    /// wait for one another.
+    /// Less than this, in bytes, is not counted. Most connections hold no more most of the time, and counting it
+    /// would make their threads contend for the counter.
     pub(crate) const SMALL: usize = 16 * 1024;
 
     /// A budget of `limit` bytes.
@@ -41,31 +43,31 @@ impl MemoryBudget {
         Self(Arc::new(Shared { limit, used: AtomicUsize::new(0) }))
     }
 
-    /// Its size in bytes.
+    /// The budget's size, in bytes.
     #[must_use]
     pub fn limit(&self) -> usize {
         self.0.limit
     }
 
-    /// Bytes that are held now.
+    /// Bytes that are charged at the moment.
     #[must_use]
     pub fn used(&self) -> usize {
         self.0.used.load(Ordering::Relaxed)
     }
 
-    /// An account for memory of the application's own that is to count too.
+    /// Creates an account for memory of the application that should count against the budget too.
     #[must_use]
     pub fn account(&self) -> MemoryAccount {
         MemoryAccount { budget: self.clone(), charge: Charge::default() }
     }
 
-    /// Whether a holder of `held` bytes may have `more`.
+    /// Whether a holder of `held` bytes may hold `more` bytes in addition.
     fn allows(&self, held: usize, more: usize, used: usize) -> bool {
         held.saturating_add(more) <= self.0.limit.saturating_sub(used)
     }
 }
 
-/// The same budget, not one of the same size.
+/// Compares identity: two budgets of the same size are not equal.
 impl PartialEq for MemoryBudget {
     fn eq(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
@@ -74,7 +76,7 @@ impl PartialEq for MemoryBudget {
 
 impl Eq for MemoryBudget {}
 
-/// One holder's part of a [`MemoryBudget`]; dropping it gives all back.
+/// One holder's charge against a [`MemoryBudget`]. Dropping it releases the charge.
 #[derive(Debug)]
 pub struct MemoryAccount {
     budget: MemoryBudget,
@@ -82,12 +84,12 @@ pub struct MemoryAccount {
 }
 
 impl MemoryAccount {
-    /// Says that `bytes` are held now, whatever the budget says to it.
+    /// Sets the charge to `bytes`, even if that exceeds the budget.
     pub fn set(&mut self, bytes: usize) {
         self.charge.set(bytes, Some(&self.budget));
     }
 
-    /// Whether so many bytes more may be held.
+    /// Whether `more` bytes may be held in addition.
     #[must_use]
     pub fn allows(&self, more: usize) -> bool {
         self.charge.allows(more, Some(&self.budget))
@@ -100,8 +102,8 @@ impl Drop for MemoryAccount {
     }
 }
 
-/// What a holder is charged, in KiB; the budget is lent, so that it takes four bytes. Its owner sees that it is 0 in the
-/// end.
+/// A holder's charge, in KiB. The budget is passed to each call, so the charge takes four bytes. The owner sets it to
+/// 0 at the end.
 #[derive(Debug, Default)]
 pub(crate) struct Charge(u32);
 
@@ -117,7 +119,7 @@ impl Charge {
         self.0 as usize * Self::UNIT
     }
 
-    /// Charges `held` bytes, and nothing for a little.
+    /// Charges `held` bytes, or nothing if they are fewer than [`MemoryBudget::SMALL`].
     pub(crate) fn set(&mut self, held: usize, budget: Option<&MemoryBudget>) {
         let Some(budget) = budget else { return };
         let due = if held < MemoryBudget::SMALL { 0 } else { units(held) };
@@ -130,7 +132,7 @@ impl Charge {
         self.0 = due;
     }
 
-    /// Charges `more` bytes, if the budget allows it.
+    /// Charges `more` bytes if the budget allows it.
     pub(crate) fn grow(&mut self, more: usize, budget: Option<&MemoryBudget>) -> Result<(), ConnectionError> {
         let Some(budget) = budget else { return Ok(()) };
         if more == 0 || (self.is_zero() && more < MemoryBudget::SMALL) {
@@ -169,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn one_holder_gets_two_thirds() {
+    fn a_single_holder_gets_two_thirds() {
         let budget = MemoryBudget::new(3000 * KIB);
         let mut charge = Charge::default();
         assert!(grow(&mut charge, 1000 * KIB, &budget));
@@ -181,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn greedy_holders_leave_something_for_the_next() {
+    fn greedy_holders_leave_memory_for_the_next() {
         const STEP: usize = 64 * KIB;
         let budget = MemoryBudget::new(64 * 1024 * KIB);
         let mut holders: Vec<Charge> = (0..100).map(|_| Charge::default()).collect();
@@ -190,11 +192,11 @@ mod tests {
         let least = holders.iter().map(Charge::bytes).min().unwrap();
         let most = holders.iter().map(Charge::bytes).max().unwrap();
         assert!(most - least <= STEP, "{least} {most}");
-        assert!(grow(&mut Charge::default(), least / 2, &budget), "a new one gets something too");
+        assert!(grow(&mut Charge::default(), least / 2, &budget), "a new holder gets a share too");
     }
 
     #[test]
-    fn a_little_is_not_counted() {
+    fn small_amounts_are_not_counted() {
         let budget = MemoryBudget::new(1000 * KIB);
         let mut charge = Charge::default();
         charge.set(MemoryBudget::SMALL - 1, Some(&budget));
@@ -207,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_held_anyway_may_exceed_the_budget_and_then_nobody_gets_more() {
+    fn an_account_may_exceed_the_budget_and_then_no_holder_grows() {
         let budget = MemoryBudget::new(100 * KIB);
         let mut account = budget.account();
         account.set(150 * KIB);

@@ -2,32 +2,31 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::block::Block;
 
-/// How many buffers a [`BufferPool`] keeps for reuse.
+/// The sizes and limits of a [`BufferPool`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BufferPoolConfig {
-    /// Smallest buffer that is pooled, in bytes; messages below it live in plain allocations. Default 64 KiB.
+    /// The smallest buffer that is pooled, in bytes. Smaller messages have plain allocations. Default 64 KiB.
     pub buffer_size: usize,
-    /// Buffers made at the start, and kept by [`BufferPool::trim`]; at most [`MAX_PREHEAT`](Self::MAX_PREHEAT), more counts
-    /// as that. Default 8.
+    /// The number of buffers that are allocated when the pool is created, and kept by [`BufferPool::trim`]. At most
+    /// [`MAX_PREHEAT`](Self::MAX_PREHEAT); a larger number counts as that. Default 8.
     pub preheat: usize,
-    /// Most bytes kept in unused buffers; what comes back beyond it is freed. Default 32 MiB: a message of the default
-    /// limit, and some more.
+    /// The most bytes kept in unused buffers. A buffer that is returned beyond that is freed. Default 32 MiB, for a
+    /// message of the default limit and a few smaller ones.
     pub max_retained: usize,
 }
 
 impl BufferPoolConfig {
-    /// The most buffers that a pool makes at the start.
+    /// The most buffers that a pool allocates when it is created.
     pub const MAX_PREHEAT: usize = 65_536;
 
-    /// The most that a pool keeps if nobody says otherwise.
+    /// The upper limit of a derived `max_retained`, in bytes.
     const LARGEST_DEFAULT: usize = 256 * 1024 * 1024;
 
-    /// The defaults, and room for a message of `max_message_size` bytes, up to 256 MiB: whoever accepts such messages
-    /// may get several.
+    /// The defaults, with room for at least one message of `max_message_size` bytes, up to 256 MiB.
     #[must_use]
     pub fn for_messages_of(max_message_size: usize) -> Self {
         let default = Self::default();
-        // With what a buffer takes beside its payload.
+        // A buffer takes slightly more than its payload.
         let largest = max_message_size.saturating_add(default.buffer_size).min(Self::LARGEST_DEFAULT);
         Self { max_retained: default.max_retained.max(largest), ..default }
     }
@@ -39,10 +38,10 @@ impl Default for BufferPoolConfig {
     }
 }
 
-/// Buffers for large messages, reused: fresh pages cost more than the copy into them.
+/// A pool of buffers for large messages. Reuse is worthwhile because fresh pages cost more than the copy into them.
 ///
-/// Cloning gives another handle to the same pool. A buffer returns when the last owner of its bytes drops them,
-/// on whichever thread; the lock is taken per large message, never per small one.
+/// Cloning gives another handle to the same pool. A buffer returns to the pool when the last owner of its bytes drops
+/// them, on any thread. The lock is taken once per large message, never for a small one.
 #[derive(Debug, Clone)]
 pub struct BufferPool(Arc<Pool>);
 
@@ -56,12 +55,12 @@ struct Pool {
 struct Unused {
     buffers: Vec<Block>,
     bytes: usize,
-    /// The fewest buffers that lay unused since the last trim: what nobody needed.
+    /// The fewest unused buffers since the last trim: that many were not needed.
     low_mark: usize,
 }
 
 impl BufferPool {
-    /// A pool, with its first buffers made.
+    /// Creates a pool and allocates its first buffers.
     #[must_use]
     pub fn new(config: BufferPoolConfig) -> Self {
         let mut unused = Unused::default();
@@ -74,7 +73,7 @@ impl BufferPool {
         Self(Arc::new(Pool { config, unused: Mutex::new(unused) }))
     }
 
-    /// The smallest pooled buffer, in bytes.
+    /// The size of the smallest pooled buffer, in bytes.
     #[must_use]
     pub fn buffer_size(&self) -> usize {
         self.0.config.buffer_size
@@ -86,13 +85,13 @@ impl BufferPool {
         self.unused().bytes
     }
 
-    /// Whether there is no other handle to the pool, and no buffer of it in use.
+    /// Whether the pool has no other handle, and none of its buffers is in use.
     #[must_use]
     pub fn is_unshared(&self) -> bool {
         Arc::strong_count(&self.0) == 1
     }
 
-    /// Frees the buffers that nobody needed since the last call, except the preheated ones. Call it now and then.
+    /// Frees the buffers that were not needed since the last call, except the preheated number. Call it periodically.
     pub fn trim(&self) {
         let mut unused = self.unused();
         let count = unused.buffers.len();
@@ -103,8 +102,8 @@ impl BufferPool {
         unused.low_mark = unused.buffers.len();
     }
 
-    /// An unused buffer of at least `needed` bytes; of several the smallest that holds `wanted`, else the largest. None that
-    /// is several times as large: whoever has it is charged for all of it.
+    /// Takes an unused buffer of at least `needed` bytes: the smallest that holds `wanted`, or the largest if none
+    /// does. A buffer of more than four times the size is not taken, because its holder is charged for all of it.
     pub(super) fn take(&self, needed: usize, wanted: usize) -> Option<Block> {
         let mut unused = self.unused();
         let most = wanted.max(needed).max(self.0.config.buffer_size).saturating_mul(4);
@@ -121,7 +120,7 @@ impl BufferPool {
         Some(buffer)
     }
 
-    /// Keeps `buffer` for reuse if it is large enough and there is room.
+    /// Keeps `buffer` for reuse if it is large enough and the pool has room for it.
     pub(super) fn put_back(&self, buffer: Block) {
         let mut unused = self.unused();
         let bytes = unused.bytes + buffer.footprint();
@@ -132,7 +131,7 @@ impl BufferPool {
     }
 
     fn unused(&self) -> MutexGuard<'_, Unused> {
-        // Nothing that runs under the lock can leave the list half-changed.
+        // No code under the lock can leave the list half-changed.
         self.0.unused.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

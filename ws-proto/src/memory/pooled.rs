@@ -4,10 +4,10 @@ use bytes::{Buf as _, Bytes};
 
 use super::{BufferPool, block::Block};
 
-/// First allocation for a message that arrives in parts, in bytes, if it announced at least so much.
+/// The first allocation for a message that arrives in parts, in bytes, if its announced length is not smaller.
 const FIRST_CAPACITY: usize = 1024;
 
-/// A growable buffer that holds one message; a large one goes back to its [`BufferPool`] when it is dropped.
+/// A growable buffer for one message. A large one returns to its [`BufferPool`] when it is dropped.
 #[derive(Debug, Default)]
 pub(crate) struct PooledBuffer {
     block: Block,
@@ -25,9 +25,9 @@ impl PooledBuffer {
         Self { block, filled, pool: Some(pool) }
     }
 
-    /// Makes room for `needed` bytes in all, of at most `announced` that may come.
+    /// Makes room for `needed` bytes in total, of at most `announced` that may arrive.
     ///
-    /// Grows by doubling, so that memory follows the bytes received and not the length announced.
+    /// The capacity doubles, so memory follows the bytes received and not the length announced.
     pub(crate) fn reserve_total(&mut self, needed: usize, announced: usize) -> Result<(), TryReserveError> {
         if self.block.capacity() >= needed {
             return Ok(());
@@ -43,7 +43,7 @@ impl PooledBuffer {
         self.block.grow(self.filled, target)
     }
 
-    /// By how many bytes [`reserve_total`](Self::reserve_total) would grow it.
+    /// The number of bytes by which [`reserve_total`](Self::reserve_total) would grow the buffer.
     pub(crate) fn growth(&self, needed: usize, announced: usize) -> usize {
         let capacity = self.block.capacity();
         if capacity >= needed { 0 } else { self.target(needed, announced) - capacity }
@@ -54,24 +54,24 @@ impl PooledBuffer {
         doubled.min(announced.max(needed))
     }
 
-    /// Appends bytes; the caller has reserved.
+    /// Appends bytes; the caller has reserved room for them.
     pub(crate) fn extend_from_slice(&mut self, bytes: &[u8]) {
         self.block.write(self.filled, bytes);
         self.filled += bytes.len();
     }
 
-    /// Room behind the payload, at most `max` bytes of it, to read into.
+    /// Room after the payload to read into, at most `max` bytes.
     pub(crate) fn spare_mut(&mut self, max: usize) -> &mut [u8] {
         let end = self.block.capacity().min(self.filled.saturating_add(max));
         self.block.slice_mut(self.filled, end)
     }
 
-    /// Says that `n` bytes of [`spare_mut`](Self::spare_mut) were filled.
+    /// Adds the first `n` bytes of [`spare_mut`](Self::spare_mut) to the payload.
     pub(crate) fn commit(&mut self, n: usize) {
         self.filled = self.block.capacity().min(self.filled + n);
     }
 
-    /// The payload from `start` on.
+    /// The payload from `start` to its end.
     pub(crate) fn tail_mut(&mut self, start: usize) -> &mut [u8] {
         self.block.slice_mut(start, self.filled)
     }
@@ -80,12 +80,14 @@ impl PooledBuffer {
         self.block.capacity()
     }
 
-    /// The same bytes, copied if they fill less than a quarter of the buffer: a small payload is not to keep a large one.
+    /// The same bytes, copied if they fill less than a quarter of the buffer, so that a small payload does not pin a
+    /// large buffer.
     pub(crate) fn trimmed(self) -> Self {
         if self.filled < self.block.capacity() / 4 { Self::from(self.to_vec()) } else { self }
     }
 
-    /// The bytes, without a copy; but a small payload is copied out of a large buffer rather than pin it.
+    /// The payload, without a copy. A payload that fills less than a quarter of the buffer is copied instead, so that
+    /// it does not pin the buffer.
     #[must_use]
     pub(crate) fn into_bytes(mut self) -> Bytes {
         if self.filled < self.block.capacity() / 4 {
@@ -104,7 +106,7 @@ impl PooledBuffer {
     }
 }
 
-/// A buffer that belongs to no pool.
+/// Creates a buffer that belongs to no pool.
 impl From<Vec<u8>> for PooledBuffer {
     fn from(bytes: Vec<u8>) -> Self {
         Self { filled: bytes.len(), block: Block::from(bytes), pool: None }

@@ -4,10 +4,11 @@ use bytes::Bytes;
 
 use super::{BufferPool, PooledBuffer, block::Block};
 
-/// Default size of the read window, in bytes. Twice 64 KiB, for a frame with that popular payload has a header too.
+/// The default size of the read window, in bytes. It is twice 64 KiB, because a frame with a payload of that common
+/// size also has a header.
 pub const DEFAULT_RECEIVE_BUFFER: usize = 128 * 1024;
 
-/// Received bytes that no [`Connection`](crate::Connection) has taken yet.
+/// Received bytes that no [`Connection`](crate::Connection) has consumed yet.
 ///
 /// ```text
 ///  ┌───────────┬────────────┬──────────────┐
@@ -15,29 +16,29 @@ pub const DEFAULT_RECEIVE_BUFFER: usize = 128 * 1024;
 ///  └───────────┴────────────┴──────────────┘
 ///  base      start         end         limit
 /// ```
-/// Once [`Connection::poll_event`](crate::Connection::poll_event) has returned `None` nothing is left between
-/// `start` and `end`: what belongs to an unfinished frame or message is with the connection. So one buffer serves
-/// any number of connections, one after the other.
+/// Once [`Connection::poll_event`](crate::Connection::poll_event) has returned `None`, no byte is left between
+/// `start` and `end`: the connection keeps the bytes of an unfinished frame or message. So one buffer serves any
+/// number of connections, one after the other.
 pub struct ReceiveBuffer {
     wire: Block,
     size: usize,
-    /// Where the window begins and ends in the block's memory.
+    /// Start and end of the window in the block's memory.
     base: usize,
     limit: usize,
     pub(crate) start: usize,
     end: usize,
-    /// The assembled message of the latest event; the next event takes its place.
+    /// The assembled message of the latest event; the next event replaces it.
     pub(crate) assembled: PooledBuffer,
-    /// Scratch for messages that are inflated; allocated by the first one.
+    /// Scratch memory for inflated messages; allocated for the first one.
     pub(crate) inflated: Vec<u8>,
-    /// Bytes inflated since the last [`commit`](Self::commit), or since others had their turn.
+    /// Bytes inflated since the last [`commit`](Self::commit), or since the connection last yielded.
     pub(crate) inflated_in_turn: usize,
     pool: BufferPool,
     /// Control frames seen since the last [`commit`](Self::commit).
     pub(crate) control_frames: u32,
 }
 
-/// Payloads stay out of logs, also those that are left over from other connections.
+/// Payloads must not reach logs, including those of other connections that used the buffer before.
 impl fmt::Debug for ReceiveBuffer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ReceiveBuffer")
@@ -48,11 +49,11 @@ impl fmt::Debug for ReceiveBuffer {
 }
 
 impl ReceiveBuffer {
-    /// The smallest window, in bytes: twice what a control frame takes.
+    /// The smallest window, in bytes: enough for two control frames.
     const SMALLEST: usize = 256;
 
-    /// A window of `size` bytes, with large messages from `pool`. If there is no memory for that it has 256 bytes, the
-    /// fewest there can be.
+    /// Creates a buffer with a window of `size` bytes that takes memory for large messages from `pool`. If the
+    /// allocation fails, the window has the minimum of 256 bytes.
     #[must_use]
     pub fn new(size: usize, pool: BufferPool) -> Self {
         let window = Block::with_capacity(size.max(Self::SMALLEST));
@@ -74,9 +75,9 @@ impl ReceiveBuffer {
         buffer
     }
 
-    /// Makes `block` the window, empty, and gives the block that was it before.
+    /// Makes `block` the window, empty, and returns the previous block.
     fn open_window(&mut self, mut block: Block) -> Block {
-        // Now, so that it is never cleared again.
+        // Initialize it now, so that it is never cleared again.
         block.slice_mut(0, self.size);
         self.base = block.start();
         self.limit = self.base + self.size;
@@ -85,17 +86,17 @@ impl ReceiveBuffer {
         mem::replace(&mut self.wire, block)
     }
 
-    /// Whether a payload of `len` bytes that lies in the window is rather taken over with it than copied: it fills half
-    /// of it at least, so that it does not pin much more than its own size.
+    /// Whether a payload of `len` bytes in the window should be detached with the window rather than copied. It must
+    /// fill at least half of the window, so that it does not pin much more than its own size.
     pub(crate) fn is_worth_detaching(&self, len: usize) -> bool {
         len >= self.size / 2 && self.size >= self.pool.buffer_size()
     }
 
-    /// Takes the processed bytes at `start..start + len` out, with the whole window, and goes on with another one.
+    /// Detaches the processed bytes at `start..start + len` together with the window, and opens another window.
     pub(crate) fn detach(&mut self, start: usize, len: usize) -> Bytes {
         let fresh = self.pool.take(self.size, self.size).unwrap_or_else(|| Block::with_capacity(self.size));
         if fresh.capacity() < self.size {
-            // No memory for another window.
+            // There is no memory for another window.
             return Bytes::copy_from_slice(self.processed(start, len));
         }
         let unprocessed = self.start..self.end;
@@ -107,13 +108,13 @@ impl ReceiveBuffer {
         Bytes::from_owner(PooledBuffer::filled(old, start + len, self.pool.clone())).slice(start..)
     }
 
-    /// Where to read into; never empty after `poll_event` has returned `None`.
+    /// The memory to read into. It is never empty after `poll_event` has returned `None`.
     #[inline]
     pub fn spare_mut(&mut self) -> &mut [u8] {
         &mut self.wire.memory_mut()[self.end..self.limit]
     }
 
-    /// Says that the first `n` bytes of [`spare_mut`](Self::spare_mut) were filled; `n` is capped at its length.
+    /// Marks the first `n` bytes of [`spare_mut`](Self::spare_mut) as received. `n` is capped at its length.
     #[inline]
     pub fn commit(&mut self, n: usize) {
         self.end = self.limit.min(self.end.saturating_add(n));
@@ -121,7 +122,7 @@ impl ReceiveBuffer {
         self.inflated_in_turn = 0;
     }
 
-    /// Appends as many of `bytes` as fit, and says how many those were.
+    /// Appends as many of `bytes` as fit. Returns their number.
     pub fn extend(&mut self, bytes: &[u8]) -> usize {
         let spare = self.spare_mut();
         let n = spare.len().min(bytes.len());
@@ -130,7 +131,7 @@ impl ReceiveBuffer {
         n
     }
 
-    /// Bytes received and not processed.
+    /// The received bytes that are not processed yet.
     #[inline]
     #[must_use]
     pub fn unprocessed(&self) -> &[u8] {
@@ -144,13 +145,14 @@ impl ReceiveBuffer {
         self.start == self.end
     }
 
-    /// The pool that large messages come from.
+    /// The pool that provides the buffers for large messages.
     #[must_use]
     pub const fn pool(&self) -> &BufferPool {
         &self.pool
     }
 
-    /// Gives the latest assembled message back to the pool, and makes a window whose bytes are all processed whole again.
+    /// Returns the buffer of the latest assembled message to the pool. If all bytes of the window are processed, the
+    /// whole window becomes spare again.
     #[inline]
     pub fn release_assembled(&mut self) {
         if self.assembled.capacity() > 0 {
@@ -164,14 +166,14 @@ impl ReceiveBuffer {
         &mut self.wire.memory_mut()[self.start..self.end]
     }
 
-    /// Marks bytes as processed; a fully processed window starts over at its beginning, so nothing is ever moved.
+    /// Marks bytes as processed. A fully processed window starts again at its beginning, so no byte is moved.
     #[inline]
     pub(crate) fn consume(&mut self, n: usize) {
         self.start += n;
         debug_assert!(self.start <= self.end);
     }
 
-    /// Makes the whole window spare again; only when all is processed, and no payload in it is lent.
+    /// Makes the whole window spare again if all of it is processed. No payload in it may be lent.
     #[inline]
     pub(crate) fn rewind(&mut self) {
         if self.start == self.end {

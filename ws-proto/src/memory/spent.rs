@@ -2,18 +2,18 @@ use bytes::Bytes;
 
 use super::TransmitQueue;
 
-/// Room for so many payloads is kept.
+/// The number of payloads for which memory is kept.
 const FEW: usize = 64;
 
-/// Payloads that are done with.
+/// Payloads that are no longer needed.
 ///
-/// A payload that has an owner ([`Bytes::from_owner`]) runs the owner's destructor when it is dropped. That is the
-/// application's code: it may panic, or use the connection. So it does not run in the middle of an operation, and a
-/// driver that holds a lock can have it run afterwards.
+/// A payload with an owner ([`Bytes::from_owner`]) runs the owner's destructor when it is dropped. That is code of
+/// the application: it may panic, or use the connection. So the drop is deferred to the end of an operation, and a
+/// driver that holds a lock can defer it further.
 #[derive(Debug, Default)]
 pub(super) struct Spent {
     payloads: Vec<Bytes>,
-    /// Whether the driver takes them.
+    /// Whether they are kept for the driver.
     pub(super) kept: bool,
 }
 
@@ -22,20 +22,20 @@ impl Spent {
         Self { payloads: Vec::new(), kept: false }
     }
 
-    /// Adds a payload. One that is nothing but memory of its own is freed at once: that runs no destructor.
+    /// Adds a payload. One that owns its memory alone is freed at once: that runs no foreign destructor.
     #[inline]
     pub(super) fn push(&mut self, payload: Bytes) {
-        // False for what has an owner.
+        // `is_unique` is false for a payload with an owner.
         if !payload.is_unique() {
             self.payloads.push(payload);
         }
     }
 
-    /// The end of an operation: drops them, unless the driver does.
+    /// Ends an operation: drops the payloads, unless they are kept for the driver.
     #[inline]
     pub(super) fn settle(&mut self) {
         if !self.kept {
-            // One by one: if one panics, the others stay until the next time.
+            // One at a time: if a destructor panics, the other payloads stay for the next call.
             while let Some(payload) = self.payloads.pop() {
                 drop(payload);
             }
@@ -65,27 +65,28 @@ impl Spent {
 }
 
 impl TransmitQueue {
-    /// Keeps payloads that are done with for [`drain_spent`](Self::drain_spent), or drops them again (the default). A
-    /// payload with an owner ([`Bytes::from_owner`]) runs the owner's destructor when it is dropped: a driver that holds
-    /// a lock while it uses the queue has them kept, and drops them once it holds none.
+    /// Sets whether payloads that are no longer needed are kept for [`drain_spent`](Self::drain_spent). By default
+    /// they are dropped. A payload with an owner ([`Bytes::from_owner`]) runs the owner's destructor when it is
+    /// dropped, so a driver that holds a lock while it uses the queue keeps them, and drops them after it has
+    /// released the lock.
     pub fn keep_spent(&mut self, keep: bool) {
         self.spent.kept = keep;
         self.spent.settle();
     }
 
-    /// Whether [`drain_spent`](Self::drain_spent) has something.
+    /// Whether [`drain_spent`](Self::drain_spent) would return a payload.
     #[inline]
     #[must_use]
     pub const fn has_spent(&self) -> bool {
         !self.spent.is_empty()
     }
 
-    /// Takes the payloads that were kept: written, copied, or given up.
+    /// Takes the payloads that were kept: those that were written, copied or discarded.
     pub fn drain_spent(&mut self) -> impl Iterator<Item = Bytes> {
         self.spent.drain()
     }
 
-    /// Takes a payload that is done with; call it when the connection is consistent.
+    /// Adds a payload that is no longer needed. Call it when the connection's state is consistent.
     #[inline]
     pub(crate) fn spend(&mut self, payload: Bytes) {
         self.spent.push(payload);

@@ -36,7 +36,7 @@ fn a_released_buffer_is_lent_again() {
 }
 
 #[test]
-fn a_full_pool_frees_what_comes_back() {
+fn a_full_pool_frees_returned_buffers() {
     let pool = pool(64, 0, 100);
     for _ in 0..3 {
         let mut buffer = PooledBuffer::new(pool.clone());
@@ -48,20 +48,20 @@ fn a_full_pool_frees_what_comes_back() {
 }
 
 #[test]
-#[cfg_attr(miri, ignore = "65,536 allocations take it minutes")]
-fn a_pool_of_absurd_size_is_no_panic() {
+#[cfg_attr(miri, ignore = "65,536 allocations take minutes under Miri")]
+fn a_pool_of_absurd_size_does_not_panic() {
     let pool = pool(64, usize::MAX, 1 << 20);
     assert_eq!(pool.retained() / 64, BufferPoolConfig::MAX_PREHEAT);
 }
 
 #[test]
-fn a_window_of_absurd_size_is_no_panic() {
+fn a_window_of_absurd_size_does_not_panic() {
     let mut rx = ReceiveBuffer::new(usize::MAX, pool(1024, 0, 1 << 20));
     assert!(!rx.spare_mut().is_empty());
 }
 
 #[test]
-fn trim_frees_what_nobody_needed_and_keeps_the_preheated() {
+fn trim_frees_unneeded_buffers_and_keeps_the_preheated_ones() {
     let pool = pool(64, 1, 1024);
     let lend = |count: usize| {
         let mut all: Vec<_> = (0..count).map(|_| PooledBuffer::new(pool.clone())).collect();
@@ -69,7 +69,7 @@ fn trim_frees_what_nobody_needed_and_keeps_the_preheated() {
     };
     lend(4);
     pool.trim();
-    assert_eq!(pool.retained(), 256, "all four were needed since the start");
+    assert_eq!(pool.retained(), 256, "all four buffers were needed since the start");
     lend(2);
     pool.trim();
     assert_eq!(pool.retained(), 128);
@@ -78,7 +78,7 @@ fn trim_frees_what_nobody_needed_and_keeps_the_preheated() {
 }
 
 #[test]
-fn memory_follows_what_was_received_not_what_was_announced() {
+fn memory_follows_the_received_length_not_the_announced_one() {
     let mut buffer = PooledBuffer::new(BufferPool::default());
     buffer.reserve_total(10, usize::MAX / 2).unwrap();
     assert!(buffer.capacity() <= 1024);
@@ -114,12 +114,12 @@ fn a_small_payload_does_not_pin_a_large_buffer() {
     buffer.reserve_total(4096, 4096).unwrap();
     buffer.extend_from_slice(b"twenty bytes of text");
     let kept = buffer.into_bytes();
-    assert_eq!(pool.retained(), 4096, "the buffer is back while the payload lives");
+    assert_eq!(pool.retained(), 4096, "the buffer is back in the pool while the payload is alive");
     assert_eq!(kept, "twenty bytes of text");
 }
 
 #[test]
-fn a_large_payload_is_handed_over_and_its_buffer_comes_back_later() {
+fn a_large_payload_is_not_copied_and_its_buffer_returns_when_it_is_dropped() {
     let pool = pool(4096, 1, 1 << 20);
     let mut buffer = PooledBuffer::new(pool.clone());
     buffer.reserve_total(4096, 4096).unwrap();
@@ -132,13 +132,13 @@ fn a_large_payload_is_handed_over_and_its_buffer_comes_back_later() {
     assert_eq!(pool.retained(), 4096);
 }
 
-/// Where in its page the kernel would read or write it.
-fn place(bytes: &[u8]) -> usize {
+/// The offset of the bytes within their page.
+fn page_offset(bytes: &[u8]) -> usize {
     bytes.as_ptr().addr() % 4096
 }
 
 #[test]
-fn large_payloads_and_windows_begin_half_a_page_off() {
+fn large_payloads_and_windows_begin_in_the_middle_of_a_page() {
     const LARGE: usize = 64 * 1024;
     const HALF_A_PAGE: usize = 2048;
     for preheat in [0, 1] {
@@ -146,25 +146,25 @@ fn large_payloads_and_windows_begin_half_a_page_off() {
         let mut length = 10;
         buffer.reserve_total(length, usize::MAX).unwrap();
         buffer.extend_from_slice(&[7; 10]);
-        // Miri takes its time.
+        // Miri is slow.
         while length < if cfg!(miri) { LARGE } else { 100 * LARGE } {
             length *= 3;
             buffer.reserve_total(length, usize::MAX).unwrap();
             buffer.extend_from_slice(&vec![7; length - buffer.len()]);
-            assert!(length < LARGE || place(&buffer) == HALF_A_PAGE, "{length}");
+            assert!(length < LARGE || page_offset(&buffer) == HALF_A_PAGE, "{length}");
             assert!(buffer.capacity() >= length && buffer.iter().all(|byte| *byte == 7), "{length}");
         }
-        assert_eq!(place(&buffer.into_bytes()), HALF_A_PAGE);
+        assert_eq!(page_offset(&buffer.into_bytes()), HALF_A_PAGE);
     }
     for size in [256, 4096, LARGE, 100_000] {
         let mut rx = ReceiveBuffer::new(size, pool(64, 0, 0));
         assert_eq!(rx.spare_mut().len(), size);
-        assert!(size < LARGE || place(rx.spare_mut()) == HALF_A_PAGE);
+        assert!(size < LARGE || page_offset(rx.spare_mut()) == HALF_A_PAGE);
     }
 }
 
 #[test]
-fn the_receive_buffer_fills_and_empties() {
+fn the_receive_buffer_can_be_filled_and_emptied() {
     let mut rx = ReceiveBuffer::new(256, pool(64, 0, 0));
     assert_eq!(rx.extend(b"abc"), 3);
     rx.spare_mut()[0] = b'd';
@@ -218,7 +218,7 @@ fn abort_counts_the_sends_it_cut_off() {
 }
 
 #[test]
-fn progress_ends_a_block() {
+fn a_write_ends_the_blocked_state() {
     let mut tx = TransmitQueue::new();
     let now = Instant::now();
     tx.push_slice(b"ab");
@@ -230,7 +230,7 @@ fn progress_ends_a_block() {
 
 proptest! {
     #[test]
-    fn any_mix_of_pieces_and_steps_keeps_the_stream(
+    fn the_stream_is_unchanged_for_any_mix_of_pieces_and_steps(
         pieces in proptest::collection::vec((any::<bool>(), 0_usize..40), 0..30),
         steps in proptest::collection::vec(1_usize..50, 1..60),
         vectored in any::<bool>(),

@@ -9,78 +9,78 @@ use crate::{
 
 use super::{backlog::MESSAGE_OVERHEAD, spent::Spent};
 
-/// From so many written bytes on, what is left moves over them.
+/// The number of written bytes from which the remaining bytes are moved over them.
 const COMPACT_FROM: usize = 16 * 1024;
 
-/// What became of a send.
+/// The outcome of a send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Completion {
     /// Every byte was handed to the transport.
     Written,
-    /// The connection ended first; the peer has got none of it, or only a part.
+    /// The connection ended first. The peer received none of the message, or only a part.
     CutOff,
 }
 
-/// Bytes that sends may have together and still be counted as done only together.
+/// The most bytes that sends may have together to share one entry, and so complete together.
 const LONGEST_RUN: u64 = 4096;
-/// What an entry in `sends` counts beside the encoded bytes: less than a message that waits.
+/// What an entry in `sends` counts in addition to the encoded bytes: less than a message that waits.
 const SEND_OVERHEAD: usize = MESSAGE_OVERHEAD / 2;
 
-/// Bytes to send, in order: headers and small payloads copied side by side, large payloads in place.
+/// Bytes to send, in order. Headers and small payloads are copied side by side; large payloads stay in place.
 ///
 /// ```text
 ///  small:   [hdr payload hdr payload hdr]──┐           ┌─[hdr payload …]
 ///  large:                                  [Bytes …………]┘
 /// ```
-/// It is a [`Buf`]: write [`chunks_vectored`](Buf::chunks_vectored), then [`advance`](Buf::advance).
+/// It implements [`Buf`]: write [`chunks_vectored`](Buf::chunks_vectored), then call [`advance`](Buf::advance).
 #[derive(Default)]
 pub struct TransmitQueue {
     small: Vec<u8>,
-    /// Bytes of `small` that are written.
+    /// The number of bytes of `small` that are written.
     head: usize,
     large: VecDeque<Large>,
-    /// Bytes of those in `large` that belong to others too.
+    /// Bytes in `large` that other owners share.
     shared: usize,
-    /// Ends of the data sends that are not written yet, as positions in the stream.
+    /// The ends of the data sends that are not written yet, as positions in the stream.
     sends: VecDeque<Send>,
-    /// How many those are.
+    /// The number of those data sends.
     pending: usize,
     /// Bytes ever queued, and ever written.
     queued: u64,
     written: u64,
-    /// Notifying sends that are written and not reported yet.
+    /// Sends that asked for a report, are written, and are not reported yet.
     completed: u32,
-    /// Bytes of control frames that are queued, and where in the stream the last of them ends. They count until that
-    /// one is written.
+    /// Bytes of queued control frames, and the position in the stream where the last one ends. The bytes count until
+    /// that frame is written.
     control_bytes: u16,
     control_end: u64,
     blocked_since: Option<Instant>,
-    /// All is written, and some of it lies in a buffer of the transport's own.
+    /// Everything is written, but the transport still buffers some of it.
     unflushed: bool,
-    /// Memory for what is made before its length is known.
+    /// Scratch memory for data whose length is not known in advance.
     pub(crate) scratch: Vec<u8>,
     pub(super) spent: Spent,
 }
 
-/// A payload that goes out after `small[..after]`.
+/// A payload that is written after `small[..after]`.
 struct Large {
     after: usize,
     bytes: Bytes,
     shared: bool,
 }
 
-/// A data send that is not written, or a short run of small ones of which none asked for a report.
+/// A data send that is not written yet, or a short run of small ones that did not ask for a report.
 #[derive(Debug, Clone, Copy)]
 struct Send {
-    /// Where the last one ends.
+    /// The position where the last one ends.
     end: u64,
     count: u32,
-    /// Bytes from the end of the first one to that of the last one.
+    /// Bytes from the end of the first one to the end of the last one.
     run: u16,
     notify: bool,
 }
 
-/// Payloads stay out of logs.
+/// Payloads must not reach logs.
 impl fmt::Debug for TransmitQueue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TransmitQueue")
@@ -92,7 +92,7 @@ impl fmt::Debug for TransmitQueue {
 }
 
 impl TransmitQueue {
-    /// An empty queue; allocates when it first gets something.
+    /// Creates an empty queue. It allocates on first use.
     #[must_use]
     pub const fn new() -> Self {
         Self {
@@ -114,7 +114,7 @@ impl TransmitQueue {
         }
     }
 
-    /// Whether nothing waits to be written, or to be flushed.
+    /// Whether no byte waits to be written or flushed.
     #[inline]
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -128,39 +128,39 @@ impl TransmitQueue {
         self.head == self.small.len() && self.large.is_empty()
     }
 
-    /// Bytes that wait to be written.
+    /// The number of bytes that wait to be written.
     #[must_use]
     pub const fn len(&self) -> usize {
         (self.queued - self.written) as usize
     }
 
-    /// Memory for what waits to be written, without payloads that are shared.
+    /// Memory of the bytes that wait to be written, without shared payloads.
     pub(crate) fn held_bytes(&self) -> usize {
         self.len() - self.shared + self.overhead()
     }
 
-    /// What the sends that wait count beside their bytes.
+    /// What the waiting sends count in addition to their bytes.
     #[inline]
     pub(crate) fn overhead(&self) -> usize {
         self.sends.len() * SEND_OVERHEAD
     }
 
-    /// Data sends that are not completely written.
+    /// The number of data sends that are not completely written.
     #[must_use]
     pub const fn pending_sends(&self) -> usize {
         self.pending
     }
 
-    /// Says that the transport took nothing more, at `now`. While that lasts, new frames wait in the connection,
-    /// where control frames may overtake data. An empty queue is never blocked.
+    /// Marks the transport as blocked since `now`: it accepts no bytes. While it is blocked, new frames wait in the
+    /// connection, where control frames may overtake data. An empty queue is never blocked.
     pub fn set_blocked(&mut self, now: Instant) {
         if !self.is_empty() {
             self.blocked_since.get_or_insert(now);
         }
     }
 
-    /// Says whether everything was handed to a transport with a buffer of its own, such as TLS, which cannot pass all of
-    /// it on at the moment, as of `now`. Until it has, the queue is not empty, and counts as blocked.
+    /// Sets whether a transport with a buffer of its own, such as TLS, still holds bytes that it could not pass on,
+    /// as of `now`. While it does, the queue is not empty, and it counts as blocked.
     pub fn set_unflushed(&mut self, unflushed: bool, now: Instant) {
         self.unflushed = unflushed;
         if unflushed {
@@ -170,19 +170,19 @@ impl TransmitQueue {
         }
     }
 
-    /// Since when the transport has taken nothing.
+    /// The time since which the transport has accepted no bytes.
     #[must_use]
     pub const fn blocked_since(&self) -> Option<Instant> {
         self.blocked_since
     }
 
-    /// Takes one report of a completely written send that asked for it.
+    /// Takes one report of a completely written send that asked for a report.
     pub fn poll_completion(&mut self) -> Option<Completion> {
         self.completed = self.completed.checked_sub(1)?;
         Some(Completion::Written)
     }
 
-    /// Forgets everything; how many sends that asked for a report were cut off.
+    /// Discards everything. Returns the number of sends that asked for a report and were cut off.
     pub fn abort(&mut self) -> usize {
         let cut_off = self.sends.iter().filter(|send| send.notify).count();
         self.written = self.queued;
@@ -193,7 +193,7 @@ impl TransmitQueue {
         cut_off
     }
 
-    /// Releases memory that a burst left behind, keeping `capacity` bytes for reuse.
+    /// Releases memory after a burst, and keeps `capacity` bytes for reuse.
     #[inline]
     pub fn shrink_to(&mut self, capacity: usize) {
         let sends = capacity / 16;
@@ -215,7 +215,7 @@ impl TransmitQueue {
         self.blocked_since.is_some()
     }
 
-    /// Whether [`poll_completion`](Self::poll_completion) has something to report.
+    /// Whether [`poll_completion`](Self::poll_completion) would return a report.
     pub(crate) const fn has_completion(&self) -> bool {
         self.completed > 0
     }
@@ -230,7 +230,7 @@ impl TransmitQueue {
         self.small.capacity()
     }
 
-    /// Appends a header, with room for `more` bytes behind it.
+    /// Appends a header, and reserves room for `more` bytes after it.
     #[inline]
     pub(crate) fn push_header(&mut self, header: &FrameHeader, more: usize) {
         self.small.reserve(MAX_HEADER_LEN + more);
@@ -257,7 +257,7 @@ impl TransmitQueue {
         self.push_large(bytes, false);
     }
 
-    /// As [`push_bytes`](Self::push_bytes), for bytes that other connections send too.
+    /// As [`push_bytes`](Self::push_bytes), for bytes that other connections send as well.
     pub(crate) fn push_shared(&mut self, bytes: Bytes) {
         self.push_large(bytes, true);
     }
@@ -271,7 +271,7 @@ impl TransmitQueue {
         self.large.push_back(Large { after: self.small.len(), bytes, shared });
     }
 
-    /// Offers everything queued and then `payload` to `write`; what is not taken of the payload is copied.
+    /// Offers everything queued and then `payload` to `write`. The part of the payload that is not taken is copied.
     pub(crate) fn push_through(&mut self, payload: &[u8], write: impl FnOnce(&[IoSlice<'_>]) -> usize) {
         const SLICES: usize = 8;
         let queued = self.len();
@@ -291,7 +291,7 @@ impl TransmitQueue {
     #[inline]
     pub(crate) fn end_send(&mut self, notify: bool) {
         if self.is_written() {
-            // It went straight through.
+            // It was written directly.
             self.completed += u32::from(notify);
             return;
         }
@@ -311,8 +311,8 @@ impl TransmitQueue {
         self.control_end = self.queued;
     }
 
-    /// Moves what is left to the front once the larger part is written, so that a queue that never runs empty does not
-    /// grow.
+    /// Moves the remaining bytes to the front once the larger part is written, so that a queue that never empties
+    /// does not grow.
     fn compact(&mut self) {
         let left = self.small.len() - self.head;
         if self.head >= COMPACT_FROM.max(left) {
@@ -323,7 +323,7 @@ impl TransmitQueue {
         }
     }
 
-    /// End, in `small`, of the run that goes out before the next large payload.
+    /// The end, in `small`, of the run that precedes the next large payload.
     fn run_end(&self) -> usize {
         self.large.front().map_or(self.small.len(), |large| large.after)
     }
@@ -381,7 +381,7 @@ impl Buf for TransmitQueue {
     }
 
     /// # Panics
-    /// If `n` is more than [`remaining`](Buf::remaining), as every [`Buf`] does.
+    /// If `n` is greater than [`remaining`](Buf::remaining), as [`Buf`] specifies.
     fn advance(&mut self, n: usize) {
         assert!(n <= self.len(), "advanced past the end of the queue");
         let mut left = n;

@@ -1,5 +1,5 @@
-//! Owned text. The one place in the crate, beside masking, with `unsafe`: a text message is validated once, as
-//! it arrives, and must not be validated again each time somebody looks at it.
+//! Owned text. Besides masking, this is the only module of the crate with `unsafe`: a text message is validated once,
+//! as it arrives, and is not validated again at each access.
 #![allow(unsafe_code)]
 
 use std::{
@@ -18,13 +18,13 @@ use super::{InvalidUtf8, is_valid_utf8};
 pub struct Utf8Bytes(Bytes);
 
 impl Utf8Bytes {
-    /// Text from a constant, without an allocation.
+    /// Creates text from a constant, without an allocation.
     #[must_use]
     pub const fn from_static(text: &'static str) -> Self {
         Self(Bytes::from_static(text.as_bytes()))
     }
 
-    /// Takes over bytes that the connection's validator has passed.
+    /// Wraps bytes that the connection's validator has accepted.
     pub(crate) fn from_validated(bytes: Bytes) -> Self {
         debug_assert!(is_valid_utf8(&bytes));
         Self(bytes)
@@ -44,13 +44,13 @@ impl Utf8Bytes {
     }
 }
 
-/// The text of bytes that are known to be valid: crate-private, called only behind a validator.
+/// The text of bytes that are known to be valid. Call it only for bytes that a validator has accepted.
 #[inline]
 pub(crate) fn str_from_validated(bytes: &[u8]) -> &str {
     debug_assert!(is_valid_utf8(bytes));
-    // SAFETY: every caller passes bytes that `is_valid_utf8`, a `Utf8Validator` from the first to the last
-    // byte followed by a successful `finish`, or a `str` vouched for: `Utf8Bytes` is only built from those, and
-    // `MessageRef` marks a payload as validated only after the receive path did one of them.
+    // SAFETY: every caller passes bytes that `is_valid_utf8` accepted, that a `Utf8Validator` accepted from the first
+    // to the last byte with a successful `finish`, or that come from a `str`: `Utf8Bytes` is only built from those,
+    // and `MessageRef` marks a payload as validated only after the receive path did one of these checks.
     unsafe { std::str::from_utf8_unchecked(bytes) }
 }
 
@@ -106,7 +106,7 @@ impl AsRef<[u8]> for Utf8Bytes {
     }
 }
 
-/// As a `str` does, which [`Borrow`] demands and bytes do not. Bytes are equal and ordered as the text is.
+/// Hashes as a `str`, which [`Borrow`] requires and bytes do not do. Bytes and text have the same equality and order.
 impl Hash for Utf8Bytes {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.as_str().hash(state);

@@ -1,4 +1,4 @@
-//! UTF-8: whole slices, and streams that are cut anywhere (RFC 6455 section 8.1).
+//! UTF-8 validation of whole slices, and of streams that are split anywhere (RFC 6455 section 8.1).
 
 mod bytes;
 mod validator;

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use super::{InvalidUtf8, Utf8Bytes, Utf8Validator, is_valid_utf8};
 
-/// Feeds byte by byte; the index of the byte that was refused, or the length if only `finish` refused it.
+/// Feeds byte by byte. Returns the index of the refused byte, or the length if only `finish` refused it.
 fn fails_at(bytes: &[u8]) -> Option<usize> {
     let mut validator = Utf8Validator::default();
     for (i, byte) in bytes.iter().enumerate() {
@@ -45,7 +45,7 @@ fn an_unfinished_character_is_refused_at_the_end() {
 }
 
 #[test]
-fn finish_starts_anew() {
+fn finish_resets_the_validator() {
     let mut validator = Utf8Validator::default();
     validator.feed(b"\xe2\x82").unwrap();
     assert_eq!(validator.finish(), Err(InvalidUtf8));
@@ -55,12 +55,12 @@ fn finish_starts_anew() {
 
 #[test]
 fn all_sequences_of_up_to_four_bytes_agree_with_std() {
-    // Every byte that stands at an edge of the table in RFC 3629 section 4.
+    // Every byte at an edge of the table in RFC 3629 section 4.
     const EDGES: [u8; 22] = [
         0x00, 0x41, 0x7f, 0x80, 0x8f, 0x90, 0x9f, 0xa0, 0xbf, 0xc0, 0xc1, 0xc2, 0xdf, 0xe0, 0xec, 0xed, 0xee,
         0xef, 0xf0, 0xf3, 0xf4, 0xf5,
     ];
-    // Miri takes its time.
+    // Miri is slow.
     let edges = || EDGES.into_iter().step_by(if cfg!(miri) { 5 } else { 1 });
     for a in edges() {
         for b in edges() {
@@ -80,7 +80,7 @@ fn all_sequences_of_up_to_four_bytes_agree_with_std() {
 }
 
 #[test]
-fn utf8_bytes_only_take_text() {
+fn utf8_bytes_accept_only_utf8() {
     assert!(Utf8Bytes::try_from(Bytes::from_static(b"\xff")).is_err());
     let text = Utf8Bytes::try_from(Bytes::from_static("κόσμε".as_bytes())).unwrap();
     assert_eq!(text, "κόσμε");
@@ -89,7 +89,7 @@ fn utf8_bytes_only_take_text() {
 
 proptest! {
     #[test]
-    fn any_cut_gives_the_verdict_of_std(
+    fn pieces_of_any_size_give_the_result_of_std(
         text in ".{0,200}",
         poison in proptest::option::of((any::<u8>(), any::<prop::sample::Index>())),
         cuts in proptest::collection::vec(1_usize..40, 1..20),
@@ -116,7 +116,7 @@ proptest! {
 }
 
 #[test]
-fn owned_text_is_found_in_a_map_as_a_str_is() {
+fn owned_text_is_found_in_a_map_by_str() {
     let words = ["", "a", "caf\u{e9}", "\u{1f980}", "a longer one, beyond a hasher's block"];
     let hashed: HashMap<Utf8Bytes, usize> = words.into_iter().map(Utf8Bytes::from).zip(0..).collect();
     let sorted: BTreeMap<Utf8Bytes, usize> = words.into_iter().map(Utf8Bytes::from).zip(0..).collect();

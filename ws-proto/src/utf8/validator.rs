@@ -1,14 +1,14 @@
 use std::str;
 
-/// Below this length std's own scan beats the call into the SIMD validator.
+/// Below this length, std's own scan is faster than the call into the SIMD validator.
 const SIMD_FROM: usize = 64;
 
-/// A byte that no UTF-8 text can have in this place.
+/// The bytes are not UTF-8.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("invalid UTF-8")]
 pub struct InvalidUtf8;
 
-/// Whether all of `bytes` is UTF-8.
+/// Whether `bytes` is valid UTF-8.
 #[inline]
 #[must_use]
 pub fn is_valid_utf8(bytes: &[u8]) -> bool {
@@ -19,12 +19,12 @@ pub fn is_valid_utf8(bytes: &[u8]) -> bool {
     }
 }
 
-/// Validates UTF-8 that arrives in pieces, and fails at the first byte that makes it impossible.
+/// Validates UTF-8 that arrives in pieces. It fails at the first byte that makes the text invalid.
 ///
-/// Between pieces it keeps at most the three bytes of a character that is not yet complete.
+/// Between pieces it keeps at most the three bytes of an incomplete character.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Utf8Validator {
-    /// The beginning of a character; always a prefix of some valid character.
+    /// The first bytes of an incomplete character; always a prefix of a valid one.
     pending: [u8; 4],
     pending_len: u8,
 }
@@ -51,7 +51,7 @@ impl Utf8Validator {
         }
     }
 
-    /// Says whether the text may end here, and starts anew.
+    /// Checks that the text may end here, and resets the validator.
     ///
     /// # Errors
     /// [`InvalidUtf8`] if the last character is unfinished.
@@ -60,7 +60,7 @@ impl Utf8Validator {
         if unfinished { Err(InvalidUtf8) } else { Ok(()) }
     }
 
-    /// Completes the character that the last piece began; returns what of `piece` comes after it.
+    /// Completes the character that the last piece started. Returns the rest of `piece` after it.
     fn complete_pending<'a>(&mut self, piece: &'a [u8]) -> Result<&'a [u8], InvalidUtf8> {
         let mut rest = piece;
         while self.pending_len != 0 {
@@ -84,7 +84,7 @@ enum Prefix {
     Invalid,
 }
 
-/// What `bytes` (at most one character) is; std rejects impossible second bytes such as F4 90 at once.
+/// Classifies `bytes`, at most one character. std rejects impossible second bytes, such as F4 90, at once.
 fn prefix_of_character(bytes: &[u8]) -> Prefix {
     match str::from_utf8(bytes) {
         Ok(_) => Prefix::Complete,
@@ -93,7 +93,7 @@ fn prefix_of_character(bytes: &[u8]) -> Prefix {
     }
 }
 
-/// How many bytes at the end of `bytes` begin a character that needs more: 0 to 3.
+/// The number of bytes at the end of `bytes` that belong to an incomplete character: 0 to 3.
 fn unfinished_tail(bytes: &[u8]) -> usize {
     for (back, byte) in bytes.iter().rev().take(3).enumerate() {
         let needed = match byte {

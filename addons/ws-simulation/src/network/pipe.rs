@@ -1,4 +1,4 @@
-//! One direction.
+//! One direction of the network.
 
 use std::{
     collections::VecDeque,
@@ -11,32 +11,32 @@ use ws_proto::SendQueue;
 
 use super::{super::dice::Dice, Chunking, Nature, Read};
 
-/// What becomes of the bytes.
+/// The fate of written bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fate {
     Arrive,
-    /// They vanish for ever, and the writer sees nothing of it.
+    /// They are lost, and the writer gets no error.
     Vanish,
-    /// They stay where they are for ever, so that the writer blocks.
+    /// They are never delivered, so that the writer blocks.
     Stick,
 }
 
 #[derive(Debug)]
 pub(super) struct Pipe {
     pub(super) nature: Nature,
-    /// What the writer's transport has taken and not passed on.
+    /// Bytes that the writer's transport has taken and not passed on.
     held: VecDeque<u8>,
     bytes: VecDeque<u8>,
-    /// How many of the bytes arrive together, and when.
+    /// Groups of bytes that arrive together, and when they arrive.
     flights: VecDeque<(usize, Instant)>,
-    /// When the end of the stream arrives, behind all bytes.
+    /// When the end of the stream arrives, after all bytes.
     pub(super) end: Option<Instant>,
-    /// Nothing arrives before; `None` inside is until told.
+    /// Nothing arrives before this time; `None` inside means until the stall is ended.
     pub(super) stall: Option<Option<Instant>>,
     pub(super) fate: Fate,
-    /// Nobody reads any more.
+    /// The reader has closed its socket.
     pub(super) unread: bool,
-    /// How many bytes vanished, and when last.
+    /// The number of bytes that were lost at the latest time, and that time.
     swallowed: (Option<Instant>, usize),
     /// Bytes that were read.
     read: u64,
@@ -58,7 +58,7 @@ impl Pipe {
         }
     }
 
-    /// Takes what it can.
+    /// Takes as many bytes as it can.
     pub(super) fn write(&mut self, slices: &[IoSlice<'_>], now: Instant, dice: &mut Dice) -> usize {
         if self.nature.buffer == 0 {
             return self.carry(slices, now, dice);
@@ -69,14 +69,14 @@ impl Pipe {
         let offered: usize = slices.iter().map(|slice| slice.len()).sum();
         let taken = offered.min(self.nature.buffer.saturating_sub(self.held.len()));
         self.held.extend(bytes_of(slices).take(taken));
-        // Some pass on at once what they can, and some wait for the flush.
+        // Some transports pass on bytes at once, others wait for a flush.
         if dice.percent(50) {
             self.flush(now, dice);
         }
         taken
     }
 
-    /// Passes on what was taken; how much that was.
+    /// Passes on bytes that were taken. Returns their number.
     pub(super) fn flush(&mut self, now: Instant, dice: &mut Dice) -> usize {
         let mut held = mem::take(&mut self.held);
         let (front, back) = held.as_slices();
@@ -113,7 +113,7 @@ impl Pipe {
         taken
     }
 
-    /// What vanishes takes its time too, or whoever sends on and on would never have to wait.
+    /// Lost bytes also take time. Otherwise a writer that never stops would never have to wait.
     fn swallow(&mut self, wanted: usize, now: Instant) -> usize {
         if self.swallowed.0 != Some(now) {
             self.swallowed = (Some(now), 0);
@@ -148,7 +148,7 @@ impl Pipe {
         Read::Bytes(n)
     }
 
-    /// What the writer's transport would say. A peer that only stalls is there; one that is silent is gone.
+    /// The report of the writer's transport. A peer that only stalls is present; one that is silent is gone.
     pub(super) fn send_queue(&self) -> SendQueue {
         const AGES: Duration = Duration::from_secs(1_000_000);
         let is_gone = self.fate != Fate::Arrive;
@@ -171,7 +171,7 @@ impl Pipe {
         self.flights.iter().take_while(|(_, at)| *at <= now).map(|(size, _)| size).sum()
     }
 
-    /// When there will be something to read that is not there at `now`.
+    /// The next time after `now` at which more can be read.
     pub(super) fn next_arrival(&self, now: Instant) -> Option<Instant> {
         let first = self.flights.front().map(|(_, at)| *at).or(self.end)?;
         let free = match self.stall {
@@ -181,7 +181,7 @@ impl Pipe {
         (self.fate != Fate::Stick && free > now).then_some(free)
     }
 
-    /// The writer's end of the stream. What is written behind it vanishes.
+    /// Ends the stream on the writer's side. Bytes written later are lost.
     pub(super) fn finish(&mut self, now: Instant) {
         self.end.get_or_insert(now + self.nature.delay);
     }

@@ -1,4 +1,5 @@
-//! The end: the network heals as far as it can, every application goes on, somebody closes, and nothing new begins.
+//! The end of a run: the network recovers as far as it can, the applications continue, a side closes each connection,
+//! and no new fault occurs.
 
 use std::time::Duration;
 
@@ -12,13 +13,13 @@ use super::{
     Run,
 };
 
-/// Rounds within which the end must have come; each moves something or lets time pass.
+/// The rounds within which the run must end. Each one changes something or advances the clock.
 const MOST_ROUNDS: usize = 2_000_000;
-/// Applications that answer each other for ever are given no more before that.
+/// The rounds before the close; applications may answer each other without end.
 const ROUNDS_BEFORE: usize = 2000;
 
 impl Run<'_> {
-    /// Until every connection is over, within its timeouts.
+    /// Runs until every connection is over, within its timeouts.
     pub(super) fn end(&mut self) -> Result<(), String> {
         self.world.trace_network(Step::TheEndBegins);
         self.heal();
@@ -36,7 +37,7 @@ impl Run<'_> {
                 return Ok(());
             }
             if !moved && !self.wait() {
-                return Err("nothing will ever happen again, and a connection is not over".into());
+                return Err("no arrival or timer is left, but a connection is not over".into());
             }
             self.verdict()?;
             if self.world.now > deadline {
@@ -52,7 +53,7 @@ impl Run<'_> {
         }
     }
 
-    /// What is under way arrives, and no timer is waited for.
+    /// Delivers the bytes in transit, without waiting for timers.
     fn let_all_arrive(&mut self) -> Result<(), String> {
         for _ in 0..ROUNDS_BEFORE {
             let moved = self.round();
@@ -71,7 +72,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Somebody closes, unless the deadlines are to do it: those of a silent network.
+    /// Closes the connection, unless its network is silent and the deadlines should end it.
     fn close(&mut self, pair: usize) {
         let silent = self.world.between[pair].network.is_silent();
         let is_open =
@@ -81,7 +82,7 @@ impl Run<'_> {
         }
         let closers =
             if silent { [true, true] } else { self.dice.pick([[true, false], [false, true], [true, true]]) };
-        // An orderly end is one side's, which the other may have begun.
+        // In an orderly end one side closes. The other may have started already.
         let begun = !self.ends[pair].iter().all(is_open);
         for side in (0..2).filter(|side| closers[*side] && !begun || silent) {
             let receives = self.dice.percent(50);
@@ -97,7 +98,7 @@ impl Run<'_> {
         }
     }
 
-    /// Every end once. Whether anything moved.
+    /// Drives every end once. Returns whether anything changed.
     fn round(&mut self) -> bool {
         let mut moved = false;
         for pair in 0..self.scenario.pairs {
@@ -113,7 +114,7 @@ impl Run<'_> {
         moved
     }
 
-    /// Lets time pass until something can happen; false if that is never.
+    /// Advances the clock to the next arrival or timer. Returns false if there is none.
     fn wait(&mut self) -> bool {
         let now = self.world.now;
         let arrivals = self.world.between.iter().filter_map(|between| between.network.next_arrival(now));
@@ -129,7 +130,7 @@ impl Run<'_> {
         true
     }
 
-    /// How long it may take: all deadlines of one side after the other's.
+    /// The longest duration of the end: all deadlines of both sides, one after the other.
     fn longest_end(&self) -> Duration {
         let slack = Duration::from_secs(10);
         let of = |config: &Config| {

@@ -14,7 +14,7 @@ mod roles;
 mod wire;
 
 #[test]
-fn the_same_seed_gives_the_same_run_and_another_seed_another() {
+fn equal_seeds_give_equal_runs_and_different_seeds_different_runs() {
     let start = Instant::now();
     let run = |seed| {
         let (result, trace) = Simulation::new(seed).last_steps(usize::MAX).run_and_trace(start);
@@ -27,7 +27,7 @@ fn the_same_seed_gives_the_same_run_and_another_seed_another() {
 }
 
 #[test]
-fn nothing_depends_on_when_the_clock_begins() {
+fn a_run_does_not_depend_on_the_start_of_the_clock() {
     let run = |start| {
         let (result, trace) = Simulation::new(7).last_steps(usize::MAX).run_and_trace(start);
         (result.unwrap(), trace.to_string())
@@ -36,37 +36,37 @@ fn nothing_depends_on_when_the_clock_begins() {
     assert_eq!(run(start), run(start + Duration::from_millis(12_345)));
 }
 
-/// Forgets every fifth message, and says so.
+/// Reports a failure at every fifth message.
 #[derive(Default)]
-struct Forgetful(u64);
+struct FailsAtEveryFifth(u64);
 
-impl App for Forgetful {
+impl App for FailsAtEveryFifth {
     fn on_event(&mut self, event: Event<'_>, link: &mut Link<'_>, _: &mut Dice) {
         if let Event::Message(_) = event {
             self.0 += 1;
             if self.0.is_multiple_of(5) {
-                link.object("it forgets");
+                link.object("fifth message");
             }
         }
     }
 }
 
 #[test]
-fn a_failure_says_what_when_and_how_to_see_it_again() {
+fn a_failure_has_the_rule_the_last_steps_and_how_to_repeat_the_run() {
     let start = Instant::now();
-    let mut failures =
-        (0..100).filter_map(|seed| Simulation::new(seed).server(Forgetful::default()).run(start).err());
+    let mut failures = (0..100)
+        .filter_map(|seed| Simulation::new(seed).server(FailsAtEveryFifth::default()).run(start).err());
     let failure = failures.next().expect("five messages arrive");
     let text = failure.to_string();
-    assert_eq!(failure.law(), "server: it forgets");
-    assert!(text.starts_with(&format!("seed {}: server: it forgets\n", failure.seed())), "{text}");
+    assert_eq!(failure.law(), "server: fifth message");
+    assert!(text.starts_with(&format!("seed {}: server: fifth message\n", failure.seed())), "{text}");
     assert!(text.contains("GetsMessage("), "{text}");
-    assert!(text.contains(&format!("again with: Simulation::new({})", failure.seed())), "{text}");
+    assert!(text.contains(&format!("repeat with: Simulation::new({})", failure.seed())), "{text}");
     assert!(text.lines().count() <= 62, "{text}");
-    assert!(failures.count() > 10, "and not once");
+    assert!(failures.count() > 10, "more than one seed must fail");
 }
 
-/// Asks for a report of each message, and counts them.
+/// Asks for a completion of each message, and counts the completions.
 #[derive(Default)]
 struct Counting {
     sent: u64,
@@ -87,7 +87,7 @@ impl App for Counting {
 }
 
 #[test]
-fn an_application_is_given_its_turns_and_its_completions() {
+fn an_application_gets_turns_and_completions() {
     let (start, mut sent) = (Instant::now(), 0);
     for seed in 0..100 {
         let mut app = Counting::default();
@@ -99,7 +99,7 @@ fn an_application_is_given_its_turns_and_its_completions() {
 }
 
 #[test]
-fn what_vanishes_takes_its_time_too() {
+fn lost_bytes_also_take_time() {
     let (reads, writes) = (Chunking::Whole, Chunking::Whole);
     let nature = Nature { capacity: 10, delay: Duration::ZERO, reads, writes, buffer: 0 };
     let (mut network, mut dice, now) = (Network::new([nature; 2]), Dice::new(1), Instant::now());
@@ -110,7 +110,7 @@ fn what_vanishes_takes_its_time_too() {
 }
 
 #[test]
-fn a_transport_with_a_buffer_takes_at_once_and_passes_on_in_time_and_in_order() {
+fn a_transport_with_a_buffer_accepts_at_once_and_passes_on_in_order() {
     let (reads, writes) = (Chunking::Whole, Chunking::Whole);
     let nature = Nature { capacity: 10, delay: Duration::ZERO, reads, writes, buffer: 16 };
     let now = Instant::now();
@@ -133,7 +133,7 @@ fn a_transport_with_a_buffer_takes_at_once_and_passes_on_in_time_and_in_order() 
 }
 
 #[test]
-fn faults_are_read_as_they_are_written() {
+fn faults_parse_as_they_are_displayed() {
     let two = Faults::NONE.with(Fault::Reset).with(Fault::Stall);
     for faults in [Faults::NONE, two] {
         assert_eq!(faults.to_string().parse(), Ok(faults));

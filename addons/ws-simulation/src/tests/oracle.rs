@@ -1,4 +1,4 @@
-//! Whether the oracle sees what it must: true facts of a run, and then one of them that is not so.
+//! The oracle must accept the true facts of a run, and find each fact that a test falsifies.
 
 use std::{sync::OnceLock, time::Instant};
 
@@ -16,7 +16,7 @@ type Facts = Vec<(usize, Fact<'static>)>;
 const CLIENT: usize = 0;
 const SERVER: usize = 1;
 
-/// What happened in an orderly run that the client's side closed, in which enough of everything happened.
+/// The facts of an orderly run that the client closed, in which enough of every kind happened.
 fn facts() -> Facts {
     static FOUND: OnceLock<Facts> = OnceLock::new();
     FOUND.get_or_init(search).clone()
@@ -37,7 +37,7 @@ fn search() -> Facts {
             && count(CLIENT, |fact| matches!(fact, Fact::Closes)) == 1
             && count(SERVER, |fact| matches!(fact, Fact::Closes)) == 0
     };
-    (0..5000).map(recorded).find(is_rich).expect("one of them")
+    (0..5000).map(recorded).find(is_rich).expect("one of the runs has enough facts")
 }
 
 fn recorded(seed: u64) -> Facts {
@@ -71,51 +71,51 @@ const fn is_closed(fact: &Fact<'_>) -> bool {
     matches!(fact, Fact::Closed(_))
 }
 
-/// Where the `nth` such fact of `side` is.
+/// The position of the `nth` such fact of `side`.
 fn find(facts: &Facts, side: usize, nth: usize, wanted: impl Fn(&Fact<'_>) -> bool) -> usize {
     let mut found = (0..facts.len()).filter(|at| facts[*at].0 == side && wanted(&facts[*at].1));
-    found.nth(nth).expect("there is one")
+    found.nth(nth).expect("the fact exists")
 }
 
-/// The law that is broken once `doctor` is done with the facts.
-fn broken(doctor: impl FnOnce(&mut Facts)) -> String {
+/// The rule that is violated once `falsify` has changed the facts.
+fn broken(falsify: impl FnOnce(&mut Facts)) -> String {
     let mut facts = facts();
-    doctor(&mut facts);
-    verdict(facts).expect("it is found")
+    falsify(&mut facts);
+    verdict(facts).expect("the oracle finds a violation")
 }
 
 #[track_caller]
-fn finds(law: &str, doctor: impl FnOnce(&mut Facts)) {
-    let found = broken(doctor);
+fn finds(law: &str, falsify: impl FnOnce(&mut Facts)) {
+    let found = broken(falsify);
     assert!(found.contains(law), "{found}");
 }
 
 #[test]
-fn true_facts_break_no_law() {
+fn true_facts_violate_no_rule() {
     assert_eq!(verdict(facts()), None);
 }
 
 #[test]
 fn a_message_that_is_lost_is_found() {
-    finds("and the next one is", |facts| drop(facts.remove(find(facts, SERVER, 0, is_message))));
+    finds("but the next one is", |facts| drop(facts.remove(find(facts, SERVER, 0, is_message))));
     let loses_the_last = |facts: &mut Facts| {
         let count = facts.iter().filter(|(side, fact)| *side == SERVER && is_message(fact)).count();
         drop(facts.remove(find(facts, SERVER, count - 1, is_message)));
     };
     finds("messages before the peer's Close", loses_the_last);
-    finds("does not learn of it", |facts| {
+    finds("the sender does not learn of it", |facts| {
         facts.insert(0, (SERVER, Fact::Drops));
         loses_the_last(facts);
     });
 }
 
 #[test]
-fn a_message_that_comes_twice_or_too_early_is_found() {
-    finds("and the next one is", |facts| {
+fn a_message_that_arrives_twice_or_too_early_is_found() {
+    finds("but the next one is", |facts| {
         let at = find(facts, SERVER, 0, is_message);
         facts.insert(at, facts[at].clone());
     });
-    finds("and the next one is", |facts| {
+    finds("but the next one is", |facts| {
         let (first, second) = (find(facts, CLIENT, 0, is_message), find(facts, CLIENT, 1, is_message));
         facts.swap(first, second);
     });
@@ -123,13 +123,13 @@ fn a_message_that_comes_twice_or_too_early_is_found() {
 
 #[test]
 fn a_message_that_is_altered_is_found() {
-    finds("and the next one is", |facts| {
+    finds("but the next one is", |facts| {
         let long = |fact: &Fact<'_>| matches!(fact, Fact::Delivered { payload, .. } if !payload.is_empty());
         let at = find(facts, SERVER, 0, long);
         let Fact::Delivered { payload, .. } = &mut facts[at].1 else { unreachable!() };
         *payload.to_mut().last_mut().unwrap() ^= 1;
     });
-    finds("and the next one is", |facts| {
+    finds("but the next one is", |facts| {
         let at = find(facts, SERVER, 0, is_message);
         let Fact::Delivered { kind, .. } = &mut facts[at].1 else { unreachable!() };
         *kind = if *kind == ws_proto::MessageKind::Text {
@@ -141,23 +141,23 @@ fn a_message_that_is_altered_is_found() {
 }
 
 #[test]
-fn whatever_comes_behind_closed_is_found() {
+fn every_fact_after_closed_is_found() {
     for wanted in [is_message as fn(&Fact<'_>) -> bool, is_completion, |fact| matches!(fact, Fact::Pinged(_))]
     {
         let side =
             if facts().iter().any(|(side, fact)| *side == CLIENT && wanted(fact)) { CLIENT } else { SERVER };
-        finds("behind Closed", |facts| {
+        finds("after Closed", |facts| {
             let last = (0..facts.len()).rfind(|at| facts[*at].0 == side && wanted(&facts[*at].1)).unwrap();
             let closed = find(facts, side, 0, is_closed);
             let fact = facts[last].clone();
             facts.insert(closed + 1, fact);
         });
     }
-    finds("behind Closed: something to write", |facts| facts.push((CLIENT, Fact::Wrote(b"x".into()))));
+    finds("after Closed: something to write", |facts| facts.push((CLIENT, Fact::Wrote(b"x".into()))));
 }
 
 #[test]
-fn a_second_closed_and_none_at_all_are_found() {
+fn a_second_closed_and_a_missing_closed_are_found() {
     finds("Closed again", |facts| {
         let at = find(facts, SERVER, 0, is_closed);
         facts.insert(at, facts[at].clone());
@@ -175,11 +175,11 @@ fn a_completion_that_is_missing_doubled_or_wrong_is_found() {
         let at = find(facts, CLIENT, 0, is_closed);
         facts.insert(at, (CLIENT, Fact::Completed(Completion::Written)));
     });
-    finds("reported as cut off and was written", |facts| {
+    finds("reported as cut off but was written", |facts| {
         let at = find(facts, CLIENT, 0, is_completion);
         facts[at].1 = Fact::Completed(Completion::CutOff);
     });
-    finds("reported as written and is not", |facts| {
+    finds("reported as written but is not", |facts| {
         let notified = |fact: &Fact<'_>| matches!(fact, Fact::Accepted { notify: true, .. });
         let (sent, reported) = (find(facts, CLIENT, 0, notified), find(facts, CLIENT, 0, is_completion));
         let report = facts.remove(reported);
@@ -188,9 +188,9 @@ fn a_completion_that_is_missing_doubled_or_wrong_is_found() {
 }
 
 #[test]
-fn a_byte_behind_a_close_is_found() {
+fn a_byte_after_a_close_is_found() {
     for side in [CLIENT, SERVER] {
-        finds("bytes behind a Close", |facts| {
+        finds("bytes after a Close", |facts| {
             let at = find(facts, side, 0, is_closed);
             facts.insert(at, (side, Fact::Wrote(b"\x8a".into())));
         });
@@ -198,7 +198,7 @@ fn a_byte_behind_a_close_is_found() {
 }
 
 #[test]
-fn a_closed_that_is_wrong_about_the_close_frames_is_found() {
+fn a_closed_event_with_wrong_close_frames_is_found() {
     let change = |side: usize, change: fn(&mut ws_proto::CloseInfo)| {
         move |facts: &mut Facts| {
             let at = find(facts, side, 0, is_closed);
@@ -206,28 +206,28 @@ fn a_closed_that_is_wrong_about_the_close_frames_is_found() {
             change(info);
         }
     };
-    finds("was sent, and it was", change(CLIENT, |info| info.sent = None));
+    finds("was sent, but it was", change(CLIENT, |info| info.sent = None));
     finds(
-        "was sent, and it was",
+        "was sent, but it was",
         change(SERVER, |info| info.sent.as_mut().unwrap().reason = "another".into()),
     );
     let other =
         |info: &mut ws_proto::CloseInfo| info.received.as_mut().unwrap().code = CloseCode::new(4000).ok();
-    finds("was received, and", change(SERVER, other));
+    finds("was received, but", change(SERVER, other));
     finds("not clean", change(CLIENT, |info| info.received = None));
-    finds("who began?", change(SERVER, |info| info.initiator = ws_proto::close::Initiator::Local));
+    finds("wrong initiator", change(SERVER, |info| info.initiator = ws_proto::close::Initiator::Local));
 }
 
 #[test]
-fn pings_and_pongs_that_nobody_sent_are_found() {
+fn pings_and_pongs_that_were_not_sent_are_found() {
     let ping = |fact: &Fact<'_>| matches!(fact, Fact::Pinged(payload) if !payload.is_empty());
     let pong = |fact: &Fact<'_>| matches!(fact, Fact::Ponged(payload) if !payload.is_empty());
     finds("a ping that was not sent", |facts| drop(facts.remove(find(facts, SERVER, 0, ping))));
-    finds("a pong that nobody sent", |facts| {
+    finds("a pong that was not sent", |facts| {
         let at = find(facts, CLIENT, 0, pong);
         facts.insert(at, facts[at].clone());
     });
-    finds("a pong that nobody sent", |facts| {
+    finds("a pong that was not sent", |facts| {
         let (first, second) = (find(facts, CLIENT, 0, pong), find(facts, CLIENT, 1, pong));
         facts.swap(first, second);
     });
@@ -247,12 +247,12 @@ fn memory_beyond_the_limits_is_found() {
 }
 
 #[test]
-fn a_close_that_a_transport_kept_to_itself_was_not_sent() {
+fn a_close_in_the_buffer_of_a_transport_does_not_count_as_sent() {
     for side in [CLIENT, SERVER] {
         let flushed = |all: bool| {
             move |facts: &mut Facts| facts.insert(find(facts, side, 0, is_closed), (side, Fact::Flushed(all)))
         };
-        finds("was sent, and it was None", flushed(false));
+        finds("was sent, but it was None", flushed(false));
         let mut facts = facts();
         flushed(true)(&mut facts);
         assert_eq!(verdict(facts), None);

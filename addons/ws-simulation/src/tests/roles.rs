@@ -1,5 +1,5 @@
-//! Thousands of seeds for each kind of fault. Each test also says how often what it is about must have happened: a run in which
-//! nothing goes wrong proves less than it says.
+//! Thousands of seeds for each kind of fault. Each test also checks how often its fault and the consequences
+//! occurred, because a run without faults proves little.
 
 use std::{ops::Range, time::Instant};
 
@@ -22,7 +22,7 @@ fn with(fault: Fault, seeds: u64) -> Report {
 }
 
 #[test]
-fn an_orderly_network_loses_nothing_but_what_crosses_a_close() {
+fn an_orderly_network_loses_only_messages_that_cross_a_close() {
     let sum = run(0..800, |seed| Simulation::new(seed).faults(Faults::NONE));
     assert_eq!(sum.not_clean, 0);
     assert!(sum.clean >= 1600 && sum.delivered > 5 * sum.runs, "{sum}");
@@ -30,7 +30,7 @@ fn an_orderly_network_loses_nothing_but_what_crosses_a_close() {
 }
 
 #[test]
-fn a_direction_that_stands_still_keeps_back_and_loses_nothing() {
+fn a_stalled_direction_delays_messages_and_loses_none() {
     let sum = with(Fault::Stall, 500);
     assert!(sum.stalls > 200 && sum.blocked > 500 && sum.delivered > 1000, "{sum}");
 }
@@ -42,13 +42,13 @@ fn a_stream_that_ends_too_early_ends_both_sides() {
 }
 
 #[test]
-fn a_reset_ends_both_sides_and_each_message_is_accounted_for() {
+fn a_reset_ends_both_sides_and_every_message_is_accounted_for() {
     let sum = with(Fault::Reset, 500);
     assert!(sum.resets > 100 && sum.not_clean > 200 && sum.lost > 100 && sum.delivered > 500, "{sum}");
 }
 
 #[test]
-fn after_failed_writes_all_that_the_peer_wrote_before_its_close_is_delivered() {
+fn after_failed_writes_everything_before_the_peers_close_is_delivered() {
     let sum = with(Fault::FailedWrites, 500);
     assert!(
         sum.failed_writes > 100 && sum.not_clean > 200 && sum.cut_off > 100 && sum.delivered > 500,
@@ -57,7 +57,7 @@ fn after_failed_writes_all_that_the_peer_wrote_before_its_close_is_delivered() {
 }
 
 #[test]
-fn a_peer_that_falls_silent_is_given_up_by_the_deadlines() {
+fn a_silent_peer_is_dropped_by_the_deadlines() {
     let sum = with(Fault::Silence, 600);
     assert!(sum.silences > 100 && sum.not_clean > 200 && sum.timers > 300, "{sum}");
 }
@@ -69,7 +69,7 @@ fn an_application_that_aborts_or_fails_ends_both_sides() {
 }
 
 #[test]
-fn a_clock_that_jumps_ends_connections_and_breaks_nothing() {
+fn a_clock_that_jumps_ends_connections_and_violates_no_rule() {
     let sum = with(Fault::TimeJump, 500);
     assert!(sum.jumps > 200 && sum.timers > 1000 && sum.delivered > 1000, "{sum}");
     assert!(sum.time.as_secs() > 100_000, "{sum}");
@@ -82,14 +82,14 @@ fn a_message_over_a_limit_ends_the_connection_and_its_sender_learns_of_it() {
 }
 
 #[test]
-fn a_message_that_there_is_no_memory_for_ends_the_connection_and_its_sender_learns_of_it() {
+fn a_message_over_the_memory_budget_ends_the_connection_and_its_sender_learns_of_it() {
     let sum = with(Fault::Budget, 1200);
     assert!(sum.over_budget > 10 && sum.lost > 50 && sum.delivered > 500, "{sum}");
 }
 
 #[cfg(feature = "deflate")]
 #[test]
-fn what_is_compressed_arrives_as_it_was_with_context_and_without() {
+fn compressed_messages_arrive_unchanged_with_and_without_context() {
     let sum = run(0..400, |seed| Simulation::new(seed).faults(Faults::NONE).compressed(true));
     assert_eq!(sum.not_clean, 0);
     assert!(sum.compressed > 500 && sum.delivered > 1000, "{sum}");
@@ -98,14 +98,14 @@ fn what_is_compressed_arrives_as_it_was_with_context_and_without() {
 }
 
 #[test]
-fn connections_that_share_a_receive_buffer_do_not_see_each_others_bytes() {
+fn connections_with_a_shared_receive_buffer_never_mix_their_bytes() {
     let sum = run(0..400, |seed| Simulation::new(seed).shared_buffer(true));
     assert_eq!(sum.shared_buffers, 400);
     assert!(sum.connections > 600 && sum.delivered > 1000, "{sum}");
 }
 
 #[test]
-fn all_faults_together_break_no_law() {
+fn all_faults_together_violate_no_rule() {
     let all = Fault::ALL.into_iter().fold(Faults::NONE, Faults::with);
     let sum = run(0..300, |seed| Simulation::new(seed).faults(all));
     assert!(sum.resets > 20 && sum.silences > 20 && sum.jumps > 100 && sum.half_closes > 20, "{sum}");

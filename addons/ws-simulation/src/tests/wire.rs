@@ -1,8 +1,8 @@
-//! Whether the walker over frames refuses what must not be sent, however it is cut.
+//! The wire checker must refuse invalid frames, for any split of the bytes.
 
 use super::super::wire::Walker;
 
-/// The law that these bytes of a client or a server break, the same in one piece and byte by byte.
+/// The rule that these bytes of a client or a server violate. It must be the same for one piece and for single bytes.
 fn law(by_client: bool, may_compress: bool, bytes: &[u8]) -> Option<String> {
     let mut walker = Walker::new(by_client, may_compress);
     let whole = walker.feed(bytes).err();
@@ -19,7 +19,7 @@ fn refuses(by_client: bool, bytes: &[u8], expected: &str) {
 }
 
 #[test]
-fn proper_frames_are_counted() {
+fn valid_frames_are_counted() {
     let mut walker = Walker::new(false, false);
     let long = [&b"\x82\x7e\x00\x7e"[..], &[7; 126]].concat();
     walker.feed(&[b"\x81\x02hi\x89\x00\x8a\x01x", &long[..], b"\x88\x05\x03\xe8bye"].concat()).unwrap();
@@ -31,7 +31,7 @@ fn proper_frames_are_counted() {
 }
 
 #[test]
-fn what_must_not_be_sent_is_refused() {
+fn invalid_frames_are_refused() {
     refuses(false, b"\x83\x00", "opcode");
     refuses(false, b"\xc1\x00", "reserved bit");
     refuses(false, b"\x81\x80\0\0\0\0", "masked");
@@ -47,7 +47,7 @@ fn what_must_not_be_sent_is_refused() {
     refuses(false, b"\x88\x02\x03\xed", "code that may be sent");
     refuses(false, b"\x88\x01\x03", "code that may be sent");
     refuses(false, b"\x88\x03\x03\xe8\xff", "code that may be sent");
-    refuses(false, b"\x88\x00\x81\x00", "behind a Close");
+    refuses(false, b"\x88\x00\x81\x00", "after a Close");
     assert!(law(false, true, b"\x41\x01a\x81\x00").is_some_and(|law| law.contains("fragments")));
     assert!(law(false, true, b"\x41\x01a\xc0\x00").is_some_and(|law| law.contains("reserved bit")));
 }

@@ -1,9 +1,9 @@
-//! What came of it: the other half of [`Endpoint`], in sentences.
+//! Assertions on the results: the other half of [`Endpoint`].
 
 use crate::{CloseCode, CloseInfo, ConnectionState, Transport};
 
 use super::{
-    bench::{Endpoint, Seen},
+    endpoint::{Endpoint, Seen},
     wire::{self, Sent},
 };
 
@@ -17,7 +17,7 @@ impl Endpoint {
     pub(super) fn delivers_binary(&mut self, expected: impl AsRef<[u8]>) {
         assert!(
             self.seen.pop_front() == Some(Seen::Binary(expected.as_ref().to_vec())),
-            "another event, or payload"
+            "unexpected event or payload"
         );
     }
 
@@ -66,7 +66,7 @@ impl Endpoint {
         self.sent(wire::CLOSE, b"");
     }
 
-    /// A Close with `code`, its reason, and nothing behind it.
+    /// Checks that a Close with `code` was sent and nothing after it. Returns its reason.
     #[track_caller]
     pub(super) fn sent_close(&mut self, code: u16) -> String {
         let sent = self.outbound.pop().expect("a Close is sent");
@@ -76,14 +76,15 @@ impl Endpoint {
         String::from_utf8(sent.payload[2..].to_vec()).expect("the reason is UTF-8")
     }
 
-    /// Nothing more, not even a part of a frame.
+    /// Checks that nothing more was sent, not even a part of a frame.
     #[track_caller]
     pub(super) fn sends_nothing(&mut self) {
         assert_eq!(self.outbound.pop(), None);
         assert!(self.outbound.ends_between_frames(), "half a frame");
     }
 
-    /// The peer's fault is answered by one Close, the application hears nothing, and all that follows is void.
+    /// Checks that the peer's fault is answered by one Close, that no event is reported, and that all later input is
+    /// ignored.
     #[track_caller]
     pub(super) fn fails_with(&mut self, code: u16) {
         self.sent_close(code);
@@ -106,7 +107,7 @@ impl Endpoint {
         assert_eq!(self.connection.close_info(), None);
     }
 
-    /// `Closed` was the next event, and the transport is to be closed.
+    /// Checks that `Closed` was the next event, and that the transport must be closed.
     #[track_caller]
     pub(super) fn is_finished(&mut self) -> CloseInfo {
         let Some(Seen::Closed(info)) = self.seen.pop_front() else { panic!("not closed") };

@@ -1,4 +1,4 @@
-//! A transport that takes nothing more: what waits, in which order it goes out, and how much of it may wait.
+//! A blocked transport: what waits, in which order it is sent, and how much may wait.
 
 use std::sync::Arc;
 
@@ -9,11 +9,11 @@ use crate::{
 };
 
 use super::{
-    bench::{Endpoint, both, both_with, config},
+    endpoint::{Endpoint, both, both_with, config},
     wire::{PING, PONG, ping},
 };
 
-/// The transport is stuck behind one message, which is encoded already.
+/// The transport is blocked after one message, which is encoded already.
 pub(super) fn blocked(end: &mut Endpoint) {
     end.transport_blocks();
     end.sends_text("stuck");
@@ -24,7 +24,7 @@ fn queue_of(messages: usize) -> Arc<Config> {
 }
 
 #[test]
-fn what_waits_goes_out_in_order_once_the_transport_flows() {
+fn waiting_messages_are_sent_in_order_once_the_transport_accepts_bytes() {
     both(|mut end| {
         blocked(&mut end);
         for at in 0..100 {
@@ -41,7 +41,7 @@ fn what_waits_goes_out_in_order_once_the_transport_flows() {
 }
 
 #[test]
-fn a_frame_is_never_torn_however_little_the_transport_takes() {
+fn a_frame_stays_whole_for_any_size_of_writes() {
     both(|mut end| {
         end.transport_blocks();
         end.sends_text("first");
@@ -53,7 +53,7 @@ fn a_frame_is_never_torn_however_little_the_transport_takes() {
             end.transport_takes(if rounds % 3 == 0 { 1 } else { 701 });
             rounds += 1;
         }
-        // The ping overtakes the data that was not begun.
+        // The ping overtakes data that is not started.
         end.sent_text("first");
         end.sent_ping(b"between");
         end.sent_binary(vec![7; 20_000]);
@@ -96,7 +96,7 @@ fn only_the_latest_ping_is_answered_while_the_transport_is_blocked() {
 }
 
 #[test]
-fn an_answer_does_not_push_out_what_the_application_sent() {
+fn an_automatic_pong_does_not_displace_frames_of_the_application() {
     both(|mut end| {
         blocked(&mut end);
         end.connection.send_pong(b"mine", &mut end.tx).unwrap();
@@ -112,10 +112,10 @@ fn an_answer_does_not_push_out_what_the_application_sent() {
 }
 
 #[test]
-fn a_full_control_queue_refuses_and_takes_again_once_it_is_written() {
+fn a_full_control_queue_accepts_frames_again_once_it_is_written() {
     both(|mut end| {
         blocked(&mut end);
-        // 254 of 256 bytes: an entry takes two beside its payload.
+        // 254 of 256 bytes: an entry takes two besides its payload.
         end.sends_ping(&[1; 125]);
         end.sends_ping(&[2; 125]);
         assert_eq!(end.connection.send_ping(b"x", &mut end.tx), Err(ControlError::QueueFull));
@@ -147,11 +147,11 @@ fn control_frames_count_until_they_are_written() {
 }
 
 #[test]
-fn a_send_between_a_write_and_the_next_does_not_overtake_what_waits() {
+fn a_send_between_two_writes_does_not_overtake_waiting_messages() {
     both(|mut end| {
         blocked(&mut end);
         end.sends_text("waits");
-        // The transport took a byte; nothing was moved up yet.
+        // The transport took a byte; no waiting frame was encoded yet.
         let Endpoint { connection, tx, outbound, .. } = &mut end;
         outbound.push(&tx.chunk()[..1]);
         tx.advance(1);
@@ -165,13 +165,13 @@ fn a_send_between_a_write_and_the_next_does_not_overtake_what_waits() {
 }
 
 #[test]
-fn a_queue_that_never_runs_empty_still_takes_control_frames() {
+fn a_queue_that_never_empties_still_accepts_control_frames() {
     both(|mut end| {
         blocked(&mut end);
         for round in 0..50_u8 {
             while end.connection.send(MessageKind::Binary, &[0; 10_000], &mut end.tx).is_ok() {}
             end.sends_ping(&[round; 100]);
-            // A ping gets out behind at most what was encoded before it.
+            // A ping is sent after at most what was encoded before it.
             end.transport_takes(200_000);
             assert!(!end.tx.is_empty());
             let pings = std::iter::from_fn(|| end.outbound.pop()).filter(|sent| sent.opcode == PING);
@@ -181,12 +181,12 @@ fn a_queue_that_never_runs_empty_still_takes_control_frames() {
 }
 
 #[test]
-fn a_flood_of_control_frames_does_not_hold_data_back() {
+fn a_flood_of_control_frames_does_not_delay_data() {
     both(|mut end| {
         blocked(&mut end);
         while end.connection.send(MessageKind::Text, &[b'x'; 1000], &mut end.tx).is_ok() {}
         let waiting = end.connection.queued(&end.tx).0;
-        // The peer takes as little as one pong and asks for the next.
+        // The peer takes only one pong at a time and asks for the next.
         let mut written = 0;
         for _ in 0..2000 {
             end.receives([ping([b'p'; 125])]);
@@ -200,7 +200,7 @@ fn a_flood_of_control_frames_does_not_hold_data_back() {
 }
 
 #[test]
-fn a_full_queue_refuses_and_gives_the_payload_back() {
+fn a_full_queue_refuses_a_send_and_returns_the_payload() {
     both_with(&queue_of(3), |mut end| {
         end.transport_blocks();
         end.sends_owned("1");
@@ -216,7 +216,7 @@ fn a_full_queue_refuses_and_gives_the_payload_back() {
         for payload in ["1", "2", "3"] {
             end.sent_binary(payload);
         }
-        assert_eq!(end.completions.len(), 3, "a refused send gets no report");
+        assert_eq!(end.completions.len(), 3, "a refused send must not get a report");
         end.sends_owned("7");
         end.sent_binary("7");
         end.is_open();
@@ -224,7 +224,7 @@ fn a_full_queue_refuses_and_gives_the_payload_back() {
 }
 
 #[test]
-fn with_a_queue_of_one_a_message_must_be_written_before_the_next() {
+fn with_a_queue_of_one_each_message_must_be_written_before_the_next() {
     both_with(&queue_of(1), |mut end| {
         end.transport_blocks();
         end.sends_text("one");
@@ -232,7 +232,7 @@ fn with_a_queue_of_one_a_message_must_be_written_before_the_next() {
             end.connection.send(MessageKind::Text, b"two", &mut end.tx),
             Err(SendError::WriteBusy(()))
         );
-        end.sends_ping(b"control frames are not bound by it");
+        end.sends_ping(b"control frames have a queue of their own");
         end.transport_takes(3);
         assert_eq!(
             end.connection.send(MessageKind::Text, b"two", &mut end.tx),
@@ -241,13 +241,13 @@ fn with_a_queue_of_one_a_message_must_be_written_before_the_next() {
         end.transport_flows();
         end.sends_text("two");
         end.sent_text("one");
-        end.sent_ping(b"control frames are not bound by it");
+        end.sent_ping(b"control frames have a queue of their own");
         end.sent_text("two");
     });
 }
 
 #[test]
-fn the_queue_is_bounded_in_bytes_and_a_larger_message_passes_alone() {
+fn the_queue_is_bounded_in_bytes_and_accepts_a_larger_message_alone() {
     both_with(&config(|config| config.write_queue_bytes = 1000), |mut end| {
         end.transport_blocks();
         end.sends_owned(vec![1; 5000]);
@@ -276,7 +276,7 @@ fn empty_messages_are_bounded_too() {
 }
 
 #[test]
-fn reports_that_wait_are_bounded_in_bytes_too() {
+fn pending_reports_are_bounded_in_bytes() {
     both_with(&config(|config| config.write_queue_bytes = 100_000), |mut end| {
         let Endpoint { connection, tx, .. } = &mut end;
         let send = |connection: &mut Connection, tx: &mut TransmitQueue, notify| {
@@ -284,9 +284,9 @@ fn reports_that_wait_are_bounded_in_bytes_too() {
         };
         let reported = (0..100_000).take_while(|_| send(connection, tx, true).is_ok()).count();
         assert!((1000..=100_000 / 32).contains(&reported), "{reported}");
-        assert!(tx.held_bytes() >= 32 * reported, "the budget knows too");
+        assert!(tx.held_bytes() >= 32 * reported, "the budget counts them too");
         tx.abort();
-        // Many without a report share an entry.
+        // Sends without a report share an entry.
         let plain = (0..100_000).take_while(|_| send(connection, tx, false).is_ok()).count();
         assert!(plain >= 10_000, "{plain}");
     });
@@ -295,7 +295,7 @@ fn reports_that_wait_are_bounded_in_bytes_too() {
 #[test]
 fn each_message_of_a_read_can_be_answered_with_a_report() {
     both(|mut end| {
-        // The smallest frames that a read is full of.
+        // The smallest frames that fill a read.
         for _ in 0..DEFAULT_RECEIVE_BUFFER / 6 {
             end.connection.send_bytes(MessageKind::Binary, Bytes::new(), true, &mut end.tx).unwrap();
         }
@@ -303,7 +303,7 @@ fn each_message_of_a_read_can_be_answered_with_a_report() {
 }
 
 #[test]
-fn a_long_queue_that_has_become_short_gives_its_memory_back() {
+fn a_queue_frees_its_memory_when_it_becomes_short() {
     both_with(&config(|config| config.write_queue_bytes = 1 << 24), |mut end| {
         blocked(&mut end);
         for _ in 0..50_000 {
@@ -319,7 +319,7 @@ fn a_long_queue_that_has_become_short_gives_its_memory_back() {
 }
 
 #[test]
-fn what_is_queued_is_told() {
+fn queued_messages_and_bytes_are_reported() {
     both(|mut end| {
         assert_eq!(end.connection.queued(&end.tx), (0, 0));
         blocked(&mut end);
@@ -333,7 +333,7 @@ fn what_is_queued_is_told() {
 }
 
 #[test]
-fn answers_to_a_reader_that_takes_a_byte_at_a_time_stay_bounded() {
+fn answers_to_a_peer_that_reads_a_byte_at_a_time_stay_bounded() {
     both(|mut end| {
         end.transport_blocks();
         for _ in 0..5000 {

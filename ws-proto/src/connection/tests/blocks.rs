@@ -1,4 +1,4 @@
-//! Compressed messages whose blocks are missing, cut off, or said to be the last (RFC 7692 section 7.2.3).
+//! Compressed messages whose blocks are missing, truncated, or marked as last (RFC 7692 section 7.2.3).
 
 use flate2::{Compress, Compression, FlushCompress};
 
@@ -6,19 +6,20 @@ use crate::{ConnectionError, PreparedMessage, ReceiveBuffer, Role, memory::Memor
 
 use super::{
     compression::{
-        HELLO, Reader, both, compressed, deflated, endpoint, forgetting, keeping, prose, with_deflate,
+        HELLO, Reader, both, compressed, deflated, endpoint, prose, with_deflate, with_takeover,
+        without_takeover,
     },
     wire::{binary, continuation, text},
 };
 
-/// As [`HELLO`], in a last block, as section 7.2.3.4 has it.
+/// [`HELLO`] in a last block, as in section 7.2.3.4.
 const LAST_HELLO: [u8; 8] = [0xf3, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00, 0x00];
 /// Refers to the five bytes before it.
 const AGAIN: [u8; 5] = [0xf2, 0x00, 0x11, 0x00, 0x00];
 
 #[test]
-fn a_compressed_message_without_a_byte_is_answered_with_1007() {
-    for config in [keeping(), forgetting()] {
+fn an_empty_compressed_message_is_answered_with_1007() {
+    for config in [with_takeover(), without_takeover()] {
         both(&config, |mut end| {
             end.receives([compressed(text(HELLO)), compressed(text("")), compressed(text(HELLO))]);
             end.delivers_text("Hello");
@@ -36,8 +37,8 @@ fn a_compressed_message_without_a_byte_is_answered_with_1007() {
 }
 
 #[test]
-fn a_fragment_without_a_byte_is_none_of_a_compressed_messages_faults() {
-    for config in [keeping(), forgetting()] {
+fn an_empty_fragment_of_a_compressed_message_is_accepted() {
+    for config in [with_takeover(), without_takeover()] {
         both(&config, |mut end| {
             end.receives([
                 compressed(text("")).not_final(),
@@ -56,11 +57,11 @@ fn a_fragment_without_a_byte_is_none_of_a_compressed_messages_faults() {
 }
 
 #[test]
-fn a_compressed_message_that_is_cut_off_is_answered_with_1007() {
+fn a_truncated_compressed_message_is_answered_with_1007() {
     let stored = [0x00, 0x05, 0x00, 0xfa, 0xff, b'H', b'e', b'l', b'l', b'o', 0x00];
     let prose = deflated(&prose(2000));
     for whole in [&HELLO[..], &stored, &prose] {
-        for config in [keeping(), forgetting()] {
+        for config in [with_takeover(), without_takeover()] {
             both(&config, |mut end| {
                 end.receives([compressed(binary(&whole[..whole.len() - 1])), compressed(binary(whole))]);
                 end.fails_with(1007);
@@ -71,13 +72,13 @@ fn a_compressed_message_that_is_cut_off_is_answered_with_1007() {
 
 #[test]
 fn a_last_block_does_not_end_the_context() {
-    both(&keeping(), |mut end| {
+    both(&with_takeover(), |mut end| {
         for last in [&LAST_HELLO[..], &LAST_HELLO[..7]] {
             end.receives([compressed(text(last)), compressed(text(AGAIN))]);
             end.delivers_text("Hello");
             end.delivers_text("Hello");
         }
-        // Behind it in the same message, and twice in one.
+        // After it in the same message, and twice in one message.
         let both_in_one = [&LAST_HELLO[..7], &AGAIN].concat();
         end.receives([compressed(text(both_in_one))]);
         end.delivers_text("HelloHello");
@@ -86,7 +87,7 @@ fn a_last_block_does_not_end_the_context() {
         end.delivers_text("HelloHello");
         end.is_open();
     });
-    both(&forgetting(), |mut end| {
+    both(&without_takeover(), |mut end| {
         end.receives([compressed(text(LAST_HELLO)), compressed(text(HELLO)), compressed(text(AGAIN))]);
         end.delivers_text("Hello");
         end.delivers_text("Hello");
@@ -94,7 +95,7 @@ fn a_last_block_does_not_end_the_context() {
     });
 }
 
-/// One stream per message, with the latest bytes of those before it as its dictionary.
+/// One stream per message, with the latest bytes of the messages before as its dictionary.
 fn finished(before: &[u8], payload: &[u8]) -> Vec<u8> {
     let mut raw = Compress::new(Compression::best(), false);
     raw.set_dictionary(&before[before.len().saturating_sub(32 * 1024)..]).unwrap();
@@ -106,8 +107,8 @@ fn finished(before: &[u8], payload: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn messages_in_streams_of_their_own_refer_to_those_before_as_far_as_the_window_goes() {
-    both(&keeping(), |mut end| {
+fn messages_in_separate_streams_may_refer_to_earlier_ones_within_the_window() {
+    both(&with_takeover(), |mut end| {
         let book = super::compression::noise(100_000);
         let mut before = Vec::new();
         for (from, to) in
@@ -120,7 +121,7 @@ fn messages_in_streams_of_their_own_refer_to_those_before_as_far_as_the_window_g
         }
         let last = &book[75_000..99_500];
         let small = finished(&before, last);
-        assert!(small.len() < last.len() / 50, "it refers to what came before: {}", small.len());
+        assert!(small.len() < last.len() / 50, "it must refer to the messages before: {}", small.len());
         end.receives([compressed(binary(small))]);
         end.delivers_binary(last);
         end.is_open();
@@ -128,8 +129,8 @@ fn messages_in_streams_of_their_own_refer_to_those_before_as_far_as_the_window_g
 }
 
 #[test]
-fn last_blocks_without_end_have_their_turns() {
-    for config in [keeping(), forgetting()] {
+fn a_long_series_of_last_blocks_yields() {
+    for config in [with_takeover(), without_takeover()] {
         both(&config, |mut end| {
             end.rx = ReceiveBuffer::new(128 * 1024, end.rx.pool().clone());
             end.receives([compressed(text(HELLO))]);
@@ -138,7 +139,7 @@ fn last_blocks_without_end_have_their_turns() {
             end.receives([compressed(binary([0x03, 0x00].repeat(32_000)))]);
             end.delivers_binary("");
             assert!(end.turns - before >= 400, "{} turns", end.turns - before);
-            // In many messages of one read as well.
+            // The same in many messages of one read.
             let before = end.turns;
             let few = compressed(binary([0x03, 0x00].repeat(50)));
             end.receives(vec![few; 1000]);
@@ -154,7 +155,7 @@ fn last_blocks_without_end_have_their_turns() {
 #[test]
 fn a_message_that_is_being_inflated_is_charged_for_its_inflater() {
     let budget = MemoryBudget::new(1 << 30);
-    // Beside the message's buffers, which the two need not have of the same size.
+    // Without the message's buffers, whose sizes may differ.
     let held_beside_buffers = |takeover: bool| {
         let config = with_deflate(|config, deflate| {
             config.memory_budget = Some(budget.clone());
@@ -162,18 +163,18 @@ fn a_message_that_is_being_inflated_is_charged_for_its_inflater() {
         });
         let mut end = endpoint(Role::Server, &config);
         end.rx = ReceiveBuffer::new(128 * 1024, end.rx.pool().clone());
-        let bytes = compressed(binary(deflated(&vec![0; 2_000_000]))).encode(true);
+        let bytes = compressed(binary(deflated(&vec![0; 529_000]))).encode(true);
         end.connection.pause();
         end.rx.extend(&bytes);
         assert!(end.connection.poll_event(&mut end.rx, &mut end.tx).is_none());
-        assert!(end.connection.wants_turn(), "in the middle of it");
+        assert!(end.connection.wants_turn(), "the message is being inflated");
         let held = end.connection.memory_in_use(&end.tx);
         assert_eq!(budget.used(), held.next_multiple_of(1024));
         let inflating = end.connection.partial.as_ref().and_then(|partial| partial.inflating.as_ref());
         held - inflating.unwrap().capacity()
     };
     let (borrowed, own) = (held_beside_buffers(false), held_beside_buffers(true));
-    // One of its own is the connection's anyway, and has a budget of its own.
+    // An inflater with context is not charged: it belongs to the connection and has a budget of its own.
     assert!(borrowed >= own + 32 * 1024, "{borrowed} and {own}");
     assert_eq!(budget.used(), 0);
 }
@@ -194,8 +195,8 @@ fn an_inflater_is_refused_like_other_memory() {
 }
 
 #[test]
-fn a_prepared_message_without_a_byte_arrives() {
-    for config in [keeping(), forgetting()] {
+fn an_empty_prepared_message_arrives() {
+    for config in [with_takeover(), without_takeover()] {
         both(&config, |mut end| {
             let mut reader = Reader::new(&config);
             for _ in 0..3 {
@@ -205,7 +206,7 @@ fn a_prepared_message_without_a_byte_arrives() {
                 if end.connection.deflate_params().is_some_and(|agreed| !agreed.server_no_context_takeover) {
                     assert_eq!(reader.read(&mut end).0, b"");
                 } else {
-                    // A byte would be more than none.
+                    // An empty message has no byte to compress.
                     end.sent_text("");
                 }
             }

@@ -1,5 +1,5 @@
-//! A whole conversation over a transport that gives and takes one byte at a time: the opening handshake, messages of every
-//! size in both directions, pings, and the closing handshake.
+//! A whole conversation over a transport that reads and writes one byte at a time: the opening handshake, messages of
+//! every size in both directions, pings, and the closing handshake.
 
 use std::{collections::VecDeque, time::Instant};
 
@@ -36,7 +36,7 @@ impl Side {
         Self { connection, rx, tx, messages: vec![], pings: vec![], pongs: vec![], closed: None, echoes }
     }
 
-    /// Reads a byte, drains the events, and writes a byte. Whether anything moved.
+    /// Reads a byte, drains the events, and writes a byte. Returns whether anything changed.
     fn step(&mut self, now: Instant, from: &mut Wire, to: &mut Wire) -> bool {
         let read = self.read(now, from);
         while let Some(event) = self.connection.poll_event(&mut self.rx, &mut self.tx) {
@@ -78,13 +78,13 @@ impl Side {
         to.bytes.push_back(byte);
         self.tx.advance(1);
         self.connection.handle_written(now);
-        // It took one, and takes no more for now.
+        // The transport took one byte and is now blocked.
         self.tx.set_blocked(now);
         true
     }
 }
 
-/// Both sides of the opening handshake, a byte at a time; the server's frames come in one stream with its answer.
+/// Both sides of the opening handshake, a byte at a time. The server's frames follow its response in the same stream.
 fn open(config: &std::sync::Arc<Config>, now: Instant) -> (Side, Side) {
     let (limits, request) =
         (Limits::default(), ClientRequest::new("example.com", "/").with_extensions(config));
@@ -134,7 +134,7 @@ fn converse(config: Config) {
             client.connection.close(CloseCode::NORMAL, "bye", now, &mut client.tx);
         }
     }
-    assert!(server.messages == sent && client.messages == sent, "each message there, and back");
+    assert!(server.messages == sent && client.messages == sent, "each message is sent and echoed");
     assert!(server.pings.len() >= 8 && !client.pongs.is_empty(), "{:?} {:?}", server.pings, client.pongs);
     for side in [&client, &server] {
         let info = side.closed.as_ref().expect("closed");
@@ -143,13 +143,13 @@ fn converse(config: Config) {
 }
 
 #[test]
-fn a_conversation_a_byte_at_a_time_is_as_any_other() {
+fn a_conversation_of_single_bytes_is_complete() {
     converse(Config::default());
 }
 
 #[cfg(feature = "deflate")]
 #[test]
-fn a_compressed_conversation_a_byte_at_a_time_is_as_any_other() {
+fn a_compressed_conversation_of_single_bytes_is_complete() {
     for deflate in [crate::deflate::DeflateConfig::server(), crate::deflate::DeflateConfig::client()] {
         converse(Config { deflate: Some(deflate), ..Config::default() });
     }

@@ -1,9 +1,9 @@
-//! A close after which the application still wants what the peer sends (RFC 6455 section 5.5.1).
+//! A close after which the application still receives messages from the peer (RFC 6455 section 5.5.1).
 
 use crate::{CloseCode, ConnectionState, ProtocolError, TimedOut, close::Initiator};
 
 use super::{
-    bench::{CLOSE_TIMEOUT, Endpoint, SECOND, both, both_with, config},
+    endpoint::{CLOSE_TIMEOUT, Endpoint, SECOND, both, both_with, config},
     wire::{close, continuation, frame, ping, text},
 };
 
@@ -24,7 +24,7 @@ fn messages_are_delivered_until_the_peers_close() {
         end.receives([text("o").not_final(), ping("unanswered"), continuation("ne"), text([b'x'; 100_000])]);
         end.delivers_text("one");
         end.delivers_text(&"x".repeat(100_000));
-        end.receives([text("two"), close(1000, "theirs"), text("behind it")]);
+        end.receives([text("two"), close(1000, "theirs"), text("after it")]);
         end.peer_hangs_up();
         end.delivers_text("two");
         let info = end.is_finished();
@@ -35,7 +35,7 @@ fn messages_are_delivered_until_the_peers_close() {
 }
 
 #[test]
-fn what_is_held_is_delivered_and_the_end_does_not_wait_for_that() {
+fn held_messages_are_delivered_and_the_end_does_not_wait_for_them() {
     both(|mut end| {
         end.pauses();
         end.receives([text("one")]);
@@ -53,7 +53,7 @@ fn what_is_held_is_delivered_and_the_end_does_not_wait_for_that() {
 }
 
 #[test]
-fn an_end_that_was_held_takes_effect_and_the_messages_before_it_are_delivered() {
+fn a_held_end_takes_effect_and_the_messages_before_it_are_delivered() {
     both(|mut end| {
         end.connection.hold();
         end.receives([text("one"), close(1001, "theirs")]);
@@ -69,7 +69,7 @@ fn an_end_that_was_held_takes_effect_and_the_messages_before_it_are_delivered() 
 }
 
 #[test]
-fn a_paused_application_bounds_what_is_held_and_the_close_timeout_the_end() {
+fn after_close_and_receive_held_messages_are_bounded_and_the_close_timeout_applies() {
     both_with(&config(|config| config.limits.max_held_bytes = 10), |mut end| {
         end.pauses();
         closes_and_receives(&mut end, 1000);
@@ -86,7 +86,7 @@ fn a_paused_application_bounds_what_is_held_and_the_close_timeout_the_end() {
 }
 
 #[test]
-fn a_violation_ends_it_without_a_second_close() {
+fn a_violation_after_close_and_receive_sends_no_second_close() {
     both(|mut end| {
         closes_and_receives(&mut end, 1000);
         end.sent_close(1000);
@@ -100,7 +100,7 @@ fn a_violation_ends_it_without_a_second_close() {
 }
 
 #[test]
-fn a_close_behind_it_drops_what_is_held_and_what_still_comes() {
+fn a_later_close_drops_held_and_later_messages() {
     both(|mut end| {
         end.pauses();
         end.receives([text("one")]);
@@ -116,7 +116,7 @@ fn a_close_behind_it_drops_what_is_held_and_what_still_comes() {
 }
 
 #[test]
-fn behind_a_close_it_changes_nothing() {
+fn close_and_receive_after_a_close_has_no_effect() {
     both(|mut end| {
         end.closes(1000, "");
         end.sent_close(1000);

@@ -1,4 +1,4 @@
-//! Closing while the transport is blocked: what still goes out before the Close, and what does not.
+//! Closing while the transport is blocked: what is still sent before the Close, and what is not.
 
 use std::{sync::Arc, time::Duration};
 
@@ -6,16 +6,16 @@ use crate::{Completion, Config, ConnectionState, MessageKind, TimedOut, Transpor
 
 use super::{
     backpressure::blocked,
-    bench::{CLOSE_TIMEOUT, SECOND, both, both_with, config},
+    endpoint::{CLOSE_TIMEOUT, SECOND, both, both_with, config},
     timers::timed_out,
     wire::{close, ping, text},
 };
 
 const MESSAGE: usize = 8 << 20;
-/// The default.
+/// The default write timeout.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// A keepalive and a message's timeout would end the silence first.
+/// Without keepalive and message timeout, which would end the silence first.
 fn large_queue() -> Arc<Config> {
     config(|config| {
         config.write_queue_bytes = 16 << 20;
@@ -24,7 +24,7 @@ fn large_queue() -> Arc<Config> {
 }
 
 #[test]
-fn our_close_waits_behind_data_that_was_accepted() {
+fn our_close_is_sent_after_accepted_data() {
     both(|mut end| {
         blocked(&mut end);
         end.sends_text("accepted");
@@ -42,7 +42,7 @@ fn our_close_waits_behind_data_that_was_accepted() {
 }
 
 #[test]
-fn a_close_with_more_data_before_it_than_is_encoded_ahead_comes_last() {
+fn a_close_is_sent_after_all_accepted_data_in_a_long_queue() {
     both(|mut end| {
         for at in 0..20 {
             end.connection.send(MessageKind::Binary, &[at; 15_000], &mut end.tx).unwrap();
@@ -57,10 +57,10 @@ fn a_close_with_more_data_before_it_than_is_encoded_ahead_comes_last() {
 }
 
 #[test]
-fn the_peers_close_is_answered_in_place_of_data_that_was_not_begun() {
+fn the_peers_close_is_answered_in_place_of_data_that_was_not_started() {
     both(|mut end| {
         blocked(&mut end);
-        end.sends_text("not begun");
+        end.sends_text("not started");
         end.sends_ping(b"p");
         end.receives([ping("q"), close(1000, "")]);
         end.sends_nothing();
@@ -77,11 +77,11 @@ fn the_peers_close_is_answered_in_place_of_data_that_was_not_begun() {
 }
 
 #[test]
-fn crossing_closes_leave_a_begun_frame_whole() {
+fn crossing_closes_do_not_cut_a_started_frame() {
     both(|mut end| {
         end.transport_blocks();
         end.sends_owned(vec![1; 1_000_000]);
-        end.sends_text("not begun");
+        end.sends_text("not started");
         end.transport_takes(500_000);
         end.closes(1000, "ours");
         end.receives([close(1001, "theirs")]);
@@ -107,7 +107,7 @@ fn a_violation_while_a_pong_is_being_written_is_still_answered() {
 }
 
 #[test]
-fn an_accepted_message_goes_out_before_our_close_as_long_as_the_peer_takes_it() {
+fn accepted_messages_are_sent_before_our_close_as_long_as_the_peer_reads() {
     both_with(&large_queue(), |mut end| {
         end.transport_blocks();
         end.sends_owned(vec![7; MESSAGE]);
@@ -146,7 +146,7 @@ fn the_close_deadline_begins_when_our_close_is_written() {
 }
 
 #[test]
-fn a_peer_that_stops_reading_behind_our_close_is_gone_after_the_write_timeout() {
+fn a_peer_that_stops_reading_before_our_close_is_dropped_after_the_write_timeout() {
     both_with(&large_queue(), |mut end| {
         end.transport_blocks();
         end.sends_owned(vec![7; MESSAGE]);
@@ -164,7 +164,7 @@ fn a_peer_that_stops_reading_behind_our_close_is_gone_after_the_write_timeout() 
 }
 
 #[test]
-fn without_a_write_timeout_a_peer_that_takes_nothing_has_the_close_timeout() {
+fn without_a_write_timeout_a_peer_that_reads_nothing_is_dropped_after_the_close_timeout() {
     both_with(&config(|config| config.write_timeout = None), |mut end| {
         blocked(&mut end);
         for _ in 0..100 {
@@ -181,7 +181,7 @@ fn without_a_write_timeout_a_peer_that_takes_nothing_has_the_close_timeout() {
 }
 
 #[test]
-fn a_peer_that_stops_reading_and_closes_is_gone_after_the_write_timeout() {
+fn a_peer_that_stops_reading_and_closes_is_dropped_after_the_write_timeout() {
     both_with(&large_queue(), |mut end| {
         end.transport_blocks();
         end.sends_owned(vec![0; MESSAGE]);
@@ -198,7 +198,7 @@ fn a_peer_that_stops_reading_and_closes_is_gone_after_the_write_timeout() {
 }
 
 #[test]
-fn a_peer_that_hung_up_its_own_half_gets_what_was_accepted_as_long_as_it_takes_it() {
+fn a_peer_that_half_closed_gets_accepted_messages_as_long_as_it_reads() {
     both_with(&large_queue(), |mut end| {
         end.transport_blocks();
         end.sends_owned(vec![7; MESSAGE]);
@@ -214,7 +214,7 @@ fn a_peer_that_hung_up_its_own_half_gets_what_was_accepted_as_long_as_it_takes_i
 }
 
 #[test]
-fn a_violation_gives_a_peer_that_does_not_read_no_more_than_the_close_timeout() {
+fn after_a_violation_a_peer_that_does_not_read_is_dropped_after_the_close_timeout() {
     both_with(&large_queue(), |mut end| {
         end.transport_blocks();
         end.sends_owned(vec![7; MESSAGE]);
@@ -228,7 +228,7 @@ fn a_violation_gives_a_peer_that_does_not_read_no_more_than_the_close_timeout() 
 }
 
 #[test]
-fn an_abort_cuts_off_what_was_accepted_before_the_close() {
+fn an_abort_cuts_off_messages_accepted_before_the_close() {
     both_with(&large_queue(), |mut end| {
         end.transport_blocks();
         end.sends_owned(vec![7; MESSAGE]);

@@ -6,7 +6,7 @@ use crate::{
 };
 
 use super::{
-    bench::{Endpoint, both},
+    endpoint::{Endpoint, both},
     wire::{CLOSE, close, continuation, empty_close, frame, ping, text},
 };
 
@@ -68,7 +68,7 @@ fn every_code_that_may_be_sent_is_echoed_and_every_other_is_answered_with_1002()
 }
 
 #[test]
-fn a_bad_close_frame_is_answered_by_its_first_fault() {
+fn an_invalid_close_frame_is_answered_by_its_first_fault() {
     let one_byte = frame(CLOSE, &[3]);
     for (bad, reply, fault) in [
         (one_byte, 1002, ProtocolError::ClosePayloadTooShort),
@@ -85,7 +85,7 @@ fn a_bad_close_frame_is_answered_by_its_first_fault() {
 }
 
 #[test]
-fn ping_and_close_in_one_segment_give_pong_and_close_and_the_end() {
+fn a_ping_and_a_close_in_one_segment_are_both_answered() {
     both(|mut end| {
         end.receives([ping("last"), close(1000, "")]);
         end.delivers_ping(b"last");
@@ -97,7 +97,7 @@ fn ping_and_close_in_one_segment_give_pong_and_close_and_the_end() {
 }
 
 #[test]
-fn nothing_behind_a_close_is_looked_at() {
+fn everything_after_a_close_is_ignored() {
     for behind in [text("late"), ping("late"), close(1001, "two"), frame(3, b""), text("x").masked_wrongly()]
     {
         both(|mut end| {
@@ -115,7 +115,7 @@ fn nothing_behind_a_close_is_looked_at() {
 }
 
 #[test]
-fn our_close_is_sent_and_the_peers_is_awaited() {
+fn after_our_close_the_connection_waits_for_the_peers_close() {
     both(|mut end| {
         end.closes(4000, "enough");
         assert_eq!(end.sent_close(4000), "enough");
@@ -134,7 +134,7 @@ fn our_close_is_sent_and_the_peers_is_awaited() {
 }
 
 #[test]
-fn the_answer_to_our_close_may_say_something_else() {
+fn the_answer_to_our_close_may_have_another_code() {
     both(|mut end| {
         end.closes(1000, "mine");
         end.receives([close(1001, "yours")]);
@@ -148,7 +148,7 @@ fn the_answer_to_our_close_may_say_something_else() {
 }
 
 #[test]
-fn after_our_close_messages_are_thrown_away_until_the_peers_close() {
+fn after_our_close_messages_are_discarded_until_the_peers_close() {
     both(|mut end| {
         end.closes(1000, "");
         end.receives([text("late"), text("la").not_final(), continuation("ter")]);
@@ -162,7 +162,7 @@ fn after_our_close_messages_are_thrown_away_until_the_peers_close() {
 }
 
 #[test]
-fn our_close_comes_behind_what_was_sent_before_it() {
+fn our_close_is_sent_after_earlier_messages() {
     both(|mut end| {
         end.connection.send(MessageKind::Text, b"data", &mut end.tx).unwrap();
         end.connection.send_ping(b"ping", &mut end.tx).unwrap();
@@ -201,7 +201,7 @@ fn crossing_closes_complete_the_handshake() {
 }
 
 #[test]
-fn a_violation_behind_our_close_brings_no_second_close() {
+fn a_violation_after_our_close_sends_no_second_close() {
     for bad in [frame(3, b""), continuation("x"), text(b"\xff"), close(1005, ""), ping("x").not_final()] {
         both(|mut end| {
             end.closes(1000, "");
@@ -217,7 +217,7 @@ fn a_violation_behind_our_close_brings_no_second_close() {
 }
 
 #[test]
-fn a_second_close_changes_nothing() {
+fn a_second_close_has_no_effect() {
     both(|mut end| {
         end.closes(1000, "first");
         end.closes(1001, "second");
@@ -272,7 +272,7 @@ fn nothing_can_be_sent_once_a_close_was_sent_or_received() {
 }
 
 #[test]
-fn every_code_that_may_stand_in_a_close_can_be_sent_and_no_other() {
+fn exactly_the_valid_close_codes_can_be_sent() {
     for code in 0..=u16::MAX {
         match CloseCode::new(code) {
             Ok(_) => assert!(is_valid(code), "{code}"),
@@ -304,17 +304,17 @@ fn the_server_closes_the_transport_first() {
     let mut server = Endpoint::new(Role::Server);
     server.receives([close(1000, "")]);
     assert_eq!(server.transport(), Transport::ShutDownWrite);
-    assert!(server.connection.wants_read(), "the rest is drained");
+    assert!(server.connection.wants_read(), "it must read the rest");
 
     let mut client = Endpoint::new(Role::Client);
     client.receives([close(1000, "")]);
-    assert_eq!(client.transport(), Transport::Open, "the server's FIN is awaited");
+    assert_eq!(client.transport(), Transport::Open, "the client must wait for the server's FIN");
     client.peer_hangs_up();
     client.is_finished();
 }
 
 #[test]
-fn whoever_began_the_server_closes_the_transport_first() {
+fn the_server_closes_the_transport_first_if_either_side_starts_the_close() {
     let mut server = Endpoint::new(Role::Server);
     server.closes(1000, "");
     assert_eq!(server.transport(), Transport::Open);
@@ -328,7 +328,7 @@ fn whoever_began_the_server_closes_the_transport_first() {
 }
 
 #[test]
-fn after_a_violation_either_side_shuts_its_write_half_and_goes_on_reading() {
+fn after_a_violation_either_side_shuts_down_its_write_half_and_keeps_reading() {
     both(|mut end| {
         end.receives([frame(3, b"")]);
         assert_eq!(end.transport(), Transport::ShutDownWrite);

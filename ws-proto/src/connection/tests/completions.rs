@@ -8,7 +8,7 @@ use crate::{
 };
 
 use super::{
-    bench::{Endpoint, SECOND, both, both_with, config},
+    endpoint::{Endpoint, SECOND, both, both_with, config},
     wire::{close, text},
 };
 
@@ -47,7 +47,7 @@ fn an_empty_message_is_reported_too() {
 }
 
 #[test]
-fn only_who_asked_gets_a_report() {
+fn only_a_send_that_asked_gets_a_report() {
     both(|mut end| {
         end.connection.send_bytes(MessageKind::Text, "silent".into(), false, &mut end.tx).unwrap();
         end.connection.send_message("silent".into(), false, &mut end.tx).unwrap();
@@ -107,7 +107,7 @@ fn the_write_timeout_cuts_off_what_is_not_written() {
 }
 
 #[test]
-fn our_close_cuts_nothing_off_that_can_still_be_written() {
+fn our_close_cuts_off_no_message_that_can_still_be_written() {
     both(|mut end| {
         end.transport_blocks();
         end.sends_owned("one");
@@ -119,7 +119,7 @@ fn our_close_cuts_nothing_off_that_can_still_be_written() {
 }
 
 #[test]
-fn the_peers_close_cuts_off_what_was_not_begun() {
+fn the_peers_close_cuts_off_messages_that_were_not_started() {
     both(|mut end| {
         end.transport_blocks();
         end.sends_owned("begun");
@@ -134,13 +134,13 @@ fn the_peers_close_cuts_off_what_was_not_begun() {
 }
 
 #[test]
-fn a_report_never_overtakes_that_of_an_earlier_send() {
+fn reports_arrive_in_the_order_of_the_sends() {
     both(|mut end| {
         end.transport_blocks();
         end.sends_owned("begun");
         end.sends_owned("dropped");
         end.receives([close(1000, "")]);
-        // The second is lost already, but the first may still be written.
+        // The second message is lost already, but the first may still be written.
         reports(&mut end, &[]);
         end.transport_flows();
         reports(&mut end, &[Written, CutOff]);
@@ -162,7 +162,7 @@ fn closed_waits_until_every_report_is_taken() {
 }
 
 #[test]
-fn closed_waits_until_every_good_report_is_taken_too() {
+fn closed_waits_until_every_report_of_a_written_send_is_taken() {
     both(|mut end| {
         end.connection.send_bytes(MessageKind::Text, "x".into(), true, &mut end.tx).unwrap();
         let Endpoint { connection, rx, tx, .. } = &mut end;

@@ -15,23 +15,23 @@ use crate::{
 };
 
 use super::{
-    bench::{Endpoint, Seen, config},
+    endpoint::{Endpoint, Seen, config},
     wire::{self, FIN, Frame, binary, close, continuation, ping, text},
 };
 
 pub(super) const HELLO: [u8; 7] = [0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00];
 const MIB: usize = 1024 * 1024;
 
-/// Both sides keep their contexts, and everything is compressed.
-pub(super) fn keeping() -> Arc<Config> {
+/// Both sides keep their contexts, and every message is compressed.
+pub(super) fn with_takeover() -> Arc<Config> {
     with_deflate(|_, deflate| {
         deflate.send_takeover = true;
         deflate.receive_takeover = true;
     })
 }
 
-/// Each message for itself.
-pub(super) fn forgetting() -> Arc<Config> {
+/// Each message is compressed independently.
+pub(super) fn without_takeover() -> Arc<Config> {
     with_deflate(|_, _| ())
 }
 
@@ -71,11 +71,11 @@ pub(super) fn endpoint(role: Role, config: &Arc<Config>) -> Endpoint {
     end
 }
 
-/// A law that holds for a client as for a server.
-pub(super) fn both(config: &Arc<Config>, law: impl Fn(Endpoint)) {
+/// Checks a rule for both roles.
+pub(super) fn both(config: &Arc<Config>, check: impl Fn(Endpoint)) {
     for role in [Role::Server, Role::Client] {
         eprintln!("as {role:?}:");
-        law(endpoint(role, config));
+        check(endpoint(role, config));
     }
 }
 
@@ -83,7 +83,7 @@ pub(super) fn compressed(frame: Frame) -> Frame {
     frame.with_reserved_bits(RSV1)
 }
 
-/// Compressed by the library alone, at its best.
+/// Compresses with the library alone, at its highest level.
 pub(super) fn deflated(payload: &[u8]) -> Vec<u8> {
     let mut raw = Compress::new(Compression::best(), false);
     let mut out = Vec::with_capacity(payload.len() + 1024);
@@ -94,7 +94,7 @@ pub(super) fn deflated(payload: &[u8]) -> Vec<u8> {
     out
 }
 
-/// Decompresses what was sent, message by message, by the library alone.
+/// Decompresses sent messages one by one, with the library alone.
 pub(super) struct Reader {
     raw: Decompress,
     keeps_context: bool,
@@ -106,7 +106,7 @@ impl Reader {
         Self { raw: Decompress::new(false), keeps_context }
     }
 
-    /// The next message, its frames joined; control frames between them are returned too.
+    /// Returns the next message with its frames joined, and the control frames between them.
     pub(super) fn read(&mut self, end: &mut Endpoint) -> (Vec<u8>, Vec<u8>) {
         let (mut payload, mut controls) = (Vec::new(), Vec::new());
         let mut first = true;
@@ -170,11 +170,11 @@ fn is_too_big(end: &Endpoint, limit: usize) {
     assert_eq!(error, Some(ConnectionError::Limit(LimitExceeded::MessageSize { limit })));
 }
 
-// What is received.
+// Received messages.
 
 #[test]
 fn a_compressed_message_is_delivered() {
-    both(&forgetting(), |mut end| {
+    both(&without_takeover(), |mut end| {
         end.receives([compressed(text(HELLO))]);
         end.delivers_text("Hello");
         end.receives([compressed(binary(HELLO)), text("plain"), compressed(text(HELLO))]);
@@ -187,8 +187,8 @@ fn a_compressed_message_is_delivered() {
 }
 
 #[test]
-fn fragments_are_inflated_together_and_control_frames_may_come_between() {
-    both(&forgetting(), |mut end| {
+fn fragments_are_inflated_together_with_control_frames_in_between() {
+    both(&without_takeover(), |mut end| {
         end.receives([
             compressed(text(&HELLO[..3]).not_final()),
             ping("now?"),
@@ -203,8 +203,8 @@ fn fragments_are_inflated_together_and_control_frames_may_come_between() {
 }
 
 #[test]
-fn a_message_may_refer_to_the_one_before() {
-    both(&keeping(), |mut end| {
+fn a_message_may_refer_to_the_previous_one() {
+    both(&with_takeover(), |mut end| {
         end.receives([compressed(text(HELLO)), compressed(text([0xf2, 0x00, 0x11, 0x00, 0x00]))]);
         end.delivers_text("Hello");
         end.delivers_text("Hello");
@@ -213,8 +213,8 @@ fn a_message_may_refer_to_the_one_before() {
 }
 
 #[test]
-fn a_message_may_not_refer_to_the_one_before_without_takeover() {
-    both(&forgetting(), |mut end| {
+fn without_takeover_a_message_must_not_refer_to_the_previous_one() {
+    both(&without_takeover(), |mut end| {
         end.receives([compressed(text(HELLO)), compressed(text([0xf2, 0x00, 0x11, 0x00, 0x00]))]);
         end.delivers_text("Hello");
         end.fails_with(1007);
@@ -222,8 +222,8 @@ fn a_message_may_not_refer_to_the_one_before_without_takeover() {
 }
 
 #[test]
-fn a_message_is_the_same_byte_by_byte() {
-    both(&keeping(), |mut end| {
+fn a_message_that_arrives_byte_by_byte_is_the_same() {
+    both(&with_takeover(), |mut end| {
         let payload = prose(2000);
         for byte in compressed(text(deflated(&payload))).encode(end.role() == Role::Server) {
             end.receives_bytes(&[byte]);
@@ -234,7 +234,7 @@ fn a_message_is_the_same_byte_by_byte() {
 }
 
 #[test]
-fn rsv1_belongs_to_the_first_frame_of_a_message_and_to_nothing_else() {
+fn rsv1_is_accepted_only_on_the_first_frame_of_a_message() {
     let frames = [
         compressed(continuation(HELLO)),
         compressed(ping("")),
@@ -244,7 +244,7 @@ fn rsv1_belongs_to_the_first_frame_of_a_message_and_to_nothing_else() {
         text(HELLO).with_reserved_bits(0x20),
     ];
     for frame in frames {
-        both(&forgetting(), |mut end| {
+        both(&without_takeover(), |mut end| {
             end.receives([text("He").not_final()]);
             end.receives([frame.clone()]);
             end.fails_with(1002);
@@ -254,15 +254,15 @@ fn rsv1_belongs_to_the_first_frame_of_a_message_and_to_nothing_else() {
 
 #[test]
 fn without_an_agreement_rsv1_is_refused() {
-    super::bench::both_with(&forgetting(), |mut end| {
+    super::endpoint::both_with(&without_takeover(), |mut end| {
         end.receives([compressed(text(HELLO))]);
         end.fails_with(1002);
     });
 }
 
 #[test]
-fn what_is_not_deflate_is_answered_with_1007() {
-    both(&forgetting(), |mut end| {
+fn invalid_deflate_data_is_answered_with_1007() {
+    both(&without_takeover(), |mut end| {
         end.receives([compressed(binary([0xff; 20]))]);
         end.fails_with(1007);
     });
@@ -271,21 +271,21 @@ fn what_is_not_deflate_is_answered_with_1007() {
 #[test]
 fn compressed_text_must_be_utf8() {
     for bad in [&b"caf\xe9"[..], b"\xed\xa0\x80", b"good until here \xe2\x82"] {
-        both(&forgetting(), |mut end| {
+        both(&without_takeover(), |mut end| {
             end.receives([compressed(text(deflated(bad)))]);
             end.fails_with(1007);
         });
     }
-    // Beyond what is inflated in one go, and cut within a character.
+    // More than is inflated in one step, and split within a character.
     for bad in [&b"\xe2\x82"[..], b"\xff", b"\xe2\x82\xac\x80"] {
-        both(&forgetting(), |mut end| {
+        both(&without_takeover(), |mut end| {
             let payload = [&b"xx".repeat(150_000)[..], bad].concat();
             end.receives([compressed(text(deflated(&payload)))]);
             end.fails_with(1007);
         });
     }
-    both(&forgetting(), |mut end| {
-        // What goes over the wire need not be, and may cut characters as it likes.
+    both(&without_takeover(), |mut end| {
+        // The compressed bytes need not be UTF-8, and may be split anywhere.
         let payload = "x".to_owned() + &"\u{20ac}\u{1f980}".repeat(60_000);
         end.receives([compressed(text(deflated(payload.as_bytes())))]);
         end.delivers_text(&payload);
@@ -321,7 +321,7 @@ fn a_message_of_exactly_the_limit_is_delivered_and_one_byte_more_is_not() {
 }
 
 #[test]
-fn a_bomb_is_stopped_at_the_limit_and_has_its_turns() {
+fn a_decompression_bomb_is_stopped_at_the_limit_and_yields() {
     both(&limited(4 * MIB), |mut end| {
         // 512 MiB in 512 KiB.
         let mut raw = Compress::new(Compression::best(), false);
@@ -337,7 +337,7 @@ fn a_bomb_is_stopped_at_the_limit_and_has_its_turns() {
 }
 
 #[test]
-fn input_that_gives_nothing_has_its_turns_too() {
+fn input_without_output_yields_too() {
     both(&limited(2 * MIB), |mut end| {
         let nothing = [0, 0, 0, 0xff, 0xff].repeat(400_000);
         end.receives([compressed(binary(&nothing[..nothing.len() - 4]))]);
@@ -348,9 +348,9 @@ fn input_that_gives_nothing_has_its_turns_too() {
 }
 
 #[test]
-fn what_comes_behind_a_large_message_waits_and_is_not_lost() {
-    both(&forgetting(), |mut end| {
-        // A window that holds all of it, so that much lies behind the first one.
+fn frames_after_a_large_message_wait_and_are_not_lost() {
+    both(&without_takeover(), |mut end| {
+        // A window that holds everything, so that much follows the first message.
         end.rx = ReceiveBuffer::new(256 * 1024, end.rx.pool().clone());
         let large = vec![b'y'; 3 * MIB];
         end.receives([
@@ -375,7 +375,7 @@ fn what_comes_behind_a_large_message_waits_and_is_not_lost() {
 
 #[test]
 fn nothing_is_read_while_a_message_is_inflated() {
-    let mut end = endpoint(Role::Server, &forgetting());
+    let mut end = endpoint(Role::Server, &without_takeover());
     let frame = compressed(binary(deflated(&vec![b'y'; 3 * MIB]))).encode(true);
     end.connection.read_target(&mut end.rx)[..frame.len()].copy_from_slice(&frame);
     end.connection.handle_received(frame.len(), end.now, &mut end.rx);
@@ -390,8 +390,8 @@ fn nothing_is_read_while_a_message_is_inflated() {
 }
 
 #[test]
-fn a_close_in_the_middle_of_inflating_drops_the_message() {
-    let mut end = endpoint(Role::Server, &forgetting());
+fn a_close_during_inflating_drops_the_message() {
+    let mut end = endpoint(Role::Server, &without_takeover());
     let mut bytes = compressed(binary(deflated(&vec![b'y'; 3 * MIB]))).encode(true);
     bytes.extend(close(1000, "").encode(true));
     end.connection.read_target(&mut end.rx)[..bytes.len()].copy_from_slice(&bytes);
@@ -406,9 +406,9 @@ fn a_close_in_the_middle_of_inflating_drops_the_message() {
 }
 
 #[test]
-fn what_is_inflated_is_delivered_after_a_failed_write_and_behind_a_close_that_goes_on_receiving() {
+fn a_message_being_inflated_is_delivered_after_a_failed_write_and_after_close_and_receive() {
     for fails in [true, false] {
-        both(&keeping(), |mut end| {
+        both(&with_takeover(), |mut end| {
             let large = vec![b'y'; 3 * MIB];
             let frames = [binary(deflated(&large)), binary(deflated(b"small"))].map(compressed);
             let masked = end.role() == Role::Server;
@@ -433,8 +433,8 @@ fn what_is_inflated_is_delivered_after_a_failed_write_and_behind_a_close_that_go
 }
 
 #[test]
-fn the_end_of_the_stream_waits_for_what_is_inflated() {
-    both(&forgetting(), |mut end| {
+fn the_end_of_the_stream_waits_for_the_message_being_inflated() {
+    both(&without_takeover(), |mut end| {
         let large = vec![b'y'; 3 * MIB];
         let bytes = compressed(binary(deflated(&large))).encode(end.role() == Role::Server);
         end.connection.read_target(&mut end.rx)[..bytes.len()].copy_from_slice(&bytes);
@@ -448,7 +448,7 @@ fn the_end_of_the_stream_waits_for_what_is_inflated() {
 }
 
 #[test]
-fn a_paused_application_holds_no_more_than_it_must() {
+fn inflating_stops_while_the_application_is_paused() {
     let config = with_deflate(|config, _| config.limits.max_held_bytes = 100_000);
     both(&config, |mut end| {
         end.rx = ReceiveBuffer::new(128 * 1024, end.rx.pool().clone());
@@ -457,7 +457,7 @@ fn a_paused_application_holds_no_more_than_it_must() {
         end.pauses();
         end.receives(vec![frame; 500]);
         end.delivers_nothing();
-        assert!(!end.connection.wants_turn(), "it waits for the application");
+        assert!(!end.connection.wants_turn(), "it must wait for the application");
         assert!(!end.connection.wants_read());
         assert_eq!(end.seen.len(), 0);
         let held = end.connection.inbox.as_ref().map_or(0, |inbox| inbox.bytes());
@@ -472,14 +472,14 @@ fn a_paused_application_holds_no_more_than_it_must() {
 }
 
 #[test]
-fn many_small_bombs_in_one_read_have_their_turns_too() {
-    both(&forgetting(), |mut end| {
+fn many_small_bombs_in_one_read_yield_too() {
+    both(&without_takeover(), |mut end| {
         end.rx = ReceiveBuffer::new(128 * 1024, end.rx.pool().clone());
         let payload = vec![0; 60_000];
         let bytes: Vec<u8> = (0..500)
             .flat_map(|_| compressed(binary(deflated(&payload))).encode(end.role() == Role::Server))
             .collect();
-        assert!(bytes.len() < 128 * 1024, "in one read");
+        assert!(bytes.len() < 128 * 1024, "everything must fit in one read");
         end.receives_bytes(&bytes);
         assert_eq!(end.seen.len(), 500);
         assert!((95..=125).contains(&end.turns), "{} turns for 30 MB", end.turns);
@@ -492,8 +492,8 @@ fn many_small_bombs_in_one_read_have_their_turns_too() {
 }
 
 #[test]
-fn a_message_in_two_parts_leaves_nothing_behind() {
-    both(&forgetting(), |mut end| {
+fn a_message_in_two_parts_leaves_the_connection_settled() {
+    both(&without_takeover(), |mut end| {
         end.receives([compressed(text(&HELLO[..3]).not_final()), continuation(&HELLO[3..])]);
         end.delivers_text("Hello");
         assert!(end.connection.is_settled());
@@ -506,7 +506,7 @@ fn a_message_in_two_parts_leaves_nothing_behind() {
 }
 
 #[test]
-fn what_waits_may_go_on_in_a_smaller_buffer() {
+fn waiting_bytes_continue_in_a_smaller_buffer() {
     let config = with_deflate(|config, _| config.limits.max_held_bytes = 100_000);
     both(&config, |mut end| {
         end.rx = ReceiveBuffer::new(64 * 1024, end.rx.pool().clone());
@@ -517,7 +517,7 @@ fn what_waits_may_go_on_in_a_smaller_buffer() {
             .collect();
         end.receives_bytes(&bytes);
         end.delivers_nothing();
-        // Another thread's.
+        // The buffer of another thread.
         end.rx = ReceiveBuffer::new(1024, end.rx.pool().clone());
         end.resumes();
         for _ in 0..300 {
@@ -528,8 +528,8 @@ fn what_waits_may_go_on_in_a_smaller_buffer() {
 }
 
 #[test]
-fn one_in_one_out_does_not_pile_up() {
-    both(&forgetting(), |mut end| {
+fn memory_stays_bounded_while_messages_arrive_and_are_delivered() {
+    both(&without_takeover(), |mut end| {
         let payload = vec![b'q'; 40_000];
         let frame = compressed(binary(deflated(&payload))).encode(end.role() == Role::Server);
         end.pauses();
@@ -546,11 +546,11 @@ fn one_in_one_out_does_not_pile_up() {
     });
 }
 
-// What is sent.
+// Sent messages.
 
 #[test]
 fn messages_are_compressed() {
-    for config in [keeping(), forgetting()] {
+    for config in [with_takeover(), without_takeover()] {
         both(&config, |mut end| {
             let mut reader = Reader::new(&config);
             for len in [1000, 5000, 70_000, 200_000] {
@@ -568,7 +568,7 @@ fn messages_are_compressed() {
 }
 
 #[test]
-fn each_message_is_compressed_for_itself_unless_the_context_is_kept() {
+fn each_message_is_compressed_independently_without_takeover() {
     let sizes = |config: &Arc<Config>| {
         let mut end = endpoint(Role::Server, config);
         let payload = noise(1000);
@@ -580,14 +580,14 @@ fn each_message_is_compressed_for_itself_unless_the_context_is_kept() {
         };
         (size(), size())
     };
-    let (first, second) = sizes(&forgetting());
+    let (first, second) = sizes(&without_takeover());
     assert_eq!(first, second);
-    let (first, second) = sizes(&keeping());
+    let (first, second) = sizes(&with_takeover());
     assert!(second < first / 4, "{second} behind {first}");
 }
 
 #[test]
-fn small_messages_and_those_that_do_not_shrink_go_out_as_they_are() {
+fn small_and_incompressible_messages_are_sent_uncompressed() {
     let config = with_deflate(|_, deflate| deflate.threshold = 100);
     both(&config, |mut end| {
         let small = "x".repeat(99);
@@ -602,8 +602,8 @@ fn small_messages_and_those_that_do_not_shrink_go_out_as_they_are() {
 }
 
 #[test]
-fn with_a_context_even_what_does_not_shrink_is_sent_as_it_was_compressed() {
-    let config = keeping();
+fn with_takeover_an_incompressible_message_is_sent_compressed() {
+    let config = with_takeover();
     both(&config, |mut end| {
         let mut reader = Reader::new(&config);
         for payload in [noise(500), prose(500), noise(500)] {
@@ -615,7 +615,7 @@ fn with_a_context_even_what_does_not_shrink_is_sent_as_it_was_compressed() {
 
 #[test]
 fn control_frames_are_never_compressed() {
-    both(&forgetting(), |mut end| {
+    both(&without_takeover(), |mut end| {
         end.sends_ping(&[b'x'; 125]);
         end.sent_ping(&[b'x'; 125]);
         end.closes(1000, &"x".repeat(123));
@@ -625,7 +625,7 @@ fn control_frames_are_never_compressed() {
 
 #[test]
 fn compression_can_be_switched_off_for_a_message() {
-    both(&keeping(), |mut end| {
+    both(&with_takeover(), |mut end| {
         let payload = "y".repeat(1000);
         end.connection.set_compression(false);
         end.sends_text(&payload);
@@ -637,8 +637,8 @@ fn compression_can_be_switched_off_for_a_message() {
 }
 
 #[test]
-fn a_message_that_waits_is_compressed_when_its_turn_comes() {
-    let config = keeping();
+fn a_waiting_message_is_compressed_when_it_is_encoded() {
+    let config = with_takeover();
     both(&config, |mut end| {
         let mut reader = Reader::new(&config);
         end.transport_blocks();
@@ -657,7 +657,7 @@ fn a_message_that_waits_is_compressed_when_its_turn_comes() {
 }
 
 #[test]
-fn a_large_message_goes_out_in_fragments_and_control_frames_come_between() {
+fn a_large_message_is_sent_in_fragments_with_control_frames_in_between() {
     let config = with_deflate(|config, _| config.write_queue_bytes = 10 * MIB);
     both(&config, |mut end| {
         let mut reader = Reader::new(&config);
@@ -679,7 +679,7 @@ fn a_large_message_goes_out_in_fragments_and_control_frames_come_between() {
 }
 
 #[test]
-fn a_large_message_that_shrinks_to_nothing_is_compressed_a_little_at_a_time() {
+fn a_highly_compressible_large_message_is_compressed_in_steps() {
     let config = with_deflate(|config, _| config.write_queue_bytes = 20 * MIB);
     both(&config, |mut end| {
         let mut reader = Reader::new(&config);
@@ -689,7 +689,7 @@ fn a_large_message_that_shrinks_to_nothing_is_compressed_a_little_at_a_time() {
         end.sends_owned(payload.clone());
         let (mut waiting, mut steps) = (end.connection.queued(&end.tx).1, 0);
         while end.connection.queued(&end.tx).0 > 0 {
-            // The transport takes what there is.
+            // The transport takes everything.
             let chunk = end.tx.chunk().to_vec();
             end.outbound.push(&chunk);
             end.tx.advance(chunk.len());
@@ -707,14 +707,14 @@ fn a_large_message_that_shrinks_to_nothing_is_compressed_a_little_at_a_time() {
 }
 
 #[test]
-fn a_close_from_the_peer_cuts_a_large_message_off_between_its_fragments() {
-    both(&forgetting(), |mut end| {
+fn a_close_from_the_peer_cuts_off_a_large_message_between_fragments() {
+    both(&without_takeover(), |mut end| {
         end.transport_takes(100_000);
         end.sends_owned(noise(2 * MIB));
         end.receives([close(1000, "bye")]);
         end.transport_flows();
         let mut last = end.outbound.pop().unwrap();
-        assert_eq!(last.flags, RSV1, "more was to come");
+        assert_eq!(last.flags, RSV1, "an unfinished fragment");
         while let Some(next) = end.outbound.pop() {
             last = next;
         }
@@ -727,7 +727,7 @@ fn a_close_from_the_peer_cuts_a_large_message_off_between_its_fragments() {
 
 #[test]
 fn our_own_close_waits_for_a_large_message() {
-    let config = forgetting();
+    let config = without_takeover();
     both(&config, |mut end| {
         let mut reader = Reader::new(&config);
         end.transport_takes(100_000);
@@ -740,7 +740,7 @@ fn our_own_close_waits_for_a_large_message() {
 }
 
 #[test]
-fn large_messages_that_peers_do_not_take_have_a_budget() {
+fn large_messages_that_peers_do_not_read_have_a_budget() {
     let config = with_deflate(|_, deflate| deflate.codec_budget = 500_000);
     let stalled = || {
         let mut end = endpoint(Role::Server, &config);
@@ -750,19 +750,19 @@ fn large_messages_that_peers_do_not_take_have_a_budget() {
     };
     let (mut first, mut second) = (stalled(), stalled());
     first.transport_flows();
-    assert_eq!(first.outbound.pop().unwrap().flags, RSV1, "compressed, and in fragments");
+    assert_eq!(first.outbound.pop().unwrap().flags, RSV1, "compressed and fragmented");
     second.transport_flows();
     second.sent_binary(prose(MIB));
     let mut third = stalled();
     third.transport_flows();
-    assert_eq!(third.outbound.pop().unwrap().flags, RSV1, "what is free again can be had");
+    assert_eq!(third.outbound.pop().unwrap().flags, RSV1, "released memory can be reserved again");
 }
 
 // Prepared messages.
 
 #[test]
 fn a_prepared_message_is_compressed_once() {
-    let config = forgetting();
+    let config = without_takeover();
     for len in [1000, 100_000] {
         let prepared = PreparedMessage::new(String::from_utf8(prose(len)).unwrap());
         let mut wires = Vec::new();
@@ -779,15 +779,15 @@ fn a_prepared_message_is_compressed_once() {
 }
 
 #[test]
-fn a_prepared_message_suits_every_connection() {
+fn a_prepared_message_can_be_sent_on_every_connection() {
     let message = String::from_utf8(prose(5000)).unwrap();
     let prepared = PreparedMessage::new(message.as_str());
     let send = |end: &mut Endpoint| {
         end.connection.send_prepared(&prepared, false, &mut end.tx).unwrap();
         end.drive();
     };
-    // Compressed with what came before, masked anew, not compressed at all.
-    for config in [keeping(), forgetting()] {
+    // Both roles with takeover, without takeover, and without compression.
+    for config in [with_takeover(), without_takeover()] {
         both(&config, |mut end| {
             let mut reader = Reader::new(&config);
             for _ in 0..2 {
@@ -796,7 +796,7 @@ fn a_prepared_message_suits_every_connection() {
             }
         });
     }
-    super::bench::both(|mut end| {
+    super::endpoint::both(|mut end| {
         send(&mut end);
         end.sent_text(&message);
         end.transport_blocks();
@@ -804,7 +804,7 @@ fn a_prepared_message_suits_every_connection() {
         end.transport_flows();
         end.sent_text(&message);
     });
-    let config = forgetting();
+    let config = without_takeover();
     both(&config, |mut end| {
         end.connection.set_compression(false);
         send(&mut end);
@@ -819,7 +819,7 @@ fn a_prepared_message_suits_every_connection() {
 
 #[test]
 fn a_prepared_message_may_stay_uncompressed() {
-    both(&forgetting(), |mut end| {
+    both(&without_takeover(), |mut end| {
         for payload in [prose(1000), prose(100_000)] {
             let prepared = PreparedMessage::uncompressed(payload.clone());
             end.connection.send_prepared(&prepared, false, &mut end.tx).unwrap();
@@ -835,7 +835,7 @@ fn a_prepared_message_may_stay_uncompressed() {
 
 #[test]
 fn a_prepared_message_is_refused_like_any_other() {
-    both(&forgetting(), |mut end| {
+    both(&without_takeover(), |mut end| {
         end.closes(1000, "");
         let prepared = PreparedMessage::new("late");
         let error = end.connection.send_prepared(&prepared, false, &mut end.tx).unwrap_err();
@@ -843,11 +843,11 @@ fn a_prepared_message_is_refused_like_any_other() {
     });
 }
 
-// Both ends.
+// Both sides together.
 
 #[test]
-fn what_one_end_sends_the_other_receives() {
-    for (ours, theirs) in [(keeping(), keeping()), (forgetting(), forgetting())] {
+fn each_side_receives_what_the_other_sends() {
+    for (ours, theirs) in [(with_takeover(), with_takeover()), (without_takeover(), without_takeover())] {
         let mut client = endpoint(Role::Client, &ours);
         let mut server = endpoint(Role::Server, &theirs);
         server.echoes = true;

@@ -3,7 +3,7 @@
 use crate::{ControlError, Role};
 
 use super::{
-    bench::{Endpoint, both, both_with, config},
+    endpoint::{Endpoint, both, both_with, config},
     wire::{binary, close, empty_close, frame, ping, pong, text},
 };
 
@@ -21,7 +21,7 @@ fn a_ping_is_answered_with_its_own_payload() {
 }
 
 #[test]
-fn every_ping_is_answered_while_the_transport_flows() {
+fn every_ping_is_answered_while_the_transport_accepts_bytes() {
     both(|mut end| {
         end.receives([ping("1"), ping("2"), text("between"), ping("3")]);
         for payload in ["1", "2", "3"] {
@@ -43,7 +43,7 @@ fn a_pong_is_reported_and_not_answered() {
 }
 
 #[test]
-fn pongs_come_out_before_the_answers_to_what_came_behind_the_pings() {
+fn pongs_are_sent_before_the_answers_to_later_messages() {
     both(|mut end| {
         end.echoes = true;
         end.receives([ping("p"), text("t")]);
@@ -112,7 +112,7 @@ fn a_ping_or_pong_of_125_bytes_can_be_sent_and_one_of_126_cannot() {
 }
 
 #[test]
-fn an_answer_is_cut_to_what_a_control_frame_carries() {
+fn an_answer_is_cut_to_125_bytes() {
     both(|mut end| {
         end.connection.answer_ping(&[7; 1000], &mut end.tx);
         end.drive();
@@ -121,7 +121,7 @@ fn an_answer_is_cut_to_what_a_control_frame_carries() {
 }
 
 #[test]
-fn control_frames_arrive_in_parts_too() {
+fn control_frames_may_arrive_in_parts() {
     both(|mut end| {
         let payload = [0x5a; 125];
         for bytes in [ping(payload), pong(payload)].map(|frame| frame.encode(end.role() == Role::Server)) {
@@ -162,7 +162,7 @@ fn after_the_peers_close_pings_are_neither_answered_nor_reported() {
 }
 
 #[test]
-fn a_message_limit_does_not_bind_control_frames() {
+fn the_message_limit_does_not_apply_to_control_frames() {
     both_with(&config(|config| config.limits.max_message_size = 10), |mut end| {
         end.receives([ping([3; 20]), pong([4; 125]), binary([5; 10])]);
         end.delivers_ping(&[3; 20]);
@@ -175,7 +175,7 @@ fn a_message_limit_does_not_bind_control_frames() {
 }
 
 #[test]
-fn a_frame_limit_does_not_bind_control_frames() {
+fn the_frame_limit_does_not_apply_to_control_frames() {
     both_with(&config(|config| config.limits.max_frame_size = 0), |mut end| {
         end.receives([ping([3; 125])]);
         end.delivers_ping(&[3; 125]);
@@ -185,7 +185,7 @@ fn a_frame_limit_does_not_bind_control_frames() {
 }
 
 #[test]
-fn what_a_connection_sends_its_twin_understands() {
+fn a_client_and_a_server_of_this_crate_understand_each_other() {
     let mut client = Endpoint::new(Role::Client);
     let mut server = Endpoint::new(Role::Server);
     client.sends_ping(b"are you there?");

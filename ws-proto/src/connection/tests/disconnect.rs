@@ -7,7 +7,7 @@ use crate::{
 };
 
 use super::{
-    bench::{CLOSE_TIMEOUT, Endpoint, SECOND, both, both_with, config},
+    endpoint::{CLOSE_TIMEOUT, Endpoint, SECOND, both, both_with, config},
     wire::{close, continuation, empty_close, frame, ping, text},
 };
 
@@ -29,7 +29,7 @@ fn an_end_of_stream_without_a_close_is_abnormal() {
 }
 
 #[test]
-fn the_stream_may_end_or_break_anywhere_and_closed_comes_once() {
+fn closed_is_reported_once_for_a_stream_that_ends_or_fails_anywhere() {
     let reset = ConnectionError::Transport(ErrorKind::ConnectionReset);
     both(|end| {
         let role = end.role();
@@ -83,7 +83,7 @@ fn after_a_half_close_the_reply_is_still_written() {
 }
 
 #[test]
-fn after_a_half_close_all_that_waits_is_written_and_reported() {
+fn after_a_half_close_waiting_messages_are_written_and_reported() {
     both(|mut end| {
         end.transport_blocks();
         for at in 0..5 {
@@ -115,7 +115,7 @@ fn after_a_half_close_the_write_timeout_bounds_the_writing() {
 }
 
 #[test]
-fn after_a_long_silence_a_half_close_leaves_the_whole_deadline_for_writing() {
+fn after_a_long_silence_a_half_close_leaves_the_full_deadline_for_writing() {
     both(|mut end| {
         end.receives([text("question")]);
         end.delivers_text("question");
@@ -132,7 +132,7 @@ fn after_a_long_silence_a_half_close_leaves_the_whole_deadline_for_writing() {
 }
 
 #[test]
-fn behind_our_close_the_end_of_the_stream_is_the_end() {
+fn after_our_close_the_end_of_the_stream_ends_the_connection() {
     both(|mut end| {
         end.closes(1000, "");
         end.sent_close(1000);
@@ -142,7 +142,7 @@ fn behind_our_close_the_end_of_the_stream_is_the_end() {
 }
 
 #[test]
-fn behind_a_half_close_our_close_is_still_written() {
+fn after_a_half_close_our_close_is_still_written() {
     both(|mut end| {
         end.transport_blocks();
         end.sends_text("data");
@@ -157,7 +157,7 @@ fn behind_a_half_close_our_close_is_still_written() {
 }
 
 #[test]
-fn a_close_then_the_end_of_the_stream_is_clean_once_the_answer_is_written() {
+fn a_close_before_the_end_of_the_stream_is_clean_once_the_answer_is_written() {
     both(|mut end| {
         end.transport_blocks();
         end.receives([close(1000, "")]);
@@ -170,7 +170,7 @@ fn a_close_then_the_end_of_the_stream_is_clean_once_the_answer_is_written() {
 }
 
 #[test]
-fn a_failed_transport_ends_everything_at_once() {
+fn a_failed_transport_ends_the_connection_at_once() {
     both(|mut end| {
         end.transport_blocks();
         end.sends_owned("never written");
@@ -186,7 +186,7 @@ fn a_failed_transport_ends_everything_at_once() {
 }
 
 #[test]
-fn a_transport_that_fails_after_the_handshake_does_not_spoil_it() {
+fn a_transport_that_fails_after_the_closing_handshake_leaves_it_clean() {
     both(|mut end| {
         end.receives([close(1000, "")]);
         end.sent_close(1000);
@@ -197,7 +197,7 @@ fn a_transport_that_fails_after_the_handshake_does_not_spoil_it() {
 }
 
 #[test]
-fn a_close_that_was_never_written_was_not_sent() {
+fn a_close_that_was_never_written_is_not_reported_as_sent() {
     both(|mut end| {
         end.transport_blocks();
         end.receives([close(1000, "")]);
@@ -212,7 +212,7 @@ fn a_close_that_was_never_written_was_not_sent() {
 }
 
 #[test]
-fn a_transport_that_fails_behind_our_close_is_an_error() {
+fn a_transport_that_fails_after_our_close_is_an_error() {
     both(|mut end| {
         end.closes(1000, "");
         end.connection.handle_transport_error(ErrorKind::ConnectionReset, &mut end.tx);
@@ -223,7 +223,7 @@ fn a_transport_that_fails_behind_our_close_is_an_error() {
 }
 
 #[test]
-fn a_transport_that_fails_behind_a_violation_leaves_the_violation_as_the_cause() {
+fn a_transport_that_fails_after_a_violation_leaves_the_violation_as_the_cause() {
     both(|mut end| {
         end.receives([frame(3, b"")]);
         end.connection.handle_transport_error(ErrorKind::ConnectionReset, &mut end.tx);
@@ -235,7 +235,7 @@ fn a_transport_that_fails_behind_a_violation_leaves_the_violation_as_the_cause()
 }
 
 #[test]
-fn an_abort_ends_everything_without_a_close() {
+fn an_abort_ends_the_connection_without_a_close() {
     both(|mut end| {
         end.transport_blocks();
         end.sends_owned("never written");
@@ -253,7 +253,7 @@ fn an_abort_ends_everything_without_a_close() {
 }
 
 #[test]
-fn an_abort_in_the_closing_handshake_ends_it() {
+fn an_abort_ends_the_closing_handshake() {
     both(|mut end| {
         end.closes(1000, "");
         end.connection.abort(&mut end.tx);
@@ -263,7 +263,7 @@ fn an_abort_in_the_closing_handshake_ends_it() {
 }
 
 #[test]
-fn a_failure_of_the_application_is_told_with_1011() {
+fn a_failure_of_the_application_sends_a_close_with_1011() {
     both(|mut end| {
         end.connection.fail(ConnectionError::Internal, end.now, &mut end.tx);
         end.drive();
@@ -277,7 +277,7 @@ fn a_failure_of_the_application_is_told_with_1011() {
 }
 
 #[test]
-fn a_failure_of_the_application_brings_no_second_close() {
+fn a_failure_of_the_application_sends_no_second_close() {
     both(|mut end| {
         end.closes(1000, "");
         end.connection.fail(ConnectionError::Internal, end.now, &mut end.tx);
@@ -294,7 +294,7 @@ fn a_failure_of_the_application_brings_no_second_close() {
 }
 
 #[test]
-fn a_failure_of_the_application_drops_what_waits() {
+fn a_failure_of_the_application_drops_waiting_messages() {
     both(|mut end| {
         end.transport_blocks();
         end.sends_owned("written");
@@ -308,7 +308,7 @@ fn a_failure_of_the_application_drops_what_waits() {
 }
 
 #[test]
-fn closed_is_the_end_of_all_inputs() {
+fn after_closed_every_input_is_ignored() {
     both(|mut end| {
         end.peer_hangs_up();
         end.is_finished();

@@ -1,4 +1,4 @@
-//! Configurations that nobody checked: any values must be safe, if not of use.
+//! Unchecked configurations: any values must be safe, even if they are useless.
 
 use std::{
     sync::Arc,
@@ -13,7 +13,7 @@ use crate::{
     mask::MaskSource, memory::MemoryBudget,
 };
 
-/// What is done at most before nothing is left to do.
+/// The most steps before nothing may be left to do.
 const MOST_STEPS: usize = 20_000;
 const DAY: Duration = Duration::from_hours(24);
 
@@ -51,7 +51,7 @@ fn limits() -> impl Strategy<Value = crate::Limits> {
     )
 }
 
-/// Half of the groups of settings are the defaults, so that not everything fails at once.
+/// Half of the groups of settings are defaults, so that not everything fails at once.
 fn configs() -> impl Strategy<Value = Arc<Config>> {
     let timeouts = (durations(), prop::option::of(durations()), prop::option::of(durations()), durations());
     let queue = (sizes(), sizes(), prop::option::of(sizes()));
@@ -133,7 +133,7 @@ impl End {
         Self { connection, rx, tx: TransmitQueue::new(), inbound: Vec::new(), is_blocked: false }
     }
 
-    /// Once through the contract; whether anything came of it.
+    /// Goes once through the contract. Returns whether anything changed.
     fn step(&mut self, peer: &mut Vec<u8>, now: Instant) -> bool {
         let mut progress = false;
         for _ in 0..MOST_STEPS {
@@ -164,7 +164,7 @@ impl End {
         progress | self.connection.wants_turn()
     }
 
-    /// A send is refused as busy only where something waits: what waits says when to try again.
+    /// A send may be refused as busy only if something waits, because only then an event says when to try again.
     fn send(&mut self, len: usize, owned: bool) -> Result<(), TestCaseError> {
         let kind = MessageKind::Binary;
         let result = if owned {
@@ -174,7 +174,7 @@ impl End {
             self.connection.send(kind, &vec![7; len], &mut self.tx)
         };
         if let Err(SendError::WriteBusy(())) = result {
-            prop_assert_ne!(self.connection.queued(&self.tx), (0, 0), "busy with nothing");
+            prop_assert_ne!(self.connection.queued(&self.tx), (0, 0), "busy although nothing waits");
             prop_assert!(!self.connection.has_room(&self.tx) || len > 1);
         }
         Ok(())
@@ -194,7 +194,7 @@ impl Pair {
         Self { ends: [End::new(client), End::new(server)], now }
     }
 
-    /// Until nothing is left to do at this time, timers included.
+    /// Runs until nothing is left to do at this time, including timers.
     fn settles(&mut self) -> Result<(), TestCaseError> {
         let mut due_in_a_row = 0;
         for _ in 0..MOST_STEPS {
@@ -212,12 +212,12 @@ impl Pair {
                 }
             }
             due_in_a_row = if any_due { due_in_a_row + 1 } else { 0 };
-            prop_assert!(due_in_a_row < 8, "a timer spins");
+            prop_assert!(due_in_a_row < 8, "a timer fires repeatedly without progress of time");
             if !any_due {
                 return Ok(());
             }
         }
-        prop_assert!(false, "it never settles");
+        prop_assert!(false, "the connection does not settle");
         Ok(())
     }
 
@@ -298,7 +298,7 @@ mod compressed {
             prop_assert!(client.takeover_price().0 < 1 << 20);
             let Some((accepted, answer)) = accept_offer(&server, &listed(&offer(&client))) else { return Ok(()) };
             let agreed = accept_answer(&client, &listed(&answer)).expect("an answer to its own offer");
-            let agreed = agreed.expect("and one that it takes");
+            let agreed = agreed.expect("an answer that it accepts");
             let agree = |connection: Connection| {
                 let deflate = if connection.role() == Role::Client { &agreed } else { &accepted };
                 connection.with_extensions(Extensions { deflate: Some(deflate.clone()) })

@@ -1,4 +1,4 @@
-//! After a failed write nothing more is sent, and what the peer sent before it left is still received.
+//! After a failed write nothing more is sent, and what the peer sent before is still received.
 
 use std::io::ErrorKind;
 
@@ -8,7 +8,7 @@ use crate::{
 };
 
 use super::{
-    bench::{CLOSE_TIMEOUT, Endpoint, SECOND, both, both_with, config},
+    endpoint::{CLOSE_TIMEOUT, Endpoint, SECOND, both, both_with, config},
     wire::{close, continuation, frame, ping, text},
 };
 
@@ -20,17 +20,17 @@ fn write_fails(end: &mut Endpoint) {
 }
 
 #[track_caller]
-fn tells(info: &CloseInfo, initiator: Initiator, code: u16) {
+fn ended_with(info: &CloseInfo, initiator: Initiator, code: u16) {
     assert_eq!((info.initiator, info.code(), info.error), (initiator, code, Some(BROKEN)));
     assert!(info.sent.is_none() && !info.is_clean());
 }
 
 #[test]
-fn what_came_before_is_delivered_and_the_peers_close_is_told() {
+fn after_a_failed_write_messages_and_the_peers_close_are_reported() {
     both(|mut end| {
         end.transport_blocks();
         end.sends_owned("in the queue");
-        end.sends_owned("behind it");
+        end.sends_owned("after it");
         write_fails(&mut end);
         assert_eq!(end.completions, [Completion::CutOff; 2]);
         assert_eq!((end.connection.state(), end.transport()), (ConnectionState::Closing, Transport::Open));
@@ -40,15 +40,15 @@ fn what_came_before_is_delivered_and_the_peers_close_is_told() {
         end.delivers_text("one");
         end.delivers_text(&"x".repeat(100_000));
         assert_eq!(end.connection.state(), ConnectionState::Closing);
-        end.receives([text("two"), close(4001, "done"), text("behind it")]);
+        end.receives([text("two"), close(4001, "done"), text("after it")]);
         end.delivers_text("two");
-        tells(&end.is_finished(), Initiator::Remote, 4001);
+        ended_with(&end.is_finished(), Initiator::Remote, 4001);
         end.sends_nothing();
     });
 }
 
 #[test]
-fn what_is_held_is_delivered_and_the_end_behind_it_is_told() {
+fn after_a_failed_write_held_messages_are_delivered_before_the_end() {
     both(|mut end| {
         end.pauses();
         end.receives([text("one"), text("two"), close(4001, "")]);
@@ -58,7 +58,7 @@ fn what_is_held_is_delivered_and_the_end_behind_it_is_told() {
         end.resumes();
         end.delivers_text("one");
         end.delivers_text("two");
-        tells(&end.is_finished(), Initiator::Remote, 4001);
+        ended_with(&end.is_finished(), Initiator::Remote, 4001);
     });
 }
 
@@ -72,12 +72,12 @@ fn a_paused_application_bounds_what_is_held() {
         end.resumes();
         end.delivers_text("more than ten bytes");
         end.receives([close(4001, "")]);
-        tells(&end.is_finished(), Initiator::Remote, 4001);
+        ended_with(&end.is_finished(), Initiator::Remote, 4001);
     });
 }
 
 #[test]
-fn the_end_of_the_stream_ends_it_and_a_failed_read_does_too() {
+fn after_a_failed_write_the_end_of_the_stream_or_a_failed_read_ends_the_connection() {
     for fails in [false, true] {
         both(|mut end| {
             write_fails(&mut end);
@@ -89,35 +89,35 @@ fn the_end_of_the_stream_ends_it_and_a_failed_read_does_too() {
             } else {
                 end.peer_hangs_up();
             }
-            tells(&end.is_finished(), Initiator::Remote, 1006);
+            ended_with(&end.is_finished(), Initiator::Remote, 1006);
         });
     }
 }
 
 #[test]
-fn a_violation_ends_it_without_an_answer() {
+fn after_a_failed_write_a_violation_gets_no_answer() {
     both(|mut end| {
         write_fails(&mut end);
         end.receives([frame(3, b"")]);
-        tells(&end.is_finished(), Initiator::Remote, 1006);
+        ended_with(&end.is_finished(), Initiator::Remote, 1006);
         end.sends_nothing();
     });
 }
 
 #[test]
-fn a_peer_that_says_nothing_more_has_the_close_timeout() {
+fn after_a_failed_write_a_silent_peer_is_dropped_after_the_close_timeout() {
     both(|mut end| {
         end.passes(10 * SECOND);
         write_fails(&mut end);
         end.passes(CLOSE_TIMEOUT - SECOND);
         assert_eq!(end.connection.state(), ConnectionState::Closing);
         end.passes(SECOND);
-        tells(&end.is_finished(), Initiator::Remote, 1006);
+        ended_with(&end.is_finished(), Initiator::Remote, 1006);
     });
 }
 
 #[test]
-fn nothing_can_be_sent_any_more() {
+fn after_a_failed_write_nothing_can_be_sent() {
     both(|mut end| {
         write_fails(&mut end);
         let Endpoint { connection, tx, now, .. } = &mut end;
@@ -127,12 +127,12 @@ fn nothing_can_be_sent_any_more() {
         connection.fail(ConnectionError::Internal, *now, tx);
         end.drive();
         end.sends_nothing();
-        tells(&end.is_finished(), Initiator::Remote, 1006);
+        ended_with(&end.is_finished(), Initiator::Remote, 1006);
     });
 }
 
 #[test]
-fn behind_our_close_the_peers_is_still_told() {
+fn after_our_close_and_a_failed_write_the_peers_close_is_reported() {
     both(|mut end| {
         end.transport_blocks();
         end.sends_owned("in the queue");
@@ -140,28 +140,28 @@ fn behind_our_close_the_peers_is_still_told() {
         write_fails(&mut end);
         assert_eq!(end.completions, [Completion::CutOff]);
         end.receives([text("dropped"), close(4001, "")]);
-        tells(&end.is_finished(), Initiator::Local, 4001);
+        ended_with(&end.is_finished(), Initiator::Local, 4001);
     });
 }
 
 #[test]
-fn a_close_of_the_application_drops_what_still_comes() {
+fn after_a_failed_write_a_close_of_the_application_drops_later_messages() {
     both(|mut end| {
         write_fails(&mut end);
         end.closes(1000, "");
         end.receives([text("dropped"), close(4001, "")]);
-        tells(&end.is_finished(), Initiator::Remote, 4001);
+        ended_with(&end.is_finished(), Initiator::Remote, 4001);
         end.sends_nothing();
     });
 }
 
 #[test]
-fn an_answer_to_the_peers_close_that_fails_is_the_end() {
+fn a_failed_answer_to_the_peers_close_ends_the_connection() {
     both(|mut end| {
         end.transport_blocks();
         end.receives([close(4001, "")]);
         write_fails(&mut end);
-        tells(&end.is_finished(), Initiator::Remote, 4001);
+        ended_with(&end.is_finished(), Initiator::Remote, 4001);
     });
     both(|mut end| {
         end.transport_blocks();

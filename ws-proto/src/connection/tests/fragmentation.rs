@@ -3,7 +3,7 @@
 use crate::Role;
 
 use super::{
-    bench::{Endpoint, both},
+    endpoint::{Endpoint, both},
     wire::{binary, close, continuation, ping, pong, text},
 };
 
@@ -21,7 +21,7 @@ fn fragments_make_one_message() {
 }
 
 #[test]
-fn fragments_make_one_message_however_they_arrive() {
+fn fragments_make_one_message_for_any_split_of_the_bytes() {
     both(|mut end| {
         for part in ["Fragments ", "may ", "come ", "one ", "by "] {
             let frame = if part == "Fragments " { text(part) } else { continuation(part) };
@@ -35,7 +35,7 @@ fn fragments_make_one_message_however_they_arrive() {
 }
 
 #[test]
-fn empty_fragments_count_for_nothing() {
+fn empty_fragments_add_nothing() {
     both(|mut end| {
         end.receives([text("data").not_final(), continuation("")]);
         end.delivers_text("data");
@@ -153,7 +153,7 @@ fn a_message_inside_a_message_is_answered_with_1002() {
 }
 
 #[test]
-fn a_frame_out_of_place_is_refused_at_its_header() {
+fn a_misplaced_frame_is_refused_at_its_header() {
     both(|mut end| {
         end.receives([continuation("").announcing(1_000_000)]);
         end.fails_with(1002);
@@ -167,7 +167,7 @@ fn a_frame_out_of_place_is_refused_at_its_header() {
 #[test]
 fn a_message_is_sent_in_one_frame() {
     both(|mut end| {
-        // The bench refuses continuation frames and frames without FIN.
+        // The endpoint fixture refuses continuation frames and frames without FIN.
         end.sends_owned(vec![1; 1_000_000]);
         end.sent_binary(vec![1; 1_000_000]);
         end.sends_nothing();
@@ -186,7 +186,7 @@ fn a_masked_fragment_has_a_key_of_its_own() {
 }
 
 #[test]
-fn a_mask_key_goes_on_where_the_last_read_ended() {
+fn unmasking_continues_where_the_last_read_ended() {
     let mut server = Endpoint::new(Role::Server);
     let payload: String = ('a'..='z').cycle().take(1000).collect();
     let bytes = text(&payload).encode(true);

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use crate::{MessageKind, ProtocolError, Role};
 
 use super::{
-    bench::{Endpoint, both},
+    endpoint::{Endpoint, both},
     wire::{binary, close, continuation, frame, ping, pong, text},
 };
 
@@ -28,7 +28,7 @@ fn a_binary_message_is_delivered() {
 }
 
 #[test]
-fn an_empty_message_is_a_message() {
+fn an_empty_message_is_delivered() {
     both(|mut end| {
         end.receives([text(""), binary("")]);
         end.delivers_text("");
@@ -114,7 +114,7 @@ fn a_reserved_bit_is_answered_with_1002_at_its_first_byte() {
 }
 
 #[test]
-fn a_server_refuses_a_bare_frame_at_its_second_byte() {
+fn a_server_refuses_an_unmasked_frame_at_its_second_byte() {
     let mut server = Endpoint::new(Role::Server);
     server.receives_bytes(&[0x81]);
     server.is_open();
@@ -196,7 +196,7 @@ fn a_length_with_its_top_bit_set_is_answered_with_1002_and_not_1009() {
             end.fails_with(1002);
         });
     }
-    // It shows at the first byte of the length.
+    // The first byte of the length shows it.
     both(|mut end| {
         let mask_bit = if end.role() == Role::Server { 0x80 } else { 0 };
         end.receives_bytes(&[0x82, mask_bit | 127, 0x80]);
@@ -205,7 +205,7 @@ fn a_length_with_its_top_bit_set_is_answered_with_1002_and_not_1009() {
 }
 
 #[test]
-fn nothing_behind_a_violation_is_looked_at() {
+fn everything_after_a_violation_is_ignored() {
     both(|mut end| {
         end.receives([text("good"), frame(3, b""), text("void"), ping("void"), close(1000, "")]);
         end.delivers_text("good");
@@ -230,7 +230,7 @@ fn a_client_masks_every_frame_with_a_key_of_its_own() {
 }
 
 #[test]
-fn masking_leaves_a_payload_alone_that_others_share() {
+fn masking_does_not_change_a_shared_payload() {
     let mut client = Endpoint::new(Role::Client);
     let shared = Bytes::from(vec![7; 100_000]);
     client.sends_owned(shared.clone());
@@ -243,7 +243,7 @@ fn masking_leaves_a_payload_alone_that_others_share() {
 }
 
 #[test]
-fn what_was_sent_is_what_was_given() {
+fn a_sent_message_has_the_given_payload() {
     both(|mut end| {
         end.sends_text("grüße");
         end.sent_text("grüße");

@@ -1,17 +1,17 @@
-//! An application that paused: whatever ends the connection waits behind the messages that are held for it.
+//! A paused application: the end of the connection waits until the held messages are delivered.
 
 use std::io::ErrorKind;
 
 use crate::{ConnectionError, ConnectionState, ProtocolError, close::Initiator};
 
 use super::{
-    bench::{CLOSE_TIMEOUT, SECOND, both},
+    endpoint::{CLOSE_TIMEOUT, SECOND, both},
     pause::holds,
     wire::{close, frame, text},
 };
 
 #[test]
-fn a_close_behind_held_messages_comes_after_them() {
+fn a_close_is_reported_after_held_messages() {
     both(|mut end| {
         end.pauses();
         end.receives([text("hello"), close(1000, "bye")]);
@@ -39,7 +39,7 @@ fn a_reply_to_the_last_held_message_is_sent_before_the_close_is_answered() {
 }
 
 #[test]
-fn a_violation_behind_held_messages_comes_after_them() {
+fn a_violation_is_reported_after_held_messages() {
     for (bad, code) in [(frame(3, b""), 1002), (text(b"\xff"), 1007), (text("").announcing(1 << 40), 1009)] {
         both(|mut end| {
             holds(&mut end);
@@ -53,7 +53,7 @@ fn a_violation_behind_held_messages_comes_after_them() {
 }
 
 #[test]
-fn the_end_of_the_stream_behind_held_messages_comes_after_them() {
+fn the_end_of_the_stream_is_reported_after_held_messages() {
     both(|mut end| {
         holds(&mut end);
         end.peer_hangs_up();
@@ -103,7 +103,7 @@ fn a_half_close_leaves_a_paused_application_time_to_reply() {
 }
 
 #[test]
-fn a_holding_driver_holds_every_end_until_the_application_has_replied() {
+fn a_driver_that_holds_delays_every_end_until_the_application_has_replied() {
     for (bytes, code) in [(close(1000, ""), 1000), (frame(3, b""), 1002)] {
         both(|mut end| {
             end.receives([text("question")]);
@@ -120,7 +120,7 @@ fn a_holding_driver_holds_every_end_until_the_application_has_replied() {
 }
 
 #[test]
-fn an_end_waits_no_longer_than_the_close_timeout_and_no_message_is_lost_by_it() {
+fn an_end_waits_for_at_most_the_close_timeout_and_no_message_is_lost() {
     both(|mut end| {
         holds(&mut end);
         end.receives([close(1000, "")]);
@@ -158,7 +158,7 @@ fn an_end_waits_no_longer_than_the_close_timeout_and_no_message_is_lost_by_it() 
 }
 
 #[test]
-fn our_own_close_drops_what_is_held() {
+fn our_own_close_drops_held_messages() {
     both(|mut end| {
         holds(&mut end);
         end.closes(1000, "");
@@ -172,7 +172,7 @@ fn our_own_close_drops_what_is_held() {
 }
 
 #[test]
-fn our_own_close_meets_the_end_that_was_held() {
+fn our_own_close_completes_with_the_held_end() {
     both(|mut end| {
         holds(&mut end);
         end.receives([close(1001, "theirs")]);
@@ -195,7 +195,7 @@ fn our_own_close_meets_the_end_that_was_held() {
 }
 
 #[test]
-fn an_abort_drops_what_is_held() {
+fn an_abort_drops_held_messages() {
     both(|mut end| {
         holds(&mut end);
         end.connection.abort(&mut end.tx);
@@ -214,7 +214,7 @@ fn an_abort_drops_what_is_held() {
 }
 
 #[test]
-fn a_failed_transport_leaves_what_is_held_and_tells_of_the_close_that_came() {
+fn a_failed_transport_keeps_held_messages_and_the_received_close() {
     both(|mut end| {
         holds(&mut end);
         end.receives([close(1000, "bye")]);
@@ -230,7 +230,7 @@ fn a_failed_transport_leaves_what_is_held_and_tells_of_the_close_that_came() {
 }
 
 #[test]
-fn a_failure_of_the_application_and_a_held_close_make_one_close() {
+fn a_failure_of_the_application_with_a_held_close_sends_one_close() {
     both(|mut end| {
         holds(&mut end);
         end.receives([close(1000, "")]);
@@ -246,12 +246,12 @@ fn a_failure_of_the_application_and_a_held_close_make_one_close() {
 }
 
 #[test]
-fn what_a_holding_driver_holds_takes_effect_at_the_close_timeout() {
+fn an_end_that_the_driver_holds_takes_effect_at_the_close_timeout() {
     for (bytes, code) in [(close(1000, ""), 1000), (frame(3, b""), 1002)] {
         both(|mut end| {
             end.connection.hold();
             end.receives([bytes.clone()]);
-            assert!(!end.connection.wants_read(), "nothing more is of interest");
+            assert!(!end.connection.wants_read(), "nothing more is read");
             end.passes(CLOSE_TIMEOUT - SECOND);
             end.sends_nothing();
             end.passes(SECOND);
@@ -261,7 +261,7 @@ fn what_a_holding_driver_holds_takes_effect_at_the_close_timeout() {
 }
 
 #[test]
-fn after_a_long_silence_a_paused_application_has_the_whole_time_to_reply() {
+fn after_a_long_silence_a_paused_application_has_the_full_close_timeout_to_reply() {
     both(|mut end| {
         end.passes(20 * SECOND);
         end.pauses();

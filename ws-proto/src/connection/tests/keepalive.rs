@@ -1,11 +1,11 @@
-//! Finding peers that vanished, and only those (RFC 6455 section 5.5.2).
+//! Detection of vanished peers, and only of those (RFC 6455 section 5.5.2).
 
 use std::time::Duration;
 
 use crate::{ConnectionState, Keepalive, Role, TimedOut};
 
 use super::{
-    bench::{CLOSE_TIMEOUT, SECOND, both_with, config},
+    endpoint::{CLOSE_TIMEOUT, SECOND, both_with, config},
     timers::{keepalive, timed_out},
     wire::{PING, binary, pong, text},
 };
@@ -22,7 +22,7 @@ fn a_silent_peer_is_pinged() {
 }
 
 #[test]
-fn a_peer_that_answers_lives_on() {
+fn a_peer_that_answers_is_kept() {
     both_with(&keepalive(|_| ()), |mut end| {
         for _ in 0..20 {
             end.passes(10 * SECOND);
@@ -36,7 +36,7 @@ fn a_peer_that_answers_lives_on() {
 }
 
 #[test]
-fn any_byte_counts_as_life() {
+fn any_received_byte_counts_as_a_sign_of_life() {
     both_with(&keepalive(|_| ()), |mut end| {
         let bytes = binary([0; 40]).encode(end.role() == Role::Server);
         for byte in bytes {
@@ -49,7 +49,7 @@ fn any_byte_counts_as_life() {
 }
 
 #[test]
-fn a_peer_that_stays_silent_after_the_ping_is_left() {
+fn a_peer_that_stays_silent_after_the_ping_is_dropped() {
     both_with(&keepalive(|_| ()), |mut end| {
         end.passes(10 * SECOND);
         end.sent_ping(b"");
@@ -61,7 +61,7 @@ fn a_peer_that_stays_silent_after_the_ping_is_left() {
 }
 
 #[test]
-fn a_connection_that_only_pushes_lives_on_while_its_pings_are_answered() {
+fn a_connection_that_only_sends_is_kept_while_its_pings_are_answered() {
     both_with(&keepalive(|config| config.idle_timeout = Some(15 * SECOND)), |mut end| {
         for second in 1..100 {
             end.passes(SECOND);
@@ -78,12 +78,12 @@ fn a_connection_that_only_pushes_lives_on_while_its_pings_are_answered() {
 }
 
 #[test]
-fn a_peer_is_not_left_for_a_ping_that_still_waits_to_be_written() {
+fn a_peer_is_kept_while_the_ping_waits_to_be_written() {
     both_with(&keepalive(|_| ()), |mut end| {
         end.transport_blocks();
         end.sends_owned(vec![0; 100_000]);
         for _ in 0..30 {
-            // It reads slowly, and has not seen the ping.
+            // The peer reads slowly and has not received the ping.
             end.passes(3 * SECOND);
             end.transport_takes(1000);
         }
@@ -97,7 +97,7 @@ fn a_peer_is_not_left_for_a_ping_that_still_waits_to_be_written() {
 }
 
 #[test]
-fn a_peer_that_neither_reads_nor_speaks_is_left() {
+fn a_peer_that_neither_reads_nor_sends_is_dropped() {
     both_with(&keepalive(|config| config.write_timeout = None), |mut end| {
         end.transport_blocks();
         end.sends_owned(vec![0; 100_000]);
@@ -107,7 +107,7 @@ fn a_peer_that_neither_reads_nor_speaks_is_left() {
 }
 
 #[test]
-fn a_full_control_queue_costs_the_peer_no_keepalive_ping() {
+fn a_full_control_queue_does_not_lose_the_keepalive_ping() {
     both_with(&keepalive(|_| ()), |mut end| {
         end.transport_blocks();
         end.sends_text("stuck");
@@ -124,7 +124,7 @@ fn a_full_control_queue_costs_the_peer_no_keepalive_ping() {
 }
 
 #[test]
-fn without_any_of_them_nothing_is_ever_due() {
+fn without_timeouts_no_timer_is_due() {
     let without = config(|config| {
         config.keepalive = None;
         config.message_timeout = None;
@@ -142,7 +142,7 @@ fn without_any_of_them_nothing_is_ever_due() {
 }
 
 #[test]
-fn a_timeout_longer_than_the_interval_does_not_keep_the_next_ping_back() {
+fn a_timeout_longer_than_the_interval_does_not_delay_the_next_ping() {
     let config = config(|config| {
         config.keepalive = Some(Keepalive { interval: SECOND, timeout: 10 * SECOND + SECOND / 2 });
     });
@@ -150,7 +150,7 @@ fn a_timeout_longer_than_the_interval_does_not_keep_the_next_ping_back() {
         for _ in 0..10 {
             end.passes(SECOND);
             end.sent_ping(b"");
-            // A driver that keeps this timer is in time for the next ping.
+            // A driver that uses this timer is in time for the next ping.
             let kept = end.connection.poll_timeout(&end.tx);
             end.passes(SECOND / 10);
             end.receives([pong("")]);
@@ -170,7 +170,7 @@ fn a_timeout_longer_than_the_interval_does_not_keep_the_next_ping_back() {
 }
 
 #[test]
-fn an_answer_never_moves_the_timer_forward() {
+fn an_answer_never_makes_the_timer_earlier() {
     const MILLI: Duration = Duration::from_millis(1);
     let timeouts = [MILLI, SECOND / 3, SECOND - MILLI, SECOND, SECOND + MILLI / 2, 1000 * SECOND / 17];
     for timeout in timeouts {

@@ -1,5 +1,5 @@
-//! Owned payloads that are too large to be encoded at once: a server's go out in place, a client's are masked piece by
-//! piece.
+//! Owned payloads that are too large to be encoded at once: a server's are sent in place, a client's are masked in
+//! pieces.
 
 use std::io::ErrorKind;
 
@@ -8,19 +8,19 @@ use bytes::Bytes;
 use crate::Completion::{CutOff, Written};
 
 use super::{
-    bench::{Endpoint, SECOND, both, both_with, config},
+    endpoint::{Endpoint, SECOND, both, both_with, config},
     wire::{close, ping},
 };
 
-/// Not a multiple of anything.
+/// Not a multiple of any block size.
 const LARGE: usize = 1_000_003;
 
 fn large() -> Bytes {
     (0..LARGE).map(|at| (at % 251) as u8).collect()
 }
 
-/// Everything is taken, a little at a time.
-fn flows_slowly(end: &mut Endpoint) {
+/// The transport takes everything in small steps.
+fn accepts_in_small_steps(end: &mut Endpoint) {
     for _ in 0..100 {
         end.transport_takes(12_345);
     }
@@ -28,12 +28,12 @@ fn flows_slowly(end: &mut Endpoint) {
 }
 
 #[test]
-fn they_arrive_whole_however_little_the_transport_takes() {
+fn large_sends_arrive_whole_for_any_size_of_writes() {
     both(|mut end| {
         end.transport_blocks();
         end.sends_owned(large());
         end.sends_text("behind");
-        flows_slowly(&mut end);
+        accepts_in_small_steps(&mut end);
         end.sent_binary(large());
         end.sent_text("behind");
         assert_eq!(end.completions, [Written]);
@@ -42,7 +42,7 @@ fn they_arrive_whole_however_little_the_transport_takes() {
 }
 
 #[test]
-fn a_payload_that_others_still_hold_is_not_touched() {
+fn a_shared_payload_is_not_changed() {
     both(|mut end| {
         let payload = large();
         end.sends_owned(payload.clone());
@@ -66,7 +66,7 @@ fn a_masked_copy_is_never_larger_than_a_piece() {
 }
 
 #[test]
-fn what_waits_is_counted_until_it_is_written() {
+fn a_large_send_is_counted_until_it_is_written() {
     both(|mut end| {
         end.transport_blocks();
         end.sends_owned(large());
@@ -82,7 +82,7 @@ fn what_waits_is_counted_until_it_is_written() {
 }
 
 #[test]
-fn control_frames_come_behind_one_that_has_begun_and_before_the_next() {
+fn control_frames_are_sent_after_a_started_large_send_and_before_the_next() {
     both(|mut end| {
         end.transport_blocks();
         end.sends_owned(large());
@@ -90,7 +90,7 @@ fn control_frames_come_behind_one_that_has_begun_and_before_the_next() {
         end.transport_takes(100);
         end.receives([ping("now")]);
         end.sends_ping(b"ours");
-        flows_slowly(&mut end);
+        accepts_in_small_steps(&mut end);
         end.sent_binary(large());
         end.sent_pong(b"now");
         end.sent_ping(b"ours");
@@ -99,15 +99,15 @@ fn control_frames_come_behind_one_that_has_begun_and_before_the_next() {
 }
 
 #[test]
-fn one_that_has_begun_is_finished_before_the_peers_close_is_answered() {
+fn a_started_large_send_is_completed_before_the_peers_close_is_answered() {
     both(|mut end| {
         end.transport_blocks();
         end.sends_owned(large());
         end.sends_owned("dropped");
         end.transport_takes(100);
         end.receives([close(1000, "")]);
-        assert_eq!(end.completions, [], "the first may still be written");
-        flows_slowly(&mut end);
+        assert_eq!(end.completions, [], "the first message may still be written");
+        accepts_in_small_steps(&mut end);
         end.sent_binary(large());
         end.sent_close(1000);
         assert_eq!(end.completions, [Written, CutOff]);
@@ -117,7 +117,7 @@ fn one_that_has_begun_is_finished_before_the_peers_close_is_answered() {
 }
 
 #[test]
-fn one_that_has_begun_is_cut_off_once() {
+fn a_started_large_send_is_reported_as_cut_off_once() {
     both(|mut end| {
         end.transport_blocks();
         end.sends_owned(large());

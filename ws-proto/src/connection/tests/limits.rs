@@ -1,11 +1,11 @@
-//! What a peer may cost (RFC 6455 section 10.4).
+//! Limits on what a peer may consume (RFC 6455 section 10.4).
 
 use std::{sync::Arc, time::Duration};
 
 use crate::{Config, ConnectionError, LimitExceeded, Limits, Role};
 
 use super::{
-    bench::{Endpoint, both, both_with, config},
+    endpoint::{Endpoint, both, both_with, config},
     wire::{Frame, binary, continuation, ping, pong, text},
 };
 
@@ -49,7 +49,7 @@ fn a_message_over_the_limit_is_answered_with_1009_at_its_header() {
 }
 
 #[test]
-fn a_message_over_the_limit_is_answered_with_1009_when_it_is_there_already() {
+fn a_complete_message_over_the_limit_is_answered_with_1009() {
     both_with(&limits(|limits| limits.max_message_size = 128), |mut end| {
         end.receives([text([b'x'; 256])]);
         end.fails_with(1009);
@@ -57,7 +57,7 @@ fn a_message_over_the_limit_is_answered_with_1009_when_it_is_there_already() {
 }
 
 #[test]
-fn fragments_over_the_limit_together_are_answered_with_1009_at_the_header_that_shows_it() {
+fn fragments_over_the_limit_together_are_answered_with_1009_at_the_exceeding_header() {
     both_with(&limits(|limits| limits.max_message_size = 8), |mut end| {
         end.receives([text("five5").not_final()]);
         end.is_open();
@@ -71,7 +71,7 @@ fn fragments_over_the_limit_together_are_answered_with_1009_at_the_header_that_s
 }
 
 #[test]
-fn the_limit_is_for_each_message_anew() {
+fn the_limit_applies_to_each_message() {
     both_with(&limits(|limits| limits.max_message_size = 8), |mut end| {
         for _ in 0..4 {
             end.receives([text("four").not_final(), continuation("more")]);
@@ -172,7 +172,7 @@ fn more_control_frames_in_one_read_than_allowed_are_answered_with_1008() {
         assert_eq!(end.seen.len(), 4);
         end.seen.clear();
         end.receives([pong(""), pong(""), pong("")]);
-        assert_eq!(end.seen.len(), 3, "each read counts anew");
+        assert_eq!(end.seen.len(), 3, "each read has its own count");
         end.seen.clear();
         end.sent_pong(b"");
         end.sent_pong(b"");
@@ -185,7 +185,7 @@ fn more_control_frames_in_one_read_than_allowed_are_answered_with_1008() {
 }
 
 #[test]
-fn a_client_refuses_what_is_too_big_for_it() {
+fn a_client_refuses_messages_over_its_limit() {
     let mut client = Endpoint::with(Role::Client, &limits(|limits| limits.max_message_size = 1024));
     client.receives([binary([0; 2048])]);
     client.delivers_nothing();
@@ -193,7 +193,7 @@ fn a_client_refuses_what_is_too_big_for_it() {
 }
 
 #[test]
-fn what_a_refused_peer_goes_on_sending_is_thrown_away() {
+fn bytes_after_a_refusal_are_discarded() {
     both_with(&limits(|limits| limits.max_message_size = 1024), |mut end| {
         end.receives([binary("").announcing(50 * 1024 * 1024)]);
         end.sent_close(1009);
@@ -224,7 +224,7 @@ fn more_control_frames_in_a_second_than_allowed_are_answered_with_1008() {
 }
 
 #[test]
-fn each_second_has_its_control_frames_anew() {
+fn the_rate_of_control_frames_is_counted_per_second() {
     both_with(&limits(|limits| limits.max_control_frames_per_second = 10), |mut end| {
         for _ in 0..1000 {
             end.passes(Duration::from_millis(100));
@@ -233,7 +233,7 @@ fn each_second_has_its_control_frames_anew() {
             end.sent_pong(b"");
         }
         end.is_open();
-        // Data in between gives no more of them, and takes none away.
+        // Data in between does not change the count.
         for _ in 0..10 {
             end.receives([text(""), ping("")]);
         }

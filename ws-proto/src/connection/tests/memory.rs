@@ -1,4 +1,4 @@
-//! Memory follows the bytes that were received, never a length that was announced, and is given back.
+//! Memory follows the bytes received, never an announced length, and is released.
 
 use crate::{
     Connection, Event, MessageKind, ReceiveBuffer, Role, TransmitQueue,
@@ -7,14 +7,14 @@ use crate::{
 };
 
 use super::{
-    bench::{Endpoint, both, both_with, config},
+    endpoint::{Endpoint, both, both_with, config},
     wire::{binary, continuation, ping, text},
 };
 
 const MIB: usize = 1 << 20;
 const PAGE: usize = 4096;
 
-/// What the message in progress has allocated.
+/// The memory that the message in progress has allocated.
 fn allocated(connection: &Connection) -> usize {
     let message = connection.partial.as_ref().and_then(|partial| partial.message.as_ref());
     message.map_or(0, |message| message.buffer.capacity())
@@ -39,7 +39,7 @@ fn a_connection_is_small() {
 }
 
 #[test]
-fn a_message_in_progress_costs_little_beside_its_bytes() {
+fn a_message_in_progress_takes_little_more_than_its_bytes() {
     assert!(size_of::<Partial>() <= 320, "{}", size_of::<Partial>());
 }
 
@@ -82,7 +82,7 @@ fn memory_stays_within_twice_the_bytes_received() {
             sent += 50_000;
             let (allocated, received) = (allocated(&end.connection), received(&end.connection));
             assert_eq!(received, sent);
-            // A direct read is given 16 KiB of room at least.
+            // A direct read has at least 16 KiB of room.
             assert!(allocated <= 2 * (received + 16 * 1024) + PAGE, "{allocated} for {received}");
         }
     });
@@ -94,13 +94,13 @@ fn memory_never_exceeds_the_announced_length() {
         let length = MIB + 17;
         end.receives([binary("").announcing(length as u64)]);
         end.receives_bytes(&vec![1; length - 1]);
-        // A large payload's place within a page is chosen, which may take as much as a page.
+        // The position of a large payload within a page is chosen, which may take up to a page.
         assert!((length..length + PAGE).contains(&allocated(&end.connection)));
     });
 }
 
 #[test]
-fn many_fragments_grow_by_doubling_and_not_one_by_one() {
+fn a_message_of_many_fragments_grows_by_doubling() {
     both_with(&config(|config| config.limits.max_fragments = 1 << 20), |mut end| {
         end.receives([binary("x").not_final()]);
         let (mut growths, mut before) = (0, allocated(&end.connection));
@@ -155,7 +155,7 @@ fn a_direct_read_stops_at_the_end_of_the_message() {
 }
 
 #[test]
-fn a_ping_inside_a_large_message_is_not_mistaken_for_its_payload() {
+fn a_ping_inside_a_large_message_is_not_part_of_its_payload() {
     both(|mut end| {
         end.receives([binary(vec![1; 50_000]).not_final(), ping([9; 125]), continuation(vec![2; 50_000])]);
         end.delivers_ping(&[9; 125]);
@@ -164,7 +164,7 @@ fn a_ping_inside_a_large_message_is_not_mistaken_for_its_payload() {
 }
 
 #[test]
-fn a_close_in_the_middle_of_a_direct_read_ends_it() {
+fn a_close_during_a_direct_read_ends_the_message() {
     both(|mut end| {
         end.receives([binary("").announcing(MIB as u64)]);
         end.receives_bytes(&[0; 100_000]);
@@ -179,7 +179,7 @@ fn a_close_in_the_middle_of_a_direct_read_ends_it() {
 }
 
 #[test]
-fn a_large_message_lives_in_a_pooled_buffer_that_comes_back() {
+fn a_large_message_uses_a_pooled_buffer_that_is_returned() {
     let pool = small_pool();
     let whole = pool.retained();
     let mut server = with_pool(Role::Server, &pool);
@@ -194,7 +194,7 @@ fn a_large_message_lives_in_a_pooled_buffer_that_comes_back() {
 }
 
 #[test]
-fn a_message_taken_over_gives_its_buffer_back_when_it_is_dropped() {
+fn an_owned_message_returns_its_buffer_when_it_is_dropped() {
     let pool = small_pool();
     let whole = pool.retained();
     let mut server = with_pool(Role::Server, &pool);
@@ -217,7 +217,7 @@ fn a_message_taken_over_gives_its_buffer_back_when_it_is_dropped() {
 }
 
 #[test]
-fn a_message_that_is_never_finished_gives_its_buffer_back() {
+fn an_unfinished_message_returns_its_buffer() {
     let pool = small_pool();
     let whole = pool.retained();
     let mut server = with_pool(Role::Server, &pool);
@@ -241,7 +241,7 @@ fn a_small_message_is_lent_from_the_window() {
 }
 
 #[test]
-fn a_message_that_fills_half_the_window_is_taken_over_with_it() {
+fn a_message_that_fills_half_the_window_is_detached_with_it() {
     const WINDOW: usize = 128 * 1024;
     let pool = BufferPool::new(BufferPoolConfig { preheat: 0, ..BufferPoolConfig::default() });
     let mut server =
@@ -263,7 +263,7 @@ fn a_message_that_fills_half_the_window_is_taken_over_with_it() {
         let expected: [(bool, &[u8]); 4] =
             [(false, b"before"), (true, &large), (false, b"behind"), (false, &[3; WINDOW / 4])];
         assert!(taken.iter().map(|(same, bytes)| (*same, &bytes[..])).eq(expected));
-        assert_eq!(pool.retained(), 0, "the only spare window is lent");
+        assert_eq!(pool.retained(), 0, "the only spare window is in use");
         drop(taken);
         assert!((WINDOW..WINDOW + PAGE).contains(&pool.retained()));
         assert_eq!(rx.spare_mut().len(), WINDOW);
@@ -271,7 +271,7 @@ fn a_message_that_fills_half_the_window_is_taken_over_with_it() {
 }
 
 #[test]
-fn a_transmit_queue_that_never_runs_empty_stays_small() {
+fn a_transmit_queue_that_never_empties_stays_small() {
     both(|mut end| {
         end.transport_blocks();
         for _ in 0..5000 {
@@ -314,15 +314,15 @@ fn one_receive_buffer_serves_many_connections_in_turn() {
 }
 
 #[test]
-fn what_is_held_of_one_read_takes_no_more_memory_than_a_few_times_that_read() {
+fn messages_held_from_one_read_take_at_most_four_times_its_size() {
     const READ: usize = 128 * 1024;
-    // Short assembled messages are packed too; the others have buffers of their own.
+    // Short assembled messages are packed too; the others have their own buffers.
     for (len, entries_per_pair) in [(2, 0), (1022, 0), (1024, 2), (4096, 2)] {
         both(|mut end| {
             end.rx = ReceiveBuffer::new(READ, end.rx.pool().clone());
             end.pauses();
             let half = "c".repeat(len / 2);
-            // Messages that came in one frame and in two, in turn.
+            // Messages of one frame and of two frames alternate.
             let to_server = end.role() == Role::Server;
             let pair: Vec<u8> = [text("a"), text(&half).not_final(), continuation(&half)]
                 .into_iter()

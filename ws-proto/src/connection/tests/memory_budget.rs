@@ -1,4 +1,4 @@
-//! Connections that share a budget.
+//! Connections that share a memory budget.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use crate::{
 };
 
 use super::{
-    bench::{Endpoint, config},
+    endpoint::{Endpoint, config},
     wire::{binary, continuation, text},
 };
 
@@ -25,7 +25,7 @@ fn sharing(budget: &MemoryBudget) -> Arc<Config> {
     })
 }
 
-/// Retains nothing, so that a buffer is as large as it was asked for.
+/// The pool retains nothing, so that each buffer has the requested size.
 fn server(config: &Arc<Config>) -> Endpoint {
     let pool =
         BufferPool::new(BufferPoolConfig { preheat: 0, max_retained: 0, ..BufferPoolConfig::default() });
@@ -37,7 +37,7 @@ fn error(end: &Endpoint) -> Option<ConnectionError> {
 }
 
 #[test]
-fn a_message_that_grows_is_charged_and_given_back_when_it_is_delivered() {
+fn a_growing_message_is_charged_until_it_is_delivered() {
     let budget = MemoryBudget::new(BUDGET);
     let mut end = server(&sharing(&budget));
     end.receives([binary(vec![1; 100 * KIB]).not_final()]);
@@ -64,7 +64,7 @@ fn beyond_the_budget_a_message_is_answered_with_1013_and_its_memory_is_free_at_o
         assert_eq!(end.connection.memory_in_use(&end.tx), 0);
         end.sent_close(1013);
     }
-    // Small ones are served all the while.
+    // Small messages are still delivered.
     let mut small = server(&sharing(&budget));
     small.receives([text("small").not_final(), continuation(" and well")]);
     small.delivers_text("small and well");
@@ -73,7 +73,7 @@ fn beyond_the_budget_a_message_is_answered_with_1013_and_its_memory_is_free_at_o
 }
 
 #[test]
-fn once_others_have_gone_there_is_room_again() {
+fn memory_of_ended_connections_is_available_again() {
     let budget = MemoryBudget::new(BUDGET);
     let config = sharing(&budget);
     let large = || binary(vec![1; 200 * KIB]);
@@ -94,7 +94,7 @@ fn once_others_have_gone_there_is_room_again() {
 }
 
 #[test]
-fn messages_that_are_held_count() {
+fn held_messages_are_charged() {
     let budget = MemoryBudget::new(BUDGET);
     let mut end = server(&sharing(&budget));
     end.pauses();
@@ -105,7 +105,7 @@ fn messages_that_are_held_count() {
 }
 
 #[test]
-fn what_waits_to_be_written_counts_until_it_is() {
+fn waiting_bytes_are_charged_until_they_are_written() {
     let budget = MemoryBudget::new(BUDGET);
     let mut end = server(&sharing(&budget));
     end.transport_blocks();
@@ -119,7 +119,7 @@ fn what_waits_to_be_written_counts_until_it_is() {
 }
 
 #[test]
-fn behind_others_a_send_needs_the_budget_and_alone_it_does_not() {
+fn a_send_needs_the_budget_only_behind_waiting_data() {
     let budget = MemoryBudget::new(BUDGET);
     let config = sharing(&budget);
     let mut account = budget.account();
@@ -139,24 +139,24 @@ fn behind_others_a_send_needs_the_budget_and_alone_it_does_not() {
 }
 
 #[test]
-fn one_burst_counts_once_the_transport_takes_no_more() {
+fn a_burst_is_charged_once_the_transport_is_blocked() {
     let budget = MemoryBudget::new(BUDGET);
     let mut end = server(&sharing(&budget));
     end.transport_blocks();
     for payload in [vec![1; 100 * KIB], vec![2; 10 * KIB], vec![3; 100 * KIB]] {
         end.connection.send(MessageKind::Binary, &payload, &mut end.tx).unwrap();
     }
-    assert_eq!(budget.used(), 0, "it may be gone at once");
+    assert_eq!(budget.used(), 0, "the transport may take it at once");
     end.drive();
     end.connection.pump(&mut end.tx);
     assert!((210 * KIB..220 * KIB).contains(&budget.used()), "{}", budget.used());
-    assert!(!end.connection.is_settled(), "there is more to come");
+    assert!(!end.connection.is_settled(), "messages still wait to be written");
     end.transport_flows();
     assert_eq!(budget.used(), 0);
 }
 
 #[test]
-fn a_connection_that_is_charged_is_not_settled() {
+fn a_charged_connection_is_not_settled() {
     let budget = MemoryBudget::new(BUDGET);
     let mut end = server(&sharing(&budget));
     end.receives([binary(vec![1; 100 * KIB]).not_final()]);
@@ -165,17 +165,17 @@ fn a_connection_that_is_charged_is_not_settled() {
     assert!(end.connection.poll_event(&mut end.rx, &mut end.tx).is_some());
     assert!(
         budget.used() > 0 && !end.connection.is_settled(),
-        "what was delivered is still to be given back"
+        "the charge for the delivered message is not released yet"
     );
     assert!(end.connection.poll_event(&mut end.rx, &mut end.tx).is_none());
     assert!(budget.used() == 0 && end.connection.is_settled());
 }
 
 #[test]
-fn a_small_message_that_is_held_keeps_no_large_buffer() {
+fn a_small_held_message_does_not_pin_a_large_buffer() {
     let budget = MemoryBudget::new(BUDGET);
     let mut end = Endpoint::with(Role::Server, &sharing(&budget));
-    // A large one leaves its buffer in the pool.
+    // A large message leaves its buffer in the pool.
     end.receives([binary(vec![1; 250 * KIB])]);
     end.delivers_binary(vec![1; 250 * KIB]);
     end.receives([text("")]);
@@ -190,7 +190,7 @@ fn a_small_message_that_is_held_keeps_no_large_buffer() {
 }
 
 #[test]
-fn a_little_may_always_wait() {
+fn a_small_amount_may_always_wait() {
     let budget = MemoryBudget::new(BUDGET);
     let mut account = budget.account();
     account.set(2 * BUDGET);
@@ -207,7 +207,7 @@ fn a_little_may_always_wait() {
 }
 
 #[test]
-fn a_frame_that_many_share_is_nobodys() {
+fn a_shared_frame_is_not_charged() {
     let budget = MemoryBudget::new(BUDGET);
     let config = sharing(&budget);
     let mut others = budget.account();
@@ -217,7 +217,7 @@ fn a_frame_that_many_share_is_nobodys() {
         .map(|_| {
             let mut end = server(&config);
             end.transport_blocks();
-            // Nothing of the budget is left, and nothing of it is needed.
+            // The budget is used up, and none of it is needed.
             for _ in 0..3 {
                 end.connection.send_prepared(&message, false, &mut end.tx).unwrap();
                 end.drive();
@@ -235,7 +235,7 @@ fn a_frame_that_many_share_is_nobodys() {
 }
 
 #[test]
-fn however_a_connection_ends_nothing_stays_charged() {
+fn nothing_stays_charged_after_any_end_of_a_connection() {
     type Ending = fn(&mut Endpoint);
     let endings: [Ending; 4] = [
         |end| end.connection.abort(&mut end.tx),
@@ -258,7 +258,7 @@ fn however_a_connection_ends_nothing_stays_charged() {
 }
 
 #[test]
-fn a_budget_that_one_message_could_not_use_is_refused() {
+fn a_budget_too_small_for_one_message_is_refused() {
     let mut config = Config { memory_budget: Some(MemoryBudget::new(BUDGET - 1)), ..Config::default() };
     config.limits.max_message_size = MESSAGE;
     let error = config.build().unwrap_err().to_string();

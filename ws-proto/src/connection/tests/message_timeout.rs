@@ -1,11 +1,11 @@
-//! What has begun must end in time, however alive the peer is otherwise.
+//! A message that has started must complete in time, even if the peer is otherwise active.
 
 use std::{sync::Arc, time::Duration};
 
 use crate::{Config, ConnectionState, MessageKind, Role, TimedOut};
 
 use super::{
-    bench::{CLOSE_TIMEOUT, Endpoint, SECOND, both_with, config},
+    endpoint::{CLOSE_TIMEOUT, Endpoint, SECOND, both_with, config},
     timers::timed_out,
     wire::{Frame, binary, close, continuation, ping, text},
 };
@@ -20,22 +20,22 @@ fn with(change: impl FnOnce(&mut Config)) -> Arc<Config> {
     })
 }
 
-fn law(law: impl Fn(Endpoint)) {
-    both_with(&with(|_| ()), law);
+fn check_both(check: impl Fn(Endpoint)) {
+    both_with(&with(|_| ()), check);
 }
 
 #[track_caller]
 fn is_given_up(mut end: Endpoint) {
     end.sent_close(1008);
     end.passes(CLOSE_TIMEOUT - Duration::from_nanos(1));
-    assert_eq!(end.connection.state(), ConnectionState::Closing, "it may still read that");
+    assert_eq!(end.connection.state(), ConnectionState::Closing, "the peer may still read the Close");
     end.passes(Duration::from_nanos(1));
     timed_out(&mut end, TimedOut::Message);
 }
 
 #[test]
 fn a_message_whose_fragments_never_end_is_given_up() {
-    law(|mut end| {
+    check_both(|mut end| {
         end.receives([text("begun").not_final()]);
         for _ in 0..59 {
             end.passes(SECOND);
@@ -51,7 +51,7 @@ fn a_message_whose_fragments_never_end_is_given_up() {
 
 #[test]
 fn a_frame_that_trickles_in_is_given_up() {
-    law(|mut end| {
+    check_both(|mut end| {
         end.receives([binary("").announcing(1000)]);
         for _ in 0..59 {
             end.passes(SECOND);
@@ -64,7 +64,7 @@ fn a_frame_that_trickles_in_is_given_up() {
 }
 
 #[test]
-fn so_is_a_header_and_a_control_frame() {
+fn a_header_or_control_frame_that_trickles_in_is_given_up() {
     for begun in [&[0x81][..], &[0x89, 0x85, 0, 0, 0, 0, b'h']] {
         both_with(&with(|_| ()), |mut end| {
             if end.role() == Role::Client && begun.len() > 1 {
@@ -81,8 +81,8 @@ fn so_is_a_header_and_a_control_frame() {
 }
 
 #[test]
-fn the_time_of_a_frame_begins_with_the_first_byte_of_its_header() {
-    law(|mut end| {
+fn the_timeout_of_a_frame_starts_at_the_first_byte_of_its_header() {
+    check_both(|mut end| {
         let bytes = binary([0; 10]).encode(end.role() == Role::Server);
         end.receives_bytes(&bytes[..1]);
         end.passes(TIMEOUT - SECOND);
@@ -93,8 +93,8 @@ fn the_time_of_a_frame_begins_with_the_first_byte_of_its_header() {
 }
 
 #[test]
-fn each_message_has_its_time_anew() {
-    law(|mut end| {
+fn each_message_has_its_own_timeout() {
+    check_both(|mut end| {
         let to_server = end.role() == Role::Server;
         // Every read ends in the middle of a message.
         let frame = |byte: u8| binary([byte; 10]).encode(to_server);
@@ -113,8 +113,8 @@ fn each_message_has_its_time_anew() {
 }
 
 #[test]
-fn a_control_frame_in_between_gives_no_more_time() {
-    law(|mut end| {
+fn a_control_frame_in_between_does_not_extend_the_timeout() {
+    check_both(|mut end| {
         end.receives([text("begun").not_final()]);
         end.passes(TIMEOUT - SECOND);
         let cut = ping("cut in two").encode(end.role() == Role::Server);
@@ -145,8 +145,8 @@ fn time_in_which_nothing_is_read_does_not_count() {
 }
 
 #[test]
-fn messages_before_it_are_still_delivered() {
-    law(|mut end| {
+fn earlier_messages_are_delivered_before_the_timeout() {
+    check_both(|mut end| {
         end.pauses();
         end.receives([text("first"), text("begun").not_final()]);
         end.passes(TIMEOUT);
@@ -158,8 +158,8 @@ fn messages_before_it_are_still_delivered() {
 }
 
 #[test]
-fn between_messages_there_is_none() {
-    law(|mut end| {
+fn the_timeout_does_not_apply_between_messages() {
+    check_both(|mut end| {
         end.receives([text("a").not_final(), continuation("b"), ping("")]);
         end.connection.send(MessageKind::Text, b"c", &mut end.tx).unwrap();
         assert_eq!(end.connection.poll_timeout(&end.tx), None);
@@ -168,7 +168,7 @@ fn between_messages_there_is_none() {
 
 #[test]
 fn a_close_that_trickles_in_is_given_up_too() {
-    law(|mut end| {
+    check_both(|mut end| {
         let frame: Frame = close(1000, "bye");
         let bytes = frame.encode(end.role() == Role::Server);
         end.receives_bytes(&bytes[..bytes.len() - 1]);

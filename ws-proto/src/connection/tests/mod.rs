@@ -1,7 +1,7 @@
-//! The machine against RFC 6455, by topic. Nothing here reads a clock or opens a socket.
+//! Tests of the state machine against RFC 6455, by topic. They use no clock and no socket.
 
 mod assertions;
-mod bench;
+mod endpoint;
 mod wire;
 
 mod backpressure;
@@ -27,9 +27,9 @@ mod limits;
 mod memory;
 mod memory_budget;
 mod message_timeout;
-mod naive;
 mod pause;
 mod properties;
+mod reference_decoder;
 mod send_queue;
 mod spent;
 mod splits;

@@ -1,11 +1,11 @@
-//! An application that paused: complete messages are held, within bounds, and pings are answered.
+//! A paused application: complete messages are held within bounds, and pings are answered.
 
 use std::sync::Arc;
 
 use crate::{Config, ConnectionError, Event, MessageKind, TimedOut};
 
 use super::{
-    bench::{CLOSE_TIMEOUT, Endpoint, SECOND, Seen, both, both_with, config},
+    endpoint::{CLOSE_TIMEOUT, Endpoint, SECOND, Seen, both, both_with, config},
     wire::{binary, continuation, ping, pong, text},
 };
 
@@ -42,7 +42,7 @@ fn messages_are_held_and_delivered_in_order() {
 }
 
 #[test]
-fn a_pause_in_the_middle_of_a_message_holds_that_message() {
+fn a_pause_during_a_message_holds_that_message() {
     both(|mut end| {
         end.receives([text("a").not_final()]);
         end.pauses();
@@ -67,7 +67,7 @@ fn a_pause_between_two_messages_of_one_segment_holds_the_second() {
                 Some(Event::Message(message)) => assert_eq!(message.as_text(), Some(expected)),
                 other => panic!("{other:?}"),
             }
-            // One message per turn, as an application does that answers before it takes the next.
+            // One message per turn, as for an application that answers each message before it takes the next.
             connection.pause();
             assert!(connection.poll_event(rx, tx).is_none());
             connection.resume();
@@ -101,7 +101,7 @@ fn a_paused_application_may_send() {
 }
 
 #[test]
-fn above_the_limit_nothing_more_is_read() {
+fn at_the_limit_reading_stops() {
     both_with(&holding(1000), |mut end| {
         end.pauses();
         end.receives([text([b'x'; 999])]);
@@ -117,7 +117,7 @@ fn above_the_limit_nothing_more_is_read() {
 }
 
 #[test]
-fn reading_goes_on_once_enough_of_what_is_held_is_delivered() {
+fn reading_continues_once_enough_held_messages_are_delivered() {
     both_with(&holding(1000), |mut end| {
         end.pauses();
         end.receives([text([b'x'; 600]), text("y").not_final(), continuation([b'y'; 600])]);
@@ -142,7 +142,7 @@ fn empty_messages_are_bounded_too() {
         }
         assert!(!end.connection.wants_read());
         end.resumes();
-        assert_eq!(end.seen.len(), 2000, "and none is lost");
+        assert_eq!(end.seen.len(), 2000, "no message may be lost");
     });
     both_with(&holding(1000), |mut end| {
         end.pauses();
@@ -156,7 +156,7 @@ fn empty_messages_are_bounded_too() {
 }
 
 #[test]
-fn twelve_messages_behind_a_full_inbox_all_arrive() {
+fn twelve_messages_after_a_full_inbox_all_arrive() {
     both_with(&holding(64), |mut end| {
         end.pauses();
         end.read_size = 256;
@@ -172,7 +172,7 @@ fn twelve_messages_behind_a_full_inbox_all_arrive() {
 }
 
 #[test]
-fn a_full_inbox_does_not_keep_a_closing_connection_from_reading() {
+fn a_closing_connection_reads_despite_a_full_inbox() {
     both_with(&holding(10), |mut end| {
         end.pauses();
         end.receives([text("more than ten bytes")]);
@@ -189,7 +189,7 @@ fn a_full_inbox_does_not_keep_a_closing_connection_from_reading() {
 }
 
 #[test]
-fn a_connection_that_was_paused_itself_is_not_idle() {
+fn a_connection_that_was_paused_is_not_idle() {
     let config = config(|config| {
         config.limits.max_held_bytes = 10;
         config.idle_timeout = Some(20 * SECOND);
@@ -201,7 +201,7 @@ fn a_connection_that_was_paused_itself_is_not_idle() {
         end.receives([text("waits too")]);
         end.passes(1000 * SECOND);
         end.is_open();
-        // What waits is read before the silence is judged.
+        // Waiting bytes are read before the idle timeout is checked.
         let Endpoint { connection, rx, tx, now, .. } = &mut end;
         connection.resume();
         for _ in 0..2 {
@@ -220,7 +220,7 @@ fn a_connection_that_was_paused_itself_is_not_idle() {
 }
 
 #[test]
-fn held_messages_can_be_taken_over() {
+fn held_messages_can_be_taken() {
     both(|mut end| {
         end.pauses();
         end.receives([text("small"), binary(vec![1; 70_000])]);
@@ -238,7 +238,7 @@ fn held_messages_can_be_taken_over() {
 }
 
 #[test]
-fn without_validation_held_text_is_held_as_it_came() {
+fn without_validation_held_text_is_unchanged() {
     both_with(&config(|config| config.validate_utf8 = false), |mut end| {
         end.pauses();
         end.receives([text(b"\xff")]);
@@ -248,12 +248,12 @@ fn without_validation_held_text_is_held_as_it_came() {
 }
 
 #[test]
-fn what_is_held_takes_little_more_than_it_counts_however_its_messages_came() {
+fn held_messages_take_little_more_memory_than_they_count() {
     for len in [0, 1, 16, 1000, 1024, 5000] {
         both_with(&holding(1 << 20), |mut end| {
             end.pauses();
             let to_server = end.role() == crate::Role::Server;
-            // In one frame and in two, by turns: one kind is packed, the other has buffers of its own.
+            // Messages of one frame and of two frames alternate: one kind is packed, the other has its own buffers.
             let half = vec![1; len / 2];
             let pair = [binary(vec![2; len]), binary(half.clone()).not_final(), continuation(half)];
             let bytes: Vec<u8> = pair.iter().flat_map(|frame| frame.encode(to_server)).collect();
@@ -261,7 +261,7 @@ fn what_is_held_takes_little_more_than_it_counts_however_its_messages_came() {
             read.truncate(120_000);
             end.receives_bytes(&read);
             let check = |end: &Endpoint, when: &str| {
-                let inbox = end.connection.inbox.as_ref().expect("something is held");
+                let inbox = end.connection.inbox.as_ref().expect("a message is held");
                 let (allocated, counted) = (inbox.allocated(), inbox.held_bytes());
                 assert!(allocated * 2 <= counted * 3 + 1000, "{len} bytes, {when}: {allocated} of {counted}");
             };

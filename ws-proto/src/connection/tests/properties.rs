@@ -1,5 +1,5 @@
-//! The machine against a naive decoder: frames of every kind, legal or spoilt, cut anywhere, give the same events and the
-//! same close code.
+//! The state machine against the reference decoder: frames of every kind, valid or corrupted and split anywhere, give
+//! the same events and the same close code.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -12,8 +12,8 @@ use crate::{
 };
 
 use super::{
-    bench::{Endpoint, Seen, config},
-    naive::{Item, decode},
+    endpoint::{Endpoint, Seen, config},
+    reference_decoder::{Item, decode},
     wire::{Frame, binary, continuation, frame, ping, pong, text},
 };
 
@@ -23,16 +23,16 @@ fn limited() -> Arc<Config> {
     config(|config| config.limits.max_message_size = LIMIT)
 }
 
-/// What is done to the bytes of a legal sequence.
+/// A corruption of the bytes of a valid sequence.
 #[derive(Debug, Clone)]
-enum Spoiling {
+enum Corruption {
     Flip(Index, u8),
     Cut(Index),
     Double(Index, u8),
     Insert(Index, u8),
 }
 
-impl Spoiling {
+impl Corruption {
     fn apply(&self, bytes: &mut Vec<u8>) {
         if bytes.is_empty() {
             return;
@@ -53,17 +53,17 @@ impl Spoiling {
     }
 }
 
-fn spoiling() -> impl Strategy<Value = Vec<Spoiling>> {
+fn corruptions() -> impl Strategy<Value = Vec<Corruption>> {
     let one = prop_oneof![
-        4 => (any::<Index>(), any::<u8>()).prop_map(|(at, bit)| Spoiling::Flip(at, bit)),
-        1 => any::<Index>().prop_map(Spoiling::Cut),
-        1 => (any::<Index>(), any::<u8>()).prop_map(|(at, length)| Spoiling::Double(at, length)),
-        1 => (any::<Index>(), any::<u8>()).prop_map(|(at, byte)| Spoiling::Insert(at, byte)),
+        4 => (any::<Index>(), any::<u8>()).prop_map(|(at, bit)| Corruption::Flip(at, bit)),
+        1 => any::<Index>().prop_map(Corruption::Cut),
+        1 => (any::<Index>(), any::<u8>()).prop_map(|(at, length)| Corruption::Double(at, length)),
+        1 => (any::<Index>(), any::<u8>()).prop_map(|(at, byte)| Corruption::Insert(at, byte)),
     ];
     prop_oneof![2 => Just(Vec::new()), 3 => proptest::collection::vec(one, 1..3)]
 }
 
-/// Up to so many characters, of one byte to four.
+/// Up to `most` characters of one to four bytes.
 fn letters(most: usize) -> impl Strategy<Value = String> {
     (any::<u64>(), 0..=most).prop_map(|(seed, length)| {
         const LETTERS: [char; 8] = ['a', 'b', 'c', 'z', ' ', 'é', '€', '😀'];
@@ -72,7 +72,7 @@ fn letters(most: usize) -> impl Strategy<Value = String> {
     })
 }
 
-/// Up to so many bytes.
+/// Up to `most` bytes.
 fn bytes(most: usize) -> impl Strategy<Value = Vec<u8>> {
     (any::<u64>(), 0..=most).prop_map(|(seed, length)| {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
@@ -95,7 +95,7 @@ fn close() -> impl Strategy<Value = Frame> {
     prop_oneof![4 => with_code, 1 => Just(super::wire::empty_close()), 1 => Just(frame(8, b"x"))]
 }
 
-/// A message in fragments, cut anywhere, with control frames in between.
+/// A message in fragments, split anywhere, with control frames in between.
 fn message() -> impl Strategy<Value = Vec<Frame>> {
     let payload = prop_oneof![
         6 => letters(60).prop_map(|text| (true, text.into_bytes())),
@@ -127,7 +127,7 @@ fn fragment(first: bool, is_text: bool, payload: &[u8]) -> Frame {
     }
 }
 
-/// Frames by the letter, in any order.
+/// Frames of any kind, in any order.
 fn any_frame() -> impl Strategy<Value = Frame> {
     (0..16_u8, bytes(20), any::<bool>(), any::<[u8; 4]>(), 0..24_u8).prop_map(
         |(opcode, payload, fin, key, twist)| {
@@ -158,13 +158,13 @@ fn sequence() -> impl Strategy<Value = Vec<Frame>> {
 }
 
 /// The bytes as they arrive.
-fn stream(frames: &[Frame], spoiling: &[Spoiling], role: Role) -> Vec<u8> {
+fn stream(frames: &[Frame], corruptions: &[Corruption], role: Role) -> Vec<u8> {
     let mut bytes: Vec<u8> = frames.iter().flat_map(|frame| frame.encode(role == Role::Server)).collect();
-    spoiling.iter().for_each(|spoiling| spoiling.apply(&mut bytes));
+    corruptions.iter().for_each(|corruption| corruption.apply(&mut bytes));
     bytes
 }
 
-/// What the machine makes of them.
+/// The events of the state machine.
 fn machine(role: Role, bytes: &[u8], sizes: &[usize]) -> Vec<Item> {
     let pool = BufferPool::new(BufferPoolConfig { preheat: 0, ..BufferPoolConfig::default() });
     let mut end = Endpoint::with_buffer(role, &limited(), ReceiveBuffer::new(256, pool));
@@ -181,7 +181,7 @@ fn machine(role: Role, bytes: &[u8], sizes: &[usize]) -> Vec<Item> {
 fn item(seen: Seen) -> Item {
     match seen {
         Seen::Text(text) => Item::Text(text.into_bytes()),
-        Seen::Unchecked(payload) => panic!("not checked: {payload:?}"),
+        Seen::Unchecked(payload) => panic!("unchecked text: {payload:?}"),
         Seen::Binary(payload) => Item::Binary(payload),
         Seen::Ping(payload) => Item::Ping(payload),
         Seen::Pong(payload) => Item::Pong(payload),
@@ -197,10 +197,10 @@ fn end(info: &CloseInfo) -> Item {
             Item::Close(code.map_or_else(Vec::new, |code| [&code, close.reason.as_bytes()].concat()))
         }
         (Some(error), None) if error.is_peer_fault() => {
-            let sent = info.sent.as_ref().and_then(|close| close.code).expect("it is answered");
+            let sent = info.sent.as_ref().and_then(|close| close.code).expect("the Close is answered");
             Item::Violation(sent.get())
         }
-        _ => panic!("another end: {info:?}"),
+        _ => panic!("unexpected end: {info:?}"),
     }
 }
 
@@ -221,19 +221,19 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 1000, ..ProptestConfig::default() })]
 
     #[test]
-    fn the_machine_sees_what_a_naive_decoder_sees(
+    fn the_connection_agrees_with_the_reference_decoder(
         frames in sequence(),
-        spoiling in spoiling(),
+        corruptions in corruptions(),
         role in roles(),
         sizes in sizes(),
     ) {
-        let bytes = stream(&frames, &spoiling, role);
+        let bytes = stream(&frames, &corruptions, role);
         let expected = decode(&bytes, role == Role::Server, LIMIT as u64);
         prop_assert_eq!(machine(role, &bytes, &sizes), expected);
     }
 
     #[test]
-    fn the_machine_sees_what_a_naive_decoder_sees_in_frames_of_any_kind(
+    fn the_connection_agrees_with_the_reference_decoder_on_frames_of_any_kind(
         frames in proptest::collection::vec(any_frame(), 0..6),
         role in roles(),
         sizes in sizes(),
@@ -244,7 +244,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_sent_is_what_a_naive_decoder_reads(
+    fn the_reference_decoder_reads_what_a_connection_sends(
         messages in proptest::collection::vec((any::<bool>(), letters(90), 0..126_usize), 0..10),
         large in prop::sample::select(vec![0, 125, 126, 65_535, 65_536, 140_000]),
         role in roles(),
@@ -271,12 +271,12 @@ proptest! {
 }
 
 #[test]
-fn the_sequences_end_in_every_way_and_have_everything_in_them() {
+fn the_generated_sequences_cover_every_item_and_every_end() {
     let (mut runner, mut seen) = (TestRunner::deterministic(), BTreeMap::new());
     for _ in 0..1000 {
         let frames = sequence().new_tree(&mut runner).unwrap().current();
-        let spoiling = spoiling().new_tree(&mut runner).unwrap().current();
-        for item in decode(&stream(&frames, &spoiling, Role::Server), true, LIMIT as u64) {
+        let corruptions = corruptions().new_tree(&mut runner).unwrap().current();
+        for item in decode(&stream(&frames, &corruptions, Role::Server), true, LIMIT as u64) {
             let name = match item {
                 Item::Violation(code) => code.to_string(),
                 Item::Close(_) => "Close".to_owned(),

@@ -1,11 +1,11 @@
-//! Deadlines where the transport can tell what the peer has acknowledged.
+//! Deadlines with a transport that reports what the peer has acknowledged.
 
 use std::{sync::Arc, time::Duration};
 
 use crate::{Completion, Config, ConnectionState, Keepalive, SendQueue, TimedOut};
 
 use super::{
-    bench::{CLOSE_TIMEOUT, Endpoint, SECOND, both_with, config},
+    endpoint::{CLOSE_TIMEOUT, Endpoint, SECOND, both_with, config},
     timers::timed_out,
     wire::{PING, binary, close, pong},
 };
@@ -14,7 +14,7 @@ const KILO: u64 = 1000;
 const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
 const KEEPALIVE: Keepalive = Keepalive { interval: Duration::from_secs(10), timeout: Duration::from_secs(4) };
 
-/// Without other timers.
+/// No other timer is set.
 fn with(keepalive: Option<Keepalive>) -> Arc<Config> {
     config(|config| {
         config.keepalive = keepalive;
@@ -24,7 +24,7 @@ fn with(keepalive: Option<Keepalive>) -> Arc<Config> {
 }
 
 impl Endpoint {
-    /// The transport can tell, and has `unacknowledged` bytes.
+    /// The transport reports its send queue, with `unacknowledged` bytes.
     fn is_watched(&mut self, unacknowledged: u64) {
         self.connection.watch_send_queue();
         let queue = SendQueue { acknowledged: 0, unacknowledged, unanswered: Duration::ZERO };
@@ -41,14 +41,14 @@ impl Endpoint {
         queue.unacknowledged -= bytes;
     }
 
-    /// Its system is gone: from now on nothing is acknowledged.
+    /// The peer's system is gone: nothing is acknowledged from now on.
     fn peer_vanishes(&mut self, unacknowledged: u64) {
         self.queue().unacknowledged = unacknowledged;
         self.queue().unanswered = Duration::from_secs(3600);
     }
 
-    /// Paused, and nothing more is read.
-    fn holds_enough(&mut self) {
+    /// Pauses until nothing more is read.
+    fn pauses_until_full(&mut self) {
         self.pauses();
         self.receives([binary([0; 600]), binary([0; 600])]);
         assert!(!self.connection.wants_read());
@@ -66,7 +66,7 @@ fn blocked(end: &mut Endpoint) {
 }
 
 #[test]
-fn a_peer_that_takes_bytes_while_the_transport_has_no_room_is_not_left() {
+fn a_peer_that_acknowledges_bytes_while_the_transport_is_full_is_kept() {
     for keepalive in [None, Some(KEEPALIVE)] {
         both_with(&with(keepalive), |mut end| {
             blocked(&mut end);
@@ -80,7 +80,7 @@ fn a_peer_that_takes_bytes_while_the_transport_has_no_room_is_not_left() {
 }
 
 #[test]
-fn a_peer_that_stops_taking_bytes_is_left_at_most_a_sixteenth_late() {
+fn a_peer_that_stops_acknowledging_is_dropped_at_most_a_sixteenth_late() {
     both_with(&with(None), |mut end| {
         blocked(&mut end);
         for _ in 0..300 {
@@ -97,7 +97,7 @@ fn a_peer_that_stops_taking_bytes_is_left_at_most_a_sixteenth_late() {
 }
 
 #[test]
-fn a_peer_that_never_takes_anything_is_left_at_most_a_sixteenth_late() {
+fn a_peer_that_never_acknowledges_is_dropped_at_most_a_sixteenth_late() {
     both_with(&with(None), |mut end| {
         blocked(&mut end);
         end.passes(WRITE_TIMEOUT - SECOND);
@@ -109,7 +109,7 @@ fn a_peer_that_never_takes_anything_is_left_at_most_a_sixteenth_late() {
 }
 
 #[test]
-fn a_transport_that_cannot_tell_after_all_changes_nothing() {
+fn a_transport_without_a_report_changes_nothing() {
     both_with(&with(None), |mut end| {
         blocked(&mut end);
         end.send_queue = None;
@@ -122,7 +122,7 @@ fn a_transport_that_cannot_tell_after_all_changes_nothing() {
 }
 
 #[test]
-fn a_pong_may_wait_behind_what_the_transport_has_taken_and_the_peer_has_not() {
+fn a_pong_may_be_late_while_the_peer_has_not_acknowledged_the_ping() {
     both_with(&with(Some(KEEPALIVE)), |mut end| {
         end.is_watched(1000 * KILO);
         end.passes(10 * SECOND);
@@ -138,7 +138,7 @@ fn a_pong_may_wait_behind_what_the_transport_has_taken_and_the_peer_has_not() {
 }
 
 #[test]
-fn a_peer_that_has_taken_the_ping_and_does_not_answer_is_left_in_time() {
+fn a_peer_that_acknowledged_the_ping_and_does_not_answer_is_dropped_in_time() {
     both_with(&with(Some(KEEPALIVE)), |mut end| {
         end.is_watched(0);
         end.passes(10 * SECOND);
@@ -153,7 +153,7 @@ fn a_peer_that_has_taken_the_ping_and_does_not_answer_is_left_in_time() {
 }
 
 #[test]
-fn a_peer_whose_system_acknowledges_nothing_is_left_in_time() {
+fn a_peer_whose_system_acknowledges_nothing_is_dropped_in_time() {
     both_with(&with(Some(KEEPALIVE)), |mut end| {
         end.is_watched(0);
         end.peer_vanishes(6);
@@ -166,7 +166,7 @@ fn a_peer_whose_system_acknowledges_nothing_is_left_in_time() {
 }
 
 #[test]
-fn a_blocked_peer_that_neither_takes_nor_speaks_is_left_in_time() {
+fn a_silent_peer_that_acknowledges_nothing_is_dropped_in_time() {
     both_with(&with(Some(KEEPALIVE)), |mut end| {
         blocked(&mut end);
         end.passes(14 * SECOND);
@@ -174,13 +174,13 @@ fn a_blocked_peer_that_neither_takes_nor_speaks_is_left_in_time() {
     });
 }
 
-// While nothing is read for a paused application.
+// While reading is paused.
 
 #[test]
-fn a_peer_that_vanishes_while_nothing_is_read_is_noticed_within_the_keepalives_time() {
+fn a_vanished_peer_is_dropped_within_the_keepalive_time_while_nothing_is_read() {
     both_with(&with(Some(KEEPALIVE)), |mut end| {
         end.is_watched(0);
-        end.holds_enough();
+        end.pauses_until_full();
         end.peer_vanishes(6);
         end.passes(14 * SECOND - Duration::from_millis(1));
         end.is_still_open();
@@ -197,12 +197,12 @@ fn a_peer_that_vanishes_while_nothing_is_read_is_noticed_within_the_keepalives_t
 }
 
 #[test]
-fn a_live_peer_is_not_given_up_while_nothing_is_read() {
-    // It takes everything; or, paused itself, nothing.
+fn a_live_peer_is_kept_while_nothing_is_read() {
+    // The peer takes everything or, if it is paused itself, nothing.
     for unacknowledged in [0, 1000 * KILO] {
         both_with(&with(Some(KEEPALIVE)), |mut end| {
             end.is_watched(unacknowledged);
-            end.holds_enough();
+            end.pauses_until_full();
             end.passes(10_000 * SECOND);
             end.is_still_open();
             let pings = std::iter::from_fn(|| end.outbound.pop()).filter(|sent| sent.opcode == PING).count();
@@ -215,10 +215,10 @@ fn a_live_peer_is_not_given_up_while_nothing_is_read() {
 }
 
 #[test]
-fn a_peer_has_its_time_to_answer_once_reading_goes_on() {
+fn a_peer_has_the_full_time_to_answer_once_reading_continues() {
     both_with(&with(Some(KEEPALIVE)), |mut end| {
         end.is_watched(0);
-        end.holds_enough();
+        end.pauses_until_full();
         end.passes(13 * SECOND);
         end.resumes();
         end.passes(4 * SECOND);
@@ -229,23 +229,23 @@ fn a_peer_has_its_time_to_answer_once_reading_goes_on() {
 }
 
 #[test]
-fn without_a_transport_that_can_tell_silence_proves_nothing_while_nothing_is_read() {
+fn without_a_report_of_the_transport_a_peer_is_kept_while_nothing_is_read() {
     for watched in [false, true] {
         both_with(&with(Some(KEEPALIVE)), |mut end| {
             if watched {
                 end.connection.watch_send_queue();
             }
-            end.holds_enough();
+            end.pauses_until_full();
             end.passes(10_000 * SECOND);
             end.is_still_open();
         });
     }
 }
 
-// Behind our Close.
+// After our Close.
 
 #[test]
-fn the_close_deadline_waits_while_the_peer_takes_what_the_transport_has() {
+fn the_close_deadline_is_extended_while_the_peer_acknowledges_bytes() {
     both_with(&with(None), |mut end| {
         end.is_watched(4000 * KILO);
         end.closes(1000, "");
@@ -262,7 +262,7 @@ fn the_close_deadline_waits_while_the_peer_takes_what_the_transport_has() {
 }
 
 #[test]
-fn a_peer_that_stops_taking_behind_our_close_has_two_close_timeouts_at_most() {
+fn a_peer_that_stops_acknowledging_after_our_close_has_at_most_two_close_timeouts() {
     both_with(&with(None), |mut end| {
         end.is_watched(4000 * KILO);
         end.closes(1000, "");
@@ -273,7 +273,7 @@ fn a_peer_that_stops_taking_behind_our_close_has_two_close_timeouts_at_most() {
 }
 
 #[test]
-fn a_peer_that_has_taken_our_close_or_vanished_has_one_close_timeout() {
+fn a_peer_that_acknowledged_our_close_or_vanished_has_one_close_timeout() {
     for unacknowledged in [0, 1000] {
         both_with(&with(None), |mut end| {
             end.is_watched(0);
@@ -289,7 +289,7 @@ fn a_peer_that_has_taken_our_close_or_vanished_has_one_close_timeout() {
 }
 
 #[test]
-fn a_blocked_peer_that_takes_bytes_behind_our_close_is_not_left() {
+fn a_peer_that_acknowledges_bytes_after_our_close_is_kept() {
     both_with(&with(None), |mut end| {
         blocked(&mut end);
         end.closes(1000, "");

@@ -1,4 +1,4 @@
-//! Payloads with an owner: when the owner's destructor runs.
+//! When the destructor of a payload's owner runs.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -12,9 +12,9 @@ use bytes::Bytes;
 
 use crate::{CloseCode, MessageKind};
 
-use super::bench::{Endpoint, both};
+use super::endpoint::{Endpoint, both};
 
-/// Copied, masked in one piece, and masked or written in several.
+/// Lengths that are copied, masked in one piece, and masked or written in several pieces.
 const LENGTHS: [usize; 4] = [0, 100, 20_000, 300_000];
 
 struct Owner {
@@ -57,7 +57,7 @@ fn a_payload_is_dropped_once_it_is_written() {
 }
 
 #[test]
-fn a_driver_that_asks_for_it_drops_what_is_written_itself() {
+fn a_driver_that_asks_for_it_drops_written_payloads_itself() {
     for len in LENGTHS {
         both(|mut end| {
             let drops = Arc::default();
@@ -73,7 +73,7 @@ fn a_driver_that_asks_for_it_drops_what_is_written_itself() {
 }
 
 #[test]
-fn and_what_is_given_up() {
+fn a_driver_that_asks_for_it_drops_discarded_payloads_itself() {
     for len in LENGTHS {
         for end_of_it in 0..3 {
             both(|mut end| {
@@ -116,7 +116,7 @@ fn memory_without_an_owner_is_freed_at_once() {
 }
 
 #[test]
-fn a_destructor_that_panics_passes_through_and_breaks_nothing() {
+fn a_panic_of_a_destructor_reaches_the_caller_and_leaves_the_connection_consistent() {
     for len in LENGTHS {
         both(|mut end| {
             let drops = Arc::default();
@@ -124,7 +124,7 @@ fn a_destructor_that_panics_passes_through_and_breaks_nothing() {
                 send(&mut end, payload(len, &drops, true));
                 end.transport_flows();
             }));
-            assert!(sent.is_err(), "{len}: it is the caller's to see");
+            assert!(sent.is_err(), "{len}: the panic must reach the caller");
             end.transport_flows();
             assert_eq!(drops.load(SeqCst), 1);
             assert!(end.tx.is_empty(), "{len}");

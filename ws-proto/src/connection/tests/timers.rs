@@ -8,7 +8,7 @@ use crate::{
 };
 
 use super::{
-    bench::{CLOSE_TIMEOUT, Endpoint, SECOND, Seen, both, both_with, config},
+    endpoint::{CLOSE_TIMEOUT, Endpoint, SECOND, Seen, both, both_with, config},
     wire::{binary, close, continuation, frame, ping, pong, text},
 };
 
@@ -41,7 +41,7 @@ pub(super) fn timed_out(end: &mut Endpoint, expected: TimedOut) {
 // The close timeout.
 
 #[test]
-fn a_peer_that_ignores_our_close_is_left_after_the_close_timeout() {
+fn a_peer_that_ignores_our_close_is_dropped_after_the_close_timeout() {
     both(|mut end| {
         end.closes(1000, "");
         end.sent_close(1000);
@@ -53,7 +53,7 @@ fn a_peer_that_ignores_our_close_is_left_after_the_close_timeout() {
 }
 
 #[test]
-fn a_peer_that_goes_on_talking_does_not_move_the_close_deadline() {
+fn messages_from_the_peer_do_not_extend_the_close_deadline() {
     both(|mut end| {
         end.closes(1000, "");
         for _ in 0..4 {
@@ -78,7 +78,7 @@ fn one_deadline_covers_the_whole_closing_state() {
 }
 
 #[test]
-fn a_peer_that_never_hangs_up_is_left_after_the_close_timeout() {
+fn a_peer_that_keeps_its_stream_open_is_dropped_after_the_close_timeout() {
     both(|mut end| {
         end.receives([close(1000, "")]);
         end.passes(CLOSE_TIMEOUT);
@@ -126,7 +126,7 @@ fn silence_in_both_directions_is_closed_with_1001() {
 }
 
 #[test]
-fn an_idle_peer_that_ignores_the_close_is_left_after_the_close_timeout() {
+fn an_idle_peer_that_ignores_the_close_is_dropped_after_the_close_timeout() {
     both_with(&idle(), |mut end| {
         end.passes(IDLE + CLOSE_TIMEOUT);
         end.sent_close(1001);
@@ -187,13 +187,13 @@ fn a_message_that_trickles_in_or_out_is_activity() {
 }
 
 #[test]
-fn a_step_forward_of_one_direction_is_not_undone_by_the_other() {
+fn activity_in_one_direction_is_not_undone_by_the_other() {
     both_with(&idle(), |mut end| {
         end.receives([text("half").not_final(), continuation("").announcing(10)]);
         end.passes(IDLE - SECOND);
         end.sends_text("we speak");
         end.sent_text("we speak");
-        // Nothing came since; looking for more must not say otherwise.
+        // Nothing arrived since; another check must not say otherwise.
         end.drive();
         end.passes(IDLE - SECOND);
         end.is_open();
@@ -201,7 +201,7 @@ fn a_step_forward_of_one_direction_is_not_undone_by_the_other() {
 }
 
 #[test]
-fn a_trickle_that_never_makes_a_frame_is_not_activity() {
+fn bytes_that_never_complete_a_frame_are_not_activity() {
     both_with(&idle(), |mut end| {
         let bytes = binary("").announcing(100_000).encode(end.role() == Role::Server);
         for byte in &bytes[..bytes.len() - 1] {
@@ -213,7 +213,7 @@ fn a_trickle_that_never_makes_a_frame_is_not_activity() {
 }
 
 #[test]
-fn keepalive_traffic_is_no_activity() {
+fn keepalive_frames_are_not_activity() {
     both_with(&keepalive(|config| config.idle_timeout = Some(IDLE)), |mut end| {
         end.passes(10 * SECOND);
         end.sent_ping(b"");
@@ -225,7 +225,7 @@ fn keepalive_traffic_is_no_activity() {
 }
 
 #[test]
-fn data_behind_a_keepalive_ping_is_activity() {
+fn data_after_a_keepalive_ping_is_activity() {
     both_with(&keepalive(|config| config.idle_timeout = Some(IDLE)), |mut end| {
         end.transport_blocks();
         end.passes(10 * SECOND);
@@ -270,7 +270,7 @@ fn data_in_one_write_with_a_keepalive_ping_is_activity() {
 // The write timeout.
 
 #[test]
-fn a_peer_that_takes_nothing_is_left_after_the_write_timeout() {
+fn a_peer_that_reads_nothing_is_dropped_after_the_write_timeout() {
     both(|mut end| {
         end.transport_blocks();
         end.sends_text("stuck");
@@ -286,7 +286,7 @@ fn a_peer_that_takes_nothing_is_left_after_the_write_timeout() {
 }
 
 #[test]
-fn a_peer_that_takes_a_byte_now_and_then_is_not_left() {
+fn a_peer_that_reads_a_byte_at_intervals_is_kept() {
     both(|mut end| {
         end.transport_blocks();
         end.sends_text("stuck");
@@ -302,7 +302,7 @@ fn a_peer_that_takes_a_byte_now_and_then_is_not_left() {
 }
 
 #[test]
-fn a_transport_that_is_said_to_block_with_nothing_to_write_is_not_stuck() {
+fn a_transport_marked_as_blocked_without_data_is_not_blocked() {
     both(|mut end| {
         end.tx.set_blocked(end.now);
         end.sends_text("flows");
@@ -316,7 +316,7 @@ fn a_transport_that_is_said_to_block_with_nothing_to_write_is_not_stuck() {
 fn a_late_timer_does_what_is_due_once() {
     let config = keepalive(|config| config.idle_timeout = Some(IDLE));
     both_with(&config, |mut end| {
-        // The machine slept for an hour.
+        // The machine was suspended for an hour.
         end.now += Duration::from_secs(3600);
         end.connection.handle_timeout(end.now, &mut end.tx);
         end.drive();
@@ -325,9 +325,9 @@ fn a_late_timer_does_what_is_due_once() {
     });
 }
 
-// Waits without end.
+// The longest waits.
 
-/// Every wait as long as can be said.
+/// Every wait has the largest value.
 fn endless() -> Arc<Config> {
     config(|config| {
         config.close_timeout = Duration::MAX;
@@ -339,7 +339,7 @@ fn endless() -> Arc<Config> {
 }
 
 #[test]
-fn a_timeout_of_any_length_is_no_panic() {
+fn a_timeout_of_any_length_does_not_panic() {
     const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
     both_with(&endless(), |mut end| {
         end.passes(YEAR);
@@ -361,7 +361,7 @@ fn a_timeout_of_any_length_is_no_panic() {
 }
 
 #[test]
-fn a_peer_may_be_silent_for_as_long_as_a_keepalive_says() {
+fn a_peer_may_be_silent_for_the_whole_keepalive_time() {
     let config = config(|config| {
         config.idle_timeout = None;
         config.keepalive = Some(Keepalive { interval: SECOND, timeout: Duration::MAX });
@@ -375,7 +375,7 @@ fn a_peer_may_be_silent_for_as_long_as_a_keepalive_says() {
 }
 
 #[test]
-fn an_end_that_is_held_behind_messages_for_any_time_is_no_panic() {
+fn a_held_end_with_a_timeout_of_any_length_does_not_panic() {
     both_with(&endless(), |mut end| {
         end.connection.hold();
         end.receives([text("held"), close(1000, "")]);

@@ -3,7 +3,7 @@
 use crate::Role;
 
 use super::{
-    bench::{Endpoint, both, both_with, config},
+    endpoint::{Endpoint, both, both_with, config},
     wire::{Frame, binary, close, continuation, ping, text},
 };
 
@@ -11,7 +11,7 @@ use super::{
 const MANY_LENGTHS: &str =
     "aé€😀\u{7f}\u{80}\u{7ff}\u{800}\u{d7ff}\u{e000}\u{ffff}\u{10000}\u{10ffff}\u{feff}\0z";
 
-/// Each is impossible at its last byte, and a beginning of something possible before it.
+/// Each one is invalid at its last byte, and a valid prefix before it.
 const IMPOSSIBLE: [&[u8]; 17] = [
     b"\x80",
     b"\xbf",
@@ -121,7 +121,7 @@ fn the_first_impossible_byte_ends_the_connection_in_the_middle_of_a_message() {
 }
 
 #[test]
-fn a_bad_byte_in_a_large_frame_is_found_when_it_arrives() {
+fn an_invalid_byte_in_a_large_frame_is_found_when_it_arrives() {
     both(|mut end| {
         let frame = text([&[b'a'; 60_000][..], b"\xff"].concat()).announcing(1_000_000);
         let bytes = frame.encode(end.role() == Role::Server);
@@ -133,7 +133,7 @@ fn a_bad_byte_in_a_large_frame_is_found_when_it_arrives() {
 }
 
 #[test]
-fn the_next_message_starts_anew() {
+fn each_message_is_validated_independently() {
     both(|mut end| {
         end.receives([text("\u{e9}").not_final(), continuation("\u{e9}"), text("ok"), binary(b"\xc3")]);
         end.delivers_text("éé");
@@ -145,7 +145,7 @@ fn the_next_message_starts_anew() {
 }
 
 #[test]
-fn binary_and_pings_may_hold_anything() {
+fn binary_messages_and_pings_may_hold_any_bytes() {
     both(|mut end| {
         end.receives([
             binary(b"\xff\xc3"),
@@ -170,28 +170,28 @@ fn a_close_reason_that_is_not_utf8_is_answered_with_1007() {
 }
 
 #[test]
-fn without_validation_text_is_delivered_as_it_came() {
+fn without_validation_text_is_delivered_unchanged() {
     both_with(&config(|config| config.validate_utf8 = false), |mut end| {
         end.receives([text(b"a\xff"), text(b"\xc3").not_final(), continuation(b"z"), text("valid")]);
-        assert_eq!(end.seen.pop_front(), Some(super::bench::Seen::Unchecked(b"a\xff".into())));
-        assert_eq!(end.seen.pop_front(), Some(super::bench::Seen::Unchecked(b"\xc3z".into())));
+        assert_eq!(end.seen.pop_front(), Some(super::endpoint::Seen::Unchecked(b"a\xff".into())));
+        assert_eq!(end.seen.pop_front(), Some(super::endpoint::Seen::Unchecked(b"\xc3z".into())));
         end.delivers_text("valid");
         end.is_open();
-        // A reason is text of the protocol, not of the application.
+        // A close reason belongs to the protocol, not to the application.
         end.receives([close(1000, b"\xff")]);
         end.fails_with(1007);
     });
 }
 
 #[test]
-fn all_pairs_of_bytes_are_judged_as_std_judges_them() {
+fn all_pairs_of_bytes_agree_with_std() {
     let mut end = Endpoint::new(Role::Server);
     for pair in (0..=0xffff_u16).map(u16::to_be_bytes) {
         end.receives([text(&pair[..1]).not_final(), continuation(&pair[1..])]);
         match std::str::from_utf8(&pair) {
             Ok(text) => end.delivers_text(text),
             Err(_) => {
-                assert_eq!(end.sent_close(1007), "protocol error: text that is not valid UTF-8");
+                assert_eq!(end.sent_close(1007), "protocol error: text message is not valid UTF-8");
                 end.delivers_nothing();
                 end = Endpoint::new(Role::Server);
             }

@@ -1,5 +1,5 @@
-//! Frames as a peer puts them on the wire, legal or not, and back. Written from RFC 6455 section 5.2 alone: it shares
-//! no code with the crate, so that a mistake there cannot hide here.
+//! Encoding of a peer's frames, valid or not, and decoding of sent frames. It is written from RFC 6455 section 5.2
+//! alone and shares no code with the crate, so an error there cannot go unnoticed here.
 
 use std::collections::VecDeque;
 
@@ -12,7 +12,7 @@ pub(super) const CLOSE: u8 = 8;
 pub(super) const PING: u8 = 9;
 pub(super) const PONG: u8 = 10;
 
-/// A frame to be received. Whether it is masked follows from who receives it, unless it is told to be wrong.
+/// A frame to be received. The receiver's role decides whether it is masked, unless the test asks for the wrong mask.
 #[derive(Debug, Clone)]
 pub(super) struct Frame {
     first_byte: u8,
@@ -85,7 +85,7 @@ impl Frame {
         self
     }
 
-    /// Masked towards a client, bare towards a server.
+    /// Masks a frame to a client, or leaves a frame to a server unmasked.
     pub(super) fn masked_wrongly(mut self) -> Self {
         self.wrong_mask = true;
         self
@@ -101,13 +101,13 @@ impl Frame {
         self
     }
 
-    /// Claims a length that its payload need not have.
+    /// Announces a length that may differ from the payload's.
     pub(super) fn announcing(mut self, length: u64) -> Self {
         self.announced = length;
         self
     }
 
-    /// The bytes, as `to_server` or to a client.
+    /// Encodes the frame, to a server or to a client.
     pub(super) fn encode(&self, to_server: bool) -> Vec<u8> {
         let masked = to_server != self.wrong_mask;
         let mut out = vec![self.first_byte];
@@ -155,8 +155,9 @@ impl std::fmt::Debug for Sent {
     }
 }
 
-/// What a connection wrote. It insists on the laws that every sent byte must obey: no reserved bit and one frame per
-/// message, unless it may compress, the shortest length, masked by a client and only by a client, and nothing behind a Close.
+/// The bytes that a connection wrote. It checks the rules for every sent byte: no reserved bit and one frame per
+/// message, unless it may compress; the shortest length; a mask from a client and only from a client; nothing after a
+/// Close.
 #[derive(Debug)]
 pub(super) struct Outbound {
     by_client: bool,
@@ -184,14 +185,14 @@ impl Outbound {
     }
 
     pub(super) fn push(&mut self, bytes: &[u8]) {
-        assert!(!self.close_seen, "bytes behind a Close: {bytes:?}");
+        assert!(!self.close_seen, "bytes after a Close: {bytes:?}");
         self.bytes.extend(bytes);
         self.undecoded.extend(bytes);
         while let Some((sent, length)) = self.decode() {
             self.undecoded.drain(..length);
             self.close_seen = sent.opcode == CLOSE;
             self.frames.push_back(sent);
-            assert!(!self.close_seen || self.undecoded.is_empty(), "bytes behind a Close");
+            assert!(!self.close_seen || self.undecoded.is_empty(), "bytes after a Close");
         }
     }
 
@@ -199,7 +200,7 @@ impl Outbound {
         self.frames.pop_front()
     }
 
-    /// Whether every byte belonged to a frame that is complete.
+    /// Whether the last byte completed a frame.
     pub(super) fn ends_between_frames(&self) -> bool {
         self.undecoded.is_empty()
     }

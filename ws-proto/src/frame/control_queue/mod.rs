@@ -1,10 +1,10 @@
-//! Control frames that wait behind a data frame: a ring of 256 bytes, first in, first out.
+//! Control frames that wait behind a data frame: a first-in, first-out ring of 256 bytes.
 //!
 //! ```text
 //!            head                          tail
 //!             ▼                              ▼
 //!  ┌──────────┬──────┬─────┬─────────┬──────┬┬─────────┐
-//!  │   free   │opcode│ len │ payload │opcode││  free   │   positions are u8 and wrap by themselves
+//!  │   free   │opcode│ len │ payload │opcode││  free   │   positions are u8 and wrap around
 //!  └──────────┴──────┴─────┴─────────┴──────┴┴─────────┘
 //! ```
 
@@ -14,7 +14,7 @@ use super::{MAX_CONTROL_PAYLOAD, OpCode};
 pub(crate) const CONTROL_QUEUE_CAPACITY: usize = 256;
 const ENTRY_HEADER: usize = 2;
 
-/// A frame does not fit: the queue is full.
+/// The control queue has no room for the frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the control queue is full")]
 pub struct QueueFull;
@@ -28,7 +28,7 @@ pub struct ControlFrame {
 }
 
 impl ControlFrame {
-    /// Ping, pong or close.
+    /// The opcode: ping, pong or close.
     #[must_use]
     pub const fn opcode(&self) -> OpCode {
         self.opcode
@@ -41,7 +41,7 @@ impl ControlFrame {
     }
 }
 
-/// The ring. An entry of `n` payload bytes takes `n + 2`.
+/// The ring. An entry with a payload of `n` bytes takes `n + 2` bytes.
 #[derive(Debug, Clone)]
 pub struct ControlQueue {
     ring: [u8; CONTROL_QUEUE_CAPACITY],
@@ -56,7 +56,7 @@ impl Default for ControlQueue {
 }
 
 impl ControlQueue {
-    /// Bytes that an entry with this payload takes.
+    /// Bytes that an entry with a payload of this length takes.
     #[must_use]
     pub const fn entry_len(payload_len: usize) -> usize {
         ENTRY_HEADER + payload_len
@@ -65,7 +65,7 @@ impl ControlQueue {
     /// Appends a copy of a frame.
     ///
     /// # Errors
-    /// [`QueueFull`] if it does not fit, or could never fit.
+    /// [`QueueFull`] if there is no room for it, or if its payload is longer than 125 bytes.
     pub fn push(&mut self, opcode: OpCode, payload: &[u8]) -> Result<(), QueueFull> {
         let len = u8::try_from(payload.len()).map_err(|_| QueueFull)?;
         if payload.len() > MAX_CONTROL_PAYLOAD || Self::entry_len(payload.len()) > self.free() {
@@ -76,7 +76,7 @@ impl ControlQueue {
         Ok(())
     }
 
-    /// Takes the oldest frame.
+    /// Removes and returns the oldest frame.
     pub fn pop(&mut self) -> Option<ControlFrame> {
         let frame = self.peek()?;
         let taken = Self::entry_len(frame.payload().len());
@@ -85,7 +85,7 @@ impl ControlQueue {
         Some(frame)
     }
 
-    /// Copies the oldest frame without taking it.
+    /// Returns a copy of the oldest frame without removing it.
     #[must_use]
     pub fn peek(&self) -> Option<ControlFrame> {
         if self.is_empty() {
@@ -100,12 +100,12 @@ impl ControlQueue {
         Some(frame)
     }
 
-    /// Forgets every frame.
+    /// Removes all frames.
     pub fn clear(&mut self) {
         self.used = 0;
     }
 
-    /// Whether no frame waits.
+    /// Whether the queue has no frame.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.used == 0

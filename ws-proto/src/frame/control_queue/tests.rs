@@ -10,7 +10,7 @@ fn pop(queue: &mut ControlQueue) -> Option<(OpCode, Vec<u8>)> {
 }
 
 #[test]
-fn a_ping_goes_in_and_comes_out() {
+fn a_pushed_ping_is_popped() {
     let mut queue = ControlQueue::default();
     queue.push(OpCode::Ping, b"hello").unwrap();
     assert_eq!(pop(&mut queue), Some((OpCode::Ping, b"hello".to_vec())));
@@ -41,7 +41,7 @@ fn an_entry_that_wraps_around_the_end_stays_intact() {
 }
 
 #[test]
-fn two_largest_frames_and_an_empty_one_fill_it() {
+fn two_largest_frames_and_an_empty_one_fill_the_queue() {
     let mut queue = ControlQueue::default();
     queue.push(OpCode::Ping, &[0; 125]).unwrap();
     queue.push(OpCode::Ping, &[0; 125]).unwrap();
@@ -68,7 +68,7 @@ fn free_space_is_counted_with_entry_headers() {
 }
 
 #[test]
-fn peek_does_not_consume_and_clear_forgets() {
+fn peek_keeps_the_frame_and_clear_removes_all() {
     let mut queue = ControlQueue::default();
     assert_eq!(queue.peek(), None);
     queue.push(OpCode::Close, &[3, 232]).unwrap();

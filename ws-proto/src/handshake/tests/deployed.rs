@@ -1,4 +1,4 @@
-//! HTTP as clients, proxies and health checks send it, and where its tolerance ends.
+//! HTTP as deployed clients, proxies and health checks send it, and the limits of tolerance.
 
 use http::{HeaderValue, Method, StatusCode, Version, header};
 
@@ -27,7 +27,7 @@ fn with_host(host: &str) -> String {
 }
 
 #[test]
-fn a_target_in_absolute_form_is_accepted_and_read_as_it_was_sent() {
+fn a_target_in_absolute_form_is_accepted_unchanged() {
     for scheme in ["http", "https", "ws", "wss", "HTTP", "Ws"] {
         let target = format!("{scheme}://other.example:8080/chat?x=1");
         let request = read(&with_target(&target)).unwrap();
@@ -46,7 +46,7 @@ fn a_target_in_absolute_form_is_accepted_and_read_as_it_was_sent() {
 }
 
 #[test]
-fn a_target_that_is_no_path_and_no_url_of_a_host_is_refused() {
+fn a_target_that_is_neither_a_path_nor_a_url_with_a_host_is_refused() {
     for target in [
         "*",
         "a",
@@ -93,7 +93,7 @@ fn a_quotation_mark_in_a_query_is_read_as_its_encoding() {
 }
 
 #[test]
-fn http_1_0_is_no_upgrade_and_needs_no_host() {
+fn http_1_0_is_not_an_upgrade_and_needs_no_host() {
     let health_check = "OPTIONS / HTTP/1.0\r\n\r\n";
     let request = read(health_check).unwrap();
     assert_eq!((request.method(), request.version()), (&Method::OPTIONS, Version::HTTP_10));
@@ -102,7 +102,7 @@ fn http_1_0_is_no_upgrade_and_needs_no_host() {
         assert_eq!((error, error.status()), (RequestError::Http10, StatusCode::UPGRADE_REQUIRED));
         assert!(error.is_not_upgrade());
     }
-    // What is wrong in any request is so in this one.
+    // An error in any request is also an error in HTTP/1.0.
     let two_hosts = "GET / HTTP/1.0\r\nHost: a\r\nHost: a\r\n\r\n";
     assert_eq!(serve(two_hosts).err(), Some(RequestError::Host));
 }
@@ -118,7 +118,7 @@ fn a_higher_minor_version_counts_as_http_1_1() {
 }
 
 #[test]
-fn another_major_version_is_505_and_what_is_no_version_400() {
+fn another_major_version_gets_505_and_an_invalid_version_400() {
     for version in ["HTTP/0.9", "HTTP/2.0", "HTTP/3.1", "HTTP/9.9"] {
         let error = serve(&REQUEST.replace("HTTP/1.1", version)).unwrap_err();
         assert_eq!((error, error.status().as_u16()), (RequestError::Version, 505), "{version}");
@@ -135,7 +135,7 @@ fn another_major_version_is_505_and_what_is_no_version_400() {
 }
 
 #[test]
-fn a_key_may_have_bits_behind_its_last_byte() {
+fn a_key_may_have_bits_after_its_last_byte() {
     // The second is the example of RFC 6455 section 4.1.
     for key in ["dGhlIHNhbXBsZSBub25jZR==", "AQIDBAUGBwgJCgsMDQ4PEC=="] {
         assert!(serve(&REQUEST.replace(KEY, key)).is_ok(), "{key}");
@@ -165,7 +165,7 @@ fn one_empty_line_before_the_request_line_is_ignored() {
 }
 
 #[test]
-fn an_empty_line_counts_against_the_limit_of_the_head() {
+fn an_empty_line_counts_toward_the_limit_of_the_head() {
     let limits = Limits { max_head_size: REQUEST.len(), ..Limits::default() };
     assert!(RequestReader::new(&limits).read(REQUEST.as_bytes()).unwrap().is_some());
     let longer = format!("\r\n{REQUEST}");
@@ -221,14 +221,14 @@ fn a_host_is_one_name_or_address_and_a_port() {
 }
 
 #[test]
-fn what_is_wrong_with_a_host_is_wrong_whatever_the_method() {
+fn an_invalid_host_is_refused_for_every_method() {
     for request in [with("Host: example.com", ""), plus("Host: b"), with_host("a,b")] {
         assert_eq!(serve(&request.replace("GET", "POST")).err(), Some(RequestError::Host));
     }
 }
 
 #[test]
-fn an_answer_that_has_no_content_has_no_length_and_no_body() {
+fn a_response_without_content_has_no_length_and_no_body() {
     for status in [StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED] {
         let answer = Rejection::new(status)
             .with_header(header::CONTENT_LENGTH, HeaderValue::from_static("4"))
@@ -245,13 +245,13 @@ fn an_answer_that_has_no_content_has_no_length_and_no_body() {
 }
 
 #[test]
-fn an_answer_to_head_has_the_length_of_the_body_and_no_body() {
+fn a_response_to_head_has_the_length_of_the_body_and_no_body() {
     let text = String::from_utf8(Rejection::default().with_text("text").encode_head()).unwrap();
     assert!(text.contains("\r\nContent-Length: 4\r\n") && text.ends_with("\r\n\r\n"), "{text}");
 }
 
 #[test]
-fn an_answer_with_an_upgrade_header_names_it_in_connection() {
+fn a_response_with_an_upgrade_header_names_it_in_connection() {
     let upgrade = Rejection::from(RequestError::WebSocketVersion).encode();
     let text = String::from_utf8(upgrade).unwrap();
     assert!(text.contains("\r\nUpgrade: websocket\r\n"), "{text}");
@@ -260,13 +260,13 @@ fn an_answer_with_an_upgrade_header_names_it_in_connection() {
     assert!(plain.contains("\r\nConnection: close\r\n"), "{plain}");
 }
 
-/// As many header lines, each with a name of its own.
+/// This many header lines, each with a distinct name.
 fn lines(count: usize) -> String {
     (0..count).map(|number| format!("x{number}:\r\n")).collect()
 }
 
 #[test]
-fn more_header_lines_than_a_map_can_hold_are_an_error_and_no_panic() {
+fn more_header_lines_than_a_map_can_hold_are_an_error() {
     let limits = Limits { max_head_size: usize::MAX, max_header_lines: usize::MAX, ..Limits::default() };
     let request = REQUEST.replace("Host", &(lines(40_000) + "Host"));
     let read = RequestReader::new(&limits).read(request.as_bytes());
@@ -277,7 +277,7 @@ fn more_header_lines_than_a_map_can_hold_are_an_error_and_no_panic() {
 }
 
 #[test]
-fn as_many_header_lines_as_may_be_configured_are_read() {
+fn the_largest_configurable_number_of_header_lines_is_read() {
     let mut config = Config::default();
     config.limits.max_head_size = usize::MAX;
     config.limits.max_header_lines = Limits::MOST_HEADER_LINES;

@@ -26,13 +26,13 @@ fn serve(request: &str) -> Result<ServerHandshake, RequestError> {
     ServerHandshake::new(&request)
 }
 
-/// The request with one line replaced (or, by nothing, removed).
+/// The request with one line replaced, or removed if `replacement` is empty.
 fn with(line: &str, replacement: &str) -> String {
     assert!(REQUEST.contains(line), "{line}");
     REQUEST.replace(&format!("{line}\r\n"), replacement)
 }
 
-/// The request with one line more.
+/// The request with an additional line.
 fn plus(line: &str) -> String {
     REQUEST.replace("\r\n\r\n", &format!("\r\n{line}\r\n\r\n"))
 }
@@ -48,12 +48,12 @@ fn answer(response: &str, subprotocols: &[&str]) -> Result<super::Accepted, Resp
 }
 
 #[test]
-fn the_accept_key_of_rfc_6455_section_1_3() {
+fn the_accept_key_is_that_of_rfc_6455_section_1_3() {
     assert_eq!(accept_key(KEY), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
 }
 
 #[test]
-fn a_complete_request_is_read_with_all_it_says() {
+fn a_complete_request_is_read() {
     let bytes = [REQUEST.as_bytes(), b"\x81\x80frame"].concat();
     let (request, len) = RequestReader::new(&Limits::default()).read(&bytes).unwrap().unwrap();
     assert_eq!(len, REQUEST.len());
@@ -79,7 +79,7 @@ fn the_101_response_is_129_bytes_without_additions() {
 }
 
 #[test]
-fn names_and_tokens_are_compared_without_regard_to_case() {
+fn names_and_tokens_are_compared_ignoring_case() {
     let request = "GET / HTTP/1.1\r\nhost: a\r\nupgrade: WebSocket\r\nconnection: keep-alive, UPGRADE\r\n\
         sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\nsec-websocket-version: 13\r\n\r\n";
     assert!(serve(request).is_ok());
@@ -141,7 +141,7 @@ fn each_bad_request_gets_its_status() {
 }
 
 #[test]
-fn a_content_length_of_zero_is_no_body() {
+fn a_content_length_of_zero_is_accepted() {
     assert!(serve(&plus("Content-Length: 0")).is_ok());
 }
 
@@ -154,7 +154,7 @@ fn a_head_over_the_limit_is_refused_with_431_before_its_end() {
 }
 
 #[test]
-fn lines_are_counted_and_not_names() {
+fn header_lines_are_counted_rather_than_names() {
     let limits = Limits { max_header_lines: 10, ..Limits::default() };
     let request = plus(&"Same: x\r\n".repeat(10));
     assert_eq!(
@@ -183,7 +183,7 @@ fn subprotocols_are_listed_in_order_over_all_lines() {
 }
 
 #[test]
-fn one_offered_subprotocol_is_chosen_and_never_the_whole_offer() {
+fn exactly_one_of_the_offered_subprotocols_can_be_chosen() {
     let handshake = serve(&plus("Sec-WebSocket-Protocol: a, b")).unwrap();
     let choose = |name: &str| {
         handshake.accept(&Acceptance { subprotocol: Some(name.to_owned()), ..Acceptance::default() })
@@ -195,7 +195,7 @@ fn one_offered_subprotocol_is_chosen_and_never_the_whole_offer() {
 }
 
 #[test]
-fn an_acceptance_adds_headers_but_not_the_handshakes_own() {
+fn an_acceptance_adds_headers_but_not_those_of_the_handshake() {
     let accept = |name: HeaderName| {
         let headers = HeaderMap::from_iter([(name, HeaderValue::from_static("value"))]);
         serve(REQUEST).unwrap().accept(&Acceptance { headers, ..Acceptance::default() })
@@ -226,7 +226,7 @@ fn a_rejection_is_403_by_default_and_never_informational() {
 }
 
 #[test]
-fn the_clients_request_is_what_a_server_accepts() {
+fn a_server_accepts_the_clients_request() {
     let mut request = ClientRequest::new("[::1]:9001", "/ws?a=b");
     request.subprotocols = vec!["chat".to_owned(), "v2".to_owned()];
     request.headers.insert(header::ORIGIN, HeaderValue::from_static("http://example.com"));
@@ -241,7 +241,7 @@ fn the_clients_request_is_what_a_server_accepts() {
 }
 
 #[test]
-fn each_bad_response_is_named() {
+fn each_bad_response_gets_its_error() {
     let cases = [
         (
             RESPONSE.replace("101 Switching Protocols", "400 Bad Request"),
@@ -277,14 +277,14 @@ fn each_bad_response_is_named() {
 }
 
 #[test]
-fn a_good_response_is_accepted_with_forty_more_headers() {
+fn a_response_is_accepted_with_forty_more_headers() {
     let headers: String = (0..40).map(|i| format!("X-Cdn-{i}: value\r\n")).collect();
     let response = RESPONSE.replace("Upgrade: w", &format!("{headers}Upgrade: w"));
     assert_eq!(answer(&response, &["a"]).unwrap().subprotocol, None);
 }
 
 #[test]
-fn what_would_break_the_request_is_refused() {
+fn values_that_would_break_the_request_are_refused() {
     let new = |request: &ClientRequest| ClientHandshake::new(request, [0; 16]).err();
     for path in ["", "chat", "/a b", "/a\r\nX: y", "/a#b", "/\u{e9}"] {
         let error = new(&ClientRequest::new("example.com", path));
@@ -327,7 +327,7 @@ proptest! {
     }
 
     #[test]
-    fn a_request_has_exactly_the_lines_it_should(host in ".{0,20}", path in ".{0,30}", protocol in ".{0,10}") {
+    fn no_value_adds_a_line_to_a_request(host in ".{0,20}", path in ".{0,30}", protocol in ".{0,10}") {
         let mut request = ClientRequest::new(host, path);
         request.subprotocols = vec![protocol];
         if let Ok((_, bytes)) = ClientHandshake::new(&request, [1; 16]) {
@@ -338,7 +338,7 @@ proptest! {
     }
 
     #[test]
-    fn any_cut_of_a_request_gives_the_same_result(cut in 0_usize..REQUEST.len()) {
+    fn a_request_split_anywhere_is_read_once_it_is_complete(cut in 0_usize..REQUEST.len()) {
         let mut reader = RequestReader::new(&Limits::default());
         prop_assert!(reader.read(&REQUEST.as_bytes()[..cut]).unwrap().is_none());
         prop_assert_eq!(reader.read(REQUEST.as_bytes()).unwrap().unwrap().1, REQUEST.len());

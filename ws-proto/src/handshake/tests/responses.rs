@@ -34,7 +34,7 @@ fn a_folded_value_is_joined_with_spaces() {
 }
 
 #[test]
-fn a_refusal_is_read_as_browsers_do_it_and_a_101_is_not() {
+fn a_refusal_is_read_leniently_and_a_101_strictly() {
     for (from, to) in [
         ("\r\n", "\n"),
         ("Upgrade: websocket\r\n", "Upgrade: websocket\n"),
@@ -61,7 +61,7 @@ fn a_refusal_is_read_as_browsers_do_it_and_a_101_is_not() {
 }
 
 #[test]
-fn what_is_not_http_is_known_by_its_first_bytes() {
+fn a_response_that_is_not_http_is_refused_at_its_first_bytes() {
     for head in ["S", "SSH-2.0-x\r\n", "HTTQ", "http/1.1 403"] {
         let result = ResponseReader::new(&Limits::default()).read(head.as_bytes());
         assert_eq!(result.map(drop), Err(ResponseError::Malformed), "{head}");
@@ -72,11 +72,14 @@ fn what_is_not_http_is_known_by_its_first_bytes() {
 }
 
 #[test]
-fn what_is_printed_of_a_request_has_no_secrets_in_it() {
+fn debug_output_of_a_request_has_no_secrets() {
     let mut request = ClientRequest::new("example.com", "/chat?token=secret");
     request.headers.append("x-api-key", "secret".parse().unwrap());
     request.subprotocols.push("token.secret".to_owned());
     let (handshake, _) = ClientHandshake::new(&request, [7; 16]).unwrap();
-    let told = format!("{request:?} {handshake:?}");
-    assert!(!told.contains("secret") && told.contains("x-api-key") && told.contains("/chat"), "{told}");
+    let printed = format!("{request:?} {handshake:?}");
+    assert!(
+        !printed.contains("secret") && printed.contains("x-api-key") && printed.contains("/chat"),
+        "{printed}"
+    );
 }

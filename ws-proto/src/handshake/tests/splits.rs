@@ -1,5 +1,5 @@
-//! How a head and the frames behind it are cut must not matter: the reader gives the same answer, and what follows the head
-//! is passed on as it came.
+//! The result must not depend on how a head and the frames after it are split: the reader gives the same answer, and
+//! the bytes after the head are passed on unchanged.
 
 use std::fmt::Debug;
 
@@ -10,17 +10,17 @@ use crate::{
 
 use super::{REQUEST, RESPONSE, plus, with};
 
-/// What may come behind a head: a masked text, a ping and half a frame.
+/// Frames that may follow a head: a masked text, a ping and half a frame.
 const FRAMES: &[u8] = b"\x81\x82\x01\x02\x03\x04ik\x89\x80\0\0\0\0\x82\xfe\x01";
 
-/// What came of it: the head, or why there is none, and what is left over.
+/// The result: the head or the error, and the remaining bytes.
 #[derive(Debug, PartialEq, Eq)]
 struct Outcome {
     answer: Option<String>,
     rest: Vec<u8>,
 }
 
-/// Reads as a server does: all that was received so far is looked at after each piece.
+/// Reads as a server does: after each piece, the reader gets all bytes received so far.
 fn read<T: Debug, E: Debug>(
     mut reader: impl FnMut(&[u8]) -> Result<Option<(T, usize)>, E>,
     pieces: &[&[u8]],
@@ -37,7 +37,7 @@ fn read<T: Debug, E: Debug>(
                 let rest = [&received[length..], &pieces[at + 1..].concat()].concat();
                 return Outcome { answer: Some(format!("{head:?}")), rest };
             }
-            // Behind a fault nothing is of interest.
+            // After an error the remaining bytes do not matter.
             Err(error) => return Outcome { answer: Some(format!("{error:?}")), rest: Vec::new() },
         }
     }
@@ -48,7 +48,7 @@ fn request(pieces: &[&[u8]]) -> Outcome {
     let mut reader = RequestReader::new(&Limits::default());
     read(
         |received| {
-            // And what the server makes of it.
+            // The server's check of the request is part of the result.
             let read = reader.read(received)?;
             Ok::<_, crate::handshake::RequestError>(match read {
                 Some((request, length)) => {
@@ -100,7 +100,7 @@ fn requests() -> Vec<String> {
         "\r\n\r\n".to_owned(),
         String::new(),
     ];
-    // At the limits on lines and bytes, and beyond.
+    // At and above the limits on lines and bytes.
     for lines in [95, 96, 97] {
         requests.push(REQUEST.replace("\r\n\r\n", &format!("\r\n{}\r\n", "X: y\r\n".repeat(lines - 1))));
     }
@@ -130,9 +130,9 @@ fn responses() -> Vec<String> {
     ]
 }
 
-/// Compares the pieces with the whole: every cut in two, byte by byte, and every cut in three around each end of a line and
-/// the end of the head.
-fn holds(heads: &[String], outcome: fn(&[&[u8]]) -> Outcome) -> usize {
+/// Compares the pieces with the whole: every split in two, byte by byte, and every split in three around each line
+/// end and the end of the head.
+fn check_splits(heads: &[String], outcome: fn(&[&[u8]]) -> Outcome) -> usize {
     let mut runs = 0;
     for head in heads {
         let bytes = [head.as_bytes(), FRAMES].concat();
@@ -147,13 +147,13 @@ fn holds(heads: &[String], outcome: fn(&[&[u8]]) -> Outcome) -> usize {
             runs += 1;
         };
         check(&bytes.chunks(1).collect::<Vec<_>>());
-        // A large head all the same is cut in a thousand places only.
+        // A large head is split at only a thousand positions.
         let step = 1 + bytes.len() / 1000;
         for at in (0..=bytes.len()).step_by(step) {
             let (one, other) = bytes.split_at(at);
             check(&[one, other]);
         }
-        let places: Vec<usize> = places(&bytes, head.len());
+        let places: Vec<usize> = split_positions(&bytes, head.len());
         for (at, first) in places.iter().enumerate() {
             for second in &places[at..] {
                 check(&[&bytes[..*first], &bytes[*first..*second], &bytes[*second..]]);
@@ -164,8 +164,8 @@ fn holds(heads: &[String], outcome: fn(&[&[u8]]) -> Outcome) -> usize {
     runs
 }
 
-/// Around each end of a line, if there are not too many, and in the frames.
-fn places(bytes: &[u8], head: usize) -> Vec<usize> {
+/// Positions around the first line ends and in the frames.
+fn split_positions(bytes: &[u8], head: usize) -> Vec<usize> {
     let mut places: Vec<usize> = (head..bytes.len()).step_by(3).collect();
     let ends = (0..bytes.len()).filter(|at| bytes[*at] == b'\n').take(12);
     places.extend(ends.flat_map(|at| [at.saturating_sub(1), at, at + 1]));
@@ -177,16 +177,16 @@ fn places(bytes: &[u8], head: usize) -> Vec<usize> {
 }
 
 #[test]
-fn a_request_cut_anywhere_is_read_as_the_whole_and_its_frames_are_passed_on() {
+fn a_request_split_anywhere_is_read_like_the_whole_and_its_frames_are_passed_on() {
     let heads = requests();
     let accepted = heads.iter().filter(|head| request(&[head.as_bytes(), FRAMES]).rest == FRAMES).count();
     assert!(accepted >= 8, "{accepted}");
-    let runs = holds(&heads, request);
+    let runs = check_splits(&heads, request);
     assert!(runs > 15_000, "{runs}");
 }
 
 #[test]
-fn a_request_cut_in_three_anywhere_is_read_as_the_whole() {
+fn a_request_split_in_three_anywhere_is_read_like_the_whole() {
     for head in [REQUEST.to_owned(), REQUEST.replace("Host: example.com\r\n", "Host: example.com\n")] {
         let bytes = [head.as_bytes(), FRAMES].concat();
         let whole = request(&[&bytes]);
@@ -200,7 +200,7 @@ fn a_request_cut_in_three_anywhere_is_read_as_the_whole() {
 }
 
 #[test]
-fn a_response_cut_anywhere_is_read_as_the_whole_and_its_frames_are_passed_on() {
-    let runs = holds(&responses(), response);
+fn a_response_split_anywhere_is_read_like_the_whole_and_its_frames_are_passed_on() {
+    let runs = check_splits(&responses(), response);
     assert!(runs > 3000, "{runs}");
 }

@@ -1,11 +1,11 @@
-//! Sequences of frames, legal and not: whatever may begin, go on and end in more than one way.
+//! Sequences of frames, valid and invalid, with several ways to start, continue and end.
 
 use super::super::wire::{CLOSE, Frame, binary, close, continuation, empty_close, frame, ping, pong, text};
 
-/// Text whose characters take from one byte to four.
+/// Text with characters of one to four bytes.
 const LETTERS: &[u8] = "aé€😀".as_bytes();
 
-/// What may come first; some of it leaves a message open.
+/// First frames; some of them leave a message open.
 fn beginnings() -> [Vec<Frame>; 5] {
     [
         vec![],
@@ -16,7 +16,7 @@ fn beginnings() -> [Vec<Frame>; 5] {
     ]
 }
 
-fn legal() -> Vec<Frame> {
+fn valid() -> Vec<Frame> {
     let mut frames = vec![
         text(""),
         text("Hello"),
@@ -41,7 +41,7 @@ fn legal() -> Vec<Frame> {
     frames
 }
 
-fn illegal() -> Vec<Frame> {
+fn invalid() -> Vec<Frame> {
     let mut frames: Vec<Frame> = (3..8).chain(11..16).map(|opcode| frame(opcode, b"x")).collect();
     frames.extend([0x40, 0x20, 0x10].map(|bit| text("x").with_reserved_bits(bit)));
     frames.extend([
@@ -72,8 +72,8 @@ fn illegal() -> Vec<Frame> {
     frames
 }
 
-/// More than one fault: the answer must be to the same one however the bytes are cut.
-fn doubly_illegal() -> Vec<Frame> {
+/// Sequences with more than one fault: every split must give the answer to the same one.
+fn invalid_twice() -> Vec<Frame> {
     vec![
         frame(3, b"x").masked_wrongly(),
         frame(3, b"x").with_reserved_bits(0x40),
@@ -90,7 +90,7 @@ fn doubly_illegal() -> Vec<Frame> {
     ]
 }
 
-/// Every length around a boundary of the header's forms, and keys that are not alike.
+/// Every length around a boundary of the header's forms, and different keys.
 fn lengths_and_keys() -> Vec<Vec<Frame>> {
     let mut sequences = Vec::new();
     for length in [0, 1, 2, 3, 4, 5, 124, 125, 126, 127, 128] {
@@ -107,7 +107,7 @@ fn lengths_and_keys() -> Vec<Vec<Frame>> {
     sequences
 }
 
-/// A message in fragments with control frames in between; text is cut inside of characters.
+/// A message in fragments with control frames in between; text is split within characters.
 fn fragments() -> Vec<Vec<Frame>> {
     let mut sequences = Vec::new();
     for cut in 0..=LETTERS.len() {
@@ -128,7 +128,7 @@ fn fragments() -> Vec<Vec<Frame>> {
     sequences
 }
 
-/// Bytes that are no UTF-8, in one frame, in two, and at the end of a message.
+/// Bytes that are not UTF-8, in one frame, in two, and at the end of a message.
 fn invalid_text() -> Vec<Vec<Frame>> {
     let bad: [&[u8]; 14] = [
         b"\x80",
@@ -173,11 +173,11 @@ fn closes() -> Vec<Vec<Frame>> {
     frames.into_iter().map(|close| vec![close, text("late"), empty_close()]).collect()
 }
 
-/// All that is short. With `max_message_size` 400 and `max_fragments` 6 some of it goes over.
+/// All short sequences. With `max_message_size` 400 and `max_fragments` 6, some of them exceed a limit.
 pub(super) fn corpus() -> Vec<Vec<Frame>> {
     let mut corpus = Vec::new();
     for beginning in beginnings() {
-        for frame in legal().into_iter().chain(illegal()).chain(doubly_illegal()) {
+        for frame in valid().into_iter().chain(invalid()).chain(invalid_twice()) {
             corpus.push([beginning.clone(), vec![frame, text("tail")]].concat());
         }
     }
@@ -188,7 +188,7 @@ pub(super) fn corpus() -> Vec<Vec<Frame>> {
     corpus
 }
 
-/// What no read gives at once, with the largest forms of a length.
+/// Sequences too long for one read, with the largest forms of a length.
 pub(super) fn large() -> Vec<Vec<Frame>> {
     let letters: String = ('a'..='z').chain("é€😀".chars()).cycle().take(70_000).collect();
     let bad = [letters.as_bytes(), b"\xff", letters.as_bytes()].concat();
@@ -207,7 +207,7 @@ pub(super) fn large() -> Vec<Vec<Frame>> {
     ]
 }
 
-/// Compressed messages, whole and in fragments, and what is none.
+/// Compressed messages, whole and in fragments, and invalid ones.
 #[cfg(feature = "deflate")]
 pub(super) fn compressed() -> Vec<Vec<Frame>> {
     use super::super::compression::{HELLO, deflated};

@@ -1,4 +1,5 @@
-//! How the bytes are cut must not matter: every split of every sequence gives the same events and the same answer.
+//! The result must not depend on how the bytes are split: every split of every sequence gives the same events and the
+//! same answer.
 
 mod corpus;
 
@@ -15,13 +16,13 @@ use crate::{
 };
 
 use super::{
-    bench::{Endpoint, Seen, config},
+    endpoint::{Endpoint, Seen, config},
     wire::{Frame, binary, continuation, ping, text},
 };
 
 use corpus::{corpus, large};
 
-/// All that an application and a peer can see.
+/// Everything that the application and the peer can observe.
 #[derive(Debug, PartialEq, Eq)]
 struct Outcome {
     seen: Vec<Seen>,
@@ -29,9 +30,9 @@ struct Outcome {
 }
 
 const ROLES: [Role; 2] = [Role::Server, Role::Client];
-/// Sequences up to this many bytes are cut in three everywhere.
+/// Sequences up to this many bytes are split in three everywhere.
 const SHORT: usize = 200;
-/// And so many where frames of other kinds come before: those were cut so already.
+/// The limit for sequences that start with frames of other sequences, which are split on their own.
 const VERY_SHORT: usize = 48;
 
 fn limits() -> Arc<Config> {
@@ -41,7 +42,7 @@ fn limits() -> Arc<Config> {
     })
 }
 
-/// An echo that gets `pieces`, one read each, and then the end of the stream.
+/// An echo application that receives `pieces`, one read each, and then the end of the stream.
 fn outcome<'a>(role: Role, config: &Arc<Config>, pieces: impl IntoIterator<Item = &'a [u8]>) -> Outcome {
     outcome_of(Endpoint::with_buffer(role, config, small_buffer()), pieces)
 }
@@ -65,7 +66,7 @@ fn bytes_of(frames: &[Frame], role: Role) -> Vec<u8> {
     frames.iter().flat_map(|frame| frame.encode(role == Role::Server)).collect()
 }
 
-/// The pieces between the cuts, which are in order.
+/// The pieces between the cuts, which are sorted.
 fn pieces<'a>(bytes: &'a [u8], cuts: &[usize]) -> Vec<&'a [u8]> {
     let edges = [&[0], cuts, &[bytes.len()]].concat();
     edges.windows(2).map(|edge| &bytes[edge[0]..edge[1]]).collect()
@@ -79,8 +80,8 @@ fn in_three(length: usize) -> Vec<Vec<usize>> {
     (0..length).flat_map(|first| (first..length).map(move |second| vec![first, second])).collect()
 }
 
-/// Compares what `cuts` give for a sequence of so many frames and bytes with what one read of it all gives.
-fn holds_for_the_corpus(roles: &[Role], cuts: impl Fn(&[Frame], usize) -> Vec<Vec<usize>>) -> usize {
+/// Compares the outcome of `cuts`, which gets the frames and their length in bytes, with the outcome of one read.
+fn check_corpus(roles: &[Role], cuts: impl Fn(&[Frame], usize) -> Vec<Vec<usize>>) -> usize {
     let config = limits();
     let mut runs = 0;
     for frames in corpus() {
@@ -117,13 +118,13 @@ fn the_corpus_is_large_and_gives_all_kinds_of_outcomes() {
 }
 
 #[test]
-fn every_split_in_two_is_equal_to_the_whole() {
-    let runs = holds_for_the_corpus(&ROLES, |_, length| in_two(length));
+fn every_split_in_two_gives_the_result_of_the_whole() {
+    let runs = check_corpus(&ROLES, |_, length| in_two(length));
     assert!(runs > 30_000, "{runs}");
 }
 
 fn every_split_in_three(role: Role) {
-    let runs = holds_for_the_corpus(&[role], |frames, length| {
+    let runs = check_corpus(&[role], |frames, length| {
         let most = if frames.len() <= 2 { SHORT } else { VERY_SHORT };
         if length <= most { in_three(length) } else { Vec::new() }
     });
@@ -131,30 +132,28 @@ fn every_split_in_three(role: Role) {
 }
 
 #[test]
-fn every_split_in_three_is_equal_to_the_whole_for_a_server() {
+fn every_split_in_three_gives_the_result_of_the_whole_for_a_server() {
     every_split_in_three(Role::Server);
 }
 
 #[test]
-fn every_split_in_three_is_equal_to_the_whole_for_a_client() {
+fn every_split_in_three_gives_the_result_of_the_whole_for_a_client() {
     every_split_in_three(Role::Client);
 }
 
 #[test]
-fn byte_by_byte_is_equal_to_the_whole() {
-    holds_for_the_corpus(&ROLES, |_, length| vec![(0..length).collect()]);
+fn single_bytes_give_the_result_of_the_whole() {
+    check_corpus(&ROLES, |_, length| vec![(0..length).collect()]);
 }
 
 #[test]
-fn pieces_of_every_small_size_are_equal_to_the_whole() {
-    holds_for_the_corpus(&ROLES, |_, length| {
-        (2..8).map(|size| (0..length).step_by(size).collect()).collect()
-    });
+fn pieces_of_every_small_size_give_the_result_of_the_whole() {
+    check_corpus(&ROLES, |_, length| (2..8).map(|size| (0..length).step_by(size).collect()).collect());
 }
 
 #[test]
-fn two_messages_at_every_offset_to_each_other_are_equal_to_the_whole() {
-    // The same sequence in one window, at every place in it.
+fn two_messages_at_every_offset_give_the_result_of_the_whole() {
+    // The same sequence at every position of a window.
     let config = limits();
     for role in ROLES {
         for length in 0..140 {
@@ -170,7 +169,7 @@ fn two_messages_at_every_offset_to_each_other_are_equal_to_the_whole() {
 }
 
 #[test]
-fn large_messages_are_equal_to_the_whole_however_they_are_cut() {
+fn large_messages_give_the_result_of_the_whole_for_any_split() {
     let config = config(|_| ());
     for frames in large() {
         for role in ROLES {
@@ -188,8 +187,8 @@ fn large_messages_are_equal_to_the_whole_however_they_are_cut() {
     }
 }
 
-/// Around each header, and the sizes from which on something is done in another way.
-fn places_of_interest(frames: &[Frame], role: Role, length: usize) -> Vec<usize> {
+/// Positions around each header, and around the sizes at which the implementation changes its strategy.
+fn positions_of_interest(frames: &[Frame], role: Role, length: usize) -> Vec<usize> {
     let mut places = vec![16_384, 65_536];
     let mut start = 0;
     for frame in frames {
@@ -205,13 +204,13 @@ fn places_of_interest(frames: &[Frame], role: Role, length: usize) -> Vec<usize>
 }
 
 #[test]
-fn large_messages_cut_in_three_around_their_headers_or_anywhere_are_equal_to_the_whole() {
+fn large_messages_split_in_three_give_the_result_of_the_whole() {
     let (config, mut rng, mut runs) = (config(|_| ()), ChaCha8Rng::seed_from_u64(3), 0);
     for frames in large() {
         for role in ROLES {
             let bytes = bytes_of(&frames, role);
             let whole = outcome(role, &config, [&bytes[..]]);
-            let places = places_of_interest(&frames, role, bytes.len());
+            let places = positions_of_interest(&frames, role, bytes.len());
             let mut cuts: Vec<[usize; 2]> = Vec::new();
             for (at, first) in places.iter().enumerate() {
                 cuts.extend(places[at + 1..].iter().map(|second| [*first, *second]));
@@ -233,14 +232,14 @@ fn large_messages_cut_in_three_around_their_headers_or_anywhere_are_equal_to_the
 
 #[cfg(feature = "deflate")]
 #[test]
-fn compressed_messages_are_equal_to_the_whole_however_they_are_cut() {
+fn compressed_messages_give_the_result_of_the_whole_for_any_split() {
     use super::compression;
 
     let mut runs = 0;
-    let keeping = compression::with_deflate(|_, deflate| {
+    let with_takeover = compression::with_deflate(|_, deflate| {
         (deflate.send_takeover, deflate.receive_takeover) = (true, true);
     });
-    for config in [compression::with_deflate(|_, _| ()), keeping] {
+    for config in [compression::with_deflate(|_, _| ()), with_takeover] {
         for frames in corpus::compressed() {
             for role in ROLES {
                 let bytes = bytes_of(&frames, role);

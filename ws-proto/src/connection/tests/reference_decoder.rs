@@ -1,7 +1,7 @@
-//! A decoder as RFC 6455 section 5 reads: byte by byte, with a fresh allocation for everything and no thought of speed. It
-//! shares no code with the crate.
+//! A decoder that follows the text of RFC 6455 section 5: byte by byte, with a fresh allocation for each value,
+//! without regard to speed. It shares no code with the crate.
 
-/// What a stream holds, in order; the last one is how it ends.
+/// The items of a stream, in order; the last one is its end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Item {
     Text(Vec<u8>),
@@ -10,7 +10,7 @@ pub(super) enum Item {
     Pong(Vec<u8>),
     /// The payload of a Close frame.
     Close(Vec<u8>),
-    /// The first violation, by the code that answers it.
+    /// The first violation, as the close code that answers it.
     Violation(u16),
     /// The end of the bytes.
     Eof,
@@ -51,7 +51,7 @@ impl Decoder<'_> {
         let (fin, opcode) = (first & 0x80 != 0, first & 0x0f);
         fail_if(first & 0x70 != 0, 1002)?;
         fail_if(!matches!(opcode, 0..=2 | 8..=10), 1002)?;
-        // 5.1: who masks.
+        // 5.1: only clients mask.
         let second = self.byte()?;
         fail_if((second & 0x80 != 0) != self.by_client, 1002)?;
         // 5.5: control frames.
@@ -105,7 +105,7 @@ impl Decoder<'_> {
         Ok(())
     }
 
-    /// 8.1: text is UTF-8, and what cannot become UTF-8 any more is not.
+    /// 8.1: text is UTF-8, and is refused as soon as it cannot be.
     fn data(&mut self, byte: u8) -> Result<(), Item> {
         let Some((is_text, payload)) = &mut self.message else { return Ok(()) };
         payload.push(byte);

@@ -1,5 +1,5 @@
-//! A connection with its buffers on a virtual transport and a virtual clock, driven exactly as its contract says,
-//! with helpers that read like assertions. It watches on its own that `Closed` is the last thing ever seen.
+//! A connection with its buffers on a virtual transport and a virtual clock, driven exactly as its contract requires,
+//! with helpers that read like assertions. Each run checks that `Closed` is the last event.
 
 use std::{
     collections::VecDeque,
@@ -25,7 +25,7 @@ pub(super) const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Seen {
     Text(String),
-    /// Text that nobody validated.
+    /// Text that was not validated.
     Unchecked(Vec<u8>),
     Binary(Vec<u8>),
     Ping(Vec<u8>),
@@ -48,7 +48,7 @@ impl From<&Event<'_>> for Seen {
     }
 }
 
-/// Keys that differ and can be foreseen.
+/// Distinct, predictable keys.
 #[derive(Debug, Default)]
 struct CountingMasks(u32);
 
@@ -65,15 +65,15 @@ pub(super) fn config(change: impl FnOnce(&mut Config)) -> Arc<Config> {
     config.build().unwrap()
 }
 
-/// A law that holds for a client as for a server.
-pub(super) fn both(law: impl Fn(Endpoint)) {
-    both_with(&config(|_| ()), law);
+/// Checks a rule for both roles.
+pub(super) fn both(check: impl Fn(Endpoint)) {
+    both_with(&config(|_| ()), check);
 }
 
-pub(super) fn both_with(config: &Arc<Config>, law: impl Fn(Endpoint)) {
+pub(super) fn both_with(config: &Arc<Config>, check: impl Fn(Endpoint)) {
     for role in [Role::Server, Role::Client] {
         eprintln!("as {role:?}:");
-        law(Endpoint::with(role, config));
+        check(Endpoint::with(role, config));
     }
 }
 
@@ -82,13 +82,13 @@ pub(super) struct Endpoint {
     pub(super) rx: ReceiveBuffer,
     pub(super) tx: TransmitQueue,
     pub(super) now: Instant,
-    /// Answers every message with itself, from within the event.
+    /// Echoes every message from within the event.
     pub(super) echoes: bool,
-    /// The most bytes that one read gives.
+    /// The most bytes that one read returns.
     pub(super) read_size: usize,
-    /// What the transport says of its send queue, if it can tell.
+    /// The send queue that the transport reports, if it can.
     pub(super) send_queue: Option<SendQueue>,
-    /// How many bytes the transport still takes.
+    /// The number of bytes that the transport still accepts.
     takes: usize,
     /// Sent by the peer; read up to `read_to`.
     inbound: Vec<u8>,
@@ -98,7 +98,7 @@ pub(super) struct Endpoint {
     pub(super) seen: VecDeque<Seen>,
     pub(super) completions: VecDeque<Completion>,
     closed: bool,
-    /// How often it went on although nothing was received.
+    /// The number of turns without received bytes.
     pub(super) turns: usize,
 }
 
@@ -143,9 +143,9 @@ impl Endpoint {
         self.connection.role()
     }
 
-    // What happens to it.
+    // Inputs from the peer, the transport and the clock.
 
-    /// All in one segment.
+    /// Receives all frames in one segment.
     pub(super) fn receives(&mut self, frames: impl IntoIterator<Item = Frame>) {
         let to_server = self.role() == Role::Server;
         let bytes: Vec<u8> = frames.into_iter().flat_map(|frame| frame.encode(to_server)).collect();
@@ -170,19 +170,19 @@ impl Endpoint {
         self.transport_takes(usize::MAX);
     }
 
-    /// Takes so many bytes now, and no more.
+    /// Lets the transport accept `bytes` bytes and no more.
     pub(super) fn transport_takes(&mut self, bytes: usize) {
         self.takes = bytes;
         self.drive();
     }
 
-    /// Time goes by; the timers that fall due are served.
+    /// Advances the clock and serves the timers that become due.
     pub(super) fn passes(&mut self, time: Duration) {
         let until = self.now + time;
         let mut at_once = 0;
         while let Some(due) = self.connection.poll_timeout(&self.tx).filter(|due| *due <= until) {
             at_once = if due > self.now { 0 } else { at_once + 1 };
-            assert!(at_once < 8, "the timer spins");
+            assert!(at_once < 8, "the timer fires repeatedly without progress of time");
             self.now = self.now.max(due);
             if self.connection.wants_send_queue(self.now, &self.tx)
                 && let Some(queue) = self.send_queue
@@ -195,14 +195,14 @@ impl Endpoint {
         self.now = until;
     }
 
-    // What its application does.
+    // Actions of the application.
 
     pub(super) fn sends_text(&mut self, text: &str) {
         self.connection.send(MessageKind::Text, text.as_bytes(), &mut self.tx).unwrap();
         self.drive();
     }
 
-    /// With a report.
+    /// Sends with a request for a report.
     pub(super) fn sends_owned(&mut self, payload: impl Into<Bytes>) {
         self.connection.send_bytes(MessageKind::Binary, payload.into(), true, &mut self.tx).unwrap();
         self.drive();
@@ -231,7 +231,7 @@ impl Endpoint {
         self.connection.transport(&self.tx)
     }
 
-    /// Has everything done that can be done, in the order of the contract.
+    /// Does everything that can be done, in the order of the contract.
     pub(super) fn drive(&mut self) {
         while self.drain_events()
             | self.write()
@@ -250,7 +250,7 @@ impl Endpoint {
     fn drain_events(&mut self) -> bool {
         let before = self.seen.len();
         while let Some(event) = self.connection.poll_event(&mut self.rx, &mut self.tx) {
-            assert!(!self.closed, "an event behind Closed: {event:?}");
+            assert!(!self.closed, "an event after Closed: {event:?}");
             let seen = Seen::from(&event);
             if let (true, Event::Message(message)) = (self.echoes, event) {
                 self.connection.send(message.kind(), message.as_bytes(), &mut self.tx).unwrap();
@@ -258,8 +258,8 @@ impl Endpoint {
             self.closed = matches!(seen, Seen::Closed(_));
             self.seen.push_back(seen);
         }
-        assert!(self.rx.is_empty(), "received bytes were left lying");
-        assert!(!self.rx.spare_mut().is_empty(), "there is room to read into");
+        assert!(self.rx.is_empty(), "received bytes are left unprocessed");
+        assert!(!self.rx.spare_mut().is_empty(), "no room to read into");
         self.seen.len() > before
     }
 
@@ -270,7 +270,7 @@ impl Endpoint {
             if self.tx.is_empty() {
                 return progress;
             }
-            assert!(!self.closed, "something to write behind Closed");
+            assert!(!self.closed, "bytes to write after Closed");
             let n = self.tx.chunk().len().min(self.takes);
             if n == 0 {
                 self.tx.set_blocked(self.now);
@@ -289,7 +289,7 @@ impl Endpoint {
     fn drain_completions(&mut self) -> bool {
         let before = self.completions.len();
         while let Some(completion) = self.connection.poll_completion(&mut self.tx) {
-            assert!(!self.closed, "a completion behind Closed");
+            assert!(!self.closed, "a completion after Closed");
             self.completions.push_back(completion);
         }
         self.completions.len() > before
