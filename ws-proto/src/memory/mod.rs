@@ -10,6 +10,7 @@ mod budget;
 mod pool;
 mod pooled;
 mod receive;
+mod sends;
 mod spent;
 mod transmit;
 
@@ -19,7 +20,8 @@ pub use budget::{MemoryAccount, MemoryBudget};
 pub use pool::{BufferPool, BufferPoolConfig};
 pub(crate) use pooled::PooledBuffer;
 pub use receive::{DEFAULT_RECEIVE_BUFFER, ReceiveBuffer};
-pub use transmit::{Completion, TransmitQueue};
+pub use sends::Completion;
+pub use transmit::TransmitQueue;
 
 #[cfg(test)]
 mod tests;
