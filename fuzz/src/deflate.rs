@@ -1,7 +1,11 @@
 //! What we compress against the library that reads it, within the window that was agreed upon.
 
 use flate2::{Decompress, FlushDecompress};
-use ws_proto::{Config, DeflateConfig, FrameHeader, MessageKind, OpCode, RSV1, Role};
+use ws_proto::{
+    Config, MessageKind, Role,
+    deflate::DeflateConfig,
+    frame::{FrameHeader, OpCode, RSV1},
+};
 
 use crate::{inflate::agreement, input::Input, machine::Machine};
 

@@ -2,7 +2,8 @@
 
 use http::{HeaderMap, HeaderValue, header};
 use ws_proto::{
-    Config, DeflateConfig,
+    Config,
+    deflate::DeflateConfig,
     handshake::{ExtensionParam, Request, ServerHandshake, parse_extensions},
 };
 

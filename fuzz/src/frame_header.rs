@@ -1,6 +1,6 @@
 //! Frame headers against a decoder written from RFC 6455 section 5.2 alone.
 
-use ws_proto::{FrameHeader, MAX_HEADER_LEN};
+use ws_proto::frame::{FrameHeader, MAX_HEADER_LEN};
 
 pub fn frame_header(data: &[u8]) {
     let parsed = FrameHeader::parse(data);

@@ -52,7 +52,7 @@ pub fn request_head(data: &[u8]) {
         Err(error) => Rejection::from(error).encode(),
         Ok(mut handshake) => {
             let mut config = Config::default();
-            config.deflate = Some(ws_proto::DeflateConfig::server());
+            config.deflate = Some(ws_proto::deflate::DeflateConfig::server());
             handshake.negotiate(&config);
             handshake.accept(&Acceptance::default()).expect("nothing was added")
         }
@@ -82,7 +82,7 @@ pub fn response_head(data: &[u8]) {
     }
     let Some(Ok((response, _))) = at_once else { return };
     let mut config = Config::default();
-    config.deflate = deflate.then(ws_proto::DeflateConfig::client);
+    config.deflate = deflate.then(ws_proto::deflate::DeflateConfig::client);
     let request = ClientRequest::new("example.com", "/").with_extensions(&config);
     let (handshake, _) = ClientHandshake::new(&request, *b"the sample nonce").expect("a valid request");
     if let Ok(accepted) = handshake.finish(&response) {

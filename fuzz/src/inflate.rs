@@ -3,8 +3,11 @@
 use flate2::{Decompress, FlushDecompress, Status};
 use http::{HeaderMap, HeaderValue, Response, StatusCode, Version, header};
 use ws_proto::{
-    CloseCode, Config, DeflateConfig, FrameHeader, Mask, MessageKind, OpCode, RSV1, Role,
+    CloseCode, Config, MessageKind, Role,
+    deflate::DeflateConfig,
+    frame::{FrameHeader, OpCode, RSV1},
     handshake::{ClientHandshake, ClientRequest, Extensions, Request, ServerHandshake},
+    mask::Mask,
 };
 
 use crate::{

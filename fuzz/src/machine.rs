@@ -7,8 +7,11 @@ use std::{
 
 use bytes::Buf;
 use ws_proto::{
-    BufferPool, BufferPoolConfig, CloseInfo, Completion, Config, Connection, Event, MaskSource, MessageKind,
-    ReceiveBuffer, Role, TransmitQueue, Transport, handshake::Extensions,
+    CloseInfo, Completion, Config, Connection, Event, MessageKind, ReceiveBuffer, Role, TransmitQueue,
+    Transport,
+    handshake::Extensions,
+    mask::MaskSource,
+    memory::{BufferPool, BufferPoolConfig},
 };
 
 /// Keys that are the same in every run.

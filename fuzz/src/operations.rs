@@ -3,7 +3,7 @@
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
-use ws_proto::{CloseCode, Completion, Config, ConnectionState, DeflateConfig, MessageKind, Role};
+use ws_proto::{CloseCode, Completion, Config, ConnectionState, MessageKind, Role, deflate::DeflateConfig};
 
 use crate::{
     inflate::agreement,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ws_proto::{Config, DeflateConfig, Role, handshake::Extensions};
+use ws_proto::{Config, Role, deflate::DeflateConfig, handshake::Extensions};
 
 use crate::{
     inflate::agreement,

@@ -221,7 +221,7 @@ impl Connector {
     /// Offers permessage-deflate (RFC 7692), for example with `Some(DeflateConfig::client())`. Default:
     /// `None`.
     #[cfg(feature = "deflate")]
-    pub fn deflate(mut self, deflate: Option<ws_proto::DeflateConfig>) -> Self {
+    pub fn deflate(mut self, deflate: Option<ws_proto::deflate::DeflateConfig>) -> Self {
         self.protocol.deflate = deflate;
         self
     }

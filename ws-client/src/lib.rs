@@ -50,13 +50,14 @@ pub use rustls;
 pub use stream::ClientStream;
 #[cfg(feature = "tls-core")]
 pub use tls::{Roots, Tls, TlsBuilder};
-pub use ws_proto::{
-    ChaChaMaskSource, CloseCode, CloseFrame, CloseInfo, Config, ConfigError, ConnectionError,
-    ConnectionState, ControlError, Initiator, Keepalive, Limits, MaskSource, Message, MessageKind,
-    PreparedMessage, SendError, Utf8Bytes,
-};
 #[cfg(feature = "deflate")]
-pub use ws_proto::{DeflateConfig, DeflateParams};
+pub use ws_proto::deflate::{DeflateConfig, DeflateParams};
+pub use ws_proto::{
+    CloseCode, CloseFrame, CloseInfo, Config, ConfigError, ConnectionError, ConnectionState, ControlError,
+    Keepalive, Limits, Message, MessageKind, PreparedMessage, SendError, Utf8Bytes,
+    close::Initiator,
+    mask::{ChaChaMaskSource, MaskSource},
+};
 pub use ws_tokio::Sender;
 #[cfg(feature = "tls-core")]
 pub use ws_tokio::tls::TlsError;

@@ -1,11 +1,11 @@
 //! Errors, grouped by the side at fault.
 //!
-//! [`ProtocolError`] and [`LimitExceeded`] are faults of the peer, [`SendError`] and [`CloseError`] of the caller.
+//! [`ProtocolError`] and [`LimitExceeded`] are faults of the peer, [`SendError`] and [`ControlError`] of the caller.
 //! [`ConnectionError::close_code`] is the one place that maps a fault of the peer to the close code that answers it.
 
 use std::{io, time::Duration};
 
-use crate::close::CloseCode;
+use crate::close_code::CloseCode;
 
 /// The peer violated RFC 6455.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -230,14 +230,6 @@ pub enum ControlError {
     /// The payload is longer than 125 bytes (RFC 6455 section 5.5).
     #[error("control frame payload of {0} bytes is longer than 125 bytes")]
     ControlFrameTooBig(usize),
-}
-
-/// Why a close code or reason cannot be sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum CloseError {
-    /// A Close frame must not carry this code (RFC 6455 section 7.4).
-    #[error("close code {0} must not be sent")]
-    InvalidCode(u16),
 }
 
 /// An invalid configuration value: the option, the value, and what the option accepts.

@@ -1,8 +1,8 @@
-//! The WebSocket protocol (RFC 6455) as a pure state machine, without sockets, runtime, clock or randomness. Bring
-//! your own I/O, or depend on `ws-server` or `ws-client`, which run it on tokio.
+//! The WebSocket protocol (RFC 6455) as a pure state machine. It uses no sockets, no runtime, no clock and no source of
+//! randomness. Supply your own I/O, or depend on `ws-server` or `ws-client`, which bind it to tokio.
 //!
-//! [`Connection`] is the protocol after the handshake; the [`handshake`] module is what comes before. A driver lends
-//! a connection a [`ReceiveBuffer`] and a [`TransmitQueue`] for each call, reports what happened, and does what the
+//! [`handshake`] is the opening handshake, [`Connection`] the protocol after it. A *driver* moves the bytes: it lends
+//! the connection a [`ReceiveBuffer`] and a [`TransmitQueue`] for each call, reports what happened, and does what the
 //! connection asks for:
 //!
 //! ```
@@ -10,21 +10,21 @@
 //! use bytes::Buf;
 //! use ws_proto::{Config, Connection, Event, ReceiveBuffer, TransmitQueue, Transport};
 //!
-//! /// Echoes until the connection is over. `socket` is past the handshake.
+//! /// Echoes messages until the connection ends. The handshake on `socket` is complete.
 //! fn run(mut socket: impl Read + Write, mut connection: Connection) -> io::Result<()> {
 //!     let (mut rx, mut tx) = (ReceiveBuffer::default(), TransmitQueue::new());
 //!     loop {
-//!         // 1. Drain the events. An event borrows `rx` only: the connection can answer while it lives.
+//!         // 1. Drain the events. An event borrows only `rx`, so the connection can answer while the event is in use.
 //!         while let Some(event) = connection.poll_event(&mut rx, &mut tx) {
 //!             match event {
 //!                 Event::Message(message) => {
 //!                     let _ = connection.send(message.kind(), message.as_bytes(), &mut tx);
 //!                 }
 //!                 Event::Closed(_) => return Ok(()),
-//!                 _ => {} // pings are answered already
+//!                 _ => {} // the connection has answered pings
 //!             }
 //!         }
-//!         // 2. Write everything that waits.
+//!         // 2. Write all pending bytes.
 //!         loop {
 //!             connection.pump(&mut tx);
 //!             if tx.is_empty() {
@@ -38,11 +38,11 @@
 //!                 Err(error) => connection.handle_write_error(error.kind(), Instant::now(), &mut tx),
 //!             }
 //!         }
-//!         // 3. Ask what to do with the transport. A socket that can be half-closed is, on `ShutDownWrite`.
+//!         // 3. Ask what to do with the transport. On `ShutDownWrite`, half-close a socket that supports it.
 //!         if connection.transport(&tx) == Transport::Finished || connection.wants_turn() {
-//!             continue; // one more round returns `Event::Closed`, or inflates some more of a large message
+//!             continue; // the next round returns `Event::Closed`, or inflates more of a large message
 //!         }
-//!         // 4. Read. A driver with timers also waits for `poll_timeout` and calls `handle_timeout`.
+//!         // 4. Read. A driver with timers also waits until `poll_timeout` and calls `handle_timeout`.
 //!         match socket.read(connection.read_target(&mut rx)) {
 //!             Ok(0) => connection.handle_eof(Instant::now()),
 //!             Ok(n) => connection.handle_received(n, Instant::now(), &mut rx),
@@ -50,7 +50,7 @@
 //!         }
 //!     }
 //! }
-//! # /// A socket that was filled beforehand.
+//! # /// A socket with its input prepared.
 //! # struct Script(io::Cursor<Vec<u8>>, Vec<u8>);
 //! # impl Read for Script { fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> { self.0.read(buf) } }
 //! # impl Write for Script {
@@ -65,7 +65,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! The contract of each method is documented on [`Connection`]. A server's handshake has three steps:
+//! [`Connection`] documents the contract of its methods. A server's handshake has three steps:
 //!
 //! ```
 //! use ws_proto::{Limits, handshake::{Acceptance, Rejection, RequestReader, ServerHandshake}};
@@ -73,7 +73,7 @@
 //! # let received = b"GET /chat HTTP/1.1\r\nHost: example.com\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
 //! #     Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
 //! let mut reader = RequestReader::new(&Limits::default());
-//! // `received` holds everything read so far. `None` means that more bytes are needed.
+//! // `received` holds all bytes read so far. `None`: read more.
 //! let answer = match reader.read(received) {
 //!     Ok(None) => return Ok(()),
 //!     Ok(Some((request, head_len))) => match ServerHandshake::new(&request) {
@@ -87,47 +87,36 @@
 //! ```
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-mod backlog;
-mod budget;
-mod buffer;
-mod close;
+pub mod close;
+mod close_code;
+mod config;
 mod connection;
-mod control_queue;
 mod deadline;
 #[cfg(feature = "deflate")]
-mod deflate;
+pub mod deflate;
 mod error;
-mod frame;
+pub mod frame;
 pub mod handshake;
-mod mask;
+mod header_syntax;
+pub mod mask;
+pub mod memory;
 mod message;
 mod prepared;
-mod random;
-mod utf8;
+mod role;
+pub mod utf8;
 
-pub use backlog::{Backlog, MESSAGE_OVERHEAD};
-pub use budget::{MemoryAccount, MemoryBudget};
-pub use buffer::{
-    BufferPool, BufferPoolConfig, Completion, DEFAULT_RECEIVE_BUFFER, PooledBuffer, ReceiveBuffer,
-    TransmitQueue,
-};
-pub use close::{CloseCode, CloseFrame, CloseInfo, Initiator, MAX_CLOSE_REASON};
-pub use connection::{
-    Config, Connection, ConnectionState, Event, Keepalive, Limits, Role, SendQueue, Transport,
-};
-pub use control_queue::{CONTROL_QUEUE_CAPACITY, ControlFrame, ControlQueue, QueueFull};
+pub use close::{CloseCode, CloseFrame, CloseInfo};
+pub use config::{Config, Keepalive, Limits};
+pub use connection::{Connection, ConnectionState, Event, SendQueue, Transport};
 pub use deadline::deadline_after;
-#[cfg(feature = "deflate")]
-pub use deflate::{DeflateConfig, DeflateParams};
 pub use error::{
-    CloseError, ConfigError, ConnectionError, ControlError, LimitExceeded, ProtocolError, SendError, TimedOut,
+    ConfigError, ConnectionError, ControlError, LimitExceeded, ProtocolError, SendError, TimedOut,
 };
-pub use frame::{FrameHeader, MAX_CONTROL_PAYLOAD, MAX_HEADER_LEN, OpCode, RSV1, RSV2, RSV3};
-pub use mask::{Mask, apply_mask};
+pub use memory::{Completion, ReceiveBuffer, TransmitQueue};
 pub use message::{Message, MessageKind, MessageRef};
 pub use prepared::PreparedMessage;
-pub use random::{ChaChaMaskSource, MaskSource};
-pub use utf8::{InvalidUtf8, Utf8Bytes, Utf8Validator, is_valid_utf8};
+pub use role::Role;
+pub use utf8::Utf8Bytes;
 
 /// Compiles the README's code.
 #[cfg(doctest)]

@@ -5,8 +5,8 @@ use std::fmt;
 use bytes::Bytes;
 
 use crate::{
-    buffer::{PooledBuffer, ReceiveBuffer},
     frame::OpCode,
+    memory::{PooledBuffer, ReceiveBuffer},
     utf8::Utf8Bytes,
     utf8::str_from_validated,
 };
@@ -283,7 +283,7 @@ impl<'a> MessageRef<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::buffer::{BufferPool, TransmitQueue};
+    use crate::memory::{BufferPool, TransmitQueue};
 
     #[test]
     fn debug_output_of_a_message_is_its_kind_and_length() {

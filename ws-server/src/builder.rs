@@ -2,7 +2,7 @@ use std::{io, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use tokio::net::{TcpListener, ToSocketAddrs};
-use ws_proto::{BufferPoolConfig, Config, ConfigError, Keepalive, handshake::Rejection};
+use ws_proto::{Config, ConfigError, Keepalive, handshake::Rejection, memory::BufferPoolConfig};
 
 use crate::{
     admission::{OriginPolicy, request::Request},
@@ -45,7 +45,7 @@ impl ServerBuilder {
         self
     }
 
-    /// The most bytes that all connections hold together ([`MemoryBudget`](ws_proto::MemoryBudget)): messages that are
+    /// The most bytes that all connections hold together ([`MemoryBudget`](ws_proto::memory::MemoryBudget)): messages that are
     /// being received, are held or are being inflated, and what waits to be written. At least eight messages of the
     /// longest size.
     ///
@@ -131,7 +131,7 @@ impl ServerBuilder {
     /// The most messages and bytes that wait to be written on a connection. Beyond them sends return `WriteBusy` or
     /// wait. Default 65,536 messages and 1 MiB.
     ///
-    /// A message counts its payload and up to [`MESSAGE_OVERHEAD`](ws_proto::MESSAGE_OVERHEAD) (64 bytes) more, so 1
+    /// A message counts its payload and up to [`MESSAGE_OVERHEAD`](ws_proto::memory::MESSAGE_OVERHEAD) (64 bytes) more, so 1
     /// MiB holds 16,384 empty messages.
     pub const fn write_queue(mut self, messages: usize, bytes: usize) -> Self {
         self.options.protocol.write_queue_messages = messages;
@@ -241,7 +241,7 @@ impl ServerBuilder {
     /// Compresses messages on connections whose client supports it (RFC 7692). `Some(DeflateConfig::server())` turns it
     /// on. Default: `None`, no compression.
     #[cfg(feature = "deflate")]
-    pub fn deflate(mut self, deflate: Option<ws_proto::DeflateConfig>) -> Self {
+    pub fn deflate(mut self, deflate: Option<ws_proto::deflate::DeflateConfig>) -> Self {
         self.options.protocol.deflate = deflate;
         self
     }

@@ -77,15 +77,16 @@ pub use net::Tls;
 pub use rustls;
 pub use server::Server;
 pub use shard::{ShutdownHandle, ShutdownReport};
-pub use ws_proto::{
-    BufferPoolConfig, CloseCode, CloseError, CloseFrame, CloseInfo, Completion, Config, ConfigError,
-    ConnectionError, ConnectionState, ControlError, Initiator, Keepalive, LimitExceeded, Limits,
-    MemoryAccount, MemoryBudget, Message, MessageKind, MessageRef, PreparedMessage, ProtocolError, SendError,
-    TimedOut, Utf8Bytes,
-    handshake::{AcceptanceError, Rejection, RequestError},
-};
 #[cfg(feature = "deflate")]
-pub use ws_proto::{DeflateConfig, DeflateParams};
+pub use ws_proto::deflate::{DeflateConfig, DeflateParams};
+pub use ws_proto::{
+    CloseCode, CloseFrame, CloseInfo, Completion, Config, ConfigError, ConnectionError, ConnectionState,
+    ControlError, Keepalive, LimitExceeded, Limits, Message, MessageKind, MessageRef, PreparedMessage,
+    ProtocolError, SendError, TimedOut, Utf8Bytes,
+    close::{CloseError, Initiator},
+    handshake::{AcceptanceError, Rejection, RequestError},
+    memory::{BufferPoolConfig, MemoryAccount, MemoryBudget},
+};
 pub use ws_tokio::Sender;
 #[cfg(feature = "tls-core")]
 pub use ws_tokio::tls::TlsError;

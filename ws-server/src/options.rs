@@ -1,7 +1,11 @@
 use std::{pin::Pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use ws_proto::{BufferPoolConfig, Config, ConfigError, MemoryBudget, handshake::Rejection};
+use ws_proto::{
+    Config, ConfigError,
+    handshake::Rejection,
+    memory::{BufferPoolConfig, MemoryBudget},
+};
 
 use crate::admission::{OriginPolicy, request::Request};
 
@@ -65,7 +69,7 @@ impl Default for Options {
             tcp_nodelay: true,
             #[cfg(unix)]
             unix_mode: None,
-            receive_buffer: ws_proto::DEFAULT_RECEIVE_BUFFER,
+            receive_buffer: ws_proto::memory::DEFAULT_RECEIVE_BUFFER,
             pool: None,
             read_while_blocked: false,
             origin: OriginPolicy::SameHost,

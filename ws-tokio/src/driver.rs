@@ -9,7 +9,7 @@ use std::{
 
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite};
-use ws_proto::{Backlog, Connection, Event, ReceiveBuffer, SendQueue, TransmitQueue, Transport};
+use ws_proto::{Connection, Event, ReceiveBuffer, SendQueue, TransmitQueue, Transport, memory::Backlog};
 
 use crate::{
     foreign::{Foreign, run_unlocked},

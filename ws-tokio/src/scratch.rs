@@ -6,7 +6,10 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use ws_proto::{BufferPool, DEFAULT_RECEIVE_BUFFER, ReceiveBuffer, TransmitQueue};
+use ws_proto::{
+    ReceiveBuffer, TransmitQueue,
+    memory::{BufferPool, DEFAULT_RECEIVE_BUFFER},
+};
 
 /// Empty transmit queues kept per thread.
 const MAX_SPARE_QUEUES: usize = 16;

@@ -5,7 +5,7 @@ use std::{
 };
 
 use tokio::io::{AsyncRead, AsyncWrite};
-use ws_proto::{CloseCode, CloseInfo, Connection, ConnectionError, Initiator};
+use ws_proto::{CloseCode, CloseInfo, Connection, ConnectionError, close::Initiator};
 
 use crate::{
     core::{Core, Shared, lock},

@@ -12,7 +12,7 @@
 
 use std::{mem, task::Waker};
 
-use ws_proto::Backlog;
+use ws_proto::memory::Backlog;
 
 use crate::foreign::{Foreign, run_unlocked};
 

@@ -7,8 +7,8 @@ use std::{
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite};
 use ws_proto::{
-    CloseCode, CloseInfo, Connection, ConnectionError, ConnectionState, ControlError, Initiator, Message,
-    PreparedMessage, SendError, SendQueue, TransmitQueue,
+    CloseCode, CloseInfo, Connection, ConnectionError, ConnectionState, ControlError, Message,
+    PreparedMessage, SendError, SendQueue, TransmitQueue, close::Initiator,
 };
 
 use crate::{
@@ -158,7 +158,7 @@ impl<S> WebSocket<S> {
     /// What was agreed upon about compression; `None` if there is none, or the connection is over.
     #[cfg(feature = "deflate")]
     #[must_use]
-    pub fn deflate_params(&self) -> Option<ws_proto::DeflateParams> {
+    pub fn deflate_params(&self) -> Option<ws_proto::deflate::DeflateParams> {
         lock(&self.shared).driver()?.connection().deflate_params()
     }
 

@@ -5,7 +5,9 @@ mod ending;
 use std::time::{Duration, Instant};
 
 use ws_proto::{
-    BufferPool, BufferPoolConfig, Connection, MaskSource, MemoryAccount, MemoryBudget, ReceiveBuffer, Role,
+    Connection, ReceiveBuffer, Role,
+    mask::MaskSource,
+    memory::{BufferPool, BufferPoolConfig, MemoryAccount, MemoryBudget},
 };
 
 use crate::{

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use ws_proto::{Config, Keepalive, MemoryBudget};
+use ws_proto::{Config, Keepalive, memory::MemoryBudget};
 
 use crate::{
     dice::Dice,
@@ -156,7 +156,7 @@ fn roll_config(dice: &mut Dice, faults: Faults) -> Config {
 
 #[cfg(feature = "deflate")]
 fn compress(config: &mut Config, dice: &mut Dice) {
-    let mut deflate = ws_proto::DeflateConfig::server();
+    let mut deflate = ws_proto::deflate::DeflateConfig::server();
     deflate.threshold = dice.pick([0, 100, 256]);
     deflate.send_takeover = dice.percent(50);
     deflate.receive_takeover = dice.percent(50);

@@ -4,8 +4,9 @@ use bytes::Buf as _;
 use std::hint::black_box;
 use std::time::Instant;
 use ws_proto::{
-    ChaChaMaskSource, Config, Connection, Event, MessageKind, ReceiveBuffer, TransmitQueue, apply_mask,
-    is_valid_utf8,
+    Config, Connection, Event, MessageKind, ReceiveBuffer, TransmitQueue,
+    mask::{ChaChaMaskSource, apply_mask},
+    utf8::is_valid_utf8,
 };
 
 /// Something that handles a payload.

@@ -4,8 +4,8 @@ use bytes::Buf as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use ws_proto::{
-    ChaChaMaskSource, CloseCode, CloseInfo, Config, Connection, Event, MessageKind, ReceiveBuffer,
-    TransmitQueue,
+    CloseCode, CloseInfo, Config, Connection, Event, MessageKind, ReceiveBuffer, TransmitQueue,
+    mask::ChaChaMaskSource,
 };
 
 use crate::measure::thread_time;

@@ -5,7 +5,9 @@ use crate::server::PER_CUT;
 use bytes::Buf as _;
 use e2e_tests::raw_peer::{RawFrame, Side, opcode};
 use std::time::Instant;
-use ws_proto::{ChaChaMaskSource, Config, Connection, Event, MessageKind, ReceiveBuffer, TransmitQueue};
+use ws_proto::{
+    Config, Connection, Event, MessageKind, ReceiveBuffer, TransmitQueue, mask::ChaChaMaskSource,
+};
 
 const MESSAGES: u64 = 2000;
 

@@ -1,6 +1,6 @@
 //! Both read; then what they told is laid side by side.
 
-use ws_proto::{ConnectionError, MAX_HEADER_LEN};
+use ws_proto::{ConnectionError, frame::MAX_HEADER_LEN};
 
 use super::{Reader, Told, ours::Ours, scenario::Scenario};
 

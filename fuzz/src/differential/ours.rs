@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ws_proto::{Config, ConnectionError, ConnectionState, Initiator, handshake::Extensions};
+use ws_proto::{Config, ConnectionError, ConnectionState, close::Initiator, handshake::Extensions};
 
 use super::{Class, Reader, Told, scenario::Scenario};
 use crate::machine::{Machine, Seen};

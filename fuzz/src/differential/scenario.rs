@@ -1,6 +1,10 @@
 //! What the fuzzer's bytes mean: a role, a limit, the bytes on the wire, and how they are cut.
 
-use ws_proto::{FrameHeader, Mask, OpCode, Role};
+use ws_proto::{
+    Role,
+    frame::{FrameHeader, OpCode},
+    mask::Mask,
+};
 
 use crate::{frame_header::encoded, input::Input};
 

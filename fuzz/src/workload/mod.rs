@@ -15,7 +15,7 @@ use tokio::{
     runtime::{Builder, Runtime},
     time::{Instant, advance},
 };
-use ws_proto::{Config, Connection, DeflateConfig, Message, Role, handshake::Extensions};
+use ws_proto::{Config, Connection, Message, Role, deflate::DeflateConfig, handshake::Extensions};
 
 use crate::{inflate::agreement, input::Input, machine::Keys};
 use side::Side;

@@ -6,8 +6,9 @@ use tokio::{
     time::Instant,
 };
 use ws_proto::{
-    ChaChaMaskSource, Config, Connection, MaskSource,
+    Config, Connection,
     handshake::{ClientHandshake, ClientRequest, ResponseError},
+    mask::{ChaChaMaskSource, MaskSource},
 };
 
 use super::{Connected, Connector};

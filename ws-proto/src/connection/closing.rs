@@ -12,62 +12,66 @@
 //!    └── transport error, abort() ─────────────────────────────────────────┘
 //! ```
 //! `Receiving` delivers messages until the peer's Close. `AwaitClose` parses frames only to find that Close. `Discard`
-//! throws away what comes. One deadline covers all of them. It begins with the last byte of ours that the transport took:
-//! before that, what was accepted goes out as long as the peer takes it, as at any other time. A peer that is at fault has
-//! no such time; its deadline begins with the fault. The idle timeout closes as `close_and_receive` does.
+//! drops received bytes. One deadline covers all three. It counts from the last of our bytes that the transport
+//! accepted; until then accepted messages are written as long as the peer receives them, as at any other time. If the
+//! peer is at fault, the deadline counts from the fault. The idle timeout closes like `close_and_receive`.
 
 use std::{io, time::Instant};
 
 use crate::{
-    buffer::TransmitQueue,
     close::{CloseCode, CloseFrame, CloseInfo, Initiator},
     deadline::deadline_after,
     error::{ConnectionError, TimedOut},
+    memory::TransmitQueue,
+    role::Role,
 };
 
-use super::{Connection, Flow, Role, Transport, inbox::End, outbox::Begun};
+use super::{Connection, Flow, Transport, inbox::End, outbox::Begun};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Phase {
     Open,
-    /// Nothing more is accepted for sending: our Close is on its way, or writing has failed. What the peer sends before
-    /// its Close is delivered.
+    /// Sends are refused: our Close is queued or written, or writing has failed. Messages before the peer's Close are
+    /// delivered.
     Receiving,
-    /// Our Close is on its way; the peer's is awaited, and messages that come before it are dropped.
+    /// Our Close is queued or written. Messages before the peer's Close are dropped.
     AwaitClose,
-    /// No frame matters any more; waiting for our bytes to be written and for the stream to end.
+    /// Received bytes are dropped. Our bytes are still written, and the end of the stream is awaited.
     Discard,
     Finished,
 }
 
 impl Phase {
-    /// Whether messages that arrive are the application's.
+    /// Whether received messages go to the application.
     pub(super) const fn delivers(self) -> bool {
         matches!(self, Self::Open | Self::Receiving)
     }
 }
 
-/// What is known about the end.
+/// The state of a connection that is ending.
 #[derive(Debug)]
 pub(super) struct Closing {
     pub(super) info: CloseInfo,
     pub(super) deadline: Instant,
-    /// The deadline does not wait for anything to be written: the peer is at fault.
+    /// The peer is at fault, so the deadline does not wait for pending writes.
     pub(super) hurried: bool,
-    /// What the peer had acknowledged when the deadline was last put off.
+    /// Bytes that the peer had acknowledged when the deadline was last extended.
     acknowledged: Option<u64>,
-    /// Sends that were cut off and not reported yet.
+    /// Sends that were cut off and are not reported yet.
     pub(super) cut_off: usize,
-    /// Nothing can be written any more.
+    /// A write has failed; nothing more can be written.
     write_failed: bool,
     reported: bool,
 }
 
 impl Connection {
-    /// Begins the closing handshake (RFC 6455 section 7.1.2). Data already accepted is sent as long as the peer takes it
-    /// (`write_timeout`). Then a Close with `code` and `reason` is sent, and the peer's Close is awaited, `close_timeout` at
-    /// most. Messages that are held or still come are dropped, also if [`close_and_receive`](Self::close_and_receive) began
-    /// the handshake. A reason over 123 bytes is cut between characters. Does nothing else unless the connection is open.
+    /// Begins the closing handshake (RFC 6455 section 7.1.2). Messages already accepted are written first, as long as
+    /// the peer receives them (`write_timeout`). Then a Close with `code` and `reason` is written, and the peer's Close
+    /// is awaited for at most `close_timeout`. A reason over 123 bytes is cut between characters.
+    ///
+    /// Messages that are held or are received from now on are dropped, even if
+    /// [`close_and_receive`](Self::close_and_receive) began the handshake. If the connection is not open, that is all
+    /// this does.
     pub fn close(&mut self, code: CloseCode, reason: &str, now: Instant, tx: &mut TransmitQueue) {
         self.start_close(Initiator::Local, None, CloseFrame::new(code, reason), now, tx);
         self.drop_received();
@@ -79,8 +83,8 @@ impl Connection {
         self.drop_received();
     }
 
-    /// As [`close`](Self::close), but messages are delivered until the peer's Close comes: after our Close the peer may
-    /// still send (RFC 6455 section 5.5.1). While the application is paused they are held, up to `max_held_bytes`.
+    /// As [`close`](Self::close), but messages are delivered until the peer's Close arrives: the peer may still send
+    /// after our Close (RFC 6455 section 5.5.1). While the application is paused they are held, up to `max_held_bytes`.
     pub fn close_and_receive(&mut self, code: CloseCode, reason: &str, now: Instant, tx: &mut TransmitQueue) {
         if self.phase == Phase::Open {
             self.start_close(Initiator::Local, None, CloseFrame::new(code, reason), now, tx);
@@ -88,8 +92,8 @@ impl Connection {
         }
     }
 
-    /// Ends the connection with a Close that says why; nothing that waits behind other data is sent any more. For
-    /// the driver, when the application fails: a panic is [`ConnectionError::Internal`], 1011.
+    /// Ends the connection with a Close for `error`. Messages that are not encoded yet are dropped. A driver calls this
+    /// when the application fails; for a panic the error is [`ConnectionError::Internal`], code 1011.
     pub fn fail(&mut self, error: ConnectionError, now: Instant, tx: &mut TransmitQueue) {
         self.last_received = self.last_received.max(now);
         self.end(End::Failure(error), tx);
@@ -104,17 +108,18 @@ impl Connection {
         }
     }
 
-    /// The peer's stream ended at `now`: nothing more will be read. What was accepted for sending is still written as long
-    /// as the peer takes it (`write_timeout`).
+    /// The peer's stream ended at `now`; there is nothing more to read. Messages already accepted are still written as
+    /// long as the peer receives them (`write_timeout`).
     pub fn handle_eof(&mut self, now: Instant) {
         self.last_received = now;
         self.eof = true;
     }
 
-    /// A write or a flush failed at `now`. Nothing more is written: what waits is cut off, and nothing is accepted any
-    /// more. What the peer sent before it left can still be read, so [`wants_read`](Self::wants_read) stays true: messages
-    /// are delivered and the peer's Close is told, until the end of the stream, `close_timeout` at most. After a failed
-    /// flush call [`TransmitQueue::set_unflushed`] before, so that what the transport has kept does not count as sent.
+    /// A write or a flush failed at `now`. Nothing more is written: pending sends are cut off, and new ones are
+    /// refused. Bytes that the peer sent earlier can still be read, so [`wants_read`](Self::wants_read) stays true:
+    /// messages are delivered and the peer's Close is reported, until the end of the stream and for at most
+    /// `close_timeout`. After a failed flush call [`TransmitQueue::set_unflushed`] first, so that bytes in the
+    /// transport's buffer do not count as sent.
     pub fn handle_write_error(&mut self, kind: io::ErrorKind, now: Instant, tx: &mut TransmitQueue) {
         if matches!(self.phase, Phase::Discard | Phase::Finished) {
             return self.handle_transport_error(kind, tx);
@@ -123,7 +128,7 @@ impl Connection {
         let closing = self.begin(Initiator::Remote, Some(ConnectionError::Transport(kind)), now);
         closing.write_failed = true;
         if !closing.hurried {
-            // Nothing is written any more that the deadline could wait for.
+            // No more writes can extend the deadline.
             (closing.hurried, closing.deadline) = (true, deadline);
         }
         self.cut_off_writes(tx);
@@ -133,7 +138,7 @@ impl Connection {
         }
     }
 
-    /// A read failed, or the transport as a whole: nothing more can be read or written. For a failed write there is
+    /// A read, or the transport as a whole, failed: nothing more can be read or written. For a failed write use
     /// [`handle_write_error`](Self::handle_write_error).
     pub fn handle_transport_error(&mut self, kind: io::ErrorKind, tx: &mut TransmitQueue) {
         if self.phase == Phase::Finished {
@@ -147,12 +152,12 @@ impl Connection {
         self.finish(tx);
     }
 
-    /// What to do with the transport now that `tx` is written as far as possible.
+    /// What to do with the transport, once `tx` is written as far as possible.
     #[must_use]
     pub fn transport(&self, tx: &TransmitQueue) -> Transport {
         match self.phase {
             Phase::Finished => Transport::Finished,
-            // There is no Close of ours that a reset could destroy.
+            // No Close of ours is in transit that a reset could destroy.
             Phase::Discard if self.closing.as_ref().is_some_and(|closing| closing.write_failed) => {
                 Transport::Finished
             }
@@ -161,20 +166,19 @@ impl Connection {
                 if self.eof {
                     Transport::Finished
                 } else if answered && self.role() == Role::Client {
-                    // The server closes first, so that TIME-WAIT is on its side (section 7.1.1).
+                    // The server closes first and keeps the TIME_WAIT state (section 7.1.1).
                     Transport::Open
                 } else {
                     Transport::ShutDownWrite
                 }
             }
-            // Behind our Close nothing more will come, from either side.
+            // Our Close is written and the stream has ended, so neither side sends anything more.
             Phase::AwaitClose if self.eof && tx.is_empty() && self.outbox.is_none() => Transport::Finished,
             _ => Transport::Open,
         }
     }
 
-    /// `end` takes effect now, or later: behind the messages that are held for a paused application, or once it goes
-    /// on.
+    /// Ends the connection now, or later: after the held messages are delivered, or when the application resumes.
     pub(super) fn end_or_hold(&mut self, end: End, tx: &mut TransmitQueue) {
         let behind_messages = self.inbox.as_ref().is_some_and(|inbox| inbox.has_messages());
         if self.phase == Phase::Open && (behind_messages || holds_end(self.flow, &end)) {
@@ -184,7 +188,7 @@ impl Connection {
         }
     }
 
-    /// Puts `end` behind the held messages, if any; `close_timeout` bounds how long it waits there.
+    /// Holds `end` after the held messages, if any, for at most `close_timeout`.
     pub(super) fn hold_end(&mut self, end: End) {
         let deadline = deadline_after(self.last_received, self.config.close_timeout);
         self.partial = None;
@@ -218,7 +222,7 @@ impl Connection {
         self.queue_close(frame, false, tx);
     }
 
-    /// The application wants no more messages.
+    /// Drops held messages and those still to come.
     fn drop_received(&mut self) {
         if self.phase == Phase::Receiving {
             self.phase = Phase::AwaitClose;
@@ -226,14 +230,14 @@ impl Connection {
         }
     }
 
-    /// An end that was held takes effect: the application sends no replies any more that it could wait for.
+    /// Lets a held end take effect: the application sends no more replies for which it was held.
     fn end_as_held(&mut self, tx: &mut TransmitQueue) {
         if let Some((end, _)) = self.inbox.as_mut().and_then(|inbox| inbox.end.take()) {
             self.end(end, tx);
         }
     }
 
-    /// Ends everything; sends that are not written are cut off.
+    /// Ends the connection and cuts off sends that are not written.
     pub(super) fn finish(&mut self, tx: &mut TransmitQueue) {
         self.phase = Phase::Finished;
         self.partial = None;
@@ -249,7 +253,7 @@ impl Connection {
         if let Some(closing) = self.closing.as_deref_mut() {
             closing.cut_off += cut_off;
             if unwritten {
-                // A Close is always the last frame, so it was among what is cut off.
+                // A Close is always the last frame, so it is among the unwritten bytes.
                 closing.info.sent = None;
             }
         }
@@ -258,14 +262,14 @@ impl Connection {
         }
     }
 
-    /// When the end is to be forced, or the transport looked at.
+    /// When to force the end or query the transport's send queue.
     pub(super) fn closing_deadline(&self, tx: &TransmitQueue) -> Option<Instant> {
         let closing = self.closing.as_deref()?;
         let blocked = if closing.hurried { None } else { self.write_deadline(tx) };
         Some(blocked.unwrap_or(closing.deadline))
     }
 
-    /// The transport took bytes at `now`; the last of them are our Close.
+    /// Extends the deadline: the transport accepted bytes at `now`, and our Close is the last of them.
     pub(super) fn move_close_deadline(&mut self, now: Instant) {
         let deadline = deadline_after(now, self.config.close_timeout);
         if let Some(closing) = self.closing.as_deref_mut().filter(|closing| !closing.hurried) {
@@ -278,17 +282,17 @@ impl Connection {
         let write_end = if hurried { None } else { self.write_end(tx) };
         match write_end {
             Some(end) if end <= now => self.force_end(TimedOut::Write, tx),
-            // It was looked at.
+            // Only the query of the send queue was due.
             Some(_) => {}
             None if self.still_takes_the_end(now) => self.move_close_deadline(now),
             None => self.force_end(TimedOut::Close, tx),
         }
     }
 
-    /// Whether the peer is still taking what the transport has, and so could not have answered our Close.
+    /// Whether the peer is still receiving from the transport's send queue. If so, our Close may not have reached it.
     fn still_takes_the_end(&mut self, now: Instant) -> bool {
         let close_timeout = self.config.close_timeout;
-        let Some(queue) = self.latest_look(now).map(|look| look.queue) else { return false };
+        let Some(queue) = self.latest_queue_report(now).map(|report| report.queue) else { return false };
         let Some(closing) = self.closing.as_deref_mut().filter(|closing| !closing.hurried) else {
             return false;
         };
@@ -308,7 +312,7 @@ impl Connection {
         self.finish(tx);
     }
 
-    /// Whether [`Event::Closed`](super::Event::Closed) is due: everything else has been reported.
+    /// Whether [`Event::Closed`](super::Event::Closed) is due: all completions have been reported.
     pub(super) fn is_report_due(&self, tx: &TransmitQueue) -> bool {
         self.transport(tx) == Transport::Finished
             && !tx.has_completion()
@@ -328,14 +332,14 @@ impl Connection {
         closing.info.received = Some(frame.clone());
         self.phase = Phase::Discard;
         if ours_is_on_its_way {
-            // After the peer's Close no data may follow; our Close that waited behind it goes at once.
+            // No data may follow the peer's Close, so our queued Close goes out at once.
             self.drop_waiting_data(tx);
         } else {
             self.queue_close(frame, true, tx);
         }
     }
 
-    /// A Close that was held behind messages while the connection came to another end.
+    /// Records a Close that was held after messages while the connection ended in another way.
     fn note_late_close(&mut self, frame: CloseFrame) {
         if let Some(closing) = self.closing.as_deref_mut().filter(|closing| !closing.reported) {
             closing.info.received.get_or_insert(frame);
@@ -347,7 +351,7 @@ impl Connection {
         let first = self.phase == Phase::Open;
         let code = error.close_code();
         let closing = self.begin(initiator, Some(error), self.last_received);
-        // A stream that merely ended says nothing against the peer.
+        // The end of the stream alone is not the peer's fault.
         closing.hurried |= code.is_some();
         self.phase = Phase::Discard;
         match code {
@@ -355,14 +359,14 @@ impl Connection {
                 let reason = error.to_string();
                 self.queue_close(CloseFrame::new(code, &reason), true, tx);
             }
-            // At most one Close is ever sent.
+            // Only one Close is ever sent.
             Some(_) => self.drop_waiting_data(tx),
-            // The peer only half-closed: what was accepted is still delivered.
+            // The peer may only have half-closed, so accepted messages are still written.
             None => {}
         }
     }
 
-    /// Arms the deadline; notes the first error.
+    /// Sets the deadline, if none is set, and records the first error.
     fn begin(&mut self, initiator: Initiator, error: Option<ConnectionError>, now: Instant) -> &mut Closing {
         let deadline = deadline_after(now, self.config.close_timeout);
         let closing = self.closing.get_or_insert_with(|| {
@@ -383,7 +387,7 @@ impl Connection {
     }
 }
 
-/// Whether `end` waits for the application to go on, even if no message is held.
+/// Whether `end` is held until the application resumes, even if no message is held.
 pub(super) const fn holds_end(flow: Flow, end: &End) -> bool {
     match flow {
         Flow::Deliver => false,

@@ -1,29 +1,29 @@
-//! Control frames that are sent: pings, pongs and the Close (RFC 6455 section 5.5).
+//! Sends control frames: pings, pongs and the Close (RFC 6455 section 5.5).
 
 use crate::{
-    buffer::TransmitQueue,
     close::CloseFrame,
-    control_queue::{CONTROL_QUEUE_CAPACITY, ControlQueue},
     error::ControlError,
-    frame::{MAX_CONTROL_PAYLOAD, OpCode},
+    frame::{CONTROL_QUEUE_CAPACITY, ControlQueue, MAX_CONTROL_PAYLOAD, OpCode},
+    memory::TransmitQueue,
 };
 
 use super::{Connection, closing::Phase};
 
-/// Beyond so many bytes that wait, only the latest ping is answered: a peer that pings and does not read would have an
-/// answer to each ping of a whole read wait for it.
+/// With at least this many bytes pending, only the latest ping is answered. Otherwise a peer that pings and does not
+/// read could fill the queue with an answer to each ping of a whole read.
 const PONGS_AHEAD: usize = 16 * 1024;
 
 impl Connection {
-    /// Sends a ping (RFC 6455 section 5.5.2). The payload is copied; there is no completion.
+    /// Sends a ping (RFC 6455 section 5.5.2). The payload is copied. There is no completion.
     ///
     /// # Errors
-    /// [`ControlError`]: not open, over 125 bytes, or 256 bytes of control frames waiting.
+    /// [`ControlError`]: the connection is not open, the payload is over 125 bytes, or 256 bytes of control frames are
+    /// waiting.
     pub fn send_ping(&mut self, payload: &[u8], tx: &mut TransmitQueue) -> Result<(), ControlError> {
         self.send_control(OpCode::Ping, payload, tx)
     }
 
-    /// Sends a pong, asked for or not (RFC 6455 section 5.5.3). As [`send_ping`](Self::send_ping).
+    /// Sends a pong, solicited or not (RFC 6455 section 5.5.3). As [`send_ping`](Self::send_ping).
     ///
     /// # Errors
     /// As [`send_ping`](Self::send_ping).
@@ -31,8 +31,8 @@ impl Connection {
         self.send_control(OpCode::Pong, payload, tx)
     }
 
-    /// Answers a ping. While the transport is blocked, or much waits for it already, only the latest ping's answer is kept
-    /// (RFC 6455 section 5.5.3), so it never fails and never grows.
+    /// Answers a ping. While the transport is blocked, or 16 KiB are pending, only the answer to the latest ping is
+    /// kept (RFC 6455 section 5.5.3). So this cannot fail, and memory does not grow.
     pub fn answer_ping(&mut self, payload: &[u8], tx: &mut TransmitQueue) {
         let payload = &payload[..payload.len().min(MAX_CONTROL_PAYLOAD)];
         if self.phase != Phase::Open {
@@ -45,11 +45,12 @@ impl Connection {
         }
     }
 
-    /// Queues a Close: behind the data already accepted, or, with `at_once`, in place of what is not encoded yet.
+    /// Queues a Close: after the messages already accepted or, with `at_once`, in place of those that are not encoded
+    /// yet.
     pub(super) fn queue_close(&mut self, frame: CloseFrame, at_once: bool, tx: &mut TransmitQueue) {
         if at_once {
             self.drop_waiting_data(tx);
-            // Pings and pongs that wait still go first; they are at most 512 bytes.
+            // Waiting pings and pongs still go first. They are at most 512 bytes.
             self.pump_control(tx);
         }
         if self.must_wait(tx) {
@@ -59,7 +60,7 @@ impl Connection {
         }
     }
 
-    /// Queues a keepalive ping; it has its own place, so that the application's pings cannot keep it out.
+    /// Queues a keepalive ping. It has a slot of its own, so that the application's pings cannot displace it.
     pub(super) fn queue_keepalive(&mut self, tx: &mut TransmitQueue) {
         if self.must_wait(tx) {
             self.outbox.get_or_insert_default().keepalive = true;

@@ -1,23 +1,24 @@
-//! From messages and control frames to bytes (RFC 6455 section 5.2).
+//! Encodes messages and control frames (RFC 6455 section 5.2).
 
 use bytes::Buf as _;
 
 use crate::{
-    buffer::TransmitQueue,
     close::CloseFrame,
     frame::{FrameHeader, MAX_CONTROL_PAYLOAD, OpCode},
     mask::Mask,
+    memory::TransmitQueue,
 };
 
 use super::{
     Connection, UnwrittenPing,
+    compressed::fits_one_frame,
     outbox::{Begun, Form, Masking, Outgoing},
 };
 
-/// Owned payloads from this size on are written in place; smaller ones are copied next to their header.
+/// Owned payloads of at least this size are written in place. Smaller ones are copied next to their header.
 pub(super) const IN_PLACE_FROM: usize = 16 * 1024;
-/// How much waiting data is encoded ahead of the transport. A client's large payloads are masked in pieces of this size,
-/// as the transport takes them: the copy stays small, and in the processor's cache until the kernel copies it again.
+/// How many bytes are encoded ahead of the transport. A client's large payloads are masked in pieces of this size as
+/// the transport accepts them. So the copy stays small, and in the processor's cache until the kernel copies it again.
 pub(super) const PUMP_AHEAD: usize = 64 * 1024;
 
 impl Connection {
@@ -26,7 +27,7 @@ impl Connection {
         self.encode_frame(FrameHeader::new(opcode, 0, None), payload, tx);
     }
 
-    /// Encodes a frame; of its header the payload's length and the key are still to be set.
+    /// Encodes a frame. It sets the payload length and the mask key of `header`.
     #[inline]
     pub(super) fn encode_frame(&mut self, header: FrameHeader, payload: &[u8], tx: &mut TransmitQueue) {
         let FrameHeader { payload_len, mask, .. } = self.next_header(header.opcode, payload.len());
@@ -69,7 +70,28 @@ impl Connection {
         }
     }
 
-    /// Queues a frame that is encoded already.
+    /// Compresses a message into one frame, or begins to send it in several; false if it is to be sent as it is.
+    fn encode_compressed(&mut self, message: &Outgoing, tx: &mut TransmitQueue) -> bool {
+        let Outgoing { kind, payload, notify, .. } = message;
+        if fits_one_frame(payload.len()) {
+            return self.encode_deflated(*kind, payload, *notify, tx);
+        }
+        let Some(deflating) = self.begin_deflating(*kind, payload, *notify) else { return false };
+        let mut rest = Some(deflating);
+        // The first bytes of output may come only after several pieces of input.
+        while let Some(deflating) = rest.take() {
+            rest = self.encode_deflated_piece(deflating, tx);
+            if !tx.is_empty() {
+                break;
+            }
+        }
+        if rest.is_some() {
+            self.outbox.get_or_insert_default().begun = rest.map(Begun::Deflating);
+        }
+        true
+    }
+
+    /// Queues a frame that is already encoded.
     fn encode_framed(&mut self, message: Outgoing, tx: &mut TransmitQueue) {
         self.note_other_write();
         if message.payload.len() < IN_PLACE_FROM {
@@ -80,7 +102,7 @@ impl Connection {
         tx.end_send(message.notify);
     }
 
-    /// Encodes the next piece of a message that has begun.
+    /// Encodes the next piece of a message that is partly encoded.
     pub(super) fn encode_rest(&mut self, begun: Begun, tx: &mut TransmitQueue) {
         let rest = match begun {
             Begun::Masking(masking) => mask_piece(masking, tx).map(Begun::Masking),
@@ -106,7 +128,7 @@ impl Connection {
         }
     }
 
-    /// Something else than a keepalive ping waits to be written.
+    /// Notes that bytes other than a keepalive ping are pending.
     #[inline]
     fn note_other_write(&mut self) {
         if self.unwritten_ping == UnwrittenPing::Alone {
@@ -114,17 +136,17 @@ impl Connection {
         }
     }
 
-    /// The header of a frame to send, with a fresh key if this is a client.
+    /// The header of a frame to send; a client's has a fresh mask key.
     #[inline]
     pub(super) fn next_header(&mut self, opcode: OpCode, len: usize) -> FrameHeader {
         self.note_other_write();
-        let masks = self.special.as_mut().and_then(|special| special.masks.as_mut());
+        let masks = self.optional.as_mut().and_then(|optional| optional.masks.as_mut());
         let key = masks.map(|masks| masks.mask_key());
         FrameHeader::new(opcode, len as u64, key)
     }
 }
 
-/// Masks the next piece of a large payload into the queue; gives back the rest.
+/// Masks the next piece of a large payload into the queue. Returns the rest, if any.
 fn mask_piece(mut masking: Masking, tx: &mut TransmitQueue) -> Option<Masking> {
     let room = PUMP_AHEAD.saturating_sub(tx.len());
     let piece = masking.payload.len().min(room);

@@ -1,24 +1,38 @@
 use crate::{
-    buffer::ReceiveBuffer,
     close::CloseInfo,
+    frame::OpCode,
+    memory::ReceiveBuffer,
     message::{MessageKind, MessageRef},
 };
 
-/// What [`Connection::poll_event`](super::Connection::poll_event) found. Payloads are lent from the receive buffer.
+/// An event from [`Connection::poll_event`](super::Connection::poll_event). Payloads are borrowed from the receive
+/// buffer.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Event<'rx> {
     /// A complete text or binary message.
     Message(MessageRef<'rx>),
-    /// A ping. It is answered already if [`Config::auto_pong`](super::Config) is set.
+    /// A ping. With [`Config::auto_pong`](crate::Config::auto_pong), the answer is already queued.
     Ping(&'rx [u8]),
-    /// A pong, asked for or not.
+    /// A pong, solicited or not.
     Pong(&'rx [u8]),
-    /// The connection is over: exactly once, and nothing comes after it.
+    /// The connection has ended. This event occurs exactly once and is the last one.
     Closed(CloseInfo),
 }
 
-/// An event that borrows nothing yet.
+/// The result of one step of the parser.
+pub(super) enum Step {
+    /// No complete item is left.
+    NeedMore,
+    /// The step consumed a fragment or a part; take another step.
+    Continue,
+    /// A message is being inflated; yield to other connections.
+    Yield,
+    Message(MessageKind, At),
+    Control(OpCode, At),
+}
+
+/// An event with the location of its payload, before it borrows from the receive buffer.
 #[derive(Debug)]
 #[must_use]
 pub(super) enum Located {
@@ -28,14 +42,14 @@ pub(super) enum Located {
     Closed,
 }
 
-/// Where a payload lies.
+/// The location of a payload.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum At {
     /// In the receive window.
     Window { start: usize, len: usize },
     /// In the receive buffer's assembled message.
     Assembled,
-    /// At the beginning of the receive buffer's scratch for inflated messages.
+    /// At the beginning of the receive buffer's scratch memory for inflated messages.
     #[cfg_attr(not(feature = "deflate"), expect(dead_code, reason = "nothing is compressed"))]
     Inflated { len: usize },
 }

@@ -1,36 +1,25 @@
-//! From received bytes to frames, and from frames to messages (RFC 6455 sections 5.2 to 5.5).
+//! Parses received bytes into frames, and frames into messages (RFC 6455 sections 5.2 to 5.5).
 
 use crate::{
-    buffer::ReceiveBuffer,
     error::{ConnectionError, LimitExceeded, ProtocolError},
     frame::{FrameHeader, OpCode, RSV1},
     mask::apply_mask,
+    memory::ReceiveBuffer,
     message::MessageKind,
+    role::Role,
     utf8::is_valid_utf8,
 };
 
 use super::{
-    Connection, Role,
-    account::Memory,
+    Connection,
+    charge::ChargedMemory,
     compressed::Compressed,
-    event::At,
+    event::{At, Step},
     partial::{Assembly, DIRECT_READ_FROM, FrameProgress, Partial, large_message},
 };
 
-/// What one look at the received bytes gave.
-pub(super) enum Step {
-    /// Nothing complete is left.
-    NeedMore,
-    /// A fragment or a part was taken; look again.
-    Continue,
-    /// A message is being inflated; let others have their turn.
-    Yield,
-    Message(MessageKind, At),
-    Control(OpCode, At),
-}
-
 impl Connection {
-    /// Looks at the next frame.
+    /// Parses the next frame, as far as it has arrived.
     pub(super) fn step(&mut self, rx: &mut ReceiveBuffer) -> Result<Step, ConnectionError> {
         if let Some(partial) = &self.partial {
             if partial.inflating.as_ref().is_some_and(|inflating| inflating.is_next(rx)) {
@@ -62,7 +51,7 @@ impl Connection {
         }
     }
 
-    /// Keeps the beginning of a header for the next read.
+    /// Keeps the received part of a header until the next read.
     fn spill_header(&mut self, rx: &mut ReceiveBuffer) {
         let spill = &mut self.begun_partial().header;
         rx.unprocessed().iter().for_each(|byte| spill.push(*byte));
@@ -80,13 +69,13 @@ impl Connection {
             partial.header.clear();
         }
         let step = self.on_header(&header, rx);
-        // What begins with it began with its first byte.
+        // The frame began with the first byte of its header: keep `since` until here.
         self.drop_idle_partial();
         step
     }
 
-    /// Decodes a header and refuses what the connection does not allow. Of several faults the one in the earliest
-    /// byte is told, so that the answer does not depend on how the bytes were cut.
+    /// Decodes a header and rejects what the connection does not allow. Of several faults it reports the one in the
+    /// earliest byte, so that the result does not depend on how the bytes were split.
     #[inline]
     fn parse_header(&self, bytes: &[u8]) -> Result<Option<(FrameHeader, usize)>, ProtocolError> {
         let [b0, rest @ ..] = bytes else { return Ok(None) };
@@ -112,7 +101,7 @@ impl Connection {
         }
     }
 
-    /// A header is complete, and `rx` stands at the payload.
+    /// Handles a complete header; `rx` is positioned at the payload.
     fn on_header(&mut self, header: &FrameHeader, rx: &mut ReceiveBuffer) -> Result<Step, ConnectionError> {
         let available = rx.unprocessed().len();
         let whole = usize::try_from(header.payload_len).ok().filter(|len| *len <= available);
@@ -137,7 +126,7 @@ impl Connection {
         }
     }
 
-    /// The fast path: a message in one frame, all of it in the window.
+    /// A message in one frame that is completely in the receive window.
     fn whole_message(
         &mut self,
         header: &FrameHeader,
@@ -159,7 +148,8 @@ impl Connection {
         kind == MessageKind::Text && self.config.validate_utf8
     }
 
-    /// Checks a data frame's header against the message in progress and the limits. `Some` if it begins a message.
+    /// Checks a data frame's header against the message in progress and the limits. Returns the kind if the frame
+    /// begins a message.
     fn check_data(&mut self, header: &FrameHeader) -> Result<Option<MessageKind>, ConnectionError> {
         let limits = &self.config.limits;
         let kind = match header.opcode {
@@ -201,7 +191,7 @@ impl Connection {
         self.absorb(rx)
     }
 
-    /// Takes what is there of the payload of the frame in progress.
+    /// Consumes the received part of the payload of the frame in progress.
     fn absorb(&mut self, rx: &mut ReceiveBuffer) -> Result<Step, ConnectionError> {
         let Some(partial) = self.partial.as_deref_mut() else { return Ok(Step::Continue) };
         let Some(frame) = partial.frame.as_mut() else { return Ok(Step::Continue) };
@@ -212,7 +202,7 @@ impl Connection {
             None => partial.control.extend(bytes),
             Some(message) => {
                 let expected = frame.expected(message.buffer.len());
-                message.reserve(n, expected, &mut Memory::of(&mut self.charge, &self.config))?;
+                message.reserve(n, expected, &mut ChargedMemory::of(&mut self.charge, &self.config))?;
                 let start = message.buffer.len();
                 message.buffer.extend_from_slice(bytes);
                 message.validate_from(start)?;
@@ -229,14 +219,14 @@ impl Connection {
         self.end_of_frame(opcode, fin, rx)
     }
 
-    /// Makes room for the next read to go straight into a large message's buffer.
+    /// Makes room for the next read to go directly into a large message's buffer.
     fn prepare_direct_read(&mut self) -> Result<Step, ConnectionError> {
         if let Some((frame, message)) = large_message(&mut self.partial)
             && message.buffer.len() >= DIRECT_READ_FROM
         {
             let room = frame.remaining.min(DIRECT_READ_FROM);
             let expected = frame.expected(message.buffer.len());
-            message.reserve(room, expected, &mut Memory::of(&mut self.charge, &self.config))?;
+            message.reserve(room, expected, &mut ChargedMemory::of(&mut self.charge, &self.config))?;
         }
         Ok(Step::NeedMore)
     }
@@ -267,7 +257,7 @@ impl Connection {
         Ok(step)
     }
 
-    /// Where the beginning of something is kept, from now on.
+    /// The state of an incomplete frame or message, created if there is none.
     fn begun_partial(&mut self) -> &mut Partial {
         let partial = self.partial.get_or_insert_default();
         partial.since.get_or_insert(self.last_received);
@@ -284,13 +274,13 @@ impl Connection {
     }
 }
 
-/// The most bytes that a compressed message may take: one that cannot be compressed grows, with the fixed codes of a fast
+/// The largest compressed size of a message of `limit` bytes. Incompressible data grows; with the fixed codes of a fast
 /// compressor by a twentieth (RFC 1951 section 3.2.6).
 const fn on_the_wire(limit: usize) -> usize {
     limit.saturating_add(limit / 8).saturating_add(1024)
 }
 
-/// Unmasks a payload that is all in the window, and steps over it.
+/// Unmasks a payload that is completely in the receive window, and consumes it.
 fn take_payload(header: &FrameHeader, len: usize, rx: &mut ReceiveBuffer) -> At {
     let start = rx.start;
     if let Some(key) = header.mask {

@@ -1,41 +1,41 @@
-//! Messages that came while the application had paused reading, and the end that came behind them.
+//! Messages received while the application is paused, and the end that follows them.
 
 use std::{collections::VecDeque, time::Instant};
 
 use bytes::Bytes;
 
 use crate::{
-    backlog::MESSAGE_OVERHEAD,
-    buffer::PooledBuffer,
     close::CloseFrame,
     error::ConnectionError,
     frame::{FrameHeader, MAX_HEADER_LEN},
+    memory::{MESSAGE_OVERHEAD, PooledBuffer},
     message::MessageKind,
 };
 
-/// What ends the incoming stream of messages.
+/// The end of the incoming messages.
 #[derive(Debug)]
 pub(super) enum End {
     PeerClose(CloseFrame),
     Failure(ConnectionError),
 }
 
-/// Assembled messages that are shorter are packed too: many small entries would take more than their messages.
+/// Assembled messages shorter than this are packed too. As entries of their own they would take more memory than their
+/// payloads.
 const PACKED_BELOW: usize = 1024;
 
 #[derive(Debug, Default)]
 pub(super) struct Inbox {
     held: VecDeque<Held>,
-    /// What all of it takes: headers of packed messages, the overhead of each entry, and payloads.
+    /// Bytes of everything held: headers of packed messages, the overhead of each entry, and payloads.
     bytes: usize,
-    /// What the buffers have allocated beside that.
+    /// Bytes allocated beyond that.
     spare: usize,
-    /// Takes effect once the held messages are delivered, or at the deadline.
+    /// The held end and its deadline. It takes effect after the held messages are delivered, or at the deadline.
     pub(super) end: Option<(End, Instant)>,
 }
 
-/// Small messages are packed side by side as unmasked frames, so that holding a message never costs more memory
-/// than it took on the wire; assembled ones are moved.
+/// Small messages are packed side by side as unmasked frames, so that holding one takes no more memory than it took on
+/// the wire. Larger assembled messages are moved.
 #[derive(Debug)]
 enum Held {
     Packed { frames: Vec<u8>, read: usize },
@@ -43,11 +43,11 @@ enum Held {
 }
 
 impl Inbox {
-    /// Holds a copy. `more` says how many received bytes are still to be looked at: what may follow.
+    /// Holds a copy of a message. `more` received bytes are not parsed yet and may contain further messages.
     #[inline]
     pub(super) fn push_slice(&mut self, kind: MessageKind, payload: &[u8], more: usize) {
         if !matches!(self.held.back(), Some(Held::Packed { .. })) {
-            // The first run only: a peer may send packed and assembled messages in turn, and all of them would reserve the
+            // Reserve for the first run only. If packed and assembled messages alternate, each run would reserve the
             // same bytes.
             let more = if self.held.is_empty() { more } else { 0 };
             let frames = Vec::with_capacity(MAX_HEADER_LEN + payload.len() + more);
@@ -57,7 +57,7 @@ impl Inbox {
         }
         if let Some(Held::Packed { frames, read }) = self.held.back_mut() {
             if *read > frames.len() / 2 {
-                // Else one that is never quite empty would never end.
+                // Without this a run that is never quite empty would grow without limit.
                 frames.drain(..*read);
                 *read = 0;
             }
@@ -75,19 +75,19 @@ impl Inbox {
         if buffer.len() < PACKED_BELOW {
             return self.push_slice(kind, &buffer, 0);
         }
-        // A small message is not to keep a large buffer.
+        // A small message must not keep a large buffer.
         let buffer = buffer.trimmed();
         self.bytes += MESSAGE_OVERHEAD + buffer.len();
         self.spare += buffer.capacity() - buffer.len();
         self.held.push_back(Held::Message(kind, buffer));
     }
 
-    /// The oldest message, for the receive buffer to lend.
+    /// Takes the oldest message, for the receive buffer to lend.
     pub(super) fn pop(&mut self) -> Option<(MessageKind, PooledBuffer)> {
         self.pop_as(|payload| PooledBuffer::from(payload.to_vec()), |buffer| buffer)
     }
 
-    /// The oldest message, owned.
+    /// Takes the oldest message as owned bytes.
     #[inline]
     pub(super) fn pop_bytes(&mut self) -> Option<(MessageKind, Bytes)> {
         self.pop_as(Bytes::copy_from_slice, PooledBuffer::into_bytes)
@@ -123,7 +123,7 @@ impl Inbox {
         Some((kind, payload))
     }
 
-    /// Forgets the messages. Whether an end is left.
+    /// Drops the messages. Returns whether an end is held.
     pub(super) fn keep_only_the_end(&mut self) -> bool {
         self.held = VecDeque::new();
         (self.bytes, self.spare) = (0, 0);
@@ -144,7 +144,7 @@ impl Inbox {
         self.held.iter().map(capacity).sum()
     }
 
-    /// All that it has allocated.
+    /// All allocated bytes.
     #[cfg(test)]
     pub(super) fn allocated(&self) -> usize {
         self.capacity() + self.held.capacity() * size_of::<Held>()
@@ -154,13 +154,13 @@ impl Inbox {
         self.bytes
     }
 
-    /// The memory that it takes.
+    /// Bytes of memory in use.
     pub(super) const fn held_bytes(&self) -> usize {
         self.bytes + self.spare
     }
 }
 
-/// The first frame of those that [`Inbox::push_slice`] wrote, and its length.
+/// Splits off the first frame that [`Inbox::push_slice`] wrote: kind, payload, and the frame's length.
 #[inline]
 fn unpack(frames: &[u8]) -> Option<(MessageKind, &[u8], usize)> {
     let [first, short_len, rest @ ..] = frames else { return None };

@@ -1,171 +1,166 @@
 //! The connection's state machine, for both roles.
 
-mod account;
+mod charge;
 mod closing;
 #[cfg(feature = "deflate")]
 mod compressed;
-mod config;
 mod control;
+#[cfg(not(feature = "deflate"))]
+mod deflate_stub;
+mod drain;
 mod encode;
 mod event;
+mod fast_path;
 mod frames;
 mod inbox;
-#[cfg(not(feature = "deflate"))]
-mod not_compressed;
 mod outbox;
 mod partial;
-mod pump;
-mod quick;
+mod pong_deadline;
 mod receive;
 mod send;
 mod send_queue;
 mod timers;
 
-use std::{num::NonZeroU32, sync::Arc, time::Instant};
+use std::{sync::Arc, time::Instant};
 
-pub use config::{Config, Keepalive, Limits};
 pub use event::Event;
 pub use send_queue::SendQueue;
 
-use crate::{budget::Charge, close::CloseInfo, handshake::Extensions, random::MaskSource};
+use crate::{
+    close::CloseInfo, config::Config, handshake::Extensions, mask::MaskSource, memory::Charge, role::Role,
+};
 
 use closing::{Closing, Phase};
-use compressed::Compression;
-use inbox::Inbox;
+use compressed::{Compression, agreed_compression};
 #[cfg(not(feature = "deflate"))]
-use not_compressed as compressed;
+use deflate_stub as compressed;
+use inbox::Inbox;
 use outbox::Outbox;
 use partial::Partial;
-use send_queue::Look;
+use pong_deadline::PongDeadline;
+use send_queue::QueueReport;
 
-/// Which side of the connection this is. It decides who masks (RFC 6455 section 5.1) and who closes first (7.1.1).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Role {
-    /// Opened the connection; masks what it sends.
-    Client,
-    /// Accepted the connection; closes the transport first.
-    Server,
-}
-
-/// What an application may do with a connection (RFC 6455 section 7).
+/// The state of a connection as the application sees it (RFC 6455 section 7).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ConnectionState {
-    /// Messages flow.
+    /// Messages can be sent and received.
     Open,
-    /// A Close frame was sent or received, or the connection failed: nothing more can be sent.
+    /// A Close frame was sent or received, or the connection failed. Nothing more can be sent.
     Closing,
-    /// Over; [`Event::Closed`] has been or is about to be returned.
+    /// The connection has ended. [`Event::Closed`] was returned or is returned next.
     Closed,
 }
 
-/// What happens to what arrives.
+/// What happens to received messages, and to the end of the stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Flow {
     Deliver,
-    /// Messages are held, and an end of the stream without a Close: the peer may still want to read a reply.
+    /// Messages are held. So is an end of the stream without a Close: the peer may still read a reply.
     Pause,
-    /// Everything is held.
+    /// Messages and every kind of end are held.
     Hold,
 }
 
-/// What the driver must do with the transport. A level, not a message: ask again after every step.
+/// What the driver must do with the transport. This is a state, not an event: query it after every step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Transport {
-    /// Read, and write what waits. After a [failed write](Connection::handle_write_error) nothing waits any more.
+    /// Read, and write pending bytes. After a [failed write](Connection::handle_write_error) no bytes are pending.
     Open,
-    /// All is written: shut down the write half, and go on reading, so that no reset destroys what the peer has
-    /// not read yet.
+    /// All bytes are written. Shut down the write half and continue to read: closing now could cause a reset, which
+    /// destroys bytes that the peer has not read yet.
     ShutDownWrite,
-    /// Close it.
+    /// Close the transport.
     Finished,
 }
 
 /// One WebSocket connection after its handshake, as a state machine without I/O, clock or randomness of its own.
 ///
-/// It owns state and no bytes: received bytes lie in a [`ReceiveBuffer`](crate::ReceiveBuffer), bytes to send in a
-/// [`TransmitQueue`](crate::TransmitQueue). Both belong to the driver and are lent per call. With nothing in flight
-/// a connection takes at most 128 bytes.
+/// A connection owns state but no bytes. Received bytes are in a [`ReceiveBuffer`](crate::ReceiveBuffer), bytes to send
+/// in a [`TransmitQueue`](crate::TransmitQueue). The driver owns both and lends them for each call. A connection with
+/// nothing in flight takes at most 128 bytes.
 ///
 /// # Contract
-/// Methods are of four kinds:
+/// There are four kinds of methods:
 /// - **Getters** take `&self`: [`state`](Self::state), [`close_info`](Self::close_info),
 ///   [`wants_read`](Self::wants_read), [`wants_turn`](Self::wants_turn), [`transport`](Self::transport),
 ///   [`poll_timeout`](Self::poll_timeout), [`held_bytes`](Self::held_bytes),
-///   [`unfinished_bytes`](Self::unfinished_bytes), [`memory_in_use`](Self::memory_in_use).
-/// - **Inputs** tell what happened: [`handle_received`](Self::handle_received), [`handle_eof`](Self::handle_eof),
+///   [`unfinished_bytes`](Self::unfinished_bytes).
+/// - **Inputs** report what happened: [`handle_received`](Self::handle_received), [`handle_eof`](Self::handle_eof),
 ///   [`handle_written`](Self::handle_written), [`handle_flushed`](Self::handle_flushed),
 ///   [`handle_timeout`](Self::handle_timeout), [`handle_write_error`](Self::handle_write_error),
-///   [`handle_transport_error`](Self::handle_transport_error), and, from drivers that can tell,
+///   [`handle_transport_error`](Self::handle_transport_error), and, from drivers that support it,
 ///   [`handle_send_queue`](Self::handle_send_queue).
-/// - **Commands** are the application's: [`send`](Self::send), [`send_bytes`](Self::send_bytes),
+/// - **Commands** come from the application: [`send`](Self::send), [`send_bytes`](Self::send_bytes),
 ///   [`send_ping`](Self::send_ping), [`send_pong`](Self::send_pong), [`close`](Self::close),
 ///   [`close_and_receive`](Self::close_and_receive), [`pause`](Self::pause), [`resume`](Self::resume),
 ///   [`abort`](Self::abort).
-/// - **Outputs** are drained: [`poll_event`](Self::poll_event) until `None`, then [`pump`](Self::pump) and write the
-///   transmit queue until it is empty or the transport takes no more, then
-///   [`poll_completion`](Self::poll_completion) until `None`.
+/// - **Outputs** must be drained. Call [`poll_event`](Self::poll_event) until it returns `None`. Then call
+///   [`pump`](Self::pump) and write the transmit queue until it is empty or the transport accepts no more. Then call
+///   [`poll_completion`](Self::poll_completion) until it returns `None`.
 ///
-/// After any input or command, drain the outputs in that order, then ask [`transport`](Self::transport),
-/// [`poll_timeout`](Self::poll_timeout) and, with compression, [`wants_turn`](Self::wants_turn). Commands may be given at any time, also between two events. `now` must not
-/// go backwards. The crate's documentation shows the loop.
+/// After any input or command, drain the outputs in that order. Then query [`transport`](Self::transport),
+/// [`poll_timeout`](Self::poll_timeout) and, with compression, [`wants_turn`](Self::wants_turn). Commands are valid at
+/// any time, also between two events. `now` must not decrease. The crate's documentation shows the loop.
 pub struct Connection {
     config: Arc<Config>,
-    /// `None` for most servers.
-    special: Option<Box<Special>>,
+    /// `None` for most connections of a server.
+    optional: Option<Box<Optional>>,
     partial: Option<Box<Partial>>,
     inbox: Option<Box<Inbox>>,
     outbox: Option<Box<Outbox>>,
     closing: Option<Box<Closing>>,
     last_received: Instant,
-    /// Latest traffic that counts against `idle_timeout`.
+    /// The latest traffic that counts for `idle_timeout`.
     last_activity: Instant,
-    /// Milliseconds after `last_received`, or seconds if they are many, until which the peer must have said something,
-    /// after a keepalive ping; so it takes a quarter of what an `Instant` does. Then as often again as `pong_waits` says.
-    pong_due: Option<NonZeroU32>,
+    /// `Some` after a keepalive ping, until a byte is received.
+    pong_due: Option<PongDeadline>,
+    /// Waits that follow the one until `pong_due`, before the peer counts as gone.
     pong_waits: u16,
     phase: Phase,
     flow: Flow,
     eof: bool,
-    /// Nothing was read for a while, so the silence until now proves nothing.
+    /// Reading had stopped, so the silence until now does not count against the peer.
     was_stalled: bool,
     unwritten_ping: UnwrittenPing,
-    /// The driver can say what the transport's send queue looks like.
+    /// The driver can report the state of the transport's send queue.
     watched: bool,
-    /// What it is charged of the memory budget.
+    /// The memory that counts against the budget.
     charge: Charge,
-    /// Control frames that came in the latest second, and how much of that has passed, in microseconds.
+    /// Control frames received in the current second.
     control_frames: u32,
+    /// Microseconds of the current second that have passed.
     control_age: u32,
 }
 
-/// Whether a keepalive ping is encoded, and nothing was written since.
+/// Whether a keepalive ping is encoded and the transport has accepted no bytes since.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum UnwrittenPing {
     None,
-    /// Nothing else waits to be written.
+    /// The ping is all that is pending.
     Alone,
+    /// Other bytes are pending too.
     WithOthers,
 }
 
-/// What only some connections have.
+/// State that only some connections have.
 #[derive(Default)]
-struct Special {
-    /// A client's keys; a server has none, which is what makes it one.
+struct Optional {
+    /// The source of mask keys. A client has one, a server has none; [`Connection::role`] depends on that.
     masks: Option<Box<dyn MaskSource + Send>>,
     /// Present if permessage-deflate was agreed upon.
     compression: Option<Compression>,
-    /// The latest look at the transport's send queue; only there once a deadline was in doubt.
-    look: Option<Look>,
+    /// The latest report of the transport's send queue; present only while a deadline depends on it.
+    queue_report: Option<QueueReport>,
 }
 
 impl Connection {
-    /// A server's side of a connection whose 101 response has been sent.
+    /// The server's side of a connection. The 101 response has been sent.
     #[must_use]
     pub fn server(config: Arc<Config>, now: Instant) -> Self {
         Self::new(config, None, now)
     }
 
-    /// A client's side of a connection whose 101 response has been received; `masks` must be unpredictable
+    /// The client's side of a connection. The 101 response has been received. The keys of `masks` must be unpredictable
     /// (RFC 6455 section 10.3).
     #[must_use]
     pub fn client(config: Arc<Config>, masks: Box<dyn MaskSource + Send>, now: Instant) -> Self {
@@ -175,7 +170,7 @@ impl Connection {
     fn new(config: Arc<Config>, masks: Option<Box<dyn MaskSource + Send>>, now: Instant) -> Self {
         Self {
             config,
-            special: masks.map(|masks| Box::new(Special { masks: Some(masks), ..Special::default() })),
+            optional: masks.map(|masks| Box::new(Optional { masks: Some(masks), ..Optional::default() })),
             partial: None,
             inbox: None,
             outbox: None,
@@ -196,35 +191,35 @@ impl Connection {
         }
     }
 
-    /// With what the handshake agreed upon.
+    /// Sets the extensions that the handshake agreed upon.
     #[must_use]
     pub fn with_extensions(mut self, extensions: Extensions) -> Self {
-        if let Some(compression) = Compression::of(extensions, self.role()) {
-            self.special.get_or_insert_default().compression = Some(compression);
+        if let Some(compression) = agreed_compression(extensions, self.role()) {
+            self.optional.get_or_insert_default().compression = Some(compression);
         }
         self
     }
 
-    /// Holds messages back until [`resume`](Self::resume). Pings are still answered and the peer's Close is still
-    /// seen; messages that come meanwhile are held, up to `max_held_bytes`, then nothing more is read.
+    /// Holds received messages until [`resume`](Self::resume). Pings are still answered and the peer's Close is still
+    /// processed. Messages are held up to `max_held_bytes`; beyond that, [`wants_read`](Self::wants_read) is false.
     pub const fn pause(&mut self) {
         self.flow = Flow::Pause;
     }
 
-    /// As [`pause`](Self::pause), but the end of the stream is held too, whatever it is: for a driver that has just
-    /// handed a message out and goes on parsing, so that what follows does not close the connection before the
-    /// application could reply. `close_timeout` bounds it.
+    /// As [`pause`](Self::pause), but any end of the stream is held too. A driver that has delivered a message and
+    /// continues to parse uses it, so that the following frames do not close the connection before the application can
+    /// reply. `close_timeout` limits how long the end is held.
     pub const fn hold(&mut self) {
         self.flow = Flow::Hold;
     }
 
-    /// Delivers messages again, those held back first. Call [`poll_event`](Self::poll_event) afterwards.
+    /// Delivers messages again, held ones first. Call [`poll_event`](Self::poll_event) afterwards.
     pub fn resume(&mut self) {
         self.was_stalled |= !self.wants_read();
         self.flow = Flow::Deliver;
     }
 
-    /// Whether messages are held back.
+    /// Whether received messages are held.
     #[must_use]
     pub const fn is_paused(&self) -> bool {
         !matches!(self.flow, Flow::Deliver)
@@ -233,7 +228,7 @@ impl Connection {
     /// Client or server.
     #[must_use]
     pub fn role(&self) -> Role {
-        let is_client = self.special.as_ref().is_some_and(|special| special.masks.is_some());
+        let is_client = self.optional.as_ref().is_some_and(|optional| optional.masks.is_some());
         if is_client { Role::Client } else { Role::Server }
     }
 
@@ -243,7 +238,7 @@ impl Connection {
         &self.config
     }
 
-    /// What may be done with the connection.
+    /// The state of the connection.
     #[must_use]
     pub const fn state(&self) -> ConnectionState {
         match self.phase {
@@ -253,9 +248,9 @@ impl Connection {
         }
     }
 
-    /// Whether it is open and nothing is under way: no message begun or held, no frame waiting, no end begun. Between two
-    /// such moments [`poll_timeout`](Self::poll_timeout) only moves into the future; and while the receive buffer and the
-    /// transmit queue are empty too, there is nothing to do but read.
+    /// Whether the connection is open and nothing is in progress: no message begun or held, no frame waiting, no end
+    /// begun. From one such moment to the next, [`poll_timeout`](Self::poll_timeout) only moves into the future. If the
+    /// receive buffer and the transmit queue are empty too, the driver has nothing to do but read.
     #[inline]
     #[must_use]
     pub fn is_settled(&self) -> bool {
@@ -263,28 +258,28 @@ impl Connection {
         nothing_waits && self.charge.is_zero() && matches!(self.phase, Phase::Open) && !self.eof
     }
 
-    /// How the connection ends or ended; `None` while it is open.
+    /// How the connection is ending or has ended; `None` while it is open.
     #[must_use]
     pub fn close_info(&self) -> Option<&CloseInfo> {
         self.closing.as_deref().map(|closing| &closing.info)
     }
 
-    /// Bytes held for a paused application: complete messages, with what keeping them takes. Less than `max_held_bytes` and
-    /// what one more read, or one more message, brought.
+    /// Bytes of complete messages held for a paused application, including the overhead of each entry. It exceeds
+    /// `max_held_bytes` by less than one read or one message brings.
     #[must_use]
     pub fn held_bytes(&self) -> usize {
         self.inbox.as_ref().map_or(0, |inbox| inbox.bytes())
     }
 
-    /// Bytes of the message in progress: what has arrived of it, what is inflated of it, and what came behind a message that
-    /// is still being inflated.
+    /// Bytes of the message in progress: the part received, the part inflated, and the bytes received after a message
+    /// that is still being inflated.
     #[must_use]
     pub fn unfinished_bytes(&self) -> usize {
         self.partial.as_ref().map_or(0, |partial| partial.bytes())
     }
 
-    /// Whether received bytes may be handed in: false while a paused application's held messages are at their
-    /// limit, and once the stream has ended.
+    /// Whether the driver may read. False while the messages held for a paused application are at their limit, while a
+    /// message is being inflated, and after the end of the stream.
     #[must_use]
     pub fn wants_read(&self) -> bool {
         match (self.phase, &self.inbox) {
@@ -294,12 +289,12 @@ impl Connection {
             (phase, Some(inbox)) if phase.delivers() => {
                 inbox.bytes() < self.config.limits.max_held_bytes.max(1)
             }
-            // Nothing that is read is held.
+            // In these states nothing is held.
             _ => true,
         }
     }
 
-    /// Whether nothing is read because the application has paused and holds enough.
+    /// Whether reading has stopped because the application is paused and the held messages are at their limit.
     fn is_full(&self) -> bool {
         self.phase == Phase::Open
             && !self.eof
@@ -308,9 +303,9 @@ impl Connection {
             && (!self.is_inflating() || self.holds_too_much())
     }
 
-    /// Whether [`poll_event`](Self::poll_event) has more to do although it returned `None` and nothing was received: a
-    /// large compressed message is inflated a slice at a time, so that it does not keep the thread. Call it again soon,
-    /// after others had their turn; meanwhile nothing is read.
+    /// Whether [`poll_event`](Self::poll_event) has more work although it returned `None` and no bytes were received. A
+    /// large compressed message is inflated in slices, so that it does not block the thread. Call `poll_event` again
+    /// soon, after other connections have run. Until then nothing is read.
     #[inline]
     #[must_use]
     pub fn wants_turn(&self) -> bool {
@@ -320,7 +315,7 @@ impl Connection {
 
 impl std::fmt::Debug for Connection {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // Payloads and keys stay out of logs.
+        // Logs must not contain payloads or keys.
         f.debug_struct("Connection")
             .field("role", &self.role())
             .field("state", &self.state())

@@ -1,54 +1,51 @@
-//! Frames that wait in the connection because the transport takes nothing more. They are not encoded yet, so
-//! control frames may still overtake data.
+//! Frames that wait in the connection because the transport is blocked. They are not encoded yet, so control frames can
+//! still overtake data.
 
 use std::collections::VecDeque;
 
 use bytes::Bytes;
 
 use crate::{
-    backlog::Backlog,
-    buffer::TransmitQueue,
     close::CloseFrame,
-    control_queue::{CONTROL_QUEUE_CAPACITY, ControlFrame, ControlQueue},
-    frame::OpCode,
+    frame::{CONTROL_QUEUE_CAPACITY, ControlFrame, ControlQueue, OpCode},
     mask::Mask,
+    memory::{Backlog, TransmitQueue},
     message::MessageKind,
 };
 
 use super::compressed::Deflating;
 
-/// How many bytes of control frames may overtake waiting data before a message must go: all that wait at one time, and
-/// not the endless ones that a flood of pings brings.
+/// How many bytes of control frames may overtake waiting data before a message is sent. It covers all that can wait at
+/// one time, but not an endless flood of pings.
 const MAX_CONTROL_RUN: usize = 2 * CONTROL_QUEUE_CAPACITY;
 
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
     messages: VecDeque<Outgoing>,
-    /// What `messages` count.
+    /// The size of `messages`.
     backlog: Backlog,
     control: ControlQueue,
-    /// Bytes of control frames that went out since the last message.
+    /// Bytes of control frames taken since the last message.
     control_run: usize,
     /// A keepalive ping waits.
     pub(super) keepalive: bool,
-    /// The answer to the latest ping; it replaces the one before (RFC 6455 section 5.5.3).
+    /// The answer to the latest ping. It replaces an earlier answer (RFC 6455 section 5.5.3).
     pong: ControlQueue,
     pub(super) close: Option<CloseFrame>,
-    /// A message of which a part is encoded.
+    /// A message that is partly encoded.
     pub(super) begun: Option<Begun>,
 }
 
-/// The rest of a message of which a part is encoded.
+/// The rest of a partly encoded message.
 #[derive(Debug)]
 pub(super) enum Begun {
-    /// Its frame's header is encoded; nothing may come between.
+    /// The frame's header is encoded. No other frame may come before the rest.
     Masking(Masking),
-    /// Its frames so far are complete; control frames may come between (RFC 6455 section 5.4).
-    #[cfg_attr(not(feature = "deflate"), expect(dead_code, reason = "nothing is compressed"))]
+    /// The frames so far are complete. Control frames may come before the rest (RFC 6455 section 5.4).
     Deflating(Box<Deflating>),
 }
 
-/// The rest of a client's large frame, not masked yet.
+/// The rest of a client's large frame that is not masked yet.
 #[derive(Debug)]
 pub(super) struct Masking {
     pub(super) payload: Bytes,
@@ -70,12 +67,12 @@ impl Outgoing {
     }
 }
 
-/// What is to be done with a payload that waits.
+/// How a waiting payload is to be encoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Form {
     Plain,
     Compress,
-    /// It is a whole frame, which other connections may send too.
+    /// The payload is a complete frame, which other connections may share.
     Framed,
 }
 
@@ -103,7 +100,7 @@ impl Begun {
     }
 }
 
-/// What goes out next.
+/// The next item to encode.
 pub(super) enum Next {
     Control(ControlFrame),
     Keepalive,
@@ -118,8 +115,8 @@ impl Outbox {
         self.messages.push_back(message);
     }
 
-    /// A frame that has begun, then control, then data in order, a Close last. Control cannot starve data, however fast
-    /// it is refilled.
+    /// Takes the next item: first the rest of a frame, then control frames, then messages in order, a Close last.
+    /// Control frames cannot starve messages, however many follow.
     pub(super) fn pop(&mut self) -> Option<Next> {
         if matches!(self.begun, Some(Begun::Masking(_))) {
             return self.begun.take().map(Next::Rest);
@@ -149,7 +146,7 @@ impl Outbox {
         Some(Next::Control(frame))
     }
 
-    /// Forgets the data messages, but for a frame that has begun; how many of them asked for a report.
+    /// Drops the messages, except for a frame that is partly encoded. Returns how many of them requested a completion.
     pub(super) fn drop_data(&mut self, tx: &mut TransmitQueue) -> usize {
         self.backlog = Backlog::default();
         let mut cut_off = self.messages.iter().filter(|message| message.notify).count();
@@ -180,7 +177,7 @@ impl Outbox {
         self.begun.is_some() || !self.messages.is_empty()
     }
 
-    /// Entries that there is memory for.
+    /// Allocated entries.
     #[cfg(test)]
     pub(super) fn capacity(&self) -> usize {
         self.messages.capacity()
@@ -198,7 +195,7 @@ impl Outbox {
         self.begun.as_ref().map_or(0, Begun::remaining)
     }
 
-    /// As [`bytes`](Self::bytes), without what is shared.
+    /// As [`bytes`](Self::bytes), without shared payloads.
     pub(super) fn held_bytes(&self) -> usize {
         self.backlog.held_bytes() + self.begun_bytes()
     }
@@ -209,7 +206,7 @@ impl Outbox {
     }
 }
 
-/// Gives memory back that a long queue has left behind. It takes no more than a step per message, on average.
+/// Releases the memory of a queue that was long. The cost is amortized: at most one step per message.
 fn shrink<T>(queue: &mut VecDeque<T>) {
     const SMALL: usize = 64;
     if queue.capacity() > SMALL && queue.len() < queue.capacity() / 4 {

@@ -1,46 +1,46 @@
-//! What of a frame or message has arrived when the bytes end in the middle of it.
+//! The received part of an incomplete frame or message.
 
 use std::time::Instant;
 
 use crate::{
-    buffer::{BufferPool, PooledBuffer},
     error::{ConnectionError, ProtocolError},
     frame::{FrameHeader, MAX_CONTROL_PAYLOAD, MAX_HEADER_LEN, OpCode},
     mask::Mask,
+    memory::{BufferPool, PooledBuffer},
     message::MessageKind,
     utf8::Utf8Validator,
 };
 
-use super::{account::Memory, compressed::Inflating};
+use super::{charge::ChargedMemory, compressed::Inflating};
 
-/// From this many missing payload bytes on, a read goes straight into the message's own buffer.
+/// With at least this many missing payload bytes, a read goes directly into the message's own buffer.
 pub(super) const DIRECT_READ_FROM: usize = 16 * 1024;
 
-/// And so many at a time, so that memory that is new, and must be cleared before, and what is then read into it, still
-/// lie in the processor's cache when it is unmasked.
+/// The largest direct read. New memory is zeroed, then read into, then unmasked; this size keeps it in the processor's
+/// cache meanwhile.
 pub(super) const DIRECT_READ_AT_MOST: usize = 256 * 1024;
 
-/// Everything in flight on the receiving side. A connection between messages has none of it.
+/// Everything in progress on the receiving side. A connection between messages has none.
 #[derive(Debug, Default)]
 pub(super) struct Partial {
     pub(super) header: HeaderSpill,
     pub(super) frame: Option<FrameProgress>,
     pub(super) control: ControlPayload,
     pub(super) message: Option<Assembly>,
-    /// When the frame or message that is not complete began.
+    /// When the incomplete frame or message began.
     pub(super) since: Option<Instant>,
-    /// Present while something waits for a message to be inflated.
+    /// Present while a message is being inflated, or received bytes wait for that.
     pub(super) inflating: Option<Box<Inflating>>,
 }
 
 impl Partial {
-    /// Payload bytes that it has.
+    /// Payload bytes held.
     pub(super) fn bytes(&self) -> usize {
         let inflating = self.inflating.as_ref().map_or(0, |inflating| inflating.bytes());
         self.message.as_ref().map_or(0, |message| message.buffer.len()) + inflating
     }
 
-    /// Whether the peer has to send the rest of something.
+    /// Whether a frame or message is incomplete, so that the peer must send the rest.
     pub(super) fn is_begun(&self) -> bool {
         self.header.len > 0 || self.frame.is_some() || self.message.is_some()
     }
@@ -49,7 +49,7 @@ impl Partial {
         !self.is_begun() && self.inflating.is_none()
     }
 
-    /// Bytes of memory that it takes, beside its own.
+    /// Bytes of memory held in buffers.
     pub(super) fn held_bytes(&self) -> usize {
         let message = self.message.as_ref().map_or(0, |message| message.buffer.capacity());
         let inflating = self.inflating.as_ref().map_or(0, |inflating| inflating.held_bytes());
@@ -66,7 +66,7 @@ pub(super) fn large_message(
     Some((frame, partial.message.as_mut()?))
 }
 
-/// The beginning of a frame's header.
+/// The received part of a frame's header.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct HeaderSpill {
     bytes: [u8; MAX_HEADER_LEN],
@@ -78,7 +78,7 @@ impl HeaderSpill {
         self.len == 0
     }
 
-    /// Appends the next byte; a header never needs more than fit.
+    /// Appends the next byte. A header always fits.
     pub(super) fn push(&mut self, byte: u8) {
         if let Some(slot) = self.bytes.get_mut(usize::from(self.len)) {
             *slot = byte;
@@ -95,7 +95,7 @@ impl HeaderSpill {
     }
 }
 
-/// A frame whose header is known and whose payload is not all there.
+/// A frame whose header is complete and whose payload is not.
 #[derive(Debug)]
 pub(super) struct FrameProgress {
     pub(super) opcode: OpCode,
@@ -109,14 +109,15 @@ impl FrameProgress {
         Self {
             opcode: header.opcode,
             fin: header.fin,
-            // The limits were checked on the header, so this fits.
+            // The header was checked against the limits, so this fits.
             remaining: usize::try_from(header.payload_len).unwrap_or(usize::MAX),
             mask: header.mask.map(Mask::new),
         }
     }
 
-    /// How many more bytes a message that has `received` will take: exactly the rest of its last frame; but if more
-    /// frames follow, as much again is a guess that keeps their number from costing copies.
+    /// How many more bytes to expect for a message that has `received`. In the last frame this is exactly the frame's
+    /// rest. If more frames follow, it is at least as many as received, so that many small frames do not cause many
+    /// copies.
     pub(super) fn expected(&self, received: usize) -> usize {
         if self.fin { self.remaining } else { self.remaining.max(received) }
     }
@@ -142,7 +143,7 @@ impl Default for ControlPayload {
 }
 
 impl ControlPayload {
-    /// Appends bytes; a control frame's length was checked on its header.
+    /// Appends bytes. The control frame's length was checked when its header was parsed.
     pub(super) fn extend(&mut self, bytes: &[u8]) {
         let start = usize::from(self.len);
         self.bytes[start..start + bytes.len()].copy_from_slice(bytes);
@@ -155,7 +156,7 @@ impl ControlPayload {
     }
 }
 
-/// A message that is not complete: its fragments are appended to one buffer, whatever their number.
+/// An incomplete message. All of its fragments are appended to one buffer.
 #[derive(Debug)]
 pub(super) struct Assembly {
     pub(super) kind: MessageKind,
@@ -163,7 +164,7 @@ pub(super) struct Assembly {
     pub(super) buffer: PooledBuffer,
     /// The payload is compressed.
     pub(super) compressed: bool,
-    /// Present if the payload, as it is, must be UTF-8.
+    /// Present if the payload must be UTF-8 and is not compressed.
     utf8: Option<Utf8Validator>,
 }
 
@@ -173,18 +174,18 @@ impl Assembly {
         Self { kind, fragments: 0, buffer: PooledBuffer::new(pool), compressed, utf8 }
     }
 
-    /// Makes room for `more` bytes, of `expected` that may come.
+    /// Makes room for `more` bytes. `expected` bytes are still to come.
     pub(super) fn reserve(
         &mut self,
         more: usize,
         expected: usize,
-        memory: &mut Memory<'_>,
+        memory: &mut ChargedMemory<'_>,
     ) -> Result<(), ConnectionError> {
         let len = self.buffer.len();
         memory.reserve(&mut self.buffer, len + more, len.saturating_add(expected))
     }
 
-    /// Checks the payload from `start` on, which has just been unmasked.
+    /// Validates the payload from `start`, which has just been unmasked.
     pub(super) fn validate_from(&mut self, start: usize) -> Result<(), ProtocolError> {
         match &mut self.utf8 {
             Some(utf8) => utf8.feed(&self.buffer[start..]).map_err(|_| ProtocolError::InvalidUtf8),

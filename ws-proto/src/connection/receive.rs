@@ -1,20 +1,19 @@
-//! From received bytes to events (RFC 6455 sections 5.2 to 5.5 and 6.2).
+//! Turns received bytes into events (RFC 6455 sections 5.2 to 5.5 and 6.2).
 
 use std::time::Instant;
 
 use crate::{
-    buffer::{ReceiveBuffer, TransmitQueue},
     close::CloseFrame,
     error::{ConnectionError, LimitExceeded},
     frame::OpCode,
+    memory::{ReceiveBuffer, TransmitQueue},
     message::{Message, MessageKind},
 };
 
 use super::{
     Connection, Event,
     closing::{Phase, holds_end},
-    event::{At, Located},
-    frames::Step,
+    event::{At, Located, Step},
     inbox::End,
     partial::{DIRECT_READ_AT_MOST, DIRECT_READ_FROM, large_message},
 };
@@ -22,8 +21,8 @@ use super::{
 const SECOND_IN_MICROS: u32 = 1_000_000;
 
 impl Connection {
-    /// Where the driver reads into: the receive buffer's spare room, or, in the middle of a large message, that
-    /// message's own buffer. Report what was read with [`handle_received`](Self::handle_received).
+    /// The memory to read into: spare room of the receive buffer or, in the middle of a large message, that message's
+    /// own buffer. Report the number of bytes read with [`handle_received`](Self::handle_received).
     ///
     /// Call it only when [`poll_event`](Self::poll_event) has returned `None`.
     #[inline]
@@ -36,7 +35,7 @@ impl Connection {
         rx.spare_mut()
     }
 
-    /// Takes note of `n` bytes in the [`read_target`](Self::read_target), received at `now`.
+    /// `n` bytes were read into the [`read_target`](Self::read_target) at `now`.
     #[inline]
     pub fn handle_received(&mut self, n: usize, now: Instant, rx: &mut ReceiveBuffer) {
         if self.control_frames > 0 {
@@ -63,17 +62,17 @@ impl Connection {
         }
     }
 
-    /// The next event, or `None` when more bytes, or a [`resume`](Self::resume), are needed.
+    /// Returns the next event, or `None` if more bytes or a [`resume`](Self::resume) are needed.
     ///
-    /// The event borrows only `rx`, so the connection can be used, and `tx` be added to, while it lives. Answers that
-    /// the protocol demands (pongs, Close) are queued before the event is returned.
+    /// The event borrows only `rx`, so the connection and `tx` can be used while it is alive. Answers that the protocol
+    /// requires (pongs, the Close) are queued before the event is returned.
     #[inline]
     pub fn poll_event<'rx>(
         &mut self,
         rx: &'rx mut ReceiveBuffer,
         tx: &mut TransmitQueue,
     ) -> Option<Event<'rx>> {
-        let located = match self.next_quick(rx) {
+        let located = match self.next_fast(rx) {
             Some(Ok((kind, at))) => Located::Message(kind, at),
             Some(Err(error)) => {
                 self.end_or_hold(End::Failure(error.into()), tx);
@@ -89,8 +88,8 @@ impl Connection {
         })
     }
 
-    /// A message that was held, whether or not reading is paused, without looking at anything that was received; for
-    /// a driver that takes messages one at a time. `None`: [`poll_event`](Self::poll_event) knows more.
+    /// Takes the oldest held message, even while the application is paused, and parses no received bytes. It is for a
+    /// driver that takes messages one at a time. `None`: call [`poll_event`](Self::poll_event).
     #[inline]
     pub fn take_held(&mut self) -> Option<Message> {
         if self.phase != Phase::Open {
@@ -104,7 +103,7 @@ impl Connection {
     fn locate_or_settle(&mut self, rx: &mut ReceiveBuffer, tx: &mut TransmitQueue) -> Option<Located> {
         let located = self.locate(rx, tx);
         if located.is_none() {
-            self.settle_account(tx);
+            self.update_charge(tx);
         }
         located
     }
@@ -128,7 +127,7 @@ impl Connection {
             match step {
                 Ok(Step::Continue) => {}
                 Ok(Step::Yield) => return None,
-                // Behind what was taken there is more that waited.
+                // More bytes wait in the inflating state; move them into the window next.
                 Ok(Step::NeedMore) if self.wants_turn() => rx.rewind(),
                 Ok(Step::NeedMore) if self.ends_held() => {
                     rx.discard();
@@ -156,7 +155,8 @@ impl Connection {
         }
     }
 
-    /// The oldest held message, if the application wants it; then the end that came behind the last one.
+    /// Returns the oldest held message, unless the application is paused. After the last one, lets a held end take
+    /// effect.
     fn next_held(&mut self, rx: &mut ReceiveBuffer, tx: &mut TransmitQueue) -> Option<Located> {
         let paused = self.is_paused();
         let inbox = self.inbox.as_mut()?;
@@ -178,7 +178,7 @@ impl Connection {
         None
     }
 
-    /// Gives a complete message to the application, or holds it, or drops it because the application wants no more.
+    /// Delivers a complete message, holds it while the application is paused, or drops it if the connection is closing.
     fn deliver(&mut self, kind: MessageKind, at: At, rx: &mut ReceiveBuffer) -> Option<Located> {
         if !self.phase.delivers() {
             return None;
@@ -242,7 +242,7 @@ impl Connection {
         Ok(())
     }
 
-    /// Forgets the control frames of the second that has passed, if it has.
+    /// Resets the count of control frames if the current second has passed.
     fn age_control_frames(&mut self, now: Instant) {
         let passed = now.saturating_duration_since(self.last_received).as_micros();
         self.control_age = self.control_age.saturating_add(u32::try_from(passed).unwrap_or(u32::MAX));
@@ -270,7 +270,7 @@ impl Connection {
         self.last_activity = self.last_activity.max(self.last_received);
     }
 
-    /// Whether the end of the stream waits behind held messages.
+    /// Whether an end is held.
     pub(super) fn ends_held(&self) -> bool {
         self.inbox.as_ref().is_some_and(|inbox| inbox.end.is_some())
     }

@@ -1,20 +1,19 @@
-//! Messages that the application sends: which are accepted (RFC 6455 section 6.1), and which must wait.
+//! Sends messages (RFC 6455 section 6.1): which are accepted, and which must wait.
 
 use std::io::IoSlice;
 
 use bytes::Bytes;
 
 use crate::{
-    backlog::Backlog,
-    budget::MemoryBudget,
-    buffer::TransmitQueue,
     error::SendError,
+    memory::{Backlog, MemoryBudget, TransmitQueue},
     message::{Message, MessageKind},
     prepared::PreparedMessage,
+    role::Role,
 };
 
 use super::{
-    Connection, Role,
+    Connection,
     closing::Phase,
     compressed::fits_one_frame,
     encode::IN_PLACE_FROM,
@@ -25,8 +24,8 @@ impl Connection {
     /// Sends a message from a borrowed payload, which is copied.
     ///
     /// # Errors
-    /// [`SendError::InvalidState`] unless the connection is open, [`SendError::WriteBusy`] when the write queue is at
-    /// its limit in messages or bytes, or not empty and without a share of the memory budget.
+    /// [`SendError::InvalidState`] if the connection is not open. [`SendError::WriteBusy`] if the write queue is at its
+    /// limit in messages or bytes, or if it is not empty and the memory budget does not allow the message.
     #[inline]
     pub fn send(
         &mut self,
@@ -46,9 +45,9 @@ impl Connection {
         Ok(())
     }
 
-    /// As [`send`](Self::send), but a large payload is offered to the transport at once, behind what waits, so that
-    /// only what it does not take is copied. `write` takes what it can of the slices and returns how many bytes that
-    /// were, 0 if none; errors show again at the next write.
+    /// As [`send`](Self::send), but a large payload is offered to the transport at once, after the pending bytes. Only
+    /// the part that the transport does not accept is copied. `write` writes what it can of the slices and returns the
+    /// number of bytes written, 0 if none. It may ignore an error: the next write reports it again.
     ///
     /// # Errors
     /// As [`send`](Self::send).
@@ -72,12 +71,12 @@ impl Connection {
         Ok(())
     }
 
-    /// Sends a message from an owned payload: a large one is written in place, without a copy. With `notify` it gets
-    /// exactly one [`Completion`](crate::Completion) from [`poll_completion`](Self::poll_completion), in the order of
-    /// the sends.
+    /// Sends a message from an owned payload. A large payload is written in place, without a copy. With `notify` the
+    /// send has exactly one [`Completion`](crate::Completion) from [`poll_completion`](Self::poll_completion);
+    /// completions are in the order of the sends.
     ///
     /// # Errors
-    /// As [`send`](Self::send); the payload comes back in the error.
+    /// As [`send`](Self::send). The error contains the payload.
     pub fn send_bytes(
         &mut self,
         kind: MessageKind,
@@ -96,7 +95,7 @@ impl Connection {
     /// Sends an owned [`Message`]; as [`send_bytes`](Self::send_bytes).
     ///
     /// # Errors
-    /// As [`send_bytes`](Self::send_bytes); the message comes back in the error.
+    /// As [`send_bytes`](Self::send_bytes). The error contains the message.
     pub fn send_message(
         &mut self,
         message: Message,
@@ -114,7 +113,8 @@ impl Connection {
         })
     }
 
-    /// Sends a [`PreparedMessage`]; as [`send_bytes`](Self::send_bytes). A server's frame is taken as it was prepared.
+    /// Sends a [`PreparedMessage`]; as [`send_bytes`](Self::send_bytes). A server sends the prepared frame as it is,
+    /// except where it compresses with context takeover.
     ///
     /// # Errors
     /// As [`send`](Self::send).
@@ -138,7 +138,7 @@ impl Connection {
         Ok(())
     }
 
-    /// Data messages, and their bytes, that are accepted and not completely written.
+    /// The number of data messages that are accepted and not completely written, and their bytes.
     #[inline]
     #[must_use]
     pub fn queued(&self, tx: &TransmitQueue) -> (usize, usize) {
@@ -146,8 +146,8 @@ impl Connection {
         (messages + tx.pending_sends(), bytes + tx.len())
     }
 
-    /// Whether a small message would be accepted, and the memory budget has a share for a larger one: after a refusal with
-    /// `WriteBusy`, when to try again.
+    /// Whether a small message would be accepted, and the memory budget allows a larger one. After a refusal with
+    /// `WriteBusy`, try again once this is true.
     #[must_use]
     pub fn has_room(&self, tx: &TransmitQueue) -> bool {
         self.admit_shared(1, MemoryBudget::SMALL, tx).is_ok()
@@ -158,7 +158,7 @@ impl Connection {
         self.admit_shared(len, len, tx)
     }
 
-    /// As [`admit`](Self::admit), for a message of which only `owned` bytes are its own.
+    /// As [`admit`](Self::admit), for a message of which only `owned` bytes are not shared.
     #[inline]
     fn admit_shared(&self, len: usize, owned: usize, tx: &TransmitQueue) -> Result<(), SendError> {
         if self.phase != Phase::Open {
@@ -171,7 +171,7 @@ impl Connection {
         }
     }
 
-    /// Whether an open connection would accept a message of `len` bytes, although there is room promised to others.
+    /// Whether an open connection would accept a message of `len` bytes in addition to the `promised` ones.
     #[must_use]
     pub fn has_room_beside(&self, len: usize, promised: &Backlog, tx: &TransmitQueue) -> bool {
         self.finds_room(len, len, promised, tx)
@@ -185,7 +185,7 @@ impl Connection {
             && self.has_budget_for(owned, bytes)
     }
 
-    /// Whether new frames must stay in the connection because older ones wait for the transport.
+    /// Whether new frames must wait in the connection: the transport is blocked, or older frames wait.
     pub(super) const fn must_wait(&self, tx: &TransmitQueue) -> bool {
         tx.is_blocked() || self.outbox.is_some()
     }
@@ -193,7 +193,7 @@ impl Connection {
     fn send_or_wait(&mut self, message: Outgoing, tx: &mut TransmitQueue) {
         if self.must_wait(tx) {
             self.outbox.get_or_insert_default().push(message);
-            self.settle_account(tx);
+            self.update_charge(tx);
         } else {
             self.encode_owned(message, tx);
         }

@@ -1,45 +1,46 @@
-//! What a transport knows of the bytes that it took, where that decides about a deadline.
+//! The transport's send queue, and the deadlines that depend on it.
 //!
-//! A transport says that it takes more in large steps: the kernel's send queue may hold megabytes, and has room again only
-//! once a third of it is free. So a peer that reads slowly and steadily looks like one that does not read. The transport's
-//! own record of what the peer acknowledged tells them apart. It costs a system call, so it is asked for only when a
-//! deadline is about to pass.
+//! A transport becomes writable in large steps: the kernel's send queue may hold megabytes, and accepts more only once
+//! a third of it is free. So a peer that reads slowly and steadily looks like one that does not read. The transport's
+//! record of acknowledged bytes distinguishes them. Reading it costs a system call, so it is queried only when a
+//! deadline is due.
 
 use std::time::{Duration, Instant};
 
-use crate::{buffer::TransmitQueue, deadline::deadline_after};
+use crate::{deadline::deadline_after, memory::TransmitQueue};
 
 use super::Connection;
 
-/// The transport is looked at so many times within the patience that a blocked peer has, for the last time of progress is
-/// only known as exactly as that.
-const LOOKS: u32 = 16;
+/// How many times the send queue is queried within the time limit of a blocked peer. The time of the last progress is
+/// known only to this resolution.
+const QUERIES: u32 = 16;
 const SHORTEST_WAIT: Duration = Duration::from_millis(1);
 
-/// The state of a transport's send queue: what it took, and the peer's side has not acknowledged. See
+/// The state of a transport's send queue: the bytes that it accepted and the peer's system has not acknowledged. See
 /// [`Connection::watch_send_queue`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SendQueue {
-    /// Bytes that the peer's side has acknowledged so far. Only compared with an earlier value: any other one is progress.
+    /// Bytes that the peer's system has acknowledged so far. It is only compared with an earlier value: any difference
+    /// is progress.
     pub acknowledged: u64,
-    /// Bytes that the transport has taken and the peer's side has not acknowledged.
+    /// Bytes that the transport has accepted and the peer's system has not acknowledged.
     pub unacknowledged: u64,
-    /// How long the peer's side has been silent although it owes an acknowledgement. Zero if it owes none, or if it answers
-    /// the probes of a full window: its system is there, be its application busy.
+    /// How long the peer's system has owed an acknowledgement without sending anything. Zero if it owes none, or if it
+    /// answers the probes of a full window: then the system is alive, even if its application is busy.
     pub unanswered: Duration,
 }
 
-/// The latest look at the transport.
+/// The latest report of the transport's send queue.
 #[derive(Debug)]
-pub(super) struct Look {
+pub(super) struct QueueReport {
     pub(super) queue: SendQueue,
     at: Instant,
-    /// The latest time at which the peer may have taken something.
+    /// The latest time at which the peer may have received bytes.
     since: Instant,
 }
 
-impl Look {
-    /// Whether the peer has taken nothing since the look before, and for so long.
+impl QueueReport {
+    /// Whether the peer has received nothing for `patience`, as of this report.
     fn is_stuck_for(&self, patience: Duration, blocked_since: Option<Instant>) -> bool {
         let since = blocked_since.map_or(self.since, |blocked| blocked.max(self.since));
         deadline_after(since, patience) <= self.at
@@ -47,21 +48,21 @@ impl Look {
 }
 
 impl Connection {
-    /// The driver can say what the transport's send queue looks like, and is to be asked
-    /// ([`wants_send_queue`](Self::wants_send_queue)). Then a peer that reads slowly is told from one that does not read, and
-    /// one that vanished is noticed while nothing is read for a paused application.
+    /// Declares that the driver can report the transport's send queue when [`wants_send_queue`](Self::wants_send_queue)
+    /// asks for it. With these reports the connection distinguishes a peer that reads slowly from one that does not
+    /// read, and detects a vanished peer while reading has stopped for a paused application.
     pub const fn watch_send_queue(&mut self) {
         self.watched = true;
     }
 
-    /// Whether what is due at `now` depends on the transport's send queue: then give it to
-    /// [`handle_send_queue`](Self::handle_send_queue), and call [`handle_timeout`](Self::handle_timeout) afterwards. If the
-    /// queue is not given, it is not asked for again. Never true unless
-    /// [`watch_send_queue`](Self::watch_send_queue) was called.
+    /// Whether a deadline that is due at `now` depends on the transport's send queue. If true, report the queue with
+    /// [`handle_send_queue`](Self::handle_send_queue), then call [`handle_timeout`](Self::handle_timeout). A driver
+    /// that calls `handle_timeout` without a report is not asked again. Never true before
+    /// [`watch_send_queue`](Self::watch_send_queue).
     #[must_use]
     pub fn wants_send_queue(&self, now: Instant, tx: &TransmitQueue) -> bool {
         let is_due = |deadline: Option<Instant>| deadline.is_some_and(|deadline| deadline <= now);
-        if !self.watched || self.latest_look(now).is_some() {
+        if !self.watched || self.latest_queue_report(now).is_some() {
             return false;
         }
         if let Some(closing) = &self.closing {
@@ -70,34 +71,35 @@ impl Connection {
         is_due(self.write_deadline(tx)) || (is_due(self.keepalive_deadline()) && self.is_pong_doubtful(tx))
     }
 
-    /// The transport's send queue as of `now`.
+    /// Reports the transport's send queue as of `now`.
     pub fn handle_send_queue(&mut self, queue: SendQueue, now: Instant) {
-        let same = |look: &&Look| look.queue.acknowledged == queue.acknowledged;
-        let since = self.look().filter(same).map_or(now, |look| look.since);
-        self.special.get_or_insert_default().look = Some(Look { queue, at: now, since });
+        let same = |report: &&QueueReport| report.queue.acknowledged == queue.acknowledged;
+        let since = self.queue_report().filter(same).map_or(now, |report| report.since);
+        self.optional.get_or_insert_default().queue_report = Some(QueueReport { queue, at: now, since });
     }
 
-    /// Once nothing is in doubt any more.
-    pub(super) fn forget_look(&mut self) {
-        if let Some(special) = &mut self.special {
-            special.look = None;
-            if special.masks.is_none() && special.compression.is_none() {
-                self.special = None;
+    /// Drops the latest report; no deadline depends on it.
+    pub(super) fn forget_queue_report(&mut self) {
+        if let Some(optional) = &mut self.optional {
+            optional.queue_report = None;
+            if optional.masks.is_none() && optional.compression.is_none() {
+                self.optional = None;
             }
         }
     }
 
-    fn look(&self) -> Option<&Look> {
-        self.special.as_ref()?.look.as_ref()
+    fn queue_report(&self) -> Option<&QueueReport> {
+        self.optional.as_ref()?.queue_report.as_ref()
     }
 
-    /// What was seen of the transport at `now`, if it was looked at.
-    pub(super) fn latest_look(&self, now: Instant) -> Option<&Look> {
-        self.look().filter(|look| look.at == now)
+    /// The report of `now`, if there is one.
+    pub(super) fn latest_queue_report(&self, now: Instant) -> Option<&QueueReport> {
+        self.queue_report().filter(|report| report.at == now)
     }
 
-    /// The pong that is due may wait behind our own data, or unread in front of us. Or a ping is about to join data that
-    /// waits: then this look is what the next one is compared with.
+    /// Whether the peer's silence needs the send queue to interpret: the due pong may be delayed by our own pending
+    /// data, or be unread on this side. If a ping is about to follow pending data, the report is the baseline for the
+    /// next one.
     fn is_pong_doubtful(&self, tx: &TransmitQueue) -> bool {
         if self.pong_due.is_some() { self.pong_waits == 0 } else { self.has_unwritten(tx) }
     }
@@ -106,48 +108,49 @@ impl Connection {
         !tx.is_empty() || self.outbox.is_some()
     }
 
-    /// How long a peer may take nothing: `write_timeout`, and behind a close `close_timeout` if there is no other.
+    /// How long a peer may receive nothing: `write_timeout`. Without it there is no limit, but after a close
+    /// `close_timeout` applies.
     fn write_patience(&self) -> Option<Duration> {
         let last_resort = self.closing.is_some().then_some(self.config.close_timeout);
         self.config.write_timeout.or(last_resort)
     }
 
-    /// When a blocked transport is to be looked at, or its peer given up.
+    /// When to query the send queue of a blocked transport, or to end the connection.
     pub(super) fn write_deadline(&self, tx: &TransmitQueue) -> Option<Instant> {
         let given_up = self.write_end(tx)?;
         let blocked = tx.blocked_since().filter(|_| self.watched);
         let (Some(blocked), Some(patience)) = (blocked, self.write_patience()) else { return Some(given_up) };
-        let looked = self.look().map_or(blocked, |look| look.at.max(blocked));
-        Some(given_up.min(deadline_after(looked, (patience / LOOKS).max(SHORTEST_WAIT))))
+        let looked = self.queue_report().map_or(blocked, |report| report.at.max(blocked));
+        Some(given_up.min(deadline_after(looked, (patience / QUERIES).max(SHORTEST_WAIT))))
     }
 
-    /// When the peer has taken nothing for too long.
+    /// When the connection ends because the peer has received nothing for too long.
     pub(super) fn write_end(&self, tx: &TransmitQueue) -> Option<Instant> {
         let blocked = tx.blocked_since()?;
-        let since = self.look().map_or(blocked, |look| look.since.max(blocked));
+        let since = self.queue_report().map_or(blocked, |report| report.since.max(blocked));
         let end = deadline_after(since, self.write_patience()?);
-        // Without a write timeout it may have been blocked for any time before the close.
+        // Without a write timeout the transport may have been blocked for any time before the close.
         let whole_close = self.closing.as_ref().filter(|_| self.config.write_timeout.is_none());
         Some(whole_close.map_or(end, |closing| closing.deadline.max(end)))
     }
 
-    /// Whether no pong within `patience` says that the peer is gone.
+    /// Whether the peer counts as vanished because no pong came within `patience`.
     pub(super) fn has_vanished(&self, patience: Duration, now: Instant, tx: &TransmitQueue) -> bool {
         let unwritten = self.has_unwritten(tx);
         let blocked = tx.blocked_since();
-        let Some(look) = self.latest_look(now) else {
+        let Some(report) = self.latest_queue_report(now) else {
             let is_taking = blocked.is_none_or(|since| deadline_after(since, patience) > now);
             return !(unwritten && is_taking);
         };
-        if look.queue.unanswered >= patience {
+        if report.queue.unanswered >= patience {
             return true;
         }
         if self.is_full() {
-            // Its answer may lie unread in front of us.
+            // The pong may be unread on this side.
             return false;
         }
-        // The ping may be among what it has not taken.
-        let waits = unwritten || look.queue.unacknowledged > 0;
-        !waits || look.is_stuck_for(patience, blocked)
+        // The peer may not have received the ping yet.
+        let waits = unwritten || report.queue.unacknowledged > 0;
+        !waits || report.is_stuck_for(patience, blocked)
     }
 }

@@ -1,23 +1,26 @@
-//! Deadlines. Time is an argument; nothing here reads a clock.
+//! Deadlines. The caller passes the time; this module reads no clock.
 
-use std::{
-    num::NonZeroU32,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use crate::{
-    buffer::TransmitQueue,
     close::{CloseCode, CloseFrame, Initiator},
+    config::Keepalive,
     deadline::deadline_after,
     error::{ConnectionError, TimedOut},
+    memory::TransmitQueue,
 };
 
-use super::{Connection, Keepalive, UnwrittenPing, closing::Phase, inbox::End};
+use super::{
+    Connection, UnwrittenPing,
+    closing::Phase,
+    inbox::End,
+    pong_deadline::{PongDeadline, Waits},
+};
 
 impl Connection {
-    /// When [`handle_timeout`](Self::handle_timeout) must be called next, if nothing else happens. Ask again after every
-    /// step: while something is under way it may move in either direction. Between two moments at which the connection
-    /// [is settled](Self::is_settled) it only moves into the future, so a driver may keep an earlier timer.
+    /// When to call [`handle_timeout`](Self::handle_timeout) next, if nothing else happens. Query it after every step:
+    /// while an operation is in progress it may move in either direction. From one moment at which the connection [is
+    /// settled](Self::is_settled) to the next it only moves into the future, so a driver may keep an earlier timer.
     #[must_use]
     pub fn poll_timeout(&self, tx: &TransmitQueue) -> Option<Instant> {
         if self.phase == Phase::Finished {
@@ -36,14 +39,14 @@ impl Connection {
         deadlines.into_iter().flatten().min()
     }
 
-    /// Does what is due at `now`: pings, begins or ends the close.
+    /// Performs what is due at `now`: sends a ping, begins the close, or ends the connection.
     pub fn handle_timeout(&mut self, now: Instant, tx: &mut TransmitQueue) {
         let is_due = |deadline: Option<Instant>| deadline.is_some_and(|deadline| deadline <= now);
         if self.phase == Phase::Finished {
             return;
         }
         if self.wants_send_queue(now, tx) {
-            // The driver was to give it, and cannot.
+            // The driver did not report the send queue, so it cannot.
             self.watched = false;
         }
         if self.closing.is_some() {
@@ -78,7 +81,7 @@ impl Connection {
         }
     }
 
-    /// The transport took bytes at `now`.
+    /// The transport accepted bytes at `now`.
     pub fn handle_written(&mut self, now: Instant) {
         let ping = std::mem::replace(&mut self.unwritten_ping, UnwrittenPing::None);
         if ping != UnwrittenPing::Alone {
@@ -91,13 +94,13 @@ impl Connection {
             && let (Some(_), Some(keepalive)) =
                 (self.pong_due, self.config.keepalive.map(Keepalive::countable))
         {
-            // The peer's time to answer begins now, however long the ping had to wait.
+            // The peer's time to answer begins now, when the ping is written.
             self.await_pong(keepalive, now);
         }
     }
 
-    /// A transport with a buffer of its own passed on, at `now`, the last of what it had taken and held back; see
-    /// [`TransmitQueue::set_unflushed`]. What our Close waited for is over, as after a write.
+    /// A transport with a buffer of its own flushed the last of it at `now`; see [`TransmitQueue::set_unflushed`]. This
+    /// extends the deadline of a close, as a write does.
     pub fn handle_flushed(&mut self, now: Instant) {
         self.move_close_deadline(now);
     }
@@ -106,7 +109,7 @@ impl Connection {
         let Some(keepalive) = self.config.keepalive.map(Keepalive::countable) else { return };
         if self.pong_due.is_none() {
             if !self.has_unwritten(tx) {
-                self.forget_look();
+                self.forget_queue_report();
             }
             self.queue_keepalive(tx);
         } else if let Some(left) = self.pong_waits.checked_sub(1) {
@@ -119,28 +122,22 @@ impl Connection {
                 return self.fail(TimedOut::Keepalive.into(), now, tx);
             }
             if self.is_full() {
-                // The peer's system acknowledges a ping, whoever reads the pong.
+                // The peer's system acknowledges the ping, even if the pong stays unread on this side.
                 self.queue_keepalive(tx);
             }
         }
         self.await_pong(keepalive, now);
     }
 
-    /// The peer has `timeout` to answer. That is waited for in parts that are no longer than `interval`: once it has
-    /// answered the next ping is due so soon, and the timer must not be set to later than that.
+    /// Gives the peer the keepalive's `timeout` to answer, divided into [`Waits`].
     fn await_pong(&mut self, keepalive: Keepalive, now: Instant) {
         let waits = Waits::of(keepalive);
         self.pong_waits = waits.count - 1;
         self.set_pong_deadline(deadline_after(now, waits.before(self.pong_waits)));
     }
 
-    /// To the millisecond, rounded down: the next ping must not be late for it. Beyond 24 days to the second, rounded up: it
-    /// must be in the future.
     fn set_pong_deadline(&mut self, at: Instant) {
-        let wait = at.saturating_duration_since(self.last_received);
-        let in_seconds = wait.as_secs().saturating_add(1).min(u64::from(!PONG_IN_SECONDS)) as u32;
-        let millis = u32::try_from(wait.as_millis()).ok().filter(|millis| *millis < PONG_IN_SECONDS);
-        self.pong_due = NonZeroU32::new(millis.map_or(PONG_IN_SECONDS | in_seconds, |millis| millis.max(1)));
+        self.pong_due = Some(PongDeadline::after(at.saturating_duration_since(self.last_received)));
     }
 
     fn held_end_deadline(&self) -> Option<Instant> {
@@ -158,7 +155,7 @@ impl Connection {
         self.wants_read().then(|| deadline_after(since, message_timeout))
     }
 
-    /// While nothing was read, for the application had enough, the peer could do nothing.
+    /// Restarts the deadlines that depend on received bytes, if reading had stopped: the peer could not make progress.
     #[inline]
     pub(super) fn forgive_stall(&mut self, now: Instant) {
         if std::mem::take(&mut self.was_stalled) {
@@ -171,52 +168,18 @@ impl Connection {
 
     pub(super) fn keepalive_deadline(&self) -> Option<Instant> {
         let keepalive = self.config.keepalive?.countable();
-        let wait = self.pong_due.map_or(keepalive.interval, |due| pong_wait(due.get()));
+        let wait = self.pong_due.map_or(keepalive.interval, PongDeadline::wait);
         let deadline = deadline_after(self.last_received, wait);
-        // While nothing is being read, silence proves nothing, but the transport may know more.
+        // While reading has stopped, silence does not count against the peer, but the transport's send queue may.
         (self.wants_read() || (self.watched && self.is_full())).then_some(deadline)
     }
 }
 
 impl Keepalive {
-    /// As it is counted: what is shorter would be due again at once, or answer every byte with a ping.
+    /// With both durations at least a millisecond. A shorter one would be due again at once, or cause a ping for every
+    /// received byte.
     fn countable(self) -> Self {
         const LEAST: Duration = Duration::from_millis(1);
         Self { interval: self.interval.max(LEAST), timeout: self.timeout.max(LEAST) }
-    }
-}
-
-/// A `pong_due` with this bit is in seconds.
-const PONG_IN_SECONDS: u32 = 1 << 31;
-
-const fn pong_wait(due: u32) -> Duration {
-    if due < PONG_IN_SECONDS {
-        Duration::from_millis(due as u64)
-    } else {
-        Duration::from_secs((due - PONG_IN_SECONDS) as u64)
-    }
-}
-
-/// A keepalive's `timeout` in parts of its `interval`, and a rest.
-struct Waits {
-    count: u16,
-    each: Duration,
-    last: Duration,
-}
-
-impl Waits {
-    fn of(Keepalive { interval, timeout }: Keepalive) -> Self {
-        // Whole milliseconds, as deadlines are; and no more parts than can be counted.
-        let least = timeout.as_millis().div_ceil(u128::from(u16::MAX)).max(1);
-        let each = interval.as_millis().max(least);
-        let count = timeout.as_millis().div_ceil(each).clamp(1, u128::from(u16::MAX)) as u16;
-        let each = Duration::from_millis(u64::try_from(each).unwrap_or(u64::MAX));
-        let last = timeout.saturating_sub(each.saturating_mul(u32::from(count - 1)));
-        Self { count, each, last }
-    }
-
-    /// The part before so many more.
-    const fn before(&self, more: u16) -> Duration {
-        if more == 0 { self.last } else { self.each }
     }
 }

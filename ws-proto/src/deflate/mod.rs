@@ -1,20 +1,20 @@
 //! permessage-deflate (RFC 7692).
 //!
-//! - [`DeflateConfig`] sets what this side offers or accepts, and when it compresses.
-//! - `negotiate` turns offers and answers into [`DeflateParams`].
-//! - `codec` wraps the compression library; `pool` shares codecs among connections.
-//! - `quick` compresses small messages faster than the library does, using the fixed codes of DEFLATE in `codes`.
-//! - `session` is the compression state of one connection.
-//!
-//! Without context takeover, which is a server's default, a connection holds no codec between messages.
+//! [`DeflateConfig`] says what this side offers or accepts, and when it compresses. [`DeflateParams`] are the result of
+//! the negotiation. Without context takeover, the default of a server, a connection between messages holds no codec.
+
+// - `negotiate` turns offers and answers into `DeflateParams`.
+// - `codec` wraps the compression library; `pool` shares codecs among connections.
+// - `small_encoder` compresses small messages faster than the library does; `codes` are DEFLATE's fixed codes.
+// - `session` is the compression state of one connection.
 
 mod codec;
 mod codes;
 mod config;
 mod negotiate;
 mod pool;
-mod quick;
 mod session;
+mod small_encoder;
 
 pub use config::DeflateConfig;
 pub use negotiate::DeflateParams;

@@ -2,7 +2,10 @@
 
 use std::{fmt::Write as _, sync::Arc};
 
-use crate::handshake::{Extension, ExtensionParam};
+use crate::{
+    header_syntax::{Extension, ExtensionParam},
+    role::Role,
+};
 
 use super::{
     DeflateConfig,
@@ -129,7 +132,7 @@ fn answer(config: &DeflateConfig, offer: Said) -> Option<(Agreed, String)> {
         server_max_window_bits: server_bits,
         client_max_window_bits: client_bits,
     };
-    let agreed = agree(config, params, Side::Server);
+    let agreed = agree(config, params, Role::Server);
     let mut answer = String::from(NAME);
     let DeflateParams { server_no_context_takeover, client_no_context_takeover, .. } = agreed.params;
     push_flag(&mut answer, SERVER_TAKEOVER, server_no_context_takeover);
@@ -185,28 +188,22 @@ pub(crate) fn accept_answer(config: &DeflateConfig, answered: &[Extension]) -> R
         server_max_window_bits: server_bits,
         client_max_window_bits: client_bits.min(config.usable_send_bits()),
     };
-    Ok(Some(agree(config, params, Side::Client)))
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Side {
-    Client,
-    Server,
+    Ok(Some(agree(config, params, Role::Client)))
 }
 
 /// Reserves memory for the contexts that are kept. If none is left, a server keeps no context. A client can only give
 /// up the context for what it sends: the server has decided about the other.
-fn agree(config: &DeflateConfig, mut params: DeflateParams, side: Side) -> Agreed {
+fn agree(config: &DeflateConfig, mut params: DeflateParams, role: Role) -> Agreed {
     let pool: &CodecPool = &config.pool;
     let reserve = |bytes: usize| pool.reserve(bytes, config.codec_budget);
-    let (keeps_sent, keeps_received, sent_bits, received_bits) = match side {
-        Side::Server => (
+    let (keeps_sent, keeps_received, sent_bits, received_bits) = match role {
+        Role::Server => (
             !params.server_no_context_takeover,
             !params.client_no_context_takeover,
             params.server_max_window_bits,
             params.client_max_window_bits,
         ),
-        Side::Client => (
+        Role::Client => (
             !params.client_no_context_takeover,
             !params.server_no_context_takeover,
             params.client_max_window_bits,
@@ -217,12 +214,12 @@ fn agree(config: &DeflateConfig, mut params: DeflateParams, side: Side) -> Agree
     let price = usize::from(keeps_sent) * deflater_size(sent_bits) + received_price;
     let mut reservation = (price > 0).then(|| reserve(price)).flatten();
     if price > 0 && reservation.is_none() {
-        match side {
-            Side::Server => {
+        match role {
+            Role::Server => {
                 params.server_no_context_takeover = true;
                 params.client_no_context_takeover = true;
             }
-            Side::Client => {
+            Role::Client => {
                 params.client_no_context_takeover = true;
                 reservation = keeps_received.then(|| pool.reserve_anyway(received_price));
             }

@@ -1,11 +1,11 @@
-use crate::{connection::Role, handshake::Extensions};
+use crate::role::Role;
 
 use super::{
     DeflateConfig, DeflateParams,
     codec::{Deflater, Inflater, deflater_size},
     negotiate::Agreed,
     pool::Reservation,
-    quick,
+    small_encoder,
 };
 
 /// The compression state of one connection.
@@ -21,13 +21,7 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    /// Creates the state for a connection of this `role`; `None` if these extensions have no compression.
-    pub(crate) fn of(extensions: Extensions, role: Role) -> Option<Self> {
-        let agreed = extensions.deflate?;
-        Some(Self::new(agreed, role))
-    }
-
-    pub(super) const fn new(agreed: Agreed, role: Role) -> Self {
+    pub(crate) const fn new(agreed: Agreed, role: Role) -> Self {
         Self { agreed, role, deflater: None, inflater: None, is_on: true }
     }
 
@@ -52,14 +46,14 @@ impl Session {
     }
 
     /// Appends a message, compressed without context, to `out`. The message must be one that
-    /// [`is_quick`](Self::is_quick).
-    pub(crate) fn deflate_quickly(&self, payload: &[u8], out: &mut Vec<u8>) {
-        quick::deflate(payload, self.send_window_bits(), out);
+    /// [`is_small`](Self::is_small).
+    pub(crate) fn deflate_small(&self, payload: &[u8], out: &mut Vec<u8>) {
+        small_encoder::deflate(payload, self.send_window_bits(), out);
     }
 
-    /// Whether a message of this length is compressed by the [`quick`] compressor.
-    pub(crate) const fn is_quick(&self, len: usize) -> bool {
-        self.agreed.level == 1 && len <= quick::MOST && !self.sends_with_takeover()
+    /// Whether a message of this length is compressed by the [`small_encoder`].
+    pub(crate) const fn is_small(&self, len: usize) -> bool {
+        self.agreed.level == 1 && len <= small_encoder::MOST && !self.sends_with_takeover()
     }
 
     pub(crate) fn take_deflater(&mut self) -> Box<Deflater> {

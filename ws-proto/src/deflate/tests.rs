@@ -1,11 +1,11 @@
 use http::{HeaderMap, HeaderValue, header};
 
-use crate::handshake::{Extension, parse_extensions};
+use crate::header_syntax::{Extension, parse_extensions};
 
 use super::{
     DeflateConfig, DeflateParams, accept_answer, accept_offer,
     codec::{Deflater, Inflated, Inflater},
-    offer, quick,
+    offer, small_encoder,
 };
 
 fn parse(header: &str) -> Vec<Extension> {
@@ -387,7 +387,7 @@ fn every_truncated_message_is_refused() {
                 }
             }
         }
-        let whole = quickly(payload, 15);
+        let whole = compress_small(payload, 15);
         for len in 0..whole.len() {
             assert_eq!(inflate(&mut Inflater::default(), &whole[..len]), Err(()), "{len} of {}", whole.len());
         }
@@ -467,7 +467,7 @@ fn the_deflater_stays_within_a_small_window() {
     assert_eq!(out, payload);
 }
 
-// The compressor for small messages.
+// The encoder for small messages.
 
 /// Inflates with a window of `window_bits`, using the library alone.
 fn inflate_within(compressed: &[u8], window_bits: u8, len: usize) -> Vec<u8> {
@@ -479,9 +479,9 @@ fn inflate_within(compressed: &[u8], window_bits: u8, len: usize) -> Vec<u8> {
     out
 }
 
-fn quickly(payload: &[u8], window_bits: u8) -> Vec<u8> {
+fn compress_small(payload: &[u8], window_bits: u8) -> Vec<u8> {
     let mut out = Vec::new();
-    quick::deflate(payload, window_bits, &mut out);
+    small_encoder::deflate(payload, window_bits, &mut out);
     assert!((1..=payload.len() + payload.len() / 8 + 16).contains(&out.len()));
     assert_eq!(inflate_within(&out, window_bits, payload.len()), payload, "{window_bits} bits");
     assert_eq!(inflate(&mut Inflater::default(), &out).as_deref(), Ok(payload));
@@ -489,9 +489,9 @@ fn quickly(payload: &[u8], window_bits: u8) -> Vec<u8> {
 }
 
 #[test]
-fn hello_is_compressed_quickly_as_in_the_rfc() {
-    assert_eq!(quickly(b"Hello", 15), [0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00]);
-    assert_eq!(quickly(b"", 15), [0x02, 0x00]);
+fn the_small_encoder_compresses_hello_as_the_rfc_does() {
+    assert_eq!(compress_small(b"Hello", 15), [0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00]);
+    assert_eq!(compress_small(b"", 15), [0x02, 0x00]);
 }
 
 #[test]
@@ -501,32 +501,32 @@ fn repetitions_of_every_length_and_distance_are_found() {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
         (state >> 24) as u8
     };
-    let unique: Vec<u8> = (0..quick::MOST).map(|_| random()).collect();
+    let unique: Vec<u8> = (0..small_encoder::MOST).map(|_| random()).collect();
     for length in (4..=258).chain([259, 300, 515, 516, 517, 518, 1000]) {
         let payload = [&unique[..1000], &unique[..length]].concat();
-        assert!(quickly(&payload, 15).len() < 1100, "a repetition of {length} bytes");
+        assert!(compress_small(&payload, 15).len() < 1100, "a repetition of {length} bytes");
     }
     for distance in [1, 2, 3, 4, 5, 100, 512, 513, 1024, 5000, 16_384, 30_000] {
         let payload =
             [&unique[..distance], &unique[..distance.min(1000)], &unique[..distance.min(4)]].concat();
-        quickly(&payload, 15);
-        quickly(&payload, 9);
-        quickly(&payload, 12);
+        compress_small(&payload, 15);
+        compress_small(&payload, 9);
+        compress_small(&payload, 12);
     }
-    quickly(&vec![b'a'; quick::MOST], 9);
-    quickly(&unique, 15);
+    compress_small(&vec![b'a'; small_encoder::MOST], 9);
+    compress_small(&unique, 15);
     let text = b"{\"symbol\":\"BTC-EUR\",\"price\":42},".repeat(20);
-    assert!(quickly(&text, 15).len() < text.len() / 8);
+    assert!(compress_small(&text, 15).len() < text.len() / 8);
 }
 
 proptest::proptest! {
     #[test]
-    fn quickly_compressed_messages_inflate_to_the_original(
+    fn what_the_small_encoder_compresses_inflates_to_the_original(
         words in proptest::collection::vec(proptest::collection::vec(proptest::num::u8::ANY, 1..12), 1..30),
         order in proptest::collection::vec(0_usize..30, 0..400),
         window_bits in 9_u8..=15,
     ) {
         let payload: Vec<u8> = order.iter().flat_map(|at| words[at % words.len()].clone()).collect();
-        quickly(&payload, window_bits);
+        compress_small(&payload, window_bits);
     }
 }

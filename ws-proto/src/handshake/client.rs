@@ -2,16 +2,17 @@ use std::fmt;
 
 use http::{HeaderMap, HeaderName, Response, StatusCode, Version, header};
 
-use crate::connection::Config;
+use crate::{
+    config::Config,
+    header_syntax::{has_token, parse_extensions, token_list},
+};
 
 use super::{
     error::{ClientRequestError, ResponseError},
-    extensions::parse_extensions,
     key::{accept_key, encode_key},
     negotiation::{Extensions, Offer},
     response::encode_headers,
     server::{is_reserved, is_subprotocol, single},
-    tokens::{has_token, token_list},
 };
 
 /// A client's handshake request.

@@ -1,6 +1,6 @@
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use crate::connection::Limits;
+use crate::config::Limits;
 
 /// Why a head is invalid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,5 +1,4 @@
-use super::Extension;
-use crate::connection::Config;
+use crate::{config::Config, header_syntax::Extension};
 
 #[cfg(feature = "deflate")]
 use crate::deflate::{self, Agreed, DeflateConfig, DeflateParams};

@@ -2,7 +2,7 @@ use std::borrow::Cow;
 
 use http::{Method, Uri, Version};
 
-use crate::connection::Limits;
+use crate::config::Limits;
 
 use super::{
     error::RequestError,

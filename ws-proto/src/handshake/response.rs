@@ -2,7 +2,7 @@ use std::borrow::Cow;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Version};
 
-use crate::connection::Limits;
+use crate::config::Limits;
 
 use super::{
     error::ResponseError,
@@ -120,17 +120,6 @@ fn unfolded(value: &[u8]) -> Cow<'_, [u8]> {
     let lines: Vec<&[u8]> =
         value.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty()).collect();
     Cow::Owned(lines.join(&b' '))
-}
-
-/// Encodes a complete HTTP/1.1 response: head and body. The caller sets the headers that frame the body.
-#[must_use]
-pub fn encode_response(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(256 + body.len());
-    encode_status(status, &mut out);
-    encode_headers(headers, &mut out);
-    out.extend_from_slice(b"\r\n");
-    out.extend_from_slice(body);
-    out
 }
 
 /// Writes the status line.

@@ -1,17 +1,18 @@
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Uri, Version, header};
 
-use crate::connection::Config;
+use crate::{
+    config::Config,
+    header_syntax::{Extension, has_token, is_token, parse_extensions, token_list},
+};
 
 use super::{
     authority::split_authority,
     error::RequestError,
-    extensions::{Extension, parse_extensions},
     key::{accept_key, is_valid_key},
     negotiation::{Extensions, choose},
     request::Request,
     response::{encode_headers, encode_status},
-    tokens::{has_token, is_token, token_list},
 };
 
 /// A valid request for a WebSocket (RFC 6455 section 4.2.1).

@@ -1,11 +1,14 @@
 //! Masking (RFC 6455 section 5.3): the payload is XORed with a repeating key of four bytes. Masking twice restores
-//! the payload.
+//! the payload. A client takes its keys from a [`MaskSource`].
 //!
-//! The safe functions in [`body`] work in words, and the compiler turns them into vector code. [`arch`] compiles them
+//! The safe functions in `body` work in words, and the compiler turns them into vector code. `arch` compiles them
 //! again for the vectors of the machine. A payload may be masked in pieces: [`Mask`] keeps the position in the key.
 
 mod arch;
 mod body;
+mod source;
+
+pub use source::{ChaChaMaskSource, MaskSource};
 
 /// The length from which CPU feature detection is worthwhile.
 const DISPATCH_FROM: usize = 128;

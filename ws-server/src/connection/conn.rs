@@ -131,7 +131,7 @@ impl Conn<'_> {
     /// The negotiated parameters of compression; `None` without compression.
     #[cfg(feature = "deflate")]
     #[must_use]
-    pub fn deflate_params(&self) -> Option<ws_proto::DeflateParams> {
+    pub fn deflate_params(&self) -> Option<ws_proto::deflate::DeflateParams> {
         self.connection.deflate_params()
     }
 

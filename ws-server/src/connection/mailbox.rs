@@ -14,8 +14,10 @@ use std::{
 };
 
 use ws_proto::{
-    Backlog, CloseCode, Config, Connection, ConnectionState, ControlError, ControlQueue, MAX_CONTROL_PAYLOAD,
-    MemoryAccount, MemoryBudget, Message, OpCode, PreparedMessage, SendError, TransmitQueue,
+    CloseCode, Config, Connection, ConnectionState, ControlError, Message, PreparedMessage, SendError,
+    TransmitQueue,
+    frame::{ControlQueue, MAX_CONTROL_PAYLOAD, OpCode},
+    memory::{Backlog, MemoryAccount, MemoryBudget},
 };
 use ws_tokio::{Entry, Locked, Outlet, Place, WaitList};
 

@@ -46,7 +46,7 @@ impl ShutdownHandle {
     /// [`memory_budget`](crate::ServerBuilder::memory_budget); 0 without one.
     #[must_use]
     pub fn memory_held(&self) -> usize {
-        self.server.protocol.memory_budget.as_ref().map_or(0, ws_proto::MemoryBudget::used)
+        self.server.protocol.memory_budget.as_ref().map_or(0, ws_proto::memory::MemoryBudget::used)
     }
 
     /// Handshakes that are under way.

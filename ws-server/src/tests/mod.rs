@@ -218,8 +218,8 @@ fn the_counting_transport_counts() {
     let calls = script.take_calls();
     assert_eq!((calls.reads, calls.writes), (1, 1));
     // A read that fills the buffer exactly may leave bytes in the socket, so there is another read.
-    let full = masked(20).repeat(ws_proto::DEFAULT_RECEIVE_BUFFER / 26 + 1);
-    script.deliver(&full[..ws_proto::DEFAULT_RECEIVE_BUFFER]);
+    let full = masked(20).repeat(ws_proto::memory::DEFAULT_RECEIVE_BUFFER / 26 + 1);
+    script.deliver(&full[..ws_proto::memory::DEFAULT_RECEIVE_BUFFER]);
     run_until_idle(&mut task);
     assert_eq!(script.take_calls().reads, 2);
 }

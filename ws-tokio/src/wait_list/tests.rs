@@ -9,7 +9,7 @@ use std::{
     task::Wake,
 };
 
-use ws_proto::MESSAGE_OVERHEAD;
+use ws_proto::memory::MESSAGE_OVERHEAD;
 
 use super::*;
 

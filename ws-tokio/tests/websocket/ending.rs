@@ -5,8 +5,8 @@ use std::{future::poll_fn, io::ErrorKind, pin::Pin, time::Duration};
 use futures_core::{FusedStream, Stream};
 use tokio::time::Instant;
 use ws_proto::{
-    CloseCode, CloseInfo, ConnectionError, ConnectionState, ControlError, Initiator, Message, ProtocolError,
-    Role, SendError, TimedOut,
+    CloseCode, CloseInfo, ConnectionError, ConnectionState, ControlError, Message, ProtocolError, Role,
+    SendError, TimedOut, close::Initiator,
 };
 use ws_tokio::WebSocket;
 

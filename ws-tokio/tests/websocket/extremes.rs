@@ -10,7 +10,9 @@ use std::{
 
 use proptest::prelude::*;
 use tokio::io::DuplexStream;
-use ws_proto::{ChaChaMaskSource, CloseCode, Config, Connection, Keepalive, Limits, MemoryBudget};
+use ws_proto::{
+    CloseCode, Config, Connection, Keepalive, Limits, mask::ChaChaMaskSource, memory::MemoryBudget,
+};
 use ws_tokio::WebSocket;
 
 /// A future needs no more polls than this for what happens here.

@@ -10,7 +10,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use ws_proto::{Connection, MaskSource, Message, PreparedMessage, Role};
+use ws_proto::{Connection, Message, PreparedMessage, Role, mask::MaskSource};
 use ws_tokio::{Sender, WebSocket};
 
 use crate::support::{Frame, Peer, ROLES, Script, Task, config, opcode, open, serve};

@@ -8,7 +8,7 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 use ws_proto::{
-    CloseCode, ConnectionError, Initiator, Keepalive, Message, MessageKind, Role, SendError, TimedOut,
+    CloseCode, ConnectionError, Keepalive, Message, MessageKind, Role, SendError, TimedOut, close::Initiator,
 };
 use ws_tokio::Served;
 

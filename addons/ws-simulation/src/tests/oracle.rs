@@ -215,7 +215,7 @@ fn a_closed_event_with_wrong_close_frames_is_found() {
         |info: &mut ws_proto::CloseInfo| info.received.as_mut().unwrap().code = CloseCode::new(4000).ok();
     finds("was received, but", change(SERVER, other));
     finds("not clean", change(CLIENT, |info| info.received = None));
-    finds("wrong initiator", change(SERVER, |info| info.initiator = ws_proto::Initiator::Local));
+    finds("wrong initiator", change(SERVER, |info| info.initiator = ws_proto::close::Initiator::Local));
 }
 
 #[test]

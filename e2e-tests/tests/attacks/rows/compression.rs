@@ -13,7 +13,7 @@ use std::time::Instant;
 use ws_proto::handshake::{
     ClientHandshake, ClientRequest, Extensions, RequestReader, ResponseReader, ServerHandshake,
 };
-use ws_proto::{ChaChaMaskSource, Config, Connection, DeflateConfig, Limits, MessageKind};
+use ws_proto::{Config, Connection, Limits, MessageKind, deflate::DeflateConfig, mask::ChaChaMaskSource};
 use ws_server::{Server, ServerBuilder};
 
 const BOMB: Row = Row::new(15, "compression bombs");

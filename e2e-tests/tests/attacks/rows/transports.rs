@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf, duplex};
-use ws_proto::{ChaChaMaskSource, Config, Connection, Message};
+use ws_proto::{Config, Connection, Message, mask::ChaChaMaskSource};
 use ws_server::{Acceptor, WebSocket};
 
 const LYING: Row = Row::new(30, "transports that lie");

@@ -1,33 +1,29 @@
-//! What is sent is compressed when it is encoded, for then its order is known; a large message in pieces, each a frame, as
-//! the transport takes them.
+//! Compresses messages when they are encoded, because then their order is known. A large message is compressed in
+//! pieces, as the transport accepts bytes; each piece is a frame.
 
 use bytes::{Buf as _, Bytes};
 
 use crate::{
-    buffer::TransmitQueue,
     deflate::{Deflater, Reservation, Session},
     error::ConnectionError,
     frame::{FrameHeader, OpCode, RSV1},
+    memory::TransmitQueue,
     message::MessageKind,
     prepared::PreparedMessage,
 };
 
-use super::super::{
-    Connection,
-    inbox::End,
-    outbox::{Begun, Outgoing},
-};
+use super::super::{Connection, inbox::End};
 
-/// Payloads up to this size are compressed in one go, into one frame.
+/// Payloads up to this size are compressed into one frame.
 const WHOLE: usize = 256 * 1024;
-/// And of larger ones so much at a time.
+/// Larger payloads are compressed in pieces of this size.
 const PIECE: usize = 64 * 1024;
 
 /// The rest of a large message that is being sent.
 #[derive(Debug)]
 pub(in crate::connection) struct Deflating {
     payload: Bytes,
-    /// The message's; `None` once a frame has it.
+    /// The opcode of the first frame; `None` after it.
     opcode: Option<OpCode>,
     deflater: Box<Deflater>,
     notify: bool,
@@ -35,7 +31,7 @@ pub(in crate::connection) struct Deflating {
 }
 
 impl Deflating {
-    /// Bytes that are not compressed yet.
+    /// Payload bytes that are not compressed yet.
     pub(in crate::connection) fn remaining(&self) -> usize {
         self.payload.len()
     }
@@ -49,7 +45,7 @@ impl Deflating {
     }
 }
 
-/// Whether a payload of this length is compressed in one go.
+/// Whether a payload of this length is compressed into one frame.
 pub(in crate::connection) const fn fits_one_frame(len: usize) -> bool {
     len <= WHOLE
 }
@@ -59,12 +55,12 @@ impl Connection {
         self.compression().is_some_and(|compression| compression.wants(len))
     }
 
-    /// Whether a message is compressed with what came before it, so that it cannot be beforehand.
+    /// Whether a message may refer to earlier messages, so that it cannot be compressed in advance.
     pub(in crate::connection) fn compresses_in_order(&self) -> bool {
         self.compression().is_some_and(Session::sends_with_takeover)
     }
 
-    /// The frame of a prepared message, compressed; `None` if that is not worth while.
+    /// The compressed frame of a prepared message; `None` if compression does not make it smaller.
     pub(in crate::connection) fn compressed_frame(&mut self, message: &PreparedMessage) -> Option<Bytes> {
         let compression = self.compression_mut()?;
         message.compressed_frame(compression.send_window_bits(), |payload| {
@@ -76,41 +72,26 @@ impl Connection {
         })
     }
 
-    /// Compresses a message into one frame, or begins to send it in several; false if it is to go out as it is.
-    pub(in crate::connection) fn encode_compressed(
+    /// Begins to compress a large message in several frames; `None` if it is to be sent as it is. A peer that does not
+    /// read keeps the deflater in use, so its memory is reserved.
+    pub(in crate::connection) fn begin_deflating(
         &mut self,
-        message: &Outgoing,
-        tx: &mut TransmitQueue,
-    ) -> bool {
-        let Outgoing { kind, payload, notify, .. } = message;
-        if fits_one_frame(payload.len()) {
-            return self.encode_deflated(*kind, payload, *notify, tx);
-        }
-        let Some(compression) = self.compression_mut() else { return false };
-        // A peer that does not read holds on to it.
-        let Some(reservation) = compression.reserve_deflater() else { return false };
-        let deflating = Deflating {
+        kind: MessageKind,
+        payload: &Bytes,
+        notify: bool,
+    ) -> Option<Box<Deflating>> {
+        let compression = self.compression_mut()?;
+        let reservation = compression.reserve_deflater()?;
+        Some(Box::new(Deflating {
             payload: payload.clone(),
             opcode: Some(kind.opcode()),
             deflater: compression.take_deflater(),
-            notify: *notify,
+            notify,
             _reservation: reservation,
-        };
-        // Until there is something to write.
-        let mut rest = Some(Box::new(deflating));
-        while let Some(deflating) = rest.take() {
-            rest = self.encode_deflated_piece(deflating, tx);
-            if !tx.is_empty() {
-                break;
-            }
-        }
-        if rest.is_some() {
-            self.outbox.get_or_insert_default().begun = rest.map(Begun::Deflating);
-        }
-        true
+        }))
     }
 
-    /// As [`encode_compressed`](Self::encode_compressed), in one frame.
+    /// Compresses a message into one frame; false if it is to be sent as it is.
     pub(in crate::connection) fn encode_deflated(
         &mut self,
         kind: MessageKind,
@@ -119,10 +100,10 @@ impl Connection {
         tx: &mut TransmitQueue,
     ) -> bool {
         let Some(compression) = self.compression_mut() else { return false };
-        if compression.is_quick(payload.len()) {
+        if compression.is_small(payload.len()) {
             let mut out = std::mem::take(&mut tx.scratch);
             out.clear();
-            compression.deflate_quickly(payload, &mut out);
+            compression.deflate_small(payload, &mut out);
             let shrinks = out.len() < payload.len();
             if shrinks {
                 self.encode_frame(compressed_header(kind), &out, tx);
@@ -134,7 +115,7 @@ impl Connection {
         let mut deflater = compression.take_deflater();
         let takeover = compression.sends_with_takeover();
         let mut out = deflater.take_out();
-        // With takeover the context has it now, so the peer must get it so.
+        // With takeover the message is part of the context now, so it must be sent compressed.
         let is_compressed =
             deflater.deflate(payload, true, &mut out) && (takeover || out.len() < payload.len());
         if is_compressed {
@@ -147,7 +128,7 @@ impl Connection {
         is_compressed
     }
 
-    /// Compresses the next piece of a large message into a frame; gives back the rest.
+    /// Compresses the next piece of a large message into a frame. Returns the rest, if any.
     pub(in crate::connection) fn encode_deflated_piece(
         &mut self,
         mut deflating: Box<Deflating>,
@@ -159,7 +140,7 @@ impl Connection {
         let done = deflating.deflater.deflate(&deflating.payload[..piece], fin, &mut out);
         deflating.payload.advance(piece);
         if !done {
-            // The message cannot be finished, and no other be sent before it is.
+            // The message cannot be finished, and no other message can be sent before that.
             self.end(End::Failure(ConnectionError::Internal), tx);
             if let Some(closing) = self.closing.as_deref_mut() {
                 closing.cut_off += usize::from(deflating.notify);
@@ -193,7 +174,7 @@ impl Connection {
     }
 }
 
-/// Of a message in one frame; length and key are still to be set.
+/// The header of a compressed message in one frame, without payload length and mask key.
 const fn compressed_header(kind: MessageKind) -> FrameHeader {
     FrameHeader { rsv: RSV1, ..FrameHeader::new(kind.opcode(), 0, None) }
 }

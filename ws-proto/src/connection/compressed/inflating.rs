@@ -1,24 +1,28 @@
-//! What is received is inflated once all of it is there, in slices, so that a bomb neither grows beyond the limit nor
-//! keeps the thread; the connection reads nothing meanwhile.
+//! Inflates received messages. A message is inflated when all of it has arrived, in slices, so that a decompression
+//! bomb neither exceeds the size limit nor blocks the thread. The connection reads nothing meanwhile.
 
 use crate::{
-    buffer::{PooledBuffer, ReceiveBuffer},
     deflate::{INFLATER_SIZE, Inflated, Inflater},
     error::{ConnectionError, LimitExceeded, ProtocolError},
+    memory::{PooledBuffer, ReceiveBuffer},
     message::MessageKind,
     utf8::{Utf8Validator, is_valid_utf8},
 };
 
-use super::super::{Connection, account::Memory, event::At, frames::Step};
+use super::super::{
+    Connection,
+    charge::ChargedMemory,
+    event::{At, Step},
+};
 
-/// The most bytes that are inflated in one go: a millisecond, more or less.
+/// The most bytes of output in one slice. A slice takes about a millisecond.
 const SLICE: usize = 256 * 1024;
-/// And the most that are read for it.
+/// The most bytes of input in one slice.
 const INPUT_SLICE: usize = 64 * 1024;
-/// Messages up to this size are inflated in the receive buffer's scratch, without memory of their own.
+/// Messages up to this size are inflated into the receive buffer's scratch memory, without memory of their own.
 const SCRATCH: usize = 64 * 1024;
 
-/// A compressed message that is all there.
+/// A complete compressed message.
 pub(in crate::connection) enum Compressed {
     Window(At),
     Assembled(PooledBuffer),
@@ -32,7 +36,7 @@ impl Compressed {
         }
     }
 
-    /// What is left behind the first `read` bytes, and where it begins in that.
+    /// A buffer with the bytes after the first `read`, and the offset where they begin in it.
     fn into_rest(self, read: usize, rx: &ReceiveBuffer) -> (PooledBuffer, usize) {
         match self {
             Self::Window(at) => (PooledBuffer::from(at.bytes(rx)[read..].to_vec()), 0),
@@ -41,25 +45,26 @@ impl Compressed {
     }
 }
 
-/// What waits while a message is inflated, and that message.
+/// A message that is being inflated, and the bytes received after it.
 #[derive(Debug)]
 pub(in crate::connection) struct Inflating {
-    message: Option<Message>,
-    /// Received behind it, and not looked at.
+    message: Option<InflatingMessage>,
+    /// Bytes received after the message, not parsed yet.
     behind: Vec<u8>,
 }
 
 #[derive(Debug)]
-struct Message {
+struct InflatingMessage {
     kind: MessageKind,
     input: PooledBuffer,
-    /// Bytes of the input that are read.
+    /// Bytes of the input that are consumed.
     at: usize,
     output: PooledBuffer,
     /// Present if the payload must be UTF-8.
     utf8: Option<Utf8Validator>,
     inflater: Box<Inflater>,
-    /// Bytes that the inflater takes, if it is borrowed for this message. A connection's own has a budget of its own.
+    /// Bytes that the inflater takes, if it is borrowed for this message. The inflater of a connection with context
+    /// takeover is accounted for elsewhere.
     borrowed: usize,
 }
 
@@ -68,8 +73,8 @@ impl Connection {
         self.partial.as_ref().is_some_and(|partial| partial.inflating.is_some())
     }
 
-    /// Whether a paused application holds so much that nothing more is to be inflated for it: what was received may be
-    /// a thousand times as large then.
+    /// Whether so much is held for a paused application that nothing more is inflated: received bytes may become a
+    /// thousand times as large.
     pub(in crate::connection) fn holds_too_much(&self) -> bool {
         let limit = self.config.limits.max_held_bytes.max(1);
         self.compression().is_some()
@@ -78,19 +83,19 @@ impl Connection {
             && self.inbox.as_ref().is_some_and(|inbox| inbox.bytes() >= limit)
     }
 
-    /// Whether so much was inflated of what one read brought that others are to have their turn first.
+    /// Whether enough of one read's bytes were inflated that other connections run first.
     pub(in crate::connection) const fn has_inflated_enough(&self, rx: &ReceiveBuffer) -> bool {
         rx.inflated_in_turn >= SLICE
     }
 
-    /// Keeps what was received for later.
+    /// Keeps received bytes for later.
     pub(in crate::connection) fn set_aside(&mut self, rx: &mut ReceiveBuffer) -> Step {
         rx.inflated_in_turn = 0;
         self.inflating_mut().keep(rx);
         Step::Yield
     }
 
-    /// Inflates a message, or begins to.
+    /// Inflates a message, or its first slice.
     pub(in crate::connection) fn inflate(
         &mut self,
         kind: MessageKind,
@@ -98,15 +103,15 @@ impl Connection {
         rx: &mut ReceiveBuffer,
     ) -> Result<Step, ConnectionError> {
         if !self.phase.delivers() {
-            // Nobody wants it, nor what refers to it.
+            // The connection is closing: drop this message and those that depend on its context.
             return Ok(Step::Continue);
         }
         let limit = self.config.limits.max_message_size;
         let text = self.must_be_utf8(kind);
         let Some(compression) = self.compression_mut() else { return Err(ConnectionError::Internal) };
         if input.bytes(rx).is_empty() {
-            // Not even the header of a block: a message without a byte is compressed to one (RFC 7692 section 7.2.3.6). zlib
-            // would wait for the rest of a block then, and take it from the next message.
+            // There is not even a block header. An empty message is compressed to one byte (RFC 7692 section 7.2.3.6).
+            // zlib would wait for the rest of a block, and take it from the next message.
             return Err(ProtocolError::InvalidDeflate.into());
         }
         let borrowed = if compression.receives_with_takeover() { 0 } else { INFLATER_SIZE };
@@ -125,13 +130,13 @@ impl Connection {
             }
             Inflated::More(len) => {
                 check_size(len, limit)?;
-                // A paused application may hold on to it.
+                // The inflater may stay in use while the application is paused.
                 self.charge.grow(borrowed, self.config.memory_budget.as_ref())?;
                 let (input, at) = input.into_rest(read, rx);
                 let utf8 = text.then(Utf8Validator::default);
                 let output = PooledBuffer::new(rx.pool().clone());
-                let mut message = Message { kind, input, at, output, utf8, inflater, borrowed };
-                let mut memory = Memory::of(&mut self.charge, &self.config);
+                let mut message = InflatingMessage { kind, input, at, output, utf8, inflater, borrowed };
+                let mut memory = ChargedMemory::of(&mut self.charge, &self.config);
                 message.take_over(rx.inflated(len), limit, &mut memory)?;
                 self.inflating_mut().message = Some(message);
                 self.inflate_more(rx)
@@ -139,7 +144,7 @@ impl Connection {
         }
     }
 
-    /// Goes on with the message that is being inflated, and then with what came behind it.
+    /// Inflates the next slice of a message, then moves the bytes received after it into the window.
     pub(in crate::connection) fn inflate_more(
         &mut self,
         rx: &mut ReceiveBuffer,
@@ -152,7 +157,7 @@ impl Connection {
             }
             let inflating = self.inflating_mut();
             rx.rewind();
-            // What was inflated so far still counts.
+            // `extend` resets the count; what was inflated so far still counts.
             let inflated = rx.inflated_in_turn;
             let taken = rx.extend(&inflating.behind);
             rx.inflated_in_turn = inflated;
@@ -160,7 +165,7 @@ impl Connection {
             self.end_inflating();
             return Ok(Step::Continue);
         };
-        let mut memory = Memory::of(&mut self.charge, &self.config);
+        let mut memory = ChargedMemory::of(&mut self.charge, &self.config);
         if !message.inflate_slice(limit, &mut memory)? {
             let inflating = self.inflating_mut();
             inflating.message = Some(message);
@@ -182,7 +187,7 @@ impl Connection {
         partial.inflating.get_or_insert_with(|| Box::new(Inflating { message: None, behind: Vec::new() }))
     }
 
-    /// Nothing is inflated any more; what still waits behind it stays.
+    /// Drops the inflating state, unless bytes still wait in it.
     fn end_inflating(&mut self) {
         if let Some(partial) = &mut self.partial {
             partial.inflating.take_if(|inflating| inflating.behind.is_empty());
@@ -192,32 +197,33 @@ impl Connection {
 }
 
 impl Inflating {
-    /// What it has: compressed, inflated, and behind.
+    /// Payload bytes held: compressed, inflated, and received after the message.
     pub(in crate::connection) fn bytes(&self) -> usize {
         let message = self.message.as_ref().map_or(0, |message| message.input.len() + message.output.len());
         message + self.behind.len()
     }
 
-    /// Whether it comes before what was received; else that is what came behind it.
+    /// Whether this state comes next. If not, the receive window holds bytes that were received after the message.
     pub(in crate::connection) const fn is_next(&self, rx: &ReceiveBuffer) -> bool {
         self.message.is_some() || rx.is_empty()
     }
 
-    /// Bytes of memory that it takes, and those of the inflater if that is borrowed.
+    /// Bytes of memory in use, including a borrowed inflater.
     pub(in crate::connection) fn held_bytes(&self) -> usize {
-        let message =
-            |message: &Message| message.input.capacity() + message.output.capacity() + message.borrowed;
+        let message = |message: &InflatingMessage| {
+            message.input.capacity() + message.output.capacity() + message.borrowed
+        };
         self.message.as_ref().map_or(0, message) + self.behind.capacity()
     }
 
-    /// Memory for bytes of messages alone.
+    /// Memory allocated for the bytes of messages alone.
     #[cfg(test)]
     pub(in crate::connection) fn capacity(&self) -> usize {
-        let message = |message: &Message| message.input.capacity() + message.output.capacity();
+        let message = |message: &InflatingMessage| message.input.capacity() + message.output.capacity();
         self.message.as_ref().map_or(0, message) + self.behind.capacity()
     }
 
-    /// Takes what was received and not looked at, in front of what waits already.
+    /// Takes the unparsed received bytes and puts them before those that already wait.
     fn keep(&mut self, rx: &mut ReceiveBuffer) {
         if !rx.is_empty() {
             self.behind.splice(..0, rx.unprocessed().iter().copied());
@@ -226,14 +232,18 @@ impl Inflating {
     }
 }
 
-impl Message {
-    /// Inflates a little more; true once it is complete.
-    fn inflate_slice(&mut self, limit: usize, memory: &mut Memory<'_>) -> Result<bool, ConnectionError> {
+impl InflatingMessage {
+    /// Inflates a slice. Returns true when the message is complete.
+    fn inflate_slice(
+        &mut self,
+        limit: usize,
+        memory: &mut ChargedMemory<'_>,
+    ) -> Result<bool, ConnectionError> {
         let (input_end, output_end) = (self.at + INPUT_SLICE, self.output.len() + SLICE);
         let mut work = 0;
         while self.at < input_end && self.output.len() + work < output_end {
             let filled = self.output.len();
-            // One byte more than the limit, to see whether there is one.
+            // One byte more than the limit detects a message over it.
             let most = limit.saturating_add(1);
             let room = most.saturating_sub(filled).min(filled.clamp(SCRATCH, SLICE));
             memory.reserve(&mut self.output, filled + room, most.min(2 * (filled + room)))?;
@@ -260,12 +270,12 @@ impl Message {
         Ok(false)
     }
 
-    /// Takes over what was inflated elsewhere.
+    /// Appends bytes that were inflated into the scratch memory.
     fn take_over(
         &mut self,
         bytes: &[u8],
         limit: usize,
-        memory: &mut Memory<'_>,
+        memory: &mut ChargedMemory<'_>,
     ) -> Result<(), ConnectionError> {
         memory.reserve(&mut self.output, bytes.len(), limit.max(bytes.len()))?;
         self.output.extend_from_slice(bytes);
@@ -287,7 +297,8 @@ impl Message {
     }
 }
 
-/// Inflates the beginning of `input` into the receive buffer's scratch; also how many bytes of it were read.
+/// Inflates the beginning of `input` into the receive buffer's scratch memory. Also returns how many bytes of `input`
+/// were consumed.
 fn inflate_into_scratch(
     inflater: &mut Inflater,
     input: &Compressed,
@@ -298,7 +309,7 @@ fn inflate_into_scratch(
     scratch.resize(SCRATCH, 0);
     let bytes = input.bytes(rx);
     let first = &bytes[..bytes.len().min(INPUT_SLICE)];
-    // One byte more than the limit, to see whether there is one.
+    // One byte more than the limit detects a message over it.
     let room = SCRATCH.min(limit.saturating_add(1));
     let mut rest = first;
     let inflated = inflater.inflate(&mut rest, first.len() == bytes.len(), &mut scratch[..room]);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::{Buf, Bytes};
 
 use crate::{
-    Config, Connection, ControlError, DEFAULT_RECEIVE_BUFFER, MessageKind, SendError, TransmitQueue,
+    Config, Connection, ControlError, MessageKind, SendError, TransmitQueue, memory::DEFAULT_RECEIVE_BUFFER,
 };
 
 use super::{

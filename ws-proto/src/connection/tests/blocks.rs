@@ -2,7 +2,7 @@
 
 use flate2::{Compress, Compression, FlushCompress};
 
-use crate::{ConnectionError, MemoryBudget, PreparedMessage, ReceiveBuffer, Role};
+use crate::{ConnectionError, PreparedMessage, ReceiveBuffer, Role, memory::MemoryBudget};
 
 use super::{
     compression::{

@@ -6,9 +6,10 @@ use std::{collections::VecDeque, time::Instant};
 use bytes::Buf as _;
 
 use crate::{
-    ChaChaMaskSource, CloseCode, CloseInfo, Config, Connection, Event, Limits, MessageKind, ReceiveBuffer,
-    TransmitQueue, Transport,
+    CloseCode, CloseInfo, Config, Connection, Event, Limits, MessageKind, ReceiveBuffer, TransmitQueue,
+    Transport,
     handshake::{Acceptance, ClientHandshake, ClientRequest, RequestReader, ResponseReader, ServerHandshake},
+    mask::ChaChaMaskSource,
 };
 
 /// One direction.
@@ -149,7 +150,7 @@ fn a_conversation_of_single_bytes_is_complete() {
 #[cfg(feature = "deflate")]
 #[test]
 fn a_compressed_conversation_of_single_bytes_is_complete() {
-    for deflate in [crate::DeflateConfig::server(), crate::DeflateConfig::client()] {
+    for deflate in [crate::deflate::DeflateConfig::server(), crate::deflate::DeflateConfig::client()] {
         converse(Config { deflate: Some(deflate), ..Config::default() });
     }
 }

@@ -1,8 +1,8 @@
 //! The closing handshake (RFC 6455 sections 5.5.1, 7.1 and 7.4).
 
 use crate::{
-    CloseCode, CloseError, ConnectionState, ControlError, Initiator, MessageKind, ProtocolError, Role,
-    SendError, Transport,
+    CloseCode, ConnectionState, ControlError, MessageKind, ProtocolError, Role, SendError, Transport,
+    close::{CloseError, Initiator},
 };
 
 use super::{

@@ -7,9 +7,10 @@ use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress};
 use http::{HeaderMap, HeaderValue, header};
 
 use crate::{
-    CloseCode, Completion, Config, ConnectionError, ConnectionState, DeflateConfig, LimitExceeded,
-    MessageKind, PreparedMessage, RSV1, ReceiveBuffer, Role, SendError,
-    deflate::{accept_answer, accept_offer},
+    CloseCode, Completion, Config, ConnectionError, ConnectionState, LimitExceeded, MessageKind,
+    PreparedMessage, ReceiveBuffer, Role, SendError,
+    deflate::{DeflateConfig, accept_answer, accept_offer},
+    frame::RSV1,
     handshake::{Extensions, parse_extensions},
 };
 

@@ -3,7 +3,7 @@
 use std::{io::ErrorKind, time::Duration};
 
 use crate::{
-    CloseInfo, Completion, ConnectionError, ConnectionState, Initiator, MessageKind, Role, Transport,
+    CloseInfo, Completion, ConnectionError, ConnectionState, MessageKind, Role, Transport, close::Initiator,
 };
 
 use super::{

@@ -10,8 +10,10 @@ use std::{
 use bytes::{Buf, Bytes};
 
 use crate::{
-    BufferPool, BufferPoolConfig, CloseCode, CloseInfo, Completion, Config, Connection, Event, MaskSource,
-    MessageKind, ReceiveBuffer, Role, SendQueue, TransmitQueue, Transport,
+    CloseCode, CloseInfo, Completion, Config, Connection, Event, MessageKind, ReceiveBuffer, Role, SendQueue,
+    TransmitQueue, Transport,
+    mask::MaskSource,
+    memory::{BufferPool, BufferPoolConfig},
 };
 
 use super::wire::{Frame, Outbound};

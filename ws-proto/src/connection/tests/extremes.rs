@@ -9,8 +9,8 @@ use bytes::{Buf as _, Bytes};
 use proptest::prelude::*;
 
 use crate::{
-    CloseCode, Config, Connection, Event, Keepalive, MaskSource, MemoryBudget, MessageKind, ReceiveBuffer,
-    SendError, TransmitQueue,
+    CloseCode, Config, Connection, Event, Keepalive, MessageKind, ReceiveBuffer, SendError, TransmitQueue,
+    mask::MaskSource, memory::MemoryBudget,
 };
 
 /// The most steps before nothing may be left to do.
@@ -129,7 +129,7 @@ struct End {
 
 impl End {
     fn new(connection: Connection) -> Self {
-        let rx = ReceiveBuffer::new(4096, crate::BufferPool::default());
+        let rx = ReceiveBuffer::new(4096, crate::memory::BufferPool::default());
         Self { connection, rx, tx: TransmitQueue::new(), inbound: Vec::new(), is_blocked: false }
     }
 
@@ -256,8 +256,8 @@ mod compressed {
 
     use super::*;
     use crate::{
-        DeflateConfig, Role,
-        deflate::{accept_answer, accept_offer, offer},
+        Role,
+        deflate::{DeflateConfig, accept_answer, accept_offer, offer},
         handshake::{Extensions, parse_extensions},
     };
 

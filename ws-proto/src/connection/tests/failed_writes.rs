@@ -3,8 +3,8 @@
 use std::io::ErrorKind;
 
 use crate::{
-    CloseInfo, Completion, ConnectionError, ConnectionState, ControlError, Initiator, MessageKind, SendError,
-    Transport,
+    CloseInfo, Completion, ConnectionError, ConnectionState, ControlError, MessageKind, SendError, Transport,
+    close::Initiator,
 };
 
 use super::{

@@ -2,7 +2,7 @@
 
 use std::io::ErrorKind;
 
-use crate::{ConnectionError, ConnectionState, Initiator, ProtocolError};
+use crate::{ConnectionError, ConnectionState, ProtocolError, close::Initiator};
 
 use super::{
     endpoint::{CLOSE_TIMEOUT, SECOND, both},

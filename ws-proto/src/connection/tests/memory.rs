@@ -1,8 +1,9 @@
 //! Memory follows the bytes received, never an announced length, and is released.
 
 use crate::{
-    BufferPool, BufferPoolConfig, Connection, Event, MessageKind, ReceiveBuffer, Role, TransmitQueue,
+    Connection, Event, MessageKind, ReceiveBuffer, Role, TransmitQueue,
     connection::partial::Partial,
+    memory::{BufferPool, BufferPoolConfig},
 };
 
 use super::{

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::{
-    BufferPool, BufferPoolConfig, Config, ConnectionError, MemoryBudget, Message, MessageKind,
-    PreparedMessage, ReceiveBuffer, Role, SendError,
+    Config, ConnectionError, Message, MessageKind, PreparedMessage, ReceiveBuffer, Role, SendError,
+    memory::{BufferPool, BufferPoolConfig, MemoryBudget},
 };
 
 use super::{

@@ -7,7 +7,8 @@ use proptest::{prelude::*, sample::Index, strategy::ValueTree as _, test_runner:
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng as _};
 
 use crate::{
-    BufferPool, BufferPoolConfig, CloseInfo, Config, ConnectionError, MessageKind, ReceiveBuffer, Role,
+    CloseInfo, Config, ConnectionError, MessageKind, ReceiveBuffer, Role,
+    memory::{BufferPool, BufferPoolConfig},
 };
 
 use super::{

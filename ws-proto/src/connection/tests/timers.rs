@@ -3,7 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use crate::{
-    Config, ConnectionError, ConnectionState, Initiator, Keepalive, MessageKind, Role, TimedOut, Transport,
+    Config, ConnectionError, ConnectionState, Keepalive, MessageKind, Role, TimedOut, Transport,
+    close::Initiator,
 };
 
 use super::{

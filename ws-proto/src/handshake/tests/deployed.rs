@@ -3,7 +3,7 @@
 use http::{HeaderValue, Method, StatusCode, Version, header};
 
 use crate::{
-    connection::{Config, Limits},
+    config::{Config, Limits},
     handshake::{
         Rejection, Request, RequestError, RequestReader, ResponseError, ResponseReader, ServerHandshake,
     },

@@ -7,9 +7,12 @@ use proptest::prelude::*;
 
 use super::{
     Acceptance, AcceptanceError, ClientHandshake, ClientRequest, ClientRequestError, Rejection, RequestError,
-    RequestReader, ResponseError, ResponseReader, ServerHandshake, accept_key, has_token, token_list,
+    RequestReader, ResponseError, ResponseReader, ServerHandshake, accept_key,
 };
-use crate::connection::Limits;
+use crate::{
+    config::Limits,
+    header_syntax::{has_token, token_list},
+};
 
 const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 const REQUEST: &str = "GET /chat?room=1 HTTP/1.1\r\nHost: example.com\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\

@@ -4,7 +4,7 @@
 use std::fmt::Debug;
 
 use crate::{
-    connection::Limits,
+    config::Limits,
     handshake::{RequestReader, ResponseReader, ServerHandshake},
 };
 

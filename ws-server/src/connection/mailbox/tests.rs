@@ -1,7 +1,7 @@
 use std::task::{Wake, Waker};
 
 use bytes::{Buf as _, Bytes};
-use ws_proto::FrameHeader;
+use ws_proto::frame::FrameHeader;
 
 use super::*;
 

@@ -9,7 +9,7 @@ mod wire;
 
 use std::sync::Arc;
 
-use ws_proto::{ChaChaMaskSource, Config, Connection, Role};
+use ws_proto::{Config, Connection, Role, mask::ChaChaMaskSource};
 use ws_tokio::WebSocket;
 
 pub(crate) use peer::Peer;

@@ -10,7 +10,10 @@ use rand_chacha::{
     rand_core::{Rng as _, SeedableRng as _},
 };
 
-use crate::{BufferPool, BufferPoolConfig, Config, ReceiveBuffer, Role};
+use crate::{
+    Config, ReceiveBuffer, Role,
+    memory::{BufferPool, BufferPoolConfig},
+};
 
 use super::{
     endpoint::{Endpoint, Seen, config},

@@ -1,17 +1,21 @@
-//! What stands for `compressed` where compression is not built in: types without values, so that the code for them
-//! vanishes.
+//! Replaces `compressed` if the feature `deflate` is off. Its types have no values, so the compiler removes the code
+//! that uses them.
 
 use bytes::Bytes;
 
 use crate::{
-    buffer::{PooledBuffer, ReceiveBuffer, TransmitQueue},
     error::ConnectionError,
     handshake::Extensions,
+    memory::{PooledBuffer, ReceiveBuffer, TransmitQueue},
     message::MessageKind,
     prepared::PreparedMessage,
+    role::Role,
 };
 
-use super::{Connection, Role, event::At, frames::Step, outbox::Outgoing};
+use super::{
+    Connection,
+    event::{At, Step},
+};
 
 #[derive(Debug)]
 pub(super) enum Compression {}
@@ -28,10 +32,8 @@ pub(super) enum Compressed {
     Assembled(#[expect(dead_code, reason = "as in `compressed`")] PooledBuffer),
 }
 
-impl Compression {
-    pub(super) const fn of(_extensions: Extensions, _role: Role) -> Option<Self> {
-        None
-    }
+pub(super) const fn agreed_compression(_extensions: Extensions, _role: Role) -> Option<Compression> {
+    None
 }
 
 impl Inflating {
@@ -113,8 +115,13 @@ impl Connection {
         None
     }
 
-    pub(super) const fn encode_compressed(&mut self, _message: &Outgoing, _tx: &mut TransmitQueue) -> bool {
-        false
+    pub(super) const fn begin_deflating(
+        &mut self,
+        _kind: MessageKind,
+        _payload: &Bytes,
+        _notify: bool,
+    ) -> Option<Box<Deflating>> {
+        None
     }
 
     pub(super) const fn encode_deflated(

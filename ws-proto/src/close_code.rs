@@ -1,7 +1,5 @@
 use std::fmt;
 
-use crate::error::CloseError;
-
 /// A status code that a Close frame may carry: 1000–1003, 1007–1014, 3000–4999 (RFC 6455 section 7.4).
 ///
 /// 1005, 1006 and 1015 exist only in APIs and never on the wire, so this type cannot hold them.
@@ -70,4 +68,12 @@ impl TryFrom<u16> for CloseCode {
     fn try_from(code: u16) -> Result<Self, CloseError> {
         Self::new(code)
     }
+}
+
+/// Why a close code or reason cannot be sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum CloseError {
+    /// A Close frame must not carry this code (RFC 6455 section 7.4).
+    #[error("close code {0} must not be sent")]
+    InvalidCode(u16),
 }

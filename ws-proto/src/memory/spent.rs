@@ -2,7 +2,7 @@ use bytes::Bytes;
 
 use super::TransmitQueue;
 
-/// Room for so many payloads is kept.
+/// The number of payloads for which memory is kept.
 const FEW: usize = 64;
 
 /// Payloads that are no longer needed.

@@ -3,29 +3,17 @@ use std::{collections::VecDeque, fmt, io::IoSlice, time::Instant};
 use bytes::{Buf, Bytes};
 
 use crate::{
-    backlog::MESSAGE_OVERHEAD,
     frame::{FrameHeader, MAX_HEADER_LEN},
     mask::Mask,
 };
 
-use super::spent::Spent;
+use super::{
+    sends::{Completion, Sends},
+    spent::Spent,
+};
 
 /// The number of written bytes from which the remaining bytes are moved over them.
 const COMPACT_FROM: usize = 16 * 1024;
-
-/// The outcome of a send.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Completion {
-    /// Every byte was handed to the transport.
-    Written,
-    /// The connection ended first. The peer received none of the message, or only a part.
-    CutOff,
-}
-
-/// The most bytes that sends may have together to share one entry, and so complete together.
-const LONGEST_RUN: u64 = 4096;
-/// What an entry in `sends` counts in addition to the encoded bytes: less than a message that waits.
-const SEND_OVERHEAD: usize = MESSAGE_OVERHEAD / 2;
 
 /// Bytes to send, in order. Headers and small payloads are copied side by side; large payloads stay in place.
 ///
@@ -42,15 +30,10 @@ pub struct TransmitQueue {
     large: VecDeque<Large>,
     /// Bytes in `large` that other owners share.
     shared: usize,
-    /// The ends of the data sends that are not written yet, as positions in the stream.
-    sends: VecDeque<Send>,
-    /// The number of those data sends.
-    pending: usize,
+    sends: Sends,
     /// Bytes ever queued, and ever written.
     queued: u64,
     written: u64,
-    /// Sends that asked for a report, are written, and are not reported yet.
-    completed: u32,
     /// Bytes of queued control frames, and the position in the stream where the last one ends. The bytes count until
     /// that frame is written.
     control_bytes: u16,
@@ -70,23 +53,12 @@ struct Large {
     shared: bool,
 }
 
-/// A data send that is not written yet, or a short run of small ones that did not ask for a report.
-#[derive(Debug, Clone, Copy)]
-struct Send {
-    /// The position where the last one ends.
-    end: u64,
-    count: u32,
-    /// Bytes from the end of the first one to the end of the last one.
-    run: u16,
-    notify: bool,
-}
-
 /// Payloads must not reach logs.
 impl fmt::Debug for TransmitQueue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TransmitQueue")
             .field("len", &self.len())
-            .field("pending_sends", &self.pending)
+            .field("pending_sends", &self.sends.pending())
             .field("blocked_since", &self.blocked_since)
             .finish_non_exhaustive()
     }
@@ -101,11 +73,9 @@ impl TransmitQueue {
             head: 0,
             large: VecDeque::new(),
             shared: 0,
-            sends: VecDeque::new(),
-            pending: 0,
+            sends: Sends::new(),
             queued: 0,
             written: 0,
-            completed: 0,
             control_bytes: 0,
             control_end: 0,
             blocked_since: None,
@@ -143,13 +113,13 @@ impl TransmitQueue {
     /// What the waiting sends count in addition to their bytes.
     #[inline]
     pub(crate) fn overhead(&self) -> usize {
-        self.sends.len() * SEND_OVERHEAD
+        self.sends.overhead()
     }
 
     /// The number of data sends that are not completely written.
     #[must_use]
     pub const fn pending_sends(&self) -> usize {
-        self.pending
+        self.sends.pending()
     }
 
     /// Marks the transport as blocked since `now`: it accepts no bytes. While it is blocked, new frames wait in the
@@ -179,16 +149,13 @@ impl TransmitQueue {
 
     /// Takes one report of a completely written send that asked for a report.
     pub fn poll_completion(&mut self) -> Option<Completion> {
-        self.completed = self.completed.checked_sub(1)?;
-        Some(Completion::Written)
+        self.sends.poll_completion()
     }
 
     /// Discards everything. Returns the number of sends that asked for a report and were cut off.
     pub fn abort(&mut self) -> usize {
-        let cut_off = self.sends.iter().filter(|send| send.notify).count();
+        let cut_off = self.sends.cut_off();
         self.written = self.queued;
-        self.sends.clear();
-        self.pending = 0;
         self.reset();
         self.spent.settle();
         cut_off
@@ -218,7 +185,7 @@ impl TransmitQueue {
 
     /// Whether [`poll_completion`](Self::poll_completion) would return a report.
     pub(crate) const fn has_completion(&self) -> bool {
-        self.completed > 0
+        self.sends.has_completion()
     }
 
     pub(crate) const fn control_bytes(&self) -> usize {
@@ -292,19 +259,11 @@ impl TransmitQueue {
     #[inline]
     pub(crate) fn end_send(&mut self, notify: bool) {
         if self.is_written() {
-            // It was written directly.
-            self.completed += u32::from(notify);
-            return;
+            // `push_through` has written all of it.
+            self.sends.push_written(notify);
+        } else {
+            self.sends.push(self.queued, notify);
         }
-        self.pending += 1;
-        if let Some(last) = self.sends.back_mut().filter(|last| !notify && !last.notify) {
-            let run = self.queued - last.end + u64::from(last.run);
-            if run <= LONGEST_RUN {
-                *last = Send { end: self.queued, count: last.count + 1, run: run as u16, notify };
-                return;
-            }
-        }
-        self.sends.push_back(Send { end: self.queued, count: 1, run: 0, notify });
     }
 
     pub(crate) fn count_control(&mut self, bytes: usize) {
@@ -327,14 +286,6 @@ impl TransmitQueue {
     /// The end, in `small`, of the run that precedes the next large payload.
     fn run_end(&self) -> usize {
         self.large.front().map_or(self.small.len(), |large| large.after)
-    }
-
-    fn complete_sends(&mut self) {
-        while let Some(send) = self.sends.front().filter(|send| send.end <= self.written) {
-            self.completed += u32::from(send.notify);
-            self.pending -= send.count as usize;
-            self.sends.pop_front();
-        }
     }
 
     fn reset(&mut self) {
@@ -408,7 +359,7 @@ impl Buf for TransmitQueue {
         if n > 0 {
             self.blocked_since = None;
         }
-        self.complete_sends();
+        self.sends.complete(self.written);
         if self.written >= self.control_end {
             self.control_bytes = 0;
         }

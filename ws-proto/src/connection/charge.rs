@@ -1,28 +1,29 @@
-//! What a connection holds, and what it is charged for that (see [`MemoryBudget`](crate::MemoryBudget)).
+//! The memory that a connection holds, and its charge to the budget (see
+//! [`MemoryBudget`](crate::memory::MemoryBudget)).
 //!
-//! A message that grows asks before it does, where it grows. Everything else is brought in line here, whenever a driver
-//! has done all there was to do.
+//! A growing message asks the budget before it grows. Everything else is charged here, after a driver has drained the
+//! outputs.
 
 use crate::{
-    budget::{Charge, MemoryBudget},
-    buffer::{PooledBuffer, TransmitQueue},
+    config::Config,
     error::ConnectionError,
+    memory::{Charge, MemoryBudget, PooledBuffer, TransmitQueue},
 };
 
-use super::{Config, Connection};
+use super::Connection;
 
-/// Where a message's memory comes from, and who is charged for it.
-pub(super) struct Memory<'a> {
+/// Grows a message's buffer and charges the connection for it.
+pub(super) struct ChargedMemory<'a> {
     charge: &'a mut Charge,
     budget: Option<&'a MemoryBudget>,
 }
 
-impl<'a> Memory<'a> {
+impl<'a> ChargedMemory<'a> {
     pub(super) const fn of(charge: &'a mut Charge, config: &'a Config) -> Self {
         Self { charge, budget: config.memory_budget.as_ref() }
     }
 
-    /// Makes room for `needed` bytes in all, of at most `announced` that may come.
+    /// Makes room for `needed` bytes in total. At most `announced` bytes are expected.
     pub(super) fn reserve(
         &mut self,
         buffer: &mut PooledBuffer,
@@ -35,10 +36,10 @@ impl<'a> Memory<'a> {
 }
 
 impl Connection {
-    /// Bytes of memory that are held for this connection: of messages that are begun, or wait for the application, or to
-    /// be written. A server's connection with nothing in flight holds none.
+    /// Bytes of memory held for this connection: of messages that are incomplete, held for the application, or waiting
+    /// to be written. A server's connection with nothing in flight holds none.
     #[must_use]
-    pub fn memory_in_use(&self, tx: &TransmitQueue) -> usize {
+    pub(super) fn memory_in_use(&self, tx: &TransmitQueue) -> usize {
         let partial = self.partial.as_ref().map_or(0, |partial| partial.held_bytes());
         let inbox = self.inbox.as_ref().map_or(0, |inbox| inbox.held_bytes());
         let outbox = self.outbox.as_ref().map_or(0, |outbox| outbox.held_bytes());
@@ -47,15 +48,15 @@ impl Connection {
 
     /// Charges the connection for what it holds now.
     #[inline]
-    pub(super) fn settle_account(&mut self, tx: &TransmitQueue) {
-        // What waits for a transport that takes it is soon gone.
+    pub(super) fn update_charge(&mut self, tx: &TransmitQueue) {
+        // A transport that is not blocked soon accepts the pending bytes, so they are not charged.
         if (tx.is_blocked() || !self.is_settled()) && self.config.memory_budget.is_some() {
             let held = self.memory_in_use(tx);
             self.charge.set(held, self.config.memory_budget.as_ref());
         }
     }
 
-    /// Whether a message of which `len` bytes are its own may wait behind the `waiting` bytes that do.
+    /// Whether the budget allows a message to wait after `waiting` bytes. `len` is the part of it that is not shared.
     #[inline]
     pub(super) fn has_budget_for(&self, len: usize, waiting: usize) -> bool {
         len == 0

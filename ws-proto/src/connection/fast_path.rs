@@ -1,22 +1,23 @@
-//! The common case in one go: nothing in flight, and a whole message in one frame that has all arrived.
+//! The fast path for the common case: no partial message, and a complete message in one frame.
 //!
-//! Everything else, every fault of a header included, is left to the general path, which sees the same bytes
-//! untouched. It is worth its place: it halves what a small message costs in this crate (`bench/RESULTS.md`).
+//! All other cases, including every faulty header, go to the general path, which parses the same bytes from the start.
+//! The fast path halves the cost of a small message in this crate (`bench/RESULTS.md`).
 
 use crate::{
-    buffer::ReceiveBuffer, error::ProtocolError, mask::apply_mask, message::MessageKind, utf8::is_valid_utf8,
+    error::ProtocolError, mask::apply_mask, memory::ReceiveBuffer, message::MessageKind, role::Role,
+    utf8::is_valid_utf8,
 };
 
-use super::{Connection, Flow, Role, closing::Phase, event::At};
+use super::{Connection, Flow, closing::Phase, event::At};
 
 const FINAL_TEXT: u8 = 0x81;
 const FINAL_BINARY: u8 = 0x82;
 
 impl Connection {
-    /// The next message, if nothing stands in its way. While the application is paused, messages are held until
-    /// something else comes.
+    /// Returns the next message if the fast path applies. While the application is paused, it holds all messages for
+    /// which the fast path applies.
     #[inline]
-    pub(super) fn next_quick(
+    pub(super) fn next_fast(
         &mut self,
         rx: &mut ReceiveBuffer,
     ) -> Option<Result<(MessageKind, At), ProtocolError>> {
@@ -24,17 +25,17 @@ impl Connection {
             return None;
         }
         if matches!(self.flow, Flow::Deliver) {
-            return if self.inbox.is_none() { self.quick_message(rx) } else { None };
+            return if self.inbox.is_none() { self.fast_message(rx) } else { None };
         }
-        self.hold_quick(rx)
+        self.hold_fast(rx)
     }
 
-    fn hold_quick(&mut self, rx: &mut ReceiveBuffer) -> Option<Result<(MessageKind, At), ProtocolError>> {
+    fn hold_fast(&mut self, rx: &mut ReceiveBuffer) -> Option<Result<(MessageKind, At), ProtocolError>> {
         if self.ends_held() {
             return None;
         }
         loop {
-            match self.quick_message(rx)? {
+            match self.fast_message(rx)? {
                 Ok((kind, at)) => {
                     let more = rx.unprocessed().len();
                     self.inbox.get_or_insert_default().push_slice(kind, at.bytes(rx), more);
@@ -44,9 +45,9 @@ impl Connection {
         }
     }
 
-    /// A message, if the next bytes are all of one.
+    /// Returns a message if the next bytes are one complete frame with a complete message.
     #[inline]
-    fn quick_message(&mut self, rx: &mut ReceiveBuffer) -> Option<Result<(MessageKind, At), ProtocolError>> {
+    fn fast_message(&mut self, rx: &mut ReceiveBuffer) -> Option<Result<(MessageKind, At), ProtocolError>> {
         let base = rx.start;
         let bytes = rx.unprocessed_mut();
         let kind = match *bytes.first()? {
@@ -54,7 +55,7 @@ impl Connection {
             FINAL_BINARY => MessageKind::Binary,
             _ => return None,
         };
-        let (len, key_at) = quick_len(bytes)?;
+        let (len, key_at) = short_len(bytes)?;
         let limits = &self.config.limits;
         if len > limits.max_message_size || len > limits.max_frame_size {
             return None;
@@ -81,9 +82,9 @@ impl Connection {
     }
 }
 
-/// The payload's length and where the mask key begins, for lengths below 64 KiB that are minimally encoded.
+/// The payload's length and the offset of the mask key, for minimally encoded lengths below 64 KiB.
 #[inline]
-fn quick_len(bytes: &[u8]) -> Option<(usize, usize)> {
+fn short_len(bytes: &[u8]) -> Option<(usize, usize)> {
     match bytes.get(1)? & 0x7f {
         126 => {
             let len = u16::from_be_bytes([*bytes.get(2)?, *bytes.get(3)?]);

@@ -9,7 +9,7 @@ const FIRST_CAPACITY: usize = 1024;
 
 /// A growable buffer for one message. A large one returns to its [`BufferPool`] when it is dropped.
 #[derive(Debug, Default)]
-pub struct PooledBuffer {
+pub(crate) struct PooledBuffer {
     block: Block,
     filled: usize,
     pool: Option<BufferPool>,
@@ -89,7 +89,7 @@ impl PooledBuffer {
     /// The payload, without a copy. A payload that fills less than a quarter of the buffer is copied instead, so that
     /// it does not pin the buffer.
     #[must_use]
-    pub fn into_bytes(mut self) -> Bytes {
+    pub(crate) fn into_bytes(mut self) -> Bytes {
         if self.filled < self.block.capacity() / 4 {
             return Bytes::copy_from_slice(&self);
         }

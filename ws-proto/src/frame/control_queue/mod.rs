@@ -8,10 +8,10 @@
 //!  └──────────┴──────┴─────┴─────────┴──────┴┴─────────┘
 //! ```
 
-use crate::frame::{MAX_CONTROL_PAYLOAD, OpCode};
+use super::{MAX_CONTROL_PAYLOAD, OpCode};
 
 /// Bytes in the ring, entry headers included.
-pub const CONTROL_QUEUE_CAPACITY: usize = 256;
+pub(crate) const CONTROL_QUEUE_CAPACITY: usize = 256;
 const ENTRY_HEADER: usize = 2;
 
 /// The control queue has no room for the frame.

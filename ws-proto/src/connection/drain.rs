@@ -1,6 +1,6 @@
-//! From what waits to the transmit queue, as far as the transport takes it.
+//! Drains waiting frames into the transmit queue, as far as the transport accepts bytes, and reports completions.
 
-use crate::buffer::{Completion, TransmitQueue};
+use crate::memory::{Completion, TransmitQueue};
 
 use super::{
     Connection,
@@ -8,17 +8,17 @@ use super::{
     outbox::{Begun, Next},
 };
 
-/// And of a message that is compressed at most so many pieces, once there is something to write.
+/// The most pieces of a compressed message encoded at a time, if there are bytes to write.
 const PIECES_AHEAD: usize = 4;
 
 impl Connection {
-    /// Moves waiting frames into the transmit queue as far as it is free. Call it after every write, and once the queue is
-    /// [blocked](TransmitQueue::set_blocked): what waits then counts against the memory budget.
+    /// Moves waiting frames into the transmit queue while it has room. Call it after every write, and also after the
+    /// queue becomes [blocked](TransmitQueue::set_blocked): from then on waiting bytes count against the memory budget.
     #[inline]
     pub fn pump(&mut self, tx: &mut TransmitQueue) {
         self.move_waiting(tx);
         if !self.charge.is_zero() || tx.is_blocked() {
-            self.settle_account(tx);
+            self.update_charge(tx);
         }
     }
 
@@ -36,7 +36,7 @@ impl Connection {
                 Some(Next::Rest(begun)) => {
                     self.encode_rest(begun, tx);
                     pieces += 1;
-                    // What shrinks to nothing is much work for few bytes.
+                    // Data that compresses well is much work for few bytes of output.
                     if pieces >= PIECES_AHEAD && !tx.is_empty() {
                         break;
                     }
@@ -51,20 +51,20 @@ impl Connection {
         }
     }
 
-    /// Whether a large message is being compressed as it is sent. That takes time and not only the transport's: a driver
-    /// whose transport takes everything had better let others have their turn now and then.
+    /// Whether a large message is being compressed as it is sent. That takes processor time, so a driver whose
+    /// transport never blocks should yield from time to time.
     #[must_use]
     pub fn is_deflating(&self) -> bool {
         self.outbox.as_ref().is_some_and(|outbox| matches!(outbox.begun, Some(Begun::Deflating(_))))
     }
 
-    /// Takes one report of a send that asked for it: written, or cut off by the end of the connection.
+    /// Takes the completion of the oldest send that requested one: written, or cut off by the end of the connection.
     pub fn poll_completion(&mut self, tx: &mut TransmitQueue) -> Option<Completion> {
         if let Some(completion) = tx.poll_completion() {
             return Some(completion);
         }
         if tx.pending_sends() > 0 || self.outbox.as_ref().is_some_and(|outbox| outbox.begun.is_some()) {
-            // Earlier ones, which may still be written.
+            // Earlier sends may still be written, and completions are in order.
             return None;
         }
         let closing = self.closing.as_deref_mut()?;
@@ -72,8 +72,7 @@ impl Connection {
         Some(Completion::CutOff)
     }
 
-    /// Forgets data of which nothing is encoded yet. A frame that has begun goes on: whatever comes next must begin behind
-    /// it.
+    /// Drops messages that are not encoded yet. A partly encoded frame stays: the next frame can only begin after it.
     pub(super) fn drop_waiting_data(&mut self, tx: &mut TransmitQueue) {
         let cut_off = self.outbox.as_deref_mut().map_or(0, |outbox| outbox.drop_data(tx));
         if let Some(closing) = self.closing.as_deref_mut() {

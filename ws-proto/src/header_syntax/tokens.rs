@@ -3,7 +3,7 @@
 use http::{HeaderMap, header::AsHeaderName};
 
 /// Whether a header lists `token` on any of its lines. The comparison ignores case.
-pub fn has_token(headers: &HeaderMap, name: impl AsHeaderName, token: &str) -> bool {
+pub(crate) fn has_token(headers: &HeaderMap, name: impl AsHeaderName, token: &str) -> bool {
     headers
         .get_all(name)
         .iter()
@@ -29,7 +29,7 @@ pub fn token_list(headers: &HeaderMap, name: impl AsHeaderName) -> Option<Vec<St
 }
 
 /// Whether `text` is a token (RFC 9110 section 5.6.2).
-pub(super) fn is_token(text: &str) -> bool {
+pub(crate) fn is_token(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(is_token_byte)
 }
 

@@ -10,7 +10,7 @@
 pub const MESSAGE_OVERHEAD: usize = 64;
 
 /// The number of messages in a queue, and what they count against
-/// [`Config::write_queue_bytes`](crate::Config::write_queue_bytes) and the [`MemoryBudget`](crate::MemoryBudget).
+/// [`Config::write_queue_bytes`](crate::Config::write_queue_bytes) and the [`MemoryBudget`](crate::memory::MemoryBudget).
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Backlog {
     messages: usize,

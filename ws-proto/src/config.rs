@@ -1,35 +1,35 @@
 use std::{sync::Arc, time::Duration};
 
-use crate::{budget::MemoryBudget, error::ConfigError};
+use crate::{error::ConfigError, memory::MemoryBudget};
 
-/// What a peer may make this side hold or do. One struct, shared by all connections.
+/// Limits on what a peer can make this side hold or do. All connections share them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
-    /// Most payload bytes of one message, all fragments together. Checked on each frame's header, before its payload
-    /// arrives; never applied to control frames. Default 16 MiB.
+    /// Maximum payload bytes of one message, all fragments together. It is checked on each frame's header, before the
+    /// payload arrives. It does not apply to control frames. Default 16 MiB.
     pub max_message_size: usize,
-    /// Most payload bytes of one data frame. Default: no limit of its own, the message's holds.
+    /// Maximum payload bytes of one data frame. Default: no separate limit; `max_message_size` applies.
     pub max_frame_size: usize,
-    /// Most frames that one message may come in. Default 131,072.
+    /// Maximum frames of one message. Default 131,072.
     pub max_fragments: u32,
-    /// Most control frames that may come in one read. Default 2,048.
+    /// Maximum control frames in one read. Default 2,048.
     pub max_control_frames_per_read: u32,
-    /// Most control frames that may come within a second, counted from the first one behind the second before. Default
-    /// 10,000.
+    /// Maximum control frames within one second. A second begins with the first control frame after the previous
+    /// second. Default 10,000.
     pub max_control_frames_per_second: u32,
-    /// Most bytes of a request or response head. Default 8 KiB; a client's connector has 64 KiB.
+    /// Maximum bytes of a request or response head. Default 8 KiB; a client's connector uses 64 KiB.
     pub max_head_size: usize,
-    /// Most header lines of a request or response, from 5 to [`MOST_HEADER_LINES`](Self::MOST_HEADER_LINES). Default 100; a
-    /// client's connector has 256.
+    /// Maximum header lines of a request or response, from 5 to [`MOST_HEADER_LINES`](Self::MOST_HEADER_LINES).
+    /// Default 100; a client's connector uses 256.
     pub max_header_lines: usize,
-    /// Most payload bytes held for an application that paused reading; from then on nothing more is read. 0 counts as 1.
-    /// Default 64 KiB.
+    /// Maximum bytes held for an application that has paused. At this limit reading stops. 0 counts as 1. Default 64
+    /// KiB.
     pub max_held_bytes: usize,
 }
 
 impl Limits {
-    /// The largest [`max_header_lines`](Self::max_header_lines): what an [`http::HeaderMap`] can hold.
+    /// The largest value of [`max_header_lines`](Self::max_header_lines): an [`http::HeaderMap`] holds no more.
     pub const MOST_HEADER_LINES: usize = 24_576;
 }
 
@@ -48,57 +48,61 @@ impl Default for Limits {
     }
 }
 
-/// Pings a silent peer, and ends the connection if it stays silent. Each of the two counts as a millisecond at least.
+/// Pings a silent peer, and ends the connection if the peer stays silent. A duration below one millisecond counts as
+/// one millisecond.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Keepalive {
-    /// Silence of the peer after which a ping is sent.
+    /// How long the peer may be silent before a ping is sent.
     pub interval: Duration,
-    /// How long the peer may stay silent after the ping. Any byte from it counts as life.
+    /// How long the peer may stay silent after the ping. Any received byte counts as an answer.
     pub timeout: Duration,
 }
 
-/// How a [`Connection`](super::Connection) behaves. Shared by reference count among connections. A duration of more than
-/// thirty years counts as thirty years.
+/// The configuration of a [`Connection`](crate::Connection). Connections share it by reference count. A duration of
+/// more than thirty years counts as thirty years.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Config {
-    /// What the peer may cost.
+    /// Limits on what the peer can make this side hold or do.
     pub limits: Limits,
-    /// The longest time from the moment at which our Close is written to the end of the transport, and from a failure. What
-    /// was accepted before the Close goes out first, for as long as the peer takes it: `write_timeout` bounds that. A peer
-    /// that is still taking what the transport holds, and whose transport can tell, has its time from the last byte that
-    /// it took. Default 5 s.
+    /// The longest time from the moment our Close is written, or from a failure, to the end of the transport. Messages
+    /// accepted before the Close are written first, as long as the peer accepts them; `write_timeout` limits that time.
+    /// If the transport reports its send queue and the peer is still receiving from it, the time counts from the last
+    /// byte that the peer received. Default 5 s.
     pub close_timeout: Duration,
-    /// Closes with 1001 after so much silence in both directions; keepalive traffic does not count. Default: off.
+    /// Closes the connection with 1001 after this time without traffic in either direction. Keepalive traffic does not
+    /// count. Default: off.
     pub idle_timeout: Option<Duration>,
-    /// Finds peers that vanished. A pong may be late while the peer is still taking what was written before the ping. While
-    /// nothing is read for a paused application, the acknowledgements of the peer's system count, if the transport can tell
-    /// (TCP on Linux); otherwise the peer is not watched meanwhile. Default: ping after 30 s of silence, give up 30 s later.
+    /// Detects peers that have vanished. A pong may be late while the peer is still receiving what was written before
+    /// the ping. While reading has stopped for a paused application, acknowledgements of the peer's system count
+    /// instead, if the transport reports them (TCP on Linux); if it does not, the peer is not checked. Default: a ping
+    /// after 30 s of silence, and the end 30 s later.
     pub keepalive: Option<Keepalive>,
-    /// Ends the connection if the peer takes none of the waiting bytes for so long, also behind a close. A transport that can
-    /// tell (TCP on Linux) is looked at 16 times in that time, so the end may come a sixteenth later. Without it a peer
-    /// that takes nothing is waited for without end while the connection is open, and for `close_timeout` behind a close.
-    /// Default 60 s.
+    /// Ends the connection if the peer receives none of the pending bytes for this time, also after a close. A
+    /// transport that reports its send queue (TCP on Linux) is queried 16 times in this time, so the end may come a
+    /// sixteenth later. `None`: the connection waits without limit while it is open, and for `close_timeout` after a
+    /// close. Default 60 s.
     pub write_timeout: Option<Duration>,
-    /// Ends the connection with 1008 if a message that has begun is not complete after so long, or a frame; time in which
-    /// nothing is read for the application has paused does not count. It is what bounds how long a peer can make this
-    /// side hold memory, so give large messages on slow lines enough of it. Default 2 minutes.
+    /// Ends the connection with 1008 if a message or a frame is not complete this long after it began. Time in which
+    /// reading has stopped for a paused application does not count. This limits how long a peer can make this side hold
+    /// memory. Choose it long enough for large messages on slow links. Default 2 minutes.
     pub message_timeout: Option<Duration>,
-    /// What all connections that share it may hold together. Default: no limit; a server has one of its own.
+    /// The memory that all connections with this budget may hold together. Default: no limit; a server sets its own.
     pub memory_budget: Option<MemoryBudget>,
-    /// Whether text is checked to be UTF-8 (RFC 6455 section 8.1). Default: yes.
+    /// Whether text is checked for valid UTF-8 (RFC 6455 section 8.1). Default: yes.
     pub validate_utf8: bool,
-    /// Whether pings are answered without being asked. Default: yes.
+    /// Whether pings are answered automatically. Default: yes.
     pub auto_pong: bool,
-    /// Most data messages that wait to be written; one more is refused with `WriteBusy`. 0 counts as 1. Default 65,536.
+    /// Maximum data messages that wait to be written. The next one is refused with `WriteBusy`. 0 counts as 1. Default
+    /// 65,536.
     pub write_queue_messages: usize,
-    /// Most bytes that wait to be written; a message counts its payload, and up to
-    /// [`MESSAGE_OVERHEAD`](crate::MESSAGE_OVERHEAD) (64 bytes) beside it. A single message may be larger if nothing else
-    /// waits. Default 1 MiB.
+    /// Maximum bytes that wait to be written. A message counts its payload, and up to
+    /// [`MESSAGE_OVERHEAD`](crate::memory::MESSAGE_OVERHEAD) (64 bytes) of overhead. A single message may be larger if
+    /// no other message waits. Default 1 MiB.
     pub write_queue_bytes: usize,
-    /// Compresses messages, if the peer agrees (RFC 7692). Default: no.
+    /// Compresses messages if the peer agrees (RFC 7692). Default: no.
     #[cfg(feature = "deflate")]
-    pub deflate: Option<crate::DeflateConfig>,
+    pub deflate: Option<crate::deflate::DeflateConfig>,
 }
 
 impl Default for Config {
@@ -126,7 +130,7 @@ impl Config {
     /// Checks the values and makes them shareable.
     ///
     /// # Errors
-    /// A [`ConfigError`] that names the option and its value: a duration of zero, or a limit that nothing could pass.
+    /// A [`ConfigError`] that names the option and its value: a duration of zero, or a limit outside its range.
     pub fn build(self) -> Result<Arc<Self>, ConfigError> {
         let durations = [
             ("close_timeout", Some(self.close_timeout)),
@@ -169,19 +173,19 @@ impl Config {
         Ok(Arc::new(self))
     }
 
-    /// Whether another message of `len` payload bytes may wait behind `messages` that count `bytes` together: the rule of
-    /// `write_queue_messages` and `write_queue_bytes`.
+    /// Whether a further message of `len` payload bytes fits a queue of `messages` that count `bytes` together: the
+    /// rule of `write_queue_messages` and `write_queue_bytes`.
     #[inline]
     #[must_use]
     pub const fn has_room_for(&self, len: usize, messages: usize, bytes: usize) -> bool {
         let fits = bytes == 0 || bytes.saturating_add(len) <= self.write_queue_bytes;
-        // With room for no message a sender would wait for ever.
+        // With a limit of 0 a sender would wait forever.
         let most = if self.write_queue_messages == 0 { 1 } else { self.write_queue_messages };
         messages < most && fits
     }
 
-    /// A single message of the limit must find room: one connection alone gets half of the budget at least, and a message
-    /// may take twice its size while it arrives, and its size once more, and some, while it is inflated.
+    /// A message of the maximum size must fit. A single connection gets at least half of the budget. A message may take
+    /// twice its size while it arrives, and a little more than its size again while it is inflated.
     fn check_budget(&self, budget: &MemoryBudget) -> Result<(), ConfigError> {
         if budget.limit() / 8 >= self.limits.max_message_size {
             return Ok(());

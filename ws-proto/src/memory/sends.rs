@@ -1,0 +1,115 @@
+use std::collections::VecDeque;
+
+use super::backlog::MESSAGE_OVERHEAD;
+
+/// The outcome of a send.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Completion {
+    /// Every byte was handed to the transport.
+    Written,
+    /// The connection ended first. The peer received none of the message, or only a part.
+    CutOff,
+}
+
+/// The most bytes that sends may have together to share one entry, and so complete together.
+const LONGEST_RUN: u64 = 4096;
+/// What an entry counts in addition to the encoded bytes: less than a message that waits.
+const SEND_OVERHEAD: usize = MESSAGE_OVERHEAD / 2;
+
+/// The data sends of a transmit queue that are not completely written, and those that are not reported.
+#[derive(Default)]
+pub(super) struct Sends {
+    /// Where the sends end, as positions in the stream.
+    ends: VecDeque<Send>,
+    /// The number of sends that `ends` stands for.
+    pending: usize,
+    /// Sends that asked for a report, are written, and are not reported yet.
+    completed: u32,
+}
+
+/// A send that is not written yet, or a short run of small ones that did not ask for a report.
+#[derive(Debug, Clone, Copy)]
+struct Send {
+    /// The position where the last one ends.
+    end: u64,
+    count: u32,
+    /// Bytes from the end of the first one to the end of the last one.
+    run: u16,
+    notify: bool,
+}
+
+impl Sends {
+    pub(super) const fn new() -> Self {
+        Self { ends: VecDeque::new(), pending: 0, completed: 0 }
+    }
+
+    /// Adds a send that ends at the position `end` and is not written yet.
+    #[inline]
+    pub(super) fn push(&mut self, end: u64, notify: bool) {
+        self.pending += 1;
+        if let Some(last) = self.ends.back_mut().filter(|last| !notify && !last.notify) {
+            let run = end - last.end + u64::from(last.run);
+            if run <= LONGEST_RUN {
+                *last = Send { end, count: last.count + 1, run: run as u16, notify };
+                return;
+            }
+        }
+        self.ends.push_back(Send { end, count: 1, run: 0, notify });
+    }
+
+    /// Adds a send that is already written.
+    #[inline]
+    pub(super) fn push_written(&mut self, notify: bool) {
+        self.completed += u32::from(notify);
+    }
+
+    /// Completes the sends that end within the first `written` bytes of the stream.
+    #[inline]
+    pub(super) fn complete(&mut self, written: u64) {
+        while let Some(send) = self.ends.front().filter(|send| send.end <= written) {
+            self.completed += u32::from(send.notify);
+            self.pending -= send.count as usize;
+            self.ends.pop_front();
+        }
+    }
+
+    /// Drops the pending sends. Returns how many of them asked for a report.
+    pub(super) fn cut_off(&mut self) -> usize {
+        let cut_off = self.ends.iter().filter(|send| send.notify).count();
+        self.ends.clear();
+        self.pending = 0;
+        cut_off
+    }
+
+    /// Takes the report of a written send.
+    #[inline]
+    pub(super) fn poll_completion(&mut self) -> Option<Completion> {
+        self.completed = self.completed.checked_sub(1)?;
+        Some(Completion::Written)
+    }
+
+    #[inline]
+    pub(super) const fn has_completion(&self) -> bool {
+        self.completed > 0
+    }
+
+    #[inline]
+    pub(super) const fn pending(&self) -> usize {
+        self.pending
+    }
+
+    /// What the pending sends count in addition to their bytes.
+    #[inline]
+    pub(super) fn overhead(&self) -> usize {
+        self.ends.len() * SEND_OVERHEAD
+    }
+
+    #[inline]
+    pub(super) fn capacity(&self) -> usize {
+        self.ends.capacity()
+    }
+
+    pub(super) fn shrink_to(&mut self, capacity: usize) {
+        self.ends.shrink_to(capacity);
+    }
+}
