@@ -8,7 +8,7 @@
 
 use e2e_tests::{
     certificates::Authority,
-    faults::{Crawling, dropped_after},
+    faults::{SlowTransport, dropped_after},
     harness::{Options, run_with},
     raw_peer::switching_protocols,
     server::ServerRunner,
@@ -186,7 +186,7 @@ fn wherever_a_handshake_is_dropped_its_transport_is_let_go_of() {
         for polls in 0..MOST_POLLS {
             let (client, mut server) = duplex(4096);
             let attempt = async {
-                let io = Crawling::new(client, 3);
+                let io = SlowTransport::new(client, 3);
                 let connector = Connector::new();
                 let connecting = connector.connect_on("ws://host.example/", io);
                 let Some(connected) = dropped_after(polls, connecting).await else { return false };
@@ -211,7 +211,7 @@ fn wherever_a_transport_fails_the_attempt_says_so() {
         for polls in 0..MOST_POLLS {
             let (client, mut server) = duplex(4096);
             let attempt = async {
-                let io = Crawling::new(client, 3).failing_after(polls);
+                let io = SlowTransport::new(client, 3).failing_after(polls);
                 match Connector::new().connect_on("ws://host.example/", io).await {
                     Ok(_) => true,
                     Err(ConnectError::Io(error)) => {

@@ -11,7 +11,7 @@ use std::io;
 
 use e2e_tests::{
     certificates::Authority,
-    faults::{Crawling, dropped_after},
+    faults::{SlowTransport, dropped_after},
     harness::run,
     raw_peer::RequestHead,
 };
@@ -21,7 +21,7 @@ use tokio::{
 };
 use ws_server::{AcceptError, Acceptor, Config, Message, Rejection, WebSocket};
 
-type Stream = Crawling<DuplexStream>;
+type Stream = SlowTransport<DuplexStream>;
 
 /// What is done with a stream that was accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,7 +72,7 @@ async fn asked(fails_after: usize) -> (DuplexStream, Stream) {
     let (mut client, server) = duplex(4096);
     client.write_all(&RequestHead::new("localhost", "/").to_bytes()).await.unwrap();
     client.write_all(b"\x81\x85\0\0\0\0hello").await.unwrap();
-    (client, Crawling::new(server, 3).failing_after(fails_after))
+    (client, SlowTransport::new(server, 3).failing_after(fails_after))
 }
 
 /// The client sees the end, and before it at most an answer.
@@ -142,7 +142,7 @@ fn wherever_a_tls_handshake_is_dropped_its_stream_is_let_go_of() {
         for polls in 0.. {
             let serve = async {
                 let (io, _) = listener.accept().await.unwrap();
-                let io = dropped_after(polls, tls.accept(Crawling::new(io, 64))).await?;
+                let io = dropped_after(polls, tls.accept(SlowTransport::new(io, 64))).await?;
                 Some(acceptor().accept(io.unwrap()).await.unwrap())
             };
             let (served, connected) = tokio::join!(serve, connector.connect(&url));
