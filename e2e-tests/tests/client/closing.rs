@@ -12,7 +12,7 @@ use ws_proto::{ProtocolError, TimedOut};
 use crate::support::{drain, hasty, open, open_with, run, soon};
 
 #[test]
-fn a_server_that_closes_at_once_is_answered_and_told_of() {
+fn a_server_that_closes_at_once_is_answered_and_its_close_reported() {
     run(async {
         let (mut ws, mut server) = open().await;
         let end = async {

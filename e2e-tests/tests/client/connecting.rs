@@ -38,7 +38,7 @@ fn a_client_of_five_lines() {
 }
 
 #[test]
-fn a_port_where_nobody_listens_is_an_error_that_names_it() {
+fn a_port_without_a_listener_is_an_error_that_names_it() {
     run(async {
         let addr = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
         let error = connect(&format!("ws://{addr}/")).await.unwrap_err();
@@ -63,7 +63,7 @@ fn a_name_that_does_not_resolve_is_an_error_that_names_it() {
 }
 
 #[test]
-fn a_bad_url_is_told_without_a_connection() {
+fn a_bad_url_is_an_error_without_a_connection() {
     run(async {
         for (url, expected) in [
             ("http://127.0.0.1:1/", UrlError::Scheme("http".into())),

@@ -27,7 +27,7 @@ fn a_ping_is_answered_by_a_client_that_only_reads() {
 }
 
 #[test]
-fn a_pong_that_nobody_asked_for_is_no_message() {
+fn an_unsolicited_pong_is_not_a_message() {
     run(async {
         let (mut ws, mut server) = open().await;
         server.send_together(&[RawFrame::pong("hello"), RawFrame::text("m"), RawFrame::pong("")]).await;
@@ -53,7 +53,7 @@ fn a_ping_between_fragments_is_answered_before_the_message_is_complete() {
 }
 
 #[test]
-fn pings_of_the_callers_are_sent_and_their_limits_told() {
+fn pings_of_the_caller_are_sent_and_their_limits_reported() {
     run(async {
         let (mut ws, mut server) = open().await;
         ws.ping(b"are you there?").await.unwrap();
@@ -65,7 +65,7 @@ fn pings_of_the_callers_are_sent_and_their_limits_told() {
 }
 
 #[test]
-fn a_control_queue_that_is_full_is_told() {
+fn a_full_control_queue_is_an_error() {
     run(async {
         let acceptor = RawAcceptor::bind_to("127.0.0.1:0".parse().unwrap(), Some(4096));
         let url = acceptor.url("/");

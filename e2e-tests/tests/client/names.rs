@@ -96,7 +96,7 @@ fn a_zone_names_the_interface_and_stays_out_of_the_host_header() {
 }
 
 #[test]
-fn a_zone_that_is_not_there_is_told() {
+fn a_missing_zone_is_an_error() {
     run(async {
         match ws_client::connect("ws://[fe80::1%25no-such-link]:1/").await {
             Err(ConnectError::Resolve { host, .. }) => assert_eq!(host, "fe80::1%no-such-link"),
@@ -106,7 +106,7 @@ fn a_zone_that_is_not_there_is_told() {
 }
 
 #[test]
-fn a_resolvers_error_is_told() {
+fn a_resolvers_error_is_reported() {
     run(async {
         let fails = |_, _| async { Err::<Vec<SocketAddr>, _>(io::Error::other("the moon is in the way")) };
         let error = Connector::new().resolver(fails).connect("ws://host/").await.unwrap_err();
@@ -118,7 +118,7 @@ fn a_resolvers_error_is_told() {
 }
 
 #[test]
-fn a_resolver_that_panics_panics_who_connects_and_nothing_else() {
+fn a_resolver_that_panics_panics_only_the_connecting_task() {
     let options = harness::Options { allow_panics: true, ..harness::Options::default() };
     harness::run_with(options, async {
         let acceptor = RawAcceptor::bind();

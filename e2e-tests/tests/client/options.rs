@@ -73,7 +73,7 @@ fn a_timeout_of_any_length_is_taken() {
 }
 
 #[test]
-fn a_bad_setting_is_told_without_a_connection() {
+fn a_bad_setting_is_an_error_without_a_connection() {
     run(async {
         for (connector, option) in [
             (Connector::new().close_timeout(Duration::ZERO), "close_timeout"),

@@ -110,7 +110,7 @@ fn an_http_proxy_may_refuse() {
 }
 
 #[test]
-fn a_proxy_that_talks_nonsense_is_told() {
+fn a_malformed_response_of_a_proxy_is_an_error() {
     run(async {
         let cases = [
             ("SSH-2.0-OpenSSH\r\n\r\n", "invalid response"),
@@ -273,7 +273,7 @@ fn a_socks4_proxy_may_refuse() {
 }
 
 #[test]
-fn a_way_to_authenticate_that_is_not_supported_is_told() {
+fn an_unsupported_authentication_scheme_is_an_error() {
     run(async {
         for (challenges, expected) in [
             ("Proxy-Authenticate: Digest realm=\"a, b\", qop=\"auth\", nonce=\"x\"", Some("Digest")),
@@ -299,7 +299,7 @@ fn a_way_to_authenticate_that_is_not_supported_is_told() {
 }
 
 #[test]
-fn a_zone_is_not_told_to_a_proxy() {
+fn a_zone_is_not_sent_to_a_proxy() {
     run(async {
         let (listener, proxy) = listen().await;
         let connector = through(&proxy.to_string());
@@ -312,7 +312,7 @@ fn a_zone_is_not_told_to_a_proxy() {
 }
 
 #[test]
-fn a_proxy_that_is_not_there_is_told() {
+fn a_missing_proxy_is_an_error() {
     run(async {
         let gone = RawAcceptor::bind();
         let connector = through(&format!("socks5://{}", gone.addr()));

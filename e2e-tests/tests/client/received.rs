@@ -220,7 +220,7 @@ fn a_client_that_only_sends_answers_pings_and_sees_the_close() {
 }
 
 #[test]
-fn a_senders_large_message_goes_out_although_nobody_polls_the_websocket() {
+fn a_senders_large_message_goes_out_without_a_poll_of_the_websocket() {
     run(async {
         let (ws, mut server) = open().await;
         let sender = ws.sender();

@@ -121,7 +121,7 @@ fn no_header_can_begin_a_line_of_its_own() {
 }
 
 #[test]
-fn subprotocols_are_offered_in_order_and_the_choice_is_told() {
+fn subprotocols_are_offered_in_order_and_the_choice_is_reported() {
     run(async {
         let connector = Connector::new().subprotocol("v2.chat").subprotocol("chat");
         let head = request(&connector, "/").await;

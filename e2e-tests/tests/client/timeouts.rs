@@ -82,7 +82,7 @@ fn a_close_behind_more_than_the_server_reads_takes_the_write_timeout() {
 }
 
 #[test]
-fn a_timer_of_a_closed_connection_disturbs_nobody() {
+fn a_timer_of_a_closed_connection_changes_nothing() {
     run(async {
         let (mut ws, mut server) = open_with(hasty()).await;
         let end = async {

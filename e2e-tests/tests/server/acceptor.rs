@@ -165,7 +165,7 @@ async fn refused(acceptor: Acceptor, request: Vec<u8>) -> (AcceptError, u16) {
 }
 
 #[test]
-fn a_bad_request_is_answered_and_told() {
+fn a_bad_request_is_answered_and_reported() {
     harness::run(async {
         let request = e2e_tests::raw_peer::RequestHead::new("localhost", "/");
         let (error, status) = refused(acceptor(), b"garbage\r\n\r\n".to_vec()).await;
@@ -225,7 +225,7 @@ fn on_streams_with_tls_a_page_without_it_is_refused() {
 }
 
 #[test]
-fn a_request_that_does_not_come_in_time_or_at_all_is_told() {
+fn a_request_that_is_late_or_missing_is_reported() {
     harness::run(async {
         let (client, stream) = pair().await;
         let hasty = acceptor().timeout(Duration::from_millis(50));

@@ -48,7 +48,7 @@ fn what_a_handler_sends_and_its_pongs_keep_their_order() {
 }
 
 #[test]
-fn a_pong_that_nobody_asked_for_is_ignored() {
+fn an_unsolicited_pong_is_ignored() {
     echo_test(async |server| {
         let mut client = server.open().await;
         client.send_together(&[RawFrame::pong("hello"), RawFrame::text("next")]).await;
@@ -326,4 +326,20 @@ fn pings_of_a_functions_sender_have_the_limits_of_the_control_queue() {
         expect_pings_up_to_the_limits(server.open().await).await;
         server.stop().await;
     });
+}
+
+#[test]
+fn the_message_limit_does_not_apply_to_control_frames() {
+    echo_test_with(
+        |builder| builder.max_message_size(10),
+        async |server| {
+            let mut client = server.open().await;
+            client.send(RawFrame::ping([1; 20])).await;
+            client.expect_pong(&[1; 20]).await;
+            client.send(RawFrame::text("0123456789")).await;
+            client.expect_text("0123456789").await;
+            client.send(RawFrame::close(1000, "longer than ten bytes")).await;
+            assert_eq!(client.expect_close(1000).await, "longer than ten bytes");
+        },
+    );
 }

@@ -67,7 +67,7 @@ fn an_async_decision_rejects() {
 }
 
 #[test]
-fn nobody_else_waits_for_a_decision() {
+fn other_handshakes_do_not_wait_for_a_decision() {
     run(async {
         let gate = Arc::<Notify>::default();
         let server = start(deciding(&gate)).await;

@@ -3,7 +3,7 @@
 //! | future | test |
 //! |---|---|
 //! | `Server::bind`, `ServerBuilder::bind` | `a_dropped_bind_leaves_the_address_free` |
-//! | `Server::serve`, `serve_with_request`, `run`, `serve_sharded`, `run_sharded` | `wherever_a_server_is_dropped_everybody_sees_the_end` |
+//! | `Server::serve`, `serve_with_request`, `run`, `serve_sharded`, `run_sharded` | `wherever_a_server_is_dropped_all_clients_see_the_end` |
 //! | `ShutdownHandle::shutdown` | `a_dropped_shutdown_goes_on` |
 
 use std::{
@@ -106,7 +106,7 @@ async fn stammer(addr: SocketAddr) {
 }
 
 #[test]
-fn wherever_a_server_is_dropped_everybody_sees_the_end() {
+fn wherever_a_server_is_dropped_all_clients_see_the_end() {
     let options = Options { deadline: Duration::from_secs(60), ..Options::default() };
     run_with(options, async {
         for (name, serve) in FORMS {

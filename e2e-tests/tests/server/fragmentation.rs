@@ -122,3 +122,21 @@ fn the_number_of_fragments_is_limited() {
         },
     );
 }
+
+#[test]
+fn text_may_be_cut_inside_a_character_and_fails_at_the_first_impossible_byte() {
+    echo_test(async |server| {
+        let mut client = server.open().await;
+        let euro = "€".as_bytes();
+        client.send(RawFrame::text(&euro[..1]).not_final()).await;
+        client.send(RawFrame::continuation(&euro[1..2]).not_final()).await;
+        client.send(RawFrame::continuation(&euro[2..])).await;
+        client.expect_text("€").await;
+
+        client.send(RawFrame::text(&euro[..2]).not_final()).await;
+        client.send(RawFrame::continuation([0xFF]).not_final()).await;
+        // The third fragment is never sent.
+        client.expect_close(1007).await;
+        client.expect_eof().await;
+    });
+}

@@ -127,7 +127,7 @@ async fn expect_refusal(client: &mut RawClient, status: u16) {
 }
 
 #[test]
-fn garbage_is_400_and_disturbs_nobody() {
+fn garbage_is_400_and_leaves_other_connections_alone() {
     echo_test(async |server| {
         for garbage in [
             &b"garbage\r\nand more\r\n\r\n"[..],
@@ -145,7 +145,7 @@ fn garbage_is_400_and_disturbs_nobody() {
 }
 
 #[test]
-fn a_bare_line_feed_is_400_and_disturbs_nobody() {
+fn a_bare_line_feed_is_400_and_leaves_other_connections_alone() {
     echo_test(async |server| {
         let mut client = server.connect().await;
         let request = client.request("/").line_end("\n").to_bytes();
@@ -161,7 +161,7 @@ fn a_bare_line_feed_is_400_and_disturbs_nobody() {
 }
 
 #[test]
-fn a_peer_that_leaves_inside_its_request_disturbs_nobody() {
+fn a_peer_that_leaves_inside_its_request_leaves_other_connections_alone() {
     echo_test(async |server| {
         for reset in [false, true] {
             let mut client = server.connect().await;
@@ -337,7 +337,7 @@ fn a_101_that_cannot_be_written_is_a_failed_handshake_and_nothing_else() {
 }
 
 #[test]
-fn a_reset_right_behind_the_request_disturbs_nobody() {
+fn a_reset_right_behind_the_request_leaves_other_connections_alone() {
     harness::run(async {
         for api in Api::ALL {
             let server = start_echo(api, Server::builder()).await;

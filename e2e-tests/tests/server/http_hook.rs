@@ -92,7 +92,7 @@ fn the_hook_sees_the_whole_request() {
 }
 
 #[test]
-fn a_body_that_nobody_reads_does_not_destroy_the_answer() {
+fn an_unread_body_does_not_destroy_the_answer() {
     echo_test_with(with_page, async |server| {
         // More than the kernel holds: without a reader the client could not even send it.
         const BODY: usize = 8 * 1024 * 1024;

@@ -31,7 +31,7 @@ async fn begins_a_message(server: &ObservedServer) -> RawClient {
 }
 
 #[test]
-fn who_would_exceed_it_gets_1013_and_the_others_are_served() {
+fn a_connection_that_would_exceed_it_gets_1013_and_others_are_served() {
     harness::run(async {
         for api in Api::ALL {
             let server = start_echo(api, narrow()).await;

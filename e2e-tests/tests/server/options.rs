@@ -100,7 +100,7 @@ fn a_bad_setting_is_refused_for_a_given_listener_too() {
 }
 
 #[test]
-fn an_address_in_use_is_told() {
+fn an_address_in_use_is_an_error() {
     harness::run(async {
         let server = bind(Server::builder()).await;
         let error = Server::bind(server.local_addr().unwrap()).await.err().unwrap();
@@ -127,7 +127,7 @@ fn of_several_addresses_the_first_that_works_is_used() {
 }
 
 #[test]
-fn a_listener_from_elsewhere_is_used() {
+fn a_bound_listener_is_used() {
     harness::run(async {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();

@@ -278,7 +278,7 @@ fn a_shard_survives_too() {
 }
 
 #[test]
-fn a_panic_in_the_origin_policy_is_answered_with_500_and_nobody_else_notices() {
+fn a_panic_in_the_origin_policy_is_answered_with_500_and_harms_no_other_connection() {
     run(async {
         let check = once();
         let policy = OriginPolicy::Custom(Arc::new(move |_| {

@@ -145,7 +145,7 @@ fn the_servers_first_subprotocol_that_the_client_offers_is_chosen() {
 }
 
 #[test]
-fn an_offer_that_nobody_takes_up_is_not_answered() {
+fn an_offer_that_is_not_accepted_is_not_answered() {
     echo_test_with(
         |builder| builder,
         async |server| {

@@ -109,7 +109,7 @@ impl Handler for Observed {
 }
 
 #[test]
-fn a_runtime_that_is_shut_down_cuts_everybody_off() {
+fn a_runtime_that_is_shut_down_cuts_all_connections_off() {
     isolated(|| {
         for (shards, has_handler) in [(0, false), (1, false), (2, false), (0, true), (1, true), (2, true)] {
             let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();

@@ -291,7 +291,7 @@ fn a_sender_learns_of_a_close_at_once() {
 }
 
 #[test]
-fn mail_does_not_get_stuck_behind_a_message_of_the_handlers_own() {
+fn a_senders_message_does_not_get_stuck_behind_a_message_of_the_handler() {
     harness::run(async {
         // There is room for one message; the handler's own takes it while a sender's waits.
         let script = Script::new().on_open(|conn| {
@@ -308,7 +308,7 @@ fn mail_does_not_get_stuck_behind_a_message_of_the_handlers_own() {
 }
 
 #[test]
-fn mail_does_not_get_stuck_behind_a_slow_peer_that_is_still_read_from() {
+fn a_senders_message_does_not_get_stuck_behind_a_slow_peer_that_is_still_read_from() {
     const HUGE: usize = 16 * KIB * KIB;
     harness::run(async {
         let (sender, mut senders) = unbounded_channel();

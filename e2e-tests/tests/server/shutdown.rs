@@ -23,7 +23,7 @@ fn polite(client: RawClient) -> JoinHandle<()> {
 }
 
 #[test]
-fn everybody_gets_1001_and_is_counted() {
+fn every_connection_gets_1001_and_is_counted() {
     harness::run(async {
         for api in Api::ALL {
             let server = start_echo(api, Server::builder()).await;
@@ -56,7 +56,7 @@ fn shards_count_together() {
 }
 
 #[test]
-fn who_left_before_is_not_counted() {
+fn a_connection_that_ended_before_is_not_counted() {
     harness::run(async {
         for api in Api::ALL {
             let server = start_echo(api, Server::builder()).await;
@@ -83,7 +83,7 @@ fn a_peer_that_does_not_answer_is_unclean() {
 }
 
 #[test]
-fn who_is_left_at_the_end_of_the_grace_period_is_cut_off() {
+fn a_connection_that_is_open_at_the_end_of_the_grace_period_is_cut_off() {
     harness::run(async {
         for api in Api::ALL {
             let grace = Duration::from_millis(100);
@@ -214,7 +214,7 @@ async fn half_a_request(server: &ServerRunner) -> (RawClient, Vec<u8>) {
 }
 
 #[test]
-fn who_gets_a_101_gets_a_1001_too() {
+fn a_client_that_gets_a_101_also_gets_a_1001() {
     harness::run(async {
         let server = shut_down_by_request(|| Ok(())).await;
         polite(server.open().await).await.unwrap();
@@ -223,7 +223,7 @@ fn who_gets_a_101_gets_a_1001_too() {
 }
 
 #[test]
-fn who_gets_a_101_late_gets_a_1001_too() {
+fn a_client_that_gets_a_late_101_also_gets_a_1001() {
     harness::run(async {
         // More than once, for two things become ready together.
         for _ in 0..20 {
@@ -249,7 +249,7 @@ fn a_refusal_that_can_be_said_at_once_is_said() {
 }
 
 #[test]
-fn nobody_is_accepted_any_more() {
+fn no_connection_is_accepted_during_a_shutdown() {
     harness::run(async {
         for api in Api::ALL {
             let server = start_echo(api, Server::builder()).await;
@@ -327,7 +327,7 @@ fn the_shutdown_of_a_server_that_never_ran_does_not_wait_for_it() {
 }
 
 #[test]
-fn dropping_the_servers_future_cuts_everybody_off() {
+fn dropping_the_servers_future_cuts_all_connections_off() {
     harness::run(async {
         let server = bind(Server::builder()).await;
         let (handle, addr) = (server.shutdown_handle(), server.local_addr().unwrap());

@@ -1,5 +1,5 @@
-//! Peers that read slowly, stop reading, or vanish: deadlines measure whether they take anything, and not how long it
-//! takes them.
+//! Peers that read slowly, stop reading, or vanish. Deadlines measure whether a peer makes progress, not how long a
+//! message takes.
 
 use bytes::Bytes;
 use e2e_tests::harness;
@@ -226,7 +226,7 @@ fn a_peer_that_vanishes_while_its_handler_is_paused_at_the_limit_is_noticed() {
 }
 
 #[test]
-fn a_peer_that_vanishes_while_nobody_receives_is_noticed() {
+fn a_peer_that_vanishes_while_the_function_does_not_receive_is_noticed() {
     harness::run_in_own_network("ip link set lo up", async {
         let server = ServerRunner::serve(small_and_watched(), |mut ws| async move {
             while ws.is_open() {
@@ -265,7 +265,7 @@ fn a_live_peer_is_not_given_up_while_its_handler_is_paused_at_the_limit() {
 }
 
 #[test]
-fn a_live_peer_is_not_given_up_while_nobody_receives() {
+fn a_live_peer_is_kept_while_the_function_does_not_receive() {
     harness::run(async {
         let goes_on = Arc::<Notify>::default();
         let told = Arc::clone(&goes_on);
@@ -289,6 +289,37 @@ fn a_live_peer_is_not_given_up_while_nobody_receives() {
         goes_on.notify_one();
         client.send(RawFrame::close(1000, "")).await;
         expect_close_behind_pings(&mut client, 1000).await;
+        drop(client);
+        server.stop().await;
+    });
+}
+
+#[test]
+fn a_close_from_a_peer_that_does_not_read_ends_the_connection_after_the_close_timeout() {
+    harness::run(async {
+        let builder = || {
+            Server::builder().close_timeout(Duration::from_millis(200)).write_timeout(None).keepalive(None)
+        };
+        let script = Script::new().on_open(|conn| conn.send_binary(vec![0; 8 << 20]).unwrap());
+        let mut server = script.start(builder()).await;
+        let mut client = server.open().await;
+        client.send(RawFrame::close(1000, "")).await;
+        server.expect(Event::Opened).await;
+        server.expect(Event::WriteComplete(Completion::CutOff)).await;
+        let info = server.expect_closed().await;
+        assert_eq!((info.code(), info.sent.is_some()), (1000, false), "our Close was never written");
+        server.wait_for_connections(0).await;
+        drop(client);
+        server.stop().await;
+
+        let server = ServerRunner::serve(builder(), async |mut ws| {
+            ws.send(vec![0; 8 << 20]).await.unwrap();
+            while ws.recv().await.is_some() {}
+        })
+        .await;
+        let mut client = server.open().await;
+        client.send(RawFrame::close(1000, "")).await;
+        server.wait_for_connections(0).await;
         drop(client);
         server.stop().await;
     });

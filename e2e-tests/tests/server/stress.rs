@@ -188,7 +188,7 @@ fn random_conversations() {
 }
 
 #[test]
-fn a_broadcast_from_many_tasks_reaches_everybody_in_order() {
+fn a_broadcast_from_many_tasks_reaches_all_connections_in_order() {
     use tokio::sync::mpsc::unbounded_channel;
     harness::run_with(Options { worker_threads: 3, ..Options::default() }, async {
         let (sender, mut senders) = unbounded_channel();

@@ -41,7 +41,7 @@ fn silence_in_both_directions_ends_with_1001() {
 }
 
 #[test]
-fn time_in_which_nobody_was_there_does_not_count() {
+fn time_without_a_connection_does_not_count() {
     echo_test_with(idle, async |server| {
         close_normally(server.open().await).await;
         server.wait_for_connections(0).await;
@@ -187,7 +187,7 @@ fn a_peer_that_does_not_answer_a_keepalive_ping_is_given_up() {
 }
 
 #[test]
-fn without_keepalive_nobody_is_pinged() {
+fn without_keepalive_no_ping_is_sent() {
     echo_test_with(
         |builder| pinging(builder).keepalive(None).idle_timeout(Some(4 * SHORT)),
         async |server| {

@@ -75,7 +75,7 @@ fn senders_that_wait_cost_a_constant_number_of_polls_each_and_are_served_in_orde
 }
 
 #[test]
-fn senders_that_lose_patience_keep_nobody_else_out() {
+fn senders_that_give_up_do_not_block_other_senders() {
     sender_test(
         || Server::builder().write_queue(1000, 128 * KIB),
         async |server| {
