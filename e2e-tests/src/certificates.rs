@@ -61,8 +61,8 @@ impl Authority {
     }
 }
 
-/// PEM files with a new authority's certificate (`ca`), and a certificate for this machine (`cert`) with its key (`key`).
-/// Dropping this removes them.
+/// PEM files with a new authority's certificate (`ca`), and a certificate for this machine (`cert`) with its key
+/// (`key`). Dropping this removes them.
 #[derive(Debug)]
 pub struct CertificateFiles {
     folder: PathBuf,

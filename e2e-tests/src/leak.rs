@@ -54,7 +54,8 @@ impl Snapshot {
         self.descriptors.len()
     }
 
-    /// One line for each descriptor that was opened since the snapshot, and one if there are more threads. Empty: no leak.
+    /// One line for each descriptor that was opened since the snapshot, and one if there are more threads. Empty: no
+    /// leak.
     pub fn leaks(&self) -> Vec<String> {
         let now = open_descriptors();
         let mut leaks: Vec<String> = now

@@ -70,7 +70,8 @@ impl Peer {
     }
 }
 
-/// Starts a program of the operating system, such as `nginx`. Returns `None` if it is not installed, after a line on stderr.
+/// Starts a program of the operating system, such as `nginx`. Returns `None` if it is not installed, after a line on
+/// stderr.
 ///
 /// # Panics
 /// When it is not installed and `WS_REQUIRE_PEERS=1` is set.
@@ -111,8 +112,8 @@ impl Installed {
         self.peer
     }
 
-    /// Starts the client against a server under test; see [`Child::expect_ok`]. For [`Peer::Chromium`] it tests the chat,
-    /// and the URL is that of the chat's page.
+    /// Starts the client against a server under test; see [`Child::expect_ok`]. For [`Peer::Chromium`] it tests the
+    /// chat, and the URL is that of the chat's page.
     ///
     /// # Panics
     /// When it cannot be started.

@@ -1,8 +1,9 @@
 //! A peer that sends and receives single frames. It can break every rule in what it sends, and reports every rule that
 //! the other end breaks.
 //!
-//! It shares no code with the library under test: it has its own encoder, decoder and handshake. [`RawClient`] connects to
-//! a server under test. [`RawServer`], from a [`RawAcceptor`], accepts a client under test. Both are a [`RawConnection`].
+//! It shares no code with the library under test: it has its own encoder, decoder and handshake. [`RawClient`] connects
+//! to a server under test. [`RawServer`], from a [`RawAcceptor`], accepts a client under test. Both are a
+//! [`RawConnection`].
 //!
 //! Each wait ends with a panic after [`DEADLINE`]. It only bounds a failure; no test passes by waiting for it. To check
 //! that *nothing* more arrives, wait for the end of the stream: [`RawReader::expect_eof`].

@@ -25,8 +25,8 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use ws_server::{Handler, Request, Server, ServerBuilder, ShutdownHandle, ShutdownReport, WebSocket};
 
-/// How long connections may take to end after a test. It only bounds a failure: a peer that is gone, or answers a Close,
-/// ends its connection at once.
+/// How long connections may take to end after a test. It only bounds a failure: a peer that is gone, or answers a
+/// Close, ends its connection at once.
 pub const GRACE: Duration = Duration::from_secs(5);
 
 /// A running server. End it with [`stop`](Self::stop).

@@ -6,9 +6,9 @@ use std::process::Command;
 /// Set in the process that runs in its own namespace.
 const IN_NAMESPACE: &str = "WS_E2E_NETWORK_NAMESPACE";
 
-/// As [`run`](super::run), in a new network namespace (Linux). The test may limit the rate of the loopback interface, or
-/// take it down so that a peer disappears without a FIN or RST. `setup` is a shell command that runs there first. If the
-/// machine does not allow a new namespace, the test is skipped, with a line on stderr.
+/// As [`run`](super::run), in a new network namespace (Linux). The test may limit the rate of the loopback interface,
+/// or take it down so that a peer disappears without a FIN or RST. `setup` is a shell command that runs there first. If
+/// the machine does not allow a new namespace, the test is skipped, with a line on stderr.
 ///
 /// # Panics
 /// When the test fails.

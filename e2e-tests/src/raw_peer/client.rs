@@ -21,8 +21,8 @@ impl RawClient {
         Self::dial(address, None, None).await
     }
 
-    /// As [`RawClient::connect`], with a receive buffer of about this many bytes in the kernel. When this client does not
-    /// read, the server's writes stop soon.
+    /// As [`RawClient::connect`], with a receive buffer of about this many bytes in the kernel. When this client does
+    /// not read, the server's writes stop soon.
     ///
     /// # Panics
     /// When the connection fails.

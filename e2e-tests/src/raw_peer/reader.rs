@@ -47,7 +47,8 @@ impl fmt::Display for RecvError {
     }
 }
 
-/// Receives heads and frames. Checks each frame ([`decode()`]), the order of fragments, and that no frame follows a Close.
+/// Receives heads and frames. Checks each frame ([`decode()`]), the order of fragments, and that no frame follows a
+/// Close.
 #[derive(Debug)]
 pub struct RawReader {
     stream: OwnedReadHalf,

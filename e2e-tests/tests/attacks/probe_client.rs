@@ -1,13 +1,13 @@
 //! A client that does not attack. It sends small messages to an echo server and measures the time of each echo.
 //!
 //! Attacker, server and probe client may share two processors with other programs. Most attacks therefore alternate
-//! between the probe client's server and another one on the same machine. The difference is the cost of sharing a server,
-//! without the cost of sharing a machine.
+//! between the probe client's server and another one on the same machine. The difference is the cost of sharing a
+//! server, without the cost of sharing a machine.
 //!
 //! An echo may wait for one turn of another connection, which takes 10 ms at most, and the machine may take as long to
-//! schedule the thread. The bound follows from that: with the attack, the p99 may be 20 % or 20 ms above the p99 without
-//! it, whichever is more. A ratio alone says nothing when an echo without an attack takes 50 µs. The reduced scale allows
-//! 250 ms, because its builds are slow and several tests run in parallel.
+//! schedule the thread. The bound follows from that: with the attack, the p99 may be 20 % or 20 ms above the p99
+//! without it, whichever is more. A ratio alone says nothing when an echo without an attack takes 50 µs. The reduced
+//! scale allows 250 ms, because its builds are slow and several tests run in parallel.
 
 use crate::measure::{mark_as_attacker, spend, thread_time};
 use crate::scale::scaled;

@@ -26,8 +26,8 @@ pub(crate) fn connections(full: usize, reduced: usize) -> usize {
     scaled(full, reduced).min(affordable())
 }
 
-/// Raises the limit of descriptors to its maximum. Returns the number of connections that it allows, with two descriptors
-/// each.
+/// Raises the limit of descriptors to its maximum. Returns the number of connections that it allows, with two
+/// descriptors each.
 fn affordable() -> usize {
     const MOST: u64 = 1 << 20;
     let limit = getrlimit(Resource::Nofile);

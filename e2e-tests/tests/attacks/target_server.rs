@@ -192,8 +192,8 @@ async fn serve(mut ws: WebSocket, context: Context) {
 
 static SMALL_SEND_BUFFERS: AtomicBool = AtomicBool::new(false);
 
-/// Sets small send buffers for the servers of this process. Without this, the kernel buffers more than a megabyte for each
-/// peer that does not read, and runs out of its memory for TCP with a thousand of them.
+/// Sets small send buffers for the servers of this process. Without this, the kernel buffers more than a megabyte for
+/// each peer that does not read, and runs out of its memory for TCP with a thousand of them.
 pub(crate) fn small_send_buffers() {
     SMALL_SEND_BUFFERS.store(true, SeqCst);
 }
@@ -288,8 +288,8 @@ impl TargetServer {
         }
     }
 
-    /// Waits until the server's memory has not changed for 50 ms: the work that follows an answer is then done. Waits for
-    /// one second if the memory keeps changing because the server has other clients.
+    /// Waits until the server's memory has not changed for 50 ms: the work that follows an answer is then done. Waits
+    /// for one second if the memory keeps changing because the server has other clients.
     pub(crate) async fn quiet(&self) {
         let mut last = Memory::held();
         let mut same = 0;

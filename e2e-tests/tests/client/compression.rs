@@ -1,4 +1,4 @@
-//! permessage-deflate as a client asks for it (RFC 7692 section 7.1).
+//! permessage-deflate as a client offers it (RFC 7692 section 7.1).
 
 use ws_client::{ConnectError, Connector, DeflateConfig};
 

@@ -6,7 +6,7 @@ use e2e_tests::raw_peer::{RawAcceptor, RawFrame};
 use ws_client::{CloseCode, Connector, ControlError, Keepalive, Message, connect};
 use ws_proto::TimedOut;
 
-use crate::support::{drain, hasty, open, open_with, run, soon};
+use crate::support::{drain, open, open_with, run, soon, with_short_deadlines};
 
 #[test]
 fn a_ping_is_answered_by_a_client_that_only_reads() {
@@ -72,7 +72,7 @@ fn a_full_control_queue_is_an_error() {
         let (ws, mut server) = tokio::join!(connect(&url), acceptor.accept_upgraded());
         let ws = ws.unwrap();
         let sender = ws.sender();
-        // Far more than the kernel takes while nobody reads.
+        // Far more than the kernel buffers for a peer that does not read.
         sender.try_send(vec![0; 32 << 20]).unwrap();
         let accepted = (0..100).take_while(|_| sender.ping(&[1; 100]).is_ok()).count();
         assert!((1..=3).contains(&accepted), "{accepted} pings of 100 bytes in 256");
@@ -107,7 +107,7 @@ fn a_flood_of_pings_from_a_server_that_reads_nothing_does_not_grow() {
         writer.send(RawFrame::text("enough")).await;
         let (message, ws) = soon(reading).await.unwrap();
         assert_eq!(message, Some(Message::text("enough")));
-        // Closes once everything that waited is written.
+        // Closes after all queued frames are written.
         let closing = tokio::spawn(async move {
             let mut ws = ws;
             ws.close(CloseCode::NORMAL, "").await
@@ -132,7 +132,7 @@ fn a_silent_server_is_pinged_and_a_dead_one_is_given_up() {
     run(async {
         let keepalive =
             Keepalive { interval: Duration::from_millis(50), timeout: Duration::from_millis(100) };
-        let (mut ws, mut server) = open_with(hasty().keepalive(Some(keepalive))).await;
+        let (mut ws, mut server) = open_with(with_short_deadlines().keepalive(Some(keepalive))).await;
         let client = tokio::spawn(async move { drain(&mut ws).await.1 });
         for _ in 0..3 {
             server.expect_ping(b"").await;

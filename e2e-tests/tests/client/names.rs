@@ -1,4 +1,4 @@
-//! From URLs to addresses.
+//! Resolving a URL's host to addresses.
 
 use std::{
     io,
@@ -58,7 +58,7 @@ fn an_international_name_is_looked_up_and_sent_as_idna_has_it() {
     });
 }
 
-/// An address that is good on one link only, with the index and the name of its interface, if this machine has one.
+/// A link-local address of this machine with the index and the name of its interface, if there is one.
 fn link_local() -> Option<(std::net::SocketAddrV6, String)> {
     let table = std::fs::read_to_string("/proc/net/if_inet6").ok()?;
     table.lines().find_map(|line| {
@@ -75,7 +75,8 @@ fn link_local() -> Option<(std::net::SocketAddrV6, String)> {
 #[test]
 fn a_zone_names_the_interface_and_stays_out_of_the_host_header() {
     run(async {
-        // The loopback interface has the index 1; its address needs no zone, and a number is good for any address.
+        // The loopback interface has the index 1. Its address needs no zone, but a numeric zone is valid for any
+        // address.
         let loopback = std::net::SocketAddrV6::new(std::net::Ipv6Addr::LOCALHOST, 0, 0, 0);
         let mut cases = vec![(loopback, "1".to_owned())];
         if let Some((addr, interface)) = link_local() {
@@ -212,7 +213,8 @@ fn many_addresses_do_not_outlive_the_deadline() {
     run(async {
         let server = ServerRunner::serve(Server::builder(), |_| async {}).await;
         let never = |_, _| std::future::pending::<io::Result<Vec<SocketAddr>>>();
-        let error = crate::support::hasty().resolver(never).connect("ws://host/").await.unwrap_err();
+        let error =
+            crate::support::with_short_deadlines().resolver(never).connect("ws://host/").await.unwrap_err();
         assert!(matches!(error, ConnectError::TimedOut(_)), "{error}");
         server.stop().await;
     });

@@ -1,5 +1,5 @@
-//! Every option of a connector has an effect that can be seen from outside. (Headers, subprotocols, the message limit,
-//! the deadlines, the keepalive and the seed have tests where they belong.)
+//! Each option of a connector has an effect that can be seen from outside. (Headers, subprotocols, the message limit,
+//! the deadlines, keepalive and the seed are tested in the files of their topics.)
 
 use std::time::Duration;
 
@@ -117,7 +117,7 @@ fn the_handshake_runs_on_any_transport() {
         };
         let client = async {
             let stream = TcpStream::connect(addr).await.unwrap();
-            // Where the transport is the caller's, so is the encryption.
+            // On the caller's transport, the caller is responsible for encryption.
             Connector::new().connect_on("wss://example.com/", stream).await.unwrap().ws
         };
         let (mut ws, _server) = tokio::join!(client, server);

@@ -49,7 +49,7 @@ async fn bytes<const N: usize>(stream: &mut TcpStream) -> [u8; N] {
     bytes
 }
 
-/// An HTTP proxy for one connection; what it was asked.
+/// An HTTP proxy for one connection. Returns the request that it received.
 async fn http_proxy(listener: TcpListener, answer: &str, to: Option<SocketAddr>) -> String {
     let (mut stream, _) = listener.accept().await.unwrap();
     let head = head_of(&mut stream).await;
@@ -141,7 +141,7 @@ fn a_socks_proxy_opens_a_tunnel() {
         ];
         for (scheme, expected) in cases {
             let (listener, proxy) = listen().await;
-            // The resolver is asked for the proxy, too, if that is a name; it is none.
+            // The resolver would also be asked for the proxy's host name, but this is an address.
             let connector = through(&format!("{scheme}://me:pass@{proxy}"));
             let connector = if scheme == "socks5" {
                 connector.resolver(move |host, port| async move {
@@ -176,7 +176,7 @@ fn a_socks_proxy_opens_a_tunnel() {
 #[test]
 fn a_socks_proxy_may_refuse() {
     run(async {
-        // What it says, piece by piece, each after what is read from the client.
+        // The proxy's answers, each sent after a read from the client.
         let cases: [(&[&[u8]], &str); 4] = [
             (&[&[5, 0xff]], "does not accept the credentials"),
             (&[&[4, 0]], "not SOCKS5"),
@@ -192,7 +192,7 @@ fn a_socks_proxy_may_refuse() {
                     let _ = stream.read(&mut [0; 512]).await.unwrap();
                     stream.write_all(answer).await.unwrap();
                 }
-                // Until the client has read it.
+                // Waits until the client has read it.
                 let _ = stream.read(&mut [0; 16]).await;
             };
             let (result, ()) = tokio::join!(connector.connect("ws://far.example/"), serving);
@@ -218,7 +218,7 @@ fn a_socks4_proxy_opens_a_tunnel() {
                 through(&format!("{scheme}://me@{proxy}")).resolver(|host: String, port| async move {
                     match host.parse() {
                         Ok(ip) => Ok(vec![SocketAddr::new(ip, port)]),
-                        // SOCKS4 cannot carry the first one.
+                        // SOCKS4 has no form for the first one.
                         Err(_) => Ok(vec![
                             SocketAddr::new("2001:db8::1".parse().unwrap(), port),
                             SocketAddr::new("192.0.2.7".parse().unwrap(), port),

@@ -1,11 +1,11 @@
-//! Servers that answer, but not with an upgrade: status, headers and body are told.
+//! Servers that refuse the upgrade: the error has the status, headers and body.
 
 use std::time::{Duration, Instant};
 
 use e2e_tests::raw_peer::RawAcceptor;
 use ws_client::{ConnectError, Connector, Refusal};
 
-use crate::support::{answered_with, hasty, run};
+use crate::support::{answered_with, run, with_short_deadlines};
 
 async fn refusal(response: &str) -> Refusal {
     match answered_with(&Connector::new(), response).await {
@@ -111,7 +111,7 @@ fn a_body_without_end_is_cut_off() {
     });
 }
 
-/// The refusal by a server that keeps the connection open behind its answer, and how long it took.
+/// The refusal of a server that keeps the connection open after its response, and the time until it was reported.
 async fn refusal_on_open_connection(connector: Connector, response: &str) -> (Refusal, Duration) {
     let acceptor = RawAcceptor::bind();
     let url = acceptor.url("/");
@@ -153,7 +153,7 @@ fn a_refusal_is_reported_although_its_body_never_ends() {
         for response in
             ["HTTP/1.1 401 No\r\n\r\nas far", "HTTP/1.1 401 No\r\nContent-Length: 100\r\n\r\nas far"]
         {
-            let (refusal, took) = refusal_on_open_connection(hasty(), response).await;
+            let (refusal, took) = refusal_on_open_connection(with_short_deadlines(), response).await;
             assert_eq!((refusal.status().as_u16(), refusal.body().as_ref()), (401, &b"as far"[..]));
             assert!(took < Duration::from_secs(5), "{took:?}");
         }

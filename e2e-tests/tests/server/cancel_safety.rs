@@ -1,4 +1,4 @@
-//! Handshakes that are dropped after every number of polls: what they had is let go of.
+//! Handshakes that are dropped after each number of polls: they free what they hold.
 //!
 //! | future | test |
 //! |---|---|
@@ -23,7 +23,7 @@ use ws_server::{AcceptError, Acceptor, Config, Message, Rejection, WebSocket};
 
 type Stream = SlowTransport<DuplexStream>;
 
-/// What is done with a stream that was accepted.
+/// A step of a handshake on an accepted stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Step {
     Accept,
@@ -38,7 +38,7 @@ fn acceptor() -> Acceptor {
     Acceptor::new(Config::default().build().unwrap())
 }
 
-/// Takes the step, all but `polls` of it undisturbed; `None` if it was dropped.
+/// Runs the step and drops it after `polls` polls. `None`: it was dropped.
 async fn take(
     step: Step,
     polls: usize,
@@ -67,7 +67,7 @@ async fn take(
     }
 }
 
-/// A client in memory that has asked for an upgrade and sent its first message.
+/// An in-memory client that has sent its request and its first message.
 async fn asked(fails_after: usize) -> (DuplexStream, Stream) {
     let (mut client, server) = duplex(4096);
     client.write_all(&RequestHead::new("localhost", "/").to_bytes()).await.unwrap();
@@ -75,10 +75,10 @@ async fn asked(fails_after: usize) -> (DuplexStream, Stream) {
     (client, SlowTransport::new(server, 3).failing_after(fails_after))
 }
 
-/// The client sees the end, and before it at most an answer.
+/// Checks that the client receives at most a response, and then the end of the stream.
 async fn sees_the_end(mut client: DuplexStream) {
     let mut rest = Vec::new();
-    // What it sent and nobody read makes it a reset.
+    // Unread bytes of the client turn the end into a reset.
     let _ = client.read_to_end(&mut rest).await;
     assert!(rest.is_empty() || rest.starts_with(b"H"), "{rest:?}");
 }

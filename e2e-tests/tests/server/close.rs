@@ -1,4 +1,4 @@
-//! The closing handshake from both sides.
+//! The closing handshake, started by the server or by the client.
 
 use e2e_tests::harness;
 use e2e_tests::raw_peer::{RawClient, RawFrame};
@@ -48,7 +48,7 @@ fn the_server_closes_tcp_first() {
         let mut client = server.open().await;
         client.send(RawFrame::close(1000, "")).await;
         client.expect_close(1000).await;
-        // Although this end is still open.
+        // This end is still open.
         client.expect_eof().await;
         client.half_close().await;
         server.wait_for_connections(0).await;
@@ -117,7 +117,7 @@ fn a_peer_that_talks_on_is_left_at_the_deadline_too() {
         let mut server = once(with_short_close_timeout()).await;
         let mut client = server.open().await;
         expect_echo_and_close(&mut client).await;
-        // Data after our Close is discarded, whatever there is of it.
+        // All data after our Close is discarded.
         while client.writer.try_send_bytes([0x82, 0x80, 0, 0, 0, 0]).await.is_ok() {
             tokio::task::yield_now().await;
         }
@@ -136,7 +136,7 @@ fn a_peer_that_keeps_tcp_open_after_the_closing_handshake_is_left_at_the_deadlin
         client.send(RawFrame::close(1000, "")).await;
         client.expect_close(1000).await;
         client.expect_eof().await;
-        // The handshake was completed, so this is a clean end.
+        // The closing handshake was completed, so this is a clean end.
         let info = server.closed().await;
         assert!(info.is_clean(), "{info:?}");
         server.stop().await;

@@ -1,4 +1,4 @@
-//! Pings and pongs, while the connection flows and while the peer does not read.
+//! Pings and pongs, with a peer that reads and with one that does not.
 
 use bytes::Bytes;
 use e2e_tests::harness;
@@ -192,7 +192,7 @@ fn while_the_peer_does_not_read_only_the_latest_ping_keeps_its_answer() {
         let mut server = script.start(Server::builder()).await;
         let mut client = server.open().await;
         client.send(RawFrame::text("go")).await;
-        // Seen by the server before the first ping arrives, so that the message is on its way.
+        // The server receives this before the first ping, so the message is being written then.
         client.send(RawFrame::pong("now")).await;
         server.wait_for(&Event::Pong(Bytes::from("now"))).await;
         for number in 0..9_u8 {
@@ -290,7 +290,7 @@ fn a_ping_that_was_accepted_goes_out_however_full_the_control_queue_is() {
     });
 }
 
-/// Call it in the connection's own turn, so that nothing goes out in between.
+/// Call this in the connection's own turn, so that nothing is written in between.
 fn ping_up_to_the_limits(sender: &Sender) {
     assert_eq!(sender.ping(&[0; 126]), Err(ControlError::ControlFrameTooBig(126)));
     sender.ping(&[1; 125]).unwrap();
@@ -298,7 +298,7 @@ fn ping_up_to_the_limits(sender: &Sender) {
     assert_eq!(sender.ping(&[3; 125]), Err(ControlError::QueueFull));
 }
 
-/// What the connection's own turn has sent arrives.
+/// Checks that the pings that were sent in the connection's own turn arrive.
 async fn expect_pings_up_to_the_limits(mut client: RawClient) {
     client.expect_ping(&[1; 125]).await;
     client.expect_ping(&[2; 125]).await;

@@ -1,9 +1,9 @@
-//! Messages in several frames.
+//! Fragmented messages.
 
 use e2e_tests::raw_peer::RawFrame;
 use e2e_tests::server::{echo_test, echo_test_with};
 
-/// A message in these parts, one frame each.
+/// A message in these fragments.
 fn fragments(first: RawFrame, rest: &[&[u8]]) -> Vec<RawFrame> {
     let mut frames = vec![first.not_final()];
     frames.extend(rest.iter().map(|part| RawFrame::continuation(*part).not_final()));
@@ -32,7 +32,7 @@ fn fragments_become_one_message() {
         ] {
             client.send_together(&text(parts)).await;
             client.expect_text(&parts.concat()).await;
-            // And each frame by itself.
+            // Also one frame per write.
             for frame in text(parts) {
                 client.send(frame).await;
             }
@@ -101,7 +101,7 @@ fn a_total_over_the_limit_is_refused_at_the_header() {
             let mut client = server.open().await;
             client.send(RawFrame::binary([1; 100]).not_final()).await;
             let header = client.writer.encode(&RawFrame::continuation([1; 1]));
-            // No byte of the payload follows.
+            // The payload is not sent.
             client.send_bytes(&header[..6]).await;
             client.expect_close(1009).await;
         },

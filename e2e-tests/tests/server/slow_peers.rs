@@ -13,7 +13,7 @@ use ws_server::{
     CloseCode, CloseInfo, Completion, Initiator, Keepalive, Message, Server, ServerBuilder, TimedOut,
 };
 
-/// More than the kernel takes at a time.
+/// More than the kernel takes in one write.
 const MESSAGE: usize = 6 << 20;
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -35,7 +35,7 @@ async fn read_steadily(client: &mut RawClient, length: usize, step: usize) {
     }
 }
 
-/// Behind the keepalive's pings, if there are any.
+/// Skips keepalive pings, and then expects a Close with this code.
 async fn expect_close_behind_pings(client: &mut RawClient, code: u16) {
     loop {
         let frame = client.recv_frame().await;
@@ -46,7 +46,7 @@ async fn expect_close_behind_pings(client: &mut RawClient, code: u16) {
     }
 }
 
-/// Sends the message and closes, from within a callback.
+/// A handler that sends the message and closes in `on_open`.
 async fn handler(builder: ServerBuilder) -> ObservedServer {
     let script = Script::new().on_open(|conn| {
         conn.send_message(message()).unwrap();
@@ -55,7 +55,7 @@ async fn handler(builder: ServerBuilder) -> ObservedServer {
     script.start(builder).await
 }
 
-/// Sends the message, and either returns or closes; tells how it ended.
+/// A function that sends the message and then returns or closes. Also returns the `CloseInfo` of the close.
 async fn function(builder: ServerBuilder, closes: bool) -> (ServerRunner, Arc<Mutex<Option<CloseInfo>>>) {
     let info = Arc::<Mutex<Option<CloseInfo>>>::default();
     let told = Arc::clone(&info);
@@ -107,7 +107,7 @@ fn a_peer_that_stops_reading_before_the_close_is_given_up_at_the_write_timeout_a
         let (closes, told) = function(builder(), true).await;
         let mut clients = [server.open_slow().await, closes.open_slow().await];
         for client in &mut clients {
-            // It still reads when the close timeout has long passed.
+            // It still reads long after the close timeout.
             read_steadily(client, MESSAGE / 8, 16 * 1024).await;
             sleep(SECOND / 2).await;
         }
@@ -145,7 +145,7 @@ fn impatient() -> ServerBuilder {
         .write_timeout(Some(SECOND * 3 / 2))
 }
 
-/// Sends the message, and leaves the rest to the peer; in both styles.
+/// Servers, with both APIs, that send the message and wait for the peer to close.
 async fn senders_of_one(builder: impl Fn() -> ServerBuilder) -> (ObservedServer, ServerRunner) {
     let script = Script::new().on_open(|conn| conn.send_message(message()).unwrap());
     let function = |mut ws: ws_server::WebSocket<_>| async move {
@@ -181,7 +181,7 @@ fn a_peer_behind_a_slow_line_is_not_given_up() {
     harness::run_in_own_network(SLOW_LINE, async {
         let (server, other) = senders_of_one(impatient).await;
         let clients = [server.open().await, other.open().await];
-        // As fast as it comes.
+        // Reads without a pause.
         let [first, second] = clients.map(|mut client| async move {
             client.reader.recv_bytes(10 + MESSAGE).await;
             client.send(RawFrame::close(1000, "")).await;
@@ -193,7 +193,7 @@ fn a_peer_behind_a_slow_line_is_not_given_up() {
     });
 }
 
-// While the application is paused at its limit, and nothing is read.
+// The application is paused at its limit, and the server does not read.
 
 fn small_and_watched() -> ServerBuilder {
     Server::builder()
@@ -251,7 +251,7 @@ fn a_live_peer_is_not_given_up_while_its_handler_is_paused_at_the_limit() {
         let server = script.start(small_and_watched()).await;
         let mut client = server.open().await;
         send_too_much(&mut client).await;
-        // Its pongs would lie unread behind the messages.
+        // Its pongs would wait unread behind the messages.
         for _ in 0..4 {
             client.expect_ping(b"").await;
         }

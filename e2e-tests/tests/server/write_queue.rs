@@ -39,7 +39,7 @@ fn with_room_for_one_a_second_send_is_refused_and_gives_the_payload_back() {
                 assert_eq!(conn.send_binary(vec![2]), Err(SendError::WriteBusy(vec![2])));
                 let message = Message::binary(Bytes::from_static(b"3"));
                 assert_eq!(conn.send_message(message.clone()), Err(SendError::WriteBusy(message)));
-                // Control frames have a queue of their own.
+                // Control frames have their own queue.
                 conn.send_ping(b"still goes").unwrap();
             })
             .on_writable(|conn| conn.send_text("now").unwrap());
@@ -249,7 +249,7 @@ fn an_async_send_waits_while_the_queue_is_full() {
         })
         .await;
         let mut client = server.open().await;
-        // The peer has not read a byte of the first message when the second is in the queue at the latest.
+        // The peer reads the first byte only after the second message is queued.
         client.send(RawFrame::ping("")).await;
         let mut pongs = 0;
         for number in 0..32_u8 {
@@ -262,7 +262,7 @@ fn an_async_send_waits_while_the_queue_is_full() {
             };
             assert_eq!(frame.payload, vec![number; 1024 * 1024]);
             let ahead = sent.load(SeqCst).saturating_sub(usize::from(number));
-            // What lies in the queue and in the kernel.
+            // The bytes in the queue and in the kernel.
             assert!(ahead <= 4 + 24, "{ahead} messages ahead of the peer");
         }
         if pongs == 0 {

@@ -91,8 +91,8 @@ const fn signed(bytes: usize) -> isize {
     bytes as isize
 }
 
-// SAFETY: each call is passed to the system's allocator or refused with a null pointer, as the trait allows. The counters
-// never allocate.
+// SAFETY: each call is passed to the system's allocator or refused with a null pointer, as the trait allows. The
+// counters never allocate.
 #[expect(unsafe_code, reason = "an allocator cannot be written without")]
 unsafe impl GlobalAlloc for Watched {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {

@@ -17,7 +17,7 @@ const PANIC: &str = "panic";
 /// One size that is written in place, and one that is copied next to the header.
 const LENGTHS: [usize; 2] = [20_000, 100];
 
-/// A payload whose destructor panics. Sent in a message or carried by a panic.
+/// A payload whose destructor panics. The payload of that panic also panics when it is dropped.
 struct Bomb(Vec<u8>);
 
 impl AsRef<[u8]> for Bomb {

@@ -30,7 +30,7 @@ fn without_limits(builder: ServerBuilder) -> ServerBuilder {
     builder.protocol(|config| config.limits.max_fragments = u32::MAX)
 }
 
-/// The cost of a fragment. The message is sent again until there were enough fragments.
+/// Processor time per fragment in nanoseconds, and peak memory in bytes.
 struct Cost {
     nanos: f64,
     peak: usize,
@@ -60,7 +60,8 @@ fn a_million_fragments_cost_a_thousand_times_as_much_as_a_thousand() {
             let (mut ratio, mut slowest, mut peak) = (0_f64, 0_f64, 0);
             for way in Kind::ALL {
                 let server = way.sink(without_limits(Server::builder()));
-                // Both are measured several times in turn, and the shortest time counts: other programs can only add to it.
+                // Both are measured several times in turn, and the shortest time counts: other programs can only add to
+                // it.
                 let (mut one, mut other) = (f64::MAX, f64::MAX);
                 for _ in 0..scaled(6, 2) {
                     let a = cost(&server, &thousands, many / few, short).await;
@@ -75,7 +76,8 @@ fn a_million_fragments_cost_a_thousand_times_as_much_as_a_thousand() {
             TINY.ratio(
                 &format!("{part}: processor time per fragment, relative to messages of 1,000 fragments"),
                 ratio,
-                // Few fragments take too little time for an exact measurement. Quadratic cost would be far above the bound.
+                // Few fragments take too little time for an exact measurement. Quadratic cost would be far above the
+                // bound.
                 scaled(1.2, 8.0),
             );
             TINY.micros(

@@ -17,7 +17,8 @@ const ANNOUNCED: Row = Row::new(10, "an announced length without a payload");
 const OPCODES: [u8; 6] =
     [opcode::CONTINUATION, opcode::TEXT, opcode::BINARY, opcode::CLOSE, opcode::PING, opcode::PONG];
 
-/// Gives the machine one byte after another. Returns the number of bytes after which it has sent a Close with that code.
+/// Gives the machine one byte after another. Returns the number of bytes after which it has sent a Close with that
+/// code.
 fn refused_after(mut machine: Machine, bytes: &[u8], code: u16) -> Option<usize> {
     bytes
         .iter()

@@ -74,7 +74,8 @@ fn heads_over_the_limits_are_431_and_cost_no_more_than_a_handshake() {
     });
 }
 
-/// The server's processor time per request in microseconds, and the number of requests with another answer than expected.
+/// The server's processor time per request in microseconds, and the number of requests with another answer than
+/// expected.
 async fn cost(server: &TargetServer, rounds: usize, request: &[u8], status: u16) -> (f64, usize) {
     let (cpu, mut wrong) = (Cpu::start(), 0);
     for _ in 0..rounds {
@@ -93,7 +94,7 @@ const SLOW: Row = Row::new(1, "slow handshakes");
 /// Memory for the bytes that a peer has sent so far.
 const SENT: usize = 16;
 
-/// What a peer has received.
+/// When the server closed a connection.
 struct Closed {
     after: Duration,
 }

@@ -1,4 +1,5 @@
-//! Masking keys that can be guessed. An attacker who knows them controls the bytes on a client's wire (RFC 6455 section 10.3).
+//! Masking keys that can be guessed. An attacker who knows them controls the bytes on a client's wire (RFC 6455 section
+//! 10.3).
 
 use crate::scale::{number, scaled};
 use crate::table::Row;

@@ -124,7 +124,8 @@ fn malformed(addr: SocketAddr) -> Vec<Vec<u8>> {
     all.list
 }
 
-/// Sends a request, and right behind it a valid one and a frame. The answer must be one refusal and the end of the stream.
+/// Sends a request, and right behind it a valid one and a frame. The answer must be one refusal and the end of the
+/// stream.
 async fn is_refused(server: &TargetServer, request: &[u8]) -> Result<u16, String> {
     let good = RequestHead::new(server.addr, "/").to_bytes();
     let all = [request, &good, &RawFrame::text("smuggled").encode(Side::Client)].concat();

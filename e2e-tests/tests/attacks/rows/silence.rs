@@ -12,8 +12,8 @@ const SILENT: Row = Row::new(18, "peers that vanish");
 #[test]
 fn a_silent_peer_is_detected_in_time() {
     attack(async || {
-        // The peer's kernel still acknowledges what is sent. For the server, a peer whose kernel does not looks the same:
-        // no bytes arrive.
+        // The peer's kernel still acknowledges what is sent. For the server, a peer whose kernel does not looks the
+        // same: no bytes arrive.
         let interval = scaled(Duration::from_secs(2), Duration::from_millis(300));
         let count = scaled(1000, 20);
         let (mut earliest, mut latest) = (Duration::MAX, Duration::ZERO);

@@ -12,8 +12,8 @@ use ws_server::{PreparedMessage, SendError, Sender, Server};
 
 const SMALL: Row = Row::new(39, "small messages for peers that do not read");
 
-/// Sends to all until all queues are full. Runs on a thread that counts as the server's, because the queued messages are
-/// the server's memory.
+/// Sends to all until all queues are full. Runs on a thread that counts as the server's, because the queued messages
+/// are the server's memory.
 async fn fill(senders: Vec<Sender>, size: usize, is_prepared: bool) {
     let prepared = PreparedMessage::new(vec![b'x'; size]);
     let send = move |sender: &Sender| match is_prepared {

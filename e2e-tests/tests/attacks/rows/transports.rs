@@ -213,8 +213,8 @@ fn pair() -> (WebSocket<DuplexStream>, WebSocket<DuplexStream>) {
     (client, WebSocket::new(server, Connection::server(config, now)))
 }
 
-/// Sends and receives with futures that are dropped after this many polls. Returns the number of messages that were lost,
-/// duplicated or changed.
+/// Sends and receives with futures that are dropped after this many polls. Returns the number of messages that were
+/// lost, duplicated or changed.
 async fn exchange(polls: usize, messages: usize) -> usize {
     let (mut client, mut server) = pair();
     let echo = tokio::spawn(async move {
