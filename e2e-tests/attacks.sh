@@ -25,10 +25,10 @@ binary=$(cargo test --release -p e2e-tests --test attacks --no-run 2>&1 | sed -n
 
 status=0
 export WS_ATTACKS=full WS_ATTACKS_GO_ON=1 WS_ATTACKS_TABLE=$work/table
-# Each run has a single test. With more than one thread, the harness starts it in a process of its own.
+# Each run has a single test. The harness starts it in its own process.
 for attack in $(cd e2e-tests && "$binary" --list | sed -n 's/^\(rows::.*\): test$/\1/p'); do
   printf '%s\n' "$attack" >&2
-  if ! (cd e2e-tests && "$binary" --exact "$attack" --nocapture --test-threads=2) >"$work/log" 2>&1; then
+  if ! (cd e2e-tests && "$binary" --exact "$attack" --nocapture) >"$work/log" 2>&1; then
     status=1
     printf 'failed: %s\n' "$attack" >&2
     tail -40 "$work/log" >&2

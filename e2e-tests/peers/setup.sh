@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs the foreign peers of the end-to-end tests into .peers/ at the top of the workspace:
+# Installs the other implementations for the end-to-end tests into .peers/ at the top of the workspace:
 #   .peers/python   a virtual environment with `websockets`
 #   .peers/node     node_modules with `ws`
 # Also installs Chromium, nginx, tinyproxy and microsocks through apt-get, if that is possible and they are missing.
@@ -28,7 +28,7 @@ setup_python() {
         leave_out "websockets: no python3"
     elif python3 -m venv --clear "$peers/python" \
         && "$peers/python/bin/pip" install --quiet --disable-pip-version-check -r "$wanted"; then
-        # Last, so that an installation that broke off is not taken for a whole one.
+        # Last, so that an incomplete installation does not count as complete.
         cp "$wanted" "$stamp"
         echo "websockets: installed"
     else

@@ -1,4 +1,4 @@
-//! An authority of the tests' own, and the certificates that it issues.
+//! A certificate authority for tests, and the certificates that it issues.
 
 use std::{
     path::{Path, PathBuf},
@@ -9,7 +9,7 @@ use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 
 static AUTHORITIES: AtomicU32 = AtomicU32::new(0);
 
-/// A certificate authority that nobody trusts unless told to.
+/// A certificate authority. A client or server trusts it only if the test adds it to its roots.
 pub struct Authority {
     pem: String,
     issuer: Issuer<'static, KeyPair>,
@@ -25,15 +25,15 @@ pub struct Identity {
 }
 
 impl Authority {
-    /// A new one.
+    /// Makes a new authority.
     ///
     /// # Panics
-    /// Never, unless the operating system has no randomness.
+    /// When the operating system provides no random bytes.
     #[must_use]
     pub fn new() -> Self {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        // Else one would be taken for another whose signature is wrong.
+        // With the same name, a certificate of one authority would look like a forged one of another.
         let number = AUTHORITIES.fetch_add(1, Ordering::Relaxed);
         params.distinguished_name.push(DnType::CommonName, format!("test authority {number}"));
         let key = KeyPair::generate().expect("a key");
@@ -41,16 +41,16 @@ impl Authority {
         Self { pem, issuer: Issuer::new(params, key) }
     }
 
-    /// Its own certificate, in PEM.
+    /// The authority's own certificate, in PEM.
     #[must_use]
     pub fn pem(&self) -> &str {
         &self.pem
     }
 
-    /// A certificate for these names and addresses.
+    /// Issues a certificate for these host names and IP addresses.
     ///
     /// # Panics
-    /// When a name is none.
+    /// When a name is invalid.
     #[must_use]
     pub fn issue(&self, names: &[&str]) -> Identity {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
@@ -61,8 +61,8 @@ impl Authority {
     }
 }
 
-/// Files of a new authority's certificate (`ca`), and of one for this machine (`cert`) with its key (`key`), all in PEM.
-/// They go when this is dropped.
+/// PEM files with a new authority's certificate (`ca`), and a certificate for this machine (`cert`) with its key
+/// (`key`). Dropping this removes them.
 #[derive(Debug)]
 pub struct CertificateFiles {
     folder: PathBuf,
@@ -70,10 +70,10 @@ pub struct CertificateFiles {
 }
 
 impl CertificateFiles {
-    /// In a temporary folder.
+    /// Writes the files to a temporary folder.
     ///
     /// # Panics
-    /// When that cannot be written.
+    /// When that fails.
     #[must_use]
     pub fn new() -> Self {
         let authority = Authority::new();
@@ -87,28 +87,28 @@ impl CertificateFiles {
         Self { folder, authority }
     }
 
-    /// The folder.
+    /// The folder with the files.
     #[must_use]
     pub fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// Where a file lies.
+    /// The path of a file.
     #[must_use]
     pub fn path(&self, file: &str) -> String {
         self.folder.join(file).display().to_string()
     }
 
-    /// What is in it.
+    /// The content of a file.
     ///
     /// # Panics
-    /// When there is none.
+    /// When it does not exist.
     #[must_use]
     pub fn read(&self, file: &str) -> Vec<u8> {
         std::fs::read(self.folder.join(file)).expect("a file")
     }
 
-    /// The authority.
+    /// The authority that issued the certificate.
     #[must_use]
     pub fn authority(&self) -> &Authority {
         &self.authority

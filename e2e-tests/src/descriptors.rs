@@ -1,10 +1,10 @@
-//! A process that has no descriptors left.
+//! Uses up the file descriptors of the process.
 
 use crate::leak::open_descriptors;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::fs::File;
 
-/// Takes all descriptors that there are, and gives them back when it is dropped.
+/// Holds all file descriptors that the process may open. Dropping it closes them and restores the limit.
 #[derive(Debug)]
 #[must_use]
 pub struct Exhausted {
@@ -13,14 +13,14 @@ pub struct Exhausted {
 }
 
 impl Exhausted {
-    /// None are left.
+    /// Lowers the limit and opens files until no descriptor is free.
     ///
     /// # Panics
     /// When the limit cannot be set.
-    #[expect(clippy::new_without_default, reason = "it does something to the whole process")]
+    #[expect(clippy::new_without_default, reason = "it changes the whole process")]
     pub fn new() -> Self {
         let limit = getrlimit(Resource::Nofile);
-        // Not all that the system would give: that takes too long.
+        // Using up the system's own limit would take too long.
         let few = open_descriptors().keys().max().copied().unwrap_or(0) + 32;
         setrlimit(Resource::Nofile, Rlimit { current: Some(few.into()), ..limit }).expect("a lower limit");
         let mut files = Vec::new();
@@ -30,10 +30,10 @@ impl Exhausted {
         Self { files, limit }
     }
 
-    /// Room for one.
+    /// Frees one descriptor.
     ///
     /// # Panics
-    /// When all are given already.
+    /// When all are free already.
     pub fn give_one(&mut self) {
         self.files.pop().expect("some were free");
     }

@@ -1,4 +1,4 @@
-//! Futures that are dropped, and transports that stall and fail.
+//! Drops futures before they end; a transport that is slow and fails.
 
 use std::{
     future::poll_fn,
@@ -9,7 +9,8 @@ use std::{
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// Polls `future` so often, as it is woken and now and then without reason, then drops it. `None`: it was not done.
+/// Polls `future` at most `polls` times and then drops it. It is polled when it wakes the task, and after each third
+/// poll without a wake-up. Returns `None` if it was not ready.
 pub async fn dropped_after<F: Future>(polls: usize, future: F) -> Option<F::Output> {
     let mut future = pin!(future);
     let mut left = polls;
@@ -19,7 +20,7 @@ pub async fn dropped_after<F: Future>(polls: usize, future: F) -> Option<F::Outp
         }
         left -= 1;
         let polled = future.as_mut().poll(cx).map(Some);
-        // The last poll is the end, whether or not anything would have woken it.
+        // Also wakes the task before the last poll, which ends this future in any case.
         if left.is_multiple_of(3) {
             cx.waker().wake_by_ref();
         }
@@ -28,25 +29,25 @@ pub async fn dropped_after<F: Future>(polls: usize, future: F) -> Option<F::Outp
     .await
 }
 
-/// A transport that moves a few bytes at a time, wakes before it is ready, and may fail.
+/// A transport that moves a few bytes per call, wakes the task before it is ready, and can fail.
 #[derive(Debug)]
-pub struct Crawling<S> {
+pub struct SlowTransport<S> {
     io: S,
     piece: usize,
     polls: usize,
     fails_after: usize,
-    /// Whether the latest poll of a direction came too early; both may be polled in turn.
+    /// Whether the latest poll of this direction returned `Pending`. Every other poll does.
     reads: bool,
     writes: bool,
 }
 
-impl<S> Crawling<S> {
-    /// Moves `piece` bytes at a time.
+impl<S> SlowTransport<S> {
+    /// Moves at most `piece` bytes per call.
     pub const fn new(io: S, piece: usize) -> Self {
         Self { io, piece, polls: 0, fails_after: usize::MAX, reads: false, writes: false }
     }
 
-    /// Fails for good once it was polled so often.
+    /// Fails with `ConnectionReset` after this many polls, and at each poll from then on.
     #[must_use]
     pub const fn failing_after(mut self, polls: usize) -> Self {
         self.fails_after = polls;
@@ -63,7 +64,7 @@ impl<S> Crawling<S> {
         self.proceed(!self.writes, cx)
     }
 
-    /// Whether this poll may do something `now`; else it was woken too early.
+    /// Counts a poll. It is ready if `now` is set, or else wakes the task and is pending.
     fn proceed(&mut self, now: bool, cx: &Context<'_>) -> Poll<io::Result<()>> {
         self.polls += 1;
         if self.polls > self.fails_after {
@@ -77,7 +78,7 @@ impl<S> Crawling<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Crawling<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for SlowTransport<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -92,7 +93,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Crawling<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Crawling<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for SlowTransport<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         std::task::ready!(self.proceed_writing(cx))?;
         let piece = bytes.len().min(self.piece);

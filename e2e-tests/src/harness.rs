@@ -1,4 +1,4 @@
-//! Runs one end-to-end test on a runtime of its own and looks afterwards whether it left anything behind.
+//! Runs one end-to-end test on its own runtime and checks afterwards that it left nothing behind.
 //!
 //! ```no_run
 //! #[test]
@@ -7,11 +7,15 @@
 //! }
 //! ```
 //!
-//! A test passes when its future returns within its deadline, no task is alive any more, no descriptor or thread is
-//! left, and nothing panicked on the way, not even in a task whose result nobody looked at.
+//! A test passes when all of these hold:
 //!
-//! Every test has a process of its own ([`isolated`] says how and why), so all of that is exact although tests run
-//! in parallel, and a test may change what belongs to the process: descriptor limits, environment, signals.
+//! - its future returns within the deadline;
+//! - all its tasks have ended;
+//! - no descriptor and no thread is left;
+//! - nothing panicked, not even a task whose handle was dropped.
+//!
+//! Each test runs in its own process (see [`isolated`]). The checks are therefore exact although tests run in
+//! parallel, and a test may change what belongs to the process: descriptor limits, environment, signals.
 
 mod namespace;
 mod panics;
@@ -25,16 +29,18 @@ use std::time::Duration;
 use tokio::runtime::Runtime;
 use tokio::time::{Instant, sleep, timeout};
 
-/// What a test may take and do.
+/// How long a test may take and what it may do.
 #[derive(Debug, Clone, Copy)]
 pub struct Options {
-    /// The test's future has to return within this time. It bounds a failure: no machine should be too slow for it.
+    /// The test's future has to return within this time. It only bounds a failure, so it is long enough for the
+    /// slowest machine. Default: 120 s.
     pub deadline: Duration,
-    /// Afterwards, tasks, threads and descriptors have this long to go away. It bounds a failure, nothing else.
+    /// How long tasks, threads and descriptors may take to go away after the test. It only bounds a failure.
+    /// Default: 5 s.
     pub patience: Duration,
-    /// Whether panics that do not end the test itself are part of it.
+    /// Whether tasks may panic. A panic of the test's own future always fails the test. Default: `false`.
     pub allow_panics: bool,
-    /// Threads for tasks beside the test's own; without any, all run on the test's.
+    /// Threads for tasks in addition to the test's own. With 0, the default, all tasks run on the test's thread.
     pub worker_threads: usize,
 }
 
@@ -52,12 +58,12 @@ impl Default for Options {
 /// Runs `test` with the default [`Options`].
 ///
 /// # Panics
-/// When the test fails in any of the ways that the [module](self) lists.
+/// When one of the conditions that the [module](self) lists does not hold.
 pub fn run<F: Future<Output = ()>>(test: F) {
     run_with(Options::default(), test);
 }
 
-/// Runs `test`.
+/// Runs `test` with these options.
 ///
 /// # Panics
 /// As [`run`].
@@ -69,11 +75,11 @@ pub fn run_with<F: Future<Output = ()>>(options: Options, test: F) {
     });
 }
 
-/// The same in this process: exact only while nothing else runs in it. For tests of the harness itself, which want
-/// to see the failure. A panic of the test's own future comes through as a panic.
+/// Runs `test` in the current process. The checks are exact only while no other test runs in it. This is for tests of
+/// the harness, which look at the failure. A panic of the test's own future is passed on as a panic.
 ///
 /// # Errors
-/// What was wrong, one line each.
+/// The conditions that do not hold, one line each.
 pub fn run_here<F: Future<Output = ()>>(options: Options, test: F) -> Result<(), String> {
     let panics = panics::Count::start();
     make_globals();
@@ -95,8 +101,8 @@ pub fn run_here<F: Future<Output = ()>>(options: Options, test: F) -> Result<(),
     }
 }
 
-/// Where tokio is built with signals, because any crate of the workspace wants them, the first runtime of a process
-/// makes a pair of sockets that no runtime ever closes.
+/// Makes what tokio keeps for the whole process. If any crate of the workspace enables tokio's `signal` feature, the
+/// first runtime of a process makes a pair of sockets that is never closed.
 fn make_globals() {
     drop(tokio::runtime::Builder::new_current_thread().enable_all().build());
 }
@@ -117,7 +123,7 @@ fn on_new_runtime<F: Future<Output = ()>>(options: Options, test: F) -> Result<(
     wait_for_tasks(&runtime, options.patience)
 }
 
-/// Tasks may need a few more turns to end after the test has seen what it wanted to see.
+/// Polls the remaining tasks until they end: they may need a few more turns after the test's future returns.
 fn wait_for_tasks(runtime: &Runtime, patience: Duration) -> Result<(), String> {
     let metrics = runtime.metrics();
     let deadline = Instant::now() + patience;
@@ -139,7 +145,7 @@ mod tests {
     use std::panic::catch_unwind;
     use tokio::net::{TcpListener, TcpStream};
 
-    /// For tests that are meant to fail. They cannot pass by being too slow.
+    /// For tests that are meant to fail. The short limits cannot make them pass.
     const HASTY: Options = Options {
         deadline: Duration::from_millis(500),
         patience: Duration::from_millis(50),
@@ -163,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn tasks_may_have_threads_of_their_own() {
+    fn tasks_may_run_on_worker_threads() {
         run_with(Options { worker_threads: 2, ..Options::default() }, async {
             let here = std::thread::current().id();
             let there = tokio::spawn(async { std::thread::current().id() }).await.unwrap();
@@ -187,7 +193,7 @@ mod tests {
     fn a_leaked_socket_fails_the_test() {
         isolated(|| {
             let failure = failure(async {
-                // Out of the runtime's reach, as a socket held by a forgotten structure would be.
+                // A socket that the runtime does not close, like one in a structure that is never dropped.
                 std::mem::forget(std::net::TcpListener::bind("127.0.0.1:0").unwrap());
             });
             assert!(failure.contains("socket:[") && failure.contains("LISTEN"), "{failure}");

@@ -1,4 +1,4 @@
-//! Gives a test a process of its own.
+//! Runs each test in its own process.
 
 use std::io::Write;
 use std::process::{Command, Output, Stdio};
@@ -6,35 +6,37 @@ use std::process::{Command, Output, Stdio};
 /// Set in the processes that this module starts.
 const ISOLATED: &str = "WS_E2E_ISOLATED";
 
-/// Printed at the end: without it, a process that ran no test at all would look like one whose test passed.
+/// Printed at the end of a test. A process that runs no test also ends with status 0, but does not print this.
 const COMPLETED: &str = "the isolated test ran to its end";
 
-/// Set where servers run on threads of their own, which is another engine than a task for each connection.
+/// Set in a process whose servers run on shards. Without it, each connection has a tokio task.
 const ON_SHARDS: &str = "WS_E2E_ON_SHARDS";
 
-/// Printed by a test that could as well run on shards; it is run once more, there.
+/// Printed by a test whose server can also run on shards. The test then runs again, on shards.
 const COULD_RUN_ON_SHARDS: &str = "connections run in a task each";
 
-/// A line that starts so is shown even when the test passes; see [`crate::peers::skip`].
+/// A line with this prefix is shown even when the test passes; see [`crate::peers::skip`].
 pub(crate) const SKIPPED: &str = "skipped: ";
 
-/// Runs the body of a `#[test]` in a process in which nothing else runs.
+/// Runs the body of a `#[test]` in a process in which no other test runs.
 ///
-/// Cargo's test runner puts the tests of a file on threads of one process; descriptors, threads and memory are
-/// counted per process. So this starts the same test binary once more, with this one test on its main thread, and
-/// takes over the result and the output. Where the test already is on the main thread (`--test-threads=1`) nothing
-/// runs beside it, and the body simply runs. A test whose server could run on either engine is run twice.
+/// Cargo's test runner runs the tests of a binary on threads of one process. Descriptors, threads and memory are
+/// counted per process. This function therefore starts the test binary again with this one test, and takes over its
+/// result and its output. A test whose server can run on both engines runs twice: on tokio tasks, then on shards.
 ///
-/// `#[should_panic]` does not go together with this: let the body look at an error value instead.
+/// With `WS_E2E_ISOLATED=1` in the environment, which this function sets in the processes that it starts, the body
+/// runs in the current process. To debug a test, set the variable by hand and run that test alone.
+///
+/// `#[should_panic]` does not work with this: the body has to check an error value instead.
 ///
 /// # Panics
-/// When the test fails there.
+/// When the test fails in its process.
 pub fn isolated(body: impl FnOnce()) {
-    if alone() {
+    if is_isolated() {
         body();
         println!("{COMPLETED}");
     } else {
-        // The runner names the thread of a test after the test.
+        // The test runner gives a test's thread the name of the test.
         let name = std::thread::current().name().unwrap_or_default().to_owned();
         let stdout = run_again(&name, &[]);
         if stdout.contains(COULD_RUN_ON_SHARDS) {
@@ -44,7 +46,7 @@ pub fn isolated(body: impl FnOnce()) {
     }
 }
 
-/// Whether the server that a test runs should be on shards; says that it could be, so that the test is run again.
+/// Whether a test's server is to run on shards. If not, prints that it could, so that the test runs again on shards.
 #[must_use]
 pub fn on_shards() -> bool {
     let on_shards = std::env::var_os(ON_SHARDS).is_some();
@@ -54,11 +56,7 @@ pub fn on_shards() -> bool {
     on_shards
 }
 
-fn alone() -> bool {
-    std::thread::current().name() == Some("main") || is_isolated()
-}
-
-/// The one test that this process was started for, if it is one.
+/// The name of the test that this process was started for, or `None` if it runs several tests.
 pub(crate) fn test_name() -> Option<String> {
     std::env::args().skip_while(|argument| argument != "--exact").nth(1)
 }
@@ -68,7 +66,10 @@ pub(crate) fn is_isolated() -> bool {
     std::env::var_os(ISOLATED).is_some()
 }
 
-/// Runs the test of that name in another process and takes over its failure and its output, which it returns.
+/// Runs the test `name` in another process with these variables set, prints its output, and returns its stdout.
+///
+/// # Panics
+/// When the test fails, or does not exist.
 pub(crate) fn run_again(name: &str, flags: &[&str]) -> String {
     let binary = std::env::current_exe().expect("a test knows its binary");
     let output = Command::new(binary)
@@ -87,7 +88,7 @@ pub(crate) fn run_again(name: &str, flags: &[&str]) -> String {
     print!("{stdout}");
     eprint!("{stderr}");
     for line in stderr.lines().filter(|line| line.starts_with(SKIPPED)) {
-        // Past the runner's capture, which swallows the output of tests that pass.
+        // Not `eprintln!`: the test runner captures it and does not show it when the test passes.
         let _ = writeln!(std::io::stderr(), "{name} {line}");
     }
     stdout
@@ -108,20 +109,21 @@ mod tests {
     fn the_body_runs_in_another_process() {
         let ran_here = Cell::new(false);
         isolated(|| ran_here.set(true));
-        assert_eq!(ran_here.get(), alone());
+        assert_eq!(ran_here.get(), is_isolated());
     }
 
     #[test]
-    fn a_failure_there_is_a_failure_here() {
+    fn a_failure_in_the_child_process_fails_the_test() {
         assert!(!is_isolated(), "on purpose");
-        let failure = catch_unwind(|| run_again("isolate::tests::a_failure_there_is_a_failure_here", &[]));
+        let failure =
+            catch_unwind(|| run_again("isolate::tests::a_failure_in_the_child_process_fails_the_test", &[]));
         let failure = failure.expect_err("the child failed");
         let message = failure.downcast_ref::<String>().expect("a formatted message");
         assert!(message.contains("on purpose"), "{message}");
     }
 
     #[test]
-    fn a_name_that_is_no_test_is_a_failure() {
+    fn a_name_without_a_test_fails() {
         let failure = catch_unwind(|| run_again("no such test", &[])).expect_err("no test ran");
         let message = failure.downcast_ref::<String>().expect("a formatted message");
         assert!(message.contains("running 0 tests"), "{message}");

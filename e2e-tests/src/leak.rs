@@ -1,10 +1,10 @@
-//! Finds descriptors and threads that outlive the code which made them.
+//! Finds descriptors and threads that outlive the code that made them.
 //!
 //! The kernel counts descriptors per process, so the answer is exact only while nothing else in the process opens
-//! or closes any. [`crate::harness`] sees to that: it gives each test a process of its own.
+//! or closes any. [`crate::harness`] therefore runs each test in its own process.
 //!
-//! A descriptor counts as leaked when its number is open now and was not open before, or now stands for something
-//! else. That holds for sockets and also for the `epoll` and `eventfd` descriptors of a runtime nobody shut down.
+//! A descriptor is leaked when its number is open now and was not open before, or when it now stands for another file.
+//! That covers sockets and also the `epoll` and `eventfd` descriptors of a runtime that was not shut down.
 
 mod sockets;
 
@@ -14,11 +14,11 @@ use std::time::{Duration, Instant};
 
 const POLL_INTERVAL: Duration = Duration::from_millis(1);
 
-/// The open descriptors of this process: number and what it stands for (`socket:[12345]`, a path …).
+/// The open descriptors of this process: the number and the file behind it (`socket:[12345]`, a path …).
 ///
-/// Empty on systems without `/proc`, where the leak check therefore finds nothing.
+/// Empty on systems without `/proc`. The leak check finds nothing there.
 pub fn open_descriptors() -> BTreeMap<u32, String> {
-    // Listing needs a descriptor itself, which is closed again when this function returns.
+    // The listing itself needs a descriptor. It is closed when this function returns.
     let listing = format!("/proc/{}/fd", std::process::id());
     let Ok(entries) = fs::read_dir("/proc/self/fd") else { return BTreeMap::new() };
     entries
@@ -36,7 +36,7 @@ pub fn thread_count() -> usize {
     fs::read_dir("/proc/self/task").map_or(0, Iterator::count)
 }
 
-/// What the process owned at one moment.
+/// The descriptors and threads of the process at one moment.
 #[derive(Debug, Clone)]
 pub struct Snapshot {
     descriptors: BTreeMap<u32, String>,
@@ -44,7 +44,7 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// Looks now.
+    /// Takes a snapshot.
     pub fn take() -> Self {
         Self { descriptors: open_descriptors(), threads: thread_count() }
     }
@@ -54,7 +54,8 @@ impl Snapshot {
         self.descriptors.len()
     }
 
-    /// One line for each thing that exists now and did not exist then. Empty means: no leak.
+    /// One line for each descriptor that was opened since the snapshot, and one if there are more threads. Empty: no
+    /// leak.
     pub fn leaks(&self) -> Vec<String> {
         let now = open_descriptors();
         let mut leaks: Vec<String> = now
@@ -69,10 +70,10 @@ impl Snapshot {
         leaks
     }
 
-    /// Waits until nothing is leaked any more: a joined thread, for example, stays listed for a moment.
+    /// Waits until there is no leak. The kernel lists a joined thread, for example, for a moment longer.
     ///
     /// # Errors
-    /// When `patience` is exhausted, the leaks.
+    /// The leaks that are left after `patience`.
     pub fn wait_for_clean(&self, patience: Duration) -> Result<(), Vec<String>> {
         let deadline = Instant::now() + patience;
         loop {

@@ -1,15 +1,15 @@
-//! What the end-to-end tests stand on: a frame-level peer that may break every rule, a leak check that is exact,
-//! and the implementations of other people, run as child processes.
+//! Support for the end-to-end tests: a frame-level peer that can break every rule, an exact leak check, and other
+//! WebSocket implementations, run as child processes.
 //!
-//! - [`certificates`]: an authority of the tests' own.
-//! - [`descriptors`]: a process that has none left; on Linux.
-//! - [`faults`]: futures that are dropped, and transports that stall and fail.
-//! - [`harness`]: `harness::run(async { … })` is the body of every end-to-end test.
-//! - [`leak`]: what a test left behind: descriptors and threads.
-//! - [`raw_peer`]: both roles of the wire protocol with an encoder and a decoder of their own, so that a mistake in
-//!   the library cannot cancel itself out.
+//! - [`certificates`]: a certificate authority for tests.
+//! - [`descriptors`]: uses up the file descriptors of the process; on Linux.
+//! - [`faults`]: drops futures before they end; transports that are slow and fail.
+//! - [`harness`]: `harness::run(async { … })` is the body of each end-to-end test.
+//! - [`leak`]: finds descriptors and threads that a test leaves behind.
+//! - [`raw_peer`]: both roles of the wire protocol. It has its own encoder and decoder, so a mistake in the library's
+//!   encoder is not hidden by the same mistake in its decoder.
 //! - [`peers`]: Python `websockets`, npm `ws` and Chromium.
-//! - [`server`]: servers under test, in both styles.
+//! - [`server`]: servers under test, with both APIs.
 
 pub mod certificates;
 #[cfg(target_os = "linux")]

@@ -1,4 +1,4 @@
-//! Implementations of other people: Python `websockets`, npm `ws`, Chromium. `peers/README.md` describes the scripts
+//! Other implementations: Python `websockets`, npm `ws`, Chromium. `peers/README.md` describes the scripts
 //! and their options; `peers/setup.sh` installs what they need.
 //!
 //! ```no_run
@@ -21,10 +21,10 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Makes a missing peer a failure when it is set to `1`.
+/// If it is set to `1`, a test fails when its peer is not installed. Without it, the test is skipped.
 const REQUIRE: &str = "WS_REQUIRE_PEERS";
 
-/// A foreign implementation.
+/// Another implementation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Peer {
     /// Python's `websockets`.
@@ -36,10 +36,10 @@ pub enum Peer {
 }
 
 impl Peer {
-    /// Those that come as an echo client and an echo server.
+    /// The peers that have an echo client and an echo server.
     pub const ECHO: [Self; 2] = [Self::Python, Self::Node];
 
-    /// This peer if it is installed. If not, says so on stderr, and the test should return.
+    /// This peer if it is installed. Returns `None` if not, after a line on stderr; the test should then return.
     ///
     /// # Panics
     /// When it is not installed and `WS_REQUIRE_PEERS=1` is set.
@@ -70,7 +70,8 @@ impl Peer {
     }
 }
 
-/// Starts a program of the operating system's packages, such as `nginx`; `None`, after saying so, if it is not installed.
+/// Starts a program of the operating system, such as `nginx`. Returns `None` if it is not installed, after a line on
+/// stderr.
 ///
 /// # Panics
 /// When it is not installed and `WS_REQUIRE_PEERS=1` is set.
@@ -91,9 +92,9 @@ fn missing(what: &str) {
     skip(&message);
 }
 
-/// Says on stderr that a test does not do its work; the harness shows it although the test passes.
+/// Prints on stderr that a test is skipped, and why. The harness shows this line although the test passes.
 pub fn skip(reason: &str) {
-    // Not `eprintln!`, which the test runner swallows.
+    // Not `eprintln!`: the test runner captures it.
     let _ = writeln!(std::io::stderr(), "{SKIPPED}{reason}");
 }
 
@@ -106,13 +107,13 @@ pub struct Installed {
 }
 
 impl Installed {
-    /// Which one.
+    /// Which peer this is.
     pub fn peer(&self) -> Peer {
         self.peer
     }
 
-    /// Starts the client against a server under test; see [`Child::expect_ok`]. For [`Peer::Chromium`] that is the
-    /// chat, and the URL is that of its page.
+    /// Starts the client against a server under test; see [`Child::expect_ok`]. For [`Peer::Chromium`] it tests the
+    /// chat, and the URL is that of the chat's page.
     ///
     /// # Panics
     /// When it cannot be started.
@@ -125,11 +126,11 @@ impl Installed {
         self.start(script, &[&[url], options].concat())
     }
 
-    /// Starts the echo server and waits until it listens; the second value is its `ws://` or `wss://` URL, without
-    /// a path.
+    /// Starts the echo server and waits until it listens. The second value is its `ws://` or `wss://` URL, without a
+    /// path.
     ///
     /// # Panics
-    /// When it does not start, or for [`Peer::Chromium`], which is no server.
+    /// When it does not start, or for [`Peer::Chromium`], which has no server.
     pub async fn server(&self, options: &[&str]) -> (Child, String) {
         let script = match self.peer {
             Peer::Python => "python/server.py",
@@ -146,7 +147,7 @@ impl Installed {
     fn start(&self, script: &str, options: &[&str]) -> Child {
         let mut command = Command::new(&self.program);
         command.arg(workspace().join("e2e-tests/peers").join(script)).args(&self.options).args(options);
-        // Else the modules that it imports leave their byte code in the source tree.
+        // Without this, Python writes byte code of imported modules into the source tree.
         command.env("PYTHONDONTWRITEBYTECODE", "1");
         Child::start(format!("{:?} {script}", self.peer), command)
     }

@@ -1,12 +1,12 @@
-//! A peer that speaks WebSocket frame by frame and may break every rule on the way out, while it lets nothing
-//! illegal in.
+//! A peer that sends and receives single frames. It can break every rule in what it sends, and reports every rule that
+//! the other end breaks.
 //!
-//! It shares no code with the library under test: encoder, decoder and handshake are its own, so it can serve as the
-//! oracle. [`RawClient`] faces a server, [`RawServer`] (from a [`RawAcceptor`]) faces a client; both are a
+//! It shares no code with the library under test: it has its own encoder, decoder and handshake. [`RawClient`] connects
+//! to a server under test. [`RawServer`], from a [`RawAcceptor`], accepts a client under test. Both are a
 //! [`RawConnection`].
 //!
-//! Whatever it waits for has to happen within [`DEADLINE`]. That bounds a failure; no test passes by waiting for it.
-//! To show that *nothing* more comes, wait for the end of the stream: [`RawReader::expect_eof`].
+//! Each wait ends with a panic after [`DEADLINE`]. It only bounds a failure; no test passes by waiting for it. To check
+//! that *nothing* more arrives, wait for the end of the stream: [`RawReader::expect_eof`].
 
 mod client;
 mod connection;
@@ -30,20 +30,20 @@ pub use writer::RawWriter;
 
 use std::time::Duration;
 
-/// The longest wait for anything.
+/// The longest time that any method waits.
 pub const DEADLINE: Duration = Duration::from_secs(10);
 
-/// Which end of the connection somebody is.
+/// The role of one end of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Side {
-    /// Dials, and masks what it sends.
+    /// Connects, and masks its frames.
     Client,
-    /// Listens, and does not mask.
+    /// Listens, and does not mask its frames.
     Server,
 }
 
 impl Side {
-    /// The other one.
+    /// The role of the other end.
     pub fn peer(self) -> Self {
         match self {
             Self::Client => Self::Server,

@@ -1,11 +1,11 @@
-//! Servers under test: bound to a free port, run inside the test's own runtime, ended by a graceful shutdown that has
-//! to succeed.
+//! Servers under test. Each is bound to a free port, runs on the test's own runtime, and ends with a graceful shutdown
+//! that has to succeed.
 //!
-//! - [`ServerRunner`] runs anything: an async function, a [`Handler`], on this runtime or on shards.
+//! - [`ServerRunner`] runs an async function or a [`Handler`], on the test's runtime or on shards.
 //! - [`echo_test`] runs one test body against an echo server of each [`Api`].
 //! - [`Script`] makes a handler out of closures.
 //!
-//! Echo servers and scripts report what happens to them as [`Event`]s, so that a test can wait for it.
+//! Echo servers and scripts report what happens as [`Event`]s that a test can wait for.
 
 mod echo;
 mod observed;
@@ -25,8 +25,8 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use ws_server::{Handler, Request, Server, ServerBuilder, ShutdownHandle, ShutdownReport, WebSocket};
 
-/// How long connections may take to end when a test is over. It bounds a failure: peers that are gone or answer a Close
-/// take no time.
+/// How long connections may take to end after a test. It only bounds a failure: a peer that is gone, or answers a
+/// Close, ends its connection at once.
 pub const GRACE: Duration = Duration::from_secs(5);
 
 /// A running server. End it with [`stop`](Self::stop).
@@ -38,7 +38,7 @@ pub struct ServerRunner {
     task: JoinHandle<io::Result<ShutdownReport>>,
 }
 
-/// For `Debug`.
+/// Gives `ShutdownHandle` a `Debug` that shows its counts.
 struct Handle(ShutdownHandle);
 
 impl std::fmt::Debug for Handle {
@@ -103,7 +103,7 @@ impl ServerRunner {
         Self::start(bind(builder).await, move |server| server.run_sharded::<H>(shards, context))
     }
 
-    /// Runs a server that is bound already.
+    /// Runs a server that is already bound.
     ///
     /// # Panics
     /// When it has no address.
@@ -116,12 +116,12 @@ impl ServerRunner {
         Self { addr, handle, task: tokio::spawn(run(server)) }
     }
 
-    /// Where it listens.
+    /// The address that the server listens on.
     pub fn addr(&self) -> SocketAddr {
         self.addr
     }
 
-    /// What ends it, and counts its connections.
+    /// The handle that shuts the server down and counts its connections.
     pub fn handle(&self) -> &ShutdownHandle {
         &self.handle.0
     }
@@ -136,14 +136,15 @@ impl ServerRunner {
         RawClient::open(self.addr, "/").await
     }
 
-    /// A client whose handshake is done and whose kernel buffers little: the server notices soon that it does not read.
+    /// A client whose handshake is done and whose kernel buffers little. When it does not read, the server's writes
+    /// stop soon.
     pub async fn open_slow(&self) -> RawClient {
         let mut client = RawClient::connect_with_receive_buffer(self.addr, 4096).await;
         client.upgrade("/").await;
         client
     }
 
-    /// Waits until the server has so many connections.
+    /// Waits until the server has exactly `count` connections.
     ///
     /// # Panics
     /// When that takes too long.
@@ -151,7 +152,7 @@ impl ServerRunner {
         self.wait_until("connections", || self.handle().connections() == count).await;
     }
 
-    /// Waits until the server has so many handshakes under way.
+    /// Waits until the server has exactly `count` handshakes under way.
     ///
     /// # Panics
     /// When that takes too long.
@@ -169,7 +170,7 @@ impl ServerRunner {
         assert!(seen.is_ok(), "{DEADLINE:?} passed while waiting for {what}: {:?}", self.handle);
     }
 
-    /// Shows that the server still accepts and closes properly.
+    /// Checks that the server still accepts a connection and closes it with 1000.
     pub async fn expect_alive(&self) {
         close_normally(self.open().await).await;
     }
@@ -177,36 +178,36 @@ impl ServerRunner {
     /// A graceful shutdown within [`GRACE`].
     ///
     /// # Panics
-    /// When it takes longer or somebody had to be cut off.
+    /// When it takes longer or a connection was cut off.
     pub async fn stop(self) -> ShutdownReport {
         let report = self.stop_within(GRACE).await;
-        assert!(!report.forced, "somebody had to be cut off: {report:?}");
+        assert!(!report.forced, "the shutdown cut a connection off: {report:?}");
         report
     }
 
-    /// A shutdown that may cut connections off at the end of `grace`.
+    /// A shutdown that cuts off the connections that are left at the end of `grace`.
     ///
     /// # Panics
     /// When it takes much longer than that.
     pub async fn stop_within(self, grace: Duration) -> ShutdownReport {
         let Self { handle, task, .. } = self;
         let both = async { (handle.0.shutdown(grace).await, task.await) };
-        let (told, returned) = timeout(grace + DEADLINE, both).await.expect("the shutdown ends in time");
+        let (reported, returned) = timeout(grace + DEADLINE, both).await.expect("the shutdown ends in time");
         let returned = returned.expect("the server does not panic").expect("its shards end well");
-        assert_eq!(told, returned, "the handle and the server's future tell the same");
-        told
+        assert_eq!(reported, returned, "the handle and the server's future return the same report");
+        reported
     }
 }
 
-/// On a free port of 127.0.0.1.
+/// Binds the server to a free port of 127.0.0.1.
 ///
 /// # Panics
-/// When there is none.
+/// When that fails.
 pub async fn bind(builder: ServerBuilder) -> Server {
     builder.bind("127.0.0.1:0").await.expect("a server on a free port")
 }
 
-/// With so much time for closing that a slow machine finishes whatever has to be read until then.
+/// Sets a close timeout of 60 s, in which even a slow machine reads all that is left to read.
 pub fn patient(builder: ServerBuilder) -> ServerBuilder {
     builder.close_timeout(Duration::from_secs(60))
 }
@@ -218,7 +219,7 @@ pub async fn close_normally(mut client: RawClient) {
     client.expect_eof().await;
 }
 
-/// Completes the closing handshake that the server begins, with this code.
+/// Completes the closing handshake that the server starts with `code`.
 pub async fn answer_close(mut client: RawClient, code: u16) {
     client.expect_close(code).await;
     client.send(crate::raw_peer::RawFrame::close(code, "")).await;

@@ -1,4 +1,4 @@
-//! What we compress against the library that reads it, within the window that was agreed upon.
+//! Our compression, checked by flate2's decompression with the negotiated window.
 
 use flate2::{Decompress, FlushDecompress};
 use ws_proto::{

@@ -1,4 +1,4 @@
-//! The grammar of `Sec-WebSocket-Extensions`, and what a server answers to any offer.
+//! The grammar of `Sec-WebSocket-Extensions`, and a server's answers to arbitrary offers.
 
 use http::{HeaderMap, HeaderValue, header};
 use ws_proto::{
@@ -47,7 +47,7 @@ pub fn extensions(data: &[u8]) {
     assert_eq!(parsed.is_some(), handshake.is_ok(), "what cannot be parsed fails the handshake");
     let (Some(parsed), Ok(mut handshake)) = (parsed, handshake) else { return };
 
-    // What was understood, said again, is understood the same.
+    // A parsed header that is written and parsed again gives the same value.
     let said: Vec<String> = parsed
         .iter()
         .map(|extension| {

@@ -1,16 +1,16 @@
-//! Frame headers against a decoder written from RFC 6455 section 5.2 alone.
+//! Frame headers, compared with a reference decoder that was written from RFC 6455 section 5.2 alone.
 
 use ws_proto::frame::{FrameHeader, MAX_HEADER_LEN};
 
 pub fn frame_header(data: &[u8]) {
     let parsed = FrameHeader::parse(data);
-    let Some(expected) = naive(data) else {
+    let Some(expected) = reference_decoder(data) else {
         assert!(!matches!(parsed, Ok(Some(_))), "not enough bytes for {parsed:?}");
         return;
     };
     match (parsed, expected) {
-        (Err(_), Naive::Illegal) => {}
-        (Ok(Some((header, len))), Naive::Legal { payload_len, header_len, masked }) => {
+        (Err(_), Header::Illegal) => {}
+        (Ok(Some((header, len))), Header::Legal { payload_len, header_len, masked }) => {
             assert_eq!((header.payload_len, len, header.mask.is_some()), (payload_len, header_len, masked));
             assert_eq!(
                 (header.fin, header.rsv, header.opcode.bits()),
@@ -29,13 +29,13 @@ pub(crate) fn encoded(header: &FrameHeader) -> Vec<u8> {
 }
 
 #[derive(Debug)]
-enum Naive {
+enum Header {
     Illegal,
     Legal { payload_len: u64, header_len: usize, masked: bool },
 }
 
-/// `None` if the header is not complete.
-fn naive(data: &[u8]) -> Option<Naive> {
+/// The reference decoder. `None`: the header is not complete.
+fn reference_decoder(data: &[u8]) -> Option<Header> {
     let (first, second) = (*data.first()?, *data.get(1)?);
     let opcode = first & 0x0f;
     let masked = second & 0x80 != 0;
@@ -55,8 +55,8 @@ fn naive(data: &[u8]) -> Option<Naive> {
         || payload_len >> 63 != 0
         || (is_control && (payload_len > 125 || first & 0x80 == 0));
     if illegal {
-        return Some(Naive::Illegal);
+        return Some(Header::Illegal);
     }
     let header_len = len_end + if masked { 4 } else { 0 };
-    (data.len() >= header_len).then_some(Naive::Legal { payload_len, header_len, masked })
+    (data.len() >= header_len).then_some(Header::Legal { payload_len, header_len, masked })
 }

@@ -1,4 +1,4 @@
-//! Request and response heads, in pieces and at once.
+//! Request and response heads, parsed in pieces and at once.
 
 use ws_proto::{
     Config, Limits,
@@ -16,7 +16,7 @@ fn limits(input: &mut Input<'_>) -> Limits {
     limits
 }
 
-/// What a reader says when it sees ever more of `head`, `step` bytes at a time.
+/// The result of a reader that gets `head` in steps of `step` bytes.
 fn in_steps<T>(head: &[u8], step: usize, mut read: impl FnMut(&[u8]) -> Option<T>) -> Option<T> {
     let mut seen = 0;
     while seen < head.len() {
@@ -43,7 +43,7 @@ pub fn request_head(data: &[u8]) {
             assert!(*len <= limits.max_head_size && one.headers().len() <= limits.max_header_lines);
         }
         (None, None) | (Some(Err(_)), Some(Err(_))) => {}
-        // What is too large, or goes on wrongly behind a good head, may be seen earlier or later.
+        // A head that is too large, or invalid bytes after a valid head, may be found earlier or later.
         (Some(Err(_)), _) | (_, Some(Err(_))) => {}
         other => panic!("{other:?}"),
     }

@@ -1,4 +1,5 @@
-//! A compressed message against the library alone: the exact limit, and nothing else, makes the difference.
+//! Decompression of a message, compared with flate2 alone. A message is refused exactly if it is invalid or over the
+//! limit.
 
 use flate2::{Decompress, FlushDecompress, Status};
 use http::{HeaderMap, HeaderValue, Response, StatusCode, Version, header};
@@ -16,7 +17,7 @@ use crate::{
     machine::{Machine, Seen},
 };
 
-/// What both sides agree upon if the peer wants no more than it must.
+/// The negotiated extension for an offer without parameters.
 pub(crate) fn agreement(role: Role, config: &Config) -> Extensions {
     match role {
         Role::Server => {
@@ -94,14 +95,14 @@ pub fn inflate(data: &[u8]) {
         }
         (None, Reference::TooLarge) => assert_eq!(sent_code(&machine), Some(CloseCode::MESSAGE_TOO_BIG)),
         (None, Reference::Invalid) => {
-            // What is invalid may be too large before.
+            // Invalid data may already exceed the limit before the error.
             let code = sent_code(&machine);
             assert!(
                 code == Some(CloseCode::INVALID_PAYLOAD) || code == Some(CloseCode::MESSAGE_TOO_BIG),
                 "{code:?}"
             );
         }
-        // A payload that is longer than any message may be on the wire is refused unseen.
+        // A payload that is longer than any message may be on the wire is refused before decompression.
         (None, Reference::Message(_)) if compressed.len() > limit => {
             assert_eq!(sent_code(&machine), Some(CloseCode::MESSAGE_TOO_BIG));
         }
@@ -113,7 +114,7 @@ fn sent_code(machine: &Machine) -> Option<CloseCode> {
     machine.connection.close_info()?.error?.close_code()
 }
 
-/// One binary message in so many frames.
+/// One binary message in this many frames.
 fn message(role: Role, payload: &[u8], fragments: usize) -> Vec<u8> {
     let mut wire = Vec::new();
     let size = payload.len().div_ceil(fragments).max(1);
@@ -138,7 +139,7 @@ fn message(role: Role, payload: &[u8], fragments: usize) -> Vec<u8> {
     }
 }
 
-/// Of a message that is too large so much is looked at.
+/// The number of bytes of a too large message that are decompressed.
 const MOST: usize = 8 << 20;
 
 #[derive(Debug)]
@@ -148,7 +149,7 @@ enum Reference {
     Invalid,
 }
 
-/// RFC 7692 section 7.2.2, with all the memory that it takes.
+/// Decompression as in RFC 7692 section 7.2.2, without a limit on memory.
 fn reference(compressed: &[u8], limit: usize) -> Reference {
     let (mut rest, mut out) = (compressed, Vec::new());
     let mut raw = Decompress::new(false);
@@ -162,7 +163,7 @@ fn reference(compressed: &[u8], limit: usize) -> Reference {
         };
         rest = &rest[read..];
         out.extend_from_slice(&buffer[..written]);
-        // Whether the rest is valid is still of interest, but not for ever.
+        // The rest is still checked, up to a limit.
         too_large |= out.len() > limit;
         let ended = status == Status::StreamEnd;
         let is_over = rest.is_empty() && (ended || written < buffer.len());
@@ -173,7 +174,7 @@ fn reference(compressed: &[u8], limit: usize) -> Reference {
             return if ended || is_whole(&mut raw) { Reference::Message(out) } else { Reference::Invalid };
         }
         if ended {
-            // A last block: what follows is another stream.
+            // A last block. The following bytes are a new stream.
             raw.reset(false);
         } else if read == 0 && written == 0 {
             return Reference::Invalid;
@@ -181,7 +182,7 @@ fn reference(compressed: &[u8], limit: usize) -> Reference {
     }
 }
 
-/// Whether the bytes that end a message give nothing, and a block may begin behind them.
+/// Whether the bytes that end a message produce no output and leave the stream at the start of a block.
 fn is_whole(raw: &mut Decompress) -> bool {
     let mut buffer = [0; 300];
     let tail = step(raw, &[0, 0, 0xff, 0xff], &mut buffer);

@@ -1,4 +1,4 @@
-/// Reads decisions off the front of the fuzzer's bytes.
+/// Takes decisions from the start of the fuzzer's bytes.
 pub(crate) struct Input<'a>(&'a [u8]);
 
 impl<'a> Input<'a> {
@@ -6,7 +6,7 @@ impl<'a> Input<'a> {
         Self(data)
     }
 
-    /// The next byte; 0 once there is none.
+    /// The next byte, or 0 if there is none.
     pub(crate) fn byte(&mut self) -> u8 {
         let Some((first, rest)) = self.0.split_first() else { return 0 };
         self.0 = rest;

@@ -1,7 +1,7 @@
-//! What is fuzzed: each function takes any bytes and must neither panic nor find a difference.
+//! The fuzz targets. Each function takes arbitrary bytes, and panics if it finds a fault or a difference.
 //!
-//! `cargo fuzz run TARGET --features fuzzing` in the workspace's top folder looks for new inputs; `cargo test` in this
-//! folder replays those that were kept in `corpus/`.
+//! `cargo fuzz run TARGET --features fuzzing` in the workspace's top folder looks for new inputs. `cargo test` in this
+//! folder runs the inputs in `corpus/`.
 
 mod deflate;
 mod differential;
@@ -25,10 +25,10 @@ pub use operations::operations;
 pub use receive::receive;
 pub use workload::workload;
 
-/// A target by its name.
+/// The target with this name.
 pub type Target = fn(&[u8]);
 
-/// All of them.
+/// All targets.
 pub const TARGETS: [(&str, Target); 12] = [
     ("frame_header", frame_header),
     ("receive", receive),

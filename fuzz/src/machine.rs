@@ -1,4 +1,4 @@
-//! A connection with its buffers, driven as its contract says.
+//! A connection and its buffers, driven as its contract requires.
 
 use std::{
     sync::Arc,
@@ -14,7 +14,7 @@ use ws_proto::{
     memory::{BufferPool, BufferPoolConfig},
 };
 
-/// Keys that are the same in every run.
+/// Masking keys that are the same in each run.
 #[derive(Default)]
 pub(crate) struct Keys(u32);
 
@@ -41,9 +41,9 @@ pub(crate) struct Machine {
     pub(crate) now: Instant,
     pub(crate) seen: Vec<Seen>,
     pub(crate) completions: Vec<Completion>,
-    /// Everything it wrote.
+    /// All bytes that it wrote.
     pub(crate) written: Vec<u8>,
-    /// How many bytes the transport still takes.
+    /// The number of bytes that the transport still accepts.
     pub(crate) takes: usize,
     pub(crate) closed: bool,
 }
@@ -69,7 +69,7 @@ impl Machine {
         }
     }
 
-    /// Hands in as much of `bytes` as it wants; how many those were.
+    /// Passes as many of `bytes` as the machine's read target holds. Returns their number.
     pub(crate) fn receive(&mut self, bytes: &[u8]) -> usize {
         self.drive();
         if bytes.is_empty() || !self.connection.wants_read() {
@@ -90,7 +90,7 @@ impl Machine {
         self.drive();
     }
 
-    /// Until the connection is over: time passes and the transport takes everything.
+    /// Advances time, with a transport that accepts all bytes, until the connection has ended.
     pub(crate) fn finish(&mut self) {
         self.takes = usize::MAX;
         self.connection.resume();

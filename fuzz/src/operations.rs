@@ -1,5 +1,5 @@
-//! Two machines, a network and a clock that do as the fuzzer says: every accepted message arrives once and in order, or
-//! its sender learns that it may not have.
+//! Two machines, a network and a clock, driven by the fuzzer. Each accepted message arrives once and in order, or its
+//! sender gets a report that it may not have arrived.
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
@@ -13,9 +13,9 @@ use crate::{
 
 struct Side {
     machine: Machine,
-    /// Bytes of its output that reached the peer.
+    /// The number of bytes of its output that reached the peer.
     delivered: usize,
-    /// Accepted for sending, and not seen by the peer's application yet.
+    /// Messages that were accepted and have not reached the peer's application.
     sent: VecDeque<(MessageKind, Vec<u8>)>,
     reports_due: usize,
     checked: usize,
@@ -41,7 +41,7 @@ impl Side {
             0 => usize::from(input.byte()),
             1 => input.number() % 3000,
             2 => input.number(),
-            // Seldom, for it takes its time.
+            // Seldom, because it is slow.
             _ if shape >> 5 == 0 => 300_000 + input.number(),
             _ => 0,
         };
@@ -63,7 +63,7 @@ impl Side {
         }
     }
 
-    /// Up to `limit` bytes reach the peer, and behind the last one the end of the stream.
+    /// Passes up to `limit` bytes to the peer, and after the last one the end of the stream.
     fn deliver(&mut self, limit: usize, to: &mut Self) -> bool {
         let end = self.machine.written.len().min(self.delivered.saturating_add(limit));
         let taken = to.machine.receive(&self.machine.written[self.delivered..end]);
@@ -77,11 +77,11 @@ impl Side {
         taken > 0 || hangs_up
     }
 
-    /// What its application saw must be what the peer sent.
+    /// Checks that its application has received what the peer sent.
     fn check(&mut self, peer: &mut Self) {
         for seen in &self.machine.seen[self.checked..] {
             if let Seen::Message(kind, payload) = seen {
-                let (sent_kind, sent) = peer.sent.pop_front().expect("nobody sent that");
+                let (sent_kind, sent) = peer.sent.pop_front().expect("a message that was not sent");
                 assert!(sent_kind == *kind && sent == *payload, "another message");
             }
         }
@@ -148,7 +148,7 @@ fn operate(operation: u8, side: &mut Side, peer: &mut Side, input: &mut Input<'_
     }
 }
 
-/// Everything flows and both close: then all is told.
+/// Passes all bytes and closes both sides. Checks that each message has arrived or is reported.
 fn end(client: &mut Side, server: &mut Side) {
     for side in [&mut *client, &mut *server] {
         side.machine.takes = usize::MAX;

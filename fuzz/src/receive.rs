@@ -1,4 +1,4 @@
-//! Any bytes, cut in any way: the events do not depend on the cuts.
+//! Arbitrary bytes, cut in arbitrary ways. The events must not depend on the cuts.
 
 use std::sync::Arc;
 
@@ -17,6 +17,8 @@ pub fn receive(data: &[u8]) {
     let deflate = choice & 2 != 0;
     let mut config = Config::default();
     config.limits.max_message_size = 16 + input.number() % 5000;
+    // The number of control frames in one read depends on the cuts.
+    config.limits.max_control_frames_per_read = u32::MAX;
     config.limits.max_fragments = 1 + u32::from(input.byte()) % 20;
     config.validate_utf8 = choice & 4 == 0;
     config.auto_pong = choice & 8 == 0;
@@ -50,7 +52,6 @@ fn events(role: Role, config: &Arc<Config>, deflate: bool, wire: &[u8], steps: &
                 n => piece = &piece[n..],
             }
         }
-        // How many control frames one read may bring depends on the cuts, and is no matter here.
     }
     machine.finish();
     machine.seen

@@ -1,4 +1,4 @@
-//! The inputs that were worth keeping, on any compiler.
+//! Runs the inputs in `corpus/`, with any compiler.
 
 use std::{fs, path::Path};
 
@@ -13,7 +13,7 @@ fn every_kept_input_is_handled() {
         inputs.sort();
         assert!(!inputs.is_empty(), "{name} has no corpus");
         for path in &inputs {
-            // Named first, for a panic to be found.
+            // Printed first, so that a panic can be traced to its input.
             println!("{}", path.display());
             target(&fs::read(path).expect("a file"));
         }

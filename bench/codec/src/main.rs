@@ -1,4 +1,4 @@
-//! The codec alone, without sockets: how fast payloads go through it, beside `memcpy` of as many bytes, all in cache.
+//! The speed of the codec alone, without sockets, compared with `memcpy` of the same number of bytes, all in cache.
 //!
 //! `--rounds N --millis M --core N`; see the benchmark's README.
 
@@ -9,12 +9,12 @@ use std::time::{Duration, Instant};
 use work::Work;
 
 const SIZES: [usize; 4] = [64, 1 << 10, 16 << 10, 256 << 10];
-/// What the others are compared with.
+/// The work that the others are compared with.
 const MEMCPY: usize = 0;
 
 struct Options {
     rounds: usize,
-    /// How long one figure of one round takes.
+    /// The time for one figure of one round.
     slice: Duration,
     core: usize,
 }
@@ -43,7 +43,7 @@ struct Figure {
 }
 
 impl Figure {
-    /// Finds out how often the work fits into a slice; that warms it up, too.
+    /// Finds how often the work fits into a slice. This also warms up the cache.
     fn new(mut work: Box<dyn Work>, slice: Duration) -> Self {
         let mut times = 1;
         while run(work.as_mut(), times) < slice {
@@ -57,7 +57,7 @@ impl Figure {
         self.nanoseconds.push(taken.as_nanos() as f64 / f64::from(self.times));
     }
 
-    /// Nanoseconds for the work once.
+    /// The nanoseconds for doing the work once.
     fn median(&mut self) -> f64 {
         self.nanoseconds.sort_by(f64::total_cmp);
         self.nanoseconds[self.nanoseconds.len() / 2]
@@ -70,11 +70,11 @@ fn run(work: &mut dyn Work, times: u32) -> Duration {
     start.elapsed()
 }
 
-/// Gigabytes per second and the share of `memcpy`'s, for each kind of work at one size.
+/// Gigabytes per second, and the fraction of `memcpy`'s speed, for each kind of work at one size.
 fn column(size: usize, options: &Options) -> Vec<(f64, f64)> {
     let all = work::all(size);
     let mut figures: Vec<Figure> = all.into_iter().map(|work| Figure::new(work, options.slice)).collect();
-    // Interleaved, so that a machine that gets slower does so for all.
+    // Interleaved, so that changes of the machine's speed affect all kinds.
     for _ in 0..options.rounds {
         figures.iter_mut().for_each(Figure::measure);
     }

@@ -1,4 +1,4 @@
-//! What is timed. Each kind of work uses the same memory over and over, so that it stays in the cache.
+//! The work that is timed. Each kind uses the same memory again, so that it stays in the cache.
 
 use bytes::Buf as _;
 use std::hint::black_box;
@@ -9,9 +9,9 @@ use ws_proto::{
     utf8::is_valid_utf8,
 };
 
-/// Something that handles a payload.
+/// Work on a payload.
 pub(crate) trait Work {
-    /// Does it so many times.
+    /// Does the work this many times.
     fn run(&mut self, times: u32);
 }
 
@@ -39,9 +39,9 @@ pub(crate) fn all(size: usize) -> [Box<dyn Work>; 7] {
     ]
 }
 
-/// Where sources begin in their allocation. Large allocations begin at the same place of a page, and some processors copy
-/// at a twentieth of their speed to a place in the page that is a few bytes behind the source's. That is about memory
-/// and not about the codec, so nothing here is copied so.
+/// The start of a source in its allocation. Large allocations start at the same offset in a page, and some processors
+/// copy at a twentieth of their speed to an offset a few bytes after the source's. That is an effect of memory and not
+/// of the codec, so it is avoided.
 const OFFSET: usize = 2048;
 
 struct Payload(Vec<u8>);
@@ -103,8 +103,8 @@ impl Work for Masking {
     }
 }
 
-/// From received bytes to a message, as a server does it. Only the header is copied in, for the kernel would have done
-/// that: the payload may be any bytes.
+/// From received bytes to a message, as in a server. Only the header is copied into the buffer, because the kernel
+/// would do that. The payload may be any bytes.
 struct Parsing {
     connection: Connection,
     rx: ReceiveBuffer,

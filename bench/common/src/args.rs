@@ -1,9 +1,9 @@
-//! `--name value` options without a dependency: enough for programs that a script calls.
+//! Parses `--name value` options, without a dependency.
 
 use std::collections::BTreeMap;
 use std::str::FromStr;
 
-/// The options of one command line; a flag without a value holds an empty string.
+/// The options of a command line. A flag has an empty string as its value.
 #[derive(Debug, Default)]
 pub struct Args(BTreeMap<String, String>);
 
@@ -11,15 +11,15 @@ impl Args {
     /// Reads the process's own arguments.
     ///
     /// # Errors
-    /// Says which argument is not an option.
+    /// Names the argument that is not an option.
     pub fn from_env() -> Result<Self, String> {
         Self::parse(std::env::args().skip(1))
     }
 
-    /// Reads `--name value` pairs; an option followed by another option is a flag.
+    /// Reads `--name value` pairs. An option that is followed by another option is a flag.
     ///
     /// # Errors
-    /// Says which argument is not an option.
+    /// Names the argument that is not an option.
     pub fn parse(arguments: impl Iterator<Item = String>) -> Result<Self, String> {
         let mut options = BTreeMap::new();
         let mut arguments = arguments.peekable();
@@ -33,32 +33,32 @@ impl Args {
         Ok(Self(options))
     }
 
-    /// Takes an option out, or its default.
+    /// Removes an option and returns its value, or the default.
     ///
     /// # Errors
-    /// Says which option has a value that cannot be read.
+    /// Names the option whose value is invalid.
     pub fn take<T: FromStr>(&mut self, name: &str, default: T) -> Result<T, String> {
         Ok(self.take_optional(name)?.unwrap_or(default))
     }
 
-    /// Takes an option out, if it is there.
+    /// Removes an option and returns its value, if it was given.
     ///
     /// # Errors
-    /// Says which option has a value that cannot be read.
+    /// Names the option whose value is invalid.
     pub fn take_optional<T: FromStr>(&mut self, name: &str) -> Result<Option<T>, String> {
         let Some(value) = self.0.remove(name) else { return Ok(None) };
         value.parse().map(Some).map_err(|_| format!("--{name}: cannot read `{value}`"))
     }
 
-    /// Takes a flag out: whether it was given.
+    /// Removes a flag and returns whether it was given.
     pub fn take_flag(&mut self, name: &str) -> bool {
         self.0.remove(name).is_some()
     }
 
-    /// Ends the reading: whatever is left over is a typing mistake.
+    /// Checks that no option is left.
     ///
     /// # Errors
-    /// Names the first option that nobody took.
+    /// Names the first option that is left.
     pub fn finish(self) -> Result<(), String> {
         self.0.keys().next().map_or(Ok(()), |name| Err(format!("unknown option --{name}")))
     }

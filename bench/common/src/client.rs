@@ -1,4 +1,4 @@
-//! The frame that all measured clients share: one connection, so many messages in flight, every echo compared.
+//! The part that all measured clients share: one connection, a number of messages in flight, each echo compared.
 
 use crate::args::Args;
 use crate::json::Numbers;
@@ -7,7 +7,7 @@ use std::error::Error;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-/// How many rounds pass between two looks at the clock.
+/// The number of rounds between two reads of the clock.
 const ROUNDS_PER_LOOK: u32 = 16;
 
 /// A client's command line: `--addr IP:PORT --size B --depth D`, and `--count N` messages or `--seconds S`, after
@@ -16,9 +16,9 @@ const ROUNDS_PER_LOOK: u32 = 16;
 pub struct Options {
     /// The echo server.
     pub addr: SocketAddr,
-    /// Payload bytes of a message.
+    /// The payload of a message in bytes.
     pub size: usize,
-    /// Messages in flight.
+    /// The number of messages in flight.
     pub depth: u64,
     end: End,
     warmup: Duration,
@@ -31,7 +31,7 @@ enum End {
 }
 
 impl Options {
-    /// Reads the command line; ends the program with status 2 on a bad option.
+    /// Reads the command line. Ends the program with status 2 at an invalid option.
     pub fn from_env() -> Self {
         Self::read().unwrap_or_else(|message| crate::server::refuse(&message))
     }
@@ -58,7 +58,7 @@ impl Options {
         (0..self.size as u64).map(|index| (index.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u8).collect()
     }
 
-    /// The server as a URL.
+    /// The URL of the server.
     pub fn url(&self) -> String {
         format!("ws://{}/", self.addr)
     }
@@ -73,7 +73,7 @@ impl Options {
 #[derive(Debug)]
 pub struct Meter {
     options: Options,
-    /// Since the warm-up, once that is over.
+    /// The start of the measurement, after the warm-up.
     rounds: u32,
     started: Instant,
     window: Option<Window>,
@@ -86,7 +86,7 @@ struct Window {
 }
 
 impl Meter {
-    /// Whether there is another round; call it before each.
+    /// Whether there is another round. Call it before each.
     #[inline]
     pub fn goes_on(&mut self) -> bool {
         let look = self.rounds.is_multiple_of(ROUNDS_PER_LOOK) || matches!(self.options.end, End::Count(_));
@@ -133,10 +133,10 @@ fn own_cpu() -> u64 {
     Process { pid: std::process::id() }.cpu_ns().unwrap_or(0)
 }
 
-/// An echo must be what was sent.
+/// Checks that an echo equals the message.
 ///
 /// # Errors
-/// Says how long it is.
+/// Names its length.
 pub fn check(echo: &[u8], sent: &[u8]) -> Result<(), Box<dyn Error>> {
     if echo == sent {
         return Ok(());

@@ -1,15 +1,16 @@
-//! A thin, level-triggered epoll: the load generator and the raw floor must not depend on the runtime they are compared with.
+//! A thin, level-triggered epoll. The load generator and the raw floor must not depend on the runtimes that they are
+//! compared with.
 
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
-/// What one call of [`Epoll::wait`] can report at most.
+/// The maximum number of events of one call of [`Epoll::wait`].
 const EVENTS: usize = 1024;
 
-/// What to wait for.
+/// The events to wait for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Interest {
-    /// Bytes to read, or the peer's end.
+    /// Bytes to read, or the end of the stream.
     Read,
     /// Room to write.
     Write,
@@ -28,18 +29,18 @@ impl Interest {
     }
 }
 
-/// One report.
+/// One event.
 #[derive(Clone, Copy, Debug)]
 pub struct Event {
-    /// What was given when the descriptor was added.
+    /// The token that was given when the descriptor was added.
     pub token: u64,
-    /// There is something to read (bytes, an end or an error).
+    /// There are bytes, an end of the stream or an error to read.
     pub readable: bool,
     /// There is room to write, or an error to fetch.
     pub writable: bool,
 }
 
-/// An epoll descriptor and the place for its reports.
+/// An epoll descriptor and the buffer for its events.
 #[derive(Debug)]
 pub struct Epoll {
     descriptor: OwnedFd,
@@ -50,27 +51,27 @@ impl Epoll {
     /// A new, empty set.
     ///
     /// # Errors
-    /// What the kernel says.
+    /// The kernel's error.
     pub fn new() -> io::Result<Self> {
         // SAFETY: takes no pointer.
         let raw = check(unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) })?;
-        // SAFETY: the kernel just gave us this descriptor; nobody else owns it.
+        // SAFETY: the kernel has just returned this descriptor, so nothing else owns it.
         let descriptor = unsafe { OwnedFd::from_raw_fd(raw) };
         Ok(Self { descriptor, events: vec![libc::epoll_event { events: 0, u64: 0 }; EVENTS] })
     }
 
-    /// Starts watching.
+    /// Adds a descriptor.
     ///
     /// # Errors
-    /// What the kernel says.
+    /// The kernel's error.
     pub fn add(&self, descriptor: &impl AsRawFd, token: u64, interest: Interest) -> io::Result<()> {
         self.control(libc::EPOLL_CTL_ADD, descriptor, token, interest)
     }
 
-    /// Watches for something else.
+    /// Changes the events of a descriptor.
     ///
     /// # Errors
-    /// What the kernel says.
+    /// The kernel's error.
     pub fn modify(&self, descriptor: &impl AsRawFd, token: u64, interest: Interest) -> io::Result<()> {
         self.control(libc::EPOLL_CTL_MOD, descriptor, token, interest)
     }
@@ -83,17 +84,17 @@ impl Epoll {
         interest: Interest,
     ) -> io::Result<()> {
         let mut event = libc::epoll_event { events: interest.bits(), u64: token };
-        // SAFETY: `event` lives through the call; a closed descriptor would only be an error.
+        // SAFETY: `event` is valid during the call. A closed descriptor would only be an error.
         let status = unsafe {
             libc::epoll_ctl(self.descriptor.as_raw_fd(), what, descriptor.as_raw_fd(), &raw mut event)
         };
         check(status).map(drop)
     }
 
-    /// Waits for reports and returns how many there are; a signal or the end of the time gives none.
+    /// Waits for events and returns their number. A signal or the timeout gives 0.
     ///
     /// # Errors
-    /// What the kernel says.
+    /// The kernel's error.
     pub fn wait(&mut self, timeout_ms: i32) -> io::Result<usize> {
         // SAFETY: the kernel writes at most `EVENTS` elements, which is the vector's length.
         let count = unsafe {
@@ -106,7 +107,7 @@ impl Epoll {
         }
     }
 
-    /// The report of that index, below what the last [`Epoll::wait`] returned.
+    /// The event with this index, which is below the result of the last [`Epoll::wait`].
     pub fn event(&self, index: usize) -> Event {
         const FAILED: i32 = libc::EPOLLERR | libc::EPOLLHUP;
         let libc::epoll_event { events, u64: token } = self.events[index];

@@ -1,4 +1,4 @@
-//! One flat JSON object of numbers: what the load generator tells the runner.
+//! One flat JSON object of numbers, from the load generator to the runner.
 
 use std::fmt::Write as _;
 
@@ -7,17 +7,17 @@ use std::fmt::Write as _;
 pub struct Numbers(Vec<(String, f64)>);
 
 impl Numbers {
-    /// Adds a number; one that JSON cannot hold becomes zero.
+    /// Adds a number. A number that JSON cannot represent becomes zero.
     pub fn push(&mut self, name: &str, value: f64) {
         self.0.push((name.to_owned(), if value.is_finite() { value } else { 0.0 }));
     }
 
-    /// The number of that name.
+    /// The number with this name.
     pub fn get(&self, name: &str) -> Option<f64> {
         self.0.iter().find(|(key, _)| key == name).map(|&(_, value)| value)
     }
 
-    /// All of them.
+    /// All numbers.
     pub fn iter(&self) -> impl Iterator<Item = (&str, f64)> {
         self.0.iter().map(|(key, value)| (key.as_str(), *value))
     }

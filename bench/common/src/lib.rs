@@ -1,4 +1,4 @@
-//! What every program of the benchmark shares: command-line options, the operating system's knobs and flat JSON.
+//! Shared code of the benchmark's programs: command-line options, settings of the operating system, and flat JSON.
 
 pub mod args;
 pub mod client;

@@ -1,4 +1,4 @@
-//! Limits, cores and `/proc`: what a benchmark has to ask Linux for.
+//! Limits, cores and `/proc` on Linux.
 
 use std::fs;
 use std::io;
@@ -13,8 +13,8 @@ pub fn raise_file_limit() {
     }
     let raised = libc::rlimit { rlim_cur: WANTED, rlim_max: WANTED.max(limit.rlim_max) };
     let hard = libc::rlimit { rlim_cur: limit.rlim_max, rlim_max: limit.rlim_max };
-    // Only root may pass the hard limit; everyone else gets all of it.
-    // SAFETY: both point to initialised `rlimit`s that live through the calls.
+    // Only root may exceed the hard limit. Other users get all of it.
+    // SAFETY: both point to initialised `rlimit`s that are valid during the calls.
     unsafe {
         if libc::setrlimit(libc::RLIMIT_NOFILE, &raw const raised) != 0 {
             libc::setrlimit(libc::RLIMIT_NOFILE, &raw const hard);
@@ -22,10 +22,10 @@ pub fn raise_file_limit() {
     }
 }
 
-/// Binds the calling thread, and whatever it starts, to one core.
+/// Binds the calling thread, and the threads and processes that it starts, to one core.
 ///
 /// # Errors
-/// What the kernel says, for example that there is no such core.
+/// The kernel's error, for example that there is no such core.
 pub fn pin_to_core(core: usize) -> io::Result<()> {
     // SAFETY: an all-zero `cpu_set_t` is the empty set; `CPU_SET` checks its index against the set's size.
     let set = unsafe {
@@ -38,10 +38,10 @@ pub fn pin_to_core(core: usize) -> io::Result<()> {
     if status == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// Another process, seen through `/proc`.
+/// Another process, read from `/proc`.
 #[derive(Clone, Copy, Debug)]
 pub struct Process {
-    /// Its number.
+    /// Its process id.
     pub pid: u32,
 }
 
@@ -57,17 +57,17 @@ impl Process {
         Some(total)
     }
 
-    /// Bytes resident now, counted page by page (the cheaper counters in `status` are estimates).
+    /// The resident size in bytes, counted page by page. The cheaper counters in `status` are estimates.
     pub fn resident_bytes(self) -> Option<u64> {
         field(&format!("/proc/{}/smaps_rollup", self.pid), "Rss:").map(|kib| kib * 1024)
     }
 
-    /// The most bytes that were ever resident.
+    /// The peak of the resident size in bytes.
     pub fn peak_resident_bytes(self) -> Option<u64> {
         field(&format!("/proc/{}/status", self.pid), "VmHWM:").map(|kib| kib * 1024)
     }
 
-    /// How many descriptors it holds open.
+    /// The number of its open descriptors.
     pub fn open_files(self) -> Option<usize> {
         Some(fs::read_dir(format!("/proc/{}/fd", self.pid)).ok()?.count())
     }

@@ -4,22 +4,22 @@ use crate::args::Args;
 use std::io::Write;
 use std::net::{SocketAddr, TcpListener};
 
-/// No server may refuse the largest message of the benchmark (100 MiB).
+/// The message limit of all servers. The largest message of the benchmark has 100 MiB.
 pub const MAX_MESSAGE: usize = 128 << 20;
 
-/// How many connections may wait to be accepted; what tokio's `TcpListener::bind` asks for.
+/// The backlog of the listener, the same as in tokio's `TcpListener::bind`.
 const BACKLOG: i32 = 1024;
 
 /// A server's command line.
 #[derive(Debug)]
 pub struct Options {
-    /// Where to listen.
+    /// The address to listen on.
     pub listen: SocketAddr,
-    /// What the program may read beyond that.
+    /// The other options.
     pub rest: Args,
 }
 
-/// Reads `--listen ADDR`, raises the limit of open files; ends the program with status 2 on a bad option.
+/// Reads `--listen ADDR` and raises the limit of open files. Ends the program with status 2 at an invalid option.
 pub fn options() -> Options {
     crate::os::raise_file_limit();
     let read = || {
@@ -30,21 +30,21 @@ pub fn options() -> Options {
     read().unwrap_or_else(|message| refuse(&message))
 }
 
-/// Ends the program with status 2, as a bad option should.
+/// Ends the program with status 2, for an invalid option.
 pub fn refuse(message: &str) -> ! {
     eprintln!("{message}");
     std::process::exit(2)
 }
 
-/// Listens without blocking, with the same backlog for everyone, and says so on stdout.
+/// Listens without blocking, with the same backlog for all servers, and prints the address on stdout.
 ///
 /// # Errors
-/// What the kernel says, for example that the port is taken.
+/// The kernel's error, for example that the port is in use.
 pub fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
     let listener = TcpListener::bind(address)?;
     let descriptor = std::os::fd::AsRawFd::as_raw_fd(&listener);
-    // std asks for 128; a second `listen` only changes the backlog.
-    // SAFETY: the descriptor belongs to `listener`, which is alive.
+    // std sets 128. A second `listen` only changes the backlog.
+    // SAFETY: `listener` owns the descriptor and is still open.
     if unsafe { libc::listen(descriptor, BACKLOG) } != 0 {
         return Err(std::io::Error::last_os_error());
     }

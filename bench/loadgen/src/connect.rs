@@ -7,17 +7,17 @@ use std::net::{Ipv4Addr, SocketAddrV4, TcpStream};
 use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
 use std::time::{Duration, Instant};
 
-/// How long nothing may happen before the server counts as stuck.
+/// The server counts as stuck after this time without an event.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
-/// The example of RFC 6455: its answer is known without SHA-1.
+/// The key from the example in RFC 6455. Its accept value is known without SHA-1.
 const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 const ACCEPT: &[u8] = b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 
-/// One source address has about 28,000 ports; this many are used of each.
+/// One source address has about 28,000 ports. This many are used of each.
 const PORTS_PER_SOURCE: usize = 10_000;
 
-/// Connections that are open and upgraded, and how long each took.
+/// Open and upgraded connections, and the time that each took.
 #[derive(Debug)]
 pub(crate) struct Connected {
     pub(crate) streams: Vec<TcpStream>,
@@ -89,13 +89,13 @@ impl Attempt {
         Ok(Self { stream, started, asked: false, answer: Vec::new() })
     }
 
-    /// Goes on as far as it can; true once the answer is there and right.
+    /// Makes progress until it would block. Returns true when the correct response has arrived.
     fn step(&mut self, epoll: &Epoll, token: u64, request: &[u8]) -> Result<bool, String> {
         if !self.asked {
             if let Some(error) = self.stream.take_error().map_err(text)? {
                 return Err(format!("connect: {error}"));
             }
-            // A fresh socket takes a request of this size whole.
+            // A new socket accepts a whole request of this size.
             self.stream.write_all(request).map_err(text)?;
             self.asked = true;
             epoll.modify(&self.stream, token, Interest::Read).map_err(text)?;
@@ -132,7 +132,7 @@ fn start_connect(server: SocketAddrV4, number: usize) -> io::Result<TcpStream> {
     if raw < 0 {
         return Err(io::Error::last_os_error());
     }
-    // SAFETY: the kernel just gave us this descriptor; nobody else owns it.
+    // SAFETY: the kernel has just returned this descriptor, so nothing else owns it.
     let socket = unsafe { OwnedFd::from_raw_fd(raw) };
     if server.ip().is_loopback() {
         bind_source(&socket, number)?;
@@ -148,19 +148,19 @@ fn start_connect(server: SocketAddrV4, number: usize) -> io::Result<TcpStream> {
     Ok(TcpStream::from(socket))
 }
 
-/// Takes the next of the loopback's addresses whenever the ports of one are used up.
+/// Takes the next loopback address when the ports of one are used up.
 fn bind_source(socket: &OwnedFd, number: usize) -> io::Result<()> {
-    // Runs that follow each other must not meet each other's connections in TIME_WAIT.
+    // A run must not use the ports of connections of an earlier run in TIME_WAIT.
     let family = (std::process::id() % 200) as u8;
     let address = raw_address(SocketAddrV4::new(
         Ipv4Addr::new(127, 1, family, 1 + (number / PORTS_PER_SOURCE) as u8),
         0,
     ));
     let one: libc::c_int = 1;
-    // SAFETY: all pointers are to initialised values that live through the calls, with their sizes beside them.
+    // SAFETY: all pointers are to initialised values that are valid during the calls, and their sizes are passed with them.
     let status = unsafe {
         let option = (&raw const one).cast();
-        // Lets the kernel choose the port at `connect`, by pair and not by address.
+        // The kernel chooses the port at `connect`, per pair of addresses.
         libc::setsockopt(socket.as_raw_fd(), libc::IPPROTO_IP, libc::IP_BIND_ADDRESS_NO_PORT, option, 4);
         libc::bind(
             socket.as_raw_fd(),

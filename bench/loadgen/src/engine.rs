@@ -1,4 +1,4 @@
-//! Sends messages, receives and checks echoes: one thread, one epoll, two shared buffers, nothing allocated per message.
+//! Sends messages, receives and checks echoes. One thread, one epoll, two shared buffers, no allocation per message.
 
 use crate::connect::PATIENCE;
 use crate::histogram::Histogram;
@@ -9,18 +9,18 @@ use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::Instant;
 
-/// So many buffers go to one connection before the others get their turn.
+/// The number of buffers that are sent on one connection before the next connection is handled.
 const WRITES_PER_TURN: usize = 4;
 
 /// Payloads of one read in this many are compared byte by byte.
 const VERIFY_EVERY: u64 = 64;
 
-/// What happens when an echo is complete.
+/// The action at a complete echo.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Then {
-    /// The next message goes out at once: the closed loop.
+    /// Sends the next message at once: the closed loop.
     SendNext,
-    /// It is noted in [`Engine::completed`].
+    /// Records it in [`Engine::completed`].
     Note,
 }
 
@@ -28,13 +28,13 @@ pub(crate) enum Then {
 struct Connection {
     stream: TcpStream,
     seed: u64,
-    /// Messages to send, and bytes of them that the kernel has taken.
+    /// The messages to send, and the bytes of them that the kernel has accepted.
     issued: u64,
     written: u64,
-    /// Messages that may come back, and bytes of them that have.
+    /// The echoes to expect, and the bytes of them that have arrived.
     expected: u64,
     received: u64,
-    /// When the last `depth` messages were issued; empty if nobody asks for latencies.
+    /// The times of the last `depth` sends. Empty if no latencies are measured.
     issued_at: Vec<u64>,
     interest: Interest,
 }
@@ -50,18 +50,18 @@ pub(crate) struct Engine {
     reads: u64,
     quiet_since: Instant,
     then: Then,
-    /// Bytes of echoes that arrived.
+    /// The bytes of echoes that have arrived.
     pub(crate) received: u64,
-    /// Bytes of payload that were compared.
+    /// The bytes of payload that were compared.
     pub(crate) verified: u64,
-    /// From issuing a message to the end of its echo.
+    /// The times from a send to the end of its echo.
     pub(crate) latency: Histogram,
-    /// Connections that completed messages, and how many, since the caller last emptied it.
+    /// Connections with completed messages, and their numbers, since the caller last emptied this.
     pub(crate) completed: Vec<(usize, u64)>,
 }
 
 impl Engine {
-    /// `depth` is how many messages of a connection can be in flight; 0 measures no latency.
+    /// `depth` is the number of messages of a connection that can be in flight. With 0, no latency is measured.
     pub(crate) fn new(streams: Vec<TcpStream>, plan: Plan, depth: usize, then: Then) -> Result<Self, String> {
         let epoll = Epoll::new().map_err(|error| error.to_string())?;
         let mut connections = Vec::with_capacity(streams.len());
@@ -103,7 +103,7 @@ impl Engine {
         self.connections.len()
     }
 
-    /// Gives the connections back, still open.
+    /// Returns the connections, still open.
     pub(crate) fn into_streams(self) -> Vec<TcpStream> {
         self.connections.into_iter().map(|connection| connection.stream).collect()
     }

@@ -32,7 +32,7 @@ impl Histogram {
         self.max
     }
 
-    /// The value that a share `quantile` of all values does not exceed.
+    /// The value that a fraction `quantile` of all values does not exceed.
     pub(crate) fn quantile(&self, quantile: f64) -> u64 {
         let wanted = ((self.total as f64 * quantile).ceil() as u64).max(1);
         let mut seen = 0;

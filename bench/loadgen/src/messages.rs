@@ -1,8 +1,8 @@
-//! Texts as services exchange them, compressed beforehand.
+//! Text messages as services exchange them, compressed in advance.
 
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress};
 
-/// How many different messages there are.
+/// The number of different messages.
 const COUNT: u64 = 64;
 const TAIL: [u8; 4] = [0x00, 0x00, 0xff, 0xff];
 const KEY: [u8; 4] = [0x5a, 0x17, 0xc3, 0x84];
@@ -10,11 +10,11 @@ const KEY: [u8; 4] = [0x5a, 0x17, 0xc3, 0x84];
 #[derive(Debug)]
 struct Message {
     text: Vec<u8>,
-    /// The whole frame as a client sends it.
+    /// The complete frame of a client.
     request: Vec<u8>,
 }
 
-/// All messages of a run, each of this size.
+/// All messages of a run, each with this size.
 #[derive(Debug)]
 pub(crate) struct Messages(Vec<Message>);
 
@@ -28,7 +28,7 @@ impl Messages {
         &self.0[(number % COUNT) as usize].request
     }
 
-    /// Whether a compressed payload is that message.
+    /// Whether a compressed payload contains this message.
     pub(crate) fn is_echo(&self, number: u64, payload: &[u8]) -> bool {
         let text = &self.0[(number % COUNT) as usize].text;
         let mut out = Vec::with_capacity(text.len() + 64);
@@ -37,7 +37,7 @@ impl Messages {
         raw.decompress_vec(&input, &mut out, FlushDecompress::Sync).is_ok() && out == *text
     }
 
-    /// Compressed size over size.
+    /// The compressed size divided by the size.
     pub(crate) fn ratio(&self) -> f64 {
         let sum = |size: fn(&Message) -> usize| self.0.iter().map(size).sum::<usize>() as f64;
         sum(|message| message.request.len()) / sum(|message| message.text.len())
@@ -52,7 +52,7 @@ impl Message {
     }
 }
 
-/// Records of a market's ticker: names repeat, numbers do not.
+/// Records of a market's ticker. Names repeat, numbers do not.
 fn text(seed: u64, size: usize) -> Vec<u8> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     let mut random = move |below: u64| {
@@ -64,7 +64,8 @@ fn text(seed: u64, size: usize) -> Vec<u8> {
     let mut out = String::from("[");
     while out.len() < size {
         let symbol = ["BTC-EUR", "ETH-EUR", "SOL-USD", "ADA-USD", "XRP-GBP"][random(5) as usize];
-        let (side, venue) = (["buy", "sell"][random(2) as usize], ["north", "south", "west"][random(3) as usize]);
+        let (side, venue) =
+            (["buy", "sell"][random(2) as usize], ["north", "south", "west"][random(3) as usize]);
         out += &format!(
             "{{\"symbol\":\"{symbol}\",\"side\":\"{side}\",\"price\":{}.{:02},\"amount\":0.{:05},\"time\":17640{:08},\"venue\":\"{venue}\"}},",
             random(90_000),
@@ -115,7 +116,8 @@ mod tests {
         let messages = Messages::new(1000);
         let request = messages.request(3);
         assert_eq!(request[0], 0xc1);
-        let payload: Vec<u8> = request[8..].iter().zip(KEY.iter().cycle()).map(|(byte, key)| byte ^ key).collect();
+        let payload: Vec<u8> =
+            request[8..].iter().zip(KEY.iter().cycle()).map(|(byte, key)| byte ^ key).collect();
         assert!(messages.is_echo(3, &payload));
         assert!(messages.is_echo(67, &payload));
         assert!(!messages.is_echo(4, &payload));

@@ -10,7 +10,7 @@ mod window;
 use crate::options::Options;
 use bench_common::json::Numbers;
 
-/// Runs what the options ask for.
+/// Runs the load that the options name.
 pub(crate) fn run(options: &Options) -> Result<Numbers, String> {
     let mut numbers = Numbers::default();
     if options.deflate {
@@ -20,7 +20,7 @@ pub(crate) fn run(options: &Options) -> Result<Numbers, String> {
     } else if options.broadcast_receivers > 0 {
         broadcast::run(options, &mut numbers)?;
     } else {
-        // The silent connections stay open while the others talk.
+        // The idle connections stay open while the others send.
         let silent = idle::run(options, &mut numbers)?;
         if options.connections > 0 {
             echo::run(options, &mut numbers)?;

@@ -6,7 +6,7 @@ use bench_common::os::Process;
 use std::net::SocketAddrV4;
 use std::time::Duration;
 
-/// Everything that can be asked for; see the README.
+/// All options; see the README.
 #[derive(Debug)]
 pub(crate) struct Options {
     pub(crate) addr: SocketAddrV4,

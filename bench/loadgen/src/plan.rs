@@ -1,7 +1,7 @@
-//! What is sent and what must come back: both follow from a connection's seed and a message's number, so that nothing
-//! has to be stored and any byte can be made again.
+//! The messages to send and the echoes to expect. Both follow from a connection's seed and a message's number, so no
+//! message is stored and each byte can be computed again.
 
-/// Neighbouring messages begin at different places of the template, so that an echo of the wrong one is seen.
+/// Consecutive messages start at different positions of the template, so that an echo of the wrong one is detected.
 const SHIFTS: u64 = 64;
 const MAX_HEADER: usize = 14;
 
@@ -47,12 +47,12 @@ impl Plan {
         Self { size, client_header, server_header, template }
     }
 
-    /// Bytes of one message on its way to the server.
+    /// The bytes of one message to the server.
     pub(crate) fn request_len(&self) -> u64 {
         (self.client_header.len() + 4 + self.size) as u64
     }
 
-    /// Bytes of one echo.
+    /// The bytes of one echo.
     pub(crate) fn reply_len(&self) -> u64 {
         (self.server_header.len() + self.size) as u64
     }
@@ -61,7 +61,7 @@ impl Plan {
         self.size
     }
 
-    /// Writes the bytes `position..end` of a connection's stream of requests, as many as fit.
+    /// Writes the bytes `position..end` of a connection's stream of messages, as many as fit.
     pub(crate) fn fill(&self, seed: u64, position: u64, end: u64, out: &mut [u8]) -> usize {
         let wanted = usize::try_from(end - position).unwrap_or(usize::MAX).min(out.len());
         let mut message = position / self.request_len();
@@ -93,8 +93,8 @@ impl Plan {
         done + length
     }
 
-    /// Checks bytes that arrived at `position` of a connection's stream of echoes, headers always and payloads on
-    /// demand; counts the messages that end in them.
+    /// Checks bytes at `position` of a connection's stream of echoes: headers always, payloads on demand. Returns the
+    /// number of messages that end in them.
     pub(crate) fn check(&self, seed: u64, position: u64, data: &[u8], payloads: bool) -> Result<u64, String> {
         let mut message = position / self.reply_len();
         let mut offset = (position % self.reply_len()) as usize;
@@ -143,7 +143,7 @@ impl Plan {
     }
 }
 
-/// SplitMix64: one good random number per counter value.
+/// SplitMix64: a random number for each counter value.
 fn mix(counter: u64) -> u64 {
     let mut value = counter.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     value = (value ^ value >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);

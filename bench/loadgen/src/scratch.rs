@@ -1,13 +1,13 @@
-//! The buffer that everything is read into and written from.
+//! The buffer for all reads and writes.
 
 use std::ops::{Deref, DerefMut};
 
 const SIZE: usize = 256 * 1024;
 const PAGE: usize = 4096;
 
-/// Begins half a page behind a page's start: some processors copy at a fraction of their speed where source and target
-/// lie at unlucky distances, and the kernel's side mostly begins where a page does. The generator's own slowness must
-/// not hide differences between servers.
+/// Starts half a page after the start of a page. Some processors copy slowly if source and target have certain
+/// distances within a page, and the kernel's buffer mostly starts at a page. A slow generator would hide differences
+/// between servers.
 #[derive(Debug)]
 pub(crate) struct Scratch {
     bytes: Box<[u8]>,

@@ -1,13 +1,13 @@
-//! What a case consists of, and how its numbers are written.
+//! The parts of a case, and the formats of its numbers.
 
 use bench_common::json::Numbers;
 
-/// What a program does in the comparison.
+/// The role of a program in the comparison.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Role {
-    /// A server that sends every message back.
+    /// A server that sends each message back.
     Echo,
-    /// A server that sends every message to every connection.
+    /// A server that sends each message to all connections.
     Broadcast,
     /// An echo server that compresses, without context takeover.
     Deflate,
@@ -15,7 +15,7 @@ pub(crate) enum Role {
     Client,
 }
 
-/// How a number is written.
+/// The format of a number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Unit {
     Count,
@@ -27,7 +27,7 @@ pub(crate) enum Unit {
     Percent,
 }
 
-/// Which way a number should go; without it no ratios are shown.
+/// Whether a higher or a lower number is better. Without it, no ratios are shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Better {
     More,
@@ -48,17 +48,17 @@ pub(crate) struct Column {
 pub(crate) struct Case {
     pub(crate) name: &'static str,
     pub(crate) title: &'static str,
-    /// Who takes part.
+    /// The role of the programs that take part.
     pub(crate) role: Role,
     /// Options for the load generator, or for the client.
     pub(crate) load: &'static str,
-    /// The same without the disturbance: run first, its p99.9 becomes `p999_alone_us`.
+    /// Options for the same load without the disturbance. It runs first, and its p99.9 becomes `p999_alone_us`.
     pub(crate) undisturbed: Option<&'static str>,
-    /// Figures without noise need no more rounds than this.
+    /// The maximum number of rounds, for figures without noise.
     pub(crate) max_rounds: usize,
-    /// Too long or too large for every run: only if it is named.
+    /// Runs only if it is named, because it takes too long or too much memory.
     pub(crate) on_demand: bool,
-    /// The first one is plotted.
+    /// The columns. The first one is plotted.
     pub(crate) columns: &'static [Column],
 }
 
@@ -75,7 +75,7 @@ impl Case {
 }
 
 impl Unit {
-    /// A value as a reader wants it.
+    /// A formatted value.
     pub(crate) fn show(self, value: f64) -> String {
         match self {
             Self::Count | Self::Nanoseconds => grouped(value),

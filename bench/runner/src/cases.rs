@@ -1,4 +1,4 @@
-//! What is measured. A new case is one entry here: options for the load generator and the columns of its table.
+//! The cases. A new case is one entry here: options for the load generator, and the columns of its table.
 
 use crate::case::{Better, Case, Column, Role, Unit};
 
@@ -106,7 +106,7 @@ const fn client(name: &'static str, title: &'static str, load: &'static str) -> 
     Case { role: Role::Client, columns: CLIENT, ..echo(name, title, load) }
 }
 
-/// All of them, in the order of the report.
+/// All cases, in the order of the report.
 pub(crate) static CASES: &[Case] = &[
     echo("small", "100 connections × 20 B binary, 1 in flight", "--connections 100 --size 20"),
     echo(

@@ -1,9 +1,9 @@
-//! Which machine the numbers belong to.
+//! The machine that the numbers were measured on.
 
 use std::fs;
 use std::process::Command;
 
-/// Names of the machine's parts.
+/// The names of the machine's parts.
 #[derive(Debug)]
 pub(crate) struct Machine {
     pub(crate) processor: String,
@@ -11,7 +11,7 @@ pub(crate) struct Machine {
     pub(crate) kernel: String,
     pub(crate) compiler: String,
     pub(crate) date: String,
-    /// Who else was working: the load average of the last minute, before the first run.
+    /// The load average of the last minute before the first run, as a measure of other programs' work.
     pub(crate) load: String,
 }
 
@@ -29,7 +29,7 @@ impl Machine {
         }
     }
 
-    /// One line.
+    /// A description in one line.
     pub(crate) fn describe(&self) -> String {
         let Self { processor, cores, kernel, compiler, .. } = self;
         format!("{processor}, {cores} cores, {kernel}, {compiler}, loopback")

@@ -1,4 +1,4 @@
-//! Runs every server through every case, interleaved, and writes the table, the raw numbers and the plot.
+//! Runs each server in each case, interleaved, and writes the table, the raw numbers and the plot.
 //!
 //! See the benchmark's README for the options and for what each number means.
 
@@ -22,7 +22,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    // Inherited by all servers, also by those that do not raise it themselves.
+    // All servers inherit this limit, including those that do not raise it themselves.
     bench_common::os::raise_file_limit();
     let options = match Options::from_env() {
         Ok(options) => options,

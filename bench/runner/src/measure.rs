@@ -12,10 +12,10 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
 
-/// How long a server may take until it listens.
+/// The time that a server may take until it listens.
 const START: Duration = Duration::from_secs(10);
 
-/// What a measurement needs.
+/// The inputs of a measurement.
 #[derive(Debug)]
 pub(crate) struct Rig<'a> {
     pub(crate) options: &'a Options,
@@ -31,14 +31,14 @@ struct Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // It may have ended by itself; there is nothing else to do about it.
+        // An error means that it has already ended.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
 impl Rig<'_> {
-    /// Runs the case once and gives the load generator's numbers, or the client's.
+    /// Runs the case once and returns the numbers of the load generator or the client.
     pub(crate) fn measure(&self, case: &Case) -> Result<Numbers, String> {
         if case.role == Role::Client {
             return self.client(case.load);
@@ -64,13 +64,13 @@ impl Rig<'_> {
         self.run(command, &server, load, self.options.generator_core)
     }
 
-    /// The client has the core that servers are measured on, and its server the other one.
+    /// Runs the client on the core that servers are measured on, and its server on the other core.
     fn client(&self, load: &str) -> Result<Numbers, String> {
         let server = start(&beside(CLIENTS_SERVER)?, &[], self.options.generator_core)?;
         self.run(Command::new(self.binary), &server, load, self.options.server_core)
     }
 
-    /// Runs the other side of a server to its end and reads what it says.
+    /// Runs the load generator or client to its end and reads its output.
     fn run(
         &self,
         mut command: Command,
@@ -121,18 +121,18 @@ fn start(binary: &Path, arguments: &[&str], core: usize) -> Result<Running, Stri
     Ok(running)
 }
 
-/// A port that was free a moment ago.
+/// A port that was just free.
 fn free_address() -> io::Result<SocketAddr> {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()
 }
 
-/// Binds a program to a core, and to this one's life.
+/// Binds a program to a core, and makes it end with this program.
 fn pin(command: &mut Command, core: usize) {
     let prepare = move || {
         // SAFETY: takes no pointer for this option.
         unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
         bench_common::os::pin_to_core(core)
     };
-    // SAFETY: between fork and exec it makes system calls only: no allocation, no locks.
+    // SAFETY: between fork and exec, the closure only makes system calls. It neither allocates nor locks.
     unsafe { command.pre_exec(prepare) };
 }

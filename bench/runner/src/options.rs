@@ -7,7 +7,7 @@ use crate::servers::{Group, SERVERS, Server};
 use bench_common::args::Args;
 use std::path::PathBuf;
 
-/// What to run and how.
+/// The programs and cases to run, and how.
 #[derive(Debug)]
 pub(crate) struct Options {
     pub(crate) cases: Vec<&'static Case>,
@@ -48,7 +48,7 @@ impl Options {
     }
 }
 
-/// A comma-separated list of names, or those that belong to every run.
+/// A comma-separated list of names. Without it, those that belong to each run.
 fn select<T>(
     args: &mut Args,
     option: &str,

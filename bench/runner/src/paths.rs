@@ -1,11 +1,11 @@
-//! Where the benchmark's files are.
+//! The paths of the benchmark's files.
 
 use std::path::{Path, PathBuf};
 
-/// Builds of our server that the command line names.
+/// The builds of our server that the command line names.
 #[derive(Debug)]
 pub(crate) struct Builds {
-    /// Our server, if it is not where `run.sh` builds it.
+    /// Our server, if it is not in the folder in which `run.sh` builds it.
     pub(crate) ours: Option<PathBuf>,
     /// Another build of our server, to compare with.
     pub(crate) before: Option<PathBuf>,

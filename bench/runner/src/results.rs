@@ -15,15 +15,15 @@ pub(crate) struct Row {
     pub(crate) failures: Vec<String>,
 }
 
-/// A median and how far the runs lie around it.
+/// A median and the spread of the runs around it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Figure {
     pub(crate) median: f64,
-    /// Median absolute deviation as a share of the median.
+    /// The median absolute deviation, as a fraction of the median.
     pub(crate) spread: f64,
 }
 
-/// Everything that was measured.
+/// All measurements.
 #[derive(Debug)]
 pub(crate) struct Results {
     pub(crate) machine: Machine,
@@ -56,7 +56,7 @@ impl Results {
         }
     }
 
-    /// The rows of a case, in the order in which its servers took turns.
+    /// The rows of a case, in the order in which its servers ran.
     pub(crate) fn of(&self, case: &Case) -> impl Iterator<Item = &Row> {
         self.rows.iter().filter(move |row| row.case.name == case.name)
     }

@@ -1,10 +1,10 @@
-//! Who is measured. A new server is one line here.
+//! The programs that are measured. A new server is one line here.
 
 use crate::case::{Case, Role};
 use crate::paths::{Builds, bench_folder};
 use std::path::PathBuf;
 
-/// What a server is to the comparison.
+/// The kind of a program in the comparison.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Group {
     Ours,
@@ -12,9 +12,9 @@ pub(crate) enum Group {
     Before,
     /// A Rust library in its plain `send` loop.
     Peer,
-    /// A Rust library in a form that answers a batch with one write: shown beside, not the base of ratios.
+    /// A Rust library in a form that answers a batch with one write. Shown, but not the base of ratios.
     Batching,
-    /// The least work imaginable.
+    /// A program that does the minimum of work.
     Floor,
 }
 
@@ -25,12 +25,12 @@ pub(crate) struct Server {
     pub(crate) group: Group,
     pub(crate) binary: &'static str,
     pub(crate) arguments: &'static [&'static str],
-    /// The library whose version stands beside the name.
+    /// The library whose version is shown after the name.
     pub(crate) library: Option<&'static str>,
     pub(crate) role: Role,
 }
 
-/// The floors that ratios are taken to.
+/// The floors that ratios refer to.
 const ECHO_FLOOR: &str = "floor-tokio";
 const BROADCAST_FLOOR: &str = "floor-broadcast";
 
@@ -75,7 +75,7 @@ const fn floor(name: &'static str) -> Server {
     Server { name, group: Group::Floor, binary: name, arguments: &[], library: None, role: Role::Echo }
 }
 
-/// In the order in which they take turns.
+/// All servers, in the order in which they run.
 pub(crate) static SERVERS: &[Server] = &[
     ours("ours-handler", Group::Ours, ours!("handler")),
     ours("before-handler", Group::Before, ours!("handler")),
@@ -122,7 +122,7 @@ pub(crate) static SERVERS: &[Server] = &[
 pub(crate) const CLIENTS_SERVER: &str = "floor-epoll";
 
 impl Server {
-    /// Its binary: beside this program, or for ours also in the main workspace's target folder.
+    /// The path of its binary: in this program's folder, or for our server also in the main workspace's target folder.
     pub(crate) fn locate(&self, builds: &Builds) -> Option<PathBuf> {
         let beside = std::env::current_exe().ok()?.with_file_name(self.binary);
         if !matches!(self.role, Role::Echo | Role::Deflate) {
@@ -139,12 +139,12 @@ impl Server {
         candidates.into_iter().find(|path| path.is_file())
     }
 
-    /// Whether the case is one for this server, and can show what is special about it.
+    /// Whether this server takes part in the case, and the case shows what is special about it.
     pub(crate) fn takes_part(&self, case: &Case) -> bool {
         self.role == case.role && (self.group != Group::Batching || case.load.contains("--depth"))
     }
 
-    /// Whether this is the floor that ratios are taken to.
+    /// Whether this is the floor that ratios refer to.
     pub(crate) fn is_base(&self) -> bool {
         [ECHO_FLOOR, BROADCAST_FLOOR].contains(&self.name)
     }

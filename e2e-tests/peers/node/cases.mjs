@@ -1,4 +1,4 @@
-// The messages that the client sends; each comes back as it was sent. An array is a fragmented message.
+// The messages that the client sends. Each echo has to be equal. An array is a fragmented message.
 
 const PAYLOAD = Buffer.from(Array.from({ length: 256 }, (_, index) => index));
 
@@ -10,7 +10,7 @@ export const MESSAGES = [
   ["empty text", ""],
   ["empty binary", bytes(0)],
   ["binary", PAYLOAD],
-  // Around the places where the length field grows.
+  // Around the sizes at which the length field grows.
   ...[125, 126, 127, 65535, 65536, 1 << 20].map((length) => [`binary of ${length} bytes`, bytes(length)]),
   ["text of 100000 characters", "ä".repeat(100_000)],
   ["fragmented text", ["Frag", "ment", "", "ed 🦀"]],
@@ -19,7 +19,7 @@ export const MESSAGES = [
   ["many fragments", Array(64).fill(PAYLOAD)],
 ];
 
-// The message as it comes back: an echo need not keep the fragments.
+// The expected echo. It need not keep the fragments.
 export function whole(message) {
   if (!Array.isArray(message)) return message;
   return typeof message[0] === "string" ? message.join("") : Buffer.concat(message);

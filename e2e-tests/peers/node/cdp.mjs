@@ -1,4 +1,5 @@
-// Just enough of the DevTools protocol: commands and events as JSON, each ended by a zero byte, over two pipes.
+// The part of the DevTools protocol that the scripts need: commands and events as JSON over two pipes, each ended by a
+// zero byte.
 
 import { spawn } from "node:child_process";
 import { EventEmitter } from "node:events";
@@ -18,11 +19,11 @@ const FLAGS = [
   "--disable-sync",
   "--disable-breakpad",
   "--no-proxy-server",
-  // It ends when these pipes end, so that it cannot outlive this script.
+  // The browser ends when these pipes end, so it cannot outlive this script.
   "--remote-debugging-pipe",
 ];
 
-// Emits "event" with { method, params, sessionId } for whatever the browser tells.
+// Emits "event" with { method, params, sessionId } for each event of the browser.
 export class Browser extends EventEmitter {
   #failure = null;
   #pending = new Map();
@@ -34,10 +35,10 @@ export class Browser extends EventEmitter {
     this.profile = mkdtempSync(join(tmpdir(), "chat-profile-"));
     const stdio = ["ignore", "ignore", "ignore", "pipe", "pipe"];
     this.child = spawn(program, [...FLAGS, ...flags, `--user-data-dir=${this.profile}`, "about:blank"], { stdio });
-    // The first of them when the program cannot be started, the second otherwise.
+    // The first event comes if the program cannot be started, the second if it ends.
     this.ended = new Promise((resolve) => this.child.once("error", resolve).once("exit", resolve));
     this.ended.then((error) => this.#abandon(error instanceof Error ? error : new Error("the browser has ended")));
-    // Also when this script gives up.
+    // Also runs when this script gives up.
     process.once("exit", () => this.#discard());
     const [commands, answers] = this.child.stdio.slice(3);
     // A browser that has ended is reported above.
@@ -104,7 +105,7 @@ export class Page {
     return page;
   }
 
-  // The next event of that kind. An exception in the page ends the wait.
+  // The next event of this kind. An exception in the page ends the wait.
   event(method) {
     return new Promise((resolve, reject) => {
       const listener = (message) => {

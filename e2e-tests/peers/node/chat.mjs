@@ -12,7 +12,7 @@ function submitText(text) {
   document.querySelector("#form").requestSubmit();
 }
 
-// Runs inside the page; the promise is kept once the text is in the log.
+// Runs inside the page. The promise resolves once the text is in the log.
 function textAppears(text) {
   const log = document.querySelector("#log");
   const there = () => log.textContent.includes(text);
@@ -42,7 +42,7 @@ function checkHandshake(page, deflate) {
   assert.equal(extensions.includes("permessage-deflate"), deflate, `extensions: ${extensions}`);
 }
 
-// Chromium takes no file with certificates, but it can be told to trust one public key.
+// Chromium has no option for a file of certificates, but it has one to trust a public key.
 function trust(file) {
   const spki = new X509Certificate(readFileSync(file)).publicKey.export({ type: "spki", format: "der" });
   const hash = createHash("sha256").update(spki).digest("base64");

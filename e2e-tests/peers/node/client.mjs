@@ -8,7 +8,7 @@ import { deflateOptions, loadWs, readOptions, runClient } from "./library.mjs";
 
 const WebSocket = loadWs();
 
-// Hands out the messages one by one, in order, whenever they arrive. The first `null` stands for the end.
+// Returns the messages one by one, in the order in which they arrive. The first `null` is the end.
 function inbox(ws) {
   const arrived = [];
   const waiting = [];
@@ -38,7 +38,7 @@ async function checkPing(ws, payload) {
 
 async function checkPingBetweenFragments(ws, next) {
   ws.send("before ", { fin: false });
-  // Answered while the message is still incomplete.
+  // It is answered while the message is still incomplete.
   await checkPing(ws, "in between");
   ws.send("after", { fin: true });
   expectEcho(await next(), "before after", "ping between fragments");

@@ -1,4 +1,4 @@
-// What the scripts share: the `ws` package, which setup.sh puts outside this folder, and the command line.
+// Shared code of the scripts: the `ws` package, which setup.sh installs outside this folder, and the command line.
 
 import { createRequire } from "node:module";
 import { parseArgs } from "node:util";
@@ -17,7 +17,7 @@ export function readOptions(types) {
   return { ...values, positionals };
 }
 
-// Runs a client: one line on success, an error and status 1 otherwise, also when it takes too long.
+// Runs a client. Prints one line on success. Prints an error and ends with status 1 on failure or after a timeout.
 export async function runClient(client) {
   const limit = setTimeout(() => fail(new Error("gave up after 50 seconds")), 50_000);
   try {
@@ -34,7 +34,7 @@ function fail(error) {
   process.exit(1);
 }
 
-// `server_no_context_takeover,client_max_window_bits=10` as options of `ws`; every message is compressed.
+// `server_no_context_takeover,client_max_window_bits=10` as options of `ws`. Each message is compressed.
 export function deflateOptions(deflate, params = "") {
   if (!deflate) return false;
   const camel = (name) => name.replace(/_(.)/g, (_, letter) => letter.toUpperCase());

@@ -32,7 +32,7 @@ async function ping(ws) {
 
 function handle(ws, request) {
   console.log(`open ${request.url}`);
-  // Echoes wait for the ping, so that the first one tells that it was answered.
+  // Echoes wait for the pong, so the first echo shows that the ping was answered.
   const ready = options.ping ? ping(ws) : Promise.resolve();
   ws.on("message", async (data, isBinary) => {
     await ready;

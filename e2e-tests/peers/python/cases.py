@@ -1,4 +1,4 @@
-"""The messages that the client sends. Each comes back as it was sent."""
+"""The messages that the client sends. Each echo has to be equal."""
 
 PAYLOAD = bytes(range(256))
 
@@ -10,7 +10,7 @@ def messages():
     yield "empty text", ""
     yield "empty binary", b""
     yield "binary", PAYLOAD
-    # Around the places where the length field grows.
+    # Around the sizes at which the length field grows.
     for length in (125, 126, 127, 65535, 65536, 1 << 20):
         yield f"binary of {length} bytes", (PAYLOAD * (length // 256 + 1))[:length]
     yield "text of 100000 characters", "ä" * 100_000
@@ -21,5 +21,5 @@ def messages():
 
 
 def whole(message):
-    """The message as it comes back: an echo need not keep the fragments."""
+    """The expected echo. It need not keep the fragments."""
     return type(message[0])().join(message) if isinstance(message, list) else message

@@ -46,7 +46,7 @@ async def check_ping(ws, payload):
 async def check_ping_between_fragments(ws):
     async def fragments():
         yield "before "
-        # Answered while the message is still incomplete.
+        # It is answered while the message is still incomplete.
         await check_ping(ws, b"in between")
         yield "after"
 

@@ -1,4 +1,4 @@
-"""permessage-deflate with parameters, as the scripts' option `--deflate-params` names them."""
+"""permessage-deflate with the parameters of the scripts' option `--deflate-params`."""
 
 
 def arguments(params):

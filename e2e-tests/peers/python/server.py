@@ -46,7 +46,7 @@ async def handle(chosen, ws):
     try:
         await echo(chosen, ws)
     except ConnectionClosed:
-        pass  # said below
+        pass  # reported below
     await ws.wait_closed()
     say(f"closed {ws.close_code} {ws.close_reason}".rstrip())
 
@@ -70,7 +70,7 @@ async def run(chosen):
         compression=None,
         extensions=[ServerPerMessageDeflateFactory(**arguments(chosen.deflate_params))] if chosen.deflate else None,
         subprotocols=[chosen.subprotocol] if chosen.subprotocol else None,
-        # Like every server here: who offers none of our subprotocols is welcome without one.
+        # As in all servers here: a client that offers none of our subprotocols is accepted without one.
         select_subprotocol=select(chosen.subprotocol) if chosen.subprotocol else None,
         max_size=1 << 25,
     )

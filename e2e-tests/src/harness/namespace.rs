@@ -1,14 +1,14 @@
-//! A network of a test's own.
+//! Runs a test in its own network namespace.
 
 use crate::isolate::{self, isolated};
 use std::process::Command;
 
-/// Set in the process that has one.
+/// Set in the process that runs in its own namespace.
 const IN_NAMESPACE: &str = "WS_E2E_NETWORK_NAMESPACE";
 
-/// As [`run`](super::run), in a network namespace of the test's own (Linux): it may limit the loopback interface's rate, or
-/// take it down, so that peers vanish without a word. `setup` is a shell command that is run there first. Where the kernel
-/// or the machine does not allow that, the test is skipped, and says so.
+/// As [`run`](super::run), in a new network namespace (Linux). The test may limit the rate of the loopback interface,
+/// or take it down so that a peer disappears without a FIN or RST. `setup` is a shell command that runs there first. If
+/// the machine does not allow a new namespace, the test is skipped, with a line on stderr.
 ///
 /// # Panics
 /// When the test fails.
@@ -24,10 +24,10 @@ pub fn run_in_own_network<F: Future<Output = ()>>(setup: &str, test: F) {
             unshare
         };
         if !enter(setup).output().is_ok_and(|output| output.status.success()) {
-            return crate::peers::skip("no network namespace can be made here");
+            return crate::peers::skip("this machine does not allow a new network namespace");
         }
         let Some(name) = isolate::test_name() else {
-            return crate::peers::skip("a test in a network of its own needs a process of its own");
+            return crate::peers::skip("a test with its own network has to be named with `--exact`");
         };
         let status = enter(&format!("{setup} && exec \"$@\""))
             .arg(binary)
@@ -35,7 +35,7 @@ pub fn run_in_own_network<F: Future<Output = ()>>(setup: &str, test: F) {
             .env(IN_NAMESPACE, "1")
             .status()
             .expect("it could be started before");
-        assert!(status.success(), "the test failed in its own network: {status}");
+        assert!(status.success(), "the test failed in its network namespace: {status}");
     });
 }
 

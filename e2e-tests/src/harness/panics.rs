@@ -1,4 +1,4 @@
-//! Counts panics, because a task takes its panic along when nobody awaits its handle.
+//! Counts panics. A panic in a task is lost when the task's handle is dropped.
 
 use std::sync::Once;
 use std::sync::atomic::{AtomicUsize, Ordering};

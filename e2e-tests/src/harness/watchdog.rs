@@ -1,13 +1,13 @@
-//! Ends the process when a test blocks its runtime: then no timer of that runtime can fire.
+//! Ends the process when a test blocks its runtime, because then no timer of that runtime can fire.
 
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-/// The exit status that a failed Rust test ends with.
+/// The exit status of a failed Rust test.
 const FAILED: i32 = 101;
 
-/// Watches until it is dropped. Its limit lies beyond the other deadlines of the harness, so that those speak first.
+/// Watches until it is dropped. Its limit is longer than the other deadlines of the harness, so those report first.
 pub(super) struct Watchdog {
     stop: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,
@@ -30,7 +30,7 @@ impl Drop for Watchdog {
     fn drop(&mut self) {
         drop(self.stop.take());
         if let Some(thread) = self.thread.take() {
-            // It cannot panic, and it ends as soon as the channel is closed.
+            // The thread cannot panic and ends as soon as the channel is closed.
             let _ = thread.join();
         }
     }

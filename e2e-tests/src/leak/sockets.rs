@@ -1,9 +1,9 @@
-//! Turns `socket:[12345]` into addresses and a state, so that a leak report says which connection it was.
+//! Turns `socket:[12345]` into addresses and a state, so that a leak report names the connection.
 
 use std::fs;
 use std::net::Ipv4Addr;
 
-/// The target of a descriptor, with addresses appended where it is a TCP socket.
+/// The target of a descriptor, with addresses and state appended if it is a TCP socket.
 pub(super) fn describe(target: &str) -> String {
     let inode = target.strip_prefix("socket:[").and_then(|rest| rest.strip_suffix(']'));
     match inode.and_then(find_tcp) {
@@ -19,7 +19,7 @@ fn find_tcp(inode: &str) -> Option<String> {
     })
 }
 
-/// Columns: number, local address, remote address, state, five that we skip, inode.
+/// Columns: number, local address, remote address, state, five that are not used, inode.
 fn describe_line(line: &str, inode: &str) -> Option<String> {
     let columns: Vec<&str> = line.split_ascii_whitespace().collect();
     if columns.get(9) != Some(&inode) {

@@ -1,4 +1,4 @@
-//! Chromium against a page as `chat.mjs` wants it, with the raw peer as the chat server.
+//! Chromium with the page that `chat.mjs` expects, and the raw peer as the chat server.
 
 use super::*;
 use crate::harness;
@@ -27,7 +27,7 @@ impl Site {
     async fn next_tab(&mut self) -> RawServer {
         loop {
             tokio::select! {
-                // Side by side, because a browser opens connections in advance and lets them wait.
+                // Concurrent, because a browser opens connections in advance and does not use them at once.
                 connection = self.acceptor.accept() => drop(tokio::spawn(serve(connection, self.upgraded.clone()))),
                 tab = self.tabs.recv() => return tab.expect("this end is open as long as the other one"),
             }
@@ -36,7 +36,7 @@ impl Site {
 }
 
 async fn serve(mut connection: RawServer, upgraded: UnboundedSender<RawServer>) {
-    // None comes on a connection that was opened in vain.
+    // No request arrives on a connection that the browser does not use.
     let Ok(request) = connection.reader.try_recv_head().await else { return };
     if let Some(key) = request.header("Sec-WebSocket-Key") {
         connection.send_bytes(switching_protocols(key, &[])).await;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::{Instant, sleep, timeout_at};
 
-/// For each wait. A little more than the scripts give themselves, so that their own message comes first.
+/// The limit of each wait. It is longer than the scripts' own limits, so that their message comes first.
 const DEADLINE: Duration = Duration::from_secs(60);
 
 enum Output {
@@ -17,8 +17,8 @@ enum Output {
 
 /// A running script. Dropping it kills it.
 ///
-/// It is a plain process with a thread for each of its pipes: the runtime's own way of running processes keeps
-/// descriptors for the next one, which would look like a leak.
+/// It is a `std` process with a thread for each pipe. tokio's processes keep descriptors open for the next process, and
+/// the leak check would report those.
 pub struct Child {
     name: String,
     process: process::Child,
@@ -47,7 +47,7 @@ impl Child {
     /// The next line of its standard output, or `None` after the last one.
     ///
     /// # Panics
-    /// When nothing comes in time.
+    /// When nothing arrives in time.
     pub async fn next_line(&mut self) -> Option<String> {
         let deadline = Instant::now() + DEADLINE;
         loop {
@@ -63,7 +63,7 @@ impl Child {
     /// The next line of its standard output.
     ///
     /// # Panics
-    /// When none comes.
+    /// When none arrives.
     pub async fn line(&mut self) -> String {
         match self.next_line().await {
             Some(line) => line,
@@ -71,7 +71,7 @@ impl Child {
         }
     }
 
-    /// The next line has to be this one.
+    /// Checks that the next line is `expected`.
     ///
     /// # Panics
     /// When it is another one.
@@ -80,10 +80,10 @@ impl Child {
         assert_eq!(line, expected, "{}", self.name);
     }
 
-    /// Waits until a client says that all its checks have passed, and ends.
+    /// Waits until a client ends, and checks that all its checks passed.
     ///
     /// # Panics
-    /// When they have not.
+    /// When one of them failed.
     pub async fn expect_ok(self) {
         if let Err(failure) = self.outcome().await {
             panic!("{failure}");
@@ -93,7 +93,7 @@ impl Child {
     /// Waits until a client ends.
     ///
     /// # Errors
-    /// What it has to complain about.
+    /// The client's report of the checks that failed.
     pub async fn outcome(mut self) -> Result<(), String> {
         let mut lines = Vec::new();
         while let Some(line) = self.next_line().await {
@@ -106,8 +106,8 @@ impl Child {
         }
     }
 
-    /// Tells a server to end, as it does on its own when the test dies, and waits for that; returns the lines that
-    /// nobody has read.
+    /// Closes a server's stdin, at which it ends, and waits for that. Returns the lines that the test has not read. A
+    /// server also ends in this way when the test's process dies.
     ///
     /// # Panics
     /// When it does not end, or not with status 0.
@@ -124,7 +124,7 @@ impl Child {
         lines
     }
 
-    /// Called after its pipes have ended, so it is ending, too.
+    /// Waits for the exit status. Its pipes have ended, so it ends soon.
     async fn wait(&mut self) -> ExitStatus {
         let deadline = Instant::now() + DEADLINE;
         loop {
@@ -147,13 +147,13 @@ impl Child {
 
 impl Drop for Child {
     fn drop(&mut self) {
-        // Both fail for a process that has ended already, which is just as well.
+        // Both fail if the process has already ended.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
 }
 
-/// Sends each line of the pipe until it ends or nobody listens any more.
+/// Sends each line of the pipe until the pipe ends or the receiver is dropped.
 fn forward(pipe: impl Read + Send + 'static, to: UnboundedSender<Output>, kind: fn(String) -> Output) {
     std::thread::spawn(move || {
         for line in BufReader::new(pipe).lines().map_while(Result::ok) {

@@ -1,4 +1,4 @@
-//! The foreign peers against each other and against the raw peer: what they check has to bite.
+//! The other implementations against each other and against the raw peer. Their checks have to fail when they should.
 
 use super::*;
 use crate::harness;
@@ -24,7 +24,7 @@ async fn all_pairs(server_options: &[&str], client_options: &[&str]) {
 }
 
 #[test]
-fn every_client_is_content_with_every_server() {
+fn every_client_works_with_every_server() {
     harness::run(all_pairs(&[], &[]));
 }
 
@@ -65,7 +65,7 @@ fn a_client_notices_a_wrong_echo() {
 }
 
 #[test]
-fn a_server_pings_closes_and_tells() {
+fn a_server_pings_closes_and_reports() {
     harness::run(async {
         let Some(peers) = python_and_node() else { return };
         for server in &peers {
@@ -81,7 +81,7 @@ fn a_server_pings_closes_and_tells() {
             assert_eq!(client.expect_close(4000).await, "enough");
             client.send(RawFrame::close(4001, "indeed")).await;
             client.expect_eof().await;
-            // `ws` holds a connection for closed when both directions of TCP have ended.
+            // `ws` reports a connection as closed when both directions of TCP have ended.
             drop(client);
             server.expect_line("closed 4001 indeed").await;
         }
@@ -89,7 +89,7 @@ fn a_server_pings_closes_and_tells() {
 }
 
 #[test]
-fn a_server_tells_of_an_abnormal_end() {
+fn a_server_reports_an_abnormal_end() {
     harness::run(async {
         let Some(peers) = python_and_node() else { return };
         for server in &peers {

@@ -1,4 +1,4 @@
-//! Both halves of one connection.
+//! A connection: both halves together.
 
 use super::{Head, RawFrame, RawReader, RawWriter, ReceivedFrame, RecvError, Side};
 use std::io;
@@ -16,12 +16,12 @@ pub struct RawConnection {
 }
 
 impl RawConnection {
-    /// Takes over a connected stream, on which this end plays `side`.
+    /// Takes over a connected stream. This end has the role `side`.
     ///
     /// # Errors
-    /// When the socket is broken already.
+    /// When the socket is already closed.
     pub fn new(stream: TcpStream, side: Side) -> io::Result<Self> {
-        // Each write of a test is meant to leave at once.
+        // Each write of a test is to be sent at once.
         stream.set_nodelay(true)?;
         let local = stream.local_addr()?;
         let (reader, writer) = stream.into_split();
@@ -82,7 +82,7 @@ impl RawConnection {
     /// [`RawReader::try_recv_frame`].
     ///
     /// # Errors
-    /// As there.
+    /// As that method.
     pub async fn try_recv_frame(&mut self) -> Result<ReceivedFrame, RecvError> {
         self.reader.try_recv_frame().await
     }

@@ -1,17 +1,17 @@
-//! Received frames, and the rules that each one has to keep on its own.
+//! Decodes received frames and checks the rules for a single frame.
 
 use super::{RawFrame, Side, opcode};
 
 /// A frame that arrived, its payload unmasked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReceivedFrame {
-    /// The final fragment of its message.
+    /// FIN: this is the last fragment of its message.
     pub fin: bool,
-    /// RSV1, which only a negotiated compression may set.
+    /// RSV1, which is legal only with negotiated compression.
     pub rsv1: bool,
-    /// One of [`opcode`]'s.
+    /// One of the constants in [`opcode`].
     pub opcode: u8,
-    /// The key that it was masked with.
+    /// The masking key, if it was masked.
     pub mask: Option<[u8; 4]>,
     /// The payload.
     pub payload: Vec<u8>,
@@ -23,7 +23,7 @@ impl ReceivedFrame {
         self.opcode >= opcode::CLOSE
     }
 
-    /// The code and the reason, where this is a Close that has them.
+    /// The code and the reason, if this is a Close that has them.
     pub fn close_code(&self) -> Option<(u16, &str)> {
         let (code, reason) = self.payload.split_first_chunk::<2>()?;
         let code = (self.opcode == opcode::CLOSE).then_some(u16::from_be_bytes(*code))?;
@@ -31,7 +31,7 @@ impl ReceivedFrame {
     }
 }
 
-/// Compares what matters to most tests: FIN, RSV1, opcode and payload.
+/// Compares FIN, RSV1, opcode and payload.
 impl PartialEq<RawFrame> for ReceivedFrame {
     fn eq(&self, sent: &RawFrame) -> bool {
         (self.fin, [self.rsv1, false, false], self.opcode) == (sent.fin, sent.rsv, sent.opcode)
@@ -39,10 +39,10 @@ impl PartialEq<RawFrame> for ReceivedFrame {
     }
 }
 
-/// The first frame in `input` and how many bytes it took, or `None` while it is incomplete.
+/// The first frame in `input` and its length on the wire in bytes, or `None` while it is incomplete.
 ///
 /// # Errors
-/// Which rule the frame breaks. Rules about the header are applied as soon as the header is there.
+/// The rule that the frame breaks. The header is checked as soon as it is complete.
 pub fn decode(
     input: &[u8],
     sender: Side,
@@ -61,7 +61,7 @@ pub fn decode(
     Ok(Some((frame, header + length)))
 }
 
-/// The frame without its payload, the declared length, the length of the header.
+/// The frame without its payload, the declared payload length, and the length of the header.
 fn decode_header(input: &[u8]) -> Result<Option<(ReceivedFrame, u64, usize)>, String> {
     let &[first, second, ref rest @ ..] = input else { return Ok(None) };
     let extended = match second & 0x7F {
@@ -119,7 +119,7 @@ fn check_header(
     Err(format!("{broken}: first byte {first:#04x}, length {length}"))
 }
 
-/// What RFC 6455 section 7.4 and the IANA registry let on the wire.
+/// Checks the payload of a Close: RFC 6455 section 7.4 and the IANA registry say which codes may be sent.
 fn check_close(frame: &ReceivedFrame) -> Result<(), String> {
     if frame.opcode != opcode::CLOSE || frame.payload.is_empty() {
         return Ok(());
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn a_close_tells_code_and_reason() {
+    fn a_close_has_a_code_and_a_reason() {
         let (close, _) = from_server(&RawFrame::close(4999, "später")).unwrap().unwrap();
         assert_eq!(close.close_code(), Some((4999, "später")));
         let (empty, _) = from_server(&RawFrame::new(opcode::CLOSE, *b"")).unwrap().unwrap();

@@ -1,10 +1,10 @@
-//! Frames to send: legal ones by default, and every illegal one on request.
+//! Frames to send. They are legal by default, and a test can make them illegal in every way.
 
 use super::Side;
 
 /// The opcodes of RFC 6455.
 pub mod opcode {
-    /// The rest of a fragmented message.
+    /// A further fragment of a message.
     pub const CONTINUATION: u8 = 0;
     /// A text message or its first fragment.
     pub const TEXT: u8 = 1;
@@ -21,49 +21,49 @@ pub mod opcode {
 /// Whether and how a frame is masked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mask {
-    /// As the sender's role demands.
+    /// As the sender's role requires.
     ByRole,
-    /// Masked with this key, whoever sends it.
+    /// Masked with this key, in either role.
     Key([u8; 4]),
-    /// Not masked, whoever sends it.
+    /// Not masked, in either role.
     Absent,
 }
 
-/// The length that the header declares, and in which of its three forms.
+/// The length that the header declares, and which of the three forms it takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Length {
     /// The payload's length in the shortest form.
     OfPayload,
-    /// In the second byte itself: 7 bits, of which 126 and 127 promise an extended length that does not follow.
+    /// In 7 bits of the second byte. 126 and 127 announce an extended length, which does not follow.
     Bits7(u8),
-    /// In 16 bits, also where a shorter form would do.
+    /// In 16 bits, even if a shorter form is enough.
     Bits16(u16),
-    /// In 64 bits, also where a shorter form would do or the top bit is set.
+    /// In 64 bits, even if a shorter form is enough or the top bit is set.
     Bits64(u64),
 }
 
-/// One frame to send. [`RawFrame::encode`] never refuses anything.
+/// One frame to send. [`RawFrame::encode`] encodes every value, legal or not.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RawFrame {
-    /// The final fragment of its message.
+    /// FIN: this is the last fragment of its message.
     pub fin: bool,
     /// RSV1 to RSV3.
     pub rsv: [bool; 3],
-    /// The lower four bits are sent.
+    /// The opcode. Only its lower four bits are sent.
     pub opcode: u8,
-    /// Masking.
+    /// Whether and how it is masked.
     pub mask: Mask,
     /// The declared length.
     pub length: Length,
-    /// What follows the header, before masking.
+    /// The payload, before masking.
     pub payload: Vec<u8>,
 }
 
-/// What a client masks with unless a test asks for another key.
+/// The masking key of a client, unless the test sets another one.
 const MASK_KEY: [u8; 4] = [0x37, 0xFA, 0x21, 0x3D];
 
 impl RawFrame {
-    /// A final, otherwise legal frame.
+    /// A legal frame with FIN set.
     pub fn new(opcode: u8, payload: impl Into<Vec<u8>>) -> Self {
         Self {
             fin: true,
@@ -100,43 +100,43 @@ impl RawFrame {
         Self::new(opcode::PONG, payload)
     }
 
-    /// Close with a code and a reason. For an empty or a broken payload: `RawFrame::new(opcode::CLOSE, …)`.
+    /// Close with a code and a reason. For an empty or invalid payload, use `RawFrame::new(opcode::CLOSE, …)`.
     pub fn close(code: u16, reason: impl AsRef<[u8]>) -> Self {
         Self::new(opcode::CLOSE, [&code.to_be_bytes(), reason.as_ref()].concat())
     }
 
-    /// With FIN = 0.
+    /// Clears FIN.
     #[must_use]
     pub fn not_final(mut self) -> Self {
         self.fin = false;
         self
     }
 
-    /// With reserved bit 1, 2 or 3 set.
+    /// Sets reserved bit 1, 2 or 3.
     ///
     /// # Panics
-    /// On another number.
+    /// When `bit` is another number.
     #[must_use]
     pub fn rsv(mut self, bit: usize) -> Self {
         self.rsv[bit - 1] = true;
         self
     }
 
-    /// With another masking than the role's.
+    /// Sets the masking.
     #[must_use]
     pub fn mask(mut self, mask: Mask) -> Self {
         self.mask = mask;
         self
     }
 
-    /// With another declared length than the payload's, or in another form.
+    /// Sets the declared length and its form.
     #[must_use]
     pub fn length(mut self, length: Length) -> Self {
         self.length = length;
         self
     }
 
-    /// The bytes that `sender` puts on the wire.
+    /// The bytes that an end with the role `sender` sends for this frame.
     pub fn encode(&self, sender: Side) -> Vec<u8> {
         let key = match (self.mask, sender) {
             (Mask::Key(key), _) => Some(key),
@@ -188,7 +188,7 @@ impl RawFrame {
     }
 }
 
-/// In steps of eight bytes: tests send many megabytes, and without optimization each step takes its time.
+/// Masks eight bytes per step, because tests send many megabytes and are built without optimization.
 fn mask(payload: &mut [u8], [a, b, c, d]: [u8; 4]) {
     let key = [a, b, c, d, a, b, c, d];
     let (steps, rest) = payload.as_chunks_mut::<8>();
@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn a_length_may_lie_and_may_be_longer_than_needed() {
+    fn a_declared_length_may_be_wrong_or_longer_than_needed() {
         let frame = |length| RawFrame::text("ab").length(length).encode(Side::Server);
         assert_eq!(frame(Length::Bits7(3)), b"\x81\x03ab");
         assert_eq!(frame(Length::Bits16(2)), b"\x81\x7E\x00\x02ab");
@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn masking_follows_the_role_unless_told_otherwise() {
+    fn masking_follows_the_role_unless_it_is_set() {
         assert_eq!(RawFrame::text("a").mask(Mask::Absent).encode(Side::Client), b"\x81\x01a");
         let masked = RawFrame::text("a").mask(Mask::Key([1, 2, 3, 4])).encode(Side::Server);
         assert_eq!(masked, [0x81, 0x81, 1, 2, 3, 4, b'a' ^ 1]);

@@ -1,16 +1,16 @@
-//! HTTP heads: requests that may lack or contradict anything, and whatever comes back.
+//! HTTP heads: requests to send, valid or not, and received heads.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use sha1::{Digest, Sha1};
 use std::fmt::Display;
 
-/// The key that RFC 6455 uses in its own example; a valid one.
+/// The valid key from the example in RFC 6455.
 pub const SAMPLE_KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 
 const GUID: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
-/// The `Sec-WebSocket-Accept` that belongs to a `Sec-WebSocket-Key`.
+/// The `Sec-WebSocket-Accept` for a `Sec-WebSocket-Key`.
 pub fn accept_key(key: &str) -> String {
     STANDARD.encode(Sha1::digest(format!("{key}{GUID}")))
 }
@@ -23,18 +23,18 @@ pub fn switching_protocols(key: &str, extra_lines: &[&str]) -> Vec<u8> {
     format!("{}\r\n\r\n", lines.join("\r\n")).into_bytes()
 }
 
-/// An upgrade request: complete and valid to begin with, then bent by the test.
+/// An upgrade request. It is valid at first, and a test can modify it.
 #[derive(Debug, Clone)]
 pub struct RequestHead {
-    /// `GET` …
+    /// The method, such as `GET`.
     pub method: String,
     /// The request target.
     pub target: String,
-    /// `HTTP/1.1` …
+    /// The version, such as `HTTP/1.1`.
     pub version: String,
-    /// In the order in which they are sent; a name may occur several times.
+    /// The headers in the order in which they are sent. A name may occur several times.
     pub headers: Vec<(String, String)>,
-    /// What ends a line.
+    /// The end of a line.
     pub line_end: &'static str,
 }
 
@@ -58,48 +58,48 @@ impl RequestHead {
         }
     }
 
-    /// With one header more, beside others of the same name.
+    /// Adds a header. Others of the same name stay.
     #[must_use]
     pub fn with(mut self, name: &str, value: &str) -> Self {
         self.headers.push((name.into(), value.into()));
         self
     }
 
-    /// Without any header of that name.
+    /// Removes all headers of that name.
     #[must_use]
     pub fn without(mut self, name: &str) -> Self {
         self.headers.retain(|(existing, _)| !existing.eq_ignore_ascii_case(name));
         self
     }
 
-    /// With that header once, whatever was there.
+    /// Replaces all headers of that name by this one.
     #[must_use]
     pub fn replacing(self, name: &str, value: &str) -> Self {
         self.without(name).with(name, value)
     }
 
-    /// With another method.
+    /// Sets the method.
     #[must_use]
     pub fn method(mut self, method: &str) -> Self {
         self.method = method.into();
         self
     }
 
-    /// With another HTTP version.
+    /// Sets the HTTP version.
     #[must_use]
     pub fn version(mut self, version: &str) -> Self {
         self.version = version.into();
         self
     }
 
-    /// With another line end, `"\n"` for example.
+    /// Sets the end of a line, for example to `"\n"`.
     #[must_use]
     pub fn line_end(mut self, line_end: &'static str) -> Self {
         self.line_end = line_end;
         self
     }
 
-    /// The bytes, with the blank line at the end.
+    /// The bytes to send, including the blank line at the end.
     pub fn to_bytes(&self) -> Vec<u8> {
         let end = self.line_end;
         let mut text = format!("{} {} {}{end}", self.method, self.target, self.version);
@@ -116,13 +116,13 @@ impl RequestHead {
 pub struct Head {
     /// The request line or the status line.
     pub start_line: String,
-    /// In order, values trimmed.
+    /// The headers in order, with trimmed values.
     pub headers: Vec<(String, String)>,
 }
 
 impl Head {
-    /// Reads the text before the blank line. Strict: every line ends with CRLF, and every header has a colon that
-    /// directly follows its name.
+    /// Parses the text before the blank line. Every line has to end with CRLF, and a colon has to follow every header
+    /// name directly.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
         if text.replace("\r\n", "").contains(['\r', '\n']) {
             return Err(format!("a line end other than CRLF in {text:?}"));
@@ -141,7 +141,7 @@ impl Head {
     /// The status of a response.
     ///
     /// # Panics
-    /// When the status line is none of HTTP/1.1.
+    /// When this is not a status line of HTTP/1.1.
     pub fn status(&self) -> u16 {
         let status = self.start_line.strip_prefix("HTTP/1.1 ").and_then(|rest| rest.get(..3)?.parse().ok());
         status.unwrap_or_else(|| panic!("not a status line of HTTP/1.1: {:?}", self.start_line))
@@ -152,7 +152,7 @@ impl Head {
         self.start_line.split(' ').nth(1).unwrap_or_default()
     }
 
-    /// The only header of that name, or `None` when there is none.
+    /// The value of the only header of that name, or `None` if there is none.
     ///
     /// # Panics
     /// When there are several.
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_can_be_bent() {
+    fn a_request_can_be_modified() {
         let request = RequestHead::new("localhost:1", "/chat")
             .method("POST")
             .version("HTTP/1.0")
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sloppy_head_is_refused() {
+    fn a_malformed_head_is_refused() {
         for text in
             ["HTTP/1.1 200 OK\nA: b", "HTTP/1.1 200 OK\r\nA b", "HTTP/1.1 200 OK\r\nA : b", "X\r\n: b"]
         {

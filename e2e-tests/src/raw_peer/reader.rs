@@ -8,18 +8,18 @@ use tokio::io::AsyncReadExt;
 use tokio::net::tcp::OwnedReadHalf;
 use tokio::time::timeout;
 
-/// Why no frame came.
+/// Why no frame was received.
 #[derive(Debug, PartialEq, Eq)]
 pub enum RecvError {
-    /// The peer ended its side in an orderly way, at the boundary of a frame.
+    /// The peer ended its side (FIN) between two frames.
     Eof,
-    /// The peer ended its side inside a frame, after so many bytes of it.
+    /// The peer ended its side (FIN) inside a frame, after this many bytes of it.
     Truncated(usize),
-    /// The connection was reset.
+    /// The connection was reset (RST).
     Reset,
-    /// What arrived breaks the rules.
+    /// The received bytes break this rule.
     Illegal(String),
-    /// Nothing came in [`DEADLINE`].
+    /// Nothing arrived within [`DEADLINE`].
     Deadline,
     /// Any other error of the socket.
     Io(ErrorKind),
@@ -47,8 +47,8 @@ impl fmt::Display for RecvError {
     }
 }
 
-/// Receives heads and frames, and checks that the peer keeps the rules: each frame on its own ([`decode()`]), the
-/// order of fragments, and that nothing follows a Close.
+/// Receives heads and frames. Checks each frame ([`decode()`]), the order of fragments, and that no frame follows a
+/// Close.
 #[derive(Debug)]
 pub struct RawReader {
     stream: OwnedReadHalf,
@@ -70,14 +70,14 @@ impl RawReader {
         self.compression = true;
     }
 
-    /// Bytes that have arrived and have not been taken yet.
+    /// The bytes that were read from the socket and not taken yet.
     pub fn buffered(&self) -> &[u8] {
         &self.buffer
     }
 
-    /// Reads more; 0 is the end of the stream.
+    /// Reads more bytes. Returns 0 at the end of the stream.
     async fn fill(&mut self) -> Result<usize, RecvError> {
-        // Enough to take a batch of small frames at once, as they were sent.
+        // Large enough for a batch of small frames that were sent together.
         self.buffer.reserve(4096);
         match timeout(DEADLINE, self.stream.read_buf(&mut self.buffer)).await {
             Ok(read) => Ok(read?),
@@ -85,10 +85,10 @@ impl RawReader {
         }
     }
 
-    /// The head of a request or a response; what follows it stays in the buffer.
+    /// The head of a request or a response. The bytes after it stay in the buffer.
     ///
     /// # Errors
-    /// When there is none or it is malformed.
+    /// When the stream ends before, or the head is malformed.
     pub async fn try_recv_head(&mut self) -> Result<Head, RecvError> {
         const BLANK_LINE: &[u8] = b"\r\n\r\n";
         loop {
@@ -107,15 +107,15 @@ impl RawReader {
     /// The head of a request or a response.
     ///
     /// # Panics
-    /// When none comes.
+    /// When none arrives.
     pub async fn recv_head(&mut self) -> Head {
         expect("a head", self.try_recv_head().await)
     }
 
-    /// The body that belongs to the head, as its `Content-Length` says; without one, everything up to the end.
+    /// The body for this head: as long as its `Content-Length` says, or without one, all bytes up to the end.
     ///
     /// # Panics
-    /// When less comes.
+    /// When fewer bytes arrive.
     pub async fn recv_body(&mut self, head: &Head) -> Vec<u8> {
         match head.header("Content-Length").map(|length| length.parse().expect("a number")) {
             Some(length) => self.recv_bytes(length).await,
@@ -123,10 +123,10 @@ impl RawReader {
         }
     }
 
-    /// Exactly so many bytes, whatever they mean.
+    /// Exactly this many bytes, without parsing them.
     ///
     /// # Panics
-    /// When less comes.
+    /// When fewer bytes arrive.
     pub async fn recv_bytes(&mut self, length: usize) -> Vec<u8> {
         while self.buffer.len() < length {
             expect("more bytes", self.more().await);
@@ -134,7 +134,7 @@ impl RawReader {
         self.buffer.split_to(length).to_vec()
     }
 
-    /// All bytes up to the orderly end of the stream, whatever they mean.
+    /// All bytes up to the end of the stream (FIN), without parsing them.
     ///
     /// # Panics
     /// On a reset.
@@ -149,7 +149,7 @@ impl RawReader {
     /// The next frame.
     ///
     /// # Errors
-    /// Why there is none. After an illegal frame the stream cannot be read on.
+    /// The reason why there is none. After an illegal frame, no further frame can be read.
     pub async fn try_recv_frame(&mut self) -> Result<ReceivedFrame, RecvError> {
         loop {
             let decoded = decode(&self.buffer, self.sender, self.compression).map_err(RecvError::Illegal)?;
@@ -165,7 +165,7 @@ impl RawReader {
     /// The next frame.
     ///
     /// # Panics
-    /// When none comes or it is illegal.
+    /// When none arrives or it is illegal.
     pub async fn recv_frame(&mut self) -> ReceivedFrame {
         expect("a frame", self.try_recv_frame().await)
     }
@@ -188,8 +188,8 @@ impl RawReader {
         }
         let continuation = frame.opcode == opcode::CONTINUATION;
         match (continuation, self.in_message) {
-            (true, false) => return Err("a continuation of nothing"),
-            (false, true) => return Err("a new message inside another one"),
+            (true, false) => return Err("a continuation without a message"),
+            (false, true) => return Err("a new message inside a fragmented one"),
             (true, true) if frame.rsv1 => return Err("RSV1 on a continuation"),
             _ => {}
         }
@@ -200,10 +200,10 @@ impl RawReader {
     /// A whole text message in one frame, with this content.
     ///
     /// # Panics
-    /// When anything else comes.
+    /// When anything other than that arrives.
     pub async fn expect_text(&mut self, expected: &str) {
         let frame = self.expect_opcode(opcode::TEXT).await;
-        // Compared as text, so that a failure can be read.
+        // Compared as text, so that a failure shows text.
         let text = String::from_utf8(frame.payload).expect("text is UTF-8");
         assert_eq!(text, expected);
     }
@@ -211,7 +211,7 @@ impl RawReader {
     /// A whole binary message in one frame, with this content.
     ///
     /// # Panics
-    /// When anything else comes.
+    /// When anything other than that arrives.
     pub async fn expect_binary(&mut self, expected: &[u8]) {
         let frame = self.expect_opcode(opcode::BINARY).await;
         assert_same_bytes(&frame.payload, expected);
@@ -220,7 +220,7 @@ impl RawReader {
     /// A ping with this payload.
     ///
     /// # Panics
-    /// When anything else comes.
+    /// When anything other than that arrives.
     pub async fn expect_ping(&mut self, expected: &[u8]) {
         let frame = self.expect_opcode(opcode::PING).await;
         assert_same_bytes(&frame.payload, expected);
@@ -229,7 +229,7 @@ impl RawReader {
     /// A pong with this payload.
     ///
     /// # Panics
-    /// When anything else comes.
+    /// When anything other than that arrives.
     pub async fn expect_pong(&mut self, expected: &[u8]) {
         let frame = self.expect_opcode(opcode::PONG).await;
         assert_same_bytes(&frame.payload, expected);
@@ -238,7 +238,7 @@ impl RawReader {
     /// A Close with this code; returns its reason.
     ///
     /// # Panics
-    /// When anything else comes.
+    /// When anything other than that arrives.
     pub async fn expect_close(&mut self, code: u16) -> String {
         let frame = self.expect_opcode(opcode::CLOSE).await;
         match frame.close_code() {
@@ -250,7 +250,7 @@ impl RawReader {
     /// A Close without a code.
     ///
     /// # Panics
-    /// When anything else comes.
+    /// When anything other than that arrives.
     pub async fn expect_empty_close(&mut self) {
         let frame = self.expect_opcode(opcode::CLOSE).await;
         assert_eq!(frame.payload, b"", "expected a Close without a code");
@@ -266,10 +266,10 @@ impl RawReader {
         frame
     }
 
-    /// The orderly end of the stream, without another byte before it.
+    /// The end of the stream (FIN), without another byte before it.
     ///
     /// # Panics
-    /// On anything else; a reset too.
+    /// On a frame, a reset or any other error.
     pub async fn expect_eof(&mut self) {
         match self.try_recv_frame().await {
             Err(RecvError::Eof) => {}
@@ -278,7 +278,7 @@ impl RawReader {
         }
     }
 
-    /// The end of the stream or a reset, without another frame before it; says which.
+    /// The end of the stream (FIN) or a reset, without another frame before it. Returns which of the two it was.
     ///
     /// # Panics
     /// On anything else.
@@ -290,7 +290,7 @@ impl RawReader {
         }
     }
 
-    /// Every frame up to the orderly end of the stream.
+    /// All frames up to the end of the stream (FIN).
     ///
     /// # Panics
     /// On a reset or an illegal frame.
@@ -310,7 +310,7 @@ fn expect<T>(what: &str, received: Result<T, RecvError>) -> T {
     received.unwrap_or_else(|error| panic!("expected {what}, got {error}"))
 }
 
-/// Says where two payloads differ instead of printing megabytes.
+/// Compares two payloads. On failure, prints the first difference and not megabytes.
 fn assert_same_bytes(found: &[u8], expected: &[u8]) {
     assert_eq!(found.len(), expected.len(), "lengths differ");
     if found != expected {
@@ -319,7 +319,7 @@ fn assert_same_bytes(found: &[u8], expected: &[u8]) {
     }
 }
 
-/// A frame for a failure message.
+/// A short form of a frame, for failure messages.
 struct Brief<'a>(&'a ReceivedFrame);
 
 impl fmt::Display for Brief<'_> {

@@ -1,11 +1,11 @@
-//! The side that listens.
+//! The server's side.
 
 use super::{Head, RawConnection, Side, switching_protocols, within};
 use std::net::SocketAddr;
 use std::ops::{Deref, DerefMut};
 use tokio::net::{TcpListener, TcpSocket};
 
-/// Waits for clients under test.
+/// Accepts connections of clients under test.
 #[derive(Debug)]
 pub struct RawAcceptor {
     listener: TcpListener,
@@ -16,16 +16,16 @@ impl RawAcceptor {
     /// Listens on a free port of 127.0.0.1.
     ///
     /// # Panics
-    /// When that does not work. Needs a runtime.
+    /// When that fails, or outside a runtime.
     pub fn bind() -> Self {
         Self::bind_to(SocketAddr::from(([127, 0, 0, 1], 0)), None)
     }
 
-    /// Listens on that address; with a receive buffer of about so many bytes in the kernel, a client notices soon
-    /// that this server does not read.
+    /// Listens on that address. A small receive buffer in the kernel, of about this many bytes, stops a client's writes
+    /// soon when this server does not read.
     ///
     /// # Panics
-    /// When that does not work. Needs a runtime.
+    /// When that fails, or outside a runtime.
     pub fn bind_to(address: SocketAddr, receive_buffer: Option<u32>) -> Self {
         let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() };
         let socket = socket.expect("a socket");
@@ -38,7 +38,7 @@ impl RawAcceptor {
         Self { listener, address }
     }
 
-    /// Where it listens.
+    /// The address that it listens on.
     pub fn addr(&self) -> SocketAddr {
         self.address
     }
@@ -48,10 +48,10 @@ impl RawAcceptor {
         format!("ws://{}{target}", self.address)
     }
 
-    /// The next TCP connection; nothing has been read or sent on it.
+    /// The next TCP connection. No byte of it has been read or sent.
     ///
     /// # Panics
-    /// When none comes.
+    /// When none arrives.
     pub async fn accept(&self) -> RawServer {
         let (stream, _) = within("a connection", self.listener.accept()).await.expect("a connection");
         RawServer { connection: RawConnection::new(stream, Side::Server).expect("a living socket") }
@@ -60,7 +60,7 @@ impl RawAcceptor {
     /// The next connection, upgraded.
     ///
     /// # Panics
-    /// When none comes.
+    /// When none arrives.
     pub async fn accept_upgraded(&self) -> RawServer {
         let mut server = self.accept().await;
         server.upgrade().await;
@@ -68,17 +68,17 @@ impl RawAcceptor {
     }
 }
 
-/// Faces a client under test, on one connection.
+/// One connection of a client under test.
 #[derive(Debug)]
 pub struct RawServer {
     connection: RawConnection,
 }
 
 impl RawServer {
-    /// Reads the request and agrees; returns the request.
+    /// Reads the request, answers it with a `101`, and returns the request.
     ///
     /// # Panics
-    /// When no request with a key comes.
+    /// When no request with a key arrives.
     pub async fn upgrade(&mut self) -> Head {
         self.upgrade_with(&[]).await
     }
@@ -86,7 +86,7 @@ impl RawServer {
     /// As [`RawServer::upgrade`], with more header lines (`"Name: value"`) in the `101`.
     ///
     /// # Panics
-    /// When no request with a key comes.
+    /// When no request with a key arrives.
     pub async fn upgrade_with(&mut self, extra_lines: &[&str]) -> Head {
         let request = self.recv_head().await;
         let key = request.header("Sec-WebSocket-Key").expect("a request with a key");
@@ -94,17 +94,17 @@ impl RawServer {
         request
     }
 
-    /// Reads the request and answers it with any bytes; returns the request.
+    /// Reads the request, answers it with these bytes, and returns the request.
     ///
     /// # Panics
-    /// When no request comes.
+    /// When no request arrives.
     pub async fn answer(&mut self, bytes: impl AsRef<[u8]>) -> Head {
         let request = self.recv_head().await;
         self.send_bytes(bytes).await;
         request
     }
 
-    /// The connection itself, to be split or reset.
+    /// The connection itself, which can be split or reset.
     pub fn into_connection(self) -> RawConnection {
         self.connection
     }

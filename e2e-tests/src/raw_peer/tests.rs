@@ -1,4 +1,4 @@
-//! The raw client against the raw server: each direction, each way to end, and each check that has to bite.
+//! The raw client against the raw server: both directions, each way to end, and each check that has to fail.
 
 use super::*;
 use crate::harness;
@@ -9,7 +9,7 @@ async fn pair() -> (RawClient, RawServer) {
     tokio::join!(RawClient::open(acceptor.addr(), "/"), acceptor.accept_upgraded())
 }
 
-/// What the other end makes of a frame that a server sends.
+/// What the client receives when the server sends these frames.
 async fn received_by_client(frames: &[RawFrame]) -> Result<ReceivedFrame, RecvError> {
     let (mut client, mut server) = pair().await;
     server.send_together(frames).await;
@@ -138,7 +138,7 @@ fn after_a_half_close_the_other_direction_goes_on() {
 }
 
 #[test]
-fn a_reset_is_told_from_an_orderly_end() {
+fn a_reset_differs_from_the_end_of_the_stream() {
     harness::run(async {
         let (mut client, server) = pair().await;
         server.into_connection().reset();
@@ -150,7 +150,7 @@ fn a_reset_is_told_from_an_orderly_end() {
 }
 
 #[test]
-fn an_end_inside_a_frame_is_no_orderly_end() {
+fn an_end_inside_a_frame_is_reported_as_truncated() {
     harness::run(async {
         let (mut client, mut server) = pair().await;
         server.send_bytes(b"\x81\x05Hel").await;
@@ -177,9 +177,9 @@ fn the_order_of_fragments_is_checked() {
     harness::run(async {
         let first = || RawFrame::text("a").not_final();
         let nested = rule_that_client_sees_broken(&[first(), RawFrame::text("b")]).await;
-        assert_eq!(nested, "a new message inside another one");
+        assert_eq!(nested, "a new message inside a fragmented one");
         let lone = rule_that_client_sees_broken(&[RawFrame::continuation("b")]).await;
-        assert_eq!(lone, "a continuation of nothing");
+        assert_eq!(lone, "a continuation without a message");
         let legal = [first(), RawFrame::ping(""), RawFrame::continuation("b"), RawFrame::text("c")];
         assert!(received_by_client(&legal).await.is_ok());
     });
@@ -220,7 +220,7 @@ fn over_ipv6_a_client_that_does_not_read_blocks_the_sender() {
         let blocked = tokio::select! {
             biased;
             sent = server.writer.try_send_bytes(bytes) => { sent.unwrap(); false }
-            // Readable as soon as the kernel has taken its first bytes, and nobody reads more than that.
+            // It is readable once the kernel has received the first bytes. The test reads no more than that.
             first = client.reader.recv_bytes(1) => first == [0],
         };
         assert!(blocked, "16 MiB do not fit in the kernel's buffers");

@@ -1,4 +1,4 @@
-//! The echo server in both styles, so that one test body shows both.
+//! An echo server with both APIs, so that one test body covers both.
 
 use super::{Event, ObservedServer, Reporter, ServerRunner};
 use crate::harness;
@@ -18,11 +18,11 @@ pub enum Api {
 }
 
 impl Api {
-    /// Both.
+    /// Both APIs.
     pub const ALL: [Self; 2] = [Self::Handler, Self::Async];
 }
 
-/// Runs `test` against an echo server of each [`Api`] with default settings, and ends the server properly.
+/// Runs `test` against an echo server of each [`Api`] with default settings, then stops the server.
 ///
 /// # Panics
 /// When the test fails.
@@ -48,7 +48,7 @@ pub fn echo_test_with(
     });
 }
 
-/// An echo server on this runtime, or as [`ServerRunner::run`] decides.
+/// An echo server on the test's runtime, or in the second run of a test on one shard.
 pub async fn start_echo(api: Api, builder: ServerBuilder) -> ObservedServer {
     let (reporter, events) = Reporter::channel();
     let runner = match api {
@@ -58,7 +58,7 @@ pub async fn start_echo(api: Api, builder: ServerBuilder) -> ObservedServer {
     ObservedServer::new(runner, events)
 }
 
-/// An echo server on threads of its own.
+/// An echo server on shards.
 pub async fn start_sharded_echo(api: Api, builder: ServerBuilder, shards: usize) -> ObservedServer {
     let (reporter, events) = Reporter::channel();
     let runner = match api {
@@ -74,17 +74,17 @@ async fn echo(mut ws: WebSocket, reporter: Reporter) {
     reporter.report(Event::Opened);
     while let Some(message) = ws.recv().await {
         reporter.report(Event::Message(message.clone()));
-        // Refused once the connection is closing; its end is still to be seen.
+        // An error means that the connection is closing. The loop goes on until `recv` returns `None`.
         let _ = ws.send(message).await;
     }
     reporter.report(Event::Closed(ws.close_info().expect("known once recv has returned None")));
 }
 
-/// One connection of the echo server in the callback style.
+/// One connection of the echo server, as a [`Handler`].
 #[derive(Debug)]
 pub struct Echo {
     reporter: Reporter,
-    /// What the write queue had no room for.
+    /// Messages that did not fit into the write queue.
     waiting: VecDeque<Message>,
 }
 

@@ -1,4 +1,4 @@
-//! What a server under test experiences, as a stream that the test waits on.
+//! Events of a server under test, as a stream that the test waits on.
 
 use super::ServerRunner;
 use crate::raw_peer::DEADLINE;
@@ -9,7 +9,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::timeout;
 use ws_server::{CloseInfo, Completion, Message, ShutdownReport};
 
-/// Something that happened on one of the server's connections. The async API reports the first two and the last.
+/// An event on one of the server's connections. The async API reports only `Opened`, `Message` and `Closed`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
     /// The connection is open.
@@ -20,24 +20,24 @@ pub enum Event {
     Ping(Bytes),
     /// A pong arrived.
     Pong(Bytes),
-    /// A send of an owned payload is done.
+    /// `on_write_complete`: an owned payload was written or cut off.
     WriteComplete(Completion),
-    /// There is room again after a refusal.
+    /// `on_writable`: the write queue has room again after a send was refused.
     Writable,
-    /// Nothing came of an accepted request.
+    /// `on_handshake_failed`: the handshake of an accepted request failed.
     HandshakeFailed,
     /// The connection is over.
     Closed(CloseInfo),
 }
 
-/// Where events are reported; a clone for each connection.
+/// Reports events to the test. Each connection has a clone.
 #[derive(Debug, Clone)]
 pub struct Reporter(UnboundedSender<Event>);
 
 impl Reporter {
     /// Reports an event.
     pub fn report(&self, event: Event) {
-        // The test may have seen enough.
+        // An error means that the test has dropped the receiver.
         let _ = self.0.send(event);
     }
 
@@ -47,7 +47,7 @@ impl Reporter {
     }
 }
 
-/// A running server and what it reports; it derefs to its [`ServerRunner`].
+/// A running server and its events. It derefs to its [`ServerRunner`].
 #[derive(Debug)]
 #[must_use]
 pub struct ObservedServer {
@@ -63,13 +63,13 @@ impl ObservedServer {
     /// The next event.
     ///
     /// # Panics
-    /// When none comes in time.
+    /// When none comes within [`DEADLINE`].
     pub async fn next(&mut self) -> Event {
         let next = timeout(DEADLINE, self.events.recv()).await;
         next.unwrap_or_else(|_| panic!("no event within {DEADLINE:?}")).expect("the server still runs")
     }
 
-    /// Checks that this is the next event.
+    /// Checks that the next event is `expected`.
     ///
     /// # Panics
     /// When it is another one.
@@ -77,7 +77,7 @@ impl ObservedServer {
         assert_eq!(self.next().await, expected);
     }
 
-    /// Waits for this event, passing over others.
+    /// Waits for this event and skips others.
     ///
     /// # Panics
     /// When it does not come in time.
@@ -85,7 +85,7 @@ impl ObservedServer {
         while self.next().await != *expected {}
     }
 
-    /// Checks that the next event is the end of a connection, and returns how it ended.
+    /// Checks that the next event is the end of a connection, and returns its [`CloseInfo`].
     ///
     /// # Panics
     /// When it is another event.
@@ -96,7 +96,7 @@ impl ObservedServer {
         }
     }
 
-    /// Waits for the end of a connection, passing over other events.
+    /// Waits for the end of a connection and skips other events.
     ///
     /// # Panics
     /// When none ends in time.
@@ -104,7 +104,7 @@ impl ObservedServer {
         self.rest_and_closed().await.1
     }
 
-    /// All events up to the end of a connection, and how it ended.
+    /// All events up to the end of a connection, and its [`CloseInfo`].
     ///
     /// # Panics
     /// When none ends in time.
@@ -118,10 +118,10 @@ impl ObservedServer {
         }
     }
 
-    /// [`ServerRunner::stop`]; returns what was reported and not looked at, too.
+    /// [`ServerRunner::stop`]; also returns the events that the test has not taken.
     ///
     /// # Panics
-    /// As there.
+    /// As that method.
     pub async fn stop_and_drain(mut self) -> (ShutdownReport, Vec<Event>) {
         let report = self.runner.stop().await;
         let mut rest = Vec::new();
@@ -134,7 +134,7 @@ impl ObservedServer {
     /// [`ServerRunner::stop`].
     ///
     /// # Panics
-    /// As there.
+    /// As that method.
     pub async fn stop(self) -> ShutdownReport {
         self.runner.stop().await
     }
@@ -142,7 +142,7 @@ impl ObservedServer {
     /// [`ServerRunner::stop_within`].
     ///
     /// # Panics
-    /// As there.
+    /// As that method.
     pub async fn stop_within(self, grace: Duration) -> ShutdownReport {
         self.runner.stop_within(grace).await
     }

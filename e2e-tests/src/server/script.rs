@@ -1,4 +1,4 @@
-//! A handler out of closures.
+//! A handler made of closures.
 
 use super::{Event, ObservedServer, Reporter, ServerRunner};
 use bytes::Bytes;
@@ -11,8 +11,8 @@ type Hook<T> = Box<dyn Fn(&mut Conn<'_>, T) + Send + Sync>;
 type OnMessage = Box<dyn Fn(&mut Conn<'_>, MessageRef<'_>) + Send + Sync>;
 type OnAccept = Box<dyn Fn(&mut Request) -> Result<(), Rejection> + Send + Sync>;
 
-/// What a handler's callbacks do; each also reports its [`Event`], before the closure runs. The closures are shared by
-/// all connections of the server.
+/// A handler whose callbacks are closures. Each callback first reports its [`Event`], then runs the closure. All
+/// connections of the server share the closures.
 #[derive(Default)]
 pub struct Script {
     accept: Option<OnAccept>,
@@ -26,13 +26,13 @@ pub struct Script {
 }
 
 impl Script {
-    /// Callbacks that do nothing but report; pings are answered as by default.
+    /// Callbacks that only report. Pings are answered, as by default.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// In `accept`.
+    /// Runs in `accept`.
     #[must_use]
     pub fn accept(
         mut self,
@@ -42,14 +42,14 @@ impl Script {
         self
     }
 
-    /// In `on_open`.
+    /// Runs in `on_open`.
     #[must_use]
     pub fn on_open(mut self, hook: impl Fn(&mut Conn<'_>) + Send + Sync + 'static) -> Self {
         self.open = Some(Box::new(move |conn, ()| hook(conn)));
         self
     }
 
-    /// In `on_message`.
+    /// Runs in `on_message`.
     #[must_use]
     pub fn on_message(
         mut self,
@@ -59,21 +59,21 @@ impl Script {
         self
     }
 
-    /// In `on_ping`, in place of the answer.
+    /// Runs in `on_ping`. The ping is then not answered.
     #[must_use]
     pub fn on_ping(mut self, hook: impl Fn(&mut Conn<'_>, Bytes) + Send + Sync + 'static) -> Self {
         self.ping = Some(Box::new(hook));
         self
     }
 
-    /// In `on_pong`.
+    /// Runs in `on_pong`.
     #[must_use]
     pub fn on_pong(mut self, hook: impl Fn(&mut Conn<'_>, Bytes) + Send + Sync + 'static) -> Self {
         self.pong = Some(Box::new(hook));
         self
     }
 
-    /// In `on_write_complete`.
+    /// Runs in `on_write_complete`.
     #[must_use]
     pub fn on_write_complete(
         mut self,
@@ -83,51 +83,51 @@ impl Script {
         self
     }
 
-    /// In `on_writable`.
+    /// Runs in `on_writable`.
     #[must_use]
     pub fn on_writable(mut self, hook: impl Fn(&mut Conn<'_>) + Send + Sync + 'static) -> Self {
         self.writable = Some(Box::new(move |conn, ()| hook(conn)));
         self
     }
 
-    /// In `on_close`.
+    /// Runs in `on_close`.
     #[must_use]
     pub fn on_close(mut self, hook: impl Fn(&mut Conn<'_>, CloseInfo) + Send + Sync + 'static) -> Self {
         self.close = Some(Box::new(hook));
         self
     }
 
-    /// Runs it with [`ServerRunner::run`].
+    /// Starts a server with this handler; see [`ServerRunner::run`].
     pub async fn start(self, builder: ServerBuilder) -> ObservedServer {
         let (reporter, events) = Reporter::channel();
-        let runner = ServerRunner::run::<Player>(builder, (Arc::new(self), reporter)).await;
+        let runner = ServerRunner::run::<ScriptedHandler>(builder, (Arc::new(self), reporter)).await;
         ObservedServer::new(runner, events)
     }
 
-    /// Runs it on threads of its own.
+    /// Starts a server with this handler on shards.
     pub async fn start_sharded(self, builder: ServerBuilder, shards: usize) -> ObservedServer {
         let (reporter, events) = Reporter::channel();
         let context = (Arc::new(self), reporter);
-        let runner = ServerRunner::run_sharded::<Player>(builder, shards, context).await;
+        let runner = ServerRunner::run_sharded::<ScriptedHandler>(builder, shards, context).await;
         ObservedServer::new(runner, events)
     }
 }
 
 /// One connection.
-struct Player {
+struct ScriptedHandler {
     script: Arc<Script>,
     reporter: Reporter,
 }
 
-impl Player {
-    fn play<T>(hook: &Option<Hook<T>>, conn: &mut Conn<'_>, argument: T) {
+impl ScriptedHandler {
+    fn call<T>(hook: &Option<Hook<T>>, conn: &mut Conn<'_>, argument: T) {
         if let Some(hook) = hook {
             hook(conn, argument);
         }
     }
 }
 
-impl Handler for Player {
+impl Handler for ScriptedHandler {
     type Context = (Arc<Script>, Reporter);
 
     fn accept(request: &mut Request, (script, reporter): &Self::Context) -> Result<Self, Rejection> {
@@ -139,7 +139,7 @@ impl Handler for Player {
 
     fn on_open(&mut self, conn: &mut Conn<'_>) {
         self.reporter.report(Event::Opened);
-        Self::play(&self.script.open, conn, ());
+        Self::call(&self.script.open, conn, ());
     }
 
     fn on_message(&mut self, conn: &mut Conn<'_>, message: MessageRef<'_>) {
@@ -161,22 +161,22 @@ impl Handler for Player {
     fn on_pong(&mut self, conn: &mut Conn<'_>, payload: &[u8]) {
         let copy = Bytes::copy_from_slice(payload);
         self.reporter.report(Event::Pong(copy.clone()));
-        Self::play(&self.script.pong, conn, copy);
+        Self::call(&self.script.pong, conn, copy);
     }
 
     fn on_write_complete(&mut self, conn: &mut Conn<'_>, completion: Completion) {
         self.reporter.report(Event::WriteComplete(completion));
-        Self::play(&self.script.write_complete, conn, completion);
+        Self::call(&self.script.write_complete, conn, completion);
     }
 
     fn on_writable(&mut self, conn: &mut Conn<'_>) {
         self.reporter.report(Event::Writable);
-        Self::play(&self.script.writable, conn, ());
+        Self::call(&self.script.writable, conn, ());
     }
 
     fn on_close(&mut self, conn: &mut Conn<'_>, info: &CloseInfo) {
         self.reporter.report(Event::Closed(info.clone()));
-        Self::play(&self.script.close, conn, info.clone());
+        Self::call(&self.script.close, conn, info.clone());
     }
 
     fn on_handshake_failed(&mut self) {

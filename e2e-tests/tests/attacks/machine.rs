@@ -1,4 +1,4 @@
-//! The protocol's state machine in memory, for rows about what it decides and what that costs.
+//! The protocol's state machine in memory, for rows about its decisions and their cost.
 
 use bytes::Buf as _;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use ws_proto::{
 
 use crate::measure::thread_time;
 
-/// What came out of it.
+/// An event of the machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Seen {
     Message(MessageKind, Vec<u8>),
@@ -19,18 +19,18 @@ pub(crate) enum Seen {
     Closed(CloseInfo),
 }
 
-/// A machine, the buffers that a driver lends it, and its time.
+/// A machine, the buffers that a driver lends it, and its clock.
 pub(crate) struct Machine {
     pub(crate) connection: Connection,
     rx: ReceiveBuffer,
     tx: TransmitQueue,
     pub(crate) now: Instant,
     pub(crate) seen: Vec<Seen>,
-    /// What it wrote.
+    /// The bytes that it wrote.
     pub(crate) written: Vec<u8>,
-    /// The most processor time that it kept to itself without letting others have their turn.
+    /// The longest processor time of one turn.
     pub(crate) longest_turn: Duration,
-    /// Whether messages are only counted, and not kept.
+    /// Whether the payload of messages is dropped.
     pub(crate) forgets: bool,
 }
 
@@ -58,14 +58,14 @@ impl Machine {
         }
     }
 
-    /// The same buffers for another connection: they are the thread's.
+    /// Starts a new connection with the same buffers, as connections of one thread share them.
     pub(crate) fn renew(&mut self, config: &Arc<Config>) {
         self.connection = Connection::server(Arc::clone(config), self.now);
         self.seen.clear();
         self.written.clear();
     }
 
-    /// Receives these bytes, in reads as large as the machine has room for.
+    /// Receives these bytes, in reads as large as the machine's read target.
     pub(crate) fn receive(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
             let start = thread_time();
@@ -84,14 +84,14 @@ impl Machine {
         }
     }
 
-    /// Sends a message; returns what it wrote.
+    /// Sends a message and returns the bytes that the machine wrote.
     pub(crate) fn send(&mut self, kind: MessageKind, payload: &[u8]) -> Vec<u8> {
         self.connection.send(kind, payload, &mut self.tx).expect("room for a message");
         self.drain();
         std::mem::take(&mut self.written)
     }
 
-    /// So much later.
+    /// Advances the clock by `time` and handles the timeout that is due then.
     pub(crate) fn pass(&mut self, time: Duration) {
         self.now += time;
         if self.connection.poll_timeout(&self.tx).is_some_and(|due| due <= self.now) {
@@ -100,7 +100,7 @@ impl Machine {
         self.drain();
     }
 
-    /// The code of the Close that was sent.
+    /// The code of the Close that the machine sent.
     pub(crate) fn close_code(&self) -> Option<u16> {
         self.connection.close_info().and_then(|info| info.sent.as_ref()?.code).map(CloseCode::get)
     }

@@ -1,32 +1,33 @@
-//! How much of it: all, or what is bearable with every run of the tests.
+//! The scale of the rows: full for the table, reduced for `cargo test`.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::fmt::Display;
 
-/// Descriptors that are not connections: the runtimes', the listener's, standard streams.
+/// Descriptors that are not connections: of the runtimes, the listener and the standard streams.
 const SPARE: u64 = 200;
 
-/// Whether the numbers are those of the table.
+/// Whether the rows run at full scale.
 pub(crate) fn is_full() -> bool {
     std::env::var_os("WS_ATTACKS").is_some_and(|scale| scale == "full")
 }
 
-/// The number of the table, or a smaller one.
+/// `full` at full scale, or `reduced`.
 pub(crate) fn scaled<T>(full: T, reduced: T) -> T {
     if is_full() { full } else { reduced }
 }
 
-/// A bound on processor time in release; without optimization the same work takes a multiple.
+/// A bound on processor time in release mode. Builds without optimization may take 40 times as long.
 pub(crate) fn optimized(bound: f64) -> f64 {
     if cfg!(debug_assertions) { bound * 40.0 } else { bound }
 }
 
-/// As many connections, both of whose ends are in this process, as the table says, or as descriptors allow.
+/// The number of connections, limited by the process's descriptors. Both ends of each are in this process.
 pub(crate) fn connections(full: usize, reduced: usize) -> usize {
     scaled(full, reduced).min(affordable())
 }
 
-/// Lets the process have all the descriptors that it may; says for how many connections, two each, they suffice.
+/// Raises the limit of descriptors to its maximum. Returns the number of connections that it allows, with two
+/// descriptors each.
 fn affordable() -> usize {
     const MOST: u64 = 1 << 20;
     let limit = getrlimit(Resource::Nofile);
@@ -35,7 +36,7 @@ fn affordable() -> usize {
     usize::try_from((most - SPARE) / 2).unwrap()
 }
 
-/// With a separator of thousands.
+/// Formats a number with separators of thousands.
 pub(crate) fn number(value: impl Display) -> String {
     let digits = value.to_string();
     let (sign, digits) = digits.strip_prefix('-').map_or(("", &*digits), |digits| ("-", digits));

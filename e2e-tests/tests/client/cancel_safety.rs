@@ -1,4 +1,4 @@
-//! `select!` loops over TCP: what is cancelled goes on where it was.
+//! `select!` loops over TCP: a cancelled operation continues where it was.
 
 use std::time::Duration;
 
@@ -59,7 +59,7 @@ fn sends_and_receives_that_are_cancelled_all_the_time_still_exchange_everything(
         });
         let mut received = Vec::new();
         for number in 0..200 {
-            // Polled once, so it is sent.
+            // One poll is enough to queue it.
             tokio::select! {
                 biased;
                 sent = ws.send(format!("message {number}")) => sent.unwrap(),

@@ -1,4 +1,4 @@
-//! The closing handshake, from both sides.
+//! The closing handshake, started by the server or by the client.
 
 use std::{
     net::SocketAddr,
@@ -9,10 +9,10 @@ use e2e_tests::raw_peer::{RawAcceptor, RawFrame, opcode};
 use ws_client::{CloseCode, ConnectionError, Connector, Initiator, Message, SendError};
 use ws_proto::{ProtocolError, TimedOut};
 
-use crate::support::{drain, hasty, open, open_with, run, soon};
+use crate::support::{drain, open, open_with, run, soon, with_short_deadlines};
 
 #[test]
-fn a_server_that_closes_at_once_is_answered_and_told_of() {
+fn a_server_that_closes_at_once_is_answered_and_its_close_reported() {
     run(async {
         let (mut ws, mut server) = open().await;
         let end = async {
@@ -34,7 +34,7 @@ fn the_server_ends_tcp_first() {
         server.send(RawFrame::close(1000, "")).await;
         let client = tokio::spawn(async move { drain(&mut ws).await.1 });
         server.expect_close(1000).await;
-        // The client waits for this end's FIN, and closes its own behind it.
+        // The client waits for this end's FIN and then closes its own end.
         server.half_close().await;
         server.expect_eof().await;
         assert!(client.await.unwrap().is_clean());
@@ -62,7 +62,7 @@ fn a_ping_and_a_close_both_reach_the_server() {
 #[test]
 fn a_server_that_never_answers_the_close_is_cut_off_at_the_deadline() {
     run(async {
-        let (mut ws, mut server) = open_with(hasty()).await;
+        let (mut ws, mut server) = open_with(with_short_deadlines()).await;
         let started = Instant::now();
         let info = soon(ws.close(CloseCode::NORMAL, "")).await;
         let took = started.elapsed();
@@ -106,7 +106,7 @@ fn what_was_fed_goes_out_whole_before_our_close_however_slowly_it_is_read() {
 #[test]
 fn a_server_that_answers_the_close_and_keeps_tcp_open_is_cut_off_too() {
     run(async {
-        let (mut ws, mut server) = open_with(hasty()).await;
+        let (mut ws, mut server) = open_with(with_short_deadlines()).await;
         let client = tokio::spawn(async move { ws.close(CloseCode::NORMAL, "").await });
         server.expect_close(1000).await;
         server.send(RawFrame::close(1000, "")).await;
@@ -118,7 +118,7 @@ fn a_server_that_answers_the_close_and_keeps_tcp_open_is_cut_off_too() {
 #[test]
 fn a_server_that_goes_on_sending_cannot_keep_the_connection() {
     run(async {
-        let (mut ws, server) = open_with(hasty()).await;
+        let (mut ws, server) = open_with(with_short_deadlines()).await;
         let (reader, mut writer) = server.into_connection().split();
         let flood = tokio::spawn(async move {
             while writer
@@ -145,7 +145,7 @@ fn codes_and_reasons_of_the_callers_go_over_the_wire() {
             (1001, "leaving", "leaving"),
             (3000, "registered", "registered"),
             (4999, "private", "private"),
-            // Two bytes each; cut between characters.
+            // Two bytes per character. The reason is cut between characters.
             (4000, long.as_str(), &long[..122]),
         ] {
             let (mut ws, mut server) = open().await;
@@ -225,7 +225,7 @@ fn a_close_that_must_not_be_is_a_violation() {
 fn when_both_sides_close_at_once_both_are_content() {
     run(async {
         let (mut ws, mut server) = open().await;
-        // On its way before the client closes, read after it.
+        // Sent before the client closes, read after that.
         server.send(RawFrame::close(4001, "mine")).await;
         let client = tokio::spawn(async move { ws.close(CloseCode::new(4002).unwrap(), "yours").await });
         assert_eq!(server.expect_close(4002).await, "yours");

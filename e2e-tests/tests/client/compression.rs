@@ -1,4 +1,4 @@
-//! permessage-deflate as a client asks for it (RFC 7692 section 7.1).
+//! permessage-deflate as a client offers it (RFC 7692 section 7.1).
 
 use ws_client::{ConnectError, Connector, DeflateConfig};
 
@@ -49,7 +49,7 @@ fn an_answer_to_anything_else_fails_the_connection() {
 }
 
 #[test]
-fn a_setting_out_of_range_is_told_before_anything_is_sent() {
+fn a_setting_out_of_range_is_an_error_before_any_byte_is_sent() {
     run(async {
         let mut config = DeflateConfig::client();
         config.level = 0;

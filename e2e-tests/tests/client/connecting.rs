@@ -1,4 +1,4 @@
-//! From a URL to a connection, or to an error that says why not.
+//! Connecting to a URL: a connection, or an error that states the reason.
 
 use std::{
     io::ErrorKind,
@@ -13,7 +13,7 @@ use e2e_tests::raw_peer::{RawAcceptor, RawFrame};
 use tokio::{io::AsyncReadExt as _, net::TcpListener, runtime::Builder, task::JoinSet};
 use ws_client::{ConnectError, Connector, Message, UrlError, connect};
 
-use crate::support::{hasty, run, soon};
+use crate::support::{run, soon, with_short_deadlines};
 
 #[test]
 fn a_client_of_five_lines() {
@@ -38,7 +38,7 @@ fn a_client_of_five_lines() {
 }
 
 #[test]
-fn a_port_where_nobody_listens_is_an_error_that_names_it() {
+fn a_port_without_a_listener_is_an_error_that_names_it() {
     run(async {
         let addr = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
         let error = connect(&format!("ws://{addr}/")).await.unwrap_err();
@@ -51,10 +51,10 @@ fn a_port_where_nobody_listens_is_an_error_that_names_it() {
 #[test]
 fn a_name_that_does_not_resolve_is_an_error_that_names_it() {
     run(async {
-        let error = hasty().connect("ws://no-such-host.invalid/").await.unwrap_err();
+        let error = with_short_deadlines().connect("ws://no-such-host.invalid/").await.unwrap_err();
         match &error {
             ConnectError::Resolve { host, .. } => assert_eq!(host, "no-such-host.invalid"),
-            // Where a resolver takes its time.
+            // Where a resolver is slow.
             ConnectError::TimedOut(_) => {}
             error => panic!("{error}"),
         }
@@ -63,7 +63,7 @@ fn a_name_that_does_not_resolve_is_an_error_that_names_it() {
 }
 
 #[test]
-fn a_bad_url_is_told_without_a_connection() {
+fn a_bad_url_is_an_error_without_a_connection() {
     run(async {
         for (url, expected) in [
             ("http://127.0.0.1:1/", UrlError::Scheme("http".into())),
@@ -124,7 +124,7 @@ fn wss_never_goes_out_in_clear() {
     run(async {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("wss://{}/", listener.local_addr().unwrap());
-        let connector = hasty();
+        let connector = with_short_deadlines();
         let first = async {
             let (mut stream, _) = listener.accept().await.unwrap();
             let mut first = [0; 3];
@@ -181,7 +181,7 @@ fn a_name_is_resolved_and_stays_in_the_host_header() {
     });
 }
 
-/// The attempt must end by the handshake timeout, whatever part of an answer the server gave.
+/// Checks that the handshake timeout ends the attempt, whatever part of a response the server sent.
 async fn expect_timeout(answer: &str) {
     let acceptor = RawAcceptor::bind();
     let url = acceptor.url("/");
@@ -190,10 +190,10 @@ async fn expect_timeout(answer: &str) {
         let mut server = acceptor.accept().await;
         server.recv_head().await;
         server.send_bytes(answer).await;
-        // Silent until the client gives up.
+        // Sends nothing until the client gives up.
         server.expect_end().await;
     };
-    let connector = hasty();
+    let connector = with_short_deadlines();
     let (result, ()) = tokio::join!(connector.connect(&url), server);
     let error = result.unwrap_err();
     assert!(matches!(error, ConnectError::TimedOut(_)) && error.is_temporary(), "{error}");
@@ -259,7 +259,7 @@ fn a_dropped_attempt_leaves_nothing_behind() {
     });
 }
 
-/// Polls `connect` once on this runtime, or on none; what it panics with, if it does.
+/// Polls `connect` once, on the current runtime or on none. The error is the panic's message.
 fn polled_once(url: &str) -> Result<Poll<Result<ws_client::WebSocket, ConnectError>>, String> {
     let polled =
         catch_unwind(AssertUnwindSafe(|| pin!(connect(url)).poll(&mut Context::from_waker(Waker::noop()))));

@@ -6,7 +6,7 @@ use e2e_tests::raw_peer::{RawAcceptor, RawFrame};
 use ws_client::{CloseCode, Connector, ControlError, Keepalive, Message, connect};
 use ws_proto::TimedOut;
 
-use crate::support::{drain, hasty, open, open_with, run, soon};
+use crate::support::{drain, open, open_with, run, soon, with_short_deadlines};
 
 #[test]
 fn a_ping_is_answered_by_a_client_that_only_reads() {
@@ -27,7 +27,7 @@ fn a_ping_is_answered_by_a_client_that_only_reads() {
 }
 
 #[test]
-fn a_pong_that_nobody_asked_for_is_no_message() {
+fn an_unsolicited_pong_is_not_a_message() {
     run(async {
         let (mut ws, mut server) = open().await;
         server.send_together(&[RawFrame::pong("hello"), RawFrame::text("m"), RawFrame::pong("")]).await;
@@ -53,7 +53,7 @@ fn a_ping_between_fragments_is_answered_before_the_message_is_complete() {
 }
 
 #[test]
-fn pings_of_the_callers_are_sent_and_their_limits_told() {
+fn pings_of_the_caller_are_sent_and_their_limits_reported() {
     run(async {
         let (mut ws, mut server) = open().await;
         ws.ping(b"are you there?").await.unwrap();
@@ -65,14 +65,14 @@ fn pings_of_the_callers_are_sent_and_their_limits_told() {
 }
 
 #[test]
-fn a_control_queue_that_is_full_is_told() {
+fn a_full_control_queue_is_an_error() {
     run(async {
         let acceptor = RawAcceptor::bind_to("127.0.0.1:0".parse().unwrap(), Some(4096));
         let url = acceptor.url("/");
         let (ws, mut server) = tokio::join!(connect(&url), acceptor.accept_upgraded());
         let ws = ws.unwrap();
         let sender = ws.sender();
-        // Far more than the kernel takes while nobody reads.
+        // Far more than the kernel buffers for a peer that does not read.
         sender.try_send(vec![0; 32 << 20]).unwrap();
         let accepted = (0..100).take_while(|_| sender.ping(&[1; 100]).is_ok()).count();
         assert!((1..=3).contains(&accepted), "{accepted} pings of 100 bytes in 256");
@@ -107,7 +107,7 @@ fn a_flood_of_pings_from_a_server_that_reads_nothing_does_not_grow() {
         writer.send(RawFrame::text("enough")).await;
         let (message, ws) = soon(reading).await.unwrap();
         assert_eq!(message, Some(Message::text("enough")));
-        // Closes once everything that waited is written.
+        // Closes after all queued frames are written.
         let closing = tokio::spawn(async move {
             let mut ws = ws;
             ws.close(CloseCode::NORMAL, "").await
@@ -132,7 +132,7 @@ fn a_silent_server_is_pinged_and_a_dead_one_is_given_up() {
     run(async {
         let keepalive =
             Keepalive { interval: Duration::from_millis(50), timeout: Duration::from_millis(100) };
-        let (mut ws, mut server) = open_with(hasty().keepalive(Some(keepalive))).await;
+        let (mut ws, mut server) = open_with(with_short_deadlines().keepalive(Some(keepalive))).await;
         let client = tokio::spawn(async move { drain(&mut ws).await.1 });
         for _ in 0..3 {
             server.expect_ping(b"").await;

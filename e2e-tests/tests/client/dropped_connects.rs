@@ -1,14 +1,14 @@
-//! Attempts to connect that are dropped after every number of polls: everything that they had is let go of.
+//! Connection attempts that are dropped after each number of polls: they free what they hold.
 //!
-//! | future | on its way | test |
+//! | future | route | test |
 //! |---|---|---|
 //! | `connect`, `Connector::connect`, `Connector::open` | an address, several, a Unix socket, an HTTP and a SOCKS proxy, TLS, TLS in a tunnel, a redirection, a refusal | `wherever_an_attempt_is_dropped_its_connection_ends` |
-//! | `Connector::connect_on` | a transport of the caller's | `wherever_a_handshake_is_dropped_its_transport_is_let_go_of` |
-//! | the same | one that fails | `wherever_a_transport_fails_the_attempt_says_so` |
+//! | `Connector::connect_on` | the caller's transport | `wherever_a_handshake_is_dropped_its_transport_is_let_go_of` |
+//! | the same | a transport that fails | `wherever_a_transport_fails_the_attempt_says_so` |
 
 use e2e_tests::{
     certificates::Authority,
-    faults::{Crawling, dropped_after},
+    faults::{SlowTransport, dropped_after},
     harness::{Options, run_with},
     raw_peer::switching_protocols,
     server::ServerRunner,
@@ -25,13 +25,13 @@ use crate::{
 /// More than any attempt needs.
 const MOST_POLLS: usize = 20_000;
 
-/// One way to a server.
+/// One route to a server.
 struct Way {
     name: &'static str,
     relay: Relay,
     connector: Connector,
     url: String,
-    /// Whether it ends at a server, and not at a refusal.
+    /// Whether it ends with a connection, and not with a refusal.
     leads_there: bool,
 }
 
@@ -40,7 +40,7 @@ impl Way {
         Self { name, relay, connector, url, leads_there: true }
     }
 
-    /// Drops an attempt after every number of polls, up to the first that needs no more.
+    /// Drops attempts after 0, 1, 2 … polls, until one completes.
     async fn try_out(mut self) {
         let mut polls = 0;
         let result = loop {
@@ -102,7 +102,7 @@ fn wherever_an_attempt_is_dropped_its_connection_ends() {
 
         let relay = Relay::new(to, 8).await;
         let response = format!(
-            "HTTP/1.1 307 Elsewhere\r\nLocation: ws://{}/\r\nContent-Length: 0\r\n\r\n",
+            "HTTP/1.1 307 Temporary Redirect\r\nLocation: ws://{}/\r\nContent-Length: 0\r\n\r\n",
             relay.addr()
         );
         let redirecting = answering(response).await;
@@ -124,7 +124,7 @@ async fn an_address(server: &ServerRunner) -> Way {
     Way::new("an address", relay, Connector::new(), url)
 }
 
-/// The first of which nobody listens at.
+/// Several addresses. The first has no listener.
 async fn several_addresses(server: &ServerRunner) -> Way {
     let relay = Relay::new(server.addr(), 8).await;
     let dead = crate::relay::listen(|_| async { Ok(()) }).await.addr;
@@ -162,7 +162,7 @@ fn wherever_an_attempt_over_tls_is_dropped_its_connection_ends() {
     });
 }
 
-/// A server in memory that answers at once, and with the first message in the same breath.
+/// An in-memory server that sends the response and the first message in one write.
 async fn answered(io: &mut DuplexStream) {
     let mut request = Vec::new();
     while !request.ends_with(b"\r\n\r\n") {
@@ -176,7 +176,7 @@ async fn answered(io: &mut DuplexStream) {
     let mut answer = switching_protocols(key, &[]);
     answer.extend(b"\x81\x05hello");
     let _ = io.write_all(&answer).await;
-    // Until the client is gone.
+    // Waits until the client is gone.
     let _ = io.read_to_end(&mut Vec::new()).await;
 }
 
@@ -186,7 +186,7 @@ fn wherever_a_handshake_is_dropped_its_transport_is_let_go_of() {
         for polls in 0..MOST_POLLS {
             let (client, mut server) = duplex(4096);
             let attempt = async {
-                let io = Crawling::new(client, 3);
+                let io = SlowTransport::new(client, 3);
                 let connector = Connector::new();
                 let connecting = connector.connect_on("ws://host.example/", io);
                 let Some(connected) = dropped_after(polls, connecting).await else { return false };
@@ -194,7 +194,7 @@ fn wherever_a_handshake_is_dropped_its_transport_is_let_go_of() {
                 assert_eq!(ws.recv().await.unwrap().as_text(), Some("hello"), "nothing behind it is lost");
                 true
             };
-            // The server sees the end, however far it came.
+            // The server sees the end of the stream, at whatever point the attempt was dropped.
             let (done, ()) = tokio::join!(attempt, answered(&mut server));
             if done {
                 assert!(polls > 20, "only {polls} polls");
@@ -211,7 +211,7 @@ fn wherever_a_transport_fails_the_attempt_says_so() {
         for polls in 0..MOST_POLLS {
             let (client, mut server) = duplex(4096);
             let attempt = async {
-                let io = Crawling::new(client, 3).failing_after(polls);
+                let io = SlowTransport::new(client, 3).failing_after(polls);
                 match Connector::new().connect_on("ws://host.example/", io).await {
                     Ok(_) => true,
                     Err(ConnectError::Io(error)) => {

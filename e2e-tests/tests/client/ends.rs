@@ -1,13 +1,13 @@
-//! A server that vanishes, in every state: one tidy end, never a hang, never a protocol error.
+//! A server that disappears, in each state: the client sees one end, and neither hangs nor reports a protocol error.
 
 use std::io::ErrorKind;
 
 use e2e_tests::raw_peer::{RawFrame, RawServer, Side};
 use ws_client::{CloseCode, ConnectionError, Message, SendError, WebSocket};
 
-use crate::support::{drain, hasty, open, open_with, run, soon};
+use crate::support::{drain, open, open_with, run, soon, with_short_deadlines};
 
-/// How far the server had come.
+/// The state of the server.
 const BEFORE: [&str; 6] =
     ["nothing", "a message", "half a header", "half a frame", "half a message", "a ping"];
 
@@ -23,7 +23,7 @@ async fn prepare(server: &mut RawServer, state: &str) {
     }
 }
 
-/// The messages before the end, and the error that it is told as.
+/// The messages before the end, and the error that the client reports.
 async fn end(ws: &mut WebSocket) -> (Vec<Message>, Option<ConnectionError>) {
     let (messages, info) = drain(ws).await;
     assert_eq!((info.code(), info.is_clean()), (1006, false));
@@ -40,7 +40,7 @@ fn a_server_that_ends_tcp_without_a_close_is_a_1006() {
         for state in BEFORE {
             let (mut ws, mut server) = open().await;
             prepare(&mut server, state).await;
-            // Were it only dropped, an unread pong would make a reset of it.
+            // If it were only dropped, an unread pong would turn the end into a reset.
             server.half_close().await;
             assert_eq!(end(&mut ws).await, (expected_messages(state), Some(ConnectionError::Eof)), "{state}");
             assert_eq!(ws.send("late").await, Err(SendError::InvalidState(Message::text("late"))));
@@ -56,7 +56,7 @@ fn a_reset_is_a_1006_that_says_so() {
             prepare(&mut server, state).await;
             server.into_connection().reset();
             let (_, error) = end(&mut ws).await;
-            // Whoever writes first after a reset sees a broken pipe.
+            // The first write after a reset fails with a broken pipe.
             let kinds = [ErrorKind::ConnectionReset, ErrorKind::BrokenPipe];
             assert!(
                 kinds.iter().any(|kind| error == Some(ConnectionError::Transport(*kind))),
@@ -134,7 +134,7 @@ fn a_server_that_resets_behind_its_close_has_closed_cleanly() {
 #[test]
 fn half_a_frame_and_then_silence_does_not_outlive_a_close() {
     run(async {
-        let (mut ws, mut server) = open_with(hasty()).await;
+        let (mut ws, mut server) = open_with(with_short_deadlines()).await;
         prepare(&mut server, "half a frame").await;
         assert!(!soon(ws.close(CloseCode::NORMAL, "")).await.is_clean());
     });

@@ -6,7 +6,7 @@ use ws_proto::ProtocolError;
 
 use crate::support::{drain, open, run};
 
-/// Sends a message, then `frames`; the client gets the first and nothing else, and answers with `code`.
+/// Sends a message, then `frames`. Checks that the client receives only the message and closes with `code`.
 async fn expect_refusal(frames: &[RawFrame], code: u16, expected: ProtocolError) {
     let (mut ws, mut server) = open().await;
     let end = async {
@@ -14,7 +14,7 @@ async fn expect_refusal(frames: &[RawFrame], code: u16, expected: ProtocolError)
         server.send_together(frames).await;
         let reason = server.expect_close(code).await;
         assert!(!reason.is_empty(), "it says why");
-        // The client ends its side behind the Close, and drops what still comes.
+        // The client ends its side after the Close, and discards what still arrives.
         server.expect_eof().await;
         server.send(RawFrame::text("ignored")).await;
         drop(server);
@@ -96,11 +96,11 @@ fn text_that_is_not_utf8() {
     run(async {
         let invalid = ProtocolError::InvalidUtf8;
         expect_refusal(&[RawFrame::text([0xFF])], 1007, invalid).await;
-        // A surrogate, an overlong form, and a character that is not complete.
+        // A surrogate, an overlong form, and an incomplete character.
         for bytes in [&[0xED, 0xA0, 0x80][..], &[0xC0, 0xAF], &[b'a', 0xE2, 0x82]] {
             expect_refusal(&[RawFrame::text(bytes)], 1007, invalid).await;
         }
-        // In the second of three fragments: not waited for the third.
+        // In the second of three fragments. The client does not wait for the third.
         let fragments = [RawFrame::text("a").not_final(), RawFrame::continuation([0xFF]).not_final()];
         expect_refusal(&fragments, 1007, invalid).await;
     });

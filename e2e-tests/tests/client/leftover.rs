@@ -1,11 +1,12 @@
-//! Frames that come with the response.
+//! Frames in the same segment as the response.
 
 use e2e_tests::raw_peer::{RawAcceptor, RawFrame, Side, switching_protocols};
 use ws_client::{Message, WebSocket, connect};
 
 use crate::support::{drain, run, soon};
 
-/// A client whose server sends `bytes` right behind the `101`, cut at `cut` bytes from its beginning.
+/// A client whose server sends the `101` and the frames `behind` it in two pieces. `cut` gets the length of the `101`
+/// and returns the length of the first piece.
 async fn open(
     behind: &[RawFrame],
     cut: impl Fn(usize) -> usize,

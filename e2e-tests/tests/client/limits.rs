@@ -1,4 +1,4 @@
-//! What a server may make a client hold.
+//! Limits on what a server can make a client hold.
 
 use e2e_tests::raw_peer::{Length, RawFrame};
 use ws_client::{ConnectionError, Connector, Message};

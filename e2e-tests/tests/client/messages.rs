@@ -1,4 +1,4 @@
-//! Messages, both ways.
+//! Messages in both directions.
 
 use e2e_tests::raw_peer::{RawAcceptor, RawFrame, opcode};
 use ws_client::{CloseCode, Connector, Message, connect};
@@ -153,7 +153,7 @@ fn a_send_waits_for_a_server_that_does_not_read() {
         let url = acceptor.url("/");
         let (ws, mut server) = tokio::join!(connect(&url), acceptor.accept_upgraded());
         let mut ws = ws.unwrap();
-        // More than the kernel's buffers and the queue take.
+        // More than the kernel's buffers and the queue hold.
         let messages = 200;
         let client = tokio::spawn(async move {
             let mut sent = 0;
@@ -176,7 +176,7 @@ fn a_send_waits_for_a_server_that_does_not_read() {
     });
 }
 
-/// The memory of this process, in bytes; `None` where the system does not tell.
+/// The memory of this process in bytes, or `None` if the system does not report it.
 fn resident() -> Option<usize> {
     let statm = std::fs::read_to_string("/proc/self/statm").ok()?;
     statm.split(' ').nth(1)?.parse::<usize>().ok().map(|pages| pages * 4096)

@@ -1,4 +1,4 @@
-//! From URLs to addresses.
+//! Resolving a URL's host to addresses.
 
 use std::{
     io,
@@ -58,7 +58,7 @@ fn an_international_name_is_looked_up_and_sent_as_idna_has_it() {
     });
 }
 
-/// An address that is good on one link only, with the index and the name of its interface, if this machine has one.
+/// A link-local address of this machine with the index and the name of its interface, if there is one.
 fn link_local() -> Option<(std::net::SocketAddrV6, String)> {
     let table = std::fs::read_to_string("/proc/net/if_inet6").ok()?;
     table.lines().find_map(|line| {
@@ -75,7 +75,8 @@ fn link_local() -> Option<(std::net::SocketAddrV6, String)> {
 #[test]
 fn a_zone_names_the_interface_and_stays_out_of_the_host_header() {
     run(async {
-        // The loopback interface has the index 1; its address needs no zone, and a number is good for any address.
+        // The loopback interface has the index 1. Its address needs no zone, but a numeric zone is valid for any
+        // address.
         let loopback = std::net::SocketAddrV6::new(std::net::Ipv6Addr::LOCALHOST, 0, 0, 0);
         let mut cases = vec![(loopback, "1".to_owned())];
         if let Some((addr, interface)) = link_local() {
@@ -96,7 +97,7 @@ fn a_zone_names_the_interface_and_stays_out_of_the_host_header() {
 }
 
 #[test]
-fn a_zone_that_is_not_there_is_told() {
+fn a_missing_zone_is_an_error() {
     run(async {
         match ws_client::connect("ws://[fe80::1%25no-such-link]:1/").await {
             Err(ConnectError::Resolve { host, .. }) => assert_eq!(host, "fe80::1%no-such-link"),
@@ -106,7 +107,7 @@ fn a_zone_that_is_not_there_is_told() {
 }
 
 #[test]
-fn a_resolvers_error_is_told() {
+fn a_resolvers_error_is_reported() {
     run(async {
         let fails = |_, _| async { Err::<Vec<SocketAddr>, _>(io::Error::other("the moon is in the way")) };
         let error = Connector::new().resolver(fails).connect("ws://host/").await.unwrap_err();
@@ -118,7 +119,7 @@ fn a_resolvers_error_is_told() {
 }
 
 #[test]
-fn a_resolver_that_panics_panics_who_connects_and_nothing_else() {
+fn a_resolver_that_panics_panics_only_the_connecting_task() {
     let options = harness::Options { allow_panics: true, ..harness::Options::default() };
     harness::run_with(options, async {
         let acceptor = RawAcceptor::bind();
@@ -212,7 +213,8 @@ fn many_addresses_do_not_outlive_the_deadline() {
     run(async {
         let server = ServerRunner::serve(Server::builder(), |_| async {}).await;
         let never = |_, _| std::future::pending::<io::Result<Vec<SocketAddr>>>();
-        let error = crate::support::hasty().resolver(never).connect("ws://host/").await.unwrap_err();
+        let error =
+            crate::support::with_short_deadlines().resolver(never).connect("ws://host/").await.unwrap_err();
         assert!(matches!(error, ConnectError::TimedOut(_)), "{error}");
         server.stop().await;
     });

@@ -1,5 +1,5 @@
-//! Every option of a connector has an effect that can be seen from outside. (Headers, subprotocols, the message limit,
-//! the deadlines, the keepalive and the seed have tests where they belong.)
+//! Each option of a connector has an effect that can be seen from outside. (Headers, subprotocols, the message limit,
+//! the deadlines, keepalive and the seed are tested in the files of their topics.)
 
 use std::time::Duration;
 
@@ -73,7 +73,7 @@ fn a_timeout_of_any_length_is_taken() {
 }
 
 #[test]
-fn a_bad_setting_is_told_without_a_connection() {
+fn a_bad_setting_is_an_error_without_a_connection() {
     run(async {
         for (connector, option) in [
             (Connector::new().close_timeout(Duration::ZERO), "close_timeout"),
@@ -117,7 +117,7 @@ fn the_handshake_runs_on_any_transport() {
         };
         let client = async {
             let stream = TcpStream::connect(addr).await.unwrap();
-            // Where the transport is the caller's, so is the encryption.
+            // On the caller's transport, the caller is responsible for encryption.
             Connector::new().connect_on("wss://example.com/", stream).await.unwrap().ws
         };
         let (mut ws, _server) = tokio::join!(client, server);

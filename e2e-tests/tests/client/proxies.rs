@@ -49,7 +49,7 @@ async fn bytes<const N: usize>(stream: &mut TcpStream) -> [u8; N] {
     bytes
 }
 
-/// An HTTP proxy for one connection; what it was asked.
+/// An HTTP proxy for one connection. Returns the request that it received.
 async fn http_proxy(listener: TcpListener, answer: &str, to: Option<SocketAddr>) -> String {
     let (mut stream, _) = listener.accept().await.unwrap();
     let head = head_of(&mut stream).await;
@@ -110,7 +110,7 @@ fn an_http_proxy_may_refuse() {
 }
 
 #[test]
-fn a_proxy_that_talks_nonsense_is_told() {
+fn a_malformed_response_of_a_proxy_is_an_error() {
     run(async {
         let cases = [
             ("SSH-2.0-OpenSSH\r\n\r\n", "invalid response"),
@@ -141,7 +141,7 @@ fn a_socks_proxy_opens_a_tunnel() {
         ];
         for (scheme, expected) in cases {
             let (listener, proxy) = listen().await;
-            // The resolver is asked for the proxy, too, if that is a name; it is none.
+            // The resolver would also be asked for the proxy's host name, but this is an address.
             let connector = through(&format!("{scheme}://me:pass@{proxy}"));
             let connector = if scheme == "socks5" {
                 connector.resolver(move |host, port| async move {
@@ -176,7 +176,7 @@ fn a_socks_proxy_opens_a_tunnel() {
 #[test]
 fn a_socks_proxy_may_refuse() {
     run(async {
-        // What it says, piece by piece, each after what is read from the client.
+        // The proxy's answers, each sent after a read from the client.
         let cases: [(&[&[u8]], &str); 4] = [
             (&[&[5, 0xff]], "did not accept the credentials"),
             (&[&[4, 0]], "not SOCKS5"),
@@ -192,7 +192,7 @@ fn a_socks_proxy_may_refuse() {
                     let _ = stream.read(&mut [0; 512]).await.unwrap();
                     stream.write_all(answer).await.unwrap();
                 }
-                // Until the client has read it.
+                // Waits until the client has read it.
                 let _ = stream.read(&mut [0; 16]).await;
             };
             let (result, ()) = tokio::join!(connector.connect("ws://far.example/"), serving);
@@ -218,7 +218,7 @@ fn a_socks4_proxy_opens_a_tunnel() {
                 through(&format!("{scheme}://me@{proxy}")).resolver(|host: String, port| async move {
                     match host.parse() {
                         Ok(ip) => Ok(vec![SocketAddr::new(ip, port)]),
-                        // SOCKS4 cannot carry the first one.
+                        // SOCKS4 has no form for the first one.
                         Err(_) => Ok(vec![
                             SocketAddr::new("2001:db8::1".parse().unwrap(), port),
                             SocketAddr::new("192.0.2.7".parse().unwrap(), port),
@@ -273,7 +273,7 @@ fn a_socks4_proxy_may_refuse() {
 }
 
 #[test]
-fn a_way_to_authenticate_that_is_not_supported_is_told() {
+fn an_unsupported_authentication_scheme_is_an_error() {
     run(async {
         for (challenges, expected) in [
             ("Proxy-Authenticate: Digest realm=\"a, b\", qop=\"auth\", nonce=\"x\"", Some("Digest")),
@@ -299,7 +299,7 @@ fn a_way_to_authenticate_that_is_not_supported_is_told() {
 }
 
 #[test]
-fn a_zone_is_not_told_to_a_proxy() {
+fn a_zone_is_not_sent_to_a_proxy() {
     run(async {
         let (listener, proxy) = listen().await;
         let connector = through(&proxy.to_string());
@@ -312,7 +312,7 @@ fn a_zone_is_not_told_to_a_proxy() {
 }
 
 #[test]
-fn a_proxy_that_is_not_there_is_told() {
+fn a_missing_proxy_is_an_error() {
     run(async {
         let gone = RawAcceptor::bind();
         let connector = through(&format!("socks5://{}", gone.addr()));

@@ -1,4 +1,4 @@
-//! Tunnels through proxies that are reached by TLS.
+//! Tunnels through proxies with TLS to the proxy.
 
 use std::{net::SocketAddr, sync::Arc};
 
@@ -22,7 +22,7 @@ use crate::{
     support::run,
 };
 
-/// An HTTP proxy behind TLS for one connection; what it was asked.
+/// An HTTP proxy with TLS for one connection. Returns the request that it received.
 async fn https_proxy(listener: TcpListener, identity: &Identity, to: SocketAddr) -> String {
     let chain = CertificateDer::pem_slice_iter(identity.chain.as_bytes()).map(Result::unwrap).collect();
     let key = PrivateKeyDer::from_pem_slice(identity.key.as_bytes()).unwrap();

@@ -1,4 +1,5 @@
-//! What a server sent is delivered, although a write to it fails, a Close of ours is on its way, or nobody receives.
+//! A server's messages are delivered even if a write to it fails, our Close is on its way, or the application is not
+//! receiving.
 
 use std::sync::Arc;
 
@@ -18,7 +19,7 @@ use ws_server::Server;
 
 use crate::support::{drain, open, run, soon};
 
-/// The server sends a message and a Close, and closes its socket with something unread, which resets the connection.
+/// The server sends a message and a Close, and closes its socket with unread bytes, which resets the connection.
 async fn leaves(mut server: RawServer) {
     server.send_together(&[RawFrame::text("last words"), RawFrame::close(4001, "done")]).await;
     drop(server);
@@ -83,8 +84,8 @@ fn a_failed_write_of_one_half_takes_nothing_from_the_other() {
     });
 }
 
-/// A relay that reads nothing more from the client once it is told to stop, passes on all that the server sends, and then
-/// ends both connections.
+/// A relay. After a signal it reads no more from the client, forwards all that the server sends, and then ends both
+/// connections.
 async fn stopping_relay(listener: TcpListener, server: std::net::SocketAddr, stop: Arc<Notify>) {
     let (mut client, mut server) =
         (listener.accept().await.unwrap().0, TcpStream::connect(server).await.unwrap());
@@ -220,7 +221,7 @@ fn a_client_that_only_sends_answers_pings_and_sees_the_close() {
 }
 
 #[test]
-fn a_senders_large_message_goes_out_although_nobody_polls_the_websocket() {
+fn a_senders_large_message_goes_out_without_a_poll_of_the_websocket() {
     run(async {
         let (ws, mut server) = open().await;
         let sender = ws.sender();

@@ -6,7 +6,7 @@ use ws_client::{ConnectError, Connector};
 
 use crate::support::run;
 
-/// Sends the next client elsewhere.
+/// Redirects the next client.
 async fn redirect(acceptor: &RawAcceptor, status: u16, location: &str) -> Head {
     let mut server = acceptor.accept().await;
     let request = server.recv_head().await;
@@ -86,7 +86,7 @@ fn another_origin_gets_only_the_headers_that_are_marked_as_safe() {
         let server = async {
             redirect(&first, 307, &second.url("/there")).await;
             let there = redirect(&second, 307, &first.url("/back")).await;
-            // What has been left behind does not come back.
+            // A header that was removed at one redirection is not sent at a later one.
             for request in [there, first.accept().await.upgrade().await] {
                 for name in ["Authorization", "Cookie", "X-Api-Key", "Sec-WebSocket-Protocol"] {
                     assert_eq!(request.header(name), None, "{name}");
@@ -179,7 +179,7 @@ fn they_do_not_wait_for_a_body() {
         let server = async {
             let mut first = acceptor.accept().await;
             first.recv_head().await;
-            // Neither a length nor an end.
+            // A body without a length or an end.
             first.send_bytes("HTTP/1.1 302 Found\r\nLocation: /there\r\n\r\nwait for it").await;
             assert_eq!(acceptor.accept().await.upgrade().await.target(), "/there");
             drop(first);

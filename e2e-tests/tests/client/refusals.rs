@@ -1,11 +1,11 @@
-//! Servers that answer, but not with an upgrade: status, headers and body are told.
+//! Servers that refuse the upgrade: the error has the status, headers and body.
 
 use std::time::{Duration, Instant};
 
 use e2e_tests::raw_peer::RawAcceptor;
 use ws_client::{ConnectError, Connector, Refusal};
 
-use crate::support::{answered_with, hasty, run};
+use crate::support::{answered_with, run, with_short_deadlines};
 
 async fn refusal(response: &str) -> Refusal {
     match answered_with(&Connector::new(), response).await {
@@ -15,7 +15,7 @@ async fn refusal(response: &str) -> Refusal {
 }
 
 #[test]
-fn status_headers_and_body_are_told() {
+fn status_headers_and_body_are_reported() {
     run(async {
         let response =
             "HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Bearer\r\nContent-Length: 7\r\n\r\nGo away";
@@ -27,7 +27,7 @@ fn status_headers_and_body_are_told() {
 }
 
 #[test]
-fn a_refusal_is_told_as_one_whatever_else_is_wrong_with_it() {
+fn a_refusal_is_reported_as_one_whatever_other_faults_it_has() {
     run(async {
         for (response, status) in [
             ("HTTP/1.0 503 Busy\r\nRetry-After: 5\r\n\r\nlater", 503),
@@ -41,7 +41,7 @@ fn a_refusal_is_told_as_one_whatever_else_is_wrong_with_it() {
 }
 
 #[test]
-fn a_refusal_is_told_however_its_head_is_written() {
+fn a_refusal_is_reported_however_its_head_is_written() {
     run(async {
         for head in [
             "HTTP/1.1 403 No\r\nX-Policy: a\r\n b\r\nX-Why: policy\r\n\r\n",
@@ -62,7 +62,7 @@ fn a_refusal_is_told_however_its_head_is_written() {
 }
 
 #[test]
-fn a_refusal_with_a_long_policy_is_told() {
+fn a_refusal_with_a_long_policy_is_reported() {
     run(async {
         let policy = "default-src 'self'; ".repeat(2000);
         let lines: String = (0..240).map(|number| format!("X-{number}: y\r\n")).collect();
@@ -111,7 +111,7 @@ fn a_body_without_end_is_cut_off() {
     });
 }
 
-/// The refusal by a server that keeps the connection open behind its answer, and how long it took.
+/// The refusal of a server that keeps the connection open after its response, and the time until it was reported.
 async fn refusal_on_open_connection(connector: Connector, response: &str) -> (Refusal, Duration) {
     let acceptor = RawAcceptor::bind();
     let url = acceptor.url("/");
@@ -148,12 +148,12 @@ fn a_body_whose_end_is_known_is_not_waited_for() {
 }
 
 #[test]
-fn a_refusal_is_told_although_its_body_never_ends() {
+fn a_refusal_is_reported_although_its_body_never_ends() {
     run(async {
         for response in
             ["HTTP/1.1 401 No\r\n\r\nas far", "HTTP/1.1 401 No\r\nContent-Length: 100\r\n\r\nas far"]
         {
-            let (refusal, took) = refusal_on_open_connection(hasty(), response).await;
+            let (refusal, took) = refusal_on_open_connection(with_short_deadlines(), response).await;
             assert_eq!((refusal.status().as_u16(), refusal.body().as_ref()), (401, &b"as far"[..]));
             assert!(took < Duration::from_secs(5), "{took:?}");
         }

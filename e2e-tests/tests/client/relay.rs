@@ -1,4 +1,4 @@
-//! What stands between a client and its server: it passes bytes on a few at a time, and knows who is there.
+//! A relay between a client and its server. It forwards a few bytes at a time and counts its connections.
 
 use std::{io, net::SocketAddr};
 
@@ -11,7 +11,7 @@ use tokio::{
     time::timeout,
 };
 
-/// Ends with whoever started it; the connections that it has end with their peers.
+/// A running relay. Dropping it stops accepting. Its connections end with their peers.
 pub(crate) struct Listening {
     pub(crate) addr: SocketAddr,
     task: JoinHandle<()>,
@@ -23,7 +23,7 @@ impl Drop for Listening {
     }
 }
 
-/// Listens, with a task for each connection; one that fails has lost its client.
+/// Accepts connections, with a task for each. A task fails when its client is gone.
 pub(crate) async fn listen<F>(serve: impl Fn(TcpStream) -> F + Send + Sync + 'static) -> Listening
 where
     F: Future<Output = io::Result<()>> + Send + 'static,
@@ -39,13 +39,13 @@ where
     Listening { addr, task }
 }
 
-/// Passes on.
+/// Forwards bytes.
 pub(crate) struct Relay {
     listening: Listening,
     present: watch::Receiver<usize>,
 }
 
-/// A connection that is there.
+/// Counts one open connection.
 struct Present(watch::Sender<usize>);
 
 impl Present {
@@ -62,14 +62,14 @@ impl Drop for Present {
 }
 
 impl Relay {
-    /// To `to`, so many bytes at a time.
+    /// A relay to `to` that forwards this many bytes at a time.
     pub(crate) async fn new(to: SocketAddr, piece: usize) -> Self {
         let (count, present) = watch::channel(0);
         let listening = listen(move |client| pass_on(client, to, piece, Present::new(&count))).await;
         Self { listening, present }
     }
 
-    /// The same, reached by a socket at `path`.
+    /// The same, on a Unix socket at `path`.
     #[cfg(unix)]
     pub(crate) fn unix(path: &std::path::Path, to: SocketAddr, piece: usize) -> Self {
         let (count, present) = watch::channel(0);
@@ -88,11 +88,11 @@ impl Relay {
         self.listening.addr
     }
 
-    /// Waits until no connection is left; `context` tells which one stayed.
+    /// Waits until no connection is left. `context` names the case in the failure message.
     pub(crate) async fn empty(&mut self, context: &str) {
-        let nobody = self.present.wait_for(|count| *count == 0);
-        let nobody = timeout(DEADLINE, nobody).await;
-        nobody.unwrap_or_else(|_| panic!("{context}: a connection was not let go of")).unwrap();
+        let empty = self.present.wait_for(|count| *count == 0);
+        let empty = timeout(DEADLINE, empty).await;
+        empty.unwrap_or_else(|_| panic!("{context}: a connection was not closed")).unwrap();
     }
 }
 
@@ -133,7 +133,7 @@ async fn head(client: &mut TcpStream) -> io::Result<()> {
     Ok(())
 }
 
-/// An HTTP proxy that leads everybody to `to`.
+/// An HTTP proxy that connects all tunnels to `to`.
 pub(crate) async fn http_proxy(to: SocketAddr) -> Listening {
     listen(move |mut client| async move {
         head(&mut client).await?;
@@ -144,7 +144,7 @@ pub(crate) async fn http_proxy(to: SocketAddr) -> Listening {
     .await
 }
 
-/// A SOCKS5 proxy (RFC 1928) that leads everybody to `to`.
+/// A SOCKS5 proxy (RFC 1928) that connects all tunnels to `to`.
 pub(crate) async fn socks_proxy(to: SocketAddr) -> Listening {
     listen(move |mut client| async move {
         client.read_exact(&mut [0; 3]).await?;
@@ -159,7 +159,7 @@ pub(crate) async fn socks_proxy(to: SocketAddr) -> Listening {
     .await
 }
 
-/// Answers every request with `response`, and waits for the client to leave.
+/// A server that answers each request with `response` and waits until the client disconnects.
 pub(crate) async fn answering(response: String) -> Listening {
     listen(move |mut client| {
         let response = response.clone();

@@ -1,4 +1,4 @@
-//! What the client asks for (RFC 6455 section 4.1).
+//! The client's request (RFC 6455 section 4.1).
 
 use std::collections::HashSet;
 
@@ -8,10 +8,10 @@ use ws_client::{ConnectError, Connector, Message, ProxyUrl, SendError, connect};
 
 use crate::support::{answered_with, run};
 
-/// Where nobody listens: whoever dials it gets another error.
-const NOBODY: &str = "ws://127.0.0.1:1/";
+/// A port without a listener. A client that connects there gets another error.
+const NO_LISTENER: &str = "ws://127.0.0.1:1/";
 
-/// The request that `connector` sends to `target`.
+/// The request that `connector` sends for `target`.
 async fn request(connector: &Connector, target: &str) -> Head {
     let acceptor = RawAcceptor::bind();
     let url = acceptor.url(target);
@@ -102,7 +102,7 @@ fn headers_of_the_handshake_cannot_be_replaced() {
             header::TRANSFER_ENCODING,
         ] {
             let connector = Connector::new().header(name.clone(), HeaderValue::from_static("1"));
-            let error = connector.connect(NOBODY).await.unwrap_err();
+            let error = connector.connect(NO_LISTENER).await.unwrap_err();
             assert!(matches!(error, ConnectError::Request(_)) && !error.is_temporary(), "{name}: {error}");
             assert!(error.to_string().contains(name.as_str()), "{error}");
         }
@@ -121,7 +121,7 @@ fn no_header_can_begin_a_line_of_its_own() {
 }
 
 #[test]
-fn subprotocols_are_offered_in_order_and_the_choice_is_told() {
+fn subprotocols_are_offered_in_order_and_the_choice_is_reported() {
     run(async {
         let connector = Connector::new().subprotocol("v2.chat").subprotocol("chat");
         let head = request(&connector, "/").await;
@@ -147,7 +147,7 @@ fn a_subprotocol_that_is_no_token_is_refused_without_a_connection() {
         for names in [&["a b"][..], &[""], &["a,b"], &["a\r\nX: y"], &["twice", "twice"]] {
             let connector =
                 names.iter().fold(Connector::new(), |connector, name| connector.subprotocol(*name));
-            let error = connector.connect(NOBODY).await.unwrap_err();
+            let error = connector.connect(NO_LISTENER).await.unwrap_err();
             assert!(matches!(error, ConnectError::Request(_)), "{names:?}: {error}");
         }
     });
@@ -162,9 +162,9 @@ fn what_is_printed_for_debugging_has_no_secrets_in_it() {
             .subprotocol("token.secret")
             .mask_seed([77; 32])
             .proxy(ws_client::Proxy::Through(ProxyUrl::parse("http://me:secret@proxy").unwrap()));
-        let told = format!("{connector:?}");
-        assert!(told.contains("x-api-key"), "names are told: {told}");
-        let mut all = vec![told];
+        let shown = format!("{connector:?}");
+        assert!(shown.contains("x-api-key"), "names are shown: {shown}");
+        let mut all = vec![shown];
 
         let response = format!("{}Set-Cookie: id=secret\r\n\r\n", crate::support::SWITCHING);
         all.push(format!("{:?}", answered_with(&Connector::new(), &response).await.unwrap()));
@@ -175,10 +175,10 @@ fn what_is_printed_for_debugging_has_no_secrets_in_it() {
         for message in [Message::text("secret"), Message::binary(&b"secret"[..])] {
             all.push(format!("{message:?} {:?}", SendError::WriteBusy(message.clone())));
         }
-        for told in all {
+        for shown in all {
             assert!(
-                !told.contains("secret") && !told.contains("77, 77") && !told.contains("115, 101"),
-                "{told}"
+                !shown.contains("secret") && !shown.contains("77, 77") && !shown.contains("115, 101"),
+                "{shown}"
             );
         }
     });

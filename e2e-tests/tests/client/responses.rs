@@ -1,4 +1,4 @@
-//! Responses that are none, or not the right one (RFC 6455 section 4.1).
+//! Invalid responses (RFC 6455 section 4.1).
 
 use e2e_tests::raw_peer::{RawAcceptor, RawFrame, switching_protocols};
 use ws_client::{ConnectError, Connector, Message, connect};
@@ -13,7 +13,7 @@ async fn refused_because(response: &str) -> ResponseError {
     }
 }
 
-/// The valid response with one line replaced, or removed.
+/// The valid response with one line replaced or removed.
 fn with_line(line: &str, replacement: &str) -> String {
     assert!(SWITCHING.contains(line));
     format!("{}\r\n", SWITCHING.replace(line, replacement))

@@ -1,4 +1,4 @@
-//! A client and the server that faces it.
+//! Helpers for tests with a client and a raw server.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use e2e_tests::{
 };
 use ws_client::{CloseInfo, ConnectError, Connected, Connector, Message, WebSocket};
 
-/// A client with the defaults, connected.
+/// A connected client with default options.
 pub(crate) async fn open() -> (WebSocket, RawServer) {
     open_with(Connector::new()).await
 }
@@ -20,8 +20,8 @@ pub(crate) async fn open_with(connector: Connector) -> (WebSocket, RawServer) {
     (ws.expect("a valid upgrade"), server)
 }
 
-/// What comes of a connection attempt that the server answers with `response`, where `{accept}` stands for the right
-/// value of `Sec-WebSocket-Accept`, and ends.
+/// The result of a connection attempt whose server sends `response` and closes. `{accept}` in it is replaced by the
+/// right value of `Sec-WebSocket-Accept`.
 pub(crate) async fn answered_with(connector: &Connector, response: &str) -> Result<Connected, ConnectError> {
     let acceptor = RawAcceptor::bind();
     let url = acceptor.url("/");
@@ -29,13 +29,13 @@ pub(crate) async fn answered_with(connector: &Connector, response: &str) -> Resu
         let mut server = acceptor.accept().await;
         let request = server.recv_head().await;
         let accept = e2e_tests::raw_peer::accept_key(request.header("Sec-WebSocket-Key").unwrap());
-        // A client that has seen enough may be gone already.
+        // The client may already be gone.
         let _ = server.into_connection().writer.try_send_bytes(response.replace("{accept}", &accept)).await;
     };
     tokio::join!(connector.open(&url), server).0
 }
 
-/// A valid response, up to the blank line that ends it.
+/// A valid response, without the blank line at its end.
 pub(crate) const SWITCHING: &str = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {accept}\r\n";
 
 /// Receives until the end.
@@ -50,13 +50,13 @@ pub(crate) async fn drain(ws: &mut WebSocket) -> (Vec<Message>, CloseInfo) {
     (messages, ws.close_info().expect("it is over"))
 }
 
-/// The longest wait for what must not take long, bounded by [`DEADLINE`].
+/// Waits for a future for at most [`DEADLINE`].
 pub(crate) async fn soon<T>(what: impl Future<Output = T>) -> T {
     tokio::time::timeout(DEADLINE, what).await.expect("it does not take long")
 }
 
-/// Runs a test whose client has these deadlines short, so that it need not wait.
-pub(crate) fn hasty() -> Connector {
+/// A connector with short deadlines.
+pub(crate) fn with_short_deadlines() -> Connector {
     Connector::new().close_timeout(Duration::from_millis(200)).handshake_timeout(Duration::from_millis(200))
 }
 

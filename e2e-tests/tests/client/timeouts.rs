@@ -1,4 +1,4 @@
-//! Deadlines on real time; those in virtual time are tested with the driver.
+//! Deadlines in real time. `ws-tokio` tests them in virtual time.
 
 use std::time::{Duration, Instant};
 
@@ -6,14 +6,14 @@ use e2e_tests::raw_peer::{RawAcceptor, RawFrame};
 use ws_client::{CloseCode, Connector, Message};
 use ws_proto::TimedOut;
 
-use crate::support::{drain, hasty, open_with, run, soon};
+use crate::support::{drain, open_with, run, soon, with_short_deadlines};
 
 const SHORT: Duration = Duration::from_millis(200);
 
 #[test]
 fn an_idle_connection_closes_with_1001() {
     run(async {
-        let connector = hasty().protocol(|config| config.idle_timeout = Some(SHORT));
+        let connector = with_short_deadlines().protocol(|config| config.idle_timeout = Some(SHORT));
         let (mut ws, mut server) = open_with(connector).await;
         let started = Instant::now();
         let end = async {
@@ -30,7 +30,7 @@ fn an_idle_connection_closes_with_1001() {
 #[test]
 fn traffic_in_either_direction_keeps_an_idle_connection_open() {
     run(async {
-        let connector = hasty().protocol(|config| config.idle_timeout = Some(SHORT));
+        let connector = with_short_deadlines().protocol(|config| config.idle_timeout = Some(SHORT));
         let (mut ws, mut server) = open_with(connector).await;
         let started = Instant::now();
         while started.elapsed() < 3 * SHORT {
@@ -65,7 +65,7 @@ fn a_close_behind_more_than_the_server_reads_takes_the_write_timeout() {
     run(async {
         let acceptor = RawAcceptor::bind_to("127.0.0.1:0".parse().unwrap(), Some(4096));
         let url = acceptor.url("/");
-        let connector = hasty().protocol(|config| config.write_timeout = Some(3 * SHORT));
+        let connector = with_short_deadlines().protocol(|config| config.write_timeout = Some(3 * SHORT));
         let (ws, server) = tokio::join!(connector.connect(&url), acceptor.accept_upgraded());
         let mut ws = ws.unwrap();
         ws.feed(vec![7; 32 << 20]).await.unwrap();
@@ -82,9 +82,9 @@ fn a_close_behind_more_than_the_server_reads_takes_the_write_timeout() {
 }
 
 #[test]
-fn a_timer_of_a_closed_connection_disturbs_nobody() {
+fn a_timer_of_a_closed_connection_changes_nothing() {
     run(async {
-        let (mut ws, mut server) = open_with(hasty()).await;
+        let (mut ws, mut server) = open_with(with_short_deadlines()).await;
         let end = async {
             server.expect_close(1000).await;
             server.send(RawFrame::close(1000, "")).await;

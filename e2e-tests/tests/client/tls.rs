@@ -1,4 +1,4 @@
-//! `wss`: whom a client trusts, and who it says it is.
+//! `wss`: trusted roots and client certificates.
 
 use e2e_tests::{
     certificates::{Authority, Identity},
@@ -125,7 +125,7 @@ fn the_deadline_covers_tls() {
     run(async {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("wss://{}/", listener.local_addr().unwrap());
-        let error = crate::support::hasty().connect(&url).await.unwrap_err();
+        let error = crate::support::with_short_deadlines().connect(&url).await.unwrap_err();
         assert!(matches!(error, ConnectError::TimedOut(_)), "{error}");
     });
 }

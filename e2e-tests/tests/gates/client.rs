@@ -1,4 +1,4 @@
-//! The client's role, in memory: sends of borrowed slices, and what comes back.
+//! The client's role, in memory: sends of borrowed slices, and their echoes.
 
 use crate::counting::allocations;
 use crate::server::PER_CUT;
@@ -41,7 +41,7 @@ impl Client {
         assert_eq!(self.receive(kind, payload, echoes), depth);
     }
 
-    /// Receives what one read brought; says how many messages were complete.
+    /// Handles the bytes of one read. Returns the number of complete messages.
     fn receive(&mut self, kind: MessageKind, payload: &[u8], bytes: &[u8]) -> usize {
         self.connection.read_target(&mut self.rx)[..bytes.len()].copy_from_slice(bytes);
         self.connection.handle_received(bytes.len(), self.now, &mut self.rx);

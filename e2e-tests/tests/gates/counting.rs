@@ -1,4 +1,4 @@
-//! An allocator that counts, thread by thread.
+//! An allocator that counts per thread.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -8,7 +8,7 @@ thread_local! {
     static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
 }
 
-/// Bytes that the process has taken and not given back.
+/// The bytes that the process holds.
 static HELD: AtomicIsize = AtomicIsize::new(0);
 
 #[global_allocator]
@@ -16,27 +16,27 @@ static ALLOCATOR: Counting = Counting;
 
 struct Counting;
 
-/// How often this thread has asked for memory so far.
+/// The number of allocations of this thread so far.
 pub(crate) fn allocations() -> u64 {
     ALLOCATIONS.get()
 }
 
-/// Bytes that all threads of the process hold.
+/// The bytes that all threads of the process hold.
 pub(crate) fn held() -> isize {
     HELD.load(Relaxed)
 }
 
-/// A layout is never larger than `isize::MAX`.
+/// The size of a layout, which is at most `isize::MAX`.
 fn note(change: usize, taken: bool) {
     HELD.fetch_add(if taken { change as isize } else { -(change as isize) }, Relaxed);
 }
 
 fn count() {
-    // Not there any more while a thread ends; nobody measures that.
+    // The cell is gone while a thread ends. No test measures that.
     let _ = ALLOCATIONS.try_with(|count| count.set(count.get() + 1));
 }
 
-// SAFETY: everything is left to the system's allocator; the counter is a plain cell that never allocates.
+// SAFETY: each call is passed to the system's allocator. The counter is a plain cell that never allocates.
 #[expect(unsafe_code, reason = "an allocator cannot be written without")]
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
@@ -79,8 +79,8 @@ fn every_way_to_get_memory_is_counted_on_its_own_thread() {
     assert_eq!(allocations() - before, 3);
     drop(vec);
     assert_eq!(allocations() - before, 3);
-    let elsewhere = std::thread::spawn(allocations_of_one_box).join().expect("no panic");
-    assert!(elsewhere >= 1);
+    let on_other_thread = std::thread::spawn(allocations_of_one_box).join().expect("no panic");
+    assert!(on_other_thread >= 1);
 }
 
 fn allocations_of_one_box() -> u64 {

@@ -1,6 +1,6 @@
-//! Gates that do not depend on the machine's speed: what a message costs in allocations, and what a connection takes.
+//! Tests that count and do not depend on the machine's speed: allocations per message, and memory per connection.
 //!
-//! System calls are counted in `ws-server`'s own tests, on a transport that sees every one of them.
+//! `ws-server`'s own tests count system calls, on a transport that records each of them.
 
 mod client;
 mod counting;

@@ -1,4 +1,4 @@
-//! The server, on a thread of its own, over loopback.
+//! The server, on its own thread, over loopback.
 
 use crate::counting::allocations;
 use e2e_tests::harness;
@@ -13,12 +13,12 @@ use ws_server::{Conn, Handler, MessageRef, Rejection, Request, Server, WebSocket
 
 const WARM_UP: usize = 50;
 const ROUNDS: usize = 500;
-/// What a run may allocate beside its messages: the runtime's and the shard's own housekeeping.
+/// The allocations that a run may have in addition to those for messages, for the runtime and the shard.
 const PER_RUN: u64 = 4;
-/// What a message that comes in two pieces may allocate: its state and its bytes.
+/// The allocations that a message in two pieces may have: one for its state and one for its bytes.
 pub(crate) const PER_CUT: u64 = 2;
 
-/// What the server's thread has allocated, as of the message that was handled last.
+/// The number of allocations of the server's thread, as of the latest message.
 type Gauge = Arc<AtomicU64>;
 
 struct Echo(Gauge);
@@ -36,7 +36,7 @@ impl Handler for Echo {
     }
 }
 
-/// Messages of one kind, so many at a time.
+/// Messages of one kind, sent in batches.
 struct Load {
     requests: Vec<u8>,
     replies: Vec<u8>,
@@ -91,7 +91,7 @@ async fn echo(mut ws: WebSocket, gauge: Gauge) {
     }
 }
 
-/// Hands the allocations of each case to `check`, with the case's name.
+/// Calls `check` with the name and the number of allocations of each case.
 async fn measure(
     server: ServerRunner,
     gauge: Gauge,
@@ -135,14 +135,14 @@ fn larger_pipelined_messages_allocate_nothing() {
     handler_api(&[126, 1000], 16, PER_RUN);
 }
 
-/// So many bytes may come in pieces, and a message that is cut in two waits for its rest on the heap.
+/// A batch of this many bytes may arrive in several reads. A message that is cut in two waits on the heap for its rest.
 #[test]
 fn a_large_batch_allocates_for_the_messages_that_are_cut_and_no_other() {
     const CUTS_PER_BATCH: u64 = 2;
     handler_api(&[1000], 64, PER_RUN + ROUNDS as u64 * CUTS_PER_BATCH * PER_CUT);
 }
 
-/// A received message is owned under the async API, so it has an allocation of its own.
+/// A received message is owned under the async API, so it has its own allocation.
 #[test]
 fn the_async_api_allocates_once_per_message() {
     harness::run(async {

@@ -1,4 +1,4 @@
-//! What waits for a peer that does not read: the memory that it takes, beside what the server charges for it.
+//! Messages that wait for a peer that does not read: their memory, compared with the bytes that the server counts.
 
 use crate::counting::held;
 use e2e_tests::harness;
@@ -8,10 +8,10 @@ use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use ws_server::{Conn, Handler, MessageRef, PreparedMessage, Rejection, Request, SendError, Sender, Server};
 
 const MIB: usize = 1 << 20;
-/// More than the kernel takes. It comes first, so that all that follows waits.
+/// More than the kernel buffers. It is sent first, so that all later messages wait.
 const PLUG: usize = 8 * MIB;
 
-/// Hands out its connections' senders.
+/// A handler that hands out its connection's `Sender`.
 struct Source(UnboundedSender<Sender>);
 
 impl Handler for Source {
@@ -28,7 +28,7 @@ impl Handler for Source {
     fn on_message(&mut self, _conn: &mut Conn<'_>, _message: MessageRef<'_>) {}
 }
 
-/// Sends until nothing more is taken; says how many messages were.
+/// Sends until the queue is full. Returns the number of messages.
 fn fill(sender: &Sender, size: usize, is_prepared: bool) -> usize {
     let prepared = PreparedMessage::new(vec![b'x'; size]);
     let send = || match is_prepared {
@@ -45,7 +45,7 @@ fn fill(sender: &Sender, size: usize, is_prepared: bool) -> usize {
     }
 }
 
-/// What is charged once that does not change any more.
+/// Waits until the number of counted bytes no longer changes, and returns it.
 async fn settled(server: &ServerRunner, at_least: usize) -> usize {
     let (mut last, mut same) = (0, 0);
     while same < 10 || last < at_least {
@@ -78,7 +78,7 @@ async fn start(api: Api, queue: usize) -> (ServerRunner, Sender, e2e_tests::raw_
 #[test]
 fn small_messages_that_wait_take_little_more_than_they_are_charged() {
     harness::run(async {
-        // The larger one is just too much for a table of entries, which then has doubled.
+        // The larger number of messages just exceeds the capacity of the table of entries, which has then doubled.
         for queue in [PLUG + MIB, PLUG + MIB + MIB / 10] {
             for api in Api::ALL {
                 for size in [0, 1, 16] {

@@ -1,4 +1,4 @@
-//! permessage-deflate and TLS with the implementations of other people, both ways, with every parameter.
+//! permessage-deflate and TLS with other implementations, in both roles and with all parameters.
 
 use e2e_tests::{
     certificates::CertificateFiles,
@@ -11,7 +11,7 @@ use ws_server::{Server, Tls};
 
 use crate::our_client::converse;
 
-/// What a peer asks for, as its option says it.
+/// A peer's option, with the parameters that it offers or accepts.
 const PARAMS: [&str; 8] = [
     "client_max_window_bits",
     "server_no_context_takeover",
@@ -23,7 +23,7 @@ const PARAMS: [&str; 8] = [
     "server_no_context_takeover,client_no_context_takeover,server_max_window_bits=9,client_max_window_bits=9",
 ];
 
-/// What we allow: with contexts or without, with large windows or small ones.
+/// Our settings: with or without context takeover, with large or small windows.
 fn ours(base: &DeflateConfig) -> impl Iterator<Item = DeflateConfig> {
     (0..4_u8).map(|bits| {
         let mut config = base.clone();
@@ -32,7 +32,7 @@ fn ours(base: &DeflateConfig) -> impl Iterator<Item = DeflateConfig> {
         config.receive_takeover = bits & 1 != 0;
         if bits & 2 != 0 {
             config.send_window_bits = 11;
-            // npm `ws` refuses the connection rather than go below its own setting.
+            // npm `ws` refuses a connection with a smaller window than its setting.
             config.receive_window_bits = 12;
         }
         config
@@ -70,7 +70,7 @@ fn their_server(peer: Peer) {
         let Some(peer) = peer.find() else { return };
         for params in PARAMS {
             if params == "client_max_window_bits" {
-                // Without a value it is a client's word only.
+                // Only a client may send it without a value.
                 continue;
             }
             let (server, url) = peer.server(&["--deflate", "--deflate-params", params]).await;

@@ -1,4 +1,4 @@
-//! Our client against their servers.
+//! Our client with their servers.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use e2e_tests::{
 };
 use ws_client::{CloseCode, Connector, Message, WebSocket};
 
-/// A connection to their server, and their server.
+/// Starts their server and connects to it.
 async fn open(peer: &Installed, options: &[&str], connector: Connector) -> (WebSocket, Child) {
     let (mut server, url) = peer.server(options).await;
     let ws = connector.connect(&format!("{url}/path?a=b")).await.unwrap();
@@ -25,7 +25,7 @@ async fn expect_echo(ws: &mut WebSocket, message: Message) {
     assert!(receive(ws).await.as_ref() == Some(&message), "the echo of {} bytes differs", message.len());
 }
 
-/// Every kind of message, each sent and checked.
+/// Sends messages of each kind and checks their echoes.
 pub(crate) async fn converse(ws: &mut WebSocket) {
     for text in ["Hello", "Grüße, 世界, 🦀", ""] {
         expect_echo(ws, Message::text(text)).await;
@@ -35,7 +35,7 @@ pub(crate) async fn converse(ws: &mut WebSocket) {
         expect_echo(ws, Message::binary(payload)).await;
     }
     expect_echo(ws, Message::text("ä".repeat(100_000))).await;
-    ws.ping(b"no message comes of it").await.unwrap();
+    ws.ping(b"not a message").await.unwrap();
     for number in 0..200 {
         ws.feed(format!("message {number}")).await.unwrap();
     }

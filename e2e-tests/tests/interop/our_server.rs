@@ -1,4 +1,4 @@
-//! Their clients against our server, in both styles.
+//! Their clients with our server, with both APIs.
 
 use e2e_tests::{
     harness,
@@ -7,7 +7,7 @@ use e2e_tests::{
 };
 use ws_server::Server;
 
-/// Runs their client to its end; it sends every kind of message, checks each echo and closes with 1000 `bye`.
+/// Runs their client to its end. It sends messages of each kind, checks their echoes and closes with 1000 `bye`.
 async fn converse(client: &Installed, server: &mut ObservedServer, options: &[&str]) {
     client.client(&format!("ws://{}/", server.addr()), options).expect_ok().await;
     let info = server.closed().await;

@@ -1,4 +1,4 @@
-//! Behind nginx with TLS, and through proxies of other people.
+//! A server behind nginx with TLS, and a client through other implementations of proxies.
 
 use std::{
     net::{SocketAddr, TcpListener},
@@ -18,22 +18,22 @@ use ws_server::{Server, Tls};
 
 use crate::our_client::converse;
 
-/// A port that was free a moment ago.
+/// A port that was just free.
 fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
-/// Until somebody listens there.
+/// Waits until a program listens on the port.
 async fn listens(port: u16) {
     let deadline = tokio::time::Instant::now() + DEADLINE;
     let addr = SocketAddr::from(([127, 0, 0, 1], port));
     while tokio::net::TcpStream::connect(addr).await.is_err() {
-        assert!(tokio::time::Instant::now() < deadline, "nobody listens on port {port}");
+        assert!(tokio::time::Instant::now() < deadline, "no program listens on port {port}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 
-/// nginx with TLS in front of a server; the documentation of nginx has these lines for WebSocket.
+/// nginx with TLS in front of a server. The configuration follows nginx's documentation for WebSocket.
 async fn nginx(files: &CertificateFiles, upstream: SocketAddr) -> Option<(Child, u16)> {
     let (port, folder) = (free_port(), files.folder().display().to_string());
     let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
@@ -149,7 +149,7 @@ fn our_client_goes_through_microsocks() {
     });
 }
 
-/// With TLS and without.
+/// Connects through the proxy with `ws` and with `wss`, and checks an echo.
 async fn through(files: &CertificateFiles, proxy: &str) {
     let proxy = Proxy::Through(ProxyUrl::parse(proxy).unwrap());
     let mut server = start_echo(Api::Async, compressing()).await;

@@ -1,4 +1,4 @@
-//! tokio-tungstenite, both ways. It is a crate, so it is always there.
+//! tokio-tungstenite in both roles. It is a crate, so these tests always run.
 
 use e2e_tests::{
     harness,
@@ -54,7 +54,7 @@ fn their_client_and_our_server() {
     });
 }
 
-/// Their echo server for one connection: its URL, and the Close that it got.
+/// Their echo server for one connection. Returns its URL, and the Close that it receives.
 async fn their_server() -> (String, JoinHandle<Option<TheirCloseFrame>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("ws://{}/", listener.local_addr().unwrap());
@@ -88,7 +88,7 @@ fn our_client_and_their_server() {
             assert!(ws.recv().await == Some(message));
         }
         ws.send("ping me").await.unwrap();
-        // What our pong carried, sent back.
+        // The payload of our pong, sent back as a message.
         assert_eq!(ws.recv().await, Some(Message::binary("are you there?")));
         assert!(ws.close(CloseCode::new(4000).unwrap(), "bye").await.is_clean());
         let close = server.await.unwrap().unwrap();

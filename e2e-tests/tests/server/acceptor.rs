@@ -1,4 +1,4 @@
-//! Streams that somebody else has accepted, with or without bytes that were read from them already.
+//! Streams that the application has accepted, with or without bytes that it has already read from them.
 
 use e2e_tests::harness;
 use e2e_tests::raw_peer::{RawClient, RawFrame, SAMPLE_KEY};
@@ -27,7 +27,7 @@ async fn read_exactly(stream: &mut TcpStream, length: usize) -> Vec<u8> {
     bytes
 }
 
-/// Echoes until the end, which has to be clean.
+/// Echoes until the connection ends, and checks that the end is clean.
 async fn echo<S: AsyncRead + AsyncWrite + Unpin>(mut ws: WebSocket<S>) {
     while let Some(message) = ws.recv().await {
         ws.send(message).await.expect("the connection is open");
@@ -89,7 +89,7 @@ fn frames_that_were_read_with_the_request_are_delivered_however_many_they_are() 
     harness::run(async {
         let (mut client, mut stream) = pair().await;
         let request = client.request("/").to_bytes();
-        // Far more than is held for an application that does not ask.
+        // Far more than is held for an application that does not receive.
         let frames: Vec<Vec<u8>> =
             (0..200_u8).map(|number| client.writer.encode(&RawFrame::binary([number; 2000]))).collect();
         let bytes = [request, frames.concat()].concat();
@@ -150,7 +150,7 @@ fn a_rejection_is_sent_as_it_is() {
     });
 }
 
-/// What becomes of this request, and the status that the client sees.
+/// The acceptor's result for this request, and the status that the client receives.
 async fn refused(acceptor: Acceptor, request: Vec<u8>) -> (AcceptError, u16) {
     let (mut client, stream) = pair().await;
     let accept = async { acceptor.read_request(stream, Vec::new()).await.expect_err("it is refused") };
@@ -165,7 +165,7 @@ async fn refused(acceptor: Acceptor, request: Vec<u8>) -> (AcceptError, u16) {
 }
 
 #[test]
-fn a_bad_request_is_answered_and_told() {
+fn a_bad_request_is_answered_and_reported() {
     harness::run(async {
         let request = e2e_tests::raw_peer::RequestHead::new("localhost", "/");
         let (error, status) = refused(acceptor(), b"garbage\r\n\r\n".to_vec()).await;
@@ -225,7 +225,7 @@ fn on_streams_with_tls_a_page_without_it_is_refused() {
 }
 
 #[test]
-fn a_request_that_does_not_come_in_time_or_at_all_is_told() {
+fn a_request_that_is_late_or_missing_is_reported() {
     harness::run(async {
         let (client, stream) = pair().await;
         let hasty = acceptor().timeout(Duration::from_millis(50));

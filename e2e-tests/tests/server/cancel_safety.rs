@@ -1,4 +1,4 @@
-//! Handshakes that are dropped after every number of polls: what they had is let go of.
+//! Handshakes that are dropped after each number of polls: they free what they hold.
 //!
 //! | future | test |
 //! |---|---|
@@ -11,7 +11,7 @@ use std::io;
 
 use e2e_tests::{
     certificates::Authority,
-    faults::{Crawling, dropped_after},
+    faults::{SlowTransport, dropped_after},
     harness::run,
     raw_peer::RequestHead,
 };
@@ -21,9 +21,9 @@ use tokio::{
 };
 use ws_server::{AcceptError, Acceptor, Config, Message, Rejection, WebSocket};
 
-type Stream = Crawling<DuplexStream>;
+type Stream = SlowTransport<DuplexStream>;
 
-/// What is done with a stream that was accepted.
+/// A step of a handshake on an accepted stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Step {
     Accept,
@@ -38,7 +38,7 @@ fn acceptor() -> Acceptor {
     Acceptor::new(Config::default().build().unwrap())
 }
 
-/// Takes the step, all but `polls` of it undisturbed; `None` if it was dropped.
+/// Runs the step and drops it after `polls` polls. `None`: it was dropped.
 async fn take(
     step: Step,
     polls: usize,
@@ -67,18 +67,18 @@ async fn take(
     }
 }
 
-/// A client in memory that has asked for an upgrade and sent its first message.
+/// An in-memory client that has sent its request and its first message.
 async fn asked(fails_after: usize) -> (DuplexStream, Stream) {
     let (mut client, server) = duplex(4096);
     client.write_all(&RequestHead::new("localhost", "/").to_bytes()).await.unwrap();
     client.write_all(b"\x81\x85\0\0\0\0hello").await.unwrap();
-    (client, Crawling::new(server, 3).failing_after(fails_after))
+    (client, SlowTransport::new(server, 3).failing_after(fails_after))
 }
 
-/// The client sees the end, and before it at most an answer.
+/// Checks that the client receives at most a response, and then the end of the stream.
 async fn sees_the_end(mut client: DuplexStream) {
     let mut rest = Vec::new();
-    // What it sent and nobody read makes it a reset.
+    // Unread bytes of the client turn the end into a reset.
     let _ = client.read_to_end(&mut rest).await;
     assert!(rest.is_empty() || rest.starts_with(b"H"), "{rest:?}");
 }
@@ -142,7 +142,7 @@ fn wherever_a_tls_handshake_is_dropped_its_stream_is_let_go_of() {
         for polls in 0.. {
             let serve = async {
                 let (io, _) = listener.accept().await.unwrap();
-                let io = dropped_after(polls, tls.accept(Crawling::new(io, 64))).await?;
+                let io = dropped_after(polls, tls.accept(SlowTransport::new(io, 64))).await?;
                 Some(acceptor().accept(io.unwrap()).await.unwrap())
             };
             let (served, connected) = tokio::join!(serve, connector.connect(&url));

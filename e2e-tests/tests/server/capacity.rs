@@ -1,4 +1,4 @@
-//! How many connections and handshakes there may be: whoever comes too late is told so before the 101.
+//! Limits on connections and handshakes. A client over the limit is refused before the 101.
 
 use e2e_tests::harness;
 use e2e_tests::raw_peer::{RawClient, RawFrame};
@@ -126,7 +126,7 @@ fn a_handshake_too_many_is_503_and_a_place_becomes_free_when_one_ends() {
             expect_503(server).await;
             slow.upgrade("/").await;
             server.wait_for_handshakes(1).await;
-            // An open connection is no handshake.
+            // An open connection does not count as a handshake.
             let mut third = server.open().await;
             expect_echo(&mut third).await;
             expect_echo(&mut slow).await;

@@ -1,16 +1,19 @@
-//! The closing handshake from both sides.
+//! The closing handshake, started by the server or by the client.
 
 use e2e_tests::harness;
 use e2e_tests::raw_peer::{RawClient, RawFrame};
 use e2e_tests::server::{
-    Event, ObservedServer, Script, ServerRunner, answer_close, close_normally, echo_test,
+    Event, ObservedServer, Script, ServerRunner, answer_close, close_normally, echo_test, patient,
 };
 use std::time::{Duration, Instant};
-use ws_server::{CloseCode, ConnectionError, Initiator, Message, Server, ServerBuilder, TimedOut};
+use ws_server::{CloseCode, ConnectionError, Initiator, Message, SendError, Server, ServerBuilder, TimedOut};
 
 const CLOSE_TIMEOUT: Duration = Duration::from_millis(200);
 
-fn hasty() -> ServerBuilder {
+/// More than the kernel buffers for a peer that does not read.
+const LARGE: usize = 8 << 20;
+
+fn with_short_close_timeout() -> ServerBuilder {
     Server::builder().close_timeout(CLOSE_TIMEOUT)
 }
 
@@ -23,7 +26,7 @@ async fn once(builder: ServerBuilder) -> ObservedServer {
     script.start(builder).await
 }
 
-/// As [`once`], in the other style.
+/// As [`once`], with an async function.
 async fn once_async(builder: ServerBuilder) -> ServerRunner {
     let serve = |mut ws: ws_server::WebSocket<_>| async move {
         let message = ws.recv().await.unwrap();
@@ -45,7 +48,7 @@ fn the_server_closes_tcp_first() {
         let mut client = server.open().await;
         client.send(RawFrame::close(1000, "")).await;
         client.expect_close(1000).await;
-        // Although this end is still open.
+        // This end is still open.
         client.expect_eof().await;
         client.half_close().await;
         server.wait_for_connections(0).await;
@@ -84,7 +87,7 @@ fn our_close_from_an_async_function_waits_for_the_peers() {
 #[test]
 fn a_peer_that_never_answers_our_close_is_left_at_the_deadline() {
     harness::run(async {
-        let mut server = once(hasty()).await;
+        let mut server = once(with_short_close_timeout()).await;
         let mut client = server.open().await;
         let start = Instant::now();
         expect_echo_and_close(&mut client).await;
@@ -100,7 +103,7 @@ fn a_peer_that_never_answers_our_close_is_left_at_the_deadline() {
 #[test]
 fn a_peer_that_never_answers_an_async_close_is_left_at_the_deadline() {
     harness::run(async {
-        let server = once_async(hasty()).await;
+        let server = once_async(with_short_close_timeout()).await;
         let mut client = server.open().await;
         expect_echo_and_close(&mut client).await;
         client.expect_eof().await;
@@ -111,10 +114,10 @@ fn a_peer_that_never_answers_an_async_close_is_left_at_the_deadline() {
 #[test]
 fn a_peer_that_talks_on_is_left_at_the_deadline_too() {
     harness::run(async {
-        let mut server = once(hasty()).await;
+        let mut server = once(with_short_close_timeout()).await;
         let mut client = server.open().await;
         expect_echo_and_close(&mut client).await;
-        // Data after our Close is discarded, whatever there is of it.
+        // All data after our Close is discarded.
         while client.writer.try_send_bytes([0x82, 0x80, 0, 0, 0, 0]).await.is_ok() {
             tokio::task::yield_now().await;
         }
@@ -128,12 +131,12 @@ fn a_peer_that_talks_on_is_left_at_the_deadline_too() {
 #[test]
 fn a_peer_that_keeps_tcp_open_after_the_closing_handshake_is_left_at_the_deadline() {
     harness::run(async {
-        let mut server = Script::new().start(hasty()).await;
+        let mut server = Script::new().start(with_short_close_timeout()).await;
         let mut client = server.open().await;
         client.send(RawFrame::close(1000, "")).await;
         client.expect_close(1000).await;
         client.expect_eof().await;
-        // The handshake was completed, so this is a clean end.
+        // The closing handshake was completed, so this is a clean end.
         let info = server.closed().await;
         assert!(info.is_clean(), "{info:?}");
         server.stop().await;
@@ -282,5 +285,79 @@ fn on_close_is_the_last_callback_and_the_only_one() {
         let closed = events.iter().filter(|event| matches!(event, Event::Closed(_))).count();
         assert_eq!((closed, events.len()), (2, 4), "{events:?}");
         assert!(matches!(events.last(), Some(Event::Closed(_))), "{events:?}");
+    });
+}
+
+#[test]
+fn a_ping_and_a_close_in_one_segment_get_a_pong_a_close_and_the_end() {
+    echo_test(async |server| {
+        let mut client = server.open().await;
+        client.send_together(&[RawFrame::ping("ping"), RawFrame::close(1000, "bye")]).await;
+        client.expect_pong(b"ping").await;
+        assert_eq!(client.expect_close(1000).await, "bye");
+        client.expect_eof().await;
+        drop(client);
+        assert!(server.closed().await.is_clean());
+    });
+}
+
+#[test]
+fn nothing_follows_our_close() {
+    harness::run(async {
+        let script = Script::new().on_open(|conn| {
+            conn.send_ping(b"ping").unwrap();
+            conn.send_text("accepted before").unwrap();
+            conn.close(CloseCode::NORMAL, "");
+            assert!(matches!(conn.send_text("after"), Err(SendError::InvalidState(_))));
+        });
+        let server = script.start(Server::builder()).await;
+        let mut client = server.open().await;
+        client.expect_ping(b"ping").await;
+        client.expect_text("accepted before").await;
+        client.expect_close(1000).await;
+        // The server sends no data and no answers after its Close.
+        client.send_together(&[RawFrame::text("a"), RawFrame::ping("b"), RawFrame::close(1000, "")]).await;
+        client.expect_eof().await;
+        drop(client);
+        server.stop().await;
+    });
+}
+
+#[test]
+fn text_behind_a_close_is_not_delivered() {
+    echo_test(async |server| {
+        let mut client = server.open().await;
+        client
+            .send_together(&[RawFrame::close(1000, ""), RawFrame::text("behind"), RawFrame::ping("")])
+            .await;
+        client.expect_close(1000).await;
+        client.expect_eof().await;
+        drop(client);
+        let (events, info) = server.rest_and_closed().await;
+        assert_eq!(events, [Event::Opened]);
+        assert!(info.is_clean());
+    });
+}
+
+#[test]
+fn closes_that_cross_during_a_large_send_leave_a_complete_frame_and_our_close() {
+    harness::run(async {
+        let script = Script::new().on_message(|conn, _| {
+            conn.send_binary(vec![9; LARGE]).unwrap();
+            conn.close(CloseCode::new(4000).unwrap(), "ours");
+        });
+        let mut server = script.start(patient(Server::builder())).await;
+        let mut client = server.open().await;
+        client.send(RawFrame::text("go")).await;
+        server.wait_for(&Event::Message(Message::text("go"))).await;
+        client.send(RawFrame::close(4001, "theirs")).await;
+        client.expect_binary(&vec![9; LARGE]).await;
+        assert_eq!(client.expect_close(4000).await, "ours");
+        client.expect_eof().await;
+        drop(client);
+        let info = server.closed().await;
+        assert!(info.is_clean(), "{info:?}");
+        assert_eq!(info.code(), 4001);
+        server.stop().await;
     });
 }

@@ -1,8 +1,9 @@
-//! Which Close frames are valid, and what answers them.
+//! Which Close frames are valid, how they are answered, and which may be sent.
 
+use e2e_tests::harness;
 use e2e_tests::raw_peer::{RawFrame, opcode};
-use e2e_tests::server::{Event, ObservedServer, echo_test};
-use ws_server::{CloseCode, Initiator};
+use e2e_tests::server::{Event, ObservedServer, Script, echo_test};
+use ws_server::{CloseCode, CloseError, Initiator, Server};
 
 async fn answer(
     server: &mut ObservedServer,
@@ -94,5 +95,44 @@ fn a_reason_that_is_no_utf8_is_1007() {
     echo_test(async |server| {
         let (answer, _) = answer(server, RawFrame::close(1000, [0xFE, 0xFF])).await;
         assert_eq!(answer.map(|(code, _)| code), Some(1007));
+    });
+}
+
+#[test]
+fn private_codes_can_be_sent_and_reserved_ones_cannot() {
+    for code in [1005, 1006, 1015, 0, 999, 1004, 2999, 5000] {
+        assert_eq!(CloseCode::new(code), Err(CloseError::InvalidCode(code)));
+    }
+    harness::run(async {
+        for code in [3000, 3999, 4000, 4999, 1012, 1013, 1014] {
+            let script =
+                Script::new().on_open(move |conn| conn.close(CloseCode::new(code).unwrap(), "own reasons"));
+            let server = script.start(Server::builder()).await;
+            let mut client = server.open().await;
+            assert_eq!(client.expect_close(code).await, "own reasons");
+            client.send(RawFrame::close(code, "")).await;
+            client.expect_eof().await;
+            drop(client);
+            server.stop().await;
+        }
+    });
+}
+
+#[test]
+fn a_long_reason_is_cut_between_characters() {
+    harness::run(async {
+        for prefix in ["", "a", "ab"] {
+            let script = Script::new().on_open(move |conn| {
+                conn.close(CloseCode::NORMAL, &format!("{prefix}{}", "€".repeat(67)));
+            });
+            let server = script.start(Server::builder()).await;
+            let mut client = server.open().await;
+            // The raw peer fails if the reason is not UTF-8.
+            let reason = client.expect_close(1000).await;
+            let characters = (123 - prefix.len()) / 3;
+            assert_eq!(reason, format!("{prefix}{}", "€".repeat(characters)));
+            drop(client);
+            server.stop().await;
+        }
     });
 }

@@ -19,7 +19,7 @@ fn compressing() -> ServerBuilder {
     Server::builder().deflate(Some(DeflateConfig::server()))
 }
 
-/// What the server answers to an offer.
+/// The server's answer to an offer.
 async fn answer(builder: ServerBuilder, offer: &str) -> Option<String> {
     let server = start_echo(Api::Async, builder).await;
     let mut client = RawClient::connect(server.addr()).await;
@@ -40,7 +40,7 @@ fn an_offer_is_answered() {
         assert_eq!(answer(compressing(), "permessage-deflate").await.as_deref(), Some(plain));
         assert_eq!(answer(compressing(), "permessage-deflate; foo").await.as_deref(), Some(""));
         assert_eq!(answer(Server::builder(), "permessage-deflate").await.as_deref(), Some(""));
-        // Not as the grammar has it: the handshake fails (RFC 6455 section 9.1).
+        // An offer that does not match the grammar fails the handshake (RFC 6455 section 9.1).
         assert_eq!(answer(compressing(), "permessage-deflate; =").await, None);
         assert_eq!(answer(Server::builder(), "permessage-deflate; a=\"b c\"").await, None);
     });

@@ -1,4 +1,4 @@
-//! Pings and pongs, while the connection flows and while the peer does not read.
+//! Pings and pongs, with a peer that reads and with one that does not.
 
 use bytes::Bytes;
 use e2e_tests::harness;
@@ -48,7 +48,7 @@ fn what_a_handler_sends_and_its_pongs_keep_their_order() {
 }
 
 #[test]
-fn a_pong_that_nobody_asked_for_is_ignored() {
+fn an_unsolicited_pong_is_ignored() {
     echo_test(async |server| {
         let mut client = server.open().await;
         client.send_together(&[RawFrame::pong("hello"), RawFrame::text("next")]).await;
@@ -192,7 +192,7 @@ fn while_the_peer_does_not_read_only_the_latest_ping_keeps_its_answer() {
         let mut server = script.start(Server::builder()).await;
         let mut client = server.open().await;
         client.send(RawFrame::text("go")).await;
-        // Seen by the server before the first ping arrives, so that the message is on its way.
+        // The server receives this before the first ping, so the message is being written then.
         client.send(RawFrame::pong("now")).await;
         server.wait_for(&Event::Pong(Bytes::from("now"))).await;
         for number in 0..9_u8 {
@@ -290,7 +290,7 @@ fn a_ping_that_was_accepted_goes_out_however_full_the_control_queue_is() {
     });
 }
 
-/// Call it in the connection's own turn, so that nothing goes out in between.
+/// Call this in the connection's own turn, so that nothing is written in between.
 fn ping_up_to_the_limits(sender: &Sender) {
     assert_eq!(sender.ping(&[0; 126]), Err(ControlError::ControlFrameTooBig(126)));
     sender.ping(&[1; 125]).unwrap();
@@ -298,7 +298,7 @@ fn ping_up_to_the_limits(sender: &Sender) {
     assert_eq!(sender.ping(&[3; 125]), Err(ControlError::QueueFull));
 }
 
-/// What the connection's own turn has sent arrives.
+/// Checks that the pings that were sent in the connection's own turn arrive.
 async fn expect_pings_up_to_the_limits(mut client: RawClient) {
     client.expect_ping(&[1; 125]).await;
     client.expect_ping(&[2; 125]).await;
@@ -326,4 +326,20 @@ fn pings_of_a_functions_sender_have_the_limits_of_the_control_queue() {
         expect_pings_up_to_the_limits(server.open().await).await;
         server.stop().await;
     });
+}
+
+#[test]
+fn the_message_limit_does_not_apply_to_control_frames() {
+    echo_test_with(
+        |builder| builder.max_message_size(10),
+        async |server| {
+            let mut client = server.open().await;
+            client.send(RawFrame::ping([1; 20])).await;
+            client.expect_pong(&[1; 20]).await;
+            client.send(RawFrame::text("0123456789")).await;
+            client.expect_text("0123456789").await;
+            client.send(RawFrame::close(1000, "longer than ten bytes")).await;
+            assert_eq!(client.expect_close(1000).await, "longer than ten bytes");
+        },
+    );
 }

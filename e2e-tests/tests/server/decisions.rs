@@ -1,4 +1,4 @@
-//! Requests whose answer takes its time.
+//! Requests that the application decides asynchronously.
 
 use std::{sync::Arc, time::Duration};
 
@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 use ws_client::{ConnectError, Connector};
 use ws_server::{Rejection, Server, ServerBuilder};
 
-/// Looks every request up, in its own time.
+/// Decides each request asynchronously.
 fn deciding(gate: &Arc<Notify>) -> ServerBuilder {
     let gate = Arc::clone(gate);
     Server::builder().on_request_async(move |mut request| {
@@ -67,7 +67,7 @@ fn an_async_decision_rejects() {
 }
 
 #[test]
-fn nobody_else_waits_for_a_decision() {
+fn other_handshakes_do_not_wait_for_a_decision() {
     run(async {
         let gate = Arc::<Notify>::default();
         let server = start(deciding(&gate)).await;

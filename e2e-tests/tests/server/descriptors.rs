@@ -1,4 +1,4 @@
-//! A process that has no descriptors left.
+//! A process without free file descriptors.
 
 use e2e_tests::descriptors::Exhausted;
 use e2e_tests::harness;
@@ -10,18 +10,18 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Metadata, Subscriber};
 
-/// Passes on when the server warns, on whatever thread; each test has a process of its own.
+/// A `tracing` subscriber that reports the time of each warning of the server, from all threads.
 struct Warnings;
 
-/// To whom.
+/// Receives the warnings.
 static LISTENER: Mutex<Option<UnboundedSender<Instant>>> = Mutex::new(None);
 
 impl Warnings {
-    /// Those from now on.
+    /// The warnings from now on.
     fn listen() -> UnboundedReceiver<Instant> {
         let (sender, receiver) = unbounded_channel();
         *LISTENER.lock().unwrap() = Some(sender);
-        // Later ones find it there.
+        // Fails for the second server of a test. The first subscriber stays.
         let _ = tracing::subscriber::set_global_default(Self);
         receiver
     }
@@ -59,7 +59,7 @@ async fn next(warnings: &mut UnboundedReceiver<Instant>) -> Instant {
 }
 
 #[test]
-fn d7_k_without_descriptors_accepting_backs_off_and_recovers() {
+fn without_descriptors_accepting_backs_off_and_recovers() {
     harness::run(async {
         for api in Api::ALL {
             let mut warnings = Warnings::listen();
@@ -67,7 +67,7 @@ fn d7_k_without_descriptors_accepting_backs_off_and_recovers() {
             let mut established = server.open().await;
             let mut exhausted = Exhausted::new();
             exhausted.give_one();
-            // The kernel accepts it, the server cannot.
+            // The kernel completes the connection, and the server has no descriptor to accept it.
             let mut waiting = server.connect().await;
             let first = next(&mut warnings).await;
             let mut last = first;

@@ -1,9 +1,9 @@
-//! Servers and shutdowns that are dropped after every number of polls: whoever was served sees the end.
+//! Servers and shutdowns that are dropped after each number of polls: all clients see the end of their connections.
 //!
 //! | future | test |
 //! |---|---|
 //! | `Server::bind`, `ServerBuilder::bind` | `a_dropped_bind_leaves_the_address_free` |
-//! | `Server::serve`, `serve_with_request`, `run`, `serve_sharded`, `run_sharded` | `wherever_a_server_is_dropped_everybody_sees_the_end` |
+//! | `Server::serve`, `serve_with_request`, `run`, `serve_sharded`, `run_sharded` | `wherever_a_server_is_dropped_all_clients_see_the_end` |
 //! | `ShutdownHandle::shutdown` | `a_dropped_shutdown_goes_on` |
 
 use std::{
@@ -63,7 +63,7 @@ async fn echo(mut ws: WebSocket) {
 
 type Serving = Pin<Box<dyn Future<Output = io::Result<ShutdownReport>>>>;
 
-/// A server's future and what it is called.
+/// A server's future and its name.
 type Form = (&'static str, fn(Server) -> Serving);
 
 const FORMS: [Form; 6] = [
@@ -77,7 +77,7 @@ const FORMS: [Form; 6] = [
     ("run_sharded", |server| Box::pin(server.run_sharded::<Echo>(2, ()))),
 ];
 
-/// Polls a server's future so often, as it is woken and every now and then without reason; whether it was done.
+/// Polls a server's future this many times, with and without wake-ups. Returns whether it was ready.
 async fn served_for(polls: usize, serving: Serving) -> bool {
     let mut serving = pin!(dropped_after(polls, serving));
     let mut ticks = interval(Duration::from_micros(200));
@@ -88,7 +88,7 @@ async fn served_for(polls: usize, serving: Serving) -> bool {
     .await
 }
 
-/// Connects, talks, and stays until the server is gone.
+/// Connects, exchanges messages, and waits until the server is gone.
 async fn talk(addr: SocketAddr) {
     let Ok(mut stream) = TcpStream::connect(addr).await else { return };
     let _ = stream.write_all(&RequestHead::new(addr, "/").to_bytes()).await;
@@ -98,7 +98,7 @@ async fn talk(addr: SocketAddr) {
     let _ = stream.read_to_end(&mut Vec::new()).await;
 }
 
-/// Never ends its request.
+/// Sends a request that it never completes.
 async fn stammer(addr: SocketAddr) {
     let Ok(mut stream) = TcpStream::connect(addr).await else { return };
     let _ = stream.write_all(b"GET / HTTP/1.1\r\nHost: ").await;
@@ -106,7 +106,7 @@ async fn stammer(addr: SocketAddr) {
 }
 
 #[test]
-fn wherever_a_server_is_dropped_everybody_sees_the_end() {
+fn wherever_a_server_is_dropped_all_clients_see_the_end() {
     let options = Options { deadline: Duration::from_secs(60), ..Options::default() };
     run_with(options, async {
         for (name, serve) in FORMS {
@@ -117,8 +117,8 @@ fn wherever_a_server_is_dropped_everybody_sees_the_end() {
                     tokio::join!(talk(addr), stammer(addr), talk(addr));
                 };
                 let ((), done) = tokio::join!(clients, served_for(polls, serve(server)));
-                assert!(!done, "{name}: nobody ended it");
-                // A thread of the server's may take a moment.
+                assert!(!done, "{name}: ended without a shutdown");
+                // A thread of the server may take a moment to end.
                 while TcpStream::connect(addr).await.is_ok() {
                     tokio::task::yield_now().await;
                 }
@@ -153,7 +153,7 @@ fn a_dropped_shutdown_goes_on() {
                 assert!(polls > 1);
                 break;
             }
-            assert_eq!(handle.shutdown(GRACE).await, report, "who asks later is told the same");
+            assert_eq!(handle.shutdown(GRACE).await, report, "a later call returns the same report");
         }
     });
 }

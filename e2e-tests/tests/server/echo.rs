@@ -1,13 +1,14 @@
-//! What was sent comes back: both kinds, all sizes, in order.
+//! Messages come back: both kinds, all sizes, in order, and with few writes.
 
 use e2e_tests::harness;
-use e2e_tests::raw_peer::{RawClient, RawFrame};
+use e2e_tests::raw_peer::{RawClient, RawFrame, opcode};
 use e2e_tests::server::{
-    Api, Event, Script, ServerRunner, close_normally, echo_test, echo_test_with, patient, start_sharded_echo,
+    Api, Event, Script, ServerRunner, close_normally, echo_test, echo_test_with, patient, start_echo,
+    start_sharded_echo,
 };
-use ws_server::{Message, Server};
+use ws_server::{ConnectionError, Message, Server};
 
-/// No byte of it repeats at a distance that a buffer could have.
+/// Bytes with a period of 251, which is not the size of any buffer.
 fn payload(length: usize) -> Vec<u8> {
     (0..length).map(|index| (index % 251) as u8).collect()
 }
@@ -225,6 +226,80 @@ fn shards_echo_too() {
                 client.expect_text(&format!("{api:?} {number}")).await;
             }
             drop(clients);
+            server.stop().await;
+        }
+    });
+}
+
+#[test]
+fn a_reply_reaches_a_peer_that_has_half_closed() {
+    echo_test(async |server| {
+        let mut client = server.open().await;
+        client.send(RawFrame::text("question")).await;
+        client.half_close().await;
+        client.expect_text("question").await;
+        client.expect_eof().await;
+        assert_eq!(server.closed().await.error, Some(ConnectionError::Eof));
+    });
+}
+
+#[test]
+fn many_replies_reach_a_peer_that_has_half_closed() {
+    echo_test_with(patient, async |server| {
+        let questions: Vec<RawFrame> =
+            (0..50).map(|number| RawFrame::binary(vec![number; 100_000])).collect();
+        let (mut reader, mut writer) = server.open().await.into_connection().split();
+        let ask = async {
+            writer.send_together(&questions).await;
+            writer.half_close().await;
+        };
+        let read = async {
+            for number in 0..50 {
+                reader.expect_binary(&vec![number; 100_000]).await;
+            }
+            reader.expect_eof().await;
+        };
+        tokio::join!(ask, read);
+    });
+}
+
+#[test]
+fn two_small_sends_of_one_callback_are_one_write() {
+    harness::run(async {
+        // Without TCP_NODELAY, the kernel holds a second write for up to 40 ms, until the peer acknowledges the first.
+        let script = Script::new().on_message(|conn, _| {
+            conn.send_text("ab").unwrap();
+            conn.send_text("cd").unwrap();
+        });
+        let server = script.start(Server::builder().tcp_nodelay(false)).await;
+        let mut client = server.open().await;
+        for _ in 0..20 {
+            client.send(RawFrame::text("go")).await;
+            client.expect_text("ab").await;
+            assert_eq!(client.reader.buffered(), b"\x81\x02cd", "both frames arrive together");
+            client.expect_text("cd").await;
+        }
+        close_normally(client).await;
+        server.stop().await;
+    });
+}
+
+#[test]
+fn a_pipelined_batch_is_answered_with_one_write() {
+    harness::run(async {
+        for api in Api::ALL {
+            let server = start_echo(api, Server::builder()).await;
+            let mut client = server.open().await;
+            for _ in 0..20 {
+                client.send_together(&vec![RawFrame::text("a"); 100]).await;
+                let first = client.recv_frame().await;
+                assert_eq!(first.opcode, opcode::TEXT);
+                assert_eq!(client.reader.buffered(), b"\x81\x01a".repeat(99), "{api:?}");
+                for _ in 0..99 {
+                    client.expect_text("a").await;
+                }
+            }
+            close_normally(client).await;
             server.stop().await;
         }
     });

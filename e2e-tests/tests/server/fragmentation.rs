@@ -1,9 +1,9 @@
-//! Messages in several frames.
+//! Fragmented messages.
 
 use e2e_tests::raw_peer::RawFrame;
 use e2e_tests::server::{echo_test, echo_test_with};
 
-/// A message in these parts, one frame each.
+/// A message in these fragments.
 fn fragments(first: RawFrame, rest: &[&[u8]]) -> Vec<RawFrame> {
     let mut frames = vec![first.not_final()];
     frames.extend(rest.iter().map(|part| RawFrame::continuation(*part).not_final()));
@@ -32,7 +32,7 @@ fn fragments_become_one_message() {
         ] {
             client.send_together(&text(parts)).await;
             client.expect_text(&parts.concat()).await;
-            // And each frame by itself.
+            // Also one frame per write.
             for frame in text(parts) {
                 client.send(frame).await;
             }
@@ -101,7 +101,7 @@ fn a_total_over_the_limit_is_refused_at_the_header() {
             let mut client = server.open().await;
             client.send(RawFrame::binary([1; 100]).not_final()).await;
             let header = client.writer.encode(&RawFrame::continuation([1; 1]));
-            // No byte of the payload follows.
+            // The payload is not sent.
             client.send_bytes(&header[..6]).await;
             client.expect_close(1009).await;
         },
@@ -121,4 +121,22 @@ fn the_number_of_fragments_is_limited() {
             client.expect_eof().await;
         },
     );
+}
+
+#[test]
+fn text_may_be_cut_inside_a_character_and_fails_at_the_first_impossible_byte() {
+    echo_test(async |server| {
+        let mut client = server.open().await;
+        let euro = "€".as_bytes();
+        client.send(RawFrame::text(&euro[..1]).not_final()).await;
+        client.send(RawFrame::continuation(&euro[1..2]).not_final()).await;
+        client.send(RawFrame::continuation(&euro[2..])).await;
+        client.expect_text("€").await;
+
+        client.send(RawFrame::text(&euro[..2]).not_final()).await;
+        client.send(RawFrame::continuation([0xFF]).not_final()).await;
+        // The third fragment is never sent.
+        client.expect_close(1007).await;
+        client.expect_eof().await;
+    });
 }

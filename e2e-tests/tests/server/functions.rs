@@ -1,4 +1,4 @@
-//! What an async function may do with its connection.
+//! Async functions and their connections.
 
 use e2e_tests::harness;
 use e2e_tests::raw_peer::{RawClient, RawFrame};
@@ -12,7 +12,7 @@ use ws_server::{ConnectionError, Server, WebSocket};
 
 async fn echo(ws: &mut WebSocket) {
     while let Some(message) = ws.recv().await {
-        // Refused once the connection is closing.
+        // An error means that the connection is closing.
         let _ = ws.send(message).await;
     }
 }
@@ -57,7 +57,7 @@ fn while_it_is_busy_a_close_is_answered() {
         let go = Arc::new(Notify::new());
         let server = busy(&go).await;
         close_normally(server.open().await).await;
-        // Its place is taken as long as the function runs.
+        // Its permit is held as long as the function runs.
         assert_eq!(server.handle().connections(), 1);
         go.notify_one();
         server.wait_for_connections(0).await;
@@ -100,9 +100,9 @@ fn while_it_is_busy_little_is_held_however_much_is_sent() {
             }
             writer
         });
-        // Far less than is sent can lie in the kernel and in the connection.
+        // The kernel and the connection buffer far less than is sent.
         let quiet = Duration::from_millis(500);
-        assert!(timeout(quiet, reader.try_recv_frame()).await.is_err(), "nobody answers yet");
+        assert!(timeout(quiet, reader.try_recv_frame()).await.is_err(), "there is no answer yet");
         assert!(!flood.is_finished(), "the server takes no more than it can hold");
         go.notify_one();
         for _ in 0..48 {
@@ -227,7 +227,7 @@ fn receiving_may_be_given_up_and_taken_up_again_any_number_of_times() {
     harness::run(async {
         let server = ServerRunner::serve(Server::builder(), async |mut ws| {
             loop {
-                // Far more often within one turn than a turn has reads.
+                // Far more often in one turn than a turn has reads.
                 for _ in 0..300 {
                     tokio::select! {
                         biased;

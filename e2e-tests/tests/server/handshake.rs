@@ -1,4 +1,4 @@
-//! From the first byte to the 101, however the request arrives.
+//! The handshake, from the first byte to the 101.
 
 use e2e_tests::harness;
 use e2e_tests::raw_peer::{RawClient, RawFrame, RecvError, SAMPLE_KEY};
@@ -127,7 +127,7 @@ async fn expect_refusal(client: &mut RawClient, status: u16) {
 }
 
 #[test]
-fn garbage_is_400_and_disturbs_nobody() {
+fn garbage_is_400_and_leaves_other_connections_alone() {
     echo_test(async |server| {
         for garbage in [
             &b"garbage\r\nand more\r\n\r\n"[..],
@@ -145,7 +145,7 @@ fn garbage_is_400_and_disturbs_nobody() {
 }
 
 #[test]
-fn a_bare_line_feed_is_400_and_disturbs_nobody() {
+fn a_bare_line_feed_is_400_and_leaves_other_connections_alone() {
     echo_test(async |server| {
         let mut client = server.connect().await;
         let request = client.request("/").line_end("\n").to_bytes();
@@ -161,7 +161,7 @@ fn a_bare_line_feed_is_400_and_disturbs_nobody() {
 }
 
 #[test]
-fn a_peer_that_leaves_inside_its_request_disturbs_nobody() {
+fn a_peer_that_leaves_inside_its_request_leaves_other_connections_alone() {
     echo_test(async |server| {
         for reset in [false, true] {
             let mut client = server.connect().await;
@@ -204,7 +204,8 @@ fn a_peer_that_says_nothing_is_left_at_the_deadline() {
         async |server| {
             let start = Instant::now();
             let mut client = server.connect().await;
-            // Without a word: a browser that opened it in advance would take a 408 for the answer to its next request.
+            // No 408: a browser that opened the connection in advance would take it as the response to its next
+            // request.
             client.expect_eof().await;
             assert!(start.elapsed() >= DEADLINE, "{:?}", start.elapsed());
             server.wait_for_handshakes(0).await;
@@ -234,7 +235,7 @@ fn a_trickle_of_bytes_does_not_move_the_deadline() {
     );
 }
 
-/// Sends a request in two pieces, reads nothing until the deadline has passed, and then everything.
+/// Sends a request in two pieces, reads nothing until the deadline has passed, and then reads all.
 async fn answer_that_is_read_late(server: &ServerRunner, target: &str) -> Vec<u8> {
     let mut client = RawClient::connect_with_receive_buffer(server.addr(), 4096).await;
     let request = client.request(target).to_bytes();
@@ -248,7 +249,7 @@ async fn answer_that_is_read_late(server: &ServerRunner, target: &str) -> Vec<u8
 
 #[test]
 fn an_answer_under_way_at_the_deadline_has_no_other_inside() {
-    /// More than the kernel takes of it at once.
+    /// More than the kernel takes in one write.
     const LARGE: usize = 16 * 1024 * 1024;
     let decide = |request: &mut Request| {
         let large = "x".repeat(LARGE);
@@ -280,7 +281,7 @@ fn a_refused_peer_hears_one_answer_even_at_the_deadline() {
         async |server| {
             let mut client = server.connect().await;
             client.send_bytes("POST / HTTP/1.1\r\nHost: x\r\n\r\n").await;
-            // It keeps its end open beyond the deadline.
+            // It keeps its end open after the deadline.
             let head = client.recv_head().await;
             assert_eq!(head.status(), 405);
             client.recv_body(&head).await;
@@ -290,26 +291,26 @@ fn a_refused_peer_hears_one_answer_even_at_the_deadline() {
     );
 }
 
-/// The client whose request is being accepted, the first time it is asked for.
-struct Victim(Mutex<mpsc::Receiver<RawClient>>);
+/// Passes a client to the callback of its own request, once.
+struct ClientToReset(Mutex<mpsc::Receiver<RawClient>>);
 
-impl Victim {
+impl ClientToReset {
     fn take(&self) -> Option<RawClient> {
-        // On another thread than the client's it may not be there yet; later there is none.
+        // With threads, the client may not be here yet. Later there is none.
         self.0.lock().unwrap().recv().ok()
     }
 }
 
 /// A client whose connection is reset inside the server's `accept`, so that the 101 cannot be written.
-async fn reset_in_accept(hook: impl FnOnce(Victim) -> Script) -> (ObservedServer, RawClient) {
-    let (give, victim) = mpsc::channel();
-    let server = hook(Victim(Mutex::new(victim))).start(Server::builder()).await;
+async fn reset_in_accept(hook: impl FnOnce(ClientToReset) -> Script) -> (ObservedServer, RawClient) {
+    let (sender, client) = mpsc::channel();
+    let server = hook(ClientToReset(Mutex::new(client))).start(Server::builder()).await;
     let bystander = server.connect().await;
     let mut client = server.connect().await;
     let request = client.request("/").to_bytes();
-    // Without an await behind the write, so that on one thread the server cannot run before the client is there.
+    // No await after the write, so that on one thread the server cannot run before the client is passed on.
     let written = client.writer.try_send_bytes(request).await;
-    give.send(client).unwrap();
+    sender.send(client).unwrap();
     written.unwrap();
     (server, bystander)
 }
@@ -317,9 +318,9 @@ async fn reset_in_accept(hook: impl FnOnce(Victim) -> Script) -> (ObservedServer
 #[test]
 fn a_101_that_cannot_be_written_is_a_failed_handshake_and_nothing_else() {
     harness::run(async {
-        let (mut server, mut bystander) = reset_in_accept(|victim| {
+        let (mut server, mut bystander) = reset_in_accept(|to_reset| {
             Script::new().accept(move |_| {
-                if let Some(client) = victim.take() {
+                if let Some(client) = to_reset.take() {
                     client.into_connection().reset();
                 }
                 Ok(())
@@ -337,7 +338,7 @@ fn a_101_that_cannot_be_written_is_a_failed_handshake_and_nothing_else() {
 }
 
 #[test]
-fn a_reset_right_behind_the_request_disturbs_nobody() {
+fn a_reset_right_behind_the_request_leaves_other_connections_alone() {
     harness::run(async {
         for api in Api::ALL {
             let server = start_echo(api, Server::builder()).await;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use ws_server::{Rejection, Request, Server, ServerBuilder};
 
 const PAGE: &str = "<!doctype html><p>hello";
-/// More than the kernel takes at once.
+/// More than the kernel takes in one write.
 const LARGE: usize = 16 * 1024 * 1024;
 
 fn page(request: &Request) -> Response<Bytes> {
@@ -83,7 +83,7 @@ fn the_hooks_status_is_sent() {
 fn the_hook_sees_the_whole_request() {
     echo_test_with(with_page, async |server| {
         expect(server, plain("POST", "/method"), 200, "POST").await;
-        // A method that no upgrade has, with all the headers of one.
+        // Not the method of an upgrade, but all its headers.
         expect(server, RequestHead::new("localhost", "/method").method("PUT"), 200, "PUT").await;
         let mut client = server.connect().await;
         let head = client.upgrade_with(plain("GET", "/peer").to_bytes()).await;
@@ -92,9 +92,9 @@ fn the_hook_sees_the_whole_request() {
 }
 
 #[test]
-fn a_body_that_nobody_reads_does_not_destroy_the_answer() {
+fn an_unread_body_does_not_destroy_the_answer() {
     echo_test_with(with_page, async |server| {
-        // More than the kernel holds: without a reader the client could not even send it.
+        // More than the kernel buffers, so the client can send it only if the server reads.
         const BODY: usize = 8 * 1024 * 1024;
         let request = plain("POST", "/method").with("Content-Length", &BODY.to_string());
         let mut client = server.connect().await;
@@ -126,7 +126,7 @@ fn without_a_hook_a_get_is_426_and_a_head_405() {
         assert_eq!(ask(server, plain("GET", "/")).await.0.status(), 426);
         let (head, mut client) = ask(server, plain("HEAD", "/")).await;
         assert_eq!(head.status(), 405);
-        // RFC 9110 section 9.3.2: no body may follow, whatever the status.
+        // RFC 9110 section 9.3.2: a response to HEAD has no body, whatever its status.
         client.expect_eof().await;
     });
 }
@@ -148,7 +148,7 @@ fn a_hook_that_panics_is_500_and_the_server_lives() {
     });
 }
 
-/// As bytes, for they are somebody else's.
+/// Sends a request as text and checks the response, after which the connection ends.
 async fn expect_answer(server: &ServerRunner, request: &str, status: u16, body: &str) {
     let mut client = server.connect().await;
     let head = client.upgrade_with(request).await;
@@ -160,7 +160,7 @@ async fn expect_answer(server: &ServerRunner, request: &str, status: u16, body: 
 #[test]
 fn a_health_check_over_http_1_0_is_answered_by_the_hook() {
     echo_test_with(with_page, async |server| {
-        // HAProxy's `option httpchk` sends the first; what others send, with and without a Host.
+        // The first is sent by HAProxy's `option httpchk`, the rest by other health checks.
         for request in [
             "OPTIONS / HTTP/1.0\r\n\r\n",
             "GET / HTTP/1.0\r\n\r\n",
@@ -177,7 +177,7 @@ fn a_health_check_over_http_1_0_is_answered_by_the_hook() {
 #[test]
 fn an_upgrade_over_http_1_0_is_a_plain_request() {
     echo_test_with(with_page, async |server| {
-        // RFC 9110 section 7.8: the header is ignored there.
+        // RFC 9110 section 7.8: the Upgrade header is ignored in HTTP/1.0.
         expect(server, RequestHead::new("localhost", "/").version("HTTP/1.0"), 200, PAGE).await;
     });
 }
@@ -206,7 +206,7 @@ fn a_page_or_a_rejection_reaches_a_reader_that_takes_longer_than_the_linger() {
         for request in [plain("GET", "/large"), RequestHead::new("localhost", "/")] {
             let mut client = RawClient::connect_with_receive_buffer(server.addr(), 4096).await;
             let head = client.upgrade_with(request.to_bytes()).await;
-            // Time is what this is about: a peer has a second to close once its answer is written.
+            // This test is about time: a peer has one second to close after the response is written.
             tokio::time::sleep(Duration::from_millis(1500)).await;
             assert_eq!(client.recv_body(&head).await.len(), LARGE, "{head:?}");
             client.expect_eof().await;

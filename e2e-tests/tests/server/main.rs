@@ -29,7 +29,6 @@ mod requests;
 #[cfg(target_os = "linux")]
 mod resources;
 mod runtimes;
-mod scenarios;
 mod senders;
 mod sharded;
 mod shutdown;

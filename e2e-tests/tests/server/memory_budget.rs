@@ -1,4 +1,4 @@
-//! What all connections of a server hold together.
+//! The memory budget of all connections of a server.
 
 use e2e_tests::harness;
 use e2e_tests::raw_peer::{RawClient, RawFrame};
@@ -31,7 +31,7 @@ async fn begins_a_message(server: &ObservedServer) -> RawClient {
 }
 
 #[test]
-fn who_would_exceed_it_gets_1013_and_the_others_are_served() {
+fn a_connection_that_would_exceed_it_gets_1013_and_others_are_served() {
     harness::run(async {
         for api in Api::ALL {
             let server = start_echo(api, narrow()).await;
@@ -48,7 +48,7 @@ fn who_would_exceed_it_gets_1013_and_the_others_are_served() {
             }
             let mut refused = 0;
             for client in &mut greedy {
-                // It sends its Close, or waits for the rest.
+                // The server sends its Close, or waits for the rest of the message.
                 client.send(RawFrame::ping("?")).await;
                 let frame = client.recv_frame().await;
                 refused += usize::from(matches!(frame.close_code(), Some((1013, _))));
@@ -69,7 +69,7 @@ fn who_would_exceed_it_gets_1013_and_the_others_are_served() {
                 Event::Closed(info) => info.error == Some(ConnectionError::MemoryBudget),
                 _ => false,
             });
-            assert_eq!(told.count(), refused, "the application is told, too");
+            assert_eq!(told.count(), refused, "the application sees each of these ends");
         }
     });
 }
@@ -107,7 +107,7 @@ fn answers_that_a_peer_does_not_read_count() {
         for api in Api::ALL {
             let server = start_echo(api, narrow()).await;
             let (reader, mut writer) = server.open_slow().await.into_connection().split();
-            // More than the kernel takes.
+            // More than the kernel buffers.
             let sending = tokio::spawn(async move {
                 let frame = writer.encode(&RawFrame::binary(vec![7; MIB]));
                 loop {
@@ -128,7 +128,7 @@ fn what_slow_readers_let_wait_counts_wherever_it_waits() {
     harness::run(async {
         let (sender, mut senders) = tokio::sync::mpsc::unbounded_channel();
         let script = Script::new().on_open(move |conn| sender.send(conn.sender()).unwrap());
-        // Of its own a connection could let 64 MiB wait, twice.
+        // Its own limits would let a connection queue 64 MiB twice.
         let server = script.start(narrow().write_queue(1000, 64 * MIB)).await;
         let mut accepted = 0;
         let mut clients = Vec::new();
@@ -145,7 +145,7 @@ fn what_slow_readers_let_wait_counts_wherever_it_waits() {
             }
         }
         let (held, sent) = (server.handle().memory_held(), accepted * 256 * KIB);
-        // One more each for the mailbox and the queue, where nothing waited before.
+        // One more each for the mailbox and the queue, which accept a message of any size when they are empty.
         assert!(held <= BUDGET + 8 * 256 * KIB, "{held} of {sent}");
         assert!(accepted >= 10, "{accepted}");
         drop(clients);

@@ -1,5 +1,5 @@
-//! What can be set has an effect, and what cannot be is refused by name. (Limits, deadlines, hooks and the rest are
-//! tested where they belong.)
+//! Each option has an effect, and an invalid value is an error that names the option. (Limits, deadlines and hooks are
+//! tested in the files of their topics.)
 
 use e2e_tests::harness;
 use e2e_tests::raw_peer::{DEADLINE, RawClient, RawFrame, SAMPLE_KEY};
@@ -77,7 +77,7 @@ fn a_timeout_of_any_length_is_taken() {
             .keepalive(Some(Keepalive { interval: Duration::MAX, timeout: Duration::MAX }))
     };
     echo_test_with(endless, async |server| {
-        // Not in one piece, so that it is waited for.
+        // In two pieces, so that the server waits for the rest.
         let mut client = RawClient::connect(server.addr()).await;
         let request = client.request("/").to_bytes();
         let (first, rest) = request.split_at(10);
@@ -100,7 +100,7 @@ fn a_bad_setting_is_refused_for_a_given_listener_too() {
 }
 
 #[test]
-fn an_address_in_use_is_told() {
+fn an_address_in_use_is_an_error() {
     harness::run(async {
         let server = bind(Server::builder()).await;
         let error = Server::bind(server.local_addr().unwrap()).await.err().unwrap();
@@ -127,7 +127,7 @@ fn of_several_addresses_the_first_that_works_is_used() {
 }
 
 #[test]
-fn a_listener_from_elsewhere_is_used() {
+fn a_bound_listener_is_used() {
     harness::run(async {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
@@ -165,7 +165,7 @@ fn ipv6_is_served_like_ipv4() {
     });
 }
 
-/// Whether a message of 2000 bytes is lent from the receive buffer, or had to be assembled elsewhere.
+/// Whether a message of 2000 bytes is lent from the receive buffer, or was assembled in another buffer.
 async fn is_assembled(builder: ServerBuilder) -> bool {
     let (sender, assembled) = mpsc::channel();
     let script = Script::new().on_message(move |_, message| sender.send(message.is_assembled()).unwrap());
@@ -183,7 +183,7 @@ fn the_receive_buffer_has_the_size_that_is_set() {
     harness::run(async {
         assert!(!is_assembled(Server::builder()).await);
         assert!(is_assembled(Server::builder().receive_buffer(1024)).await);
-        // And whatever its size, nothing is lost.
+        // No bytes are lost with any buffer size.
         let server = start_sharded_echo(Api::Handler, Server::builder().receive_buffer(1024), 1).await;
         let mut client = server.open().await;
         for size in [1, 1000, 1023, 1024, 1025, 100_000] {
@@ -195,14 +195,14 @@ fn the_receive_buffer_has_the_size_that_is_set() {
     });
 }
 
-/// Bytes of address space that this process has.
+/// The size of this process's address space in bytes.
 #[cfg(target_os = "linux")]
 fn address_space() -> usize {
     let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
     statm.split(' ').next().unwrap().parse::<usize>().unwrap() * 4096
 }
 
-/// How much address space a running server of this kind takes.
+/// The address space that a running server of this kind takes.
 #[cfg(target_os = "linux")]
 async fn footprint(builder: ServerBuilder) -> usize {
     let before = address_space();
@@ -220,7 +220,7 @@ fn memory_is_set_aside_as_it_is_asked_for() {
     const MANY: usize = 512 * 1024;
     harness::run(async {
         let pool = BufferPoolConfig { buffer_size: MIB, preheat: 512, max_retained: 512 * MIB };
-        // Without them a shard takes a stack and an arena of the allocator's.
+        // With the defaults a shard takes a stack and an arena of the allocator.
         let plain = footprint(Server::builder()).await;
         for (what, builder) in [
             ("initial_handshakes", Server::builder().initial_handshakes(MANY)),
@@ -242,7 +242,8 @@ fn as_many_connections_wait_to_be_accepted_as_the_backlog_says() {
             clients.join_all().await
         };
         let patient = bind(Server::builder().backlog(64)).await;
-        let crowd = timeout(DEADLINE, connect_all(&patient)).await.expect("nobody accepts, and all can wait");
+        let crowd =
+            timeout(DEADLINE, connect_all(&patient)).await.expect("all connections wait in the backlog");
         assert!(crowd.iter().all(Result::is_ok));
         let hasty = bind(Server::builder().backlog(1)).await;
         let crowd = timeout(Duration::from_millis(300), connect_all(&hasty)).await;
@@ -253,7 +254,8 @@ fn as_many_connections_wait_to_be_accepted_as_the_backlog_says() {
 #[test]
 fn the_defaults_are_those_that_are_documented() {
     echo_test(async |server| {
-        // 100 lines, 8 KiB, 16 MiB and the origin are tested where they belong; here: no limit on connections.
+        // The limits of 100 lines, 8 KiB and 16 MiB and the origin policy have their own tests. This one: no limit on
+        // connections.
         let mut clients = Vec::new();
         for _ in 0..100 {
             clients.push(server.open().await);

@@ -19,7 +19,8 @@ fn once() -> impl Fn() + Send + Sync + 'static {
     move || assert_ne!(calls.fetch_add(1, SeqCst), 0, "on purpose")
 }
 
-/// The first client's connection ends with 1011 once it has sent `trigger`; others are served before and afterwards.
+/// Checks that the first client's connection ends with 1011 after it sends `trigger`, and that others are served before
+/// and after.
 async fn expect_1011(script: Script, trigger: &[RawFrame]) {
     let mut server = script.start(Server::builder()).await;
     let mut client = server.open().await;
@@ -126,7 +127,7 @@ async fn expect_500(server: ObservedServer) {
     assert_eq!(head.status(), 500);
     client.recv_body(&head).await;
     client.expect_eof().await;
-    // The only place is free again.
+    // The only permit is free again.
     server.wait_for_connections(0).await;
     expect_alive(server).await;
 }
@@ -193,7 +194,7 @@ fn what_was_sent_before_the_panic_goes_out() {
     });
 }
 
-/// The function echoes one message and then panics in the way that is given.
+/// A function that echoes one message and then panics in the given way.
 async fn expect_1011_async(panic: fn()) {
     let server = ServerRunner::serve(Server::builder(), move |mut ws: WebSocket<_>| async move {
         while let Some(message) = ws.recv().await {
@@ -278,7 +279,7 @@ fn a_shard_survives_too() {
 }
 
 #[test]
-fn a_panic_in_the_origin_policy_is_answered_with_500_and_nobody_else_notices() {
+fn a_panic_in_the_origin_policy_is_answered_with_500_and_harms_no_other_connection() {
     run(async {
         let check = once();
         let policy = OriginPolicy::Custom(Arc::new(move |_| {

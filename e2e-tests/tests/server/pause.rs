@@ -1,4 +1,4 @@
-//! Handlers that stop reading for a while: nothing is lost, control frames are still handled, memory stays bounded.
+//! Handlers that pause: no message is lost, control frames are still handled, memory stays bounded.
 
 use bytes::Bytes;
 use e2e_tests::harness;
@@ -10,7 +10,7 @@ use ws_server::{CloseCode, Message, Server};
 
 const MIB: usize = 1024 * 1024;
 
-/// Paused from the beginning; a ping resumes it.
+/// A handler that pauses in `on_open` and resumes at a ping.
 fn resumed_by_ping() -> Script {
     Script::new().on_open(|conn| conn.pause()).on_ping(|conn, _| conn.resume()).on_message(|conn, message| {
         conn.send(message).unwrap();
@@ -41,7 +41,7 @@ fn messages_wait_until_the_handler_resumes() {
         client.send_together(&["a", "b", "c", "d"].map(RawFrame::text)).await;
         client.send(RawFrame::pong("held")).await;
         server.expect(Event::Opened).await;
-        // All four messages lie before it and none was delivered.
+        // All four messages arrived before the ping, and none was delivered.
         server.expect(Event::Pong(Bytes::from("held"))).await;
         client.send(RawFrame::ping("")).await;
         server.expect(Event::Ping(Bytes::new())).await;
@@ -90,7 +90,7 @@ fn held_messages_are_answered_before_the_close_behind_them() {
         client
             .send_together(&[RawFrame::text("hello"), RawFrame::ping(""), RawFrame::close(1000, "bye")])
             .await;
-        // The answer to the ping is the handler's own business here.
+        // This handler answers pings itself.
         client.expect_text("hello").await;
         assert_eq!(client.expect_close(1000).await, "bye");
         client.expect_eof().await;
@@ -119,7 +119,7 @@ fn a_handler_that_never_resumes_holds_a_close_up_to_the_deadline() {
         let mut server = Script::new().on_open(|conn| conn.pause()).start(builder).await;
         let mut client = server.open().await;
         client.send_together(&[RawFrame::text("never read"), RawFrame::close(1000, "")]).await;
-        // Its own deadline has passed with that, so the end may come with or without an answer.
+        // The close timeout has also passed by then, so the connection may end with or without an answer.
         let _ = client.try_recv_frame().await;
         server.closed().await;
         drop(client);
@@ -171,7 +171,7 @@ fn more_than_is_held_waits_in_the_kernel_and_arrives_in_order() {
         let mut server = resumed_by_ping().start(builder).await;
         let mut client = server.open().await;
         let text = |number: usize| format!("{number:020}");
-        // The ping is in the first segment; what is behind it exceeds both the limit and one read.
+        // The ping is in the first segment. The bytes after it exceed both the limit and one read.
         client.send(RawFrame::ping("")).await;
         server.wait_for(&Event::Ping(Bytes::new())).await;
         let frames: Vec<RawFrame> = (0..10_000).map(|number| RawFrame::text(text(number))).collect();
@@ -201,9 +201,9 @@ fn a_paused_connection_holds_little_however_much_is_sent() {
         let frames: Vec<u8> = (0..24_u8).flat_map(frame).collect();
         let before = resident();
         let (mut reader, mut writer) = client.into_connection().split();
-        // It may wait for ever, and it is cut off at the end.
+        // The send never completes, and is aborted at the end.
         let send = tokio::spawn(async move { writer.try_send_bytes(frames).await.is_ok() });
-        // A server that took all of it would have done so by then, or would answer.
+        // A server that reads all of it would have done so by now, or would answer.
         let answer = tokio::time::timeout(Duration::from_millis(500), reader.try_recv_frame()).await;
         assert!(answer.is_err(), "{answer:?}");
         let held = resident().saturating_sub(before);

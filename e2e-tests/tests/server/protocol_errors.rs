@@ -1,10 +1,11 @@
-//! Whoever breaks the protocol gets one Close that says so, and the end.
+//! A peer that breaks the protocol gets one Close with the code, and then the end of the stream.
 
-use e2e_tests::raw_peer::{Length, Mask, RawClient, RawFrame, opcode};
-use e2e_tests::server::{Event, ObservedServer, echo_test, echo_test_with};
-use ws_server::{ConnectionError, Initiator, Message};
+use e2e_tests::harness;
+use e2e_tests::raw_peer::{Length, Mask, RawClient, RawFrame, Side, opcode};
+use e2e_tests::server::{Event, ObservedServer, Script, echo_test, echo_test_with, patient};
+use ws_server::{CloseCode, ConnectionError, Initiator, Message, Server};
 
-/// Sends the bytes on a connection of their own and expects exactly one Close with that code, then the end.
+/// Sends the bytes on a new connection and expects exactly one Close with that code, then the end of the stream.
 async fn expect_refusal(server: &mut ObservedServer, what: &str, code: u16, bytes: &[u8]) {
     println!("{what}");
     let mut client = server.open().await;
@@ -28,7 +29,7 @@ async fn expect_refusals(server: &mut ObservedServer, code: u16, cases: &[(&str,
 }
 
 fn encode(frame: &RawFrame) -> Vec<u8> {
-    frame.encode(e2e_tests::raw_peer::Side::Client)
+    frame.encode(Side::Client)
 }
 
 #[test]
@@ -199,5 +200,44 @@ fn a_violation_leaves_other_connections_alone() {
         bad.expect_close(1002).await;
         good.send(RawFrame::text("still here")).await;
         good.expect_text("still here").await;
+    });
+}
+
+#[test]
+fn a_protocol_error_behind_a_ping_is_answered_after_the_pong() {
+    echo_test(async |server| {
+        let mut client = server.open().await;
+        client.send_together(&[RawFrame::ping([7; 125]), RawFrame::new(3, *b"")]).await;
+        client.expect_pong(&[7; 125]).await;
+        client.expect_close(1002).await;
+        client.expect_eof().await;
+    });
+}
+
+#[test]
+fn a_violation_after_our_close_gets_no_second_close() {
+    harness::run(async {
+        let script = Script::new().on_open(|conn| conn.close(CloseCode::NORMAL, ""));
+        let mut server = script.start(Server::builder()).await;
+        let mut client = server.open().await;
+        client.expect_close(1000).await;
+        client.send(RawFrame::new(7, *b"")).await;
+        client.expect_eof().await;
+        drop(client);
+        let info = server.closed().await;
+        assert!(matches!(info.error, Some(ConnectionError::Protocol(_))), "{info:?}");
+        server.stop().await;
+    });
+}
+
+#[test]
+fn a_client_that_uploads_50_mib_too_much_can_read_the_1009() {
+    echo_test_with(patient, async |server| {
+        // Encoded first, because that blocks the thread that the server also runs on.
+        let upload = RawFrame::binary(vec![0; 50 << 20]).encode(Side::Client);
+        let mut client = server.open().await;
+        client.send_bytes(upload).await;
+        client.expect_close(1009).await;
+        client.expect_eof().await;
     });
 }

@@ -1,4 +1,4 @@
-//! What a client sent is delivered, although a write to it fails or a Close of ours is on its way, in both styles.
+//! A client's messages are delivered even if a write to it fails or our Close is on its way, with both APIs.
 
 use e2e_tests::harness;
 use e2e_tests::raw_peer::{RawClient, RawFrame};
@@ -9,7 +9,7 @@ use ws_server::{
     ServerBuilder,
 };
 
-/// What the application experiences.
+/// An event of the application.
 #[derive(Debug)]
 enum Heard {
     Opened(Sender),
@@ -80,7 +80,7 @@ impl Listening {
         }
     }
 
-    /// All messages to the end, and how it ended.
+    /// All messages up to the end, and the `CloseInfo`.
     async fn rest(&mut self) -> (Vec<Message>, CloseInfo) {
         let mut messages = Vec::new();
         loop {
@@ -112,9 +112,9 @@ fn a_client_that_leaves_in_the_middle_of_a_write_is_heard_to_its_end() {
             sender.try_send(vec![7; 8 << 20]).unwrap();
             client.reader.recv_bytes(1000).await;
             client.send_together(&[RawFrame::text("one"), RawFrame::close(4001, "done")]).await;
-            // What it has not read makes a reset of its end.
+            // Its unread bytes turn its end into a reset.
             drop(client);
-            let _ = sender.try_send("nobody reads this");
+            let _ = sender.try_send("unread");
             let (messages, info) = server.rest().await;
             assert_eq!(messages, [Message::text("one")]);
             assert_eq!((info.code(), info.reason()), (4001, "done"), "{info:?}");

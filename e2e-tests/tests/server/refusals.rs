@@ -1,4 +1,4 @@
-//! Every request that is refused gets a status that says why, and the end of the connection.
+//! Each refused request gets a status that states the reason, and then the end of the connection.
 
 use e2e_tests::harness;
 use e2e_tests::raw_peer::{Head, RequestHead, SAMPLE_KEY};
@@ -6,7 +6,8 @@ use e2e_tests::server::{ObservedServer, Script, ServerRunner, close_normally, ec
 use http::{HeaderName, HeaderValue, StatusCode};
 use ws_server::{OriginPolicy, Rejection, Server};
 
-/// Sends a bent request; returns the answer, which has to be well framed and the last thing on the connection.
+/// Sends a modified request. Checks that one well-formed response arrives and then the end of the stream, and returns
+/// it.
 async fn refuse(server: &ServerRunner, bend: impl FnOnce(RequestHead) -> RequestHead) -> (Head, String) {
     let mut client = server.connect().await;
     let request = bend(client.request("/"));
@@ -234,7 +235,7 @@ fn a_handlers_rejection_is_sent_as_it_is() {
         assert_eq!((head.status(), body.as_str()), (403, ""));
         let (head, _) = refuse(&server, to("/status")).await;
         assert_eq!(head.status(), 429);
-        // Whoever is not rejected is accepted as ever.
+        // Requests that are not rejected are accepted.
         server.expect_alive().await;
         server.wait_for_connections(0).await;
         server.stop().await;

@@ -1,4 +1,4 @@
-//! What the application sees of a request and adds to the response.
+//! The request as the application sees it, and what it adds to the response.
 
 use e2e_tests::harness;
 use e2e_tests::raw_peer::{RawClient, SAMPLE_KEY};
@@ -17,7 +17,7 @@ async fn open_with(client: &mut RawClient, headers: Headers<'_>) -> e2e_tests::r
     head
 }
 
-/// What a request says, for comparison.
+/// The parts of a request, for comparison.
 fn describe(request: &Request) -> [String; 6] {
     let header = |name| request.header(name).unwrap_or("none").to_owned();
     [
@@ -145,7 +145,7 @@ fn the_servers_first_subprotocol_that_the_client_offers_is_chosen() {
 }
 
 #[test]
-fn an_offer_that_nobody_takes_up_is_not_answered() {
+fn an_offer_that_is_not_accepted_is_not_answered() {
     echo_test_with(
         |builder| builder,
         async |server| {
@@ -247,7 +247,7 @@ fn a_target_in_absolute_form_names_the_host_and_the_application_sees_it() {
             close_normally(client).await;
             assert_eq!(seen.recv().unwrap(), (target, "/room".to_owned()));
         }
-        // RFC 9112 section 3.2.2: what the Host header says does not count.
+        // RFC 9112 section 3.2.2: the Host header is ignored.
         assert_eq!(upgrade("ws://chat.example/", "https://proxy.example").await.0, 403);
         server.stop().await;
     });

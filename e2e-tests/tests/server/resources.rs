@@ -1,4 +1,4 @@
-//! Situations that the library's predecessor got wrong, one test each: memory, places, fairness.
+//! Limits of memory and connections, and fairness between connections and between kinds of frames.
 
 use e2e_tests::harness;
 use e2e_tests::raw_peer::{Length, RawClient, RawFrame, RecvError, opcode};
@@ -17,7 +17,7 @@ fn resident() -> usize {
     statm.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4096
 }
 
-/// How many of `wanted` connections, two descriptors each, this process may have.
+/// The number of connections that this process may open, at most `wanted`. Each takes two descriptors.
 fn affordable(wanted: usize) -> usize {
     let limit = getrlimit(Resource::Nofile);
     let most = limit.maximum.unwrap_or(u64::MAX).min(4096);
@@ -27,7 +27,7 @@ fn affordable(wanted: usize) -> usize {
 }
 
 #[test]
-fn d7_j_announcing_16_mib_a_thousand_times_costs_little() {
+fn a_thousand_announcements_of_16_mib_take_little_memory() {
     harness::run(async {
         for api in Api::ALL {
             let server = start_echo(api, Server::builder()).await;
@@ -41,11 +41,11 @@ fn d7_j_announcing_16_mib_a_thousand_times_costs_little() {
                 client.send_together(&[RawFrame::ping(""), announcement]).await;
             }
             for client in &mut clients {
-                // It comes when everything that came with the ping has been looked at.
+                // The pong arrives after the server has processed everything that it read together with the ping.
                 client.expect_pong(b"").await;
             }
             let grown = resident().saturating_sub(before);
-            // What is left is the test's own and a few KiB per connection.
+            // The rest is the test's own memory and a few KiB per connection.
             assert!(grown < clients.len() * 16 * 1024, "{api:?}: {} KiB", grown / 1024);
             drop(clients);
             server.wait_for_connections(0).await;
@@ -55,7 +55,7 @@ fn d7_j_announcing_16_mib_a_thousand_times_costs_little() {
 }
 
 #[test]
-fn d7_l_a_full_server_says_503_and_never_101() {
+fn a_full_server_answers_503_and_never_101() {
     echo_test_with(
         |builder| builder.max_connections(1),
         async |server| {
@@ -69,7 +69,7 @@ fn d7_l_a_full_server_says_503_and_never_101() {
 }
 
 #[test]
-fn d7_m_a_silent_handshake_does_not_hold_up_a_shutdown() {
+fn a_silent_handshake_does_not_delay_a_shutdown() {
     harness::run(async {
         for api in Api::ALL {
             let server = start_echo(api, Server::builder()).await;
@@ -86,7 +86,7 @@ fn d7_m_a_silent_handshake_does_not_hold_up_a_shutdown() {
 }
 
 #[test]
-fn d7_s_a_push_only_connection_stays_open_while_pings_are_answered() {
+fn a_connection_that_only_receives_stays_open_while_it_answers_pings() {
     const SHORT: Duration = Duration::from_millis(150);
     harness::run(async {
         let (sender, mut senders) = tokio::sync::mpsc::unbounded_channel();
@@ -96,11 +96,11 @@ fn d7_s_a_push_only_connection_stays_open_while_pings_are_answered() {
             .keepalive(Some(Keepalive { interval: SHORT, timeout: 20 * SHORT }));
         let server = script.start(builder).await;
         let mut client = server.open().await;
-        let outlet = senders.recv().await.unwrap();
+        let sender = senders.recv().await.unwrap();
         let (start, mut pings) = (Instant::now(), 0);
-        // The client only listens: far beyond the idle timeout.
+        // The client only receives, for longer than the idle timeout.
         while start.elapsed() < 9 * SHORT {
-            outlet.try_send("news").unwrap();
+            sender.try_send("news").unwrap();
             loop {
                 let frame = client.recv_frame().await;
                 if frame.opcode == opcode::TEXT {
@@ -112,15 +112,15 @@ fn d7_s_a_push_only_connection_stays_open_while_pings_are_answered() {
             }
             tokio::time::sleep(SHORT / 5).await;
         }
-        assert!(pings > 0, "it was asked whether it lives");
-        assert!(outlet.is_open());
+        assert!(pings > 0, "the server sends keepalive pings");
+        assert!(sender.is_open());
         drop(client);
         server.stop().await;
     });
 }
 
 #[test]
-fn d7_t_data_goes_on_during_a_flood_of_pings() {
+fn data_is_sent_during_a_flood_of_pings() {
     const MESSAGES: u8 = 100;
     harness::run(async {
         let script = Script::new().on_open(|conn| {
@@ -160,13 +160,13 @@ fn d7_t_data_goes_on_during_a_flood_of_pings() {
 }
 
 #[test]
-fn a_slow_reader_holds_up_nobody_else() {
+fn a_slow_reader_does_not_delay_other_connections() {
     harness::run(async {
         for api in Api::ALL {
             let server = start_echo(api, Server::builder()).await;
             let slow = server.open().await;
             let (mut reader, mut writer) = slow.into_connection().split();
-            // More than the kernel holds in both directions: the server has to stop reading from it.
+            // More than the kernel buffers in both directions, so the server has to stop reading from this client.
             let flood = tokio::spawn(async move {
                 let frame = writer.encode(&RawFrame::binary(vec![0; MIB]));
                 for _ in 0..24 {
@@ -180,8 +180,8 @@ fn a_slow_reader_holds_up_nobody_else() {
                 quick.expect_text(&number.to_string()).await;
                 close_normally(quick).await;
             }
-            assert!(!flood.is_finished(), "the server takes no more than it can pass on");
-            // In the end the slow one gets everything, too.
+            assert!(!flood.is_finished(), "the server reads no more than it can send");
+            // In the end the slow client also receives everything.
             for _ in 0..24 {
                 reader.expect_binary(&vec![0; MIB]).await;
             }

@@ -1,4 +1,4 @@
-//! Runtimes that lack what a server needs, and a runtime that ends under it.
+//! Runtimes without the drivers that a server needs, and a runtime that ends while a server runs.
 
 use std::{
     future::Future,
@@ -21,7 +21,7 @@ use ws_server::{
     ShutdownReport, WebSocket,
 };
 
-/// What a future says that has nothing to wait for.
+/// The output of a future that is ready at its first poll.
 fn at_once<T>(future: impl Future<Output = T>) -> T {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(output) => output,
@@ -43,7 +43,7 @@ fn complete() -> Runtime {
 fn outside_of_a_runtime_bind_is_an_error() {
     isolated(|| {
         expect_unsupported(at_once(Server::bind("127.0.0.1:0")), "tokio runtime");
-        // A name would be looked up by the runtime.
+        // A host name would be resolved on the runtime.
         expect_unsupported(at_once(Server::bind("localhost:0")), "tokio runtime");
     });
 }
@@ -91,7 +91,7 @@ fn a_server_that_is_run_where_it_cannot_work_ends_at_once() {
     });
 }
 
-/// Tells of its end.
+/// Reports when it is dropped.
 struct Observed(mpsc::Sender<()>);
 
 impl Handler for Observed {
@@ -109,7 +109,7 @@ impl Handler for Observed {
 }
 
 #[test]
-fn a_runtime_that_is_shut_down_cuts_everybody_off() {
+fn a_runtime_that_is_shut_down_cuts_all_connections_off() {
     isolated(|| {
         for (shards, has_handler) in [(0, false), (1, false), (2, false), (0, true), (1, true), (2, true)] {
             let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
@@ -134,7 +134,7 @@ fn a_runtime_that_is_shut_down_cuts_everybody_off() {
             peer.read_exact(&mut head).unwrap();
             assert!(head.starts_with(b"HTTP/1.1 101 "));
             runtime.shutdown_timeout(DEADLINE);
-            // No Close: the end of the stream, or a reset.
+            // No Close arrives, only the end of the stream or a reset.
             let mut rest = Vec::new();
             match peer.read_to_end(&mut rest) {
                 Ok(_) => assert_eq!(rest, b"", "{shards} shards"),
@@ -142,7 +142,7 @@ fn a_runtime_that_is_shut_down_cuts_everybody_off() {
             }
             let report = complete().block_on(handle.shutdown(Duration::ZERO));
             assert!(report.forced, "{report:?}");
-            // Until the last connection is gone.
+            // Waits until the last connection is gone.
             let ends = ended.iter().count();
             assert_eq!(ends, usize::from(has_handler && shards > 0), "{shards} shards");
         }

@@ -1,4 +1,4 @@
-//! Sending from other tasks, in both styles.
+//! Sending from other tasks, with both APIs.
 
 use e2e_tests::harness;
 use e2e_tests::raw_peer::RawFrame;
@@ -13,7 +13,7 @@ use ws_server::{
     Sender, Server, ServerBuilder,
 };
 
-/// Hands out the sender of each connection and does nothing else.
+/// A handler that only hands out the `Sender` of each connection.
 struct Source(UnboundedSender<Sender>);
 
 impl Handler for Source {
@@ -56,7 +56,7 @@ impl SenderServer {
         (client, self.senders.recv().await.expect("one for each connection"))
     }
 
-    /// A client with the smallest receive window there is.
+    /// A client with the smallest receive window.
     pub(crate) async fn open_slow(&mut self) -> (e2e_tests::raw_peer::RawClient, Sender) {
         let client = self.runner.open_slow().await;
         (client, self.senders.recv().await.expect("one for each connection"))
@@ -74,7 +74,7 @@ pub(crate) fn sender_test(builder: impl Fn() -> ServerBuilder, test: impl AsyncF
     });
 }
 
-/// Polls once.
+/// Polls a future once.
 async fn is_pending<F: Future>(future: Pin<&mut F>) -> bool {
     let mut future = future;
     poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx).is_pending())).await
@@ -158,13 +158,13 @@ fn the_limit_in_bytes_holds_while_the_connection_has_had_no_turn() {
         || Server::builder().write_queue(1000, 256 * KIB),
         async |server| {
             let (mut client, sender) = server.open().await;
-            // Without an await in between nobody else runs; unless there is another thread.
+            // Without an await in between, no other task runs on this thread.
             let accepted = (0..100).take_while(|_| sender.try_send(vec![0; 64 * KIB]).is_ok()).count();
             assert!(accepted >= 3 && (accepted <= 4 || harness::on_shards()), "{accepted}");
             for _ in 0..accepted {
                 client.recv_frame().await;
             }
-            // A single message may be longer if nothing else waits.
+            // A single message may be larger than the limit if the queue is empty.
             sender.send(vec![1; 1000 * KIB]).await.unwrap();
             client.expect_binary(&[1; 1000 * KIB]).await;
             close_normally(client).await;
@@ -172,20 +172,20 @@ fn the_limit_in_bytes_holds_while_the_connection_has_had_no_turn() {
     );
 }
 
-/// 64 KiB that tell which message they are.
+/// A message of 64 KiB that contains its number.
 pub(crate) fn numbered(number: u32) -> Vec<u8> {
     let mut message = vec![0; 64 * KIB];
     message[..4].copy_from_slice(&number.to_be_bytes());
     message
 }
 
-/// Sends until nothing goes any more: how many went, and the send that waits.
+/// Sends until a send waits. Returns the number of messages sent, and the waiting send.
 pub(crate) async fn fill(
     sender: &Sender,
 ) -> (u32, Pin<Box<impl Future<Output = Result<(), SendError<Message>>>>>) {
     let mut number = 0;
     loop {
-        // The connection's thread and the kernel may still be taking some of it.
+        // The connection's thread and the kernel may still be making room.
         let mut send = Box::pin(sender.send(numbered(number)));
         if tokio::time::timeout(Duration::from_millis(100), &mut send).await.is_err() {
             return (number, send);
@@ -203,7 +203,7 @@ fn a_slow_peer_makes_send_wait_until_it_reads() {
             let (mut client, sender) = server.open().await;
             let (accepted, waiting) = fill(&sender).await;
             {
-                // Dropped while it waits, it sends nothing.
+                // A send that is dropped while it waits sends nothing.
                 let mut dropped = pin!(sender.send(vec![2; 64 * KIB]));
                 assert!(is_pending(dropped.as_mut()).await);
             }
@@ -291,9 +291,9 @@ fn a_sender_learns_of_a_close_at_once() {
 }
 
 #[test]
-fn mail_does_not_get_stuck_behind_a_message_of_the_handlers_own() {
+fn a_senders_message_does_not_get_stuck_behind_a_message_of_the_handler() {
     harness::run(async {
-        // There is room for one message; the handler's own takes it while a sender's waits.
+        // The queue has room for one message. The handler's own message takes it while a sender's waits.
         let script = Script::new().on_open(|conn| {
             conn.sender().try_send("from the sender").unwrap();
             conn.send_text("from the handler").unwrap();
@@ -308,7 +308,7 @@ fn mail_does_not_get_stuck_behind_a_message_of_the_handlers_own() {
 }
 
 #[test]
-fn mail_does_not_get_stuck_behind_a_slow_peer_that_is_still_read_from() {
+fn a_senders_message_does_not_get_stuck_behind_a_slow_peer_that_is_still_read_from() {
     const HUGE: usize = 16 * KIB * KIB;
     harness::run(async {
         let (sender, mut senders) = unbounded_channel();

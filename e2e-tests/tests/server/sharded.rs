@@ -1,4 +1,4 @@
-//! Threads of the server's own, one runtime each.
+//! Shards: the server's own threads.
 
 use e2e_tests::harness;
 use e2e_tests::raw_peer::RawClient;
@@ -12,14 +12,14 @@ use std::thread;
 use ws_server::{Conn, Handler, MessageRef, Rejection, Request, Server};
 
 thread_local! {
-    /// Connections that this thread has had.
+    /// The number of connections that this thread has had.
     static SERVED: Rc<Cell<usize>> = Rc::default();
 }
 
-/// Tells which thread serves it, and how many that one has served.
+/// Sends the name of its thread, and the number of connections that this thread has had.
 struct Local(Rc<Cell<usize>>);
 
-/// How many copies of it were made.
+/// The number of clones of the context.
 #[derive(Default)]
 struct Shared(Arc<AtomicUsize>);
 
@@ -48,7 +48,7 @@ impl Handler for Local {
     fn on_message(&mut self, _conn: &mut Conn<'_>, _message: MessageRef<'_>) {}
 }
 
-/// The thread's name and its count.
+/// The thread's name and its number of connections.
 async fn greeting(client: &mut RawClient) -> (String, usize) {
     let frame = client.recv_frame().await;
     let text = String::from_utf8(frame.payload).expect("text is UTF-8");
@@ -143,6 +143,6 @@ fn dropping_the_servers_future_ends_its_threads() {
         assert!(running.await.unwrap_err().is_cancelled());
         client.expect_end().await;
         assert!(handle.shutdown(std::time::Duration::ZERO).await.forced);
-        // The harness waits for the threads and fails if they stay.
+        // The harness waits for the threads and fails if they remain.
     });
 }

@@ -1,4 +1,4 @@
-//! The end of a server: everybody hears of it, and it does not take longer than it may.
+//! Shutdown: each connection gets a 1001, and it ends within the grace period.
 
 use e2e_tests::harness;
 use e2e_tests::raw_peer::{DEADLINE, RawClient, RawFrame, SAMPLE_KEY};
@@ -23,7 +23,7 @@ fn polite(client: RawClient) -> JoinHandle<()> {
 }
 
 #[test]
-fn everybody_gets_1001_and_is_counted() {
+fn every_connection_gets_1001_and_is_counted() {
     harness::run(async {
         for api in Api::ALL {
             let server = start_echo(api, Server::builder()).await;
@@ -56,7 +56,7 @@ fn shards_count_together() {
 }
 
 #[test]
-fn who_left_before_is_not_counted() {
+fn a_connection_that_ended_before_is_not_counted() {
     harness::run(async {
         for api in Api::ALL {
             let server = start_echo(api, Server::builder()).await;
@@ -83,7 +83,7 @@ fn a_peer_that_does_not_answer_is_unclean() {
 }
 
 #[test]
-fn who_is_left_at_the_end_of_the_grace_period_is_cut_off() {
+fn a_connection_that_is_open_at_the_end_of_the_grace_period_is_cut_off() {
     harness::run(async {
         for api in Api::ALL {
             let grace = Duration::from_millis(100);
@@ -188,7 +188,7 @@ fn handshakes_are_ended_at_once() {
     });
 }
 
-/// A server that shuts down between a request and its answer, for which it asks `answer`.
+/// A server that shuts down between a request and its response, which `answer` decides.
 async fn shut_down_by_request(
     answer: impl Fn() -> Result<(), Rejection> + Send + Sync + 'static,
 ) -> ObservedServer {
@@ -203,7 +203,7 @@ async fn shut_down_by_request(
     server
 }
 
-/// A client that the server waits for, and the rest of its request.
+/// A client that has sent half a request, and the other half.
 async fn half_a_request(server: &ServerRunner) -> (RawClient, Vec<u8>) {
     let mut client = server.connect().await;
     let request = client.request("/").to_bytes();
@@ -214,7 +214,7 @@ async fn half_a_request(server: &ServerRunner) -> (RawClient, Vec<u8>) {
 }
 
 #[test]
-fn who_gets_a_101_gets_a_1001_too() {
+fn a_client_that_gets_a_101_also_gets_a_1001() {
     harness::run(async {
         let server = shut_down_by_request(|| Ok(())).await;
         polite(server.open().await).await.unwrap();
@@ -223,9 +223,9 @@ fn who_gets_a_101_gets_a_1001_too() {
 }
 
 #[test]
-fn who_gets_a_101_late_gets_a_1001_too() {
+fn a_client_that_gets_a_late_101_also_gets_a_1001() {
     harness::run(async {
-        // More than once, for two things become ready together.
+        // Several times, because two events are ready together and their order varies.
         for _ in 0..20 {
             let server = shut_down_by_request(|| Ok(())).await;
             let (mut client, rest) = half_a_request(&server).await;
@@ -249,16 +249,16 @@ fn a_refusal_that_can_be_said_at_once_is_said() {
 }
 
 #[test]
-fn nobody_is_accepted_any_more() {
+fn no_connection_is_accepted_during_a_shutdown() {
     harness::run(async {
         for api in Api::ALL {
             let server = start_echo(api, Server::builder()).await;
             let mut client = server.open().await;
             server.handle().start(LONG);
             client.expect_close(1001).await;
-            // The listener and the connections hear of the end at the same time.
+            // The listener and the connections end at the same time.
             let refused = async { while TcpStream::connect(server.addr()).await.is_ok() {} };
-            tokio::time::timeout(DEADLINE, refused).await.expect("nobody is accepted");
+            tokio::time::timeout(DEADLINE, refused).await.expect("no connection is accepted");
             client.send(RawFrame::close(1001, "")).await;
             client.expect_eof().await;
             drop(client);
@@ -275,12 +275,12 @@ fn a_second_call_waits_for_the_same_end() {
         let (first, second) = (server.handle().clone(), server.handle().clone());
         let (first, second, ()) = tokio::join!(
             first.shutdown(LONG),
-            // The first call's grace counts.
+            // The grace period of the first call applies.
             second.shutdown(Duration::ZERO),
             async { polite(client).await.unwrap() }
         );
         assert_eq!((first, second), (ShutdownReport { clean: 1, unclean: 0, forced: false }, first));
-        // And after it all is over, too.
+        // Also after the server has ended.
         assert_eq!(server.handle().shutdown(LONG).await, first);
         server.stop().await;
     });
@@ -294,7 +294,7 @@ fn a_shutdown_whose_future_is_dropped_goes_on() {
         let handle = server.handle().clone();
         tokio::select! {
             biased;
-            _ = handle.shutdown(LONG) => panic!("somebody is connected"),
+            _ = handle.shutdown(LONG) => panic!("a connection is open"),
             () = std::future::ready(()) => {}
         }
         polite(client).await.unwrap();
@@ -320,14 +320,13 @@ fn the_shutdown_of_a_server_that_never_ran_does_not_wait_for_it() {
         let server = bind(Server::builder()).await;
         let handle = server.shutdown_handle();
         drop(server);
-        let report =
-            tokio::time::timeout(LONG, handle.shutdown(LONG)).await.expect("nobody is left to wait for");
+        let report = tokio::time::timeout(LONG, handle.shutdown(LONG)).await.expect("no connection is left");
         assert_eq!((report.clean, report.unclean), (0, 0));
     });
 }
 
 #[test]
-fn dropping_the_servers_future_cuts_everybody_off() {
+fn dropping_the_servers_future_cuts_all_connections_off() {
     harness::run(async {
         let server = bind(Server::builder()).await;
         let (handle, addr) = (server.shutdown_handle(), server.local_addr().unwrap());
@@ -350,7 +349,7 @@ fn a_connection_that_is_closing_already_just_ends() {
         client.send(RawFrame::text("close")).await;
         assert_eq!(client.expect_close(1000).await, "own reasons");
         server.handle().start(LONG);
-        // No second Close; and the first is still answered.
+        // There is no second Close, and the answer to the first is still accepted.
         client.send(RawFrame::close(1000, "")).await;
         client.expect_eof().await;
         drop(client);

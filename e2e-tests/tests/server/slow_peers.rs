@@ -1,5 +1,5 @@
-//! Peers that read slowly, stop reading, or vanish: deadlines measure whether they take anything, and not how long it
-//! takes them.
+//! Peers that read slowly, stop reading, or vanish. Deadlines measure whether a peer makes progress, not how long a
+//! message takes.
 
 use bytes::Bytes;
 use e2e_tests::harness;
@@ -13,7 +13,7 @@ use ws_server::{
     CloseCode, CloseInfo, Completion, Initiator, Keepalive, Message, Server, ServerBuilder, TimedOut,
 };
 
-/// More than the kernel takes at a time.
+/// More than the kernel takes in one write.
 const MESSAGE: usize = 6 << 20;
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -35,7 +35,7 @@ async fn read_steadily(client: &mut RawClient, length: usize, step: usize) {
     }
 }
 
-/// Behind the keepalive's pings, if there are any.
+/// Skips keepalive pings, and then expects a Close with this code.
 async fn expect_close_behind_pings(client: &mut RawClient, code: u16) {
     loop {
         let frame = client.recv_frame().await;
@@ -46,7 +46,7 @@ async fn expect_close_behind_pings(client: &mut RawClient, code: u16) {
     }
 }
 
-/// Sends the message and closes, from within a callback.
+/// A handler that sends the message and closes in `on_open`.
 async fn handler(builder: ServerBuilder) -> ObservedServer {
     let script = Script::new().on_open(|conn| {
         conn.send_message(message()).unwrap();
@@ -55,7 +55,7 @@ async fn handler(builder: ServerBuilder) -> ObservedServer {
     script.start(builder).await
 }
 
-/// Sends the message, and either returns or closes; tells how it ended.
+/// A function that sends the message and then returns or closes. Also returns the `CloseInfo` of the close.
 async fn function(builder: ServerBuilder, closes: bool) -> (ServerRunner, Arc<Mutex<Option<CloseInfo>>>) {
     let info = Arc::<Mutex<Option<CloseInfo>>>::default();
     let told = Arc::clone(&info);
@@ -107,7 +107,7 @@ fn a_peer_that_stops_reading_before_the_close_is_given_up_at_the_write_timeout_a
         let (closes, told) = function(builder(), true).await;
         let mut clients = [server.open_slow().await, closes.open_slow().await];
         for client in &mut clients {
-            // It still reads when the close timeout has long passed.
+            // It still reads long after the close timeout.
             read_steadily(client, MESSAGE / 8, 16 * 1024).await;
             sleep(SECOND / 2).await;
         }
@@ -145,7 +145,7 @@ fn impatient() -> ServerBuilder {
         .write_timeout(Some(SECOND * 3 / 2))
 }
 
-/// Sends the message, and leaves the rest to the peer; in both styles.
+/// Servers, with both APIs, that send the message and wait for the peer to close.
 async fn senders_of_one(builder: impl Fn() -> ServerBuilder) -> (ObservedServer, ServerRunner) {
     let script = Script::new().on_open(|conn| conn.send_message(message()).unwrap());
     let function = |mut ws: ws_server::WebSocket<_>| async move {
@@ -181,7 +181,7 @@ fn a_peer_behind_a_slow_line_is_not_given_up() {
     harness::run_in_own_network(SLOW_LINE, async {
         let (server, other) = senders_of_one(impatient).await;
         let clients = [server.open().await, other.open().await];
-        // As fast as it comes.
+        // Reads without a pause.
         let [first, second] = clients.map(|mut client| async move {
             client.reader.recv_bytes(10 + MESSAGE).await;
             client.send(RawFrame::close(1000, "")).await;
@@ -193,7 +193,7 @@ fn a_peer_behind_a_slow_line_is_not_given_up() {
     });
 }
 
-// While the application is paused at its limit, and nothing is read.
+// The application is paused at its limit, and the server does not read.
 
 fn small_and_watched() -> ServerBuilder {
     Server::builder()
@@ -226,7 +226,7 @@ fn a_peer_that_vanishes_while_its_handler_is_paused_at_the_limit_is_noticed() {
 }
 
 #[test]
-fn a_peer_that_vanishes_while_nobody_receives_is_noticed() {
+fn a_peer_that_vanishes_while_the_function_does_not_receive_is_noticed() {
     harness::run_in_own_network("ip link set lo up", async {
         let server = ServerRunner::serve(small_and_watched(), |mut ws| async move {
             while ws.is_open() {
@@ -251,7 +251,7 @@ fn a_live_peer_is_not_given_up_while_its_handler_is_paused_at_the_limit() {
         let server = script.start(small_and_watched()).await;
         let mut client = server.open().await;
         send_too_much(&mut client).await;
-        // Its pongs would lie unread behind the messages.
+        // Its pongs would wait unread behind the messages.
         for _ in 0..4 {
             client.expect_ping(b"").await;
         }
@@ -265,7 +265,7 @@ fn a_live_peer_is_not_given_up_while_its_handler_is_paused_at_the_limit() {
 }
 
 #[test]
-fn a_live_peer_is_not_given_up_while_nobody_receives() {
+fn a_live_peer_is_kept_while_the_function_does_not_receive() {
     harness::run(async {
         let goes_on = Arc::<Notify>::default();
         let told = Arc::clone(&goes_on);
@@ -289,6 +289,37 @@ fn a_live_peer_is_not_given_up_while_nobody_receives() {
         goes_on.notify_one();
         client.send(RawFrame::close(1000, "")).await;
         expect_close_behind_pings(&mut client, 1000).await;
+        drop(client);
+        server.stop().await;
+    });
+}
+
+#[test]
+fn a_close_from_a_peer_that_does_not_read_ends_the_connection_after_the_close_timeout() {
+    harness::run(async {
+        let builder = || {
+            Server::builder().close_timeout(Duration::from_millis(200)).write_timeout(None).keepalive(None)
+        };
+        let script = Script::new().on_open(|conn| conn.send_binary(vec![0; 8 << 20]).unwrap());
+        let mut server = script.start(builder()).await;
+        let mut client = server.open().await;
+        client.send(RawFrame::close(1000, "")).await;
+        server.expect(Event::Opened).await;
+        server.expect(Event::WriteComplete(Completion::CutOff)).await;
+        let info = server.expect_closed().await;
+        assert_eq!((info.code(), info.sent.is_some()), (1000, false), "our Close was never written");
+        server.wait_for_connections(0).await;
+        drop(client);
+        server.stop().await;
+
+        let server = ServerRunner::serve(builder(), async |mut ws| {
+            ws.send(vec![0; 8 << 20]).await.unwrap();
+            while ws.recv().await.is_some() {}
+        })
+        .await;
+        let mut client = server.open().await;
+        client.send(RawFrame::close(1000, "")).await;
+        server.wait_for_connections(0).await;
         drop(client);
         server.stop().await;
     });

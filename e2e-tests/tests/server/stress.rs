@@ -1,4 +1,4 @@
-//! Many at once, on one thread and on several.
+//! Many connections and messages at once, on one thread and on several.
 
 use e2e_tests::harness::{self, Options};
 use e2e_tests::raw_peer::{RawClient, RawFrame};
@@ -8,7 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use tokio::task::JoinSet;
 use ws_server::Server;
 
-/// Runs `test` against an echo server of every kind: both styles, on one thread, several, and shards.
+/// Runs `test` against echo servers of all kinds: both APIs, on one thread, on several, and on shards.
 fn stress_test(test: impl AsyncFn(&ObservedServer)) {
     harness::run_with(Options { worker_threads: 3, ..Options::default() }, async {
         for api in Api::ALL {
@@ -118,7 +118,7 @@ fn different_clients_do_not_disturb_each_other() {
     });
 }
 
-/// SplitMix64: small, and good enough to choose tests.
+/// SplitMix64, a small generator of random numbers.
 struct Random(u64);
 
 impl Random {
@@ -133,7 +133,7 @@ impl Random {
     }
 }
 
-/// A few messages, each of which may come in fragments, in pieces, or with pings in between.
+/// A few messages, each whole, in fragments, in pieces, or with pings in between.
 async fn random_conversation(addr: SocketAddr, seed: u64) {
     let mut random = Random(seed);
     let mut client = RawClient::open(addr, "/").await;
@@ -188,7 +188,7 @@ fn random_conversations() {
 }
 
 #[test]
-fn a_broadcast_from_many_tasks_reaches_everybody_in_order() {
+fn a_broadcast_from_many_tasks_reaches_all_connections_in_order() {
     use tokio::sync::mpsc::unbounded_channel;
     harness::run_with(Options { worker_threads: 3, ..Options::default() }, async {
         let (sender, mut senders) = unbounded_channel();

@@ -1,4 +1,5 @@
-//! Deadlines on real sockets. Durations are asserted from below only, and with room: the server's clock is coarse.
+//! Deadlines on real sockets. Tests check only a lower bound of durations, with a margin, because the server's clock is
+//! coarse.
 
 use e2e_tests::harness;
 use e2e_tests::raw_peer::{RawClient, RawFrame, opcode};
@@ -41,7 +42,7 @@ fn silence_in_both_directions_ends_with_1001() {
 }
 
 #[test]
-fn time_in_which_nobody_was_there_does_not_count() {
+fn time_without_a_connection_does_not_count() {
     echo_test_with(idle, async |server| {
         close_normally(server.open().await).await;
         server.wait_for_connections(0).await;
@@ -187,12 +188,12 @@ fn a_peer_that_does_not_answer_a_keepalive_ping_is_given_up() {
 }
 
 #[test]
-fn without_keepalive_nobody_is_pinged() {
+fn without_keepalive_no_ping_is_sent() {
     echo_test_with(
         |builder| pinging(builder).keepalive(None).idle_timeout(Some(4 * SHORT)),
         async |server| {
             let mut client = server.open().await;
-            // The very first frame, long after a ping would have been due.
+            // The first frame arrives long after a ping would have been due.
             client.expect_close(1001).await;
             finish_close(&mut client).await;
         },
@@ -207,7 +208,7 @@ fn a_push_only_connection_lives_on_as_long_as_its_peer_answers_pings() {
             let server = start_echo(api, builder).await;
             let mut client = server.open().await;
             let mut pings = 0;
-            // Keepalive traffic is no traffic: the idle timeout ends what nobody uses.
+            // Keepalive frames do not count as traffic: the idle timeout ends the connection.
             loop {
                 let frame = client.recv_frame().await;
                 if frame.opcode == opcode::CLOSE {
@@ -256,7 +257,7 @@ fn a_peer_that_takes_a_little_now_and_then_is_not_given_up() {
         let mut client = server.open().await;
         let start = Instant::now();
         let mut taken = 0;
-        // Slower than the timeout in all, never in one step.
+        // Takes longer than the timeout in total, but not in one step.
         while start.elapsed() < PATIENCE + PATIENCE / 4 {
             taken += client.reader.recv_bytes(HUGE / 64).await.len();
             tokio::time::sleep(SHORT / 4).await;

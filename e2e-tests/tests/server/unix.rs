@@ -1,4 +1,4 @@
-//! Listening on a Unix socket, in both styles and on both engines.
+//! Listening on a Unix socket, with both APIs and on both engines.
 
 use std::{
     fs,
@@ -85,7 +85,7 @@ fn mode(path: &Path) -> u32 {
     fs::symlink_metadata(path).unwrap().permissions().mode() & 0o777
 }
 
-/// This process's.
+/// The credentials of this process.
 fn umask() -> u32 {
     let status = fs::read_to_string("/proc/self/status").unwrap();
     let umask = status.lines().find_map(|line| line.strip_prefix("Umask:")).unwrap();

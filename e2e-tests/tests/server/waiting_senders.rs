@@ -1,4 +1,4 @@
-//! Many tasks that wait for room on one connection, in both styles.
+//! Many tasks that wait for room on one connection, with both APIs.
 
 use crate::senders::{fill, numbered, sender_test};
 use e2e_tests::raw_peer::DEADLINE;
@@ -16,14 +16,14 @@ const COUNT: u32 = 2000;
 
 type Sent = Result<(), SendError<Message>>;
 
-/// What the tasks send: one in ten is large.
+/// The tasks' messages. One in ten is large.
 fn message(number: u32) -> Vec<u8> {
     let mut message = vec![0; if number.is_multiple_of(10) { 3000 } else { 40 }];
     message[..4].copy_from_slice(&number.to_be_bytes());
     message
 }
 
-/// Tasks that send and wait, in order; the polls of all are counted.
+/// Tasks that send and wait, in order. The polls of all tasks are counted.
 async fn crowd(sender: &Sender, polls: &Arc<AtomicUsize>) -> Vec<JoinHandle<Sent>> {
     let mut tasks = Vec::new();
     for number in 0..COUNT {
@@ -75,7 +75,7 @@ fn senders_that_wait_cost_a_constant_number_of_polls_each_and_are_served_in_orde
 }
 
 #[test]
-fn senders_that_lose_patience_keep_nobody_else_out() {
+fn senders_that_give_up_do_not_block_other_senders() {
     sender_test(
         || Server::builder().write_queue(1000, 128 * KIB),
         async |server| {
@@ -86,7 +86,7 @@ fn senders_that_lose_patience_keep_nobody_else_out() {
             let mut impatient = tasks.iter().enumerate().filter(|(number, _)| number % 3 != 0);
             for number in 0..accepted {
                 client.expect_binary(&numbered(number)).await;
-                // Some leave while others are being served.
+                // Some tasks give up while others are being served.
                 impatient.by_ref().take(50).for_each(|(_, task)| task.abort());
             }
             impatient.for_each(|(_, task)| task.abort());
@@ -107,7 +107,7 @@ fn senders_that_lose_patience_keep_nobody_else_out() {
                     Err(error) => assert!(error.is_cancelled() && number % 3 != 0, "{number}"),
                 }
             }
-            // One that was served and then aborted may have sent, too.
+            // A task that was aborted after its turn may also have sent.
             while !accepted.is_subset(&sent) {
                 read_one(&mut sent).await;
             }

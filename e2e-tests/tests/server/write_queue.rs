@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use e2e_tests::harness;
-use e2e_tests::raw_peer::{RawClient, RawFrame};
-use e2e_tests::server::{Event, ObservedServer, Script, ServerRunner, answer_close, close_normally};
+use e2e_tests::raw_peer::{RawClient, RawFrame, RecvError};
+use e2e_tests::server::{Event, ObservedServer, Script, ServerRunner, answer_close, close_normally, patient};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use ws_server::{
@@ -13,7 +13,7 @@ use ws_server::{
 /// More than the kernel buffers for a peer that does not read.
 const HUGE: usize = 16 * 1024 * 1024;
 
-/// Waits until the server has tried to write what it sent before: it hears of this pong in a later step.
+/// Waits until the server has tried to write what it sent before. It receives this pong in a later step.
 async fn settle(server: &mut ObservedServer, client: &mut RawClient, mark: &'static str) -> Vec<Event> {
     client.send(RawFrame::pong(mark)).await;
     let mut passed = Vec::new();
@@ -39,7 +39,7 @@ fn with_room_for_one_a_second_send_is_refused_and_gives_the_payload_back() {
                 assert_eq!(conn.send_binary(vec![2]), Err(SendError::WriteBusy(vec![2])));
                 let message = Message::binary(Bytes::from_static(b"3"));
                 assert_eq!(conn.send_message(message.clone()), Err(SendError::WriteBusy(message)));
-                // Control frames have a queue of their own.
+                // Control frames have their own queue.
                 conn.send_ping(b"still goes").unwrap();
             })
             .on_writable(|conn| conn.send_text("now").unwrap());
@@ -249,7 +249,7 @@ fn an_async_send_waits_while_the_queue_is_full() {
         })
         .await;
         let mut client = server.open().await;
-        // The peer has not read a byte of the first message when the second is in the queue at the latest.
+        // The peer reads the first byte only after the second message is queued.
         client.send(RawFrame::ping("")).await;
         let mut pongs = 0;
         for number in 0..32_u8 {
@@ -262,13 +262,63 @@ fn an_async_send_waits_while_the_queue_is_full() {
             };
             assert_eq!(frame.payload, vec![number; 1024 * 1024]);
             let ahead = sent.load(SeqCst).saturating_sub(usize::from(number));
-            // What lies in the queue and in the kernel.
+            // The bytes in the queue and in the kernel.
             assert!(ahead <= 4 + 24, "{ahead} messages ahead of the peer");
         }
         if pongs == 0 {
             client.expect_pong(b"").await;
         }
         close_normally(client).await;
+        server.stop().await;
+    });
+}
+
+#[test]
+fn a_message_before_a_close_reaches_a_client_that_is_uploading() {
+    harness::run(async {
+        let message = vec![5; 1024 * 1024];
+        let copy = message.clone();
+        let script = Script::new().on_open(move |conn| {
+            conn.send_binary(copy.clone()).unwrap();
+            conn.close(CloseCode::NORMAL, "");
+        });
+        let server = script.start(patient(Server::builder())).await;
+        for _ in 0..5 {
+            let (mut reader, mut writer) = server.open().await.into_connection().split();
+            let upload = writer.encode(&RawFrame::binary(vec![1; 64 * 1024]));
+            let close = writer.encode(&RawFrame::close(1000, ""));
+            let (stop, mut stopped) = tokio::sync::oneshot::channel();
+            let uploading = tokio::spawn(async move {
+                while stopped.try_recv().is_err() {
+                    writer.send_bytes(&upload).await;
+                    tokio::task::yield_now().await;
+                }
+                writer.send_bytes(close).await;
+                writer
+            });
+            let watching = async {
+                reader.expect_binary(&message).await;
+                reader.expect_close(1000).await;
+                stop.send(()).unwrap();
+                assert_eq!(reader.expect_end().await, RecvError::Eof, "a reset could discard the message");
+            };
+            let ((), writer) = tokio::join!(watching, uploading);
+            drop(writer.unwrap());
+        }
+        server.stop().await;
+    });
+}
+
+#[test]
+fn a_send_that_a_reset_cuts_off_is_reported() {
+    harness::run(async {
+        let script = Script::new().on_open(|conn| conn.send_binary(vec![0; HUGE]).unwrap());
+        let mut server = script.start(Server::builder()).await;
+        let client = server.open().await;
+        server.expect(Event::Opened).await;
+        client.into_connection().reset();
+        server.expect(Event::WriteComplete(Completion::CutOff)).await;
+        server.expect_closed().await;
         server.stop().await;
     });
 }

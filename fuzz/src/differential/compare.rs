@@ -1,13 +1,13 @@
-//! Both read; then what they told is laid side by side.
+//! Gives both libraries the same bytes and compares their reports.
 
 use ws_proto::{ConnectionError, frame::MAX_HEADER_LEN};
 
 use super::{Reader, Told, ours::Ours, scenario::Scenario};
 
-/// What one library told, each with how many bytes it had been given by then.
+/// The reports of one library, each with the number of bytes that it had been given by then.
 struct Record {
     told: Vec<(usize, Told)>,
-    /// Bytes that it was given.
+    /// The number of bytes that it was given.
     given: usize,
 }
 
@@ -40,7 +40,8 @@ impl Record {
         self.told.last().is_some_and(|(_, told)| told.is_end())
     }
 
-    /// Zeroes, one by one, until it tells something: who looks at a frame only when it is complete must agree then.
+    /// Feeds zeroes, one by one, until the library reports something. A library that checks only complete frames has to
+    /// agree then.
     fn complete(&mut self, reader: &mut impl Reader, most: usize) {
         let before = self.told.len();
         for _ in 0..most {
@@ -52,19 +53,19 @@ impl Record {
     }
 }
 
-/// Two views of the same end that both may have.
+/// A difference between the two reports of the same end.
 pub(super) struct Difference<'a> {
-    /// What is wrong by our account, if anything is.
+    /// The violation that our library reports, if any.
     pub(super) violation: Option<ConnectionError>,
     pub(super) ours: &'a Told,
-    /// What the peer told instead, if it told anything.
+    /// The other library's report, if any.
     pub(super) theirs: Option<&'a Told>,
     /// The payload length that the header of the offending frame announces.
     pub(super) announced: u64,
     pub(super) limit: usize,
 }
 
-/// Both read the same. What they tell differs at most in the way that `is_known` lists, and then it is the end.
+/// Gives both the same bytes. Their reports may differ only as `is_known` lists, and only at the end.
 pub(super) fn compare(
     scenario: &Scenario,
     mut theirs: impl Reader,
@@ -112,13 +113,13 @@ pub(super) fn compare(
     if let (Some((our_bytes, Told::Violation(_))), Some((their_bytes, _))) =
         (our.told.last(), their.told.last())
     {
-        // What is wrong in a header may be refused at any byte of it.
+        // An invalid header may be refused at any of its bytes.
         let header = MAX_HEADER_LEN + scenario.longest_piece();
         assert!(*our_bytes <= their_bytes + header, "seen at {our_bytes} and by them at {their_bytes}");
     }
 }
 
-/// Behind how many bytes, given one by one, `violation` shows.
+/// The number of bytes, given one by one, after which `violation` is reported.
 fn at_byte(scenario: &Scenario, violation: Option<ConnectionError>) -> usize {
     let mut ours = Ours::new(scenario);
     let at = scenario.wire.iter().position(|byte| {
@@ -131,7 +132,7 @@ fn at_byte(scenario: &Scenario, violation: Option<ConnectionError>) -> usize {
 
 /// The payload length of the frame that byte `at` belongs to.
 fn announced(wire: &[u8], at: usize) -> u64 {
-    // What is missing of the last one is zero, as for those who wait for it.
+    // Missing bytes of the last header are zero, as in `complete`.
     let wire = [wire, &[0; MAX_HEADER_LEN]].concat();
     let mut start = 0;
     loop {

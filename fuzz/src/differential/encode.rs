@@ -1,14 +1,15 @@
-//! What this library writes, others read as what was sent.
+//! Other libraries read this library's output. They must receive what was sent.
 
 use ws_proto::{Config, MessageKind, PreparedMessage, Role, handshake::Extensions};
 
 use super::{Reader, Told, tokio_websockets, tungstenite};
 use crate::{input::Input, machine::Machine};
 
-/// More than anything that is sent.
+/// More than the size of any message.
 const LIMIT: usize = 1 << 20;
 
-/// What was accepted for sending. Control frames may overtake messages, so they are kept apart.
+/// The messages and control frames that were accepted. They are kept apart, because control frames may overtake
+/// messages.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Sent {
     messages: Vec<Told>,
@@ -95,7 +96,7 @@ fn prepared(kind: MessageKind, payload: Vec<u8>) -> PreparedMessage {
     }
 }
 
-/// What the peer reads: the first pieces are small, so that headers are cut, and the rest takes no time.
+/// The pieces that the peer reads. The first are small, so that headers are cut. The rest is large, to save time.
 fn received(mut peer: impl Reader, wire: &[u8], steps: [usize; 3]) -> Sent {
     let small = steps.iter().copied().cycle().take(300);
     let (mut rest, mut steps, mut received) = (wire, small.chain(std::iter::repeat(4096)), Sent::default());

@@ -1,6 +1,6 @@
-//! The same bytes, cut in the same way, to this library and to others that were written without it: they must tell the
-//! same, in the same order and after the same piece. Where they differ and both may, the difference is listed, one by
-//! one, with the peer.
+//! Gives the same bytes, cut in the same way, to this library and to independent ones. They must report the same, in
+//! the same order and after the same piece. Each difference that RFC 6455 permits is listed in the module of the other
+//! library.
 
 mod compare;
 mod encode;
@@ -16,7 +16,7 @@ pub use encode::encode;
 
 use scenario::Scenario;
 
-/// What a library told about the bytes that it was given.
+/// A report of a library about the bytes that it was given.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Told {
     Message(MessageKind, Vec<u8>),
@@ -35,7 +35,7 @@ impl Told {
     }
 }
 
-/// A violation, by the code that answers it.
+/// A violation, by the close code for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Class {
     /// 1002.
@@ -46,9 +46,9 @@ enum Class {
     TooBig,
 }
 
-/// A library, open and in one role, that is fed piece by piece.
+/// A connection of one library, in one role, that is fed piece by piece.
 trait Reader {
-    /// Takes a piece, all of it unless it is at its end; what it tells goes to `told`, nothing behind an end.
+    /// Reads a piece, all of it unless the connection ends. Appends its reports to `told`, and none after the end.
     fn feed(&mut self, piece: &[u8], told: &mut Vec<Told>);
 
     /// The stream ends.

@@ -1,4 +1,4 @@
-//! This library's state machine as one of those that are compared.
+//! This library's state machine as a reader for the comparison.
 
 use std::sync::Arc;
 
@@ -25,7 +25,7 @@ impl Ours {
         Self { machine, reported: 0, over: false }
     }
 
-    /// What the peer did wrong, once it has.
+    /// The peer's violation, if there was one.
     pub(super) fn violation(&self) -> Option<ConnectionError> {
         self.machine.connection.close_info()?.error.filter(|error| error.is_peer_fault())
     }

@@ -1,4 +1,4 @@
-//! A stream in memory: what was put in can be read, then it blocks; what is written is taken.
+//! An in-memory stream. Reads return the bytes that were put in, and then block. Writes are discarded.
 
 use std::{
     collections::VecDeque,

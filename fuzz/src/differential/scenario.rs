@@ -1,4 +1,4 @@
-//! What the fuzzer's bytes mean: a role, a limit, the bytes on the wire, and how they are cut.
+//! Makes a scenario from the fuzzer's bytes: a role, a limit, the bytes on the wire, and their cuts.
 
 use ws_proto::{
     Role,
@@ -10,11 +10,11 @@ use crate::{frame_header::encoded, input::Input};
 
 #[derive(Debug)]
 pub(super) struct Scenario {
-    /// Of the side that reads.
+    /// The role of the reading side.
     pub(super) role: Role,
-    /// The most bytes of a message, and of a frame.
+    /// The maximum size of a message, and of a frame.
     pub(super) limit: usize,
-    /// Whether the stream ends behind the last byte.
+    /// Whether the stream ends after the last byte.
     pub(super) ends: bool,
     pub(super) wire: Vec<u8>,
     steps: [usize; 3],
@@ -25,7 +25,7 @@ impl Scenario {
         let mut input = Input::new(data);
         let choice = input.byte();
         let role = if choice & 1 == 0 { Role::Server } else { Role::Client };
-        // Peers apply it to control frames, too; so it is never below what those may have.
+        // The other libraries also apply it to control frames, so it is never below their maximum of 125 bytes.
         let limit = 125 + input.number() % 3000;
         let steps = [1 + input.below(8), 1 + input.below(64), 1 + input.number() % 1000];
         let wire = if choice & 2 == 0 { input.rest().to_vec() } else { built(role, &mut input) };
@@ -36,7 +36,7 @@ impl Scenario {
         self.steps.iter().copied().max().unwrap_or(0)
     }
 
-    /// The pieces that the wire's bytes come in.
+    /// The pieces of the bytes on the wire.
     pub(super) fn pieces(&self) -> impl Iterator<Item = &[u8]> {
         let mut steps = self.steps.iter().cycle();
         let mut rest = &self.wire[..];
@@ -49,7 +49,7 @@ impl Scenario {
     }
 }
 
-/// Frames that are mostly valid, so that what comes late is reached as well.
+/// Frames that are mostly valid, so that the code for later frames is reached.
 fn built(role: Role, input: &mut Input<'_>) -> Vec<u8> {
     let mut wire = Vec::new();
     for _ in 0..64 {
@@ -83,7 +83,7 @@ fn push_frame(role: Role, input: &mut Input<'_>, wire: &mut Vec<u8>) {
     if let Some(key) = key {
         Mask::new(key).apply(&mut wire[payload_at..]);
     }
-    // Now and then a bit of the header, or of what follows it, is wrong.
+    // Sometimes a bit of the header or the payload is flipped.
     if shape & 0xc0 == 0xc0 {
         let at = start + input.below(16).min(wire.len() - start - 1);
         wire[at] ^= input.byte();
@@ -94,7 +94,7 @@ fn payload(opcode: OpCode, len: usize, input: &mut Input<'_>) -> Vec<u8> {
     const CODES: [u16; 16] =
         [1000, 1001, 1002, 1003, 1004, 1005, 1006, 1007, 1014, 1015, 1016, 2999, 3000, 4999, 5000, 999];
     let mut payload: Vec<u8> = match input.byte() {
-        // Characters of one to four bytes, cut wherever the length says.
+        // Characters of one to four bytes, cut at the payload's length.
         0..128 => "aä€😀".bytes().cycle().take(len).collect(),
         _ => (0..len).map(|_| input.byte()).collect(),
     };

@@ -1,4 +1,4 @@
-//! tokio-websockets, and where it differs.
+//! tokio-websockets, and its known differences.
 
 use std::{
     pin::Pin,
@@ -65,7 +65,7 @@ fn failed(error: &Error) -> Told {
         Error::Protocol(TheirError::InvalidUtf8) => Told::Violation(Class::Payload),
         Error::Protocol(_) => Told::Violation(Class::Protocol),
         Error::PayloadTooLong { .. } => Told::Violation(Class::TooBig),
-        // Its codec's word for a stream that ends within a frame.
+        // Its codec's error for a stream that ends inside a frame.
         Error::Io(_) => Told::Cut,
         other => panic!("{other:?}"),
     }
@@ -83,20 +83,20 @@ impl Reader for Peer {
     }
 }
 
-/// Where tokio-websockets 0.13 is known to differ.
+/// The known differences of tokio-websockets 0.13.
 pub(super) fn is_known(difference: &Difference<'_>) -> bool {
     match (difference.violation, difference.theirs) {
-        // A set top bit is to it a length over the limit.
+        // It reports a length with the top bit set as over the limit.
         (
             Some(ConnectionError::Protocol(ProtocolError::LengthTopBitSet)),
             Some(Told::Violation(Class::TooBig)),
         ) => true,
-        // It adds a fragment to its message only when it is complete, and has looked at its text by then.
+        // It adds a fragment to its message only when the fragment is complete, and checks its text before that.
         (
             Some(ConnectionError::Limit(LimitExceeded::MessageSize { .. })),
             Some(Told::Violation(Class::Payload)),
         ) => difference.announced <= difference.limit as u64,
-        // It does not look at an empty fragment, so text whose last character is cut before it passes.
+        // It does not check an empty fragment, so it accepts text that ends inside a character before such a fragment.
         (
             Some(ConnectionError::Protocol(ProtocolError::InvalidUtf8)),
             Some(Told::Message(MessageKind::Text, payload)),

@@ -1,4 +1,4 @@
-//! tungstenite, and where it differs.
+//! tungstenite, and its known differences.
 
 use tungstenite::{
     Error, Message, WebSocket,
@@ -80,32 +80,32 @@ impl Reader for Peer {
     }
 }
 
-/// Where tungstenite 0.30 is known to differ.
+/// The known differences of tungstenite 0.30.
 pub(super) fn is_known(difference: &Difference<'_>) -> bool {
     let Some(ConnectionError::Protocol(error)) = difference.violation else {
         return misses_a_code(difference);
     };
     match (error, difference.theirs) {
-        // It takes lengths in any encoding (RFC 6455 section 5.2 demands the shortest). What follows is then read
-        // differently, so that nothing more can be compared.
+        // It accepts lengths in any encoding (RFC 6455 section 5.2 requires the shortest). The bytes after that are
+        // read differently, so nothing more can be compared.
         (ProtocolError::NonMinimalLength, _) => true,
-        // The same of a control frame, where no other length than the shortest encoding's is short enough.
+        // The same for a control frame, whose length is only valid in the shortest encoding.
         (ProtocolError::ControlFrameTooLong, _) if difference.announced <= 125 => true,
-        // It compares the length with its limit first: before the top bit, which makes it larger than any limit, and
-        // before everything else but the opcode.
+        // It checks the length against its limit first: before the top bit, which makes it larger than any limit, and
+        // before everything except the opcode.
         (ProtocolError::LengthTopBitSet, Some(Told::Violation(Class::TooBig))) => true,
         (_, Some(Told::Violation(Class::TooBig))) => difference.announced > difference.limit as u64,
         // It reports a Close with such a code as one with 1002, and answers with that.
         (ProtocolError::InvalidCloseCode(_), Some(Told::Close(Some((1002, reason))))) => {
             reason == "Protocol violation"
         }
-        // It looks at the reason first.
+        // It checks the reason first.
         (ProtocolError::InvalidCloseCode(_), Some(Told::Violation(Class::Payload))) => true,
         _ => false,
     }
 }
 
-/// It does not know 1014, which is registered, and takes it for a code that must not be sent.
+/// It does not know the registered code 1014 and treats it as one that must not be sent.
 fn misses_a_code(difference: &Difference<'_>) -> bool {
     matches!(difference.ours, Told::Close(Some((1014, _))))
         && matches!(difference.theirs, Some(Told::Close(Some((1002, reason)))) if reason == "Protocol violation")

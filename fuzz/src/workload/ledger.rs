@@ -1,21 +1,21 @@
-//! Who sent what, and whether it may be missing.
+//! The messages that each handle sent, and whether they may be missing.
 
 use ws_proto::Message;
 
-/// What is known of a message that was handed over.
+/// The state of a message that was passed to a handle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fate {
     /// It was accepted.
     Sure,
-    /// The sink has it; it is sure once that is flushed.
+    /// The sink has accepted it. It is sure after a flush.
     Taken,
-    /// Its future was dropped; it arrives or does not.
+    /// Its future was dropped. It may arrive or not.
     Maybe,
     /// It was refused, or its future was never polled.
     Refused,
 }
 
-/// What one handle sent, in this order.
+/// The messages of one handle, in the order in which they were sent.
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
     sent: Vec<(Message, Fate)>,
@@ -27,16 +27,16 @@ impl Ledger {
         self.sent.push((message, fate));
     }
 
-    /// What became of the last message.
+    /// Sets the fate of the last message.
     pub(super) fn decide(&mut self, fate: Fate) {
         let arrived = self.arrived == self.sent.len();
         if let Some(last) = self.sent.last_mut() {
-            assert!(fate != Fate::Refused || !arrived, "what arrived was not refused");
+            assert!(fate != Fate::Refused || !arrived, "a refused message has arrived");
             last.1 = fate;
         }
     }
 
-    /// The sink was flushed, while the connection was open or too late.
+    /// Records a flush of the sink. `open`: the connection was still open.
     pub(super) fn flushed(&mut self, open: bool) {
         for (_, fate) in &mut self.sent {
             if *fate == Fate::Taken {
@@ -45,7 +45,7 @@ impl Ledger {
         }
     }
 
-    /// Takes note of a message that arrived; whether it is one of this ledger's.
+    /// Records a message that arrived. Returns whether this ledger has it.
     pub(super) fn arrive(&mut self, message: &Message) -> bool {
         let Some(at) = self.sent.iter().position(|(sent, _)| sent == message) else { return false };
         assert!(at >= self.arrived, "{at} arrived twice, or too late");
@@ -56,7 +56,7 @@ impl Ledger {
         true
     }
 
-    /// Whether everything that must arrive has.
+    /// Whether all messages that must arrive have arrived.
     pub(super) fn is_settled(&self) -> bool {
         self.sent[self.arrived..].iter().all(|(_, fate)| *fate != Fate::Sure)
     }
@@ -79,16 +79,16 @@ mod tests {
     }
 
     #[test]
-    fn what_may_be_missing_may_be_missing() {
+    fn only_uncertain_messages_may_be_missing() {
         use Fate::{Maybe, Refused, Sure};
         assert!(arrive(&[Sure, Maybe, Refused, Sure], &["0", "3"]));
         assert!(arrive(&[Sure, Maybe, Refused, Sure], &["0", "1", "3"]));
         assert!(!arrive(&[Sure, Maybe, Refused, Sure], &["0", "1"]), "3 is lost");
-        assert!(!arrive(&[Sure], &["0", "5"]), "nobody sent 5");
+        assert!(!arrive(&[Sure], &["0", "5"]), "5 was not sent");
     }
 
     #[test]
-    fn a_flush_makes_sure_of_what_the_sink_has() {
+    fn a_flush_makes_accepted_messages_sure() {
         let mut ledger = ledger(&[Fate::Maybe, Fate::Taken]);
         assert!(ledger.is_settled());
         ledger.flushed(true);

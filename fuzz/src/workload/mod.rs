@@ -1,6 +1,6 @@
-//! Two `WebSocket`s over a transport that stalls, wakes without reason, moves single bytes and fails, used through
-//! futures that are dropped after some polls: no message is lost, doubled or out of order, nobody is left asleep, and
-//! there is one end.
+//! Two `WebSocket`s over a transport that stalls, wakes tasks without reason, moves single bytes and fails. They are
+//! used through futures that are dropped after some polls. No message is lost, duplicated or out of order, no task
+//! misses a wake-up, and there is one end.
 
 mod ledger;
 mod operation;
@@ -24,21 +24,21 @@ use transport::{Fault, Link};
 /// More than the deadline of any closing handshake.
 const LATE: Duration = Duration::from_secs(60);
 
-/// Two sides and what may be expected of them.
+/// Two sides and what the test may expect of them.
 struct Pair {
     sides: [Side; 2],
     link: Link,
-    /// Whether the write queues have room for everything.
+    /// Whether the write queues have room for all messages.
     roomy: bool,
     /// Whether the transport failed or a handle was dropped, so that messages may be lost.
     failed: bool,
-    /// Whether what is read is not what was written.
+    /// Whether the transport has changed bytes.
     garbled: bool,
 }
 
 pub fn workload(data: &[u8]) {
     thread_local! {
-        // A clock that stands still until it is told not to.
+        // A clock that stands still until the test advances it.
         static RUNTIME: OnceCell<Runtime> = const { OnceCell::new() };
     }
     RUNTIME.with(|runtime| {
@@ -107,22 +107,22 @@ impl Pair {
         self.garbled |= fault == Fault::TakesTooMuch;
     }
 
-    /// `side` received it.
+    /// Records a message that `side` received.
     fn arrive(&mut self, side: usize, message: &Message) {
         let sent = &mut self.sides[1 - side].sent;
         let known = self.garbled || sent.iter_mut().any(|ledger| ledger.arrive(message));
-        assert!(known, "nobody sent {message:?}");
+        assert!(known, "{message:?} was not sent");
     }
 
     fn is_delivered(&self, from: usize, to: usize) -> bool {
         self.sides[to].stopped || self.sides[from].sent.iter().all(ledger::Ledger::is_settled)
     }
 
-    /// Both sides are polled when they are woken, and never else, until neither is; `closing` closes.
+    /// Polls the sides that were woken until neither is. The side `closing` closes.
     async fn settle(&mut self, closing: Option<usize>) {
         self.sides.iter().for_each(Side::wake);
         loop {
-            // Who let others have their turn is woken by the runtime, once that has had its own.
+            // The runtime wakes a task that has yielded after its own turn.
             tokio::task::yield_now().await;
             let mut idle = true;
             for side in 0..2 {
@@ -140,14 +140,14 @@ impl Pair {
         }
     }
 
-    /// One closes; then both come to their ends, and if nothing failed without the help of a deadline.
+    /// Closes one side and waits until both have ended. If nothing failed, they end before any deadline.
     async fn end(&mut self) {
         let orderly = !self.failed;
         self.sides[0].stopped = true;
         self.settle(Some(0)).await;
         if orderly {
             for (number, side) in self.sides.iter().enumerate() {
-                assert!(side.over, "{number} sleeps for ever");
+                assert!(side.over, "side {number} does not end");
                 assert_eq!(side.errors, 0);
                 let info = side.close_info().expect("it is over");
                 assert!(info.is_clean(), "{number}: {info:?}");

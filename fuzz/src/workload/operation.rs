@@ -1,4 +1,4 @@
-//! What the application does, as the fuzzer says.
+//! The operations of the application, chosen by the fuzzer.
 
 use std::{future::poll_fn, io::ErrorKind, pin::Pin};
 
@@ -9,7 +9,7 @@ use ws_proto::{CloseCode, Message, PreparedMessage, SendError};
 use super::{Pair, ledger::Fate, transport::Fault};
 use crate::input::Input;
 
-/// What became of a send that was polled so often.
+/// The fate of a send after this many polls.
 fn fate<P>(sent: Option<Result<(), SendError<P>>>, polls: usize, is_taken_at_once: bool) -> Fate {
     match sent {
         Some(Ok(())) => Fate::Sure,
@@ -43,7 +43,7 @@ impl Pair {
                 let payload = vec![b'p'; input.below(126)];
                 let _ = self.sides[at].run(polls, async |ws| ws.ping(&payload).await);
             }
-            17 => drop(self.sides[at].sender.ping(b"from elsewhere")),
+            17 => drop(self.sides[at].sender.ping(b"from a sender")),
             18 => {
                 let message = self.message(at, input);
                 self.sides[at].send_from_other_task(message);
@@ -54,7 +54,7 @@ impl Pair {
         }
     }
 
-    /// What ends the connection, or may: only if the fuzzer insists.
+    /// Operations that may end the connection. They are rare.
     fn seldom(&mut self, operation: u8, at: usize, polls: usize, input: &mut Input<'_>) {
         let code = CloseCode::new(4000).expect("valid");
         match (operation & 0x7f, input.byte()) {
@@ -119,7 +119,7 @@ impl Pair {
             0 => 0,
             1 => input.below(200),
             2 => input.number() % 3000,
-            // Over what goes into one read, now and then.
+            // Sometimes larger than one read.
             _ if shape >> 4 == 0 => 5000 + input.number() % 16_000,
             _ => 30,
         };
@@ -165,7 +165,7 @@ impl Pair {
         self.sides[at].sent[1].add(message, fate(Some(sent), 0, false));
     }
 
-    /// What the sink takes may wait beside the queue; a flush confirms it.
+    /// A message in the sink may wait outside the queue. A flush confirms it.
     fn send_by_sink(&mut self, at: usize, polls: usize, input: &mut Input<'_>) {
         let message = self.message(at, input);
         let sent = self.sides[at].run(polls, async |ws| {

@@ -1,4 +1,4 @@
-//! A task of its own that sends one message, and waits as long as that takes.
+//! A separate task that sends one message and waits until it is accepted.
 
 use std::{
     pin::Pin,
@@ -25,12 +25,12 @@ impl OtherTask {
         Self { sending, woken, waker }
     }
 
-    /// Whether it was woken since it was asked last.
+    /// Whether it was woken since the last call.
     pub(super) fn take_wake(&self) -> bool {
         self.woken.take()
     }
 
-    /// Polls it; ready with whether the message was accepted.
+    /// Polls the send. Ready with whether the message was accepted.
     pub(super) fn poll(&mut self) -> Poll<bool> {
         self.sending.as_mut().poll(&mut Context::from_waker(&self.waker))
     }

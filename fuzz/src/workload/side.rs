@@ -1,4 +1,4 @@
-//! One side of the connection: its handle, its task, and what it sent.
+//! One side of the connection: its handle, its task, and its messages.
 
 use std::{
     pin::{Pin, pin},
@@ -24,17 +24,17 @@ pub(super) struct Side {
     ws: Option<WebSocket<End>>,
     task: Task,
     pub(super) sender: Sender,
-    /// What was sent by the handle, through the sender, and through the sender of another task.
+    /// The messages that were sent by the handle, through the sender, and through the sender of another task.
     pub(super) sent: [Ledger; 3],
     pub(super) other_task: Option<OtherTask>,
     count: usize,
-    /// It wants no messages any more, so some may be dropped.
+    /// It no longer receives, so messages to it may be dropped.
     pub(super) stopped: bool,
     pub(super) errors: usize,
     pub(super) over: bool,
 }
 
-/// What polls it.
+/// How it is polled.
 struct Task {
     served: Option<Served<End>>,
     link: Link,
@@ -43,7 +43,7 @@ struct Task {
 }
 
 impl Task {
-    /// One turn: `poll`, and if it is a server's task what that does around it.
+    /// One turn: `poll`, and for a server's task also the work before and after it.
     fn turn<T>(&self, poll: impl FnOnce(&mut Context<'_>) -> T) -> T {
         let (polls, moved) = self.link.counts();
         let cx = &mut Context::from_waker(&self.waker);
@@ -85,7 +85,7 @@ impl Side {
         }
     }
 
-    /// The next message to send: no two are equal.
+    /// The next message to send. No two are equal.
     pub(super) fn message(&mut self, len: usize, text: bool) -> Message {
         self.count += 1;
         let unit = format!("{}.{}:", self.number, self.count);
@@ -93,7 +93,7 @@ impl Side {
         if text { payload.into() } else { Message::binary(payload.into_bytes()) }
     }
 
-    /// Polls what `operation` does with the handle so often, then drops it.
+    /// Polls the future that `operation` makes with the handle this many times, then drops it.
     pub(super) fn run<T>(
         &mut self,
         polls: usize,
@@ -109,7 +109,7 @@ impl Side {
         None
     }
 
-    /// The same with what `operation` does with the sender.
+    /// The same with a future that uses the sender.
     pub(super) fn run_sender<T>(
         &mut self,
         polls: usize,
@@ -124,7 +124,7 @@ impl Side {
         None
     }
 
-    /// Begins to send from the other task, unless its last message still waits.
+    /// Starts a send from the other task, unless its last message still waits.
     pub(super) fn send_from_other_task(&mut self, message: Message) {
         if self.other_task.is_some() {
             return;
@@ -134,7 +134,7 @@ impl Side {
         self.poll_other_task();
     }
 
-    /// Polls the other task if it was woken; returns whether it was.
+    /// Polls the other task if it was woken. Returns whether it was.
     pub(super) fn poll_other_task(&mut self) -> bool {
         let Some(task) = self.other_task.as_mut().filter(|task| task.take_wake()) else { return false };
         if let Poll::Ready(accepted) = task.poll() {
@@ -144,7 +144,7 @@ impl Side {
         true
     }
 
-    /// The handle goes.
+    /// Drops the handle.
     pub(super) fn drop_handle(&mut self) {
         self.ws = None;
         self.stopped = true;
@@ -170,7 +170,7 @@ impl Side {
         self.task.woken.set();
     }
 
-    /// Sends what waits, then receives; or, with `close`, closes. A message, if there is one.
+    /// Sends what waits, then receives, or with `close` closes. Returns a message if there is one.
     pub(super) fn step(&mut self, close: bool) -> Option<Message> {
         let Some(ws) = self.ws.as_mut() else {
             self.task.turn(|_| ());

@@ -1,4 +1,4 @@
-//! A pair of transports that keep the letter of their contract and not its spirit, and one day break it.
+//! A pair of connected transports that delay as much as their contract permits, and can break it on request.
 
 use std::{
     collections::VecDeque,
@@ -10,21 +10,21 @@ use std::{
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// Most bytes under way in one direction.
+/// The maximum number of bytes under way in one direction.
 const CAPACITY: usize = 4096;
-/// After so many polls that moved nothing although they could have, one does.
+/// The maximum number of polls in a row that move nothing although they could.
 const PATIENCE: u32 = 3;
 
-/// How an end of the connection fails, from now on.
+/// How one end fails from now on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fault {
     Read(ErrorKind),
     Write(ErrorKind),
     /// The stream ends, for the reader.
     End,
-    /// Writes take nothing.
+    /// Writes return 0.
     TakesNothing,
-    /// Writes say that they took more than there was.
+    /// Writes return more than the length of the buffer.
     TakesTooMuch,
 }
 
@@ -41,47 +41,47 @@ struct Direction {
 
 #[derive(Debug)]
 struct State {
-    /// What end 0 writes, and what end 1 writes.
+    /// The bytes that end 0 writes, and those that end 1 writes.
     directions: [Direction; 2],
     faults: [Option<Fault>; 2],
-    /// What each poll does, again and again.
+    /// The behaviour of each poll, repeated.
     pattern: Vec<u8>,
     next: usize,
-    impatience: u32,
+    idle_polls: u32,
     buffers: bool,
-    /// Who was told to wait although there was no need.
+    /// Wakers of polls that were pending without need.
     delayed: Vec<Waker>,
     polls: usize,
     moved: usize,
 }
 
-/// The pair, seen from outside.
+/// Controls the pair.
 #[derive(Debug, Clone)]
 pub(super) struct Link(Arc<Mutex<State>>);
 
-/// One end of it.
+/// One end of the pair.
 #[derive(Debug)]
 pub(super) struct End {
     link: Link,
     side: usize,
 }
 
-/// What a poll does.
-enum Whim {
+/// The behaviour of a poll.
+enum Behaviour {
     Move(usize),
     Interrupted,
     Wait,
 }
 
 impl Link {
-    /// `buffers`: what is written reaches the other end only once it is flushed, as with TLS.
+    /// `buffers`: written bytes reach the other end only after a flush, as with TLS.
     pub(super) fn new(pattern: Vec<u8>, buffers: bool) -> (Self, [End; 2]) {
         let state = State {
             directions: Default::default(),
             faults: [None; 2],
             pattern,
             next: 0,
-            impatience: 0,
+            idle_polls: 0,
             buffers,
             delayed: Vec::new(),
             polls: 0,
@@ -104,7 +104,7 @@ impl Link {
         wakers.into_iter().flatten().for_each(Waker::wake);
     }
 
-    /// Wakes who was told to wait; whether there was anybody.
+    /// Wakes the tasks that were pending without need. Returns whether there were any.
     pub(super) fn release(&self) -> bool {
         let delayed = std::mem::take(&mut self.state().delayed);
         let any = !delayed.is_empty();
@@ -112,7 +112,7 @@ impl Link {
         any
     }
 
-    /// How often it was polled, and how many bytes that moved.
+    /// The number of polls, and of the bytes that they moved.
     pub(super) fn counts(&self) -> (usize, usize) {
         let state = self.state();
         (state.polls, state.moved)
@@ -120,34 +120,34 @@ impl Link {
 }
 
 impl State {
-    /// What a poll does that could move something: where it could not, it waits as it should.
-    fn whim(&mut self, cx: &Context<'_>) -> Whim {
+    /// The behaviour of a poll that could move bytes. A poll that cannot move any is pending as it should be.
+    fn behaviour(&mut self, cx: &Context<'_>) -> Behaviour {
         let byte = self.pattern.get(self.next).copied().unwrap_or(0);
         self.next = (self.next + 1) % self.pattern.len().max(1);
-        let whim = match byte & 7 {
+        let behaviour = match byte & 7 {
             3 => {
                 cx.waker().wake_by_ref();
-                Whim::Wait
+                Behaviour::Wait
             }
             4 => {
                 self.delayed.push(cx.waker().clone());
-                Whim::Wait
+                Behaviour::Wait
             }
-            5 => Whim::Interrupted,
-            1 => Whim::Move(1),
-            2 => Whim::Move(usize::from(byte >> 3) + 1),
+            5 => Behaviour::Interrupted,
+            1 => Behaviour::Move(1),
+            2 => Behaviour::Move(usize::from(byte >> 3) + 1),
             6 => {
                 cx.waker().wake_by_ref();
-                Whim::Move(usize::MAX)
+                Behaviour::Move(usize::MAX)
             }
-            _ => Whim::Move(usize::MAX),
+            _ => Behaviour::Move(usize::MAX),
         };
-        if matches!(whim, Whim::Move(_)) || self.impatience == PATIENCE {
-            self.impatience = 0;
-            return if let Whim::Move(_) = whim { whim } else { Whim::Move(1) };
+        if matches!(behaviour, Behaviour::Move(_)) || self.idle_polls == PATIENCE {
+            self.idle_polls = 0;
+            return if let Behaviour::Move(_) = behaviour { behaviour } else { Behaviour::Move(1) };
         }
-        self.impatience += 1;
-        whim
+        self.idle_polls += 1;
+        behaviour
     }
 
     fn pass_on(&mut self, side: usize) -> Option<Waker> {
@@ -180,13 +180,13 @@ impl AsyncRead for End {
             direction.reader = Some(cx.waker().clone());
             return Poll::Pending;
         }
-        let most = match state.whim(cx) {
-            Whim::Wait => return Poll::Pending,
-            Whim::Interrupted => return Poll::Ready(Err(ErrorKind::Interrupted.into())),
-            Whim::Move(most) => most,
+        let most = match state.behaviour(cx) {
+            Behaviour::Wait => return Poll::Pending,
+            Behaviour::Interrupted => return Poll::Ready(Err(ErrorKind::Interrupted.into())),
+            Behaviour::Move(most) => most,
         };
         let direction = &mut state.directions[1 - self.side];
-        // Who was told to wait before is not waited for any more.
+        // The task's earlier waker is no longer needed.
         direction.reader = None;
         let n = direction.bytes.len().min(buffer.remaining()).min(most);
         let bytes: Vec<u8> = direction.bytes.drain(..n).collect();
@@ -220,10 +220,10 @@ impl AsyncWrite for End {
             direction.writer = Some(cx.waker().clone());
             return Poll::Pending;
         }
-        let n = match state.whim(cx) {
-            Whim::Wait => return Poll::Pending,
-            Whim::Interrupted => return Poll::Ready(Err(ErrorKind::Interrupted.into())),
-            Whim::Move(most) => bytes.len().min(room).min(most),
+        let n = match state.behaviour(cx) {
+            Behaviour::Wait => return Poll::Pending,
+            Behaviour::Interrupted => return Poll::Ready(Err(ErrorKind::Interrupted.into())),
+            Behaviour::Move(most) => bytes.len().min(room).min(most),
         };
         let direction = &mut state.directions[self.side];
         direction.writer = None;
@@ -239,9 +239,9 @@ impl AsyncWrite for End {
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut state = self.link.state();
         state.polls += 1;
-        match state.whim(cx) {
-            Whim::Wait => return Poll::Pending,
-            Whim::Interrupted | Whim::Move(_) => {}
+        match state.behaviour(cx) {
+            Behaviour::Wait => return Poll::Pending,
+            Behaviour::Interrupted | Behaviour::Move(_) => {}
         }
         let reader = state.pass_on(self.side);
         drop(state);
@@ -251,7 +251,7 @@ impl AsyncWrite for End {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut state = self.link.state();
-        if let Whim::Wait = state.whim(cx) {
+        if let Behaviour::Wait = state.behaviour(cx) {
             return Poll::Pending;
         }
         let reader = state.pass_on(self.side);

@@ -1,4 +1,4 @@
-//! A waker that notes that it was called.
+//! A waker that records that it was called.
 
 use std::{
     sync::{

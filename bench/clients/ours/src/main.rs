@@ -1,4 +1,4 @@
-//! Our client in a loop of `feed`, `flush` and `recv`; with one message in flight that is `send` and `recv`.
+//! Our client in a loop of `feed`, `flush` and `recv`. With one message in flight, that is `send` and `recv`.
 
 use bench_common::client::{self, Options};
 use bench_common::server::MAX_MESSAGE;

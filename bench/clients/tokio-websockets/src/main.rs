@@ -1,4 +1,4 @@
-//! tokio-websockets' client as a `Sink` and `Stream`, with its fastest source of mask keys.
+//! tokio-websockets' client as a `Sink` and `Stream`, with its fastest source of masking keys.
 
 use bench_common::client::{self, Options};
 use bytes::Bytes;

@@ -1,4 +1,4 @@
-//! One connection speaks, all hear: for a server that sends what it receives to every connection, the sender too.
+//! One connection sends and all receive, for a server that sends each message to all connections including the sender.
 
 use super::echo::latencies;
 use super::window::Window;
@@ -33,7 +33,7 @@ pub(crate) fn run(options: &Options, numbers: &mut Numbers) -> Result<(), String
     Ok(())
 }
 
-/// Sends `depth` messages and waits until everyone has all of them.
+/// Sends `depth` messages and waits until all connections have received them.
 fn round(engine: &mut Engine, depth: u64) -> Result<(), String> {
     engine.expect_everywhere(SENDER, depth);
     engine.issue(SENDER, depth)?;

@@ -1,5 +1,5 @@
 //! The closed loop with permessage-deflate, without context takeover: one compressed message in flight on each
-//! connection. Echoes must come back compressed; one in 64 is decompressed and compared.
+//! connection. Echoes must be compressed. One in 64 is decompressed and compared.
 
 use super::echo::latencies;
 use super::idle::resident;
@@ -20,10 +20,10 @@ const READ: usize = 256 * 1024;
 
 struct Connection {
     stream: TcpStream,
-    /// Which message is in flight, and since when.
+    /// The message in flight, and the time at which it was sent.
     message: u64,
     issued: Instant,
-    /// What came of its echo.
+    /// The bytes of its echo so far.
     received: Vec<u8>,
 }
 
@@ -60,7 +60,7 @@ pub(crate) fn run(options: &Options, numbers: &mut Numbers) -> Result<(), String
     Ok(())
 }
 
-/// Connections that have echoed one message and are silent: what each costs the server.
+/// Connections that have echoed one message and are idle: the server's memory for each.
 fn idle(options: &Options, messages: &Messages, numbers: &mut Numbers) -> Result<(), String> {
     let mut silent = Vec::new();
     let mut before = 0;
@@ -109,7 +109,7 @@ impl<'a> Loop<'a> {
         let connection = &mut self.connections[index];
         connection.issued = Instant::now();
         let request = self.messages.request(connection.message);
-        // With one message in flight the kernel's buffer is empty, and larger than any of them.
+        // With one message in flight, the kernel's buffer is empty, and it is larger than any message.
         connection.stream.write_all(request).map_err(|error| format!("connection {index}: {error}"))
     }
 
@@ -148,7 +148,8 @@ impl<'a> Loop<'a> {
         let Some(payload) = whole_message(&connection.received)? else { return Ok(()) };
         self.completed += 1;
         self.wire_bytes += connection.received.len() as u64;
-        if self.completed.is_multiple_of(VERIFY_EVERY) && !self.messages.is_echo(connection.message, &payload) {
+        if self.completed.is_multiple_of(VERIFY_EVERY) && !self.messages.is_echo(connection.message, &payload)
+        {
             return Err(String::from("the echo is another message"));
         }
         connection.received.clear();
@@ -158,7 +159,7 @@ impl<'a> Loop<'a> {
     }
 }
 
-/// The compressed payload, its fragments joined, once all of it is there and nothing else.
+/// The compressed payload with its fragments joined, once it is complete and nothing follows it.
 fn whole_message(mut bytes: &[u8]) -> Result<Option<Vec<u8>>, String> {
     let mut payload = Vec::new();
     let mut first = true;
@@ -184,7 +185,11 @@ fn whole_message(mut bytes: &[u8]) -> Result<Option<Vec<u8>>, String> {
         bytes = &bytes[start + length..];
         first = false;
         if head & 0x80 != 0 {
-            return if bytes.is_empty() { Ok(Some(payload)) } else { Err(String::from("more than one echo")) };
+            return if bytes.is_empty() {
+                Ok(Some(payload))
+            } else {
+                Err(String::from("more than one echo"))
+            };
         }
     }
 }

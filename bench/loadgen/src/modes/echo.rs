@@ -1,4 +1,4 @@
-//! The closed loop: every connection keeps `depth` messages in flight.
+//! The closed loop: each connection keeps `depth` messages in flight.
 
 use super::window::Window;
 use crate::connect::connect;
@@ -36,7 +36,7 @@ pub(crate) fn run(options: &Options, numbers: &mut Numbers) -> Result<(), String
     Ok(())
 }
 
-/// The usual quantiles in microseconds.
+/// The quantiles of the report in microseconds.
 pub(crate) fn latencies(latency: &Histogram, numbers: &mut Numbers) {
     for (name, quantile) in [("p50_us", 0.5), ("p99_us", 0.99), ("p999_us", 0.999)] {
         numbers.push(name, latency.quantile(quantile) as f64 / 1e3);

@@ -1,4 +1,4 @@
-//! Connections that have spoken once and are silent: what each costs the server in memory.
+//! Connections that have sent one message and are idle: the server's memory for each.
 
 use crate::connect::connect;
 use crate::engine::{Engine, Then};
@@ -9,11 +9,11 @@ use bench_common::os::Process;
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-/// The one message of a connection that is to be silent from then on.
+/// The only message of an idle connection.
 const SMALL: usize = 20;
-/// So many connections burst at the same time.
+/// The number of connections with a burst at the same time.
 const BURSTS_AT_ONCE: usize = 16;
-/// How long the server may take to give memory back.
+/// The time that the server may take to free memory.
 const SETTLING: Duration = Duration::from_secs(10);
 const GLANCE: Duration = Duration::from_millis(500);
 
@@ -21,7 +21,7 @@ pub(crate) fn run(options: &Options, numbers: &mut Numbers) -> Result<Vec<TcpStr
     if options.idle == 0 {
         return Ok(Vec::new());
     }
-    // One connection goes first: what the server sets up once belongs to none of the others.
+    // One connection is opened first, so that one-time allocations of the server do not count.
     let first = connect(options.addr, 1, 1)?.streams;
     let (mut silent, _) = exchange(first, SMALL, 1, || false)?;
     let before = resident(options.server);
@@ -37,7 +37,7 @@ pub(crate) fn run(options: &Options, numbers: &mut Numbers) -> Result<Vec<TcpStr
     };
     let too_big = || resident(options.server) > options.max_resident;
     let (streams, bursts) = exchange(streams, size, BURSTS_AT_ONCE, too_big)?;
-    // If memory ran out before all had their burst, the growth belongs to those that had one.
+    // If memory ran out before the last burst, the growth is divided by the number of bursts.
     let with_burst = |now: u64| {
         per_connection(after_one, options.idle) + now.saturating_sub(after_one) as f64 / bursts.max(1) as f64
     };
@@ -49,7 +49,8 @@ pub(crate) fn run(options: &Options, numbers: &mut Numbers) -> Result<Vec<TcpStr
     Ok(silent)
 }
 
-/// Lets every connection echo one message, some at a time; stops early if `enough` says so. Also says how many did.
+/// Makes each connection echo one message, some at a time, and stops early if `enough` returns true. Returns the number
+/// of echoes.
 fn exchange(
     streams: Vec<TcpStream>,
     size: usize,
@@ -74,7 +75,7 @@ fn exchange(
     Ok((engine.into_streams(), done))
 }
 
-/// The least that was resident in the time allowed, or the first value that is low enough.
+/// The lowest resident size in the given time, or the first value that is low enough.
 fn settle(server: Option<Process>, low_enough: u64) -> u64 {
     let start = Instant::now();
     let mut least = resident(server);

@@ -1,4 +1,4 @@
-//! As many handshakes as possible, then all of them closed at once.
+//! As many handshakes as possible, then all connections close at once.
 
 use super::echo::latencies;
 use super::window::Window;
@@ -13,7 +13,7 @@ pub(crate) fn run(options: &Options, numbers: &mut Numbers) -> Result<(), String
     let first = connect(options.addr, 1, 1)?;
     drop(first);
     let files = || options.server.and_then(|server| server.open_files()).unwrap_or(0);
-    // Waits for the end of the connection above, whose descriptor would count as one of those left over.
+    // Waits for the end of the connection above. Its descriptor would count as left over.
     std::thread::sleep(GLANCE);
     let before = files();
     let window = Window::open(options.server);

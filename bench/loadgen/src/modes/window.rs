@@ -1,4 +1,4 @@
-//! The measured stretch of a run: time and processor time at its two ends.
+//! The measured part of a run: elapsed time and processor time at its start and end.
 
 use bench_common::json::Numbers;
 use bench_common::os::Process;
@@ -26,7 +26,8 @@ impl Window {
         self.started.elapsed().as_secs_f64()
     }
 
-    /// Closes it over `events` things done and notes their rate and the server's cost of one under these names.
+    /// Ends the window after `events` events. Records their rate, and the server's processor time per event, under
+    /// these names.
     pub(crate) fn close(&self, events: f64, [rate, cost]: [&str; 2], numbers: &mut Numbers) {
         let seconds = self.seconds();
         let busy = |cpu: u64| cpu as f64 / 1e9 / seconds;

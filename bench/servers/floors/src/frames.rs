@@ -1,11 +1,11 @@
-//! Turns what a client sent into what a server sends back, in place.
+//! Turns a client's frames into a server's echoes, in place.
 
 use std::ops::Range;
 
-/// Bytes that must lie free before what was read: the longest header, less its last byte.
+/// The free bytes before the data that was read: the longest header without its last byte.
 pub const PAD: usize = 14;
 
-/// Where in the stream of frames a connection stands.
+/// The position of a connection in its stream of frames.
 #[derive(Debug, Default)]
 pub struct Echo {
     remaining: u64,
@@ -20,10 +20,10 @@ impl Echo {
         self.remaining == 0 && self.spilt == 0
     }
 
-    /// Rewrites `buffer[PAD..PAD + read]` into the echo and says where it lies.
+    /// Rewrites `buffer[PAD..PAD + read]` into the echo and returns its range.
     ///
-    /// A server's header is four bytes shorter than a client's, so the output never overtakes the input; the first
-    /// payload stays where it is and only those behind it move.
+    /// A server's header is four bytes shorter than a client's, so the output never overtakes the input. The first
+    /// payload stays in place, and only later ones move.
     pub fn turn(&mut self, buffer: &mut [u8], read: usize) -> Range<usize> {
         let end = PAD + read;
         let mut input = self.unspill(buffer);
@@ -108,7 +108,7 @@ impl Header {
             short => (u64::from(short), &bytes[2..]),
         };
         let (key, rest) = rest.split_first_chunk()?;
-        // A ping is answered by a pong; all else, a close too, by itself.
+        // A ping is answered by a pong. All other frames, including a Close, are echoed.
         let first = if first == 0x89 { 0x8a } else { first };
         Some(Self { first, size: bytes.len() - rest.len(), length, key: u32::from_le_bytes(*key) })
     }

@@ -1,12 +1,12 @@
-//! The work that no WebSocket echo server can avoid, without anything else: the floors of the benchmark.
+//! The floors of the benchmark: only the work that no WebSocket echo server can avoid.
 //!
-//! No limits, no timeouts, no checks, no messages: frames are cut through as they arrive. Never use this as a server.
+//! No limits, no timeouts, no checks, no messages: frames are passed on as they arrive. Never use this as a server.
 
 pub mod frames;
 pub mod upgrade;
 
-/// How much one read can bring.
+/// The maximum size of one read.
 pub const READ: usize = 128 * 1024;
 
-/// What a read is put into: the spilt start of a header fits before it.
+/// The buffer for reads, with room for the start of a header before it.
 pub type Scratch = [u8; frames::PAD + READ];

@@ -5,7 +5,7 @@ use sha1::{Digest as _, Sha1};
 
 const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
-/// Collects a request; once it is complete, gives the answer, or nothing if there is no key in it.
+/// The response to a request: `None` until the request is complete, `Some(None)` if it has no key.
 pub fn answer(head: &[u8]) -> Option<Option<Vec<u8>>> {
     head.ends_with(b"\r\n\r\n").then(|| key(head).map(response))
 }

@@ -1,11 +1,11 @@
-//! Broadcast on our handler API: every connection registers its sender, and what anyone says goes to all.
+//! Broadcast with our handler API: each connection registers its `Sender`, and each message is sent to all.
 
 use bench_common::server::{self, MAX_MESSAGE};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::net::TcpListener;
 use ws_server::{CloseInfo, Conn, Handler, MessageRef, PreparedMessage, Rejection, Request, Sender, Server};
 
-/// Everybody who is connected.
+/// The `Sender`s of all connections.
 #[derive(Clone, Default)]
 struct Room(Arc<Mutex<Places>>);
 
@@ -56,7 +56,7 @@ impl Handler for Member {
     fn on_message(&mut self, _conn: &mut Conn<'_>, message: MessageRef<'_>) {
         let message = PreparedMessage::new(message.into_message());
         for sender in self.room.places().senders.iter().flatten() {
-            // Who does not keep up misses it; the load generator would notice.
+            // A connection whose queue is full misses the message. The load generator would report that.
             let _ = sender.try_send_prepared(&message);
         }
     }

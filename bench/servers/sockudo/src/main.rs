@@ -11,12 +11,12 @@ use sockudo_ws::{CompressedWebSocketStream, Compression, Config, DeflateConfig, 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-/// No other server here pings on its own or closes a silent connection, so this one does not either.
+/// No pings and no idle timeout, as in all other servers here.
 fn config() -> Config {
     Config::builder().max_payload_length(MAX_MESSAGE).auto_ping(false).idle_timeout(0).build()
 }
 
-/// Its mode without context takeover, at the level of all others.
+/// Its mode without context takeover, at the same level as all others.
 fn deflate_config() -> Option<DeflateConfig> {
     Some(DeflateConfig { compression_level: 1, ..Compression::Shared.to_deflate_config()? })
 }
@@ -77,5 +77,7 @@ fn main() -> std::io::Result<()> {
     options.rest.finish().unwrap_or_else(|message| server::refuse(&message));
     // Its closing deadline needs the clock.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
-    runtime.block_on(async move { serve(TcpListener::from_std(server::listen(options.listen)?)?, deflate).await })
+    runtime.block_on(
+        async move { serve(TcpListener::from_std(server::listen(options.listen)?)?, deflate).await },
+    )
 }

@@ -1,4 +1,4 @@
-//! Echo server on yawc: the hyper upgrade of its crate documentation and the `next` / `send` loop shown beside it.
+//! Echo server on yawc: the hyper upgrade of its crate documentation and the `next` / `send` loop shown there.
 
 use bench_common::server::{self, MAX_MESSAGE};
 use futures_util::{SinkExt, StreamExt};
@@ -11,11 +11,12 @@ use tokio::net::TcpListener;
 use yawc::frame::OpCode;
 use yawc::{DeflateOptions, DeflatePool, Options, UpgradeFut, WebSocket};
 
-/// UTF-8 is checked because RFC 6455 asks for it and all others do; yawc leaves it off unless told.
+/// UTF-8 is checked because RFC 6455 requires it and all other servers do. It is off by default in yawc.
 fn options(deflate: Option<&DeflatePool>) -> Options {
     let options = Options::default().with_limits(MAX_MESSAGE, 2 * MAX_MESSAGE).with_utf8();
     // Its profile without context takeover, with the pool that it offers for that.
-    let deflate = deflate.map(|pool| DeflateOptions { pool: Some(pool.clone()), ..DeflateOptions::low_latency() });
+    let deflate =
+        deflate.map(|pool| DeflateOptions { pool: Some(pool.clone()), ..DeflateOptions::low_latency() });
     Options { compression: deflate, ..options }
 }
 
@@ -30,7 +31,10 @@ async fn echo(fut: UpgradeFut) -> yawc::Result<()> {
     Ok(())
 }
 
-async fn upgrade(mut req: Request<Incoming>, deflate: Option<DeflatePool>) -> yawc::Result<Response<Empty<Bytes>>> {
+async fn upgrade(
+    mut req: Request<Incoming>,
+    deflate: Option<DeflatePool>,
+) -> yawc::Result<Response<Empty<Bytes>>> {
     let (response, fut) = WebSocket::upgrade_with_options(&mut req, options(deflate.as_ref()))?;
     tokio::spawn(echo(fut));
     Ok(response)
@@ -55,7 +59,7 @@ fn main() -> std::io::Result<()> {
     let deflate = options.rest.take_flag("deflate").then(|| DeflatePool::new(1));
     options.rest.finish().unwrap_or_else(|message| server::refuse(&message));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async move {
-        serve(TcpListener::from_std(server::listen(options.listen)?)?, deflate).await
-    })
+    runtime.block_on(
+        async move { serve(TcpListener::from_std(server::listen(options.listen)?)?, deflate).await },
+    )
 }

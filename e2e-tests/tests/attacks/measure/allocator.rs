@@ -1,4 +1,4 @@
-//! An allocator that counts what the server's threads hold, and that has no more for them if a test wants it so.
+//! An allocator that counts the memory of the server's threads, and fails for them when a test requires it.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -8,13 +8,13 @@ thread_local! {
     static OUTSIDE: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Bytes that the server's threads have taken and not given back.
+/// Bytes that the server's threads hold.
 static HELD: AtomicIsize = AtomicIsize::new(0);
-/// The most that they held since [`Memory::start`].
+/// The largest number of bytes that they have held since [`Memory::start`].
 static PEAK: AtomicIsize = AtomicIsize::new(0);
-/// How often they asked for memory.
+/// The number of their allocations.
 static REQUESTS: AtomicUsize = AtomicUsize::new(0);
-/// From this size on they get none.
+/// Their allocations of this many bytes or more fail.
 static FAIL_FROM: AtomicUsize = AtomicUsize::new(usize::MAX);
 
 #[global_allocator]
@@ -26,12 +26,12 @@ pub(super) fn mark_outside() {
     OUTSIDE.set(true);
 }
 
-/// From now on the server's threads get no block of `bytes` or more. `usize::MAX`: they get whatever they ask for.
+/// Makes allocations of `bytes` or more fail on the server's threads. With `usize::MAX`, none fails.
 pub(crate) fn fail_from(bytes: usize) {
     FAIL_FROM.store(bytes, Relaxed);
 }
 
-/// Watches what the server's threads hold, from one moment on.
+/// The memory of the server's threads, measured from a starting point.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Memory {
     held: isize,
@@ -45,33 +45,33 @@ impl Memory {
         Self { held, requests: REQUESTS.load(Relaxed) }
     }
 
-    /// Bytes that are held now and were not at the start; negative if less is held.
+    /// The bytes held now, minus those at the start.
     pub(crate) fn grown(&self) -> isize {
         HELD.load(Relaxed) - self.held
     }
 
-    /// The most bytes that were held beyond those of the start.
+    /// The peak of the bytes held, minus those at the start.
     pub(crate) fn peak(&self) -> usize {
         usize::try_from(PEAK.load(Relaxed) - self.held).unwrap_or(0)
     }
 
-    /// How often memory was asked for.
+    /// The number of allocations since the start.
     pub(crate) fn requests(&self) -> usize {
         REQUESTS.load(Relaxed) - self.requests
     }
 
-    /// All that the server's threads hold.
+    /// The bytes that the server's threads hold.
     pub(crate) fn held() -> isize {
         HELD.load(Relaxed)
     }
 }
 
 fn is_server() -> bool {
-    // A thread that ends has no cells any more, and belongs to the server as likely as not.
+    // A thread that is ending has no thread-local values. It counts as the server's.
     !OUTSIDE.try_with(Cell::get).unwrap_or(false)
 }
 
-/// Whether the server's threads may have so much.
+/// Whether this allocation succeeds on the server's threads.
 fn grants(bytes: usize) -> bool {
     bytes < FAIL_FROM.load(Relaxed) || !is_server()
 }
@@ -86,13 +86,13 @@ fn note(change: isize) {
     }
 }
 
-/// A layout is never larger than `isize::MAX`.
+/// The size of a layout, which is at most `isize::MAX`.
 const fn signed(bytes: usize) -> isize {
     bytes as isize
 }
 
-// SAFETY: everything is left to the system's allocator, or refused with a null pointer as the trait allows; the counters
-// never allocate.
+// SAFETY: each call is passed to the system's allocator or refused with a null pointer, as the trait allows. The
+// counters never allocate.
 #[expect(unsafe_code, reason = "an allocator cannot be written without")]
 unsafe impl GlobalAlloc for Watched {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
@@ -138,7 +138,7 @@ fn what_the_server_holds_is_counted_and_what_the_attacker_holds_is_not() {
             let own = vec![1_u8; 10_000];
             assert!(memory.grown() < 10_000, "the attacker's own");
             let theirs = std::thread::spawn(|| vec![1_u8; 50_000]).join().unwrap();
-            // Give or take what a thread takes and gives back.
+            // A thread's own allocations are included.
             assert!((49_000..60_000).contains(&memory.grown()), "{}", memory.grown());
             assert!(memory.peak() >= 49_000 && memory.requests() >= 1);
             drop((own, theirs));
@@ -160,7 +160,7 @@ fn a_server_without_memory_gets_an_error_and_the_attacker_does_not() {
     });
 }
 
-/// A mark lasts as long as its thread.
+/// A thread keeps its mark until it ends.
 #[cfg(test)]
 fn on_a_thread(test: impl FnOnce() + Send) {
     std::thread::scope(|scope| scope.spawn(test).join()).unwrap();

@@ -1,14 +1,14 @@
-//! Processor time, which another program on the same machine does not use up, as it does with the time of day.
+//! Processor time. Unlike elapsed time, it does not include the time of other programs on the machine.
 
 use rustix::time::{ClockId, clock_gettime};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-/// What threads of the outside have used, beside the test's own; see [`spend`].
+/// Processor time of the attacker's other threads; see [`spend`].
 static SPENT: AtomicU64 = AtomicU64::new(0);
 
-/// Processor time of the server's threads from one moment on: the process's without that of the thread that asks, which
-/// is the attacker's, and of others that [`spend`] theirs.
+/// Processor time of the server's threads since a starting point. It is the process's time, minus that of the current
+/// thread, which is the attacker's, and minus the time that other threads have reported with [`spend`].
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Cpu(Duration);
 
@@ -22,17 +22,17 @@ impl Cpu {
     }
 }
 
-/// Says that a thread of the outside has used so much.
+/// Reports processor time of a thread of the attacker.
 pub(crate) fn spend(time: Duration) {
     SPENT.fetch_add(nanos(time), Relaxed);
 }
 
-/// What this thread has used so far.
+/// The processor time of this thread so far.
 pub(crate) fn thread_time() -> Duration {
     read(ClockId::ThreadCPUTime)
 }
 
-/// In microseconds, for the table.
+/// The time in microseconds.
 pub(crate) fn micros(time: Duration) -> f64 {
     time.as_secs_f64() * 1e6
 }

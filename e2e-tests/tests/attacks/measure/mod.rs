@@ -1,4 +1,4 @@
-//! What an attack costs the server: processor time and memory, without the attacker's own.
+//! The cost of an attack for the server: processor time and memory, without those of the attacker.
 
 mod allocator;
 mod cpu;
@@ -6,7 +6,7 @@ mod cpu;
 pub(crate) use allocator::{Memory, fail_from};
 pub(crate) use cpu::{Cpu, micros, spend, thread_time};
 
-/// From here on this thread is the attacker's, or anybody else's but the server's.
-pub(crate) fn on_the_outside() {
+/// Marks this thread as the attacker's. Its processor time and memory do not count as the server's.
+pub(crate) fn mark_as_attacker() {
     allocator::mark_outside();
 }

@@ -1,18 +1,18 @@
-//! No memory for what a peer sends.
+//! The allocator has no memory for a peer's message.
 
 use crate::measure::fail_from;
 use crate::table::Row;
-use crate::victim::{Kind, Victim, attack};
+use crate::target_server::{Kind, TargetServer, attack};
 use e2e_tests::raw_peer::{RawClient, RawFrame, Side, opcode};
 use std::time::Duration;
 use ws_server::Server;
 
 const NO_MEMORY: Row = Row::new(29, "no memory for a large message");
 
-/// From this size on there is none.
+/// Allocations of this size in bytes and more fail.
 const LIMITS: [usize; 3] = [64 * 1024, 200 * 1024, 700 * 1024];
 
-/// Sends, and waits for the end; whether it came, with 1011 or by a reset.
+/// Sends the message and waits for the end. Returns whether the server sent a Close with 1011.
 async fn is_refused(mut peer: RawClient, bytes: &[u8]) -> bool {
     let _ = peer.writer.try_send_bytes(bytes).await;
     loop {
@@ -38,37 +38,32 @@ fn large() -> [Vec<u8>; 3] {
     ]
 }
 
-async fn still_serves(server: &Victim) {
+async fn still_serves(server: &TargetServer) {
     let mut peer = server.open().await;
     peer.send(RawFrame::text("and on")).await;
     peer.expect_text("and on").await;
 }
 
 #[test]
-fn a_message_without_memory_for_it_ends_its_connection_with_1011() {
+fn a_message_that_cannot_be_allocated_ends_its_connection_with_1011() {
     attack(async || {
-        let (mut tried, mut otherwise) = (0, 0);
+        let (mut tried, mut wrong) = (0, 0);
         for kind in Kind::ALL {
             let server = kind.echo(Server::builder().close_timeout(Duration::from_secs(1)));
-            // The thread's buffers are made with the first connection.
+            // The first connection allocates the thread's buffers.
             still_serves(&server).await;
             for limit in LIMITS {
                 for bytes in large() {
                     let peer = server.open().await;
                     fail_from(limit);
                     tried += 1;
-                    otherwise += usize::from(!is_refused(peer, &bytes).await);
+                    wrong += usize::from(!is_refused(peer, &bytes).await);
                     still_serves(&server).await;
                     fail_from(usize::MAX);
                 }
             }
             server.stop().await;
         }
-        NO_MEMORY.exactly(
-            &format!("{tried} messages of 1 to 2 MB, not answered with 1011"),
-            otherwise,
-            0,
-            "",
-        );
+        NO_MEMORY.exactly(&format!("{tried} messages of 1 to 2 MB, not answered with 1011"), wrong, 0, "");
     });
 }

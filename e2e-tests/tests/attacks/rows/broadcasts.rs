@@ -1,11 +1,11 @@
-//! Messages to everybody, and somebody who is not among them.
+//! Broadcasts, and a client that does not receive them.
 
-use crate::measure::on_the_outside;
-use crate::mouse::Mouse;
+use crate::measure::mark_as_attacker;
+use crate::probe_client::ProbeClient;
 use crate::rows::slow_readers::{Context, Subscriber};
 use crate::scale::{connections, number, scaled};
 use crate::table::Row;
-use crate::victim::{Counts, Kind, Victim, attack};
+use crate::target_server::{Counts, Kind, TargetServer, attack};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
 use ws_server::{PreparedMessage, Sender, Server, ServerBuilder, WebSocket};
@@ -14,7 +14,7 @@ const BROADCAST: Row = Row::new(40, "a broadcast");
 
 const PAYLOAD: usize = 32;
 
-/// Echoes, and hands its sender out.
+/// Echoes, and adds its `Sender` to the context.
 async fn subscribe(mut ws: WebSocket, context: Context) {
     context.senders.lock().unwrap().push(ws.sender());
     context.counts.opened.fetch_add(1, SeqCst);
@@ -23,27 +23,27 @@ async fn subscribe(mut ws: WebSocket, context: Context) {
     }
 }
 
-/// A server of either style whose connections hand their senders out.
-pub(super) fn subscribers(kind: Kind, builder: ServerBuilder) -> (Victim, Context) {
+/// A server, with either API, whose connections add their `Sender`s to the context.
+pub(super) fn subscribers(kind: Kind, builder: ServerBuilder) -> (TargetServer, Context) {
     let context = Context { senders: Arc::default(), counts: Arc::<Counts>::default() };
     let (counts, for_server) = (Arc::clone(&context.counts), context.clone());
     let server = match kind {
         Kind::HandlerTasks | Kind::HandlerShard => kind.run::<Subscriber>(builder, counts, for_server),
-        Kind::AsyncTasks => {
-            Victim::start(builder, counts, |server| server.serve(move |ws| subscribe(ws, for_server.clone())))
-        }
-        Kind::AsyncShard => Victim::start(builder, counts, |server| async {
+        Kind::AsyncTasks => TargetServer::start(builder, counts, |server| {
+            server.serve(move |ws| subscribe(ws, for_server.clone()))
+        }),
+        Kind::AsyncShard => TargetServer::start(builder, counts, |server| async {
             server.serve_sharded(1, move |ws, _| subscribe(ws, for_server.clone())).await.unwrap()
         }),
     };
     (server, context)
 }
 
-/// One message to all, from a thread of the application's.
+/// Sends one message to all connections, from a thread of the application.
 fn publish(senders: &Arc<Vec<Sender>>) -> std::thread::JoinHandle<()> {
     let senders = Arc::clone(senders);
     std::thread::spawn(move || {
-        on_the_outside();
+        mark_as_attacker();
         let message = PreparedMessage::new(vec![b'x'; PAYLOAD]);
         for sender in &*senders {
             sender.try_send_prepared(&message).unwrap();
@@ -52,29 +52,29 @@ fn publish(senders: &Arc<Vec<Sender>>) -> std::thread::JoinHandle<()> {
 }
 
 #[test]
-fn a_broadcast_holds_up_nobody_else_however_many_it_goes_to() {
+fn a_broadcast_to_many_connections_does_not_delay_others() {
     attack(async || {
         let count = connections(10_000, 500) - 1;
         for kind in Kind::ALL {
             let (server, context) = subscribers(kind, Server::builder().keepalive(None));
             let mut peers = server.open_many(count).await;
-            server.until("all", || server.counts.opened.load(SeqCst) == count).await;
+            server.until("all connections are open", || server.counts.opened.load(SeqCst) == count).await;
             let senders = Arc::new(std::mem::take(&mut *context.senders.lock().unwrap()));
-            let mouse = Mouse::start(server.addr);
-            mouse.echoes(scaled(200, 30)).await;
+            let probe = ProbeClient::start(server.addr);
+            probe.echoes(scaled(200, 30)).await;
             for _ in 0..scaled(30, 5) {
-                mouse.attacked(true);
+                probe.attacked(true);
                 let publishing = publish(&senders);
                 let last = peers.last_mut().unwrap();
                 assert_eq!(last.recv_frame().await.payload.len(), PAYLOAD);
-                // For the reduced scale, where a broadcast is over soon.
-                mouse.echoes(5).await;
-                mouse.attacked(false);
+                // For the reduced scale, where a broadcast takes little time.
+                probe.echoes(5).await;
+                probe.attacked(false);
                 publishing.join().unwrap();
-                mouse.echoes(5).await;
+                probe.echoes(5).await;
             }
-            let part = format!("to {}, others' echoes ({kind:?})", number(count));
-            mouse.stop().check(&BROADCAST, &part);
+            let part = format!("to {} connections, p99 of others' echoes ({kind:?})", number(count));
+            probe.stop().check(&BROADCAST, &part);
             drop((peers, senders));
             server.stop().await;
         }

@@ -1,9 +1,9 @@
-//! Memory that a burst has needed, and nobody needs any more.
+//! Memory that the server needs during a burst and gives back after it.
 
 use crate::measure::Memory;
 use crate::scale::{number, scaled};
 use crate::table::Row;
-use crate::victim::{Kind, Victim, attack};
+use crate::target_server::{Kind, TargetServer, attack};
 use e2e_tests::raw_peer::{RawClient, RawFrame, Side};
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
@@ -13,8 +13,8 @@ const BURST: Row = Row::new(33, "memory after a burst");
 
 const MIB: usize = 1 << 20;
 
-/// An echo of 1 MiB on each, all at the same time.
-async fn burst(server: &Victim, peers: Vec<RawClient>) -> Vec<RawClient> {
+/// One echo of 1 MiB on each connection, all at the same time.
+async fn burst(server: &TargetServer, peers: Vec<RawClient>) -> Vec<RawClient> {
     let frame = std::sync::Arc::new(RawFrame::binary(vec![1; MIB]).encode(Side::Client));
     let mut echoes = JoinSet::new();
     for mut peer in peers {
@@ -31,7 +31,7 @@ async fn burst(server: &Victim, peers: Vec<RawClient>) -> Vec<RawClient> {
 }
 
 #[test]
-fn after_a_burst_memory_is_what_it_was() {
+fn memory_returns_to_its_level_after_a_burst() {
     attack(async || {
         let (count, patience) = (scaled(500, 20), Duration::from_secs(10));
         let (mut worst, mut highest, mut longest) = (0_f64, 0, Duration::ZERO);
@@ -51,7 +51,11 @@ fn after_a_burst_memory_is_what_it_was() {
             drop(peers);
             server.stop().await;
         }
-        let part = format!("{} echoes of 1 MiB at once, {} MiB at most", number(count), highest / MIB);
-        BURST.ratio(&format!("{part}: held {:.1} s later, beside before", longest.as_secs_f64()), worst, 1.2);
+        let part = format!("{} echoes of 1 MiB at once, peak of {} MiB", number(count), highest / MIB);
+        BURST.ratio(
+            &format!("{part}: memory {:.1} s later, relative to before", longest.as_secs_f64()),
+            worst,
+            1.2,
+        );
     });
 }

@@ -1,10 +1,10 @@
-//! Clocks that jump, and deadlines by the thousand.
+//! Clocks that jump, and thousands of deadlines.
 
 use crate::machine::{Machine, Seen};
 use crate::measure::{Cpu, micros};
 use crate::scale::{connections, number, optimized, scaled};
 use crate::table::Row;
-use crate::victim::{Kind, attack};
+use crate::target_server::{Kind, attack};
 use e2e_tests::raw_peer::{RawFrame, Side, opcode};
 use std::fs;
 use std::path::Path;
@@ -14,7 +14,7 @@ use ws_server::Server;
 
 const CLOCKS: Row = Row::new(25, "clocks and timers");
 
-/// Occurrences of `what` in a folder's Rust files.
+/// The number of Rust files in a folder, and of occurrences of `what` in them.
 fn occurrences(folder: &Path, what: &str) -> (usize, usize) {
     let (mut files, mut found) = (0, 0);
     for entry in fs::read_dir(folder).unwrap() {
@@ -37,10 +37,10 @@ fn nothing_depends_on_the_time_of_day() {
         let (mut files, mut found) = (0, 0);
         for library in ["ws-proto", "ws-tokio", "ws-server", "ws-client"] {
             let (more, also) = occurrences(&workspace.join(library).join("src"), "SystemTime");
-            assert!(more > 10, "{library} is somewhere else");
+            assert!(more > 10, "{library} has too few files");
             (files, found) = (files + more, found + also);
         }
-        CLOCKS.exactly(&format!("places in {files} files that ask for the time of day"), found, 0, "");
+        CLOCKS.exactly(&format!("uses of the time of day in {files} files"), found, 0, "");
     });
 }
 
@@ -53,7 +53,7 @@ fn an_hour_that_passes_at_once_is_one_ping() {
         const SLEEPS: usize = 24;
         for _ in 0..SLEEPS {
             machine.pass(Duration::from_secs(3600));
-            // The peer was asleep as well, and answers.
+            // The peer's machine was also suspended, and answers.
             machine.pass(Duration::from_millis(100));
             pings += std::mem::take(&mut machine.written)
                 .iter()
@@ -62,13 +62,8 @@ fn an_hour_that_passes_at_once_is_one_ping() {
             machine.receive(&RawFrame::pong("").encode(Side::Client));
             closed += machine.seen.drain(..).filter(|seen| matches!(seen, Seen::Closed(_))).count();
         }
-        CLOCKS.exactly(&format!("{SLEEPS} times an hour that passes at once: pings"), pings, SLEEPS, "");
-        CLOCKS.exactly(
-            &format!("{SLEEPS} times an hour that passes at once: connections closed"),
-            closed,
-            0,
-            "",
-        );
+        CLOCKS.exactly(&format!("{SLEEPS} jumps of one hour: pings"), pings, SLEEPS, "");
+        CLOCKS.exactly(&format!("{SLEEPS} jumps of one hour: connections closed"), closed, 0, "");
     });
 }
 
@@ -84,7 +79,7 @@ fn ten_thousand_deadlines_cost_next_to_nothing() {
             server.quiet().await;
             let cpu = Cpu::start();
             tokio::time::sleep(window).await;
-            // Ten ticks of the wheel in a second.
+            // The timer wheel has ten ticks per second.
             most = most.max(micros(cpu.elapsed()) / (10.0 * window.as_secs_f64()));
             drop(peers);
             server.stop().await;

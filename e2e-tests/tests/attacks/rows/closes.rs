@@ -1,32 +1,32 @@
-//! Closing handshakes that are none.
+//! Invalid closing handshakes.
 
 use crate::machine::{Machine, Seen};
 use crate::scale::scaled;
 use crate::table::Row;
-use crate::victim::{Kind, attack};
+use crate::target_server::{Kind, attack};
 use e2e_tests::raw_peer::{RawFrame, Side, opcode};
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::{Duration, Instant};
 use ws_proto::Config;
 use ws_server::Server;
 
-const CLOSES: Row = Row::new(23, "abuse of the close");
+const CLOSES: Row = Row::new(23, "abuse of the closing handshake");
 
 #[test]
 fn of_all_codes_those_that_may_be_sent_are_echoed() {
     attack(async || {
         let config = Config::default().build().unwrap();
         let mut machine = Machine::server(&config);
-        let mut otherwise = 0;
+        let mut wrong = 0;
         for code in 0..=u16::MAX {
             machine.renew(&config);
             machine.receive(&RawFrame::close(code, "why").encode(Side::Client));
-            // RFC 6455 section 7.4, and what was registered since.
+            // RFC 6455 section 7.4, and the codes that IANA has registered since.
             let may_be_sent = matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999);
             let expected = if may_be_sent { code } else { 1002 };
-            otherwise += usize::from(machine.close_code() != Some(expected));
+            wrong += usize::from(machine.close_code() != Some(expected));
         }
-        CLOSES.exactly("codes 0 to 65,535, answered otherwise than RFC 6455 says", otherwise, 0, "");
+        CLOSES.exactly("codes 0 to 65,535: not answered as RFC 6455 says", wrong, 0, "");
     });
 }
 
@@ -44,8 +44,7 @@ fn what_comes_behind_a_close_is_not_looked_at() {
         }
         let events = machine.seen.iter().filter(|seen| !matches!(seen, Seen::Closed(_))).count();
         let said = machine.written.len() - answer.len();
-        let part =
-            format!("{} frames behind a Close, events and bytes that came of it", scaled("100,000", "5,000"));
+        let part = format!("{} frames behind a Close: events and bytes sent", scaled("100,000", "5,000"));
         CLOSES.exactly(&part, events + said, 0, "");
     });
 }
@@ -54,7 +53,7 @@ fn what_comes_behind_a_close_is_not_looked_at() {
 fn broken_closes_have_their_answers_and_silence_its_end() {
     attack(async || {
         let timeout = scaled(Duration::from_secs(5), Duration::from_millis(500));
-        let (mut otherwise, mut longest) = (0, Duration::ZERO);
+        let (mut wrong, mut longest) = (0, Duration::ZERO);
         for kind in Kind::ALL {
             let server = kind.echo(Server::builder().close_timeout(timeout));
             let table = [
@@ -72,9 +71,9 @@ fn broken_closes_have_their_answers_and_silence_its_end() {
             for (frame, code) in table {
                 let mut peer = server.open().await;
                 peer.send(frame).await;
-                otherwise +=
+                wrong +=
                     usize::from(peer.recv_frame().await.close_code().map(|(code, _)| code) != Some(code));
-                // It does not answer, nor does it close its side.
+                // This peer neither answers nor closes its side.
                 peers.push(peer);
             }
             let start = Instant::now();
@@ -84,10 +83,10 @@ fn broken_closes_have_their_answers_and_silence_its_end() {
             drop(peers);
             server.stop().await;
         }
-        CLOSES.exactly("9 broken Closes, answered otherwise", otherwise, 0, "");
+        CLOSES.exactly("9 invalid Close frames: not answered with the right code", wrong, 0, "");
         let bound = timeout + Duration::from_millis(scaled(500, 3000));
         CLOSES.line(
-            &format!("never answered, close timeout {} s: descriptor free", timeout.as_secs_f64()),
+            &format!("Close never answered, close timeout {} s: descriptor closed", timeout.as_secs_f64()),
             format!("after {:.2} s", longest.as_secs_f64()),
             format!("≤ {:.2} s", bound.as_secs_f64()),
             longest <= bound,

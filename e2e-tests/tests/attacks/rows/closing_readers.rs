@@ -1,18 +1,18 @@
-//! Peers that read slowly, or stop reading, what was accepted for them before a close.
+//! Peers that read slowly, or stop reading, the messages that were accepted before a close.
 
 use crate::measure::Memory;
 use crate::scale::{connections, number, scaled};
 use crate::table::Row;
-use crate::victim::{Counts, Kind, Victim, attack};
+use crate::target_server::{Counts, Kind, TargetServer, attack};
 use e2e_tests::raw_peer::{RawClient, RawFrame};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::{Duration, Instant};
 use ws_server::{CloseCode, CloseInfo, Conn, Handler, Message, MessageRef, Rejection, Request, Server};
 
-const CLOSING: Row = Row::new(38, "readers of the last message");
+const CLOSING: Row = Row::new(38, "a large message before a close");
 
-/// Sends its message and closes, once it is told to.
+/// Sends its message and closes when a message arrives.
 struct Farewell(Context);
 
 #[derive(Clone)]
@@ -38,7 +38,7 @@ impl Handler for Farewell {
     }
 
     fn on_close(&mut self, _conn: &mut Conn<'_>, info: &CloseInfo) {
-        // As completed closings.
+        // Counts clean closing handshakes.
         self.0.counts.messages.fetch_add(usize::from(info.is_clean()), SeqCst);
         self.0.counts.closed.fetch_add(1, SeqCst);
     }
@@ -48,14 +48,14 @@ const HEADER: usize = 10;
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 const WRITE_TIMEOUT: Duration = Duration::from_secs(2);
 
-async fn open_told(server: &Victim) -> RawClient {
+async fn open_and_wait_for_start(server: &TargetServer) -> RawClient {
     let mut peer = RawClient::connect_with_receive_buffer(server.addr, 4096).await;
     peer.upgrade("/").await;
     peer.send(RawFrame::text("")).await;
     peer
 }
 
-/// How much it gets at 1.5 MB/s at most, and whether there is a Close behind it.
+/// Reads at most 1.5 MB/s. Returns the number of bytes received, and whether a Close follows.
 async fn read_slowly(mut peer: RawClient, size: usize) -> usize {
     let mut left = HEADER + size;
     while left > 0 {
@@ -68,15 +68,15 @@ async fn read_slowly(mut peer: RawClient, size: usize) -> usize {
     size
 }
 
-/// Peers that stop in the middle of the message; they are given up, and what they held is free.
-async fn stop_reading(server: &Victim, kind: Kind, size: usize) -> Vec<RawClient> {
+/// Peers that stop reading inside the message. The server ends their connections and frees their memory.
+async fn stop_reading(server: &TargetServer, kind: Kind, size: usize) -> Vec<RawClient> {
     let count = connections(50, 10);
     server.quiet().await;
     let memory = Memory::start();
     let mut peers = Vec::new();
     for _ in 0..count {
-        let mut peer = open_told(server).await;
-        // In the middle of the message it stops.
+        let mut peer = open_and_wait_for_start(server).await;
+        // It stops inside the message.
         peer.reader.recv_bytes(HEADER + size / 64).await;
         peers.push(peer);
     }
@@ -84,7 +84,7 @@ async fn stop_reading(server: &Victim, kind: Kind, size: usize) -> Vec<RawClient
     server.until("given up", || server.counts.closed.load(SeqCst) == 2 + count).await;
     let (given_up, bound) = (stopped.elapsed(), WRITE_TIMEOUT * 17 / 16 + Duration::from_secs(1));
     CLOSING.line(
-        &format!("{} who stop reading, {kind:?}: all given up", number(count)),
+        &format!("{} peers that stop reading, {kind:?}: all ended", number(count)),
         format!("after {:.2} s", given_up.as_secs_f64()),
         format!("≤ {:.2} s", bound.as_secs_f64()),
         given_up <= bound,
@@ -92,7 +92,7 @@ async fn stop_reading(server: &Victim, kind: Kind, size: usize) -> Vec<RawClient
     server.quiet().await;
     let left = usize::try_from(memory.grown()).unwrap_or(0) / count;
     CLOSING.at_most(
-        &format!("{} who stop reading, {kind:?}: memory left behind by each", number(count)),
+        &format!("{} peers that stop reading, {kind:?}: memory left per peer", number(count)),
         left,
         4096,
         "bytes",
@@ -101,7 +101,7 @@ async fn stop_reading(server: &Victim, kind: Kind, size: usize) -> Vec<RawClient
 }
 
 #[test]
-fn what_was_accepted_before_a_close_reaches_whoever_reads_and_waits_for_nobody_else() {
+fn a_message_before_a_close_reaches_each_reader_and_waits_for_no_other_connection() {
     attack(async || {
         let size = scaled(16 << 20, 6 << 20);
         for kind in [Kind::HandlerTasks, Kind::HandlerShard] {
@@ -113,12 +113,12 @@ fn what_was_accepted_before_a_close_reaches_whoever_reads_and_waits_for_nobody_e
             let server = kind.run::<Farewell>(builder, Arc::clone(&context.counts), context.clone());
             let start = Instant::now();
             let (one, two) = tokio::join!(
-                read_slowly(open_told(&server).await, size),
-                read_slowly(open_told(&server).await, size)
+                read_slowly(open_and_wait_for_start(&server).await, size),
+                read_slowly(open_and_wait_for_start(&server).await, size)
             );
             CLOSING.exactly(
                 &format!(
-                    "{kind:?}: bytes at 1.5 MB/s in {:.0} s, and a Close",
+                    "{kind:?}: bytes received at 1.5 MB/s in {:.0} s, then a Close",
                     start.elapsed().as_secs_f64()
                 ),
                 one.min(two),
@@ -127,7 +127,7 @@ fn what_was_accepted_before_a_close_reaches_whoever_reads_and_waits_for_nobody_e
             );
             server.until("closed", || server.counts.closed.load(SeqCst) == 2).await;
             CLOSING.exactly(
-                &format!("{kind:?}: of them, closed properly"),
+                &format!("{kind:?}: of these, clean closing handshakes"),
                 server.counts.messages.load(SeqCst),
                 2,
                 "",

@@ -1,11 +1,11 @@
-//! Messages that are a thousand times what was sent, and answers that are work to compress.
+//! Messages that decompress to a thousand times their size, and answers that are expensive to compress.
 
 use crate::machine::{Machine, Seen};
 use crate::measure::{Cpu, Memory, micros};
-use crate::mouse::Mouse;
+use crate::probe_client::ProbeClient;
 use crate::scale::{optimized, scaled};
 use crate::table::Row;
-use crate::victim::{Kind, Victim, attack};
+use crate::target_server::{Kind, TargetServer, attack};
 use e2e_tests::raw_peer::{RawClient, RawFrame, Side};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
@@ -28,7 +28,7 @@ fn config(limit: usize) -> Arc<Config> {
     config.build().unwrap()
 }
 
-/// What both sides agree upon, the server with the settings of [`compressing`].
+/// The negotiated extension. The server has the settings of [`compressing`].
 fn agreed(client: &Config, limit: usize) -> (Extensions, Arc<Config>, Extensions) {
     let request = ClientRequest::new("a", "/").with_extensions(client);
     let (handshake, head) = ClientHandshake::new(&request, [1; 16]).unwrap();
@@ -43,7 +43,7 @@ fn agreed(client: &Config, limit: usize) -> (Extensions, Arc<Config>, Extensions
     (handshake.finish(&response).unwrap().extensions, server, extensions)
 }
 
-/// A message as a client sends it that compresses as well as it can.
+/// A client's message with the best possible compression.
 fn compressed(payload: &[u8]) -> Vec<u8> {
     let config = config(usize::MAX);
     let (extensions, ..) = agreed(&config, usize::MAX);
@@ -56,8 +56,8 @@ fn compressing(limit: usize) -> ServerBuilder {
     Server::builder().max_message_size(limit).deflate(Some(DeflateConfig::server()))
 }
 
-/// A peer that may send what is compressed.
-async fn open(server: &Victim) -> RawClient {
+/// A peer that has negotiated compression.
+async fn open(server: &TargetServer) -> RawClient {
     let mut peer = server.connect().await;
     let offer = "permessage-deflate; client_no_context_takeover; server_no_context_takeover";
     let request = peer.request("/").with("Sec-WebSocket-Extensions", offer);
@@ -96,13 +96,13 @@ fn a_bomb_takes_what_its_message_may_and_not_more() {
             }
             server.stop().await;
         }
-        let part = format!("{ratio}:1, of the limit, one byte more, and four times that");
+        let part = format!("{ratio}:1, of the limit's size, one byte more, and four times as large");
         BOMB.exactly(&format!("{part}: not delivered, or not answered with 1009"), wrong, 0, "");
-        BOMB.at_most(&format!("{part}: most memory"), peak / 1024, (limit + 64 * 1024) / 1024, "KiB");
+        BOMB.at_most(&format!("{part}: peak memory"), peak / 1024, (limit + 64 * 1024) / 1024, "KiB");
     });
 }
 
-/// The longest time that a server's machine keeps its thread with these bytes, the best of several times.
+/// The longest turn of a server's state machine for these bytes; the shortest of several measurements.
 fn longest_turn(limit: usize, bytes: &[u8]) -> (f64, usize) {
     let once = |_| longest_turn_once(limit, bytes);
     (0..5).map(once).min_by(|one, other| one.0.total_cmp(&other.0)).unwrap()
@@ -123,7 +123,7 @@ fn a_bomb_never_keeps_the_thread_for_long() {
     attack(async || {
         let limit = 16 << 20;
         let large = compressed(&vec![0; limit]);
-        // As many as one read brings.
+        // As many as fit into one read.
         let small = compressed(&vec![0; 60_000]);
         let many = small.repeat(128 * 1024 / small.len());
         let (one, messages) = longest_turn(limit, &large);
@@ -131,9 +131,9 @@ fn a_bomb_never_keeps_the_thread_for_long() {
         let (other, messages) = longest_turn(limit, &many);
         assert_eq!(messages, 128 * 1024 / small.len());
         let bound = optimized(10_000.0);
-        BOMB.micros("longest turn of processor time, one of 16 MiB", one, bound);
+        BOMB.micros("processor time of the longest turn, one message of 16 MiB", one, bound);
         BOMB.micros(
-            &format!("longest turn of processor time, {messages} of 60 KB in one read"),
+            &format!("processor time of the longest turn, {messages} messages of 60 KB in one read"),
             other,
             bound,
         );
@@ -141,27 +141,27 @@ fn a_bomb_never_keeps_the_thread_for_long() {
 }
 
 #[test]
-fn bombs_hold_up_nobody_else() {
+fn bombs_do_not_delay_other_connections() {
     attack(async || {
         let limit = scaled(16 << 20, 4 << 20);
         let bomb = compressed(&vec![0; limit]);
         for kind in Kind::ALL {
-            let (server, other) = (kind.choosy(compressing(limit)), kind.choosy(compressing(limit)));
-            let mouse = Mouse::start(server.addr);
-            mouse.echoes(20).await;
-            let bombing = async |server: &Victim| {
+            let (server, other) = (kind.echo_small(compressing(limit)), kind.echo_small(compressing(limit)));
+            let probe = ProbeClient::start(server.addr);
+            probe.echoes(20).await;
+            let bombing = async |server: &TargetServer| {
                 let mut peer = open(server).await;
                 for _ in 0..scaled(4, 1) {
                     peer.send_bytes(&bomb).await;
                     peer.send(RawFrame::ping("")).await;
                     peer.expect_pong(b"").await;
                 }
-                mouse.echoes(5).await;
+                probe.echoes(5).await;
             };
-            mouse.beside(scaled(8, 5), &other, &server, bombing).await;
-            mouse
+            probe.beside(scaled(8, 5), &other, &server, bombing).await;
+            probe
                 .stop()
-                .check(&BOMB, &format!("others' echoes beside bombs of {} MiB ({kind:?})", limit >> 20));
+                .check(&BOMB, &format!("messages of {} MiB, p99 of others' echoes ({kind:?})", limit >> 20));
             other.stop().await;
             server.stop().await;
         }
@@ -169,34 +169,35 @@ fn bombs_hold_up_nobody_else() {
 }
 
 #[test]
-fn large_answers_that_shrink_to_nothing_hold_up_nobody_else() {
+fn large_answers_that_compress_well_do_not_delay_other_connections() {
     attack(async || {
         let limit = scaled(16 << 20, 4 << 20);
         let bomb = compressed(&vec![0; limit]);
         for kind in Kind::ALL {
             let (server, other) = (kind.echo(compressing(limit)), kind.echo(compressing(limit)));
-            let mouse = Mouse::start(server.addr);
-            mouse.echoes(20).await;
-            let echoing = async |server: &Victim| {
+            let probe = ProbeClient::start(server.addr);
+            probe.echoes(20).await;
+            let echoing = async |server: &TargetServer| {
                 let mut peer = open(server).await;
                 for _ in 0..scaled(4, 1) {
                     peer.send_bytes(&bomb).await;
                     while !peer.recv_frame().await.fin {}
                 }
-                mouse.echoes(5).await;
+                probe.echoes(5).await;
             };
-            mouse.beside(scaled(8, 5), &other, &server, echoing).await;
-            mouse
-                .stop()
-                .check(&EXPENSIVE, &format!("others' echoes beside those of {} MiB ({kind:?})", limit >> 20));
+            probe.beside(scaled(8, 5), &other, &server, echoing).await;
+            probe.stop().check(
+                &EXPENSIVE,
+                &format!("answers of {} MiB, p99 of others' echoes ({kind:?})", limit >> 20),
+            );
             other.stop().await;
             server.stop().await;
         }
     });
 }
 
-/// Processor time of the echo of a message that came as it is.
-async fn cost(server: &Victim, payload: &[u8], rounds: usize, deflate: bool) -> f64 {
+/// Processor time of the echo of a message that was sent uncompressed.
+async fn cost(server: &TargetServer, payload: &[u8], rounds: usize, deflate: bool) -> f64 {
     let mut peer = if deflate { open(server).await } else { server.open().await };
     let frame = RawFrame::text(payload).encode(Side::Client);
     let mut best = f64::MAX;
@@ -236,7 +237,10 @@ fn compressing_an_answer_costs_three_times_as_much_at_most() {
                 deflating.stop().await;
             }
             EXPENSIVE.ratio(
-                &format!("echo of {} bytes of {name}, beside one that is not compressed", payload.len()),
+                &format!(
+                    "echo of {} bytes of {name}: processor time, relative to one without compression",
+                    payload.len()
+                ),
                 worst,
                 scaled(3.0, 12.0),
             );

@@ -1,15 +1,15 @@
-//! A process that has no descriptors left.
+//! A process without free file descriptors.
 
 use crate::measure::Cpu;
 use crate::scale::scaled;
 use crate::table::Row;
-use crate::victim::{Kind, attack};
+use crate::target_server::{Kind, attack};
 use e2e_tests::descriptors::Exhausted;
 use e2e_tests::raw_peer::RawFrame;
 use std::time::{Duration, Instant};
 use ws_server::Server;
 
-const NONE_LEFT: Row = Row::new(19, "no descriptors left");
+const NONE_LEFT: Row = Row::new(19, "no free descriptors");
 
 #[test]
 fn without_descriptors_a_server_waits_serves_and_comes_back() {
@@ -22,7 +22,7 @@ fn without_descriptors_a_server_waits_serves_and_comes_back() {
             server.settled(1).await;
             let mut exhausted = Exhausted::new();
             exhausted.give_one();
-            // The kernel accepts it, the server cannot.
+            // The kernel completes the connection, and the server has no descriptor to accept it.
             let mut waiting = server.connect().await;
             let (cpu, start) = (Cpu::start(), Instant::now());
             while start.elapsed() < window {
@@ -39,16 +39,16 @@ fn without_descriptors_a_server_waits_serves_and_comes_back() {
             server.stop().await;
         }
         NONE_LEFT.line(
-            "processor time while there are none, connections served",
+            "processor time without descriptors, while connections are served",
             format!("{share:.2} %"),
             "≤ 5 %",
             share <= 5.0,
         );
-        // The longest pause between two attempts, and the handshake.
+        // The longest pause between two attempts, plus the handshake.
         let bound = Duration::from_secs(1) + Duration::from_millis(scaled(100, 2000));
         NONE_LEFT.line(
-            "who waited is accepted",
-            format!("{:.2} s after there are some", longest.as_secs_f64()),
+            "a waiting connection is accepted",
+            format!("{:.2} s after one is free", longest.as_secs_f64()),
             format!("≤ {:.1} s", bound.as_secs_f64()),
             longest <= bound,
         );

@@ -1,9 +1,9 @@
-//! Destructors that panic where no callback runs: of payloads, once they are written, and of what panics carry.
+//! Destructors that panic outside callbacks: those of written payloads and of panic payloads.
 
-use crate::mouse::Mouse;
+use crate::probe_client::ProbeClient;
 use crate::scale::{number, scaled};
 use crate::table::Row;
-use crate::victim::{BOOM, Counts, Kind, Victim, attack};
+use crate::target_server::{BOOM, Counts, Kind, TargetServer, attack};
 use bytes::Bytes;
 use e2e_tests::raw_peer::RawFrame;
 use std::panic::resume_unwind;
@@ -12,12 +12,12 @@ use ws_server::{Conn, Handler, Message, MessageRef, Rejection, Request, Server, 
 
 const DESTRUCTORS: Row = Row::new(37, "destructors that panic");
 
-/// What it answers with a panic that carries such a destructor.
+/// The message that makes the server panic with such a payload.
 const PANIC: &str = "panic";
-/// Written in place, and copied next to its header.
+/// One size that is written in place, and one that is copied next to the header.
 const LENGTHS: [usize; 2] = [20_000, 100];
 
-/// A payload whose destructor panics, and a panic whose destructor does.
+/// A payload whose destructor panics. The payload of that panic also panics when it is dropped.
 struct Bomb(Vec<u8>);
 
 impl AsRef<[u8]> for Bomb {
@@ -28,7 +28,7 @@ impl AsRef<[u8]> for Bomb {
 
 impl Drop for Bomb {
     fn drop(&mut self) {
-        // As `panic!` does, without a line about each in the output.
+        // As `panic!`, but without a message on stderr.
         resume_unwind(Box::new(Shrapnel));
     }
 }
@@ -41,7 +41,7 @@ impl Drop for Shrapnel {
     }
 }
 
-/// What it answers to a message.
+/// The answer to a message.
 fn answer(message: &[u8], len: usize) -> Option<Bytes> {
     if message == PANIC.as_bytes() {
         resume_unwind(Box::new(Shrapnel));
@@ -73,21 +73,21 @@ async fn explosive(mut ws: WebSocket, len: usize) {
     }
 }
 
-fn start(kind: Kind, len: usize) -> Victim {
+fn start(kind: Kind, len: usize) -> TargetServer {
     let (builder, counts) = (Server::builder(), Arc::<Counts>::default());
     match kind {
         Kind::HandlerTasks | Kind::HandlerShard => kind.run::<Explosive>(builder, counts, len),
         Kind::AsyncTasks => {
-            Victim::start(builder, counts, move |server| server.serve(move |ws| explosive(ws, len)))
+            TargetServer::start(builder, counts, move |server| server.serve(move |ws| explosive(ws, len)))
         }
-        Kind::AsyncShard => Victim::start(builder, counts, move |server| async move {
+        Kind::AsyncShard => TargetServer::start(builder, counts, move |server| async move {
             server.serve_sharded(1, move |ws, _| explosive(ws, len)).await.unwrap()
         }),
     }
 }
 
-/// So many payloads that explode, and one panic.
-async fn explode(server: &Victim, count: usize, len: usize) {
+/// Makes the server send this many payloads whose destructors panic, and panic once.
+async fn explode(server: &TargetServer, count: usize, len: usize) {
     let mut peer = server.open().await;
     for _ in 0..count {
         peer.send(RawFrame::text(BOOM)).await;
@@ -105,23 +105,23 @@ fn destructors_that_panic_hold_up_no_other_connection() {
             let (mut lost, mut unclean) = (0, 0);
             for len in LENGTHS {
                 let (server, other) = (start(kind, len), start(kind, len));
-                let mouse = Mouse::start(server.addr);
+                let probe = ProbeClient::start(server.addr);
                 let mut peers = server.open_many(bystanders).await;
-                mouse.beside(rounds, &other, &server, async |server| explode(server, count, len).await).await;
+                probe.beside(rounds, &other, &server, async |server| explode(server, count, len).await).await;
                 for peer in &mut peers {
                     peer.send(RawFrame::text("still here")).await;
                     lost += usize::from(peer.try_recv_frame().await.is_err());
                 }
                 let part = format!("{} payloads of {len} bytes, {kind:?}", number(rounds * count));
-                mouse.stop().check(&DESTRUCTORS, &format!("{part}: echoes beside"));
+                probe.stop().check(&DESTRUCTORS, &format!("{part}: p99 of others' echoes"));
                 drop(peers);
                 server.settled(0).await;
                 for server in [server, other] {
                     unclean += usize::from(server.stop().await.forced);
                 }
             }
-            DESTRUCTORS.exactly(&format!("{kind:?}: bystanders lost"), lost, 0, "");
-            DESTRUCTORS.exactly(&format!("{kind:?}: shutdowns that were forced"), unclean, 0, "");
+            DESTRUCTORS.exactly(&format!("{kind:?}: other connections lost"), lost, 0, "");
+            DESTRUCTORS.exactly(&format!("{kind:?}: forced shutdowns"), unclean, 0, "");
         }
     });
 }

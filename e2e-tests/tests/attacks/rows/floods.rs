@@ -1,33 +1,33 @@
-//! Control frames and empty messages, as many as can be sent.
+//! Floods of control frames and empty messages.
 
 use crate::measure::{Cpu, Memory};
-use crate::mouse::Mouse;
+use crate::probe_client::ProbeClient;
 use crate::scale::{number, optimized, scaled};
 use crate::table::Row;
-use crate::victim::{Kind, Victim, attack};
+use crate::target_server::{Kind, TargetServer, attack};
 use e2e_tests::raw_peer::{RawClient, RawFrame, Side};
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 use ws_server::{Server, ServerBuilder};
 
 const PINGS: Row = Row::new(13, "ping flood by a peer that does not read");
-const CHEAP: Row = Row::new(14, "floods of what costs the sender little");
+const CHEAP: Row = Row::new(14, "floods of small frames");
 
-/// A peer that is not listened to any more says nothing for so long.
+/// The flood ends when the server has not read for this long.
 const STALLED: Duration = Duration::from_millis(300);
 
-/// Without the limit on control frames in a second, which would end the flood before there is something to measure.
+/// Lifts the limit on control frames per second, which would end the flood before there is anything to measure.
 fn at_any_rate() -> ServerBuilder {
     Server::builder().protocol(|config| config.limits.max_control_frames_per_second = u32::MAX)
 }
 
-/// So many pings of a peer that does not read, or as many as the server takes.
-async fn pings(server: &Victim, total: usize) -> usize {
+/// Sends this many pings from a peer that does not read, or as many as the server reads.
+async fn pings(server: &TargetServer, total: usize) -> usize {
     let batch = RawFrame::ping([b'x'; 125]).encode(Side::Client).repeat(500);
     let (_reader, mut writer) = server.open().await.into_connection().split();
     let mut taken = 0;
     while taken < total {
-        // A server may as well stop listening.
+        // The server may stop reading.
         match tokio::time::timeout(STALLED, writer.try_send_bytes(&batch)).await {
             Ok(sent) => sent.unwrap(),
             Err(_) => break,
@@ -38,7 +38,7 @@ async fn pings(server: &Victim, total: usize) -> usize {
 }
 
 #[test]
-fn pings_of_a_peer_that_does_not_read_hold_up_nobody_and_do_not_pile_up() {
+fn pings_of_a_peer_that_does_not_read_delay_no_other_connection_and_do_not_pile_up() {
     attack(async || {
         let rounds = scaled(5, 3);
         let each = scaled(1_000_000, 60_000) / rounds;
@@ -47,27 +47,27 @@ fn pings_of_a_peer_that_does_not_read_hold_up_nobody_and_do_not_pile_up() {
             let (server, other) = (kind.echo(at_any_rate()), kind.echo(at_any_rate()));
             server.warm_up().await;
             other.warm_up().await;
-            let mouse = Mouse::start(server.addr);
-            mouse.echoes(50).await;
+            let probe = ProbeClient::start(server.addr);
+            probe.echoes(50).await;
             let memory = Memory::start();
-            let flood = async |server: &Victim| {
+            let flood = async |server: &TargetServer| {
                 taken += pings(server, each).await;
-                mouse.echoes(20).await;
+                probe.echoes(20).await;
             };
-            mouse.beside(rounds, &other, &server, flood).await;
+            probe.beside(rounds, &other, &server, flood).await;
             most = most.max(memory.peak());
-            mouse.stop().check(&PINGS, &format!("others' echoes ({kind:?})"));
+            probe.stop().check(&PINGS, &format!("p99 of others' echoes ({kind:?})"));
             server.stop().await;
             other.stop().await;
         }
-        // What one turn answers before the socket takes no more.
-        let part = format!("most memory beside {} pings of 125 bytes", number(taken));
+        // The answers of one turn, before the socket is full.
+        let part = format!("peak memory with {} pings of 125 bytes", number(taken));
         PINGS.at_most(&part, most, 64 * 1024, "bytes");
     });
 }
 
 #[test]
-fn many_who_ping_and_do_not_read_take_a_few_kib_each() {
+fn peers_that_ping_and_do_not_read_take_a_few_kib_each() {
     attack(async || {
         let count = scaled(200, 20);
         let mut most = 0;
@@ -83,7 +83,7 @@ fn many_who_ping_and_do_not_read_take_a_few_kib_each() {
             let memory = Memory::start();
             let batch = RawFrame::ping([b'x'; 125]).encode(Side::Client).repeat(500);
             for peer in &mut peers {
-                // Much more than the kernel takes of the answers.
+                // Many more than the kernel can buffer answers for.
                 for _ in 0..scaled(40, 10) {
                     let sent = tokio::time::timeout(STALLED, peer.writer.try_send_bytes(&batch)).await;
                     if sent.is_err() {
@@ -96,7 +96,7 @@ fn many_who_ping_and_do_not_read_take_a_few_kib_each() {
             drop(peers);
             server.stop().await;
         }
-        PINGS.at_most(&format!("memory of each of {count} such peers"), most, 32 * 1024, "bytes");
+        PINGS.at_most(&format!("memory per peer, {count} peers"), most, 32 * 1024, "bytes");
     });
 }
 
@@ -125,7 +125,7 @@ fn unsolicited_pongs_allocate_nothing_and_cost_little() {
             requests = requests.max(memory.requests());
             server.stop().await;
         }
-        // A frame may be cut by a read, and then its payload waits on the heap: twice in 128 KiB at most.
+        // A read may end inside a frame. Its payload then waits on the heap. That happens at most twice per 128 KiB.
         let cuts = total * 131 / (64 * 1024);
         CHEAP.at_most(
             &format!("allocations for {} pongs of 125 bytes", number(total)),
@@ -133,7 +133,7 @@ fn unsolicited_pongs_allocate_nothing_and_cost_little() {
             3 * cuts + 100,
             "",
         );
-        CHEAP.micros("processor time of such a pong, reading included", slowest / 1e3, optimized(0.2));
+        CHEAP.micros("processor time of one such pong, including the read", slowest / 1e3, optimized(0.2));
     });
 }
 
@@ -150,7 +150,7 @@ fn empty_messages_cost_little() {
             for _ in 0..total / 10_000 {
                 peer.send_bytes(&batch).await;
             }
-            server.until("all", || server.counts.messages.load(SeqCst) == total).await;
+            server.until("all messages arrive", || server.counts.messages.load(SeqCst) == total).await;
             let slowest = &mut slowest[usize::from(matches!(kind, Kind::AsyncTasks | Kind::AsyncShard))];
             *slowest = slowest.max(cpu.elapsed().as_nanos() as f64 / total as f64);
             drop(peer);
@@ -165,7 +165,7 @@ fn empty_messages_cost_little() {
 #[test]
 fn more_control_frames_than_anybody_needs_are_answered_with_1008() {
     attack(async || {
-        let mut otherwise = 0;
+        let mut wrong = 0;
         for kind in Kind::ALL {
             let server = kind.echo(Server::builder());
             for frame in [RawFrame::ping(""), RawFrame::pong("")] {
@@ -184,10 +184,10 @@ fn more_control_frames_than_anybody_needs_are_answered_with_1008() {
                     }
                 };
                 let code = tokio::select! { code = closed => code, () = flood => 0 };
-                otherwise += usize::from(code != 1008);
+                wrong += usize::from(code != 1008);
             }
             server.stop().await;
         }
-        CHEAP.exactly("empty pings and pongs without end, not answered with 1008", otherwise, 0, "");
+        CHEAP.exactly("endless empty pings and pongs: not answered with 1008", wrong, 0, "");
     });
 }

@@ -1,19 +1,19 @@
-//! Messages in very many fragments.
+//! Messages with very many fragments.
 
 use crate::measure::{Cpu, Memory};
 use crate::scale::{number, optimized, scaled};
 use crate::table::Row;
-use crate::victim::{Kind, Victim, attack};
+use crate::target_server::{Kind, TargetServer, attack};
 use e2e_tests::raw_peer::{RawClient, RawFrame, Side, opcode};
 use std::sync::atomic::Ordering::SeqCst;
 use ws_server::{Server, ServerBuilder};
 
 const TINY: Row = Row::new(11, "floods of tiny fragments");
 
-/// What a fragment of one byte takes on the wire: header, mask, payload.
+/// The size of a one-byte fragment on the wire: header, mask and payload.
 const ON_THE_WIRE: usize = 7;
 
-/// A message that comes in fragments of `size` bytes, the last of which ends it.
+/// A message in fragments of `size` bytes.
 fn message(kind: u8, payload: &[u8], fragments: usize, size: usize) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(fragments * (ON_THE_WIRE + size));
     for at in 0..fragments {
@@ -30,13 +30,13 @@ fn without_limits(builder: ServerBuilder) -> ServerBuilder {
     builder.protocol(|config| config.limits.max_fragments = u32::MAX)
 }
 
-/// What fragments cost, of a message that is sent until there were so many of them.
+/// Processor time per fragment in nanoseconds, and peak memory in bytes.
 struct Cost {
     nanos: f64,
     peak: usize,
 }
 
-async fn cost(server: &Victim, message: &[u8], repeat: usize, fragments: usize) -> Cost {
+async fn cost(server: &TargetServer, message: &[u8], repeat: usize, fragments: usize) -> Cost {
     let mut peer = server.open().await;
     server.quiet().await;
     let (cpu, memory, before) = (Cpu::start(), Memory::start(), server.counts.messages.load(SeqCst));
@@ -48,13 +48,11 @@ async fn cost(server: &Victim, message: &[u8], repeat: usize, fragments: usize) 
 }
 
 #[test]
-fn a_million_fragments_cost_a_thousand_times_what_a_thousand_do() {
+fn a_million_fragments_cost_a_thousand_times_as_much_as_a_thousand() {
     attack(async || {
         let (few, many) = (1000, scaled(1_000_000, 50_000));
-        let kinds: [(&str, u8, &[u8]); 2] = [
-            ("binary", opcode::BINARY, b"x"),
-            ("text whose characters are cut", opcode::TEXT, "€".as_bytes()),
-        ];
+        let kinds: [(&str, u8, &[u8]); 2] =
+            [("binary", opcode::BINARY, b"x"), ("text cut inside characters", opcode::TEXT, "€".as_bytes())];
         for (name, kind, payload) in kinds {
             // A whole number of characters.
             let [short, long] = [few, many].map(|count| count / payload.len() * payload.len());
@@ -62,7 +60,8 @@ fn a_million_fragments_cost_a_thousand_times_what_a_thousand_do() {
             let (mut ratio, mut slowest, mut peak) = (0_f64, 0_f64, 0);
             for way in Kind::ALL {
                 let server = way.sink(without_limits(Server::builder()));
-                // Both several times, in turn, and the best one of each: other programs only ever add to it.
+                // Both are measured several times in turn, and the shortest time counts: other programs can only add to
+                // it.
                 let (mut one, mut other) = (f64::MAX, f64::MAX);
                 for _ in 0..scaled(6, 2) {
                     let a = cost(&server, &thousands, many / few, short).await;
@@ -73,27 +72,28 @@ fn a_million_fragments_cost_a_thousand_times_what_a_thousand_do() {
                 (ratio, slowest) = (ratio.max(other / one), slowest.max(other));
                 server.stop().await;
             }
-            let part = format!("{} of 1 byte, {name}", number(long));
+            let part = format!("{} fragments of 1 byte, {name}", number(long));
             TINY.ratio(
-                &format!("{part}: processor time of each, beside messages of 1,000"),
+                &format!("{part}: processor time per fragment, relative to messages of 1,000 fragments"),
                 ratio,
-                // Few of them take too little time to be measured well; what grows with their square is far beyond.
+                // Few fragments take too little time for an exact measurement. Quadratic cost would be far above the
+                // bound.
                 scaled(1.2, 8.0),
             );
             TINY.micros(
-                &format!("{part}: processor time of each"),
+                &format!("{part}: processor time per fragment"),
                 slowest / 1e3,
                 scaled(1.0, optimized(1.0)),
             );
             let factor = peak as f64 / (long * ON_THE_WIRE) as f64;
-            TINY.ratio(&format!("{part}: most memory, beside the bytes on the wire"), factor, 1.1);
+            TINY.ratio(&format!("{part}: peak memory, relative to the bytes on the wire"), factor, 1.1);
             let factor = peak as f64 / long as f64;
-            TINY.ratio(&format!("{part}: most memory, beside the payload"), factor, 2.1);
+            TINY.ratio(&format!("{part}: peak memory, relative to the payload"), factor, 2.1);
         }
     });
 }
 
-/// Sends, as long as the server takes it; the code of the Close that comes.
+/// Sends until the server closes. Returns the code of its Close.
 async fn until_closed(mut peer: RawClient, first: RawFrame, frames: &[u8]) -> u16 {
     peer.send(first).await;
     let (mut reader, mut writer) = peer.into_connection().split();
@@ -104,7 +104,7 @@ async fn until_closed(mut peer: RawClient, first: RawFrame, frames: &[u8]) -> u1
     };
     tokio::select! {
         code = code => code,
-        () = flood => unreachable!("it never ends by itself"),
+        () = flood => unreachable!("the flood ends only with the connection"),
     }
 }
 
@@ -119,10 +119,10 @@ fn fragments_beyond_the_bounds_end_the_connection() {
                 RawFrame::continuation(vec![b'x'; size]).not_final().encode(Side::Client).repeat(count)
             };
             let cases = [
-                // Empty ones, and such that are as small as can be: by their number.
+                // Empty fragments and fragments of 1 byte exceed the limit on their number.
                 (RawFrame::binary("").not_final(), flood(0, 10_000), 1008),
                 (RawFrame::text("x").not_final(), flood(1, 10_000), 1008),
-                // Larger ones: by their size.
+                // Larger fragments exceed the limit on the message's size.
                 (RawFrame::binary("x").not_final(), flood(1000, 100), 1009),
                 (RawFrame::text("x").not_final(), flood(16_000, 10), 1009),
             ];
@@ -136,7 +136,7 @@ fn fragments_beyond_the_bounds_end_the_connection() {
             }
             server.stop().await;
         }
-        TINY.exactly(&format!("{tried} floods that never end, not answered with 1008 or 1009"), wrong, 0, "");
-        TINY.ratio("floods that never end: most memory, beside the limit", peak as f64 / 1024.0, 2.1);
+        TINY.exactly(&format!("{tried} endless floods: not answered with 1008 or 1009"), wrong, 0, "");
+        TINY.ratio("endless floods: peak memory, relative to the limit", peak as f64 / 1024.0, 2.1);
     });
 }

@@ -1,23 +1,24 @@
-//! Frames that break the rules in their headers, and lengths that nothing follows.
+//! Frames with illegal headers, and announced lengths without a payload.
 
 use crate::machine::Machine;
 use crate::measure::Memory;
 use crate::scale::{connections, number};
 use crate::table::Row;
-use crate::victim::{Kind, attack};
+use crate::target_server::{Kind, attack};
 use e2e_tests::raw_peer::{Length, Mask, RawFrame, Side, opcode};
 use std::sync::atomic::Ordering::SeqCst;
 use ws_proto::Config;
 use ws_server::Server;
 
-const MASKING: Row = Row::new(8, "frames masked as they must not be");
-const LENGTHS: Row = Row::new(9, "lengths that are wrong, or too large");
-const ANNOUNCED: Row = Row::new(10, "a length announced and nothing sent");
+const MASKING: Row = Row::new(8, "frames with the wrong masking");
+const LENGTHS: Row = Row::new(9, "lengths that are wrong or too large");
+const ANNOUNCED: Row = Row::new(10, "an announced length without a payload");
 
 const OPCODES: [u8; 6] =
     [opcode::CONTINUATION, opcode::TEXT, opcode::BINARY, opcode::CLOSE, opcode::PING, opcode::PONG];
 
-/// The number of bytes after which the machine has sent a Close with that code, of those that it was given one by one.
+/// Gives the machine one byte after another. Returns the number of bytes after which it has sent a Close with that
+/// code.
 fn refused_after(mut machine: Machine, bytes: &[u8], code: u16) -> Option<usize> {
     bytes
         .iter()
@@ -35,7 +36,7 @@ fn a_frame_with_the_wrong_masking_is_refused_at_its_second_byte() {
         let (mut tried, mut later) = (0, 0);
         for opcode in OPCODES {
             for fin in [true, false] {
-                // A fragmented control frame is refused for that, at its first byte already.
+                // A fragmented control frame is already refused at its first byte.
                 if !fin && opcode >= opcode::CLOSE {
                     continue;
                 }
@@ -69,7 +70,7 @@ fn a_frame_with_the_wrong_masking_is_refused_at_its_second_byte() {
             server.stop().await;
         }
         MASKING.exactly(
-            &format!("{tried} frames, not refused with 1002 at the 2nd byte"),
+            &format!("{tried} frames: not refused with 1002 at the second byte"),
             later + others,
             0,
             "",
@@ -77,14 +78,14 @@ fn a_frame_with_the_wrong_masking_is_refused_at_its_second_byte() {
     });
 }
 
-/// Headers, and the code that each must be refused with before a byte of payload.
+/// Headers, each with the code that it must be refused with before a byte of its payload.
 fn bad_lengths(limit: u64) -> Vec<(RawFrame, u16)> {
     let frame = |opcode, length| RawFrame::new(opcode, []).length(length);
     let mut list = Vec::new();
     for opcode in [opcode::TEXT, opcode::BINARY] {
         list.extend([0, 1, 100, 125].map(|length| (frame(opcode, Length::Bits16(length)), 1002)));
         list.extend([0, 125, 126, 65_535].map(|length| (frame(opcode, Length::Bits64(length)), 1002)));
-        // The top bit set.
+        // With the top bit set.
         list.extend(
             [1 << 63, u64::MAX, (1 << 63) + 5].map(|length| (frame(opcode, Length::Bits64(length)), 1002)),
         );
@@ -95,7 +96,7 @@ fn bad_lengths(limit: u64) -> Vec<(RawFrame, u16)> {
         list.push((frame(opcode, Length::Bits16(126)), 1002));
         list.push((frame(opcode, Length::Bits64(1 << 40)), 1002));
     }
-    // An opcode that does not exist is not waited for, however long it says it is.
+    // A frame with a reserved opcode is refused at once, whatever length it announces.
     for opcode in [3, 4, 5, 6, 7, 11, 12, 13, 14, 15] {
         list.push((frame(opcode, Length::Bits64(1 << 40)), 1002));
     }
@@ -105,7 +106,7 @@ fn bad_lengths(limit: u64) -> Vec<(RawFrame, u16)> {
 #[test]
 fn a_wrong_length_is_refused_at_the_header() {
     attack(async || {
-        let (mut tried, mut otherwise, mut most) = (0, 0, 0);
+        let (mut tried, mut wrong, mut most) = (0, 0, 0);
         for kind in Kind::ALL {
             let server = kind.echo(Server::builder());
             server.warm_up().await;
@@ -116,12 +117,12 @@ fn a_wrong_length_is_refused_at_the_header() {
                 let answer = peer.recv_frame().await;
                 most = most.max(memory.peak());
                 tried += 1;
-                otherwise += usize::from(answer.close_code().map(|(code, _)| code) != Some(code));
+                wrong += usize::from(answer.close_code().map(|(code, _)| code) != Some(code));
             }
             server.stop().await;
         }
-        LENGTHS.exactly(&format!("{tried} headers, not refused before their payload"), otherwise, 0, "");
-        LENGTHS.at_most("memory taken for one", most, 4096, "bytes");
+        LENGTHS.exactly(&format!("{tried} headers: not refused before their payload"), wrong, 0, "");
+        LENGTHS.at_most("peak memory for one", most, 4096, "bytes");
     });
 }
 
@@ -136,7 +137,7 @@ fn announcing_16_mib_and_sending_nothing_costs_bytes() {
             server.quiet().await;
             let memory = Memory::start();
             for peer in &mut peers {
-                // The ping is answered when what came with it was looked at.
+                // The pong arrives after the server has processed the bytes that arrived with the ping.
                 let announced = RawFrame::binary([0; 1]).length(Length::Bits64(16 << 20));
                 peer.send_together(&[RawFrame::ping(""), announced]).await;
             }
@@ -149,7 +150,7 @@ fn announcing_16_mib_and_sending_nothing_costs_bytes() {
             server.stop().await;
         }
         let part = format!("16 MiB announced on each of {} connections", number(count));
-        ANNOUNCED.at_most(&format!("{part}: memory of each"), most / count, 64 * 1024, "bytes");
-        ANNOUNCED.at_most(&format!("{part}: of all"), most / 1024, 100_000 * count / 10_000, "KiB");
+        ANNOUNCED.at_most(&format!("{part}: memory per connection"), most / count, 64 * 1024, "bytes");
+        ANNOUNCED.at_most(&format!("{part}: memory in total"), most / 1024, 100_000 * count / 10_000, "KiB");
     });
 }

@@ -1,10 +1,10 @@
-//! Applications that panic or block, because a peer has found out how to make them.
+//! Applications that panic or block at a peer's message.
 
 use crate::measure::Memory;
-use crate::mouse::Mouse;
+use crate::probe_client::ProbeClient;
 use crate::scale::{number, scaled};
 use crate::table::Row;
-use crate::victim::{BOOM, Counts, Kind, PATIENCE, Victim, attack};
+use crate::target_server::{BOOM, Counts, Kind, PATIENCE, TargetServer, attack};
 use e2e_tests::raw_peer::RawFrame;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -17,11 +17,11 @@ const BLOCKED: Row = Row::new(27, "a handler that blocks");
 fn panics_end_their_connections_and_nothing_else() {
     attack(async || {
         let rounds = scaled(10_000 / 4, 50);
-        let (mut otherwise, mut left) = (0, 0);
+        let (mut wrong, mut left) = (0, 0);
         for kind in Kind::ALL {
-            // A deadline that nobody waits for any more takes a few bytes until it passes.
+            // The deadline of a closed connection takes a few bytes until it passes.
             let close_timeout = Duration::from_millis(250);
-            let server = kind.fragile(Server::builder().keepalive(None).close_timeout(close_timeout));
+            let server = kind.panicking(Server::builder().keepalive(None).close_timeout(close_timeout));
             let mut bystander = server.open().await;
             let mut panic = async || {
                 let mut peer = server.open().await;
@@ -38,7 +38,7 @@ fn panics_end_their_connections_and_nothing_else() {
             server.quiet().await;
             let memory = Memory::start();
             for _ in 0..rounds {
-                otherwise += panic().await;
+                wrong += panic().await;
             }
             server.settled(1).await;
             server.quiet().await;
@@ -51,15 +51,15 @@ fn panics_end_their_connections_and_nothing_else() {
             server.stop().await;
         }
         let part = format!("{} panics", number(4 * rounds));
-        PANICS.exactly(&format!("{part}, not answered with 1011"), otherwise, 0, "");
+        PANICS.exactly(&format!("{part}: not answered with 1011"), wrong, 0, "");
         PANICS.at_most(&format!("{part}: memory left"), usize::try_from(left).unwrap_or(0), 4096, "bytes");
     });
 }
 
-/// Echoes; sleeps at [`BOOM`], as somebody would who reads a file.
+/// Echoes, and blocks its thread at [`BOOM`], as a handler that reads a file would.
 struct Blocking;
 
-/// The threads that connections were opened on, in order.
+/// The threads of the connections, in the order in which they were opened.
 type Threads = Arc<Mutex<Vec<String>>>;
 
 const BLOCK: Duration = Duration::from_millis(300);
@@ -81,27 +81,29 @@ impl Handler for Blocking {
 }
 
 #[test]
-fn a_handler_that_blocks_holds_up_its_own_thread_only() {
+fn a_handler_that_blocks_delays_only_its_own_thread() {
     attack(async || {
         let threads = Threads::default();
         let context = Arc::clone(&threads);
-        let server = Victim::start(Server::builder(), Arc::<Counts>::default(), |server| async {
+        let server = TargetServer::start(Server::builder(), Arc::<Counts>::default(), |server| async {
             server.run_sharded::<Blocking>(2, context).await.unwrap()
         });
-        let mouse = Mouse::start(server.addr);
-        mouse.echoes(200).await;
-        // The shard with the least to do gets it: the other one.
+        let probe = ProbeClient::start(server.addr);
+        probe.echoes(200).await;
+        // The server assigns it to the shard with the lowest load, which is the other one.
         let mut blocked = server.open().await;
         let threads = threads.lock().unwrap().clone();
         assert_ne!(threads[0], threads[1]);
         for _ in 0..scaled(10, 3) {
-            mouse.attacked(true);
+            probe.attacked(true);
             blocked.send(RawFrame::text(BOOM)).await;
             blocked.expect_text(BOOM).await;
-            mouse.attacked(false);
-            mouse.echoes(50).await;
+            probe.attacked(false);
+            probe.echoes(50).await;
         }
-        mouse.stop().check(&BLOCKED, &format!("of {} ms, echoes on the next shard", BLOCK.as_millis()));
+        probe
+            .stop()
+            .check(&BLOCKED, &format!("for {} ms, p99 of echoes on another shard", BLOCK.as_millis()));
         drop(blocked);
         server.stop().await;
     });

@@ -1,16 +1,16 @@
-//! Strings of the application's, and so perhaps of a user's, that would be lines of a head.
+//! Strings from the application, and so perhaps from a user, that contain line ends.
 
 use crate::scale::{number, scaled};
 use crate::table::Row;
-use crate::victim::attack;
+use crate::target_server::attack;
 use ws_proto::Limits;
 use ws_proto::handshake::{
     Acceptance, ClientHandshake, ClientRequest, Rejection, RequestReader, ServerHandshake,
 };
 
-const INJECTION: Row = Row::new(5, "injected lines");
+const INJECTION: Row = Row::new(5, "injected header lines");
 
-/// A small generator, so that a failure can be repeated.
+/// A small generator of random numbers from a seed, so that a failure can be repeated.
 struct Dice(u64);
 
 impl Dice {
@@ -19,7 +19,7 @@ impl Dice {
         usize::try_from(self.0 >> 33).unwrap() % sides
     }
 
-    /// Often harmless, often not.
+    /// A random string, with or without control characters.
     fn string(&mut self) -> String {
         const PARTS: [&str; 16] = [
             "a",
@@ -53,7 +53,7 @@ fn is_clean(head: &[u8]) -> bool {
     !text.contains(|character: char| character.is_ascii_control() && character != '\t')
 }
 
-/// How many requests, and responses, with such strings came about, and how many of those have a line too many.
+/// The number of requests and responses that were made with such strings, and the number of those with an extra line.
 fn requests(dice: &mut Dice) -> (usize, usize) {
     let mut request = ClientRequest::new(dice.string(), format!("/{}", dice.string()));
     request.subprotocols = (0..dice.roll(3)).map(|_| dice.string()).collect();
@@ -64,7 +64,7 @@ fn requests(dice: &mut Dice) -> (usize, usize) {
     }
     let offers = usize::from(!request.subprotocols.is_empty());
     let Ok((_, head)) = ClientHandshake::new(&request, [1; 16]) else { return (0, 0) };
-    // Request line, Host, Upgrade, Connection, key, version, and the empty one.
+    // Request line, Host, Upgrade, Connection, key, version, and the empty line.
     let expected = 7 + offers + headers;
     (1, usize::from(lines(&head) != expected || !is_clean(&head)))
 }
@@ -82,13 +82,13 @@ fn responses(handshake: &ServerHandshake, dice: &mut Dice) -> (usize, usize) {
     let head = Rejection::default().with_text(text.clone()).encode();
     let body = head.len() - text.len();
     made += 1;
-    // Status line, type, length, Connection, and the empty one; then the body, whatever it is.
+    // Status line, type, length, Connection, and the empty line, then the body.
     wrong += usize::from(lines(&head[..body]) != 5 || head[body..] != *text.as_bytes());
     (made, wrong)
 }
 
 #[test]
-fn no_string_gets_a_line_into_a_head() {
+fn no_string_adds_a_line_to_a_head() {
     attack(async || {
         let request = b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\
@@ -104,7 +104,7 @@ fn no_string_gets_a_line_into_a_head() {
         }
         assert!(made > 1000);
         INJECTION.exactly(
-            &format!("{} heads of random strings, with a line too many", number(made)),
+            &format!("{} heads with random strings: with an extra line", number(made)),
             wrong,
             0,
             "",

@@ -1,18 +1,19 @@
-//! Mask keys that somebody could guess, who then could write what he likes on a client's wire.
+//! Masking keys that can be guessed. An attacker who knows them controls the bytes on a client's wire (RFC 6455 section
+//! 10.3).
 
 use crate::scale::{number, scaled};
 use crate::table::Row;
-use crate::victim::attack;
+use crate::target_server::attack;
 use e2e_tests::raw_peer::RawAcceptor;
 use std::collections::HashSet;
 use std::process::Command;
 
-const MASKS: Row = Row::new(24, "predictable mask keys");
+const MASKS: Row = Row::new(24, "predictable masking keys");
 
-/// Set in the other process.
+/// Set in the second process.
 const ELSEWHERE: &str = "WS_ATTACKS_KEYS";
 
-/// The keys of a client's first frames.
+/// The masking keys of a client's first frames.
 async fn keys(count: usize) -> Vec<[u8; 4]> {
     const BATCH: usize = 1024;
     let acceptor = RawAcceptor::bind();
@@ -31,7 +32,7 @@ async fn keys(count: usize) -> Vec<[u8; 4]> {
         let mut server = acceptor.accept_upgraded().await;
         let mut keys = Vec::with_capacity(count);
         while keys.len() < count {
-            keys.push(server.recv_frame().await.mask.expect("a client's frame has one"));
+            keys.push(server.recv_frame().await.mask.expect("a client's frame is masked"));
         }
         (keys, server)
     };
@@ -39,7 +40,7 @@ async fn keys(count: usize) -> Vec<[u8; 4]> {
     keys
 }
 
-/// How far the bytes at one place are from being equally frequent: the chi-square statistic with 255 degrees of freedom.
+/// The chi-square statistic of the bytes at one position, with 255 degrees of freedom, against an even distribution.
 fn chi_square(keys: &[[u8; 4]], place: usize) -> f64 {
     let mut counts = [0_u32; 256];
     keys.iter().for_each(|key| counts[usize::from(key[place])] += 1);
@@ -61,34 +62,34 @@ fn mask_keys_repeat_by_chance_only_and_differ_between_processes() {
         let count = scaled(1 << 20, 1 << 14);
         let keys = keys(count).await;
         let distinct: HashSet<_> = keys.iter().copied().collect();
-        // Expected are n² / 2³³ pairs that are equal; six standard deviations more come once in a thousand million runs.
+        // n² / 2³³ equal pairs are expected. Six standard deviations more occur once in a thousand million runs.
         let expected = (count as f64).powi(2) / 2_f64.powi(33);
         let most = (expected + 6.0 * expected.sqrt()).ceil().max(3.0) as usize;
         MASKS.at_most(
-            &format!("repeats among {} keys, by chance {expected:.0}", number(count)),
+            &format!("repeated keys among {}, {expected:.0} expected by chance", number(count)),
             count - distinct.len(),
             most,
             "",
         );
-        // A mean of 255 and a standard deviation of √510.
+        // The statistic has a mean of 255 and a standard deviation of √510.
         let farthest =
             (0..4).map(|place| (chi_square(&keys, place) - 255.0).abs() / 510_f64.sqrt()).fold(0.0, f64::max);
         MASKS.line(
-            "their bytes, chi-square beside an even distribution",
+            "chi-square of the bytes, against an even distribution",
             format!("{farthest:.1} standard deviations off"),
             "≤ 6",
             farthest <= 6.0,
         );
-        let others = elsewhere();
+        let others = keys_of_another_process();
         assert_eq!(others.len(), 1000);
         let common = others.iter().filter(|key| distinct.contains(*key)).count();
-        // By chance a quarter of one, in full.
-        MASKS.at_most("of 1,000 keys of another process, the same", common, 6, "");
+        // 0.25 are expected by chance at full scale.
+        MASKS.at_most("keys equal to one of 1,000 of another process", common, 6, "");
     });
 }
 
-/// Keys of a client in another process.
-fn elsewhere() -> Vec<[u8; 4]> {
+/// The masking keys of a client in another process.
+fn keys_of_another_process() -> Vec<[u8; 4]> {
     let name = "rows::masks::mask_keys_repeat_by_chance_only_and_differ_between_processes";
     let output = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", name, "--nocapture", "--test-threads=1"])

@@ -1,4 +1,4 @@
-//! The rows, in groups of what is attacked.
+//! The rows of the table, one file per kind of attack.
 
 mod allocation;
 mod broadcasts;
@@ -9,22 +9,22 @@ mod closing_readers;
 mod compression;
 mod descriptors;
 mod destructors;
-mod elephants;
 mod floods;
 mod fragments;
 mod frames;
 mod handlers;
 mod heads;
 mod injection;
+mod large_messages;
 mod masks;
 mod origins;
+mod permits;
 mod proxies;
+mod quotas;
 mod requests;
 mod resets;
-mod shares;
 mod shutdown;
 mod silence;
-mod slots;
 mod slow_readers;
 mod small_messages;
 mod splits;

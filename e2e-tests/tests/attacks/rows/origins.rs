@@ -1,13 +1,13 @@
-//! Pages of other sites that connect with the user's cookies.
+//! Pages of other sites that connect with the user's cookies (cross-site WebSocket hijacking).
 
 use crate::table::Row;
-use crate::victim::{Kind, attack};
+use crate::target_server::{Kind, attack};
 use e2e_tests::raw_peer::RequestHead;
 use ws_server::Server;
 
 const ORIGINS: Row = Row::new(6, "cross-site hijacking");
 
-/// Host, origin, whether the page may connect.
+/// Host, Origin, and whether the page may connect.
 const MATRIX: [(&str, &str, bool); 34] = [
     ("example.com", "http://example.com", true),
     ("example.com", "https://example.com", true),
@@ -46,7 +46,7 @@ const MATRIX: [(&str, &str, bool); 34] = [
 ];
 
 #[test]
-fn a_page_of_another_site_is_refused_whatever_it_calls_itself() {
+fn a_page_of_another_site_is_refused_whatever_its_origin_looks_like() {
     attack(async || {
         let mut wrong = 0;
         for kind in Kind::ALL {
@@ -60,13 +60,13 @@ fn a_page_of_another_site_is_refused_whatever_it_calls_itself() {
                     wrong += 1;
                 }
             }
-            // Twice the right one is not right.
+            // The right origin twice is refused.
             let request = RequestHead::new("a", "/").with("Origin", "http://a").with("Origin", "http://a");
             let mut peer = server.connect().await;
             wrong += usize::from(peer.upgrade_with(request.to_bytes()).await.status() != 403);
             drop(peer);
             server.stop().await;
         }
-        ORIGINS.exactly(&format!("{} origins, decided wrongly", MATRIX.len() + 1), wrong, 0, "");
+        ORIGINS.exactly(&format!("{} origins: wrong decisions", MATRIX.len() + 1), wrong, 0, "");
     });
 }

@@ -1,27 +1,27 @@
-//! Answers that a client gets from something other than a WebSocket server.
+//! Responses that a client gets from something other than a WebSocket server.
 
 use crate::table::Row;
-use crate::victim::attack;
+use crate::target_server::attack;
 use e2e_tests::raw_peer::{RawAcceptor, RawFrame, Side, accept_key};
 use std::time::Duration;
 use ws_client::Connector;
 
-const PROXIES: Row = Row::new(35, "a proxy in between");
+const PROXIES: Row = Row::new(35, "proxies between client and server");
 
-/// Answers to a request with that key. A frame behind each would be a message, were it read.
+/// Invalid responses to a request with that key. A frame follows each; it would be a message if the client read it.
 fn answers(key: &str) -> Vec<Vec<u8>> {
     let accept = accept_key(key);
     let good = format!(
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {accept}\r\n"
     );
     let heads = [
-        // Not the one that was asked for.
+        // Not the requested protocol.
         "HTTP/1.1 200 OK\r\nContent-Length: 12\r\n\r\n".to_owned(),
         format!("HTTP/1.1 200 OK\r\n{}", good.split_once("\r\n").unwrap().1) + "\r\n",
         "HTTP/1.1 502 Bad Gateway\r\nConnection: close\r\n\r\n".to_owned(),
         "HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n".to_owned(),
         format!("HTTP/1.0 101 Switching Protocols\r\n{}", good.split_once("\r\n").unwrap().1) + "\r\n",
-        // Agreed to, with something wrong.
+        // A 101 with an invalid header.
         good.replace(&accept, &accept_key("AAAAAAAAAAAAAAAAAAAAAA==")) + "\r\n",
         good.replace("Upgrade: websocket", "Upgrade: h2c") + "\r\n",
         good.replace("Connection: Upgrade", "Connection: close") + "\r\n",
@@ -29,7 +29,7 @@ fn answers(key: &str) -> Vec<Vec<u8>> {
         good.clone() + "Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n",
         good.replace("\r\n", "\n") + "\n",
         good.clone() + " folded: line\r\n\r\n",
-        // And ended before it was whole.
+        // The stream ends before the head is complete.
         good.clone(),
         String::new(),
     ];
@@ -38,14 +38,14 @@ fn answers(key: &str) -> Vec<Vec<u8>> {
         .into_iter()
         .enumerate()
         .map(|(at, head)| {
-            // The last two end where they are.
+            // The stream ends after the last two.
             if at < 12 { [head.as_bytes(), &frame].concat() } else { head.into_bytes() }
         })
         .collect()
 }
 
 #[test]
-fn a_client_takes_nothing_for_a_connection_that_is_none() {
+fn a_client_accepts_no_invalid_response() {
     attack(async || {
         let acceptor = RawAcceptor::bind();
         let connector = Connector::new();
@@ -57,7 +57,7 @@ fn a_client_takes_nothing_for_a_connection_that_is_none() {
                 let connecting = connector.connect(&url);
                 tokio::time::timeout(Duration::from_secs(10), connecting)
                     .await
-                    .expect("an answer, or the end")
+                    .expect("a response, or the end of the stream")
             };
             let server = async {
                 let mut server = acceptor.accept().await;
@@ -71,12 +71,7 @@ fn a_client_takes_nothing_for_a_connection_that_is_none() {
             tried += 1;
             accepted += usize::from(connected.is_ok());
         }
-        PROXIES.exactly(
-            &format!("{tried} answers that are no WebSocket's, accepted by a client"),
-            accepted,
-            0,
-            "",
-        );
+        PROXIES.exactly(&format!("{tried} invalid responses: accepted by a client"), accepted, 0, "");
     });
 }
 
@@ -93,7 +88,7 @@ fn a_body_behind_a_101_is_not_a_message() {
         for (lines, body) in cases {
             let url = acceptor.url("/");
             let client = async {
-                // Refused at once, or at the first bytes that are no frame.
+                // Refused at once, or at the first bytes that are not a frame.
                 let Ok(mut ws) = ws_client::connect(&url).await else { return 0 };
                 let mut messages = 0;
                 while ws.recv().await.is_some() {
@@ -110,6 +105,6 @@ fn a_body_behind_a_101_is_not_a_message() {
             };
             delivered += tokio::join!(client, server).0;
         }
-        PROXIES.exactly("a body behind a 101, messages made of it", delivered, 0, "");
+        PROXIES.exactly("a body behind a 101: delivered as messages", delivered, 0, "");
     });
 }

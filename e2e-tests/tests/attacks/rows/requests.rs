@@ -1,8 +1,8 @@
-//! Requests that are malformed, or that a proxy would read in another way than we do.
+//! Requests that are malformed, or that a proxy and this server could parse differently.
 
 use crate::scale::number;
 use crate::table::Row;
-use crate::victim::{Kind, Victim, attack};
+use crate::target_server::{Kind, TargetServer, attack};
 use e2e_tests::raw_peer::{RawFrame, RequestHead, SAMPLE_KEY, Side};
 use std::net::SocketAddr;
 use std::sync::atomic::Ordering::SeqCst;
@@ -10,9 +10,9 @@ use ws_server::Server;
 
 const SMUGGLING: Row = Row::new(3, "request smuggling");
 const KEYS: Row = Row::new(7, "wrong keys and versions");
-const PROXIES: Row = Row::new(35, "a proxy in between");
+const PROXIES: Row = Row::new(35, "proxies between client and server");
 
-/// A valid request with something behind each of its lines, and ways to break it.
+/// A valid request, and ways to make it invalid.
 struct Requests {
     valid: RequestHead,
     list: Vec<Vec<u8>>,
@@ -27,14 +27,14 @@ impl Requests {
         self.list.push(request.to_bytes());
     }
 
-    /// With one part of the valid request's bytes replaced.
+    /// Replaces one part of the valid request's bytes.
     fn replaced(&mut self, part: &str, replacements: &[&str]) {
         let text = String::from_utf8(self.valid.to_bytes()).unwrap();
         assert!(text.contains(part), "{part:?}");
         self.list.extend(replacements.iter().map(|by| text.replacen(part, by, 1).into_bytes()));
     }
 
-    /// With one more line, as it is, behind the first.
+    /// Adds a line, unchanged, after the first.
     fn lines(&mut self, lines: &[&str]) {
         let line = |line: &&str| format!(" HTTP/1.1\r\n{line}");
         let with: Vec<String> = lines.iter().map(line).collect();
@@ -61,7 +61,7 @@ fn malformed(addr: SocketAddr) -> Vec<Vec<u8>> {
     all.add(all.valid.clone().line_end("\n"));
     all.add(all.valid.clone().line_end("\r"));
     all.add(all.valid.clone().line_end("\r\r\n"));
-    // Where a body begins, and whether there is one.
+    // Headers that announce a body.
     all.lines(&[
         "Content-Length: 5\r\n",
         "Content-Length: 0\r\nContent-Length: 5\r\n",
@@ -78,7 +78,7 @@ fn malformed(addr: SocketAddr) -> Vec<Vec<u8>> {
         "Transfer-Encoding: chunked\r\nContent-Length: 0\r\n",
         "Content-Length: 0\r\nTransfer-Encoding:\r\n",
     ]);
-    // What one reader takes for a line, and another does not.
+    // Bytes that only some parsers accept as a line.
     all.lines(&[
         "X: a\n",
         "X: a\nContent-Length: 5\r\n",
@@ -98,7 +98,7 @@ fn malformed(addr: SocketAddr) -> Vec<Vec<u8>> {
         "X\u{e9}: a\r\n",
         "\u{b}X: a\r\n",
     ]);
-    // Whom it is for.
+    // The Host header.
     let host = format!("Host: {addr}\r\n");
     all.replaced(
         &host,
@@ -124,8 +124,9 @@ fn malformed(addr: SocketAddr) -> Vec<Vec<u8>> {
     all.list
 }
 
-/// Sends a request with a good one, and a frame, right behind it; what comes must be one refusal and the end.
-async fn is_refused(server: &Victim, request: &[u8]) -> Result<u16, String> {
+/// Sends a request, and right behind it a valid one and a frame. The answer must be one refusal and the end of the
+/// stream.
+async fn is_refused(server: &TargetServer, request: &[u8]) -> Result<u16, String> {
     let good = RequestHead::new(server.addr, "/").to_bytes();
     let all = [request, &good, &RawFrame::text("smuggled").encode(Side::Client)].concat();
     let mut peer = server.connect().await;
@@ -134,7 +135,7 @@ async fn is_refused(server: &Victim, request: &[u8]) -> Result<u16, String> {
     let status = answer.get(9..12).and_then(|status| status.parse().ok()).unwrap_or(0);
     let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
     let once = answer.matches("HTTP/1.1 ").count() == 1 && !answer.contains("smuggled");
-    // An answer to HEAD has the length that it would have, and nothing else.
+    // A response to HEAD has a Content-Length and no body.
     let headless = request.starts_with(b"HEAD ") && body.is_empty();
     let framed = headless || head.contains(&format!("Content-Length: {}", body.len()));
     let framed = framed && head.contains("Connection: close");
@@ -144,7 +145,7 @@ async fn is_refused(server: &Victim, request: &[u8]) -> Result<u16, String> {
     }
 }
 
-async fn count_accepted(server: &Victim, requests: &[Vec<u8>]) -> usize {
+async fn count_accepted(server: &TargetServer, requests: &[Vec<u8>]) -> usize {
     let mut accepted = 0;
     for request in requests {
         if let Err(answer) = is_refused(server, request).await {
@@ -169,7 +170,9 @@ fn no_malformed_request_is_accepted_and_nothing_behind_it_is_read() {
         }
         assert!(tried >= 60);
         SMUGGLING.exactly(
-            &format!("{tried} bad requests, each with a good one behind it: accepted, or read on"),
+            &format!(
+                "{tried} malformed requests, each followed by a valid one: accepted, or the valid one read"
+            ),
             accepted,
             0,
             "",
@@ -188,7 +191,7 @@ fn wrong_keys_are_400_and_other_versions_426_with_ours() {
         ]
         .map(str::to_owned)
         .into();
-        // Of every length that is not 24, and of 24 bytes that decode to 17 and 18 bytes.
+        // Keys of all lengths except 24, and of 24 characters that decode to 17 and 18 bytes.
         keys.extend((0..64).chain([255, 256, 1000, 4096]).filter(|n| *n != 24).map(|n| "A".repeat(n)));
         keys.extend(["A".repeat(23) + "=", "A".repeat(24)]);
         let versions = ["", "0", "7", "8", "12", "14", "013", "+13", "13, 8", "13.0", "thirteen", "-13"];
@@ -218,14 +221,19 @@ fn wrong_keys_are_400_and_other_versions_426_with_ours() {
             server.settled(0).await;
             server.stop().await;
         }
-        KEYS.exactly(&format!("{} requests, answered otherwise", number(tried)), wrong, 0, "");
+        KEYS.exactly(
+            &format!("{} requests: not answered with the right status", number(tried)),
+            wrong,
+            0,
+            "",
+        );
     });
 }
 
 #[test]
-fn a_proxys_header_that_nobody_asked_for_is_no_request() {
+fn a_header_of_the_proxy_protocol_is_not_a_request() {
     attack(async || {
-        let good = |server: &Victim| RequestHead::new(server.addr, "/").to_bytes();
+        let good = |server: &TargetServer| RequestHead::new(server.addr, "/").to_bytes();
         let v2 = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\x01\x02\x03\x04\x05\x06\x07\x08\0\x50\0\x51";
         let headers: [&[u8]; 5] = [
             b"PROXY TCP4 1.2.3.4 5.6.7.8 1000 80\r\n",

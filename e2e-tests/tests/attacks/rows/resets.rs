@@ -1,18 +1,18 @@
-//! Peers that leave, or fall silent, at every point of a connection's life.
+//! Peers that reset, close or stop sending in each state of a connection.
 
 use crate::measure::Memory;
 use crate::scale::{number, scaled};
 use crate::table::Row;
-use crate::victim::{Kind, PATIENCE, Victim, attack};
+use crate::target_server::{Kind, PATIENCE, TargetServer, attack};
 use e2e_tests::leak::open_descriptors;
 use e2e_tests::raw_peer::{Length, RawClient, RawFrame};
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::{Duration, Instant};
 use ws_server::{Keepalive, Server, ServerBuilder};
 
-const ENDS: Row = Row::new(20, "resets, ends and silence in every state");
+const ENDS: Row = Row::new(20, "resets, closes and silence in every state");
 
-/// How far a connection has come.
+/// The state of a connection.
 #[derive(Debug, Clone, Copy)]
 enum State {
     Connected,
@@ -41,8 +41,8 @@ impl State {
         Self::CloseUnread,
     ];
 
-    /// A connection that has come so far.
-    async fn reach(self, server: &Victim) -> RawClient {
+    /// A connection in this state.
+    async fn reach(self, server: &TargetServer) -> RawClient {
         if matches!(self, Self::Connected | Self::HalfARequest | Self::AnswerUnread) {
             let mut peer = server.connect().await;
             let request = peer.request("/").to_bytes();
@@ -63,20 +63,20 @@ impl State {
             }
             Self::HalfAPayload => RawFrame::binary("half").length(Length::Bits7(8)),
             Self::HalfAMessage => RawFrame::text("half").not_final(),
-            // More than goes into the kernel's buffers, as long as the peer does not read.
+            // More than the kernel buffers for a peer that does not read.
             Self::WrittenTo => RawFrame::binary(vec![0; 300_000]),
             Self::CloseSent => RawFrame::close(1000, "bye"),
             Self::CloseUnread => RawFrame::new(3, "no such opcode"),
             _ => return peer,
         };
-        // A server that has had enough of a large message may say so by a reset.
+        // The server may end a large message with a reset.
         let bytes = peer.writer.encode(&frame);
         let _ = peer.writer.try_send_bytes(bytes).await;
         peer
     }
 }
 
-/// How it goes on.
+/// How the peer ends the connection.
 #[derive(Debug, Clone, Copy)]
 enum End {
     Fin,
@@ -84,8 +84,8 @@ enum End {
     Silence,
 }
 
-/// Everybody who says nothing any more is given up within half a second.
-fn impatient() -> ServerBuilder {
+/// A server with short deadlines: a peer that stops sending is given up within half a second.
+fn with_short_deadlines() -> ServerBuilder {
     let time = Duration::from_millis(250);
     Server::builder()
         .handshake_timeout(time)
@@ -94,8 +94,8 @@ fn impatient() -> ServerBuilder {
         .keepalive(Some(Keepalive { interval: time, timeout: time }))
 }
 
-/// So many connections for each state and end; returns how many that were.
-async fn rounds(server: &Victim, each: usize) -> usize {
+/// Opens this many connections for each state and end. Returns their number.
+async fn rounds(server: &TargetServer, each: usize) -> usize {
     let mut count = 0;
     for end in [End::Fin, End::Rst, End::Silence] {
         let mut silent = Vec::new();
@@ -105,7 +105,7 @@ async fn rounds(server: &Victim, each: usize) -> usize {
                 let mut peer = state.reach(server).await.into_connection();
                 match end {
                     End::Fin => {
-                        // Gone already if the server was faster.
+                        // Already closed if the server was faster.
                         if state as u8 != State::CloseUnread as u8 {
                             peer.half_close().await;
                         }
@@ -122,8 +122,8 @@ async fn rounds(server: &Victim, each: usize) -> usize {
     count
 }
 
-/// Buffers of large messages go back while somebody is there.
-async fn given_back(server: &Victim, memory: &Memory, most: isize) -> isize {
+/// Waits until the buffers of large messages are freed. That happens while a connection is open.
+async fn given_back(server: &TargetServer, memory: &Memory, most: isize) -> isize {
     let (peer, start) = (server.open().await, Instant::now());
     while memory.grown() > most && start.elapsed() < PATIENCE / 6 {
         tokio::time::sleep(Duration::from_millis(20)).await;
@@ -135,14 +135,14 @@ async fn given_back(server: &Victim, memory: &Memory, most: isize) -> isize {
 }
 
 #[test]
-fn whoever_leaves_in_whatever_way_leaves_nothing_behind() {
+fn connections_that_end_in_any_way_leave_nothing_behind() {
     attack(async || {
-        // A few turns of the allocator's and the tables' own, which do not grow with the number of rounds.
+        // Allowance for the allocator and the tables. It does not grow with the number of rounds.
         const MOST: isize = 32 * 1024;
         let each = scaled(10_000 / 4 / 3 / State::ALL.len() + 1, 4);
         let (mut count, mut left, mut descriptors, mut unequal) = (0, 0, 0, 0);
         for kind in Kind::ALL {
-            let server = kind.echo(impatient());
+            let server = kind.echo(with_short_deadlines());
             rounds(&server, each).await;
             server.quiet().await;
             let (memory, open) = (Memory::start(), open_descriptors().len());
@@ -155,7 +155,7 @@ fn whoever_leaves_in_whatever_way_leaves_nothing_behind() {
         }
         let part = format!("{} rounds over 10 states and 3 ends", number(count));
         ENDS.exactly(&format!("{part}: descriptors left"), descriptors, 0, "");
-        ENDS.exactly(&format!("{part}: connections whose end was not told, or told twice"), unequal, 0, "");
+        ENDS.exactly(&format!("{part}: connections whose end was reported not once"), unequal, 0, "");
         ENDS.at_most(
             &format!("{part}: memory left"),
             usize::try_from(left).unwrap_or(0),

@@ -1,8 +1,8 @@
-//! Peers that are not there any more and never said so.
+//! Peers that are gone without having closed.
 
 use crate::scale::{number, scaled};
 use crate::table::Row;
-use crate::victim::{Kind, attack};
+use crate::target_server::{Kind, attack};
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 use ws_server::{Keepalive, Server};
@@ -10,10 +10,10 @@ use ws_server::{Keepalive, Server};
 const SILENT: Row = Row::new(18, "peers that vanish");
 
 #[test]
-fn a_peer_that_says_nothing_is_found_in_time() {
+fn a_silent_peer_is_detected_in_time() {
     attack(async || {
-        // The peer's kernel still takes what is sent. One that does not even do that looks the same from here: nothing
-        // comes.
+        // The peer's kernel still acknowledges what is sent. For the server, a peer whose kernel does not looks the
+        // same: no bytes arrive.
         let interval = scaled(Duration::from_secs(2), Duration::from_millis(300));
         let count = scaled(1000, 20);
         let (mut earliest, mut latest) = (Duration::MAX, Duration::ZERO);
@@ -35,18 +35,18 @@ fn a_peer_that_says_nothing_is_found_in_time() {
             server.settled(0).await;
             server.stop().await;
         }
-        // One tick of the wheel for each of the two deadlines, and some time to get there.
+        // One tick of the timer wheel for each of the two deadlines, and a margin.
         let bound = 2 * interval + Duration::from_millis(scaled(500, 3000));
         let seconds = |time: Duration| format!("{:.2} s", time.as_secs_f64());
         SILENT.line(
             &format!(
-                "{} of them, ping after {}, as long for an answer: found",
+                "{} peers, ping after {}, as long for a pong: detected",
                 number(4 * count),
                 seconds(interval)
             ),
             format!("after {} to {}", seconds(earliest), seconds(latest)),
             format!("{} to {}", seconds(2 * interval), seconds(bound)),
-            // Time is read once a tick, so the start may lie a tick before what the peer thinks it is.
+            // The server reads the clock once per tick, so its start may be one tick before the peer's.
             earliest + Duration::from_millis(200) >= 2 * interval && latest <= bound,
         );
     });

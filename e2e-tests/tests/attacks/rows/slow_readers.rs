@@ -1,9 +1,9 @@
-//! Peers that do not read what they are sent.
+//! Peers that do not read.
 
 use crate::measure::{Cpu, Memory, micros};
 use crate::scale::{connections, number, scaled};
 use crate::table::Row;
-use crate::victim::{Counts, Kind, Victim, attack, small_send_buffers};
+use crate::target_server::{Counts, Kind, TargetServer, attack, small_send_buffers};
 use e2e_tests::raw_peer::RawClient;
 use std::sync::atomic::Ordering::SeqCst;
 use std::sync::{Arc, Mutex};
@@ -12,7 +12,7 @@ use ws_server::{CloseInfo, Conn, Handler, MessageRef, Rejection, Request, SendEr
 
 const SLOW: Row = Row::new(17, "slow readers");
 
-/// Hands its connections' senders out, and echoes.
+/// Adds each connection's `Sender` to the context, and echoes.
 pub(super) struct Subscriber(Context);
 
 #[derive(Clone)]
@@ -46,8 +46,8 @@ const QUEUE: usize = 64 * 1024;
 const PAYLOAD: usize = 4 * 1024;
 const READERS: usize = 10;
 
-/// Peers with as small a receive window as there is, who never read.
-pub(super) async fn stalled(server: &Victim, count: usize) -> Vec<RawClient> {
+/// Peers with the smallest receive window that never read.
+pub(super) async fn stalled(server: &TargetServer, count: usize) -> Vec<RawClient> {
     let mut peers = Vec::new();
     for _ in 0..count {
         let mut peer = RawClient::connect_with_receive_buffer(server.addr, 1024).await;
@@ -57,7 +57,7 @@ pub(super) async fn stalled(server: &Victim, count: usize) -> Vec<RawClient> {
     peers
 }
 
-/// Sends messages to all who take them, and reads what the readers get.
+/// Sends messages to all connections whose queues have room, and reads those of the reading peers.
 async fn publish(senders: &[Sender], readers: &mut [RawClient], rounds: usize) -> f64 {
     let (payload, cpu) = (vec![b'x'; PAYLOAD], Cpu::start());
     for _ in 0..rounds {
@@ -71,8 +71,8 @@ async fn publish(senders: &[Sender], readers: &mut [RawClient], rounds: usize) -
     micros(cpu.elapsed()) / (rounds * senders.len()) as f64
 }
 
-/// The best of many short times. Other programs only ever add to it, and what waking a thread costs depends on where the
-/// kernel has put it, and doubles the price for hundreds of messages in a row.
+/// The shortest of many measurements. Other programs can only add to it. The cost of waking a thread depends on the
+/// processor that the kernel has chosen for it, and can double the time of hundreds of messages in a row.
 async fn cheapest(senders: &[Sender], readers: &mut [RawClient]) -> f64 {
     let mut best = f64::MAX;
     for _ in 0..scaled(100, 5) {
@@ -81,7 +81,8 @@ async fn cheapest(senders: &[Sender], readers: &mut [RawClient]) -> f64 {
     best
 }
 
-/// Sends until nobody takes anything any more. On a thread that is the server's: what waits is its memory.
+/// Sends until all queues are full. Runs on a thread that counts as the server's, because the queued messages are the
+/// server's memory.
 async fn fill(senders: &[Sender]) {
     let senders = senders.to_vec();
     let filling = std::thread::spawn(move || {
@@ -89,7 +90,7 @@ async fn fill(senders: &[Sender]) {
         while idle < 20 {
             let taken = senders.iter().fold(false, |taken, sender| taken | fill_one(sender));
             idle = if taken { 0 } else { idle + 1 };
-            // What the kernel takes makes room again.
+            // Queues have room again after the kernel takes bytes.
             std::thread::sleep(Duration::from_millis(5));
         }
     });
@@ -99,7 +100,7 @@ async fn fill(senders: &[Sender]) {
     filling.join().unwrap();
 }
 
-/// Whether it took anything.
+/// Whether the queue accepted a message.
 fn fill_one(sender: &Sender) -> bool {
     let mut taken = false;
     loop {
@@ -112,7 +113,7 @@ fn fill_one(sender: &Sender) -> bool {
 }
 
 #[test]
-fn peers_that_do_not_read_take_their_queues_and_are_given_up() {
+fn peers_that_do_not_read_take_the_memory_of_their_queues_and_are_given_up() {
     attack(async || {
         small_send_buffers();
         let count = connections(1000, 30);
@@ -123,7 +124,7 @@ fn peers_that_do_not_read_take_their_queues_and_are_given_up() {
                 Server::builder().write_queue(10_000, QUEUE).write_timeout(Some(timeout)).keepalive(None);
             let server = kind.run::<Subscriber>(builder, Arc::clone(&context.counts), context.clone());
             let mut readers = server.open_many(READERS).await;
-            // A connection is counted before its handler hears of it.
+            // A connection is counted before its handler's `on_open`.
             server.until("open", || server.counts.opened.load(SeqCst) == READERS).await;
             let reading = std::mem::take(&mut *context.senders.lock().unwrap());
             let alone = cheapest(&reading, &mut readers).await;
@@ -138,21 +139,21 @@ fn peers_that_do_not_read_take_their_queues_and_are_given_up() {
             let beside = cheapest(&reading, &mut readers).await;
             server.until("given up", || server.counts.closed.load(SeqCst) == count).await;
             let (given_up, slack) = (filled.elapsed(), Duration::from_secs(scaled(1, 3)));
-            let part = format!("{} who read nothing, {kind:?}", number(count));
+            let part = format!("{} peers that read nothing, {kind:?}", number(count));
             SLOW.at_most(
-                &format!("{part}: memory of each, queue of {QUEUE} full"),
+                &format!("{part}: memory per peer, queue of {QUEUE} bytes full"),
                 each,
                 QUEUE * 5 / 4,
                 "bytes",
             );
             SLOW.line(
-                &format!("{part}: all given up, with a write timeout of {} s", timeout.as_secs()),
+                &format!("{part}: all ended, write timeout of {} s", timeout.as_secs()),
                 format!("after {:.2} s", given_up.as_secs_f64()),
                 format!("≤ {:.2} s", (timeout + slack).as_secs_f64()),
                 given_up <= timeout + slack,
             );
             SLOW.ratio(
-                &format!("{part}: processor time of a message to others"),
+                &format!("{part}: processor time of a message to others, relative to before"),
                 beside / alone,
                 scaled(1.25, 5.0),
             );

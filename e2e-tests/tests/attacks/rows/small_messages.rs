@@ -1,18 +1,19 @@
-//! Messages of a byte or none, for peers that do not read.
+//! Messages of 0 or 1 byte for peers that do not read.
 
 use crate::measure::Memory;
 use crate::rows::broadcasts::subscribers;
 use crate::rows::slow_readers::stalled;
 use crate::scale::scaled;
 use crate::table::Row;
-use crate::victim::{Kind, attack, small_send_buffers};
+use crate::target_server::{Kind, attack, small_send_buffers};
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 use ws_server::{PreparedMessage, SendError, Sender, Server};
 
 const SMALL: Row = Row::new(39, "small messages for peers that do not read");
 
-/// Sends to all until nobody takes anything any more. On a thread that is the server's: what waits is its memory.
+/// Sends to all until all queues are full. Runs on a thread that counts as the server's, because the queued messages
+/// are the server's memory.
 async fn fill(senders: Vec<Sender>, size: usize, is_prepared: bool) {
     let prepared = PreparedMessage::new(vec![b'x'; size]);
     let send = move |sender: &Sender| match is_prepared {
@@ -28,7 +29,7 @@ async fn fill(senders: Vec<Sender>, size: usize, is_prepared: bool) {
                     idle = 0;
                 }
             }
-            // What the kernel takes makes room again.
+            // Queues have room again after the kernel takes bytes.
             std::thread::sleep(Duration::from_millis(5));
         }
     });
@@ -39,7 +40,7 @@ async fn fill(senders: Vec<Sender>, size: usize, is_prepared: bool) {
 }
 
 #[test]
-fn small_messages_take_what_they_are_charged() {
+fn small_messages_take_little_more_memory_than_is_counted() {
     attack(async || {
         small_send_buffers();
         let (count, queue) = (scaled(50, 3), scaled(1 << 20, 1 << 18));
@@ -53,7 +54,9 @@ fn small_messages_take_what_they_are_charged() {
                 let (server, context) = subscribers(kind, builder);
                 server.warm_up().await;
                 let peers = stalled(&server, count).await;
-                server.until("all", || server.counts.opened.load(SeqCst) == count + 1).await;
+                server
+                    .until("all connections are open", || server.counts.opened.load(SeqCst) == count + 1)
+                    .await;
                 let senders = context.senders.lock().unwrap().split_off(1);
                 server.quiet().await;
                 let memory = Memory::start();
@@ -65,8 +68,8 @@ fn small_messages_take_what_they_are_charged() {
                 drop((peers, context));
                 server.stop_within(Duration::from_millis(10)).await;
             }
-            let part = format!("{what}, queue of {} KiB full, {} KiB for each", queue / 1024, most / 1024);
-            SMALL.ratio(&format!("{part}: memory beside what is charged"), worst, 1.5);
+            let part = format!("{what}, queue of {} KiB full, {} KiB per peer", queue / 1024, most / 1024);
+            SMALL.ratio(&format!("{part}: memory, relative to the counted bytes"), worst, 1.5);
         }
     });
 }

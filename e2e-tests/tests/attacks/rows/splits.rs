@@ -1,15 +1,15 @@
-//! The same bytes, cut at every place.
+//! The same bytes, cut at every position.
 
 use crate::machine::Machine;
 use crate::scale::{number, scaled};
 use crate::table::Row;
-use crate::victim::{Kind, attack};
+use crate::target_server::{Kind, attack};
 use e2e_tests::raw_peer::{RawFrame, RequestHead, Side};
 use ws_proto::Config;
 use ws_server::Server;
 
 const BEHIND: Row = Row::new(4, "frames right behind the request");
-const SPLITS: Row = Row::new(21, "any byte boundary");
+const SPLITS: Row = Row::new(21, "cuts at every byte");
 
 #[test]
 fn frames_behind_a_request_are_answered_however_both_are_cut() {
@@ -23,7 +23,7 @@ fn frames_behind_a_request_are_answered_however_both_are_cut() {
         for kind in Kind::ALL {
             let server = kind.echo(Server::builder());
             let all = [RequestHead::new(server.addr, "/").to_bytes(), frames.clone()].concat();
-            // At the end: all at once. Then: byte by byte.
+            // The cut at the end sends all at once. The last case sends byte by byte.
             let pieces = (1..=all.len()).map(|at| vec![&all[..at], &all[at..]]);
             for pieces in pieces.chain([all.chunks(1).collect()]) {
                 let mut peer = server.connect().await;
@@ -38,7 +38,7 @@ fn frames_behind_a_request_are_answered_however_both_are_cut() {
             server.stop().await;
         }
         BEHIND.exactly(
-            &format!("{} splits of a request and 3 frames, answered otherwise", number(splits)),
+            &format!("{} ways to cut a request and 3 frames: different answers", number(splits)),
             different,
             0,
             "",
@@ -46,7 +46,7 @@ fn frames_behind_a_request_are_answered_however_both_are_cut() {
     });
 }
 
-/// Frames of all kinds: long and short, fragmented, with control frames between, and a Close at the end.
+/// Frames of all kinds: long, short and fragmented, with control frames between fragments, and a Close at the end.
 fn corpus(count: usize) -> Vec<u8> {
     let mut frames = Vec::new();
     while frames.len() < count {
@@ -64,7 +64,7 @@ fn corpus(count: usize) -> Vec<u8> {
     frames.iter().flat_map(|frame| frame.encode(Side::Client)).collect()
 }
 
-/// What comes of the bytes, in these pieces.
+/// The events and the answers to the bytes in these pieces.
 fn outcome<'a>(machine: &mut Machine, pieces: impl IntoIterator<Item = &'a [u8]>) -> (String, Vec<u8>) {
     machine.renew(&Config::default().build().unwrap());
     pieces.into_iter().for_each(|piece| machine.receive(piece));
@@ -97,7 +97,7 @@ fn how_frames_are_cut_makes_no_difference() {
             }
         }
         SPLITS.exactly(
-            &format!("{} ways to cut frames, with other events or answers", number(tried)),
+            &format!("{} ways to cut frames: different events or answers", number(tried)),
             different,
             0,
             "",

@@ -1,9 +1,9 @@
-//! TLS handshakes that are begun and never finished: work for the server, none for the client.
+//! TLS handshakes that are started and never finished. They cost the server much and the client little.
 
-use crate::mouse::Mouse;
+use crate::probe_client::ProbeClient;
 use crate::scale::scaled;
 use crate::table::Row;
-use crate::victim::{Kind, Victim, attack};
+use crate::target_server::{Kind, TargetServer, attack};
 use e2e_tests::certificates::Authority;
 use std::io::Read as _;
 use std::net::SocketAddr;
@@ -14,13 +14,13 @@ use ws_server::{Server, Tls};
 
 const FLOOD: Row = Row::new(34, "flood of TLS handshakes");
 
-/// The first bytes of a client that speaks TLS.
+/// The first bytes of a TLS client.
 fn client_hello(authority: &Authority) -> Vec<u8> {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("wss://localhost:{}/", listener.local_addr().unwrap().port());
     let connector = trusting(authority);
     let client = std::thread::spawn(move || {
-        crate::measure::on_the_outside();
+        crate::measure::mark_as_attacker();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(connector.connect(&url)).err()
     });
@@ -38,32 +38,32 @@ fn trusting(authority: &Authority) -> Connector {
     Connector::new().tls(tls)
 }
 
-/// A mouse that speaks TLS.
-fn mouse(addr: SocketAddr, authority: &Authority) -> Mouse {
+/// A probe client on a TLS connection.
+fn probe_client(addr: SocketAddr, authority: &Authority) -> ProbeClient {
     let connector = trusting(authority);
-    Mouse::start_with(move || {
+    ProbeClient::start_with(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let url = format!("wss://localhost:{}/", addr.port());
         let mut ws = runtime.block_on(connector.connect(&url)).unwrap();
         move || {
             runtime.block_on(async {
-                ws.send("a mouse is here too").await.unwrap();
-                assert_eq!(ws.recv().await.unwrap().as_text(), Some("a mouse is here too"));
+                ws.send("a small message").await.unwrap();
+                assert_eq!(ws.recv().await.unwrap().as_text(), Some("a small message"));
             });
         }
     })
 }
 
-/// Has the server do its part, and leaves.
+/// Sends a ClientHello, waits for the server's answer, and disconnects.
 async fn begin(addr: SocketAddr, hello: Vec<u8>) {
     let mut stream = TcpStream::connect(addr).await.unwrap();
     stream.write_all(&hello).await.unwrap();
-    assert!(stream.read(&mut [0; 64]).await.unwrap() > 0, "the server's part");
+    assert!(stream.read(&mut [0; 64]).await.unwrap() > 0, "the server's answer");
     stream.set_zero_linger().unwrap();
 }
 
 #[test]
-fn a_flood_of_handshakes_holds_up_no_connection() {
+fn a_flood_of_handshakes_delays_no_connection() {
     attack(async || {
         const AT_ONCE: usize = 20;
         let authority = Authority::new();
@@ -74,9 +74,9 @@ fn a_flood_of_handshakes_holds_up_no_connection() {
             let tls = Tls::from_pem(&identity.chain, &identity.key).unwrap();
             let (server, other) =
                 (kind.echo(Server::builder().tls(tls.clone())), kind.echo(Server::builder().tls(tls)));
-            let mouse = mouse(server.addr, &authority);
-            mouse.echoes(20).await;
-            let flood = async |server: &Victim| {
+            let probe = probe_client(server.addr, &authority);
+            probe.echoes(20).await;
+            let flood = async |server: &TargetServer| {
                 for _ in 0..scaled(20, 2) {
                     begun += AT_ONCE;
                     let begin = |_| tokio::spawn(begin(server.addr, hello.clone()));
@@ -85,10 +85,10 @@ fn a_flood_of_handshakes_holds_up_no_connection() {
                     }
                 }
             };
-            mouse.beside(scaled(10, 5), &other, &server, flood).await;
-            mouse
+            probe.beside(scaled(10, 5), &other, &server, flood).await;
+            probe
                 .stop()
-                .check(&FLOOD, &format!("{AT_ONCE} at a time, established connections' echoes ({kind:?})"));
+                .check(&FLOOD, &format!("{AT_ONCE} at a time, p99 of echoes on open connections ({kind:?})"));
             other.stop().await;
             server.settled(0).await;
             server.stop().await;

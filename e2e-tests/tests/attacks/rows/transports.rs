@@ -1,8 +1,8 @@
-//! Transports that lie, and futures that are dropped.
+//! Transports that break the contract of `AsyncRead` and `AsyncWrite`, and futures that are dropped.
 
 use crate::scale::scaled;
 use crate::table::Row;
-use crate::victim::attack;
+use crate::target_server::attack;
 use e2e_tests::raw_peer::{RawFrame, RequestHead, Side, decode, opcode};
 use std::future::poll_fn;
 use std::io;
@@ -14,44 +14,44 @@ use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf, duplex};
 use ws_proto::{Config, Connection, Message, mask::ChaChaMaskSource};
 use ws_server::{Acceptor, WebSocket};
 
-const LYING: Row = Row::new(30, "transports that lie");
-const DROPPED: Row = Row::new(31, "futures that are dropped");
+const FAULTY: Row = Row::new(30, "transports that break their contract");
+const DROPPED: Row = Row::new(31, "dropped futures");
 
-/// What is wrong with it.
+/// The fault of a transport.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Lie {
-    /// It takes and gives a byte at a time.
+enum Fault {
+    /// It reads and writes one byte at a time.
     Crawls,
-    /// It is not ready every other time, and wakes at once.
+    /// At every other poll it is pending and wakes the task at once.
     WakesForNothing,
-    /// It has written twice what it was given.
+    /// It reports twice the number of bytes that it wrote.
     WritesTooMuch,
-    /// It writes nothing, and says so.
+    /// It writes nothing and reports 0 bytes.
     WritesNothing,
-    /// It is interrupted every other time.
+    /// Every other poll fails with `Interrupted`.
     IsInterrupted,
-    /// It never flushes.
+    /// Its flush is always pending.
     NeverFlushes,
-    /// It is never ready, and wakes nobody.
+    /// It is always pending and wakes no task.
     IsStuck,
-    /// It fails, in a way that no socket does.
+    /// It fails with an error that sockets do not return.
     Fails,
 }
 
-const LIES: [Lie; 8] = [
-    Lie::Crawls,
-    Lie::WakesForNothing,
-    Lie::WritesTooMuch,
-    Lie::WritesNothing,
-    Lie::IsInterrupted,
-    Lie::NeverFlushes,
-    Lie::IsStuck,
-    Lie::Fails,
+const FAULTS: [Fault; 8] = [
+    Fault::Crawls,
+    Fault::WakesForNothing,
+    Fault::WritesTooMuch,
+    Fault::WritesNothing,
+    Fault::IsInterrupted,
+    Fault::NeverFlushes,
+    Fault::IsStuck,
+    Fault::Fails,
 ];
 
-/// A script to read, and what was written.
-struct Liar {
-    lie: Lie,
+/// A transport with a fault, the bytes to read from it, and the bytes that were written to it.
+struct FaultyTransport {
+    fault: Fault,
     input: Vec<u8>,
     state: Arc<Mutex<State>>,
 }
@@ -60,32 +60,32 @@ struct Liar {
 struct State {
     polls: usize,
     written: Vec<u8>,
-    /// The handshake is done: from here on it lies.
-    lies: bool,
+    /// Whether the fault is active. It becomes active after the handshake.
+    is_faulty: bool,
 }
 
-impl Liar {
-    /// Whether it does something at this poll, and how much at a time.
+impl FaultyTransport {
+    /// Whether this poll is ready, and the largest number of bytes that it may move.
     fn step(&self, cx: &Context<'_>) -> Poll<io::Result<usize>> {
         let mut state = self.state.lock().unwrap();
         state.polls += 1;
         let other = state.polls.is_multiple_of(2);
-        match self.lie {
-            _ if !state.lies => Poll::Ready(Ok(usize::MAX)),
-            Lie::WakesForNothing if other => {
+        match self.fault {
+            _ if !state.is_faulty => Poll::Ready(Ok(usize::MAX)),
+            Fault::WakesForNothing if other => {
                 cx.waker().wake_by_ref();
                 Poll::Pending
             }
-            Lie::IsInterrupted if other => Poll::Ready(Err(io::ErrorKind::Interrupted.into())),
-            Lie::IsStuck => Poll::Pending,
-            Lie::Fails => Poll::Ready(Err(io::Error::other("out of order"))),
-            Lie::Crawls => Poll::Ready(Ok(1)),
+            Fault::IsInterrupted if other => Poll::Ready(Err(io::ErrorKind::Interrupted.into())),
+            Fault::IsStuck => Poll::Pending,
+            Fault::Fails => Poll::Ready(Err(io::Error::other("out of order"))),
+            Fault::Crawls => Poll::Ready(Ok(1)),
             _ => Poll::Ready(Ok(usize::MAX)),
         }
     }
 }
 
-impl AsyncRead for Liar {
+impl AsyncRead for FaultyTransport {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -103,24 +103,24 @@ impl AsyncRead for Liar {
     }
 }
 
-impl AsyncWrite for Liar {
+impl AsyncWrite for FaultyTransport {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let most = match self.step(cx) {
             Poll::Ready(Ok(most)) => most,
             other => return other,
         };
         let mut state = self.state.lock().unwrap();
-        let n = match self.lie {
-            Lie::WritesNothing if state.lies => 0,
+        let n = match self.fault {
+            Fault::WritesNothing if state.is_faulty => 0,
             _ => bytes.len().min(most),
         };
         state.written.extend_from_slice(&bytes[..n]);
-        Poll::Ready(Ok(if self.lie == Lie::WritesTooMuch && state.lies { 2 * n } else { n }))
+        Poll::Ready(Ok(if self.fault == Fault::WritesTooMuch && state.is_faulty { 2 * n } else { n }))
     }
 
     fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let state = self.state.lock().unwrap();
-        if self.lie == Lie::NeverFlushes && state.lies { Poll::Pending } else { Poll::Ready(Ok(())) }
+        if self.fault == Fault::NeverFlushes && state.is_faulty { Poll::Pending } else { Poll::Ready(Ok(())) }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -130,8 +130,8 @@ impl AsyncWrite for Liar {
 
 const MESSAGES: usize = 50;
 
-/// Echoes over such a transport until it is over; how often it was polled, and how many echoes went out.
-async fn echo_over(lie: Lie) -> (usize, usize) {
+/// Echoes over such a transport until the connection ends. Returns the number of polls and of echoes written.
+async fn echo_over(fault: Fault) -> (usize, usize) {
     let messages = (0..MESSAGES).flat_map(|number| RawFrame::text(number.to_string()).encode(Side::Client));
     let request = RequestHead::new("a", "/").to_bytes();
     let input = request.into_iter().chain(messages).collect();
@@ -143,13 +143,13 @@ async fn echo_over(lie: Lie) -> (usize, usize) {
         interval: Duration::from_millis(200),
         timeout: Duration::from_millis(200),
     });
-    let liar = Liar { lie, input, state: Arc::clone(&state) };
-    // The handshake is honest, or there would be nothing to try.
-    let pending = Acceptor::new(config.build().unwrap()).read_request(liar, Vec::new()).await.unwrap();
+    let transport = FaultyTransport { fault, input, state: Arc::clone(&state) };
+    // The handshake is done without the fault.
+    let pending = Acceptor::new(config.build().unwrap()).read_request(transport, Vec::new()).await.unwrap();
     let mut ws = pending.accept().await.unwrap();
     {
         let mut state = state.lock().unwrap();
-        *state = State { lies: true, ..State::default() };
+        *state = State { is_faulty: true, ..State::default() };
     }
     while let Some(message) = ws.recv().await {
         let _ = ws.send(message).await;
@@ -159,7 +159,7 @@ async fn echo_over(lie: Lie) -> (usize, usize) {
     (state.polls, echoes(&state.written))
 }
 
-/// How many whole messages there are, in order.
+/// The number of complete messages. Checks their order.
 fn echoes(mut written: &[u8]) -> usize {
     let mut count = 0;
     while let Ok(Some((frame, len))) = decode(written, Side::Server, false) {
@@ -173,23 +173,23 @@ fn echoes(mut written: &[u8]) -> usize {
 }
 
 #[test]
-fn a_transport_that_lies_gets_no_panic_and_no_spinning() {
+fn a_faulty_transport_causes_no_panic_and_no_busy_loop() {
     attack(async || {
         let (mut most, mut lost) = (0, 0);
-        for lie in LIES {
-            let (polls, echoed) = echo_over(lie).await;
-            println!("{lie:?}: {polls} polls, {echoed} echoes");
+        for fault in FAULTS {
+            let (polls, echoed) = echo_over(fault).await;
+            println!("{fault:?}: {polls} polls, {echoed} echoes");
             most = most.max(polls);
-            let all = matches!(lie, Lie::Crawls | Lie::WakesForNothing | Lie::IsInterrupted);
+            let all = matches!(fault, Fault::Crawls | Fault::WakesForNothing | Fault::IsInterrupted);
             lost += if all { MESSAGES - echoed } else { 0 };
         }
-        let part = format!("{} kinds, {MESSAGES} echoes each", LIES.len());
-        LYING.at_most(&format!("{part}: polls until it was over"), most, 2500, "");
-        LYING.exactly(&format!("{part}: echoes lost by those that only dawdle"), lost, 0, "");
+        let part = format!("{} faults, {MESSAGES} echoes each", FAULTS.len());
+        FAULTY.at_most(&format!("{part}: polls until the end"), most, 2500, "");
+        FAULTY.exactly(&format!("{part}: echoes lost with faults that only delay"), lost, 0, "");
     });
 }
 
-/// Polls a future so many times, with others in between, and drops it.
+/// Polls a future this many times, lets other tasks run in between, and drops it.
 async fn dropped_after<T>(polls: usize, future: impl Future<Output = T>) -> Option<T> {
     let mut future = pin!(future);
     for _ in 0..polls {
@@ -213,7 +213,8 @@ fn pair() -> (WebSocket<DuplexStream>, WebSocket<DuplexStream>) {
     (client, WebSocket::new(server, Connection::server(config, now)))
 }
 
-/// Sends and receives by futures that live for so many polls; how many messages were lost, doubled or changed.
+/// Sends and receives with futures that are dropped after this many polls. Returns the number of messages that were
+/// lost, duplicated or changed.
 async fn exchange(polls: usize, messages: usize) -> usize {
     let (mut client, mut server) = pair();
     let echo = tokio::spawn(async move {
@@ -224,7 +225,7 @@ async fn exchange(polls: usize, messages: usize) -> usize {
     let text = |number: usize| format!("{number} {}", "x".repeat(number * 13 % 90));
     let mut received = Vec::new();
     for number in 0..messages {
-        // A send that was polled once has sent.
+        // A send that was polled once has queued its message.
         dropped_after(polls.max(1), client.send(text(number))).await;
         received.extend(dropped_after(polls, client.recv()).await.flatten());
         dropped_after(polls, client.flush()).await;
@@ -246,7 +247,7 @@ async fn exchange(polls: usize, messages: usize) -> usize {
 }
 
 #[test]
-fn futures_that_are_dropped_after_any_poll_lose_and_double_nothing() {
+fn futures_that_are_dropped_after_any_poll_lose_and_duplicate_no_message() {
     attack(async || {
         let (step, messages) = (scaled(1, 4), 20);
         let (mut tried, mut wrong) = (0, 0);
@@ -255,7 +256,7 @@ fn futures_that_are_dropped_after_any_poll_lose_and_double_nothing() {
             tried += messages;
         }
         DROPPED.exactly(
-            &format!("{tried} messages, after 0 to 200 polls: lost, doubled or changed"),
+            &format!("{tried} messages, futures dropped after 0 to 200 polls: lost, duplicated or changed"),
             wrong,
             0,
             "",

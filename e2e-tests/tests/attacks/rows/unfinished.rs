@@ -3,7 +3,7 @@
 use crate::measure::Memory;
 use crate::scale::{connections, number, scaled};
 use crate::table::Row;
-use crate::victim::{Kind, attack};
+use crate::target_server::{Kind, attack};
 use e2e_tests::raw_peer::{RawClient, RawFrame};
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
@@ -11,7 +11,7 @@ use ws_server::Server;
 
 const UNFINISHED: Row = Row::new(12, "messages that never end");
 
-/// A fragment now and then, and a ping as a sign of life; the code of the Close that comes, and after what time.
+/// Sends fragments with pings between them. Returns the code of the server's Close and the time until it arrived.
 async fn dribble(peer: RawClient, pace: Duration) -> (u16, Duration) {
     let start = Instant::now();
     let (mut reader, mut writer) = peer.into_connection().split();
@@ -35,7 +35,7 @@ async fn dribble(peer: RawClient, pace: Duration) -> (u16, Duration) {
     };
     tokio::select! {
         code = closed => (code, start.elapsed()),
-        () = dribbling => unreachable!("it never ends by itself"),
+        () = dribbling => unreachable!("the message ends only with the connection"),
     }
 }
 
@@ -44,7 +44,7 @@ fn a_message_that_never_ends_is_ended_at_its_deadline() {
     attack(async || {
         let timeout = scaled(Duration::from_secs(5), Duration::from_millis(800));
         let count = connections(1000, 30);
-        let (mut otherwise, mut most) = (0, 0);
+        let (mut wrong, mut most) = (0, 0);
         let (mut earliest, mut latest) = (Duration::MAX, Duration::ZERO);
         for kind in Kind::ALL {
             let server = kind.echo(Server::builder().message_timeout(Some(timeout)));
@@ -56,23 +56,23 @@ fn a_message_that_never_ends_is_ended_at_its_deadline() {
                 dribbling.spawn(dribble(peer, timeout / 10));
             }
             for (code, after) in dribbling.join_all().await {
-                otherwise += usize::from(code != 1008);
+                wrong += usize::from(code != 1008);
                 (earliest, latest) = (earliest.min(after), latest.max(after));
             }
             most = most.max(memory.peak() / count);
             server.settled(0).await;
             server.stop().await;
         }
-        let part = format!("{} in fragments with pings between", number(4 * count));
-        UNFINISHED.exactly(&format!("{part}, not answered with 1008"), otherwise, 0, "");
-        UNFINISHED.at_most(&format!("{part}: memory of each"), most, 4096, "bytes");
+        let part = format!("{} in fragments with pings between them", number(4 * count));
+        UNFINISHED.exactly(&format!("{part}: not answered with 1008"), wrong, 0, "");
+        UNFINISHED.at_most(&format!("{part}: memory per connection"), most, 4096, "bytes");
         let seconds = |time: Duration| format!("{:.2} s", time.as_secs_f64());
         let bound = timeout + Duration::from_millis(scaled(500, 3000));
         UNFINISHED.line(
             &format!("{part}, timeout {}: ended", seconds(timeout)),
             format!("after {} to {}", seconds(earliest), seconds(latest)),
             format!("{} to {}", seconds(timeout), seconds(bound)),
-            // Time is read once a tick.
+            // The server reads the clock once per tick.
             earliest + Duration::from_millis(200) >= timeout && latest <= bound,
         );
     });

@@ -1,4 +1,4 @@
-//! The same before a connection is one.
+//! Panics in code of the application that runs during a handshake.
 
 use super::{Make, Way, expect_echo, explode, once, payload, run, start};
 use bytes::Bytes;
@@ -96,7 +96,7 @@ fn what_an_answer_carries_may_panic_when_it_is_dropped() {
     });
 }
 
-/// Has no certificate, and panics the first time it is asked.
+/// A certificate resolver without a certificate. It panics at the first call.
 struct Resolver(Box<dyn Fn() + Send + Sync>);
 
 impl std::fmt::Debug for Resolver {

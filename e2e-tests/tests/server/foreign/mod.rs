@@ -1,6 +1,6 @@
-//! Code that is not the server's, in places where no callback runs: the destructors of payloads, of panics, of handlers
-//! and of what requests carry, and wakers. What panics there ends at most its own connection; what uses its own
-//! connection there gets an answer.
+//! Code of the application that runs outside callbacks: destructors of payloads, panics, handlers and request
+//! extensions, and wakers. A panic there ends at most its own connection. A use of the connection there returns a
+//! result and does not block.
 
 mod hooks;
 mod panics;
@@ -19,7 +19,7 @@ fn run(test: impl Future<Output = ()>) {
     harness::run_with(Options { allow_panics: true, ..Options::default() }, test);
 }
 
-/// A payload whose destructor runs the application's code.
+/// A payload whose destructor runs a closure.
 struct Owner {
     bytes: Vec<u8>,
     on_drop: Option<Box<dyn FnOnce() + Send>>,
@@ -43,7 +43,7 @@ fn payload(len: usize, on_drop: impl FnOnce() + Send + 'static) -> Bytes {
     Bytes::from_owner(Owner { bytes: vec![b'p'; len], on_drop: Some(Box::new(on_drop)) })
 }
 
-/// What a panic carries; it panics when it is dropped.
+/// The payload of a panic. It panics when it is dropped.
 struct Bomb;
 
 impl Drop for Bomb {
@@ -56,7 +56,7 @@ fn explode() {
     std::panic::panic_any(Bomb);
 }
 
-/// Explodes the first time.
+/// Panics with such a payload the first time.
 fn once() -> impl Fn() + Send + Sync + 'static {
     let exploded = AtomicBool::new(false);
     move || {
@@ -66,10 +66,10 @@ fn once() -> impl Fn() + Send + Sync + 'static {
     }
 }
 
-/// Sends, in one of the ways there are, a payload that was made for that sender.
+/// Sends a payload that was made for that sender, in one of the ways of [`How`].
 type Make = Arc<dyn Fn(&Sender) -> Bytes + Send + Sync>;
 
-/// How the payload goes out.
+/// How the payload is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Way {
     /// By the connection's own method.
@@ -82,11 +82,11 @@ enum Way {
 
 const WAYS: [Way; 3] = [Way::Send, Way::Sender, Way::Prepared];
 
-/// Copied next to its header, and written in place.
+/// One size that is copied next to the header, and one that is written in place.
 const LENGTHS: [usize; 3] = [0, 10, 100_000];
 
 fn send_through(sender: &Sender, way: Way, payload: Bytes) {
-    // Refused once the peer has left.
+    // An error means that the peer has left.
     match way {
         Way::Prepared => drop(sender.try_send_prepared(&PreparedMessage::new(payload))),
         _ => drop(sender.try_send(payload)),
@@ -148,7 +148,7 @@ async fn expect_payload(client: &mut RawClient, len: usize) {
     assert_eq!(frame.payload, vec![b'p'; len]);
 }
 
-/// Every way, with both APIs.
+/// All ways to send, with both APIs.
 async fn in_every_way(test: impl AsyncFn(Api, Way, usize)) {
     for api in Api::ALL {
         for way in WAYS {

@@ -1,4 +1,4 @@
-//! Panics whose payload panics when it is dropped, and destructors of what is the application's.
+//! Panics whose payload panics when it is dropped, and destructors of the application's values.
 
 use super::{Make, Way, expect_echo, explode, once, run, start};
 use bytes::Bytes;
@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::Duration;
 use ws_server::{Conn, Handler, MessageRef, Rejection, Request, Server, WebSocket};
 
-/// The first client's connection ends with 1011; the second one is served all the while.
+/// Checks that the first client's connection ends with 1011, and that the second is served before and after.
 async fn expect_1011(server: ServerRunner, trigger: &[RawFrame]) {
     let mut bad = server.open().await;
     bad.send_together(trigger).await;
@@ -29,10 +29,10 @@ async fn expect_1011(server: ServerRunner, trigger: &[RawFrame]) {
     server.stop().await;
 }
 
-/// A handler that panics, and what makes it.
+/// A handler that panics, and the message that causes it.
 type Case<'a> = (fn() -> Script, &'a [RawFrame]);
 
-/// A script with a hook that explodes once.
+/// A script with a callback that panics once.
 fn on(hook: impl FnOnce(Box<dyn Fn() + Send + Sync>, Script) -> Script) -> Script {
     hook(Box::new(once()), Script::new())
 }
@@ -84,7 +84,7 @@ fn a_panic_whose_payload_panics_ends_its_own_function() {
             }
         });
         expect_1011(server.await, &[RawFrame::text("boom")]).await;
-        // In the function that makes the future.
+        // Panics in the function that makes the future.
         let f = once();
         let server = ServerRunner::serve(Server::builder(), move |mut ws| {
             f();
@@ -94,7 +94,7 @@ fn a_panic_whose_payload_panics_ends_its_own_function() {
     });
 }
 
-/// Explodes when it is dropped, the first time.
+/// Panics when it is dropped, the first time.
 struct Mine(Arc<dyn Fn() + Send + Sync>);
 
 impl Mine {
@@ -113,7 +113,7 @@ impl Drop for Mine {
 #[test]
 fn the_destructor_of_a_function_may_panic_wherever_it_runs() {
     run(async {
-        // Done, and cut off.
+        // With a function that returns, and with one that is cut off.
         for shuts_down in [false, true] {
             let mine = Mine::new();
             let server = ServerRunner::serve(Server::builder(), move |mut ws| {
@@ -148,7 +148,7 @@ fn the_destructor_of_a_function_may_panic_wherever_it_runs() {
     });
 }
 
-/// A handler with such a field.
+/// A handler with a field whose destructor panics.
 struct Mined(#[expect(dead_code, reason = "its destructor is what matters")] Mine);
 
 impl Handler for Mined {
@@ -183,7 +183,7 @@ fn the_destructor_of_a_handler_may_panic() {
 #[test]
 fn a_handler_that_is_refused_after_all_may_panic_twice() {
     run(async {
-        // A header that the response cannot have.
+        // A header that a 101 must not have.
         let builder = Server::builder().on_request(|request| {
             request.add_response_header(http::header::CONNECTION, HeaderValue::from_static("close"));
             Ok(())
@@ -200,7 +200,7 @@ fn a_handler_that_is_refused_after_all_may_panic_twice() {
     });
 }
 
-/// A handler's context that panics where it is told to.
+/// A handler's context that panics in its clone or in its destructor.
 struct Fragile {
     clones: bool,
     drops: Arc<AtomicBool>,
@@ -252,7 +252,7 @@ fn a_context_that_panics_ends_the_server_and_its_shutdown_returns() {
                 close_normally(client).await;
                 drops.store(true, SeqCst);
             }
-            // Where the context cannot be cloned there is no shard, and the server ends by itself.
+            // Without a clone of the context there is no shard, and the server ends by itself.
             handle.shutdown(Duration::ZERO).await;
             running.await.unwrap().unwrap_err();
             assert!(tokio::net::TcpStream::connect(addr).await.is_err(), "peers are refused");
@@ -260,7 +260,7 @@ fn a_context_that_panics_ends_the_server_and_its_shutdown_returns() {
     });
 }
 
-/// Panics wherever an error is logged.
+/// A `tracing` subscriber that panics at each error.
 struct Logs;
 
 impl tracing::Subscriber for Logs {
@@ -290,7 +290,7 @@ fn a_log_that_panics_ends_the_connection_it_is_about_and_no_other() {
     run(async {
         tracing::subscriber::set_global_default(Logs).unwrap();
         for api in Api::ALL {
-            // Panics in the callback, and then where that is logged.
+            // Panics in the callback, and then when that panic is logged.
             let make: Make = Arc::new(|_| {
                 explode();
                 Bytes::new()

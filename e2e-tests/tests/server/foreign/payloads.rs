@@ -1,4 +1,4 @@
-//! Payloads with destructors of their own.
+//! Payloads with a destructor of the application.
 
 use super::{Make, WAYS, Way, expect_echo, expect_payload, explode, in_every_way, payload, run, start};
 use e2e_tests::harness;
@@ -18,7 +18,7 @@ fn a_payload_whose_destructor_panics_once_it_is_written_harms_no_other_connectio
         for _ in 0..3 {
             client.send(RawFrame::text("go")).await;
             if way == Way::Prepared {
-                // Its last owner is the application, in the callback: that ends with 1011.
+                // The application drops the last owner in the callback, so the connection ends with 1011.
                 break;
             }
             expect_payload(&mut client, len).await;
@@ -49,7 +49,7 @@ fn payloads_whose_destructors_panic_when_they_are_cut_off_harm_no_other_connecti
                     for _ in 0..10 {
                         client.send(RawFrame::text("go")).await;
                     }
-                    // They are behind the messages before them.
+                    // They wait behind earlier messages.
                     client.send(RawFrame::ping("")).await;
                     expect_echo(&mut other).await;
                     if !shuts_down {
@@ -72,7 +72,7 @@ fn payloads_whose_destructors_panic_when_they_are_cut_off_harm_no_other_connecti
     });
 }
 
-/// The payload's destructor sends "dropped" on its own connection.
+/// Checks a payload whose destructor sends "dropped" on its own connection.
 fn sends(len: usize) -> Make {
     Arc::new(move |sender| {
         let own = sender.clone();
@@ -90,7 +90,7 @@ fn a_payload_may_use_its_own_connection_when_it_is_dropped() {
         let mut client = server.open().await;
         client.send(RawFrame::text("go")).await;
         let mut frames = [client.recv_frame().await.payload, client.recv_frame().await.payload];
-        // A prepared message's is the application's to drop.
+        // The application drops the payload of a prepared message.
         frames.sort();
         let mut expected = [b"dropped".to_vec(), vec![b'p'; len]];
         expected.sort();

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::task::{Context, Wake, Waker};
 use ws_server::{Message, Sender, Server};
 
-/// A waker that uses the connection it waits for, and panics too if it is to.
+/// A waker that uses the connection it waits for, and optionally panics.
 struct Nosy {
     sender: Mutex<Option<Sender>>,
     woken: mpsc::Sender<()>,
@@ -42,7 +42,7 @@ impl Drop for Nosy {
     }
 }
 
-/// A send waits for room with that waker; the peer reads, or leaves.
+/// A send waits for room with that waker, and then the peer reads or leaves.
 async fn wakers(panics: bool) {
     for api in Api::ALL {
         for leaves in [false, true] {
@@ -60,14 +60,14 @@ async fn wakers(panics: bool) {
             let (woken, is_woken) = mpsc::channel();
             let nosy = Nosy { sender: Mutex::new(Some(sender.clone())), woken, panics };
             let waker = Waker::from(Arc::new(nosy));
-            // Until the kernel has had enough.
+            // Until the kernel's buffers are full.
             let mut waits = false;
             while !waits {
                 let message = Message::binary(vec![0; 500_000]);
                 let mut sending = Box::pin(sender.send(message));
                 waits = sending.as_mut().poll(&mut Context::from_waker(&waker)).is_pending();
                 if waits {
-                    // It stays, and is never polled again.
+                    // The future stays and is never polled again.
                     std::mem::forget(sending);
                 }
                 expect_echo(&mut other).await;

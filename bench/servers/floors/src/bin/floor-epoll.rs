@@ -1,5 +1,5 @@
-//! The floor on raw epoll: one `recv` and one `send` per wakeup. With `--broadcast`, what anyone sends goes to everyone
-//! by a bare loop of `send`.
+//! The floor on raw epoll: one `recv` and one `send` per wakeup. With `--broadcast`, each message is sent to
+//! all connections by a loop of `send`.
 
 use bench_common::epoll::{Epoll, Interest};
 use bench_common::server;
@@ -15,7 +15,7 @@ struct Connection {
     stream: TcpStream,
     upgraded: bool,
     echo: Echo,
-    /// The request while it comes in; later what the kernel did not take at once.
+    /// The request until it is complete, then the bytes that the kernel has not accepted.
     buffer: Vec<u8>,
 }
 
@@ -86,7 +86,7 @@ impl Server {
     }
 
     fn send_to_all(&mut self, from: usize, frames: &[u8]) -> io::Result<()> {
-        // What is passed on piece by piece would mix with other senders' pieces.
+        // Pieces of a message would mix with those of other senders.
         if !self.connections[from].as_ref().is_some_and(|sender| sender.echo.between_frames()) {
             return Err(ErrorKind::InvalidData.into());
         }
@@ -117,7 +117,7 @@ impl Connection {
         let sent = write_some(&self.stream, bytes)?;
         if sent < bytes.len() {
             self.buffer.extend_from_slice(&bytes[sent..]);
-            // Nothing more is read until this is gone.
+            // Reading stops until these bytes are sent.
             epoll.modify(&self.stream, self.stream.as_raw_fd() as u64, Interest::Write)?;
         }
         Ok(())

@@ -1,4 +1,4 @@
-//! The floor on tokio: a `LocalRuntime`, one task and one `poll_fn` per connection, one scratch for all of them, one
+//! The floor on tokio: a `LocalRuntime`, one task and one `poll_fn` per connection, one scratch buffer for all, one
 //! write per read.
 
 use bench_common::server;
@@ -20,7 +20,7 @@ thread_local! {
 struct Connection {
     stream: TcpStream,
     echo: Echo,
-    /// What the kernel did not take at once.
+    /// The bytes that the kernel has not accepted.
     unsent: Vec<u8>,
 }
 
@@ -89,10 +89,10 @@ async fn accept(stream: TcpStream) {
             break answer;
         }
     };
-    // An empty socket takes an answer of this size whole.
+    // A socket with an empty buffer accepts a whole response of this size.
     if answer.is_some_and(|answer| stream.try_write(&answer).is_ok_and(|sent| sent == answer.len())) {
         let mut connection = Connection { stream, echo: Echo::default(), unsent: Vec::new() };
-        // A task of its own, so that the request's memory does not live on in this one.
+        // A new task, so that the request's memory is not part of it.
         tokio::task::spawn_local(async move { poll_fn(|cx| connection.poll(cx)).await });
     }
 }

@@ -1,6 +1,6 @@
-//! The server under attack, on threads of its own.
+//! The server under attack, on its own threads.
 
-use crate::measure::{Memory, on_the_outside};
+use crate::measure::{Memory, mark_as_attacker};
 use crate::scale;
 use e2e_tests::harness::{self, Options};
 use e2e_tests::raw_peer::{RawClient, RawFrame};
@@ -15,10 +15,10 @@ use ws_server::{
     ShutdownReport, WebSocket,
 };
 
-/// Nothing that a row waits for takes so long.
+/// The longest time that a row waits for an event.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Runs a row, in a process of its own, with all descriptors that it may have.
+/// Runs a row in its own process, with the highest limit of descriptors.
 pub(crate) fn attack<F: Future<Output = ()>>(row: impl FnOnce() -> F) {
     let options = Options {
         deadline: Duration::from_secs(240),
@@ -26,7 +26,7 @@ pub(crate) fn attack<F: Future<Output = ()>>(row: impl FnOnce() -> F) {
         ..Options::default()
     };
     harness::run_with(options, async {
-        on_the_outside();
+        mark_as_attacker();
         scale::connections(0, 0);
         row().await;
     });
@@ -35,43 +35,43 @@ pub(crate) fn attack<F: Future<Output = ()>>(row: impl FnOnce() -> F) {
 /// One of the four ways to run a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// Callbacks, a task for each connection.
+    /// A `Handler` on tokio tasks.
     HandlerTasks,
-    /// Callbacks, on a thread of the server's own.
+    /// A `Handler` on a shard.
     HandlerShard,
-    /// An async function, a task for each connection.
+    /// An async function on tokio tasks.
     AsyncTasks,
-    /// An async function, on a thread of the server's own.
+    /// An async function on a shard.
     AsyncShard,
 }
 
 impl Kind {
     pub(crate) const ALL: [Self; 4] =
         [Self::HandlerTasks, Self::HandlerShard, Self::AsyncTasks, Self::AsyncShard];
-    /// One of each engine and of each style.
+    /// Both engines and both APIs, in two of the four combinations.
     pub(crate) const TWO: [Self; 2] = [Self::HandlerShard, Self::AsyncTasks];
 
-    /// A server that answers each message with the same.
-    pub(crate) fn echo(self, builder: ServerBuilder) -> Victim {
+    /// A server that echoes each message.
+    pub(crate) fn echo(self, builder: ServerBuilder) -> TargetServer {
         self.start(builder, Answer::Echo)
     }
 
-    /// A server that answers nothing.
-    pub(crate) fn sink(self, builder: ServerBuilder) -> Victim {
+    /// A server that does not answer.
+    pub(crate) fn sink(self, builder: ServerBuilder) -> TargetServer {
         self.start(builder, Answer::Nothing)
     }
 
-    /// A server that answers small messages only.
-    pub(crate) fn choosy(self, builder: ServerBuilder) -> Victim {
+    /// A server that echoes messages of less than 1000 bytes only.
+    pub(crate) fn echo_small(self, builder: ServerBuilder) -> TargetServer {
         self.start(builder, Answer::Small)
     }
 
-    /// A server that echoes, and panics at [`BOOM`].
-    pub(crate) fn fragile(self, builder: ServerBuilder) -> Victim {
+    /// A server that echoes, and panics at the message [`BOOM`].
+    pub(crate) fn panicking(self, builder: ServerBuilder) -> TargetServer {
         self.start(builder, Answer::Panic)
     }
 
-    fn start(self, builder: ServerBuilder, answer: Answer) -> Victim {
+    fn start(self, builder: ServerBuilder, answer: Answer) -> TargetServer {
         let counts = Arc::<Counts>::default();
         let context = Context { counts: Arc::clone(&counts), answer };
         let serve = {
@@ -80,31 +80,36 @@ impl Kind {
         };
         match self {
             Self::HandlerTasks | Self::HandlerShard => self.run::<App>(builder, counts, context),
-            Self::AsyncTasks => Victim::start(builder, counts, |server| server.serve(serve)),
-            Self::AsyncShard => Victim::start(builder, counts, |server| async {
+            Self::AsyncTasks => TargetServer::start(builder, counts, |server| server.serve(serve)),
+            Self::AsyncShard => TargetServer::start(builder, counts, |server| async {
                 server.serve_sharded(1, move |ws, _| serve(ws)).await.unwrap()
             }),
         }
     }
 
-    /// A server with a handler of the row's own.
-    pub(crate) fn run<H>(self, builder: ServerBuilder, counts: Arc<Counts>, context: H::Context) -> Victim
+    /// A server with the row's own handler.
+    pub(crate) fn run<H>(
+        self,
+        builder: ServerBuilder,
+        counts: Arc<Counts>,
+        context: H::Context,
+    ) -> TargetServer
     where
         H: Handler + Unpin + Send,
         H::Context: Sync,
     {
         match self {
             Self::HandlerTasks | Self::AsyncTasks => {
-                Victim::start(builder, counts, |server| server.run::<H>(context))
+                TargetServer::start(builder, counts, |server| server.run::<H>(context))
             }
-            Self::HandlerShard | Self::AsyncShard => Victim::start(builder, counts, |server| async {
+            Self::HandlerShard | Self::AsyncShard => TargetServer::start(builder, counts, |server| async {
                 server.run_sharded::<H>(1, context).await.unwrap()
             }),
         }
     }
 }
 
-/// What happened on the server.
+/// Counts of events on the server.
 #[derive(Debug, Default)]
 pub(crate) struct Counts {
     pub(crate) opened: AtomicUsize,
@@ -113,7 +118,7 @@ pub(crate) struct Counts {
     pub(crate) pongs: AtomicUsize,
 }
 
-/// What makes a fragile server panic.
+/// The message that makes a [`Kind::panicking`] server panic.
 pub(crate) const BOOM: &str = "boom";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -131,11 +136,11 @@ struct Context {
 }
 
 impl Context {
-    /// Whether to echo what came.
+    /// Counts a message. Returns whether to echo it.
     fn note(&self, payload: &[u8]) -> bool {
         self.counts.messages.fetch_add(1, SeqCst);
         if self.answer == Answer::Panic && payload == BOOM.as_bytes() {
-            // As `panic!` does, without a line about each in the output.
+            // As `panic!`, but without a message on stderr.
             std::panic::resume_unwind(Box::new("on purpose"));
         }
         match self.answer {
@@ -161,7 +166,7 @@ impl Handler for App {
 
     fn on_message(&mut self, conn: &mut Conn<'_>, message: MessageRef<'_>) {
         if self.0.note(message.as_bytes()) {
-            // Refused only once the connection is closing.
+            // An error means that the connection is closing.
             let _ = conn.send(message);
         }
     }
@@ -187,8 +192,8 @@ async fn serve(mut ws: WebSocket, context: Context) {
 
 static SMALL_SEND_BUFFERS: AtomicBool = AtomicBool::new(false);
 
-/// Servers of this process have the kernel buffer little for each connection. Else it takes a megabyte and more for a
-/// peer that does not read, and with a thousand of them comes to the end of what it has for TCP.
+/// Sets small send buffers for the servers of this process. Without this, the kernel buffers more than a megabyte for
+/// each peer that does not read, and runs out of its memory for TCP with a thousand of them.
 pub(crate) fn small_send_buffers() {
     SMALL_SEND_BUFFERS.store(true, SeqCst);
 }
@@ -196,7 +201,7 @@ pub(crate) fn small_send_buffers() {
 fn listener() -> TcpListener {
     let socket = TcpSocket::new_v4().unwrap();
     if SMALL_SEND_BUFFERS.load(SeqCst) {
-        // Connections take it over from the listener.
+        // Connections inherit the size from the listener.
         socket.set_send_buffer_size(16 * 1024).unwrap();
     }
     socket.bind(([127, 0, 0, 1], 0).into()).unwrap();
@@ -204,30 +209,30 @@ fn listener() -> TcpListener {
 }
 
 /// A running server. End it with [`stop`](Self::stop).
-pub(crate) struct Victim {
+pub(crate) struct TargetServer {
     pub(crate) addr: SocketAddr,
     pub(crate) handle: ShutdownHandle,
     pub(crate) counts: Arc<Counts>,
     thread: JoinHandle<ShutdownReport>,
 }
 
-impl Victim {
-    /// Binds and runs a server on a thread with a runtime of its own.
+impl TargetServer {
+    /// Binds a server and runs it on a new thread with its own runtime.
     pub(crate) fn start<Fut: Future<Output = ShutdownReport>>(
         builder: ServerBuilder,
         counts: Arc<Counts>,
         run: impl FnOnce(Server) -> Fut + Send + 'static,
     ) -> Self {
-        let (tell, told) = std::sync::mpsc::channel();
+        let (sender, receiver) = std::sync::mpsc::channel();
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async {
                 let server = builder.listener(listener()).unwrap();
-                tell.send((server.local_addr().unwrap(), server.shutdown_handle())).unwrap();
+                sender.send((server.local_addr().unwrap(), server.shutdown_handle())).unwrap();
                 run(server).await
             })
         });
-        let (addr, handle) = told.recv().expect("the server starts");
+        let (addr, handle) = receiver.recv().expect("the server starts");
         Self { addr, handle, counts, thread }
     }
 
@@ -241,7 +246,7 @@ impl Victim {
         RawClient::open(self.addr, "/").await
     }
 
-    /// Has the server's thread make what it makes with its first connections.
+    /// Opens and resets a connection, so that the server allocates what it allocates once per thread.
     pub(crate) async fn warm_up(&self) {
         let before = self.handle.connections();
         let mut peer = self.open().await;
@@ -252,17 +257,17 @@ impl Victim {
         self.quiet().await;
     }
 
-    /// So many of them.
+    /// Opens `count` connections.
     pub(crate) async fn open_many(&self, count: usize) -> Vec<RawClient> {
         let mut peers = Vec::with_capacity(count);
         for _ in 0..count {
             peers.push(self.open().await);
         }
-        self.until("they are all counted", || self.handle.connections() >= count).await;
+        self.until("all connections are counted", || self.handle.connections() >= count).await;
         peers
     }
 
-    /// Waits until the server has so many connections, and no handshake under way.
+    /// Waits until the server has exactly this many connections and no handshake under way.
     pub(crate) async fn settled(&self, connections: usize) {
         self.until("connections", || {
             self.handle.connections() == connections && self.handle.handshakes() == 0
@@ -270,10 +275,10 @@ impl Victim {
         .await;
     }
 
-    /// Waits for something that comes about on the server's threads.
+    /// Waits until `reached` returns true. `what` names the condition in the failure message.
     ///
     /// # Panics
-    /// When it does not, within a minute.
+    /// When that takes longer than a minute.
     pub(crate) async fn until(&self, what: &str, reached: impl Fn() -> bool) {
         let start = Instant::now();
         while !reached() {
@@ -283,8 +288,8 @@ impl Victim {
         }
     }
 
-    /// Waits until the server's memory has not changed for some turns: what it does behind an answer is done then.
-    /// Where it never stands still, because somebody is served, a second is enough.
+    /// Waits until the server's memory has not changed for 50 ms: the work that follows an answer is then done. Waits
+    /// for one second if the memory keeps changing because the server has other clients.
     pub(crate) async fn quiet(&self) {
         let mut last = Memory::held();
         let mut same = 0;
@@ -299,7 +304,7 @@ impl Victim {
         }
     }
 
-    /// Shuts down and says who closed how.
+    /// Shuts the server down within 5 s and returns its report.
     ///
     /// # Panics
     /// If the server has panicked.
@@ -307,7 +312,7 @@ impl Victim {
         self.stop_within(Duration::from_secs(5)).await
     }
 
-    /// The same, with so much time for it.
+    /// The same, within `grace`.
     pub(crate) async fn stop_within(self, grace: Duration) -> ShutdownReport {
         let report = self.handle.shutdown(grace).await;
         self.thread.join().expect("the server does not panic");

@@ -1,16 +1,18 @@
-//! Somebody who is served while others attack: a small echo, again and again, each timed.
+//! A client that does not attack. It sends small messages to an echo server and measures the time of each echo.
 //!
-//! Attacker, server and mouse may have to share two processors, with other programs. So most attacks go in turn to the
-//! mouse's server and to another one: what differs then is what sharing a server costs, and not what sharing a machine
-//! does. What the server owes a mouse is that it waits for no more than a turn of somebody else's, which takes 10 ms at
-//! most, and the machine may take as long to let it run. That is the bound: its slowest hundredth may be a fifth, or
-//! those 20 ms, slower beside the attack than without. A ratio alone would say nothing where a quiet echo takes 50 µs. The reduced scale, whose builds are slow and
-//! run beside others, allows a quarter of a second.
+//! Attacker, server and probe client may share two processors with other programs. Most attacks therefore alternate
+//! between the probe client's server and another one on the same machine. The difference is the cost of sharing a
+//! server, without the cost of sharing a machine.
+//!
+//! An echo may wait for one turn of another connection, which takes 10 ms at most, and the machine may take as long to
+//! schedule the thread. The bound follows from that: with the attack, the p99 may be 20 % or 20 ms above the p99
+//! without it, whichever is more. A ratio alone says nothing when an echo without an attack takes 50 µs. The reduced
+//! scale allows 250 ms, because its builds are slow and several tests run in parallel.
 
-use crate::measure::{on_the_outside, spend, thread_time};
+use crate::measure::{mark_as_attacker, spend, thread_time};
 use crate::scale::scaled;
 use crate::table::Row;
-use crate::victim::Victim;
+use crate::target_server::TargetServer;
 use e2e_tests::raw_peer::{RawFrame, RequestHead, Side};
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -19,13 +21,13 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// Nothing that a mouse waits for takes so long.
+/// The longest time that a probe client waits for an echo.
 const LIMIT: Duration = Duration::from_secs(30);
-/// Between two echoes.
+/// The pause between two echoes.
 const PAUSE: Duration = Duration::from_millis(1);
 
-/// A mouse on a thread of its own.
-pub(crate) struct Mouse {
+/// A probe client on its own thread.
+pub(crate) struct ProbeClient {
     shared: Arc<Shared>,
     thread: JoinHandle<Latencies>,
 }
@@ -37,55 +39,55 @@ struct Shared {
     echoes: AtomicUsize,
 }
 
-/// How long echoes took.
+/// The times of the echoes, without and with the attack.
 #[derive(Debug, Default)]
 pub(crate) struct Latencies {
     quiet: Vec<Duration>,
     attacked: Vec<Duration>,
 }
 
-impl Mouse {
-    /// A mouse on a plain connection to an echo server.
+impl ProbeClient {
+    /// Starts a probe client on a TCP connection to an echo server.
     pub(crate) fn start(addr: SocketAddr) -> Self {
         Self::start_with(move || plain(addr))
     }
 
-    /// `connect` makes what does one echo; it runs on the mouse's thread.
+    /// Starts a probe client. `connect` runs on its thread and returns the closure that makes one echo.
     pub(crate) fn start_with<E: FnMut()>(connect: impl FnOnce() -> E + Send + 'static) -> Self {
         let shared = Arc::<Shared>::default();
         let for_thread = Arc::clone(&shared);
         let thread = std::thread::spawn(move || {
-            on_the_outside();
+            mark_as_attacker();
             for_thread.run(connect())
         });
         Self { shared, thread }
     }
 
-    /// Says whether what is timed from now on is beside the attack.
+    /// Sets whether the echoes from now on count as echoes with the attack.
     pub(crate) fn attacked(&self, attacked: bool) {
         self.shared.attacked.store(attacked, SeqCst);
     }
 
-    /// Runs an attack on `server`, which is the mouse's, in turn with the same on `other`.
+    /// Runs an attack in turn on `server`, which the probe client uses, and on `other`.
     pub(crate) async fn beside(
         &self,
         rounds: usize,
-        other: &Victim,
-        server: &Victim,
-        mut attack: impl AsyncFnMut(&Victim),
+        other: &TargetServer,
+        server: &TargetServer,
+        mut attack: impl AsyncFnMut(&TargetServer),
     ) {
         for _ in 0..rounds {
             for (target, attacked) in [(other, false), (server, true)] {
                 self.attacked(attacked);
                 attack(target).await;
-                // Enough to say something, where the attack is short.
+                // Enough echoes for a p99 even if the attack is short.
                 self.echoes(24 / rounds + 1).await;
             }
         }
         self.attacked(false);
     }
 
-    /// Waits, in turns with everything else here, until the mouse had so many more echoes.
+    /// Waits until the probe client has had `count` more echoes. Other tasks run meanwhile.
     pub(crate) async fn echoes(&self, count: usize) {
         let until = self.shared.echoes.load(SeqCst) + count;
         while self.shared.echoes.load(SeqCst) < until && !self.thread.is_finished() {
@@ -93,11 +95,13 @@ impl Mouse {
         }
     }
 
+    /// Stops the probe client and returns the times.
+    ///
     /// # Panics
-    /// If the mouse was not served.
+    /// If an echo failed.
     pub(crate) fn stop(self) -> Latencies {
         self.shared.stop.store(true, SeqCst);
-        self.thread.join().expect("the mouse was served all the time")
+        self.thread.join().expect("all echoes of the probe client arrive")
     }
 }
 
@@ -119,7 +123,7 @@ impl Shared {
     }
 }
 
-/// One echo on a connection that is opened first.
+/// Opens a connection and returns a closure that makes one echo on it.
 fn plain(addr: SocketAddr) -> impl FnMut() {
     let mut stream = TcpStream::connect(addr).unwrap();
     stream.set_nodelay(true).unwrap();
@@ -131,7 +135,7 @@ fn plain(addr: SocketAddr) -> impl FnMut() {
         stream.read_exact(&mut byte).unwrap();
         head.extend(byte);
     }
-    let frame = RawFrame::text("a mouse is here too");
+    let frame = RawFrame::text("a small message");
     let (request, expected) = (frame.encode(Side::Client), frame.encode(Side::Server));
     let mut reply = vec![0; expected.len()];
     move || {
@@ -142,12 +146,12 @@ fn plain(addr: SocketAddr) -> impl FnMut() {
 }
 
 impl Latencies {
-    /// A line that holds the slowest hundredth against the bound.
+    /// Adds a line that compares the p99 with its bound.
     pub(crate) fn check(self, row: &Row, part: &str) {
         self.check_turns(row, part, 1);
     }
 
-    /// The same, beside so many attackers, each of whom may have a turn before the mouse has.
+    /// The same with `turns` attackers, each of which may have one turn of 10 ms before the echo.
     pub(crate) fn check_turns(mut self, row: &Row, part: &str, turns: u64) {
         let (quiet, attacked) = (p99(&mut self.quiet), p99(&mut self.attacked));
         let margin = Duration::from_millis(scaled(10 * (turns + 1), 250));
@@ -163,7 +167,7 @@ impl Latencies {
 }
 
 fn p99(latencies: &mut [Duration]) -> Duration {
-    assert!(latencies.len() >= 20, "{} echoes say nothing", latencies.len());
+    assert!(latencies.len() >= 20, "{} echoes are too few for a p99", latencies.len());
     latencies.sort_unstable();
     latencies[latencies.len() * 99 / 100]
 }
