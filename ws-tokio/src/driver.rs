@@ -13,8 +13,8 @@ use ws_proto::{Backlog, Connection, Event, ReceiveBuffer, SendQueue, TransmitQue
 
 use crate::{
     foreign::{Foreign, run_unlocked},
-    once::{read_once, write_once},
-    scratch,
+    thread_buffers,
+    transport_io::{read_once, write_once},
 };
 
 /// Steps per poll of a message that is compressed as it is sent, 256 KiB of it each; then others have their turn.
@@ -68,7 +68,7 @@ impl<S> Driver<S> {
     /// The state machine and the queue that its commands write to.
     #[inline]
     pub fn parts_mut(&mut self) -> (&mut Connection, &mut TransmitQueue) {
-        let tx = self.tx.get_or_insert_with(scratch::take_queue);
+        let tx = self.tx.get_or_insert_with(thread_buffers::take_queue);
         (&mut self.connection, tx)
     }
 
@@ -76,7 +76,7 @@ impl<S> Driver<S> {
     /// [`Connection::send_through`].
     #[inline]
     pub fn writer_parts(&mut self) -> (&mut Connection, &mut TransmitQueue, DirectWriter<'_, S>) {
-        let tx = self.tx.get_or_insert_with(scratch::take_queue);
+        let tx = self.tx.get_or_insert_with(thread_buffers::take_queue);
         (&mut self.connection, tx, DirectWriter { io: &mut self.io, needs_flush: &mut self.needs_flush })
     }
 
@@ -102,7 +102,7 @@ impl<S> Driver<S> {
 
     /// Ends the connection at once; drops what waits to be written. Call it before the driver is dropped: each payload is
     /// dropped by itself then, whatever its destructor does.
-    pub fn give_up(&mut self) {
+    pub fn abort(&mut self) {
         if !self.is_quiet() {
             let (connection, tx) = self.parts_mut();
             connection.abort(tx);
@@ -157,7 +157,7 @@ impl<S> Driver<S> {
     /// Does what is due at `now`. `look` says what the transport knows of its send queue; it is called only if that decides
     /// ([`Connection::wants_send_queue`]).
     pub fn handle_timeout(&mut self, now: Instant, look: impl FnOnce(&S) -> Option<SendQueue>) {
-        let tx = self.tx.get_or_insert_with(scratch::take_queue);
+        let tx = self.tx.get_or_insert_with(thread_buffers::take_queue);
         if self.connection.wants_send_queue(now, tx)
             && let Some(queue) = look(&self.io)
         {
@@ -199,7 +199,7 @@ impl<S> Driver<S> {
         if !self.connection.is_deflating()
             && let Some(tx) = self.tx.take_if(|tx| tx.is_empty())
         {
-            scratch::put_queue(tx);
+            thread_buffers::put_queue(tx);
         }
     }
 }
@@ -225,7 +225,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         match ready!(read_once(&mut self.io, cx, target, self.is_trusted)) {
             Ok(0) => self.connection.handle_eof(now),
             Ok(n) => self.connection.handle_received(n, now, rx),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => return again(cx),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return wake_and_wait(cx),
             Err(error) => self.on_read_error(error.kind(), now),
         }
         Poll::Ready(())
@@ -270,7 +270,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
                 }
                 Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {
                     tx.set_blocked(now);
-                    return again(cx);
+                    return wake_and_wait(cx);
                 }
                 Poll::Ready(Err(error)) => return self.on_write_error(error.kind(), now),
             }
@@ -297,7 +297,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             return Poll::Ready(());
         }
         let flushed = match Pin::new(&mut self.io).poll_flush(cx) {
-            Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => again(cx).map(Ok),
+            Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {
+                wake_and_wait(cx).map(Ok)
+            }
             flushed => flushed,
         };
         let (connection, tx) = self.parts_mut();
@@ -357,7 +359,7 @@ impl<S: AsyncWrite + Unpin> DirectWriter<'_, S> {
 }
 
 /// A transport that was interrupted is asked again, but others have their turn first: it may never be anything else.
-fn again(cx: &Context<'_>) -> Poll<()> {
+fn wake_and_wait(cx: &Context<'_>) -> Poll<()> {
     cx.waker().wake_by_ref();
     Poll::Pending
 }

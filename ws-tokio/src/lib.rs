@@ -5,36 +5,30 @@
 //! [`WebSocket::new`].
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-mod admission;
-mod core;
-mod deadline;
 mod driver;
 mod foreign;
-mod once;
-mod outgoing;
-mod progress;
-mod scratch;
 #[cfg(target_os = "linux")]
 mod send_queue;
 mod sender;
-mod served;
-mod sink;
+mod server_half;
+mod shared;
+mod stream_sink;
+mod thread_buffers;
+mod time;
 #[cfg(feature = "tls-core")]
 pub mod tls;
-mod turns;
+mod transport_io;
 mod wait_list;
-mod wakers;
 mod websocket;
 
-pub use deadline::deadline_in;
 pub use driver::{DirectWriter, Driver};
 pub use foreign::{Foreign, Hold, Locked, Panicked, guarded, run_unlocked};
-pub use scratch::{ReceiveLease, configure_thread, trim_default_pools, trim_thread_pool};
 #[cfg(target_os = "linux")]
 pub use send_queue::tcp_send_queue;
 pub use sender::{Outlet, Sender};
-pub use served::{Served, TurnEnd};
-pub use turns::yield_turn;
+pub use server_half::{ServerHalf, TurnEnd};
+pub use thread_buffers::{ReceiveLease, configure_thread, trim_default_pools, trim_thread_pool};
+pub use time::{deadline_in, yield_turn};
 pub use wait_list::{Entry, Place, WaitList};
 pub use websocket::{Parts, WebSocket};
 

@@ -9,12 +9,12 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use ws_proto::{CloseCode, ConnectionState, ControlError, Message, PreparedMessage, SendError};
 
 use crate::{
-    core::{Core, lock, poll},
+    shared::{SharedState, lock, lock_and_poll},
     wait_list::Place,
 };
 
 /// Polls of a send without a break. Its waker is stored in up to two places, and may be called in between.
-const ROUNDS: usize = 4;
+const MAX_ATTEMPTS: usize = 4;
 
 /// Sends on a connection from any task. Cheap to clone; all clones and the connection's owner share one bounded
 /// write queue, so a slow peer holds its senders back and not the memory.
@@ -94,12 +94,12 @@ impl Sender {
     /// If the future is dropped while the queue is full, nothing is sent. Once there was room the message stays queued and
     /// goes out whole: on a server's connection by itself, on any other while a future of the connection is polled.
     pub async fn send(&self, message: impl Into<Message>) -> Result<(), SendError<Message>> {
-        let mut waiting = Waiting {
+        let mut waiting = PendingSend {
             outlet: &*self.outlet,
             message: Some(message.into()),
             place: None,
             number: None,
-            is_known: false,
+            is_registered: false,
         };
         poll_fn(|cx| waiting.poll(cx)).await
     }
@@ -145,7 +145,7 @@ impl Sender {
 }
 
 /// A send under way.
-struct Waiting<'a> {
+struct PendingSend<'a> {
     outlet: &'a dyn Outlet,
     message: Option<Message>,
     /// Where it waits for room.
@@ -153,25 +153,25 @@ struct Waiting<'a> {
     /// Of the message, once it is accepted.
     number: Option<u64>,
     /// Whether the outlet has its waker.
-    is_known: bool,
+    is_registered: bool,
 }
 
-impl Waiting<'_> {
+impl PendingSend<'_> {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SendError<Message>>> {
         if self.message.is_some() {
             let accepted = self.outlet.poll_send(cx, &mut self.message, &mut self.place);
-            self.is_known = accepted.is_pending();
+            self.is_registered = accepted.is_pending();
             ready!(accepted)?;
         }
         let handed_over = self.outlet.poll_handed_over(cx, &mut self.number);
-        self.is_known = handed_over.is_pending();
+        self.is_registered = handed_over.is_pending();
         handed_over.map(Ok)
     }
 }
 
-impl Drop for Waiting<'_> {
+impl Drop for PendingSend<'_> {
     fn drop(&mut self) {
-        if self.place.is_some() || self.is_known {
+        if self.place.is_some() || self.is_registered {
             self.outlet.cancelled(self.place.take());
         }
     }
@@ -183,18 +183,18 @@ impl fmt::Debug for Sender {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin + Send> Outlet for Mutex<Core<S>> {
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Outlet for Mutex<SharedState<S>> {
     fn try_send(&self, message: Message) -> Result<(), SendError<Message>> {
-        let mut core = lock(self);
-        core.queue_as_newcomer(message)?;
-        core.kick();
+        let mut state = lock(self);
+        state.queue_as_newcomer(message)?;
+        state.write_queued();
         Ok(())
     }
 
     fn try_send_prepared(&self, message: &PreparedMessage) -> Result<(), SendError> {
-        let mut core = lock(self);
-        core.queue_prepared_as_newcomer(message)?;
-        core.kick();
+        let mut state = lock(self);
+        state.queue_prepared_as_newcomer(message)?;
+        state.write_queued();
         Ok(())
     }
 
@@ -205,16 +205,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Outlet for Mutex<Core<S>> {
         place: &mut Option<Place>,
     ) -> Poll<Result<(), SendError<Message>>> {
         let mut waker = None;
-        for _ in 0..ROUNDS {
-            let mut core = lock(self);
-            let result = core.poll_queue_in_order(cx, message, place, &mut waker);
+        for _ in 0..MAX_ATTEMPTS {
+            let mut state = lock(self);
+            let result = state.poll_queue_in_order(cx, message, place, &mut waker);
             if result.is_ready() {
-                core.kick();
+                state.write_queued();
             }
-            if result.is_ready() || !core.is_unknown {
+            if result.is_ready() || !state.waker_missing {
                 return result;
             }
-            drop(core);
+            drop(state);
             // Cloning it may run its executor's code: not under the lock.
             waker.get_or_insert_with(|| cx.waker().clone());
         }
@@ -223,32 +223,32 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Outlet for Mutex<Core<S>> {
     }
 
     fn poll_handed_over(&self, cx: &mut Context<'_>, number: &mut Option<u64>) -> Poll<()> {
-        poll(self, cx, |core, cx| {
-            let number = *number.get_or_insert(core.accepted);
-            core.poll_handed_over(cx, number)
+        lock_and_poll(self, cx, |state, cx| {
+            let number = *number.get_or_insert(state.accepted);
+            state.poll_handed_over(cx, number)
         })
     }
 
     fn cancelled(&self, place: Option<Place>) {
-        let mut core = lock(self);
+        let mut state = lock(self);
         match place {
-            Some(place) => core.leave(place),
+            Some(place) => state.leave_wait_list(place),
             // Tasks that still wait register again. Otherwise a slow peer, and senders that lose patience, would pile up wakers.
-            None => core.waiting.wake_all(),
+            None => state.waiting.wake_all(),
         }
     }
 
     fn ping(&self, payload: &[u8]) -> Result<(), ControlError> {
-        let mut core = lock(self);
-        core.queue_ping(payload)?;
-        core.kick();
+        let mut state = lock(self);
+        state.queue_ping(payload)?;
+        state.write_queued();
         Ok(())
     }
 
     fn close(&self, code: CloseCode, reason: &str) {
-        let mut core = lock(self);
-        core.queue_close_and_receive(code, reason);
-        core.kick();
+        let mut state = lock(self);
+        state.queue_close_and_receive(code, reason);
+        state.write_queued();
     }
 
     fn state(&self) -> ConnectionState {

@@ -53,7 +53,7 @@ struct List {
     /// The connection's owner waits too, beside the list; its waker is not here.
     owner_waits: bool,
     /// The owner is to be woken.
-    owner_is_due: bool,
+    owner_wake_due: bool,
     /// The owner was served before those who wait, and since then none of them was.
     owner_passed: bool,
 }
@@ -155,8 +155,8 @@ impl WaitList {
             State::Free | State::Ended => {}
         }
         list.release(at);
-        list.call_owner();
-        self.tidy();
+        list.request_owner_wake();
+        self.free_if_unused();
     }
 
     /// Promises room to those who wait, in order, while `fits` says that there is some: it is given a message's length and
@@ -167,12 +167,12 @@ impl WaitList {
         while list.first != NONE && fits(list.node(list.first).len, &list.promised) {
             let at = list.first;
             list.promised.add(list.node(at).len, 0);
-            list.call(at, State::Promised);
+            list.remove_and_wake(at, State::Promised);
             any = true;
         }
         if any {
             list.owner_passed = false;
-            list.call_owner();
+            list.request_owner_wake();
         }
         any
     }
@@ -181,9 +181,9 @@ impl WaitList {
     pub fn end(&mut self) {
         let Some(list) = &mut self.0 else { return };
         while list.first != NONE {
-            list.call(list.first, State::Ended);
+            list.remove_and_wake(list.first, State::Ended);
         }
-        list.call_owner();
+        list.request_owner_wake();
     }
 
     /// Wakes the first of those who wait, without a promise.
@@ -195,14 +195,14 @@ impl WaitList {
 
     /// Whether the connection's owner, which has no place in the list, may send before those who wait. It may once; then
     /// one of them comes first.
-    pub fn may_pass(&mut self) -> bool {
+    pub fn owner_may_pass(&mut self) -> bool {
         match self.0.as_mut().filter(|list| list.first != NONE) {
             Some(list) => !mem::replace(&mut list.owner_passed, true),
             None => true,
         }
     }
 
-    /// The owner waits for what is promised, or for its turn; wake it once [`take_owner_call`](Self::take_owner_call) says so.
+    /// The owner waits for what is promised, or for its turn; wake it once [`take_owner_wake`](Self::take_owner_wake) says so.
     pub fn wait_as_owner(&mut self) {
         if let Some(list) = &mut self.0 {
             list.owner_waits = true;
@@ -211,16 +211,16 @@ impl WaitList {
 
     /// Whether what the owner waits for has changed. Ask after each change.
     #[inline]
-    pub fn take_owner_call(&mut self) -> bool {
-        let is_due = self.0.as_mut().is_some_and(|list| mem::take(&mut list.owner_is_due));
+    pub fn take_owner_wake(&mut self) -> bool {
+        let is_due = self.0.as_mut().is_some_and(|list| mem::take(&mut list.owner_wake_due));
         if is_due {
-            self.tidy();
+            self.free_if_unused();
         }
         is_due
     }
 
-    fn tidy(&mut self) {
-        self.0.take_if(|list| list.taken == 0 && !list.owner_waits && !list.owner_is_due);
+    fn free_if_unused(&mut self) {
+        self.0.take_if(|list| list.taken == 0 && !list.owner_waits && !list.owner_wake_due);
     }
 }
 
@@ -234,7 +234,7 @@ impl List {
             taken: 0,
             promised: Backlog::new(),
             owner_waits: false,
-            owner_is_due: false,
+            owner_wake_due: false,
             owner_passed: false,
         }
     }
@@ -298,15 +298,15 @@ impl List {
     }
 
     /// Wakes one of those who wait.
-    fn call(&mut self, at: u32, state: State) {
+    fn remove_and_wake(&mut self, at: u32, state: State) {
         self.unlink(at);
         let node = self.node_mut(at);
         node.state = state;
         wake(node.waker.take());
     }
 
-    fn call_owner(&mut self) {
-        self.owner_is_due |= mem::take(&mut self.owner_waits);
+    fn request_owner_wake(&mut self) {
+        self.owner_wake_due |= mem::take(&mut self.owner_waits);
     }
 }
 

@@ -12,8 +12,8 @@ use ws_proto::{
 };
 
 use crate::{
-    core::{Core, Shared, lock, poll},
     sender::Sender,
+    shared::{Shared, SharedState, lock, lock_and_poll},
 };
 
 /// A WebSocket on any tokio transport, client's or server's side.
@@ -35,7 +35,7 @@ use crate::{
 pub struct WebSocket<S> {
     shared: Shared<S>,
     /// Whether a server's task writes what is sent.
-    served: bool,
+    has_server_task: bool,
     subprotocol: Option<Box<str>>,
     /// False once `into_parts` took the connection.
     owned: bool,
@@ -73,11 +73,11 @@ impl<S> WebSocket<S> {
     /// Puts a connection whose handshake is done on its transport.
     #[must_use]
     pub fn new(io: S, connection: Connection) -> Self {
-        Self::from_shared(Core::inline(io, connection).shared(), false)
+        Self::from_shared(SharedState::inline(io, connection).shared(), false)
     }
 
-    pub(crate) const fn from_shared(shared: Shared<S>, served: bool) -> Self {
-        Self { shared, served, subprotocol: None, owned: true, terminated: false, left_over: None }
+    pub(crate) const fn from_shared(shared: Shared<S>, has_server_task: bool) -> Self {
+        Self { shared, has_server_task, subprotocol: None, owned: true, terminated: false, left_over: None }
     }
 
     pub(crate) const fn shared(&self) -> &Shared<S> {
@@ -191,7 +191,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
 
     /// [`recv`](Self::recv) as a poll function.
     pub fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<Message>> {
-        poll(&self.shared, cx, Core::poll_recv)
+        lock_and_poll(&self.shared, cx, SharedState::poll_recv)
     }
 
     /// Sends a message. Waits while the write queue is at its limits; then, under a server's `serve`, the message
@@ -208,7 +208,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// whole, dropped or not.
     pub async fn send(&mut self, message: impl Into<Message>) -> Result<(), SendError<Message>> {
         self.feed(message).await?;
-        if !self.served {
+        if !self.has_server_task {
             self.flush().await;
         }
         Ok(())
@@ -226,7 +226,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         let mut message = Some(message.into());
         poll_fn(|cx| {
             let _ = ready!(self.poll_left_over(cx));
-            poll(&self.shared, cx, |core, cx| core.poll_queue(cx, &mut message))
+            lock_and_poll(&self.shared, cx, |state, cx| state.poll_queue(cx, &mut message))
         })
         .await
     }
@@ -241,10 +241,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     pub async fn send_prepared(&mut self, message: &PreparedMessage) -> Result<(), SendError> {
         poll_fn(|cx| {
             let _ = ready!(self.poll_left_over(cx));
-            poll(&self.shared, cx, |core, cx| core.poll_queue_prepared(cx, message))
+            lock_and_poll(&self.shared, cx, |state, cx| state.poll_queue_prepared(cx, message))
         })
         .await?;
-        if !self.served {
+        if !self.has_server_task {
             self.flush().await;
         }
         Ok(())
@@ -255,7 +255,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// # Cancel safety
     /// Safe.
     pub async fn flush(&mut self) {
-        poll_fn(|cx| poll(&self.shared, cx, Core::poll_flush)).await;
+        poll_fn(|cx| lock_and_poll(&self.shared, cx, SharedState::poll_flush)).await;
     }
 
     /// Sends a ping (RFC 6455 section 5.5.2). The keepalive of the configuration does it by itself.
@@ -267,7 +267,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// The ping is queued at the first poll.
     pub async fn ping(&mut self, payload: &[u8]) -> Result<(), ControlError> {
         lock(&self.shared).queue_ping(payload)?;
-        if !self.served {
+        if !self.has_server_task {
             self.flush().await;
         }
         Ok(())
@@ -316,7 +316,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     pub(crate) fn poll_left_over(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SendError<Message>>> {
         let Some(message) = self.left_over.take() else { return Poll::Ready(Ok(())) };
         let mut message = Some(*message);
-        let result = poll(&self.shared, cx, |core, cx| core.poll_queue(cx, &mut message));
+        let result = lock_and_poll(&self.shared, cx, |state, cx| state.poll_queue(cx, &mut message));
         self.left_over = message.map(Box::new);
         result
     }
@@ -332,11 +332,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
 
 impl<S> Drop for WebSocket<S> {
     fn drop(&mut self) {
-        let mut core = lock(&self.shared);
-        if self.owned && core.is_served() {
-            core.abandon();
+        let mut state = lock(&self.shared);
+        if self.owned && state.has_server_task() {
+            state.on_owner_dropped();
         } else if self.owned {
-            core.end();
+            state.end();
         }
     }
 }

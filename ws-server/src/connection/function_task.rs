@@ -8,12 +8,12 @@ use std::{
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use ws_proto::{CloseCode, ConnectionError};
-use ws_tokio::{Served, TurnEnd, guarded};
+use ws_tokio::{ServerHalf, TurnEnd, guarded};
 
 use crate::shard::{registration::Registration, server_state::Phase};
 
 pub(crate) struct FunctionTask<F, S: AsyncRead + AsyncWrite + Unpin> {
-    served: Served<S>,
+    served: ServerHalf<S>,
     /// The application's future; gone once it is done.
     application: Option<Pin<Box<F>>>,
     registration: Registration,
@@ -23,13 +23,13 @@ pub(crate) struct FunctionTask<F, S: AsyncRead + AsyncWrite + Unpin> {
 
 impl<F: Future<Output = ()>, S: AsyncRead + AsyncWrite + Unpin> FunctionTask<F, S> {
     /// Without an application the connection is only seen to its end.
-    pub(crate) fn new(served: Served<S>, application: Option<F>, registration: Registration) -> Self {
+    pub(crate) fn new(served: ServerHalf<S>, application: Option<F>, registration: Registration) -> Self {
         Self { served, application: application.map(Box::pin), registration, known: false, over: false }
     }
 
     /// The connection's end of the server.
     #[cfg(target_os = "linux")]
-    pub(crate) const fn served(&self) -> &Served<S> {
+    pub(crate) const fn served(&self) -> &ServerHalf<S> {
         &self.served
     }
 

@@ -269,7 +269,7 @@ impl<H, S> Drop for HandlerTask<H, S> {
         if let Some(mailbox) = &self.state.mailbox {
             mailbox.shut(ConnectionState::Closed);
         }
-        self.driver.give_up();
+        self.driver.abort();
         if !self.state.over {
             self.state.registration.shard().server.count_end(None);
         }

@@ -220,19 +220,19 @@ fn at_the_end_all_are_woken_once_and_leave() {
 fn the_owner_passes_those_who_wait_once_and_is_woken_when_that_changes() {
     let (mut queue, mut dice) = (Queue::default(), Dice(4));
     let mut with_len = |len| Sender { len, ..sender(0, &mut dice) };
-    assert!(queue.list.may_pass() && queue.list.may_pass(), "nobody waits");
+    assert!(queue.list.owner_may_pass() && queue.list.owner_may_pass(), "nobody waits");
     assert!(queue.poll(&mut with_len(3900)));
     let mut large = with_len(3900);
     assert!(!queue.poll(&mut large));
-    assert!(queue.list.may_pass());
-    assert!(!queue.list.may_pass(), "else a stream of small messages would keep a large one out");
+    assert!(queue.list.owner_may_pass());
+    assert!(!queue.list.owner_may_pass(), "else a stream of small messages would keep a large one out");
     queue.list.wait_as_owner();
-    assert!(!queue.list.take_owner_call());
+    assert!(!queue.list.take_owner_wake());
     queue.write_one();
-    assert!(queue.list.take_owner_call() && !queue.list.take_owner_call());
-    assert!(queue.list.may_pass());
+    assert!(queue.list.take_owner_wake() && !queue.list.take_owner_wake());
+    assert!(queue.list.owner_may_pass());
     queue.list.wait_as_owner();
     queue.drop_sender(large);
-    assert!(queue.list.take_owner_call());
+    assert!(queue.list.take_owner_wake());
     assert!(queue.list.0.is_none());
 }

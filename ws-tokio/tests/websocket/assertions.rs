@@ -11,7 +11,7 @@ use futures_core::{FusedStream, Stream};
 use futures_sink::Sink;
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 use ws_proto::{CloseCode, ConnectionError, Message, Role};
-use ws_tokio::{Sender, Served, WebSocket};
+use ws_tokio::{Sender, ServerHalf, WebSocket};
 
 use crate::support::{Frame, Script, config, connection, open};
 
@@ -21,7 +21,7 @@ fn is_send_and_sync<T: Send + Sync>() {}
 #[test]
 fn a_websocket_is_send_where_its_transport_is() {
     is_send_and_sync::<WebSocket<DuplexStream>>();
-    is_send_and_sync::<Served<DuplexStream>>();
+    is_send_and_sync::<ServerHalf<DuplexStream>>();
     is_send_and_sync::<Sender>();
 }
 

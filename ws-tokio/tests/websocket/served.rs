@@ -10,7 +10,7 @@ use tokio::{
 use ws_proto::{
     CloseCode, ConnectionError, Initiator, Keepalive, Message, MessageKind, Role, SendError, TimedOut,
 };
-use ws_tokio::Served;
+use ws_tokio::ServerHalf;
 
 use crate::support::{Frame, Script, Task, config, connection, echo, opcode, serve, text};
 
@@ -293,7 +293,7 @@ async fn an_application_waits_while_the_peer_does_not_read() {
 #[tokio::test(start_paused = true)]
 async fn a_task_that_is_dropped_tells_the_application() {
     let (script, peer) = Script::new(Role::Server);
-    let (served, mut ws) = Served::new(script, connection(Role::Server, config()), &[]);
+    let (served, mut ws) = ServerHalf::new(script, connection(Role::Server, config()), &[]);
     let waiting = Task::new();
     assert!(ws.poll_recv(&mut waiting.cx()).is_pending());
     drop(served);
@@ -309,7 +309,7 @@ async fn frames_that_came_with_the_handshake_come_first() {
     let (split, rest) = early.split_at(20);
     peer.send_bytes(rest);
     peer.send(Frame::text("later"));
-    let (_served, mut ws) = Served::new(script, connection(Role::Server, config()), split);
+    let (_served, mut ws) = ServerHalf::new(script, connection(Role::Server, config()), split);
     for number in 0..3 {
         assert_eq!(ws.recv().await.unwrap().as_text(), Some(&*text(number, 9)));
     }

@@ -8,7 +8,7 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 use ws_proto::{CloseCode, CloseInfo, Config, Keepalive, Message, Role, TimedOut};
-use ws_tokio::{Served, WebSocket};
+use ws_tokio::{ServerHalf, WebSocket};
 
 use crate::support::{Frame, Peer, Script, Task, config, connection, serve, text};
 
@@ -71,7 +71,7 @@ async fn a_message_that_was_sent_goes_out_although_nothing_else_happens() {
 #[tokio::test]
 async fn messages_come_although_the_servers_task_has_no_turn() {
     let (script, peer) = Script::new(Role::Server);
-    let (served, mut ws) = Served::new(script, connection(Role::Server, config()), &[]);
+    let (served, mut ws) = ServerHalf::new(script, connection(Role::Server, config()), &[]);
     let (server, owner) = (Task::new(), Task::new());
     let now = Instant::now().into_std();
     served.begin_turn(&server.cx(), now);
@@ -88,7 +88,7 @@ async fn messages_come_although_the_servers_task_has_no_turn() {
 #[tokio::test]
 async fn a_large_message_is_there_once_the_servers_task_has_read_it() {
     let (script, peer) = Script::new(Role::Server);
-    let (served, mut ws) = Served::new(script, connection(Role::Server, config()), &[]);
+    let (served, mut ws) = ServerHalf::new(script, connection(Role::Server, config()), &[]);
     let (server, owner) = (Task::new(), Task::new());
     let now = Instant::now().into_std();
     peer.read_slowly(20_000);
@@ -112,7 +112,7 @@ async fn a_large_message_is_there_once_the_servers_task_has_read_it() {
 #[tokio::test(start_paused = true)]
 async fn waiting_for_a_message_costs_nothing() {
     let (script, peer) = Script::new(Role::Server);
-    let (served, mut ws) = Served::new(script, connection(Role::Server, config()), &[]);
+    let (served, mut ws) = ServerHalf::new(script, connection(Role::Server, config()), &[]);
     let (server, owner) = (Task::new(), Task::new());
     let now = Instant::now().into_std();
     for _ in 0..10 {
@@ -159,7 +159,7 @@ async fn activity_counts_whichever_task_reads_it() {
     keepalive.keepalive = Some(Keepalive { interval: 10 * SECOND, timeout: SECOND });
     for config in [idle, keepalive] {
         let (script, peer) = Script::new(Role::Server);
-        let (served, mut ws) = Served::new(script, connection(Role::Server, config), &[]);
+        let (served, mut ws) = ServerHalf::new(script, connection(Role::Server, config), &[]);
         let (server, owner) = (Task::new(), Task::new());
         let start = Instant::now();
         served.begin_turn(&server.cx(), start.into_std());

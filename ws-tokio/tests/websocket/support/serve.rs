@@ -8,13 +8,13 @@ use std::{
 
 use tokio::time::{Instant, Sleep, sleep_until};
 use ws_proto::{CloseInfo, Config, Role};
-use ws_tokio::{Served, WebSocket};
+use ws_tokio::{ServerHalf, WebSocket};
 
 use super::{Peer, Script, connection};
 
 /// Runs the application's future and moves bytes around it; its result is how the connection ended.
 pub(crate) struct Serve {
-    pub(crate) served: Served<Script>,
+    pub(crate) served: ServerHalf<Script>,
     application: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
     timer: Option<Pin<Box<Sleep>>>,
 }
@@ -25,7 +25,7 @@ where
     F: Future<Output = ()> + Send + 'static,
 {
     let (script, peer) = Script::new(Role::Server);
-    let (served, ws) = Served::new(script, connection(Role::Server, config), &[]);
+    let (served, ws) = ServerHalf::new(script, connection(Role::Server, config), &[]);
     let application = Some(Box::pin(application(ws)) as _);
     (Serve { served, application, timer: None }, peer)
 }

@@ -14,11 +14,12 @@ use ws_proto::{
     CloseCode, CloseInfo, Connection, ConnectionError, ConnectionState, ControlError, SendQueue, Transport,
 };
 
-use crate::{driver::Driver, foreign::Hold, wait_list::WaitList, wakers::Wakers};
+use super::wakers::Wakers;
+use crate::{driver::Driver, foreign::Hold, wait_list::WaitList};
 
-pub(crate) type Shared<S> = Arc<Mutex<Core<S>>>;
+pub(crate) type Shared<S> = Arc<Mutex<SharedState<S>>>;
 
-pub(crate) struct Core<S> {
+pub(crate) struct SharedState<S> {
     /// Gone after `into_parts`, or once the connection is over.
     pub(crate) driver: Option<Driver<S>>,
     pub(crate) mode: Mode,
@@ -32,21 +33,21 @@ pub(crate) struct Core<S> {
     /// Wakes all of `waiting`; the only waker that the transport sees.
     pub(crate) waker: Waker,
     /// Whether those who wait for room know that there will be none any more.
-    pub(crate) end_is_known: bool,
+    pub(crate) send_end_notified: bool,
     /// Nobody will ask for messages any more.
-    pub(crate) abandoned: bool,
+    pub(crate) owner_dropped: bool,
     /// The latest poll stopped because its task's waker is not in `waiting`.
-    pub(crate) is_unknown: bool,
+    pub(crate) waker_missing: bool,
     /// Dropped once the lock is free: its transport has a destructor.
-    ended: Option<Box<Driver<S>>>,
-    /// `recv` was polled since the last send, so the send need not look at what has come.
+    ended_driver: Option<Box<Driver<S>>>,
+    /// `recv` was polled since the last send, so the send need not read_send_queue at what has come.
     pub(crate) has_received: bool,
     /// Whether those who wait for the end know that only held messages are left.
-    finish_is_known: bool,
+    finish_notified: bool,
     /// Messages that were accepted so far.
     pub(crate) accepted: u64,
     /// What the transport knows of its send queue.
-    pub(crate) look: fn(&S) -> Option<SendQueue>,
+    pub(crate) read_send_queue: fn(&S) -> Option<SendQueue>,
 }
 
 /// Who moves the bytes.
@@ -55,7 +56,7 @@ pub(crate) enum Mode {
     Inline { timer: Option<Pin<Box<Sleep>>> },
     /// A server's task around the application's future: it writes at the end of each turn and watches deadlines.
     /// `receiving`: the application waits in `recv`, so it is the one that reads.
-    Served { turn: Turn, receiving: bool, reads: u8, writes: u8 },
+    ServerTask { turn: Turn, receiving: bool, reads: u8, writes: u8 },
 }
 
 /// How far a server's task is. Other tasks may use the connection at any time.
@@ -69,13 +70,13 @@ pub(crate) enum Turn {
     Transport,
 }
 
-impl<S> Core<S> {
+impl<S> SharedState<S> {
     pub(crate) fn inline(io: S, connection: Connection) -> Self {
         Self::new(Driver::new(io, connection), Mode::Inline { timer: None })
     }
 
-    pub(crate) fn served(driver: Driver<S>) -> Self {
-        Self::new(driver, Mode::Served { turn: Turn::Idle, receiving: false, reads: 0, writes: 0 })
+    pub(crate) fn for_server_task(driver: Driver<S>) -> Self {
+        Self::new(driver, Mode::ServerTask { turn: Turn::Idle, receiving: false, reads: 0, writes: 0 })
     }
 
     fn new(mut driver: Driver<S>, mode: Mode) -> Self {
@@ -91,20 +92,20 @@ impl<S> Core<S> {
             waiting,
             senders: WaitList::new(),
             waker,
-            end_is_known: false,
-            abandoned: false,
-            is_unknown: false,
-            ended: None,
+            send_end_notified: false,
+            owner_dropped: false,
+            waker_missing: false,
+            ended_driver: None,
             has_received: false,
-            finish_is_known: false,
+            finish_notified: false,
             accepted: 0,
-            look: |_| None,
+            read_send_queue: |_| None,
         }
     }
 
     /// The transport can tell what its send queue looks like.
-    pub(crate) const fn watch_send_queue(&mut self, look: fn(&S) -> Option<SendQueue>) {
-        self.look = look;
+    pub(crate) const fn watch_send_queue(&mut self, read_send_queue: fn(&S) -> Option<SendQueue>) {
+        self.read_send_queue = read_send_queue;
         if let Some(driver) = &mut self.driver {
             driver.connection_mut().watch_send_queue();
         }
@@ -134,8 +135,8 @@ impl<S> Core<S> {
         self.driver.as_mut()
     }
 
-    pub(crate) const fn is_served(&self) -> bool {
-        matches!(self.mode, Mode::Served { .. })
+    pub(crate) const fn has_server_task(&self) -> bool {
+        matches!(self.mode, Mode::ServerTask { .. })
     }
 
     /// Takes the connection away from everybody.
@@ -150,22 +151,22 @@ impl<S> Core<S> {
         self.waiting.wake_all();
         self.senders.end();
         if let Some(mut driver) = self.driver.take() {
-            driver.give_up();
-            self.ended = Some(Box::new(driver));
+            driver.abort();
+            self.ended_driver = Some(Box::new(driver));
         }
     }
 
-    /// Whether the task will be woken; if not, [`poll`] adds it and polls again. Ask before anything that takes time.
-    pub(crate) fn is_known(&mut self, cx: &Context<'_>) -> bool {
-        self.is_unknown = !self.waiting.knows(cx.waker());
-        !self.is_unknown
+    /// Whether the task will be woken; if not, [`lock_and_poll`] adds it and polls again. Ask before anything that takes time.
+    pub(crate) fn has_waker_of(&mut self, cx: &Context<'_>) -> bool {
+        self.waker_missing = !self.waiting.contains(cx.waker());
+        !self.waker_missing
     }
 
     pub(crate) fn queue_ping(&mut self, payload: &[u8]) -> Result<(), ControlError> {
         let Some(driver) = &mut self.driver else { return Err(ControlError::InvalidState) };
         let (connection, tx) = driver.parts_mut();
         connection.send_ping(payload, tx)?;
-        self.wake_server_task();
+        self.wake_idle_server_task();
         Ok(())
     }
 
@@ -175,7 +176,7 @@ impl<S> Core<S> {
         if let Some(driver) = &mut self.driver {
             let (connection, tx) = driver.parts_mut();
             connection.close(code, reason, self.now, tx);
-            self.wake_server_task();
+            self.wake_idle_server_task();
         }
     }
 
@@ -185,7 +186,7 @@ impl<S> Core<S> {
         if let Some(driver) = &mut self.driver {
             let (connection, tx) = driver.parts_mut();
             connection.close_and_receive(code, reason, self.now, tx);
-            self.wake_server_task();
+            self.wake_idle_server_task();
         }
     }
 
@@ -197,20 +198,20 @@ impl<S> Core<S> {
     }
 
     /// Nobody will ask for messages any more; the server's task sees the connection to its end.
-    pub(crate) fn abandon(&mut self) {
-        self.abandoned = true;
+    pub(crate) fn on_owner_dropped(&mut self) {
+        self.owner_dropped = true;
         if std::thread::panicking() {
             // The application's panic unwinds through here.
             self.fail(ConnectionError::Internal);
         } else {
             self.queue_close(CloseCode::NORMAL, "");
         }
-        self.wake_server_task();
+        self.wake_idle_server_task();
     }
 
     /// Wakes a server's task, so that it writes what was queued outside of its turn, and looks at the deadlines.
-    pub(crate) fn wake_server_task(&self) {
-        if matches!(self.mode, Mode::Served { turn: Turn::Idle, .. }) {
+    pub(crate) fn wake_idle_server_task(&self) {
+        if matches!(self.mode, Mode::ServerTask { turn: Turn::Idle, .. }) {
             self.waiting.wake_all();
         }
     }
@@ -219,18 +220,18 @@ impl<S> Core<S> {
     pub(crate) fn begin_turn(&mut self, task: &Waker, at: Instant) {
         self.advance_to(at);
         self.waiting.register(task);
-        self.mode = Mode::Served { turn: Turn::Application, receiving: false, reads: 0, writes: 0 };
+        self.mode = Mode::ServerTask { turn: Turn::Application, receiving: false, reads: 0, writes: 0 };
     }
 
     /// The application's part of the turn is over; whether it waits in `recv`.
     pub(crate) const fn end_application(&mut self) -> bool {
-        let Mode::Served { turn, receiving, .. } = &mut self.mode else { return false };
+        let Mode::ServerTask { turn, receiving, .. } = &mut self.mode else { return false };
         *turn = Turn::Transport;
         *receiving
     }
 
     pub(crate) fn end_turn(&mut self) {
-        if let Mode::Served { turn, .. } = &mut self.mode {
+        if let Mode::ServerTask { turn, .. } = &mut self.mode {
             *turn = Turn::Idle;
         }
         if let Some(driver) = &mut self.driver {
@@ -244,7 +245,7 @@ impl<S> Core<S> {
         if let Some(driver) =
             self.driver.as_mut().filter(|driver| driver.poll_timeout().is_some_and(|due| due <= at))
         {
-            driver.handle_timeout(at, self.look);
+            driver.handle_timeout(at, self.read_send_queue);
         }
     }
 
@@ -263,18 +264,18 @@ impl<S> Core<S> {
     }
 
     /// Wakes, once, those who wait for the end when nothing is left but messages that the application has not taken.
-    pub(crate) fn tell_of_finish(&mut self) {
+    pub(crate) fn notify_finished(&mut self) {
         let is_finished =
             self.driver.as_ref().is_some_and(|driver| driver.transport() == Transport::Finished);
-        if is_finished && !self.finish_is_known {
-            self.finish_is_known = true;
+        if is_finished && !self.finish_notified {
+            self.finish_notified = true;
             self.waiting.wake_all();
         }
     }
 
     /// A server's task sets the time once per turn; outside of it the clock is read.
     pub(crate) fn refresh_now(&mut self) {
-        if matches!(self.mode, Mode::Inline { .. } | Mode::Served { turn: Turn::Idle, .. }) {
+        if matches!(self.mode, Mode::Inline { .. } | Mode::ServerTask { turn: Turn::Idle, .. }) {
             self.advance_to(now());
         }
     }
@@ -290,47 +291,47 @@ pub(crate) fn now() -> Instant {
     tokio::time::Instant::now().into_std()
 }
 
-/// A connection that is locked. Payloads that are written or given up, and a transport that has ended, are dropped once
+/// A connection that is locked. Payloads that are written or given up, and a transport that has ended_driver, are dropped once
 /// the lock is free, and tasks are woken then.
-pub(crate) struct Locked<'a, S> {
+pub(crate) struct StateGuard<'a, S> {
     // Dropped in this order.
-    core: MutexGuard<'a, Core<S>>,
-    ended: Option<Box<Driver<S>>>,
+    state: MutexGuard<'a, SharedState<S>>,
+    ended_driver: Option<Box<Driver<S>>>,
     _hold: Hold,
 }
 
 /// Locks. A panic under the lock leaves a state machine that is still sound, so poisoning means nothing here.
 #[inline]
-pub(crate) fn lock<S>(shared: &Mutex<Core<S>>) -> Locked<'_, S> {
+pub(crate) fn lock<S>(shared: &Mutex<SharedState<S>>) -> StateGuard<'_, S> {
     let _hold = Hold::new();
-    let core = shared.lock().unwrap_or_else(PoisonError::into_inner);
-    Locked { core, ended: None, _hold }
+    let state = shared.lock().unwrap_or_else(PoisonError::into_inner);
+    StateGuard { state, ended_driver: None, _hold }
 }
 
-impl<S> Deref for Locked<'_, S> {
-    type Target = Core<S>;
+impl<S> Deref for StateGuard<'_, S> {
+    type Target = SharedState<S>;
 
     #[inline]
-    fn deref(&self) -> &Core<S> {
-        &self.core
+    fn deref(&self) -> &SharedState<S> {
+        &self.state
     }
 }
 
-impl<S> DerefMut for Locked<'_, S> {
+impl<S> DerefMut for StateGuard<'_, S> {
     #[inline]
-    fn deref_mut(&mut self) -> &mut Core<S> {
-        &mut self.core
+    fn deref_mut(&mut self) -> &mut SharedState<S> {
+        &mut self.state
     }
 }
 
-impl<S> Drop for Locked<'_, S> {
+impl<S> Drop for StateGuard<'_, S> {
     #[inline]
     fn drop(&mut self) {
-        self.ended = self.core.ended.take();
-        if self.core.senders.take_owner_call() {
-            self.core.waiting.wake_all();
+        self.ended_driver = self.state.ended_driver.take();
+        if self.state.senders.take_owner_wake() {
+            self.state.waiting.wake_all();
         }
-        if let Some(driver) = &mut self.core.driver {
+        if let Some(driver) = &mut self.state.driver {
             driver.drop_spent();
         }
     }
@@ -338,22 +339,22 @@ impl<S> Drop for Locked<'_, S> {
 
 /// Polls under the lock, for a task of the application. If its waker is not known yet, it is cloned without the lock, for
 /// that may run its executor's code, and the poll is repeated.
-pub(crate) fn poll<S, T>(
-    shared: &Mutex<Core<S>>,
+pub(crate) fn lock_and_poll<S, T>(
+    shared: &Mutex<SharedState<S>>,
     cx: &mut Context<'_>,
-    mut poll: impl FnMut(&mut Core<S>, &mut Context<'_>) -> Poll<T>,
+    mut poll: impl FnMut(&mut SharedState<S>, &mut Context<'_>) -> Poll<T>,
 ) -> Poll<T> {
     {
-        let mut core = lock(shared);
-        core.is_unknown = false;
-        let polled = poll(&mut core, cx);
-        if polled.is_ready() || !core.is_unknown {
+        let mut state = lock(shared);
+        state.waker_missing = false;
+        let polled = poll(&mut state, cx);
+        if polled.is_ready() || !state.waker_missing {
             return polled;
         }
     }
     let waker = cx.waker().clone();
-    let mut core = lock(shared);
-    core.waiting.add(waker);
+    let mut state = lock(shared);
+    state.waiting.add(waker);
     // If it is unknown again, it has been woken meanwhile.
-    poll(&mut core, cx)
+    poll(&mut state, cx)
 }

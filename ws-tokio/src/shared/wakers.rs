@@ -11,10 +11,10 @@ use crate::foreign::{Foreign, run_unlocked};
 ///
 /// A waker's code is its executor's: it runs once this thread has no lock.
 #[derive(Debug, Default)]
-pub(crate) struct Wakers(Mutex<Waiting>);
+pub(crate) struct Wakers(Mutex<List>);
 
 #[derive(Debug, Default)]
-struct Waiting {
+struct List {
     /// Mostly there is one; it needs no allocation.
     first: Option<Waker>,
     more: Vec<Waker>,
@@ -22,8 +22,8 @@ struct Waiting {
     sender: Option<Waker>,
 }
 
-impl Waiting {
-    fn knows(&self, waker: &Waker) -> bool {
+impl List {
+    fn contains(&self, waker: &Waker) -> bool {
         self.is_sender(waker) || self.is_listed(waker)
     }
 
@@ -61,14 +61,14 @@ impl Waiting {
 impl Wakers {
     /// Whether this task is woken. Ask first and poll the transport then: no wake-up in between is lost.
     #[inline]
-    pub(crate) fn knows(&self, waker: &Waker) -> bool {
-        self.lock().knows(waker)
+    pub(crate) fn contains(&self, waker: &Waker) -> bool {
+        self.lock().contains(waker)
     }
 
     /// Adds a runtime's own task, once. Its waker may be cloned under a lock.
     pub(crate) fn register(&self, waker: &Waker) {
         let mut waiting = self.lock();
-        if !waiting.knows(waker) {
+        if !waiting.contains(waker) {
             waiting.push(waker.clone());
         }
     }
@@ -99,14 +99,14 @@ impl Wakers {
     }
 
     /// The sender does not wait any more. It is woken: its task may wait for something other than room.
-    pub(crate) fn forget_sender(&self) {
+    pub(crate) fn release_sender(&self) {
         let sender = self.lock().sender.take();
         wake(sender);
     }
 
     /// Wakes and forgets all tasks.
     pub(crate) fn wake_all(&self) {
-        let Waiting { first, more, sender } = mem::take(&mut *self.lock());
+        let List { first, more, sender } = mem::take(&mut *self.lock());
         wake(first.into_iter().chain(more).chain(sender));
     }
 
@@ -117,7 +117,7 @@ impl Wakers {
             if !waiting.has_others(current) {
                 return;
             }
-            let Waiting { first, more, sender } = mem::take(&mut *waiting);
+            let List { first, more, sender } = mem::take(&mut *waiting);
             let (mut current_task, others): (Vec<_>, Vec<_>) =
                 first.into_iter().chain(more).partition(|waker| waker.will_wake(current));
             waiting.first = current_task.pop();
@@ -131,7 +131,7 @@ impl Wakers {
         wake(others.into_iter().chain(sender));
     }
 
-    fn lock(&self) -> MutexGuard<'_, Waiting> {
+    fn lock(&self) -> MutexGuard<'_, List> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,4 +1,12 @@
-use std::{future::Future as _, pin::pin, task::Context};
+use std::{future::Future as _, pin::pin, task::Context, time::Duration};
+
+use tokio::time::Instant;
+
+/// The time `wait` from now, by the runtime's clock; a wait of more than thirty years counts as thirty years.
+#[must_use]
+pub fn deadline_in(wait: Duration) -> Instant {
+    ws_proto::deadline_after(Instant::now().into_std(), wait).into()
+}
 
 /// Asks for another turn of this task, once the runtime has looked for events.
 ///

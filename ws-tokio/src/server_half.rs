@@ -8,8 +8,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use ws_proto::{CloseCode, CloseInfo, Connection, ConnectionError, Initiator};
 
 use crate::{
-    core::{Core, Shared, lock},
     driver::Driver,
+    shared::{Shared, SharedState, lock},
     websocket::WebSocket,
 };
 
@@ -17,7 +17,7 @@ use crate::{
 ///
 /// One turn of that task: [`begin_turn`](Self::begin_turn), poll the application's future,
 /// [`end_turn`](Self::end_turn).
-pub struct Served<S> {
+pub struct ServerHalf<S> {
     shared: Shared<S>,
 }
 
@@ -30,7 +30,7 @@ pub struct TurnEnd {
     pub due: Option<Instant>,
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Served<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> ServerHalf<S> {
     /// Splits a connection into the task's end and the application's. `received` is what was read behind the
     /// handshake.
     #[must_use]
@@ -46,7 +46,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Served<S> {
 
     fn with_driver(mut driver: Driver<S>, received: &[u8]) -> (Self, WebSocket<S>) {
         driver.preload(received);
-        let shared = Core::served(driver).shared();
+        let shared = SharedState::for_server_task(driver).shared();
         (Self { shared: shared.clone() }, WebSocket::from_shared(shared, true))
     }
 
@@ -67,23 +67,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Served<S> {
     /// As [`end_turn`](Self::end_turn) and [`poll_timeout`](Self::poll_timeout) in one, for a task that may still have a
     /// timer (`armed`): while it has not fired, deadlines that can only have moved away are not looked at.
     pub fn end_turn_with_timer(&self, cx: &mut Context<'_>, now: Instant, armed: bool) -> TurnEnd {
-        let mut core = lock(&self.shared);
-        let receiving = core.end_application();
-        core.waiting.register(cx.waker());
+        let mut state = lock(&self.shared);
+        let receiving = state.end_application();
+        state.waiting.register(cx.waker());
         if !armed {
-            core.handle_timeout(now);
+            state.handle_timeout(now);
         }
-        if receiving && core.driver().is_some() {
-            if core.poll_output(cx).is_ready() {
+        if receiving && state.driver().is_some() {
+            if state.poll_output(cx).is_ready() {
                 // The end is the application's to see, in its `recv`.
-                core.waiting.wake_all();
+                state.waiting.wake_all();
             }
         } else {
-            core.poll_background(cx, Connection::pause);
-            core.tell_of_finish();
+            state.poll_background(cx, Connection::pause);
+            state.notify_finished();
         }
-        core.end_turn();
-        let Some(driver) = core.driver() else { return TurnEnd { over: true, due: None } };
+        state.end_turn();
+        let Some(driver) = state.driver() else { return TurnEnd { over: true, due: None } };
         let due = if armed && driver.is_quiet() { None } else { driver.poll_timeout() };
         TurnEnd { over: false, due }
     }
@@ -91,11 +91,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Served<S> {
     /// For a transport that wakes nobody by itself: `f` tells it what it can do now, and whoever waits for it wakes, but
     /// for `task`, the one that is about to have its turn.
     pub fn notify_transport(&self, task: &Waker, f: impl FnOnce(&mut S)) {
-        let mut core = lock(&self.shared);
-        if let Some(driver) = core.driver_mut() {
+        let mut state = lock(&self.shared);
+        if let Some(driver) = state.driver_mut() {
             f(driver.io_mut());
         }
-        core.waiting.wake_others(task);
+        state.waiting.wake_others(task);
     }
 
     /// When [`end_turn`](Self::end_turn) must be called if nothing else happens.
@@ -126,13 +126,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Served<S> {
     }
 }
 
-impl<S> Drop for Served<S> {
+impl<S> Drop for ServerHalf<S> {
     fn drop(&mut self) {
-        let mut core = lock(&self.shared);
-        if core.driver().is_some() {
+        let mut state = lock(&self.shared);
+        if state.driver().is_some() {
             // Nobody would move the bytes any more: end the transport, and tell the application.
             let error = Some(ConnectionError::Transport(ErrorKind::ConnectionAborted));
-            core.on_closed(CloseInfo { received: None, sent: None, initiator: Initiator::Local, error });
+            state.on_closed(CloseInfo { received: None, sent: None, initiator: Initiator::Local, error });
         }
     }
 }

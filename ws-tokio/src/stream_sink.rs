@@ -11,7 +11,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use ws_proto::{CloseCode, ConnectionError, Message, SendError};
 
 use crate::{
-    core::{Core, lock, poll},
+    shared::{SharedState, lock, lock_and_poll},
     websocket::WebSocket,
 };
 
@@ -53,7 +53,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Sink<Message> for WebSocket<S> {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         ready!(self.poll_left_over(cx))?;
-        poll(self.shared(), cx, Core::poll_flush).map(Ok)
+        lock_and_poll(self.shared(), cx, SharedState::poll_flush).map(Ok)
     }
 
     fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
@@ -61,6 +61,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Sink<Message> for WebSocket<S> {
         if self.is_open() {
             lock(self.shared()).queue_close_and_receive(CloseCode::NORMAL, "");
         }
-        poll(self.shared(), cx, Core::poll_end).map(Ok)
+        lock_and_poll(self.shared(), cx, SharedState::poll_closing_handshake).map(Ok)
     }
 }
