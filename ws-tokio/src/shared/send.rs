@@ -92,7 +92,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
             }
             let before = self.queued();
             let _ = self.poll_flush(cx);
-            if self.queued() == before {
+            if self.queued() >= before {
                 return Poll::Pending;
             }
         }
