@@ -264,7 +264,7 @@ impl Connector {
     /// As [`connect`](Self::connect).
     pub async fn open(&self, url: &str) -> Result<Connected, ConnectError> {
         check_runtime()?;
-        let deadline = ws_tokio::deadline_in(self.handshake_timeout);
+        let deadline = ws_tokio::internal::deadline_in(self.handshake_timeout);
         let (mut target, mut carried) = (Target::parse(url)?, self.carried.clone());
         let mut left = self.redirects;
         loop {
@@ -303,7 +303,7 @@ impl Connector {
         S: AsyncRead + AsyncWrite + Unpin,
     {
         check_runtime()?;
-        let deadline = ws_tokio::deadline_in(self.handshake_timeout);
+        let deadline = ws_tokio::internal::deadline_in(self.handshake_timeout);
         self.handshake(&Target::parse(url)?, &self.carried, deadline, false, async { Ok(io) }).await
     }
 

@@ -74,6 +74,7 @@ impl<S> Driver<S> {
 
     /// The state machine, its queue, and a way to write to the transport at once, for
     /// [`Connection::send_through`].
+    #[doc(hidden)]
     #[inline]
     pub fn writer_parts(&mut self) -> (&mut Connection, &mut TransmitQueue, DirectWriter<'_, S>) {
         let tx = self.tx.get_or_insert_with(thread_buffers::take_queue);
@@ -110,7 +111,7 @@ impl<S> Driver<S> {
         self.end_turn();
     }
 
-    /// Drops the payloads that are written or given up; if this thread has a [`Hold`](crate::Hold), once it has none.
+    /// Drops the payloads that are written or given up; if this thread has a [`Hold`](crate::internal::Hold), once it has none.
     #[inline]
     pub fn drop_spent(&mut self) {
         if let Some(tx) = &mut self.tx

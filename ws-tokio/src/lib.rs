@@ -21,16 +21,25 @@ mod transport_io;
 mod wait_list;
 mod websocket;
 
-pub use driver::{DirectWriter, Driver};
-pub use foreign::{Foreign, Hold, Locked, Panicked, guarded, run_unlocked};
+pub use driver::Driver;
 #[cfg(target_os = "linux")]
 pub use send_queue::tcp_send_queue;
-pub use sender::{Outlet, Sender};
-pub use server_half::{ServerHalf, TurnEnd};
-pub use thread_buffers::{ReceiveLease, configure_thread, trim_default_pools, trim_thread_pool};
-pub use time::{deadline_in, yield_turn};
-pub use wait_list::{Entry, Place, WaitList};
+pub use sender::Sender;
 pub use websocket::{Parts, WebSocket};
+
+/// What `ws-server` and `ws-client` need besides. It may change in any release.
+#[doc(hidden)]
+pub mod internal {
+    pub use crate::{
+        driver::DirectWriter,
+        foreign::{Foreign, Hold, Locked, Panicked, guarded, run_unlocked},
+        sender::Outlet,
+        server_half::{ServerHalf, TurnEnd},
+        thread_buffers::{ReceiveLease, configure_thread, trim_default_pools, trim_thread_pool},
+        time::{deadline_in, yield_turn},
+        wait_list::{Entry, Place, WaitList},
+    };
+}
 
 /// Compiles the README's code.
 #[cfg(doctest)]

@@ -78,6 +78,7 @@ pub trait Outlet: Send + Sync {
 
 impl Sender {
     /// A handle to `outlet`.
+    #[doc(hidden)]
     pub fn new(outlet: Arc<impl Outlet + 'static>) -> Self {
         Self { outlet }
     }

@@ -20,7 +20,7 @@ const NONE: u32 = u32::MAX;
 
 /// The list. It allocates when somebody waits, and is small and empty otherwise.
 ///
-/// A task's waker is its executor's code: it is called or dropped by [`run_unlocked`], so make a [`Hold`](crate::Hold) before
+/// A task's waker is its executor's code: it is called or dropped by [`run_unlocked`], so make a [`Hold`](crate::internal::Hold) before
 /// the lock that the list is behind; and it is never cloned here.
 #[derive(Debug, Default)]
 pub struct WaitList(Option<Box<List>>);

@@ -10,7 +10,7 @@ use futures_core::Stream;
 use futures_sink::Sink;
 use tokio::time::Instant;
 use ws_proto::{CloseInfo, Connection, Message};
-use ws_tokio::{Sender, ServerHalf, WebSocket};
+use ws_tokio::{Sender, WebSocket, internal::ServerHalf};
 
 use super::{
     ledger::{Fate, Ledger},

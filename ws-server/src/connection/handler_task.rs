@@ -8,7 +8,10 @@ use std::{
 };
 
 use ws_proto::{CloseCode, Connection, ConnectionError, ConnectionState, Event, ReceiveBuffer, Transport};
-use ws_tokio::{Driver, ReceiveLease, guarded, yield_turn};
+use ws_tokio::{
+    Driver,
+    internal::{ReceiveLease, guarded, yield_turn},
+};
 
 use crate::{
     connection::{Handler, conn::Conn, handler_state::HandlerState},

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use ws_proto::{Connection, Message, PreparedMessage, SendError, TransmitQueue};
-use ws_tokio::{Foreign, run_unlocked};
+use ws_tokio::internal::{Foreign, run_unlocked};
 
 /// Mostly there is one.
 #[derive(Default)]

@@ -12,7 +12,7 @@ use ws_proto::{
     Backlog, CloseCode, Config, Connection, ConnectionState, ControlError, ControlQueue, MAX_CONTROL_PAYLOAD,
     MemoryAccount, MemoryBudget, Message, OpCode, PreparedMessage, SendError, TransmitQueue,
 };
-use ws_tokio::{Entry, Locked, Outlet, Place, WaitList};
+use ws_tokio::internal::{Entry, Locked, Outlet, Place, WaitList};
 
 use crate::shard::wake::ConnWaker;
 

@@ -3,7 +3,10 @@
 use std::{future::Future, marker::PhantomData, sync::Arc};
 
 use ws_proto::{Config, handshake::Rejection};
-use ws_tokio::{ServerHalf, WebSocket, guarded};
+use ws_tokio::{
+    WebSocket,
+    internal::{ServerHalf, guarded},
+};
 
 use crate::{
     admission::Request,

@@ -17,7 +17,7 @@ use std::{
 };
 
 use ws_proto::{Completion, Config, Connection, MessageRef, handshake::Rejection};
-use ws_tokio::{ServerHalf, WebSocket};
+use ws_tokio::{WebSocket, internal::ServerHalf};
 
 use crate::{
     admission::Request,

@@ -11,7 +11,7 @@ use futures_core::{FusedStream, Stream};
 use futures_sink::Sink;
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 use ws_proto::{CloseCode, ConnectionError, Message, Role};
-use ws_tokio::{Sender, ServerHalf, WebSocket};
+use ws_tokio::{Sender, WebSocket, internal::ServerHalf};
 
 use crate::support::{Frame, Script, config, connection, open};
 

@@ -10,7 +10,7 @@ use tokio::{
 use ws_proto::{
     CloseCode, ConnectionError, Initiator, Keepalive, Message, MessageKind, Role, SendError, TimedOut,
 };
-use ws_tokio::ServerHalf;
+use ws_tokio::internal::ServerHalf;
 
 use crate::support::{Frame, Script, Task, config, connection, echo, opcode, serve, text};
 

@@ -8,7 +8,7 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 use ws_proto::{CloseCode, CloseInfo, Config, Keepalive, Message, Role, TimedOut};
-use ws_tokio::{ServerHalf, WebSocket};
+use ws_tokio::{WebSocket, internal::ServerHalf};
 
 use crate::support::{Frame, Peer, Script, Task, config, connection, serve, text};
 

@@ -8,7 +8,7 @@ use std::{
 
 use tokio::time::{Instant, Sleep, sleep_until};
 use ws_proto::{CloseInfo, Config, Role};
-use ws_tokio::{ServerHalf, WebSocket};
+use ws_tokio::{WebSocket, internal::ServerHalf};
 
 use super::{Peer, Script, connection};
 
