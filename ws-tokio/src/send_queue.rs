@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn a_socket_on_both_protocols_has_one_too() {
+    fn a_dual_stack_socket_has_a_send_queue() {
         let listener = TcpListener::bind("[::]:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let far = TcpStream::connect(("127.0.0.1", port)).unwrap();
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_tcp_or_not_connected_has_none() {
+    fn a_socket_that_is_not_tcp_or_not_connected_has_no_send_queue() {
         let (near, _far) = UnixStream::pair().unwrap();
         assert_eq!(tcp_send_queue(&near), None);
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_that_was_reset_has_none() {
+    fn a_connection_that_was_reset_has_no_send_queue() {
         let (mut near, far) = pair("127.0.0.1");
         near.write_all(b"unread").unwrap();
         while far.peek(&mut [0]).unwrap() == 0 {}
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reply_cut_anywhere_is_no_send_queue() {
+    fn a_truncated_reply_is_no_send_queue() {
         let mut reply = vec![0; REPLY_LEN];
         reply[4..6].copy_from_slice(&SOCK_DIAG_BY_FAMILY.to_ne_bytes());
         reply[WRITE_QUEUE_AT..][..4].copy_from_slice(&7_u32.to_ne_bytes());

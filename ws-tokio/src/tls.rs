@@ -80,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_no_pem_is_named() {
+    fn an_error_names_what_is_not_valid_pem() {
         let error = certificates(b"nonsense").unwrap_err().to_string();
         assert_eq!(error, "invalid PEM for the certificates: it has none");
         let error = private_key(b"").unwrap_err().to_string();

@@ -128,7 +128,7 @@ fn sender(number: usize, dice: &mut Dice) -> Sender {
 }
 
 #[test]
-fn whatever_senders_do_each_is_served_in_its_turn_for_a_constant_number_of_wakeups() {
+fn senders_are_served_in_order_with_a_constant_number_of_wakeups_each() {
     for seed in 0..300 {
         let (mut dice, mut queue) = (Dice(seed), Queue::default());
         let (mut waiting, mut arrived, mut wakes, mut done) = (Vec::<Sender>::new(), 0, 0, 0);
@@ -176,7 +176,7 @@ fn whatever_senders_do_each_is_served_in_its_turn_for_a_constant_number_of_wakeu
 }
 
 #[test]
-fn those_who_wait_are_served_in_the_order_in_which_they_came() {
+fn waiting_senders_are_served_in_the_order_of_their_arrival() {
     let (mut queue, mut dice) = (Queue::default(), Dice(1));
     let mut waiting: Vec<Sender> = (0..1000).map(|number| sender(number, &mut dice)).collect();
     waiting.retain_mut(|sender| !queue.poll(sender));
@@ -188,7 +188,7 @@ fn those_who_wait_are_served_in_the_order_in_which_they_came() {
 }
 
 #[test]
-fn a_newcomer_takes_neither_what_is_promised_nor_anything_before_those_who_wait() {
+fn a_newcomer_takes_neither_promised_room_nor_room_while_others_wait() {
     let (mut queue, mut dice) = (Queue::default(), Dice(2));
     let mut with_len = |len| Sender { len, ..sender(0, &mut dice) };
     assert!(queue.poll(&mut with_len(3900)));
@@ -202,7 +202,7 @@ fn a_newcomer_takes_neither_what_is_promised_nor_anything_before_those_who_wait(
 }
 
 #[test]
-fn at_the_end_all_are_woken_once_and_leave() {
+fn at_the_end_all_senders_are_woken_once_and_leave() {
     let (mut queue, mut dice) = (Queue::default(), Dice(3));
     let mut waiting: Vec<Sender> = (0..100).map(|number| sender(number, &mut dice)).collect();
     waiting.retain_mut(|sender| !queue.poll(sender));
@@ -217,7 +217,7 @@ fn at_the_end_all_are_woken_once_and_leave() {
 }
 
 #[test]
-fn the_owner_passes_those_who_wait_once_and_is_woken_when_that_changes() {
+fn the_owner_may_pass_waiting_senders_once_and_is_woken_when_it_may_again() {
     let (mut queue, mut dice) = (Queue::default(), Dice(4));
     let mut with_len = |len| Sender { len, ..sender(0, &mut dice) };
     assert!(queue.list.owner_may_pass() && queue.list.owner_may_pass(), "nobody waits");
