@@ -1,8 +1,9 @@
-//! The driver between tokio's `AsyncRead + AsyncWrite` and `ws-proto`, and the one [`WebSocket`] type for both roles.
+//! WebSocket connections on tokio's `AsyncRead + AsyncWrite`, on top of the state machine in `ws-proto`. There is one
+//! [`WebSocket`] type for clients and servers.
 //!
-//! Applications depend on `ws-server` or `ws-client`, which re-export what they need of this crate. Depend on it
-//! directly to bind the protocol to a server of your own: do the handshake with `ws_proto::handshake`, then
-//! [`WebSocket::new`].
+//! Applications depend on `ws-server` or `ws-client`, which re-export the types of this crate that they need. Depend on
+//! this crate to use the protocol in a server of your own: complete the opening handshake with `ws_proto::handshake`,
+//! then call [`WebSocket::new`].
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod driver;
@@ -27,7 +28,7 @@ pub use send_queue::tcp_send_queue;
 pub use sender::Sender;
 pub use websocket::{Parts, WebSocket};
 
-/// What `ws-server` and `ws-client` need besides. It may change in any release.
+/// For `ws-server` and `ws-client` only. It is not part of the public API and may change in any release.
 #[doc(hidden)]
 pub mod internal {
     pub use crate::{

@@ -13,9 +13,10 @@ use crate::{
     websocket::WebSocket,
 };
 
-/// A server's end of a [`WebSocket`]: for the task that runs the application's future and moves the bytes around it.
+/// The server's handle to a connection whose [`WebSocket`] the application has. The server's task runs the
+/// application's future and moves the bytes.
 ///
-/// One turn of that task: [`begin_turn`](Self::begin_turn), poll the application's future,
+/// A turn of that task calls [`begin_turn`](Self::begin_turn), polls the application's future, and calls
 /// [`end_turn`](Self::end_turn).
 pub struct ServerHalf<S> {
     shared: Shared<S>,
@@ -26,19 +27,20 @@ pub struct ServerHalf<S> {
 pub struct TurnEnd {
     /// The connection is over.
     pub over: bool,
-    /// When the next turn is due at the latest; `None` if it has no deadline, or the task's timer is early enough.
+    /// When the next turn is due at the latest. `None` if there is no deadline, or the task's timer is early enough.
     pub due: Option<Instant>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> ServerHalf<S> {
-    /// Splits a connection into the task's end and the application's. `received` is what was read behind the
+    /// Creates the handles of the server and the application. `received` are the bytes that came with the
     /// handshake.
     #[must_use]
     pub fn new(io: S, connection: Connection, received: &[u8]) -> (Self, WebSocket<S>) {
         Self::with_driver(Driver::new(io, connection), received)
     }
 
-    /// As [`new`](Self::new), for a transport that keeps its contract ([`Driver::trusting`]).
+    /// Creates the handles, as [`new`](Self::new) does, for a transport that keeps its contract
+    /// ([`Driver::trusting`]).
     #[must_use]
     pub fn trusting(io: S, connection: Connection, received: &[u8]) -> (Self, WebSocket<S>) {
         Self::with_driver(Driver::trusting(io, connection), received)
@@ -50,22 +52,25 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ServerHalf<S> {
         (Self { shared: shared.clone() }, WebSocket::from_shared(shared, true))
     }
 
-    /// Before the application's future is polled: until [`end_turn`](Self::end_turn), what it sends is collected.
+    /// Begins a turn. Call it before the application's future is polled. Until [`end_turn`](Self::end_turn), messages
+    /// are queued and not written.
     pub fn begin_turn(&self, cx: &Context<'_>, now: Instant) {
         lock(&self.shared).begin_turn(cx.waker(), now);
     }
 
-    /// After the application's future was polled: does what is due at `now`, writes what was sent, and, if the
-    /// application does not wait for a message, reads on its behalf, so that pings are answered and a Close is seen.
+    /// Ends a turn. Call it after the application's future was polled. It handles the deadlines that have passed at
+    /// `now` and writes what was sent. If the application does not wait for a message, it also reads, so that pings and
+    /// a Close are answered.
     ///
-    /// `Ready`: the connection is over; [`close_info`](Self::close_info) tells how. `Pending`: the waker is
-    /// registered; call again at [`poll_timeout`](Self::poll_timeout) too.
+    /// `Ready` means that the connection is over; [`close_info`](Self::close_info) says how it ended. `Pending` means
+    /// that the waker is registered; also run a turn at [`poll_timeout`](Self::poll_timeout).
     pub fn end_turn(&self, cx: &mut Context<'_>, now: Instant) -> Poll<()> {
         if self.end_turn_with_timer(cx, now, false).over { Poll::Ready(()) } else { Poll::Pending }
     }
 
-    /// As [`end_turn`](Self::end_turn) and [`poll_timeout`](Self::poll_timeout) in one, for a task that may still have a
-    /// timer (`armed`): while it has not fired, deadlines that can only have moved away are not looked at.
+    /// Ends a turn and returns the next deadline, as [`end_turn`](Self::end_turn) and
+    /// [`poll_timeout`](Self::poll_timeout) do. `armed` says that the task has a timer that has not fired. Then
+    /// deadlines are not checked, because they can only have moved to a later time.
     pub fn end_turn_with_timer(&self, cx: &mut Context<'_>, now: Instant, armed: bool) -> TurnEnd {
         let mut state = lock(&self.shared);
         let receiving = state.end_application();
@@ -75,7 +80,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ServerHalf<S> {
         }
         if receiving && state.driver().is_some() {
             if state.poll_output(cx).is_ready() {
-                // The end is the application's to see, in its `recv`.
+                // The application sees the end in its `recv`.
                 state.waiting.wake_all();
             }
         } else {
@@ -88,8 +93,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ServerHalf<S> {
         TurnEnd { over: false, due }
     }
 
-    /// For a transport that wakes nobody by itself: `f` tells it what it can do now, and whoever waits for it wakes, but
-    /// for `task`, the one that is about to have its turn.
+    /// Updates a transport that wakes no tasks by itself. `f` sets its readiness; then all tasks that wait for it are
+    /// woken except `task`, which is about to be polled.
     pub fn notify_transport(&self, task: &Waker, f: impl FnOnce(&mut S)) {
         let mut state = lock(&self.shared);
         if let Some(driver) = state.driver_mut() {
@@ -98,13 +103,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ServerHalf<S> {
         state.waiting.wake_others(task);
     }
 
-    /// When [`end_turn`](Self::end_turn) must be called if nothing else happens.
+    /// Returns when the next turn is due if there is no wake-up before.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         lock(&self.shared).driver()?.poll_timeout()
     }
 
-    /// Begins the closing handshake; messages that still come are dropped.
+    /// Begins the closing handshake. Messages that still arrive are dropped.
     pub fn close(&self, code: CloseCode, reason: &str) {
         lock(&self.shared).queue_close(code, reason);
     }
@@ -119,7 +124,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ServerHalf<S> {
         lock(&self.shared).abort();
     }
 
-    /// How the connection ended, once it has.
+    /// Returns how the connection ended. `None` until then.
     #[must_use]
     pub fn close_info(&self) -> Option<CloseInfo> {
         lock(&self.shared).close_info().cloned()
@@ -130,7 +135,7 @@ impl<S> Drop for ServerHalf<S> {
     fn drop(&mut self) {
         let mut state = lock(&self.shared);
         if state.driver().is_some() {
-            // Nobody would move the bytes any more: end the transport, and tell the application.
+            // No task moves the bytes any more, so the connection ends, and the application's tasks are woken.
             let error = Some(ConnectionError::Transport(ErrorKind::ConnectionAborted));
             state.on_closed(CloseInfo { received: None, sent: None, initiator: Initiator::Local, error });
         }

@@ -1,4 +1,4 @@
-//! Which messages a connection takes: room is promised to senders that wait, in order.
+//! Decides whether a message may be queued. Room is promised to waiting senders, in the order of their arrival.
 
 use ws_proto::{Message, PreparedMessage, SendError};
 
@@ -6,7 +6,7 @@ use super::state::{Mode, SharedState};
 use crate::wait_list::Place;
 
 impl<S> SharedState<S> {
-    /// Queues a message of the connection's owner, if there is room that is not promised to senders.
+    /// Queues a message of the connection's owner if there is room that is not promised to senders.
     pub(crate) fn queue(&mut self, message: Message) -> Result<(), SendError<Message>> {
         if !self.senders.is_empty() && !self.owner_may_send(message.len()) {
             return Err(SendError::WriteBusy(message));
@@ -14,7 +14,7 @@ impl<S> SharedState<S> {
         self.queue_ignoring_promises(message)
     }
 
-    /// As [`queue`](Self::queue), for a sender that does not wait: those who do come first.
+    /// Queues a message of a sender that does not wait, if there is room and no other sender waits.
     pub(crate) fn queue_as_newcomer(&mut self, message: Message) -> Result<(), SendError<Message>> {
         if !self.senders.is_empty() && !self.newcomer_may_send(message.len()) {
             return Err(SendError::WriteBusy(message));
@@ -22,7 +22,7 @@ impl<S> SharedState<S> {
         self.queue_ignoring_promises(message)
     }
 
-    /// Queues a message, if there is room.
+    /// Queues a message if there is room, promised or not.
     pub(crate) fn queue_ignoring_promises(&mut self, message: Message) -> Result<(), SendError<Message>> {
         let Some(driver) = &mut self.driver else { return Err(SendError::InvalidState(message)) };
         let (connection, tx) = driver.parts_mut();
@@ -32,7 +32,7 @@ impl<S> SharedState<S> {
         Ok(())
     }
 
-    /// As [`queue`](Self::queue).
+    /// Queues a prepared message, as [`queue`](Self::queue) does.
     pub(crate) fn queue_prepared(&mut self, message: &PreparedMessage) -> Result<(), SendError> {
         if !self.senders.is_empty() && !self.owner_may_send(message.payload().len()) {
             return Err(SendError::WriteBusy(()));
@@ -40,7 +40,7 @@ impl<S> SharedState<S> {
         self.queue_prepared_ignoring_promises(message)
     }
 
-    /// As [`queue_as_newcomer`](Self::queue_as_newcomer).
+    /// Queues a prepared message, as [`queue_as_newcomer`](Self::queue_as_newcomer) does.
     pub(crate) fn queue_prepared_as_newcomer(&mut self, message: &PreparedMessage) -> Result<(), SendError> {
         if !self.senders.is_empty() && !self.newcomer_may_send(message.payload().len()) {
             return Err(SendError::WriteBusy(()));
@@ -57,7 +57,7 @@ impl<S> SharedState<S> {
         Ok(())
     }
 
-    /// Whether the owner may send while senders wait, or something is promised to them.
+    /// Returns whether the owner may send while senders wait or have promises.
     fn owner_may_send(&mut self, len: usize) -> bool {
         !self.is_open() || (self.has_room_beside_senders(len) && self.senders.owner_may_pass())
     }
@@ -70,8 +70,8 @@ impl<S> SharedState<S> {
         self.driver.as_ref().is_some_and(|driver| driver.has_room_beside(len, &self.senders.promised()))
     }
 
-    /// Promises the room that there is to senders that wait, and tells them if there will be none any more. Says whether
-    /// something was promised.
+    /// Promises free room to waiting senders. If the connection is not open, wakes them all instead. Returns whether
+    /// room was promised.
     pub(crate) fn promise_room(&mut self) -> bool {
         if self.senders.is_empty() {
             return false;
@@ -87,7 +87,7 @@ impl<S> SharedState<S> {
         any
     }
 
-    /// A sender gives its place up.
+    /// Removes a sender from the wait list.
     pub(crate) fn leave_wait_list(&mut self, place: Place) {
         let was_first = self.senders.is_first(Some(&place));
         self.senders.leave(place);
@@ -96,7 +96,7 @@ impl<S> SharedState<S> {
         }
     }
 
-    /// Without a server's task the first sender that waits moves the bytes; another one is the first now.
+    /// Makes the new first sender move the bytes. Needed only without a server's task.
     fn change_first_sender(&mut self) {
         if matches!(self.mode, Mode::Inline { .. }) {
             self.waiting.release_sender();

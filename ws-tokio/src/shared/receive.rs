@@ -1,4 +1,4 @@
-//! Receiving: the next message, or what has come while nothing asks for messages.
+//! Receives the next message, and reads while the application does not receive.
 
 use std::task::{Context, Poll};
 
@@ -11,12 +11,12 @@ use super::{
 };
 use crate::thread_buffers::{ReceiveLease, trim_thread_pool};
 
-/// Steps of one poll that give nothing to whoever polls, such as reads of pings alone. Then others have their turn, for not
-/// every transport says so itself, as tokio's do.
+/// Steps of one poll without a message, such as reads of pings, before the task yields. Custom transports do not take
+/// part in tokio's cooperative budget.
 const STEPS_PER_POLL: usize = 128;
 
 impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
-    /// The next message; `None` once the connection is over.
+    /// Takes the next message. `None` once the connection is over.
     pub(crate) fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<Message>> {
         self.has_received = true;
         let next = self.poll_next_message(cx);
@@ -29,15 +29,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
     fn poll_next_message(&mut self, cx: &mut Context<'_>) -> Poll<Option<Message>> {
         let Some(driver) = &mut self.driver else { return Poll::Ready(None) };
         let connection = driver.connection_mut();
-        // Takes note if nothing could be read meanwhile.
+        // Also records whether reading had stopped at `max_held_bytes`, for the deadlines.
         connection.resume();
         if let Some(message) = connection.take_held() {
-            // One of those that came with the last read: nothing else needs to be looked at.
+            // A message of an earlier read: there is nothing else to check.
             connection.hold();
             return Poll::Ready(Some(message));
         }
         let mut rx = ReceiveLease::take();
-        // With nothing held and nothing under way there is nothing to be found before something is read.
+        // With no message held and none incomplete, there is no event before the next read.
         let mut nothing_new = driver.connection().is_settled();
         for step in 0.. {
             let Some(driver) = &mut self.driver else { return Poll::Ready(None) };
@@ -69,13 +69,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
         Poll::Pending
     }
 
-    /// Moves bytes while nobody asks for messages: those that come are held, as `how` says.
-    pub(crate) fn poll_background(&mut self, cx: &mut Context<'_>, how: fn(&mut Connection)) {
+    /// Moves bytes while the application does not receive. Messages are held; `pause` says how.
+    pub(crate) fn poll_background(&mut self, cx: &mut Context<'_>, pause: fn(&mut Connection)) {
         let mut rx = ReceiveLease::take();
         for step in 0.. {
-            self.hold_received(&mut rx, how);
+            self.hold_received(&mut rx, pause);
             let Some(driver) = &self.driver else { return };
-            // Finished, and yet not reported: the application has not taken the messages that came before the end.
+            // The end is not reported until the application has taken the messages before it.
             if driver.transport() == Transport::Finished {
                 self.promise_room();
                 return;
@@ -89,8 +89,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
         }
     }
 
-    /// Sees the closing handshake through, while messages are held for those who receive. `Ready`: the transport is
-    /// finished.
+    /// Completes the closing handshake while messages are held for `recv`. `Ready`: the transport is finished.
     pub(crate) fn poll_closing_handshake(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.poll_background(cx, ensure_paused);
         let is_finished = self.is_finished();
@@ -100,9 +99,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
         if is_finished { Poll::Ready(()) } else { Poll::Pending }
     }
 
-    /// Reads what has come and does what is due, so that a task that only sends answers pings, sees the peer's Close and
-    /// watches the deadlines. Messages are held, up to `max_held_bytes`. A transport that knows that nothing has come, as
-    /// tokio's sockets do, makes no system call for it. A server's task reads by itself.
+    /// Reads what has arrived and handles deadlines, so that a task that only sends answers pings, sees the peer's
+    /// Close and watches the deadlines. Messages are held, up to `max_held_bytes`. A transport that knows that nothing
+    /// has arrived, as tokio's sockets do, makes no system call. Does nothing under a server's task, which reads by
+    /// itself.
     pub(crate) fn receive_pending(&mut self, cx: &Context<'_>) {
         if std::mem::take(&mut self.has_received) || self.has_server_task() {
             return;
@@ -112,17 +112,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
         }
         if let Some(driver) = &mut self.driver {
             let mut io_cx = Context::from_waker(&self.waker);
-            // Answers to pings, or to a Close.
+            // Replies to pings or to a Close.
             let _ = write(driver, &mut io_cx, self.now);
             driver.poll_shut_down(&mut io_cx);
             driver.end_turn();
         }
         self.notify_send_end(cx.waker());
-        // The messages are for a task that may wait in `recv`.
+        // Another task may wait for the messages in `recv`.
         self.waiting.wake_others(cx.waker());
     }
 
-    /// Whether there was something.
+    /// Reads until nothing is left, a few times at most. Returns whether there was something.
     fn read_available(&mut self) -> bool {
         let mut rx = ReceiveLease::take();
         for read in 0..READS_PER_TURN {
@@ -137,7 +137,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
         true
     }
 
-    /// Whether something was.
+    /// Handles the deadlines that have passed. Returns whether there were any.
     fn handle_due_timeout(&mut self) -> bool {
         let Some(driver) = &mut self.driver else { return false };
         if driver.poll_timeout().is_none_or(|due| due > self.now) {

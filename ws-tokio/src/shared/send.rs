@@ -1,4 +1,4 @@
-//! Sending: waiting for room, for the transport, or for the turn of those who came before.
+//! Sends: waits for room in the write queue, in order, and for the transport.
 
 use std::task::{Context, Poll, Waker};
 
@@ -12,7 +12,7 @@ use super::{
 use crate::wait_list::{Entry, Place};
 
 impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
-    /// Queues the owner's `message` once there is room; it is taken when it is accepted or refused.
+    /// Queues the owner's `message` once there is room. `message` is taken when it is accepted or refused.
     pub(crate) fn poll_queue(
         &mut self,
         cx: &mut Context<'_>,
@@ -47,7 +47,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
         }
     }
 
-    /// Moves bytes until the owner, which found no room, may try again.
+    /// Moves bytes until the owner may try again. Called after it found no room.
     fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let before = self.queued();
         let _ = self.poll_flush_or_room(cx, true);
@@ -58,9 +58,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
         Poll::Pending
     }
 
-    /// Queues a sender's message once there is room and those who came before have had theirs; it is taken when it is
-    /// accepted or refused. If the connection is short of the task's waker, it takes `waker`; if there is none, it sets
-    /// `waker_missing`: then poll again with one.
+    /// Queues a sender's message once there is room and all senders that came before are served. `message` is taken
+    /// when it is accepted or refused. If the task's waker must be stored, this takes `waker`; if that is `None`, it
+    /// sets `waker_missing`: then poll again with a clone.
     pub(crate) fn poll_queue_in_order(
         &mut self,
         cx: &mut Context<'_>,
@@ -85,7 +85,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
             if self.waker_missing || self.has_server_task() || !self.senders.is_first(place.as_ref()) {
                 return Poll::Pending;
             }
-            // It moves the bytes, for there may be no other task that does.
+            // The first sender moves the bytes, because there may be no other task that does.
             self.waker_missing = !self.waiting.register_sender(cx.waker(), waker);
             if self.waker_missing {
                 return Poll::Pending;
@@ -98,15 +98,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
         }
     }
 
-    /// Waits until everything queued is written, or the connection is over.
+    /// Waits until everything queued is written or the connection is over.
     pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let flushed = self.poll_flush_or_room(cx, false);
         self.promise_room();
         flushed
     }
 
-    /// As [`poll_flush`](Self::poll_flush). An owner that waits for `room` tries again as soon as there is some, before
-    /// senders are let in.
+    /// Waits as [`poll_flush`](Self::poll_flush) does, but does not promise room to senders. With `room`, for an owner
+    /// that waits for room, it is `Ready` as soon as the queue has become shorter.
     pub(crate) fn poll_flush_or_room(&mut self, cx: &mut Context<'_>, room: bool) -> Poll<()> {
         if self.driver.is_none() {
             return Poll::Ready(());
@@ -121,15 +121,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
             return Poll::Ready(());
         }
         if matches!(self.mode, Mode::Inline { .. }) {
-            // The peer may take nothing because it waits itself, for its pings to be answered or its data to be
-            // read; and deadlines pass.
+            // The peer may not read because it waits itself: for pongs, or until its data is read. Deadlines may pass
+            // too.
             self.poll_background(cx, ensure_paused);
             return self.poll_written(cx);
         }
         Poll::Pending
     }
 
-    /// Waits until the transport has taken the message with this number, by count of those accepted, and all before it.
+    /// Waits until the transport has taken this many of the accepted messages.
     pub(crate) fn poll_handed_over(&mut self, cx: &mut Context<'_>, number: u64) -> Poll<()> {
         if self.has_server_task() {
             return Poll::Ready(());
@@ -153,7 +153,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
         })
     }
 
-    /// Sees that what another task has queued goes out: by the server's task, which was woken, or at once.
+    /// Writes what was queued, once. Does nothing under a server's task, which was woken when it was queued.
     pub(crate) fn write_queued(&mut self) {
         if !matches!(self.mode, Mode::Inline { .. }) {
             return;

@@ -1,5 +1,5 @@
-//! What the handles to one connection share: its driver, behind a lock that is contended only while several tasks
-//! really use the connection at once.
+//! The connection, its transport, and the tasks that wait for it, behind one lock. The lock is contended only if
+//! several tasks use the connection at the same time.
 
 use std::{
     ops::{Deref, DerefMut},
@@ -20,51 +20,52 @@ use crate::{driver::Driver, foreign::Hold, wait_list::WaitList};
 pub(crate) type Shared<S> = Arc<Mutex<SharedState<S>>>;
 
 pub(crate) struct SharedState<S> {
-    /// Gone after `into_parts`, or once the connection is over.
+    /// `None` after `into_parts` or once the connection is over.
     pub(crate) driver: Option<Driver<S>>,
     pub(crate) mode: Mode,
     pub(crate) now: Instant,
-    /// Boxed, for it comes late and is large.
+    /// Boxed, because it is large and is set only at the end.
     close_info: Option<Box<CloseInfo>>,
     /// The tasks that wait for the transport or for the end.
     pub(crate) waiting: Arc<Wakers>,
     /// Senders that wait for room in the write queue.
     pub(crate) senders: WaitList,
-    /// Wakes all of `waiting`; the only waker that the transport sees.
+    /// Wakes all of `waiting`. The transport gets only this waker.
     pub(crate) waker: Waker,
-    /// Whether those who wait for room know that there will be none any more.
+    /// Whether the tasks that wait for room were woken because nothing more can be sent.
     pub(crate) send_end_notified: bool,
-    /// Nobody will ask for messages any more.
+    /// The `WebSocket` was dropped, so messages are discarded.
     pub(crate) owner_dropped: bool,
-    /// The latest poll stopped because its task's waker is not in `waiting`.
+    /// The latest poll stopped because the waker of its task is not registered.
     pub(crate) waker_missing: bool,
-    /// Dropped once the lock is free: its transport has a destructor.
+    /// Dropped after the lock is released, because its transport has a destructor.
     ended_driver: Option<Box<Driver<S>>>,
-    /// `recv` was polled since the last send, so the send need not read_send_queue at what has come.
+    /// `recv` was polled since the last send, so the send need not read.
     pub(crate) has_received: bool,
-    /// Whether those who wait for the end know that only held messages are left.
+    /// Whether the tasks that wait for the end were woken because only held messages are left.
     finish_notified: bool,
-    /// Messages that were accepted so far.
+    /// Number of messages that were accepted so far.
     pub(crate) accepted: u64,
-    /// What the transport knows of its send queue.
+    /// Reads the state of the transport's send queue.
     pub(crate) read_send_queue: fn(&S) -> Option<SendQueue>,
 }
 
-/// Who moves the bytes.
+/// Which tasks move the bytes.
 pub(crate) enum Mode {
-    /// Whoever polls a handle. Deadlines are watched by a timer of the connection's own.
+    /// The tasks that poll a handle. The connection has a timer of its own for its deadlines.
     Inline { timer: Option<Pin<Box<Sleep>>> },
-    /// A server's task around the application's future: it writes at the end of each turn and watches deadlines.
-    /// `receiving`: the application waits in `recv`, so it is the one that reads.
+    /// The server's task that runs the application's future. It writes at the end of each turn and watches the
+    /// deadlines. `receiving`: the application waits in `recv`, whose polls read. `reads` and `writes` count those of
+    /// this turn.
     ServerTask { turn: Turn, receiving: bool, reads: u8, writes: u8 },
 }
 
-/// How far a server's task is. Other tasks may use the connection at any time.
+/// What a server's task is doing. Other tasks may use the connection at any time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Turn {
-    /// It sleeps.
+    /// It waits.
     Idle,
-    /// It polls the application's future; what that sends is collected.
+    /// It polls the application's future. Messages are queued and not written.
     Application,
     /// It moves bytes.
     Transport,
@@ -80,7 +81,7 @@ impl<S> SharedState<S> {
     }
 
     fn new(mut driver: Driver<S>, mode: Mode) -> Self {
-        // Messages are delivered to whoever asks for them; until then they are held, within `max_held_bytes`.
+        // Messages are held, up to `max_held_bytes`, until `recv` takes them.
         driver.connection_mut().pause();
         let waiting = Arc::new(Wakers::default());
         let waker = Waker::from(Arc::clone(&waiting));
@@ -103,7 +104,7 @@ impl<S> SharedState<S> {
         }
     }
 
-    /// The transport can tell what its send queue looks like.
+    /// Sets how to read the state of the transport's send queue.
     pub(crate) const fn watch_send_queue(&mut self, read_send_queue: fn(&S) -> Option<SendQueue>) {
         self.read_send_queue = read_send_queue;
         if let Some(driver) = &mut self.driver {
@@ -139,14 +140,14 @@ impl<S> SharedState<S> {
         matches!(self.mode, Mode::ServerTask { .. })
     }
 
-    /// Takes the connection away from everybody.
+    /// Takes the connection. All waiting tasks are woken.
     pub(crate) fn take_driver(&mut self) -> Option<Driver<S>> {
         self.waiting.wake_all();
         self.senders.end();
         self.driver.take()
     }
 
-    /// Ends the transport: it and what waits to be written are dropped once the lock is free.
+    /// Ends the transport. It and what waits to be written are dropped after the lock is released.
     pub(crate) fn end(&mut self) {
         self.waiting.wake_all();
         self.senders.end();
@@ -156,7 +157,8 @@ impl<S> SharedState<S> {
         }
     }
 
-    /// Whether the task will be woken; if not, [`lock_and_poll`] adds it and polls again. Ask before anything that takes time.
+    /// Returns whether the task's waker is registered. If not, [`lock_and_poll`] adds it and polls again. Call this
+    /// before polling the transport.
     pub(crate) fn has_waker_of(&mut self, cx: &Context<'_>) -> bool {
         self.waker_missing = !self.waiting.contains(cx.waker());
         !self.waker_missing
@@ -170,7 +172,7 @@ impl<S> SharedState<S> {
         Ok(())
     }
 
-    /// Begins the closing handshake; messages that are held or still come are dropped.
+    /// Begins the closing handshake. Messages that are held or still arrive are dropped.
     pub(crate) fn queue_close(&mut self, code: CloseCode, reason: &str) {
         self.refresh_now();
         if let Some(driver) = &mut self.driver {
@@ -180,7 +182,7 @@ impl<S> SharedState<S> {
         }
     }
 
-    /// Begins the closing handshake; messages are delivered until the peer's Close.
+    /// Begins the closing handshake. Messages are delivered until the peer's Close.
     pub(crate) fn queue_close_and_receive(&mut self, code: CloseCode, reason: &str) {
         self.refresh_now();
         if let Some(driver) = &mut self.driver {
@@ -197,11 +199,11 @@ impl<S> SharedState<S> {
         }
     }
 
-    /// Nobody will ask for messages any more; the server's task sees the connection to its end.
+    /// The application has dropped its `WebSocket`. The server's task completes the closing handshake.
     pub(crate) fn on_owner_dropped(&mut self) {
         self.owner_dropped = true;
         if std::thread::panicking() {
-            // The application's panic unwinds through here.
+            // The application has panicked.
             self.fail(ConnectionError::Internal);
         } else {
             self.queue_close(CloseCode::NORMAL, "");
@@ -209,21 +211,21 @@ impl<S> SharedState<S> {
         self.wake_idle_server_task();
     }
 
-    /// Wakes a server's task, so that it writes what was queued outside of its turn, and looks at the deadlines.
+    /// Wakes a server's task that waits, so that it writes what was queued outside its turn and checks the deadlines.
     pub(crate) fn wake_idle_server_task(&self) {
         if matches!(self.mode, Mode::ServerTask { turn: Turn::Idle, .. }) {
             self.waiting.wake_all();
         }
     }
 
-    /// The application's part of a turn of the server's task begins.
+    /// Begins the application's part of a turn of the server's task.
     pub(crate) fn begin_turn(&mut self, task: &Waker, at: Instant) {
         self.advance_to(at);
         self.waiting.register(task);
         self.mode = Mode::ServerTask { turn: Turn::Application, receiving: false, reads: 0, writes: 0 };
     }
 
-    /// The application's part of the turn is over; whether it waits in `recv`.
+    /// Ends the application's part of a turn. Returns whether the application waits in `recv`.
     pub(crate) const fn end_application(&mut self) -> bool {
         let Mode::ServerTask { turn, receiving, .. } = &mut self.mode else { return false };
         *turn = Turn::Transport;
@@ -239,7 +241,7 @@ impl<S> SharedState<S> {
         }
     }
 
-    /// Does what is due at `at`.
+    /// Handles the deadlines that have passed at `at`.
     pub(crate) fn handle_timeout(&mut self, at: Instant) {
         self.advance_to(at);
         if let Some(driver) =
@@ -256,14 +258,14 @@ impl<S> SharedState<S> {
         }
     }
 
-    /// Takes note of the end: nothing more is sent or received.
+    /// Stores how the connection ended and ends the transport.
     pub(crate) fn on_closed(&mut self, info: CloseInfo) {
         self.close_info = Some(Box::new(info));
         // Dropping the transport closes it.
         self.end();
     }
 
-    /// Wakes, once, those who wait for the end when nothing is left but messages that the application has not taken.
+    /// Wakes the tasks that wait for the end, once, when only messages that the application has not taken are left.
     pub(crate) fn notify_finished(&mut self) {
         let is_finished =
             self.driver.as_ref().is_some_and(|driver| driver.transport() == Transport::Finished);
@@ -273,26 +275,26 @@ impl<S> SharedState<S> {
         }
     }
 
-    /// A server's task sets the time once per turn; outside of it the clock is read.
+    /// Reads the clock, except in a turn of a server's task, which sets the time once per turn.
     pub(crate) fn refresh_now(&mut self) {
         if matches!(self.mode, Mode::Inline { .. } | Mode::ServerTask { turn: Turn::Idle, .. }) {
             self.advance_to(now());
         }
     }
 
-    /// A server's clock is coarse, so it may lag behind what another task read.
+    /// The time does not go back: a server's clock is coarse and may lag behind the time that another task read.
     fn advance_to(&mut self, at: Instant) {
         self.now = self.now.max(at);
     }
 }
 
-/// The runtime's clock, which tests may pause.
+/// Returns the time of the runtime's clock, which tests may pause.
 pub(crate) fn now() -> Instant {
     tokio::time::Instant::now().into_std()
 }
 
-/// A connection that is locked. Payloads that are written or given up, and a transport that has ended_driver, are dropped once
-/// the lock is free, and tasks are woken then.
+/// A guard of the lock. After its release, written and abandoned payloads and an ended transport are dropped, and tasks
+/// are woken.
 pub(crate) struct StateGuard<'a, S> {
     // Dropped in this order.
     state: MutexGuard<'a, SharedState<S>>,
@@ -300,7 +302,7 @@ pub(crate) struct StateGuard<'a, S> {
     _hold: Hold,
 }
 
-/// Locks. A panic under the lock leaves a state machine that is still sound, so poisoning means nothing here.
+/// Locks the state. Poisoning is ignored, because the state machine is still consistent after a panic under the lock.
 #[inline]
 pub(crate) fn lock<S>(shared: &Mutex<SharedState<S>>) -> StateGuard<'_, S> {
     let _hold = Hold::new();
@@ -337,8 +339,8 @@ impl<S> Drop for StateGuard<'_, S> {
     }
 }
 
-/// Polls under the lock, for a task of the application. If its waker is not known yet, it is cloned without the lock, for
-/// that may run its executor's code, and the poll is repeated.
+/// Polls under the lock, for a task of the application. If its waker is not registered yet, the waker is cloned without
+/// the lock, because a clone may run code of the executor, and the poll is repeated.
 pub(crate) fn lock_and_poll<S, T>(
     shared: &Mutex<SharedState<S>>,
     cx: &mut Context<'_>,
@@ -355,6 +357,6 @@ pub(crate) fn lock_and_poll<S, T>(
     let waker = cx.waker().clone();
     let mut state = lock(shared);
     state.waiting.add(waker);
-    // If it is unknown again, it has been woken meanwhile.
+    // If the waker is missing again, the task has been woken meanwhile.
     poll(&mut state, cx)
 }

@@ -1,4 +1,4 @@
-//! The steps of which polls consist: one write, one read, one look at the clock.
+//! The steps of a poll: one write, one read, one check of the timer.
 
 use std::{
     task::{Context, Poll, Waker},
@@ -15,9 +15,9 @@ use crate::{
     time::yield_turn,
 };
 
-/// Reads per turn of a server's task; then other connections have theirs.
+/// Reads per turn of a server's task. Then the task yields.
 pub(super) const READS_PER_TURN: u8 = 4;
-/// Times per turn that a full write queue is emptied for an application that waits for room in it.
+/// Writes per turn of a server's task for an application that waits for room in the write queue.
 const WRITES_PER_TURN: u8 = 4;
 
 impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
@@ -25,7 +25,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
         let Some(driver) = &mut self.driver else { return Poll::Ready(()) };
         let mut io_cx = Context::from_waker(&self.waker);
         if let Mode::ServerTask { turn: Turn::Application, writes, .. } = &mut self.mode {
-            // A peer that reads as fast as the application sends must not make the turn endless.
+            // A turn must end even if the peer reads as fast as the application sends.
             *writes = writes.saturating_add(1);
             if *writes > WRITES_PER_TURN {
                 yield_turn(&mut io_cx);
@@ -38,7 +38,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
         written
     }
 
-    /// Writes, unless the turn's end will, and shuts down as the machine asks. `Ready`: the transport is finished.
+    /// Writes, except in the application's part of a turn, and shuts down the write half once the state machine asks
+    /// for it. `Ready`: the transport is finished.
     pub(crate) fn poll_output(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if self.driver.is_none() {
             return Poll::Ready(());
@@ -61,7 +62,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
         if self.is_finished() { Poll::Ready(()) } else { Poll::Pending }
     }
 
-    /// Writes, reads and watches the clock, once. `Ready`: look for events again.
+    /// Writes, reads and checks the timer, once. `Ready`: there may be new events.
     pub(super) fn poll_progress(&mut self, cx: &mut Context<'_>, rx: &mut ReceiveLease) -> Poll<()> {
         if self.poll_output(cx).is_ready() {
             return Poll::Ready(());
@@ -89,7 +90,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
         if read.is_ready() { read } else { self.poll_timer() }
     }
 
-    /// The connection's own timer, where there is no server's task. `Ready`: something was due.
+    /// Polls the connection's own timer, unless a server's task watches the deadlines. `Ready`: a deadline was handled.
     fn poll_timer(&mut self) -> Poll<()> {
         let Mode::Inline { timer } = &mut self.mode else { return Poll::Pending };
         let Some(driver) = &mut self.driver else { return Poll::Ready(()) };
@@ -97,36 +98,36 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
             let Some(due) = driver.poll_timeout() else { return Poll::Pending };
             if due <= now() {
                 driver.handle_timeout(now(), self.read_send_queue);
-                // Nobody else would, where there is no server; and a deadline comes now and then.
+                // Without a server no other code trims the pool, and deadlines pass now and then.
                 trim_thread_pool();
                 return Poll::Ready(());
             }
             let due = tokio::time::Instant::from_std(due);
-            // Deadlines mostly move away: an earlier timer stays as it is, and is set again when it fires.
+            // A deadline usually moves to a later time. So an earlier timer is kept and reset when it fires.
             let sleep = timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(due)));
             if sleep.deadline() > due || sleep.is_elapsed() {
                 sleep.as_mut().reset(due);
             }
-            // Whoever polled last may be dropped, so the timer wakes everybody.
+            // The future that polled last may be dropped, so the timer wakes all tasks.
             if sleep.as_mut().poll(&mut Context::from_waker(&self.waker)).is_pending() {
                 return Poll::Pending;
             }
         }
     }
 
-    /// Whether something is due before the timer of whoever waits fires.
+    /// Returns whether a deadline is earlier than the connection's timer.
     pub(super) fn deadline_precedes_timer(&self) -> bool {
         let Mode::Inline { timer } = &self.mode else { return false };
         let Some(due) = self.driver.as_ref().and_then(Driver::poll_timeout) else { return false };
         timer.as_ref().is_none_or(|timer| timer.deadline().into_std() > due)
     }
 
-    /// Parses what is left of a read; the messages in it are held for later, as `how` says.
-    pub(super) fn hold_received(&mut self, rx: &mut ReceiveLease, how: fn(&mut Connection)) {
+    /// Parses the rest of a read. Its messages are held; `pause` says how.
+    pub(super) fn hold_received(&mut self, rx: &mut ReceiveLease, pause: fn(&mut Connection)) {
         let Some(driver) = &mut self.driver else { return };
         let mut closed = None;
-        let how = if self.owner_dropped { Connection::resume } else { how };
-        how(driver.connection_mut());
+        let pause = if self.owner_dropped { Connection::resume } else { pause };
+        pause(driver.connection_mut());
         if rx.is_empty() && driver.connection().is_settled() {
             return;
         }
@@ -140,7 +141,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
         }
     }
 
-    /// Answers to control frames must not wait until the application asks for another message.
+    /// Writes replies to control frames now: the application may take long until its next `recv`.
     pub(super) fn write_replies(&mut self) {
         if self.queued() > 0 {
             self.refresh_now();
@@ -154,7 +155,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
         self.promise_room();
     }
 
-    /// Wakes, once, those who wait for room in a queue that takes nothing any more.
+    /// Wakes the tasks that wait for room, once, when the connection is no longer open.
     pub(super) fn notify_send_end(&mut self, current: &Waker) {
         if !self.send_end_notified && self.state() != ConnectionState::Open {
             self.send_end_notified = true;
@@ -171,7 +172,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
     }
 }
 
-/// As [`Driver::poll_write`]; sees to another turn where one is wanted.
+/// Writes, as [`Driver::poll_write`] does, and schedules another poll if the driver wants one.
 pub(super) fn write<S: AsyncRead + AsyncWrite + Unpin>(
     driver: &mut Driver<S>,
     cx: &mut Context<'_>,
@@ -184,7 +185,8 @@ pub(super) fn write<S: AsyncRead + AsyncWrite + Unpin>(
     written
 }
 
-/// Messages that come are held; an end that waits for the reply to the latest message goes on waiting.
+/// Pauses the connection unless it is paused or on hold. So an end that waits for the reply to the latest message
+/// continues to wait.
 pub(super) const fn ensure_paused(connection: &mut Connection) {
     if !connection.is_paused() {
         connection.pause();
