@@ -276,7 +276,7 @@ impl Connector {
     /// The same as [`connect`](Self::connect).
     pub async fn open(&self, url: &str) -> Result<Connected, ConnectError> {
         check_runtime()?;
-        let deadline = ws_tokio::deadline_in(self.handshake_timeout);
+        let deadline = ws_tokio::internal::deadline_in(self.handshake_timeout);
         let (mut target, mut request_options) = (Target::parse(url)?, self.request_options.clone());
         let mut left = self.redirects;
         loop {
@@ -316,7 +316,7 @@ impl Connector {
         S: AsyncRead + AsyncWrite + Unpin,
     {
         check_runtime()?;
-        let deadline = ws_tokio::deadline_in(self.handshake_timeout);
+        let deadline = ws_tokio::internal::deadline_in(self.handshake_timeout);
         self.handshake(&Target::parse(url)?, &self.request_options, deadline, false, async { Ok(io) }).await
     }
 }

@@ -135,7 +135,8 @@ impl Server {
             return end_unserved(&server);
         }
         let shard = Shard::new(Arc::clone(&server), WakeTable::tasks(server.options.initial_connections));
-        let clock = AbortOnDrop(tokio::spawn(Arc::clone(&shard).run_clock(ws_tokio::trim_default_pools)));
+        let clock =
+            AbortOnDrop(tokio::spawn(Arc::clone(&shard).run_clock(ws_tokio::internal::trim_default_pools)));
         let listener = match listener.start(server.options.expected_connections()) {
             Ok(listener) => listener,
             Err(error) => {

@@ -1,4 +1,4 @@
-//! Moves bytes between a transport and the protocol's state machine.
+//! Moves bytes between a transport and the state machine.
 
 use std::{
     io::{self, IoSlice},
@@ -13,39 +13,48 @@ use ws_proto::{Connection, Event, ReceiveBuffer, SendQueue, TransmitQueue, Trans
 
 use crate::{
     foreign::{Foreign, run_unlocked},
-    once::{read_once, write_once},
-    scratch,
+    thread_buffers,
+    transport_io::{read_once, write_once},
 };
 
-/// Steps per poll of a message that is compressed as it is sent, 256 KiB of it each; then others have their turn.
+/// Steps per poll for a message that is compressed as it is sent, 256 KiB each. Then the task yields.
 const COMPRESSING_ROUNDS: usize = 4;
 
-/// A connection on its transport. Every step is a poll that keeps all state here, so nothing is lost when a future
-/// around it is dropped.
+/// A connection and its transport, for a task that calls the steps itself.
+///
+/// [`WebSocket`](crate::WebSocket) is built on this type; use `Driver` only for a connection that one task owns and
+/// that needs no async functions. A turn of that task reads with [`poll_read`](Self::poll_read) into a receive buffer
+/// that connections can share, takes events from [`poll_event`](Self::poll_event) until there is none, writes with
+/// [`poll_write`](Self::poll_write), calls [`poll_shut_down`](Self::poll_shut_down), and ends with
+/// [`end_turn`](Self::end_turn). [`poll_timeout`](Self::poll_timeout) says when
+/// [`handle_timeout`](Self::handle_timeout) is due, and [`transport`](Self::transport) when the connection is over.
+///
+/// Every step is a poll, and all state is in the `Driver`. So nothing is lost if a future that calls it is dropped.
 pub struct Driver<S> {
     io: S,
     connection: Connection,
-    /// Present only while something waits in it.
+    /// Present only while it is in use.
     tx: Option<Box<TransmitQueue>>,
-    /// Received behind the handshake, and read before anything that is still to come.
+    /// Bytes that came with the handshake; they are read before those of the transport.
     unread: Option<Box<Bytes>>,
     write_shut_down: bool,
     needs_flush: bool,
-    /// Whether the transport is known to have written what it says it has read.
+    /// Whether reads are known to have written as many bytes as they claim.
     is_trusted: bool,
 }
 
 impl<S> Driver<S> {
-    /// Puts a connection whose handshake is done on its transport.
+    /// Creates a driver from a transport and a connection whose opening handshake is complete.
     ///
-    /// The buffer that the transport reads into has been that of other connections. It is lent as memory that is not
-    /// initialized: a transport that says that it has read more than it wrote panics, or gets zeros.
+    /// The receive buffer may contain bytes of other connections. It is lent to the transport as uninitialized memory,
+    /// so that a transport that claims to have read more than it wrote panics or reads zeros.
     pub const fn new(io: S, connection: Connection) -> Self {
         Self::with_trust(io, connection, false)
     }
 
-    /// As [`new`](Self::new), for a transport that is known to keep its contract. The buffer is lent as it is: a transport
-    /// that needs it initialized does not have to do that for each read.
+    /// Creates a driver, as [`new`](Self::new) does, for a transport that is known to keep the contract of
+    /// [`AsyncRead`]. The buffer is lent as initialized memory, so a transport that needs that does not clear it for
+    /// each read.
     pub const fn trusting(io: S, connection: Connection) -> Self {
         Self::with_trust(io, connection, true)
     }
@@ -55,43 +64,45 @@ impl<S> Driver<S> {
         Self { io, connection, tx, unread, write_shut_down: false, needs_flush: false, is_trusted }
     }
 
-    /// The state machine, for its getters.
+    /// Returns the state machine, for its getters.
     pub const fn connection(&self) -> &Connection {
         &self.connection
     }
 
-    /// The state machine, for commands that write nothing.
+    /// Returns the state machine, for commands that write nothing.
     pub const fn connection_mut(&mut self) -> &mut Connection {
         &mut self.connection
     }
 
-    /// The state machine and the queue that its commands write to.
+    /// Returns the state machine and the queue that its commands write to.
     #[inline]
     pub fn parts_mut(&mut self) -> (&mut Connection, &mut TransmitQueue) {
-        let tx = self.tx.get_or_insert_with(scratch::take_queue);
+        let tx = self.tx.get_or_insert_with(thread_buffers::take_queue);
         (&mut self.connection, tx)
     }
 
-    /// The state machine, its queue, and a way to write to the transport at once, for
+    /// Returns the state machine, its queue, and a writer that bypasses the queue, for
     /// [`Connection::send_through`].
+    #[doc(hidden)]
     #[inline]
     pub fn writer_parts(&mut self) -> (&mut Connection, &mut TransmitQueue, DirectWriter<'_, S>) {
-        let tx = self.tx.get_or_insert_with(scratch::take_queue);
+        let tx = self.tx.get_or_insert_with(thread_buffers::take_queue);
         (&mut self.connection, tx, DirectWriter { io: &mut self.io, needs_flush: &mut self.needs_flush })
     }
 
-    /// The transport.
+    /// Returns the transport.
     pub const fn io(&self) -> &S {
         &self.io
     }
 
-    /// The transport, to change its state; what is read or written there is unknown to the connection.
+    /// Returns the transport, to change its options. Do not read from it or write to it: the connection does not see
+    /// those bytes.
     pub const fn io_mut(&mut self) -> &mut S {
         &mut self.io
     }
 
-    /// Takes the driver apart: transport, state machine, what waits to be written, and what is left of
-    /// [`preload`](Self::preload).
+    /// Returns the transport, the state machine, the bytes that wait to be written, and the bytes of
+    /// [`preload`](Self::preload) that are not read yet.
     pub fn into_parts(mut self) -> (S, Connection, TransmitQueue, Bytes) {
         self.drop_spent();
         let unread = self.unread.map_or_else(Bytes::new, |unread| *unread);
@@ -100,9 +111,9 @@ impl<S> Driver<S> {
         (self.io, self.connection, tx, unread)
     }
 
-    /// Ends the connection at once; drops what waits to be written. Call it before the driver is dropped: each payload is
-    /// dropped by itself then, whatever its destructor does.
-    pub fn give_up(&mut self) {
+    /// Ends the connection at once and drops what waits to be written. Call it before the driver is dropped, so that a
+    /// payload whose destructor panics does not affect the others.
+    pub fn abort(&mut self) {
         if !self.is_quiet() {
             let (connection, tx) = self.parts_mut();
             connection.abort(tx);
@@ -110,7 +121,8 @@ impl<S> Driver<S> {
         self.end_turn();
     }
 
-    /// Drops the payloads that are written or given up; if this thread has a [`Hold`](crate::Hold), once it has none.
+    /// Drops the payloads that are written or abandoned. If this thread holds a lock of a connection, they are dropped
+    /// after its release.
     #[inline]
     pub fn drop_spent(&mut self) {
         if let Some(tx) = &mut self.tx
@@ -120,25 +132,25 @@ impl<S> Driver<S> {
         }
     }
 
-    /// The next event from what has been received.
+    /// Returns the next event from the received bytes.
     #[inline]
     pub fn poll_event<'rx>(&mut self, rx: &'rx mut ReceiveBuffer) -> Option<Event<'rx>> {
         let (connection, tx) = self.parts_mut();
         connection.poll_event(rx, tx)
     }
 
-    /// Takes bytes that were received before, behind the handshake; [`poll_read`](Self::poll_read) gives them first.
+    /// Sets bytes that were received together with the handshake. [`poll_read`](Self::poll_read) reads them first.
     pub fn preload(&mut self, received: &[u8]) {
         self.unread = (!received.is_empty()).then(|| Box::new(Bytes::copy_from_slice(received)));
     }
 
-    /// What to do with the transport.
+    /// Returns what to do with the transport.
     #[inline]
     pub fn transport(&self) -> Transport {
         self.connection.transport(self.queue())
     }
 
-    /// Whether there is nothing to do but read, and the deadlines have at most moved away since it was last so.
+    /// Returns whether there is nothing to do but read, and no deadline is earlier than when this was last true.
     #[inline]
     pub fn is_quiet(&self) -> bool {
         self.tx.is_none() && self.connection.is_settled()
@@ -149,65 +161,65 @@ impl<S> Driver<S> {
         self.tx.as_deref().unwrap_or(&EMPTY)
     }
 
-    /// When [`handle_timeout`](Self::handle_timeout) is due.
+    /// Returns when [`handle_timeout`](Self::handle_timeout) is due.
     pub fn poll_timeout(&self) -> Option<Instant> {
         self.connection.poll_timeout(self.queue())
     }
 
-    /// Does what is due at `now`. `look` says what the transport knows of its send queue; it is called only if that decides
-    /// ([`Connection::wants_send_queue`]).
-    pub fn handle_timeout(&mut self, now: Instant, look: impl FnOnce(&S) -> Option<SendQueue>) {
-        let tx = self.tx.get_or_insert_with(scratch::take_queue);
+    /// Handles the deadlines that have passed at `now`. `read_send_queue` reads the state of the transport's send
+    /// queue; it is called only if a deadline depends on it ([`Connection::wants_send_queue`]).
+    pub fn handle_timeout(&mut self, now: Instant, read_send_queue: impl FnOnce(&S) -> Option<SendQueue>) {
+        let tx = self.tx.get_or_insert_with(thread_buffers::take_queue);
         if self.connection.wants_send_queue(now, tx)
-            && let Some(queue) = look(&self.io)
+            && let Some(queue) = read_send_queue(&self.io)
         {
             self.connection.handle_send_queue(queue, now);
         }
         self.connection.handle_timeout(now, tx);
     }
 
-    /// Bytes that wait to be written, encoded or not.
+    /// Returns how many bytes wait to be written, encoded or not.
     pub fn queued(&self) -> usize {
         self.tx.as_ref().map_or(0, |tx| self.connection.queued(tx).1)
     }
 
-    /// Messages that were accepted and are not handed to the transport.
+    /// Returns how many accepted messages the transport has not taken yet.
     pub(crate) fn queued_messages(&self) -> usize {
         self.tx.as_ref().map_or(0, |tx| self.connection.queued(tx).0)
     }
 
-    /// Whether all is written to a transport that has a buffer of its own and has not passed it on.
+    /// Returns whether everything is written to a transport with its own buffer that is not flushed yet.
     pub(crate) fn is_unflushed(&self) -> bool {
         self.tx.as_ref().is_some_and(|tx| tx.is_written() && !tx.is_empty())
     }
 
-    /// Whether a small message would be accepted, and the memory budget is not what keeps larger ones out.
+    /// Returns whether a small message would be accepted and the memory budget does not keep larger ones out.
     pub fn has_room(&self) -> bool {
         self.tx.as_ref().is_none_or(|tx| self.connection.has_room(tx))
     }
 
-    /// Whether an open connection would accept a message of `len` bytes, although there is room promised to others.
+    /// Returns whether an open connection would accept a message of `len` bytes besides the room that is `promised`.
     pub fn has_room_beside(&self, len: usize, promised: &Backlog) -> bool {
         self.connection.has_room_beside(len, promised, self.queue())
     }
 
-    /// Gives the transmit queue back to the thread if nothing waits in it. Call it at the end of a turn.
+    /// Returns the transmit queue to the thread if it is empty. Call it at the end of each turn.
     #[inline]
     pub fn end_turn(&mut self) {
         self.drop_spent();
-        // What is still to be compressed needs it again.
+        // A message that is still being compressed needs it again.
         if !self.connection.is_deflating()
             && let Some(tx) = self.tx.take_if(|tx| tx.is_empty())
         {
-            scratch::put_queue(tx);
+            thread_buffers::put_queue(tx);
         }
     }
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
-    /// Reads once. `Ready`: there is something new for [`poll_event`](Self::poll_event), be it the end. `Pending`: the
-    /// waker is registered, unless nothing may be read at the moment ([`Connection::wants_read`]); then see to another
-    /// turn if the connection [wants one](Connection::wants_turn).
+    /// Reads once. `Ready` means that [`poll_event`](Self::poll_event) may return an event, the end included. `Pending`
+    /// means that the waker is registered, or that nothing may be read at the moment ([`Connection::wants_read`]). In
+    /// the second case, schedule another turn if the connection [wants one](Connection::wants_turn).
     #[inline]
     pub fn poll_read(&mut self, cx: &mut Context<'_>, now: Instant, rx: &mut ReceiveBuffer) -> Poll<()> {
         if !self.connection.wants_read() {
@@ -225,15 +237,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         match ready!(read_once(&mut self.io, cx, target, self.is_trusted)) {
             Ok(0) => self.connection.handle_eof(now),
             Ok(n) => self.connection.handle_received(n, now, rx),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => return again(cx),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return wake_and_wait(cx),
             Err(error) => self.on_read_error(error.kind(), now),
         }
         Poll::Ready(())
     }
 
-    /// Writes what waits. `Ready`: nothing waits any more, or writing failed; then what the peer sent before is still to be
-    /// read ([`Connection::handle_write_error`]). `Pending`: the transport takes no more for now, and the waker is
-    /// registered; or it [wants another turn](Self::wants_write_turn), which is for the caller to see to.
+    /// Writes and flushes what is queued. `Ready` means that nothing is left, or that writing failed; then the bytes
+    /// that the peer sent before are still read ([`Connection::handle_write_error`]). `Pending` means that the
+    /// transport is full and the waker is registered, or that the driver [wants another turn](Self::wants_write_turn),
+    /// which the caller must schedule.
     #[inline]
     pub fn poll_write(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<()> {
         let mut rounds = 0;
@@ -256,7 +269,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             match write_once(Pin::new(&mut self.io), cx, tx) {
                 Poll::Pending => {
                     tx.set_blocked(now);
-                    // Now what waits counts.
+                    // From now on the queued bytes count towards the limits.
                     self.connection.pump(tx);
                     return Poll::Pending;
                 }
@@ -270,42 +283,44 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
                 }
                 Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {
                     tx.set_blocked(now);
-                    return again(cx);
+                    return wake_and_wait(cx);
                 }
                 Poll::Ready(Err(error)) => return self.on_write_error(error.kind(), now),
             }
         }
     }
 
-    /// Whether [`poll_write`](Self::poll_write) stopped for others to have their turn.
+    /// Returns whether [`poll_write`](Self::poll_write) stopped so that other tasks can run.
     pub fn wants_write_turn(&self) -> bool {
         self.connection.is_deflating() && self.queue().blocked_since().is_none()
     }
 
-    /// Shuts the write half down once the machine asks for it.
+    /// Shuts down the write half of the transport once the state machine asks for it.
     pub fn poll_shut_down(&mut self, cx: &mut Context<'_>) {
         if !self.write_shut_down && self.transport() == Transport::ShutDownWrite {
-            // An error here shows again at the next read.
+            // The next read reports an error of the shutdown too.
             self.write_shut_down = Pin::new(&mut self.io).poll_shutdown(cx).is_ready();
         }
     }
 
-    /// Transports with a buffer of their own, such as TLS, need to be told.
+    /// Flushes the transport. TLS, for example, has a buffer of its own.
     fn poll_flush(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<()> {
-        // What a transport that is given up still holds does not matter.
+        // The buffer of a transport that is finished is discarded.
         if !self.needs_flush || self.transport() == Transport::Finished {
             return Poll::Ready(());
         }
         let flushed = match Pin::new(&mut self.io).poll_flush(cx) {
-            Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => again(cx).map(Ok),
+            Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {
+                wake_and_wait(cx).map(Ok)
+            }
             flushed => flushed,
         };
         let (connection, tx) = self.parts_mut();
         let was_held = !tx.is_empty();
-        // After an error too: what the transport holds does not reach the peer.
+        // After an error too: the transport's buffer does not reach the peer.
         tx.set_unflushed(!matches!(flushed, Poll::Ready(Ok(()))), now);
         if flushed.is_pending() {
-            // Now what waits counts.
+            // From now on the queued bytes count towards the limits.
             connection.pump(tx);
         }
         match ready!(flushed) {
@@ -326,7 +341,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
 
     fn on_read_error(&mut self, kind: io::ErrorKind, now: Instant) {
         match kind {
-            // TLS without close_notify: the peer went away, no more and no less than a TCP FIN says.
+            // TLS without close_notify says as much as a TCP FIN: the peer has left.
             io::ErrorKind::UnexpectedEof => self.connection.handle_eof(now),
             kind => {
                 let (connection, tx) = self.parts_mut();
@@ -336,14 +351,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
     }
 }
 
-/// Writes past the queue.
+/// Writes to the transport and bypasses the queue.
 pub struct DirectWriter<'a, S> {
     io: &'a mut S,
     needs_flush: &'a mut bool,
 }
 
 impl<S: AsyncWrite + Unpin> DirectWriter<'_, S> {
-    /// Writes what the transport takes now; 0 if that is nothing. An error shows again at the next regular write.
+    /// Writes what the transport takes at once and returns the number of bytes, 0 if there are none. The next regular
+    /// write reports an error again.
     pub fn write(&mut self, waker: &Waker, slices: &[IoSlice<'_>]) -> usize {
         if !self.io.is_write_vectored() {
             return 0;
@@ -356,8 +372,9 @@ impl<S: AsyncWrite + Unpin> DirectWriter<'_, S> {
     }
 }
 
-/// A transport that was interrupted is asked again, but others have their turn first: it may never be anything else.
-fn again(cx: &Context<'_>) -> Poll<()> {
+/// Wakes the task and returns `Pending`, after `Interrupted`. The transport is not polled again at once, because it may
+/// return `Interrupted` forever.
+fn wake_and_wait(cx: &Context<'_>) -> Poll<()> {
     cx.waker().wake_by_ref();
     Poll::Pending
 }

@@ -1,7 +1,7 @@
-//! Code that is not the library's: callbacks, destructors of payloads, wakers.
+//! Foreign code: callbacks, destructors of payloads, and wakers, which are not part of the library.
 //!
-//! It may panic, and it may use the connection that runs it. So it runs guarded, and never while this thread holds a
-//! connection's lock: [`run_unlocked`] puts it off until the thread holds none.
+//! Foreign code may panic, and it may use the connection that runs it. So its panics are caught, and it never runs
+//! while this thread holds a lock of a connection: [`run_unlocked`] defers it until the thread holds none.
 
 use std::{
     any::Any,
@@ -16,28 +16,29 @@ use std::{
 use bytes::Bytes;
 use ws_proto::{Message, PreparedMessage};
 
-/// The destructor of a panic's payload may panic too, and so on. After so many panics the last payload is leaked.
+/// The destructor of a panic's payload may panic too, with another payload. After this many panics the last payload is
+/// leaked.
 const MAX_PANICS: usize = 16;
 
 /// Room for so many is kept.
 const FEW: usize = 64;
 
 thread_local! {
-    /// How many locks this thread holds.
+    /// How many locks of connections this thread holds.
     static HELD: Cell<u32> = const { Cell::new(0) };
-    /// Whether something is in `LATER`.
+    /// Whether `LATER` is not empty.
     static IS_DUE: Cell<bool> = const { Cell::new(false) };
-    /// What runs once this thread holds no lock.
+    /// Runs once this thread holds no lock.
     static LATER: RefCell<Vec<Foreign>> = const { RefCell::new(Vec::new()) };
 }
 
-/// A panic was caught, and its payload dropped.
+/// A panic was caught and its payload dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Panicked;
 
-/// Something whose destructor, or whose use, runs code that is not the library's.
+/// A value whose destructor or use runs foreign code.
 pub enum Foreign {
-    /// A payload to drop; it may have an owner with a destructor.
+    /// A payload to drop. Its owner may have a destructor.
     Payload(Bytes),
     /// A message to drop.
     Message(Message),
@@ -51,7 +52,7 @@ pub enum Foreign {
 
 impl Foreign {
     fn run(self) {
-        // The panic hook has reported it.
+        // The panic hook has reported the panic.
         let _ = guarded(move || match self {
             Self::Wake(waker) => waker.wake(),
             other => drop(other),
@@ -59,7 +60,7 @@ impl Foreign {
     }
 }
 
-/// Runs code that is not the library's. A panic ends here, and so does a panic of its payload's destructor.
+/// Runs foreign code. Catches a panic of it, and a panic of the destructor of that panic's payload.
 ///
 /// # Errors
 /// [`Panicked`].
@@ -80,13 +81,14 @@ fn discard(mut payload: Box<dyn Any + Send>) -> Panicked {
     Panicked
 }
 
-/// Runs it guarded: at once, or, while this thread has a [`Hold`], when the last one is dropped.
+/// Runs foreign code and catches its panic. It runs at once, or, if this thread has a [`Hold`], when the last one is
+/// dropped.
 pub fn run_unlocked(foreign: Foreign) {
     if HELD.get() == 0 {
         return foreign.run();
     }
     let mut foreign = Some(foreign);
-    // Fails only while the thread ends.
+    // Fails only while the thread exits.
     let _ = LATER.try_with(|later| later.borrow_mut().extend(foreign.take()));
     IS_DUE.set(true);
     if let Some(foreign) = foreign {
@@ -94,13 +96,13 @@ pub fn run_unlocked(foreign: Foreign) {
     }
 }
 
-/// Says that this thread holds a lock. While there is one, [`run_unlocked`] puts off what it is given. Drop it after the
+/// Marks that this thread holds a lock. While there is one, [`run_unlocked`] defers foreign code. Drop it after the
 /// lock is released.
 #[derive(Debug)]
 pub struct Hold(PhantomData<*const ()>);
 
 impl Hold {
-    /// Make it before taking the lock.
+    /// Creates the mark. Call it before taking the lock.
     #[inline]
     #[must_use]
     #[expect(clippy::new_without_default, reason = "it counts")]
@@ -137,7 +139,7 @@ fn run_due() {
     }
 }
 
-/// A mutex that is locked. What the locked code gives to [`run_unlocked`] runs once the lock is free.
+/// A guard of a mutex, with a [`Hold`]. Foreign code that is given to [`run_unlocked`] runs after the lock is released.
 #[derive(Debug)]
 pub struct Locked<'a, T> {
     // Dropped in this order.
@@ -146,7 +148,7 @@ pub struct Locked<'a, T> {
 }
 
 impl<'a, T> Locked<'a, T> {
-    /// Locks with `lock`.
+    /// Locks a mutex with `lock`.
     #[inline]
     pub fn new(lock: impl FnOnce() -> MutexGuard<'a, T>) -> Self {
         let hold = Hold::new();

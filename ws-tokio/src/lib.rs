@@ -1,42 +1,46 @@
-//! The driver between tokio's `AsyncRead + AsyncWrite` and `ws-proto`, and the one [`WebSocket`] type for both roles.
+//! WebSocket connections on tokio's `AsyncRead + AsyncWrite`, on top of the state machine in `ws-proto`. There is one
+//! [`WebSocket`] type for clients and servers.
 //!
-//! Applications depend on `ws-server` or `ws-client`, which re-export what they need of this crate. Depend on it
-//! directly to bind the protocol to a server of your own: do the handshake with `ws_proto::handshake`, then
-//! [`WebSocket::new`].
+//! Applications depend on `ws-server` or `ws-client`, which re-export the types of this crate that they need. Depend on
+//! this crate to use the protocol in a server of your own: complete the opening handshake with `ws_proto::handshake`,
+//! then call [`WebSocket::new`].
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-mod admission;
-mod core;
-mod deadline;
 mod driver;
 mod foreign;
-mod once;
-mod outgoing;
-mod progress;
-mod scratch;
 #[cfg(target_os = "linux")]
 mod send_queue;
 mod sender;
-mod served;
-mod sink;
+mod server_half;
+mod shared;
+mod stream_sink;
+mod thread_buffers;
+mod time;
 #[cfg(feature = "tls-core")]
 pub mod tls;
-mod turns;
+mod transport_io;
 mod wait_list;
-mod wakers;
 mod websocket;
 
-pub use deadline::deadline_in;
-pub use driver::{DirectWriter, Driver};
-pub use foreign::{Foreign, Hold, Locked, Panicked, guarded, run_unlocked};
-pub use scratch::{ReceiveLease, configure_thread, trim_default_pools, trim_thread_pool};
+pub use driver::Driver;
 #[cfg(target_os = "linux")]
 pub use send_queue::tcp_send_queue;
-pub use sender::{Outlet, Sender};
-pub use served::{Served, TurnEnd};
-pub use turns::yield_turn;
-pub use wait_list::{Entry, Place, WaitList};
+pub use sender::Sender;
 pub use websocket::{Parts, WebSocket};
+
+/// For `ws-server` and `ws-client` only. It is not part of the public API and may change in any release.
+#[doc(hidden)]
+pub mod internal {
+    pub use crate::{
+        driver::DirectWriter,
+        foreign::{Foreign, Hold, Locked, Panicked, guarded, run_unlocked},
+        sender::Outlet,
+        server_half::{ServerHalf, TurnEnd},
+        thread_buffers::{ReceiveLease, configure_thread, trim_default_pools, trim_thread_pool},
+        time::{deadline_in, yield_turn},
+        wait_list::{Entry, Place, WaitList},
+    };
+}
 
 /// Compiles the README's code.
 #[cfg(doctest)]

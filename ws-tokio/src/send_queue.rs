@@ -1,5 +1,6 @@
-//! What Linux knows of a TCP socket's send queue, asked through netlink (sock_diag(7)): the same as `SIOCOUTQ` and
-//! `TCP_INFO` say, with safe calls only. One question takes about 10 µs; it is asked when a deadline is about to pass.
+//! The state of a TCP socket's send queue on Linux, read through netlink (sock_diag(7)). It is the same as that of
+//! `SIOCOUTQ` and `TCP_INFO`, and needs no unsafe code. A query takes about 10 µs; one is made when a deadline is about
+//! to pass.
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -16,26 +17,26 @@ use ws_proto::SendQueue;
 const SOCK_DIAG_BY_FAMILY: u16 = 20;
 const NLM_F_REQUEST: u16 = 1;
 const IPPROTO_TCP: u8 = 6;
-/// Attribute with a `struct tcp_info`, and the bit that asks for it.
+/// The attribute with a `struct tcp_info`, and the bit that requests it.
 const INET_DIAG_INFO: u16 = 2;
 const ASK_FOR_INFO: u8 = 1 << (INET_DIAG_INFO - 1);
 
-/// `struct nlmsghdr`, and behind it `struct inet_diag_req_v2` or `struct inet_diag_msg`.
+/// A `struct nlmsghdr`, followed by a `struct inet_diag_req_v2` or a `struct inet_diag_msg`.
 const HEADER_LEN: usize = 16;
 const REQUEST_LEN: usize = HEADER_LEN + 56;
 const REPLY_LEN: usize = HEADER_LEN + 72;
-/// Where in the reply the length of the send queue is.
+/// Offset of the send queue's length in the reply.
 const WRITE_QUEUE_AT: usize = HEADER_LEN + 60;
 
-/// Where things are in a `struct tcp_info`; the last one is there since Linux 4.1.
+/// Offsets in a `struct tcp_info`. The last field exists since Linux 4.1.
 const RETRANSMITS_AT: usize = 2;
 const PROBES_AT: usize = 3;
 const LAST_ACK_RECEIVED_AT: usize = 56;
 const BYTES_ACKED_AT: usize = 120;
 
-/// The send queue of a TCP socket, for [`Connection::handle_send_queue`](ws_proto::Connection::handle_send_queue). `None`
-/// if the kernel does not tell: it is another kind of socket, the connection is over, the socket is from another network
-/// namespace, or the process may not use netlink.
+/// Returns the state of a TCP socket's send queue, for
+/// [`WebSocket::with_send_queue`](crate::WebSocket::with_send_queue). `None` if the socket is not a TCP socket, its
+/// connection is over, it belongs to another network namespace, or the process may not use netlink.
 #[must_use]
 pub fn tcp_send_queue(socket: &impl AsFd) -> Option<SendQueue> {
     let request = request(socket.as_fd())?;
@@ -48,7 +49,7 @@ pub fn tcp_send_queue(socket: &impl AsFd) -> Option<SendQueue> {
     parse(reply.get(..len)?)
 }
 
-/// Asks for the one socket with these addresses and this cookie.
+/// Builds a request for the one socket with these addresses and this cookie.
 fn request(socket: BorrowedFd<'_>) -> Option<[u8; REQUEST_LEN]> {
     let local = SocketAddr::try_from(getsockname(socket).ok()?).ok()?;
     let peer = SocketAddr::try_from(getpeername(socket).ok()??).ok()?;
@@ -71,7 +72,7 @@ fn request(socket: BorrowedFd<'_>) -> Option<[u8; REQUEST_LEN]> {
     // Sequence number and port.
     put(&[0; 8]);
     put(&[family.as_raw() as u8, IPPROTO_TCP, ASK_FOR_INFO, 0]);
-    // In whatever state.
+    // Any state.
     put(&u32::MAX.to_ne_bytes());
     put(&local.port().to_be_bytes());
     put(&peer.port().to_be_bytes());
@@ -103,7 +104,8 @@ fn parse(reply: &[u8]) -> Option<SendQueue> {
     let [retransmits] = field(info, RETRANSMITS_AT)?;
     let [probes] = field(info, PROBES_AT)?;
     let last_heard = u32::from_ne_bytes(field(info, LAST_ACK_RECEIVED_AT)?);
-    // A peer that is there answers a probe of its full window, at intervals that grow: one probe may be under way.
+    // A peer that is present answers probes of its full window, so one probe may be unanswered. Probes are sent at
+    // growing intervals.
     let owes_an_answer = retransmits > 0 || probes > 1;
     Some(SendQueue {
         acknowledged: u64::from_ne_bytes(field(info, BYTES_ACKED_AT)?),
@@ -112,7 +114,7 @@ fn parse(reply: &[u8]) -> Option<SendQueue> {
     })
 }
 
-/// The attribute that was asked for.
+/// Finds the attribute that was requested.
 fn tcp_info(mut attributes: &[u8]) -> Option<&[u8]> {
     const ATTRIBUTE_HEADER_LEN: usize = 4;
     loop {
@@ -121,7 +123,7 @@ fn tcp_info(mut attributes: &[u8]) -> Option<&[u8]> {
         if kind == INET_DIAG_INFO {
             return attributes.get(ATTRIBUTE_HEADER_LEN..len);
         }
-        // Aligned to four bytes.
+        // Attributes are aligned to four bytes.
         attributes = attributes.get(len.max(ATTRIBUTE_HEADER_LEN).next_multiple_of(4)..)?;
     }
 }
@@ -174,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn a_socket_on_both_protocols_has_one_too() {
+    fn a_dual_stack_socket_has_a_send_queue() {
         let listener = TcpListener::bind("[::]:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let far = TcpStream::connect(("127.0.0.1", port)).unwrap();
@@ -185,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_tcp_or_not_connected_has_none() {
+    fn a_socket_that_is_not_tcp_or_not_connected_has_no_send_queue() {
         let (near, _far) = UnixStream::pair().unwrap();
         assert_eq!(tcp_send_queue(&near), None);
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -193,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_that_was_reset_has_none() {
+    fn a_connection_that_was_reset_has_no_send_queue() {
         let (mut near, far) = pair("127.0.0.1");
         near.write_all(b"unread").unwrap();
         while far.peek(&mut [0]).unwrap() == 0 {}
@@ -203,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reply_cut_anywhere_is_no_send_queue() {
+    fn a_truncated_reply_is_no_send_queue() {
         let mut reply = vec![0; REPLY_LEN];
         reply[4..6].copy_from_slice(&SOCK_DIAG_BY_FAMILY.to_ne_bytes());
         reply[WRITE_QUEUE_AT..][..4].copy_from_slice(&7_u32.to_ne_bytes());

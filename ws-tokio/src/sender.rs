@@ -9,41 +9,45 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use ws_proto::{CloseCode, ConnectionState, ControlError, Message, PreparedMessage, SendError};
 
 use crate::{
-    core::{Core, lock, poll},
+    shared::{SharedState, lock, lock_and_poll},
     wait_list::Place,
 };
 
-/// Polls of a send without a break. Its waker is stored in up to two places, and may be called in between.
-const ROUNDS: usize = 4;
+/// Attempts within one poll of a send. The waker is stored in up to two places, each attempt may store one, and a
+/// wake-up in between costs another attempt.
+const MAX_ATTEMPTS: usize = 4;
 
-/// Sends on a connection from any task. Cheap to clone; all clones and the connection's owner share one bounded
-/// write queue, so a slow peer holds its senders back and not the memory.
+/// Sends on a connection from any task.
 ///
-/// On a server's connection the server moves the bytes. On any other [`WebSocket`](crate::WebSocket) they move while a
-/// future of the connection is polled: [`send`](Self::send) moves them itself until its message is handed to the
-/// transport. The other methods write once, as far as the transport takes it; the rest goes out while the owner's
-/// [`recv`](crate::WebSocket::recv), or any other future of the connection, is polled.
+/// A `Sender` is cheap to clone. Its queue is bounded, so a slow peer makes senders wait and does not use up memory.
+/// The clones and a [`WebSocket`](crate::WebSocket) share one write queue. The senders of a server's handler have a
+/// queue of their own, with the limits of the write queue.
+///
+/// On a server's connection, the server writes. On any other `WebSocket`, bytes are written while a future of the
+/// connection is polled. [`send`](Self::send) writes until the transport has taken its message. The other methods write
+/// once, as far as the transport takes it, and the rest goes out while the owner's [`recv`](crate::WebSocket::recv), or
+/// any other future of the connection, is polled.
 #[derive(Clone)]
 pub struct Sender {
     outlet: Arc<dyn Outlet>,
 }
 
-/// Where a [`Sender`] sends to. Implemented by the library's connections.
+/// The destination of a [`Sender`]: one of the library's connections.
 pub trait Outlet: Send + Sync {
-    /// Queues a message if there is room, and sees that it goes out.
+    /// Queues a message if there is room, and starts to write it.
     ///
     /// # Errors
     /// [`SendError`], with the message.
     fn try_send(&self, message: Message) -> Result<(), SendError<Message>>;
 
-    /// Queues a prepared message if there is room, and sees that it goes out.
+    /// Queues a prepared message if there is room, and starts to write it.
     ///
     /// # Errors
     /// [`SendError`].
     fn try_send_prepared(&self, message: &PreparedMessage) -> Result<(), SendError>;
 
-    /// Queues a message once there is room, and those who came before have had theirs; `message` is taken when it is
-    /// accepted or refused. While the sender waits it has a `place`, which begins as `None`.
+    /// Queues a message once there is room and all senders that came before are served. `message` is taken when it is
+    /// accepted or refused. `place` is `None` at first; it is set while the sender waits.
     fn poll_send(
         &self,
         cx: &mut Context<'_>,
@@ -51,13 +55,13 @@ pub trait Outlet: Send + Sync {
         place: &mut Option<Place>,
     ) -> Poll<Result<(), SendError<Message>>>;
 
-    /// A future that waited was dropped: in [`poll_send`](Self::poll_send), where it had a place, so that the next one comes
-    /// first, or in [`poll_handed_over`](Self::poll_handed_over).
+    /// A future was dropped while it waited: in [`poll_send`](Self::poll_send) if it had a place, which the next sender
+    /// gets, or in [`poll_handed_over`](Self::poll_handed_over).
     fn cancelled(&self, place: Option<Place>);
 
-    /// How many messages were accepted so far, and, by that count, until the transport has taken that many: after
-    /// [`poll_send`](Self::poll_send) has accepted one. `number` is `None` at first and kept by the caller. `Ready` at
-    /// once where something else moves the bytes.
+    /// Waits until the transport has taken the message that [`poll_send`](Self::poll_send) has just accepted. `number`
+    /// is `None` at first; the first call sets it to the count of accepted messages, and the caller keeps it. `Ready`
+    /// at once if another task writes.
     fn poll_handed_over(&self, cx: &mut Context<'_>, number: &mut Option<u64>) -> Poll<()> {
         let _ = (cx, number);
         Poll::Ready(())
@@ -69,53 +73,61 @@ pub trait Outlet: Send + Sync {
     /// [`ControlError`].
     fn ping(&self, payload: &[u8]) -> Result<(), ControlError>;
 
-    /// Begins the closing handshake; messages are delivered until the peer's Close.
+    /// Begins the closing handshake. Messages are delivered until the peer's Close.
     fn close(&self, code: CloseCode, reason: &str);
 
-    /// Open, closing or closed.
+    /// Returns whether the connection is open, closing or closed.
     fn state(&self) -> ConnectionState;
 }
 
 impl Sender {
-    /// A handle to `outlet`.
+    /// Creates a handle to `outlet`.
+    #[doc(hidden)]
     pub fn new(outlet: Arc<impl Outlet + 'static>) -> Self {
         Self { outlet }
     }
 
-    /// Sends a message; waits while the write queue is at its limits. Senders that wait are served in the order in which
-    /// they came: once there is room, a future is woken and the room is kept for it until it is polled or dropped. Then, on
-    /// a server's connection, the server sends the message; on any other this waits until the transport has taken it, or the
-    /// connection is over. Meanwhile what the peer sends is read and held for the owner, up to `max_held_bytes`.
+    /// Sends a message. Waits while the write queue is at its limits.
+    ///
+    /// Waiting senders are served in the order of their arrival. Once there is room, the first one is woken, and the
+    /// room is kept for it until it is polled or dropped.
+    ///
+    /// On a server's connection, `send` returns once the message is queued, and the server writes it. On any other
+    /// connection, `send` returns once the transport has taken the message or the connection is over. While it waits,
+    /// it also reads what the peer sends and holds the messages for the owner, up to `max_held_bytes`.
     ///
     /// # Errors
     /// [`SendError::InvalidState`] with the message if the connection is not open.
     ///
     /// # Cancel safety
-    /// If the future is dropped while the queue is full, nothing is sent. Once there was room the message stays queued and
-    /// goes out whole: on a server's connection by itself, on any other while a future of the connection is polled.
+    /// If the future is dropped while the queue is full, nothing is sent. Once the message is queued, it stays queued
+    /// and goes out whole: on a server's connection the server writes it, on any other it is written while a future of
+    /// the connection is polled.
     pub async fn send(&self, message: impl Into<Message>) -> Result<(), SendError<Message>> {
-        let mut waiting = Waiting {
+        let mut waiting = PendingSend {
             outlet: &*self.outlet,
             message: Some(message.into()),
             place: None,
             number: None,
-            is_known: false,
+            is_registered: false,
         };
         poll_fn(|cx| waiting.poll(cx)).await
     }
 
-    /// Sends a message if there is room at once: for broadcasts that must not wait for a slow peer. `Ok` says that it is
-    /// queued. What the transport does not take at once goes out as the [type](Self) says: unless this is a server's
-    /// connection, the owner must be polled.
+    /// Sends a message without waiting. Use it for broadcasts that must not wait for a slow peer.
+    ///
+    /// `Ok` means that the message is queued. On a server's connection the server writes it. On any other connection it
+    /// is written as far as the transport takes it at once; for the rest, the owner must be polled (see [`Sender`]).
     ///
     /// # Errors
-    /// [`SendError::WriteBusy`] if there is no room, or others wait for it, [`SendError::InvalidState`] if the connection is
-    /// not open; with the message.
+    /// [`SendError::WriteBusy`] with the message if there is no room or other senders wait for it.
+    /// [`SendError::InvalidState`] with the message if the connection is not open.
     pub fn try_send(&self, message: impl Into<Message>) -> Result<(), SendError<Message>> {
         self.outlet.try_send(message.into())
     }
 
-    /// As [`try_send`](Self::try_send), for a message that goes to many: it is framed, and compressed, only once.
+    /// Sends a message that goes to many connections, as [`try_send`](Self::try_send) does. It is framed and compressed
+    /// only once.
     ///
     /// # Errors
     /// As [`try_send`](Self::try_send).
@@ -126,52 +138,52 @@ impl Sender {
     /// Sends a ping.
     ///
     /// # Errors
-    /// [`ControlError`]: not open, over 125 bytes, or too many control frames waiting.
+    /// [`ControlError`] if the connection is not open, the payload is over 125 bytes, or too many control frames wait.
     pub fn ping(&self, payload: &[u8]) -> Result<(), ControlError> {
         self.outlet.ping(payload)
     }
 
-    /// Begins the closing handshake, behind what was sent before; its end shows at the connection's owner. Until the
-    /// peer's Close the owner gets the messages that the peer still sends.
+    /// Begins the closing handshake, behind the messages that were sent before. This does not wait; the connection's
+    /// owner sees the end. Until the peer's Close, the owner still receives messages.
     pub fn close(&self, code: CloseCode, reason: &str) {
         self.outlet.close(code, reason);
     }
 
-    /// Whether messages can be sent.
+    /// Returns whether messages can be sent.
     #[must_use]
     pub fn is_open(&self) -> bool {
         self.outlet.state() == ConnectionState::Open
     }
 }
 
-/// A send under way.
-struct Waiting<'a> {
+/// The state of a [`Sender::send`].
+struct PendingSend<'a> {
     outlet: &'a dyn Outlet,
     message: Option<Message>,
-    /// Where it waits for room.
+    /// Its place among the senders that wait for room.
     place: Option<Place>,
-    /// Of the message, once it is accepted.
+    /// The number of the message, once it is accepted.
     number: Option<u64>,
     /// Whether the outlet has its waker.
-    is_known: bool,
+    is_registered: bool,
 }
 
-impl Waiting<'_> {
+impl PendingSend<'_> {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SendError<Message>>> {
         if self.message.is_some() {
             let accepted = self.outlet.poll_send(cx, &mut self.message, &mut self.place);
-            self.is_known = accepted.is_pending();
+            self.is_registered = accepted.is_pending();
             ready!(accepted)?;
         }
         let handed_over = self.outlet.poll_handed_over(cx, &mut self.number);
-        self.is_known = handed_over.is_pending();
+        self.is_registered = handed_over.is_pending();
         handed_over.map(Ok)
     }
 }
 
-impl Drop for Waiting<'_> {
+impl Drop for PendingSend<'_> {
     fn drop(&mut self) {
-        if self.place.is_some() || self.is_known {
+        if self.place.is_some() || self.is_registered {
             self.outlet.cancelled(self.place.take());
         }
     }
@@ -183,18 +195,18 @@ impl fmt::Debug for Sender {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin + Send> Outlet for Mutex<Core<S>> {
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Outlet for Mutex<SharedState<S>> {
     fn try_send(&self, message: Message) -> Result<(), SendError<Message>> {
-        let mut core = lock(self);
-        core.queue_as_newcomer(message)?;
-        core.kick();
+        let mut state = lock(self);
+        state.queue_as_newcomer(message)?;
+        state.write_queued();
         Ok(())
     }
 
     fn try_send_prepared(&self, message: &PreparedMessage) -> Result<(), SendError> {
-        let mut core = lock(self);
-        core.queue_prepared_as_newcomer(message)?;
-        core.kick();
+        let mut state = lock(self);
+        state.queue_prepared_as_newcomer(message)?;
+        state.write_queued();
         Ok(())
     }
 
@@ -205,17 +217,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Outlet for Mutex<Core<S>> {
         place: &mut Option<Place>,
     ) -> Poll<Result<(), SendError<Message>>> {
         let mut waker = None;
-        for _ in 0..ROUNDS {
-            let mut core = lock(self);
-            let result = core.poll_queue_in_order(cx, message, place, &mut waker);
+        for _ in 0..MAX_ATTEMPTS {
+            let mut state = lock(self);
+            let result = state.poll_queue_in_order(cx, message, place, &mut waker);
             if result.is_ready() {
-                core.kick();
+                state.write_queued();
             }
-            if result.is_ready() || !core.is_unknown {
+            if result.is_ready() || !state.waker_missing {
                 return result;
             }
-            drop(core);
-            // Cloning it may run its executor's code: not under the lock.
+            drop(state);
+            // A clone may run code of the executor, so it is made without the lock.
             waker.get_or_insert_with(|| cx.waker().clone());
         }
         cx.waker().wake_by_ref();
@@ -223,32 +235,33 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Outlet for Mutex<Core<S>> {
     }
 
     fn poll_handed_over(&self, cx: &mut Context<'_>, number: &mut Option<u64>) -> Poll<()> {
-        poll(self, cx, |core, cx| {
-            let number = *number.get_or_insert(core.accepted);
-            core.poll_handed_over(cx, number)
+        lock_and_poll(self, cx, |state, cx| {
+            let number = *number.get_or_insert(state.accepted);
+            state.poll_handed_over(cx, number)
         })
     }
 
     fn cancelled(&self, place: Option<Place>) {
-        let mut core = lock(self);
+        let mut state = lock(self);
         match place {
-            Some(place) => core.leave(place),
-            // Tasks that still wait register again. Otherwise a slow peer, and senders that lose patience, would pile up wakers.
-            None => core.waiting.wake_all(),
+            Some(place) => state.leave_wait_list(place),
+            // Removes the waker of the dropped future; tasks that still wait register again. Without this, wakers of
+            // dropped futures would accumulate behind a slow peer.
+            None => state.waiting.wake_all(),
         }
     }
 
     fn ping(&self, payload: &[u8]) -> Result<(), ControlError> {
-        let mut core = lock(self);
-        core.queue_ping(payload)?;
-        core.kick();
+        let mut state = lock(self);
+        state.queue_ping(payload)?;
+        state.write_queued();
         Ok(())
     }
 
     fn close(&self, code: CloseCode, reason: &str) {
-        let mut core = lock(self);
-        core.queue_close_and_receive(code, reason);
-        core.kick();
+        let mut state = lock(self);
+        state.queue_close_and_receive(code, reason);
+        state.write_queued();
     }
 
     fn state(&self) -> ConnectionState {

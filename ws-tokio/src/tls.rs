@@ -1,4 +1,4 @@
-//! What TLS needs on both sides: a crypto provider that was chosen, and certificates from PEM.
+//! TLS for clients and servers: the crypto provider, and certificates from PEM.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use rustls::{
     pki_types::{CertificateDer, PrivateKeyDer, pem, pem::PemObject as _},
 };
 
-/// Why TLS cannot be set up. The caller's or the administrator's fault.
+/// An error in the TLS setup, which the caller or the administrator must fix.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TlsError {
@@ -17,7 +17,7 @@ pub enum TlsError {
     /// A file in PEM cannot be read.
     #[error("invalid PEM for the {what}: {reason}")]
     Pem {
-        /// What it should have been.
+        /// What the file should contain.
         what: &'static str,
         /// What is wrong with it.
         reason: String,
@@ -30,7 +30,7 @@ pub enum TlsError {
     PlatformRoots(String),
 }
 
-/// The provider that the process installed as its default, else the one that is built in.
+/// Returns the crypto provider that the process has installed as its default, or the built-in one if there is none.
 ///
 /// # Errors
 /// [`TlsError::NoProvider`] if there is neither.
@@ -48,7 +48,7 @@ const fn built_in() -> Option<Arc<CryptoProvider>> {
     None
 }
 
-/// The certificates in a PEM file, in their order; at least one.
+/// Returns the certificates in a PEM file, in their order. There is at least one.
 ///
 /// # Errors
 /// [`TlsError::Pem`].
@@ -63,7 +63,7 @@ pub fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsError
     }
 }
 
-/// The first private key in a PEM file.
+/// Returns the first private key in a PEM file.
 ///
 /// # Errors
 /// [`TlsError::Pem`].
@@ -80,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_no_pem_is_named() {
+    fn an_error_names_what_is_not_valid_pem() {
         let error = certificates(b"nonsense").unwrap_err().to_string();
         assert_eq!(error, "invalid PEM for the certificates: it has none");
         let error = private_key(b"").unwrap_err().to_string();

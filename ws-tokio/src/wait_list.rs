@@ -1,14 +1,14 @@
-//! Senders that wait for room on a connection, in the order in which they came.
+//! Senders that wait for room on a connection, in the order of their arrival.
 //!
 //! ```text
-//!   promised: woken, and as much room is kept for each       waiting: first in, first out
+//!   promised: woken, with room kept for each message         waiting: first in, first out
 //!   ┌───┐ ┌───┐                                              ┌───┐   ┌───┐   ┌───┐
 //!   │ 4 │ │ 7 │                                              │ 2 │──▶│ 9 │──▶│ 5 │
 //!   └───┘ └───┘                                              └───┘   └───┘   └───┘
 //! ```
-//! When room appears, it is promised to those who came first, and only they are woken. A newcomer takes neither what is
-//! promised nor, while somebody waits, anything else. So each send costs a constant number of wake-ups, and no sender
-//! starves. A sender that is dropped leaves its place at once; what it was promised goes to the next.
+//! Free room is promised to the senders that came first, and only they are woken. A newcomer gets neither promised room
+//! nor, while a sender waits, any other room. So each send costs a constant number of wake-ups, and no sender starves.
+//! A sender that is dropped leaves its place at once, and room that was promised to it goes to the next one.
 
 use std::{mem, task::Waker};
 
@@ -18,50 +18,50 @@ use crate::foreign::{Foreign, run_unlocked};
 
 const NONE: u32 = u32::MAX;
 
-/// The list. It allocates when somebody waits, and is small and empty otherwise.
+/// The senders that wait for room. It allocates only while a sender waits.
 ///
-/// A task's waker is its executor's code: it is called or dropped by [`run_unlocked`], so make a [`Hold`](crate::Hold) before
-/// the lock that the list is behind; and it is never cloned here.
+/// A waker runs code of its executor. The list calls and drops wakers with [`run_unlocked`], so create a
+/// [`Hold`](crate::internal::Hold) before taking the lock that protects the list. It never clones a waker.
 #[derive(Debug, Default)]
 pub struct WaitList(Option<Box<List>>);
 
-/// A sender's place in a [`WaitList`]; give it back with [`leave`](WaitList::leave).
+/// A sender's place in a [`WaitList`]. Return it with [`leave`](WaitList::leave).
 #[derive(Debug)]
 pub struct Place(u32);
 
-/// Whether a sender may try.
+/// Whether a sender may try to send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Entry {
-    /// It has not waited, and nobody does.
+    /// It has not waited, and no other sender waits.
     Newcomer,
     /// Room was promised to it. It has left its place.
     Promised,
-    /// Others come first.
+    /// It must wait: other senders come first, or it has no promise yet.
     Waits,
 }
 
 #[derive(Debug)]
 struct List {
     places: Vec<Node>,
-    /// First of the free places, linked by `next`.
+    /// The first free place; `next` links the others.
     free: u32,
-    /// Those who wait, linked in both directions.
+    /// The waiting senders, linked in both directions.
     first: u32,
     last: u32,
     taken: usize,
     promised: Backlog,
-    /// The connection's owner waits too, beside the list; its waker is not here.
+    /// The connection's owner waits too. It has no place in the list, and its waker is elsewhere.
     owner_waits: bool,
-    /// The owner is to be woken.
-    owner_is_due: bool,
-    /// The owner was served before those who wait, and since then none of them was.
+    /// The owner must be woken.
+    owner_wake_due: bool,
+    /// The owner was served before the waiting senders, and none of them has been served since.
     owner_passed: bool,
 }
 
 #[derive(Debug)]
 struct Node {
     waker: Option<Waker>,
-    /// Bytes of the message.
+    /// Length of the message in bytes.
     len: usize,
     previous: u32,
     next: u32,
@@ -73,36 +73,36 @@ enum State {
     Free,
     Waiting,
     Promised,
-    /// It was woken because the connection takes nothing more.
+    /// It was woken because the connection accepts no more messages.
     Ended,
 }
 
 impl WaitList {
-    /// An empty list.
+    /// Creates an empty list.
     #[must_use]
     pub const fn new() -> Self {
         Self(None)
     }
 
-    /// Whether nobody has a place.
+    /// Returns whether no sender has a place.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.as_ref().is_none_or(|list| list.taken == 0)
     }
 
-    /// Whether somebody waits to whom nothing is promised: then newcomers wait too.
+    /// Returns whether a sender waits without a promise. Then newcomers wait too.
     #[must_use]
     pub fn has_waiting(&self) -> bool {
         self.0.as_ref().is_some_and(|list| list.first != NONE)
     }
 
-    /// Room that is promised; it counts as taken for all others.
+    /// Returns the promised room, which counts as taken for all other senders.
     #[must_use]
     pub fn promised(&self) -> Backlog {
         self.0.as_ref().map_or_else(Backlog::default, |list| list.promised)
     }
 
-    /// Whether this sender may try now. If room was promised to it, it leaves its place.
+    /// Returns whether this sender may try to send now. If room was promised to it, it leaves its place.
     pub fn enter(&mut self, place: &mut Option<Place>) -> Entry {
         let Some(at) = place.as_ref().map(|place| place.0) else {
             return if self.has_waiting() { Entry::Waits } else { Entry::Newcomer };
@@ -116,9 +116,9 @@ impl WaitList {
         Entry::Promised
     }
 
-    /// A sender waits for room for `len` bytes: at the place that it has, or at a new one, which is the last, or, with
-    /// `first`, for a sender whose promise could not be kept, the first. Says whether the list has its task's waker. If it
-    /// has not, it takes `clone`; if there is none, clone `waker` without a lock, and try again.
+    /// Makes a sender wait for room for `len` bytes. It keeps its place or gets a new one: the last one, or with
+    /// `first`, for a sender whose promise could not be kept, the first one. If the list does not have the task's
+    /// waker, this takes `clone`. Returns false if `clone` is `None`: then clone `waker` without a lock and try again.
     pub fn wait(
         &mut self,
         place: &mut Option<Place>,
@@ -138,14 +138,14 @@ impl WaitList {
         true
     }
 
-    /// Whether this sender is the first of those who wait.
+    /// Returns whether this sender is the first of the waiting senders.
     #[must_use]
     pub fn is_first(&self, place: Option<&Place>) -> bool {
         let first = self.0.as_ref().map_or(NONE, |list| list.first);
         place.is_some_and(|place| place.0 == first)
     }
 
-    /// A sender gives its place up; what was promised to it is free. [`promise`](Self::promise) it to the next.
+    /// Removes a sender. Room that was promised to it is free; call [`promise`](Self::promise) for the next one.
     pub fn leave(&mut self, Place(at): Place) {
         let Some(list) = &mut self.0 else { return };
         let Node { state, len, .. } = *list.node(at);
@@ -155,72 +155,73 @@ impl WaitList {
             State::Free | State::Ended => {}
         }
         list.release(at);
-        list.call_owner();
-        self.tidy();
+        list.request_owner_wake();
+        self.free_if_unused();
     }
 
-    /// Promises room to those who wait, in order, while `fits` says that there is some: it is given a message's length and
-    /// what is promised to others. Says whether any was.
+    /// Promises room to waiting senders, in order, while `fits` returns true. `fits` gets the message's length and the
+    /// room that is promised to others. Returns whether room was promised.
     pub fn promise(&mut self, mut fits: impl FnMut(usize, &Backlog) -> bool) -> bool {
         let Some(list) = &mut self.0 else { return false };
         let mut any = false;
         while list.first != NONE && fits(list.node(list.first).len, &list.promised) {
             let at = list.first;
             list.promised.add(list.node(at).len, 0);
-            list.call(at, State::Promised);
+            list.remove_and_wake(at, State::Promised);
             any = true;
         }
         if any {
             list.owner_passed = false;
-            list.call_owner();
+            list.request_owner_wake();
         }
         any
     }
 
-    /// The connection takes nothing more: all who wait are woken.
+    /// Wakes all waiting senders, because the connection accepts no more messages.
     pub fn end(&mut self) {
         let Some(list) = &mut self.0 else { return };
         while list.first != NONE {
-            list.call(list.first, State::Ended);
+            list.remove_and_wake(list.first, State::Ended);
         }
-        list.call_owner();
+        list.request_owner_wake();
     }
 
-    /// Wakes the first of those who wait, without a promise.
+    /// Wakes the first of the waiting senders, without a promise.
     pub fn wake_first(&mut self) {
         let Some(list) = self.0.as_mut().filter(|list| list.first != NONE) else { return };
         let first = list.first;
         wake(list.node_mut(first).waker.take());
     }
 
-    /// Whether the connection's owner, which has no place in the list, may send before those who wait. It may once; then
-    /// one of them comes first.
-    pub fn may_pass(&mut self) -> bool {
+    /// Returns whether the connection's owner, which has no place in the list, may send before the waiting senders. It
+    /// may once; then one of them must be served first.
+    pub fn owner_may_pass(&mut self) -> bool {
         match self.0.as_mut().filter(|list| list.first != NONE) {
             Some(list) => !mem::replace(&mut list.owner_passed, true),
             None => true,
         }
     }
 
-    /// The owner waits for what is promised, or for its turn; wake it once [`take_owner_call`](Self::take_owner_call) says so.
+    /// Makes the owner wait until promised room is free or a sender was served. Wake it once
+    /// [`take_owner_wake`](Self::take_owner_wake) returns true.
     pub fn wait_as_owner(&mut self) {
         if let Some(list) = &mut self.0 {
             list.owner_waits = true;
         }
     }
 
-    /// Whether what the owner waits for has changed. Ask after each change.
+    /// Returns whether the owner must be woken. Call it after each change.
     #[inline]
-    pub fn take_owner_call(&mut self) -> bool {
-        let is_due = self.0.as_mut().is_some_and(|list| mem::take(&mut list.owner_is_due));
+    pub fn take_owner_wake(&mut self) -> bool {
+        let is_due = self.0.as_mut().is_some_and(|list| mem::take(&mut list.owner_wake_due));
         if is_due {
-            self.tidy();
+            self.free_if_unused();
         }
         is_due
     }
 
-    fn tidy(&mut self) {
-        self.0.take_if(|list| list.taken == 0 && !list.owner_waits && !list.owner_is_due);
+    fn free_if_unused(&mut self) {
+        self.0.take_if(|list| list.taken == 0 && !list.owner_waits && !list.owner_wake_due);
     }
 }
 
@@ -234,7 +235,7 @@ impl List {
             taken: 0,
             promised: Backlog::new(),
             owner_waits: false,
-            owner_is_due: false,
+            owner_wake_due: false,
             owner_passed: false,
         }
     }
@@ -297,16 +298,16 @@ impl List {
         }
     }
 
-    /// Wakes one of those who wait.
-    fn call(&mut self, at: u32, state: State) {
+    /// Removes a sender from the queue, with this state, and wakes it.
+    fn remove_and_wake(&mut self, at: u32, state: State) {
         self.unlink(at);
         let node = self.node_mut(at);
         node.state = state;
         wake(node.waker.take());
     }
 
-    fn call_owner(&mut self) {
-        self.owner_is_due |= mem::take(&mut self.owner_waits);
+    fn request_owner_wake(&mut self) {
+        self.owner_wake_due |= mem::take(&mut self.owner_waits);
     }
 }
 

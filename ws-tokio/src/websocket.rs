@@ -12,52 +12,56 @@ use ws_proto::{
 };
 
 use crate::{
-    core::{Core, Shared, lock, poll},
     sender::Sender,
+    shared::{Shared, SharedState, lock, lock_and_poll},
 };
 
-/// A WebSocket on any tokio transport, client's or server's side.
+/// A WebSocket connection on any tokio transport, for clients and servers.
 ///
-/// The library answers pings, drives the closing handshake and watches the deadlines of its
-/// [`Config`](ws_proto::Config) whenever one of the futures here is polled; a server's `serve` polls all the time,
-/// elsewhere be in [`recv`](Self::recv). A task that only sends does the same with each [`send`](Self::send) and
-/// [`flush`](Self::flush); messages that come meanwhile are held for `recv`, up to `max_held_bytes`.
+/// # Progress
+/// The connection answers pings, completes the closing handshake and watches the deadlines of its
+/// [`Config`](ws_proto::Config) while one of its futures is polled. A server's `serve` polls the connection by itself.
+/// In all other cases, keep a task in [`recv`](Self::recv). In a task that only sends, each [`send`](Self::send) and
+/// [`flush`](Self::flush) also reads what has arrived; messages are held for `recv`, up to `max_held_bytes`.
 ///
-/// All state is in the connection: every future here may be dropped at any point, as `select!` does, without losing or
-/// doubling anything.
+/// # Cancel safety
+/// All state is in the connection. Any future can be dropped at any point, as `select!` does, and no message is lost
+/// or sent twice.
 ///
-/// Dropped under a server's `serve` it closes with 1000 in the background; elsewhere it ends the transport, and the
-/// peer sees no Close: call [`close`](Self::close).
+/// # Dropping
+/// Under a server's `serve`, dropping the `WebSocket` closes the connection with 1000 in the background. In all other
+/// cases it drops the transport, and the peer receives no Close frame; call [`close`](Self::close) first.
 ///
-/// Destructors of payloads and wakers of tasks may use the connection, and a panic in one of them ends nothing else. The
-/// transport itself is polled, and the mask source of a client asked, under the connection's lock: neither may use a
-/// handle to the connection.
+/// # Panics and reentrancy
+/// Destructors of payloads and wakers of tasks may use the connection. The library catches their panics, and the
+/// connection continues. The transport and a client's mask source are called while the connection is locked. They must
+/// not use a handle to the connection, and their panics reach the caller.
 pub struct WebSocket<S> {
     shared: Shared<S>,
-    /// Whether a server's task writes what is sent.
-    served: bool,
+    /// Whether a server's task writes the messages.
+    has_server_task: bool,
     subprotocol: Option<Box<str>>,
-    /// False once `into_parts` took the connection.
+    /// False after `into_parts`.
     owned: bool,
-    /// Whether the end was reported through `Stream`.
+    /// Whether `Stream` has reported the end.
     terminated: bool,
-    /// What a `Sink` has taken, and the write queue has no room for yet.
+    /// A message that the `Sink` has accepted and the write queue has no room for yet.
     left_over: Option<Box<Message>>,
 }
 
-/// What [`WebSocket::into_parts`] gives back.
+/// The parts of a connection, from [`WebSocket::into_parts`].
 pub struct Parts<S> {
     /// The transport.
     pub io: S,
-    /// The state machine, with messages that were received and not asked for.
+    /// The state machine, with messages that were received and not taken.
     pub connection: Connection,
-    /// What was sent and is not written.
+    /// Encoded bytes that are not written yet.
     pub transmit: TransmitQueue,
-    /// What was received behind the handshake and not looked at.
+    /// Bytes from [`WebSocket::with_received`] that are not parsed yet.
     pub received: Bytes,
 }
 
-/// Payloads stay out of logs.
+/// Omits payloads, to keep them out of logs.
 impl<S: fmt::Debug> fmt::Debug for Parts<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Parts")
@@ -70,14 +74,14 @@ impl<S: fmt::Debug> fmt::Debug for Parts<S> {
 }
 
 impl<S> WebSocket<S> {
-    /// Puts a connection whose handshake is done on its transport.
+    /// Creates a `WebSocket` from a transport and a connection whose opening handshake is complete.
     #[must_use]
     pub fn new(io: S, connection: Connection) -> Self {
-        Self::from_shared(Core::inline(io, connection).shared(), false)
+        Self::from_shared(SharedState::inline(io, connection).shared(), false)
     }
 
-    pub(crate) const fn from_shared(shared: Shared<S>, served: bool) -> Self {
-        Self { shared, served, subprotocol: None, owned: true, terminated: false, left_over: None }
+    pub(crate) const fn from_shared(shared: Shared<S>, has_server_task: bool) -> Self {
+        Self { shared, has_server_task, subprotocol: None, owned: true, terminated: false, left_over: None }
     }
 
     pub(crate) const fn shared(&self) -> &Shared<S> {
@@ -88,7 +92,7 @@ impl<S> WebSocket<S> {
         self.terminated
     }
 
-    /// What went wrong, the first time it is asked.
+    /// Returns the error that ended the connection, at the first call only.
     pub(crate) fn take_error(&mut self) -> Option<ConnectionError> {
         if std::mem::replace(&mut self.terminated, true) {
             return None;
@@ -96,7 +100,7 @@ impl<S> WebSocket<S> {
         lock(&self.shared).close_info().filter(|info| !info.is_clean()).and_then(|info| info.error)
     }
 
-    /// With the bytes that were read behind the handshake: the peer's first frames.
+    /// Sets the bytes that were read together with the handshake: the peer's first frames.
     #[must_use]
     pub fn with_received(self, received: &[u8]) -> Self {
         if let Some(driver) = lock(&self.shared).driver_mut() {
@@ -105,49 +109,49 @@ impl<S> WebSocket<S> {
         self
     }
 
-    /// With the subprotocol that was negotiated.
+    /// Sets the negotiated subprotocol.
     #[must_use]
     pub fn with_subprotocol(mut self, subprotocol: Option<String>) -> Self {
         self.subprotocol = subprotocol.map(String::into_boxed_str);
         self
     }
 
-    /// With a transport that can tell what its send queue looks like: a peer that reads slowly is told from one that does
-    /// not read, and one that vanished is noticed while the application does not take what was received. `look` is called
-    /// now and then, when a deadline is about to pass; it has the connection's lock, so it must not use this handle. The
-    /// servers and clients of this workspace do so for TCP on Linux.
+    /// Sets a function that reads the state of the transport's send queue. With it, a peer that reads slowly is not
+    /// mistaken for one that does not read, and a peer that has vanished is detected while the application takes no
+    /// messages. `read` is called only when a deadline is about to pass. The connection is locked during the call, so
+    /// `read` must not use this handle. `ws-server` and `ws-client` set it for TCP on Linux.
     #[must_use]
-    pub fn with_send_queue(self, look: fn(&S) -> Option<SendQueue>) -> Self {
-        lock(&self.shared).watch_send_queue(look);
+    pub fn with_send_queue(self, read: fn(&S) -> Option<SendQueue>) -> Self {
+        lock(&self.shared).watch_send_queue(read);
         self
     }
 
-    /// The subprotocol in use (RFC 6455 section 1.9).
+    /// Returns the negotiated subprotocol (RFC 6455 section 1.9).
     #[must_use]
     pub fn subprotocol(&self) -> Option<&str> {
         self.subprotocol.as_deref()
     }
 
-    /// Whether messages can be sent.
+    /// Returns whether messages can be sent.
     #[must_use]
     pub fn is_open(&self) -> bool {
         self.state() == ConnectionState::Open
     }
 
-    /// Open, closing or closed.
+    /// Returns whether the connection is open, closing or closed.
     #[must_use]
     pub fn state(&self) -> ConnectionState {
         lock(&self.shared).state()
     }
 
-    /// How the connection ended: who closed, with what code, whether cleanly, and what went wrong. `None` until
-    /// [`recv`](Self::recv) has returned `None` or [`close`](Self::close) has returned.
+    /// Returns how the connection ended: the side that closed it, the close code, whether the end was clean, and the
+    /// error. `None` until [`recv`](Self::recv) has returned `None` or [`close`](Self::close) has returned.
     #[must_use]
     pub fn close_info(&self) -> Option<CloseInfo> {
         lock(&self.shared).close_info().cloned()
     }
 
-    /// Whether messages that are sent from now on may be compressed, if that was agreed upon: yes, until this says no.
+    /// Sets whether later messages may be compressed. On by default; no effect unless compression was negotiated.
     #[cfg(feature = "deflate")]
     pub fn set_compression(&mut self, on: bool) {
         if let Some(driver) = lock(&self.shared).driver_mut() {
@@ -155,14 +159,15 @@ impl<S> WebSocket<S> {
         }
     }
 
-    /// What was agreed upon about compression; `None` if there is none, or the connection is over.
+    /// Returns the negotiated compression parameters. `None` without compression or after the connection's end.
     #[cfg(feature = "deflate")]
     #[must_use]
     pub fn deflate_params(&self) -> Option<ws_proto::deflate::DeflateParams> {
         lock(&self.shared).driver()?.connection().deflate_params()
     }
 
-    /// Takes the connection back from the transport; `None` if it is over. Other handles to it are dead afterwards.
+    /// Splits the connection into its parts. `None` if the connection is over. Afterwards, every [`Sender`] of it
+    /// behaves as after the connection's end.
     #[must_use]
     pub fn into_parts(mut self) -> Option<Parts<S>> {
         self.owned = false;
@@ -172,50 +177,54 @@ impl<S> WebSocket<S> {
         Some(Parts { io, connection, transmit, received })
     }
 
-    /// Calls `f` with the transport, for its addresses or options; `None` if the connection is over. `f` has the
-    /// connection's lock: it must not use this handle or a [`Sender`] of it.
+    /// Calls `f` with the transport, to read its addresses or set its options. `None` if the connection is over. The
+    /// connection is locked during the call, so `f` must not use this handle or a [`Sender`] of it.
     pub fn with_io<R>(&self, f: impl FnOnce(&S) -> R) -> Option<R> {
         lock(&self.shared).driver().map(|driver| f(driver.io()))
     }
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
-    /// The next message, or `None` when the connection is over, for whatever reason:
-    /// [`close_info`](Self::close_info) tells. Text and binary only; control frames are the library's business.
+    /// Receives the next text or binary message. Returns `None` once the connection is over;
+    /// [`close_info`](Self::close_info) says how it ended. The library handles control frames.
     ///
     /// # Cancel safety
-    /// Dropping the future loses nothing: the next call goes on where this one was.
+    /// Dropping the future loses nothing. The next call continues where this one stopped.
     pub async fn recv(&mut self) -> Option<Message> {
         poll_fn(|cx| self.poll_recv(cx)).await
     }
 
-    /// [`recv`](Self::recv) as a poll function.
+    /// Polls for the next message, as [`recv`](Self::recv) does.
     pub fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<Message>> {
-        poll(&self.shared, cx, Core::poll_recv)
+        lock_and_poll(&self.shared, cx, SharedState::poll_recv)
     }
 
-    /// Sends a message. Waits while the write queue is at its limits; then, under a server's `serve`, the message
-    /// goes out at the end of the turn, together with all others of that turn; elsewhere waits until the transport
-    /// has taken it. Meanwhile what the peer sends is read and held, up to `max_held_bytes`, so that pings are
-    /// answered and two ends that both send do not wait for each other. A send that does not wait looks at what has come
-    /// too, unless [`recv`](Self::recv) was polled since the last one.
+    /// Sends a message. Waits while the write queue is at its limits.
+    ///
+    /// Under a server's `serve`, `send` then returns, and the server writes the message at the end of the turn,
+    /// together with all other messages of that turn. In all other cases, `send` returns once the transport has taken
+    /// the message.
+    ///
+    /// While it waits, `send` also reads what the peer sends and holds the messages, up to `max_held_bytes`. So pings
+    /// are answered, and two ends that both send do not wait for each other. A `send` that does not wait reads what has
+    /// arrived too, unless [`recv`](Self::recv) was polled since the last one.
     ///
     /// # Errors
     /// [`SendError::InvalidState`] with the message if the connection is not open.
     ///
     /// # Cancel safety
-    /// If the future is dropped while the queue is full, nothing is sent. Once there was room the message goes out
-    /// whole, dropped or not.
+    /// If the future is dropped while the queue is full, nothing is sent. Once the message is queued, it goes out whole
+    /// even if the future is dropped.
     pub async fn send(&mut self, message: impl Into<Message>) -> Result<(), SendError<Message>> {
         self.feed(message).await?;
-        if !self.served {
+        if !self.has_server_task {
             self.flush().await;
         }
         Ok(())
     }
 
-    /// Queues a message without flushing: for many small ones, with one [`flush`](Self::flush) at the end. Waits while
-    /// the write queue is at its limits.
+    /// Queues a message without flushing. Use it for many small messages, with one [`flush`](Self::flush) at the end.
+    /// Waits while the write queue is at its limits.
     ///
     /// # Errors
     /// As [`send`](Self::send).
@@ -226,12 +235,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         let mut message = Some(message.into());
         poll_fn(|cx| {
             let _ = ready!(self.poll_left_over(cx));
-            poll(&self.shared, cx, |core, cx| core.poll_queue(cx, &mut message))
+            lock_and_poll(&self.shared, cx, |state, cx| state.poll_queue(cx, &mut message))
         })
         .await
     }
 
-    /// As [`send`](Self::send), for a message that goes out on many connections: it is framed, and compressed, only once.
+    /// Sends a message that goes to many connections, as [`send`](Self::send) does. It is framed and compressed only
+    /// once.
     ///
     /// # Errors
     /// [`SendError::InvalidState`] if the connection is not open.
@@ -241,48 +251,52 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     pub async fn send_prepared(&mut self, message: &PreparedMessage) -> Result<(), SendError> {
         poll_fn(|cx| {
             let _ = ready!(self.poll_left_over(cx));
-            poll(&self.shared, cx, |core, cx| core.poll_queue_prepared(cx, message))
+            lock_and_poll(&self.shared, cx, |state, cx| state.poll_queue_prepared(cx, message))
         })
         .await?;
-        if !self.served {
+        if !self.has_server_task {
             self.flush().await;
         }
         Ok(())
     }
 
-    /// Waits until everything queued is handed to the transport, or the connection is over.
+    /// Waits until the transport has taken everything that is queued, or the connection is over.
     ///
     /// # Cancel safety
     /// Safe.
     pub async fn flush(&mut self) {
-        poll_fn(|cx| poll(&self.shared, cx, Core::poll_flush)).await;
+        poll_fn(|cx| lock_and_poll(&self.shared, cx, SharedState::poll_flush)).await;
     }
 
-    /// Sends a ping (RFC 6455 section 5.5.2). The keepalive of the configuration does it by itself.
+    /// Sends a ping (RFC 6455 section 5.5.2). The keepalive of the configuration sends its own.
     ///
     /// # Errors
-    /// [`ControlError`]: not open, over 125 bytes, or too many control frames waiting.
+    /// [`ControlError`] if the connection is not open, the payload is over 125 bytes, or too many control frames wait.
     ///
     /// # Cancel safety
     /// The ping is queued at the first poll.
     pub async fn ping(&mut self, payload: &[u8]) -> Result<(), ControlError> {
         lock(&self.shared).queue_ping(payload)?;
-        if !self.served {
+        if !self.has_server_task {
             self.flush().await;
         }
         Ok(())
     }
 
-    /// Closes the connection properly (RFC 6455 section 7): what was sent before goes out for as long as the peer takes it
-    /// (`write_timeout`), then a Close frame, then the peer's answer is awaited, `close_timeout` at most. Messages that are
-    /// held or still come are dropped; to receive them until the peer's Close, close with a [`Sender`], or as a `Sink`, and
-    /// [`recv`](Self::recv). A reason over 123 bytes is cut between characters. If the connection is closing already, waits
-    /// for its end.
+    /// Closes the connection with the closing handshake (RFC 6455 section 7) and returns how it ended.
+    ///
+    /// Messages that were sent before go out first, as long as the peer takes them (`write_timeout`). Then a Close
+    /// frame goes out, and the peer has `close_timeout` to answer it. A reason over 123 bytes is cut at a character
+    /// boundary. If the connection is already closing, this waits for its end.
+    ///
+    /// Messages that are held or still arrive are dropped. To receive them until the peer's Close, close with a
+    /// [`Sender`] or as a `Sink`, and call [`recv`](Self::recv).
     ///
     /// # Cancel safety
-    /// The Close is queued at the first poll; call again, or [`recv`](Self::recv) until `None`, to see it through.
+    /// The Close is queued at the first poll. To complete the handshake after the future was dropped, call `close`
+    /// again, or [`recv`](Self::recv) until it returns `None`.
     pub async fn close(&mut self, code: CloseCode, reason: &str) -> CloseInfo {
-        // Refused if the connection is not open any more; then its end is all that is left to wait for.
+        // An error means that the connection is no longer open; then only its end is awaited.
         let _ = poll_fn(|cx| self.poll_left_over(cx)).await;
         lock(&self.shared).queue_close(code, reason);
         while self.recv().await.is_some() {}
@@ -295,10 +309,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     }
 }
 
-/// What [`Sink`](futures_sink::Sink) needs: `start_send` must not refuse, but a message may be larger than the room that
-/// is left.
+/// For [`Sink`](futures_sink::Sink): `start_send` must accept a message after `poll_ready`, even one that is larger
+/// than the room that is left.
 impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
-    /// Queues a message, or keeps it until there is room.
+    /// Queues a message, or stores it as left over until there is room.
     pub(crate) fn queue_or_leave_over(&mut self, message: Message) -> Result<(), SendError<Message>> {
         if self.left_over.is_some() {
             return Err(SendError::WriteBusy(message));
@@ -312,18 +326,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         }
     }
 
-    /// Waits until there is room for what was left over.
+    /// Waits until the message that is left over is queued.
     pub(crate) fn poll_left_over(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SendError<Message>>> {
         let Some(message) = self.left_over.take() else { return Poll::Ready(Ok(())) };
         let mut message = Some(*message);
-        let result = poll(&self.shared, cx, |core, cx| core.poll_queue(cx, &mut message));
+        let result = lock_and_poll(&self.shared, cx, |state, cx| state.poll_queue(cx, &mut message));
         self.left_over = message.map(Box::new);
         result
     }
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
-    /// A handle that other tasks send through; cheap to clone, bounded by the same write queue.
+    /// Creates a handle for other tasks to send through. It is cheap to clone and uses the same bounded write queue.
     #[must_use]
     pub fn sender(&self) -> Sender {
         Sender::new(self.shared.clone())
@@ -332,11 +346,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
 
 impl<S> Drop for WebSocket<S> {
     fn drop(&mut self) {
-        let mut core = lock(&self.shared);
-        if self.owned && core.is_served() {
-            core.abandon();
+        let mut state = lock(&self.shared);
+        if self.owned && state.has_server_task() {
+            state.on_owner_dropped();
         } else if self.owned {
-            core.end();
+            state.end();
         }
     }
 }

@@ -10,7 +10,7 @@ use futures_core::Stream;
 use futures_sink::Sink;
 use tokio::time::Instant;
 use ws_proto::{CloseInfo, Connection, Message};
-use ws_tokio::{Sender, Served, WebSocket};
+use ws_tokio::{Sender, WebSocket, internal::ServerHalf};
 
 use super::{
     ledger::{Fate, Ledger},
@@ -36,7 +36,7 @@ pub(super) struct Side {
 
 /// How it is polled.
 struct Task {
-    served: Option<Served<End>>,
+    served: Option<ServerHalf<End>>,
     link: Link,
     woken: Arc<Woken>,
     waker: Waker,
@@ -65,7 +65,7 @@ impl Task {
 impl Side {
     pub(super) fn new(number: usize, io: End, connection: Connection, link: Link, served: bool) -> Self {
         let (served, ws) = if served {
-            let (served, ws) = Served::new(io, connection, &[]);
+            let (served, ws) = ServerHalf::new(io, connection, &[]);
             (Some(served), ws)
         } else {
             (None, WebSocket::new(io, connection))

@@ -10,7 +10,7 @@ use std::{
 };
 
 use tokio::sync::Notify;
-use ws_tokio::guarded;
+use ws_tokio::internal::guarded;
 
 /// Places of one kind, or one address's share of them.
 #[derive(Debug)]

@@ -2,7 +2,7 @@ use std::{fmt, net::SocketAddr, ops::Deref};
 
 use http::{HeaderName, HeaderValue, Method};
 use ws_proto::handshake::{Acceptance, Rejection, token_list};
-use ws_tokio::guarded;
+use ws_tokio::internal::guarded;
 
 /// A request to open a WebSocket, whole, before it is answered: method, target, every header line, the peer's address.
 ///

@@ -6,7 +6,7 @@ use ws_proto::{
     CloseCode, Connection, ConnectionState, ControlError, Message, MessageKind, MessageRef, PreparedMessage,
     SendError, TransmitQueue, Utf8Bytes,
 };
-use ws_tokio::{DirectWriter, Sender};
+use ws_tokio::{Sender, internal::DirectWriter};
 
 use super::{handler_state::HandlerState, mailbox::Mailbox};
 

@@ -8,12 +8,12 @@ use std::{
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use ws_proto::{CloseCode, ConnectionError};
-use ws_tokio::{Served, TurnEnd, guarded};
+use ws_tokio::internal::{ServerHalf, TurnEnd, guarded};
 
 use crate::shard::{registration::Registration, server_state::Phase};
 
 pub(crate) struct FunctionTask<F, S: AsyncRead + AsyncWrite + Unpin> {
-    served: Served<S>,
+    served: ServerHalf<S>,
     /// The application's future, until it is done.
     application: Option<Pin<Box<F>>>,
     registration: Registration,
@@ -25,7 +25,7 @@ pub(crate) struct FunctionTask<F, S: AsyncRead + AsyncWrite + Unpin> {
 
 impl<F: Future<Output = ()>, S: AsyncRead + AsyncWrite + Unpin> FunctionTask<F, S> {
     /// Without an application the task only brings the connection to its end.
-    pub(crate) fn new(served: Served<S>, application: Option<F>, registration: Registration) -> Self {
+    pub(crate) fn new(served: ServerHalf<S>, application: Option<F>, registration: Registration) -> Self {
         Self {
             served,
             application: application.map(Box::pin),
@@ -37,7 +37,7 @@ impl<F: Future<Output = ()>, S: AsyncRead + AsyncWrite + Unpin> FunctionTask<F, 
 
     /// The server's half of the connection.
     #[cfg(target_os = "linux")]
-    pub(crate) const fn served(&self) -> &Served<S> {
+    pub(crate) const fn served(&self) -> &ServerHalf<S> {
         &self.served
     }
 

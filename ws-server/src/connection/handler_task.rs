@@ -10,7 +10,10 @@ use std::{
 use ws_proto::{
     CloseCode, CloseInfo, Connection, ConnectionError, ConnectionState, Event, ReceiveBuffer, Transport,
 };
-use ws_tokio::{Driver, ReceiveLease, guarded, yield_turn};
+use ws_tokio::{
+    Driver,
+    internal::{ReceiveLease, guarded, yield_turn},
+};
 
 use crate::{
     connection::Handler,
@@ -313,7 +316,7 @@ impl<H, S> Drop for HandlerTask<H, S> {
         if let Some(mailbox) = &self.state.mailbox {
             mailbox.end(ConnectionState::Closed);
         }
-        self.driver.give_up();
+        self.driver.abort();
         if self.state.life != Life::Over {
             self.state.registration.shard().server.count_end(None);
         }

@@ -19,7 +19,7 @@ use ws_proto::{
     frame::{ControlQueue, MAX_CONTROL_PAYLOAD, OpCode},
     memory::{Backlog, MemoryAccount, MemoryBudget},
 };
-use ws_tokio::{Entry, Locked, Outlet, Place, WaitList};
+use ws_tokio::internal::{Entry, Locked, Outlet, Place, WaitList};
 
 use crate::shard::wake::ConnWaker;
 

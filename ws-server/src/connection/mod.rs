@@ -3,7 +3,10 @@
 use std::{future::Future, marker::PhantomData, sync::Arc};
 
 use ws_proto::{Config, handshake::Rejection};
-use ws_tokio::{Served, WebSocket, guarded};
+use ws_tokio::{
+    WebSocket,
+    internal::{ServerHalf, guarded},
+};
 
 use crate::{
     admission::Request,
@@ -120,7 +123,7 @@ where
 
     fn build_task(&self, established: Established<S, NothingAccepted>) -> Option<Self::Task> {
         let Established { request, io, connection, received, registration, .. } = established;
-        let (served, ws) = Served::trusting(io, connection, &received);
+        let (served, ws) = ServerHalf::trusting(io, connection, &received);
         let ws = ws.with_send_queue(S::send_queue).with_subprotocol(request.subprotocol().map(str::to_owned));
         let application = guarded(|| (self.0)(ws, request));
         Some(FunctionTask::new(served, application.ok(), registration))

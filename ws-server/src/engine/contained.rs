@@ -6,7 +6,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use ws_tokio::guarded;
+use ws_tokio::internal::guarded;
 
 use crate::handshake::established::DropGuarded;
 

@@ -7,7 +7,7 @@ use tokio::{
     runtime::{Builder, LocalOptions, LocalRuntime},
     sync::mpsc,
 };
-use ws_tokio::guarded;
+use ws_tokio::internal::guarded;
 
 use crate::{
     admission::permits::Permit,
@@ -145,8 +145,9 @@ async fn work<A: Sharded>(
     shard.configure_thread();
     let engine = A::Engine::start(call)?;
     let server = Arc::clone(&shard.server);
-    let clock =
-        AbortOnDrop(tokio::task::spawn_local(Arc::clone(&shard).run_clock(ws_tokio::trim_thread_pool)));
+    let clock = AbortOnDrop(tokio::task::spawn_local(
+        Arc::clone(&shard).run_clock(ws_tokio::internal::trim_thread_pool),
+    ));
     let reception = Reception { app: Rc::new(app), engine, server: Arc::clone(&server) };
     match source {
         Source::Handed(handed) => reception.take_handed(handed).await,

@@ -2,7 +2,7 @@
 
 use http::StatusCode;
 use ws_proto::handshake::{Extensions, Rejection, RequestError, ServerHandshake};
-use ws_tokio::guarded;
+use ws_tokio::internal::guarded;
 
 use crate::{
     admission::{

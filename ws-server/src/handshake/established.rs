@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use ws_proto::{Config, Connection, handshake::Rejection};
-use ws_tokio::guarded;
+use ws_tokio::internal::guarded;
 
 use crate::{
     admission::Request,

@@ -18,7 +18,7 @@ use ws_proto::{
     Connection,
     handshake::{Extensions, Rejection},
 };
-use ws_tokio::guarded;
+use ws_tokio::internal::guarded;
 
 use crate::{
     admission::{Request, permits::Permit},
@@ -142,7 +142,7 @@ pub(crate) async fn run<A, P>(
     P: Deref<Target = A>,
 {
     let server = Arc::clone(&candidate.place.shard().server);
-    let deadline = ws_tokio::deadline_in(server.options.handshake_timeout);
+    let deadline = ws_tokio::internal::deadline_in(server.options.handshake_timeout);
     #[cfg(feature = "tls-core")]
     if let Some(tls) = &server.options.tls {
         // Boxed, for it is large, and mostly not there.
@@ -196,7 +196,7 @@ pub(crate) async fn finish<A, P>(
     A: Application,
     P: Deref<Target = A>,
 {
-    let deadline = ws_tokio::deadline_in(candidate.place.shard().server.options.handshake_timeout);
+    let deadline = ws_tokio::internal::deadline_in(candidate.place.shard().server.options.handshake_timeout);
     send_101(app, candidate, accepted, &response, deadline, launch).await;
 }
 

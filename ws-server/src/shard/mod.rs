@@ -88,7 +88,10 @@ impl Shard {
     /// Makes this thread's buffers as the options say.
     pub(crate) fn configure_thread(&self) {
         let options = &self.server.options;
-        ws_tokio::configure_thread(options.receive_buffer, ws_proto::memory::BufferPool::new(options.pool()));
+        ws_tokio::internal::configure_thread(
+            options.receive_buffer,
+            ws_proto::memory::BufferPool::new(options.pool()),
+        );
     }
 
     /// The current tick.

@@ -10,7 +10,7 @@ use std::{
 
 use tokio::sync::watch;
 use ws_proto::{CloseInfo, Config};
-use ws_tokio::guarded;
+use ws_tokio::internal::guarded;
 
 use crate::{admission::permits::Permits, options::Options};
 

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use ws_tokio::guarded;
+use ws_tokio::internal::guarded;
 
 use super::server_state::{Phase, ServerState, ShutdownReport};
 

@@ -11,7 +11,7 @@ use std::{
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use ws_proto::{Config, Connection, MessageKind};
-use ws_tokio::{Driver, Served};
+use ws_tokio::{Driver, internal::ServerHalf};
 
 use crate::tests::{Echo, FunctionTask, HandlerTask, Task, masked, registration, run_until_idle};
 
@@ -101,7 +101,7 @@ fn connection(change: impl FnOnce(&mut Config)) -> Connection {
 fn tasks(change: impl Fn(&mut Config)) -> [(Buffered, Task); 2] {
     let (one, other) = (Buffered::default(), Buffered::default());
     let handler = HandlerTask::new(Echo, one.clone(), connection(&change), &[], registration());
-    let (served, mut ws) = Served::new(other.clone(), connection(&change), &[]);
+    let (served, mut ws) = ServerHalf::new(other.clone(), connection(&change), &[]);
     let echo = async move {
         while let Some(message) = ws.recv().await {
             ws.send(message).await.expect("open");

@@ -17,7 +17,7 @@ use std::{
 };
 
 use ws_proto::{Completion, Config, Connection, MessageRef, handshake::Rejection};
-use ws_tokio::{Served, WebSocket};
+use ws_tokio::{WebSocket, internal::ServerHalf};
 
 use crate::{
     admission::Request,
@@ -70,7 +70,7 @@ fn handler_task(script: &Script) -> Task {
 }
 
 fn serve_task(script: &Script) -> Task {
-    let (served, ws) = Served::new(script.transport(), connection(), &[]);
+    let (served, ws) = ServerHalf::new(script.transport(), connection(), &[]);
     Box::pin(FunctionTask::new(served, Some(echo(ws)), registration()))
 }
 

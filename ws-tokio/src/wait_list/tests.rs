@@ -1,4 +1,4 @@
-//! Against a queue that holds so many bytes, and senders that do what they like.
+//! A wait list with a bounded queue, and senders that send, poll and are dropped at random.
 
 use std::{
     collections::VecDeque,
@@ -13,7 +13,7 @@ use ws_proto::memory::MESSAGE_OVERHEAD;
 
 use super::*;
 
-/// So many messages, and with their overhead so many bytes.
+/// Limits of the queue: messages, and bytes with the overhead of each message.
 const MOST: (usize, usize) = (8, 4000);
 
 #[derive(Default)]
@@ -30,7 +30,7 @@ struct Sender {
     len: usize,
     place: Option<Place>,
     wakes: Arc<Count>,
-    /// Of its wake-ups, those that it has seen.
+    /// The number of its wake-ups at its last poll.
     seen: usize,
 }
 
@@ -40,7 +40,7 @@ impl Sender {
     }
 }
 
-/// A queue with the protocol of a connection's.
+/// A queue that uses the list as a connection does.
 #[derive(Default)]
 struct Queue {
     list: WaitList,
@@ -58,7 +58,7 @@ fn fits(len: usize, backlog: &Backlog, promised: &Backlog) -> bool {
 }
 
 impl Queue {
-    /// Whether the sender is done.
+    /// Polls a sender. Returns whether it is done.
     fn poll(&mut self, sender: &mut Sender) -> bool {
         sender.seen = sender.wakes.0.load(Ordering::Relaxed);
         let entry = self.list.enter(&mut sender.place);
@@ -107,7 +107,10 @@ impl Queue {
         let first = waiting.iter().find(|sender| self.list.is_first(sender.place.as_ref()));
         assert_eq!(first.is_some(), self.list.has_waiting());
         if let Some(first) = first {
-            assert!(!fits(first.len, &self.backlog, &self.list.promised()), "room for one that sleeps");
+            assert!(
+                !fits(first.len, &self.backlog, &self.list.promised()),
+                "there is room for a sender that was not woken"
+            );
         }
     }
 }
@@ -122,13 +125,13 @@ impl Dice {
 }
 
 fn sender(number: usize, dice: &mut Dice) -> Sender {
-    // The last one is larger than all that may wait.
+    // The last length is larger than the whole queue.
     let len = [0, 1, 100, 1000, 3900, 10_000][dice.below(6)];
     Sender { number, len, place: None, wakes: Arc::default(), seen: 0 }
 }
 
 #[test]
-fn whatever_senders_do_each_is_served_in_its_turn_for_a_constant_number_of_wakeups() {
+fn senders_are_served_in_order_with_a_constant_number_of_wakeups_each() {
     for seed in 0..300 {
         let (mut dice, mut queue) = (Dice(seed), Queue::default());
         let (mut waiting, mut arrived, mut wakes, mut done) = (Vec::<Sender>::new(), 0, 0, 0);
@@ -139,7 +142,7 @@ fn whatever_senders_do_each_is_served_in_its_turn_for_a_constant_number_of_wakeu
                     arrived += 1;
                     if queue.poll(&mut newcomer) { done += 1 } else { waiting.push(newcomer) }
                 }
-                // Woken or not.
+                // Polls a sender, woken or not.
                 2 | 3 if !waiting.is_empty() => {
                     let mut one = waiting.remove(dice.below(waiting.len()));
                     if queue.poll(&mut one) {
@@ -163,7 +166,7 @@ fn whatever_senders_do_each_is_served_in_its_turn_for_a_constant_number_of_wakeu
             queue.write_one();
             while let Some(at) = waiting.iter().position(Sender::was_woken) {
                 let mut woken = waiting.remove(at);
-                assert!(queue.poll(&mut woken), "who is woken is served");
+                assert!(queue.poll(&mut woken), "a woken sender is served");
                 wakes += woken.wakes.0.load(Ordering::Relaxed);
                 done += 1;
                 queue.check(&waiting);
@@ -176,7 +179,7 @@ fn whatever_senders_do_each_is_served_in_its_turn_for_a_constant_number_of_wakeu
 }
 
 #[test]
-fn those_who_wait_are_served_in_the_order_in_which_they_came() {
+fn waiting_senders_are_served_in_the_order_of_their_arrival() {
     let (mut queue, mut dice) = (Queue::default(), Dice(1));
     let mut waiting: Vec<Sender> = (0..1000).map(|number| sender(number, &mut dice)).collect();
     waiting.retain_mut(|sender| !queue.poll(sender));
@@ -188,13 +191,13 @@ fn those_who_wait_are_served_in_the_order_in_which_they_came() {
 }
 
 #[test]
-fn a_newcomer_takes_neither_what_is_promised_nor_anything_before_those_who_wait() {
+fn a_newcomer_takes_neither_promised_room_nor_room_while_others_wait() {
     let (mut queue, mut dice) = (Queue::default(), Dice(2));
     let mut with_len = |len| Sender { len, ..sender(0, &mut dice) };
     assert!(queue.poll(&mut with_len(3900)));
     let (mut large, mut small) = (with_len(3900), with_len(1));
     assert!(!queue.poll(&mut large));
-    assert!(!queue.poll(&mut small), "there would be room, but another one came first");
+    assert!(!queue.poll(&mut small), "there is room, but another sender came first");
     queue.write_one();
     assert!(large.was_woken() && !small.was_woken());
     assert!(!queue.poll(&mut with_len(3900)), "it is promised");
@@ -202,7 +205,7 @@ fn a_newcomer_takes_neither_what_is_promised_nor_anything_before_those_who_wait(
 }
 
 #[test]
-fn at_the_end_all_are_woken_once_and_leave() {
+fn at_the_end_all_senders_are_woken_once_and_leave() {
     let (mut queue, mut dice) = (Queue::default(), Dice(3));
     let mut waiting: Vec<Sender> = (0..100).map(|number| sender(number, &mut dice)).collect();
     waiting.retain_mut(|sender| !queue.poll(sender));
@@ -217,22 +220,22 @@ fn at_the_end_all_are_woken_once_and_leave() {
 }
 
 #[test]
-fn the_owner_passes_those_who_wait_once_and_is_woken_when_that_changes() {
+fn the_owner_may_pass_waiting_senders_once_and_is_woken_when_it_may_again() {
     let (mut queue, mut dice) = (Queue::default(), Dice(4));
     let mut with_len = |len| Sender { len, ..sender(0, &mut dice) };
-    assert!(queue.list.may_pass() && queue.list.may_pass(), "nobody waits");
+    assert!(queue.list.owner_may_pass() && queue.list.owner_may_pass(), "no sender waits");
     assert!(queue.poll(&mut with_len(3900)));
     let mut large = with_len(3900);
     assert!(!queue.poll(&mut large));
-    assert!(queue.list.may_pass());
-    assert!(!queue.list.may_pass(), "else a stream of small messages would keep a large one out");
+    assert!(queue.list.owner_may_pass());
+    assert!(!queue.list.owner_may_pass(), "a stream of small messages must not starve a large one");
     queue.list.wait_as_owner();
-    assert!(!queue.list.take_owner_call());
+    assert!(!queue.list.take_owner_wake());
     queue.write_one();
-    assert!(queue.list.take_owner_call() && !queue.list.take_owner_call());
-    assert!(queue.list.may_pass());
+    assert!(queue.list.take_owner_wake() && !queue.list.take_owner_wake());
+    assert!(queue.list.owner_may_pass());
     queue.list.wait_as_owner();
     queue.drop_sender(large);
-    assert!(queue.list.take_owner_call());
+    assert!(queue.list.take_owner_wake());
     assert!(queue.list.0.is_none());
 }

@@ -1,4 +1,4 @@
-//! Who sends waits for a peer that does not read, and memory stays bounded.
+//! Sends wait for a peer that does not read, and memory stays bounded.
 
 use std::{future::poll_fn, pin::Pin, task::Poll, time::Duration};
 
@@ -61,7 +61,7 @@ async fn a_send_returns_once_the_transport_has_taken_the_message() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_flush_waits_for_a_transport_that_has_a_buffer_of_its_own() {
+async fn a_flush_also_flushes_a_transport_with_its_own_buffer() {
     for role in ROLES {
         let (mut ws, peer) = open(role);
         peer.require_flush();
@@ -71,15 +71,15 @@ async fn a_flush_waits_for_a_transport_that_has_a_buffer_of_its_own() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn there_is_room_once_a_transport_with_a_buffer_of_its_own_has_passed_everything_on() {
+async fn there_is_room_once_a_transport_with_its_own_buffer_is_flushed() {
     for role in ROLES {
         let (mut ws, peer) = open_with(role, small_queue(1, 1 << 20));
-        peer.crawl();
+        peer.move_single_bytes();
         peer.require_flush();
         let sender = ws.sender();
         for _ in 0..5 {
-            timeout(SECOND, ws.feed("owner")).await.expect("the owner's turn").unwrap();
-            timeout(SECOND, sender.send("sender")).await.expect("the sender's turn").unwrap();
+            timeout(SECOND, ws.feed("owner")).await.expect("the owner sends").unwrap();
+            timeout(SECOND, sender.send("sender")).await.expect("the sender sends").unwrap();
         }
         assert_eq!(peer.received().len(), 10);
     }
@@ -134,13 +134,13 @@ async fn a_message_larger_than_the_queue_goes_out_alone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_nobody_asks_for_is_held_up_to_its_limit_and_then_not_read() {
+async fn messages_that_are_not_taken_are_held_up_to_the_limit_and_then_not_read() {
     for role in ROLES {
         let mut config = config();
         config.limits.max_held_bytes = 10_000;
         let (mut ws, peer) = open_with(role, config);
         peer.take_only(0);
-        // A send that waits reads on the side, so that pings are answered.
+        // A send that waits also reads, so that pings are answered.
         let sending = tokio::spawn(async move {
             ws.send("waits").await.unwrap();
             ws
@@ -190,7 +190,7 @@ async fn the_sink_takes_every_message_that_it_is_ready_for() {
         }
         assert!((2..=4).contains(&taken), "{taken} messages of 400 bytes");
         assert!(Pin::new(&mut ws).poll_flush(&mut task.cx()).is_pending());
-        // The other ways to send do not overtake what the sink has taken.
+        // Other sends do not overtake the messages that the sink has accepted.
         assert!(timeout(SECOND, ws.feed("behind")).await.is_err());
         peer.take_everything();
         ws.feed("behind").await.unwrap();
@@ -201,7 +201,7 @@ async fn the_sink_takes_every_message_that_it_is_ready_for() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_close_goes_behind_what_the_sink_has_taken() {
+async fn a_close_goes_out_behind_the_messages_that_the_sink_accepted() {
     for role in ROLES {
         let (mut ws, peer) = open_with(role, small_queue(1, 1000));
         peer.answer_close();
@@ -236,8 +236,8 @@ async fn a_received_message_that_is_kept_does_not_pin_a_large_buffer() {
                     break message.into_bytes();
                 }
             };
-            // Alone on its allocation, so its capacity shows.
-            let capacity = kept.try_into_mut().expect("nobody else holds it").capacity();
+            // The only reference to its allocation, so the capacity is visible.
+            let capacity = kept.try_into_mut().expect("it is not shared").capacity();
             assert!(capacity <= 64, "20 bytes pin {capacity}");
         }
     }

@@ -1,21 +1,21 @@
-//! Every future is dropped at every poll count, on a transport that moves single bytes, wakes without reason and is
-//! interrupted: nothing is lost, doubled or torn.
+//! Every future is dropped after every number of polls, on a transport that moves single bytes, wakes spuriously and
+//! returns `Interrupted`. No message is lost, duplicated or cut.
 //!
 //! | future | test |
 //! |---|---|
 //! | `WebSocket::recv`, `poll_recv` | `a_dropped_recv_loses_nothing`, `a_dropped_second_recv_loses_nothing` |
 //! | `Stream::poll_next` | `a_dropped_poll_of_the_stream_loses_nothing` |
 //! | `WebSocket::send` | `a_dropped_send_has_sent_its_message_whole_once_it_was_polled`, `a_send_that_is_dropped_while_it_waits_for_room_sends_nothing_or_everything`, `a_send_that_is_dropped_before_there_was_room_sends_nothing` |
-//! | `WebSocket::send_prepared` | `a_dropped_send_of_a_prepared_message_is_as_any_other` |
+//! | `WebSocket::send_prepared` | `a_dropped_send_of_a_prepared_message_sends_nothing_or_everything` |
 //! | `WebSocket::feed`, `flush` | `a_dropped_feed_and_a_dropped_flush_lose_nothing` |
 //! | `WebSocket::ping` | `a_dropped_ping_is_sent_whole_once_it_was_polled` |
-//! | `WebSocket::close` | `a_dropped_close_is_seen_through_by_recv` |
+//! | `WebSocket::close` | `recv_completes_a_dropped_close` |
 //! | `Sink::poll_ready`, `poll_flush` | `dropped_polls_of_the_sink_lose_nothing` |
-//! | `Sink::poll_close` | `a_dropped_close_of_the_sink_is_seen_through_by_recv` |
+//! | `Sink::poll_close` | `recv_completes_a_dropped_close_of_the_sink` |
 //! | `Sender::send` | `a_dropped_send_of_a_sender_sends_nothing_or_everything` |
 //!
-//! Where the transport fails instead: `faults`. Many of them in a row: `cancel_storm`. Those of connecting and serving:
-//! `cancel_safety` among the end-to-end tests of client and server.
+//! `failures_at_any_moment` lets the transport fail instead, and `repeated_cancellation` drops many futures in a row.
+//! The futures that connect and serve are in `cancel_safety` of the end-to-end tests.
 
 use std::{future::poll_fn, pin::Pin};
 
@@ -24,7 +24,7 @@ use futures_sink::Sink;
 use ws_proto::{CloseCode, Message, PreparedMessage, Role};
 use ws_tokio::WebSocket;
 
-use crate::support::{Frame, Peer, ROLES, Script, cancelled_after, config, open, open_with, text};
+use crate::support::{Frame, Peer, ROLES, TestTransport, cancelled_after, config, open, open_with, text};
 
 /// More than any of these futures needs.
 const POLLS: usize = 200;
@@ -38,7 +38,7 @@ async fn at_every_poll(mut test: impl AsyncFnMut(Role, usize)) {
     }
 }
 
-/// What the peer sends in the tests of `recv`, and the messages in it.
+/// The frames that the peer sends in the tests of `recv`, and their messages.
 fn conversation() -> (Vec<Frame>, Vec<Message>) {
     let [first, last] = Frame::text("fragmented: grüße").in_two(14);
     let frames = vec![
@@ -60,14 +60,14 @@ fn conversation() -> (Vec<Frame>, Vec<Message>) {
     (frames, messages)
 }
 
-fn crawling(role: Role) -> (WebSocket<Script>, Peer) {
+fn open_with_single_bytes(role: Role) -> (WebSocket<TestTransport>, Peer) {
     let (ws, peer) = open(role);
-    peer.crawl();
+    peer.move_single_bytes();
     (ws, peer)
 }
 
-/// Checks the rest of a conversation of which `got` was received already.
-async fn expect_rest(mut ws: WebSocket<Script>, peer: &Peer, mut got: Vec<Message>, context: &str) {
+/// Receives the rest of a conversation whose first messages are `got`, and checks it.
+async fn expect_rest(mut ws: WebSocket<TestTransport>, peer: &Peer, mut got: Vec<Message>, context: &str) {
     peer.end();
     while let Some(message) = ws.recv().await {
         got.push(message);
@@ -81,7 +81,7 @@ async fn expect_rest(mut ws: WebSocket<Script>, peer: &Peer, mut got: Vec<Messag
 #[tokio::test(start_paused = true)]
 async fn a_dropped_recv_loses_nothing() {
     at_every_poll(async |role, polls| {
-        let (mut ws, peer) = crawling(role);
+        let (mut ws, peer) = open_with_single_bytes(role);
         peer.send_all(conversation().0);
         let got = cancelled_after(polls, ws.recv()).await;
         let got = got.map(|message| message.expect("the conversation begins with messages"));
@@ -93,7 +93,7 @@ async fn a_dropped_recv_loses_nothing() {
 #[tokio::test(start_paused = true)]
 async fn a_dropped_second_recv_loses_nothing() {
     at_every_poll(async |role, polls| {
-        let (mut ws, peer) = crawling(role);
+        let (mut ws, peer) = open_with_single_bytes(role);
         peer.send_all(conversation().0);
         let mut got = vec![ws.recv().await.unwrap()];
         got.extend(cancelled_after(polls, ws.recv()).await.flatten());
@@ -105,7 +105,7 @@ async fn a_dropped_second_recv_loses_nothing() {
 #[tokio::test(start_paused = true)]
 async fn a_dropped_poll_of_the_stream_loses_nothing() {
     at_every_poll(async |role, polls| {
-        let (mut ws, peer) = crawling(role);
+        let (mut ws, peer) = open_with_single_bytes(role);
         peer.send_all(conversation().0);
         let next = poll_fn(|cx| Pin::new(&mut ws).poll_next(cx));
         let got = cancelled_after(polls, next).await.flatten();
@@ -136,7 +136,7 @@ fn three_messages() -> [String; 3] {
 #[tokio::test(start_paused = true)]
 async fn a_dropped_send_has_sent_its_message_whole_once_it_was_polled() {
     at_every_poll(async |role, polls| {
-        let (mut ws, peer) = crawling(role);
+        let (mut ws, peer) = open_with_single_bytes(role);
         let messages = three_messages();
         ws.send(messages[0].as_str()).await.unwrap();
         cancelled_after(polls, ws.send(messages[1].as_str())).await;
@@ -153,7 +153,7 @@ async fn a_send_that_is_dropped_while_it_waits_for_room_sends_nothing_or_everyth
         let mut config = config();
         config.write_queue_messages = 1;
         let (mut ws, peer) = open_with(role, config);
-        peer.crawl();
+        peer.move_single_bytes();
         let messages = three_messages();
         ws.feed(messages[0].as_str()).await.unwrap();
         let sent = cancelled_after(polls, ws.send(messages[1].as_str())).await;
@@ -183,12 +183,12 @@ async fn a_send_that_is_dropped_before_there_was_room_sends_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_dropped_send_of_a_prepared_message_is_as_any_other() {
+async fn a_dropped_send_of_a_prepared_message_sends_nothing_or_everything() {
     at_every_poll(async |role, polls| {
         let mut config = config();
         config.write_queue_messages = 1 + polls % 2;
         let (mut ws, peer) = open_with(role, config);
-        peer.crawl();
+        peer.move_single_bytes();
         let messages = three_messages();
         ws.feed(messages[0].as_str()).await.unwrap();
         let prepared = PreparedMessage::new(messages[1].as_str());
@@ -204,7 +204,7 @@ async fn a_dropped_send_of_a_prepared_message_is_as_any_other() {
 #[tokio::test(start_paused = true)]
 async fn a_dropped_feed_and_a_dropped_flush_lose_nothing() {
     at_every_poll(async |role, polls| {
-        let (mut ws, peer) = crawling(role);
+        let (mut ws, peer) = open_with_single_bytes(role);
         let messages = three_messages();
         ws.feed(messages[0].as_str()).await.unwrap();
         cancelled_after(polls, ws.flush()).await;
@@ -224,7 +224,7 @@ async fn a_dropped_send_of_a_sender_sends_nothing_or_everything() {
         let mut config = config();
         config.write_queue_messages = 1;
         let (mut ws, peer) = open_with(role, config);
-        peer.crawl();
+        peer.move_single_bytes();
         let messages = three_messages();
         let sender = ws.sender();
         ws.feed(messages[0].as_str()).await.unwrap();
@@ -242,7 +242,7 @@ async fn dropped_polls_of_the_sink_lose_nothing() {
         let mut config = config();
         config.write_queue_messages = 1;
         let (mut ws, peer) = open_with(role, config);
-        peer.crawl();
+        peer.move_single_bytes();
         let messages = three_messages();
         for message in &messages {
             cancelled_after(polls, poll_fn(|cx| Pin::new(&mut ws).poll_ready(cx))).await;
@@ -259,7 +259,7 @@ async fn dropped_polls_of_the_sink_lose_nothing() {
 #[tokio::test(start_paused = true)]
 async fn a_dropped_ping_is_sent_whole_once_it_was_polled() {
     at_every_poll(async |role, polls| {
-        let (mut ws, peer) = crawling(role);
+        let (mut ws, peer) = open_with_single_bytes(role);
         cancelled_after(polls, ws.ping(b"are you there?")).await;
         ws.send("yes").await.unwrap();
         let ping = (polls > 0).then(|| Frame::ping("are you there?"));
@@ -270,9 +270,9 @@ async fn a_dropped_ping_is_sent_whole_once_it_was_polled() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_dropped_close_is_seen_through_by_recv() {
+async fn recv_completes_a_dropped_close() {
     at_every_poll(async |role, polls| {
-        let (mut ws, peer) = crawling(role);
+        let (mut ws, peer) = open_with_single_bytes(role);
         peer.answer_close();
         ws.feed("last words").await.unwrap();
         cancelled_after(polls, ws.close(CloseCode::new(4000).unwrap(), "enough")).await;
@@ -288,9 +288,9 @@ async fn a_dropped_close_is_seen_through_by_recv() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_dropped_close_of_the_sink_is_seen_through_by_recv() {
+async fn recv_completes_a_dropped_close_of_the_sink() {
     at_every_poll(async |role, polls| {
-        let (mut ws, peer) = crawling(role);
+        let (mut ws, peer) = open_with_single_bytes(role);
         peer.answer_close();
         Pin::new(&mut ws).start_send("last words".into()).unwrap();
         cancelled_after(polls, poll_fn(|cx| Pin::new(&mut ws).poll_close(cx))).await;

@@ -1,4 +1,4 @@
-//! How a connection ends, and what its users are told.
+//! How a connection ends, and how its end is reported.
 
 use std::{future::poll_fn, io::ErrorKind, pin::Pin, time::Duration};
 
@@ -10,10 +10,10 @@ use ws_proto::{
 };
 use ws_tokio::WebSocket;
 
-use crate::support::{Frame, ROLES, Script, opcode, open};
+use crate::support::{Frame, ROLES, TestTransport, opcode, open};
 
-/// Receives until the end; the messages, and how it ended.
-async fn drain(ws: &mut WebSocket<Script>) -> (Vec<Message>, CloseInfo) {
+/// Receives until the end; returns the messages and how the connection ended.
+async fn drain(ws: &mut WebSocket<TestTransport>) -> (Vec<Message>, CloseInfo) {
     let mut messages = Vec::new();
     while let Some(message) = ws.recv().await {
         messages.push(message);
@@ -42,7 +42,7 @@ async fn recv_is_none_once_the_connection_is_over_and_stays_none() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn close_drives_the_handshake_and_tells_its_result() {
+async fn close_completes_the_closing_handshake_and_returns_its_result() {
     for role in ROLES {
         let (mut ws, peer) = open(role);
         peer.answer_close();
@@ -59,7 +59,7 @@ async fn close_drives_the_handshake_and_tells_its_result() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_peer_that_never_answers_a_close_is_given_up_after_the_close_timeout() {
+async fn a_close_that_is_never_answered_ends_at_the_close_timeout() {
     for role in ROLES {
         let (mut ws, peer) = open(role);
         let started = Instant::now();
@@ -120,7 +120,7 @@ async fn the_reply_to_a_message_goes_out_although_a_close_came_right_behind_it()
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_peer_that_vanishes_without_a_close_is_one_tidy_1006() {
+async fn an_end_of_stream_without_a_close_is_reported_as_1006() {
     for role in ROLES {
         let (mut ws, peer) = open(role);
         peer.send(Frame::text("last"));
@@ -129,12 +129,12 @@ async fn a_peer_that_vanishes_without_a_close_is_one_tidy_1006() {
         assert_eq!(messages, [Message::text("last")]);
         assert_eq!((info.code(), info.error), (1006, Some(ConnectionError::Eof)));
         assert_eq!(info.initiator, Initiator::Remote);
-        assert_eq!(peer.received(), [], "nobody is told that nobody is there");
+        assert_eq!(peer.received(), [], "no Close goes to a peer that is gone");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn tls_that_ends_without_its_own_goodbye_is_an_end_as_any_other() {
+async fn an_unexpected_eof_of_tls_counts_as_the_end_of_the_stream() {
     let (mut ws, peer) = open(Role::Client);
     peer.fail_reads(ErrorKind::UnexpectedEof);
     assert_eq!(drain(&mut ws).await.1.error, Some(ConnectionError::Eof));
@@ -155,7 +155,7 @@ async fn an_end_in_the_middle_of_a_frame_or_message_is_an_end_without_a_close() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_fails_in_the_transport_is_told() {
+async fn a_failure_of_the_transport_is_reported() {
     for role in ROLES {
         let (mut ws, peer) = open(role);
         peer.fail_reads(ErrorKind::ConnectionReset);
@@ -164,13 +164,13 @@ async fn what_fails_in_the_transport_is_told() {
 
         let (mut ws, peer) = open(role);
         peer.fail_writes(ErrorKind::BrokenPipe);
-        ws.send("into the void").await.unwrap();
+        ws.send("not delivered").await.unwrap();
         let broken = ConnectionError::Transport(ErrorKind::BrokenPipe);
         assert_eq!(drain(&mut ws).await.1.error, Some(broken));
 
         let (mut ws, peer) = open(role);
         peer.refuse_writes();
-        ws.send("into the void").await.unwrap();
+        ws.send("not delivered").await.unwrap();
         let zero = ConnectionError::Transport(ErrorKind::WriteZero);
         assert_eq!(drain(&mut ws).await.1.error, Some(zero));
     }
@@ -197,7 +197,7 @@ async fn a_violation_is_answered_once_and_the_peer_gets_time_to_read_the_answer(
         let started = Instant::now();
         let (messages, info) = drain(&mut ws).await;
         assert_eq!(messages, []);
-        assert_eq!(started.elapsed(), Duration::from_secs(5), "a reset would eat the Close");
+        assert_eq!(started.elapsed(), Duration::from_secs(5), "so that a reset does not destroy the Close");
         assert!(peer.saw_shutdown(), "the write half ends behind the Close");
         assert_eq!(info.error, Some(ProtocolError::ReservedOpcode(3).into()));
         assert_eq!(info.initiator, Initiator::Library);
@@ -222,12 +222,12 @@ async fn the_server_ends_the_transport_first() {
     let (mut ws, peer) = open(Role::Client);
     peer.send(Frame::close(1000, ""));
     assert_eq!(ws.recv().await, None);
-    assert!(!peer.saw_shutdown(), "that is the server's to do");
+    assert!(!peer.saw_shutdown(), "the server ends the transport");
     assert!(ws.close_info().unwrap().is_clean());
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_sent_still_reaches_a_peer_that_has_ended_its_side() {
+async fn messages_still_reach_a_peer_that_has_ended_its_side() {
     for role in ROLES {
         let (mut ws, peer) = open(role);
         peer.take_only(10);
@@ -252,7 +252,7 @@ async fn a_dropped_websocket_ends_the_transport() {
     assert_eq!(sender.send("late").await, Err(SendError::InvalidState(Message::text("late"))));
 }
 
-async fn next(ws: &mut WebSocket<Script>) -> Option<Result<Message, ConnectionError>> {
+async fn next(ws: &mut WebSocket<TestTransport>) -> Option<Result<Message, ConnectionError>> {
     poll_fn(|cx| Pin::new(&mut *ws).poll_next(cx)).await
 }
 

@@ -1,4 +1,4 @@
-//! A task that only sends looks at what has come, and a sender's message is handed over before `send` returns.
+//! A task that only sends also reads, and `Sender::send` returns once its message is handed to the transport.
 
 use std::{io::ErrorKind, time::Duration};
 
@@ -7,7 +7,7 @@ use ws_proto::{ConnectionError, Keepalive, Message, SendError, TimedOut};
 
 use crate::support::{Frame, ROLES, Task, config, opcode, open, open_with, text};
 
-/// So many sends may be Ok after the peer's Close has come.
+/// Sends that may still succeed after the peer's Close has arrived.
 const UNNOTICED: usize = 2;
 
 #[tokio::test(start_paused = true)]
@@ -31,7 +31,7 @@ async fn a_task_that_only_sends_answers_pings() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_task_that_only_sends_learns_of_the_peers_close() {
+async fn a_task_that_only_sends_sees_the_close_of_the_peer() {
     for role in ROLES {
         for by_sender in [false, true] {
             let (mut ws, peer) = open(role);
@@ -53,7 +53,7 @@ async fn a_task_that_only_sends_learns_of_the_peers_close() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_task_that_only_sends_learns_that_the_peer_is_gone() {
+async fn a_task_that_only_sends_sees_a_reset() {
     for role in ROLES {
         let (mut ws, peer) = open(role);
         peer.send(Frame::text("last words"));
@@ -71,7 +71,7 @@ async fn a_task_that_only_sends_learns_that_the_peer_is_gone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_task_that_only_sends_gives_up_a_silent_peer() {
+async fn a_task_that_only_sends_sees_the_keepalive_timeout() {
     for role in ROLES {
         let mut config = config();
         let (interval, timeout) = (Duration::from_secs(20), Duration::from_secs(10));
@@ -90,7 +90,7 @@ async fn a_task_that_only_sends_gives_up_a_silent_peer() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_comes_while_a_task_only_sends_is_held_up_to_its_limit() {
+async fn messages_that_arrive_while_a_task_only_sends_are_held_up_to_the_limit() {
     for role in ROLES {
         let mut config = config();
         config.limits.max_held_bytes = 1000;
@@ -111,7 +111,7 @@ async fn what_comes_while_a_task_only_sends_is_held_up_to_its_limit() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_send_right_after_a_recv_does_not_look() {
+async fn a_send_right_after_a_recv_does_not_read() {
     for role in ROLES {
         let (mut ws, peer) = open(role);
         for _ in 0..3 {
@@ -119,13 +119,13 @@ async fn a_send_right_after_a_recv_does_not_look() {
             assert_eq!(ws.recv().await, Some(Message::text("question")));
             let before = peer.counts().polls;
             ws.send("answer").await.unwrap();
-            assert_eq!(peer.counts().polls, before + 1, "one write and nothing else");
+            assert_eq!(peer.counts().polls, before + 1, "a single write");
         }
     }
 }
 
 #[test]
-fn what_a_sender_reads_wakes_the_owner() {
+fn a_message_that_a_sender_reads_wakes_the_owner() {
     for role in ROLES {
         let (mut ws, peer) = open(role);
         let (owner, other) = (Task::new(), Task::new());
@@ -185,7 +185,7 @@ async fn a_sender_that_waits_for_the_transport_may_be_dropped_and_its_message_go
         assert!(other.poll(&mut send).is_pending());
         owner.was_woken();
         drop(send);
-        assert!(owner.was_woken(), "someone has to go on");
+        assert!(owner.was_woken(), "another task must continue the write");
         assert!(ws.poll_recv(&mut owner.cx()).is_pending());
         peer.take_everything();
         assert!(owner.was_woken());

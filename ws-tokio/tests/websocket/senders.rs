@@ -40,20 +40,20 @@ async fn send_all(sender: Sender, number: usize, messages: usize) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_many_tasks_send_arrives_once_and_in_the_order_of_each() {
+async fn messages_of_many_tasks_arrive_once_and_in_the_order_of_each_task() {
     for role in ROLES {
-        for crawls in [false, true] {
+        for single_bytes in [false, true] {
             let (mut ws, peer) = open_with(role, one_message_at_a_time());
-            if crawls {
-                peer.crawl();
+            if single_bytes {
+                peer.move_single_bytes();
             }
             let mut tasks = JoinSet::new();
             for number in 0..20 {
                 tasks.spawn(send_all(ws.sender(), number, 30));
             }
-            // The owner waits for messages meanwhile, as it mostly does.
+            // Meanwhile the owner waits for messages, the usual case.
             let owner = tokio::spawn(async move { ws.recv().await });
-            timeout(60 * SECOND, tasks.join_all()).await.expect("nobody waits for ever");
+            timeout(60 * SECOND, tasks.join_all()).await.expect("no sender is stuck");
             tokio::task::yield_now().await;
             owner.abort();
             let _ = owner.await;
@@ -90,12 +90,12 @@ async fn senders_on_several_threads_lose_nothing() {
 async fn a_sender_works_while_the_owner_does_something_else() {
     for role in ROLES {
         let (ws, peer) = open_with(role, one_message_at_a_time());
-        peer.crawl();
+        peer.move_single_bytes();
         let sender = ws.sender();
         for number in 0..10 {
             sender.send(number.to_string()).await.unwrap();
         }
-        // The last one may wait for the transport; the next wait takes it along.
+        // The last message may still wait for the transport; the next send writes it too.
         drop(timeout(SECOND, sender.send("end")).await);
         let expected: Vec<Frame> = (0..10).map(|number| Frame::text(number.to_string())).collect();
         assert_eq!(peer.received()[..10], expected);
@@ -104,7 +104,7 @@ async fn a_sender_works_while_the_owner_does_something_else() {
 }
 
 #[test]
-fn a_sender_that_waits_is_woken_although_nobody_polls_the_owner() {
+fn a_sender_that_waits_is_woken_although_the_owner_is_not_polled() {
     for role in ROLES {
         let (ws, peer) = open_with(role, one_message_at_a_time());
         peer.take_only(0);
@@ -125,7 +125,7 @@ fn a_sender_that_waits_is_woken_although_nobody_polls_the_owner() {
 }
 
 #[test]
-fn one_waiting_sender_that_is_dropped_takes_nobodys_turn() {
+fn a_waiting_sender_that_is_dropped_lets_the_next_one_send() {
     for role in ROLES {
         let (ws, peer) = open_with(role, one_message_at_a_time());
         peer.take_only(0);
@@ -146,29 +146,29 @@ fn one_waiting_sender_that_is_dropped_takes_nobodys_turn() {
 }
 
 #[test]
-fn senders_that_lost_patience_leave_no_wakers_behind() {
+fn dropped_sends_leave_no_wakers_behind() {
     for role in ROLES {
         let (ws, peer) = open_with(role, one_message_at_a_time());
         peer.take_only(0);
         let sender = ws.sender();
         sender.try_send("fills the queue").unwrap();
-        let patient = Task::new();
+        let kept = Task::new();
         let mut waits = Box::pin(sender.send("waits"));
         let mut alive = 0;
         for _ in 0..1000 {
-            assert!(patient.poll(&mut waits).is_pending());
+            assert!(kept.poll(&mut waits).is_pending());
             let task = Task::new();
-            assert!(task.poll(&mut Box::pin(sender.send("impatient"))).is_pending());
+            assert!(task.poll(&mut Box::pin(sender.send("dropped"))).is_pending());
             alive += task.wakers();
         }
         assert_eq!(alive, 0);
         peer.take_everything();
-        assert!(patient.was_woken() && patient.poll(&mut waits).is_ready());
+        assert!(kept.was_woken() && kept.poll(&mut waits).is_ready());
     }
 }
 
 #[tokio::test]
-async fn a_sender_that_waits_for_room_learns_of_the_end_at_once() {
+async fn a_sender_that_waits_for_room_is_woken_when_the_connection_ends() {
     for role in ROLES {
         let (mut ws, peer) = open_with(role, one_message_at_a_time());
         peer.take_only(0);
@@ -186,7 +186,7 @@ async fn a_sender_that_waits_for_room_learns_of_the_end_at_once() {
 }
 
 #[tokio::test]
-async fn a_sender_that_waits_for_room_learns_of_our_own_close_at_once() {
+async fn a_sender_that_waits_for_room_is_woken_by_our_own_close() {
     for role in ROLES {
         let (mut ws, peer) = open_with(role, one_message_at_a_time());
         peer.take_only(0);
@@ -210,9 +210,9 @@ fn the_owner_that_waits_in_recv_is_woken_when_a_sender_finds_the_transport_broke
         assert!(ws.poll_recv(&mut owner.cx()).is_pending());
         assert!(!owner.was_woken());
         peer.fail_writes(std::io::ErrorKind::BrokenPipe);
-        ws.sender().try_send("into the void").unwrap();
+        ws.sender().try_send("not delivered").unwrap();
         assert!(owner.was_woken());
-        // What the peer sent before is read to its end.
+        // What the peer sent before is read until the end.
         peer.end();
         assert!(ws.poll_recv(&mut owner.cx()).is_ready());
     }
@@ -235,7 +235,7 @@ fn the_owner_that_waits_in_recv_writes_what_a_sender_could_not() {
 }
 
 #[test]
-fn the_owner_that_waits_in_recv_is_woken_by_a_message_whoever_used_the_connection_last() {
+fn the_owner_that_waits_in_recv_is_woken_by_a_message_after_another_task_used_the_connection() {
     for role in ROLES {
         let (mut ws, peer) = open_with(role, one_message_at_a_time());
         let (owner, other) = (Task::new(), Task::new());
@@ -266,7 +266,7 @@ fn a_message_that_arrives_while_a_sender_polls_still_wakes_the_owner() {
         assert!(ws.poll_recv(&mut owner.cx()).is_pending());
         owner.was_woken();
         peer.send(Frame::text("hello"));
-        // The sender, which reads on the side, comes first.
+        // The sender, which also reads, is polled first.
         let mut send = Box::pin(sender.send("waits"));
         assert!(other.poll(&mut send).is_pending());
         assert!(owner.was_woken());
@@ -274,8 +274,8 @@ fn a_message_that_arrives_while_a_sender_polls_still_wakes_the_owner() {
     }
 }
 
-/// As many tasks wait for room as there are messages.
-fn crowd(sender: &Sender, count: usize) -> Vec<(Task, Send<'_>)> {
+/// `count` sends that wait for room, each with a task of its own.
+fn waiting_sends(sender: &Sender, count: usize) -> Vec<(Task, Send<'_>)> {
     let send = |number: usize| {
         let (task, mut send): (_, Send<'_>) = (Task::new(), Box::pin(sender.send(number.to_string())));
         assert!(task.poll(&mut send).is_pending());
@@ -297,7 +297,7 @@ fn senders_that_wait_cost_a_constant_number_of_polls_each_and_are_served_in_orde
             peer.take_only(0);
             let sender = ws.sender();
             while sender.try_send("fills the queue").is_ok() {}
-            let mut waiting = crowd(&sender, COUNT);
+            let mut waiting = waiting_sends(&sender, COUNT);
             peer.take_everything();
             let mut polls = 0;
             while !waiting.is_empty() {
@@ -317,7 +317,7 @@ fn senders_that_wait_cost_a_constant_number_of_polls_each_and_are_served_in_orde
 }
 
 #[test]
-fn a_sender_dropped_before_or_after_it_was_woken_passes_its_turn_on() {
+fn a_sender_dropped_before_or_after_it_was_woken_passes_its_room_on() {
     for role in ROLES {
         for dropped in 0..4 {
             for is_woken in [false, true] {
@@ -325,7 +325,7 @@ fn a_sender_dropped_before_or_after_it_was_woken_passes_its_turn_on() {
                 peer.take_only(0);
                 let sender = ws.sender();
                 sender.try_send("fills the queue").unwrap();
-                let mut waiting = crowd(&sender, 4);
+                let mut waiting = waiting_sends(&sender, 4);
                 if is_woken {
                     peer.take_everything();
                 }
@@ -351,9 +351,9 @@ fn neither_the_owner_nor_a_sender_is_starved_by_the_other() {
         peer.take_only(0);
         let sender = ws.sender();
         sender.try_send("fills the queue").unwrap();
-        let mut waiting = crowd(&sender, 10);
+        let mut waiting = waiting_sends(&sender, 10);
         let (owner, mut sent) = (Task::new(), 0);
-        // The owner has always another message, and a sender each time that one was served.
+        // The owner always has another message; the senders wait.
         for round in 0..1000 {
             peer.take_only(0);
             let mut feed = Box::pin(ws.feed("owner"));

@@ -6,7 +6,7 @@ use tokio::time::{Instant, sleep, timeout};
 use ws_proto::{CloseCode, Config, ConnectionError, Keepalive, Message, Role, TimedOut};
 use ws_tokio::WebSocket;
 
-use crate::support::{Frame, ROLES, Script, config, opcode, open_with};
+use crate::support::{Frame, ROLES, TestTransport, config, opcode, open_with};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -20,8 +20,8 @@ fn with_keepalive() -> Config {
     with(|config| config.keepalive = Some(Keepalive { interval: 30 * SECOND, timeout: 10 * SECOND }))
 }
 
-/// Receives in a task of its own until the end; how long that took, and what went wrong.
-fn receive(mut ws: WebSocket<Script>) -> tokio::task::JoinHandle<(Duration, Option<ConnectionError>)> {
+/// Receives in a task until the end; returns how long that took, and the error.
+fn receive(mut ws: WebSocket<TestTransport>) -> tokio::task::JoinHandle<(Duration, Option<ConnectionError>)> {
     let started = Instant::now();
     tokio::spawn(async move {
         while ws.recv().await.is_some() {}
@@ -39,7 +39,7 @@ async fn a_silent_peer_is_pinged_and_a_pong_keeps_it() {
             assert_eq!(peer.received(), [], "too early");
             sleep(2 * SECOND).await;
             assert_eq!(peer.received(), [Frame::ping("")]);
-            // With it the silence begins anew.
+            // The pong restarts the interval.
             peer.send(Frame::pong(""));
         }
         assert!(!receiver.is_finished());
@@ -48,12 +48,12 @@ async fn a_silent_peer_is_pinged_and_a_pong_keeps_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_peer_whose_pong_stays_away_is_given_up() {
+async fn a_peer_that_sends_no_pong_is_disconnected() {
     for role in ROLES {
         let (ws, peer) = open_with(role, with_keepalive());
         let (took, error) = receive(ws).await.unwrap();
         assert_eq!(error, Some(TimedOut::Keepalive.into()));
-        // The silence, the pong's time, and the time for the Close to be read.
+        // The interval, the timeout for the pong, and the close timeout.
         assert_eq!(took, (30 + 10 + 5) * SECOND);
         let frames = peer.received();
         assert_eq!(frames[0], Frame::ping(""));
@@ -65,7 +65,7 @@ async fn a_peer_whose_pong_stays_away_is_given_up() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn any_byte_of_the_peer_is_a_sign_of_life() {
+async fn any_byte_from_the_peer_restarts_the_keepalive_interval() {
     for role in ROLES {
         let mut config = with_keepalive();
         config.message_timeout = None;
@@ -76,7 +76,7 @@ async fn any_byte_of_the_peer_is_a_sign_of_life() {
             sleep(29 * SECOND).await;
             peer.send_bytes(&[byte]);
         }
-        assert_eq!(peer.received(), [], "nothing had to be asked");
+        assert_eq!(peer.received(), [], "no ping was needed");
         assert!(!receiver.is_finished());
         receiver.abort();
     }
@@ -101,8 +101,8 @@ async fn silence_in_both_directions_ends_an_idle_connection_with_1001() {
     }
 }
 
-/// Who waits while the peer takes nothing.
-async fn write_timeout(wait: impl AsyncFn(WebSocket<Script>) -> WebSocket<Script>) {
+/// Runs `wait` while the peer takes nothing, and expects the write timeout.
+async fn write_timeout(wait: impl AsyncFn(WebSocket<TestTransport>) -> WebSocket<TestTransport>) {
     for role in ROLES {
         let (ws, peer) = open_with(role, with(|config| config.write_timeout = Some(60 * SECOND)));
         peer.take_only(5);
@@ -181,7 +181,7 @@ async fn while_a_send_waits_the_peers_pings_and_pongs_are_read() {
             ws.send("slow").await.unwrap();
             ws
         });
-        // The peer lives: its pongs come, and it asks itself.
+        // The peer is alive: it sends pongs and pings.
         for _ in 0..20 {
             sleep(9 * SECOND).await;
             peer.send_all([Frame::pong(""), Frame::ping("and you?"), Frame::text("held")]);
@@ -198,7 +198,7 @@ async fn while_a_send_waits_the_peers_pings_and_pongs_are_read() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_send_that_waits_learns_of_the_peers_close() {
+async fn a_send_that_waits_sees_the_close_of_the_peer() {
     for role in ROLES {
         let (mut ws, peer) = open_with(role, config());
         peer.take_only(0);

@@ -7,7 +7,7 @@ use std::{
 };
 
 use rustix::event::epoll::EventFlags;
-use ws_tokio::ReceiveLease;
+use ws_tokio::internal::ReceiveLease;
 
 use crate::{
     connection::{Handler, function_task::FunctionTask, handler_task::HandlerTask},

@@ -2,7 +2,7 @@
 
 use std::{io, rc::Rc};
 
-use ws_tokio::guarded;
+use ws_tokio::internal::guarded;
 
 use crate::shard::server_state::Phase;
 

@@ -32,7 +32,10 @@ use rustix::event::{
     epoll::{self, CreateFlags, EventData, EventFlags},
 };
 use tokio::io::unix::AsyncFd;
-use ws_tokio::{WebSocket, guarded, yield_turn};
+use ws_tokio::{
+    WebSocket,
+    internal::{guarded, yield_turn},
+};
 
 use crate::{
     admission::Request,

@@ -19,7 +19,7 @@ use std::{
 
 use rustix::event::epoll::Event;
 use tokio::task::coop;
-use ws_tokio::{ReceiveLease, guarded};
+use ws_tokio::internal::{ReceiveLease, guarded};
 
 use crate::shard::wake_queue::Pending;
 

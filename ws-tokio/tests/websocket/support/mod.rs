@@ -1,10 +1,10 @@
-//! What the tests stand on: a transport that does exactly what a test wants, the peer at its other end with an encoder
-//! and a decoder of its own, and a task that counts how often it is woken.
+//! A transport that a test controls, the peer at its other end with its own encoder and decoder, and a task that counts
+//! its wake-ups.
 
 mod peer;
 mod polling;
-mod script;
 mod serve;
+mod transport;
 mod wire;
 
 use std::sync::Arc;
@@ -14,14 +14,14 @@ use ws_tokio::WebSocket;
 
 pub(crate) use peer::Peer;
 pub(crate) use polling::{Task, cancelled_after};
-pub(crate) use script::Script;
 pub(crate) use serve::{echo, serve};
+pub(crate) use transport::TestTransport;
 pub(crate) use wire::{Frame, opcode};
 
-/// Both roles, for tests that hold for both.
+/// Both roles.
 pub(crate) const ROLES: [Role; 2] = [Role::Client, Role::Server];
 
-/// No deadline fires unless a test asks for it.
+/// A configuration without keepalive and write timeout: none of their deadlines fires in virtual time.
 pub(crate) fn config() -> Config {
     let mut config = Config::default();
     config.keepalive = None;
@@ -29,18 +29,18 @@ pub(crate) fn config() -> Config {
     config
 }
 
-/// An open connection that plays `role`, and its peer.
-pub(crate) fn open(role: Role) -> (WebSocket<Script>, Peer) {
+/// An open connection with this role, and its peer.
+pub(crate) fn open(role: Role) -> (WebSocket<TestTransport>, Peer) {
     open_with(role, config())
 }
 
-pub(crate) fn open_with(role: Role, config: Config) -> (WebSocket<Script>, Peer) {
-    let (script, peer) = Script::new(role);
-    (WebSocket::new(script, connection(role, config)), peer)
+pub(crate) fn open_with(role: Role, config: Config) -> (WebSocket<TestTransport>, Peer) {
+    let (transport, peer) = TestTransport::new(role);
+    (WebSocket::new(transport, connection(role, config)), peer)
 }
 
 pub(crate) fn connection(role: Role, config: Config) -> Connection {
-    let config: Arc<Config> = config.build().expect("a good configuration");
+    let config: Arc<Config> = config.build().expect("a valid configuration");
     let now = tokio::time::Instant::now().into_std();
     match role {
         Role::Server => Connection::server(config, now),
@@ -48,7 +48,7 @@ pub(crate) fn connection(role: Role, config: Config) -> Connection {
     }
 }
 
-/// Text of `len` bytes that differs from place to place and from number to number.
+/// Text of `len` bytes that differs for each number.
 pub(crate) fn text(number: usize, len: usize) -> String {
     let unit = format!("{number}:abcdefghijklmnopqrstuvwxyz");
     unit.chars().cycle().take(len).collect()

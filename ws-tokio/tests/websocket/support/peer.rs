@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     Frame,
-    script::{Counts, State},
+    transport::{Counts, State},
 };
 
 /// Sends and receives frames, and decides how the transport behaves.
@@ -24,7 +24,7 @@ impl Peer {
         self.0.lock().unwrap()
     }
 
-    /// Changes the transport, and wakes who waits for that.
+    /// Changes the transport, and wakes the task that waits for the change.
     fn change(&self, change: impl FnOnce(&mut State) -> Option<Waker>) {
         let waker = change(&mut self.state());
         if let Some(waker) = waker {
@@ -36,7 +36,7 @@ impl Peer {
         self.send_all([frame]);
     }
 
-    /// Sends frames that arrive together.
+    /// Sends frames that arrive in one read.
     pub(crate) fn send_all(&self, frames: impl IntoIterator<Item = Frame>) {
         self.change(|state| {
             let masked = state.peer_masks;
@@ -54,7 +54,7 @@ impl Peer {
         });
     }
 
-    /// Ends its stream.
+    /// Ends the peer's stream.
     pub(crate) fn end(&self) {
         self.end_with(Ok(()));
     }
@@ -81,11 +81,11 @@ impl Peer {
         self.state().flush_fault = Some(kind);
     }
 
-    pub(crate) fn heal_writes(&self) {
+    pub(crate) fn repair_writes(&self) {
         self.state().write_fault = None;
     }
 
-    /// Writes report that they took nothing.
+    /// Writes return `Ok(0)`.
     pub(crate) fn refuse_writes(&self) {
         self.change(|state| {
             state.write_fault = Some(None);
@@ -93,7 +93,7 @@ impl Peer {
         });
     }
 
-    /// Reads so many bytes more, and then no more.
+    /// The transport takes this many more bytes, then blocks.
     pub(crate) fn take_only(&self, bytes: usize) {
         self.change(|state| {
             state.window = bytes;
@@ -105,13 +105,13 @@ impl Peer {
         self.take_only(usize::MAX);
     }
 
-    /// Everything comes byte by byte, and between two bytes the transport is not ready, then interrupted.
-    pub(crate) fn crawl(&self) {
+    /// Reads and writes move single bytes; between two bytes the transport returns `Pending`, then `Interrupted`.
+    pub(crate) fn move_single_bytes(&self) {
         let mut state = self.state();
         (state.read_size, state.write_size, state.stalls) = (1, 1, true);
     }
 
-    /// A read gets so many bytes at most.
+    /// A read returns at most this many bytes.
     pub(crate) fn read_slowly(&self, bytes: usize) {
         self.state().read_size = bytes;
     }
@@ -124,17 +124,17 @@ impl Peer {
         self.state().answers_close = true;
     }
 
-    /// What it has received since the last call.
+    /// Frames received since the last call.
     pub(crate) fn received(&self) -> Vec<Frame> {
         std::mem::take(&mut self.state().frames)
     }
 
-    /// Whether it has received the whole of every frame that began.
+    /// Whether the last frame has arrived completely.
     pub(crate) fn is_between_frames(&self) -> bool {
         self.state().decoder.is_between_frames()
     }
 
-    /// Bytes that it has sent and that nobody has read.
+    /// Bytes that the peer has sent and the connection has not read.
     pub(crate) fn unread(&self) -> usize {
         self.state().incoming.len()
     }
@@ -147,7 +147,7 @@ impl Peer {
         self.state().shut_down
     }
 
-    /// Whether the connection has let go of the transport.
+    /// Whether the connection has dropped the transport.
     pub(crate) fn is_disconnected(&self) -> bool {
         self.state().dropped
     }

@@ -1,4 +1,4 @@
-//! Futures polled by hand.
+//! Manual polling of futures.
 
 use std::{
     future::poll_fn,
@@ -10,7 +10,7 @@ use std::{
     task::{Context, Poll, Wake, Waker},
 };
 
-/// A task that does nothing but count how often it was woken.
+/// A task that counts its wake-ups.
 #[derive(Debug)]
 pub(crate) struct Task {
     count: Arc<Count>,
@@ -51,7 +51,7 @@ impl Task {
     }
 }
 
-/// Polls `future` so often, woken or not, then drops it.
+/// Polls `future` up to `polls` times, woken or not, then drops it.
 pub(crate) async fn cancelled_after<F: Future>(polls: usize, future: F) -> Option<F::Output> {
     let mut future = pin!(future);
     let mut left = polls;

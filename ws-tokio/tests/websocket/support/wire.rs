@@ -1,4 +1,4 @@
-//! The wire format, written down a second time, so that a mistake in the library cannot cancel itself out.
+//! A second implementation of the wire format, so that a mistake in the library's encoder is not hidden by its decoder.
 
 pub(crate) mod opcode {
     pub(crate) const CONTINUATION: u8 = 0;
@@ -77,7 +77,7 @@ impl Frame {
     }
 }
 
-/// Takes bytes apart as they come; panics at the first that is against the rules.
+/// Decodes frames as bytes arrive; panics at the first violation.
 #[derive(Debug)]
 pub(crate) struct Decoder {
     masked: bool,
@@ -133,7 +133,7 @@ fn decode(bytes: &[u8], masked: bool) -> Option<(Frame, usize)> {
         long => long.iter().fold(0, |len, byte| len << 8 | u64::from(*byte)),
     };
     let (opcode, control) = (first & 0x0F, first & 0x08 != 0);
-    assert_eq!(second & 0x80 != 0, masked, "masking against the role");
+    assert_eq!(second & 0x80 != 0, masked, "wrong masking for the role");
     assert!(first & 0x70 == 0 && matches!(opcode, 0..=2 | 8..=10), "first byte {first:#04x}");
     assert!(len >= least, "length {len} not minimally encoded");
     assert!(!control || (len <= 125 && first & 0x80 != 0), "control frame of {len} bytes");

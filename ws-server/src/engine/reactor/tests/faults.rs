@@ -3,7 +3,7 @@
 use std::{io::pipe, task::Waker, time::Duration};
 
 use tokio::runtime::{Builder, LocalOptions};
-use ws_tokio::ReceiveLease;
+use ws_tokio::internal::ReceiveLease;
 
 use super::*;
 use crate::shard::{

@@ -3,7 +3,7 @@
 use std::{io::Write as _, net::TcpListener, pin::pin, task::Waker};
 
 use tokio::task::coop::consume_budget;
-use ws_tokio::ReceiveLease;
+use ws_tokio::internal::ReceiveLease;
 
 use super::*;
 use crate::engine::reactor::schedule::{SWEEP_PER_POLL, TURNS_PER_POLL};

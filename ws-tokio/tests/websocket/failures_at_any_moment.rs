@@ -1,4 +1,4 @@
-//! The transport fails at every possible moment: what was complete is delivered, once, and the end is told.
+//! The transport fails at every possible moment. Complete messages are delivered once, and the failure is reported.
 
 use std::{io::ErrorKind, time::Duration};
 
@@ -10,7 +10,7 @@ use crate::support::{Frame, Peer, ROLES, cancelled_after, config, echo, open, se
 const POLLS: usize = 200;
 const MESSAGES: usize = 8;
 
-/// How the transport fails, and what is told then.
+/// How the transport fails, and the error that is reported.
 type Fault = (fn(&Peer), ConnectionError);
 
 const FAULTS: [Fault; 4] = [
@@ -34,7 +34,7 @@ async fn a_failure_at_any_moment_ends_a_connection_that_receives_and_sends() {
             for (at, (fail, expected)) in FAULTS.iter().enumerate() {
                 let context = format!("{role:?}, fault {at} after {polls} polls");
                 let (mut ws, peer) = open(role);
-                peer.crawl();
+                peer.move_single_bytes();
                 peer.send_all(messages().into_iter().map(Frame::text));
                 let mut got = Vec::new();
                 let echo = async {
@@ -45,7 +45,7 @@ async fn a_failure_at_any_moment_ends_a_connection_that_receives_and_sends() {
                 };
                 cancelled_after(polls, echo).await;
                 fail(&peer);
-                // So that something is written, too.
+                // Something must be written too, so that a failure of writes shows.
                 let _ = ws.feed("behind").await;
                 let rest = async {
                     while let Some(message) = ws.recv().await {
@@ -72,7 +72,7 @@ async fn a_failure_at_any_moment_ends_a_close() {
         for polls in 0..40 {
             for (fail, _) in FAULTS {
                 let (mut ws, peer) = open(role);
-                peer.crawl();
+                peer.move_single_bytes();
                 cancelled_after(polls, ws.close(CloseCode::NORMAL, "enough")).await;
                 fail(&peer);
                 let info =
@@ -85,15 +85,15 @@ async fn a_failure_at_any_moment_ends_a_close() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_failure_at_any_moment_ends_a_served_connection() {
+async fn a_failure_at_any_moment_ends_a_connection_under_a_server() {
     for polls in 0..POLLS {
         for (fail, expected) in FAULTS {
             let (mut server, peer) = serve(config(), echo);
-            peer.crawl();
+            peer.move_single_bytes();
             peer.send_all(messages().into_iter().map(Frame::text));
             cancelled_after(polls, &mut server).await;
             fail(&peer);
-            peer.send(Frame::ping("so that something is written, too"));
+            peer.send(Frame::ping("its pong is written"));
             let info = timeout(Duration::from_secs(60), server).await.expect("it ends");
             assert_eq!((info.code(), info.error), (1006, Some(expected)), "{polls} polls");
         }
@@ -101,9 +101,9 @@ async fn a_failure_at_any_moment_ends_a_served_connection() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_served_connection_on_a_crawling_transport_loses_nothing() {
+async fn under_a_server_a_transport_that_moves_single_bytes_loses_nothing() {
     let (server, peer) = serve(config(), echo);
-    peer.crawl();
+    peer.move_single_bytes();
     let messages: Vec<Frame> = (0..100).map(|number| Frame::text(text(number, number))).collect();
     peer.send_all(messages.clone());
     peer.send(Frame::close(1000, ""));

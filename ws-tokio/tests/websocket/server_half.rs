@@ -1,4 +1,4 @@
-//! Under a server's task: what an application sends goes out at the end of its turn, and the connection lives on
+//! Under a server's task, messages go out at the end of the application's turn, and control frames are answered
 //! whatever the application does.
 
 use std::{future::pending, io::ErrorKind, time::Duration};
@@ -10,9 +10,9 @@ use tokio::{
 use ws_proto::{
     CloseCode, ConnectionError, Keepalive, Message, MessageKind, Role, SendError, TimedOut, close::Initiator,
 };
-use ws_tokio::Served;
+use ws_tokio::internal::ServerHalf;
 
-use crate::support::{Frame, Script, Task, config, connection, echo, opcode, serve, text};
+use crate::support::{Frame, Task, TestTransport, config, connection, echo, opcode, serve, text};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -34,11 +34,11 @@ async fn a_pipelined_batch_is_answered_with_one_write() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn replies_to_what_comes_in_many_small_reads_are_collected_too() {
+async fn replies_to_messages_from_many_small_reads_are_collected() {
     let (server, peer) = serve(config(), echo);
     peer.read_slowly(26);
     let server = tokio::spawn(server);
-    // Twenty bytes and a header of six: one message per read.
+    // A payload of 20 bytes and a header of 6: one message per read.
     peer.send_all((0..100).map(|number| Frame::text(text(number, 20))));
     sleep(SECOND).await;
     assert_eq!(peer.received().len(), 100);
@@ -48,7 +48,7 @@ async fn replies_to_what_comes_in_many_small_reads_are_collected_too() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_turn_ends_although_more_could_be_read_so_that_others_have_theirs() {
+async fn a_turn_ends_after_a_few_reads_although_more_could_be_read() {
     for receives in [true, false] {
         let (mut server, peer) =
             serve(config(), async move |ws| if receives { echo(ws).await } else { pending().await });
@@ -56,7 +56,7 @@ async fn a_turn_ends_although_more_could_be_read_so_that_others_have_theirs() {
         peer.send_all((0..100).map(|number| Frame::text(text(number, 20))));
         let task = Task::new();
         assert!(task.poll(&mut server).is_pending());
-        // The runtime looks for events first.
+        // The runtime polls its I/O driver first.
         yield_now().await;
         assert!(task.was_woken() && peer.counts().reads <= 8, "{:?}", peer.counts());
     }
@@ -117,7 +117,7 @@ async fn pings_are_answered_while_the_application_works_on_a_message() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_held_for_the_application_is_bounded_and_loses_nothing() {
+async fn held_messages_are_bounded_and_none_is_lost() {
     let mut config = config();
     config.limits.max_held_bytes = 10_000;
     let (server, peer) = serve(config, async |mut ws| {
@@ -139,7 +139,7 @@ async fn what_is_held_for_the_application_is_bounded_and_loses_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_peer_that_was_not_read_was_not_idle() {
+async fn a_peer_whose_bytes_are_not_read_does_not_count_as_idle() {
     let mut config = config();
     config.limits.max_held_bytes = 1000;
     config.idle_timeout = Some(10 * SECOND);
@@ -170,12 +170,12 @@ async fn a_close_is_answered_while_the_application_does_something_else() {
     peer.end();
     sleep(SECOND).await;
     assert_eq!(peer.received(), [Frame::close(1001, "")]);
-    assert!(peer.is_disconnected(), "the socket is not kept for the application");
+    assert!(peer.is_disconnected(), "the socket is closed although the application still runs");
     assert!(server.await.unwrap().is_clean());
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_application_that_is_done_closes_with_1000() {
+async fn an_application_that_returns_closes_with_1000() {
     let (server, peer) = serve(config(), async |mut ws| {
         ws.send("first").await.unwrap();
         ws.send("last").await.unwrap();
@@ -189,7 +189,7 @@ async fn an_application_that_is_done_closes_with_1000() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_application_that_is_done_while_the_peer_is_silent_takes_the_close_timeout() {
+async fn after_the_application_returns_a_silent_peer_gets_the_close_timeout() {
     let (server, _peer) = serve(config(), async |_ws| {});
     let started = Instant::now();
     assert_eq!(server.await.error, Some(TimedOut::Close.into()));
@@ -197,7 +197,7 @@ async fn an_application_that_is_done_while_the_peer_is_silent_takes_the_close_ti
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_an_application_closes_with_is_what_the_peer_sees() {
+async fn the_peer_receives_the_close_code_of_the_application() {
     let (server, peer) = serve(config(), async |mut ws| {
         let info = ws.close(CloseCode::new(4000).unwrap(), "enough").await;
         assert!(info.is_clean());
@@ -208,7 +208,7 @@ async fn what_an_application_closes_with_is_what_the_peer_sees() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn messages_held_when_the_transport_fails_are_still_there_for_the_application() {
+async fn messages_held_when_the_transport_fails_are_still_delivered() {
     let (server, peer) = serve(config(), async |mut ws| {
         sleep(10 * SECOND).await;
         assert_eq!(ws.recv().await, Some(Message::text("1")));
@@ -223,10 +223,10 @@ async fn messages_held_when_the_transport_fails_are_still_there_for_the_applicat
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_application_that_leaves_held_messages_behind_does_not_keep_the_connection() {
+async fn a_connection_ends_although_the_application_never_takes_held_messages() {
     for how in ["reset", "violation", "close", "end"] {
         let (server, peer) = serve(config(), async |_ws| sleep(10 * SECOND).await);
-        peer.send_all([Frame::text("nobody"), Frame::text("asks")]);
+        peer.send_all([Frame::text("not"), Frame::text("taken")]);
         match how {
             "reset" => peer.fail_reads(ErrorKind::ConnectionReset),
             "violation" => peer.send(Frame::new(3, "")),
@@ -239,7 +239,7 @@ async fn an_application_that_leaves_held_messages_behind_does_not_keep_the_conne
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_sender_sends_goes_out_while_the_application_sleeps() {
+async fn messages_of_a_sender_go_out_while_the_application_sleeps() {
     let (senders, mut sender) = tokio::sync::mpsc::unbounded_channel();
     let (server, peer) = serve(config(), move |ws| async move {
         senders.send(ws.sender()).unwrap();
@@ -249,12 +249,12 @@ async fn what_a_sender_sends_goes_out_while_the_application_sleeps() {
     let server = tokio::spawn(server);
     let sender = sender.recv().await.unwrap();
     sleep(1000 * SECOND).await;
-    sender.try_send("from elsewhere").unwrap();
+    sender.try_send("from another task").unwrap();
     sender.ping(b"hi").unwrap();
     yield_now().await;
     let mut frames = peer.received();
     frames.sort_by_key(|frame| frame.opcode);
-    assert_eq!(frames, [Frame::text("from elsewhere"), Frame::ping("hi")]);
+    assert_eq!(frames, [Frame::text("from another task"), Frame::ping("hi")]);
 
     sender.close(CloseCode::GOING_AWAY, "");
     sleep(4 * SECOND).await;
@@ -291,12 +291,12 @@ async fn an_application_waits_while_the_peer_does_not_read() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_task_that_is_dropped_tells_the_application() {
-    let (script, peer) = Script::new(Role::Server);
-    let (served, mut ws) = Served::new(script, connection(Role::Server, config()), &[]);
+async fn dropping_the_server_half_wakes_the_application_with_an_error() {
+    let (transport, peer) = TestTransport::new(Role::Server);
+    let (half, mut ws) = ServerHalf::new(transport, connection(Role::Server, config()), &[]);
     let waiting = Task::new();
     assert!(ws.poll_recv(&mut waiting.cx()).is_pending());
-    drop(served);
+    drop(half);
     assert!(waiting.was_woken() && peer.is_disconnected());
     assert_eq!(ws.recv().await, None);
     assert!(ws.close_info().unwrap().error.is_some());
@@ -304,12 +304,12 @@ async fn a_task_that_is_dropped_tells_the_application() {
 
 #[tokio::test(start_paused = true)]
 async fn frames_that_came_with_the_handshake_come_first() {
-    let (script, peer) = Script::new(Role::Server);
+    let (transport, peer) = TestTransport::new(Role::Server);
     let early: Vec<u8> = (0..3).flat_map(|number| Frame::text(text(number, 9)).encode(true)).collect();
     let (split, rest) = early.split_at(20);
     peer.send_bytes(rest);
     peer.send(Frame::text("later"));
-    let (_served, mut ws) = Served::new(script, connection(Role::Server, config()), split);
+    let (_served, mut ws) = ServerHalf::new(transport, connection(Role::Server, config()), split);
     for number in 0..3 {
         assert_eq!(ws.recv().await.unwrap().as_text(), Some(&*text(number, 9)));
     }

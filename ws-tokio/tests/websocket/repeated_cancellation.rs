@@ -3,7 +3,7 @@
 use ws_proto::{Message, Role};
 use ws_tokio::WebSocket;
 
-use crate::support::{Frame, Peer, ROLES, Script, cancelled_after, open, text};
+use crate::support::{Frame, Peer, ROLES, TestTransport, cancelled_after, open, text};
 
 const MESSAGES: usize = 30;
 
@@ -21,13 +21,17 @@ fn numbered(number: usize) -> String {
     text(number, 1 + number * 11 % 90)
 }
 
-/// Sends what the peer expects and receives what it sends, each by futures that rarely live to their end.
-async fn exchange(ws: &mut WebSocket<Script>, peer: &Peer, mut polls: impl FnMut() -> usize) -> Vec<String> {
+/// Sends and receives all messages, with futures that are mostly dropped before they are ready.
+async fn exchange(
+    ws: &mut WebSocket<TestTransport>,
+    peer: &Peer,
+    mut polls: impl FnMut() -> usize,
+) -> Vec<String> {
     let mut got = Vec::new();
     for number in 0..MESSAGES {
         peer.send(Frame::text(numbered(number)));
         peer.send(Frame::ping(number.to_string()));
-        // A send that was polled once has sent.
+        // A send that was polled once has queued its message.
         cancelled_after(1 + polls(), ws.send(numbered(number))).await;
         let received = cancelled_after(polls(), ws.recv()).await.flatten();
         got.extend(received.as_ref().and_then(Message::as_text).map(str::to_owned));
@@ -42,11 +46,11 @@ async fn exchange(ws: &mut WebSocket<Script>, peer: &Peer, mut polls: impl FnMut
 
 async fn check(role: Role, polls: impl FnMut() -> usize, context: &str) {
     let (mut ws, peer) = open(role);
-    peer.crawl();
+    peer.move_single_bytes();
     let got = exchange(&mut ws, &peer, polls).await;
     let expected: Vec<String> = (0..MESSAGES).map(numbered).collect();
     assert_eq!(got, expected, "{context}");
-    // The last message may not have brought the last pong along yet.
+    // The last pong may still wait to be written.
     cancelled_after(1000, ws.recv()).await;
     let (data, control): (Vec<_>, Vec<_>) = peer.received().into_iter().partition(Frame::is_data);
     assert_eq!(data, expected.into_iter().map(Frame::text).collect::<Vec<_>>(), "{context}");
@@ -58,14 +62,14 @@ async fn check(role: Role, polls: impl FnMut() -> usize, context: &str) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn futures_that_live_for_one_poll_get_everything_through() {
+async fn nothing_is_lost_by_futures_that_are_dropped_after_one_poll() {
     for role in ROLES {
         check(role, || 0, &format!("{role:?}")).await;
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn futures_of_random_lives_get_everything_through() {
+async fn nothing_is_lost_by_futures_that_are_dropped_after_random_numbers_of_polls() {
     for role in ROLES {
         for seed in 0..100 {
             let mut dice = Dice(seed);

@@ -14,7 +14,7 @@ use ws_proto::TransmitQueue;
 /// Slices per vectored write.
 const MAX_SLICES: usize = 16;
 
-/// Reads once; 0 is the end of the stream.
+/// Reads once. 0 is the end of the stream.
 #[inline]
 pub(crate) fn read_once<S: AsyncRead + Unpin>(
     io: &mut S,
@@ -27,11 +27,11 @@ pub(crate) fn read_once<S: AsyncRead + Unpin>(
         ready!(Pin::new(io).poll_read(cx, &mut buffer))?;
         return Poll::Ready(Ok(buffer.filled().len()));
     }
-    // Lends the memory as not initialized; it is dropped after one poll, which loses nothing.
+    // Lends the memory as uninitialized. The future is dropped after one poll, which loses nothing.
     pin!(SameBuffer(io).read_buf(&mut target)).poll(cx)
 }
 
-/// A transport that may not read into another buffer than the one that was lent.
+/// Fails reads that replace the buffer that was lent.
 struct SameBuffer<'a, S>(&'a mut S);
 
 impl<S: AsyncRead + Unpin> AsyncRead for SameBuffer<'_, S> {

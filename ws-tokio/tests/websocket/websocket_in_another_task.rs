@@ -1,4 +1,4 @@
-//! A `WebSocket` that its server's task does not poll itself: the application has moved it to another task.
+//! The application has moved its `WebSocket` to a task of its own, which the server's task does not poll.
 
 use std::{future::pending, task::Poll, time::Duration};
 
@@ -8,25 +8,25 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 use ws_proto::{CloseCode, CloseInfo, Config, Keepalive, Message, Role, TimedOut};
-use ws_tokio::{Served, WebSocket};
+use ws_tokio::{WebSocket, internal::ServerHalf};
 
-use crate::support::{Frame, Peer, Script, Task, config, connection, serve, text};
+use crate::support::{Frame, Peer, Task, TestTransport, config, connection, serve, text};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// A served connection, moved out of the application's future, which then waits for ever.
-async fn elsewhere(config: Config) -> (WebSocket<Script>, Peer, JoinHandle<CloseInfo>) {
+/// A connection under a server whose application has sent its `WebSocket` away and returned.
+async fn in_another_task(config: Config) -> (WebSocket<TestTransport>, Peer, JoinHandle<CloseInfo>) {
     let (out, mut moved) = unbounded_channel();
     let (server, peer) = serve(config, move |ws| async move {
         drop(out.send(ws));
     });
     let server = tokio::spawn(server);
-    (moved.recv().await.expect("the application hands it out"), peer, server)
+    (moved.recv().await.expect("the application sends it"), peer, server)
 }
 
 #[tokio::test(start_paused = true)]
-async fn messages_come_and_go() {
-    let (mut ws, peer, server) = elsewhere(config()).await;
+async fn messages_are_sent_and_received() {
+    let (mut ws, peer, server) = in_another_task(config()).await;
     for number in 0..1000 {
         peer.send(Frame::text(text(number, 30)));
         assert_eq!(ws.recv().await, Some(Message::text(text(number, 30))));
@@ -41,14 +41,15 @@ async fn messages_come_and_go() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn large_messages_come_whichever_task_reads_their_last_byte() {
-    let (mut ws, peer, _server) = elsewhere(config()).await;
+async fn a_large_message_is_delivered_whichever_task_reads_its_last_byte() {
+    let (mut ws, peer, _server) = in_another_task(config()).await;
     for size in [100_000, 1_000_000] {
         for read_size in [20_000, 64_000, usize::MAX] {
             peer.read_slowly(read_size);
             peer.send_all((0..5).map(|number| Frame::binary(vec![number; size])));
             for number in 0..5 {
-                let message = timeout(SECOND, ws.recv()).await.expect("all of it is there").unwrap();
+                let message =
+                    timeout(SECOND, ws.recv()).await.expect("the whole message has arrived").unwrap();
                 assert_eq!(message, Message::binary(vec![number; size]));
                 ws.send("got it").await.unwrap();
             }
@@ -58,7 +59,7 @@ async fn large_messages_come_whichever_task_reads_their_last_byte() {
 
 #[tokio::test(start_paused = true)]
 async fn a_message_that_was_sent_goes_out_although_nothing_else_happens() {
-    let (mut ws, peer, _server) = elsewhere(config()).await;
+    let (mut ws, peer, _server) = in_another_task(config()).await;
     sleep(1000 * SECOND).await;
     ws.send("now").await.unwrap();
     tokio::task::yield_now().await;
@@ -69,13 +70,13 @@ async fn a_message_that_was_sent_goes_out_although_nothing_else_happens() {
 }
 
 #[tokio::test]
-async fn messages_come_although_the_servers_task_has_no_turn() {
-    let (script, peer) = Script::new(Role::Server);
-    let (served, mut ws) = Served::new(script, connection(Role::Server, config()), &[]);
+async fn messages_are_delivered_although_the_servers_task_is_not_polled() {
+    let (transport, peer) = TestTransport::new(Role::Server);
+    let (half, mut ws) = ServerHalf::new(transport, connection(Role::Server, config()), &[]);
     let (server, owner) = (Task::new(), Task::new());
     let now = Instant::now().into_std();
-    served.begin_turn(&server.cx(), now);
-    assert!(served.end_turn(&mut server.cx(), now).is_pending());
+    half.begin_turn(&server.cx(), now);
+    assert!(half.end_turn(&mut server.cx(), now).is_pending());
     for number in 0..1000 {
         assert!(ws.poll_recv(&mut owner.cx()).is_pending());
         owner.was_woken();
@@ -86,9 +87,9 @@ async fn messages_come_although_the_servers_task_has_no_turn() {
 }
 
 #[tokio::test]
-async fn a_large_message_is_there_once_the_servers_task_has_read_it() {
-    let (script, peer) = Script::new(Role::Server);
-    let (served, mut ws) = Served::new(script, connection(Role::Server, config()), &[]);
+async fn a_large_message_that_the_servers_task_has_read_is_delivered() {
+    let (transport, peer) = TestTransport::new(Role::Server);
+    let (half, mut ws) = ServerHalf::new(transport, connection(Role::Server, config()), &[]);
     let (server, owner) = (Task::new(), Task::new());
     let now = Instant::now().into_std();
     peer.read_slowly(20_000);
@@ -98,8 +99,8 @@ async fn a_large_message_is_there_once_the_servers_task_has_read_it() {
         let payload = vec![number; 39_000];
         peer.send(Frame::binary(payload.clone()));
         loop {
-            served.begin_turn(&server.cx(), now);
-            assert!(served.end_turn(&mut server.cx(), now).is_pending());
+            half.begin_turn(&server.cx(), now);
+            assert!(half.end_turn(&mut server.cx(), now).is_pending());
             if !server.was_woken() {
                 break;
             }
@@ -110,14 +111,14 @@ async fn a_large_message_is_there_once_the_servers_task_has_read_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn waiting_for_a_message_costs_nothing() {
-    let (script, peer) = Script::new(Role::Server);
-    let (served, mut ws) = Served::new(script, connection(Role::Server, config()), &[]);
+async fn tasks_that_wait_for_a_message_do_not_wake_each_other() {
+    let (transport, peer) = TestTransport::new(Role::Server);
+    let (half, mut ws) = ServerHalf::new(transport, connection(Role::Server, config()), &[]);
     let (server, owner) = (Task::new(), Task::new());
     let now = Instant::now().into_std();
     for _ in 0..10 {
-        served.begin_turn(&server.cx(), now);
-        assert!(served.end_turn(&mut server.cx(), now).is_pending());
+        half.begin_turn(&server.cx(), now);
+        assert!(half.end_turn(&mut server.cx(), now).is_pending());
         assert!(ws.poll_recv(&mut owner.cx()).is_pending());
     }
     assert!(!server.was_woken() && !owner.was_woken(), "neither wakes itself or the other");
@@ -128,8 +129,8 @@ async fn waiting_for_a_message_costs_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn pings_are_answered_while_nobody_receives() {
-    let (mut ws, peer, _server) = elsewhere(config()).await;
+async fn pings_are_answered_while_no_task_receives() {
+    let (mut ws, peer, _server) = in_another_task(config()).await;
     peer.send_all([Frame::text("held"), Frame::ping("hi")]);
     sleep(SECOND).await;
     assert_eq!(peer.received(), [Frame::pong("hi")]);
@@ -137,8 +138,8 @@ async fn pings_are_answered_while_nobody_receives() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_close_has_its_time_however_long_nothing_happened_before() {
-    let (mut ws, peer, server) = elsewhere(config()).await;
+async fn a_close_gets_the_whole_close_timeout_after_a_long_silence() {
+    let (mut ws, peer, server) = in_another_task(config()).await;
     sleep(1000 * SECOND).await;
     let started = Instant::now();
     let closing = tokio::spawn(async move { ws.close(CloseCode::NORMAL, "").await });
@@ -158,28 +159,28 @@ async fn activity_counts_whichever_task_reads_it() {
     let mut keepalive = config();
     keepalive.keepalive = Some(Keepalive { interval: 10 * SECOND, timeout: SECOND });
     for config in [idle, keepalive] {
-        let (script, peer) = Script::new(Role::Server);
-        let (served, mut ws) = Served::new(script, connection(Role::Server, config), &[]);
+        let (transport, peer) = TestTransport::new(Role::Server);
+        let (half, mut ws) = ServerHalf::new(transport, connection(Role::Server, config), &[]);
         let (server, owner) = (Task::new(), Task::new());
         let start = Instant::now();
-        served.begin_turn(&server.cx(), start.into_std());
-        assert!(served.end_turn(&mut server.cx(), start.into_std()).is_pending());
+        half.begin_turn(&server.cx(), start.into_std());
+        assert!(half.end_turn(&mut server.cx(), start.into_std()).is_pending());
         sleep(8 * SECOND).await;
         peer.send(Frame::text("busy"));
         assert!(ws.poll_recv(&mut owner.cx()).is_ready());
-        assert_eq!(served.poll_timeout(), Some((start + 18 * SECOND).into_std()));
-        // The server's clock is coarse and lags behind; time does not go back for that.
+        assert_eq!(half.poll_timeout(), Some((start + 18 * SECOND).into_std()));
+        // The server's clock is coarse and may lag behind; the connection's time does not go back.
         let lagging = (start + 7 * SECOND).into_std();
-        served.begin_turn(&server.cx(), lagging);
+        half.begin_turn(&server.cx(), lagging);
         peer.send(Frame::text("held"));
-        assert!(served.end_turn(&mut server.cx(), lagging).is_pending());
-        assert_eq!(served.poll_timeout(), Some((start + 18 * SECOND).into_std()));
+        assert!(half.end_turn(&mut server.cx(), lagging).is_pending());
+        assert_eq!(half.poll_timeout(), Some((start + 18 * SECOND).into_std()));
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn dropping_it_closes_with_1000() {
-    let (ws, peer, server) = elsewhere(config()).await;
+async fn dropping_the_websocket_closes_with_1000() {
+    let (ws, peer, server) = in_another_task(config()).await;
     sleep(1000 * SECOND).await;
     peer.answer_close();
     drop(ws);
@@ -188,8 +189,8 @@ async fn dropping_it_closes_with_1000() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_peers_close_ends_a_recv_elsewhere() {
-    let (mut ws, peer, server) = elsewhere(config()).await;
+async fn the_close_of_the_peer_ends_a_recv_in_another_task() {
+    let (mut ws, peer, server) = in_another_task(config()).await;
     let receiving = tokio::spawn(async move { (ws.recv().await, ws.close_info().unwrap().code()) });
     sleep(SECOND).await;
     peer.send(Frame::close(4004, ""));
@@ -202,7 +203,7 @@ async fn the_peers_close_ends_a_recv_elsewhere() {
 async fn a_send_that_waits_for_room_goes_on_when_there_is_some() {
     let mut config = config();
     config.write_queue_messages = 1;
-    let (mut ws, peer, _server) = elsewhere(config).await;
+    let (mut ws, peer, _server) = in_another_task(config).await;
     peer.take_only(0);
     ws.send("first").await.unwrap();
     let sending = tokio::spawn(async move {

@@ -1,4 +1,4 @@
-//! Wakers are their executor's code. None of it runs while a connection is locked, and a panic in it ends there.
+//! Wakers run code of their executor. They run while no connection is locked, and their panics are caught.
 
 use std::{
     io::ErrorKind,
@@ -10,17 +10,17 @@ use std::{
 use ws_proto::{CloseCode, Message, Role};
 use ws_tokio::{Sender, WebSocket};
 
-use crate::foreign::{Bomb, data, ends, use_it};
+use crate::payload_destructors::{PanicOnDrop, data, use_connection, without_deadlock};
 use crate::support::{Frame, ROLES, Task, config, open_with};
 
-/// A waker that uses a connection when it wakes and when it is dropped, or panics.
-struct Nosy {
+/// A waker that uses a connection when it wakes and when it is dropped, and may panic when it wakes.
+struct ReentrantWaker {
     sender: Mutex<Option<Sender>>,
     woken: mpsc::Sender<()>,
     panics: bool,
 }
 
-impl Nosy {
+impl ReentrantWaker {
     fn waker(sender: Option<Sender>, panics: bool) -> (Waker, mpsc::Receiver<()>) {
         let (woken, is_woken) = mpsc::channel();
         (Waker::from(Arc::new(Self { sender: Mutex::new(sender), woken, panics })), is_woken)
@@ -29,29 +29,29 @@ impl Nosy {
     fn act(&self) {
         let sender = self.sender.lock().unwrap().clone();
         if let Some(sender) = sender {
-            use_it(&sender);
+            use_connection(&sender);
         }
     }
 }
 
-impl Wake for Nosy {
+impl Wake for ReentrantWaker {
     fn wake(self: Arc<Self>) {
         let _ = self.woken.send(());
         self.act();
         if self.panics {
-            std::panic::panic_any(Bomb);
+            std::panic::panic_any(PanicOnDrop);
         }
     }
 }
 
-impl Drop for Nosy {
+impl Drop for ReentrantWaker {
     fn drop(&mut self) {
         self.act();
     }
 }
 
-/// A send waits for room with that waker; then the transport goes on, or ends.
-fn wakes(panics: bool) {
+/// A send waits for room with such a waker; then the transport continues or ends, and the waker must have been woken.
+fn wake_in_send(panics: bool) {
     for role in ROLES {
         for end in 0..4 {
             let mut config = config();
@@ -61,7 +61,7 @@ fn wakes(panics: bool) {
             peer.take_only(0);
             let _ = Task::new().poll(&mut Box::pin(ws.feed("first")));
             let _ = Task::new().poll(&mut Box::pin(ws.flush()));
-            let (waker, is_woken) = Nosy::waker(Some(sender.clone()), panics);
+            let (waker, is_woken) = ReentrantWaker::waker(Some(sender.clone()), panics);
             let mut waiting = pin!(sender.send("second"));
             assert!(waiting.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
             match end {
@@ -85,12 +85,12 @@ fn wakes(panics: bool) {
 
 #[test]
 fn a_waker_may_use_the_connection_that_wakes_it() {
-    ends(|| wakes(false));
+    without_deadlock(|| wake_in_send(false));
 }
 
 #[test]
 fn the_wakers_of_senders_that_wait_may_use_the_connection_that_drops_them() {
-    ends(|| {
+    without_deadlock(|| {
         for role in ROLES {
             let mut config = config();
             config.write_queue_messages = 1;
@@ -98,8 +98,10 @@ fn the_wakers_of_senders_that_wait_may_use_the_connection_that_drops_them() {
             let sender = ws.sender();
             peer.take_only(0);
             sender.try_send("first").unwrap();
-            let (old, (new, is_woken)) =
-                (Nosy::waker(Some(sender.clone()), false).0, Nosy::waker(Some(sender.clone()), false));
+            let (old, (new, is_woken)) = (
+                ReentrantWaker::waker(Some(sender.clone()), false).0,
+                ReentrantWaker::waker(Some(sender.clone()), false),
+            );
             let mut moved = Box::pin(sender.send("moved to another task"));
             let mut left = Box::pin(sender.send("given up"));
             for waiting in [&mut moved, &mut left] {
@@ -118,17 +120,17 @@ fn the_wakers_of_senders_that_wait_may_use_the_connection_that_drops_them() {
 
 #[test]
 fn a_waker_that_panics_harms_no_other_connection() {
-    ends(|| wakes(true));
+    without_deadlock(|| wake_in_send(true));
 }
 
 #[test]
 fn a_task_that_is_polled_by_its_waker_gets_its_message() {
-    /// Polls the other end where it is woken, as an executor without a queue does.
-    struct AtOnce(Mutex<Option<WebSocket<tokio::io::DuplexStream>>>, mpsc::Sender<Message>, Sender);
+    /// Polls the other end inside its own wake-up, as an executor without a queue does.
+    struct PollOnWake(Mutex<Option<WebSocket<tokio::io::DuplexStream>>>, mpsc::Sender<Message>, Sender);
 
-    impl Wake for AtOnce {
+    impl Wake for PollOnWake {
         fn wake(self: Arc<Self>) {
-            // And the same way back.
+            // The waker uses the connection that wakes it.
             assert!(self.2.is_open());
             let Ok(mut ws) = self.0.try_lock() else { return };
             let waker = Waker::from(Arc::clone(&self));
@@ -140,17 +142,17 @@ fn a_task_that_is_polled_by_its_waker_gets_its_message() {
         }
     }
 
-    ends(|| {
+    without_deadlock(|| {
         let (client, server) = tokio::io::duplex(1000);
         let mut client = WebSocket::new(client, crate::support::connection(Role::Client, config()));
         let server = WebSocket::new(server, crate::support::connection(Role::Server, config()));
         let (got, gets) = mpsc::channel();
-        let at_once = Arc::new(AtOnce(Mutex::new(Some(server)), got, client.sender()));
-        let waker = Waker::from(Arc::clone(&at_once));
+        let poll_on_wake = Arc::new(PollOnWake(Mutex::new(Some(server)), got, client.sender()));
+        let waker = Waker::from(Arc::clone(&poll_on_wake));
         waker.wake_by_ref();
         let _ = Task::new().poll(&mut Box::pin(client.send("hello")));
         let messages: Vec<_> = gets.try_iter().collect();
         assert!(messages.contains(&Message::text("hello")), "{messages:?}");
-        at_once.0.lock().unwrap().take();
+        poll_on_wake.0.lock().unwrap().take();
     });
 }

@@ -1,4 +1,4 @@
-//! [`Stream`] and [`Sink`], for combinators.
+//! [`Stream`] and [`Sink`] for [`WebSocket`].
 
 use std::{
     pin::Pin,
@@ -11,11 +11,11 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use ws_proto::{CloseCode, ConnectionError, Message, SendError};
 
 use crate::{
-    core::{Core, lock, poll},
+    shared::{SharedState, lock, lock_and_poll},
     websocket::WebSocket,
 };
 
-/// The messages; then, if the connection did not end by a clean close, one error; then the end.
+/// Yields the messages, then one error if the connection did not end with a clean close, then `None`.
 impl<S: AsyncRead + AsyncWrite + Unpin> Stream for WebSocket<S> {
     type Item = Result<Message, ConnectionError>;
 
@@ -33,13 +33,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> FusedStream for WebSocket<S> {
     }
 }
 
-/// `poll_ready` waits until nothing is left over that found no room in the write queue; so one message may wait beside
+/// `start_send` accepts one message beyond the limits of the write queue. `poll_ready` waits until that message is in
 /// the queue.
 ///
-/// `poll_close` drives the closing handshake with 1000 to its end: our Close goes out behind what was sent, and the peer's is
-/// awaited, `close_timeout` at most. Messages that come before it are for the [`Stream`]. Until they are taken they are held,
-/// up to `max_held_bytes`; beyond that nothing is read, so receive meanwhile, or afterwards, until `None`. To drop them, use
-/// [`WebSocket::close`].
+/// `poll_close` closes the connection with 1000 and waits for the end. Our Close goes out behind the messages that were
+/// sent, and the peer has `close_timeout` to answer it. The [`Stream`] still yields the messages that arrive before the
+/// peer's Close. They are held until they are taken, up to `max_held_bytes`; beyond that nothing is read. So take
+/// messages from the stream meanwhile or afterwards, until it yields `None`. To drop them, use [`WebSocket::close`].
 impl<S: AsyncRead + AsyncWrite + Unpin> Sink<Message> for WebSocket<S> {
     type Error = SendError<Message>;
 
@@ -53,7 +53,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Sink<Message> for WebSocket<S> {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         ready!(self.poll_left_over(cx))?;
-        poll(self.shared(), cx, Core::poll_flush).map(Ok)
+        lock_and_poll(self.shared(), cx, SharedState::poll_flush).map(Ok)
     }
 
     fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
@@ -61,6 +61,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Sink<Message> for WebSocket<S> {
         if self.is_open() {
             lock(self.shared()).queue_close_and_receive(CloseCode::NORMAL, "");
         }
-        poll(self.shared(), cx, Core::poll_end).map(Ok)
+        lock_and_poll(self.shared(), cx, SharedState::poll_closing_handshake).map(Ok)
     }
 }

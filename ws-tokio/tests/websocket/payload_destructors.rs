@@ -1,5 +1,5 @@
-//! Code that is not the library's: destructors of payloads. None of it runs while a connection is locked, and
-//! a panic in it ends there.
+//! Destructors of payloads are the application's code. They run while no connection is locked, and their panics are
+//! caught.
 
 use std::{
     io::ErrorKind,
@@ -13,10 +13,10 @@ use bytes::Bytes;
 use ws_proto::{Connection, Message, PreparedMessage, Role, mask::MaskSource};
 use ws_tokio::{Sender, WebSocket};
 
-use crate::support::{Frame, Peer, ROLES, Script, Task, config, opcode, open, serve};
+use crate::support::{Frame, Peer, ROLES, Task, TestTransport, config, opcode, open, serve};
 
-/// A thread that waits for itself never ends, and no test could say so: such a test runs on another one.
-pub(crate) fn ends(test: impl FnOnce() + Send + 'static) {
+/// Runs a test on a thread of its own, and fails if that thread deadlocks.
+pub(crate) fn without_deadlock(test: impl FnOnce() + Send + 'static) {
     let (done, is_done) = mpsc::channel();
     let thread = thread::spawn(move || {
         let mut runtime = tokio::runtime::Builder::new_current_thread();
@@ -25,7 +25,7 @@ pub(crate) fn ends(test: impl FnOnce() + Send + 'static) {
         done.send(()).unwrap();
     });
     if is_done.recv_timeout(Duration::from_secs(30)) == Err(mpsc::RecvTimeoutError::Timeout) {
-        panic!("the thread waits for itself");
+        panic!("the thread has deadlocked");
     }
     thread.join().unwrap();
 }
@@ -54,8 +54,8 @@ fn payload(len: usize, on_drop: impl FnOnce() + Send + 'static) -> Bytes {
     Bytes::from_owner(Owner { bytes: vec![b'p'; len], on_drop: Some(Box::new(on_drop)) })
 }
 
-/// What a destructor or a waker does with its own connection.
-pub(crate) fn use_it(sender: &Sender) {
+/// The calls that a destructor or a waker makes on its own connection.
+pub(crate) fn use_connection(sender: &Sender) {
     let _ = sender.is_open();
     let _ = sender.ping(b"from within");
     let _ = sender.try_send("from within");
@@ -63,8 +63,8 @@ pub(crate) fn use_it(sender: &Sender) {
 
 const WAYS: usize = 6;
 
-/// The ways to send.
-fn send(way: usize, ws: &mut WebSocket<Script>, sender: &Sender, payload: Bytes) {
+/// Sends `payload` in the given way.
+fn send(way: usize, ws: &mut WebSocket<TestTransport>, sender: &Sender, payload: Bytes) {
     let task = Task::new();
     let message = Message::binary(payload);
     let _ = match way {
@@ -77,7 +77,7 @@ fn send(way: usize, ws: &mut WebSocket<Script>, sender: &Sender, payload: Bytes)
     };
 }
 
-/// Messages of which some or all waited.
+/// Lengths of payloads; large ones are written in parts.
 const LENGTHS: [usize; 5] = [0, 5, 20_000, 100_000, 300_000];
 
 pub(crate) fn data(peer: &Peer) -> Vec<Frame> {
@@ -86,12 +86,12 @@ pub(crate) fn data(peer: &Peer) -> Vec<Frame> {
 
 #[test]
 fn a_payload_may_use_its_own_connection_when_it_is_dropped() {
-    ends(|| {
+    without_deadlock(|| {
         for (role, len, way) in cases() {
             let (mut ws, peer) = open(role);
             let sender = ws.sender();
             let own = sender.clone();
-            send(way, &mut ws, &sender, payload(len, move || use_it(&own)));
+            send(way, &mut ws, &sender, payload(len, move || use_connection(&own)));
             let _ = Task::new().poll(&mut Box::pin(ws.flush()));
             let _ = Task::new().poll(&mut Box::pin(ws.flush()));
             let expected = [Frame::binary(vec![b'p'; len]), Frame::text("from within")];
@@ -102,14 +102,14 @@ fn a_payload_may_use_its_own_connection_when_it_is_dropped() {
 
 #[test]
 fn a_payload_that_waited_may_use_its_own_connection_when_it_is_dropped() {
-    ends(|| {
+    without_deadlock(|| {
         for (role, len, way) in cases() {
             let (mut ws, peer) = open(role);
             let sender = ws.sender();
             peer.take_only(0);
             let _ = Task::new().poll(&mut Box::pin(ws.send("first")));
             let own = sender.clone();
-            send(way, &mut ws, &sender, payload(len, move || use_it(&own)));
+            send(way, &mut ws, &sender, payload(len, move || use_connection(&own)));
             peer.take_everything();
             for _ in 0..10 {
                 assert!(ws.poll_recv(&mut Task::new().cx()).is_pending());
@@ -122,7 +122,7 @@ fn a_payload_that_waited_may_use_its_own_connection_when_it_is_dropped() {
 
 #[test]
 fn a_payload_that_is_cut_off_may_use_its_own_connection_when_it_is_dropped() {
-    ends(|| {
+    without_deadlock(|| {
         for (role, len, way) in cases() {
             for end in 0..3 {
                 let (mut ws, peer) = open(role);
@@ -131,7 +131,7 @@ fn a_payload_that_is_cut_off_may_use_its_own_connection_when_it_is_dropped() {
                 let _ = Task::new().poll(&mut Box::pin(ws.send("first")));
                 let (own, (dropped, is_dropped)) = (sender.clone(), mpsc::channel());
                 let on_drop = move || {
-                    use_it(&own);
+                    use_connection(&own);
                     dropped.send(()).unwrap();
                 };
                 send(way, &mut ws, &sender, payload(len, on_drop));
@@ -159,15 +159,15 @@ fn a_payload_that_is_cut_off_may_use_its_own_connection_when_it_is_dropped() {
 }
 
 #[test]
-fn under_a_servers_task_too() {
-    ends(|| {
+fn under_a_server_a_payload_may_use_its_own_connection_when_it_is_dropped() {
+    without_deadlock(|| {
         for len in LENGTHS {
             let (mut task, peer) = serve(config(), |mut ws| async move {
                 let sender = ws.sender();
                 while let Some(message) = ws.recv().await {
                     drop(message);
                     let own = sender.clone();
-                    ws.send(payload(len, move || use_it(&own))).await.unwrap();
+                    ws.send(payload(len, move || use_connection(&own))).await.unwrap();
                 }
             });
             let turns = Task::new();
@@ -177,7 +177,7 @@ fn under_a_servers_task_too() {
             }
             let expected = [Frame::binary(vec![b'p'; len]), Frame::text("from within")];
             assert_eq!(data(&peer), expected, "{len}");
-            // And where the task is dropped with payloads that wait.
+            // Also if the task is dropped while payloads wait.
             peer.take_only(0);
             peer.send(Frame::text("go"));
             peer.send(Frame::text("go"));
@@ -188,8 +188,8 @@ fn under_a_servers_task_too() {
 }
 
 #[test]
-fn a_destructor_that_panics_ends_nothing_but_itself() {
-    ends(|| {
+fn a_destructor_that_panics_does_not_affect_the_connection() {
+    without_deadlock(|| {
         // The payload of a prepared message is dropped by the caller.
         for (role, len, way) in cases().filter(|(_, _, way)| *way < 4) {
             let (mut ws, peer) = open(role);
@@ -200,7 +200,7 @@ fn a_destructor_that_panics_ends_nothing_but_itself() {
                     let _ = Task::new().poll(&mut Box::pin(ws.feed("first")));
                 }
                 for _ in 0..2 {
-                    send(way, &mut ws, &sender, payload(len, || std::panic::panic_any(Bomb)));
+                    send(way, &mut ws, &sender, payload(len, || std::panic::panic_any(PanicOnDrop)));
                 }
                 peer.take_everything();
                 for _ in 0..10 {
@@ -209,13 +209,14 @@ fn a_destructor_that_panics_ends_nothing_but_itself() {
             }
             let _ = Task::new().poll(&mut Box::pin(ws.send("after")));
             let received = data(&peer);
-            let bombs = received.iter().filter(|frame| **frame == Frame::binary(vec![b'p'; len])).count();
-            assert_eq!(bombs, 4, "{role:?}, {len}, way {way}");
+            let with_panics =
+                received.iter().filter(|frame| **frame == Frame::binary(vec![b'p'; len])).count();
+            assert_eq!(with_panics, 4, "{role:?}, {len}, way {way}");
             assert_eq!(received.last(), Some(&Frame::text("after")));
-            // Several that are cut off.
+            // Several payloads that are dropped unwritten.
             peer.take_only(0);
             for _ in 0..3 {
-                send(way, &mut ws, &sender, payload(len, || std::panic::panic_any(Bomb)));
+                send(way, &mut ws, &sender, payload(len, || std::panic::panic_any(PanicOnDrop)));
             }
             drop(ws);
         }
@@ -223,9 +224,9 @@ fn a_destructor_that_panics_ends_nothing_but_itself() {
 }
 
 /// A panic whose payload panics when it is dropped.
-pub(crate) struct Bomb;
+pub(crate) struct PanicOnDrop;
 
-impl Drop for Bomb {
+impl Drop for PanicOnDrop {
     fn drop(&mut self) {
         panic!("on purpose");
     }
@@ -233,33 +234,33 @@ impl Drop for Bomb {
 
 fn cases() -> impl Iterator<Item = (Role, usize, usize)> {
     ROLES.into_iter().flat_map(|role| LENGTHS.map(|len| (role, len))).flat_map(|(role, len)| {
-        // A server takes the frame of a prepared message, and leaves the payload to its caller.
+        // A server queues the frame of a prepared message; the payload stays with the caller.
         let ways = if role == Role::Server { 4 } else { WAYS };
         (0..ways).map(move |way| (role, len, way))
     })
 }
 
-/// Panics the first time.
-struct Masks(bool);
+/// Panics at the first call.
+struct PanicOnce(bool);
 
-impl MaskSource for Masks {
+impl MaskSource for PanicOnce {
     fn mask_key(&mut self) -> [u8; 4] {
         if std::mem::take(&mut self.0) {
-            std::panic::panic_any(Bomb);
+            std::panic::panic_any(PanicOnDrop);
         }
         [1, 2, 3, 4]
     }
 }
 
 #[test]
-fn a_panic_of_a_mask_source_or_in_with_io_passes_through_and_breaks_nothing() {
-    ends(|| {
-        let (script, peer) = Script::new(Role::Client);
+fn a_panic_of_a_mask_source_or_in_with_io_reaches_the_caller_and_the_connection_still_works() {
+    without_deadlock(|| {
+        let (transport, peer) = TestTransport::new(Role::Client);
         let now = tokio::time::Instant::now().into_std();
-        let connection = Connection::client(config().build().unwrap(), Box::new(Masks(true)), now);
-        let mut ws = WebSocket::new(script, connection);
+        let connection = Connection::client(config().build().unwrap(), Box::new(PanicOnce(true)), now);
+        let mut ws = WebSocket::new(transport, connection);
         let sending = catch_unwind(AssertUnwindSafe(|| Task::new().poll(&mut Box::pin(ws.send("lost")))));
-        std::mem::forget(sending.expect_err("it is the caller's to see"));
+        std::mem::forget(sending.expect_err("the caller sees the panic"));
         assert!(catch_unwind(AssertUnwindSafe(|| ws.with_io(|_| panic!("on purpose")))).is_err());
         assert!(Task::new().poll(&mut Box::pin(ws.send("hello"))).is_ready());
         assert_eq!(data(&peer), [Frame::text("hello")]);

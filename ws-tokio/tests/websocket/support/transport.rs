@@ -1,4 +1,4 @@
-//! The transport.
+//! A transport in memory whose behaviour a test controls.
 
 use std::{
     collections::VecDeque,
@@ -13,31 +13,31 @@ use ws_proto::Role;
 
 use super::{Frame, Peer, opcode, wire::Decoder};
 
-/// The end of the transport that the connection under test has.
+/// The transport of the connection under test.
 #[derive(Debug)]
-pub(crate) struct Script(Arc<Mutex<State>>);
+pub(crate) struct TestTransport(Arc<Mutex<State>>);
 
 #[derive(Debug)]
 pub(crate) struct State {
     /// Whether the peer masks what it sends.
     pub(crate) peer_masks: bool,
     pub(crate) incoming: VecDeque<u8>,
-    /// What a read says when nothing is left.
+    /// What a read returns when no bytes are left.
     pub(crate) end: Option<io::Result<()>>,
     pub(crate) decoder: Decoder,
     pub(crate) frames: Vec<Frame>,
-    /// How many bytes the transport still takes.
+    /// Bytes that the transport still takes.
     pub(crate) window: usize,
-    /// What a write says instead of taking anything: an error, or `Ok(0)`.
+    /// What writes return instead of taking bytes: an error, or `Ok(0)` for `Some(None)`.
     pub(crate) write_fault: Option<Option<ErrorKind>>,
-    /// What a flush says instead of passing on what was written.
+    /// The error that flushes return.
     pub(crate) flush_fault: Option<ErrorKind>,
-    /// Most bytes of one read, and of one write.
+    /// Most bytes per read and per write.
     pub(crate) read_size: usize,
     pub(crate) write_size: usize,
     /// Of three polls the first is answered with `Pending` and a wake-up, the second with `Interrupted`.
     pub(crate) stalls: bool,
-    /// Takes nothing for done until it is flushed, as TLS does.
+    /// Bytes reach the peer only after a flush, as with TLS.
     pub(crate) needs_flush: bool,
     /// The peer answers a Close and ends its stream.
     pub(crate) answers_close: bool,
@@ -49,7 +49,7 @@ pub(crate) struct State {
     unflushed: Vec<u8>,
 }
 
-/// What the connection did.
+/// Counts of what the connection did.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Counts {
     /// Reads and writes that moved bytes.
@@ -60,7 +60,7 @@ pub(crate) struct Counts {
     pub(crate) bytes_read: usize,
 }
 
-/// One direction: it remembers the latest waker and no other, as real transports do.
+/// One direction. It keeps only the latest waker, as real transports do.
 #[derive(Debug, Default)]
 struct Slot {
     waker: Option<Waker>,
@@ -73,7 +73,7 @@ impl Slot {
         Poll::Pending
     }
 
-    /// Whether this poll is one that stalls, and how.
+    /// The result of this poll if it is one that stalls.
     fn stall<T>(&mut self, cx: &Context<'_>) -> Option<Poll<io::Result<T>>> {
         self.stalls = (self.stalls + 1) % 3;
         match self.stalls {
@@ -93,7 +93,7 @@ impl Slot {
     }
 }
 
-impl Script {
+impl TestTransport {
     pub(crate) fn new(role: Role) -> (Self, Peer) {
         let state = State {
             peer_masks: role == Role::Server,
@@ -126,12 +126,12 @@ impl Script {
 }
 
 impl State {
-    /// Who waits to read.
+    /// The waker of the task that waits to read.
     pub(crate) fn take_reader(&mut self) -> Option<Waker> {
         self.reader.waker.take()
     }
 
-    /// Who waits to write.
+    /// The waker of the task that waits to write.
     pub(crate) fn take_writer(&mut self) -> Option<Waker> {
         self.writer.waker.take()
     }
@@ -176,10 +176,10 @@ impl State {
     }
 }
 
-impl AsyncRead for Script {
+impl AsyncRead for TestTransport {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let mut state = self.state();
-        assert!(buf.remaining() > 0, "a read into nothing looks like the end of the stream");
+        assert!(buf.remaining() > 0, "a read into an empty buffer looks like the end of the stream");
         state.counts.polls += 1;
         if state.stalls
             && let Some(stalled) = state.reader.stall(cx)
@@ -202,7 +202,7 @@ impl AsyncRead for Script {
     }
 }
 
-impl AsyncWrite for Script {
+impl AsyncWrite for TestTransport {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         self.state().write(cx, &[bytes])
     }
@@ -222,7 +222,7 @@ impl AsyncWrite for Script {
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut state = self.state();
-        // A flush is not interrupted: what is written is written.
+        // A flush stalls but is never interrupted.
         if state.stalls && matches!(state.writer.stall::<()>(cx), Some(Poll::Pending)) {
             return Poll::Pending;
         }
@@ -240,7 +240,7 @@ impl AsyncWrite for Script {
     }
 }
 
-impl Drop for Script {
+impl Drop for TestTransport {
     fn drop(&mut self) {
         self.state().dropped = true;
     }

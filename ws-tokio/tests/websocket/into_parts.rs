@@ -1,14 +1,14 @@
-//! A connection that is taken back from its transport.
+//! `into_parts` and `with_received`.
 
 use bytes::Buf;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use ws_proto::{CloseCode, Event, Message, ReceiveBuffer, SendError};
 use ws_tokio::{Parts, WebSocket};
 
-use crate::support::{Frame, Peer, ROLES, Script, cancelled_after, config, connection, open};
+use crate::support::{Frame, Peer, ROLES, TestTransport, cancelled_after, config, connection, open};
 
-/// The messages that a connection still has, by hand.
-fn remaining(parts: &mut Parts<Script>) -> Vec<Message> {
+/// The messages that the state machine still holds.
+fn remaining(parts: &mut Parts<TestTransport>) -> Vec<Message> {
     let mut rx = ReceiveBuffer::default();
     let mut messages = Vec::new();
     while let Some(event) = parts.connection.poll_event(&mut rx, &mut parts.transmit) {
@@ -20,7 +20,7 @@ fn remaining(parts: &mut Parts<Script>) -> Vec<Message> {
 }
 
 #[tokio::test]
-async fn messages_that_were_received_and_not_asked_for_come_back() {
+async fn into_parts_returns_messages_that_were_received_but_not_taken() {
     for role in ROLES {
         let (mut ws, peer) = open(role);
         peer.send_all(["1", "2", "3"].map(Frame::text));
@@ -32,7 +32,7 @@ async fn messages_that_were_received_and_not_asked_for_come_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_sent_and_not_written_comes_back() {
+async fn into_parts_returns_what_was_sent_but_not_written() {
     for role in ROLES {
         let (mut ws, peer) = open(role);
         peer.take_only(3);
@@ -49,11 +49,11 @@ async fn what_was_sent_and_not_written_comes_back() {
 }
 
 #[tokio::test]
-async fn what_came_with_the_handshake_and_was_not_looked_at_comes_back() {
+async fn into_parts_returns_unparsed_bytes_that_came_with_the_handshake() {
     for role in ROLES {
-        let (script, peer) = Script::new(role);
+        let (transport, peer) = TestTransport::new(role);
         let early = Frame::text("early").encode(role == ws_proto::Role::Server);
-        let ws = WebSocket::new(script, connection(role, config())).with_received(&early);
+        let ws = WebSocket::new(transport, connection(role, config())).with_received(&early);
         peer.send_bytes(b"later");
         let mut parts = ws.into_parts().unwrap();
         assert_eq!(parts.received, early);
@@ -66,12 +66,12 @@ async fn what_came_with_the_handshake_and_was_not_looked_at_comes_back() {
 #[tokio::test]
 async fn frames_that_came_with_the_handshake_are_received_first() {
     for role in ROLES {
-        let (script, peer) = Script::new(role);
+        let (transport, peer) = TestTransport::new(role);
         let masked = role == ws_proto::Role::Server;
         let early = [Frame::text("1").encode(masked), Frame::text("2").encode(masked)].concat();
         // Cut in the middle of a frame.
         let (with_handshake, rest) = early.split_at(early.len() - 1);
-        let mut ws = WebSocket::new(script, connection(role, config())).with_received(with_handshake);
+        let mut ws = WebSocket::new(transport, connection(role, config())).with_received(with_handshake);
         peer.send_bytes(rest);
         peer.send(Frame::text("3"));
         for text in ["1", "2", "3"] {
@@ -80,7 +80,7 @@ async fn frames_that_came_with_the_handshake_are_received_first() {
     }
 }
 
-fn expect_dead(ws: WebSocket<Script>, peer: &Peer) {
+fn assert_other_handles_refuse(ws: WebSocket<TestTransport>, peer: &Peer) {
     let sender = ws.sender();
     let parts = ws.into_parts().unwrap();
     assert_eq!(sender.try_send("late"), Err(SendError::InvalidState(Message::text("late"))));
@@ -90,15 +90,15 @@ fn expect_dead(ws: WebSocket<Script>, peer: &Peer) {
 }
 
 #[tokio::test]
-async fn other_handles_are_dead_afterwards() {
+async fn other_handles_cannot_send_after_into_parts() {
     for role in ROLES {
         let (ws, peer) = open(role);
-        expect_dead(ws, &peer);
+        assert_other_handles_refuse(ws, &peer);
     }
 }
 
 #[tokio::test]
-async fn there_is_nothing_to_take_back_once_the_connection_is_over() {
+async fn into_parts_returns_none_once_the_connection_is_over() {
     for role in ROLES {
         let (mut ws, peer) = open(role);
         peer.answer_close();
@@ -109,7 +109,7 @@ async fn there_is_nothing_to_take_back_once_the_connection_is_over() {
 }
 
 #[tokio::test]
-async fn the_transport_and_the_subprotocol_can_be_looked_at() {
+async fn the_transport_and_the_subprotocol_are_accessible() {
     let (ws, _peer) = open(ROLES[0]);
     assert_eq!((ws.subprotocol(), ws.with_io(|_| 7)), (None, Some(7)));
     let ws = ws.with_subprotocol(Some("chat".to_owned()));

@@ -1,4 +1,4 @@
-//! Configurations that nobody checked: whatever they say, no poll is without end, and none is without use.
+//! Configurations that were not validated. With any values, polls return and futures make progress.
 
 use std::{
     future::{Future, poll_fn},
@@ -15,10 +15,10 @@ use ws_proto::{
 };
 use ws_tokio::WebSocket;
 
-/// A future needs no more polls than this for what happens here.
+/// More polls than any future here needs.
 const MOST_POLLS: usize = 20_000;
-/// Far more than a case takes: a poll that never returns is to fail its test and not to stop it.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Far more than a case takes, so that a poll that never returns fails its test.
+const LIMIT: Duration = Duration::from_secs(60);
 
 fn sizes() -> impl Strategy<Value = usize> {
     prop::sample::select(vec![0, 1, 2, 1000, usize::MAX / 2, usize::MAX])
@@ -43,7 +43,8 @@ fn limits() -> impl Strategy<Value = Limits> {
     })
 }
 
-/// Of each group of settings half are the defaults, so that not everything fails at once.
+/// Each group of settings has its defaults in half of the cases, so that one extreme value does not end every case
+/// early.
 fn configs() -> impl Strategy<Value = Config> {
     let timeouts = (durations(), prop::option::of(durations()), prop::option::of(durations()), durations());
     let queue = (sizes(), sizes(), prop::option::of(sizes()));
@@ -90,7 +91,7 @@ fn pair(ours: Config, theirs: Config) -> [WebSocket<DuplexStream>; 2] {
     [WebSocket::new(near, client), WebSocket::new(far, server)]
 }
 
-/// An echo, and whether each end comes to its end.
+/// Exchanges messages with an echo; fails unless both ends finish.
 async fn echoes(ours: Config, theirs: Config, lengths: Vec<usize>) {
     let [mut client, mut server] = pair(ours, theirs);
     let echo = async {
@@ -115,7 +116,7 @@ async fn echoes(ours: Config, theirs: Config, lengths: Vec<usize>) {
 }
 
 proptest! {
-    // A smaller case would take as long to fail.
+    // No shrinking: a smaller case takes as long to fail.
     #![proptest_config(ProptestConfig { cases: 300, max_shrink_iters: 0, failure_persistence: None, ..Default::default() })]
 
     #[test]
@@ -131,8 +132,8 @@ proptest! {
             runtime.block_on(echoes(ours, theirs, lengths));
             done.send(()).unwrap();
         });
-        match end.recv_timeout(PATIENCE) {
-            Err(mpsc::RecvTimeoutError::Timeout) => prop_assert!(false, "a poll without end"),
+        match end.recv_timeout(LIMIT) {
+            Err(mpsc::RecvTimeoutError::Timeout) => prop_assert!(false, "a poll that does not return"),
             _ => prop_assert!(case.join().is_ok(), "it panics"),
         }
     }

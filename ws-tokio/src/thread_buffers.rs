@@ -1,5 +1,5 @@
-//! Buffers that all connections of a thread share. A connection holds a transmit queue only while bytes wait in it,
-//! and never a receive buffer.
+//! Buffers that the connections of a thread share. A connection has a transmit queue only while bytes wait in it, and a
+//! receive buffer only during a turn.
 
 use std::{
     cell::{Cell, RefCell},
@@ -13,13 +13,13 @@ use ws_proto::{
 
 /// Empty transmit queues kept per thread.
 const MAX_SPARE_QUEUES: usize = 16;
-/// What an empty queue keeps allocated; more is released when it comes back.
+/// Bytes that an empty queue keeps allocated. The rest is freed when the queue is returned.
 const SPARE_QUEUE_CAPACITY: usize = 128 * 1024;
 
-/// A connection holds its queue in a box, to stay small; the box is kept with the queue.
+/// Boxed, because a connection boxes its queue to stay small; the box is reused too.
 type SpareQueues = Vec<Box<TransmitQueue>>;
 
-/// The pools of threads that nobody configured, so that what they keep can be given back from any of them.
+/// The pools of the threads that were not configured, so that any thread can trim them.
 static DEFAULT_POOLS: Mutex<Vec<BufferPool>> = Mutex::new(Vec::new());
 
 thread_local! {
@@ -28,45 +28,44 @@ thread_local! {
     static POOL: RefCell<Option<BufferPool>> = const { RefCell::new(None) };
 }
 
-/// Sets the size of this thread's receive buffer and the pool for its large messages. Call it before the thread's
-/// first connection; the defaults are 128 KiB and [`BufferPool::default`].
+/// Sets the size of this thread's receive buffer and the pool for its large messages. Call it before the thread's first
+/// connection. The defaults are 128 KiB and [`BufferPool::default`].
 pub fn configure_thread(receive_buffer: usize, pool: BufferPool) {
     POOL.set(Some(pool.clone()));
     RECEIVE.set(Some(Box::new(ReceiveBuffer::new(receive_buffer, pool))));
 }
 
-/// Frees what nobody needed lately of this thread's buffers for large messages ([`BufferPool::trim`]).
+/// Frees the buffers for large messages that this thread has not needed lately ([`BufferPool::trim`]).
 pub fn trim_thread_pool() {
     POOL.with_borrow(|pool| pool.iter().for_each(BufferPool::trim));
 }
 
-/// The same for all threads that were not configured.
+/// Does the same as [`trim_thread_pool`] for all threads that were not configured.
 pub fn trim_default_pools() {
     let mut pools = DEFAULT_POOLS.lock().unwrap_or_else(PoisonError::into_inner);
-    // Those of threads that have ended.
+    // Removes the pools of threads that have ended.
     pools.retain(|pool| !pool.is_unshared());
     pools.iter().for_each(BufferPool::trim);
 }
 
-/// The thread's receive buffer, for one turn of one connection, or for several turns one after the other.
+/// The thread's receive buffer, lent for one or more successive turns.
 ///
-/// Turns do not nest, but if application code should drive another connection from within a callback, that one
-/// gets a fresh buffer.
+/// If a callback of the application polls another connection during a turn, that connection gets a new buffer.
 pub struct ReceiveLease(Option<Box<ReceiveBuffer>>);
 
 impl ReceiveLease {
-    /// Takes the buffer.
+    /// Takes the buffer of this thread.
     #[must_use]
     pub fn take() -> Self {
         Self(Some(RECEIVE.take().unwrap_or_else(new_receive_buffer)))
     }
 
-    /// Ends a connection's turn, so that the buffer can serve the next one's.
+    /// Ends a connection's turn, so that the next connection can use the buffer.
     #[inline]
     pub fn end_turn(&mut self) {
         self.release_assembled();
         if !self.is_empty() {
-            // A panic in a callback left bytes of that connection behind.
+            // After a panic in a callback, bytes of that connection are left; the next one must not see them.
             self.0 = Some(new_receive_buffer());
         }
     }
@@ -106,7 +105,7 @@ fn new_default_pool() -> BufferPool {
     pool
 }
 
-/// An empty transmit queue.
+/// Takes an empty transmit queue.
 #[inline]
 pub(crate) fn take_queue() -> Box<TransmitQueue> {
     QUEUES.with_borrow_mut(Vec::pop).unwrap_or_else(new_queue)
@@ -114,12 +113,12 @@ pub(crate) fn take_queue() -> Box<TransmitQueue> {
 
 fn new_queue() -> Box<TransmitQueue> {
     let mut queue = Box::<TransmitQueue>::default();
-    // The driver drops them, once this thread has no lock.
+    // The driver drops spent payloads while this thread holds no lock.
     queue.keep_spent(true);
     queue
 }
 
-/// Gives a queue back, which must be empty.
+/// Returns a queue, which must be empty.
 #[inline]
 pub(crate) fn put_queue(mut queue: Box<TransmitQueue>) {
     debug_assert!(queue.is_empty() && !queue.has_spent());

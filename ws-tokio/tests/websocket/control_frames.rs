@@ -1,4 +1,4 @@
-//! Control frames are the library's business: a user that only reads, or only writes, sees nothing of them.
+//! The library handles control frames, whether the user only reads or only writes.
 
 use std::time::Duration;
 
@@ -31,7 +31,7 @@ async fn a_ping_that_came_with_a_message_is_answered_before_the_message_is_handl
             let (mut ws, peer) = open(role);
             peer.send_all(frames);
             assert_eq!(ws.recv().await, Some(Message::text("m")));
-            assert_eq!(peer.received(), [Frame::pong("hi")], "the handling may take long");
+            assert_eq!(peer.received(), [Frame::pong("hi")], "before the application handles the message");
         }
     }
 }
@@ -52,7 +52,7 @@ async fn the_answer_to_a_close_is_flushed_while_the_user_only_reads() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_that_did_not_fit_is_sent_later_while_the_user_only_reads() {
+async fn an_answer_that_the_transport_did_not_take_is_sent_later_while_the_user_only_reads() {
     for role in ROLES {
         let (mut ws, peer) = open(role);
         peer.take_only(3);
@@ -101,7 +101,7 @@ async fn a_flood_of_pings_from_a_peer_that_reads_nothing_is_answered_once() {
         tokio::time::sleep(SECOND).await;
         assert_eq!(peer.unread(), 0, "the flood was read");
         let pongs = peer.received();
-        // One read's worth of answers lay in the queue when the transport refused it; behind them, only the latest.
+        // The answers of one read were encoded before the transport blocked; behind them only the latest pong waits.
         assert!(pongs.len() <= 2049, "{} pongs", pongs.len());
         assert_eq!(pongs.last(), Some(&Frame::pong("99.999")));
         reading.abort();

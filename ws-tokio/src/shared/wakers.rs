@@ -6,24 +6,24 @@ use std::{
 
 use crate::foreign::{Foreign, run_unlocked};
 
-/// The tasks that wait for one connection. A transport remembers one waker; several tasks may use one connection
-/// (its owner, a server's task around it, any number of senders), so it is given one that wakes them all.
+/// The tasks that wait for one connection. A transport stores only one waker, but several tasks may use a connection:
+/// its owner, a server's task, and any number of senders. So the transport gets a waker that wakes them all.
 ///
-/// A waker's code is its executor's: it runs once this thread has no lock.
+/// A waker runs code of its executor, so it is called and dropped while this thread holds no lock.
 #[derive(Debug, Default)]
-pub(crate) struct Wakers(Mutex<Waiting>);
+pub(crate) struct Wakers(Mutex<List>);
 
 #[derive(Debug, Default)]
-struct Waiting {
-    /// Mostly there is one; it needs no allocation.
+struct List {
+    /// The usual case is one task, which needs no allocation.
     first: Option<Waker>,
     more: Vec<Waker>,
     /// The sender that moves the bytes while it waits for room.
     sender: Option<Waker>,
 }
 
-impl Waiting {
-    fn knows(&self, waker: &Waker) -> bool {
+impl List {
+    fn contains(&self, waker: &Waker) -> bool {
         self.is_sender(waker) || self.is_listed(waker)
     }
 
@@ -38,7 +38,7 @@ impl Waiting {
         self.sender.as_ref().is_some_and(|sender| sender.will_wake(waker))
     }
 
-    /// Adds a waker to the list, once; gives it back if it is there.
+    /// Adds a waker unless it is in the list; then it is returned.
     fn push(&mut self, waker: Waker) -> Option<Waker> {
         if self.is_listed(&waker) {
             return Some(waker);
@@ -51,7 +51,7 @@ impl Waiting {
         None
     }
 
-    /// Whether a task other than `current` waits.
+    /// Returns whether a task other than `current` waits.
     fn has_others(&self, current: &Waker) -> bool {
         let is_other = |waker: &Option<Waker>| waker.as_ref().is_some_and(|waker| !waker.will_wake(current));
         !self.more.is_empty() || is_other(&self.first) || is_other(&self.sender)
@@ -59,21 +59,21 @@ impl Waiting {
 }
 
 impl Wakers {
-    /// Whether this task is woken. Ask first and poll the transport then: no wake-up in between is lost.
+    /// Returns whether this task is registered. Call it before polling the transport, so that no wake-up is lost.
     #[inline]
-    pub(crate) fn knows(&self, waker: &Waker) -> bool {
-        self.lock().knows(waker)
+    pub(crate) fn contains(&self, waker: &Waker) -> bool {
+        self.lock().contains(waker)
     }
 
-    /// Adds a runtime's own task, once. Its waker may be cloned under a lock.
+    /// Adds a task of the library, whose waker may be cloned under a lock, unless it is registered.
     pub(crate) fn register(&self, waker: &Waker) {
         let mut waiting = self.lock();
-        if !waiting.knows(waker) {
+        if !waiting.contains(waker) {
             waiting.push(waker.clone());
         }
     }
 
-    /// Adds a task, once.
+    /// Adds a task unless it is registered.
     pub(crate) fn add(&self, waker: Waker) {
         let known = {
             let mut waiting = self.lock();
@@ -82,8 +82,8 @@ impl Wakers {
         discard(known);
     }
 
-    /// Makes this task the sender that moves the bytes. Says whether it is known as that; if it was not, it takes `clone`, and
-    /// if there is none, clone `waker` without a lock, and try again.
+    /// Makes this task the sender that moves the bytes. If it is not yet, this takes `clone`. Returns false if `clone`
+    /// is `None`: then clone `waker` without a lock and try again.
     pub(crate) fn register_sender(&self, waker: &Waker, clone: &mut Option<Waker>) -> bool {
         let known = {
             let mut waiting = self.lock();
@@ -91,33 +91,33 @@ impl Wakers {
                 return true;
             }
             let Some(clone) = clone.take() else { return false };
-            // The task of the one before may wait for something other than room.
+            // The task of the previous sender may also wait for something other than room.
             waiting.sender.replace(clone).and_then(|before| waiting.push(before))
         };
         discard(known);
         true
     }
 
-    /// The sender does not wait any more. It is woken: its task may wait for something other than room.
-    pub(crate) fn forget_sender(&self) {
+    /// Removes the sender that moves the bytes and wakes its task, which may also wait for something other than room.
+    pub(crate) fn release_sender(&self) {
         let sender = self.lock().sender.take();
         wake(sender);
     }
 
-    /// Wakes and forgets all tasks.
+    /// Wakes and removes all tasks.
     pub(crate) fn wake_all(&self) {
-        let Waiting { first, more, sender } = mem::take(&mut *self.lock());
+        let List { first, more, sender } = mem::take(&mut *self.lock());
         wake(first.into_iter().chain(more).chain(sender));
     }
 
-    /// Wakes and forgets all tasks but one.
+    /// Wakes and removes all tasks except one.
     pub(crate) fn wake_others(&self, current: &Waker) {
         let (others, sender) = {
             let mut waiting = self.lock();
             if !waiting.has_others(current) {
                 return;
             }
-            let Waiting { first, more, sender } = mem::take(&mut *waiting);
+            let List { first, more, sender } = mem::take(&mut *waiting);
             let (mut current_task, others): (Vec<_>, Vec<_>) =
                 first.into_iter().chain(more).partition(|waker| waker.will_wake(current));
             waiting.first = current_task.pop();
@@ -131,7 +131,7 @@ impl Wakers {
         wake(others.into_iter().chain(sender));
     }
 
-    fn lock(&self) -> MutexGuard<'_, Waiting> {
+    fn lock(&self) -> MutexGuard<'_, List> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,4 +1,4 @@
-//! What the compiler proves.
+//! Traits of the types, and transports that are not `Send`.
 
 use std::{
     io,
@@ -11,9 +11,9 @@ use futures_core::{FusedStream, Stream};
 use futures_sink::Sink;
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 use ws_proto::{CloseCode, ConnectionError, Message, Role};
-use ws_tokio::{Sender, Served, WebSocket};
+use ws_tokio::{Sender, WebSocket, internal::ServerHalf};
 
-use crate::support::{Frame, Script, config, connection, open};
+use crate::support::{Frame, TestTransport, config, connection, open};
 
 fn is_send<T: Send>(_: &T) {}
 fn is_send_and_sync<T: Send + Sync>() {}
@@ -21,7 +21,7 @@ fn is_send_and_sync<T: Send + Sync>() {}
 #[test]
 fn a_websocket_is_send_where_its_transport_is() {
     is_send_and_sync::<WebSocket<DuplexStream>>();
-    is_send_and_sync::<Served<DuplexStream>>();
+    is_send_and_sync::<ServerHalf<DuplexStream>>();
     is_send_and_sync::<Sender>();
 }
 
@@ -47,9 +47,9 @@ fn a_websocket_is_a_stream_and_a_sink_of_messages() {
     both::<WebSocket<DuplexStream>>();
 }
 
-/// A transport that must stay on its thread.
+/// A transport that is not `Send`.
 struct NotSend {
-    script: Script,
+    transport: TestTransport,
     _stays_here: Rc<()>,
 }
 
@@ -59,28 +59,28 @@ impl AsyncRead for NotSend {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.script).poll_read(cx, buf)
+        Pin::new(&mut self.transport).poll_read(cx, buf)
     }
 }
 
 impl AsyncWrite for NotSend {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.script).poll_write(cx, buf)
+        Pin::new(&mut self.transport).poll_write(cx, buf)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.script).poll_flush(cx)
+        Pin::new(&mut self.transport).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.script).poll_shutdown(cx)
+        Pin::new(&mut self.transport).poll_shutdown(cx)
     }
 }
 
 #[tokio::test]
-async fn a_transport_that_is_not_send_is_good_enough() {
-    let (script, peer) = Script::new(Role::Server);
-    let io = NotSend { script, _stays_here: Rc::new(()) };
+async fn a_transport_need_not_be_send() {
+    let (transport, peer) = TestTransport::new(Role::Server);
+    let io = NotSend { transport, _stays_here: Rc::new(()) };
     let mut ws = WebSocket::new(io, connection(Role::Server, config()));
     peer.send(Frame::text("in"));
     assert_eq!(ws.recv().await, Some(Message::text("in")));

@@ -1,0 +1,143 @@
+use std::{
+    io::ErrorKind,
+    task::{Context, Poll, Waker},
+    time::Instant,
+};
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use ws_proto::{CloseCode, CloseInfo, Connection, ConnectionError, close::Initiator};
+
+use crate::{
+    driver::Driver,
+    shared::{Shared, SharedState, lock},
+    websocket::WebSocket,
+};
+
+/// The server's handle to a connection whose [`WebSocket`] the application has. The server's task runs the
+/// application's future and moves the bytes.
+///
+/// A turn of that task calls [`begin_turn`](Self::begin_turn), polls the application's future, and calls
+/// [`end_turn`](Self::end_turn).
+pub struct ServerHalf<S> {
+    shared: Shared<S>,
+}
+
+/// How a turn ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TurnEnd {
+    /// The connection is over.
+    pub over: bool,
+    /// When the next turn is due at the latest. `None` if there is no deadline, or the task's timer is early enough.
+    pub due: Option<Instant>,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> ServerHalf<S> {
+    /// Creates the handles of the server and the application. `received` are the bytes that came with the
+    /// handshake.
+    #[must_use]
+    pub fn new(io: S, connection: Connection, received: &[u8]) -> (Self, WebSocket<S>) {
+        Self::with_driver(Driver::new(io, connection), received)
+    }
+
+    /// Creates the handles, as [`new`](Self::new) does, for a transport that keeps its contract
+    /// ([`Driver::trusting`]).
+    #[must_use]
+    pub fn trusting(io: S, connection: Connection, received: &[u8]) -> (Self, WebSocket<S>) {
+        Self::with_driver(Driver::trusting(io, connection), received)
+    }
+
+    fn with_driver(mut driver: Driver<S>, received: &[u8]) -> (Self, WebSocket<S>) {
+        driver.preload(received);
+        let shared = SharedState::for_server_task(driver).shared();
+        (Self { shared: shared.clone() }, WebSocket::from_shared(shared, true))
+    }
+
+    /// Begins a turn. Call it before the application's future is polled. Until [`end_turn`](Self::end_turn), messages
+    /// are queued and not written.
+    pub fn begin_turn(&self, cx: &Context<'_>, now: Instant) {
+        lock(&self.shared).begin_turn(cx.waker(), now);
+    }
+
+    /// Ends a turn. Call it after the application's future was polled. It handles the deadlines that have passed at
+    /// `now` and writes what was sent. If the application does not wait for a message, it also reads, so that pings and
+    /// a Close are answered.
+    ///
+    /// `Ready` means that the connection is over; [`close_info`](Self::close_info) says how it ended. `Pending` means
+    /// that the waker is registered; also run a turn at [`poll_timeout`](Self::poll_timeout).
+    pub fn end_turn(&self, cx: &mut Context<'_>, now: Instant) -> Poll<()> {
+        if self.end_turn_with_timer(cx, now, false).over { Poll::Ready(()) } else { Poll::Pending }
+    }
+
+    /// Ends a turn and returns the next deadline, as [`end_turn`](Self::end_turn) and
+    /// [`poll_timeout`](Self::poll_timeout) do. `armed` says that the task has a timer that has not fired. Then
+    /// deadlines are not checked, because they can only have moved to a later time.
+    pub fn end_turn_with_timer(&self, cx: &mut Context<'_>, now: Instant, armed: bool) -> TurnEnd {
+        let mut state = lock(&self.shared);
+        let receiving = state.end_application();
+        state.waiting.register(cx.waker());
+        if !armed {
+            state.handle_timeout(now);
+        }
+        if receiving && state.driver().is_some() {
+            if state.poll_output(cx).is_ready() {
+                // The application sees the end in its `recv`.
+                state.waiting.wake_all();
+            }
+        } else {
+            state.poll_background(cx, Connection::pause);
+            state.notify_finished();
+        }
+        state.end_turn();
+        let Some(driver) = state.driver() else { return TurnEnd { over: true, due: None } };
+        let due = if armed && driver.is_quiet() { None } else { driver.poll_timeout() };
+        TurnEnd { over: false, due }
+    }
+
+    /// Updates a transport that wakes no tasks by itself. `f` sets its readiness; then all tasks that wait for it are
+    /// woken except `task`, which is about to be polled.
+    pub fn notify_transport(&self, task: &Waker, f: impl FnOnce(&mut S)) {
+        let mut state = lock(&self.shared);
+        if let Some(driver) = state.driver_mut() {
+            f(driver.io_mut());
+        }
+        state.waiting.wake_others(task);
+    }
+
+    /// Returns when the next turn is due if there is no wake-up before.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        lock(&self.shared).driver()?.poll_timeout()
+    }
+
+    /// Begins the closing handshake. Messages that still arrive are dropped.
+    pub fn close(&self, code: CloseCode, reason: &str) {
+        lock(&self.shared).queue_close(code, reason);
+    }
+
+    /// Ends the connection because the application failed.
+    pub fn fail(&self, error: ConnectionError) {
+        lock(&self.shared).fail(error);
+    }
+
+    /// Ends the connection at once, without a Close frame.
+    pub fn abort(&self) {
+        lock(&self.shared).abort();
+    }
+
+    /// Returns how the connection ended. `None` until then.
+    #[must_use]
+    pub fn close_info(&self) -> Option<CloseInfo> {
+        lock(&self.shared).close_info().cloned()
+    }
+}
+
+impl<S> Drop for ServerHalf<S> {
+    fn drop(&mut self) {
+        let mut state = lock(&self.shared);
+        if state.driver().is_some() {
+            // No task moves the bytes any more, so the connection ends, and the application's tasks are woken.
+            let error = Some(ConnectionError::Transport(ErrorKind::ConnectionAborted));
+            state.on_closed(CloseInfo { received: None, sent: None, initiator: Initiator::Local, error });
+        }
+    }
+}

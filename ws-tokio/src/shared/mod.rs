@@ -1,0 +1,18 @@
+//! The state that all handles to one connection share, and what polling a handle does with it.
+//!
+//! ```text
+//!   send        waits for room, for the transport, and for the senders that came first
+//!   receive     takes the next message; holds messages while the application does not receive
+//!   transfer    one write, one read, one look at the timer
+//!   admission   whether there is room for a message
+//!   state       the connection, its transport, and the tasks that wait for it, behind one lock
+//! ```
+
+mod admission;
+mod receive;
+mod send;
+mod state;
+mod transfer;
+mod wakers;
+
+pub(crate) use state::{Shared, SharedState, lock, lock_and_poll};

@@ -1,0 +1,151 @@
+//! Receives the next message, and reads while the application does not receive.
+
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use ws_proto::{Connection, Event, Message, Transport};
+
+use super::{
+    state::{Mode, SharedState},
+    transfer::{READS_PER_TURN, ensure_paused, write},
+};
+use crate::thread_buffers::{ReceiveLease, trim_thread_pool};
+
+/// Steps of one poll without a message, such as reads of pings, before the task yields. Custom transports do not take
+/// part in tokio's cooperative budget.
+const STEPS_PER_POLL: usize = 128;
+
+impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
+    /// Takes the next message. `None` once the connection is over.
+    pub(crate) fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<Message>> {
+        self.has_received = true;
+        let next = self.poll_next_message(cx);
+        if let Mode::ServerTask { receiving, .. } = &mut self.mode {
+            *receiving = next.is_pending();
+        }
+        next
+    }
+
+    fn poll_next_message(&mut self, cx: &mut Context<'_>) -> Poll<Option<Message>> {
+        let Some(driver) = &mut self.driver else { return Poll::Ready(None) };
+        let connection = driver.connection_mut();
+        // Also records whether reading had stopped at `max_held_bytes`, for the deadlines.
+        connection.resume();
+        if let Some(message) = connection.take_held() {
+            // A message of an earlier read: there is nothing else to check.
+            connection.hold();
+            return Poll::Ready(Some(message));
+        }
+        let mut rx = ReceiveLease::take();
+        // With no message held and none incomplete, there is no event before the next read.
+        let mut nothing_new = driver.connection().is_settled();
+        for step in 0.. {
+            let Some(driver) = &mut self.driver else { return Poll::Ready(None) };
+            driver.connection_mut().resume();
+            while !nothing_new && let Some(event) = driver.poll_event(&mut rx) {
+                match event {
+                    Event::Message(message) => {
+                        let message = message.into_message();
+                        self.hold_received(&mut rx, Connection::hold);
+                        self.write_replies();
+                        return Poll::Ready(Some(message));
+                    }
+                    Event::Closed(info) => {
+                        self.on_closed(info);
+                        return Poll::Ready(None);
+                    }
+                    _ => {}
+                }
+            }
+            if step == STEPS_PER_POLL {
+                self.waiting.wake_all();
+                break;
+            }
+            if self.poll_progress(cx, &mut rx).is_pending() {
+                break;
+            }
+            nothing_new = false;
+        }
+        Poll::Pending
+    }
+
+    /// Moves bytes while the application does not receive. Messages are held; `pause` says how.
+    pub(crate) fn poll_background(&mut self, cx: &mut Context<'_>, pause: fn(&mut Connection)) {
+        let mut rx = ReceiveLease::take();
+        for step in 0.. {
+            self.hold_received(&mut rx, pause);
+            let Some(driver) = &self.driver else { return };
+            // The end is not reported until the application has taken the messages before it.
+            if driver.transport() == Transport::Finished {
+                self.promise_room();
+                return;
+            }
+            if step == STEPS_PER_POLL {
+                return self.waiting.wake_all();
+            }
+            if self.poll_progress(cx, &mut rx).is_pending() {
+                return;
+            }
+        }
+    }
+
+    /// Completes the closing handshake while messages are held for `recv`. `Ready`: the transport is finished.
+    pub(crate) fn poll_closing_handshake(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.poll_background(cx, ensure_paused);
+        let is_finished = self.is_finished();
+        if let Mode::ServerTask { receiving, .. } = &mut self.mode {
+            *receiving = !is_finished;
+        }
+        if is_finished { Poll::Ready(()) } else { Poll::Pending }
+    }
+
+    /// Reads what has arrived and handles deadlines, so that a task that only sends answers pings, sees the peer's
+    /// Close and watches the deadlines. Messages are held, up to `max_held_bytes`. A transport that knows that nothing
+    /// has arrived, as tokio's sockets do, makes no system call. Does nothing under a server's task, which reads by
+    /// itself.
+    pub(crate) fn receive_pending(&mut self, cx: &Context<'_>) {
+        if std::mem::take(&mut self.has_received) || self.has_server_task() {
+            return;
+        }
+        if !self.read_available() && !self.handle_due_timeout() {
+            return;
+        }
+        if let Some(driver) = &mut self.driver {
+            let mut io_cx = Context::from_waker(&self.waker);
+            // Replies to pings or to a Close.
+            let _ = write(driver, &mut io_cx, self.now);
+            driver.poll_shut_down(&mut io_cx);
+            driver.end_turn();
+        }
+        self.notify_send_end(cx.waker());
+        // Another task may wait for the messages in `recv`.
+        self.waiting.wake_others(cx.waker());
+    }
+
+    /// Reads until nothing is left, a few times at most. Returns whether there was something.
+    fn read_available(&mut self) -> bool {
+        let mut rx = ReceiveLease::take();
+        for read in 0..READS_PER_TURN {
+            let Some(driver) = &mut self.driver else { return read > 0 };
+            let mut io_cx = Context::from_waker(&self.waker);
+            let goes_on = driver.connection().wants_turn();
+            if !goes_on && driver.poll_read(&mut io_cx, self.now, &mut rx).is_pending() {
+                return read > 0;
+            }
+            self.hold_received(&mut rx, ensure_paused);
+        }
+        true
+    }
+
+    /// Handles the deadlines that have passed. Returns whether there were any.
+    fn handle_due_timeout(&mut self) -> bool {
+        let Some(driver) = &mut self.driver else { return false };
+        if driver.poll_timeout().is_none_or(|due| due > self.now) {
+            return false;
+        }
+        driver.handle_timeout(self.now, self.read_send_queue);
+        trim_thread_pool();
+        self.hold_received(&mut ReceiveLease::take(), ensure_paused);
+        true
+    }
+}

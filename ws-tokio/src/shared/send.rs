@@ -1,0 +1,171 @@
+//! Sends: waits for room in the write queue, in order, and for the transport.
+
+use std::task::{Context, Poll, Waker};
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use ws_proto::{Message, PreparedMessage, SendError};
+
+use super::{
+    state::{Mode, SharedState},
+    transfer::{ensure_paused, write},
+};
+use crate::wait_list::{Entry, Place};
+
+impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
+    /// Queues the owner's `message` once there is room. `message` is taken when it is accepted or refused.
+    pub(crate) fn poll_queue(
+        &mut self,
+        cx: &mut Context<'_>,
+        message: &mut Option<Message>,
+    ) -> Poll<Result<(), SendError<Message>>> {
+        loop {
+            let Some(next) = message.take() else { return Poll::Ready(Ok(())) };
+            match self.queue(next) {
+                Err(SendError::WriteBusy(back)) => *message = Some(back),
+                result => return Poll::Ready(result),
+            }
+            if self.poll_room(cx).is_pending() {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    /// Queues a prepared message of the owner once there is room.
+    pub(crate) fn poll_queue_prepared(
+        &mut self,
+        cx: &mut Context<'_>,
+        message: &PreparedMessage,
+    ) -> Poll<Result<(), SendError>> {
+        loop {
+            match self.queue_prepared(message) {
+                Err(SendError::WriteBusy(())) => {}
+                result => return Poll::Ready(result),
+            }
+            if self.poll_room(cx).is_pending() {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    /// Moves bytes until the owner may try again. Called after it found no room.
+    fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let before = self.queued();
+        let _ = self.poll_flush_or_room(cx, true);
+        if self.queued() < before || self.promise_room() || !self.is_open() {
+            return Poll::Ready(());
+        }
+        self.senders.wait_as_owner();
+        Poll::Pending
+    }
+
+    /// Queues a sender's message once there is room and all senders that came before are served. `message` is taken
+    /// when it is accepted or refused. If the task's waker must be stored, this takes `waker`; if that is `None`, it
+    /// sets `waker_missing`: then poll again with a clone.
+    pub(crate) fn poll_queue_in_order(
+        &mut self,
+        cx: &mut Context<'_>,
+        message: &mut Option<Message>,
+        place: &mut Option<Place>,
+        waker: &mut Option<Waker>,
+    ) -> Poll<Result<(), SendError<Message>>> {
+        self.waker_missing = false;
+        loop {
+            let Some(next) = message.take() else { return Poll::Ready(Ok(())) };
+            let (len, entry) = (next.len(), self.senders.enter(place));
+            let queued = match entry {
+                Entry::Newcomer => self.queue_as_newcomer(next),
+                Entry::Promised => self.queue_ignoring_promises(next),
+                Entry::Waits => Err(SendError::WriteBusy(next)),
+            };
+            match queued {
+                Err(SendError::WriteBusy(back)) => *message = Some(back),
+                result => return Poll::Ready(result),
+            }
+            self.waker_missing = !self.senders.wait(place, entry == Entry::Promised, len, cx.waker(), waker);
+            if self.waker_missing || self.has_server_task() || !self.senders.is_first(place.as_ref()) {
+                return Poll::Pending;
+            }
+            // The first sender moves the bytes, because there may be no other task that does.
+            self.waker_missing = !self.waiting.register_sender(cx.waker(), waker);
+            if self.waker_missing {
+                return Poll::Pending;
+            }
+            let before = self.queued();
+            let _ = self.poll_flush(cx);
+            if self.queued() >= before {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    /// Waits until everything queued is written or the connection is over.
+    pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let flushed = self.poll_flush_or_room(cx, false);
+        self.promise_room();
+        flushed
+    }
+
+    /// Waits as [`poll_flush`](Self::poll_flush) does, but does not promise room to senders. With `room`, for an owner
+    /// that waits for room, it is `Ready` as soon as the queue has become shorter.
+    pub(crate) fn poll_flush_or_room(&mut self, cx: &mut Context<'_>, room: bool) -> Poll<()> {
+        if self.driver.is_none() {
+            return Poll::Ready(());
+        }
+        if !self.has_waker_of(cx) {
+            return Poll::Pending;
+        }
+        self.refresh_now();
+        let before = self.queued();
+        if self.poll_written(cx).is_ready() || (room && self.queued() < before) {
+            self.receive_pending(cx);
+            return Poll::Ready(());
+        }
+        if matches!(self.mode, Mode::Inline { .. }) {
+            // The peer may not read because it waits itself: for pongs, or until its data is read. Deadlines may pass
+            // too.
+            self.poll_background(cx, ensure_paused);
+            return self.poll_written(cx);
+        }
+        Poll::Pending
+    }
+
+    /// Waits until the transport has taken this many of the accepted messages.
+    pub(crate) fn poll_handed_over(&mut self, cx: &mut Context<'_>, number: u64) -> Poll<()> {
+        if self.has_server_task() {
+            return Poll::Ready(());
+        }
+        if self.is_handed_over(number) {
+            self.refresh_now();
+            self.receive_pending(cx);
+            self.promise_room();
+            return Poll::Ready(());
+        }
+        if self.poll_flush(cx).is_ready() || self.is_handed_over(number) {
+            return Poll::Ready(());
+        }
+        Poll::Pending
+    }
+
+    fn is_handed_over(&self, number: u64) -> bool {
+        self.driver().is_none_or(|driver| {
+            let written = self.accepted.saturating_sub(driver.queued_messages() as u64);
+            written >= number && !driver.is_unflushed()
+        })
+    }
+
+    /// Writes what was queued, once. Does nothing under a server's task, which was woken when it was queued.
+    pub(crate) fn write_queued(&mut self) {
+        if !matches!(self.mode, Mode::Inline { .. }) {
+            return;
+        }
+        self.refresh_now();
+        let Some(driver) = &mut self.driver else { return };
+        let _ = write(driver, &mut Context::from_waker(&self.waker), self.now);
+        driver.end_turn();
+        self.promise_room();
+        self.notify_send_end(Waker::noop());
+        if self.deadline_precedes_timer() || self.is_finished() {
+            self.waiting.wake_all();
+        }
+    }
+}

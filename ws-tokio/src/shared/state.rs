@@ -1,0 +1,362 @@
+//! The connection, its transport, and the tasks that wait for it, behind one lock. The lock is contended only if
+//! several tasks use the connection at the same time.
+
+use std::{
+    ops::{Deref, DerefMut},
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll, Waker},
+    time::Instant,
+};
+
+use tokio::time::Sleep;
+use ws_proto::{
+    CloseCode, CloseInfo, Connection, ConnectionError, ConnectionState, ControlError, SendQueue, Transport,
+};
+
+use super::wakers::Wakers;
+use crate::{driver::Driver, foreign::Hold, wait_list::WaitList};
+
+pub(crate) type Shared<S> = Arc<Mutex<SharedState<S>>>;
+
+pub(crate) struct SharedState<S> {
+    /// `None` after `into_parts` or once the connection is over.
+    pub(crate) driver: Option<Driver<S>>,
+    pub(crate) mode: Mode,
+    pub(crate) now: Instant,
+    /// Boxed, because it is large and is set only at the end.
+    close_info: Option<Box<CloseInfo>>,
+    /// The tasks that wait for the transport or for the end.
+    pub(crate) waiting: Arc<Wakers>,
+    /// Senders that wait for room in the write queue.
+    pub(crate) senders: WaitList,
+    /// Wakes all of `waiting`. The transport gets only this waker.
+    pub(crate) waker: Waker,
+    /// Whether the tasks that wait for room were woken because nothing more can be sent.
+    pub(crate) send_end_notified: bool,
+    /// The `WebSocket` was dropped, so messages are discarded.
+    pub(crate) owner_dropped: bool,
+    /// The latest poll stopped because the waker of its task is not registered.
+    pub(crate) waker_missing: bool,
+    /// Dropped after the lock is released, because its transport has a destructor.
+    ended_driver: Option<Box<Driver<S>>>,
+    /// `recv` was polled since the last send, so the send need not read.
+    pub(crate) has_received: bool,
+    /// Whether the tasks that wait for the end were woken because only held messages are left.
+    finish_notified: bool,
+    /// Number of messages that were accepted so far.
+    pub(crate) accepted: u64,
+    /// Reads the state of the transport's send queue.
+    pub(crate) read_send_queue: fn(&S) -> Option<SendQueue>,
+}
+
+/// Which tasks move the bytes.
+pub(crate) enum Mode {
+    /// The tasks that poll a handle. The connection has a timer of its own for its deadlines.
+    Inline { timer: Option<Pin<Box<Sleep>>> },
+    /// The server's task that runs the application's future. It writes at the end of each turn and watches the
+    /// deadlines. `receiving`: the application waits in `recv`, whose polls read. `reads` and `writes` count those of
+    /// this turn.
+    ServerTask { turn: Turn, receiving: bool, reads: u8, writes: u8 },
+}
+
+/// What a server's task is doing. Other tasks may use the connection at any time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Turn {
+    /// It waits.
+    Idle,
+    /// It polls the application's future. Messages are queued and not written.
+    Application,
+    /// It moves bytes.
+    Transport,
+}
+
+impl<S> SharedState<S> {
+    pub(crate) fn inline(io: S, connection: Connection) -> Self {
+        Self::new(Driver::new(io, connection), Mode::Inline { timer: None })
+    }
+
+    pub(crate) fn for_server_task(driver: Driver<S>) -> Self {
+        Self::new(driver, Mode::ServerTask { turn: Turn::Idle, receiving: false, reads: 0, writes: 0 })
+    }
+
+    fn new(mut driver: Driver<S>, mode: Mode) -> Self {
+        // Messages are held, up to `max_held_bytes`, until `recv` takes them.
+        driver.connection_mut().pause();
+        let waiting = Arc::new(Wakers::default());
+        let waker = Waker::from(Arc::clone(&waiting));
+        Self {
+            driver: Some(driver),
+            mode,
+            now: now(),
+            close_info: None,
+            waiting,
+            senders: WaitList::new(),
+            waker,
+            send_end_notified: false,
+            owner_dropped: false,
+            waker_missing: false,
+            ended_driver: None,
+            has_received: false,
+            finish_notified: false,
+            accepted: 0,
+            read_send_queue: |_| None,
+        }
+    }
+
+    /// Sets how to read the state of the transport's send queue.
+    pub(crate) const fn watch_send_queue(&mut self, read_send_queue: fn(&S) -> Option<SendQueue>) {
+        self.read_send_queue = read_send_queue;
+        if let Some(driver) = &mut self.driver {
+            driver.connection_mut().watch_send_queue();
+        }
+    }
+
+    pub(crate) fn shared(self) -> Shared<S> {
+        Arc::new(Mutex::new(self))
+    }
+
+    pub(crate) fn close_info(&self) -> Option<&CloseInfo> {
+        self.close_info.as_deref()
+    }
+
+    pub(crate) fn state(&self) -> ConnectionState {
+        self.driver.as_ref().map_or(ConnectionState::Closed, |driver| driver.connection().state())
+    }
+
+    pub(crate) fn is_open(&self) -> bool {
+        self.state() == ConnectionState::Open
+    }
+
+    pub(crate) const fn driver(&self) -> Option<&Driver<S>> {
+        self.driver.as_ref()
+    }
+
+    pub(crate) const fn driver_mut(&mut self) -> Option<&mut Driver<S>> {
+        self.driver.as_mut()
+    }
+
+    pub(crate) const fn has_server_task(&self) -> bool {
+        matches!(self.mode, Mode::ServerTask { .. })
+    }
+
+    /// Takes the connection. All waiting tasks are woken.
+    pub(crate) fn take_driver(&mut self) -> Option<Driver<S>> {
+        self.waiting.wake_all();
+        self.senders.end();
+        self.driver.take()
+    }
+
+    /// Ends the transport. It and what waits to be written are dropped after the lock is released.
+    pub(crate) fn end(&mut self) {
+        self.waiting.wake_all();
+        self.senders.end();
+        if let Some(mut driver) = self.driver.take() {
+            driver.abort();
+            self.ended_driver = Some(Box::new(driver));
+        }
+    }
+
+    /// Returns whether the task's waker is registered. If not, [`lock_and_poll`] adds it and polls again. Call this
+    /// before polling the transport.
+    pub(crate) fn has_waker_of(&mut self, cx: &Context<'_>) -> bool {
+        self.waker_missing = !self.waiting.contains(cx.waker());
+        !self.waker_missing
+    }
+
+    pub(crate) fn queue_ping(&mut self, payload: &[u8]) -> Result<(), ControlError> {
+        let Some(driver) = &mut self.driver else { return Err(ControlError::InvalidState) };
+        let (connection, tx) = driver.parts_mut();
+        connection.send_ping(payload, tx)?;
+        self.wake_idle_server_task();
+        Ok(())
+    }
+
+    /// Begins the closing handshake. Messages that are held or still arrive are dropped.
+    pub(crate) fn queue_close(&mut self, code: CloseCode, reason: &str) {
+        self.refresh_now();
+        if let Some(driver) = &mut self.driver {
+            let (connection, tx) = driver.parts_mut();
+            connection.close(code, reason, self.now, tx);
+            self.wake_idle_server_task();
+        }
+    }
+
+    /// Begins the closing handshake. Messages are delivered until the peer's Close.
+    pub(crate) fn queue_close_and_receive(&mut self, code: CloseCode, reason: &str) {
+        self.refresh_now();
+        if let Some(driver) = &mut self.driver {
+            let (connection, tx) = driver.parts_mut();
+            connection.close_and_receive(code, reason, self.now, tx);
+            self.wake_idle_server_task();
+        }
+    }
+
+    pub(crate) fn fail(&mut self, error: ConnectionError) {
+        if let Some(driver) = &mut self.driver {
+            let (connection, tx) = driver.parts_mut();
+            connection.fail(error, self.now, tx);
+        }
+    }
+
+    /// The application has dropped its `WebSocket`. The server's task completes the closing handshake.
+    pub(crate) fn on_owner_dropped(&mut self) {
+        self.owner_dropped = true;
+        if std::thread::panicking() {
+            // The application has panicked.
+            self.fail(ConnectionError::Internal);
+        } else {
+            self.queue_close(CloseCode::NORMAL, "");
+        }
+        self.wake_idle_server_task();
+    }
+
+    /// Wakes a server's task that waits, so that it writes what was queued outside its turn and checks the deadlines.
+    pub(crate) fn wake_idle_server_task(&self) {
+        if matches!(self.mode, Mode::ServerTask { turn: Turn::Idle, .. }) {
+            self.waiting.wake_all();
+        }
+    }
+
+    /// Begins the application's part of a turn of the server's task.
+    pub(crate) fn begin_turn(&mut self, task: &Waker, at: Instant) {
+        self.advance_to(at);
+        self.waiting.register(task);
+        self.mode = Mode::ServerTask { turn: Turn::Application, receiving: false, reads: 0, writes: 0 };
+    }
+
+    /// Ends the application's part of a turn. Returns whether the application waits in `recv`.
+    pub(crate) const fn end_application(&mut self) -> bool {
+        let Mode::ServerTask { turn, receiving, .. } = &mut self.mode else { return false };
+        *turn = Turn::Transport;
+        *receiving
+    }
+
+    pub(crate) fn end_turn(&mut self) {
+        if let Mode::ServerTask { turn, .. } = &mut self.mode {
+            *turn = Turn::Idle;
+        }
+        if let Some(driver) = &mut self.driver {
+            driver.end_turn();
+        }
+    }
+
+    /// Handles the deadlines that have passed at `at`.
+    pub(crate) fn handle_timeout(&mut self, at: Instant) {
+        self.advance_to(at);
+        if let Some(driver) =
+            self.driver.as_mut().filter(|driver| driver.poll_timeout().is_some_and(|due| due <= at))
+        {
+            driver.handle_timeout(at, self.read_send_queue);
+        }
+    }
+
+    pub(crate) fn abort(&mut self) {
+        if let Some(driver) = &mut self.driver {
+            let (connection, tx) = driver.parts_mut();
+            connection.abort(tx);
+        }
+    }
+
+    /// Stores how the connection ended and ends the transport.
+    pub(crate) fn on_closed(&mut self, info: CloseInfo) {
+        self.close_info = Some(Box::new(info));
+        // Dropping the transport closes it.
+        self.end();
+    }
+
+    /// Wakes the tasks that wait for the end, once, when only messages that the application has not taken are left.
+    pub(crate) fn notify_finished(&mut self) {
+        let is_finished =
+            self.driver.as_ref().is_some_and(|driver| driver.transport() == Transport::Finished);
+        if is_finished && !self.finish_notified {
+            self.finish_notified = true;
+            self.waiting.wake_all();
+        }
+    }
+
+    /// Reads the clock, except in a turn of a server's task, which sets the time once per turn.
+    pub(crate) fn refresh_now(&mut self) {
+        if matches!(self.mode, Mode::Inline { .. } | Mode::ServerTask { turn: Turn::Idle, .. }) {
+            self.advance_to(now());
+        }
+    }
+
+    /// The time does not go back: a server's clock is coarse and may lag behind the time that another task read.
+    fn advance_to(&mut self, at: Instant) {
+        self.now = self.now.max(at);
+    }
+}
+
+/// Returns the time of the runtime's clock, which tests may pause.
+pub(crate) fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
+
+/// A guard of the lock. After its release, written and abandoned payloads and an ended transport are dropped, and tasks
+/// are woken.
+pub(crate) struct StateGuard<'a, S> {
+    // Dropped in this order.
+    state: MutexGuard<'a, SharedState<S>>,
+    ended_driver: Option<Box<Driver<S>>>,
+    _hold: Hold,
+}
+
+/// Locks the state. Poisoning is ignored, because the state machine is still consistent after a panic under the lock.
+#[inline]
+pub(crate) fn lock<S>(shared: &Mutex<SharedState<S>>) -> StateGuard<'_, S> {
+    let _hold = Hold::new();
+    let state = shared.lock().unwrap_or_else(PoisonError::into_inner);
+    StateGuard { state, ended_driver: None, _hold }
+}
+
+impl<S> Deref for StateGuard<'_, S> {
+    type Target = SharedState<S>;
+
+    #[inline]
+    fn deref(&self) -> &SharedState<S> {
+        &self.state
+    }
+}
+
+impl<S> DerefMut for StateGuard<'_, S> {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut SharedState<S> {
+        &mut self.state
+    }
+}
+
+impl<S> Drop for StateGuard<'_, S> {
+    #[inline]
+    fn drop(&mut self) {
+        self.ended_driver = self.state.ended_driver.take();
+        if self.state.senders.take_owner_wake() {
+            self.state.waiting.wake_all();
+        }
+        if let Some(driver) = &mut self.state.driver {
+            driver.drop_spent();
+        }
+    }
+}
+
+/// Polls under the lock, for a task of the application. If its waker is not registered yet, the waker is cloned without
+/// the lock, because a clone may run code of the executor, and the poll is repeated.
+pub(crate) fn lock_and_poll<S, T>(
+    shared: &Mutex<SharedState<S>>,
+    cx: &mut Context<'_>,
+    mut poll: impl FnMut(&mut SharedState<S>, &mut Context<'_>) -> Poll<T>,
+) -> Poll<T> {
+    {
+        let mut state = lock(shared);
+        state.waker_missing = false;
+        let polled = poll(&mut state, cx);
+        if polled.is_ready() || !state.waker_missing {
+            return polled;
+        }
+    }
+    let waker = cx.waker().clone();
+    let mut state = lock(shared);
+    state.waiting.add(waker);
+    // If the waker is missing again, the task has been woken meanwhile.
+    poll(&mut state, cx)
+}

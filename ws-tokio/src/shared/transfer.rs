@@ -1,0 +1,194 @@
+//! The steps of a poll: one write, one read, one check of the timer.
+
+use std::{
+    task::{Context, Poll, Waker},
+    time::Instant,
+};
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use ws_proto::{Connection, ConnectionState, Event, Transport};
+
+use super::state::{Mode, SharedState, Turn, now};
+use crate::{
+    driver::Driver,
+    thread_buffers::{ReceiveLease, trim_thread_pool},
+    time::yield_turn,
+};
+
+/// Reads per turn of a server's task. Then the task yields.
+pub(super) const READS_PER_TURN: u8 = 4;
+/// Writes per turn of a server's task for an application that waits for room in the write queue.
+const WRITES_PER_TURN: u8 = 4;
+
+impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
+    pub(super) fn poll_written(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(driver) = &mut self.driver else { return Poll::Ready(()) };
+        let mut io_cx = Context::from_waker(&self.waker);
+        if let Mode::ServerTask { turn: Turn::Application, writes, .. } = &mut self.mode {
+            // A turn must end even if the peer reads as fast as the application sends.
+            *writes = writes.saturating_add(1);
+            if *writes > WRITES_PER_TURN {
+                yield_turn(&mut io_cx);
+                return Poll::Pending;
+            }
+        }
+        let written = write(driver, &mut io_cx, self.now);
+        driver.end_turn();
+        self.notify_send_end(cx.waker());
+        written
+    }
+
+    /// Writes, except in the application's part of a turn, and shuts down the write half once the state machine asks
+    /// for it. `Ready`: the transport is finished.
+    pub(crate) fn poll_output(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.driver.is_none() {
+            return Poll::Ready(());
+        }
+        if matches!(self.mode, Mode::ServerTask { turn: Turn::Application, .. }) || !self.has_waker_of(cx) {
+            return Poll::Pending;
+        }
+        self.refresh_now();
+        let Some(driver) = &mut self.driver else { return Poll::Ready(()) };
+        let mut io_cx = Context::from_waker(&self.waker);
+        let queued = driver.queued();
+        let _ = write(driver, &mut io_cx, self.now);
+        driver.poll_shut_down(&mut io_cx);
+        if driver.queued() < queued {
+            // The owner may wait for room.
+            self.waiting.wake_others(cx.waker());
+        }
+        self.promise_room();
+        self.notify_send_end(cx.waker());
+        if self.is_finished() { Poll::Ready(()) } else { Poll::Pending }
+    }
+
+    /// Writes, reads and checks the timer, once. `Ready`: there may be new events.
+    pub(super) fn poll_progress(&mut self, cx: &mut Context<'_>, rx: &mut ReceiveLease) -> Poll<()> {
+        if self.poll_output(cx).is_ready() {
+            return Poll::Ready(());
+        }
+        if self.driver.is_none() {
+            return Poll::Ready(());
+        }
+        if !self.has_waker_of(cx) {
+            return Poll::Pending;
+        }
+        let Some(driver) = &mut self.driver else { return Poll::Ready(()) };
+        let mut io_cx = Context::from_waker(&self.waker);
+        if let Mode::ServerTask { turn: Turn::Application | Turn::Transport, reads, .. } = &mut self.mode {
+            *reads = reads.saturating_add(1);
+            if *reads > READS_PER_TURN {
+                yield_turn(&mut io_cx);
+                return Poll::Pending;
+            }
+        }
+        let read = driver.poll_read(&mut io_cx, self.now, rx);
+        if read.is_pending() && driver.connection().wants_turn() {
+            yield_turn(&mut io_cx);
+        }
+        driver.end_turn();
+        if read.is_ready() { read } else { self.poll_timer() }
+    }
+
+    /// Polls the connection's own timer, unless a server's task watches the deadlines. `Ready`: a deadline was handled.
+    fn poll_timer(&mut self) -> Poll<()> {
+        let Mode::Inline { timer } = &mut self.mode else { return Poll::Pending };
+        let Some(driver) = &mut self.driver else { return Poll::Ready(()) };
+        loop {
+            let Some(due) = driver.poll_timeout() else { return Poll::Pending };
+            if due <= now() {
+                driver.handle_timeout(now(), self.read_send_queue);
+                // Without a server no other code trims the pool, and deadlines pass now and then.
+                trim_thread_pool();
+                return Poll::Ready(());
+            }
+            let due = tokio::time::Instant::from_std(due);
+            // A deadline usually moves to a later time. So an earlier timer is kept and reset when it fires.
+            let sleep = timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(due)));
+            if sleep.deadline() > due || sleep.is_elapsed() {
+                sleep.as_mut().reset(due);
+            }
+            // The future that polled last may be dropped, so the timer wakes all tasks.
+            if sleep.as_mut().poll(&mut Context::from_waker(&self.waker)).is_pending() {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    /// Returns whether a deadline is earlier than the connection's timer.
+    pub(super) fn deadline_precedes_timer(&self) -> bool {
+        let Mode::Inline { timer } = &self.mode else { return false };
+        let Some(due) = self.driver.as_ref().and_then(Driver::poll_timeout) else { return false };
+        timer.as_ref().is_none_or(|timer| timer.deadline().into_std() > due)
+    }
+
+    /// Parses the rest of a read. Its messages are held; `pause` says how.
+    pub(super) fn hold_received(&mut self, rx: &mut ReceiveLease, pause: fn(&mut Connection)) {
+        let Some(driver) = &mut self.driver else { return };
+        let mut closed = None;
+        let pause = if self.owner_dropped { Connection::resume } else { pause };
+        pause(driver.connection_mut());
+        if rx.is_empty() && driver.connection().is_settled() {
+            return;
+        }
+        while let Some(event) = driver.poll_event(rx) {
+            if let Event::Closed(info) = event {
+                closed = Some(info);
+            }
+        }
+        if let Some(info) = closed {
+            self.on_closed(info);
+        }
+    }
+
+    /// Writes replies to control frames now: the application may take long until its next `recv`.
+    pub(super) fn write_replies(&mut self) {
+        if self.queued() > 0 {
+            self.refresh_now();
+        }
+        if let Some(driver) = &mut self.driver {
+            if matches!(self.mode, Mode::Inline { .. }) {
+                let _ = write(driver, &mut Context::from_waker(&self.waker), self.now);
+            }
+            driver.end_turn();
+        }
+        self.promise_room();
+    }
+
+    /// Wakes the tasks that wait for room, once, when the connection is no longer open.
+    pub(super) fn notify_send_end(&mut self, current: &Waker) {
+        if !self.send_end_notified && self.state() != ConnectionState::Open {
+            self.send_end_notified = true;
+            self.waiting.wake_others(current);
+        }
+    }
+
+    pub(super) fn is_finished(&self) -> bool {
+        self.driver.as_ref().is_none_or(|driver| driver.transport() == Transport::Finished)
+    }
+
+    pub(super) fn queued(&self) -> usize {
+        self.driver.as_ref().map_or(0, Driver::queued)
+    }
+}
+
+/// Writes, as [`Driver::poll_write`] does, and schedules another poll if the driver wants one.
+pub(super) fn write<S: AsyncRead + AsyncWrite + Unpin>(
+    driver: &mut Driver<S>,
+    cx: &mut Context<'_>,
+    now: Instant,
+) -> Poll<()> {
+    let written = driver.poll_write(cx, now);
+    if written.is_pending() && driver.wants_write_turn() {
+        yield_turn(cx);
+    }
+    written
+}
+
+/// Pauses the connection unless it is paused or on hold. So an end that waits for the reply to the latest message
+/// continues to wait.
+pub(super) const fn ensure_paused(connection: &mut Connection) {
+    if !connection.is_paused() {
+        connection.pause();
+    }
+}
