@@ -9,12 +9,12 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use ws_proto::{CloseCode, ConnectionState, ControlError, Message, PreparedMessage, SendError};
 
 use crate::{
-    shared::{SharedState, lock, lock_and_poll},
+    shared::{SharedState, WakerClones, lock, lock_and_poll},
     wait_list::Place,
 };
 
-/// Attempts within one poll of a send. The waker is stored in up to two places, each attempt may store one, and a
-/// wake-up in between costs another attempt.
+/// Attempts within one poll of a send: one that finds that the waker must be stored, and one after each wake-up in
+/// between.
 const MAX_ATTEMPTS: usize = 4;
 
 /// Sends on a connection from any task.
@@ -216,10 +216,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Outlet for Mutex<SharedState<S>> 
         message: &mut Option<Message>,
         place: &mut Option<Place>,
     ) -> Poll<Result<(), SendError<Message>>> {
-        let mut waker = None;
+        let mut clones = WakerClones::default();
         for _ in 0..MAX_ATTEMPTS {
             let mut state = lock(self);
-            let result = state.poll_queue_in_order(cx, message, place, &mut waker);
+            let result = state.poll_queue_in_order(cx, message, place, &mut clones);
             if result.is_ready() {
                 state.write_queued();
             }
@@ -227,8 +227,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Outlet for Mutex<SharedState<S>> 
                 return result;
             }
             drop(state);
-            // A clone may run code of the executor, so it is made without the lock.
-            waker.get_or_insert_with(|| cx.waker().clone());
+            clones.fill(cx.waker());
         }
         cx.waker().wake_by_ref();
         Poll::Pending

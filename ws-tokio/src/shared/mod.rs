@@ -15,4 +15,5 @@ mod state;
 mod transfer;
 mod wakers;
 
+pub(crate) use send::WakerClones;
 pub(crate) use state::{Shared, SharedState, lock, lock_and_poll};

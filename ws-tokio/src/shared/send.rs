@@ -11,6 +11,23 @@ use super::{
 };
 use crate::wait_list::{Entry, Place};
 
+/// Clones of a task's waker, made without the lock, because a clone may run code of the executor.
+#[derive(Default)]
+pub(crate) struct WakerClones {
+    /// For the sender's place in the wait list.
+    for_list: Option<Waker>,
+    /// For the sender that moves the bytes.
+    for_transport: Option<Waker>,
+}
+
+impl WakerClones {
+    /// Makes the clones that are missing.
+    pub(crate) fn fill(&mut self, waker: &Waker) {
+        self.for_list.get_or_insert_with(|| waker.clone());
+        self.for_transport.get_or_insert_with(|| waker.clone());
+    }
+}
+
 impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
     /// Queues the owner's `message` once there is room. `message` is taken when it is accepted or refused.
     pub(crate) fn poll_queue(
@@ -59,16 +76,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
     }
 
     /// Queues a sender's message once there is room and all senders that came before are served. `message` is taken
-    /// when it is accepted or refused. If the task's waker must be stored, this takes `waker`; if that is `None`, it
-    /// sets `waker_missing`: then poll again with a clone.
+    /// when it is accepted or refused. If the task's waker must be stored, this takes it from `clones`; if there is none,
+    /// it sets `waker_missing`: then poll again with clones.
     pub(crate) fn poll_queue_in_order(
         &mut self,
         cx: &mut Context<'_>,
         message: &mut Option<Message>,
         place: &mut Option<Place>,
-        waker: &mut Option<Waker>,
+        clones: &mut WakerClones,
     ) -> Poll<Result<(), SendError<Message>>> {
-        self.waker_missing = false;
+        (self.waker_missing, self.waker_added) = (false, false);
         loop {
             let Some(next) = message.take() else { return Poll::Ready(Ok(())) };
             let (len, entry) = (next.len(), self.senders.enter(place));
@@ -81,17 +98,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
                 Err(SendError::WriteBusy(back)) => *message = Some(back),
                 result => return Poll::Ready(result),
             }
-            self.waker_missing = !self.senders.wait(place, entry == Entry::Promised, len, cx.waker(), waker);
+            self.waker_missing =
+                !self.senders.wait(place, entry == Entry::Promised, len, cx.waker(), &mut clones.for_list);
             if self.waker_missing || self.has_server_task() || !self.senders.is_first(place.as_ref()) {
                 return Poll::Pending;
             }
             // The first sender moves the bytes, because there may be no other task that does.
-            self.waker_missing = !self.waiting.register_sender(cx.waker(), waker);
-            if self.waker_missing {
-                return Poll::Pending;
+            match clones.for_transport.take() {
+                Some(clone) => self.waiting.set_sender(clone),
+                None if self.waiting.has_sender(cx.waker()) => {}
+                None => {
+                    self.waker_missing = true;
+                    return Poll::Pending;
+                }
             }
             let before = self.queued();
-            let _ = self.poll_flush(cx);
+            let _ = self.with_waker_added(|state| state.poll_flush(cx));
             if self.queued() >= before {
                 return Poll::Pending;
             }

@@ -38,6 +38,8 @@ pub(crate) struct SharedState<S> {
     pub(crate) owner_dropped: bool,
     /// The latest poll stopped because the waker of its task is not registered.
     pub(crate) waker_missing: bool,
+    /// The waker of the task that polls has just been registered.
+    pub(crate) waker_added: bool,
     /// Dropped after the lock is released, because its transport has a destructor.
     ended_driver: Option<Box<Driver<S>>>,
     /// `recv` was polled since the last send, so the send need not read.
@@ -96,6 +98,7 @@ impl<S> SharedState<S> {
             send_end_notified: false,
             owner_dropped: false,
             waker_missing: false,
+            waker_added: false,
             ended_driver: None,
             has_received: false,
             finish_notified: false,
@@ -160,8 +163,17 @@ impl<S> SharedState<S> {
     /// Returns whether the task's waker is registered. If not, [`lock_and_poll`] adds it and polls again. Call this
     /// before polling the transport.
     pub(crate) fn has_waker_of(&mut self, cx: &Context<'_>) -> bool {
-        self.waker_missing = !self.waiting.contains(cx.waker());
+        // `Waker::will_wake` may return false for a clone, so the list is not searched for one that was just added.
+        self.waker_missing = !self.waker_added && !self.waiting.contains(cx.waker());
         !self.waker_missing
+    }
+
+    /// Polls after the waker of the task was registered. If it was removed since, the task has been woken.
+    pub(crate) fn with_waker_added<T>(&mut self, poll: impl FnOnce(&mut Self) -> T) -> T {
+        self.waker_added = true;
+        let polled = poll(self);
+        self.waker_added = false;
+        polled
     }
 
     pub(crate) fn queue_ping(&mut self, payload: &[u8]) -> Result<(), ControlError> {
@@ -348,7 +360,7 @@ pub(crate) fn lock_and_poll<S, T>(
 ) -> Poll<T> {
     {
         let mut state = lock(shared);
-        state.waker_missing = false;
+        (state.waker_missing, state.waker_added) = (false, false);
         let polled = poll(&mut state, cx);
         if polled.is_ready() || !state.waker_missing {
             return polled;
@@ -357,6 +369,5 @@ pub(crate) fn lock_and_poll<S, T>(
     let waker = cx.waker().clone();
     let mut state = lock(shared);
     state.waiting.add(waker);
-    // If the waker is missing again, the task has been woken meanwhile.
-    poll(&mut state, cx)
+    state.with_waker_added(|state| poll(state, cx))
 }

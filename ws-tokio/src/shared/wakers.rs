@@ -13,11 +13,17 @@ use crate::foreign::{Foreign, run_unlocked};
 #[derive(Debug, Default)]
 pub(crate) struct Wakers(Mutex<List>);
 
+/// The first value of [`List::flush_at`], and the last: as many senders as the default write queue has messages may wait.
+const FIRST_FLUSH: usize = 64;
+const LAST_FLUSH: usize = 64 * 1024;
+
 #[derive(Debug, Default)]
 struct List {
     /// The usual case is one task, which needs no allocation.
     first: Option<Waker>,
     more: Vec<Waker>,
+    /// When `more` has so many wakers, all tasks are woken before another one is added.
+    flush_at: usize,
     /// The sender that moves the bytes while it waits for room.
     sender: Option<Waker>,
 }
@@ -51,6 +57,27 @@ impl List {
         None
     }
 
+    /// Removes all wakers.
+    fn take(&mut self) -> Self {
+        let flush_at = self.flush_at;
+        mem::replace(self, Self { flush_at, ..Self::default() })
+    }
+
+    /// Removes all wakers if there are too many. `Waker::will_wake` may return false for wakers of the same task, so a
+    /// task may be listed once for each of its polls. The limit doubles, so that the list has room for all tasks.
+    fn take_if_full(&mut self) -> Option<Self> {
+        let flush_at = self.flush_at.max(FIRST_FLUSH);
+        if self.more.len() < flush_at {
+            return None;
+        }
+        self.flush_at = (2 * flush_at).min(LAST_FLUSH);
+        Some(self.take())
+    }
+
+    fn into_wakers(self) -> impl Iterator<Item = Waker> {
+        self.first.into_iter().chain(self.more).chain(self.sender)
+    }
+
     /// Returns whether a task other than `current` waits.
     fn has_others(&self, current: &Waker) -> bool {
         let is_other = |waker: &Option<Waker>| waker.as_ref().is_some_and(|waker| !waker.will_wake(current));
@@ -75,27 +102,28 @@ impl Wakers {
 
     /// Adds a task unless it is registered.
     pub(crate) fn add(&self, waker: Waker) {
-        let known = {
+        let (known, flushed) = {
             let mut waiting = self.lock();
-            if waiting.is_sender(&waker) { Some(waker) } else { waiting.push(waker) }
+            let flushed = waiting.take_if_full();
+            (if waiting.is_sender(&waker) { Some(waker) } else { waiting.push(waker) }, flushed)
         };
         discard(known);
+        wake(flushed.into_iter().flat_map(List::into_wakers));
     }
 
-    /// Makes this task the sender that moves the bytes. If it is not yet, this takes `clone`. Returns false if `clone`
-    /// is `None`: then clone `waker` without a lock and try again.
-    pub(crate) fn register_sender(&self, waker: &Waker, clone: &mut Option<Waker>) -> bool {
+    /// Returns whether this task is the sender that moves the bytes.
+    pub(crate) fn has_sender(&self, waker: &Waker) -> bool {
+        self.lock().is_sender(waker)
+    }
+
+    /// Makes a task the sender that moves the bytes; `clone` is a clone of its waker.
+    pub(crate) fn set_sender(&self, clone: Waker) {
         let known = {
             let mut waiting = self.lock();
-            if waiting.is_sender(waker) {
-                return true;
-            }
-            let Some(clone) = clone.take() else { return false };
             // The task of the previous sender may also wait for something other than room.
             waiting.sender.replace(clone).and_then(|before| waiting.push(before))
         };
         discard(known);
-        true
     }
 
     /// Removes the sender that moves the bytes and wakes its task, which may also wait for something other than room.
@@ -106,8 +134,8 @@ impl Wakers {
 
     /// Wakes and removes all tasks.
     pub(crate) fn wake_all(&self) {
-        let List { first, more, sender } = mem::take(&mut *self.lock());
-        wake(first.into_iter().chain(more).chain(sender));
+        let list = self.lock().take();
+        wake(list.into_wakers());
     }
 
     /// Wakes and removes all tasks except one.
@@ -117,7 +145,7 @@ impl Wakers {
             if !waiting.has_others(current) {
                 return;
             }
-            let List { first, more, sender } = mem::take(&mut *waiting);
+            let List { first, more, sender, .. } = waiting.take();
             let (mut current_task, others): (Vec<_>, Vec<_>) =
                 first.into_iter().chain(more).partition(|waker| waker.will_wake(current));
             waiting.first = current_task.pop();
@@ -152,4 +180,36 @@ fn wake(wakers: impl IntoIterator<Item = Waker>) {
 
 fn discard(waker: Option<Waker>) {
     waker.into_iter().for_each(|waker| run_unlocked(Foreign::Waker(waker)));
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    /// A waker that no other one is equal to.
+    struct Counter(Arc<AtomicUsize>);
+
+    impl Wake for Counter {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn a_task_whose_wakers_are_never_equal_does_not_grow_the_list_without_bound() {
+        let (wakers, woken) = (Wakers::default(), Arc::new(AtomicUsize::new(0)));
+        let add = || wakers.add(Waker::from(Arc::new(Counter(Arc::clone(&woken)))));
+        // The first one is not in `more`.
+        (0..=FIRST_FLUSH).for_each(|_| add());
+        assert_eq!(woken.load(Ordering::Relaxed), 0);
+        add();
+        assert_eq!(woken.load(Ordering::Relaxed), FIRST_FLUSH + 1, "all that were listed are woken");
+        // Then twice as many have room, so that tasks that all wait do not wake each other for ever.
+        (0..2 * FIRST_FLUSH).for_each(|_| add());
+        assert_eq!(woken.load(Ordering::Relaxed), FIRST_FLUSH + 1);
+        add();
+        assert_eq!(woken.load(Ordering::Relaxed), 3 * FIRST_FLUSH + 2);
+    }
 }
