@@ -103,9 +103,9 @@ impl Deref for Request {
     }
 }
 
-/// Encodes an answer that ends the connection.
-pub(crate) fn encode_answer(answer: &Rejection, method: &Method) -> Vec<u8> {
-    if method == Method::HEAD { answer.encode_head() } else { answer.encode() }
+/// Encodes the response to a request that is not accepted. The response to HEAD has no body.
+pub(crate) fn encode_rejection(rejection: &Rejection, method: &Method) -> Vec<u8> {
+    if method == Method::HEAD { rejection.encode_head() } else { rejection.encode() }
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use ws_tokio::{Driver, ReceiveLease, guarded, yield_turn};
 use crate::{
     connection::{Handler, conn::Conn, handler_state::HandlerState},
     net::Io,
-    shard::{registration::Registration, server_state::Phase},
+    shard::{registration::Registration, server_state::ShutdownPhase},
 };
 
 /// Reads per turn; then others have theirs.
@@ -121,12 +121,12 @@ impl<H: Handler, S: Io> HandlerTask<H, S> {
             self.driver.handle_timeout(now, S::send_queue);
         }
         match self.state.registration.shard().server.phase() {
-            Phase::Running => {}
-            Phase::Draining => {
+            ShutdownPhase::Running => {}
+            ShutdownPhase::Draining => {
                 let (connection, tx) = self.driver.parts_mut();
                 connection.close(CloseCode::GOING_AWAY, "", now, tx);
             }
-            Phase::Forcing => {
+            ShutdownPhase::Forcing => {
                 let (connection, tx) = self.driver.parts_mut();
                 connection.abort(tx);
             }

@@ -135,7 +135,7 @@ impl ServerStream {
 
     /// With TLS, if it is TCP: whoever may open a Unix socket is on this machine.
     #[cfg(feature = "tls-core")]
-    pub(crate) async fn secured(self, tls: &super::Tls) -> io::Result<Self> {
+    pub(crate) async fn accept_tls(self, tls: &super::Tls) -> io::Result<Self> {
         match self.0 {
             Kind::Tcp(stream) => Ok(Self(Kind::Tls(Box::new(tls.accept(stream).await?)))),
             other => Ok(Self(other)),

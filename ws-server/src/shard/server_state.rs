@@ -19,7 +19,7 @@ use super::registry::Registry;
 /// How far the end has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
-pub(crate) enum Phase {
+pub(crate) enum ShutdownPhase {
     Running,
     /// Nothing new is accepted; connections close with 1001.
     Draining,
@@ -59,7 +59,7 @@ pub(crate) struct ServerState {
     pub(crate) handshakes: Arc<Permits>,
     pub(crate) connections: Arc<Permits>,
     phase: AtomicU8,
-    phase_changes: watch::Sender<Phase>,
+    phase_changes: watch::Sender<ShutdownPhase>,
     registries: Mutex<Vec<Weak<Registry>>>,
     clean: AtomicUsize,
     unclean: AtomicUsize,
@@ -74,8 +74,8 @@ impl ServerState {
             handler_protocol,
             handshakes: Permits::with_shares(options.max_handshakes, options.max_per_address),
             connections: Permits::with_shares(options.max_connections, options.max_per_address),
-            phase: AtomicU8::new(Phase::Running as u8),
-            phase_changes: watch::Sender::new(Phase::Running),
+            phase: AtomicU8::new(ShutdownPhase::Running as u8),
+            phase_changes: watch::Sender::new(ShutdownPhase::Running),
             registries: Mutex::default(),
             clean: AtomicUsize::new(0),
             unclean: AtomicUsize::new(0),
@@ -91,16 +91,16 @@ impl ServerState {
     }
 
     #[inline]
-    pub(crate) fn phase(&self) -> Phase {
+    pub(crate) fn phase(&self) -> ShutdownPhase {
         match self.phase.load(Ordering::Relaxed) {
-            0 => Phase::Running,
-            1 => Phase::Draining,
-            _ => Phase::Forcing,
+            0 => ShutdownPhase::Running,
+            1 => ShutdownPhase::Draining,
+            _ => ShutdownPhase::Forcing,
         }
     }
 
     /// Moves on to a later phase, never back, and wakes all connections.
-    pub(crate) fn enter(&self, phase: Phase) {
+    pub(crate) fn enter(&self, phase: ShutdownPhase) {
         self.ends_at_drain.get_or_init(|| self.ends());
         self.phase.fetch_max(phase as u8, Ordering::Relaxed);
         // The tasks that wait for it may have wakers of any executor.
@@ -118,7 +118,7 @@ impl ServerState {
     }
 
     /// Waits until the phase is `phase` or later.
-    pub(crate) async fn reached(&self, phase: Phase) {
+    pub(crate) async fn reached(&self, phase: ShutdownPhase) {
         // The sender lives in `self`, so this ends only with the phase.
         let _ = self.phase_changes.subscribe().wait_for(|current| *current >= phase).await;
     }

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use ws_tokio::guarded;
 
-use super::server_state::{Phase, ServerState, ShutdownReport};
+use super::server_state::{ServerState, ShutdownPhase, ShutdownReport};
 
 /// Ends a [`Server`](crate::Server). Cheap to clone.
 #[derive(Clone)]
@@ -33,7 +33,7 @@ impl ShutdownHandle {
     /// As [`shutdown`](Self::shutdown), without waiting.
     pub fn start(&self, grace: Duration) {
         self.server.shutdown.grace.get_or_init(|| grace);
-        self.server.enter(Phase::Draining);
+        self.server.enter(ShutdownPhase::Draining);
     }
 
     /// Connections that are open or closing.
@@ -67,7 +67,7 @@ pub(crate) async fn drain(server: &ServerState) -> ShutdownReport {
     tokio::pin!(everybody);
     let forced = tokio::time::timeout(grace, &mut everybody).await.is_err();
     if forced {
-        server.enter(Phase::Forcing);
+        server.enter(ShutdownPhase::Forcing);
         everybody.await;
     }
     let after = server.ends();
@@ -79,7 +79,7 @@ pub(crate) async fn drain(server: &ServerState) -> ShutdownReport {
 
 /// The end of a server that could not begin.
 pub(crate) fn end_unserved(server: &ServerState) -> ShutdownReport {
-    server.enter(Phase::Forcing);
+    server.enter(ShutdownPhase::Forcing);
     let report = ShutdownReport { clean: 0, unclean: 0, forced: false };
     server.shutdown.report.send_replace(Some(report));
     report
@@ -90,7 +90,7 @@ pub(crate) struct ForceOnDrop(pub(crate) Arc<ServerState>);
 
 impl Drop for ForceOnDrop {
     fn drop(&mut self) {
-        self.0.enter(Phase::Forcing);
+        self.0.enter(ShutdownPhase::Forcing);
         let cut_off = ShutdownReport { clean: 0, unclean: self.0.connections.active(), forced: true };
         let tell = |report: &mut Option<_>| report.replace(report.unwrap_or(cut_off)).is_none();
         let _ = guarded(|| self.0.shutdown.report.send_if_modified(tell));

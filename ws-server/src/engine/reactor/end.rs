@@ -4,7 +4,7 @@ use std::{io, rc::Rc};
 
 use ws_tokio::guarded;
 
-use crate::shard::server_state::Phase;
+use crate::shard::server_state::ShutdownPhase;
 
 use crate::engine::reactor::{BuildConn, Shared, table::ConnTable};
 
@@ -27,7 +27,7 @@ impl<A: BuildConn> Shared<A> {
     fn end(&self) {
         self.has_ended.set(true);
         // A server that lacks one of its shards is none: nothing more is accepted.
-        self.server.enter(Phase::Draining);
+        self.server.enter(ShutdownPhase::Draining);
         for arrival in self.new_conns.take() {
             let _ = guarded(|| drop(arrival));
         }

@@ -73,11 +73,12 @@ struct Shared<A: BuildConn> {
 
 struct NewConn<A: BuildConn> {
     app: Rc<A>,
-    established: Established<Socket, A::Accepted>,
+    socket: Socket,
+    established: Established<A::Accepted>,
 }
 
 /// What a reactor's thread is given.
-pub(crate) struct Call {
+pub(crate) struct Seed {
     wake_queue: Arc<WakeQueue>,
     server: Arc<ServerState>,
 }
@@ -95,7 +96,8 @@ pub(crate) trait BuildConn: Application {
     /// `None`: it did not come about.
     fn build_conn(
         &self,
-        established: Established<Socket, Self::Accepted>,
+        socket: Socket,
+        established: Established<Self::Accepted>,
         wake_queue: &Arc<WakeQueue>,
     ) -> Option<Self::Conn>;
 }
@@ -105,10 +107,11 @@ impl<H: Handler + Unpin> BuildConn for HandlerApp<H> {
 
     fn build_conn(
         &self,
-        established: Established<Socket, Self::Accepted>,
+        socket: Socket,
+        established: Established<Self::Accepted>,
         _notices: &Arc<WakeQueue>,
     ) -> Option<Self::Conn> {
-        established.into_handler_task()
+        established.into_handler_task(socket)
     }
 }
 
@@ -121,27 +124,28 @@ where
 
     fn build_conn(
         &self,
-        established: Established<Socket, Self::Accepted>,
+        socket: Socket,
+        established: Established<Self::Accepted>,
         wake_queue: &Arc<WakeQueue>,
     ) -> Option<Self::Conn> {
         let id = established.registration.id();
-        let task = self.build_task(established.map_io(ServerStream::from))?;
+        let task = self.build_task(ServerStream::from(socket), established)?;
         Some(FunctionConn::new(task, wake_queue, id))
     }
 }
 
 /// Only plain TCP is watched by the reactor; other connections are tasks.
 impl<A: BuildConn + BuildTask<ServerStream>> Engine<A> for Reactor<A> {
-    type Call = Call;
+    type Seed = Seed;
 
-    fn prepare(server: &Arc<ServerState>) -> (WakeTable, Call) {
+    fn prepare(server: &Arc<ServerState>) -> (WakeTable, Seed) {
         let wake_queue = Arc::<WakeQueue>::default();
-        let call = Call { wake_queue: Arc::clone(&wake_queue), server: Arc::clone(server) };
-        (WakeTable::reactor(wake_queue), call)
+        let seed = Seed { wake_queue: Arc::clone(&wake_queue), server: Arc::clone(server) };
+        (WakeTable::reactor(wake_queue), seed)
     }
 
-    fn start(call: Call) -> io::Result<Self> {
-        let shared = Rc::new(Shared::new(epoll::create(CreateFlags::CLOEXEC)?, call)?);
+    fn start(seed: Seed) -> io::Result<Self> {
+        let shared = Rc::new(Shared::new(epoll::create(CreateFlags::CLOEXEC)?, seed)?);
         tokio::task::spawn_local(Rc::clone(&shared).run());
         Ok(Self(shared))
     }
@@ -150,35 +154,40 @@ impl<A: BuildConn + BuildTask<ServerStream>> Engine<A> for Reactor<A> {
         self.0.outcome()
     }
 
-    fn launch(&self, app: &Rc<A>, established: Established<ServerStream, A::Accepted>) {
-        if !established.io.is_tcp() {
-            return Tasks.launch(app, established);
+    fn add_stream(&self, app: &Rc<A>, io: ServerStream, established: Established<A::Accepted>) {
+        if !io.is_tcp() {
+            return Tasks.spawn(app, io, established);
         }
-        match established.try_map_io(ServerStream::into_std) {
-            Ok(established) => self.launch_std(app, established),
-            Err(error) => tracing::warn!(%error, "a connection's socket could not be taken over"),
+        match io.into_std() {
+            Ok(stream) => self.add_unregistered(app, stream, established),
+            Err(error) => tracing::warn!(%error, "deregistering a socket from the runtime failed"),
         }
     }
 
-    fn launch_std(&self, app: &Rc<A>, established: Established<std::net::TcpStream, A::Accepted>) {
+    fn add_unregistered(
+        &self,
+        app: &Rc<A>,
+        stream: std::net::TcpStream,
+        established: Established<A::Accepted>,
+    ) {
         if self.0.has_ended.get() {
-            return tracing::warn!("a connection came to a shard that has ended");
+            return tracing::warn!("a connection was dropped because its shard has ended");
         }
-        let number = established.registration.id();
-        match established.try_map_io(|stream| self.0.register(stream, number)) {
-            Ok(established) => {
-                self.0.new_conns.borrow_mut().push(NewConn { app: Rc::clone(app), established });
+        let id = established.registration.id();
+        match self.0.register(stream, id) {
+            Ok(socket) => {
+                self.0.new_conns.borrow_mut().push(NewConn { app: Rc::clone(app), socket, established });
                 // Its first turn, even if the peer says nothing.
-                self.0.wake_queue.push(&[number]);
+                self.0.wake_queue.push(&[id]);
             }
-            Err(error) => tracing::warn!(%error, "a connection's socket could not be registered"),
+            Err(error) => tracing::warn!(%error, "registering a socket with epoll failed"),
         }
     }
 }
 
 impl<A: BuildConn> Shared<A> {
     /// `epoll` is an epoll descriptor.
-    fn new(epoll: OwnedFd, Call { wake_queue, server }: Call) -> io::Result<Self> {
+    fn new(epoll: OwnedFd, Seed { wake_queue, server }: Seed) -> io::Result<Self> {
         let connections = RefCell::new(ConnTable::new(server.options.initial_connections));
         let (new_conns, has_ended) = (RefCell::default(), Cell::new(false));
         Ok(Self { epoll: watch(epoll)?, wake_queue, connections, new_conns, server, has_ended })
@@ -186,10 +195,10 @@ impl<A: BuildConn> Shared<A> {
 
     fn insert_new_conns(&self) {
         let mut new_conns = self.new_conns.take();
-        for NewConn { app, established } in new_conns.drain(..) {
+        for NewConn { app, socket, established } in new_conns.drain(..) {
             let number = established.registration.id();
             // Runs the application's function, and destructors.
-            if let Ok(Some(connection)) = guarded(|| app.build_conn(established, &self.wake_queue)) {
+            if let Ok(Some(connection)) = guarded(|| app.build_conn(socket, established, &self.wake_queue)) {
                 let before = self.connections.borrow_mut().insert(number, connection);
                 let _ = guarded(|| drop(before));
             }

@@ -34,7 +34,7 @@ impl<T: 'static> Application for Doubles<T> {
 impl<T: ReactorConn + 'static> BuildConn for Doubles<T> {
     type Conn = T;
 
-    fn build_conn(&self, _: Established<Socket, Accepted>, _: &Arc<WakeQueue>) -> Option<T> {
+    fn build_conn(&self, _: Socket, _: Established<Accepted>, _: &Arc<WakeQueue>) -> Option<T> {
         None
     }
 }
@@ -44,11 +44,11 @@ fn server() -> Arc<ServerState> {
     ServerState::new(Options::default(), Arc::clone(&config), config)
 }
 
-fn call(server: &Arc<ServerState>) -> Call {
-    Call { wake_queue: Arc::default(), server: Arc::clone(server) }
+fn seed(server: &Arc<ServerState>) -> Seed {
+    Seed { wake_queue: Arc::default(), server: Arc::clone(server) }
 }
 
 /// A reactor without connections.
 fn shared<T: ReactorConn + 'static>(server: &Arc<ServerState>) -> Shared<Doubles<T>> {
-    Shared::new(epoll::create(CreateFlags::CLOEXEC).unwrap(), call(server)).unwrap()
+    Shared::new(epoll::create(CreateFlags::CLOEXEC).unwrap(), seed(server)).unwrap()
 }

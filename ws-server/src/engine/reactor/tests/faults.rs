@@ -7,7 +7,7 @@ use ws_tokio::ReceiveLease;
 
 use super::*;
 use crate::shard::{
-    server_state::Phase,
+    server_state::ShutdownPhase,
     shutdown::{ForceOnDrop, ShutdownHandle, drain},
 };
 
@@ -90,7 +90,7 @@ fn a_resident_that_panics_anywhere_takes_no_turn_from_the_others() {
             }
         }
         assert_eq!(*log.borrow(), [(2, "turn")], "the others are gone");
-        assert!(shared.outcome().is_ok() && server.phase() == Phase::Running);
+        assert!(shared.outcome().is_ok() && server.phase() == ShutdownPhase::Running);
         running.abort();
     });
 }
@@ -101,7 +101,7 @@ fn a_reactor_that_loses_its_events_ends_its_connections_and_the_server() {
         // No epoll descriptor: asking it for events fails.
         let (reader, writer) = pipe().unwrap();
         let (server, log) = (server(), Log::default());
-        let shared = Rc::new(Shared::<Doubles<Probe>>::new(reader.into(), call(&server)).unwrap());
+        let shared = Rc::new(Shared::<Doubles<Probe>>::new(reader.into(), seed(&server)).unwrap());
         seat_probes(&shared, &log, [Panics::InTurn, Panics::InDrop, Panics::Never]);
         let permit = server.connections.acquire(None).ok().unwrap();
         let running = tokio::task::spawn_local(Rc::clone(&shared).run());
@@ -113,7 +113,7 @@ fn a_reactor_that_loses_its_events_ends_its_connections_and_the_server() {
         assert_eq!(*log.borrow(), [(0, "dropped"), (1, "dropped"), (2, "dropped")]);
         assert!(shared.outcome().is_err());
         // Peers are refused, and a shutdown returns.
-        assert_eq!(server.phase(), Phase::Draining);
+        assert_eq!(server.phase(), ShutdownPhase::Draining);
         let force = ForceOnDrop(Arc::clone(&server));
         drop(permit);
         let handle = ShutdownHandle::new(Arc::clone(&server));
@@ -136,5 +136,5 @@ fn a_reactor_that_is_dropped_ends_its_connections() {
     });
     assert!(has_run.get());
     assert_eq!(*log.borrow(), [(0, "dropped"), (1, "dropped"), (2, "dropped")]);
-    assert_eq!(server.phase(), Phase::Draining);
+    assert_eq!(server.phase(), ShutdownPhase::Draining);
 }
