@@ -68,7 +68,7 @@ fn rejection(decision: Decision<Token>) -> String {
 #[test]
 fn a_request_is_accepted_with_101_and_takes_a_connection_permit() {
     let (app, server) = (Counting::default(), server(|_| ()));
-    let accepted = run(&app, &server, UPGRADE).ok().expect("accepted");
+    let accepted = run(&app, &server, UPGRADE).expect("accepted");
     assert!(accepted.response.starts_with(b"HTTP/1.1 101 "));
     assert_eq!((app.asked.get(), server.connections.active()), (1, 1));
 }
@@ -84,7 +84,7 @@ fn the_application_is_notified_of_an_accepted_request_that_is_dropped() {
 #[test]
 fn a_full_server_rejects_without_asking_the_application() {
     let (app, server) = (Counting::default(), server(|options| options.max_connections = 1));
-    let _first = run(&app, &server, UPGRADE).ok().expect("accepted");
+    let _first = run(&app, &server, UPGRADE).expect("accepted");
     assert!(rejection(run(&app, &server, UPGRADE)).starts_with("HTTP/1.1 503 "));
     assert_eq!(app.asked.get(), 1);
 }
