@@ -10,9 +10,9 @@ use ws_proto::handshake::split_authority;
 #[derive(Clone, Default)]
 #[non_exhaustive]
 pub enum OriginPolicy {
-    /// The origin's host and port must be those of the request: of its target in absolute form if it has one, or of the
-    /// `Host` header. Over TLS the origin's scheme must be `https`. Without TLS it may be `http` or `https`, because a proxy
-    /// in front of the server may terminate TLS. The default.
+    /// The origin's host and port must be those of the request: of its target in absolute form if it has one, or of
+    /// the `Host` header. Over TLS the origin's scheme must be `https`. Without TLS it may be `http` or `https`,
+    /// because a proxy in front of the server may terminate TLS. The default.
     #[default]
     SameHost,
     /// Any page may connect. Safe only if connections carry no authority of the user, such as cookies.

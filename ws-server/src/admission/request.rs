@@ -8,10 +8,10 @@ use ws_tokio::guarded;
 ///
 /// It derefs to [`http::Request`]. The subprotocol and the headers that are set here go into the 101 response.
 ///
-/// `uri()` is the target as the client sent it: usually a path, or a URL in absolute form, `http://host/path`. The host of
-/// such a URL replaces the `Host` header (RFC 9112 section 3.2.2). [`path`](Self::path) and [`query`](Self::query) are the
-/// same in both forms. A quotation mark in a query appears as `%22`. `version()` is HTTP/1.1, or HTTP/1.0 for a plain
-/// request to [`ServerBuilder::http`](crate::ServerBuilder::http).
+/// `uri()` is the target as the client sent it: usually a path, or a URL in absolute form, `http://host/path`. The
+/// host of such a URL replaces the `Host` header (RFC 9112 section 3.2.2). [`path`](Self::path) and
+/// [`query`](Self::query) are the same in both forms. A quotation mark in a query appears as `%22`. `version()` is
+/// HTTP/1.1, or HTTP/1.0 for a plain request to [`ServerBuilder::http`](crate::ServerBuilder::http).
 pub struct Request {
     inner: http::Request<()>,
     peer: Option<SocketAddr>,
@@ -53,8 +53,8 @@ impl Request {
         token_list(self.inner.headers(), http::header::SEC_WEBSOCKET_PROTOCOL).unwrap_or_default()
     }
 
-    /// Chooses the first subprotocol of `supported` that the client offers, and returns it. Chooses none and returns `None`
-    /// if the client offers none of them.
+    /// Chooses the first subprotocol of `supported` that the client offers, and returns it. Chooses none and returns
+    /// `None` if the client offers none of them.
     pub fn select_subprotocol(&mut self, supported: &[impl AsRef<str>]) -> Option<String> {
         let offered = self.offered_subprotocols();
         let chosen =
@@ -63,7 +63,8 @@ impl Request {
         self.acceptance.subprotocol.clone()
     }
 
-    /// Adds a header to the 101 response. A header that belongs to the handshake makes the response fail: the client gets 500.
+    /// Adds a header to the 101 response. A header that belongs to the handshake makes the response fail: the client
+    /// gets 500.
     pub fn add_response_header(&mut self, name: HeaderName, value: HeaderValue) {
         self.acceptance.headers.append(name, value);
     }

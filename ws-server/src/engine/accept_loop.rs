@@ -52,7 +52,8 @@ pub(crate) async fn accept_loop(
                 tracing::debug!(%error, "a peer left before its connection was accepted")
             }
             Err(error) => {
-                // The process is out of descriptors or memory. The listener stays readable, so a retry at once would spin.
+                // The process is out of descriptors or memory. The listener stays readable, so a retry at once would
+                // spin.
                 tracing::warn!(%error, ?backoff, "accepting a connection failed");
                 tokio::select! {
                     () = &mut draining => return,

@@ -1,7 +1,7 @@
 //! Shards on threads of the server's own. Each has a thread, a single-threaded runtime and one set of buffers.
 //!
-//! The caller's runtime accepts sockets and sends each to the shard with the lowest load: the kernel's own distribution is
-//! uneven with few connections. A single shard accepts its sockets itself.
+//! The caller's runtime accepts sockets and sends each to the shard with the lowest load: the kernel's own
+//! distribution is uneven with few connections. A single shard accepts its sockets itself.
 
 use std::{io, net::TcpStream, rc::Rc, sync::Arc, thread};
 
@@ -177,8 +177,8 @@ struct Handshakes<A: Sharded> {
 }
 
 impl<A: Sharded> Handshakes<A> {
-    /// Starts a handshake for each socket until the server drains. Sockets that are still in the channel are then dropped
-    /// with it, and so are their permits, for which the drain waits.
+    /// Starts a handshake for each socket until the server drains. Sockets that are still in the channel are then
+    /// dropped with it, and so are their permits, for which the drain waits.
     async fn start_all(&self, mut receiver: mpsc::UnboundedReceiver<Accepted>) {
         let draining = self.server.reached(ShutdownPhase::Draining);
         tokio::pin!(draining);

@@ -24,11 +24,12 @@ use super::{
 
 /// Accepts WebSocket connections on any stream that implements `AsyncRead + AsyncWrite`.
 ///
-/// The task that polls the [`WebSocket`] drives its connection. [`Server`](crate::Server) adds limits over all connections,
-/// one timer wheel and graceful shutdown.
+/// The task that polls the [`WebSocket`] drives its connection. [`Server`](crate::Server) adds limits over all
+/// connections, one timer wheel and graceful shutdown.
 ///
 /// An acceptor needs a tokio runtime with timers. Without one, [`accept`](Self::accept) and
-/// [`read_request`](Self::read_request) read nothing and return [`io::ErrorKind::Unsupported`](std::io::ErrorKind::Unsupported).
+/// [`read_request`](Self::read_request) read nothing and return
+/// [`io::ErrorKind::Unsupported`](std::io::ErrorKind::Unsupported).
 #[derive(Clone, Debug)]
 pub struct Acceptor {
     config: Arc<Config>,
@@ -50,8 +51,8 @@ pub struct PendingUpgrade<S> {
 }
 
 impl Acceptor {
-    /// Creates an acceptor with these protocol settings ([`Config::build`]), the same-host origin policy and a deadline of
-    /// 10 s for the request.
+    /// Creates an acceptor with these protocol settings ([`Config::build`]), the same-host origin policy and a
+    /// deadline of 10 s for the request.
     #[must_use]
     pub const fn new(config: Arc<Config>) -> Self {
         Self { config, origin: OriginPolicy::SameHost, over_tls: false, timeout: Duration::from_secs(10) }
@@ -64,8 +65,8 @@ impl Acceptor {
         self
     }
 
-    /// Sets whether the streams carry TLS. With TLS, the same-host policy accepts `https` origins only; without it, both
-    /// `http` and `https`. Default: false.
+    /// Sets whether the streams carry TLS. With TLS, the same-host policy accepts `https` origins only; without it,
+    /// both `http` and `https`. Default: false.
     #[must_use]
     pub const fn over_tls(mut self, yes: bool) -> Self {
         self.over_tls = yes;
@@ -172,8 +173,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> PendingUpgrade<S> {
         Ok(ws.with_received(&self.received).with_subprotocol(subprotocol))
     }
 
-    /// Sends a rejection and closes the stream. That happens when the peer closes, one second after the rejection is written,
-    /// or when the peer has taken none of it for the acceptor's [`timeout`](Acceptor::timeout).
+    /// Sends a rejection and closes the stream. That happens when the peer closes, one second after the rejection is
+    /// written, or when the peer has taken none of it for the acceptor's [`timeout`](Acceptor::timeout).
     ///
     /// # Cancel safety
     /// Dropping the future drops the stream. The peer may have received a part of the rejection.

@@ -6,8 +6,8 @@ use std::{
 
 use ws_tokio::{Panicked, guarded};
 
-/// A future of the application's whose panics end here: those of its polls and those of its destructor. It is dropped as
-/// soon as it is done.
+/// A future of the application's whose panics end here: those of its polls and those of its destructor. It is dropped
+/// as soon as it is done.
 ///
 /// tokio catches a panic of a task, but not a panic of the destructor of the panic's payload, which would end the
 /// runtime's thread.

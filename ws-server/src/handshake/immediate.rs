@@ -1,5 +1,5 @@
-//! A handshake without waiting. It succeeds when the whole request has arrived by the time the socket is accepted. It needs
-//! no task, and the runtime does not watch the socket.
+//! A handshake without waiting. It succeeds when the whole request has arrived by the time the socket is accepted. It
+//! needs no task, and the runtime does not watch the socket.
 
 use std::{
     io::{self, ErrorKind, Read as _, Write as _},

@@ -1,5 +1,5 @@
-//! A connection before it is open: from the first byte to the 101 response, within the handshake's deadline. The future of
-//! a handshake ends with the 101 response, so an idle connection does not keep its memory.
+//! A connection before it is open: from the first byte to the 101 response, within the handshake's deadline. The
+//! future of a handshake ends with the 101 response, so an idle connection does not keep its memory.
 //!
 //! A handshake and its transport are passed side by side, because the transport changes on the way: a socket that no
 //! runtime knows, a stream of the runtime, TLS.
@@ -137,9 +137,9 @@ pub(crate) async fn finish<A, P>(
     send_101(app, io, handshake, accepted, deadline, start).await;
 }
 
-/// Writes the 101 response before the deadline and starts the connection. It does so even if the server has begun to shut
-/// down since it accepted the request: the connection then gets a Close. If the response cannot be written, dropping
-/// `accepted` notifies the application.
+/// Writes the 101 response before the deadline and starts the connection. It does so even if the server has begun to
+/// shut down since it accepted the request: the connection then gets a Close. If the response cannot be written,
+/// dropping `accepted` notifies the application.
 async fn send_101<A, P>(
     app: P,
     mut io: ServerStream,
@@ -161,8 +161,8 @@ async fn send_101<A, P>(
     }
 }
 
-/// Sends a rejection. It is not bound by the handshake's deadline: it goes on while the peer takes some of it within the
-/// handshake's timeout.
+/// Sends a rejection. It is not bound by the handshake's deadline: it goes on while the peer takes some of it within
+/// the handshake's timeout.
 pub(crate) async fn reject(mut io: ServerStream, handshake: Handshake, response: Vec<u8>) {
     let server = Arc::clone(&handshake.load.shard().server);
     let patience = server.options.handshake_timeout;

@@ -20,15 +20,16 @@ use super::read::{READ_SIZE, read_some};
 const LINGER: Duration = Duration::from_secs(1);
 /// Reads per poll while the response waits for room.
 const DISCARDS_PER_POLL: u32 = 32;
-/// How often the send queue is looked at within the time that a peer may take nothing. The time of the latest progress is
-/// known to this precision.
+/// How often the send queue is looked at within the time that a peer may take nothing. The time of the latest
+/// progress is known to this precision.
 const LOOKS: u32 = 4;
 
-/// Writes `response`, ends the stream and waits up to [`LINGER`] for the peer to close: closing a socket with unread input
-/// resets the connection and destroys the response on its way.
+/// Writes `response`, ends the stream and waits up to [`LINGER`] for the peer to close: closing a socket with unread
+/// input resets the connection and destroys the response on its way.
 ///
-/// The response is given up once the peer has taken none of it for `patience`. A kernel with a large send queue reports
-/// room only after a large part of it is free, so `send_queue` tells whether the peer's side acknowledges bytes meanwhile.
+/// The response is given up once the peer has taken none of it for `patience`. A kernel with a large send queue
+/// reports room only after a large part of it is free, so `send_queue` tells whether the peer's side acknowledges
+/// bytes meanwhile.
 pub(crate) async fn send_response<S: AsyncRead + AsyncWrite + Unpin>(
     io: &mut S,
     response: &[u8],
@@ -48,8 +49,8 @@ pub(crate) async fn send_response<S: AsyncRead + AsyncWrite + Unpin>(
     let _ = tokio::time::timeout(LINGER, drain).await;
 }
 
-/// Writes all of `response` and ends the stream. What the peer sends meanwhile is read and discarded, because it may read
-/// only after it has sent everything.
+/// Writes all of `response` and ends the stream. What the peer sends meanwhile is read and discarded, because it may
+/// read only after it has sent everything.
 async fn write_and_shut_down<S: AsyncRead + AsyncWrite + Unpin>(
     io: &mut S,
     mut response: &[u8],
@@ -80,16 +81,21 @@ async fn while_taken<S, T>(
     send_queue: fn(&S) -> Option<SendQueue>,
     mut poll: impl FnMut(&mut S, &mut Context<'_>) -> Poll<io::Result<T>>,
 ) -> io::Result<T> {
-    // The send queue costs system calls, so it is looked at only if there is something to wait for.
-    if let Poll::Ready(result) = poll_fn(|cx| Poll::Ready(poll(io, cx))).await {
-        return result;
-    }
     let acknowledged = |io: &S| send_queue(io).map(|queue| queue.acknowledged);
-    let mut seen = acknowledged(io);
+    let (mut is_blocked, mut seen) = (false, None);
     let mut deadline = ws_tokio::deadline_in(patience);
     loop {
+        let poll = poll_fn(|cx| {
+            let polled = poll(io, cx);
+            // The send queue costs system calls, so it is looked at only if there is something to wait for.
+            if polled.is_pending() && !is_blocked {
+                is_blocked = true;
+                seen = acknowledged(io);
+            }
+            polled
+        });
         let look = ws_tokio::deadline_in(patience / LOOKS).min(deadline);
-        let elapsed = match tokio::time::timeout_at(look, poll_fn(|cx| poll(io, cx))).await {
+        let elapsed = match tokio::time::timeout_at(look, poll).await {
             Ok(result) => return result,
             Err(elapsed) => elapsed,
         };

@@ -12,16 +12,18 @@ use ws_proto::SendQueue;
 
 use crate::net::Io;
 
-/// A socket whose readiness the reactor reports. It registers no waker: the reactor polls its connection after an event.
+/// A socket whose readiness the reactor reports. It registers no waker: the reactor polls its connection after an
+/// event.
 ///
-/// As in tokio, a short read or write clears the readiness until the kernel's next event. This saves a call that would only
-/// return `EAGAIN`.
+/// As in tokio, a short read or write clears the readiness until the kernel's next event. This saves a call that
+/// would only return `EAGAIN`.
 #[derive(Debug)]
 pub(crate) struct Socket {
     stream: TcpStream,
     readable: bool,
     writable: bool,
-    /// The peer has closed or the socket has failed. A short read then does not clear the readiness, so that the end is read.
+    /// The peer has closed or the socket has failed. A short read then does not clear the readiness, so that the end
+    /// is read.
     ended: bool,
     /// The connection waits for another turn that it asked for.
     pub(crate) turn_is_due: bool,

@@ -100,9 +100,9 @@ mod raw {
         unix: Option<unix::Bound>,
     }
 
-    /// Makes the kernel enlarge this process's table of descriptors at the start. It would otherwise double the table again
-    /// and again as connections arrive. In a process with several threads each doubling delays an accept by 10 ms or more,
-    /// because it waits until no processor uses the old table.
+    /// Makes the kernel enlarge this process's table of descriptors at the start. It would otherwise double the table
+    /// again and again as connections arrive. In a process with several threads each doubling delays an accept by 10
+    /// ms or more, because it waits until no processor uses the old table.
     fn widen_descriptor_table(any: &OwnedFd, expected: usize) {
         let mut target = i32::try_from(expected).unwrap_or(i32::MAX);
         // The call fails beyond the process's limit on descriptors.

@@ -9,14 +9,14 @@ use ws_tokio::tls::{TlsError, certificates, crypto_provider, private_key};
 
 /// A server's certificate and TLS settings.
 ///
-/// Clones share them: keep a clone to [`reload`](Self::reload) the certificate while the server runs. Open connections and
-/// handshakes in progress keep the settings that they began with.
+/// Clones share them: keep a clone to [`reload`](Self::reload) the certificate while the server runs. Open
+/// connections and handshakes in progress keep the settings that they began with.
 #[derive(Clone, Debug)]
 pub struct Tls(Arc<RwLock<Arc<ServerConfig>>>);
 
 impl Tls {
-    /// Uses a certificate chain and its private key, both in PEM. The chain begins with the server's own certificate. TLS 1.2
-    /// and 1.3, ALPN `http/1.1`.
+    /// Uses a certificate chain and its private key, both in PEM. The chain begins with the server's own certificate.
+    /// TLS 1.2 and 1.3, ALPN `http/1.1`.
     ///
     /// # Errors
     /// [`TlsError`] if the certificates or the key cannot be read or used.

@@ -17,7 +17,10 @@ pub(crate) mod server_state;
 pub(crate) mod shutdown;
 mod timer_wheel;
 pub(crate) mod wake;
-#[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "only the reactor reads the queue"))]
+#[cfg_attr(
+    not(any(target_os = "linux", test)),
+    expect(dead_code, reason = "only the reactor reads the queue")
+)]
 pub(crate) mod wake_queue;
 
 pub use server_state::ShutdownReport;
@@ -108,8 +111,8 @@ impl Shard {
         self.time_of(self.tick())
     }
 
-    /// Runs the clock and the timer wheel while connections are registered, and calls `trim` every [`TRIM_EVERY`]. Never
-    /// returns.
+    /// Runs the clock and the timer wheel while connections are registered, and calls `trim` every [`TRIM_EVERY`].
+    /// Never returns.
     pub(crate) async fn run_clock(self: Arc<Self>, trim: fn()) {
         let mut trimmed = now();
         loop {

@@ -47,8 +47,8 @@ impl Registration {
         self.armed > tick
     }
 
-    /// Wakes the connection at `due`, or up to one tick later. An entry for an earlier time is enough, because the connection
-    /// then arms its timer again. No entry is further away than [`MAX_TIMER`].
+    /// Wakes the connection at `due`, or up to one tick later. An entry for an earlier time is enough, because the
+    /// connection then arms its timer again. No entry is further away than [`MAX_TIMER`].
     pub(crate) fn arm(&mut self, due: Option<Instant>, tick: u64) {
         let Some(due) = due else { return };
         let shard = self.load.shard();

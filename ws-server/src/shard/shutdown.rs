@@ -17,9 +17,10 @@ impl ShutdownHandle {
         Self { server }
     }
 
-    /// Shuts the server down and waits until it has ended. The server accepts no more connections and ends handshakes that
-    /// have no response yet. Every connection gets a Close 1001 and has `grace` to finish the closing handshake. Connections
-    /// that are left after that are cut off. A second call only waits; the `grace` of the first call counts.
+    /// Shuts the server down and waits until it has ended. The server accepts no more connections and ends handshakes
+    /// that have no response yet. Every connection gets a Close 1001 and has `grace` to finish the closing handshake.
+    /// Connections that are left after that are cut off. A second call only waits; the `grace` of the first call
+    /// counts.
     ///
     /// # Cancel safety
     /// The shutdown goes on if the future is dropped after its first poll.
@@ -42,7 +43,8 @@ impl ShutdownHandle {
         self.server.connections.active()
     }
 
-    /// Bytes of the [`memory_budget`](crate::ServerBuilder::memory_budget) that all connections use. 0 without a budget.
+    /// Bytes of the [`memory_budget`](crate::ServerBuilder::memory_budget) that all connections use. 0 without a
+    /// budget.
     #[must_use]
     pub fn memory_held(&self) -> usize {
         self.server.protocol.memory_budget.as_ref().map_or(0, ws_proto::MemoryBudget::used)

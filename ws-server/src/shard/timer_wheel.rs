@@ -7,8 +7,8 @@
 //!   │   │   │ ● │   │ ● │   │   an entry of a later round waits in its slot
 //!   └───┴───┴───┴───┴───┴───┘
 //! ```
-//! Adding costs one push. A tick costs one look at each entry of its slot. Entries are never moved or removed: a connection
-//! whose deadline was postponed is woken early once, and adds another entry.
+//! Adding costs one push. A tick costs one look at each entry of its slot. Entries are never moved or removed: a
+//! connection whose deadline was postponed is woken early once, and adds another entry.
 
 /// Number of slots. With the longest tick, 100 ms, one round takes 51 s.
 const SLOTS: u64 = 512;

@@ -38,7 +38,8 @@ impl WakeTable {
         self.wakers[id] = Some(waker.clone());
     }
 
-    /// Removes a connection's waker and returns it. Dropping a waker runs its executor's code, so drop it without a lock.
+    /// Removes a connection's waker and returns it. Dropping a waker runs its executor's code, so drop it without a
+    /// lock.
     pub(super) fn clear(&mut self, id: u32) -> Option<Waker> {
         self.wakers.get_mut(id as usize)?.take()
     }
@@ -78,7 +79,8 @@ impl WakeTable {
     }
 }
 
-/// Wakes one connection. It may outlive the connection; then it wakes the next connection with this id, which is harmless.
+/// Wakes one connection. It may outlive the connection; then it wakes the next connection with this id, which is
+/// harmless.
 pub(crate) enum ConnWaker {
     Task(Waker),
     Queue(Arc<WakeQueue>, u32),

@@ -16,8 +16,8 @@ async fn respond(io: &mut (impl AsyncRead + AsyncWrite + Unpin), response: &[u8]
     send_response(io, response, PATIENCE, |_| None).await;
 }
 
-/// A reader that is always ready. It counts the reads since the test last reset the count. (`tokio::io::repeat` takes part
-/// in tokio's cooperative budget.)
+/// A reader that is always ready. It counts the reads since the test last reset the count. (`tokio::io::repeat` takes
+/// part in tokio's cooperative budget.)
 struct Endless<'a>(&'a Cell<usize>);
 
 impl AsyncRead for Endless<'_> {
