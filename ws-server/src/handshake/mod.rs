@@ -86,7 +86,7 @@ pub(crate) async fn run<A, P>(
     let received = std::mem::take(&mut handshake.received);
     let mut buffer = received.clone();
     handshake.load.shard().head_buffers.put_back(received);
-    let negotiation = negotiate(&*app, &server, &mut io, &handshake, &mut buffer);
+    let negotiation = negotiate(&*app, &mut io, &handshake, &mut buffer);
     let Some(outcome) = in_time(&server, ShutdownPhase::Draining, deadline, negotiation).await else {
         return;
     };
@@ -192,17 +192,16 @@ async fn in_time<T>(
 /// Reads a request and decides about it.
 async fn negotiate<A: Application>(
     app: &A,
-    server: &ServerState,
     io: &mut ServerStream,
     handshake: &Handshake,
     buffer: &mut Vec<u8>,
 ) -> Result<Decision<A::Accepted>, AcceptError> {
-    match read_request(io, buffer, &server.protocol.limits).await {
+    match read_request(io, buffer, &handshake.load.shard().server.protocol.limits).await {
         Ok((request, head_len)) => {
             let rest = buffer.split_off(head_len);
             let request = Request::new(request, handshake.peer);
             // Boxed because it is large.
-            Ok(Box::pin(ask(app, server, io.is_tls(), request, rest)).await)
+            Ok(Box::pin(ask(app, &handshake.load.shard().server, io.is_tls(), request, rest)).await)
         }
         Err(error) => error.response(&Method::GET).map(Err).ok_or(error),
     }
