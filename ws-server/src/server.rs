@@ -4,20 +4,10 @@ use ws_tokio::WebSocket;
 
 use crate::{
     admission::Request,
-    connection::{BuildTask, FunctionApp, Handler, HandlerApp},
-    engine::{Contained, accept_loop::accept_loop, threads},
-    handshake::{self, Candidate},
-    net::{
-        listener::{Incoming, Listener},
-        runtime,
-        stream::ServerStream,
-    },
-    shard::{
-        AbortOnDrop, LoadShare, Shard, ShutdownHandle, ShutdownReport,
-        server_state::ServerState,
-        shutdown::{ForceOnDrop, drain, end_unserved},
-        wake::WakeTable,
-    },
+    connection::{FunctionApp, Handler, HandlerApp},
+    engine::{tasks, threads},
+    net::{listener::Listener, stream::ServerStream},
+    shard::{ShutdownHandle, ShutdownReport, server_state::ServerState, shutdown::ForceOnDrop},
 };
 
 /// A WebSocket server that listens.
@@ -85,7 +75,8 @@ impl Server {
         F: Fn(WebSocket<ServerStream>, Request) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = ()> + Send + 'static,
     {
-        self.on_this_runtime(FunctionApp(serve)).await
+        let Self { listener, state } = self;
+        tasks::run(listener, state, FunctionApp(serve)).await
     }
 
     /// Serves connections with a [`Handler`], on this runtime. `context` is passed to [`Handler::accept`].
@@ -94,7 +85,8 @@ impl Server {
         H: Handler + Unpin + Send,
         H::Context: Sync,
     {
-        self.on_this_runtime(HandlerApp::<H>::new(context)).await
+        let Self { listener, state } = self;
+        tasks::run(listener, state, HandlerApp::<H>::new(context)).await
     }
 
     /// As [`serve_with_request`](Self::serve_with_request), on `shards` threads of the server's own.
@@ -120,46 +112,5 @@ impl Server {
     {
         let Self { listener, state } = self;
         threads::run(listener, state, shards, move || HandlerApp::<H>::new(context.clone())).await
-    }
-
-    async fn on_this_runtime<A>(self, app: A) -> ShutdownReport
-    where
-        A: BuildTask<ServerStream> + Send + Sync,
-        A::Accepted: Send,
-        A::Task: Send,
-    {
-        let Self { listener, state: force } = self;
-        let (server, app) = (Arc::clone(&force.0), Arc::new(app));
-        if let Err(error) = runtime::check() {
-            tracing::error!(%error, "the server cannot run here");
-            return end_unserved(&server);
-        }
-        let shard = Shard::new(Arc::clone(&server), WakeTable::tasks(server.options.initial_connections));
-        let clock =
-            AbortOnDrop(tokio::spawn(Arc::clone(&shard).run_clock(ws_tokio::internal::trim_default_pools)));
-        let listener = match listener.start(server.options.expected_connections()) {
-            Ok(listener) => listener,
-            Err(error) => {
-                tracing::error!(%error, "the listener could not be registered");
-                return end_unserved(&server);
-            }
-        };
-        accept_loop(listener, &server, |socket: Incoming, peer, permit| {
-            let io = match socket.into_stream() {
-                Ok(io) => io,
-                Err(error) => return tracing::warn!(%error, "a socket could not be registered"),
-            };
-            let candidate =
-                Candidate { io, peer, place: LoadShare::new(&shard), permit, received: Vec::new() };
-            tokio::spawn(handshake::run(Arc::clone(&app), candidate, |app, established| {
-                if let Some(task) = app.build_task(established) {
-                    tokio::spawn(Contained::new(task));
-                }
-            }));
-        })
-        .await;
-        let report = drain(&server).await;
-        drop((clock, force));
-        report
     }
 }

@@ -185,8 +185,8 @@ fn a_page_of_another_host_is_403_by_default() {
     echo_test(async |server| {
         let own = format!("http://{}", server.addr());
         for origin in ["http://evil.example", "null", "https://127.0.0.1"] {
-            let (head, _) = refuse(server, |request| request.with("Origin", origin)).await;
-            assert_eq!(head.status(), 403, "{origin}");
+            let (head, body) = refuse(server, |request| request.with("Origin", origin)).await;
+            assert_eq!((head.status(), body.as_str()), (403, "origin not allowed\n"), "{origin}");
         }
         let mut client = server.connect().await;
         let request = client.request("/").with("Origin", &own).to_bytes();

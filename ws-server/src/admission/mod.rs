@@ -1,4 +1,4 @@
-//! Who may connect: permits for handshakes and connections, the origin policy, the request.
+//! What decides who may connect: permits for handshakes and connections, the origin policy, the request.
 
 mod origin;
 pub(crate) mod permits;

@@ -1,30 +1,30 @@
-//! Who may connect from a browser. A page of any site can open a WebSocket to any host, and the browser sends the
-//! user's cookies along; only the `Origin` header tells (RFC 6455 section 10.2).
+//! Which web pages may connect. A page of any site can open a WebSocket to any host, and the browser sends the user's
+//! cookies with it. Only the `Origin` header names the page's site (RFC 6455 section 10.2).
 
 use std::{fmt, sync::Arc};
 
 use http::{Request, header};
 use ws_proto::handshake::split_authority;
 
-/// Which `Origin` headers are accepted. Requests without one do not come from a page and are always accepted.
+/// Which `Origin` headers are accepted. Requests without one do not come from a web page and are always accepted.
 #[derive(Clone, Default)]
 #[non_exhaustive]
 pub enum OriginPolicy {
-    /// The origin's host and port must be those of the request: of its target in absolute form, else of the `Host`
-    /// header. Over TLS the origin's scheme must be `https`. Without TLS it may be `http` or `https`, because a proxy may end
-    /// the TLS in front of the server. The default.
+    /// The origin's host and port must be those of the request: of its target in absolute form if it has one, or of
+    /// the `Host` header. Over TLS the origin's scheme must be `https`. Without TLS it may be `http` or `https`,
+    /// because a proxy in front of the server may terminate TLS. The default.
     #[default]
     SameHost,
-    /// Any page may connect: right only if connections carry no authority of the user's, such as cookies.
+    /// Any page may connect. Safe only if connections carry no authority of the user, such as cookies.
     Any,
-    /// The same host, and these origins, such as `https://example.com`; compared without regard to case.
+    /// The same host, and these origins, such as `https://example.com`. The comparison ignores case.
     List(Vec<String>),
-    /// Whatever the function says of the header's value.
+    /// The function gets the header's value and returns whether it is accepted.
     Custom(Arc<dyn Fn(&str) -> bool + Send + Sync>),
 }
 
 impl OriginPolicy {
-    /// Whether a request may be accepted that came over TLS, or not.
+    /// Whether the policy accepts a request. `over_tls` says whether the request came over TLS.
     #[must_use]
     pub fn allows<B>(&self, request: &Request<B>, over_tls: bool) -> bool {
         let mut origins = request.headers().get_all(header::ORIGIN).iter();
@@ -53,7 +53,7 @@ impl fmt::Debug for OriginPolicy {
     }
 }
 
-/// Compares host and port; a port that is not said is the scheme's own.
+/// Compares host and port. A missing port is the scheme's default port.
 fn is_same_host<B>(origin: &str, request: &Request<B>, over_tls: bool) -> bool {
     let Some((scheme, authority)) = origin.split_once("://") else { return false };
     let default_port = match scheme.to_ascii_lowercase().as_str() {
@@ -63,15 +63,15 @@ fn is_same_host<B>(origin: &str, request: &Request<B>, over_tls: bool) -> bool {
     };
     let own = match request.uri().authority() {
         Some(authority) => Some(authority.as_str()),
-        None => request.headers().get(header::HOST).and_then(|engine| engine.to_str().ok()),
+        None => request.headers().get(header::HOST).and_then(|host| host.to_str().ok()),
     };
     let authority = authority.strip_suffix('/').unwrap_or(authority);
-    let (Some((engine, port)), Some((own_host, own_port))) =
+    let (Some((host, port)), Some((own_host, own_port))) =
         (split_authority(authority), own.and_then(split_authority))
     else {
         return false;
     };
-    engine.eq_ignore_ascii_case(own_host) && port.unwrap_or(default_port) == own_port.unwrap_or(default_port)
+    host.eq_ignore_ascii_case(own_host) && port.unwrap_or(default_port) == own_port.unwrap_or(default_port)
 }
 
 #[cfg(test)]
@@ -80,15 +80,15 @@ mod tests {
 
     use super::*;
 
-    fn request(engine: &'static str, origin: &'static str) -> Request<()> {
-        let request = Request::builder().header(header::HOST, engine).header(header::ORIGIN, origin);
+    fn request(host: &'static str, origin: &'static str) -> Request<()> {
+        let request = Request::builder().header(header::HOST, host).header(header::ORIGIN, origin);
         request.body(()).unwrap()
     }
 
     #[test]
     fn the_default_accepts_the_same_host_only() {
         let policy = OriginPolicy::default();
-        for (engine, origin) in [
+        for (host, origin) in [
             ("example.com", "http://example.com"),
             ("example.com", "https://EXAMPLE.com"),
             ("example.com:80", "http://example.com"),
@@ -96,9 +96,9 @@ mod tests {
             ("127.0.0.1:8080", "http://127.0.0.1:8080"),
             ("[::1]:8080", "http://[::1]:8080"),
         ] {
-            assert!(policy.allows(&request(engine, origin), false), "{engine} {origin}");
+            assert!(policy.allows(&request(host, origin), false), "{host} {origin}");
         }
-        for (engine, origin) in [
+        for (host, origin) in [
             ("example.com", "null"),
             ("example.com", ""),
             ("example.com", "http://evil.com"),
@@ -117,7 +117,7 @@ mod tests {
             ("example.com", "chrome-extension://example.com"),
         ] {
             for over_tls in [false, true] {
-                assert!(!policy.allows(&request(engine, origin), over_tls), "{engine} {origin}");
+                assert!(!policy.allows(&request(host, origin), over_tls), "{host} {origin}");
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Counted places: how many handshakes and connections there may be at once, in all and from one address.
+//! Permits limit how many handshakes and connections there are at once, in total and from one address.
 
 use std::{
     collections::HashMap,
@@ -12,7 +12,7 @@ use std::{
 use tokio::sync::Notify;
 use ws_tokio::internal::guarded;
 
-/// Places of one kind, or one address's share of them.
+/// Counts permits of one kind, or one address's share of them.
 #[derive(Debug)]
 pub(crate) struct Permits {
     active: AtomicUsize,
@@ -23,39 +23,39 @@ pub(crate) struct Permits {
 #[derive(Debug)]
 enum Kind {
     All {
-        /// Told when the last place becomes free.
+        /// Notified when the last permit is dropped.
         empty: Notify,
         shares: Option<Shares>,
     },
-    /// Whoever has a place here has one of `all`, too.
+    /// Each permit of a share also counts as one of `all`.
     Share { network: Network, all: Arc<Permits> },
 }
 
-/// The shares of the addresses that have places, none larger than `max`.
+/// The shares of the addresses that hold permits. Each holds at most `max`.
 #[derive(Debug)]
 struct Shares {
     max: usize,
     by_network: Mutex<HashMap<Network, Arc<Permits>>>,
 }
 
-/// Who has a share: an IPv4 address, or the smallest network that an IPv6 subscriber gets (RFC 6177).
+/// The unit that has a share: an IPv4 address, or the smallest network that an IPv6 subscriber gets (RFC 6177).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Network {
     V4(u32),
     V6([u8; 8]),
 }
 
-/// Why there is no place.
+/// Why no permit is free.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Full {
-    /// All are taken.
+    /// All permits are taken.
     Server,
-    /// The address has its share.
+    /// The address holds all permits of its share.
     Address,
 }
 
 impl Permits {
-    /// So many places, and so many of them for one address.
+    /// At most `max` permits, and at most `per_address` of them for one address.
     pub(crate) fn with_shares(max: usize, per_address: usize) -> Arc<Self> {
         let shares = (per_address < max).then(|| Shares { max: per_address, by_network: Mutex::default() });
         Self::of(max, Kind::All { empty: Notify::new(), shares })
@@ -65,7 +65,7 @@ impl Permits {
         Arc::new(Self { active: AtomicUsize::new(0), max, kind })
     }
 
-    /// Takes a place, for a peer that may have an address.
+    /// Acquires a permit. A peer without an address counts against the total only.
     pub(crate) fn acquire(self: &Arc<Self>, peer: Option<SocketAddr>) -> Result<Permit, Full> {
         match self.shares().zip(peer) {
             Some((shares, peer)) => self.acquire_share(shares, Network::of(peer.ip())),
@@ -85,7 +85,7 @@ impl Permits {
         if !self.count() {
             return Err(Full::Server);
         }
-        // Under the lock nobody else counts here.
+        // The share is not full: its count only grows under the lock.
         share.count();
         by_network.insert(network, Arc::clone(&share));
         Ok(Permit(share))
@@ -95,30 +95,30 @@ impl Permits {
         self.active.load(Ordering::Acquire)
     }
 
-    /// Waits until no place is taken.
+    /// Waits until no permit is held.
     pub(crate) async fn wait_empty(&self) {
         let Kind::All { empty, .. } = &self.kind else { return };
         loop {
-            let told = empty.notified();
+            let notified = empty.notified();
             if self.active() == 0 {
                 return;
             }
-            told.await;
+            notified.await;
         }
     }
 
-    /// Counts one more, if there may be.
+    /// Counts one more permit, unless `max` is reached.
     fn count(&self) -> bool {
         let grow = |active| (active < self.max).then_some(active + 1);
         self.active.fetch_update(Ordering::AcqRel, Ordering::Acquire, grow).is_ok()
     }
 
-    /// Counts one less.
-    fn give_back(&self) {
+    /// Counts one permit less.
+    fn release(&self) {
         match &self.kind {
             Kind::All { .. } => {
                 if self.active.fetch_sub(1, Ordering::AcqRel) == 1 {
-                    self.tell_empty();
+                    self.notify_empty();
                 }
             }
             Kind::Share { network, all } => {
@@ -129,18 +129,18 @@ impl Permits {
                         by_network.remove(network);
                         shrink(&mut by_network);
                     }
-                    // Still under the lock, so that nobody sees the one place without the other.
+                    // Still under the lock, so that both counts change together.
                     all.active.fetch_sub(1, Ordering::AcqRel) == 1
                 };
                 if is_empty {
-                    all.tell_empty();
+                    all.notify_empty();
                 }
             }
         }
     }
 
-    /// The last place is free. The tasks that wait for that may have wakers of any executor, so no lock is held.
-    fn tell_empty(&self) {
+    /// Wakes the tasks that wait for the last permit. Their wakers may run any executor's code, so no lock is held.
+    fn notify_empty(&self) {
         if let Kind::All { empty, .. } = &self.kind {
             let _ = guarded(|| empty.notify_waiters());
         }
@@ -160,7 +160,7 @@ impl Shares {
     }
 }
 
-/// Gives memory back once most of those who came at one time have left.
+/// Frees memory once most addresses of a peak are gone.
 fn shrink(by_network: &mut HashMap<Network, Arc<Permits>>) {
     const FEW: usize = 64;
     if by_network.capacity() > FEW && by_network.len() < by_network.capacity() / 8 {
@@ -180,13 +180,13 @@ impl Network {
     }
 }
 
-/// A taken place; dropping it frees it.
+/// Counts against a limit until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Permit(Arc<Permits>);
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.0.give_back();
+        self.0.release();
     }
 }
 
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn places_are_limited_and_come_back() {
+    async fn permits_are_limited_and_free_again_after_a_drop() {
         let permits = Permits::with_shares(2, usize::MAX);
         let (first, second) = (permits.acquire(None).unwrap(), permits.acquire(from("::1")).unwrap());
         assert_eq!(permits.acquire(None).unwrap_err(), Full::Server);
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn waiting_ends_when_the_last_place_is_freed() {
+    async fn waiting_ends_when_the_last_permit_is_dropped() {
         let permits = Permits::with_shares(3, 1);
         let permit = permits.acquire(from("10.0.0.1")).unwrap();
         let waiting = tokio::spawn({
@@ -225,11 +225,11 @@ mod tests {
     }
 
     #[test]
-    fn an_address_has_no_more_than_its_share() {
+    fn an_address_gets_no_more_than_its_share() {
         let permits = Permits::with_shares(5, 2);
         let taken: Vec<_> = (0..2).map(|_| permits.acquire(from("10.0.0.1")).unwrap()).collect();
         assert_eq!(permits.acquire(from("10.0.0.1")).unwrap_err(), Full::Address);
-        // The same address, as a socket for both families has it.
+        // A socket for both families reports the same address like this.
         assert_eq!(permits.acquire(from("::ffff:10.0.0.1")).unwrap_err(), Full::Address);
         let others = [permits.acquire(from("10.0.0.2")), permits.acquire(None), permits.acquire(None)];
         assert!(others.iter().all(Result::is_ok));
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn a_network_of_ipv6_shares_one() {
+    fn addresses_of_one_ipv6_network_share_a_limit() {
         let permits = Permits::with_shares(5, 1);
         let _one = permits.acquire(from("2001:db8:0:1::1")).unwrap();
         assert_eq!(permits.acquire(from("2001:db8:0:1:ffff::2")).unwrap_err(), Full::Address);
@@ -247,15 +247,55 @@ mod tests {
     }
 
     #[test]
-    fn an_address_that_has_left_is_forgotten() {
+    fn an_address_without_permits_takes_no_memory() {
         let permits = Permits::with_shares(usize::MAX, 3);
         for _ in 0..3 {
             let taken: Vec<_> =
-                (0..200).map(|engine| permits.acquire(from(&format!("10.0.0.{engine}")))).collect();
+                (0..200).map(|host| permits.acquire(from(&format!("10.0.0.{host}")))).collect();
             assert_eq!(permits.shares().unwrap().lock().len(), 200);
             drop(taken);
             assert_eq!(permits.shares().unwrap().lock().len(), 0);
         }
         assert_eq!(permits.active(), 0);
+    }
+
+    #[test]
+    fn a_permit_of_a_share_counts_as_one_of_all() {
+        let permits = Permits::with_shares(2, 1);
+        let (one, other) = (permits.acquire(from("10.0.0.1")).unwrap(), permits.acquire(None).unwrap());
+        assert_eq!(permits.active(), 2);
+        assert_eq!(permits.acquire(from("10.0.0.2")).unwrap_err(), Full::Server);
+        drop(other);
+        assert!(permits.acquire(from("10.0.0.2")).is_ok());
+        drop(one);
+        assert_eq!(permits.active(), 0);
+    }
+
+    #[test]
+    fn a_share_that_a_full_server_refuses_takes_no_memory() {
+        let permits = Permits::with_shares(2, 1);
+        let _all = [permits.acquire(None).unwrap(), permits.acquire(None).unwrap()];
+        assert_eq!(permits.acquire(from("10.0.0.1")).unwrap_err(), Full::Server);
+        assert!(permits.shares().unwrap().lock().is_empty());
+    }
+
+    #[test]
+    fn threads_that_acquire_together_never_exceed_the_limits() {
+        let permits = Permits::with_shares(8, 3);
+        std::thread::scope(|scope| {
+            for host in 1..5 {
+                let permits = &permits;
+                scope.spawn(move || {
+                    for _ in 0..500 {
+                        let taken: Vec<_> = (0..5)
+                            .map_while(|_| permits.acquire(from(&format!("10.0.0.{host}"))).ok())
+                            .collect();
+                        assert!(taken.len() <= 3 && permits.active() <= 8);
+                    }
+                });
+            }
+        });
+        assert_eq!(permits.active(), 0);
+        assert!(permits.shares().unwrap().lock().is_empty());
     }
 }

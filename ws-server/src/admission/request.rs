@@ -4,14 +4,14 @@ use http::{HeaderName, HeaderValue, Method};
 use ws_proto::handshake::{Acceptance, Rejection, token_list};
 use ws_tokio::internal::guarded;
 
-/// A request to open a WebSocket, whole, before it is answered: method, target, every header line, the peer's address.
+/// A request to open a WebSocket that is not answered yet: method, target, every header line, the peer's address.
 ///
-/// It derefs to [`http::Request`]. What is set here goes into the 101 response.
+/// It derefs to [`http::Request`]. The subprotocol and the headers that are set here go into the 101 response.
 ///
-/// `uri()` is the target as it was sent: mostly a path, or a URL in absolute form, `http://host/path`, whose host counts then
-/// in place of the `Host` header (RFC 9112 section 3.2.2). [`path`](Self::path) and [`query`](Self::query) are the same in
-/// both forms. A quotation mark in a query reads `%22`. `version()` is HTTP/1.1 or, for a plain request to
-/// [`ServerBuilder::http`](crate::ServerBuilder::http), HTTP/1.0.
+/// `uri()` is the target as the client sent it: usually a path, or a URL in absolute form, `http://host/path`. The
+/// host of such a URL replaces the `Host` header (RFC 9112 section 3.2.2). [`path`](Self::path) and
+/// [`query`](Self::query) are the same in both forms. A quotation mark in a query appears as `%22`. `version()` is
+/// HTTP/1.1, or HTTP/1.0 for a plain request to [`ServerBuilder::http`](crate::ServerBuilder::http).
 pub struct Request {
     inner: http::Request<()>,
     peer: Option<SocketAddr>,
@@ -23,7 +23,7 @@ impl Request {
         Self { inner, peer, acceptance: Acceptance::default() }
     }
 
-    /// The peer's address, where the transport has one.
+    /// The peer's address. `None` on a Unix socket and for an [`Acceptor`](crate::Acceptor).
     #[must_use]
     pub const fn peer_addr(&self) -> Option<SocketAddr> {
         self.peer
@@ -41,20 +41,20 @@ impl Request {
         self.inner.uri().query()
     }
 
-    /// A header's value, if it stands there and is visible ASCII; of several lines the first.
+    /// A header's value, or `None` if it is absent or not visible ASCII. The first one if there are several lines.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
         self.inner.headers().get(name)?.to_str().ok()
     }
 
-    /// The subprotocols that the client offers, in its order (RFC 6455 section 11.3.4).
+    /// The subprotocols that the client offers, in the client's order (RFC 6455 section 11.3.4).
     #[must_use]
     pub fn offered_subprotocols(&self) -> Vec<String> {
         token_list(self.inner.headers(), http::header::SEC_WEBSOCKET_PROTOCOL).unwrap_or_default()
     }
 
-    /// Chooses the first of `supported`, in the server's order, that the client offers; `None`, and no subprotocol, if
-    /// there is none.
+    /// Chooses the first subprotocol of `supported` that the client offers, and returns it. Chooses none and returns
+    /// `None` if the client offers none of them.
     pub fn select_subprotocol(&mut self, supported: &[impl AsRef<str>]) -> Option<String> {
         let offered = self.offered_subprotocols();
         let chosen =
@@ -63,7 +63,8 @@ impl Request {
         self.acceptance.subprotocol.clone()
     }
 
-    /// Adds a header to the 101 response. Headers that belong to the handshake are refused when it is sent.
+    /// Adds a header to the 101 response. A header that belongs to the handshake makes the response fail: the client
+    /// gets 500.
     pub fn add_response_header(&mut self, name: HeaderName, value: HeaderValue) {
         self.acceptance.headers.append(name, value);
     }
@@ -75,7 +76,7 @@ impl Request {
     }
 }
 
-/// Without the query and the values of headers: they may be credentials.
+/// Omits the query and the values of headers, because they may contain credentials.
 impl fmt::Debug for Request {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Request")
@@ -87,7 +88,7 @@ impl fmt::Debug for Request {
     }
 }
 
-/// What the application has added may have destructors of its own; a panic of theirs ends here.
+/// The application's values may have destructors that panic.
 impl Drop for Request {
     fn drop(&mut self) {
         let acceptance = std::mem::take(&mut self.acceptance);
@@ -103,9 +104,9 @@ impl Deref for Request {
     }
 }
 
-/// Encodes an answer that ends the connection.
-pub(crate) fn encode_answer(answer: &Rejection, method: &Method) -> Vec<u8> {
-    if method == Method::HEAD { answer.encode_head() } else { answer.encode() }
+/// Encodes the response to a request that is not accepted. The response to HEAD has no body.
+pub(crate) fn encode_rejection(rejection: &Rejection, method: &Method) -> Vec<u8> {
+    if method == Method::HEAD { rejection.encode_head() } else { rejection.encode() }
 }
 
 #[cfg(test)]
@@ -113,14 +114,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_printed_of_a_request_has_no_secrets_in_it() {
+    fn the_debug_output_of_a_request_contains_no_secrets() {
         let inner = http::Request::builder()
             .uri("/chat?token=secret")
             .header("Cookie", "id=secret")
             .header("Sec-WebSocket-Protocol", "token.secret");
         let mut request = Request::new(inner.body(()).unwrap(), None);
         request.select_subprotocol(&["token.secret"]);
-        let told = format!("{request:?}");
-        assert!(!told.contains("secret") && told.contains("cookie") && told.contains("/chat"), "{told}");
+        let printed = format!("{request:?}");
+        assert!(!printed.contains("secret") && printed.contains("cookie"), "{printed}");
+        assert!(printed.contains("/chat"), "{printed}");
     }
 }

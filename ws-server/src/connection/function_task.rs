@@ -10,7 +10,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use ws_proto::{CloseCode, ConnectionError};
 use ws_tokio::internal::{ServerHalf, TurnEnd, guarded};
 
-use crate::shard::{registration::Registration, server_state::Phase};
+use crate::shard::{registration::Registration, server_state::ShutdownPhase};
 
 pub(crate) struct FunctionTask<F, S: AsyncRead + AsyncWrite + Unpin> {
     served: ServerHalf<S>,
@@ -48,9 +48,9 @@ impl<F: Future<Output = ()>, S: AsyncRead + AsyncWrite + Unpin> FunctionTask<F, 
         let now = self.registration.shard().time_of(tick);
         self.served.begin_turn(cx, now);
         match self.registration.shard().server.phase() {
-            Phase::Running => {}
-            Phase::Draining => self.served.close(CloseCode::GOING_AWAY, ""),
-            Phase::Forcing => {
+            ShutdownPhase::Running => {}
+            ShutdownPhase::Draining => self.served.close(CloseCode::GOING_AWAY, ""),
+            ShutdownPhase::Forcing => {
                 self.served.abort();
                 self.end_application();
             }

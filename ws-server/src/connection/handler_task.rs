@@ -18,7 +18,7 @@ use ws_tokio::{
 use crate::{
     connection::Handler,
     net::Io,
-    shard::{registration::Registration, server_state::Phase},
+    shard::{registration::Registration, server_state::ShutdownPhase},
 };
 
 use super::{
@@ -132,12 +132,12 @@ impl<H: Handler, S: Io> HandlerTask<H, S> {
 
     fn follow_shutdown(&mut self, now: Instant) {
         match self.state.registration.shard().server.phase() {
-            Phase::Running => {}
-            Phase::Draining => {
+            ShutdownPhase::Running => {}
+            ShutdownPhase::Draining => {
                 let (connection, tx) = self.driver.parts_mut();
                 connection.close(CloseCode::GOING_AWAY, "", now, tx);
             }
-            Phase::Forcing => {
+            ShutdownPhase::Forcing => {
                 let (connection, tx) = self.driver.parts_mut();
                 connection.abort(tx);
             }

@@ -33,17 +33,13 @@ use handler_task::HandlerTask;
 pub(crate) trait BuildTask<S>: Application {
     type Task: Future<Output = ()> + Unpin + 'static;
 
-    fn build_task(&self, established: Established<S, Self::Accepted>) -> Option<Self::Task>;
+    fn build_task(&self, io: S, established: Established<Self::Accepted>) -> Option<Self::Task>;
 }
 
-impl<H, S> Established<S, AcceptedHandler<H>>
-where
-    H: Handler,
-    S: Io,
-{
-    pub(crate) fn into_handler_task(self) -> Option<HandlerTask<H, S>> {
+impl<H: Handler> Established<AcceptedHandler<H>> {
+    pub(crate) fn into_handler_task<S: Io>(self, io: S) -> Option<HandlerTask<H, S>> {
         let handler = self.accepted.into_inner()?.0;
-        Some(HandlerTask::new(handler, self.io, self.connection, &self.received, self.registration))
+        Some(HandlerTask::new(handler, io, self.connection, &self.received, self.registration))
     }
 }
 
@@ -86,8 +82,8 @@ where
 {
     type Task = HandlerTask<H, S>;
 
-    fn build_task(&self, established: Established<S, Self::Accepted>) -> Option<Self::Task> {
-        established.into_handler_task()
+    fn build_task(&self, io: S, established: Established<Self::Accepted>) -> Option<Self::Task> {
+        established.into_handler_task(io)
     }
 }
 
@@ -121,8 +117,8 @@ where
 {
     type Task = FunctionTask<Fut, S>;
 
-    fn build_task(&self, established: Established<S, NothingAccepted>) -> Option<Self::Task> {
-        let Established { request, io, connection, received, registration, .. } = established;
+    fn build_task(&self, io: S, established: Established<NothingAccepted>) -> Option<Self::Task> {
+        let Established { request, connection, received, registration, .. } = established;
         let (served, ws) = ServerHalf::trusting(io, connection, &received);
         let ws = ws.with_send_queue(S::send_queue).with_subprotocol(request.subprotocol().map(str::to_owned));
         let application = guarded(|| (self.0)(ws, request));

@@ -1,30 +1,34 @@
-//! The accept loop.
+//! Accepts sockets, and rejects those beyond the limit of handshakes.
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use crate::{
     admission::permits::{Full, Permit, Permits},
-    handshake::{refusal, respond},
-    net::listener::{Accepting, Incoming},
-    shard::server_state::{Phase, ServerState},
+    handshake::{rejection_when_full, send_response},
+    net::{
+        Io as _,
+        listener::{Accepting, Incoming},
+        stream::ServerStream,
+    },
+    shard::server_state::{ServerState, ShutdownPhase},
 };
 
 const FIRST_BACKOFF: Duration = Duration::from_millis(10);
 const LAST_BACKOFF: Duration = Duration::from_secs(1);
-/// Peers without a place that are told so at once; further ones are only closed.
-const TURNED_AWAY_AT_ONCE: usize = 64;
+/// Rejections that are written at the same time to peers without a permit. Further peers get no response.
+const MAX_REJECTIONS: usize = 64;
 
-/// Accepts until the hub drains; `admit` gets each stream with its handshake slot.
+/// Accepts until the server drains. `on_accepted` gets each socket with its handshake permit.
 pub(crate) async fn accept_loop(
     listener: Accepting,
     server: &Arc<ServerState>,
-    mut admit: impl FnMut(Incoming, Option<SocketAddr>, Permit),
+    mut on_accepted: impl FnMut(Incoming, Option<SocketAddr>, Permit),
 ) {
-    // Where addresses have shares, one alone does not get all answers.
-    let has_shares = server.options.max_per_address < usize::MAX;
-    let share = if has_shares { TURNED_AWAY_AT_ONCE / 8 } else { usize::MAX };
-    let turned_away = Permits::with_shares(TURNED_AWAY_AT_ONCE, share);
-    let draining = server.reached(Phase::Draining);
+    // If connections per address are limited, so are the rejections that one address gets.
+    let is_limited = server.options.max_per_address < usize::MAX;
+    let per_address = if is_limited { MAX_REJECTIONS / 8 } else { usize::MAX };
+    let rejections = Permits::with_shares(MAX_REJECTIONS, per_address);
+    let draining = server.reached(ShutdownPhase::Draining);
     tokio::pin!(draining);
     let mut backoff = FIRST_BACKOFF;
     loop {
@@ -40,16 +44,17 @@ pub(crate) async fn accept_loop(
                     continue;
                 }
                 match server.handshakes.acquire(peer) {
-                    Ok(permit) => admit(socket, peer, permit),
-                    Err(full) => turn_away(socket, peer, full, server, &turned_away),
+                    Ok(permit) => on_accepted(socket, peer, permit),
+                    Err(full) => reject(socket, peer, full, server, &rejections),
                 }
             }
             Err(error) if concerns_one_peer(&error) => {
-                tracing::debug!(%error, "a peer left before it was accepted")
+                tracing::debug!(%error, "a peer left before its connection was accepted")
             }
             Err(error) => {
-                // Out of descriptors or memory. The listener stays readable, so trying again at once would spin.
-                tracing::warn!(%error, ?backoff, "cannot accept connections for now");
+                // The process is out of descriptors or memory. The listener stays readable, so a retry at once would
+                // spin.
+                tracing::warn!(%error, ?backoff, "accepting a connection failed");
                 tokio::select! {
                     () = &mut draining => return,
                     () = tokio::time::sleep(backoff) => {}
@@ -65,22 +70,22 @@ fn concerns_one_peer(error: &io::Error) -> bool {
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted | TimedOut)
 }
 
-/// Tells a peer that there is no place for it, as long as not too many are being told.
-fn turn_away(
+/// Rejects a peer that gets no handshake permit, unless too many rejections are being written.
+fn reject(
     socket: Incoming,
     peer: Option<SocketAddr>,
     full: Full,
     server: &ServerState,
-    turned_away: &Arc<Permits>,
+    rejections: &Arc<Permits>,
 ) {
     if server.options.uses_tls() {
-        // It could not be understood, and to be understood takes what there is not enough of.
+        // The response needs a TLS handshake, which costs more than a server without free permits can spend.
         return;
     }
-    let (Ok(permit), Ok(mut stream)) = (turned_away.acquire(peer), socket.into_stream()) else { return };
+    let (Ok(permit), Ok(mut stream)) = (rejections.acquire(peer), socket.into_stream()) else { return };
     let patience = server.options.handshake_timeout;
     tokio::spawn(async move {
-        respond(&mut stream, &refusal(full), patience).await;
+        send_response(&mut stream, &rejection_when_full(full), patience, ServerStream::send_queue).await;
         drop(permit);
     });
 }

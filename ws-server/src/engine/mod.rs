@@ -1,15 +1,12 @@
-//! What runs the connections of a shard that has a thread of its own.
+//! Engines run the connections of a shard: as tasks, or in a reactor.
 
-use std::{io, rc::Rc, sync::Arc};
+use std::{io, net::TcpStream, rc::Rc, sync::Arc};
 
-pub(crate) mod accept_loop;
-mod contained;
+mod accept_loop;
 #[cfg(target_os = "linux")]
 pub(crate) mod reactor;
 pub(crate) mod tasks;
 pub(crate) mod threads;
-
-pub(crate) use contained::Contained;
 
 use ws_tokio::WebSocket;
 
@@ -26,23 +23,24 @@ pub(crate) trait Sharded: Application + Sized {
     type Engine: Engine<Self>;
 }
 
-/// Runs connections, on the shard's thread and inside its runtime.
+/// Runs the connections of a shard on the shard's thread, inside its runtime.
 pub(crate) trait Engine<A: Application>: Clone + 'static {
-    /// What it shares with its summons.
-    type Call: Send + 'static;
+    /// What [`start`](Self::start) needs. It is sent to the shard's thread.
+    type Seed: Send + 'static;
 
-    /// How its connections are called; made before the thread is.
-    fn prepare(server: &Arc<ServerState>) -> (WakeTable, Self::Call);
+    /// Creates the table of wakers before the shard's thread exists.
+    fn prepare(server: &Arc<ServerState>) -> (WakeTable, Self::Seed);
 
-    fn start(call: Self::Call) -> io::Result<Self>;
+    fn start(seed: Self::Seed) -> io::Result<Self>;
 
-    /// Whether it still runs connections.
+    /// An error if the engine has failed and runs no connections any more.
     fn outcome(&self) -> io::Result<()>;
 
-    fn launch(&self, app: &Rc<A>, established: Established<ServerStream, A::Accepted>);
+    /// Starts a connection on a stream of the runtime.
+    fn add_stream(&self, app: &Rc<A>, io: ServerStream, established: Established<A::Accepted>);
 
-    /// A connection that the runtime has never heard of.
-    fn launch_std(&self, app: &Rc<A>, established: Established<std::net::TcpStream, A::Accepted>);
+    /// Starts a connection on a socket that is not registered with the runtime.
+    fn add_unregistered(&self, app: &Rc<A>, stream: TcpStream, established: Established<A::Accepted>);
 }
 
 impl<H: Handler + Unpin> Sharded for HandlerApp<H> {

@@ -1,29 +1,84 @@
-//! A task for each connection of a shard: for those that no reactor watches.
+//! Connections as tokio tasks: all of a server on the caller's runtime, and those of a shard that no reactor runs.
 
-use std::rc::Rc;
+use std::{rc::Rc, sync::Arc};
 
 use crate::{
-    connection::BuildTask, engine::Contained, handshake::established::Established, net::stream::ServerStream,
+    connection::BuildTask,
+    handshake::{self, GuardedFuture, Handshake, established::Established},
+    net::{
+        listener::{Incoming, Listener},
+        runtime,
+        stream::ServerStream,
+    },
+    shard::{
+        AbortOnDrop, LoadShare, Shard, ShutdownReport,
+        shutdown::{ForceOnDrop, drain, end_unserved},
+        wake::WakeTable,
+    },
 };
 
+use super::accept_loop::accept_loop;
+
+/// Runs a server on the caller's runtime until its shutdown is complete.
+pub(crate) async fn run<A>(listener: Listener, force: ForceOnDrop, app: A) -> ShutdownReport
+where
+    A: BuildTask<ServerStream> + Send + Sync,
+    A::Accepted: Send,
+    A::Task: Send,
+{
+    let (server, app) = (Arc::clone(&force.0), Arc::new(app));
+    if let Err(error) = runtime::check() {
+        tracing::error!(%error, "the server needs a tokio runtime with timers");
+        return end_unserved(&server);
+    }
+    let shard = Shard::new(Arc::clone(&server), WakeTable::tasks(server.options.initial_connections));
+    let clock =
+        AbortOnDrop(tokio::spawn(Arc::clone(&shard).run_clock(ws_tokio::internal::trim_default_pools)));
+    let listener = match listener.start(server.options.expected_connections()) {
+        Ok(listener) => listener,
+        Err(error) => {
+            tracing::error!(%error, "registering the listener with the runtime failed");
+            return end_unserved(&server);
+        }
+    };
+    accept_loop(listener, &server, |socket: Incoming, peer, permit| {
+        let io = match socket.into_stream() {
+            Ok(io) => io,
+            Err(error) => return tracing::warn!(%error, "registering a socket with the runtime failed"),
+        };
+        let handshake = Handshake::new(peer, LoadShare::new(&shard), permit);
+        let start = |app: Arc<A>, io, established| {
+            if let Some(task) = app.build_task(io, established) {
+                tokio::spawn(GuardedFuture::new(task));
+            }
+        };
+        tokio::spawn(handshake::run(Arc::clone(&app), io, handshake, start));
+    })
+    .await;
+    let report = drain(&server).await;
+    drop((clock, force));
+    report
+}
+
+/// Runs each connection of a shard as a task of the shard's thread.
 #[derive(Clone)]
 pub(crate) struct Tasks;
 
 impl Tasks {
-    pub(crate) fn launch<A>(&self, app: &Rc<A>, established: Established<ServerStream, A::Accepted>)
+    pub(crate) fn spawn<A>(&self, app: &Rc<A>, io: ServerStream, established: Established<A::Accepted>)
     where
         A: BuildTask<ServerStream>,
     {
-        if let Some(task) = app.build_task(established) {
-            tokio::task::spawn_local(Contained::new(task));
+        if let Some(task) = app.build_task(io, established) {
+            tokio::task::spawn_local(GuardedFuture::new(task));
         }
     }
 }
 
-/// On other systems than Linux, all connections of a shard are tasks.
+/// There is no reactor on systems other than Linux. All connections of a shard are tasks.
 #[cfg(not(target_os = "linux"))]
 mod without_reactor {
-    use std::{io, rc::Rc, sync::Arc};
+    use std::{io, net::TcpStream, rc::Rc, sync::Arc};
 
     use super::Tasks;
     use crate::{
@@ -35,7 +90,7 @@ mod without_reactor {
     };
 
     impl<A: BuildTask<ServerStream>> Engine<A> for Tasks {
-        type Call = ();
+        type Seed = ();
 
         fn prepare(server: &Arc<ServerState>) -> (WakeTable, ()) {
             (WakeTable::tasks(server.options.initial_connections), ())
@@ -49,15 +104,14 @@ mod without_reactor {
             Ok(())
         }
 
-        fn launch(&self, app: &Rc<A>, established: Established<ServerStream, A::Accepted>) {
-            Self::launch(self, app, established);
+        fn add_stream(&self, app: &Rc<A>, io: ServerStream, established: Established<A::Accepted>) {
+            self.spawn(app, io, established);
         }
 
-        fn launch_std(&self, app: &Rc<A>, established: Established<std::net::TcpStream, A::Accepted>) {
-            let registered = established.try_map_io(tokio::net::TcpStream::from_std);
-            match registered {
-                Ok(established) => Self::launch(self, app, established.map_io(ServerStream::from)),
-                Err(error) => tracing::warn!(%error, "a socket could not be registered"),
+        fn add_unregistered(&self, app: &Rc<A>, stream: TcpStream, established: Established<A::Accepted>) {
+            match tokio::net::TcpStream::from_std(stream) {
+                Ok(stream) => self.spawn(app, stream.into(), established),
+                Err(error) => tracing::warn!(%error, "registering a socket with the runtime failed"),
             }
         }
     }

@@ -1,7 +1,9 @@
-//! One thread, one single-threaded runtime, one set of buffers each. Sockets are handed to the shard with the least
-//! to do: the kernel's own distribution is uneven with few connections. A shard that is alone accepts them itself.
+//! Shards on threads of the server's own. Each has a thread, a single-threaded runtime and one set of buffers.
+//!
+//! The caller's runtime accepts sockets and sends each to the shard with the lowest load: the kernel's own
+//! distribution is uneven with few connections. A single shard accepts its sockets itself.
 
-use std::{io, net::SocketAddr, rc::Rc, sync::Arc, thread};
+use std::{io, net::TcpStream, rc::Rc, sync::Arc, thread};
 
 use tokio::{
     runtime::{Builder, LocalOptions, LocalRuntime},
@@ -10,35 +12,33 @@ use tokio::{
 use ws_tokio::internal::guarded;
 
 use crate::{
-    admission::permits::Permit,
-    engine::{Engine, Sharded, accept_loop::accept_loop},
-    handshake::{self, Candidate, Step, try_immediately},
+    handshake::{self, Handshake, Step, established::Established, try_immediately},
     net::{
         listener::{Incoming, Listener},
         runtime,
+        stream::ServerStream,
     },
     shard::{
         AbortOnDrop, LoadShare, Shard, ShutdownReport,
-        server_state::{Phase, ServerState},
+        server_state::{ServerState, ShutdownPhase},
         shutdown::{ForceOnDrop, drain},
     },
 };
 
-/// How many tasks a shard polls before it asks the kernel for events.
+use super::{Engine, Sharded, accept_loop::accept_loop};
+
+/// Tasks that a shard's runtime polls before it asks the kernel for events.
 const EVENT_INTERVAL: u32 = 256;
 
-/// A socket on its way to a shard.
-struct Handed {
-    socket: Incoming,
-    peer: Option<SocketAddr>,
-    place: LoadShare,
-    permit: Permit,
-}
+/// An accepted socket and its handshake.
+type Accepted = (Incoming, Handshake);
 
 /// Where a shard's sockets come from.
 enum Source {
-    Handed(mpsc::UnboundedReceiver<Handed>),
-    Own(Listener),
+    /// The caller's runtime accepts them.
+    Channel(mpsc::UnboundedReceiver<Accepted>),
+    /// The shard accepts them.
+    Listener(Listener),
 }
 
 struct Worker {
@@ -46,6 +46,7 @@ struct Worker {
     thread: thread::JoinHandle<io::Result<()>>,
 }
 
+/// Runs a server on `shards` threads until its shutdown is complete.
 pub(crate) async fn run<A, M>(
     listener: Listener,
     force: ForceOnDrop,
@@ -59,8 +60,8 @@ where
     runtime::check()?;
     let server = Arc::clone(&force.0);
     let workers = if shards <= 1 {
-        let worker = start(0, &server, app, Source::Own(listener))?;
-        server.reached(Phase::Draining).await;
+        let worker = start(0, &server, app, Source::Listener(listener))?;
+        server.reached(ShutdownPhase::Draining).await;
         vec![worker]
     } else {
         accept_for(listener, shards, &server, app).await?
@@ -74,7 +75,7 @@ where
     Ok(report)
 }
 
-/// Accepts, on this runtime, for several shards, until the hub drains.
+/// Starts the shards and accepts for them on this runtime, until the server drains.
 async fn accept_for<A, M>(
     listener: Listener,
     shards: usize,
@@ -86,18 +87,17 @@ where
     M: FnOnce() -> A + Clone + Send + 'static,
 {
     let listener = listener.start(server.options.expected_connections())?;
-    let (mut workers, mut ways) = (Vec::new(), Vec::new());
+    let (mut workers, mut senders) = (Vec::new(), Vec::new());
     for number in 0..shards {
-        let (way, handed) = mpsc::unbounded_channel();
-        workers.push(start(number, server, app.clone(), Source::Handed(handed))?);
-        ways.push(way);
+        let (sender, receiver) = mpsc::unbounded_channel();
+        workers.push(start(number, server, app.clone(), Source::Channel(receiver))?);
+        senders.push(sender);
     }
     accept_loop(listener, server, |socket, peer, permit| {
-        let least = workers.iter().zip(&ways).min_by_key(|(worker, _)| worker.shard.load());
-        if let Some((worker, way)) = least {
-            let place = LoadShare::new(&worker.shard);
-            // A shard lives until the drain is over.
-            let _ = way.send(Handed { socket, peer, place, permit });
+        let least_loaded = workers.iter().zip(&senders).min_by_key(|(worker, _)| worker.shard.load());
+        if let Some((worker, sender)) = least_loaded {
+            // The receiver is dropped only when the server drains.
+            let _ = sender.send((socket, Handshake::new(peer, LoadShare::new(&worker.shard), permit)));
         }
     })
     .await;
@@ -113,16 +113,16 @@ where
     A: Sharded,
     M: FnOnce() -> A + Send + 'static,
 {
-    let (wake_table, call) = A::Engine::prepare(server);
+    let (wake_table, seed) = A::Engine::prepare(server);
     let shard = Shard::new(Arc::clone(server), wake_table);
     let thread = thread::Builder::new().name(format!("ws-shard-{number}")).spawn({
         let (shard, runtime) = (Arc::clone(&shard), build_runtime as fn() -> io::Result<LocalRuntime>);
         let server = Arc::clone(server);
         move || {
-            let work = || runtime().and_then(|runtime| runtime.block_on(work(shard, call, source, app())));
+            let work = || runtime().and_then(|runtime| runtime.block_on(work(shard, seed, source, app())));
             let worked = guarded(work).unwrap_or_else(|_| Err(panicked()));
-            // A server that lacks one of its shards is none.
-            worked.inspect_err(|_| server.enter(Phase::Draining))
+            // Without one of its shards, the server ends.
+            worked.inspect_err(|_| server.enter(ShutdownPhase::Draining))
         }
     })?;
     Ok(Worker { shard, thread })
@@ -135,99 +135,118 @@ fn build_runtime() -> io::Result<LocalRuntime> {
         .build_local(LocalOptions::default())
 }
 
-/// A shard's main task: does, or starts, a handshake for each socket, until all is over.
+/// A shard's main task. It does or starts a handshake for each socket, and ends after the last connection.
 async fn work<A: Sharded>(
     shard: Arc<Shard>,
-    call: <A::Engine as Engine<A>>::Call,
+    seed: <A::Engine as Engine<A>>::Seed,
     source: Source,
     app: A,
 ) -> io::Result<()> {
     shard.configure_thread();
-    let engine = A::Engine::start(call)?;
+    let engine = A::Engine::start(seed)?;
     let server = Arc::clone(&shard.server);
     let clock = AbortOnDrop(tokio::task::spawn_local(
         Arc::clone(&shard).run_clock(ws_tokio::internal::trim_thread_pool),
     ));
-    let reception = Reception { app: Rc::new(app), engine, server: Arc::clone(&server) };
+    let handshakes = Handshakes { app: Rc::new(app), engine, server: Arc::clone(&server) };
     match source {
-        Source::Handed(handed) => reception.take_handed(handed).await,
-        Source::Own(listener) => {
-            let (way, handed) = mpsc::unbounded_channel();
+        Source::Channel(receiver) => handshakes.start_all(receiver).await,
+        Source::Listener(listener) => {
+            let (sender, receiver) = mpsc::unbounded_channel();
             let accepting = accept_loop(
                 listener.start(server.options.expected_connections())?,
                 &server,
                 |socket, peer, permit| {
-                    let _ = way.send(Handed { socket, peer, place: LoadShare::new(&shard), permit });
+                    let _ = sender.send((socket, Handshake::new(peer, LoadShare::new(&shard), permit)));
                 },
             );
-            // Sockets are looked at in the turn after the one in which they were accepted: most requests are there by
-            // then.
-            tokio::join!(reception.take_handed(handed), accepting);
+            // The channel delays each handshake by one poll. By then most requests have arrived.
+            tokio::join!(handshakes.start_all(receiver), accepting);
         }
     }
     server.handshakes.wait_empty().await;
     server.connections.wait_empty().await;
     drop(clock);
-    reception.engine.outcome()
+    handshakes.engine.outcome()
 }
 
-/// Where sockets become connections.
-struct Reception<A: Sharded> {
+/// Starts the handshakes of a shard, and hands their connections to its engine.
+struct Handshakes<A: Sharded> {
     app: Rc<A>,
     engine: A::Engine,
     server: Arc<ServerState>,
 }
 
-impl<A: Sharded> Reception<A> {
-    async fn take_handed(&self, mut handed: mpsc::UnboundedReceiver<Handed>) {
-        let draining = self.server.reached(Phase::Draining);
+impl<A: Sharded> Handshakes<A> {
+    /// Starts a handshake for each socket until the server drains. Sockets that are still in the channel are then
+    /// dropped with it, and so are their permits, for which the drain waits.
+    async fn start_all(&self, mut receiver: mpsc::UnboundedReceiver<Accepted>) {
+        let draining = self.server.reached(ShutdownPhase::Draining);
         tokio::pin!(draining);
         loop {
             let next = tokio::select! {
-                next = handed.recv() => next,
+                next = receiver.recv() => next,
                 () = &mut draining => break,
             };
-            let Some(next) = next else { break };
-            // The destructors of what an application made may panic, too.
-            if guarded(|| self.receive(next)).is_err() {
-                // A subscriber may panic, too.
+            let Some((socket, handshake)) = next else { break };
+            // Destructors of the application's values may panic.
+            if guarded(|| self.start(socket, handshake)).is_err() {
+                // So may a `tracing` subscriber.
                 let _ = guarded(|| tracing::error!("a handshake panicked"));
             }
         }
-        // Sockets that were on their way hold slots, which go with the channel: the drain waits for them.
     }
 
-    fn receive(&self, Handed { socket, peer, place, permit }: Handed) {
-        let (app, engine) = (Rc::clone(&self.app), self.engine.clone());
-        let launch = move |app: Rc<A>, established| engine.launch(&app, established);
-        let candidate = Candidate { io: socket, peer, place, permit, received: Vec::new() };
-        let candidate = match candidate.try_map_tcp() {
-            Err(candidate) => candidate,
-            Ok(candidate) => match try_immediately(&*self.app, &self.server, candidate) {
-                Step::Established(established) => return self.engine.launch_std(&self.app, established),
-                Step::Over => return,
-                Step::Later(candidate) => candidate.map_io(Incoming::Tcp),
-                Step::Refused(candidate, answer) => {
-                    let Some(candidate) = registered(candidate.map_io(Incoming::Tcp)) else { return };
-                    tokio::task::spawn_local(handshake::refuse(candidate, answer));
-                    return;
-                }
-                Step::Writing(candidate, accepted, response) => {
-                    let Some(candidate) = registered(candidate.map_io(Incoming::Tcp)) else { return };
-                    tokio::task::spawn_local(handshake::finish(app, candidate, accepted, response, launch));
-                    return;
-                }
-            },
-        };
-        if let Some(candidate) = registered(candidate) {
-            tokio::task::spawn_local(handshake::run(app, candidate, launch));
+    fn start(&self, socket: Incoming, handshake: Handshake) {
+        match socket {
+            Incoming::Tcp(stream) => self.start_tcp(stream, handshake),
+            #[cfg(unix)]
+            Incoming::Unix(_) => self.spawn_handshake(socket, handshake),
         }
+    }
+
+    fn start_tcp(&self, stream: TcpStream, handshake: Handshake) {
+        match try_immediately(&*self.app, &self.server, &stream, handshake) {
+            Step::Established(established) => self.engine.add_unregistered(&self.app, stream, established),
+            Step::Accepted(handshake, accepted) => {
+                if let Some(io) = register(Incoming::Tcp(stream)) {
+                    let app = Rc::clone(&self.app);
+                    tokio::task::spawn_local(handshake::finish(
+                        app,
+                        io,
+                        handshake,
+                        accepted,
+                        self.on_established(),
+                    ));
+                }
+            }
+            Step::Rejected(handshake, response) => {
+                if let Some(io) = register(Incoming::Tcp(stream)) {
+                    tokio::task::spawn_local(handshake::reject(io, handshake, response));
+                }
+            }
+            Step::Wait(handshake) => self.spawn_handshake(Incoming::Tcp(stream), handshake),
+            Step::Gone => {}
+        }
+    }
+
+    fn spawn_handshake(&self, socket: Incoming, handshake: Handshake) {
+        if let Some(io) = register(socket) {
+            let app = Rc::clone(&self.app);
+            tokio::task::spawn_local(handshake::run(app, io, handshake, self.on_established()));
+        }
+    }
+
+    fn on_established(&self) -> impl FnOnce(Rc<A>, ServerStream, Established<A::Accepted>) + use<A> {
+        let engine = self.engine.clone();
+        move |app, io, established| engine.add_stream(&app, io, established)
     }
 }
 
-fn registered(candidate: Candidate<Incoming>) -> Option<Candidate<crate::net::stream::ServerStream>> {
-    candidate
-        .try_map_io(Incoming::into_stream)
-        .inspect_err(|error| tracing::warn!(%error, "a socket could not be registered"))
+/// Registers a socket with the runtime of this thread.
+fn register(socket: Incoming) -> Option<ServerStream> {
+    socket
+        .into_stream()
+        .inspect_err(|error| tracing::warn!(%error, "registering a socket with the runtime failed"))
         .ok()
 }

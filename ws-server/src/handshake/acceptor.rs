@@ -1,25 +1,35 @@
 //! Accepting on any stream, for servers that have a listener of their own or take over from an HTTP server.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
+use http::Method;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use ws_proto::{
     Config, Connection,
-    handshake::{AcceptanceError, Rejection, RequestError, ServerHandshake},
+    handshake::{Rejection, ServerHandshake},
 };
 use ws_tokio::WebSocket;
 
 use crate::{
-    admission::{OriginPolicy, Request, request::encode_answer},
-    handshake::{ReadError, read_request, respond},
+    admission::{OriginPolicy, Request},
     net::runtime,
 };
 
-/// Turns any `AsyncRead + AsyncWrite` into a [`WebSocket`], server's side.
+use super::{
+    decide::{accept_upgrade, check},
+    error::AcceptError,
+    read::read_request,
+    respond::send_response,
+};
+
+/// Accepts WebSocket connections on any stream that implements `AsyncRead + AsyncWrite`.
 ///
-/// The connection is moved by whoever polls it; `Server` has more to offer: limits over all connections, one timer
-/// wheel, shutdown. It is used in a tokio runtime with timers; elsewhere the request is not read, and the error is
-/// [`io::ErrorKind::Unsupported`].
+/// The task that polls the [`WebSocket`] drives its connection. [`Server`](crate::Server) adds limits over all
+/// connections, one timer wheel and graceful shutdown.
+///
+/// An acceptor needs a tokio runtime with timers. Without one, [`accept`](Self::accept) and
+/// [`read_request`](Self::read_request) read nothing and return
+/// [`io::ErrorKind::Unsupported`](std::io::ErrorKind::Unsupported).
 #[derive(Clone, Debug)]
 pub struct Acceptor {
     config: Arc<Config>,
@@ -28,63 +38,43 @@ pub struct Acceptor {
     timeout: Duration,
 }
 
-/// Why a stream did not become a WebSocket.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum AcceptError {
-    /// The stream failed or ended.
-    #[error("the peer left during the handshake: {0}")]
-    Io(#[from] io::Error),
-    /// The request was bad; it has been answered.
-    #[error("bad request: {0}")]
-    Request(#[from] RequestError),
-    /// The request's `Origin` is not allowed; it has been answered.
-    #[error("the request's origin is not allowed")]
-    Origin,
-    /// The handshake deadline passed.
-    #[error("the handshake took too long")]
-    TimedOut,
-    /// The response cannot be sent as asked; 500 has been sent.
-    #[error("{0}")]
-    Acceptance(#[from] AcceptanceError),
-}
-
-/// A request that waits for a decision, for as long as that takes.
+/// A request that waits for a decision. There is no deadline for it.
 #[derive(Debug)]
 pub struct PendingUpgrade<S> {
     io: S,
     request: Request,
     handshake: ServerHandshake,
-    rest: Vec<u8>,
+    /// Bytes that were read behind the request.
+    received: Vec<u8>,
     config: Arc<Config>,
     timeout: Duration,
 }
 
 impl Acceptor {
-    /// An acceptor with the protocol's settings ([`Config::build`]), the same-host origin policy and a deadline of 10 s
-    /// for the request.
+    /// Creates an acceptor with these protocol settings ([`Config::build`]), the same-host origin policy and a
+    /// deadline of 10 s for the request.
     #[must_use]
     pub const fn new(config: Arc<Config>) -> Self {
         Self { config, origin: OriginPolicy::SameHost, over_tls: false, timeout: Duration::from_secs(10) }
     }
 
-    /// With another origin policy.
+    /// Sets the origin policy. Default: [`OriginPolicy::SameHost`].
     #[must_use]
     pub fn origin(mut self, policy: OriginPolicy) -> Self {
         self.origin = policy;
         self
     }
 
-    /// Says whether the streams carry TLS: then the same-host policy takes origins with `https` only. Default: no, and both
-    /// `http` and `https` are taken.
+    /// Sets whether the streams carry TLS. With TLS, the same-host policy accepts `https` origins only; without it,
+    /// both `http` and `https`. Default: false.
     #[must_use]
     pub const fn over_tls(mut self, yes: bool) -> Self {
         self.over_tls = yes;
         self
     }
 
-    /// With another deadline for the request. An answer that refuses it goes on for as long as the peer takes some of it
-    /// within this time.
+    /// Sets the deadline for the request. A rejection is written as long as the peer takes some of it within this time.
+    /// Default: 10 s.
     #[must_use]
     pub const fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
@@ -105,8 +95,8 @@ impl Acceptor {
         self.read_request(io, Vec::new()).await?.accept().await
     }
 
-    /// Reads a request, of which `received` may have been read before. Decide at leisure, then
-    /// [`accept`](PendingUpgrade::accept) or [`reject`](PendingUpgrade::reject).
+    /// Reads a request. `received` holds bytes that the caller has read from the stream before. Then
+    /// [`accept`](PendingUpgrade::accept) or [`reject`](PendingUpgrade::reject) it; there is no deadline for that.
     ///
     /// # Errors
     /// [`AcceptError`]. A bad request has been answered.
@@ -119,33 +109,35 @@ impl Acceptor {
         received: Vec<u8>,
     ) -> Result<PendingUpgrade<S>, AcceptError> {
         runtime::check()?;
-        let mut buffer = received;
-        let reading = read_request(&mut io, &mut buffer, &self.config.limits);
-        let read = match tokio::time::timeout(self.timeout, reading).await {
-            Err(_) => return Err(AcceptError::TimedOut),
-            Ok(Err(ReadError::Io(error))) => return Err(error.into()),
-            Ok(Err(ReadError::Bad(error))) => {
-                respond(&mut io, &Rejection::from(error).encode(), self.timeout).await;
-                return Err(error.into());
-            }
+        let mut received = received;
+        let reading = read_request(&mut io, &mut received, &self.config.limits);
+        let (request, head_len) = match tokio::time::timeout(self.timeout, reading).await {
             Ok(Ok(read)) => read,
+            Ok(Err(error)) => return Err(answer(&mut io, error, &Method::GET, self.timeout).await),
+            Err(_elapsed) => return Err(AcceptError::TimedOut),
         };
-        let request = Request::new(read.request, None);
-        let handshake = match ServerHandshake::new(&request) {
+        let received = received.split_off(head_len);
+        let request = Request::new(request, None);
+        let handshake = match check(&request, &self.origin, self.over_tls) {
             Ok(handshake) => handshake,
-            Err(error) => {
-                let answer = encode_answer(&error.into(), request.method());
-                respond(&mut io, &answer, self.timeout).await;
-                return Err(error.into());
-            }
+            Err(error) => return Err(answer(&mut io, error, request.method(), self.timeout).await),
         };
-        if !self.origin.allows(&request, self.over_tls) {
-            respond(&mut io, &Rejection::default().encode(), self.timeout).await;
-            return Err(AcceptError::Origin);
-        }
         let (config, timeout) = (Arc::clone(&self.config), self.timeout);
-        Ok(PendingUpgrade { io, request, handshake, rest: read.rest, config, timeout })
+        Ok(PendingUpgrade { io, request, handshake, received, config, timeout })
     }
+}
+
+/// Answers a request that failed, and returns the error.
+async fn answer<S: AsyncRead + AsyncWrite + Unpin>(
+    io: &mut S,
+    error: AcceptError,
+    method: &Method,
+    timeout: Duration,
+) -> AcceptError {
+    if let Some(response) = error.response(method) {
+        send_response(io, &response, timeout, |_| None).await;
+    }
+    error
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> PendingUpgrade<S> {
@@ -155,7 +147,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> PendingUpgrade<S> {
         &self.request
     }
 
-    /// The request, to choose a subprotocol or add response headers.
+    /// The request, mutably: choose a subprotocol or add response headers.
     pub const fn request_mut(&mut self) -> &mut Request {
         &mut self.request
     }
@@ -166,16 +158,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> PendingUpgrade<S> {
     /// [`AcceptError::Io`], or [`AcceptError::Acceptance`] for a header or subprotocol that cannot be sent.
     ///
     /// # Cancel safety
-    /// Dropping the future drops the stream; the peer may have the 101 by then.
+    /// Dropping the future drops the stream. The peer may have received the 101 response.
     pub async fn accept(mut self) -> Result<WebSocket<S>, AcceptError> {
-        let extensions = self.handshake.negotiate(&self.config);
-        let response = match self.handshake.accept(&self.request.acceptance) {
-            Ok(response) => response,
-            Err(error) => {
-                let answer = Rejection::new(http::StatusCode::INTERNAL_SERVER_ERROR).encode();
-                respond(&mut self.io, &answer, self.timeout).await;
-                return Err(error.into());
-            }
+        let (extensions, response) = match accept_upgrade(self.handshake, &self.request, &self.config) {
+            Ok(accepted) => accepted,
+            Err(error) => return Err(answer(&mut self.io, error, &Method::GET, self.timeout).await),
         };
         self.io.write_all(&response).await?;
         self.io.flush().await?;
@@ -183,15 +170,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> PendingUpgrade<S> {
         let subprotocol = self.request.subprotocol().map(str::to_owned);
         let connection = Connection::server(self.config, now).with_extensions(extensions);
         let ws = WebSocket::new(self.io, connection);
-        Ok(ws.with_received(&self.rest).with_subprotocol(subprotocol))
+        Ok(ws.with_received(&self.received).with_subprotocol(subprotocol))
     }
 
-    /// Sends a rejection and closes: once the peer has read it, a second after it is written, or when the peer has taken none
-    /// of it for the acceptor's [`timeout`](Acceptor::timeout).
+    /// Sends a rejection and closes the stream. That happens when the peer closes, one second after the rejection is
+    /// written, or when the peer has taken none of it for the acceptor's [`timeout`](Acceptor::timeout).
     ///
     /// # Cancel safety
-    /// Dropping the future drops the stream; the peer may have a part of the answer.
+    /// Dropping the future drops the stream. The peer may have received a part of the rejection.
     pub async fn reject(mut self, rejection: Rejection) {
-        respond(&mut self.io, &rejection.encode(), self.timeout).await;
+        send_response(&mut self.io, &rejection.encode(), self.timeout, |_| None).await;
     }
 }

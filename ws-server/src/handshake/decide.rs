@@ -1,93 +1,117 @@
-//! Whether a request becomes a connection.
+//! Decides whether a request becomes a connection. The server and [`Acceptor`](crate::Acceptor) share the checks here.
 
 use http::StatusCode;
-use ws_proto::handshake::{Extensions, Rejection, RequestError, ServerHandshake};
+use ws_proto::{
+    Config,
+    handshake::{Extensions, Rejection, RequestError, ServerHandshake},
+};
 use ws_tokio::internal::guarded;
 
 use crate::{
     admission::{
-        Request,
+        OriginPolicy, Request,
         permits::{Full, Permit},
-        request::encode_answer,
+        request::encode_rejection,
     },
-    handshake::established::Application,
     shard::server_state::ServerState,
 };
 
-use crate::handshake::established::{HandshakeFailed, NotifyOnDrop};
+use super::{
+    error::AcceptError,
+    established::{AcceptedRequest, Application, NotifyOnDrop},
+};
 
-/// A request that may become a connection, if the application wants it.
-pub(super) struct Admitted {
-    handshake: ServerHandshake,
-    connection_permit: Permit,
+/// An accepted request, or the encoded response that rejects it.
+pub(super) type Decision<T> = Result<AcceptedRequest<T>, Vec<u8>>;
+
+/// Checks a request without asking the application: is it a WebSocket handshake, and is its origin allowed?
+pub(super) fn check(
+    request: &Request,
+    origin: &OriginPolicy,
+    over_tls: bool,
+) -> Result<ServerHandshake, AcceptError> {
+    let handshake = ServerHandshake::new(request)?;
+    if origin.allows(request, over_tls) { Ok(handshake) } else { Err(AcceptError::Origin) }
 }
 
-/// A request that becomes a connection.
-pub(super) struct Decision<T: HandshakeFailed> {
-    pub(super) accepted: NotifyOnDrop<T>,
-    pub(super) extensions: Extensions,
-    pub(super) response: Vec<u8>,
-    pub(super) connection_permit: Permit,
+/// The extensions that the connection uses, and the 101 response.
+pub(super) fn accept_upgrade(
+    mut handshake: ServerHandshake,
+    request: &Request,
+    config: &Config,
+) -> Result<(Extensions, Vec<u8>), AcceptError> {
+    let extensions = handshake.negotiate(config);
+    let response = handshake.accept(&request.acceptance)?;
+    Ok((extensions, response))
 }
 
-/// What is checked before the application is asked; or what to answer instead.
-pub(super) fn admit(server: &ServerState, request: &Request, over_tls: bool) -> Result<Admitted, Vec<u8>> {
-    let handshake = match ServerHandshake::new(request) {
-        Ok(handshake) => handshake,
-        Err(error) => return Err(answer_plain(server, request, error)),
+/// Checks a request to the server and acquires its connection permit. `Err` is the encoded rejection.
+pub(super) fn admit(
+    server: &ServerState,
+    request: &Request,
+    over_tls: bool,
+) -> Result<(ServerHandshake, Permit), Vec<u8>> {
+    let handshake = match guarded(|| check(request, &server.options.origin, over_tls)) {
+        Ok(Ok(handshake)) => handshake,
+        Ok(Err(AcceptError::Request(error))) if error.is_not_upgrade() => {
+            return Err(answer_plain_http(server, request, error));
+        }
+        Ok(Err(error)) => return Err(error.response(request.method()).unwrap_or_default()),
+        Err(_panicked) => return Err(accepting_panicked()),
     };
-    let allows = || server.options.origin.allows(request, over_tls);
-    let Ok(allowed) = guarded(allows) else { return Err(accepting_panicked()) };
-    if !allowed {
-        let rejection = Rejection::new(StatusCode::FORBIDDEN).with_text("origin not allowed\n");
-        return Err(rejection.encode());
-    }
-    // Before the application is asked, and long before the 101: a full server says so.
-    let connection_permit = server.connections.acquire(request.peer_addr()).map_err(refusal)?;
-    Ok(Admitted { handshake, connection_permit })
+    // A full server rejects before it asks the application.
+    let connection_permit = server.connections.acquire(request.peer_addr()).map_err(rejection_when_full)?;
+    Ok((handshake, connection_permit))
 }
 
-/// Asks the application, or says what to answer instead.
+/// Asks the application about a request that was admitted.
 pub(super) fn decide<A: Application>(
     app: &A,
     server: &ServerState,
-    admitted: Admitted,
-    request: &mut Request,
-) -> Result<Decision<A::Accepted>, Vec<u8>> {
-    let Admitted { mut handshake, connection_permit } = admitted;
-    let accept = || {
+    (handshake, connection_permit): (ServerHandshake, Permit),
+    mut request: Request,
+    received: Vec<u8>,
+) -> Decision<A::Accepted> {
+    let ask = || {
         if let Some(hook) = &server.options.on_request {
-            hook(request)?;
+            hook(&mut request)?;
         }
-        app.accept(request)
+        app.accept(&mut request)
     };
-    let accepted = match guarded(accept) {
+    let accepted = match guarded(ask) {
         Ok(Ok(accepted)) => NotifyOnDrop::new(accepted),
         Ok(Err(rejection)) => return Err(encode(rejection)),
-        Err(_) => return Err(accepting_panicked()),
+        Err(_panicked) => return Err(accepting_panicked()),
     };
-    let extensions = handshake.negotiate(&server.protocol);
-    match handshake.accept(&request.acceptance) {
-        Ok(response) => Ok(Decision { accepted, extensions, response, connection_permit }),
-        Err(error) => Err(internal_error(&error.to_string())),
+    match accept_upgrade(handshake, &request, &server.protocol) {
+        Ok((extensions, response)) => {
+            Ok(AcceptedRequest { accepted, request, extensions, connection_permit, response, received })
+        }
+        Err(error) => {
+            tracing::error!(%error, "the application's response cannot be sent; the request is answered with 500");
+            Err(internal_error())
+        }
     }
 }
 
-/// Answers a request that is no upgrade: by the application's hook, if it has one.
-fn answer_plain(server: &ServerState, request: &Request, error: RequestError) -> Vec<u8> {
-    let answer = match server.options.http.as_ref().filter(|_| error.is_not_upgrade()) {
+/// Answers a request that asks for no WebSocket, with the application's hook if there is one.
+fn answer_plain_http(server: &ServerState, request: &Request, error: RequestError) -> Vec<u8> {
+    let rejection = match &server.options.http {
         None => Rejection::from(error),
         Some(hook) => match guarded(|| hook(request)) {
             Ok(response) => Rejection::from(response),
-            Err(_) => return internal_error("answering an HTTP request panicked"),
+            Err(_panicked) => {
+                tracing::error!("the `http` hook panicked; the request is answered with 500");
+                return internal_error();
+            }
         },
     };
-    let encoded = encode_answer(&answer, request.method());
-    let _ = guarded(|| drop(answer));
+    let encoded = encode_rejection(&rejection, request.method());
+    let _ = guarded(|| drop(rejection));
     encoded
 }
 
-/// Encodes an answer of the application's. A panic of its destructors ends here.
+/// Encodes an application's rejection. Its destructors may panic.
 pub(super) fn encode(rejection: Rejection) -> Vec<u8> {
     let encoded = rejection.encode();
     let _ = guarded(|| drop(rejection));
@@ -95,19 +119,22 @@ pub(super) fn encode(rejection: Rejection) -> Vec<u8> {
 }
 
 pub(super) fn accepting_panicked() -> Vec<u8> {
-    internal_error("accepting a request panicked")
+    tracing::error!("the application panicked while it decided about a request; it is answered with 500");
+    internal_error()
 }
 
-fn internal_error(what: &str) -> Vec<u8> {
-    tracing::error!("{what}");
+fn internal_error() -> Vec<u8> {
     Rejection::new(StatusCode::INTERNAL_SERVER_ERROR).encode()
 }
 
-/// The answer where there is no place.
-pub(crate) fn refusal(full: Full) -> Vec<u8> {
+/// The response when no permit is free.
+pub(crate) fn rejection_when_full(full: Full) -> Vec<u8> {
     let (status, text) = match full {
         Full::Server => (StatusCode::SERVICE_UNAVAILABLE, "the server is full\n"),
         Full::Address => (StatusCode::TOO_MANY_REQUESTS, "too many connections from this address\n"),
     };
     Rejection::new(status).with_text(text).encode()
 }
+
+#[cfg(test)]
+mod tests;

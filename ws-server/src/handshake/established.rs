@@ -1,57 +1,75 @@
-//! A handshake that has succeeded, and what an application says about requests.
+//! Accepted requests, and connections whose handshake is complete.
 
 use std::sync::Arc;
 
-use ws_proto::{Config, Connection, handshake::Rejection};
+use ws_proto::{
+    Config, Connection,
+    handshake::{Extensions, Rejection},
+};
 use ws_tokio::internal::guarded;
 
 use crate::{
-    admission::Request,
+    admission::{Request, permits::Permit},
     shard::{registration::Registration, server_state::ServerState},
 };
 
-/// What is done with a request.
+use super::Handshake;
+
+/// Accepts or rejects requests.
 pub(crate) trait Application: 'static {
     type Accepted: HandshakeFailed + 'static;
 
-    /// The protocol's settings for its connections.
+    /// The protocol settings of this application's connections.
     fn protocol(server: &ServerState) -> &Arc<Config>;
 
     fn accept(&self, request: &mut Request) -> Result<Self::Accepted, Rejection>;
 }
 
-/// A connection whose 101 response is on the wire.
-pub(crate) struct Established<S, T: HandshakeFailed> {
+/// A value that an application makes when it accepts a request.
+pub(crate) trait HandshakeFailed {
+    /// The request was accepted, but the handshake failed afterwards.
+    fn on_failure(&mut self);
+}
+
+/// A request that the application has accepted. It becomes a connection once the response is written.
+pub(crate) struct AcceptedRequest<T: HandshakeFailed> {
+    pub(super) accepted: NotifyOnDrop<T>,
+    pub(super) request: Request,
+    pub(super) extensions: Extensions,
+    pub(super) connection_permit: Permit,
+    /// The part of the 101 response that is not written yet.
+    pub(super) response: Vec<u8>,
+    /// Bytes that were read behind the request.
+    pub(super) received: Vec<u8>,
+}
+
+impl<T: HandshakeFailed> AcceptedRequest<T> {
+    /// Makes it a connection and frees the handshake's permit.
+    pub(super) fn establish<A>(self, server: &ServerState, handshake: Handshake) -> Established<T>
+    where
+        A: Application<Accepted = T>,
+    {
+        let Handshake { load, permit, .. } = handshake;
+        drop(permit);
+        let Self { accepted, request, extensions, connection_permit, received, .. } = self;
+        let registration = Registration::new(load, connection_permit);
+        let config = Arc::clone(A::protocol(server));
+        let connection = Connection::server(config, registration.shard().now()).with_extensions(extensions);
+        Established { accepted, request, connection, received, registration }
+    }
+}
+
+/// A connection whose 101 response is written. Its transport is passed beside it.
+pub(crate) struct Established<T: HandshakeFailed> {
     pub(crate) accepted: NotifyOnDrop<T>,
     pub(crate) request: Request,
-    pub(crate) io: S,
     pub(crate) connection: Connection,
-    /// What was read behind the request.
+    /// Bytes that were read behind the request.
     pub(crate) received: Vec<u8>,
     pub(crate) registration: Registration,
 }
 
-impl<S, T: HandshakeFailed> Established<S, T> {
-    /// The same on another transport.
-    pub(crate) fn map_io<R>(self, f: impl FnOnce(S) -> R) -> Established<R, T> {
-        let Self { accepted, request, io, connection, received, registration } = self;
-        Established { accepted, request, io: f(io), connection, received, registration }
-    }
-
-    /// The same on another transport, if that can be had.
-    pub(crate) fn try_map_io<R, E>(self, f: impl FnOnce(S) -> Result<R, E>) -> Result<Established<R, T>, E> {
-        let Self { accepted, request, io, connection, received, registration } = self;
-        Ok(Established { accepted, request, io: f(io)?, connection, received, registration })
-    }
-}
-
-/// What an application has accepted and must hear of if nothing comes of it.
-pub(crate) trait HandshakeFailed {
-    /// Nothing came of it.
-    fn on_failure(&mut self);
-}
-
-/// Calls [`HandshakeFailed::on_failure`] unless it is taken.
+/// Calls [`HandshakeFailed::on_failure`] when it is dropped, unless the value was taken.
 pub(crate) struct NotifyOnDrop<T: HandshakeFailed>(Option<T>);
 
 impl<T: HandshakeFailed> NotifyOnDrop<T> {
@@ -69,17 +87,6 @@ impl<T: HandshakeFailed> Drop for NotifyOnDrop<T> {
         if let Some(mut accepted) = self.0.take() {
             let _ = guarded(|| accepted.on_failure());
             let _ = guarded(|| drop(accepted));
-        }
-    }
-}
-
-/// A value of the application's. A panic of its destructor ends here.
-pub(crate) struct DropGuarded<T>(pub(crate) Option<T>);
-
-impl<T> Drop for DropGuarded<T> {
-    fn drop(&mut self) {
-        if let Some(value) = self.0.take() {
-            let _ = guarded(|| drop(value));
         }
     }
 }

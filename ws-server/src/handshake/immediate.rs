@@ -1,5 +1,5 @@
-//! A handshake in one go, for the request that is all there when its connection is accepted: without a task, and without
-//! telling the runtime of the socket.
+//! A handshake without waiting. It succeeds when the whole request has arrived by the time the socket is accepted. It
+//! needs no task, and the runtime does not watch the socket.
 
 use std::{
     io::{self, ErrorKind, Read as _, Write as _},
@@ -8,82 +8,76 @@ use std::{
 
 use ws_proto::handshake::RequestReader;
 
-use crate::{
-    admission::Request,
-    handshake::established::{Application, Established},
-    shard::server_state::ServerState,
-};
+use crate::{admission::Request, shard::server_state::ServerState};
 
-use crate::handshake::{
-    Candidate, Handshaken,
+use super::{
+    Handshake,
     decide::{admit, decide},
-    established::HandshakeFailed,
+    established::{AcceptedRequest, Application, Established, HandshakeFailed},
 };
 
-/// What came of it.
+/// How far a handshake has come.
 pub(crate) enum Step<T: HandshakeFailed> {
-    /// It is a connection; the 101 is sent.
-    Established(Established<TcpStream, T>),
-    /// It is to get this answer, and no more.
-    Refused(Candidate<TcpStream>, Vec<u8>),
-    /// It is to be a connection once these bytes are written, too.
-    Writing(Candidate<TcpStream>, Handshaken<T>, Vec<u8>),
-    /// It takes its time, with what was read.
-    Later(Candidate<TcpStream>),
+    /// The 101 response is sent.
+    Established(Established<T>),
+    /// The rest of the 101 response is to be written.
+    Accepted(Handshake, AcceptedRequest<T>),
+    /// This response is to be written.
+    Rejected(Handshake, Vec<u8>),
+    /// More bytes, or slower steps, are needed. `Handshake::received` holds what was read.
+    Wait(Handshake),
     /// The peer has left.
-    Over,
+    Gone,
 }
 
-/// Does a handshake without waiting, as far as that goes. The socket is in non-blocking mode.
+/// Does a handshake as far as possible without waiting. The socket must be in non-blocking mode.
 pub(crate) fn try_immediately<A: Application>(
     app: &A,
     server: &ServerState,
-    mut candidate: Candidate<TcpStream>,
+    stream: &TcpStream,
+    mut handshake: Handshake,
 ) -> Step<A::Accepted> {
     if !server.options.decides_at_once() {
-        return Step::Later(candidate);
+        return Step::Wait(handshake);
     }
-    candidate.received = candidate.place.shard().head_buffers.take();
-    match read(&mut candidate) {
+    handshake.received = handshake.load.shard().head_buffers.take();
+    match read(stream, &mut handshake.received) {
         Ok(true) => {}
-        Ok(false) => return Step::Over,
-        Err(error) if error.kind() == ErrorKind::WouldBlock => return Step::Later(candidate),
-        Err(_) => return Step::Over,
+        Ok(false) => return Step::Gone,
+        Err(error) if error.kind() == ErrorKind::WouldBlock => return Step::Wait(handshake),
+        Err(_) => return Step::Gone,
     }
-    // What is no request is found out, and answered, by whoever has time for it.
-    let Ok(Some((request, head_len))) = RequestReader::new(&server.protocol.limits).read(&candidate.received)
+    // Malformed requests take the slow path, which reports the error.
+    let Ok(Some((request, head_len))) = RequestReader::new(&server.protocol.limits).read(&handshake.received)
     else {
-        return Step::Later(candidate);
+        return Step::Wait(handshake);
     };
-    let mut request = Request::new(request, candidate.peer);
-    // With TLS nothing is decided at once.
+    let request = Request::new(request, handshake.peer);
+    let rest = handshake.received[head_len..].to_vec();
+    handshake.load.shard().head_buffers.put_back(std::mem::take(&mut handshake.received));
+    // A server with TLS never decides at once.
     let decision =
-        admit(server, &request, false).and_then(|admitted| decide(app, server, admitted, &mut request));
-    let decision = match decision {
-        Ok(decision) => decision,
-        Err(answer) => return Step::Refused(candidate, answer),
+        admit(server, &request, false).and_then(|admitted| decide(app, server, admitted, request, rest));
+    let mut accepted = match decision {
+        Ok(accepted) => accepted,
+        Err(response) => return Step::Rejected(handshake, response),
     };
-    let written = match (&candidate.io).write(&decision.response) {
-        Ok(written) => written,
-        Err(error) if error.kind() == ErrorKind::WouldBlock => 0,
-        Err(_) => return Step::Over,
-    };
-    let left = decision.response[written..].to_vec();
-    let rest = candidate.received[head_len..].to_vec();
-    candidate.place.shard().head_buffers.put_back(std::mem::take(&mut candidate.received));
-    let accepted = Handshaken::new(decision, request, rest);
-    if left.is_empty() {
-        Step::Established(accepted.establish::<_, A>(server, candidate))
-    } else {
-        Step::Writing(candidate, accepted, left)
+    let mut stream = stream;
+    match stream.write(&accepted.response) {
+        Ok(written) if written == accepted.response.len() => {
+            return Step::Established(accepted.establish::<A>(server, handshake));
+        }
+        Ok(written) => drop(accepted.response.drain(..written)),
+        Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+        Err(_) => return Step::Gone,
     }
+    Step::Accepted(handshake, accepted)
 }
 
-/// Reads once; false at the end of the stream.
-fn read(candidate: &mut Candidate<TcpStream>) -> io::Result<bool> {
-    let buffer = &mut candidate.received;
+/// Reads once. Returns false at the end of the stream.
+fn read(mut stream: &TcpStream, buffer: &mut Vec<u8>) -> io::Result<bool> {
     buffer.resize(buffer.capacity(), 0);
-    let read = (&candidate.io).read(buffer);
+    let read = stream.read(buffer);
     buffer.truncate(*read.as_ref().unwrap_or(&0));
     read.map(|read| read > 0)
 }

@@ -1,245 +1,184 @@
-//! A connection before it is one: from the first byte to the 101, within the deadline. The future ends with the 101,
-//! so that none of this weighs on an idle connection.
+//! A connection before it is open: from the first byte to the 101 response, within the handshake's deadline. The
+//! future of a handshake ends with the 101 response, so an idle connection does not keep its memory.
+//!
+//! A handshake and its transport are passed side by side, because the transport changes on the way: a socket that no
+//! runtime knows, a stream of the runtime, TLS.
 
 mod acceptor;
 mod decide;
+mod error;
 pub(crate) mod established;
+mod guarded_future;
 mod immediate;
 mod read;
+mod respond;
 
-use std::{future::poll_fn, io, net::SocketAddr, ops::Deref, sync::Arc, task::Poll};
+use std::{net::SocketAddr, ops::Deref, sync::Arc};
 
-use http::StatusCode;
+use http::{Method, StatusCode};
 use tokio::{
     io::AsyncWriteExt as _,
     time::{Instant, error::Elapsed},
 };
-use ws_proto::{
-    Connection,
-    handshake::{Extensions, Rejection},
-};
+use ws_proto::handshake::Rejection;
 use ws_tokio::internal::guarded;
 
 use crate::{
     admission::{Request, permits::Permit},
-    handshake::established::{Application, DropGuarded, Established, HandshakeFailed, NotifyOnDrop},
-    net::stream::ServerStream,
+    net::{Io as _, stream::ServerStream},
     options::AsyncRequestHook,
     shard::{
         LoadShare,
-        registration::Registration,
-        server_state::{Phase, ServerState},
+        server_state::{ServerState, ShutdownPhase},
     },
 };
 
-pub use acceptor::{AcceptError, Acceptor, PendingUpgrade};
+pub use acceptor::{Acceptor, PendingUpgrade};
+pub use error::AcceptError;
 
-pub(crate) use decide::refusal;
+pub(crate) use decide::rejection_when_full;
+pub(crate) use guarded_future::GuardedFuture;
 pub(crate) use immediate::{Step, try_immediately};
-pub(crate) use read::{ReadError, ReceivedRequest, read_request, respond};
+pub(crate) use respond::send_response;
 
 use decide::{Decision, accepting_panicked, admit, decide, encode};
+use established::{AcceptedRequest, Application, Established};
+use read::read_request;
 
-/// What runs a handshake.
-pub(crate) struct Candidate<S> {
-    pub(crate) io: S,
+/// What a handshake holds beside its transport.
+pub(crate) struct Handshake {
     pub(crate) peer: Option<SocketAddr>,
-    pub(crate) place: LoadShare,
+    pub(crate) load: LoadShare,
     pub(crate) permit: Permit,
-    /// What was read before.
+    /// Bytes that were read and not parsed yet.
     pub(crate) received: Vec<u8>,
 }
 
-impl Candidate<crate::net::listener::Incoming> {
-    /// If it is TCP; else it comes back.
-    pub(crate) fn try_map_tcp(self) -> Result<Candidate<std::net::TcpStream>, Self> {
-        use crate::net::listener::Incoming;
-        let Self { io, peer, place, permit, received } = self;
-        match io {
-            Incoming::Tcp(io) => Ok(Candidate { io, peer, place, permit, received }),
-            #[cfg(unix)]
-            io @ Incoming::Unix(_) => Err(Self { io, peer, place, permit, received }),
-        }
+impl Handshake {
+    pub(crate) const fn new(peer: Option<SocketAddr>, load: LoadShare, permit: Permit) -> Self {
+        Self { peer, load, permit, received: Vec::new() }
     }
 }
 
-impl<S> Candidate<S> {
-    /// The same on another transport.
-    pub(crate) fn map_io<R>(self, f: impl FnOnce(S) -> R) -> Candidate<R> {
-        let Self { io, peer, place, permit, received } = self;
-        Candidate { io: f(io), peer, place, permit, received }
-    }
-
-    /// The same on another transport, if that can be had.
-    pub(crate) fn try_map_io<R>(self, f: impl FnOnce(S) -> io::Result<R>) -> io::Result<Candidate<R>> {
-        let Self { io, peer, place, permit, received } = self;
-        Ok(Candidate { io: f(io)?, peer, place, permit, received })
-    }
-}
-
-/// A request that was accepted, and is a connection once the 101 is on the wire.
-pub(crate) struct Handshaken<T: HandshakeFailed> {
-    accepted: NotifyOnDrop<T>,
-    request: Request,
-    extensions: Extensions,
-    rest: Vec<u8>,
-    connection_permit: Permit,
-}
-
-/// Why a request comes to nothing.
-enum Unsuccessful {
-    /// It gets this answer.
-    Refused(Vec<u8>),
-    /// The peer has left.
-    Gone(io::Error),
-    /// It said nothing.
-    Silent,
-}
-
-impl Unsuccessful {
-    /// At the deadline.
-    fn too_late(received_nothing: bool) -> Self {
-        if received_nothing {
-            return Self::Silent;
-        }
-        Self::Refused(Rejection::new(StatusCode::REQUEST_TIMEOUT).encode())
-    }
-}
-
-/// What a request may become, and the 101.
-type Outcome<T> = Result<(Handshaken<T>, Vec<u8>), Unsuccessful>;
-
-impl<T: HandshakeFailed> Handshaken<T> {
-    fn new(decision: Decision<T>, request: Request, rest: Vec<u8>) -> Self {
-        let Decision { accepted, extensions, connection_permit, .. } = decision;
-        Self { accepted, request, extensions, rest, connection_permit }
-    }
-
-    /// Makes it a connection. From here on the handshake's place is free.
-    fn establish<S, A>(self, server: &ServerState, candidate: Candidate<S>) -> Established<S, T>
-    where
-        A: Application<Accepted = T>,
-    {
-        let Candidate { io, place, permit, .. } = candidate;
-        drop(permit);
-        let registration = Registration::new(place, self.connection_permit);
-        let config = Arc::clone(A::protocol(server));
-        let connection =
-            Connection::server(config, registration.shard().now()).with_extensions(self.extensions);
-        let Self { accepted, request, rest: received, .. } = self;
-        Established { accepted, request, io, connection, received, registration }
-    }
-}
-
-/// Runs a handshake to its end; `launch` gets the connection that comes of it. The application is shared by all
-/// handshakes.
+/// Runs a handshake to its end. `start` gets the connection if the handshake succeeds.
 pub(crate) async fn run<A, P>(
     app: P,
-    mut candidate: Candidate<ServerStream>,
-    launch: impl FnOnce(P, Established<ServerStream, A::Accepted>),
+    mut io: ServerStream,
+    mut handshake: Handshake,
+    start: impl FnOnce(P, ServerStream, Established<A::Accepted>),
 ) where
     A: Application,
     P: Deref<Target = A>,
 {
-    let server = Arc::clone(&candidate.place.shard().server);
+    let server = Arc::clone(&handshake.load.shard().server);
     let deadline = ws_tokio::internal::deadline_in(server.options.handshake_timeout);
     #[cfg(feature = "tls-core")]
     if let Some(tls) = &server.options.tls {
-        // Boxed, for it is large, and mostly not there.
-        match in_time(&server, Phase::Draining, deadline, Box::pin(candidate.io.secured(tls))).await {
-            Some(Ok(Ok(io))) => candidate.io = io,
-            Some(Ok(Err(error))) => return tracing::debug!(%error, "no TLS"),
-            Some(Err(_)) => return tracing::debug!("handshake deadline passed without TLS"),
+        // Boxed because it is large, and most servers do without it.
+        match in_time(&server, ShutdownPhase::Draining, deadline, Box::pin(io.accept_tls(tls))).await {
+            Some(Ok(Ok(secured))) => io = secured,
+            Some(Ok(Err(error))) => return tracing::debug!(%error, "TLS handshake failed"),
+            Some(Err(_elapsed)) => return tracing::debug!("TLS handshake timed out"),
             None => return,
         }
     }
-    // The rest may take its time: until then what is there takes no more memory than it must.
-    let received = std::mem::take(&mut candidate.received);
+    // The rest of the request may take long. Until it comes, keep only as many bytes as were received.
+    let received = std::mem::take(&mut handshake.received);
     let mut buffer = received.clone();
-    candidate.place.shard().head_buffers.put_back(received);
-    let negotiation = negotiate(&*app, &server, &mut candidate, &mut buffer);
-    let Some(outcome) = in_time(&server, Phase::Draining, deadline, negotiation).await else { return };
+    handshake.load.shard().head_buffers.put_back(received);
+    let negotiation = negotiate(&*app, &mut io, &handshake, &mut buffer);
+    let Some(outcome) = in_time(&server, ShutdownPhase::Draining, deadline, negotiation).await else {
+        return;
+    };
     let received_nothing = buffer.is_empty();
-    candidate.place.shard().head_buffers.put_back(buffer);
-    let outcome = outcome.unwrap_or_else(|_elapsed| Err(Unsuccessful::too_late(received_nothing)));
-    // Boxed, for it is large: who sends its request slowly, or never, takes as little as can be.
-    Box::pin(conclude(app, candidate, outcome, deadline, launch)).await;
+    handshake.load.shard().head_buffers.put_back(buffer);
+    let outcome = outcome.unwrap_or_else(|_elapsed| {
+        if received_nothing { Err(AcceptError::TimedOut) } else { Ok(Err(request_timeout())) }
+    });
+    // Boxed to keep the future small while it waits for a slow client.
+    Box::pin(conclude(app, io, handshake, outcome, deadline, start)).await;
 }
 
-/// Says what came of a request.
+fn request_timeout() -> Vec<u8> {
+    Rejection::new(StatusCode::REQUEST_TIMEOUT).encode()
+}
+
+/// Sends the response, if there is one.
 async fn conclude<A, P>(
     app: P,
-    candidate: Candidate<ServerStream>,
-    outcome: Outcome<A::Accepted>,
+    io: ServerStream,
+    handshake: Handshake,
+    outcome: Result<Decision<A::Accepted>, AcceptError>,
     deadline: Instant,
-    launch: impl FnOnce(P, Established<ServerStream, A::Accepted>),
+    start: impl FnOnce(P, ServerStream, Established<A::Accepted>),
 ) where
     A: Application,
     P: Deref<Target = A>,
 {
     match outcome {
-        Ok((accepted, response)) => send_101(app, candidate, accepted, &response, deadline, launch).await,
-        Err(Unsuccessful::Refused(answer)) => refuse(candidate, answer).await,
-        Err(Unsuccessful::Gone(error)) => tracing::debug!(%error, "the peer left during the handshake"),
-        Err(Unsuccessful::Silent) => tracing::debug!("handshake deadline passed without a byte"),
+        Ok(Ok(accepted)) => send_101(app, io, handshake, accepted, deadline, start).await,
+        Ok(Err(response)) => reject(io, handshake, response).await,
+        Err(error) => tracing::debug!(%error, peer = ?handshake.peer, "handshake failed"),
     }
 }
 
-/// Writes what is left of the 101 of a handshake that was done at once.
+/// Writes the rest of the 101 response of a handshake that [`try_immediately`] began.
 pub(crate) async fn finish<A, P>(
     app: P,
-    candidate: Candidate<ServerStream>,
-    accepted: Handshaken<A::Accepted>,
-    response: Vec<u8>,
-    launch: impl FnOnce(P, Established<ServerStream, A::Accepted>),
+    io: ServerStream,
+    handshake: Handshake,
+    accepted: AcceptedRequest<A::Accepted>,
+    start: impl FnOnce(P, ServerStream, Established<A::Accepted>),
 ) where
     A: Application,
     P: Deref<Target = A>,
 {
-    let deadline = ws_tokio::internal::deadline_in(candidate.place.shard().server.options.handshake_timeout);
-    send_101(app, candidate, accepted, &response, deadline, launch).await;
+    let deadline = ws_tokio::internal::deadline_in(handshake.load.shard().server.options.handshake_timeout);
+    send_101(app, io, handshake, accepted, deadline, start).await;
 }
 
-/// Sends the 101 before the deadline, and launches the connection: also if the server has begun to shut down since the
-/// request was accepted, for then the connection gets a Close. Until then `accepted` tells the application if nothing
-/// comes of it.
+/// Writes the 101 response before the deadline and starts the connection. It does so even if the server has begun to
+/// shut down since it accepted the request: the connection then gets a Close. If the response cannot be written,
+/// dropping `accepted` notifies the application.
 async fn send_101<A, P>(
     app: P,
-    mut candidate: Candidate<ServerStream>,
-    accepted: Handshaken<A::Accepted>,
-    response: &[u8],
+    mut io: ServerStream,
+    handshake: Handshake,
+    accepted: AcceptedRequest<A::Accepted>,
     deadline: Instant,
-    launch: impl FnOnce(P, Established<ServerStream, A::Accepted>),
+    start: impl FnOnce(P, ServerStream, Established<A::Accepted>),
 ) where
     A: Application,
     P: Deref<Target = A>,
 {
-    let server = Arc::clone(&candidate.place.shard().server);
-    let writing = async {
-        candidate.io.write_all(response).await?;
-        candidate.io.flush().await
+    let server = Arc::clone(&handshake.load.shard().server);
+    let write = async {
+        io.write_all(&accepted.response).await?;
+        io.flush().await
     };
-    if let Some(Ok(Ok(()))) = in_time(&server, Phase::Forcing, deadline, writing).await {
-        launch(app, accepted.establish::<_, A>(&server, candidate));
+    if let Some(Ok(Ok(()))) = in_time(&server, ShutdownPhase::Forcing, deadline, write).await {
+        start(app, io, accepted.establish::<A>(&server, handshake));
     }
 }
 
-/// Sends the answer to a handshake that is refused. Whatever is left until the deadline, it goes on for as long as the peer
-/// takes some of it within the handshake's time.
-pub(crate) async fn refuse(mut candidate: Candidate<ServerStream>, answer: Vec<u8>) {
-    let server = Arc::clone(&candidate.place.shard().server);
+/// Sends a rejection. It is not bound by the handshake's deadline: it goes on while the peer takes some of it within
+/// the handshake's timeout.
+pub(crate) async fn reject(mut io: ServerStream, handshake: Handshake, response: Vec<u8>) {
+    let server = Arc::clone(&handshake.load.shard().server);
+    let patience = server.options.handshake_timeout;
     tokio::select! {
-        // What can be said at once is said.
+        // A response that can be written at once is written even while the server shuts down.
         biased;
-        () = respond(&mut candidate.io, &answer, server.options.handshake_timeout) => {}
-        () = server.reached(Phase::Draining) => {}
+        () = send_response(&mut io, &response, patience, ServerStream::send_queue) => {}
+        () = server.reached(ShutdownPhase::Draining) => {}
     }
 }
 
-/// Waits until the deadline, and no longer than until the server has come to `end`; what is done by then counts.
+/// Polls a future until the deadline. `None` means that the server's shutdown has reached `end` first. A result that is
+/// ready at that moment counts.
 async fn in_time<T>(
     server: &ServerState,
-    end: Phase,
+    end: ShutdownPhase,
     deadline: Instant,
     future: impl Future<Output = T>,
 ) -> Option<Result<T, Elapsed>> {
@@ -253,53 +192,42 @@ async fn in_time<T>(
 /// Reads a request and decides about it.
 async fn negotiate<A: Application>(
     app: &A,
-    server: &ServerState,
-    candidate: &mut Candidate<ServerStream>,
+    io: &mut ServerStream,
+    handshake: &Handshake,
     buffer: &mut Vec<u8>,
-) -> Outcome<A::Accepted> {
-    match read_request(&mut candidate.io, buffer, &server.protocol.limits).await {
-        // Boxed, for it is large.
-        Ok(received) => {
-            let (peer, over_tls) = (candidate.peer, candidate.io.is_tls());
-            Box::pin(accept(app, server, peer, over_tls, received)).await.map_err(Unsuccessful::Refused)
+) -> Result<Decision<A::Accepted>, AcceptError> {
+    match read_request(io, buffer, &handshake.load.shard().server.protocol.limits).await {
+        Ok((request, head_len)) => {
+            let rest = buffer.split_off(head_len);
+            let request = Request::new(request, handshake.peer);
+            // Boxed because it is large.
+            Ok(Box::pin(ask(app, &handshake.load.shard().server, io.is_tls(), request, rest)).await)
         }
-        Err(ReadError::Bad(error)) => Err(Unsuccessful::Refused(Rejection::from(error).encode())),
-        Err(ReadError::Io(error)) => Err(Unsuccessful::Gone(error)),
+        Err(error) => error.response(&Method::GET).map(Err).ok_or(error),
     }
 }
 
-/// Accepts what was read; `Err` is what to say instead.
-async fn accept<A: Application>(
+/// Asks the async hook, if there is one, and the application about a request.
+async fn ask<A: Application>(
     app: &A,
     server: &ServerState,
-    peer: Option<SocketAddr>,
     over_tls: bool,
-    received: ReceivedRequest,
-) -> Result<(Handshaken<A::Accepted>, Vec<u8>), Vec<u8>> {
-    let mut request = Request::new(received.request, peer);
+    mut request: Request,
+    rest: Vec<u8>,
+) -> Decision<A::Accepted> {
     let admitted = admit(server, &request, over_tls)?;
     if let Some(hook) = &server.options.on_request_async {
-        request = ask(hook, request).await?;
+        request = ask_async_hook(hook, request).await?;
     }
-    let mut decision = decide(app, server, admitted, &mut request)?;
-    let response = std::mem::take(&mut decision.response);
-    Ok((Handshaken::new(decision, request, received.rest), response))
+    decide(app, server, admitted, request, rest)
 }
 
-/// Asks the application's async hook; a rejection, or a panic, is what to answer.
-async fn ask(hook: &AsyncRequestHook, request: Request) -> Result<Request, Vec<u8>> {
+/// Asks the async hook. `Err` is the encoded response to a rejection or a panic.
+async fn ask_async_hook(hook: &AsyncRequestHook, request: Request) -> Result<Request, Vec<u8>> {
     let Ok(asking) = guarded(|| hook(request)) else {
         return Err(accepting_panicked());
     };
-    let mut asking = DropGuarded(Some(asking));
-    let answer = poll_fn(|cx| {
-        let Some(asking) = &mut asking.0 else { return Poll::Pending };
-        match guarded(|| asking.as_mut().poll(cx)) {
-            Ok(poll) => poll.map(Ok),
-            Err(panicked) => Poll::Ready(Err(panicked)),
-        }
-    });
-    match answer.await {
+    match GuardedFuture::new(asking).await {
         Ok(Ok(request)) => Ok(request),
         Ok(Err(rejection)) => Err(encode(rejection)),
         Err(_panicked) => Err(accepting_panicked()),

@@ -12,23 +12,25 @@ use ws_proto::SendQueue;
 
 use crate::net::Io;
 
-/// A socket whose readiness the reactor tells it. No waker is registered: the reactor gives its connection a turn.
+/// A socket whose readiness the reactor reports. It registers no waker: the reactor polls its connection after an
+/// event.
 ///
-/// As in tokio, a read or write that does less than it could is the last one until the kernel says otherwise, so that
-/// no call is made that would only say `EAGAIN`.
+/// As in tokio, a short read or write clears the readiness until the kernel's next event. This saves a call that
+/// would only return `EAGAIN`.
 #[derive(Debug)]
 pub(crate) struct Socket {
     stream: TcpStream,
     readable: bool,
     writable: bool,
-    /// The peer has closed, or the socket failed: reading ends with that, however short a read was.
+    /// The peer has closed or the socket has failed. A short read then does not clear the readiness, so that the end
+    /// is read.
     ended: bool,
     /// Whether the reactor has queued the connection for another turn. The flag costs no memory here.
     pub(crate) wants_turn: bool,
 }
 
 impl Socket {
-    /// A socket in non-blocking mode; once it is registered, the kernel says whether there is something to read.
+    /// Wraps a socket in non-blocking mode. It becomes readable with the kernel's first event after its registration.
     pub(crate) const fn new(stream: TcpStream) -> Self {
         Self { stream, readable: false, writable: true, ended: false, wants_turn: false }
     }
@@ -45,7 +47,7 @@ impl Socket {
         self.stream.local_addr()
     }
 
-    /// Takes note of what the kernel said.
+    /// Records an event of the kernel.
     pub(crate) fn note(&mut self, events: EventFlags) {
         let ended = events.intersects(EventFlags::RDHUP | EventFlags::HUP | EventFlags::ERR);
         self.ended |= ended;

@@ -1,9 +1,9 @@
 use tokio::io::{AsyncRead, AsyncWrite};
 use ws_proto::SendQueue;
 
-/// What a connection runs over, as its task sees it.
+/// The transport of a connection, as its task uses it.
 pub(crate) trait Io: AsyncRead + AsyncWrite + Unpin {
-    /// What the transport knows of the bytes that it took; `None` if it cannot tell.
+    /// The state of the transport's send queue, or `None` if the transport cannot report it.
     fn send_queue(&self) -> Option<SendQueue> {
         None
     }

@@ -1,4 +1,4 @@
-//! What a server listens on.
+//! Listening sockets, TCP and Unix.
 
 use std::{io, net::SocketAddr};
 
@@ -6,14 +6,14 @@ use tokio::net::{TcpSocket, ToSocketAddrs};
 
 use crate::net::{runtime, stream::ServerStream};
 
-/// A listening socket that no runtime knows yet.
+/// A listening socket that is not registered with a runtime yet.
 pub(crate) enum Listener {
     Tcp(std::net::TcpListener),
     #[cfg(unix)]
     Unix(unix::Bound),
 }
 
-/// A socket that was accepted, in non-blocking mode, and that no runtime knows yet.
+/// An accepted socket in non-blocking mode that is not registered with a runtime yet.
 pub(crate) enum Incoming {
     Tcp(std::net::TcpStream),
     #[cfg(unix)]
@@ -21,7 +21,7 @@ pub(crate) enum Incoming {
 }
 
 impl Incoming {
-    /// Registers it with the runtime of this thread.
+    /// Registers the socket with the runtime of this thread.
     pub(crate) fn into_stream(self) -> io::Result<ServerStream> {
         match self {
             Self::Tcp(stream) => tokio::net::TcpStream::from_std(stream).map(ServerStream::from),
@@ -40,10 +40,10 @@ impl Incoming {
 }
 
 impl Listener {
-    /// Listens on the first address that takes it.
+    /// Listens on the first address that works.
     pub(crate) async fn bind(addr: impl ToSocketAddrs, backlog: u32) -> io::Result<Self> {
         runtime::check()?;
-        let mut last = io::Error::new(io::ErrorKind::InvalidInput, "the name has no address");
+        let mut last = io::Error::new(io::ErrorKind::InvalidInput, "the name resolves to no address");
         for addr in tokio::net::lookup_host(addr).await? {
             match runtime::register(|| listen_on(addr, backlog)) {
                 Ok(listener) => return Ok(Self::Tcp(listener)),
@@ -63,7 +63,7 @@ impl Listener {
         }
     }
 
-    /// Registers it with the runtime of this thread. `expected`: so many connections should not surprise the kernel.
+    /// Registers the listener with the runtime of this thread. The kernel makes room for `expected` connections.
     pub(crate) fn start(self, expected: usize) -> io::Result<Accepting> {
         runtime::register(|| Accepting::new(self, expected))
     }
@@ -71,7 +71,7 @@ impl Listener {
 
 fn listen_on(addr: SocketAddr, backlog: u32) -> io::Result<std::net::TcpListener> {
     let socket = if addr.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    // Elsewhere it would let two servers share the port.
+    // On Windows it would let two servers share the port.
     #[cfg(unix)]
     socket.set_reuseaddr(true)?;
     socket.bind(addr)?;
@@ -83,8 +83,8 @@ pub(crate) use raw::Accepting;
 #[cfg(not(target_os = "linux"))]
 pub(crate) use registered::Accepting;
 
-/// Sockets that are accepted elsewhere than they are used: tokio would register each of them first, only for it to be
-/// taken out again.
+/// Accepts sockets without registering them. Most sockets belong to another runtime or to a reactor than the one that
+/// accepts them, so tokio's registration would have to be undone.
 #[cfg(target_os = "linux")]
 mod raw {
     use std::{io, net::SocketAddr, os::fd::OwnedFd};
@@ -100,12 +100,12 @@ mod raw {
         unix: Option<unix::Bound>,
     }
 
-    /// Lets the kernel make its table of this process's descriptors large enough now. While connections come it would double
-    /// it time and again, and in a process with several threads each of these takes an accept 10 ms and more: they wait
-    /// until no processor uses the old table.
+    /// Makes the kernel enlarge this process's table of descriptors at the start. It would otherwise double the table
+    /// again and again as connections arrive. In a process with several threads each doubling delays an accept by 10
+    /// ms or more, because it waits until no processor uses the old table.
     fn widen_descriptor_table(any: &OwnedFd, expected: usize) {
         let mut target = i32::try_from(expected).unwrap_or(i32::MAX);
-        // Beyond the process's limit nothing will ever be.
+        // The call fails beyond the process's limit on descriptors.
         while target > 64 && rustix::io::fcntl_dupfd_cloexec(any, target - 1).is_err() {
             target /= 2;
         }
@@ -124,7 +124,7 @@ mod raw {
         }
 
         /// # Cancel safety
-        /// Nothing is lost.
+        /// Cancel safe: no accepted socket is lost.
         pub(crate) async fn accept(&self) -> io::Result<(Incoming, Option<SocketAddr>)> {
             const FLAGS: SocketFlags = SocketFlags::NONBLOCK.union(SocketFlags::CLOEXEC);
             loop {
@@ -174,7 +174,7 @@ mod registered {
         }
 
         /// # Cancel safety
-        /// Nothing is lost.
+        /// Cancel safe: no accepted socket is lost.
         pub(crate) async fn accept(&self) -> io::Result<(Incoming, Option<SocketAddr>)> {
             match self {
                 Self::Tcp(listener) => {
@@ -203,16 +203,16 @@ pub(crate) mod unix {
         path::{Path, PathBuf},
     };
 
-    /// A listening Unix socket, whose file goes with it.
+    /// A listening Unix socket. Dropping it removes its file.
     pub(crate) struct Bound {
         pub(super) listener: UnixListener,
         path: PathBuf,
-        /// Device and number of the file.
+        /// Device and inode number of the file.
         file: (u64, u64),
     }
 
     impl Bound {
-        /// `mode`: the file's permissions, or what the umask leaves.
+        /// Creates the file with the permissions `mode`, or with those that the umask leaves.
         pub(crate) fn new(path: &Path, mode: Option<u32>) -> io::Result<Self> {
             let bound = bind(path)?;
             let file = identity(path)?;
@@ -229,7 +229,7 @@ pub(crate) mod unix {
         }
     }
 
-    /// Makes the socket and its file. Until [`listen`] the kernel refuses connections.
+    /// Creates the socket and its file. The kernel refuses connections until [`listen`].
     #[cfg(target_os = "linux")]
     fn bind(path: &Path) -> io::Result<std::os::fd::OwnedFd> {
         use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, socket_with};
@@ -242,12 +242,12 @@ pub(crate) mod unix {
 
     #[cfg(target_os = "linux")]
     fn listen(socket: std::os::fd::OwnedFd) -> io::Result<UnixListener> {
-        // As many as the kernel allows, as the standard library has it.
+        // -1 is the largest backlog that the kernel allows. The standard library uses it too.
         rustix::net::listen(&socket, -1)?;
         Ok(socket.into())
     }
 
-    /// The standard library binds and listens in one.
+    /// The standard library binds and listens in one call.
     #[cfg(not(target_os = "linux"))]
     fn bind(path: &Path) -> io::Result<UnixListener> {
         let listener = UnixListener::bind(path)?;
@@ -260,7 +260,7 @@ pub(crate) mod unix {
         Ok(listener)
     }
 
-    /// Removes a socket's file, unless it is gone already or is another server's by now.
+    /// Removes a socket's file, unless it is gone already or belongs to another server by now.
     fn remove(path: &Path, file: (u64, u64)) {
         if identity(path).is_ok_and(|there| there == file) {
             let _ = fs::remove_file(path);
@@ -279,7 +279,7 @@ pub(crate) mod unix {
         use super::*;
 
         #[test]
-        fn nobody_connects_before_the_socket_listens() {
+        fn connections_are_refused_before_the_socket_listens() {
             let path = std::env::temp_dir().join(format!("ws-server-bound-{}.sock", std::process::id()));
             let socket = bind(&path).unwrap();
             let file = identity(&path).unwrap();

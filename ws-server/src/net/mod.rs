@@ -1,4 +1,4 @@
-//! Sockets: listening, the transport of a connection, TLS, and what the runtime watches.
+//! Sockets: listeners, the transports of connections, TLS, and descriptors that the runtime watches.
 
 #[cfg(target_os = "linux")]
 pub(crate) mod async_fd;

@@ -1,4 +1,4 @@
-//! What a server's connections run over.
+//! The transport of a server's connections.
 
 use std::{
     io::{self, IoSlice},
@@ -35,12 +35,12 @@ enum Kind {
     /// TLS over TCP.
     #[cfg(feature = "tls-core")]
     Tls(Box<TlsStream<TcpStream>>),
-    /// TCP too, on a shard's own epoll descriptor.
+    /// TCP on the epoll descriptor of a shard's reactor.
     #[cfg(target_os = "linux")]
     Reactor(Socket),
 }
 
-/// The same expression for whatever it is.
+/// Evaluates an expression for the stream of each kind.
 macro_rules! each {
     ($kind:expr, $stream:ident => $expression:expr) => {
         match $kind {
@@ -55,7 +55,7 @@ macro_rules! each {
     };
 }
 
-/// The same expression for whatever TCP socket it is.
+/// Evaluates an expression for the TCP socket of each kind. A Unix socket gives an error.
 macro_rules! each_tcp {
     ($kind:expr, $stream:ident => $expression:expr) => {
         match $kind {
@@ -79,12 +79,12 @@ impl ServerStream {
     /// The peer's address.
     ///
     /// # Errors
-    /// [`io::ErrorKind::Unsupported`] for a Unix socket, else what the operating system says.
+    /// [`io::ErrorKind::Unsupported`] for a Unix socket; otherwise the operating system's error.
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
         each_tcp!(&self.0, stream => stream.peer_addr())
     }
 
-    /// This side's address.
+    /// The local address.
     ///
     /// # Errors
     /// As [`peer_addr`](Self::peer_addr).
@@ -92,7 +92,7 @@ impl ServerStream {
         each_tcp!(&self.0, stream => stream.local_addr())
     }
 
-    /// Whether TCP_NODELAY is set, as [`ServerBuilder::tcp_nodelay`](crate::ServerBuilder::tcp_nodelay) asks.
+    /// Whether `TCP_NODELAY` is set. [`ServerBuilder::tcp_nodelay`](crate::ServerBuilder::tcp_nodelay) sets it.
     ///
     /// # Errors
     /// As [`peer_addr`](Self::peer_addr).
@@ -100,7 +100,7 @@ impl ServerStream {
         each_tcp!(&self.0, stream => stream.nodelay())
     }
 
-    /// What TLS knows of the connection, such as the client's certificates; `None` if there is no TLS.
+    /// The state of the TLS connection, such as the client's certificates. `None` without TLS.
     #[cfg(feature = "tls-core")]
     #[must_use]
     pub fn tls(&self) -> Option<&rustls::ServerConnection> {
@@ -110,7 +110,7 @@ impl ServerStream {
         }
     }
 
-    /// Whether it carries TLS.
+    /// Whether the stream uses TLS.
     pub(crate) const fn is_tls(&self) -> bool {
         #[cfg(feature = "tls-core")]
         return matches!(self.0, Kind::Tls(_));
@@ -118,13 +118,13 @@ impl ServerStream {
         false
     }
 
-    /// Whether it is plain TCP that the runtime watches.
+    /// Whether the stream is plain TCP that is registered with the runtime.
     #[cfg(target_os = "linux")]
     pub(crate) const fn is_tcp(&self) -> bool {
         matches!(self.0, Kind::Tcp(_))
     }
 
-    /// The socket of plain TCP, taken away from the runtime.
+    /// Deregisters a plain TCP socket from the runtime.
     #[cfg(target_os = "linux")]
     pub(crate) fn into_std(self) -> io::Result<std::net::TcpStream> {
         match self.0 {
@@ -133,16 +133,16 @@ impl ServerStream {
         }
     }
 
-    /// With TLS, if it is TCP: whoever may open a Unix socket is on this machine.
+    /// Does the TLS handshake if the stream is TCP. Unix sockets are local and returned unchanged.
     #[cfg(feature = "tls-core")]
-    pub(crate) async fn secured(self, tls: &super::Tls) -> io::Result<Self> {
+    pub(crate) async fn accept_tls(self, tls: &super::Tls) -> io::Result<Self> {
         match self.0 {
             Kind::Tcp(stream) => Ok(Self(Kind::Tls(Box::new(tls.accept(stream).await?)))),
             other => Ok(Self(other)),
         }
     }
 
-    /// The reactor's socket, if it is one.
+    /// The socket, if a reactor runs the connection.
     #[cfg(target_os = "linux")]
     pub(crate) const fn reactor_socket(&mut self) -> Option<&mut Socket> {
         match &mut self.0 {
@@ -172,7 +172,7 @@ impl From<Socket> for ServerStream {
     }
 }
 
-/// For options of the socket.
+/// Gives access to the socket's options.
 #[cfg(unix)]
 impl std::os::fd::AsFd for ServerStream {
     fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {

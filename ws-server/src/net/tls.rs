@@ -1,4 +1,4 @@
-//! TLS for a server's listener, with certificates that can be replaced while it runs.
+//! TLS for a server, with certificates that can be replaced while it runs.
 
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -9,51 +9,50 @@ use ws_tokio::tls::{TlsError, certificates, crypto_provider, private_key};
 
 /// A server's certificate and TLS settings.
 ///
-/// Clones share them: keep one, and [`reload`](Self::reload) the certificate while the server runs. Connections that are
-/// open, or in their handshake, go on with what they had.
+/// Clones share them: keep a clone to [`reload`](Self::reload) the certificate while the server runs. Open
+/// connections and handshakes in progress keep the settings that they began with.
 #[derive(Clone, Debug)]
 pub struct Tls(Arc<RwLock<Arc<ServerConfig>>>);
 
 impl Tls {
-    /// With a certificate chain, the server's own certificate first, and its private key, both in PEM. TLS 1.2 and 1.3,
-    /// ALPN `http/1.1`.
+    /// Uses a certificate chain and its private key, both in PEM. The chain begins with the server's own certificate.
+    /// TLS 1.2 and 1.3, ALPN `http/1.1`.
     ///
     /// # Errors
-    /// [`TlsError`].
+    /// [`TlsError`] if the certificates or the key cannot be read or used.
     pub fn from_pem(chain: impl AsRef<[u8]>, key: impl AsRef<[u8]>) -> Result<Self, TlsError> {
         Ok(Self::from_config(config(chain.as_ref(), key.as_ref())?))
     }
 
-    /// With settings of the caller's: client certificates, several names, another crypto provider.
+    /// Uses settings of the caller, for client certificates, several names or another crypto provider.
     #[must_use]
     pub fn from_config(config: Arc<ServerConfig>) -> Self {
         Self(Arc::new(RwLock::new(config)))
     }
 
-    /// Replaces certificate and key, for all handshakes from now on.
+    /// Replaces the certificate and the key for all later handshakes.
     ///
     /// # Errors
-    /// [`TlsError`]; then nothing changes.
+    /// [`TlsError`]; the previous certificate and key then stay in use.
     pub fn reload(&self, chain: impl AsRef<[u8]>, key: impl AsRef<[u8]>) -> Result<(), TlsError> {
         self.reload_config(config(chain.as_ref(), key.as_ref())?);
         Ok(())
     }
 
-    /// Replaces all settings, for all handshakes from now on.
+    /// Replaces all settings for all later handshakes.
     pub fn reload_config(&self, config: Arc<ServerConfig>) {
-        // The destructors of the old settings, such as a resolver's, run without the lock.
+        // Destructors of the old settings, such as a certificate resolver's, run without the lock.
         let before = std::mem::replace(&mut *self.0.write().unwrap_or_else(PoisonError::into_inner), config);
         drop(before);
     }
 
-    /// Does the TLS handshake on a stream that was accepted; for [`Acceptor`](crate::Acceptor), which takes any stream.
-    /// It has no deadline of its own.
+    /// Does the TLS handshake on an accepted stream, for use with [`Acceptor`](crate::Acceptor). There is no deadline.
     ///
     /// # Errors
-    /// What the transport or TLS says.
+    /// Errors of the stream, and failed TLS handshakes.
     ///
     /// # Cancel safety
-    /// The stream is lost if the future is dropped.
+    /// Dropping the future drops the stream.
     pub async fn accept<S: AsyncRead + AsyncWrite + Unpin>(&self, io: S) -> std::io::Result<TlsStream<S>> {
         let config = Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner));
         TlsAcceptor::from(config).accept(io).await

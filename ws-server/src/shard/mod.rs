@@ -1,4 +1,4 @@
-//! What the connections of one thread, or of one runtime, share: the clock, the timer wheel, the registry.
+//! Shards. The connections of a shard share a thread or a runtime, a clock, a timer wheel and a registry.
 
 use std::{
     sync::{
@@ -17,7 +17,10 @@ pub(crate) mod server_state;
 pub(crate) mod shutdown;
 mod timer_wheel;
 pub(crate) mod wake;
-#[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "only the reactor reads the queue"))]
+#[cfg_attr(
+    not(any(target_os = "linux", test)),
+    expect(dead_code, reason = "only the reactor reads the queue")
+)]
 pub(crate) mod wake_queue;
 
 pub use server_state::ShutdownReport;
@@ -28,27 +31,27 @@ use registry::Registry;
 use server_state::ServerState;
 use wake::WakeTable;
 
-/// Unused message buffers are given back to the allocator this often.
+/// The interval at which unused message buffers are freed.
 const TRIM_EVERY: Duration = Duration::from_secs(2);
-/// A connection with deadlines looks at them at least this often. It bounds how long stale timer entries outlive their
-/// connection.
-const LOOKS_AFTER: Duration = Duration::from_secs(60);
+/// The longest time until a timer entry fires; a later deadline is armed again then. It bounds how long stale entries
+/// outlive their connection.
+const MAX_TIMER: Duration = Duration::from_secs(60);
 
 pub(crate) struct Shard {
     pub(crate) server: Arc<ServerState>,
     started: Instant,
     tick_nanos: u64,
-    /// The current tick: time for all connections, read from the clock once per tick and not per message.
+    /// The current tick. The clock is read once per tick, not per message.
     tick: AtomicU64,
     registry: Arc<Registry>,
-    /// Notified when the first connection is registered.
+    /// Notified when a connection is registered and there was none.
     occupied: Notify,
     pub(crate) head_buffers: HeadBuffers,
-    /// Connections and handshakes that were given to this shard.
+    /// Connections and handshakes of this shard.
     load: AtomicUsize,
 }
 
-/// A connection's or a handshake's share of a shard's load.
+/// Counts a connection or a handshake in its shard's load until it is dropped.
 pub(crate) struct LoadShare(Arc<Shard>);
 
 impl LoadShare {
@@ -69,7 +72,7 @@ impl Drop for LoadShare {
 }
 
 impl Shard {
-    /// A new shard of this server. Its connections hear of the server's shutdown.
+    /// Creates a shard of this server. The server's shutdown wakes its connections.
     pub(crate) fn new(server: Arc<ServerState>, wake_table: WakeTable) -> Arc<Self> {
         let registry = Arc::new(Registry::new(wake_table, server.options.initial_connections));
         server.add_registry(&registry);
@@ -85,7 +88,7 @@ impl Shard {
         })
     }
 
-    /// Makes this thread's buffers as the options say.
+    /// Creates this thread's buffers according to the options.
     pub(crate) fn configure_thread(&self) {
         let options = &self.server.options;
         ws_tokio::internal::configure_thread(
@@ -111,7 +114,8 @@ impl Shard {
         self.time_of(self.tick())
     }
 
-    /// Runs the clock and the timer wheel while connections are registered, and calls `trim` now and then. Never returns.
+    /// Runs the clock and the timer wheel while connections are registered, and calls `trim` every [`TRIM_EVERY`].
+    /// Never returns.
     pub(crate) async fn run_clock(self: Arc<Self>, trim: fn()) {
         let mut trimmed = now();
         loop {
@@ -149,18 +153,18 @@ impl Shard {
         tick
     }
 
-    /// The tick in which `at` lies.
+    /// The tick that contains `at`.
     fn tick_of(&self, at: Instant) -> u64 {
         at.saturating_duration_since(self.started).as_nanos() as u64 / self.tick_nanos
     }
 
-    /// Ticks in `time`.
+    /// The number of whole ticks in `time`.
     const fn ticks(&self, time: Duration) -> u64 {
         time.as_nanos() as u64 / self.tick_nanos
     }
 }
 
-/// Ends a shard's clock with the server.
+/// Aborts a shard's clock when the server ends.
 pub(crate) struct AbortOnDrop(pub(crate) JoinHandle<()>);
 
 impl Drop for AbortOnDrop {

@@ -2,13 +2,13 @@ use std::{sync::Arc, task::Waker, time::Instant};
 
 use crate::admission::permits::Permit;
 
-use super::{LOOKS_AFTER, LoadShare, Shard, wake::ConnWaker};
+use super::{LoadShare, MAX_TIMER, Shard, wake::ConnWaker};
 
-/// A connection's entry on its shard: its id, how it is woken, and when. Dropping it frees the id and the permit.
+/// A connection's entry on its shard: its id, its wake-ups, its timer. Dropping it frees the id and the permit.
 pub(crate) struct Registration {
     load: LoadShare,
     id: u32,
-    /// The earliest tick that the timer wheel has an entry for; 0 if none.
+    /// The earliest tick for which the timer wheel has an entry; 0 if there is none.
     armed: u64,
     _permit: Permit,
 }
@@ -16,7 +16,7 @@ pub(crate) struct Registration {
 impl Registration {
     pub(crate) fn new(load: LoadShare, permit: Permit) -> Self {
         let shard = load.shard();
-        // The clock stands still while the shard has no connection.
+        // The clock does not run while the shard has no connections.
         let id = shard.registry.add(|| shard.start_clock());
         Self { load, id, armed: 0, _permit: permit }
     }
@@ -25,18 +25,18 @@ impl Registration {
         self.load.shard()
     }
 
-    /// The connection's id on its shard. It is given out again once it is free.
+    /// The connection's id on its shard. Another connection gets the same id later.
     #[cfg(target_os = "linux")]
     pub(crate) const fn id(&self) -> u32 {
         self.id
     }
 
-    /// Remembers how to wake the connection's own task.
+    /// Sets the waker of a connection that has a task of its own.
     pub(crate) fn set_waker(&self, waker: &Waker) {
         self.shard().registry.set_waker(self.id, waker);
     }
 
-    /// What wakes the connection from anywhere and at any time; `current` is the waker that its turn got.
+    /// A waker for the connection that works on every thread and between turns. `current` is the waker of this turn.
     pub(crate) fn waker(&self, current: &Waker) -> ConnWaker {
         self.shard().registry.waker(self.id, current)
     }
@@ -47,12 +47,12 @@ impl Registration {
         self.armed > tick
     }
 
-    /// Wakes the connection at `due`, or up to one tick later. An entry for an earlier time is enough: the connection looks
-    /// again then. No entry is further away than [`LOOKS_AFTER`].
+    /// Wakes the connection at `due`, or up to one tick later. An entry for an earlier time is enough, because the
+    /// connection then arms its timer again. No entry is further away than [`MAX_TIMER`].
     pub(crate) fn arm(&mut self, due: Option<Instant>, tick: u64) {
         let Some(due) = due else { return };
         let shard = self.load.shard();
-        let due = (shard.tick_of(due) + 1).min(tick + shard.ticks(LOOKS_AFTER));
+        let due = (shard.tick_of(due) + 1).min(tick + shard.ticks(MAX_TIMER));
         if !self.is_armed(tick) || due < self.armed {
             self.armed = due;
             shard.registry.wake_at(self.id, due);
@@ -95,36 +95,36 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_has_left_is_forgotten_within_a_minute_whatever_it_waited_for() {
+    async fn timer_entries_of_ended_connections_are_gone_within_a_minute() {
         let shard = shard();
         for _ in 0..10 {
             for _ in 0..1000 {
                 let tick = shard.tick();
                 registration(&shard).arm(Some(shard.now() + 24 * HOUR), tick);
             }
-            pass(&shard, LOOKS_AFTER / 2).await;
+            pass(&shard, MAX_TIMER / 2).await;
         }
         assert!(shard.registry.timers() <= 3000, "{} entries", shard.registry.timers());
-        pass(&shard, LOOKS_AFTER + Duration::from_secs(1)).await;
+        pass(&shard, MAX_TIMER + Duration::from_secs(1)).await;
         assert_eq!(shard.registry.timers(), 0);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_deadline_far_away_is_looked_at_now_and_then_and_never_late() {
+    async fn a_distant_deadline_is_armed_once_a_minute_and_never_fires_late() {
         let shard = shard();
         let mut registration = registration(&shard);
         let due = shard.now() + HOUR;
-        let mut looks = 0;
+        let mut armed = 0;
         while shard.now() < due {
             let tick = shard.tick();
             if !registration.is_armed(tick) {
-                looks += 1;
+                armed += 1;
                 registration.arm(Some(due), tick);
                 assert!(registration.is_armed(tick));
             }
             pass(&shard, Duration::from_secs(1)).await;
         }
-        assert!((60..=62).contains(&looks), "{looks}");
+        assert!((60..=62).contains(&armed), "{armed}");
         let tick = shard.tick();
         assert!(
             !registration.is_armed(tick) || shard.time_of(registration.armed) <= due + Duration::from_secs(1)
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_id_is_given_out_again_once_its_connection_has_ended() {
+    async fn an_id_is_reused_after_its_connection_has_ended() {
         let shard = shard();
         let first = registration(&shard);
         let second = registration(&shard);

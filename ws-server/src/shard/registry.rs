@@ -1,4 +1,4 @@
-//! The connections of a shard by their ids: how each is woken, and when.
+//! The ids of a shard's connections, with the wake-ups and timers for each.
 
 use std::{
     sync::{Mutex, MutexGuard, PoisonError},
@@ -14,7 +14,7 @@ pub(crate) struct Registry(Mutex<State>);
 
 struct State {
     wake_table: WakeTable,
-    /// Ids that have been given out, in use or free.
+    /// All ids so far, in use or free.
     count: u32,
     free: Vec<u32>,
     used: usize,
@@ -22,13 +22,13 @@ struct State {
 }
 
 impl Registry {
-    /// A registry with room for `initial` connections.
+    /// Creates a registry with room for `initial` connections.
     pub(super) fn new(wake_table: WakeTable, initial: usize) -> Self {
         let free = Vec::with_capacity(initial);
         Self(Mutex::new(State { wake_table, count: 0, free, used: 0, wheel: TimerWheel::new() }))
     }
 
-    /// Gives out an id. `on_first` runs before it is used if no other id is in use.
+    /// Allocates an id. `on_first` is called if no other id is in use.
     pub(super) fn add(&self, on_first: impl FnOnce()) -> u32 {
         let mut state = self.lock();
         state.used += 1;
@@ -41,7 +41,7 @@ impl Registry {
         })
     }
 
-    /// Takes an id back; it may be given out again.
+    /// Frees an id. It may be reused.
     pub(super) fn remove(&self, id: u32) {
         let waker = {
             let mut state = self.lock();
@@ -56,12 +56,12 @@ impl Registry {
         self.lock().used == 0
     }
 
-    /// Remembers how to wake a connection that has a task of its own.
+    /// Sets the waker of a connection that has a task of its own.
     pub(super) fn set_waker(&self, id: u32, waker: &Waker) {
         self.lock().wake_table.set(id, waker);
     }
 
-    /// What wakes a connection from anywhere and at any time; `current` is the waker that its turn got.
+    /// A waker for a connection that works on every thread and between turns. `current` is the waker of this turn.
     pub(super) fn waker(&self, id: u32, current: &Waker) -> ConnWaker {
         self.lock().wake_table.waker(id, current)
     }
@@ -88,7 +88,7 @@ impl Registry {
         batch.wake();
     }
 
-    /// Entries on the timer wheel.
+    /// The number of entries on the timer wheel.
     #[cfg(test)]
     pub(super) fn timers(&self) -> usize {
         self.lock().wheel.len()
@@ -96,5 +96,118 @@ impl Registry {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        cell::Cell,
+        sync::{
+            Arc,
+            atomic::{AtomicUsize, Ordering},
+        },
+        task::Wake,
+    };
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Counter(AtomicUsize);
+
+    impl Wake for Counter {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    impl Counter {
+        fn take(&self) -> usize {
+            self.0.swap(0, Ordering::Relaxed)
+        }
+    }
+
+    /// Connections with wakers that count.
+    fn connections<const N: usize>(registry: &Registry) -> [(u32, Arc<Counter>); N] {
+        std::array::from_fn(|_| {
+            let (id, counter) = (registry.add(|| ()), Arc::<Counter>::default());
+            registry.set_waker(id, &Waker::from(Arc::clone(&counter)));
+            (id, counter)
+        })
+    }
+
+    #[test]
+    fn the_first_connection_is_reported_and_a_free_id_is_reused() {
+        let registry = Registry::new(WakeTable::tasks(0), 0);
+        let reports = Cell::new(0);
+        let add = || registry.add(|| reports.set(reports.get() + 1));
+        let (first, second) = (add(), add());
+        assert_eq!((first, second, reports.get()), (0, 1, 1));
+        registry.remove(first);
+        assert_eq!((add(), reports.get()), (first, 1));
+        registry.remove(first);
+        registry.remove(second);
+        assert!(registry.is_empty());
+        add();
+        assert_eq!(reports.get(), 2);
+    }
+
+    #[test]
+    fn a_connection_is_woken_once_at_its_tick_and_not_before() {
+        let registry = Registry::new(WakeTable::tasks(0), 0);
+        let [(early, early_woken), (late, late_woken)] = connections(&registry);
+        registry.wake_at(early, 3);
+        registry.wake_at(late, 5);
+        for (tick, expected) in [(2, (0, 0)), (3, (1, 0)), (4, (0, 0)), (6, (0, 1)), (1000, (0, 0))] {
+            registry.wake_due(tick);
+            assert_eq!((early_woken.take(), late_woken.take()), expected, "tick {tick}");
+        }
+        assert_eq!(registry.timers(), 0);
+    }
+
+    #[test]
+    fn all_connections_are_woken_but_not_those_that_have_ended() {
+        let registry = Registry::new(WakeTable::tasks(0), 0);
+        let [(ended, ended_woken), (_, open_woken)] = connections(&registry);
+        registry.wake_at(ended, 1);
+        registry.remove(ended);
+        registry.wake_all();
+        registry.wake_due(1);
+        assert_eq!((ended_woken.take(), open_woken.take()), (0, 1));
+        assert_eq!(Arc::strong_count(&ended_woken), 1, "its waker is dropped");
+    }
+
+    #[test]
+    fn a_waker_may_use_the_registry() {
+        struct Reenter(Arc<Registry>);
+        impl Wake for Reenter {
+            fn wake(self: Arc<Self>) {
+                self.0.remove(0);
+            }
+        }
+        let registry = Arc::new(Registry::new(WakeTable::tasks(0), 0));
+        let id = registry.add(|| ());
+        registry.set_waker(id, &Waker::from(Arc::new(Reenter(Arc::clone(&registry)))));
+        registry.wake_all();
+        assert!(registry.is_empty());
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn connections_of_a_reactor_are_woken_through_its_queue() {
+        use crate::shard::wake_queue::{Pending, WakeQueue};
+
+        let queue = Arc::<WakeQueue>::default();
+        let registry = Registry::new(WakeTable::reactor(Arc::clone(&queue)), 0);
+        let (first, second) = (registry.add(|| ()), registry.add(|| ()));
+        let counter = Arc::<Counter>::default();
+        registry.set_waker(second, &Waker::from(Arc::clone(&counter)));
+        registry.wake_at(first, 1);
+        registry.wake_at(second, 1);
+        registry.waker(first, Waker::noop()).wake();
+        registry.wake_due(1);
+        let mut pending = Pending::default();
+        queue.take(Waker::noop(), &mut pending);
+        assert_eq!((pending.ids, counter.take()), (vec![first, first], 1));
     }
 }

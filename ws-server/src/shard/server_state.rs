@@ -1,4 +1,4 @@
-//! What a whole server shares, over all of its shards.
+//! The state that all shards of a server share.
 
 use std::{
     sync::{
@@ -16,14 +16,14 @@ use crate::{admission::permits::Permits, options::Options};
 
 use super::registry::Registry;
 
-/// How far the end has come.
+/// How far a server's shutdown has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
-pub(crate) enum Phase {
+pub(crate) enum ShutdownPhase {
     Running,
     /// Nothing new is accepted; connections close with 1001.
     Draining,
-    /// Whoever is left is cut off.
+    /// Connections that are left are cut off.
     Forcing,
 }
 
@@ -32,13 +32,13 @@ pub(crate) enum Phase {
 pub struct ShutdownReport {
     /// Connections that ended by a completed closing handshake after the shutdown began.
     pub clean: usize,
-    /// Connections that ended otherwise: the peer vanished, or was cut off at the end of the grace period.
+    /// Connections that ended in another way: the peer vanished, or was cut off at the end of the grace period.
     pub unclean: usize,
-    /// Whether anybody had to be cut off.
+    /// Whether connections or handshakes were cut off.
     pub forced: bool,
 }
 
-/// What the shutdown and the server's future tell each other.
+/// Passes the grace period to the server's future, and the report back.
 pub(crate) struct ShutdownState {
     pub(super) grace: OnceLock<Duration>,
     pub(super) report: watch::Sender<Option<ShutdownReport>>,
@@ -52,14 +52,14 @@ impl Default for ShutdownState {
 
 pub(crate) struct ServerState {
     pub(crate) options: Options,
-    /// For connections under `serve`.
+    /// The settings of connections that async functions serve.
     pub(crate) protocol: Arc<Config>,
-    /// For connections of handlers, which answer pings themselves.
+    /// The settings of connections that handlers serve. Handlers answer pings themselves.
     pub(crate) handler_protocol: Arc<Config>,
     pub(crate) handshakes: Arc<Permits>,
     pub(crate) connections: Arc<Permits>,
     phase: AtomicU8,
-    phase_changes: watch::Sender<Phase>,
+    phase_changes: watch::Sender<ShutdownPhase>,
     registries: Mutex<Vec<Weak<Registry>>>,
     clean: AtomicUsize,
     unclean: AtomicUsize,
@@ -74,8 +74,8 @@ impl ServerState {
             handler_protocol,
             handshakes: Permits::with_shares(options.max_handshakes, options.max_per_address),
             connections: Permits::with_shares(options.max_connections, options.max_per_address),
-            phase: AtomicU8::new(Phase::Running as u8),
-            phase_changes: watch::Sender::new(Phase::Running),
+            phase: AtomicU8::new(ShutdownPhase::Running as u8),
+            phase_changes: watch::Sender::new(ShutdownPhase::Running),
             registries: Mutex::default(),
             clean: AtomicUsize::new(0),
             unclean: AtomicUsize::new(0),
@@ -85,25 +85,25 @@ impl ServerState {
         })
     }
 
-    /// The connections of a new shard are to hear of the shutdown.
+    /// Adds the registry of a new shard, whose connections the shutdown wakes.
     pub(super) fn add_registry(&self, registry: &Arc<Registry>) {
         self.registries.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(registry));
     }
 
     #[inline]
-    pub(crate) fn phase(&self) -> Phase {
+    pub(crate) fn phase(&self) -> ShutdownPhase {
         match self.phase.load(Ordering::Relaxed) {
-            0 => Phase::Running,
-            1 => Phase::Draining,
-            _ => Phase::Forcing,
+            0 => ShutdownPhase::Running,
+            1 => ShutdownPhase::Draining,
+            _ => ShutdownPhase::Forcing,
         }
     }
 
-    /// Moves on to a later phase, never back, and wakes all connections.
-    pub(crate) fn enter(&self, phase: Phase) {
+    /// Advances to a later phase, never back, and wakes all connections.
+    pub(crate) fn enter(&self, phase: ShutdownPhase) {
         self.ends_at_drain.get_or_init(|| self.ends());
         self.phase.fetch_max(phase as u8, Ordering::Relaxed);
-        // The tasks that wait for it may have wakers of any executor.
+        // Wakers of the tasks that wait for it may run any executor's code.
         let _ = guarded(|| {
             self.phase_changes.send_if_modified(|current| {
                 let later = phase > *current;
@@ -117,9 +117,9 @@ impl ServerState {
         registries.iter().filter_map(Weak::upgrade).for_each(|registry| registry.wake_all());
     }
 
-    /// Waits until the phase is `phase` or later.
-    pub(crate) async fn reached(&self, phase: Phase) {
-        // The sender lives in `self`, so this ends only with the phase.
+    /// Waits for `phase` or a later one.
+    pub(crate) async fn reached(&self, phase: ShutdownPhase) {
+        // `self` owns the sender, so `wait_for` does not fail.
         let _ = self.phase_changes.subscribe().wait_for(|current| *current >= phase).await;
     }
 
@@ -130,7 +130,7 @@ impl ServerState {
         counter.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Connections ended cleanly, and otherwise, so far.
+    /// Connections that have ended so far: cleanly, and not cleanly.
     pub(crate) fn ends(&self) -> (usize, usize) {
         (self.clean.load(Ordering::Relaxed), self.unclean.load(Ordering::Relaxed))
     }
@@ -140,7 +140,7 @@ impl ServerState {
         self.ends_at_drain.get().copied().unwrap_or_else(|| self.ends())
     }
 
-    /// How coarse the clock may be: a thirty-second of the shortest deadline, between 1 and 100 ms.
+    /// The length of a tick: a thirty-second of the shortest deadline, between 1 and 100 ms.
     pub(crate) fn tick_len(&self) -> Duration {
         let config = &self.protocol;
         let keepalive = config.keepalive.map(|keepalive| keepalive.interval.min(keepalive.timeout));

@@ -1,12 +1,12 @@
-//! The end of a server.
+//! Graceful shutdown.
 
 use std::{sync::Arc, time::Duration};
 
 use ws_tokio::internal::guarded;
 
-use super::server_state::{Phase, ServerState, ShutdownReport};
+use super::server_state::{ServerState, ShutdownPhase, ShutdownReport};
 
-/// Ends a [`Server`](crate::Server). Cheap to clone.
+/// Shuts down a [`Server`](crate::Server). Cheap to clone.
 #[derive(Clone)]
 pub struct ShutdownHandle {
     server: Arc<ServerState>,
@@ -17,9 +17,10 @@ impl ShutdownHandle {
         Self { server }
     }
 
-    /// Ends the server: nothing more is accepted, handshakes without an answer are ended, every connection gets a Close
-    /// 1001 and `grace` to finish the closing handshake; whoever is left is cut off. Returns when all is over. Calling
-    /// it again only waits; the first call's `grace` counts.
+    /// Shuts the server down and waits until it has ended. The server accepts no more connections and ends handshakes
+    /// that have no response yet. Every connection gets a Close 1001 and has `grace` to finish the closing handshake.
+    /// Connections that are left after that are cut off. A second call only waits; the `grace` of the first call
+    /// counts.
     ///
     /// # Cancel safety
     /// The shutdown goes on if the future is dropped after its first poll.
@@ -30,10 +31,10 @@ impl ShutdownHandle {
         done.ok().flatten().unwrap_or(ShutdownReport { clean: 0, unclean: 0, forced: true })
     }
 
-    /// As [`shutdown`](Self::shutdown), without waiting.
+    /// Starts a [`shutdown`](Self::shutdown) without waiting for its end.
     pub fn start(&self, grace: Duration) {
         self.server.shutdown.grace.get_or_init(|| grace);
-        self.server.enter(Phase::Draining);
+        self.server.enter(ShutdownPhase::Draining);
     }
 
     /// Connections that are open or closing.
@@ -42,55 +43,55 @@ impl ShutdownHandle {
         self.server.connections.active()
     }
 
-    /// Bytes that the connections hold together, of their
-    /// [`memory_budget`](crate::ServerBuilder::memory_budget); 0 without one.
+    /// Bytes of the [`memory_budget`](crate::ServerBuilder::memory_budget) that all connections use. 0 without a
+    /// budget.
     #[must_use]
     pub fn memory_held(&self) -> usize {
         self.server.protocol.memory_budget.as_ref().map_or(0, ws_proto::memory::MemoryBudget::used)
     }
 
-    /// Handshakes that are under way.
+    /// Handshakes in progress.
     #[must_use]
     pub fn handshakes(&self) -> usize {
         self.server.handshakes.active()
     }
 }
 
-/// Waits until everybody has left, and cuts off whoever has not by the end of the grace period.
+/// Waits until all handshakes and connections have ended. Those that are left after the grace period are cut off.
 pub(crate) async fn drain(server: &ServerState) -> ShutdownReport {
     let grace = server.shutdown.grace.get().copied().unwrap_or_default();
     let before = server.ends_at_drain();
-    let everybody = async {
+    let all_ended = async {
         server.handshakes.wait_empty().await;
         server.connections.wait_empty().await;
     };
-    tokio::pin!(everybody);
-    let forced = tokio::time::timeout(grace, &mut everybody).await.is_err();
+    tokio::pin!(all_ended);
+    let forced = tokio::time::timeout(grace, &mut all_ended).await.is_err();
     if forced {
-        server.enter(Phase::Forcing);
-        everybody.await;
+        server.enter(ShutdownPhase::Forcing);
+        all_ended.await;
     }
     let after = server.ends();
     let report = ShutdownReport { clean: after.0 - before.0, unclean: after.1 - before.1, forced };
-    // The tasks that wait for it may have wakers of any executor.
+    // Wakers of the tasks that wait for it may run any executor's code.
     let _ = guarded(|| server.shutdown.report.send_replace(Some(report)));
     report
 }
 
-/// The end of a server that could not begin.
+/// Ends a server that could not start.
 pub(crate) fn end_unserved(server: &ServerState) -> ShutdownReport {
-    server.enter(Phase::Forcing);
+    server.enter(ShutdownPhase::Forcing);
     let report = ShutdownReport { clean: 0, unclean: 0, forced: false };
     server.shutdown.report.send_replace(Some(report));
     report
 }
 
-/// Cuts everybody off if the server's future is dropped.
+/// Cuts off all connections when it is dropped, also with the server's future.
 pub(crate) struct ForceOnDrop(pub(crate) Arc<ServerState>);
 
 impl Drop for ForceOnDrop {
     fn drop(&mut self) {
-        self.0.enter(Phase::Forcing);
+        self.0.enter(ShutdownPhase::Forcing);
         let cut_off = ShutdownReport { clean: 0, unclean: self.0.connections.active(), forced: true };
         let tell = |report: &mut Option<_>| report.replace(report.unwrap_or(cut_off)).is_none();
         let _ = guarded(|| self.0.shutdown.report.send_if_modified(tell));

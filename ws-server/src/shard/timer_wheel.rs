@@ -4,27 +4,27 @@
 //!            cursor
 //!              ▼
 //!   ┌───┬───┬───┬───┬───┬───┐   slot = due tick % SLOTS
-//!   │   │   │ ● │   │ ● │   │   an entry that is due in a later round waits for it where it is
+//!   │   │   │ ● │   │ ● │   │   an entry of a later round waits in its slot
 //!   └───┴───┴───┴───┴───┴───┘
 //! ```
-//! Adding costs one push, a tick costs what is in its slot. An entry is never moved or removed: a connection whose
-//! deadline has moved away is woken once, looks, and adds itself again.
+//! Adding costs one push. A tick costs one look at each entry of its slot. Entries are never moved or removed: a
+//! connection whose deadline was postponed is woken early once, and adds another entry.
 
-/// Slots; at the coarsest tick (100 ms) one round takes 51 s.
+/// Number of slots. With the longest tick, 100 ms, one round takes 51 s.
 const SLOTS: u64 = 512;
 
 #[derive(Debug)]
 pub(crate) struct TimerWheel {
     slots: Vec<Vec<Entry>>,
-    /// The next tick to be looked at.
+    /// The next tick.
     cursor: u64,
 }
 
-/// Small, because there is one per connection.
+/// Kept small: there is at least one per connection with a deadline.
 #[derive(Debug, Clone, Copy)]
 struct Entry {
     id: u32,
-    /// How often its slot still comes round before it is due.
+    /// Rounds to wait before the one in which it is due.
     rounds: u32,
 }
 
@@ -39,23 +39,23 @@ impl TimerWheel {
         self.slots.iter().map(Vec::len).sum()
     }
 
-    /// Adds an entry that is due at a tick; one in the past is due at the next.
+    /// Adds an entry that is due at tick `due`. An entry in the past is due at the next tick.
     pub(crate) fn add(&mut self, id: u32, due: u64) {
         let due = due.max(self.cursor);
         let rounds = u32::try_from((due - self.cursor) / SLOTS).unwrap_or(u32::MAX);
         let entries = &mut self.slots[slot(due)];
         if entries.len() == entries.capacity() {
-            // In small steps: there may be as many entries as connections.
+            // Small steps, because there may be as many entries as connections.
             entries.reserve_exact(8 + entries.len() / 8);
         }
         entries.push(Entry { id, rounds });
     }
 
-    /// Moves on to `tick`, inclusive, and calls `fire` with the ids that are due.
+    /// Advances up to and including `tick`. Calls `fire` with each id that is due.
     pub(crate) fn advance(&mut self, tick: u64, mut fire: impl FnMut(u32)) {
         let passed = (tick + 1).saturating_sub(self.cursor);
         for at in 0..passed.min(SLOTS) {
-            // How often this slot comes round on the way to `tick`.
+            // How often the cursor passes this slot on the way to `tick`.
             let visits = u32::try_from(1 + (passed - 1 - at) / SLOTS).unwrap_or(u32::MAX);
             let entries = &mut self.slots[slot(self.cursor + at)];
             entries.retain_mut(|entry| match entry.rounds.checked_sub(visits) {
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_beyond_one_round_waits_for_its_own() {
+    fn an_entry_beyond_one_round_waits_for_its_round() {
         let mut wheel = TimerWheel::new();
         wheel.add(1, SLOTS + 3);
         assert_eq!(fired(&mut wheel, 3), []);
@@ -117,6 +117,37 @@ mod tests {
         fired(&mut wheel, 100);
         wheel.add(1, 7);
         assert_eq!(fired(&mut wheel, 101), [1]);
+    }
+
+    #[test]
+    fn several_entries_of_one_id_fire_each() {
+        let mut wheel = TimerWheel::new();
+        wheel.add(1, 2);
+        wheel.add(1, 2);
+        wheel.add(1, 4);
+        assert_eq!(fired(&mut wheel, 2), [1, 1]);
+        assert_eq!(fired(&mut wheel, 4), [1]);
+    }
+
+    #[test]
+    fn a_tick_that_is_repeated_or_past_fires_nothing() {
+        let mut wheel = TimerWheel::new();
+        wheel.add(1, 10);
+        assert_eq!(fired(&mut wheel, 9), []);
+        assert_eq!(fired(&mut wheel, 9), []);
+        assert_eq!(fired(&mut wheel, 3), []);
+        assert_eq!(fired(&mut wheel, 10), [1]);
+    }
+
+    #[test]
+    fn an_empty_slot_holds_no_memory() {
+        let mut wheel = TimerWheel::new();
+        for id in 0..1000 {
+            wheel.add(id, 5);
+        }
+        assert_eq!(wheel.len(), 1000);
+        assert_eq!(fired(&mut wheel, 5).len(), 1000);
+        assert!(wheel.slots.iter().all(|slot| slot.capacity() == 0));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! How a connection is woken: by the waker of its own task, or by an entry in the wake queue of the reactor that runs it.
+//! Ways to wake a connection: the waker of its own task, or an entry in the wake queue of the reactor that runs it.
 
 use std::{sync::Arc, task::Waker};
 
@@ -6,19 +6,19 @@ use super::wake_queue::WakeQueue;
 
 /// Wakers by connection id.
 pub(crate) struct WakeTable {
-    /// Only connections with a task of their own have one.
+    /// Only connections with a task of their own have a waker.
     wakers: Vec<Option<Waker>>,
-    /// For all other connections.
+    /// Wakes all other connections.
     queue: Option<Arc<WakeQueue>>,
 }
 
 impl WakeTable {
-    /// For connections that are tasks, with room for `initial` of them.
+    /// A table for connections that are tasks, with room for `initial` of them.
     pub(crate) fn tasks(initial: usize) -> Self {
         Self { wakers: Vec::with_capacity(initial), queue: None }
     }
 
-    /// For connections that a reactor runs. Those with a task of their own are woken by its waker.
+    /// A table for a reactor's connections. It also takes wakers, for connections with a task of their own.
     #[cfg(target_os = "linux")]
     pub(crate) const fn reactor(queue: Arc<WakeQueue>) -> Self {
         Self { wakers: Vec::new(), queue: Some(queue) }
@@ -30,7 +30,7 @@ impl WakeTable {
         if id >= self.wakers.len() {
             let more = id + 1 - self.wakers.len();
             if id >= self.wakers.capacity() {
-                // In small steps: doubling would leave half of a large table unused.
+                // Small steps, because doubling would leave half of a large table unused.
                 self.wakers.reserve_exact(more + 64 + self.wakers.len() / 8);
             }
             self.wakers.resize(id + 1, None);
@@ -38,12 +38,13 @@ impl WakeTable {
         self.wakers[id] = Some(waker.clone());
     }
 
-    /// Forgets a connection's waker and returns it: dropping it runs its executor's code.
+    /// Removes a connection's waker and returns it. Dropping a waker runs its executor's code, so drop it without a
+    /// lock.
     pub(super) fn clear(&mut self, id: u32) -> Option<Waker> {
         self.wakers.get_mut(id as usize)?.take()
     }
 
-    /// What wakes a connection from anywhere and at any time; `current` is the waker that its turn got.
+    /// A waker for a connection that works on every thread and between turns. `current` is the waker of this turn.
     pub(super) fn waker(&self, id: u32, current: &Waker) -> ConnWaker {
         match (self.waker_of(id), &self.queue) {
             (None, Some(queue)) => ConnWaker::Queue(Arc::clone(queue), id),
@@ -78,7 +79,8 @@ impl WakeTable {
     }
 }
 
-/// Wakes one connection. It may outlive the connection; the next connection with this id then gets a turn without need.
+/// Wakes one connection. It may outlive the connection; then it wakes the next connection with this id, which is
+/// harmless.
 pub(crate) enum ConnWaker {
     Task(Waker),
     Queue(Arc<WakeQueue>, u32),

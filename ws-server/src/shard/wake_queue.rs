@@ -9,18 +9,18 @@ use std::{
     task::{Wake, Waker},
 };
 
-/// Ids of connections that are to have a turn although their sockets are silent.
+/// The ids of connections that need a turn without an event of their socket.
 #[derive(Default)]
 pub(crate) struct WakeQueue(Mutex<State>);
 
 #[derive(Default)]
 struct State {
     pending: Pending,
-    /// The reactor's task, while it sleeps.
+    /// The waker of the reactor's task, while that task waits.
     reader: Option<Waker>,
 }
 
-/// What was pushed since the reactor last took it.
+/// Wake-ups since the reactor last took them.
 #[derive(Debug, Default)]
 pub(crate) struct Pending {
     pub(crate) ids: Vec<u32>,
@@ -63,8 +63,7 @@ impl WakeQueue {
     }
 }
 
-/// The waker of a future that a reactor's connection runs. However often it is woken between two turns, it pushes its id
-/// once.
+/// The waker of an async function's future on a reactor. It pushes its id at most once between two turns.
 pub(crate) struct TurnWaker {
     queue: Arc<WakeQueue>,
     id: u32,
@@ -76,7 +75,7 @@ impl TurnWaker {
         Arc::new(Self { queue: Arc::clone(queue), id, woken: AtomicBool::new(false) })
     }
 
-    /// The turn begins: a wake-up from now on asks for another one.
+    /// Begins a turn. A later wake-up asks for another turn.
     pub(crate) fn begin_turn(&self) {
         // The swap also acquires. A thread that found the flag set has pushed nothing, and this turn must see what that
         // thread did before.

@@ -226,11 +226,11 @@ fn the_counting_transport_counts() {
 
 #[test]
 fn the_task_of_a_handshake_is_small() {
-    fn size_of_future<C, F: Future>(_: impl FnOnce(C) -> F) -> usize {
+    fn size_of_future<I, H, F: Future>(_: impl FnOnce(I, H) -> F) -> usize {
         size_of::<F>()
     }
-    let task = size_of_future(|candidate| {
-        handshake::run(Arc::new(HandlerApp::<Echo>::new(())), candidate, |_, _| ())
+    let task = size_of_future(|io, handshake| {
+        handshake::run(Arc::new(HandlerApp::<Echo>::new(())), io, handshake, |_, _, _| ())
     });
     println!("a handshake's task: {task} bytes");
     assert!(task <= 1728, "{task}");

@@ -4,7 +4,7 @@ use std::{io, rc::Rc};
 
 use ws_tokio::internal::guarded;
 
-use crate::shard::server_state::Phase;
+use crate::shard::server_state::ShutdownPhase;
 
 use super::{BuildConn, ReactorState, table::ConnTable};
 
@@ -27,7 +27,7 @@ impl<A: BuildConn> ReactorState<A> {
     fn end(&self) {
         self.has_ended.set(true);
         // A server without one of its shards must not go on: nothing more is accepted.
-        self.server.enter(Phase::Draining);
+        self.server.enter(ShutdownPhase::Draining);
         for new_conn in self.new_conns.take() {
             let _ = guarded(|| drop(new_conn));
         }

@@ -73,7 +73,8 @@ struct ReactorState<A: BuildConn> {
 
 struct NewConn<A: BuildConn> {
     app: Rc<A>,
-    established: Established<Socket, A::Accepted>,
+    socket: Socket,
+    established: Established<A::Accepted>,
 }
 
 /// What a reactor is made from, on its thread.
@@ -95,7 +96,8 @@ pub(crate) trait BuildConn: Application {
     /// Runs the application's function, if it has one.
     fn build_conn(
         &self,
-        established: Established<Socket, Self::Accepted>,
+        socket: Socket,
+        established: Established<Self::Accepted>,
         wake_queue: &Arc<WakeQueue>,
     ) -> Option<Self::Conn>;
 }
@@ -105,10 +107,11 @@ impl<H: Handler + Unpin> BuildConn for HandlerApp<H> {
 
     fn build_conn(
         &self,
-        established: Established<Socket, Self::Accepted>,
+        socket: Socket,
+        established: Established<Self::Accepted>,
         _wake_queue: &Arc<WakeQueue>,
     ) -> Option<Self::Conn> {
-        established.into_handler_task()
+        established.into_handler_task(socket)
     }
 }
 
@@ -121,18 +124,19 @@ where
 
     fn build_conn(
         &self,
-        established: Established<Socket, Self::Accepted>,
+        socket: Socket,
+        established: Established<Self::Accepted>,
         wake_queue: &Arc<WakeQueue>,
     ) -> Option<Self::Conn> {
         let id = established.registration.id();
-        let task = self.build_task(established.map_io(ServerStream::from))?;
+        let task = self.build_task(ServerStream::from(socket), established)?;
         Some(FunctionConn::new(task, wake_queue, id))
     }
 }
 
 /// The reactor runs plain TCP connections. Other connections are tasks.
 impl<A: BuildConn + BuildTask<ServerStream>> Engine<A> for Reactor<A> {
-    type Call = Seed;
+    type Seed = Seed;
 
     fn prepare(server: &Arc<ServerState>) -> (WakeTable, Seed) {
         let wake_queue = Arc::<WakeQueue>::default();
@@ -150,28 +154,33 @@ impl<A: BuildConn + BuildTask<ServerStream>> Engine<A> for Reactor<A> {
         self.0.outcome()
     }
 
-    fn launch(&self, app: &Rc<A>, established: Established<ServerStream, A::Accepted>) {
-        if !established.io.is_tcp() {
-            return Tasks.launch(app, established);
+    fn add_stream(&self, app: &Rc<A>, io: ServerStream, established: Established<A::Accepted>) {
+        if !io.is_tcp() {
+            return Tasks.spawn(app, io, established);
         }
-        match established.try_map_io(ServerStream::into_std) {
-            Ok(established) => self.launch_std(app, established),
-            Err(error) => tracing::warn!(%error, "a connection's socket could not be taken from tokio"),
+        match io.into_std() {
+            Ok(stream) => self.add_unregistered(app, stream, established),
+            Err(error) => tracing::warn!(%error, "deregistering a socket from the runtime failed"),
         }
     }
 
-    fn launch_std(&self, app: &Rc<A>, established: Established<std::net::TcpStream, A::Accepted>) {
+    fn add_unregistered(
+        &self,
+        app: &Rc<A>,
+        stream: std::net::TcpStream,
+        established: Established<A::Accepted>,
+    ) {
         if self.0.has_ended.get() {
-            return tracing::warn!("a connection is dropped, because its shard has ended");
+            return tracing::warn!("a connection was dropped because its shard has ended");
         }
         let id = established.registration.id();
-        match established.try_map_io(|stream| self.0.register(stream, id)) {
-            Ok(established) => {
-                self.0.new_conns.borrow_mut().push(NewConn { app: Rc::clone(app), established });
+        match self.0.register(stream, id) {
+            Ok(socket) => {
+                self.0.new_conns.borrow_mut().push(NewConn { app: Rc::clone(app), socket, established });
                 // The first turn must not wait for an event.
                 self.0.wake_queue.push(&[id]);
             }
-            Err(error) => tracing::warn!(%error, "a connection's socket could not be registered"),
+            Err(error) => tracing::warn!(%error, "registering a socket with epoll failed"),
         }
     }
 }
@@ -217,10 +226,10 @@ impl<A: BuildConn> ReactorState<A> {
 
     fn insert_new_conns(&self) {
         let mut new_conns = self.new_conns.take();
-        for NewConn { app, established } in new_conns.drain(..) {
+        for NewConn { app, socket, established } in new_conns.drain(..) {
             let id = established.registration.id();
             // Runs the application's function, and destructors.
-            if let Ok(Some(connection)) = guarded(|| app.build_conn(established, &self.wake_queue)) {
+            if let Ok(Some(connection)) = guarded(|| app.build_conn(socket, established, &self.wake_queue)) {
                 let before = self.connections.borrow_mut().insert(id, connection);
                 let _ = guarded(|| drop(before));
             }

@@ -34,7 +34,7 @@ impl<T: 'static> Application for TestApp<T> {
 impl<T: ReactorConn + 'static> BuildConn for TestApp<T> {
     type Conn = T;
 
-    fn build_conn(&self, _: Established<Socket, Accepted>, _: &Arc<WakeQueue>) -> Option<T> {
+    fn build_conn(&self, _: Socket, _: Established<Accepted>, _: &Arc<WakeQueue>) -> Option<T> {
         None
     }
 }

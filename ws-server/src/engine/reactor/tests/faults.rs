@@ -7,7 +7,7 @@ use ws_tokio::internal::ReceiveLease;
 
 use super::*;
 use crate::shard::{
-    server_state::Phase,
+    server_state::ShutdownPhase,
     shutdown::{ForceOnDrop, ShutdownHandle, drain},
 };
 
@@ -108,7 +108,7 @@ fn a_connection_that_panics_anywhere_takes_no_turn_from_the_others() {
             }
         }
         assert_eq!(*log.borrow(), [(3, "turn")], "the others are gone");
-        assert!(reactor.outcome().is_ok() && server.phase() == Phase::Running);
+        assert!(reactor.outcome().is_ok() && server.phase() == ShutdownPhase::Running);
         running.abort();
     });
 }
@@ -147,7 +147,7 @@ fn a_reactor_that_loses_its_events_ends_its_connections_and_the_server() {
         assert_eq!(*log.borrow(), [(0, "dropped"), (1, "dropped"), (2, "dropped")]);
         assert!(reactor.outcome().is_err());
         // Nothing more is accepted, and a shutdown returns.
-        assert_eq!(server.phase(), Phase::Draining);
+        assert_eq!(server.phase(), ShutdownPhase::Draining);
         let force = ForceOnDrop(Arc::clone(&server));
         drop(permit);
         let handle = ShutdownHandle::new(Arc::clone(&server));
@@ -170,5 +170,5 @@ fn a_reactor_that_is_dropped_ends_its_connections() {
     });
     assert!(has_run.get());
     assert_eq!(*log.borrow(), [(0, "dropped"), (1, "dropped"), (2, "dropped")]);
-    assert_eq!(server.phase(), Phase::Draining);
+    assert_eq!(server.phase(), ShutdownPhase::Draining);
 }
