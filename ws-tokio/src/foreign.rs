@@ -20,7 +20,7 @@ use ws_proto::{Message, PreparedMessage};
 /// leaked.
 const MAX_PANICS: usize = 16;
 
-/// Room for so many is kept.
+/// Deferred entries for which memory stays allocated.
 const FEW: usize = 64;
 
 thread_local! {
