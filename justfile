@@ -57,6 +57,10 @@ autobahn-deflate:
     bash autobahn/run.sh server full --deflate
     bash autobahn/run.sh client full --deflate
 
+# Checks that what the documents point to exists.
+links:
+    python3 .ci/links.py
+
 # Checks that every test that SECURITY.md names exists.
 promises:
     bash .ci/promises.sh

@@ -230,7 +230,8 @@ fn a_target_in_absolute_form_names_the_host_and_the_application_sees_it() {
     harness::run(async {
         let (sender, seen) = mpsc::channel();
         let script = Script::new().accept(move |request| {
-            sender.send((request.uri().to_string(), request.path().to_owned())).unwrap();
+            let host = request.headers()["host"].to_str().unwrap().to_owned();
+            sender.send((request.uri().to_string(), request.path().to_owned(), host)).unwrap();
             Ok(())
         });
         let server = script.start(Server::builder()).await;
@@ -245,9 +246,10 @@ fn a_target_in_absolute_form_names_the_host_and_the_application_sees_it() {
             let (status, client) = upgrade(&target, "https://chat.example").await;
             assert_eq!(status, 101, "{target}");
             close_normally(client).await;
-            assert_eq!(seen.recv().unwrap(), (target, "/room".to_owned()));
+            let host = "chat.example".to_owned();
+            assert_eq!(seen.recv().unwrap(), (target, "/room".to_owned(), host));
         }
-        // RFC 9112 section 3.2.2: the Host header is ignored.
+        // RFC 9112 section 3.2.2: the Host header is ignored, and replaced by the host of the target.
         assert_eq!(upgrade("ws://chat.example/", "https://proxy.example").await.0, 403);
         server.stop().await;
     });

@@ -9,7 +9,7 @@ use ws_tokio::internal::guarded;
 /// It derefs to [`http::Request`]. The subprotocol and the headers that are set here go into the 101 response.
 ///
 /// `uri()` is the target as the client sent it: usually a path, or a URL in absolute form, `http://host/path`. The
-/// host of such a URL replaces the `Host` header (RFC 9112 section 3.2.2). [`path`](Self::path) and
+/// host of such a URL replaces the `Host` header, also in `headers()` (RFC 9112 section 3.2.2). [`path`](Self::path) and
 /// [`query`](Self::query) are the same in both forms. A quotation mark in a query appears as `%22`. `version()` is
 /// HTTP/1.1, or HTTP/1.0 for a plain request to [`ServerBuilder::http`](crate::ServerBuilder::http).
 pub struct Request {
@@ -19,7 +19,12 @@ pub struct Request {
 }
 
 impl Request {
-    pub(crate) fn new(inner: http::Request<()>, peer: Option<SocketAddr>) -> Self {
+    pub(crate) fn new(mut inner: http::Request<()>, peer: Option<SocketAddr>) -> Self {
+        // RFC 9112 section 3.2.2: the host of a target in absolute form replaces the `Host` header.
+        let authority = inner.uri().authority().map(http::uri::Authority::as_str);
+        if let Some(host) = authority.and_then(|authority| HeaderValue::from_str(authority).ok()) {
+            inner.headers_mut().insert(http::header::HOST, host);
+        }
         Self { inner, peer, acceptance: Acceptance::default() }
     }
 
