@@ -15,7 +15,7 @@ use crate::{
 
 /// The most steps before nothing may be left to do.
 const MOST_STEPS: usize = 20_000;
-const DAY: Duration = Duration::from_hours(24);
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 fn sizes() -> impl Strategy<Value = usize> {
     prop::sample::select(vec![0, 1, 2, 1000, usize::MAX / 2, usize::MAX])
