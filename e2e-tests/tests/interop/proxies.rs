@@ -137,7 +137,7 @@ fn our_client_goes_through_microsocks() {
             through(&files, &format!("{scheme}://me:secret@127.0.0.1:{port}")).await;
         }
         for (url, expected) in [
-            (format!("socks5h://me:wrong@127.0.0.1:{port}"), "does not accept the credentials"),
+            (format!("socks5h://me:wrong@127.0.0.1:{port}"), "did not accept the credentials"),
             (format!("socks5h://me:secret@127.0.0.1:{port}"), "refused the tunnel: connection refused"),
         ] {
             let connector = Connector::new().proxy(Proxy::Through(ProxyUrl::parse(&url).unwrap()));
