@@ -9,7 +9,7 @@ use crate::{
     message::{Message, MessageKind},
 };
 
-/// A message that is prepared once and sent on many connections. A server's frame for it is built once. Where
+/// A message that is prepared once and sent on many connections. A server builds its frame once. Where
 /// messages are compressed without context takeover, it is compressed once for each window size, when the first
 /// connection needs it. Clones share all of it.
 ///

@@ -1,5 +1,5 @@
 //! The state of a TCP socket's send queue on Linux, read through netlink (sock_diag(7)). It is the same as that of
-//! `SIOCOUTQ` and `TCP_INFO`, and needs no unsafe code. A query takes about 10 µs; one is made when a deadline is about
+//! `SIOCOUTQ` and `TCP_INFO`, and needs no unsafe code. A query is seven system calls; one is made when a deadline is about
 //! to pass.
 
 use std::{
