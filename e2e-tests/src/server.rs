@@ -23,7 +23,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
-use ws_server::{Handler, Request, Server, ServerBuilder, ShutdownHandle, ShutdownReport, WebSocket};
+use ws_server::{
+    Handler, Request, Server, ServerBuilder, ServerStream, ShutdownHandle, ShutdownReport, WebSocket,
+};
 
 /// How long connections may take to end after a test. It only bounds a failure: a peer that is gone, or answers a
 /// Close, ends its connection at once.
@@ -48,59 +50,65 @@ impl std::fmt::Debug for Handle {
 }
 
 impl ServerRunner {
-    /// [`Server::serve`]; in the second run of a test [`Server::serve_sharded`], with one shard.
+    /// [`Server::serve`]; in the second run of a test [`ShardedServer::serve`](ws_server::ShardedServer::serve), with one shard.
     pub async fn serve<F, Fut>(builder: ServerBuilder, serve: F) -> Self
     where
-        F: Fn(WebSocket) -> Fut + Send + Sync + 'static,
+        F: Fn(WebSocket<ServerStream>) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = ()> + Send + 'static,
     {
         if on_shards() {
             let serve = Arc::new(serve);
-            return Self::serve_sharded(builder, 1, move |ws, _request| serve(ws)).await;
+            return Self::serve_on_shards(builder, 1, move |ws, _request| serve(ws)).await;
+        }
+        Self::start(bind(builder).await, |server| async {
+            Ok(server.serve(move |ws, _request| serve(ws)).await)
+        })
+    }
+
+    /// As [`serve`](Self::serve), with a function that also gets the request.
+    pub async fn serve_with_request<F, Fut>(builder: ServerBuilder, serve: F) -> Self
+    where
+        F: Fn(WebSocket<ServerStream>, Request) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        if on_shards() {
+            let serve = Arc::new(serve);
+            return Self::serve_on_shards(builder, 1, move |ws, request| serve(ws, request)).await;
         }
         Self::start(bind(builder).await, |server| async { Ok(server.serve(serve).await) })
     }
 
-    /// [`Server::serve_with_request`]; in the second run of a test as [`serve`](Self::serve).
-    pub async fn serve_with_request<F, Fut>(builder: ServerBuilder, serve: F) -> Self
+    /// [`Server::serve_handler`]; in the second run of a test [`ShardedServer::serve_handler`](ws_server::ShardedServer::serve_handler), with one shard.
+    pub async fn serve_handler<H>(builder: ServerBuilder, context: H::Context) -> Self
     where
-        F: Fn(WebSocket, Request) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = ()> + Send + 'static,
-    {
-        if on_shards() {
-            let serve = Arc::new(serve);
-            return Self::serve_sharded(builder, 1, move |ws, request| serve(ws, request)).await;
-        }
-        Self::start(bind(builder).await, |server| async { Ok(server.serve_with_request(serve).await) })
-    }
-
-    /// [`Server::run`]; in the second run of a test [`Server::run_sharded`], with one shard.
-    pub async fn run<H>(builder: ServerBuilder, context: H::Context) -> Self
-    where
-        H: Handler + Unpin + Send,
+        H: Handler + Send,
         H::Context: Sync,
     {
         if on_shards() {
-            return Self::run_sharded::<H>(builder, 1, context).await;
+            return Self::serve_handler_on_shards::<H>(builder, 1, context).await;
         }
-        Self::start(bind(builder).await, |server| async { Ok(server.run::<H>(context).await) })
+        Self::start(bind(builder).await, |server| async { Ok(server.serve_handler::<H>(context).await) })
     }
 
-    /// [`Server::serve_sharded`].
-    pub async fn serve_sharded<F, Fut>(builder: ServerBuilder, shards: usize, serve: F) -> Self
+    /// [`ShardedServer::serve`](ws_server::ShardedServer::serve).
+    pub async fn serve_on_shards<F, Fut>(builder: ServerBuilder, shards: usize, serve: F) -> Self
     where
-        F: Fn(WebSocket, Request) -> Fut + Clone + Send + 'static,
+        F: Fn(WebSocket<ServerStream>, Request) -> Fut + Clone + Send + 'static,
         Fut: Future<Output = ()> + 'static,
     {
-        Self::start(bind(builder).await, move |server| server.serve_sharded(shards, serve))
+        Self::start(bind(builder).await, move |server| server.sharded(shards).serve(serve))
     }
 
-    /// [`Server::run_sharded`].
-    pub async fn run_sharded<H>(builder: ServerBuilder, shards: usize, context: H::Context) -> Self
+    /// [`ShardedServer::serve_handler`](ws_server::ShardedServer::serve_handler).
+    pub async fn serve_handler_on_shards<H>(
+        builder: ServerBuilder,
+        shards: usize,
+        context: H::Context,
+    ) -> Self
     where
-        H: Handler + Unpin,
+        H: Handler,
     {
-        Self::start(bind(builder).await, move |server| server.run_sharded::<H>(shards, context))
+        Self::start(bind(builder).await, move |server| server.sharded(shards).serve_handler::<H>(context))
     }
 
     /// Runs a server that is already bound.

@@ -20,7 +20,7 @@ pub fn deflate(data: &[u8]) {
     deflate.send_window_bits = window_bits;
     let mut config = Config::default();
     config.deflate = Some(deflate);
-    let config = config.build().expect("valid");
+    let config = config.validate().expect("valid");
     let mut machine = Machine::new(Role::Server, &config, agreement(Role::Server, &config));
     machine.connection.send(MessageKind::Binary, &payload, &mut machine.tx).expect("it is open");
     machine.drive();

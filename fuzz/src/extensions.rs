@@ -61,7 +61,7 @@ pub fn extensions(data: &[u8]) {
     headers.insert(header::SEC_WEBSOCKET_EXTENSIONS, said.join(", ").parse().expect("tokens"));
     assert_eq!(parse_extensions(&headers), Some(parsed.clone()));
 
-    let agreed = handshake.negotiate(&config).deflate();
+    let agreed = handshake.negotiate(&config.clone().validate().expect("valid")).deflate();
     let offers = parsed.iter().any(|extension| extension.name.eq_ignore_ascii_case("permessage-deflate"));
     assert!(agreed.is_none() || offers);
     if let (Some(agreed), Some(deflate)) = (agreed, &config.deflate) {

@@ -3,7 +3,8 @@
 use ws_proto::{
     Config, Limits,
     handshake::{
-        Acceptance, ClientHandshake, ClientRequest, Rejection, RequestReader, ResponseReader, ServerHandshake,
+        ClientHandshake, ClientRequest, Rejection, RequestReader, ResponseParts, ResponseReader,
+        ServerHandshake,
     },
 };
 
@@ -53,8 +54,8 @@ pub fn request_head(data: &[u8]) {
         Ok(mut handshake) => {
             let mut config = Config::default();
             config.deflate = Some(ws_proto::deflate::DeflateConfig::server());
-            handshake.negotiate(&config);
-            handshake.accept(&Acceptance::default()).expect("nothing was added")
+            handshake.negotiate(&config.validate().expect("valid"));
+            handshake.accept(&ResponseParts::default()).expect("nothing was added")
         }
     };
     let mut reader = ResponseReader::new(&Limits::default());
@@ -83,7 +84,7 @@ pub fn response_head(data: &[u8]) {
     let Some(Ok((response, _))) = at_once else { return };
     let mut config = Config::default();
     config.deflate = deflate.then(ws_proto::deflate::DeflateConfig::client);
-    let request = ClientRequest::new("example.com", "/").with_extensions(&config);
+    let request = ClientRequest::new("example.com", "/").with_extensions(&config.validate().expect("valid"));
     let (handshake, _) = ClientHandshake::new(&request, *b"the sample nonce").expect("a valid request");
     if let Ok(accepted) = handshake.finish(&response) {
         assert_eq!(response.status().as_u16(), 101);

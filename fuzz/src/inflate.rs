@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// The negotiated extension for an offer without parameters.
-pub(crate) fn agreement(role: Role, config: &Config) -> Extensions {
+pub(crate) fn agreement(role: Role, config: &ws_proto::ValidConfig) -> Extensions {
     match role {
         Role::Server => {
             let mut request = Request::new(());
@@ -77,7 +77,7 @@ pub fn inflate(data: &[u8]) {
     let mut config = Config::default();
     config.limits.max_message_size = limit;
     config.deflate = Some(DeflateConfig::server());
-    let config = config.build().expect("valid");
+    let config = config.validate().expect("valid");
     let mut machine = Machine::new(role, &config, agreement(role, &config));
     let wire = message(role, compressed, fragments);
     let mut rest = &wire[..];

@@ -1,14 +1,11 @@
 //! A connection and its buffers, driven as its contract requires.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use bytes::Buf;
 use ws_proto::{
-    CloseInfo, Completion, Config, Connection, Event, MessageKind, ReceiveBuffer, Role, TransmitQueue,
-    Transport,
+    CloseInfo, Completion, Connection, Event, MessageKind, ReceiveBuffer, Role, TransmitQueue,
+    TransportAction, ValidConfig,
     handshake::Extensions,
     mask::MaskSource,
     memory::{BufferPool, BufferPoolConfig},
@@ -49,8 +46,8 @@ pub(crate) struct Machine {
 }
 
 impl Machine {
-    pub(crate) fn new(role: Role, config: &Arc<Config>, extensions: Extensions) -> Self {
-        let (now, config) = (Instant::now(), Arc::clone(config));
+    pub(crate) fn new(role: Role, config: &ValidConfig, extensions: Extensions) -> Self {
+        let (now, config) = (Instant::now(), config.clone());
         let connection = match role {
             Role::Server => Connection::server(config, now),
             Role::Client => Connection::client(config, Box::new(Keys(1)), now),
@@ -161,6 +158,6 @@ impl Machine {
     }
 
     pub(crate) fn hangs_up(&self) -> bool {
-        self.connection.transport(&self.tx) != Transport::Open
+        self.connection.transport_action(&self.tx) != TransportAction::Continue
     }
 }

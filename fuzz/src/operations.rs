@@ -1,9 +1,11 @@
 //! Two machines, a network and a clock, driven by the fuzzer. Each accepted message arrives once and in order, or its
 //! sender gets a report that it may not have arrived.
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{collections::VecDeque, time::Duration};
 
-use ws_proto::{CloseCode, Completion, Config, ConnectionState, MessageKind, Role, deflate::DeflateConfig};
+use ws_proto::{
+    CloseCode, Completion, Config, ConnectionState, MessageKind, Role, ValidConfig, deflate::DeflateConfig,
+};
 
 use crate::{
     inflate::agreement,
@@ -23,7 +25,7 @@ struct Side {
 }
 
 impl Side {
-    fn new(role: Role, config: &Arc<Config>, deflate: bool) -> Self {
+    fn new(role: Role, config: &ValidConfig, deflate: bool) -> Self {
         let extensions = if deflate { agreement(role, config) } else { Default::default() };
         Self {
             machine: Machine::new(role, config, extensions),
@@ -102,7 +104,7 @@ pub fn operations(data: &[u8]) {
         deflate.threshold = usize::from(choice);
         deflate
     });
-    let config = config.build().expect("valid");
+    let config = config.validate().expect("valid");
     let mut client = Side::new(Role::Client, &config, deflate);
     let mut server = Side::new(Role::Server, &config, deflate);
     for _ in 0..200 {
@@ -126,7 +128,7 @@ fn operate(operation: u8, side: &mut Side, peer: &mut Side, input: &mut Input<'_
         0..=2 => side.send(input),
         3 => {
             let payload = vec![b'p'; input.below(126)];
-            let _ = machine.connection.send_ping(&payload, &mut machine.tx);
+            let _ = machine.connection.ping(&payload, &mut machine.tx);
         }
         4 => machine.connection.pause(),
         5 => machine.connection.hold(),

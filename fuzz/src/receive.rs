@@ -1,8 +1,6 @@
 //! Arbitrary bytes, cut in arbitrary ways. The events must not depend on the cuts.
 
-use std::sync::Arc;
-
-use ws_proto::{Config, Role, deflate::DeflateConfig, handshake::Extensions};
+use ws_proto::{Config, Role, ValidConfig, deflate::DeflateConfig, handshake::Extensions};
 
 use crate::{
     inflate::agreement,
@@ -23,7 +21,7 @@ pub fn receive(data: &[u8]) {
     config.validate_utf8 = choice & 4 == 0;
     config.auto_pong = choice & 8 == 0;
     config.deflate = deflate.then(DeflateConfig::server);
-    let config = config.build().expect("valid");
+    let config = config.validate().expect("valid");
     let steps = [1 + input.below(8), 1 + input.below(64), 1 + input.number() % 2000];
     let wire = input.rest();
     let at_once = events(role, &config, deflate, wire, &[usize::MAX]);
@@ -38,7 +36,7 @@ pub fn receive(data: &[u8]) {
     }
 }
 
-fn events(role: Role, config: &Arc<Config>, deflate: bool, wire: &[u8], steps: &[usize]) -> Vec<Seen> {
+fn events(role: Role, config: &ValidConfig, deflate: bool, wire: &[u8], steps: &[usize]) -> Vec<Seen> {
     let extensions = if deflate { agreement(role, config) } else { Extensions::default() };
     let mut machine = Machine::new(role, config, extensions);
     let (mut rest, mut step) = (wire, steps.iter().cycle());

@@ -30,7 +30,7 @@ use crate::{
 ///
 /// # Cancel safety
 /// Dropping the future cancels the attempt.
-pub async fn connect(url: &str) -> Result<WebSocket, ConnectError> {
+pub async fn connect(url: &str) -> Result<WebSocket<ClientStream>, ConnectError> {
     Connector::new().connect(url).await
 }
 
@@ -79,7 +79,7 @@ impl fmt::Debug for Connector {
 /// A connection and the response that opened it.
 pub struct Connected<S = ClientStream> {
     /// The connection.
-    pub ws: ws_tokio::WebSocket<S>,
+    pub ws: WebSocket<S>,
     /// The head of the 101 response.
     pub response: Response<()>,
 }
@@ -260,7 +260,7 @@ impl Connector {
     ///
     /// # Cancel safety
     /// Dropping the future cancels the attempt.
-    pub async fn connect(&self, url: &str) -> Result<WebSocket, ConnectError> {
+    pub async fn connect(&self, url: &str) -> Result<WebSocket<ClientStream>, ConnectError> {
         self.open(url).await.map(|connected| connected.ws)
     }
 

@@ -54,16 +54,13 @@ pub use tls::{Roots, Tls, TlsBuilder};
 pub use ws_proto::deflate::{DeflateConfig, DeflateParams};
 pub use ws_proto::{
     CloseCode, CloseFrame, CloseInfo, Config, ConfigError, ConnectionError, ConnectionState, ControlError,
-    Keepalive, Limits, Message, MessageKind, PreparedMessage, SendError, Utf8Bytes,
+    Keepalive, Limits, Message, MessageKind, PreparedMessage, SendError, Utf8Bytes, ValidConfig,
     close::Initiator,
     mask::{ChaChaMaskSource, MaskSource},
 };
-pub use ws_tokio::Sender;
 #[cfg(feature = "tls-core")]
 pub use ws_tokio::tls::TlsError;
-
-/// A client's WebSocket. The generic type is [`ws_tokio::WebSocket`].
-pub type WebSocket = ws_tokio::WebSocket<ClientStream>;
+pub use ws_tokio::{Parts, Sender, WebSocket};
 
 /// Compiles the README's code.
 #[cfg(doctest)]

@@ -1,5 +1,7 @@
-use std::{sync::Arc, time::Duration};
+use std::{fmt, ops::Deref, sync::Arc, time::Duration};
 
+#[cfg(feature = "deflate")]
+use crate::deflate::SharedDeflate;
 use crate::{error::ConfigError, memory::MemoryBudget};
 
 /// Limits on what a peer can make this side hold or do. All connections share them.
@@ -58,8 +60,8 @@ pub struct Keepalive {
     pub timeout: Duration,
 }
 
-/// The configuration of a [`Connection`](crate::Connection). Connections share it by reference count. A duration of
-/// more than thirty years counts as thirty years.
+/// The configuration of a [`Connection`](crate::Connection): plain values, which [`validate`](Self::validate) checks. A
+/// duration of more than thirty years counts as thirty years.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Config {
@@ -87,13 +89,11 @@ pub struct Config {
     /// reading has stopped for a paused application does not count. This limits how long a peer can make this side hold
     /// memory. Choose it long enough for large messages on slow links. Default 2 minutes.
     pub message_timeout: Option<Duration>,
-    /// The memory that all connections with this budget may hold together. Default: no limit; a server sets its own.
-    pub memory_budget: Option<MemoryBudget>,
     /// Whether text is checked for valid UTF-8 (RFC 6455 section 8.1). Default: yes.
     pub validate_utf8: bool,
     /// Whether pings are answered automatically. Default: yes.
     pub auto_pong: bool,
-    /// Maximum data messages that wait to be written. The next one is refused with `WriteBusy`. 0 counts as 1. Default
+    /// Maximum data messages that wait to be written. The next one is refused with `Full`. 0 counts as 1. Default
     /// 65,536.
     pub write_queue_messages: usize,
     /// Maximum bytes that wait to be written. A message counts its payload, and up to
@@ -115,7 +115,6 @@ impl Default for Config {
             keepalive: Some(Keepalive { interval: KEEPALIVE, timeout: KEEPALIVE }),
             write_timeout: Some(Duration::from_secs(60)),
             message_timeout: Some(Duration::from_secs(120)),
-            memory_budget: None,
             validate_utf8: true,
             auto_pong: true,
             write_queue_messages: 65_536,
@@ -127,11 +126,21 @@ impl Default for Config {
 }
 
 impl Config {
-    /// Checks the values and makes them shareable.
+    /// Checks the values, and makes them shareable.
     ///
     /// # Errors
     /// A [`ConfigError`] that names the option and its value: a duration of zero, or a limit outside its range.
-    pub fn build(self) -> Result<Arc<Self>, ConfigError> {
+    pub fn validate(self) -> Result<ValidConfig, ConfigError> {
+        self.check()?;
+        Ok(ValidConfig(Arc::new(Inner {
+            #[cfg(feature = "deflate")]
+            deflate: self.deflate.clone().map(SharedDeflate::new),
+            config: self,
+            memory_budget: None,
+        })))
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
         let durations = [
             ("close_timeout", Some(self.close_timeout)),
             ("idle_timeout", self.idle_timeout),
@@ -163,14 +172,11 @@ impl Config {
                 expected: "must be at most 24,576",
             });
         }
-        if let Some(budget) = &self.memory_budget {
-            self.check_budget(budget)?;
-        }
         #[cfg(feature = "deflate")]
         if let Some(deflate) = &self.deflate {
             deflate.check()?;
         }
-        Ok(Arc::new(self))
+        Ok(())
     }
 
     /// Whether a further message of `len` payload bytes fits a queue of `messages` that count `bytes` together: the
@@ -195,5 +201,85 @@ impl Config {
             value: budget.limit().to_string(),
             expected: "must be at least eight times max_message_size",
         })
+    }
+}
+
+/// A [`Config`] whose values are checked, from [`Config::validate`], and the state that all its connections share: the
+/// memory budget and the idle codecs. Clones share both.
+#[derive(Clone)]
+pub struct ValidConfig(Arc<Inner>);
+
+struct Inner {
+    config: Config,
+    memory_budget: Option<MemoryBudget>,
+    #[cfg(feature = "deflate")]
+    deflate: Option<SharedDeflate>,
+}
+
+impl ValidConfig {
+    /// Sets the memory that all connections with this budget may hold together. Default: no limit. `ws-server` sets a
+    /// budget of its own.
+    ///
+    /// # Errors
+    /// A [`ConfigError`] if the budget is smaller than eight messages of `max_message_size`.
+    pub fn with_memory_budget(self, budget: MemoryBudget) -> Result<Self, ConfigError> {
+        self.check_budget(&budget)?;
+        Ok(Self(Arc::new(Inner {
+            config: self.0.config.clone(),
+            memory_budget: Some(budget),
+            #[cfg(feature = "deflate")]
+            deflate: self.0.deflate.clone(),
+        })))
+    }
+
+    /// Returns a configuration with other values that shares the memory budget and the codecs of this one.
+    ///
+    /// # Errors
+    /// As [`Config::validate`] and [`with_memory_budget`](Self::with_memory_budget).
+    pub fn derive(&self, change: impl FnOnce(&mut Config)) -> Result<Self, ConfigError> {
+        let mut config = self.0.config.clone();
+        change(&mut config);
+        config.check()?;
+        let memory_budget = self.0.memory_budget.clone();
+        memory_budget.as_ref().map_or(Ok(()), |budget| config.check_budget(budget))?;
+        Ok(Self(Arc::new(Inner {
+            #[cfg(feature = "deflate")]
+            deflate: config.deflate.clone().map(|config| match &self.0.deflate {
+                Some(shared) => shared.with_config(config),
+                None => SharedDeflate::new(config),
+            }),
+            config,
+            memory_budget,
+        })))
+    }
+
+    /// The memory budget that the connections share.
+    #[inline]
+    #[must_use]
+    pub fn memory_budget(&self) -> Option<&MemoryBudget> {
+        self.0.memory_budget.as_ref()
+    }
+
+    #[cfg(feature = "deflate")]
+    pub(crate) fn shared_deflate(&self) -> Option<&SharedDeflate> {
+        self.0.deflate.as_ref()
+    }
+}
+
+impl Deref for ValidConfig {
+    type Target = Config;
+
+    #[inline]
+    fn deref(&self) -> &Config {
+        &self.0.config
+    }
+}
+
+impl fmt::Debug for ValidConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ValidConfig")
+            .field("config", &self.0.config)
+            .field("memory_budget", &self.0.memory_budget)
+            .finish_non_exhaustive()
     }
 }

@@ -195,25 +195,25 @@ impl ConnectionError {
 pub enum SendError<P = ()> {
     /// The connection is closing or closed.
     #[error("the connection is not open")]
-    InvalidState(P),
+    Closed(P),
     /// The write queue is full: `write_queue_messages` messages or `write_queue_bytes` bytes are waiting.
     #[error("the write queue is full")]
-    WriteBusy(P),
+    Full(P),
 }
 
 impl<P> SendError<P> {
     /// The payload that was not sent.
     pub fn into_payload(self) -> P {
         match self {
-            Self::InvalidState(payload) | Self::WriteBusy(payload) => payload,
+            Self::Closed(payload) | Self::Full(payload) => payload,
         }
     }
 
     /// The same error with another payload.
     pub fn map<Q>(self, f: impl FnOnce(P) -> Q) -> SendError<Q> {
         match self {
-            Self::InvalidState(payload) => SendError::InvalidState(f(payload)),
-            Self::WriteBusy(payload) => SendError::WriteBusy(f(payload)),
+            Self::Closed(payload) => SendError::Closed(f(payload)),
+            Self::Full(payload) => SendError::Full(f(payload)),
         }
     }
 }
@@ -223,13 +223,13 @@ impl<P> SendError<P> {
 pub enum ControlError {
     /// The connection is closing or closed.
     #[error("the connection is not open")]
-    InvalidState,
+    Closed,
     /// The queue of control frames, 256 bytes, has no room for this one.
     #[error("the control queue is full")]
-    QueueFull,
+    Full,
     /// The payload is longer than 125 bytes (RFC 6455 section 5.5).
     #[error("control frame payload of {0} bytes is longer than 125 bytes")]
-    ControlFrameTooBig(usize),
+    TooLong(usize),
 }
 
 /// An invalid configuration value: the option, the value, and what the option accepts.

@@ -8,7 +8,7 @@
 //! ```
 //! use std::{io::{self, Read, Write}, time::Instant};
 //! use bytes::Buf;
-//! use ws_proto::{Config, Connection, Event, ReceiveBuffer, TransmitQueue, Transport};
+//! use ws_proto::{Config, Connection, Event, ReceiveBuffer, TransmitQueue, TransportAction};
 //!
 //! /// Echoes messages until the connection ends. The handshake on `socket` is complete.
 //! fn run(mut socket: impl Read + Write, mut connection: Connection) -> io::Result<()> {
@@ -39,7 +39,7 @@
 //!             }
 //!         }
 //!         // 3. Ask what to do with the transport. On `ShutDownWrite`, half-close a socket that supports it.
-//!         if connection.transport(&tx) == Transport::Finished || connection.wants_turn() {
+//!         if connection.transport_action(&tx) == TransportAction::Close || connection.wants_turn() {
 //!             continue; // the next round returns `Event::Closed`, or inflates more of a large message
 //!         }
 //!         // 4. Read. A driver with timers also waits until `poll_timeout` and calls `handle_timeout`.
@@ -68,7 +68,7 @@
 //! [`Connection`] documents the contract of its methods. A server's handshake has three steps:
 //!
 //! ```
-//! use ws_proto::{Limits, handshake::{Acceptance, Rejection, RequestReader, ServerHandshake}};
+//! use ws_proto::{Limits, handshake::{ResponseParts, Rejection, RequestReader, ServerHandshake}};
 //!
 //! # let received = b"GET /chat HTTP/1.1\r\nHost: example.com\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
 //! #     Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
@@ -77,7 +77,7 @@
 //! let answer = match reader.read(received) {
 //!     Ok(None) => return Ok(()),
 //!     Ok(Some((request, head_len))) => match ServerHandshake::new(&request) {
-//!         Ok(handshake) => handshake.accept(&Acceptance::default())?, // `received[head_len..]` are frames
+//!         Ok(handshake) => handshake.accept(&ResponseParts::default())?, // `received[head_len..]` are frames
 //!         Err(error) => Rejection::from(error).encode(),
 //!     },
 //!     Err(error) => Rejection::from(error).encode(),
@@ -106,8 +106,8 @@ mod role;
 pub mod utf8;
 
 pub use close::{CloseCode, CloseFrame, CloseInfo};
-pub use config::{Config, Keepalive, Limits};
-pub use connection::{Connection, ConnectionState, Event, SendQueue, Transport};
+pub use config::{Config, Keepalive, Limits, ValidConfig};
+pub use connection::{Connection, ConnectionState, Event, SendQueue, TransportAction};
 pub use deadline::deadline_after;
 pub use error::{
     ConfigError, ConnectionError, ControlError, LimitExceeded, ProtocolError, SendError, TimedOut,

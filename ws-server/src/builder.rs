@@ -49,9 +49,9 @@ impl ServerBuilder {
     /// being received, are held or are being inflated, and what waits to be written. At least eight messages of the
     /// longest size.
     ///
-    /// Beyond the budget a message that grows ends its connection with 1013, and sends return `WriteBusy` or wait.
+    /// Beyond the budget a message that grows ends its connection with 1013, and sends return `Full` or wait.
     /// Default 1 GiB, or eight messages of [`max_message_size`](Self::max_message_size) if that is more. `None` is no
-    /// limit. A budget that is set with [`protocol`](Self::protocol) takes precedence.
+    /// limit.
     pub const fn memory_budget(mut self, bytes: Option<usize>) -> Self {
         self.options.memory = match bytes {
             Some(bytes) => Memory::Bytes(bytes),
@@ -128,7 +128,7 @@ impl ServerBuilder {
         self
     }
 
-    /// The most messages and bytes that wait to be written on a connection. Beyond them sends return `WriteBusy` or
+    /// The most messages and bytes that wait to be written on a connection. Beyond them sends return `Full` or
     /// wait. Default 65,536 messages and 1 MiB.
     ///
     /// A message counts its payload and up to [`MESSAGE_OVERHEAD`](ws_proto::memory::MESSAGE_OVERHEAD) (64 bytes) more, so 1
@@ -296,16 +296,15 @@ impl ServerBuilder {
         Ok(Server::new(Listener::Tcp(listener.into_std()?), self.build_state()?))
     }
 
-    fn build_state(mut self) -> io::Result<Arc<ServerState>> {
+    fn build_state(self) -> io::Result<Arc<ServerState>> {
         let invalid = |error: ConfigError| io::Error::new(io::ErrorKind::InvalidInput, error);
         self.options.check().map_err(invalid)?;
-        if self.options.protocol.memory_budget.is_none() {
-            self.options.protocol.memory_budget = self.options.memory_budget();
+        let mut protocol = self.options.protocol.clone().validate().map_err(invalid)?;
+        if let Some(budget) = self.options.memory_budget() {
+            protocol = protocol.with_memory_budget(budget).map_err(invalid)?;
         }
-        let protocol = self.options.protocol.clone().build().map_err(invalid)?;
-        let mut handler_protocol = self.options.protocol.clone();
-        handler_protocol.auto_pong = false;
-        let handler_protocol = handler_protocol.build().map_err(invalid)?;
+        // `Handler::on_ping` answers pings.
+        let handler_protocol = protocol.derive(|config| config.auto_pong = false).map_err(invalid)?;
         Ok(ServerState::new(self.options, protocol, handler_protocol))
     }
 }

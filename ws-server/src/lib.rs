@@ -10,7 +10,7 @@
 //! async fn main() -> std::io::Result<()> {
 //!     let server = Server::bind("127.0.0.1:9001").await?;
 //!     server
-//!         .serve(|mut ws| async move {
+//!         .serve(|mut ws, _request| async move {
 //!             while let Some(message) = ws.recv().await {
 //!                 if ws.send(message).await.is_err() {
 //!                     break;
@@ -43,7 +43,7 @@
 //! }
 //!
 //! # async fn run() -> std::io::Result<()> {
-//! Server::bind("127.0.0.1:9001").await?.run::<Echo>(()).await;
+//! Server::bind("127.0.0.1:9001").await?.serve_handler::<Echo>(()).await;
 //! # Ok(())
 //! # }
 //! ```
@@ -75,24 +75,21 @@ pub use net::Tls;
 /// The version of rustls whose settings [`Tls`] takes.
 #[cfg(feature = "tls-core")]
 pub use rustls;
-pub use server::Server;
+pub use server::{Server, ShardedServer};
 pub use shard::{ShutdownHandle, ShutdownReport};
 #[cfg(feature = "deflate")]
 pub use ws_proto::deflate::{DeflateConfig, DeflateParams};
 pub use ws_proto::{
     CloseCode, CloseFrame, CloseInfo, Completion, Config, ConfigError, ConnectionError, ConnectionState,
     ControlError, Keepalive, LimitExceeded, Limits, Message, MessageKind, MessageRef, PreparedMessage,
-    ProtocolError, SendError, TimedOut, Utf8Bytes,
+    ProtocolError, SendError, TimedOut, Utf8Bytes, ValidConfig,
     close::{CloseError, Initiator},
-    handshake::{AcceptanceError, Rejection, RequestError},
+    handshake::{Rejection, RequestError, ResponsePartsError},
     memory::{BufferPoolConfig, MemoryAccount, MemoryBudget},
 };
-pub use ws_tokio::Sender;
 #[cfg(feature = "tls-core")]
 pub use ws_tokio::tls::TlsError;
-
-/// A connection of a server. With [`Acceptor`], the parameter is your own transport.
-pub type WebSocket<S = ServerStream> = ws_tokio::WebSocket<S>;
+pub use ws_tokio::{Parts, Sender, WebSocket};
 
 /// Compiles the README's code.
 #[cfg(doctest)]

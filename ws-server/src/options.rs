@@ -164,6 +164,6 @@ impl Options {
                 expected: "must be longer than zero",
             });
         }
-        self.protocol.clone().build().map(drop)
+        self.protocol.clone().validate().map(drop)
     }
 }

@@ -1,4 +1,4 @@
-use std::{future::Future, io, net::SocketAddr, sync::Arc};
+use std::{fmt, future::Future, io, net::SocketAddr, sync::Arc};
 
 use ws_tokio::WebSocket;
 
@@ -12,12 +12,11 @@ use crate::{
 
 /// A WebSocket server that listens.
 ///
-/// There are two ways to serve connections: an async function per connection ([`serve`](Self::serve)), or callbacks
-/// ([`run`](Self::run)). Both run on your runtime, or on threads of the server's own
-/// ([`serve_sharded`](Self::serve_sharded), [`run_sharded`](Self::run_sharded)). Each of these threads is a shard: it
-/// has a single-threaded runtime, and futures and handlers there need not be `Send`.
+/// There are two ways to serve connections: an async function per connection ([`serve`](Self::serve)), or a
+/// [`Handler`] with callbacks ([`serve_handler`](Self::serve_handler)). Both run in the caller's runtime, or on threads
+/// of the server's own: [`sharded`](Self::sharded) returns a [`ShardedServer`] with the same two methods.
 ///
-/// All four methods return once a [`ShutdownHandle`] has ended the server.
+/// All of these methods return once a [`ShutdownHandle`] has ended the server.
 ///
 /// # Cancel safety
 ///
@@ -26,8 +25,9 @@ use crate::{
 /// # Runtime
 ///
 /// A server is bound and run in a tokio runtime with I/O and timers (`enable_all`). It may be bound in one runtime and
-/// run in another. In a runtime without I/O or timers, [`serve`](Self::serve) and [`run`](Self::run) log an error and
-/// return at once; the sharded methods return [`io::ErrorKind::Unsupported`].
+/// run in another. In a runtime without I/O or timers, [`serve`](Self::serve) and
+/// [`serve_handler`](Self::serve_handler) log an error and return at once; the methods of [`ShardedServer`] return
+/// [`io::ErrorKind::Unsupported`].
 ///
 /// When the runtime is shut down, it drops the server's future, if that runs as a task, and all connections are cut
 /// off: peers see the end of the stream or a reset, without a Close, and a [`ShutdownHandle`] reports `forced`.
@@ -58,19 +58,17 @@ impl Server {
         ShutdownHandle::new(Arc::clone(&self.state.0))
     }
 
-    /// Serves connections with an async function, on this runtime. `serve` is called for each connection.
+    /// Moves the server to `shards` threads of its own. Each thread is a shard: it has a single-threaded runtime, and
+    /// its connections stay on it, so futures and handlers need not be `Send`. 0 counts as 1.
+    pub const fn sharded(self, shards: usize) -> ShardedServer {
+        ShardedServer { server: self, shards }
+    }
+
+    /// Serves connections with an async function, in this runtime. `serve` is called for each connection, with the
+    /// request that opened it.
     ///
     /// The connection is closed with 1000 when the future that `serve` returns completes, and with 1011 if it panics.
     pub async fn serve<F, Fut>(self, serve: F) -> ShutdownReport
-    where
-        F: Fn(WebSocket<ServerStream>) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = ()> + Send + 'static,
-    {
-        self.serve_with_request(move |ws, _request| serve(ws)).await
-    }
-
-    /// As [`serve`](Self::serve), with a function that also gets the request.
-    pub async fn serve_with_request<F, Fut>(self, serve: F) -> ShutdownReport
     where
         F: Fn(WebSocket<ServerStream>, Request) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = ()> + Send + 'static,
@@ -79,38 +77,51 @@ impl Server {
         tasks::run(listener, state, FunctionApp(serve)).await
     }
 
-    /// Serves connections with a [`Handler`], on this runtime. `context` is passed to [`Handler::accept`].
-    pub async fn run<H>(self, context: H::Context) -> ShutdownReport
+    /// Serves connections with a [`Handler`], in this runtime. `context` is passed to [`Handler::accept`].
+    pub async fn serve_handler<H>(self, context: H::Context) -> ShutdownReport
     where
-        H: Handler + Unpin + Send,
+        H: Handler + Send,
         H::Context: Sync,
     {
         let Self { listener, state } = self;
         tasks::run(listener, state, HandlerApp::<H>::new(context)).await
     }
+}
 
-    /// As [`serve_with_request`](Self::serve_with_request), on `shards` threads of the server's own.
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server").field("local_addr", &self.local_addr().ok()).finish_non_exhaustive()
+    }
+}
+
+/// A [`Server`] that serves its connections on threads of its own, from [`Server::sharded`].
+#[derive(Debug)]
+#[must_use]
+pub struct ShardedServer {
+    server: Server,
+    shards: usize,
+}
+
+impl ShardedServer {
+    /// Serves connections with an async function, as [`Server::serve`] does.
     ///
     /// # Errors
     /// If a thread or its runtime cannot be made, if a shard fails, or if this runtime lacks I/O or timers.
-    pub async fn serve_sharded<F, Fut>(self, shards: usize, serve: F) -> io::Result<ShutdownReport>
+    pub async fn serve<F, Fut>(self, serve: F) -> io::Result<ShutdownReport>
     where
         F: Fn(WebSocket<ServerStream>, Request) -> Fut + Clone + Send + 'static,
         Fut: Future<Output = ()> + 'static,
     {
-        let Self { listener, state } = self;
-        threads::run(listener, state, shards, move || FunctionApp(serve.clone())).await
+        let Server { listener, state } = self.server;
+        threads::run(listener, state, self.shards, move || FunctionApp(serve.clone())).await
     }
 
-    /// As [`run`](Self::run), on `shards` threads of the server's own.
+    /// Serves connections with a [`Handler`], as [`Server::serve_handler`] does.
     ///
     /// # Errors
     /// If a thread or its runtime cannot be made, if a shard fails, or if this runtime lacks I/O or timers.
-    pub async fn run_sharded<H>(self, shards: usize, context: H::Context) -> io::Result<ShutdownReport>
-    where
-        H: Handler + Unpin,
-    {
-        let Self { listener, state } = self;
-        threads::run(listener, state, shards, move || HandlerApp::<H>::new(context.clone())).await
+    pub async fn serve_handler<H: Handler>(self, context: H::Context) -> io::Result<ShutdownReport> {
+        let Server { listener, state } = self.server;
+        threads::run(listener, state, self.shards, move || HandlerApp::<H>::new(context.clone())).await
     }
 }

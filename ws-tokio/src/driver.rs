@@ -9,7 +9,9 @@ use std::{
 
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite};
-use ws_proto::{Connection, Event, ReceiveBuffer, SendQueue, TransmitQueue, Transport, memory::Backlog};
+use ws_proto::{
+    Connection, Event, ReceiveBuffer, SendQueue, TransmitQueue, TransportAction, memory::Backlog,
+};
 
 use crate::{
     foreign::{Foreign, run_unlocked},
@@ -27,7 +29,7 @@ const COMPRESSING_ROUNDS: usize = 4;
 /// that connections can share, takes events from [`poll_event`](Self::poll_event) until there is none, writes with
 /// [`poll_write`](Self::poll_write), calls [`poll_shut_down`](Self::poll_shut_down), and ends with
 /// [`end_turn`](Self::end_turn). [`poll_timeout`](Self::poll_timeout) says when
-/// [`handle_timeout`](Self::handle_timeout) is due, and [`transport`](Self::transport) when the connection is over.
+/// [`handle_timeout`](Self::handle_timeout) is due, and [`transport_action`](Self::transport_action) when the connection is over.
 ///
 /// Every step is a poll, and all state is in the `Driver`. So nothing is lost if a future that calls it is dropped.
 pub struct Driver<S> {
@@ -146,8 +148,8 @@ impl<S> Driver<S> {
 
     /// Returns what to do with the transport.
     #[inline]
-    pub fn transport(&self) -> Transport {
-        self.connection.transport(self.queue())
+    pub fn transport_action(&self) -> TransportAction {
+        self.connection.transport_action(self.queue())
     }
 
     /// Returns whether there is nothing to do but read, and no deadline is earlier than when this was last true.
@@ -297,7 +299,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
 
     /// Shuts down the write half of the transport once the state machine asks for it.
     pub fn poll_shut_down(&mut self, cx: &mut Context<'_>) {
-        if !self.write_shut_down && self.transport() == Transport::ShutDownWrite {
+        if !self.write_shut_down && self.transport_action() == TransportAction::ShutDownWrite {
             // The next read reports an error of the shutdown too.
             self.write_shut_down = Pin::new(&mut self.io).poll_shutdown(cx).is_ready();
         }
@@ -306,7 +308,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
     /// Flushes the transport. TLS, for example, has a buffer of its own.
     fn poll_flush(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<()> {
         // The buffer of a transport that is finished is discarded.
-        if !self.needs_flush || self.transport() == Transport::Finished {
+        if !self.needs_flush || self.transport_action() == TransportAction::Close {
             return Poll::Ready(());
         }
         let flushed = match Pin::new(&mut self.io).poll_flush(cx) {

@@ -97,7 +97,7 @@ impl Sender {
     /// it also reads what the peer sends and holds the messages for the owner, up to `max_held_bytes`.
     ///
     /// # Errors
-    /// [`SendError::InvalidState`] with the message if the connection is not open.
+    /// [`SendError::Closed`] with the message if the connection is not open.
     ///
     /// # Cancel safety
     /// If the future is dropped while the queue is full, nothing is sent. Once the message is queued, it stays queued
@@ -120,8 +120,8 @@ impl Sender {
     /// is written as far as the transport takes it at once; for the rest, the owner must be polled (see [`Sender`]).
     ///
     /// # Errors
-    /// [`SendError::WriteBusy`] with the message if there is no room or other senders wait for it.
-    /// [`SendError::InvalidState`] with the message if the connection is not open.
+    /// [`SendError::Full`] with the message if there is no room or other senders wait for it.
+    /// [`SendError::Closed`] with the message if the connection is not open.
     pub fn try_send(&self, message: impl Into<Message>) -> Result<(), SendError<Message>> {
         self.outlet.try_send(message.into())
     }

@@ -210,7 +210,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// arrived too, unless [`recv`](Self::recv) was polled since the last one.
     ///
     /// # Errors
-    /// [`SendError::InvalidState`] with the message if the connection is not open.
+    /// [`SendError::Closed`] with the message if the connection is not open.
     ///
     /// # Cancel safety
     /// If the future is dropped while the queue is full, nothing is sent. Once the message is queued, it goes out whole
@@ -244,7 +244,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// once.
     ///
     /// # Errors
-    /// [`SendError::InvalidState`] if the connection is not open.
+    /// [`SendError::Closed`] if the connection is not open.
     ///
     /// # Cancel safety
     /// As [`send`](Self::send).
@@ -315,10 +315,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// Queues a message, or stores it as left over until there is room.
     pub(crate) fn queue_or_leave_over(&mut self, message: Message) -> Result<(), SendError<Message>> {
         if self.left_over.is_some() {
-            return Err(SendError::WriteBusy(message));
+            return Err(SendError::Full(message));
         }
         match lock(&self.shared).queue(message) {
-            Err(SendError::WriteBusy(message)) => {
+            Err(SendError::Full(message)) => {
                 self.left_over = Some(Box::new(message));
                 Ok(())
             }

@@ -7,7 +7,9 @@ use std::{
 
 use bytes::Buf as _;
 
-use ws_proto::{Completion, Connection, ConnectionState, Event, ReceiveBuffer, TransmitQueue, Transport};
+use ws_proto::{
+    Completion, Connection, ConnectionState, Event, ReceiveBuffer, TransmitQueue, TransportAction,
+};
 
 use crate::{
     app::App,
@@ -191,7 +193,7 @@ impl<'a> Endpoint<'a> {
 
     /// Flushes a transport with a buffer of its own. Returns whether anything changed.
     fn flush(&mut self, world: &mut World) -> bool {
-        let given_up = self.connection.transport(&self.tx) == Transport::Finished;
+        let given_up = self.connection.transport_action(&self.tx) == TransportAction::Close;
         if given_up || (self.tx.is_empty() && world.is_flushed(self.at)) {
             return false;
         }
@@ -267,8 +269,8 @@ impl<'a> Endpoint<'a> {
     fn mind_transport(&mut self, world: &mut World) {
         let network = &mut world.between[self.at.pair].network;
         network.settle(world.now);
-        match self.connection.transport(&self.tx) {
-            Transport::ShutDownWrite if !self.shut_down_write => {
+        match self.connection.transport_action(&self.tx) {
+            TransportAction::ShutDownWrite if !self.shut_down_write => {
                 self.shut_down_write = true;
                 let all_is_on_its_way = network.is_flushed(self.at.side);
                 network.shut_down_write(self.at.side, world.now);
@@ -277,7 +279,7 @@ impl<'a> Endpoint<'a> {
                     world.accuse(self.at, "the write half is shut down before the transport is flushed");
                 }
             }
-            Transport::Finished if !self.finished => {
+            TransportAction::Close if !self.finished => {
                 self.finished = true;
                 let heard = self.connection.close_info().is_some_and(|info| info.received.is_some());
                 if self.must_read_on && !heard && !self.read_ended && !self.in_timer && !world.may_give_up {
@@ -312,7 +314,7 @@ impl<'a> Endpoint<'a> {
         }
         if self.closed.is_some() {
             let over = connection.state() == ConnectionState::Closed && tx.is_empty() && due.is_none();
-            if !over || connection.wants_read() || connection.transport(tx) != Transport::Finished {
+            if !over || connection.wants_read() || connection.transport_action(tx) != TransportAction::Close {
                 world.accuse(at, "the connection has more to do after Closed");
             }
         }

@@ -89,12 +89,12 @@ impl Link<'_> {
         sent
     }
 
-    /// As [`Connection::send_ping`].
+    /// As [`Connection::ping`].
     ///
     /// # Errors
     /// As that method.
-    pub fn send_ping(&mut self, payload: &[u8]) -> Result<(), ControlError> {
-        let sent = self.connection.send_ping(payload, self.tx);
+    pub fn ping(&mut self, payload: &[u8]) -> Result<(), ControlError> {
+        let sent = self.connection.ping(payload, self.tx);
         self.world.trace(self.at, Step::Pings { len: payload.len(), accepted: sent.is_ok() });
         if sent.is_ok() {
             self.world.note(self.at, Fact::AcceptedPing(payload.into()));
@@ -102,12 +102,12 @@ impl Link<'_> {
         sent
     }
 
-    /// As [`Connection::send_pong`].
+    /// As [`Connection::pong`].
     ///
     /// # Errors
     /// As that method.
-    pub fn send_pong(&mut self, payload: &[u8]) -> Result<(), ControlError> {
-        let sent = self.connection.send_pong(payload, self.tx);
+    pub fn pong(&mut self, payload: &[u8]) -> Result<(), ControlError> {
+        let sent = self.connection.pong(payload, self.tx);
         self.world.trace(self.at, Step::Pongs { len: payload.len(), accepted: sent.is_ok() });
         if sent.is_ok() {
             self.world.note(self.at, Fact::AcceptedPong(payload.into()));

@@ -158,11 +158,11 @@ impl App for RandomApp {
             0..60 => self.send(link, dice),
             60..68 => {
                 let payload = self.control_payload(dice);
-                let _ = link.send_ping(&payload);
+                let _ = link.ping(&payload);
             }
             68..72 if self.manners.pongs => {
                 let payload = self.control_payload(dice);
-                let _ = link.send_pong(&payload);
+                let _ = link.pong(&payload);
             }
             72..79 if self.manners.pauses => Self::pause(link, dice),
             79..83 if link.is_paused() => {

@@ -91,7 +91,7 @@ impl<'a> Run<'a> {
             })
             .collect();
         let buffers = pools.iter().map(|pool| ReceiveBuffer::new(scenario.window, pool.clone())).collect();
-        let others = scenario.configs.iter().filter_map(|config| config.memory_budget.as_ref());
+        let others = scenario.configs.iter().filter_map(|config| config.memory_budget());
         let others = others.map(|budget| occupy(budget, &mut dice)).collect();
         let own_end = [Fault::Abort, Fault::Limits, Fault::Budget];
         let may_give_up = own_apps || own_end.into_iter().any(|fault| scenario.faults.has(fault));
@@ -135,7 +135,7 @@ impl<'a> Run<'a> {
         self.buffers.clear();
         self.others.clear();
         let is_lent = !self.own_apps && self.pools.iter().any(|pool| !pool.is_unshared());
-        let budgets = self.scenario.configs.iter().filter_map(|config| config.memory_budget.as_ref());
+        let budgets = self.scenario.configs.iter().filter_map(|config| config.memory_budget());
         let charged: usize = budgets.map(MemoryBudget::used).sum();
         if !self.own_apps && charged > 0 {
             return Err(format!("{charged} bytes are still charged"));

@@ -1,8 +1,8 @@
 //! The properties of a simulation that its seed decides.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
-use ws_proto::{Config, Keepalive, memory::MemoryBudget};
+use ws_proto::{Config, Keepalive, ValidConfig, memory::MemoryBudget};
 
 use crate::{
     dice::Dice,
@@ -18,7 +18,7 @@ const HOUR: Duration = Duration::from_secs(3600);
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Wishes {
     pub(crate) faults: Option<Faults>,
-    pub(crate) config: Option<Config>,
+    pub(crate) config: Option<ValidConfig>,
     pub(crate) shared_buffer: Option<bool>,
     pub(crate) compressed: Option<bool>,
     pub(crate) own_apps: bool,
@@ -27,7 +27,7 @@ pub(crate) struct Wishes {
 pub(crate) struct Scenario {
     pub(crate) faults: Faults,
     /// The client's and the server's.
-    pub(crate) configs: [Arc<Config>; 2],
+    pub(crate) configs: [ValidConfig; 2],
     pub(crate) pairs: usize,
     pub(crate) shared_buffer: bool,
     pub(crate) window: usize,
@@ -46,11 +46,13 @@ impl Scenario {
         let pairs = if shared_buffer && !wishes.own_apps { dice.between(1, 3) } else { 1 };
         let natures = [roll_nature(dice), roll_nature(dice)];
         let mut configs = [roll_config(dice, faults), roll_config(dice, faults)];
-        if let Some(config) = &wishes.config {
-            configs.fill(config.clone());
-        } else if compressed {
+        if wishes.config.is_none() && compressed {
             configs.iter_mut().for_each(|config| compress(config, dice));
         }
+        let configs = match (&wishes.config, configs) {
+            (Some(config), _) => [config.clone(), config.clone()],
+            (None, [client, server]) => [validate(client, faults)?, validate(server, faults)?],
+        };
         let largest = largest(&natures);
         let manners = configs.each_ref().map(|config| Manners {
             largest,
@@ -62,11 +64,9 @@ impl Scenario {
             answers: !config.auto_pong,
         });
         let left_alone = configs.iter().all(|config| config.keepalive.is_some()) && dice.percent(70);
-        let [client, server] = configs;
-        let build = |config: Config| config.build().map_err(|error| error.to_string());
         Ok(Self {
             faults,
-            configs: [build(client)?, build(server)?],
+            configs,
             pairs,
             shared_buffer,
             window: dice.pick([256, 256, 300, 1024, 4096]),
@@ -149,9 +149,17 @@ fn roll_config(dice: &mut Dice, faults: Faults) -> Config {
     if faults.has(Fault::Budget) {
         let largest = config.limits.max_message_size.min(60_000);
         config.limits.max_message_size = largest;
-        config.memory_budget = Some(MemoryBudget::new(8 * largest));
     }
     config
+}
+
+fn validate(config: Config, faults: Faults) -> Result<ValidConfig, String> {
+    let config = config.validate().map_err(|error| error.to_string())?;
+    if !faults.has(Fault::Budget) {
+        return Ok(config);
+    }
+    let budget = MemoryBudget::new(8 * config.limits.max_message_size);
+    config.with_memory_budget(budget).map_err(|error| error.to_string())
 }
 
 #[cfg(feature = "deflate")]

@@ -1,6 +1,6 @@
 use std::time::Instant;
 
-use ws_proto::Config;
+use ws_proto::ValidConfig;
 
 use crate::{
     app::App,
@@ -49,7 +49,7 @@ impl<'a> Simulation<'a> {
 
     /// Sets the configuration of both sides.
     #[must_use]
-    pub fn config(mut self, config: Config) -> Self {
+    pub fn config(mut self, config: ValidConfig) -> Self {
         self.wishes.config = Some(config);
         self
     }

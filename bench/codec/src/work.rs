@@ -66,13 +66,13 @@ fn text(sample: &str, size: usize) -> Vec<u8> {
 }
 
 fn server() -> Connection {
-    Connection::server(Config::default().build().expect("the defaults are valid"), Instant::now())
+    Connection::server(Config::default().validate().expect("the defaults are valid"), Instant::now())
 }
 
 fn client() -> Connection {
     let masks = ChaChaMaskSource::from_seed([1; 32]);
     Connection::client(
-        Config::default().build().expect("the defaults are valid"),
+        Config::default().validate().expect("the defaults are valid"),
         Box::new(masks),
         Instant::now(),
     )

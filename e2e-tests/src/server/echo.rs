@@ -5,7 +5,7 @@ use crate::harness;
 use std::collections::VecDeque;
 use ws_server::{
     CloseInfo, Conn, Handler, Message, MessageRef, Rejection, Request, SendError, Server, ServerBuilder,
-    WebSocket,
+    ServerStream, WebSocket,
 };
 
 /// The two ways to write a server.
@@ -52,7 +52,7 @@ pub fn echo_test_with(
 pub async fn start_echo(api: Api, builder: ServerBuilder) -> ObservedServer {
     let (reporter, events) = Reporter::channel();
     let runner = match api {
-        Api::Handler => ServerRunner::run::<Echo>(builder, reporter).await,
+        Api::Handler => ServerRunner::serve_handler::<Echo>(builder, reporter).await,
         Api::Async => ServerRunner::serve(builder, move |ws| echo(ws, reporter.clone())).await,
     };
     ObservedServer::new(runner, events)
@@ -62,15 +62,15 @@ pub async fn start_echo(api: Api, builder: ServerBuilder) -> ObservedServer {
 pub async fn start_sharded_echo(api: Api, builder: ServerBuilder, shards: usize) -> ObservedServer {
     let (reporter, events) = Reporter::channel();
     let runner = match api {
-        Api::Handler => ServerRunner::run_sharded::<Echo>(builder, shards, reporter).await,
+        Api::Handler => ServerRunner::serve_handler_on_shards::<Echo>(builder, shards, reporter).await,
         Api::Async => {
-            ServerRunner::serve_sharded(builder, shards, move |ws, _| echo(ws, reporter.clone())).await
+            ServerRunner::serve_on_shards(builder, shards, move |ws, _| echo(ws, reporter.clone())).await
         }
     };
     ObservedServer::new(runner, events)
 }
 
-async fn echo(mut ws: WebSocket, reporter: Reporter) {
+async fn echo(mut ws: WebSocket<ServerStream>, reporter: Reporter) {
     reporter.report(Event::Opened);
     while let Some(message) = ws.recv().await {
         reporter.report(Event::Message(message.clone()));
@@ -102,7 +102,7 @@ impl Handler for Echo {
     fn on_message(&mut self, conn: &mut Conn<'_>, message: MessageRef<'_>) {
         let message = message.into_message();
         self.reporter.report(Event::Message(message.clone()));
-        if let Err(SendError::WriteBusy(message)) = conn.send_message(message) {
+        if let Err(SendError::Full(message)) = conn.send_message(message) {
             self.waiting.push_back(message);
             conn.pause();
         }
@@ -110,7 +110,7 @@ impl Handler for Echo {
 
     fn on_writable(&mut self, conn: &mut Conn<'_>) {
         while let Some(message) = self.waiting.pop_front() {
-            if let Err(SendError::WriteBusy(message)) = conn.send_message(message) {
+            if let Err(SendError::Full(message)) = conn.send_message(message) {
                 self.waiting.push_front(message);
                 return;
             }

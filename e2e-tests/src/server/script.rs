@@ -97,10 +97,11 @@ impl Script {
         self
     }
 
-    /// Starts a server with this handler; see [`ServerRunner::run`].
+    /// Starts a server with this handler; see [`ServerRunner::serve_handler`].
     pub async fn start(self, builder: ServerBuilder) -> ObservedServer {
         let (reporter, events) = Reporter::channel();
-        let runner = ServerRunner::run::<ScriptedHandler>(builder, (Arc::new(self), reporter)).await;
+        let runner =
+            ServerRunner::serve_handler::<ScriptedHandler>(builder, (Arc::new(self), reporter)).await;
         ObservedServer::new(runner, events)
     }
 
@@ -108,7 +109,7 @@ impl Script {
     pub async fn start_sharded(self, builder: ServerBuilder, shards: usize) -> ObservedServer {
         let (reporter, events) = Reporter::channel();
         let context = (Arc::new(self), reporter);
-        let runner = ServerRunner::run_sharded::<ScriptedHandler>(builder, shards, context).await;
+        let runner = ServerRunner::serve_handler_on_shards::<ScriptedHandler>(builder, shards, context).await;
         ObservedServer::new(runner, events)
     }
 }

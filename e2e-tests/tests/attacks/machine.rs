@@ -1,10 +1,9 @@
 //! The protocol's state machine in memory, for rows about its decisions and their cost.
 
 use bytes::Buf as _;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 use ws_proto::{
-    CloseCode, CloseInfo, Config, Connection, Event, MessageKind, ReceiveBuffer, TransmitQueue,
+    CloseCode, CloseInfo, Connection, Event, MessageKind, ReceiveBuffer, TransmitQueue, ValidConfig,
     mask::ChaChaMaskSource,
 };
 
@@ -35,14 +34,14 @@ pub(crate) struct Machine {
 }
 
 impl Machine {
-    pub(crate) fn server(config: &Arc<Config>) -> Self {
+    pub(crate) fn server(config: &ValidConfig) -> Self {
         let now = Instant::now();
-        Self::new(Connection::server(Arc::clone(config), now), now)
+        Self::new(Connection::server(config.clone(), now), now)
     }
 
-    pub(crate) fn client(config: &Arc<Config>) -> Self {
+    pub(crate) fn client(config: &ValidConfig) -> Self {
         let (now, masks) = (Instant::now(), Box::new(ChaChaMaskSource::from_seed([3; 32])));
-        Self::new(Connection::client(Arc::clone(config), masks, now), now)
+        Self::new(Connection::client(config.clone(), masks, now), now)
     }
 
     pub(crate) fn new(connection: Connection, now: Instant) -> Self {
@@ -59,8 +58,8 @@ impl Machine {
     }
 
     /// Starts a new connection with the same buffers, as connections of one thread share them.
-    pub(crate) fn renew(&mut self, config: &Arc<Config>) {
-        self.connection = Connection::server(Arc::clone(config), self.now);
+    pub(crate) fn renew(&mut self, config: &ValidConfig) {
+        self.connection = Connection::server(config.clone(), self.now);
         self.seen.clear();
         self.written.clear();
     }

@@ -11,8 +11,8 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tokio::net::{TcpListener, TcpSocket};
 use ws_server::{
-    CloseInfo, Conn, Handler, MessageRef, Rejection, Request, Server, ServerBuilder, ShutdownHandle,
-    ShutdownReport, WebSocket,
+    CloseInfo, Conn, Handler, MessageRef, Rejection, Request, Server, ServerBuilder, ServerStream,
+    ShutdownHandle, ShutdownReport, WebSocket,
 };
 
 /// The longest time that a row waits for an event.
@@ -79,31 +79,33 @@ impl Kind {
             move |ws| serve(ws, context.clone())
         };
         match self {
-            Self::HandlerTasks | Self::HandlerShard => self.run::<App>(builder, counts, context),
-            Self::AsyncTasks => TargetServer::start(builder, counts, |server| server.serve(serve)),
+            Self::HandlerTasks | Self::HandlerShard => self.serve_handler::<App>(builder, counts, context),
+            Self::AsyncTasks => {
+                TargetServer::start(builder, counts, |server| server.serve(move |ws, _| serve(ws)))
+            }
             Self::AsyncShard => TargetServer::start(builder, counts, |server| async {
-                server.serve_sharded(1, move |ws, _| serve(ws)).await.unwrap()
+                server.sharded(1).serve(move |ws, _| serve(ws)).await.unwrap()
             }),
         }
     }
 
     /// A server with the row's own handler.
-    pub(crate) fn run<H>(
+    pub(crate) fn serve_handler<H>(
         self,
         builder: ServerBuilder,
         counts: Arc<Counts>,
         context: H::Context,
     ) -> TargetServer
     where
-        H: Handler + Unpin + Send,
+        H: Handler + Send,
         H::Context: Sync,
     {
         match self {
             Self::HandlerTasks | Self::AsyncTasks => {
-                TargetServer::start(builder, counts, |server| server.run::<H>(context))
+                TargetServer::start(builder, counts, |server| server.serve_handler::<H>(context))
             }
             Self::HandlerShard | Self::AsyncShard => TargetServer::start(builder, counts, |server| async {
-                server.run_sharded::<H>(1, context).await.unwrap()
+                server.sharded(1).serve_handler::<H>(context).await.unwrap()
             }),
         }
     }
@@ -180,7 +182,7 @@ impl Handler for App {
     }
 }
 
-async fn serve(mut ws: WebSocket, context: Context) {
+async fn serve(mut ws: WebSocket<ServerStream>, context: Context) {
     context.counts.opened.fetch_add(1, SeqCst);
     while let Some(message) = ws.recv().await {
         if context.note(message.as_bytes()) {

@@ -251,7 +251,7 @@ fn messages_that_come_behind_our_close_are_dropped() {
         server.half_close().await;
         server.expect_eof().await;
         let (received, sent, info) = client.await.unwrap();
-        assert_eq!((received, sent), (None, Err(SendError::InvalidState(Message::text("late")))));
+        assert_eq!((received, sent), (None, Err(SendError::Closed(Message::text("late")))));
         assert!(info.is_clean());
     });
 }

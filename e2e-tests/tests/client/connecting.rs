@@ -260,7 +260,9 @@ fn a_dropped_attempt_leaves_nothing_behind() {
 }
 
 /// Polls `connect` once, on the current runtime or on none. The error is the panic's message.
-fn polled_once(url: &str) -> Result<Poll<Result<ws_client::WebSocket, ConnectError>>, String> {
+fn polled_once(
+    url: &str,
+) -> Result<Poll<Result<ws_client::WebSocket<ws_client::ClientStream>, ConnectError>>, String> {
     let polled =
         catch_unwind(AssertUnwindSafe(|| pin!(connect(url)).poll(&mut Context::from_waker(Waker::noop()))));
     polled.map_err(|panic| match panic.downcast::<String>() {

@@ -60,7 +60,7 @@ fn pings_of_the_caller_are_sent_and_their_limits_reported() {
         server.expect_ping(b"are you there?").await;
         ws.sender().ping(b"and you?").unwrap();
         server.expect_ping(b"and you?").await;
-        assert_eq!(ws.ping(&[0; 126]).await, Err(ControlError::ControlFrameTooBig(126)));
+        assert_eq!(ws.ping(&[0; 126]).await, Err(ControlError::TooLong(126)));
     });
 }
 
@@ -76,7 +76,7 @@ fn a_full_control_queue_is_an_error() {
         sender.try_send(vec![0; 32 << 20]).unwrap();
         let accepted = (0..100).take_while(|_| sender.ping(&[1; 100]).is_ok()).count();
         assert!((1..=3).contains(&accepted), "{accepted} pings of 100 bytes in 256");
-        assert_eq!(sender.ping(&[1; 100]), Err(ControlError::QueueFull));
+        assert_eq!(sender.ping(&[1; 100]), Err(ControlError::Full));
         drop(ws);
         assert!(server.try_recv_frame().await.is_err());
     });

@@ -3,7 +3,7 @@
 use std::io::ErrorKind;
 
 use e2e_tests::raw_peer::{RawFrame, RawServer, Side};
-use ws_client::{CloseCode, ConnectionError, Message, SendError, WebSocket};
+use ws_client::{ClientStream, CloseCode, ConnectionError, Message, SendError, WebSocket};
 
 use crate::support::{drain, open, open_with, run, soon, with_short_deadlines};
 
@@ -24,7 +24,7 @@ async fn prepare(server: &mut RawServer, state: &str) {
 }
 
 /// The messages before the end, and the error that the client reports.
-async fn end(ws: &mut WebSocket) -> (Vec<Message>, Option<ConnectionError>) {
+async fn end(ws: &mut WebSocket<ClientStream>) -> (Vec<Message>, Option<ConnectionError>) {
     let (messages, info) = drain(ws).await;
     assert_eq!((info.code(), info.is_clean()), (1006, false));
     (messages, info.error)
@@ -43,7 +43,7 @@ fn a_server_that_ends_tcp_without_a_close_is_a_1006() {
             // If it were only dropped, an unread pong would turn the end into a reset.
             server.half_close().await;
             assert_eq!(end(&mut ws).await, (expected_messages(state), Some(ConnectionError::Eof)), "{state}");
-            assert_eq!(ws.send("late").await, Err(SendError::InvalidState(Message::text("late"))));
+            assert_eq!(ws.send("late").await, Err(SendError::Closed(Message::text("late"))));
         }
     });
 }

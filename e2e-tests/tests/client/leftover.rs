@@ -1,7 +1,7 @@
 //! Frames in the same segment as the response.
 
 use e2e_tests::raw_peer::{RawAcceptor, RawFrame, Side, switching_protocols};
-use ws_client::{Message, WebSocket, connect};
+use ws_client::{ClientStream, Message, WebSocket, connect};
 
 use crate::support::{drain, run, soon};
 
@@ -10,7 +10,7 @@ use crate::support::{drain, run, soon};
 async fn open(
     behind: &[RawFrame],
     cut: impl Fn(usize) -> usize,
-) -> (WebSocket, e2e_tests::raw_peer::RawServer) {
+) -> (WebSocket<ClientStream>, e2e_tests::raw_peer::RawServer) {
     let acceptor = RawAcceptor::bind();
     let url = acceptor.url("/");
     let server = async {

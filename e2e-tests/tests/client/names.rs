@@ -166,7 +166,7 @@ fn a_unix_socket_has_a_url_too() {
         let path = std::env::temp_dir().join(format!("ws-client-names-{}.sock", std::process::id()));
         let server = Server::builder().bind_unix(&path).unwrap();
         let handle = server.shutdown_handle();
-        let serving = tokio::spawn(server.serve_with_request(|mut ws, request| async move {
+        let serving = tokio::spawn(server.serve(|mut ws, request| async move {
             let target = format!("{} {:?} {:?}", request.uri(), request.header("Host"), request.peer_addr());
             ws.send(target).await.unwrap();
             while ws.recv().await.is_some() {}

@@ -173,7 +173,7 @@ fn what_is_printed_for_debugging_has_no_secrets_in_it() {
         assert!(all[1].contains("set-cookie") && all[2].contains("403"), "{all:?}");
 
         for message in [Message::text("secret"), Message::binary(&b"secret"[..])] {
-            all.push(format!("{message:?} {:?}", SendError::WriteBusy(message.clone())));
+            all.push(format!("{message:?} {:?}", SendError::Full(message.clone())));
         }
         for shown in all {
             assert!(

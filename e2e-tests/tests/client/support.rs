@@ -6,14 +6,14 @@ use e2e_tests::{
     harness,
     raw_peer::{DEADLINE, RawAcceptor, RawServer},
 };
-use ws_client::{CloseInfo, ConnectError, Connected, Connector, Message, WebSocket};
+use ws_client::{ClientStream, CloseInfo, ConnectError, Connected, Connector, Message, WebSocket};
 
 /// A connected client with default options.
-pub(crate) async fn open() -> (WebSocket, RawServer) {
+pub(crate) async fn open() -> (WebSocket<ClientStream>, RawServer) {
     open_with(Connector::new()).await
 }
 
-pub(crate) async fn open_with(connector: Connector) -> (WebSocket, RawServer) {
+pub(crate) async fn open_with(connector: Connector) -> (WebSocket<ClientStream>, RawServer) {
     let acceptor = RawAcceptor::bind();
     let url = acceptor.url("/");
     let (ws, server) = tokio::join!(connector.connect(&url), acceptor.accept_upgraded());
@@ -39,7 +39,7 @@ pub(crate) async fn answered_with(connector: &Connector, response: &str) -> Resu
 pub(crate) const SWITCHING: &str = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {accept}\r\n";
 
 /// Receives until the end.
-pub(crate) async fn drain(ws: &mut WebSocket) -> (Vec<Message>, CloseInfo) {
+pub(crate) async fn drain(ws: &mut WebSocket<ClientStream>) -> (Vec<Message>, CloseInfo) {
     let mut messages = Vec::new();
     let all = async {
         while let Some(message) = ws.recv().await {

@@ -26,7 +26,7 @@ fn trusting(authority: &Authority) -> Connector {
 }
 
 #[track_caller]
-fn is_refused(result: Result<ws_client::WebSocket, ConnectError>, expected: &str) {
+fn is_refused(result: Result<ws_client::WebSocket<ws_client::ClientStream>, ConnectError>, expected: &str) {
     match result {
         Err(ConnectError::TlsHandshake { error, .. }) => {
             assert!(error.to_string().contains(expected), "{error}");

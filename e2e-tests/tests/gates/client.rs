@@ -21,7 +21,7 @@ struct Client {
 
 impl Client {
     fn new() -> Self {
-        let (config, now) = (Config::default().build().expect("the defaults are valid"), Instant::now());
+        let (config, now) = (Config::default().validate().expect("the defaults are valid"), Instant::now());
         let connection = Connection::client(config, Box::new(ChaChaMaskSource::from_seed([1; 32])), now);
         Self { connection, rx: ReceiveBuffer::default(), tx: TransmitQueue::new(), now }
     }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use ws_server::{Conn, Handler, MessageRef, Rejection, Request, Server, WebSocket};
+use ws_server::{Conn, Handler, MessageRef, Rejection, Request, Server, ServerStream, WebSocket};
 
 const WARM_UP: usize = 50;
 const ROUNDS: usize = 500;
@@ -84,7 +84,7 @@ async fn upgraded(addr: SocketAddr) -> TcpStream {
     stream
 }
 
-async fn echo(mut ws: WebSocket, gauge: Gauge) {
+async fn echo(mut ws: WebSocket<ServerStream>, gauge: Gauge) {
     while let Some(message) = ws.recv().await {
         gauge.store(allocations(), Ordering::Release);
         ws.send(message).await.expect("open");
@@ -115,7 +115,8 @@ async fn measure(
 fn handler_api(sizes: &'static [usize], depth: usize, most: u64) {
     harness::run(async {
         let gauge = Gauge::default();
-        let server = ServerRunner::run_sharded::<Echo>(Server::builder(), 1, Arc::clone(&gauge)).await;
+        let server =
+            ServerRunner::serve_handler_on_shards::<Echo>(Server::builder(), 1, Arc::clone(&gauge)).await;
         measure(server, gauge, sizes, depth, |case, allocated| assert!(allocated <= most, "{case}")).await;
     });
 }
@@ -147,7 +148,7 @@ fn a_large_batch_allocates_for_the_messages_that_are_cut_and_no_other() {
 fn the_async_api_allocates_once_per_message() {
     harness::run(async {
         let gauge = Gauge::default();
-        let server = ServerRunner::serve_sharded(Server::builder(), 1, {
+        let server = ServerRunner::serve_on_shards(Server::builder(), 1, {
             let gauge = Arc::clone(&gauge);
             move |ws, _request| echo(ws, Arc::clone(&gauge))
         })

@@ -39,7 +39,7 @@ fn fill(sender: &Sender, size: usize, is_prepared: bool) -> usize {
     loop {
         match send() {
             Ok(()) => accepted += 1,
-            Err(SendError::WriteBusy(())) => return accepted,
+            Err(SendError::Full(())) => return accepted,
             Err(error) => panic!("{error}"),
         }
     }
@@ -61,7 +61,7 @@ async fn start(api: Api, queue: usize) -> (ServerRunner, Sender, e2e_tests::raw_
     let builder = Server::builder().write_queue(10_000_000, queue).write_timeout(None).keepalive(None);
     let (tell, mut told) = unbounded_channel();
     let server = match api {
-        Api::Handler => ServerRunner::run::<Source>(builder, tell).await,
+        Api::Handler => ServerRunner::serve_handler::<Source>(builder, tell).await,
         Api::Async => {
             ServerRunner::serve(builder, move |mut ws| {
                 tell.send(ws.sender()).expect("the test waits for it");

@@ -6,27 +6,27 @@ use e2e_tests::{
     harness,
     peers::{Child, Installed, Peer},
 };
-use ws_client::{CloseCode, Connector, Message, WebSocket};
+use ws_client::{ClientStream, CloseCode, Connector, Message, WebSocket};
 
 /// Starts their server and connects to it.
-async fn open(peer: &Installed, options: &[&str], connector: Connector) -> (WebSocket, Child) {
+async fn open(peer: &Installed, options: &[&str], connector: Connector) -> (WebSocket<ClientStream>, Child) {
     let (mut server, url) = peer.server(options).await;
     let ws = connector.connect(&format!("{url}/path?a=b")).await.unwrap();
     server.expect_line("open /path?a=b").await;
     (ws, server)
 }
 
-async fn receive(ws: &mut WebSocket) -> Option<Message> {
+async fn receive(ws: &mut WebSocket<ClientStream>) -> Option<Message> {
     tokio::time::timeout(Duration::from_secs(10), ws.recv()).await.expect("an echo takes no time")
 }
 
-async fn expect_echo(ws: &mut WebSocket, message: Message) {
+async fn expect_echo(ws: &mut WebSocket<ClientStream>, message: Message) {
     ws.send(message.clone()).await.unwrap();
     assert!(receive(ws).await.as_ref() == Some(&message), "the echo of {} bytes differs", message.len());
 }
 
 /// Sends messages of each kind and checks their echoes.
-pub(crate) async fn converse(ws: &mut WebSocket) {
+pub(crate) async fn converse(ws: &mut WebSocket<ClientStream>) {
     for text in ["Hello", "Grüße, 世界, 🦀", ""] {
         expect_echo(ws, Message::text(text)).await;
     }

@@ -10,7 +10,7 @@ use tokio::net::{TcpListener, TcpStream};
 use ws_server::{AcceptError, Acceptor, Config, Initiator, OriginPolicy, Rejection, RequestError, WebSocket};
 
 fn acceptor() -> Acceptor {
-    Acceptor::new(Config::default().build().expect("the defaults are valid"))
+    Acceptor::new(Config::default().validate().expect("the defaults are valid"))
 }
 
 /// Both ends of one connection.
@@ -252,7 +252,7 @@ fn a_response_that_cannot_be_sent_as_asked_is_500() {
             let name = HeaderName::from_static("upgrade");
             pending.request_mut().add_response_header(name, HeaderValue::from_static("h2c"));
             let error = pending.accept().await.err().unwrap();
-            assert!(matches!(error, AcceptError::Acceptance(_)), "{error}");
+            assert!(matches!(error, AcceptError::ResponseParts(_)), "{error}");
         };
         let dial = async {
             let request = client.request("/").to_bytes();

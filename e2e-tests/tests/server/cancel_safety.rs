@@ -35,7 +35,7 @@ enum Step {
 const STEPS: [Step; 4] = [Step::Accept, Step::ReadRequest, Step::PendingAccept, Step::PendingReject];
 
 fn acceptor() -> Acceptor {
-    Acceptor::new(Config::default().build().unwrap())
+    Acceptor::new(Config::default().validate().unwrap())
 }
 
 /// Runs the step and drops it after `polls` polls. `None`: it was dropped.

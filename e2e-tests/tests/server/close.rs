@@ -147,7 +147,7 @@ fn a_peer_that_keeps_tcp_open_after_the_closing_handshake_is_left_at_the_deadlin
 fn ping_and_close_in_on_open_arrive_in_order() {
     harness::run(async {
         let script = Script::new().on_open(|conn| {
-            conn.send_ping(b"hello").unwrap();
+            conn.ping(b"hello").unwrap();
             conn.close(CloseCode::NORMAL, "");
         });
         let server = script.start(Server::builder()).await;
@@ -305,10 +305,10 @@ fn a_ping_and_a_close_in_one_segment_get_a_pong_a_close_and_the_end() {
 fn nothing_follows_our_close() {
     harness::run(async {
         let script = Script::new().on_open(|conn| {
-            conn.send_ping(b"ping").unwrap();
+            conn.ping(b"ping").unwrap();
             conn.send_text("accepted before").unwrap();
             conn.close(CloseCode::NORMAL, "");
-            assert!(matches!(conn.send_text("after"), Err(SendError::InvalidState(_))));
+            assert!(matches!(conn.send_text("after"), Err(SendError::Closed(_))));
         });
         let server = script.start(Server::builder()).await;
         let mut client = server.open().await;

@@ -75,7 +75,7 @@ fn a_handler_sees_pings_and_pongs() {
 fn a_handler_that_takes_pings_answers_them_itself() {
     harness::run(async {
         let script = Script::new().on_ping(|conn, payload| {
-            conn.send_pong(&[b"own ", &payload[..]].concat()).unwrap();
+            conn.pong(&[b"own ", &payload[..]].concat()).unwrap();
         });
         let server = script.start(Server::builder()).await;
         let mut client = server.open().await;
@@ -90,7 +90,7 @@ fn a_handler_that_takes_pings_answers_them_itself() {
 fn a_server_may_ping() {
     harness::run(async {
         let script = Script::new()
-            .on_open(|conn| conn.send_ping(b"there?").unwrap())
+            .on_open(|conn| conn.ping(b"there?").unwrap())
             .on_pong(|conn, _| conn.close(CloseCode::NORMAL, ""));
         let mut server = script.start(Server::builder()).await;
         let mut client = server.open().await;
@@ -108,12 +108,12 @@ fn a_server_may_ping() {
 fn an_async_function_may_ping_within_the_same_limits() {
     harness::run(async {
         let serve = |mut ws: ws_server::WebSocket<_>| async move {
-            assert_eq!(ws.ping(&[0; 126]).await, Err(ControlError::ControlFrameTooBig(126)));
+            assert_eq!(ws.ping(&[0; 126]).await, Err(ControlError::TooLong(126)));
             ws.ping(&[1; 125]).await.unwrap();
             ws.ping(&[2; 125]).await.unwrap();
-            assert_eq!(ws.ping(&[3; 125]).await, Err(ControlError::QueueFull));
+            assert_eq!(ws.ping(&[3; 125]).await, Err(ControlError::Full));
             ws.close(CloseCode::NORMAL, "").await;
-            assert_eq!(ws.ping(b"").await, Err(ControlError::InvalidState));
+            assert_eq!(ws.ping(b"").await, Err(ControlError::Closed));
         };
         let server = ServerRunner::serve(Server::builder(), serve).await;
         let mut client = server.open().await;
@@ -128,9 +128,9 @@ fn an_async_function_may_ping_within_the_same_limits() {
 fn a_control_frame_over_125_bytes_is_refused() {
     harness::run(async {
         let script = Script::new().on_open(|conn| {
-            assert_eq!(conn.send_ping(&[0; 126]), Err(ControlError::ControlFrameTooBig(126)));
-            assert_eq!(conn.send_pong(&[0; 126]), Err(ControlError::ControlFrameTooBig(126)));
-            conn.send_ping(&[1; 125]).unwrap();
+            assert_eq!(conn.ping(&[0; 126]), Err(ControlError::TooLong(126)));
+            assert_eq!(conn.pong(&[0; 126]), Err(ControlError::TooLong(126)));
+            conn.ping(&[1; 125]).unwrap();
         });
         let server = script.start(Server::builder()).await;
         let mut client = server.open().await;
@@ -144,12 +144,12 @@ fn a_control_frame_over_125_bytes_is_refused() {
 fn at_most_256_bytes_of_control_frames_wait_and_there_is_room_again_once_they_are_written() {
     harness::run(async {
         let script = Script::new().on_message(|conn, _| {
-            conn.send_ping(&[1; 125]).unwrap();
-            conn.send_pong(&[2; 125]).unwrap();
+            conn.ping(&[1; 125]).unwrap();
+            conn.pong(&[2; 125]).unwrap();
             // 2 × (125 + 2) of 256 bytes are taken.
-            assert_eq!(conn.send_ping(&[3; 1]), Err(ControlError::QueueFull));
-            conn.send_ping(b"").unwrap();
-            assert_eq!(conn.send_pong(b""), Err(ControlError::QueueFull));
+            assert_eq!(conn.ping(&[3; 1]), Err(ControlError::Full));
+            conn.ping(b"").unwrap();
+            assert_eq!(conn.pong(b""), Err(ControlError::Full));
         });
         let server = script.start(Server::builder()).await;
         let mut client = server.open().await;
@@ -170,11 +170,11 @@ fn a_closing_connection_takes_no_control_frames() {
         let script = Script::new()
             .on_open(|conn| {
                 conn.close(CloseCode::NORMAL, "");
-                assert_eq!(conn.send_ping(b""), Err(ControlError::InvalidState));
-                assert_eq!(conn.send_pong(b""), Err(ControlError::InvalidState));
+                assert_eq!(conn.ping(b""), Err(ControlError::Closed));
+                assert_eq!(conn.pong(b""), Err(ControlError::Closed));
                 conn.answer_ping(b"not sent");
             })
-            .on_close(|conn, _| assert_eq!(conn.send_ping(b""), Err(ControlError::InvalidState)));
+            .on_close(|conn, _| assert_eq!(conn.ping(b""), Err(ControlError::Closed)));
         let server = script.start(Server::builder()).await;
         let client = server.open().await;
         answer_close(client, 1000).await;
@@ -215,7 +215,7 @@ fn a_control_frame_overtakes_messages_that_wait_but_never_splits_one() {
             Some("go") => conn.send_binary(vec![0; HUGE]).unwrap(),
             _ => {
                 conn.send_text("waits").unwrap();
-                conn.send_ping(b"overtakes").unwrap();
+                conn.ping(b"overtakes").unwrap();
             }
         });
         let builder = Server::builder().read_while_blocked(true).write_queue(10, 2 * HUGE);
@@ -276,8 +276,8 @@ fn a_ping_that_was_accepted_goes_out_however_full_the_control_queue_is() {
         let script = Script::new().on_open(|conn| {
             conn.sender().ping(b"the sender's").unwrap();
             conn.sender().close(CloseCode::NORMAL, "behind it");
-            conn.send_ping(&[1; 125]).unwrap();
-            conn.send_ping(&[2; 125]).unwrap();
+            conn.ping(&[1; 125]).unwrap();
+            conn.ping(&[2; 125]).unwrap();
         });
         let server = script.start(Server::builder()).await;
         let mut client = server.open().await;
@@ -292,10 +292,10 @@ fn a_ping_that_was_accepted_goes_out_however_full_the_control_queue_is() {
 
 /// Call this in the connection's own turn, so that nothing is written in between.
 fn ping_up_to_the_limits(sender: &Sender) {
-    assert_eq!(sender.ping(&[0; 126]), Err(ControlError::ControlFrameTooBig(126)));
+    assert_eq!(sender.ping(&[0; 126]), Err(ControlError::TooLong(126)));
     sender.ping(&[1; 125]).unwrap();
     sender.ping(&[2; 125]).unwrap();
-    assert_eq!(sender.ping(&[3; 125]), Err(ControlError::QueueFull));
+    assert_eq!(sender.ping(&[3; 125]), Err(ControlError::Full));
 }
 
 /// Checks that the pings that were sent in the connection's own turn arrive.

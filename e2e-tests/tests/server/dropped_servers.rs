@@ -3,7 +3,7 @@
 //! | future | test |
 //! |---|---|
 //! | `Server::bind`, `ServerBuilder::bind` | `a_dropped_bind_leaves_the_address_free` |
-//! | `Server::serve`, `serve_with_request`, `run`, `serve_sharded`, `run_sharded` | `wherever_a_server_is_dropped_all_clients_see_the_end` |
+//! | `Server::serve`, `serve`, `run`, `ShardedServer::serve`, `ShardedServer::serve_handler` | `wherever_a_server_is_dropped_all_clients_see_the_end` |
 //! | `ShutdownHandle::shutdown` | `a_dropped_shutdown_goes_on` |
 
 use std::{
@@ -25,7 +25,9 @@ use tokio::{
     net::{TcpListener, TcpStream},
     time::interval,
 };
-use ws_server::{Conn, Handler, MessageRef, Rejection, Request, Server, ShutdownReport, WebSocket};
+use ws_server::{
+    Conn, Handler, MessageRef, Rejection, Request, Server, ServerStream, ShutdownReport, WebSocket,
+};
 
 #[test]
 fn a_dropped_bind_leaves_the_address_free() {
@@ -55,7 +57,7 @@ impl Handler for Echo {
     }
 }
 
-async fn echo(mut ws: WebSocket) {
+async fn echo(mut ws: WebSocket<ServerStream>) {
     while let Some(message) = ws.recv().await {
         let _ = ws.send(message).await;
     }
@@ -66,15 +68,12 @@ type Serving = Pin<Box<dyn Future<Output = io::Result<ShutdownReport>>>>;
 /// A server's future and its name.
 type Form = (&'static str, fn(Server) -> Serving);
 
-const FORMS: [Form; 6] = [
-    ("serve", |server| Box::pin(async { Ok(server.serve(echo).await) })),
-    ("serve_with_request", |server| {
-        Box::pin(async { Ok(server.serve_with_request(|ws, _| echo(ws)).await) })
-    }),
-    ("run", |server| Box::pin(async { Ok(server.run::<Echo>(()).await) })),
-    ("serve_sharded, one", |server| Box::pin(server.serve_sharded(1, |ws, _| echo(ws)))),
-    ("serve_sharded, two", |server| Box::pin(server.serve_sharded(2, |ws, _| echo(ws)))),
-    ("run_sharded", |server| Box::pin(server.run_sharded::<Echo>(2, ()))),
+const FORMS: [Form; 5] = [
+    ("serve", |server| Box::pin(async { Ok(server.serve(|ws, _| echo(ws)).await) })),
+    ("serve_handler", |server| Box::pin(async { Ok(server.serve_handler::<Echo>(()).await) })),
+    ("one shard, serve", |server| Box::pin(server.sharded(1).serve(|ws, _| echo(ws)))),
+    ("two shards, serve", |server| Box::pin(server.sharded(2).serve(|ws, _| echo(ws)))),
+    ("two shards, serve_handler", |server| Box::pin(server.sharded(2).serve_handler::<Echo>(()))),
 ];
 
 /// Polls a server's future this many times, with and without wake-ups. Returns whether it was ready.
@@ -133,7 +132,7 @@ fn a_dropped_shutdown_goes_on() {
         for polls in 0.. {
             let server = Server::builder().bind("127.0.0.1:0").await.unwrap();
             let (addr, handle) = (server.local_addr().unwrap(), server.shutdown_handle());
-            let serving = tokio::spawn(server.serve(echo));
+            let serving = tokio::spawn(server.serve(|ws, _| echo(ws)));
             let client = RawClient::open(addr, "/").await;
             let leaving = async move {
                 answer_close(client, 1001).await;

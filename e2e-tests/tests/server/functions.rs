@@ -8,9 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Notify, mpsc::unbounded_channel};
 use tokio::time::timeout;
-use ws_server::{ConnectionError, Server, WebSocket};
+use ws_server::{ConnectionError, Server, ServerStream, WebSocket};
 
-async fn echo(ws: &mut WebSocket) {
+async fn echo(ws: &mut WebSocket<ServerStream>) {
     while let Some(message) = ws.recv().await {
         // An error means that the connection is closing.
         let _ = ws.send(message).await;
@@ -336,7 +336,7 @@ fn the_transport_can_be_looked_at() {
 fn it_may_use_what_is_not_send_on_shards() {
     use std::rc::Rc;
     harness::run(async {
-        let server = ServerRunner::serve_sharded(Server::builder(), 2, |mut ws, request| async move {
+        let server = ServerRunner::serve_on_shards(Server::builder(), 2, |mut ws, request| async move {
             let path: Rc<str> = request.path().into();
             let task = tokio::task::spawn_local({
                 let path = Rc::clone(&path);

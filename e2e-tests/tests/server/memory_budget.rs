@@ -138,7 +138,7 @@ fn what_slow_readers_let_wait_counts_wherever_it_waits() {
             loop {
                 match outlet.try_send(vec![0_u8; 256 * KIB]) {
                     Ok(()) => accepted += 1,
-                    Err(SendError::WriteBusy(_)) => break,
+                    Err(SendError::Full(_)) => break,
                     Err(error) => panic!("{error}"),
                 }
                 tokio::task::yield_now().await;

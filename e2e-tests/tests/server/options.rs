@@ -58,7 +58,7 @@ fn a_bad_setting_is_refused_by_name() {
     ];
     harness::run(async {
         for (expected, builder) in cases {
-            let error = builder.bind("127.0.0.1:0").await.err().expect(expected);
+            let error = builder.bind("127.0.0.1:0").await.expect_err(expected);
             assert_eq!(error.kind(), ErrorKind::InvalidInput);
             assert!(error.to_string().contains(expected), "{error}");
         }
@@ -118,7 +118,7 @@ fn of_several_addresses_the_first_that_works_is_used() {
         let addr = server.local_addr().unwrap();
         assert_ne!(addr, occupied.local_addr().unwrap());
         let server =
-            ServerRunner::start(server, |server| async { Ok(server.serve(async |ws| drop(ws)).await) });
+            ServerRunner::start(server, |server| async { Ok(server.serve(async |ws, _| drop(ws)).await) });
         let mut client = RawClient::open(addr, "/").await;
         client.expect_close(1000).await;
         drop(client);
@@ -134,7 +134,7 @@ fn a_bound_listener_is_used() {
         let server = Server::builder().listener(listener).unwrap();
         assert_eq!(server.local_addr().unwrap(), addr);
         let server = ServerRunner::start(server, |server| async {
-            Ok(server.serve(async |mut ws| while ws.recv().await.is_some() {}).await)
+            Ok(server.serve(async |mut ws, _| while ws.recv().await.is_some() {}).await)
         });
         close_normally(RawClient::open(addr, "/").await).await;
         server.stop().await;
@@ -152,7 +152,7 @@ fn ipv6_is_served_like_ipv4() {
                 ws.send(request.peer_addr().unwrap().to_string()).await.unwrap();
                 while ws.recv().await.is_some() {}
             };
-            Ok(server.serve_with_request(serve).await)
+            Ok(server.serve(serve).await)
         });
         let mut client = RawClient::connect(addr).await;
         // The same host, in the brackets of an address.

@@ -54,7 +54,7 @@ impl Listening {
     async fn start(api: Api, builder: ServerBuilder) -> Self {
         let (sender, heard) = unbounded_channel();
         let runner = match api {
-            Api::Handler => ServerRunner::run::<Listener>(builder, sender).await,
+            Api::Handler => ServerRunner::serve_handler::<Listener>(builder, sender).await,
             Api::Async => {
                 ServerRunner::serve(builder, move |mut ws| {
                     let listener = Listener(sender.clone());

@@ -18,7 +18,7 @@ use e2e_tests::{
 use tokio::runtime::{Builder, Runtime};
 use ws_server::{
     AcceptError, Acceptor, CloseInfo, Config, Conn, Handler, MessageRef, Rejection, Request, Server,
-    ShutdownReport, WebSocket,
+    ServerStream, ShutdownReport, WebSocket,
 };
 
 /// The output of a future that is ready at its first poll.
@@ -61,7 +61,7 @@ fn in_a_runtime_without_io_or_timers_bind_is_an_error() {
 #[test]
 fn outside_of_a_runtime_and_without_timers_an_acceptor_is_an_error() {
     isolated(|| {
-        let acceptor = Acceptor::new(Config::default().build().unwrap());
+        let acceptor = Acceptor::new(Config::default().validate().unwrap());
         let accept = || at_once(acceptor.accept(tokio::io::empty()));
         let without_timers = Builder::new_current_thread().build().unwrap();
         for (result, what) in
@@ -81,12 +81,12 @@ fn a_server_that_is_run_where_it_cannot_work_ends_at_once() {
             let incomplete = build(&mut Builder::new_current_thread()).build().unwrap();
             let server = complete().block_on(Server::bind("127.0.0.1:0")).unwrap();
             let handle = server.shutdown_handle();
-            assert_eq!(incomplete.block_on(server.serve(async |ws| drop(ws))), NOTHING);
+            assert_eq!(incomplete.block_on(server.serve(async |ws, _| drop(ws))), NOTHING);
             assert_eq!(complete().block_on(handle.shutdown(GRACE)), NOTHING);
         }
         let server = complete().block_on(Server::bind("127.0.0.1:0")).unwrap();
         let without_timers = Builder::new_current_thread().enable_io().build().unwrap();
-        let result = without_timers.block_on(server.serve_sharded(1, async |ws, _| drop(ws)));
+        let result = without_timers.block_on(server.sharded(1).serve(async |ws, _| drop(ws)));
         expect_unsupported(result, "enable_time");
     });
 }
@@ -118,12 +118,12 @@ fn a_runtime_that_is_shut_down_cuts_all_connections_off() {
             let (sender, ended) = mpsc::channel();
             runtime.spawn(async move {
                 match (shards, has_handler) {
-                    (0, true) => drop(server.run::<Observed>(sender).await),
-                    (0, false) => drop(server.serve(|mut ws| async move { drop(ws.recv().await) }).await),
-                    (_, true) => drop(server.run_sharded::<Observed>(shards, sender).await),
+                    (0, true) => drop(server.serve_handler::<Observed>(sender).await),
+                    (0, false) => drop(server.serve(|mut ws, _| async move { drop(ws.recv().await) }).await),
+                    (_, true) => drop(server.sharded(shards).serve_handler::<Observed>(sender).await),
                     (_, false) => {
-                        let serve = |mut ws: WebSocket, _| async move { drop(ws.recv().await) };
-                        drop(server.serve_sharded(shards, serve).await);
+                        let serve = |mut ws: WebSocket<ServerStream>, _| async move { drop(ws.recv().await) };
+                        drop(server.sharded(shards).serve(serve).await);
                     }
                 }
             });

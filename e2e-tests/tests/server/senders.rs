@@ -39,7 +39,7 @@ impl SenderServer {
     async fn start(api: Api, builder: ServerBuilder) -> Self {
         let (sender, senders) = unbounded_channel();
         let runner = match api {
-            Api::Handler => ServerRunner::run::<Source>(builder, sender).await,
+            Api::Handler => ServerRunner::serve_handler::<Source>(builder, sender).await,
             Api::Async => {
                 ServerRunner::serve(builder, move |mut ws| {
                     sender.send(ws.sender()).expect("the test waits for it");
@@ -142,7 +142,7 @@ fn a_slow_peer_makes_try_send_refuse_and_loses_nothing_that_was_accepted() {
                 assert!(accepted < 10_000, "a peer that does not read must be noticed");
                 tokio::task::yield_now().await;
             };
-            let SendError::WriteBusy(message) = refused else { panic!("{refused:?}") };
+            let SendError::Full(message) = refused else { panic!("{refused:?}") };
             assert_eq!(message.as_bytes()[..4], accepted.to_be_bytes(), "it comes back");
             for number in 0..accepted {
                 assert_eq!(client.recv_frame().await.payload[..4], number.to_be_bytes());
@@ -228,7 +228,7 @@ fn a_send_that_waits_hears_of_the_end() {
             let (accepted, waiting) = fill(&sender).await;
             client.into_connection().reset();
             let result = tokio::time::timeout(e2e_tests::raw_peer::DEADLINE, waiting).await.unwrap();
-            assert_eq!(result, Err(SendError::InvalidState(Message::binary(numbered(accepted)))));
+            assert_eq!(result, Err(SendError::Closed(Message::binary(numbered(accepted)))));
         },
     );
 }
@@ -241,9 +241,9 @@ fn after_the_end_everything_is_refused() {
         server.runner.wait_for_connections(0).await;
         assert!(!sender.is_open());
         let text = || Message::text("late");
-        assert_eq!(sender.try_send(text()), Err(SendError::InvalidState(text())));
-        assert_eq!(sender.send(text()).await, Err(SendError::InvalidState(text())));
-        assert_eq!(sender.ping(b""), Err(ControlError::InvalidState));
+        assert_eq!(sender.try_send(text()), Err(SendError::Closed(text())));
+        assert_eq!(sender.send(text()).await, Err(SendError::Closed(text())));
+        assert_eq!(sender.ping(b""), Err(ControlError::Closed));
         sender.close(CloseCode::NORMAL, "no effect");
     });
 }
@@ -254,7 +254,7 @@ fn a_sender_may_close_behind_what_it_has_sent() {
         let (mut client, sender) = server.open().await;
         sender.send("last words").await.unwrap();
         sender.close(CloseCode::new(4000).unwrap(), "enough");
-        assert!(matches!(sender.try_send("late"), Err(SendError::InvalidState(_))));
+        assert!(matches!(sender.try_send("late"), Err(SendError::Closed(_))));
         client.expect_text("last words").await;
         assert_eq!(client.expect_close(4000).await, "enough");
         client.send(RawFrame::close(4000, "")).await;
@@ -284,7 +284,7 @@ fn a_sender_learns_of_a_close_at_once() {
         let sender = senders.recv().await.unwrap();
         client.send(RawFrame::text("close")).await;
         client.expect_close(1000).await;
-        assert!(matches!(sender.try_send("lost"), Err(SendError::InvalidState(_))));
+        assert!(matches!(sender.try_send("lost"), Err(SendError::Closed(_))));
         drop(client);
         server.stop().await;
     });
@@ -345,7 +345,7 @@ fn a_prepared_message_goes_out_like_any_other() {
         client.expect_close(1000).await;
         assert!(matches!(
             sender.try_send_prepared(&PreparedMessage::new("late")),
-            Err(SendError::InvalidState(()))
+            Err(SendError::Closed(()))
         ));
     });
 }
@@ -358,7 +358,7 @@ fn a_prepared_message_is_refused_when_there_is_no_room() {
             let (_client, sender) = server.open().await;
             let message = PreparedMessage::new(vec![0; 50_000]);
             let refused = async {
-                while sender.try_send_prepared(&message) != Err(SendError::WriteBusy(())) {
+                while sender.try_send_prepared(&message) != Err(SendError::Full(())) {
                     tokio::task::yield_now().await;
                 }
             };

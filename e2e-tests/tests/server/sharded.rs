@@ -59,7 +59,8 @@ async fn greeting(client: &mut RawClient) -> (String, usize) {
 #[test]
 fn connections_are_spread_evenly_and_handlers_need_not_be_send() {
     harness::run(async {
-        let server = ServerRunner::run_sharded::<Local>(Server::builder(), 3, Shared::default()).await;
+        let server =
+            ServerRunner::serve_handler_on_shards::<Local>(Server::builder(), 3, Shared::default()).await;
         let mut clients = Vec::new();
         let mut served: HashMap<String, usize> = HashMap::new();
         for _ in 0..12 {
@@ -82,7 +83,8 @@ fn connections_are_spread_evenly_and_handlers_need_not_be_send() {
 #[test]
 fn a_shard_that_lost_its_connections_gets_the_next() {
     harness::run(async {
-        let server = ServerRunner::run_sharded::<Local>(Server::builder(), 2, Shared::default()).await;
+        let server =
+            ServerRunner::serve_handler_on_shards::<Local>(Server::builder(), 2, Shared::default()).await;
         let (mut first, mut second) = (server.open().await, server.open().await);
         let first_thread = greeting(&mut first).await.0;
         assert_ne!(greeting(&mut second).await.0, first_thread);
@@ -102,7 +104,7 @@ fn each_shard_gets_a_clone_of_the_context_and_no_connection_does() {
     harness::run(async {
         let context = Shared::default();
         let clones = Arc::clone(&context.0);
-        let server = ServerRunner::run_sharded::<Local>(Server::builder(), 2, context).await;
+        let server = ServerRunner::serve_handler_on_shards::<Local>(Server::builder(), 2, context).await;
         for _ in 0..5 {
             close_normally_after_greeting(server.open().await).await;
         }
@@ -123,7 +125,8 @@ async fn close_normally_after_greeting(mut client: RawClient) {
 #[test]
 fn no_shards_are_one() {
     harness::run(async {
-        let server = ServerRunner::run_sharded::<Local>(Server::builder(), 0, Shared::default()).await;
+        let server =
+            ServerRunner::serve_handler_on_shards::<Local>(Server::builder(), 0, Shared::default()).await;
         let mut client = server.open().await;
         assert_eq!(greeting(&mut client).await.0, "ws-shard-0");
         close_normally(client).await;
@@ -136,7 +139,7 @@ fn dropping_the_servers_future_ends_its_threads() {
     harness::run(async {
         let server = bind(Server::builder()).await;
         let (handle, addr) = (server.shutdown_handle(), server.local_addr().unwrap());
-        let running = tokio::spawn(server.run_sharded::<Local>(2, Shared::default()));
+        let running = tokio::spawn(server.sharded(2).serve_handler::<Local>(Shared::default()));
         let mut client = RawClient::open(addr, "/").await;
         greeting(&mut client).await;
         running.abort();

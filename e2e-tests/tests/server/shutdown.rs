@@ -308,7 +308,7 @@ fn a_server_that_is_ended_before_it_runs_returns_at_once() {
         let server = bind(Server::builder()).await;
         let handle = server.shutdown_handle();
         handle.start(LONG);
-        let report = server.serve(async |_| ()).await;
+        let report = server.serve(async |_, _| ()).await;
         assert_eq!(report, ShutdownReport { clean: 0, unclean: 0, forced: false });
         assert_eq!(handle.shutdown(LONG).await, report);
     });
@@ -330,7 +330,7 @@ fn dropping_the_servers_future_cuts_all_connections_off() {
     harness::run(async {
         let server = bind(Server::builder()).await;
         let (handle, addr) = (server.shutdown_handle(), server.local_addr().unwrap());
-        let running = tokio::spawn(server.serve(async |mut ws| while ws.recv().await.is_some() {}));
+        let running = tokio::spawn(server.serve(async |mut ws, _| while ws.recv().await.is_some() {}));
         let mut client = RawClient::open(addr, "/").await;
         running.abort();
         assert!(running.await.unwrap_err().is_cancelled());

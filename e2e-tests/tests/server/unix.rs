@@ -40,8 +40,8 @@ fn a_unix_socket_works_like_any_other() {
             let handle = server.shutdown_handle();
             let serving = tokio::spawn(async move {
                 match shards {
-                    0 => drop(server.run::<Echo>(()).await),
-                    shards => drop(server.run_sharded::<Echo>(shards, ()).await.unwrap()),
+                    0 => drop(server.serve_handler::<Echo>(()).await),
+                    shards => drop(server.sharded(shards).serve_handler::<Echo>(()).await.unwrap()),
                 }
             });
             let url = format!("ws+unix:{}", path.display());
@@ -73,7 +73,7 @@ fn a_socket_that_is_there_is_not_taken_over() {
     harness::run(async {
         let path = socket("taken");
         let server = Server::builder().bind_unix(&path).unwrap();
-        let error = Server::builder().bind_unix(&path).err().expect("it is in use");
+        let error = Server::builder().bind_unix(&path).expect_err("it is in use");
         assert_eq!(error.kind(), ErrorKind::AddrInUse);
         assert!(path.exists());
         drop(server);
@@ -107,7 +107,7 @@ fn the_file_has_the_mode_that_is_set_whatever_the_umask() {
         let server = Server::builder().bind_unix(&path).unwrap();
         assert_eq!(mode(&path), 0o777 & !umask);
         drop(server);
-        let error = Server::builder().unix_mode(0o1777).bind_unix(&path).err().expect("it is no mode");
+        let error = Server::builder().unix_mode(0o1777).bind_unix(&path).expect_err("it is no mode");
         assert_eq!(error.kind(), ErrorKind::InvalidInput);
         assert!(error.to_string().contains("unix_mode = 0o1777"), "{error}");
         assert!(!path.exists());

@@ -131,7 +131,7 @@ fn all_senders_that_wait_hear_of_the_end() {
             client.into_connection().reset();
             for task in tasks {
                 let result = tokio::time::timeout(DEADLINE, task).await.expect("none is forgotten").unwrap();
-                assert!(matches!(result, Err(SendError::InvalidState(_)) | Ok(())));
+                assert!(matches!(result, Err(SendError::Closed(_)) | Ok(())));
             }
             let polls = polls.load(SeqCst);
             assert!(polls <= 3 * COUNT as usize, "{polls} polls of {COUNT} senders");

@@ -31,16 +31,16 @@ fn with_room_for_one_a_second_send_is_refused_and_gives_the_payload_back() {
         let script = Script::new()
             .on_open(|conn| {
                 conn.send_text("first").unwrap();
-                assert_eq!(conn.send_text("second"), Err(SendError::WriteBusy("second")));
-                assert_eq!(conn.send_text("s".to_owned()), Err(SendError::WriteBusy("s".to_owned())));
+                assert_eq!(conn.send_text("second"), Err(SendError::Full("second")));
+                assert_eq!(conn.send_text("s".to_owned()), Err(SendError::Full("s".to_owned())));
                 let shared = Utf8Bytes::from("shared");
-                assert_eq!(conn.send_text(shared.clone()), Err(SendError::WriteBusy(shared)));
-                assert_eq!(conn.send_binary(&[1][..]), Err(SendError::WriteBusy(&[1][..])));
-                assert_eq!(conn.send_binary(vec![2]), Err(SendError::WriteBusy(vec![2])));
+                assert_eq!(conn.send_text(shared.clone()), Err(SendError::Full(shared)));
+                assert_eq!(conn.send_binary(&[1][..]), Err(SendError::Full(&[1][..])));
+                assert_eq!(conn.send_binary(vec![2]), Err(SendError::Full(vec![2])));
                 let message = Message::binary(Bytes::from_static(b"3"));
-                assert_eq!(conn.send_message(message.clone()), Err(SendError::WriteBusy(message)));
+                assert_eq!(conn.send_message(message.clone()), Err(SendError::Full(message)));
                 // Control frames have their own queue.
-                conn.send_ping(b"still goes").unwrap();
+                conn.ping(b"still goes").unwrap();
             })
             .on_writable(|conn| conn.send_text("now").unwrap());
         let mut server = script.start(Server::builder().write_queue(1, 1024)).await;
@@ -83,7 +83,7 @@ fn the_limit_in_bytes_holds_unless_nothing_else_waits() {
     harness::run(async {
         let script = Script::new().on_open(|conn| {
             conn.send_binary(vec![0; 5000]).unwrap();
-            assert!(matches!(conn.send_binary(vec![0; 1]), Err(SendError::WriteBusy(_))));
+            assert!(matches!(conn.send_binary(vec![0; 1]), Err(SendError::Full(_))));
         });
         let server = script.start(Server::builder().write_queue(100, 1000)).await;
         let mut client = server.open().await;
@@ -106,7 +106,7 @@ fn each_owned_payload_gets_one_completion_and_a_borrowed_one_none() {
                 conn.send_binary(&[1]).unwrap();
                 conn.send_binary(vec![0; 100_000]).unwrap();
                 conn.send_message(Message::text("third")).unwrap();
-                conn.send_ping(b"").unwrap();
+                conn.ping(b"").unwrap();
                 sending.store(false, SeqCst);
             })
             .on_write_complete(move |_, _| assert!(!inside.load(SeqCst), "a completion within a send"));
@@ -156,9 +156,9 @@ fn the_end_cuts_off_what_waits_and_says_so_before_on_close() {
 fn a_closing_connection_takes_no_data_and_gives_it_back() {
     harness::run(async {
         let refuses = |conn: &mut ws_server::Conn<'_>| {
-            assert_eq!(conn.send_text("a"), Err(SendError::InvalidState("a")));
-            assert_eq!(conn.send_text("b".to_owned()), Err(SendError::InvalidState("b".to_owned())));
-            assert_eq!(conn.send_binary(vec![3]), Err(SendError::InvalidState(vec![3])));
+            assert_eq!(conn.send_text("a"), Err(SendError::Closed("a")));
+            assert_eq!(conn.send_text("b".to_owned()), Err(SendError::Closed("b".to_owned())));
+            assert_eq!(conn.send_binary(vec![3]), Err(SendError::Closed(vec![3])));
             conn.close(CloseCode::GOING_AWAY, "too late");
         };
         let script = Script::new()
@@ -185,7 +185,7 @@ fn an_async_send_on_a_closed_connection_gives_the_message_back() {
     harness::run(async {
         let server = ServerRunner::serve(Server::builder(), async |mut ws| {
             while ws.recv().await.is_some() {}
-            assert_eq!(ws.send("late").await, Err(SendError::InvalidState(Message::text("late"))));
+            assert_eq!(ws.send("late").await, Err(SendError::Closed(Message::text("late"))));
             assert!(ws.recv().await.is_none());
         })
         .await;

@@ -32,7 +32,7 @@ pub fn encode(data: &[u8]) {
         _ => (Role::Server, Role::Client),
     };
     let steps = [1 + input.below(8), 1 + input.below(64), 1 + input.number()];
-    let config = Config::default().build().expect("valid");
+    let config = Config::default().validate().expect("valid");
     let mut machine = Machine::new(role, &config, Extensions::default());
     let mut sent = Sent::default();
     for _ in 0..64 {
@@ -68,14 +68,12 @@ fn operate(machine: &mut Machine, input: &mut Input<'_>, sent: &mut Sent) {
         0 | 1 => connection.send(kind, &payload, tx).is_ok().then_some(message),
         2 => connection.send_bytes(kind, payload.into(), false, tx).is_ok().then_some(message),
         3 => connection.send_prepared(&prepared(kind, payload), false, tx).is_ok().then_some(message),
-        4 => connection
-            .send_ping(&payload[..control], tx)
-            .is_ok()
-            .then(|| Told::Ping(payload[..control].to_vec())),
-        5 => connection
-            .send_pong(&payload[..control], tx)
-            .is_ok()
-            .then(|| Told::Pong(payload[..control].to_vec())),
+        4 => {
+            connection.ping(&payload[..control], tx).is_ok().then(|| Told::Ping(payload[..control].to_vec()))
+        }
+        5 => {
+            connection.pong(&payload[..control], tx).is_ok().then(|| Told::Pong(payload[..control].to_vec()))
+        }
         6 => {
             machine.takes = len;
             None

@@ -1,8 +1,8 @@
 //! This library's state machine as a reader for the comparison.
 
-use std::sync::Arc;
-
-use ws_proto::{Config, ConnectionError, ConnectionState, close::Initiator, handshake::Extensions};
+use ws_proto::{
+    Config, ConnectionError, ConnectionState, ValidConfig, close::Initiator, handshake::Extensions,
+};
 
 use super::{Class, Reader, Told, scenario::Scenario};
 use crate::machine::{Machine, Seen};
@@ -20,7 +20,7 @@ impl Ours {
         // Limits that the others do not have.
         config.limits.max_fragments = u32::MAX;
         config.limits.max_control_frames_per_read = u32::MAX;
-        let config: Arc<Config> = config.build().expect("valid");
+        let config: ValidConfig = config.validate().expect("valid");
         let machine = Machine::new(scenario.role, &config, Extensions::default());
         Self { machine, reported: 0, over: false }
     }

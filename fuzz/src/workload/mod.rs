@@ -88,7 +88,7 @@ impl Pair {
             deflate.threshold = 0;
             deflate
         });
-        let config = config.build().expect("valid");
+        let config = config.validate().expect("valid");
         let now = Instant::now().into_std();
         let extensions = |role| if deflate { agreement(role, &config) } else { Extensions::default() };
         let client = Connection::client(config.clone(), Box::new(Keys::default()), now)

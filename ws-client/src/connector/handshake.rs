@@ -6,7 +6,7 @@ use tokio::{
     time::Instant,
 };
 use ws_proto::{
-    Config, Connection,
+    Connection, ValidConfig,
     handshake::{ClientHandshake, ClientRequest, ResponseError},
     mask::{ChaChaMaskSource, MaskSource},
 };
@@ -35,7 +35,7 @@ impl Connector {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let config = self.protocol.clone().build()?;
+        let config = self.protocol.clone().validate()?;
         let mut masks = self.mask_source()?;
         let (handshake, request) =
             ClientHandshake::new(&Self::request(target, request_options, &config), masks.nonce())?;
@@ -70,7 +70,7 @@ impl Connector {
         }
     }
 
-    fn request(target: &Target, request_options: &RequestOptions, config: &Config) -> ClientRequest {
+    fn request(target: &Target, request_options: &RequestOptions, config: &ValidConfig) -> ClientRequest {
         let mut request = ClientRequest::new(&target.host_header, &target.path).with_extensions(config);
         request.headers.clone_from(&request_options.headers);
         if let Some(authorization) = &target.authorization {

@@ -7,7 +7,6 @@ use std::{
     io::{self, Read, Write},
     net::{TcpListener, TcpStream},
     process::ExitCode,
-    sync::Arc,
     thread,
     time::{Duration, Instant},
 };
@@ -18,8 +17,8 @@ use lexopt::{
     prelude::{Long, Short, Value},
 };
 use ws_proto::{
-    Config, Connection, Event, ReceiveBuffer, TransmitQueue, Transport,
-    handshake::{Acceptance, Rejection, RequestError, RequestReader, ServerHandshake},
+    Config, Connection, Event, ReceiveBuffer, TransmitQueue, TransportAction, ValidConfig,
+    handshake::{Rejection, RequestError, RequestReader, ResponseParts, ServerHandshake},
 };
 
 fn main() -> ExitCode {
@@ -57,11 +56,11 @@ fn address(mut parser: lexopt::Parser) -> Result<Option<String>, lexopt::Error> 
 }
 
 fn serve(addr: &str) -> io::Result<()> {
-    let config = Config::default().build().map_err(io::Error::other)?;
+    let config = Config::default().validate().map_err(io::Error::other)?;
     let listener = TcpListener::bind(addr)?;
     println!("listening on ws://{}", listener.local_addr()?);
     for stream in listener.incoming() {
-        let (stream, config) = (stream?, Arc::clone(&config));
+        let (stream, config) = (stream?, config.clone());
         thread::spawn(move || {
             if let Err(error) = echo(stream, config) {
                 eprintln!("a connection failed: {error}");
@@ -72,7 +71,7 @@ fn serve(addr: &str) -> io::Result<()> {
 }
 
 /// Serves one connection, from the request until it is closed.
-fn echo(mut stream: TcpStream, config: Arc<Config>) -> io::Result<()> {
+fn echo(mut stream: TcpStream, config: ValidConfig) -> io::Result<()> {
     stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(Duration::from_secs(10)))?;
     let mut rx = ReceiveBuffer::default();
@@ -101,14 +100,14 @@ fn echo(mut stream: TcpStream, config: Arc<Config>) -> io::Result<()> {
         // 2. Write all queued bytes.
         write_all(&mut stream, &mut connection, &mut tx);
         // 3. Follow the connection's instruction for the socket.
-        match connection.transport(&tx) {
+        match connection.transport_action(&tx) {
             // A large compressed message is inflated in several steps.
-            Transport::Open if connection.wants_turn() => continue,
-            Transport::Open => {}
-            Transport::ShutDownWrite => {
+            TransportAction::Continue if connection.wants_turn() => continue,
+            TransportAction::Continue => {}
+            TransportAction::ShutDownWrite => {
                 let _ = stream.shutdown(std::net::Shutdown::Write);
             }
-            Transport::Finished => continue,
+            TransportAction::Close => continue,
         }
         // 4. Wait for bytes or for the next deadline.
         read(&mut stream, &mut connection, &mut rx, &mut tx)?;
@@ -133,7 +132,7 @@ fn accept(stream: &mut TcpStream, config: &Config) -> io::Result<Option<Vec<u8>>
         match result {
             Ok(None) => {}
             Ok(Some((handshake, len))) => {
-                let response = handshake.accept(&Acceptance::default()).map_err(io::Error::other)?;
+                let response = handshake.accept(&ResponseParts::default()).map_err(io::Error::other)?;
                 stream.write_all(&response)?;
                 return Ok(Some(received.split_off(len)));
             }

@@ -13,7 +13,7 @@ use lexopt::{
     ValueExt as _,
     prelude::{Long, Short, Value},
 };
-use ws_server::{DeflateConfig, Request, Server, Tls, WebSocket};
+use ws_server::{DeflateConfig, Request, Server, ServerStream, Tls, WebSocket};
 
 use room::Room;
 
@@ -48,7 +48,7 @@ async fn main() -> ExitCode {
         }
     });
     let room = Arc::new(Room::default());
-    server.serve(move |ws| chat(ws, Arc::clone(&room))).await;
+    server.serve(move |ws, _request| chat(ws, Arc::clone(&room))).await;
     ExitCode::SUCCESS
 }
 
@@ -111,7 +111,7 @@ fn page(request: &Request) -> http::Response<Bytes> {
 }
 
 /// Serves one visitor.
-async fn chat(mut ws: WebSocket, room: Arc<Room>) {
+async fn chat(mut ws: WebSocket<ServerStream>, room: Arc<Room>) {
     let visitor = room.enter(ws.sender());
     while let Some(message) = ws.recv().await {
         if let Some(text) = message.as_text() {

@@ -43,7 +43,7 @@ impl Room {
     pub(crate) fn say(&self, line: &str) {
         let message = PreparedMessage::new(line);
         for (number, sender) in &self.lock().senders {
-            if let Err(SendError::WriteBusy(_)) = sender.try_send_prepared(&message) {
+            if let Err(SendError::Full(_)) = sender.try_send_prepared(&message) {
                 eprintln!("visitor {number} reads too slowly and missed a line");
             }
         }

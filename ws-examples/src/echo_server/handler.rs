@@ -19,7 +19,7 @@ impl Handler for Echo {
     }
 
     fn on_message(&mut self, conn: &mut Conn<'_>, message: MessageRef<'_>) {
-        if let Err(SendError::WriteBusy(message)) = conn.send(message) {
+        if let Err(SendError::Full(message)) = conn.send(message) {
             // Until the write queue has room again, the connection holds received messages back.
             self.waiting.push_back(message);
             conn.pause();
@@ -28,14 +28,14 @@ impl Handler for Echo {
 
     fn on_ping(&mut self, conn: &mut Conn<'_>, payload: &[u8]) {
         // Answer each ping while the control queue has room, otherwise only the latest one.
-        if conn.send_pong(payload).is_err() {
+        if conn.pong(payload).is_err() {
             conn.answer_ping(payload);
         }
     }
 
     fn on_writable(&mut self, conn: &mut Conn<'_>) {
         while let Some(message) = self.waiting.pop_front() {
-            if let Err(SendError::WriteBusy(message)) = conn.send_message(message) {
+            if let Err(SendError::Full(message)) = conn.send_message(message) {
                 self.waiting.push_front(message);
                 return;
             }

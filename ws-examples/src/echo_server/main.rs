@@ -58,10 +58,10 @@ async fn serve(options: Options) -> std::io::Result<()> {
     println!("listening on {scheme}://{}", server.local_addr()?);
     tokio::spawn(end_on_signal(signals, server.shutdown_handle()));
     let report = match options.api {
-        Api::Handler if options.shards == 0 => server.run::<Echo>(()).await,
-        Api::Async if options.shards == 0 => server.serve(echo).await,
-        Api::Handler => server.run_sharded::<Echo>(options.shards, ()).await?,
-        Api::Async => server.serve_sharded(options.shards, |ws, _request| echo(ws)).await?,
+        Api::Handler if options.shards == 0 => server.serve_handler::<Echo>(()).await,
+        Api::Async if options.shards == 0 => server.serve(|ws, _request| echo(ws)).await,
+        Api::Handler => server.sharded(options.shards).serve_handler::<Echo>(()).await?,
+        Api::Async => server.sharded(options.shards).serve(|ws, _request| echo(ws)).await?,
     };
     eprintln!("ended: {} connections closed cleanly, {} otherwise", report.clean, report.unclean);
     Ok(())

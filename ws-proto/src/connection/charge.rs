@@ -5,7 +5,7 @@
 //! outputs.
 
 use crate::{
-    config::Config,
+    config::ValidConfig,
     error::ConnectionError,
     memory::{Charge, MemoryBudget, PooledBuffer, TransmitQueue},
 };
@@ -19,8 +19,8 @@ pub(super) struct ChargedMemory<'a> {
 }
 
 impl<'a> ChargedMemory<'a> {
-    pub(super) const fn of(charge: &'a mut Charge, config: &'a Config) -> Self {
-        Self { charge, budget: config.memory_budget.as_ref() }
+    pub(super) fn of(charge: &'a mut Charge, config: &'a ValidConfig) -> Self {
+        Self { charge, budget: config.memory_budget() }
     }
 
     /// Makes room for `needed` bytes in total. At most `announced` bytes are expected.
@@ -50,9 +50,9 @@ impl Connection {
     #[inline]
     pub(super) fn update_charge(&mut self, tx: &TransmitQueue) {
         // A transport that is not blocked soon accepts the pending bytes, so they are not charged.
-        if (tx.is_blocked() || !self.is_settled()) && self.config.memory_budget.is_some() {
+        if (tx.is_blocked() || !self.is_settled()) && self.config.memory_budget().is_some() {
             let held = self.memory_in_use(tx);
-            self.charge.set(held, self.config.memory_budget.as_ref());
+            self.charge.set(held, self.config.memory_budget());
         }
     }
 
@@ -62,14 +62,14 @@ impl Connection {
         len == 0
             || waiting == 0
             || waiting.saturating_add(len) < MemoryBudget::SMALL
-            || self.charge.allows(len, self.config.memory_budget.as_ref())
+            || self.charge.allows(len, self.config.memory_budget())
     }
 }
 
 impl Drop for Connection {
     fn drop(&mut self) {
         if !self.charge.is_zero() {
-            self.charge.set(0, self.config.memory_budget.as_ref());
+            self.charge.set(0, self.config.memory_budget());
         }
     }
 }

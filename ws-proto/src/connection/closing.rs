@@ -26,7 +26,7 @@ use crate::{
     role::Role,
 };
 
-use super::{Connection, Flow, Transport, inbox::End, outbox::Begun};
+use super::{Connection, Flow, TransportAction, inbox::End, outbox::Begun};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Phase {
@@ -154,27 +154,27 @@ impl Connection {
 
     /// What to do with the transport, once `tx` is written as far as possible.
     #[must_use]
-    pub fn transport(&self, tx: &TransmitQueue) -> Transport {
+    pub fn transport_action(&self, tx: &TransmitQueue) -> TransportAction {
         match self.phase {
-            Phase::Finished => Transport::Finished,
+            Phase::Finished => TransportAction::Close,
             // No Close of ours is in transit that a reset could destroy.
             Phase::Discard if self.closing.as_ref().is_some_and(|closing| closing.write_failed) => {
-                Transport::Finished
+                TransportAction::Close
             }
             Phase::Discard if tx.is_empty() && self.outbox.is_none() => {
                 let answered = self.close_info().is_some_and(|info| info.received.is_some());
                 if self.eof {
-                    Transport::Finished
+                    TransportAction::Close
                 } else if answered && self.role() == Role::Client {
                     // The server closes first and keeps the TIME_WAIT state (section 7.1.1).
-                    Transport::Open
+                    TransportAction::Continue
                 } else {
-                    Transport::ShutDownWrite
+                    TransportAction::ShutDownWrite
                 }
             }
             // Our Close is written and the stream has ended, so neither side sends anything more.
-            Phase::AwaitClose if self.eof && tx.is_empty() && self.outbox.is_none() => Transport::Finished,
-            _ => Transport::Open,
+            Phase::AwaitClose if self.eof && tx.is_empty() && self.outbox.is_none() => TransportAction::Close,
+            _ => TransportAction::Continue,
         }
     }
 
@@ -314,7 +314,7 @@ impl Connection {
 
     /// Whether [`Event::Closed`](super::Event::Closed) is due: all completions have been reported.
     pub(super) fn is_report_due(&self, tx: &TransmitQueue) -> bool {
-        self.transport(tx) == Transport::Finished
+        self.transport_action(tx) == TransportAction::Close
             && !tx.has_completion()
             && self.closing.as_ref().is_some_and(|closing| !closing.reported && closing.cut_off == 0)
     }

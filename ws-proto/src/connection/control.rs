@@ -19,15 +19,15 @@ impl Connection {
     /// # Errors
     /// [`ControlError`]: the connection is not open, the payload is over 125 bytes, or 256 bytes of control frames are
     /// waiting.
-    pub fn send_ping(&mut self, payload: &[u8], tx: &mut TransmitQueue) -> Result<(), ControlError> {
+    pub fn ping(&mut self, payload: &[u8], tx: &mut TransmitQueue) -> Result<(), ControlError> {
         self.send_control(OpCode::Ping, payload, tx)
     }
 
-    /// Sends a pong, solicited or not (RFC 6455 section 5.5.3). As [`send_ping`](Self::send_ping).
+    /// Sends a pong, solicited or not (RFC 6455 section 5.5.3). As [`ping`](Self::ping).
     ///
     /// # Errors
-    /// As [`send_ping`](Self::send_ping).
-    pub fn send_pong(&mut self, payload: &[u8], tx: &mut TransmitQueue) -> Result<(), ControlError> {
+    /// As [`ping`](Self::ping).
+    pub fn pong(&mut self, payload: &[u8], tx: &mut TransmitQueue) -> Result<(), ControlError> {
         self.send_control(OpCode::Pong, payload, tx)
     }
 
@@ -76,19 +76,19 @@ impl Connection {
         tx: &mut TransmitQueue,
     ) -> Result<(), ControlError> {
         if self.phase != Phase::Open {
-            return Err(ControlError::InvalidState);
+            return Err(ControlError::Closed);
         }
         if payload.len() > MAX_CONTROL_PAYLOAD {
-            return Err(ControlError::ControlFrameTooBig(payload.len()));
+            return Err(ControlError::TooLong(payload.len()));
         }
         let entry = ControlQueue::entry_len(payload.len());
         let waiting = tx.control_bytes() + self.outbox.as_ref().map_or(0, |outbox| outbox.control_bytes());
         if waiting + entry > CONTROL_QUEUE_CAPACITY {
-            return Err(ControlError::QueueFull);
+            return Err(ControlError::Full);
         }
         if self.must_wait(tx) {
             let queue = self.outbox.get_or_insert_default().control_mut();
-            return queue.push(opcode, payload).map_err(|_| ControlError::QueueFull);
+            return queue.push(opcode, payload).map_err(|_| ControlError::Full);
         }
         self.encode(opcode, payload, tx);
         tx.count_control(entry);

@@ -21,13 +21,14 @@ mod send;
 mod send_queue;
 mod timers;
 
-use std::{sync::Arc, time::Instant};
+use std::time::Instant;
 
 pub use event::Event;
 pub use send_queue::SendQueue;
 
 use crate::{
-    close::CloseInfo, config::Config, handshake::Extensions, mask::MaskSource, memory::Charge, role::Role,
+    close::CloseInfo, config::ValidConfig, handshake::Extensions, mask::MaskSource, memory::Charge,
+    role::Role,
 };
 
 use closing::{Closing, Phase};
@@ -63,14 +64,14 @@ enum Flow {
 
 /// What the driver must do with the transport. This is a state, not an event: query it after every step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Transport {
+pub enum TransportAction {
     /// Read, and write pending bytes. After a [failed write](Connection::handle_write_error) no bytes are pending.
-    Open,
+    Continue,
     /// All bytes are written. Shut down the write half and continue to read: closing now could cause a reset, which
     /// destroys bytes that the peer has not read yet.
     ShutDownWrite,
     /// Close the transport.
-    Finished,
+    Close,
 }
 
 /// One WebSocket connection after its handshake, as a state machine without I/O, clock or randomness of its own.
@@ -82,7 +83,7 @@ pub enum Transport {
 /// # Contract
 /// There are four kinds of methods:
 /// - **Getters** take `&self`: [`state`](Self::state), [`close_info`](Self::close_info),
-///   [`wants_read`](Self::wants_read), [`wants_turn`](Self::wants_turn), [`transport`](Self::transport),
+///   [`wants_read`](Self::wants_read), [`wants_turn`](Self::wants_turn), [`transport_action`](Self::transport_action),
 ///   [`poll_timeout`](Self::poll_timeout), [`held_bytes`](Self::held_bytes),
 ///   [`unfinished_bytes`](Self::unfinished_bytes).
 /// - **Inputs** report what happened: [`handle_received`](Self::handle_received), [`handle_eof`](Self::handle_eof),
@@ -91,18 +92,18 @@ pub enum Transport {
 ///   [`handle_transport_error`](Self::handle_transport_error), and, from drivers that support it,
 ///   [`handle_send_queue`](Self::handle_send_queue).
 /// - **Commands** come from the application: [`send`](Self::send), [`send_bytes`](Self::send_bytes),
-///   [`send_ping`](Self::send_ping), [`send_pong`](Self::send_pong), [`close`](Self::close),
+///   [`ping`](Self::ping), [`pong`](Self::pong), [`close`](Self::close),
 ///   [`close_and_receive`](Self::close_and_receive), [`pause`](Self::pause), [`resume`](Self::resume),
 ///   [`abort`](Self::abort).
 /// - **Outputs** must be drained. Call [`poll_event`](Self::poll_event) until it returns `None`. Then call
 ///   [`pump`](Self::pump) and write the transmit queue until it is empty or the transport accepts no more. Then call
 ///   [`poll_completion`](Self::poll_completion) until it returns `None`.
 ///
-/// After any input or command, drain the outputs in that order. Then query [`transport`](Self::transport),
+/// After any input or command, drain the outputs in that order. Then query [`transport_action`](Self::transport_action),
 /// [`poll_timeout`](Self::poll_timeout) and, with compression, [`wants_turn`](Self::wants_turn). Commands are valid at
 /// any time, also between two events. `now` must not decrease. The crate's documentation shows the loop.
 pub struct Connection {
-    config: Arc<Config>,
+    config: ValidConfig,
     /// `None` for most connections of a server.
     optional: Option<Box<Optional>>,
     partial: Option<Box<Partial>>,
@@ -156,18 +157,18 @@ struct Optional {
 impl Connection {
     /// The server's side of a connection. The 101 response has been sent.
     #[must_use]
-    pub fn server(config: Arc<Config>, now: Instant) -> Self {
+    pub fn server(config: ValidConfig, now: Instant) -> Self {
         Self::new(config, None, now)
     }
 
     /// The client's side of a connection. The 101 response has been received. The keys of `masks` must be unpredictable
     /// (RFC 6455 section 10.3).
     #[must_use]
-    pub fn client(config: Arc<Config>, masks: Box<dyn MaskSource + Send>, now: Instant) -> Self {
+    pub fn client(config: ValidConfig, masks: Box<dyn MaskSource + Send>, now: Instant) -> Self {
         Self::new(config, Some(masks), now)
     }
 
-    fn new(config: Arc<Config>, masks: Option<Box<dyn MaskSource + Send>>, now: Instant) -> Self {
+    fn new(config: ValidConfig, masks: Option<Box<dyn MaskSource + Send>>, now: Instant) -> Self {
         Self {
             config,
             optional: masks.map(|masks| Box::new(Optional { masks: Some(masks), ..Optional::default() })),
@@ -234,7 +235,7 @@ impl Connection {
 
     /// The configuration.
     #[must_use]
-    pub const fn config(&self) -> &Arc<Config> {
+    pub const fn config(&self) -> &ValidConfig {
         &self.config
     }
 

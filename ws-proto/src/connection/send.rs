@@ -24,7 +24,7 @@ impl Connection {
     /// Sends a message from a borrowed payload, which is copied.
     ///
     /// # Errors
-    /// [`SendError::InvalidState`] if the connection is not open. [`SendError::WriteBusy`] if the write queue is at its
+    /// [`SendError::Closed`] if the connection is not open. [`SendError::Full`] if the write queue is at its
     /// limit in messages or bytes, or if it is not empty and the memory budget does not allow the message.
     #[inline]
     pub fn send(
@@ -147,7 +147,7 @@ impl Connection {
     }
 
     /// Whether a small message would be accepted, and the memory budget allows a larger one. After a refusal with
-    /// `WriteBusy`, try again once this is true.
+    /// `Full`, try again once this is true.
     #[must_use]
     pub fn has_room(&self, tx: &TransmitQueue) -> bool {
         self.admit_shared(1, MemoryBudget::SMALL, tx).is_ok()
@@ -162,13 +162,9 @@ impl Connection {
     #[inline]
     fn admit_shared(&self, len: usize, owned: usize, tx: &TransmitQueue) -> Result<(), SendError> {
         if self.phase != Phase::Open {
-            return Err(SendError::InvalidState(()));
+            return Err(SendError::Closed(()));
         }
-        if self.finds_room(len, owned, &Backlog::default(), tx) {
-            Ok(())
-        } else {
-            Err(SendError::WriteBusy(()))
-        }
+        if self.finds_room(len, owned, &Backlog::default(), tx) { Ok(()) } else { Err(SendError::Full(())) }
     }
 
     /// Whether an open connection would accept a message of `len` bytes in addition to the `promised` ones.

@@ -1,4 +1,4 @@
-use std::ops::RangeInclusive;
+use std::ops::{Deref, RangeInclusive};
 
 use crate::error::ConfigError;
 
@@ -10,7 +10,8 @@ use super::{
 /// Window sizes that the compressor supports, as powers of two. RFC 7692 also allows 8, which zlib does not support.
 const WINDOW_BITS: RangeInclusive<u8> = 9..=15;
 
-/// How messages are compressed. All connections of a [`Config`](crate::Config) share it, together with the codecs.
+/// How messages are compressed. All connections of a [`ValidConfig`](crate::ValidConfig) share it, together with the
+/// codecs.
 ///
 /// Without context takeover, each message is compressed independently, with a codec that all connections share: an
 /// idle connection holds no codec. With takeover, later messages refer to earlier ones. That makes small, similar
@@ -40,7 +41,6 @@ pub struct DeflateConfig {
     /// connections do not get beyond this limit, and codecs that send a message over 256 KiB, which is sent
     /// uncompressed beyond it. Default 64 MiB.
     pub codec_budget: usize,
-    pub(super) pool: CodecPool,
 }
 
 impl DeflateConfig {
@@ -55,7 +55,6 @@ impl DeflateConfig {
             send_window_bits: 15,
             receive_window_bits: 15,
             codec_budget: 64 * 1024 * 1024,
-            pool: CodecPool::default(),
         }
     }
 
@@ -73,7 +72,7 @@ impl DeflateConfig {
     }
 
     /// The level, clamped to the library's range, whether or not the configuration was
-    /// [checked](crate::Config::build).
+    /// [checked](crate::Config::validate).
     pub(super) fn usable_level(&self) -> u8 {
         self.level.clamp(1, 9)
     }
@@ -104,5 +103,31 @@ impl DeflateConfig {
 
     pub(super) const fn can_compress_with(bits: u8) -> bool {
         *WINDOW_BITS.start() <= bits
+    }
+}
+
+/// The settings of compression, and the codecs that all connections with them share. Clones share the codecs.
+#[derive(Debug, Clone)]
+pub(crate) struct SharedDeflate {
+    config: DeflateConfig,
+    pub(super) pool: CodecPool,
+}
+
+impl SharedDeflate {
+    pub(crate) fn new(config: DeflateConfig) -> Self {
+        Self { config, pool: CodecPool::default() }
+    }
+
+    /// Other settings with the same codecs.
+    pub(crate) fn with_config(&self, config: DeflateConfig) -> Self {
+        Self { config, pool: self.pool.clone() }
+    }
+}
+
+impl Deref for SharedDeflate {
+    type Target = DeflateConfig;
+
+    fn deref(&self) -> &DeflateConfig {
+        &self.config
     }
 }

@@ -17,6 +17,7 @@ mod session;
 mod small_encoder;
 
 pub use config::DeflateConfig;
+pub(crate) use config::SharedDeflate;
 pub use negotiate::DeflateParams;
 
 pub(crate) use codec::{Deflater, INFLATER_SIZE, Inflated, Inflater};

@@ -8,7 +8,7 @@ use crate::{
 };
 
 use super::{
-    DeflateConfig,
+    DeflateConfig, SharedDeflate,
     codec::{deflater_size, kept_inflater_size},
     pool::{CodecPool, Reservation},
 };
@@ -109,14 +109,14 @@ fn window_bits(value: &str) -> Option<u8> {
 
 /// The server's choice: the first of the client's offers that it can accept, and the answer to it. It declines an
 /// offer by not answering it (section 5.1); if it declines all, the connection has no compression.
-pub(crate) fn accept_offer(config: &DeflateConfig, offered: &[Extension]) -> Option<(Agreed, String)> {
+pub(crate) fn accept_offer(config: &SharedDeflate, offered: &[Extension]) -> Option<(Agreed, String)> {
     offered
         .iter()
         .filter(|extension| extension.name.eq_ignore_ascii_case(NAME))
         .find_map(|extension| answer(config, Said::read(extension)?))
 }
 
-fn answer(config: &DeflateConfig, offer: Said) -> Option<(Agreed, String)> {
+fn answer(config: &SharedDeflate, offer: Said) -> Option<(Agreed, String)> {
     let server_bits = offer.server_max_window_bits.unwrap_or(15).min(config.usable_send_bits());
     if !DeflateConfig::can_compress_with(server_bits) {
         return None;
@@ -163,7 +163,7 @@ pub(crate) fn offer(config: &DeflateConfig) -> String {
 
 /// The client's reading of the server's answer to its [`offer`]: `Ok(None)` if there is no answer, `Err` if the
 /// answer does not match the offer, which fails the connection (section 5.1).
-pub(crate) fn accept_answer(config: &DeflateConfig, answered: &[Extension]) -> Result<Option<Agreed>, ()> {
+pub(crate) fn accept_answer(config: &SharedDeflate, answered: &[Extension]) -> Result<Option<Agreed>, ()> {
     let extension = match answered {
         [] => return Ok(None),
         [extension] if extension.name.eq_ignore_ascii_case(NAME) => extension,
@@ -193,8 +193,8 @@ pub(crate) fn accept_answer(config: &DeflateConfig, answered: &[Extension]) -> R
 
 /// Reserves memory for the contexts that are kept. If none is left, a server keeps no context. A client can only give
 /// up the context for what it sends: the server has decided about the other.
-fn agree(config: &DeflateConfig, mut params: DeflateParams, role: Role) -> Agreed {
-    let pool: &CodecPool = &config.pool;
+fn agree(config: &SharedDeflate, mut params: DeflateParams, role: Role) -> Agreed {
+    let pool = &config.pool;
     let reserve = |bytes: usize| pool.reserve(bytes, config.codec_budget);
     let (keeps_sent, keeps_received, sent_bits, received_bits) = match role {
         Role::Server => (

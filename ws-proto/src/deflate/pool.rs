@@ -89,15 +89,6 @@ impl CodecPool {
     }
 }
 
-/// The state of the codecs does not affect whether two configurations are equal.
-impl PartialEq for CodecPool {
-    fn eq(&self, _other: &Self) -> bool {
-        true
-    }
-}
-
-impl Eq for CodecPool {}
-
 impl Drop for Reservation {
     fn drop(&mut self) {
         self.shared.reserved.fetch_sub(self.bytes, Ordering::Relaxed);

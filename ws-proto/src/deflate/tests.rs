@@ -3,7 +3,7 @@ use http::{HeaderMap, HeaderValue, header};
 use crate::header_syntax::{Extension, parse_extensions};
 
 use super::{
-    DeflateConfig, DeflateParams, accept_answer, accept_offer,
+    DeflateConfig, DeflateParams, SharedDeflate, accept_answer, accept_offer,
     codec::{Deflater, Inflated, Inflater},
     offer, small_encoder,
 };
@@ -14,16 +14,16 @@ fn parse(header: &str) -> Vec<Extension> {
     parse_extensions(&headers).unwrap()
 }
 
-fn server(change: impl FnOnce(&mut DeflateConfig)) -> DeflateConfig {
+fn server(change: impl FnOnce(&mut DeflateConfig)) -> SharedDeflate {
     let mut config = DeflateConfig::server();
     change(&mut config);
-    config
+    SharedDeflate::new(config)
 }
 
-fn client(change: impl FnOnce(&mut DeflateConfig)) -> DeflateConfig {
+fn client(change: impl FnOnce(&mut DeflateConfig)) -> SharedDeflate {
     let mut config = DeflateConfig::client();
     change(&mut config);
-    config
+    SharedDeflate::new(config)
 }
 
 fn with_takeover(config: &mut DeflateConfig) {
@@ -32,7 +32,7 @@ fn with_takeover(config: &mut DeflateConfig) {
 }
 
 /// The server's answer to an offer.
-fn answer(config: &DeflateConfig, offered: &str) -> Option<String> {
+fn answer(config: &SharedDeflate, offered: &str) -> Option<String> {
     accept_offer(config, &parse(offered)).map(|(_, answer)| answer)
 }
 
@@ -273,7 +273,7 @@ fn a_client_without_budget_keeps_only_the_context_that_the_server_requires() {
 
 #[test]
 fn an_error_names_the_option_and_the_value_out_of_range() {
-    let error = |config: DeflateConfig| config.check().unwrap_err().to_string();
+    let error = |config: SharedDeflate| config.check().unwrap_err().to_string();
     for level in [0, 10] {
         let error = error(server(|config| config.level = level));
         assert!(error.starts_with(&format!("deflate.level = {level}: ")), "{error}");

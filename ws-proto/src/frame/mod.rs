@@ -13,7 +13,7 @@ mod header;
 mod opcode;
 
 pub(crate) use control_queue::CONTROL_QUEUE_CAPACITY;
-pub use control_queue::{ControlFrame, ControlQueue, QueueFull};
+pub use control_queue::{ControlFrame, ControlQueue, Full};
 pub use header::{FrameHeader, MAX_CONTROL_PAYLOAD, MAX_HEADER_LEN, RSV1, RSV2, RSV3};
 pub use opcode::OpCode;
 

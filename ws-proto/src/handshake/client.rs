@@ -3,7 +3,7 @@ use std::fmt;
 use http::{HeaderMap, HeaderName, Response, StatusCode, Version, header};
 
 use crate::{
-    config::Config,
+    config::ValidConfig,
     header_syntax::{has_token, parse_extensions, token_list},
 };
 
@@ -49,9 +49,9 @@ impl ClientRequest {
         Self { host: host.into(), path: path.into(), ..Self::default() }
     }
 
-    /// Offers the extensions that `config` enables; [`Accepted::extensions`] has those that the server accepted.
+    /// Offers the extensions that `config` enables; [`Negotiated::extensions`] has those that the server accepted.
     #[must_use]
-    pub fn with_extensions(mut self, config: &Config) -> Self {
+    pub fn with_extensions(mut self, config: &ValidConfig) -> Self {
         self.extensions = Offer::of(config);
         self
     }
@@ -94,7 +94,7 @@ impl fmt::Debug for ClientHandshake {
 /// The server's choice.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Accepted {
+pub struct Negotiated {
     /// The subprotocol in use, one of those offered.
     pub subprotocol: Option<String>,
     /// The extensions in use, a subset of those offered. Pass them to the connection.
@@ -137,7 +137,7 @@ impl ClientHandshake {
     ///
     /// # Errors
     /// The first [`ResponseError`] that applies.
-    pub fn finish(&self, response: &Response<()>) -> Result<Accepted, ResponseError> {
+    pub fn finish(&self, response: &Response<()>) -> Result<Negotiated, ResponseError> {
         let headers = response.headers();
         if response.status() != StatusCode::SWITCHING_PROTOCOLS {
             return Err(ResponseError::Refused(response.status()));
@@ -157,7 +157,7 @@ impl ClientHandshake {
         }
         let answered = parse_extensions(headers).ok_or(ResponseError::Extension)?;
         let extensions = self.extensions.answered(&answered).map_err(|()| ResponseError::Extension)?;
-        Ok(Accepted { subprotocol: self.chosen_subprotocol(headers)?, extensions })
+        Ok(Negotiated { subprotocol: self.chosen_subprotocol(headers)?, extensions })
     }
 
     fn chosen_subprotocol(&self, headers: &HeaderMap) -> Result<Option<String>, ResponseError> {

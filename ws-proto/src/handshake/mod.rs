@@ -14,13 +14,13 @@ mod server;
 
 pub use crate::header_syntax::{Extension, ExtensionParam, parse_extensions, token_list};
 pub use authority::split_authority;
-pub use client::{Accepted, ClientHandshake, ClientRequest};
+pub use client::{ClientHandshake, ClientRequest, Negotiated};
 pub use error::{ClientRequestError, RequestError, ResponseError};
 pub use key::accept_key;
 pub use negotiation::Extensions;
 pub use request::{Request, RequestReader};
 pub use response::ResponseReader;
-pub use server::{Acceptance, AcceptanceError, Rejection, ServerHandshake};
+pub use server::{Rejection, ResponseParts, ResponsePartsError, ServerHandshake};
 
 #[cfg(test)]
 mod tests;

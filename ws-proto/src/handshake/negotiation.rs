@@ -1,7 +1,7 @@
-use crate::{config::Config, header_syntax::Extension};
+use crate::{config::ValidConfig, header_syntax::Extension};
 
 #[cfg(feature = "deflate")]
-use crate::deflate::{self, Agreed, DeflateConfig, DeflateParams};
+use crate::deflate::{self, Agreed, DeflateParams, SharedDeflate};
 
 /// The extensions that both sides agreed upon, for [`Connection::with_extensions`](crate::Connection::with_extensions).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -22,14 +22,14 @@ impl Extensions {
 /// The extensions that a server with `config` chooses from a client's offers, and the header value of the answer, if
 /// any.
 #[cfg(feature = "deflate")]
-pub(super) fn choose(config: &Config, offered: &[Extension]) -> (Extensions, Option<String>) {
-    let chosen = config.deflate.as_ref().and_then(|config| deflate::accept_offer(config, offered));
+pub(super) fn choose(config: &ValidConfig, offered: &[Extension]) -> (Extensions, Option<String>) {
+    let chosen = config.shared_deflate().and_then(|config| deflate::accept_offer(config, offered));
     let (deflate, answer) = chosen.unzip();
     (Extensions { deflate }, answer)
 }
 
 #[cfg(not(feature = "deflate"))]
-pub(super) const fn choose(_config: &Config, _offered: &[Extension]) -> (Extensions, Option<String>) {
+pub(super) const fn choose(_config: &ValidConfig, _offered: &[Extension]) -> (Extensions, Option<String>) {
     (Extensions {}, None)
 }
 
@@ -37,18 +37,18 @@ pub(super) const fn choose(_config: &Config, _offered: &[Extension]) -> (Extensi
 #[derive(Debug, Clone, Default)]
 pub(super) struct Offer {
     #[cfg(feature = "deflate")]
-    deflate: Option<DeflateConfig>,
+    deflate: Option<SharedDeflate>,
 }
 
 #[cfg(feature = "deflate")]
 impl Offer {
-    pub(super) fn of(config: &Config) -> Self {
-        Self { deflate: config.deflate.clone() }
+    pub(super) fn of(config: &ValidConfig) -> Self {
+        Self { deflate: config.shared_deflate().cloned() }
     }
 
     /// The header value; `None` if there is nothing to offer.
     pub(super) fn header(&self) -> Option<String> {
-        self.deflate.as_ref().map(deflate::offer)
+        self.deflate.as_ref().map(|deflate| deflate::offer(deflate))
     }
 
     /// The extensions in the server's answer; `Err` if it does not answer the offer.
@@ -64,7 +64,7 @@ impl Offer {
 #[cfg(not(feature = "deflate"))]
 #[expect(clippy::unused_self, reason = "the signature is that with compression")]
 impl Offer {
-    pub(super) const fn of(_config: &Config) -> Self {
+    pub(super) const fn of(_config: &ValidConfig) -> Self {
         Self {}
     }
 

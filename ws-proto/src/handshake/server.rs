@@ -2,7 +2,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Uri, Version, header};
 
 use crate::{
-    config::Config,
+    config::ValidConfig,
     header_syntax::{Extension, has_token, is_token, parse_extensions, token_list},
 };
 
@@ -72,7 +72,7 @@ impl ServerHandshake {
     /// Chooses from the extensions that the client offers those that `config` allows. [`accept`](Self::accept) then
     /// names them in the response. Pass the result to the connection:
     /// [`with_extensions`](crate::Connection::with_extensions). Without this call, no extension is used.
-    pub fn negotiate(&mut self, config: &Config) -> Extensions {
+    pub fn negotiate(&mut self, config: &ValidConfig) -> Extensions {
         let (extensions, answer) = choose(config, &self.offered_extensions);
         self.extensions = answer;
         extensions
@@ -87,9 +87,9 @@ impl ServerHandshake {
     /// The 101 response (RFC 6455 section 4.2.2). The connection is open once it is written.
     ///
     /// # Errors
-    /// [`AcceptanceError`] if `acceptance` has a subprotocol that the client did not offer, or a header that the
+    /// [`ResponsePartsError`] if `acceptance` has a subprotocol that the client did not offer, or a header that the
     /// application must not set.
-    pub fn accept(&self, acceptance: &Acceptance) -> Result<Vec<u8>, AcceptanceError> {
+    pub fn accept(&self, acceptance: &ResponseParts) -> Result<Vec<u8>, ResponsePartsError> {
         let mut out = Vec::with_capacity(160);
         out.extend_from_slice(
             b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ",
@@ -98,7 +98,7 @@ impl ServerHandshake {
         out.extend_from_slice(b"\r\n");
         if let Some(subprotocol) = &acceptance.subprotocol {
             if !self.offered.contains(subprotocol) {
-                return Err(AcceptanceError::Subprotocol(subprotocol.clone()));
+                return Err(ResponsePartsError::Subprotocol(subprotocol.clone()));
             }
             out.extend_from_slice(b"Sec-WebSocket-Protocol: ");
             out.extend_from_slice(subprotocol.as_bytes());
@@ -110,7 +110,7 @@ impl ServerHandshake {
             out.extend_from_slice(b"\r\n");
         }
         if let Some(name) = acceptance.headers.keys().find(|name| is_reserved(name)) {
-            return Err(AcceptanceError::ReservedHeader(name.to_string()));
+            return Err(ResponsePartsError::ReservedHeader(name.to_string()));
         }
         encode_headers(&acceptance.headers, &mut out);
         out.extend_from_slice(b"\r\n");
@@ -121,7 +121,7 @@ impl ServerHandshake {
 /// What the application adds to a 101 response.
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
-pub struct Acceptance {
+pub struct ResponseParts {
     /// The subprotocol to use; one of those that the client offered.
     pub subprotocol: Option<String>,
     /// Additional headers, such as `Set-Cookie`.
@@ -130,7 +130,7 @@ pub struct Acceptance {
 
 /// Why a 101 response cannot be sent as requested. The fault is the application's.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum AcceptanceError {
+pub enum ResponsePartsError {
     /// The client did not offer this subprotocol.
     #[error("subprotocol {0:?} was not offered by the client")]
     Subprotocol(String),

@@ -9,7 +9,7 @@ use crate::error::ConnectionError;
 
 /// The most memory that connections may hold together: partial and held messages, messages being inflated, and bytes
 /// that wait to be written. Cloning gives another handle to the same budget. Set it in
-/// [`Config::memory_budget`](crate::Config::memory_budget).
+/// [`ValidConfig::with_memory_budget`](crate::ValidConfig::with_memory_budget).
 ///
 /// A connection may grow only if its new total does not exceed the memory that was free beforehand. So a single
 /// connection can use at least half of the budget, a hundred connections that all want more get about a hundredth
@@ -17,7 +17,7 @@ use crate::error::ConnectionError;
 ///
 /// What it refuses:
 /// - a message that grows: its connection is closed with 1013 ([`ConnectionError::MemoryBudget`]);
-/// - a send behind other data that waits: it gets `WriteBusy`. On a connection where nothing waits, a message is
+/// - a send behind other data that waits: it gets `Full`. On a connection where nothing waits, a message is
 ///   always accepted: its bytes belong to the application already, and no event would signal when to try again.
 ///
 /// What it does not count: less than 16 KiB on a connection, bytes that wait while the transport accepts data,

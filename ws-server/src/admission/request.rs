@@ -1,7 +1,7 @@
 use std::{fmt, net::SocketAddr, ops::Deref};
 
 use http::{HeaderName, HeaderValue, Method};
-use ws_proto::handshake::{Acceptance, Rejection, token_list};
+use ws_proto::handshake::{Rejection, ResponseParts, token_list};
 use ws_tokio::internal::guarded;
 
 /// A request to open a WebSocket that is not answered yet: method, target, every header line, the peer's address.
@@ -15,7 +15,7 @@ use ws_tokio::internal::guarded;
 pub struct Request {
     inner: http::Request<()>,
     peer: Option<SocketAddr>,
-    pub(crate) acceptance: Acceptance,
+    pub(crate) acceptance: ResponseParts,
 }
 
 impl Request {
@@ -25,7 +25,7 @@ impl Request {
         if let Some(host) = authority.and_then(|authority| HeaderValue::from_str(authority).ok()) {
             inner.headers_mut().insert(http::header::HOST, host);
         }
-        Self { inner, peer, acceptance: Acceptance::default() }
+        Self { inner, peer, acceptance: ResponseParts::default() }
     }
 
     /// The peer's address. `None` on a Unix socket and for an [`Acceptor`](crate::Acceptor).

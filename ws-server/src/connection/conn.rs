@@ -63,7 +63,7 @@ impl Conn<'_> {
     /// Sends a text message.
     ///
     /// # Errors
-    /// [`SendError::InvalidState`] unless the connection is open, [`SendError::WriteBusy`] at the limits of the write
+    /// [`SendError::Closed`] unless the connection is open, [`SendError::Full`] at the limits of the write
     /// queue. Both return the payload.
     #[inline]
     pub fn send_text<P: TextPayload>(&mut self, text: P) -> Result<(), SendError<P>> {
@@ -138,19 +138,19 @@ impl Conn<'_> {
     /// Sends a ping (RFC 6455 section 5.5.2). The payload is copied.
     ///
     /// # Errors
-    /// [`ControlError::InvalidState`] unless the connection is open, [`ControlError::ControlFrameTooBig`] if the
-    /// payload is longer than 125 bytes, [`ControlError::QueueFull`] if it does not fit into the 256 bytes for control
+    /// [`ControlError::Closed`] unless the connection is open, [`ControlError::TooLong`] if the
+    /// payload is longer than 125 bytes, [`ControlError::Full`] if it does not fit into the 256 bytes for control
     /// frames that wait.
-    pub fn send_ping(&mut self, payload: &[u8]) -> Result<(), ControlError> {
-        self.connection.send_ping(payload, self.tx)
+    pub fn ping(&mut self, payload: &[u8]) -> Result<(), ControlError> {
+        self.connection.ping(payload, self.tx)
     }
 
     /// Sends a pong (RFC 6455 section 5.5.3), as an answer or unsolicited. The payload is copied.
     ///
     /// # Errors
-    /// As [`send_ping`](Self::send_ping).
-    pub fn send_pong(&mut self, payload: &[u8]) -> Result<(), ControlError> {
-        self.connection.send_pong(payload, self.tx)
+    /// As [`ping`](Self::ping).
+    pub fn pong(&mut self, payload: &[u8]) -> Result<(), ControlError> {
+        self.connection.pong(payload, self.tx)
     }
 
     /// Answers a ping. While the peer does not read, only the latest answer is kept, so this never fails and never
@@ -221,7 +221,7 @@ impl Conn<'_> {
 
     #[inline]
     const fn note_refusal<P>(&mut self, sent: &Result<(), SendError<P>>) {
-        if matches!(sent, Err(SendError::WriteBusy(_))) {
+        if matches!(sent, Err(SendError::Full(_))) {
             self.state.wants.room = true;
         }
     }

@@ -28,7 +28,7 @@ use super::conn::Conn;
 ///
 /// # Backpressure
 /// While the peer does not take what is written, no further message is delivered. So a handler that answers each
-/// message with at most one message does not have to handle [`WriteBusy`](ws_proto::SendError::WriteBusy).
+/// message with at most one message does not have to handle [`Full`](ws_proto::SendError::Full).
 /// [`ServerBuilder::read_while_blocked`](crate::ServerBuilder::read_while_blocked) turns this off.
 pub trait Handler: Sized + 'static {
     /// What all connections share. Each shard gets a clone; use an `Arc` for a value that exists once.
@@ -49,7 +49,7 @@ pub trait Handler: Sized + 'static {
     ///
     /// The connection may be closing already: messages that the peer sent are delivered after a failed write. After a
     /// Close of a [`Sender`](crate::Sender), or of the idle timeout, they are delivered until the peer's Close. Sends
-    /// then return `InvalidState`.
+    /// then return `Closed`.
     fn on_message(&mut self, conn: &mut Conn<'_>, message: MessageRef<'_>);
 
     /// A ping. The default answers it with [`Conn::answer_ping`]: while the peer does not read, only the latest ping is
@@ -69,12 +69,12 @@ pub trait Handler: Sized + 'static {
         let _ = (conn, completion);
     }
 
-    /// A send was refused with [`WriteBusy`](ws_proto::SendError::WriteBusy), and now there is room again.
+    /// A send was refused with [`Full`](ws_proto::SendError::Full), and now there is room again.
     fn on_writable(&mut self, conn: &mut Conn<'_>) {
         let _ = conn;
     }
 
-    /// The connection has ended. It is the last callback, and is called exactly once. Sends return `InvalidState`.
+    /// The connection has ended. It is the last callback, and is called exactly once. Sends return `Closed`.
     fn on_close(&mut self, conn: &mut Conn<'_>, info: &CloseInfo) {
         let _ = (conn, info);
     }

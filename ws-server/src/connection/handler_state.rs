@@ -39,7 +39,7 @@ pub(super) struct Pauses {
 pub(super) struct Wants {
     /// Another turn, because there is more to do.
     pub(super) turn: bool,
-    /// Room for a message: a send was refused with `WriteBusy`, and `on_writable` has not been called since.
+    /// Room for a message: a send was refused with `Full`, and `on_writable` has not been called since.
     pub(super) room: bool,
     /// Room for what is left in the mailbox.
     pub(super) room_for_mailbox: bool,

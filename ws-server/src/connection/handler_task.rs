@@ -8,7 +8,7 @@ use std::{
 };
 
 use ws_proto::{
-    CloseCode, CloseInfo, Connection, ConnectionError, ConnectionState, Event, ReceiveBuffer, Transport,
+    CloseCode, CloseInfo, Connection, ConnectionError, ConnectionState, Event, ReceiveBuffer, TransportAction,
 };
 use ws_tokio::{
     Driver,
@@ -154,7 +154,7 @@ impl<H: Handler, S: Io> HandlerTask<H, S> {
             if self.state.life == Life::Over {
                 return Poll::Ready(());
             }
-            if self.driver.transport() != Transport::Finished {
+            if self.driver.transport_action() != TransportAction::Close {
                 return Poll::Pending;
             }
             // Nothing holds the end up any more: the messages that were held are delivered, and then the end.
@@ -291,7 +291,10 @@ impl<H: Handler, S: Io> HandlerTask<H, S> {
     }
 }
 
-impl<H: Handler + Unpin, S: Io> Future for HandlerTask<H, S> {
+/// The handler is never pinned.
+impl<H: Handler, S: Io> Unpin for HandlerTask<H, S> {}
+
+impl<H: Handler, S: Io> Future for HandlerTask<H, S> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {

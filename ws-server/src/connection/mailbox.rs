@@ -6,7 +6,7 @@
 
 use std::{
     sync::{
-        Arc, Mutex, PoisonError,
+        Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     task::{Context, Poll},
@@ -14,8 +14,8 @@ use std::{
 };
 
 use ws_proto::{
-    CloseCode, Config, Connection, ConnectionState, ControlError, Message, PreparedMessage, SendError,
-    TransmitQueue,
+    CloseCode, Connection, ConnectionState, ControlError, Message, PreparedMessage, SendError, TransmitQueue,
+    ValidConfig,
     frame::{ControlQueue, MAX_CONTROL_PAYLOAD, OpCode},
     memory::{Backlog, MemoryAccount, MemoryBudget},
 };
@@ -26,7 +26,7 @@ use crate::shard::wake::ConnWaker;
 use super::queued::{MessageQueue, Queued};
 
 pub(crate) struct Mailbox {
-    config: Arc<Config>,
+    config: ValidConfig,
     waker: ConnWaker,
     /// Whether the connection was woken and has not looked into the mailbox since.
     woken: AtomicBool,
@@ -54,7 +54,7 @@ struct Uncommon {
 }
 
 impl Mailbox {
-    pub(super) fn new(config: &Arc<Config>, waker: ConnWaker) -> Self {
+    pub(super) fn new(config: &ValidConfig, waker: ConnWaker) -> Self {
         let state = State {
             messages: MessageQueue::default(),
             backlog: Backlog::new(),
@@ -63,7 +63,7 @@ impl Mailbox {
             senders: WaitList::new(),
             uncommon: None,
         };
-        Self { config: Arc::clone(config), waker, woken: AtomicBool::new(false), state: Mutex::new(state) }
+        Self { config: config.clone(), waker, woken: AtomicBool::new(false), state: Mutex::new(state) }
     }
 
     /// Whether something was put in since the last call.
@@ -104,20 +104,20 @@ impl Mailbox {
     /// Whether a message of `len` bytes may come in. `owned` of them are not shared with other connections.
     fn admit(&self, state: &State, len: usize, owned: usize) -> Result<(), SendError> {
         if state.connection != ConnectionState::Open || state.is_closing() {
-            return Err(SendError::InvalidState(()));
+            return Err(SendError::Closed(()));
         }
         let State { senders, backlog, account, .. } = state;
         if self.has_room(len, owned, backlog, &senders.promised(), account.as_ref()) {
             Ok(())
         } else {
-            Err(SendError::WriteBusy(()))
+            Err(SendError::Full(()))
         }
     }
 
     /// As [`admit`](Self::admit), for a sender that does not wait. Senders that wait come first.
     fn admit_newcomer(&self, state: &State, len: usize, owned: usize) -> Result<(), SendError> {
         self.admit(state, len, owned)?;
-        if state.senders.has_waiting() { Err(SendError::WriteBusy(())) } else { Ok(()) }
+        if state.senders.has_waiting() { Err(SendError::Full(())) } else { Ok(()) }
     }
 
     /// The rule of the connection's write queue. Room that is promised counts as taken.
@@ -136,7 +136,7 @@ impl Mailbox {
 
     /// Whether the memory budget has a share for `owned` bytes behind the `waiting` ones.
     fn has_budget_for(&self, owned: usize, waiting: usize, account: Option<&MemoryAccount>) -> bool {
-        let Some(budget) = &self.config.memory_budget else { return true };
+        let Some(budget) = self.config.memory_budget() else { return true };
         owned == 0
             || waiting == 0
             || waiting.saturating_add(owned) < MemoryBudget::SMALL
@@ -165,7 +165,7 @@ impl State {
     fn transfer_pings(&mut self, connection: &mut Connection, tx: &mut TransmitQueue) {
         let Some(Uncommon { pings, .. }) = self.uncommon.as_deref_mut() else { return };
         while let Some(ping) = pings.peek() {
-            if connection.send_ping(ping.payload(), tx) == Err(ControlError::QueueFull) {
+            if connection.ping(ping.payload(), tx) == Err(ControlError::Full) {
                 return;
             }
             pings.pop();
@@ -180,13 +180,13 @@ impl State {
             self.count_out(&message);
             match message.send(connection, tx) {
                 Ok(()) => {}
-                Err(SendError::WriteBusy(message)) => {
+                Err(SendError::Full(message)) => {
                     self.count_in(&message);
                     self.settle_account();
                     self.messages.put_back(message);
                     return;
                 }
-                Err(SendError::InvalidState(message)) => return message.drop_unlocked(),
+                Err(SendError::Closed(message)) => return message.drop_unlocked(),
             }
         }
     }
@@ -214,9 +214,9 @@ impl State {
 
     /// Charges the messages to the memory budget. As on a connection, a small amount is not counted, so that small
     /// messages do not touch the counter that all connections share.
-    fn charge(&mut self, config: &Config) {
+    fn charge(&mut self, config: &ValidConfig) {
         if self.account.is_none() && self.backlog.held_bytes() >= MemoryBudget::SMALL {
-            self.account = config.memory_budget.as_ref().map(MemoryBudget::account);
+            self.account = config.memory_budget().map(MemoryBudget::account);
         }
         self.settle_account();
     }
@@ -285,7 +285,7 @@ impl Outlet for Mailbox {
             let (len, entry) = (next.len(), state.senders.enter(place));
             let admitted = match entry {
                 Entry::Newcomer | Entry::Promised => self.admit(&state, len, len),
-                Entry::Waits => Err(SendError::WriteBusy(())),
+                Entry::Waits => Err(SendError::Full(())),
             };
             match admitted {
                 Ok(()) => {
@@ -293,7 +293,7 @@ impl Outlet for Mailbox {
                     self.unlock_and_wake(state);
                     return Poll::Ready(Ok(()));
                 }
-                Err(SendError::WriteBusy(())) => *message = Some(next),
+                Err(SendError::Full(())) => *message = Some(next),
                 Err(error) => return Poll::Ready(Err(error.map(|()| next))),
             }
             if state.senders.wait(place, entry == Entry::Promised, len, cx.waker(), &mut waker) {
@@ -315,13 +315,13 @@ impl Outlet for Mailbox {
     fn ping(&self, payload: &[u8]) -> Result<(), ControlError> {
         let mut state = self.lock();
         if state.connection != ConnectionState::Open {
-            return Err(ControlError::InvalidState);
+            return Err(ControlError::Closed);
         }
         if payload.len() > MAX_CONTROL_PAYLOAD {
-            return Err(ControlError::ControlFrameTooBig(payload.len()));
+            return Err(ControlError::TooLong(payload.len()));
         }
         let pings = &mut state.uncommon().pings;
-        pings.push(OpCode::Ping, payload).map_err(|_| ControlError::QueueFull)?;
+        pings.push(OpCode::Ping, payload).map_err(|_| ControlError::Full)?;
         self.unlock_and_wake(state);
         Ok(())
     }

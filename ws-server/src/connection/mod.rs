@@ -1,8 +1,8 @@
 //! The two ways to write a server, a [`Handler`] and an async function, and the task of a connection for each.
 
-use std::{future::Future, marker::PhantomData, sync::Arc};
+use std::{future::Future, marker::PhantomData};
 
-use ws_proto::{Config, handshake::Rejection};
+use ws_proto::{ValidConfig, handshake::Rejection};
 use ws_tokio::{
     WebSocket,
     internal::{ServerHalf, guarded},
@@ -66,7 +66,7 @@ impl<H: Handler> HandshakeFailed for AcceptedHandler<H> {
 impl<H: Handler> Application for HandlerApp<H> {
     type Accepted = AcceptedHandler<H>;
 
-    fn protocol(server: &ServerState) -> &Arc<Config> {
+    fn protocol(server: &ServerState) -> &ValidConfig {
         &server.handler_protocol
     }
 
@@ -77,7 +77,7 @@ impl<H: Handler> Application for HandlerApp<H> {
 
 impl<H, S> BuildTask<S> for HandlerApp<H>
 where
-    H: Handler + Unpin,
+    H: Handler,
     S: Io + 'static,
 {
     type Task = HandlerTask<H, S>;
@@ -100,7 +100,7 @@ impl HandshakeFailed for NothingAccepted {
 impl<F: 'static> Application for FunctionApp<F> {
     type Accepted = NothingAccepted;
 
-    fn protocol(server: &ServerState) -> &Arc<Config> {
+    fn protocol(server: &ServerState) -> &ValidConfig {
         &server.protocol
     }
 

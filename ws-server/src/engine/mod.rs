@@ -43,7 +43,7 @@ pub(crate) trait Engine<A: Application>: Clone + 'static {
     fn add_unregistered(&self, app: &Rc<A>, stream: TcpStream, established: Established<A::Accepted>);
 }
 
-impl<H: Handler + Unpin> Sharded for HandlerApp<H> {
+impl<H: Handler> Sharded for HandlerApp<H> {
     #[cfg(target_os = "linux")]
     type Engine = reactor::Reactor<Self>;
     #[cfg(not(target_os = "linux"))]

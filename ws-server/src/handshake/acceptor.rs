@@ -1,11 +1,11 @@
 //! Accepting on any stream, for servers that have a listener of their own or take over from an HTTP server.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use http::Method;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use ws_proto::{
-    Config, Connection,
+    Connection, ValidConfig,
     handshake::{Rejection, ServerHandshake},
 };
 use ws_tokio::WebSocket;
@@ -32,7 +32,7 @@ use super::{
 /// [`io::ErrorKind::Unsupported`](std::io::ErrorKind::Unsupported).
 #[derive(Clone, Debug)]
 pub struct Acceptor {
-    config: Arc<Config>,
+    config: ValidConfig,
     origin: OriginPolicy,
     over_tls: bool,
     timeout: Duration,
@@ -46,15 +46,15 @@ pub struct PendingUpgrade<S> {
     handshake: ServerHandshake,
     /// Bytes that were read behind the request.
     received: Vec<u8>,
-    config: Arc<Config>,
+    config: ValidConfig,
     timeout: Duration,
 }
 
 impl Acceptor {
-    /// Creates an acceptor with these protocol settings ([`Config::build`]), the same-host origin policy and a
+    /// Creates an acceptor with these protocol settings ([`Config::validate`](ws_proto::Config::validate)), the same-host origin policy and a
     /// deadline of 10 s for the request.
     #[must_use]
-    pub const fn new(config: Arc<Config>) -> Self {
+    pub const fn new(config: ValidConfig) -> Self {
         Self { config, origin: OriginPolicy::SameHost, over_tls: false, timeout: Duration::from_secs(10) }
     }
 
@@ -122,7 +122,7 @@ impl Acceptor {
             Ok(handshake) => handshake,
             Err(error) => return Err(answer(&mut io, error, request.method(), self.timeout).await),
         };
-        let (config, timeout) = (Arc::clone(&self.config), self.timeout);
+        let (config, timeout) = (self.config.clone(), self.timeout);
         Ok(PendingUpgrade { io, request, handshake, received, config, timeout })
     }
 }
@@ -155,7 +155,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> PendingUpgrade<S> {
     /// Sends the 101 response.
     ///
     /// # Errors
-    /// [`AcceptError::Io`], or [`AcceptError::Acceptance`] for a header or subprotocol that cannot be sent.
+    /// [`AcceptError::Io`], or [`AcceptError::ResponseParts`] for a header or subprotocol that cannot be sent.
     ///
     /// # Cancel safety
     /// Dropping the future drops the stream. The peer may have received the 101 response.

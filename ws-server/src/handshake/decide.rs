@@ -2,7 +2,7 @@
 
 use http::StatusCode;
 use ws_proto::{
-    Config,
+    ValidConfig,
     handshake::{Extensions, Rejection, RequestError, ServerHandshake},
 };
 use ws_tokio::internal::guarded;
@@ -38,7 +38,7 @@ pub(super) fn check(
 pub(super) fn accept_upgrade(
     mut handshake: ServerHandshake,
     request: &Request,
-    config: &Config,
+    config: &ValidConfig,
 ) -> Result<(Extensions, Vec<u8>), AcceptError> {
     let extensions = handshake.negotiate(config);
     let response = handshake.accept(&request.acceptance)?;

@@ -1,7 +1,7 @@
 use std::io;
 
 use http::{Method, StatusCode};
-use ws_proto::handshake::{AcceptanceError, Rejection, RequestError};
+use ws_proto::handshake::{Rejection, RequestError, ResponsePartsError};
 
 use crate::admission::request::encode_rejection;
 
@@ -23,7 +23,7 @@ pub enum AcceptError {
     TimedOut,
     /// The response cannot be sent with this header or subprotocol. The request has been answered with 500.
     #[error("{0}")]
-    Acceptance(#[from] AcceptanceError),
+    ResponseParts(#[from] ResponsePartsError),
 }
 
 impl AcceptError {
@@ -33,7 +33,7 @@ impl AcceptError {
             Self::Io(_) | Self::TimedOut => return None,
             Self::Request(error) => Rejection::from(*error),
             Self::Origin => Rejection::new(StatusCode::FORBIDDEN).with_text("origin not allowed\n"),
-            Self::Acceptance(_) => Rejection::new(StatusCode::INTERNAL_SERVER_ERROR),
+            Self::ResponseParts(_) => Rejection::new(StatusCode::INTERNAL_SERVER_ERROR),
         };
         Some(encode_rejection(&rejection, method))
     }

@@ -1,9 +1,7 @@
 //! Accepted requests, and connections whose handshake is complete.
 
-use std::sync::Arc;
-
 use ws_proto::{
-    Config, Connection,
+    Connection, ValidConfig,
     handshake::{Extensions, Rejection},
 };
 use ws_tokio::internal::guarded;
@@ -20,7 +18,7 @@ pub(crate) trait Application: 'static {
     type Accepted: HandshakeFailed + 'static;
 
     /// The protocol settings of this application's connections.
-    fn protocol(server: &ServerState) -> &Arc<Config>;
+    fn protocol(server: &ServerState) -> &ValidConfig;
 
     fn accept(&self, request: &mut Request) -> Result<Self::Accepted, Rejection>;
 }
@@ -53,7 +51,7 @@ impl<T: HandshakeFailed> AcceptedRequest<T> {
         drop(permit);
         let Self { accepted, request, extensions, connection_permit, received, .. } = self;
         let registration = Registration::new(load, connection_permit);
-        let config = Arc::clone(A::protocol(server));
+        let config = A::protocol(server).clone();
         let connection = Connection::server(config, registration.shard().now()).with_extensions(extensions);
         Established { accepted, request, connection, received, registration }
     }

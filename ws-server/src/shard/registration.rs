@@ -81,8 +81,8 @@ mod tests {
     const HOUR: Duration = Duration::from_secs(3600);
 
     fn shard() -> Arc<Shard> {
-        let config = Config::default().build().unwrap();
-        Shard::new(ServerState::new(Options::default(), Arc::clone(&config), config), WakeTable::tasks(0))
+        let config = Config::default().validate().unwrap();
+        Shard::new(ServerState::new(Options::default(), config.clone(), config), WakeTable::tasks(0))
     }
 
     fn registration(shard: &Arc<Shard>) -> Registration {

@@ -9,7 +9,7 @@ use std::{
 };
 
 use tokio::sync::watch;
-use ws_proto::{CloseInfo, Config};
+use ws_proto::{CloseInfo, ValidConfig};
 use ws_tokio::internal::guarded;
 
 use crate::{admission::permits::Permits, options::Options};
@@ -53,9 +53,9 @@ impl Default for ShutdownState {
 pub(crate) struct ServerState {
     pub(crate) options: Options,
     /// The settings of connections that async functions serve.
-    pub(crate) protocol: Arc<Config>,
+    pub(crate) protocol: ValidConfig,
     /// The settings of connections that handlers serve. Handlers answer pings themselves.
-    pub(crate) handler_protocol: Arc<Config>,
+    pub(crate) handler_protocol: ValidConfig,
     pub(crate) handshakes: Arc<Permits>,
     pub(crate) connections: Arc<Permits>,
     phase: AtomicU8,
@@ -68,7 +68,7 @@ pub(crate) struct ServerState {
 }
 
 impl ServerState {
-    pub(crate) fn new(options: Options, protocol: Arc<Config>, handler_protocol: Arc<Config>) -> Arc<Self> {
+    pub(crate) fn new(options: Options, protocol: ValidConfig, handler_protocol: ValidConfig) -> Arc<Self> {
         Arc::new(Self {
             protocol,
             handler_protocol,

@@ -47,7 +47,7 @@ impl ShutdownHandle {
     /// budget.
     #[must_use]
     pub fn memory_held(&self) -> usize {
-        self.server.protocol.memory_budget.as_ref().map_or(0, ws_proto::memory::MemoryBudget::used)
+        self.server.protocol.memory_budget().map_or(0, ws_proto::memory::MemoryBudget::used)
     }
 
     /// Handshakes in progress.

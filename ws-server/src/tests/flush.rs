@@ -94,7 +94,7 @@ fn connection(change: impl FnOnce(&mut Config)) -> Connection {
     let mut config = Config::default();
     config.keepalive = None;
     change(&mut config);
-    Connection::server(config.build().expect("valid"), Instant::now())
+    Connection::server(config.validate().expect("valid"), Instant::now())
 }
 
 /// A handler's task and an async function's task, both of which echo.

@@ -55,28 +55,28 @@ async fn echo(mut ws: WebSocket<Counted>) {
 }
 
 fn registration() -> Registration {
-    let config = Config::default().build().expect("the defaults are valid");
-    let server = ServerState::new(Options::default(), Arc::clone(&config), config);
+    let config = Config::default().validate().expect("the defaults are valid");
+    let server = ServerState::new(Options::default(), config.clone(), config);
     let permit = server.connections.acquire(None).expect("no limit");
     Registration::new(LoadShare::new(&Shard::new(server, WakeTable::tasks(1))), permit)
 }
 
 fn connection() -> Connection {
-    Connection::server(Config::default().build().expect("the defaults are valid"), Instant::now())
+    Connection::server(Config::default().validate().expect("the defaults are valid"), Instant::now())
 }
 
 fn handler_task(script: &Script) -> Task {
-    Box::pin(HandlerTask::new(Echo, script.transport(), connection(), &[], registration()))
+    Box::pin(HandlerTask::new(Echo, script.transport_action(), connection(), &[], registration()))
 }
 
 fn serve_task(script: &Script) -> Task {
-    let (served, ws) = ServerHalf::new(script.transport(), connection(), &[]);
+    let (served, ws) = ServerHalf::new(script.transport_action(), connection(), &[]);
     Box::pin(FunctionTask::new(served, Some(echo(ws)), registration()))
 }
 
 /// A `WebSocket` without a server's task, as [`Acceptor`](crate::Acceptor) makes it.
 fn inline_task(script: &Script) -> Task {
-    Box::pin(echo(WebSocket::new(script.transport(), connection())))
+    Box::pin(echo(WebSocket::new(script.transport_action(), connection())))
 }
 
 /// The waker of a task: remembers that the task is to be polled.
@@ -197,7 +197,8 @@ impl Handler for Endless {
 #[test]
 fn a_turn_ends_although_the_peer_takes_everything_that_is_sent() {
     let script = Script::default();
-    let mut task = Box::pin(HandlerTask::new(Endless, script.transport(), connection(), &[], registration()));
+    let mut task =
+        Box::pin(HandlerTask::new(Endless, script.transport_action(), connection(), &[], registration()));
     let woken = Arc::new(Woken(AtomicBool::new(false)));
     let waker = Waker::from(Arc::clone(&woken));
     for _ in 0..10 {

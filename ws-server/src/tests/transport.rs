@@ -35,7 +35,7 @@ pub(super) struct Calls {
 }
 
 impl Script {
-    pub(super) fn transport(&self) -> Counted {
+    pub(super) fn transport_action(&self) -> Counted {
         Counted(self.clone())
     }
 

@@ -9,7 +9,7 @@ impl<S> SharedState<S> {
     /// Queues a message of the connection's owner if there is room that is not promised to senders.
     pub(crate) fn queue(&mut self, message: Message) -> Result<(), SendError<Message>> {
         if !self.senders.is_empty() && !self.owner_may_send(message.len()) {
-            return Err(SendError::WriteBusy(message));
+            return Err(SendError::Full(message));
         }
         self.queue_ignoring_promises(message)
     }
@@ -17,14 +17,14 @@ impl<S> SharedState<S> {
     /// Queues a message of a sender that does not wait, if there is room and no other sender waits.
     pub(crate) fn queue_as_newcomer(&mut self, message: Message) -> Result<(), SendError<Message>> {
         if !self.senders.is_empty() && !self.newcomer_may_send(message.len()) {
-            return Err(SendError::WriteBusy(message));
+            return Err(SendError::Full(message));
         }
         self.queue_ignoring_promises(message)
     }
 
     /// Queues a message if there is room, promised or not.
     pub(crate) fn queue_ignoring_promises(&mut self, message: Message) -> Result<(), SendError<Message>> {
-        let Some(driver) = &mut self.driver else { return Err(SendError::InvalidState(message)) };
+        let Some(driver) = &mut self.driver else { return Err(SendError::Closed(message)) };
         let (connection, tx) = driver.parts_mut();
         connection.send_message(message, false, tx)?;
         self.accepted += 1;
@@ -35,7 +35,7 @@ impl<S> SharedState<S> {
     /// Queues a prepared message, as [`queue`](Self::queue) does.
     pub(crate) fn queue_prepared(&mut self, message: &PreparedMessage) -> Result<(), SendError> {
         if !self.senders.is_empty() && !self.owner_may_send(message.payload().len()) {
-            return Err(SendError::WriteBusy(()));
+            return Err(SendError::Full(()));
         }
         self.queue_prepared_ignoring_promises(message)
     }
@@ -43,13 +43,13 @@ impl<S> SharedState<S> {
     /// Queues a prepared message, as [`queue_as_newcomer`](Self::queue_as_newcomer) does.
     pub(crate) fn queue_prepared_as_newcomer(&mut self, message: &PreparedMessage) -> Result<(), SendError> {
         if !self.senders.is_empty() && !self.newcomer_may_send(message.payload().len()) {
-            return Err(SendError::WriteBusy(()));
+            return Err(SendError::Full(()));
         }
         self.queue_prepared_ignoring_promises(message)
     }
 
     fn queue_prepared_ignoring_promises(&mut self, message: &PreparedMessage) -> Result<(), SendError> {
-        let Some(driver) = &mut self.driver else { return Err(SendError::InvalidState(())) };
+        let Some(driver) = &mut self.driver else { return Err(SendError::Closed(())) };
         let (connection, tx) = driver.parts_mut();
         connection.send_prepared(message, false, tx)?;
         self.accepted += 1;

@@ -3,7 +3,7 @@
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite};
-use ws_proto::{Connection, Event, Message, Transport};
+use ws_proto::{Connection, Event, Message, TransportAction};
 
 use super::{
     state::{Mode, SharedState},
@@ -76,7 +76,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
             self.hold_received(&mut rx, pause);
             let Some(driver) = &self.driver else { return };
             // The end is not reported until the application has taken the messages before it.
-            if driver.transport() == Transport::Finished {
+            if driver.transport_action() == TransportAction::Close {
                 self.promise_room();
                 return;
             }

@@ -38,7 +38,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
         loop {
             let Some(next) = message.take() else { return Poll::Ready(Ok(())) };
             match self.queue(next) {
-                Err(SendError::WriteBusy(back)) => *message = Some(back),
+                Err(SendError::Full(back)) => *message = Some(back),
                 result => return Poll::Ready(result),
             }
             if self.poll_room(cx).is_pending() {
@@ -55,7 +55,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
     ) -> Poll<Result<(), SendError>> {
         loop {
             match self.queue_prepared(message) {
-                Err(SendError::WriteBusy(())) => {}
+                Err(SendError::Full(())) => {}
                 result => return Poll::Ready(result),
             }
             if self.poll_room(cx).is_pending() {
@@ -92,10 +92,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
             let queued = match entry {
                 Entry::Newcomer => self.queue_as_newcomer(next),
                 Entry::Promised => self.queue_ignoring_promises(next),
-                Entry::Waits => Err(SendError::WriteBusy(next)),
+                Entry::Waits => Err(SendError::Full(next)),
             };
             match queued {
-                Err(SendError::WriteBusy(back)) => *message = Some(back),
+                Err(SendError::Full(back)) => *message = Some(back),
                 result => return Poll::Ready(result),
             }
             self.waker_missing =

@@ -11,7 +11,8 @@ use std::{
 
 use tokio::time::Sleep;
 use ws_proto::{
-    CloseCode, CloseInfo, Connection, ConnectionError, ConnectionState, ControlError, SendQueue, Transport,
+    CloseCode, CloseInfo, Connection, ConnectionError, ConnectionState, ControlError, SendQueue,
+    TransportAction,
 };
 
 use super::wakers::Wakers;
@@ -177,9 +178,9 @@ impl<S> SharedState<S> {
     }
 
     pub(crate) fn queue_ping(&mut self, payload: &[u8]) -> Result<(), ControlError> {
-        let Some(driver) = &mut self.driver else { return Err(ControlError::InvalidState) };
+        let Some(driver) = &mut self.driver else { return Err(ControlError::Closed) };
         let (connection, tx) = driver.parts_mut();
-        connection.send_ping(payload, tx)?;
+        connection.ping(payload, tx)?;
         self.wake_idle_server_task();
         Ok(())
     }
@@ -280,7 +281,7 @@ impl<S> SharedState<S> {
     /// Wakes the tasks that wait for the end, once, when only messages that the application has not taken are left.
     pub(crate) fn notify_finished(&mut self) {
         let is_finished =
-            self.driver.as_ref().is_some_and(|driver| driver.transport() == Transport::Finished);
+            self.driver.as_ref().is_some_and(|driver| driver.transport_action() == TransportAction::Close);
         if is_finished && !self.finish_notified {
             self.finish_notified = true;
             self.waiting.wake_all();

@@ -6,7 +6,7 @@ use std::{
 };
 
 use tokio::io::{AsyncRead, AsyncWrite};
-use ws_proto::{Connection, ConnectionState, Event, Transport};
+use ws_proto::{Connection, ConnectionState, Event, TransportAction};
 
 use super::state::{Mode, SharedState, Turn, now};
 use crate::{
@@ -164,7 +164,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
     }
 
     pub(super) fn is_finished(&self) -> bool {
-        self.driver.as_ref().is_none_or(|driver| driver.transport() == Transport::Finished)
+        self.driver.as_ref().is_none_or(|driver| driver.transport_action() == TransportAction::Close)
     }
 
     pub(super) fn queued(&self) -> usize {

@@ -95,7 +95,7 @@ async fn a_sender_waits_at_the_limit_of_bytes() {
             accepted += 1;
         }
         assert!((8..=10).contains(&accepted), "{accepted} messages of 1000 bytes");
-        assert!(matches!(ws.sender().try_send(text(0, 1000)), Err(SendError::WriteBusy(_))));
+        assert!(matches!(ws.sender().try_send(text(0, 1000)), Err(SendError::Full(_))));
         peer.take_everything();
         ws.flush().await;
         assert_eq!(peer.received().len(), accepted);
@@ -112,7 +112,7 @@ async fn a_sender_waits_at_the_limit_of_messages() {
         }
         assert!(timeout(SECOND, ws.feed("")).await.is_err());
         let refused = ws.sender().try_send("kept");
-        assert_eq!(refused, Err(SendError::WriteBusy(Message::text("kept"))), "the message comes back");
+        assert_eq!(refused, Err(SendError::Full(Message::text("kept"))), "the message comes back");
         peer.take_everything();
         ws.feed("last").await.unwrap();
         ws.flush().await;
@@ -208,14 +208,14 @@ async fn a_close_goes_out_behind_the_messages_that_the_sink_accepted() {
         Pin::new(&mut ws).start_send("in the queue".into()).unwrap();
         Pin::new(&mut ws).start_send("left over".into()).unwrap();
         let refused = Pin::new(&mut ws).start_send("too much".into());
-        assert_eq!(refused, Err(SendError::WriteBusy(Message::text("too much"))));
+        assert_eq!(refused, Err(SendError::Full(Message::text("too much"))));
         poll_fn(|cx| Pin::new(&mut ws).poll_close(cx)).await.unwrap();
         let frames = peer.received();
         assert_eq!(frames[..2], [Frame::text("in the queue"), Frame::text("left over")]);
         assert_eq!((frames.len(), frames[2].opcode), (3, opcode::CLOSE));
         let closed = poll_fn(|cx| Pin::new(&mut ws).poll_ready(cx)).await;
         assert_eq!(closed, Ok(()));
-        assert!(matches!(Pin::new(&mut ws).start_send("late".into()), Err(SendError::InvalidState(_))));
+        assert!(matches!(Pin::new(&mut ws).start_send("late".into()), Err(SendError::Closed(_))));
     }
 }
 

@@ -92,13 +92,13 @@ async fn nothing_can_be_sent_on_a_connection_that_is_not_open() {
         peer.answer_close();
         ws.close(CloseCode::NORMAL, "").await;
         peer.received();
-        let refused = Err(SendError::InvalidState(Message::text("late")));
+        let refused = Err(SendError::Closed(Message::text("late")));
         assert_eq!(ws.send("late").await, refused);
         assert_eq!(ws.feed("late").await, refused);
         assert_eq!(sender.send("late").await, refused);
         assert_eq!(sender.try_send("late"), refused);
-        assert_eq!(ws.ping(b"late").await, Err(ControlError::InvalidState));
-        assert_eq!(sender.ping(b"late"), Err(ControlError::InvalidState));
+        assert_eq!(ws.ping(b"late").await, Err(ControlError::Closed));
+        assert_eq!(sender.ping(b"late"), Err(ControlError::Closed));
         ws.flush().await;
         sender.close(CloseCode::NORMAL, "");
         assert!(!ws.is_open() && !sender.is_open());
@@ -249,7 +249,7 @@ async fn a_dropped_websocket_ends_the_transport() {
     let sender = ws.sender();
     drop(ws);
     assert!(peer.is_disconnected() && !sender.is_open());
-    assert_eq!(sender.send("late").await, Err(SendError::InvalidState(Message::text("late"))));
+    assert_eq!(sender.send("late").await, Err(SendError::Closed(Message::text("late"))));
 }
 
 async fn next(ws: &mut WebSocket<TestTransport>) -> Option<Result<Message, ConnectionError>> {

@@ -46,7 +46,7 @@ async fn a_message_and_a_close_before_a_failed_write_are_delivered() {
         peer_leaves(&peer);
         ws.send("not delivered").await.unwrap();
         assert!(!ws.is_open());
-        assert!(matches!(ws.send("refused").await, Err(SendError::InvalidState(_))));
+        assert!(matches!(ws.send("refused").await, Err(SendError::Closed(_))));
         assert_eq!(drain(&mut ws).await, [Message::text("one"), Message::text("two")]);
         assert_both_reported(&ws.close_info().unwrap());
         assert!(peer.is_disconnected());

@@ -83,7 +83,7 @@ async fn frames_that_came_with_the_handshake_are_received_first() {
 fn assert_other_handles_refuse(ws: WebSocket<TestTransport>, peer: &Peer) {
     let sender = ws.sender();
     let parts = ws.into_parts().unwrap();
-    assert_eq!(sender.try_send("late"), Err(SendError::InvalidState(Message::text("late"))));
+    assert_eq!(sender.try_send("late"), Err(SendError::Closed(Message::text("late"))));
     assert!(!sender.is_open() && !peer.is_disconnected());
     drop(parts);
     assert!(peer.is_disconnected());

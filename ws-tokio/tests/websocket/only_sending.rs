@@ -43,7 +43,7 @@ async fn a_task_that_only_sends_sees_the_close_of_the_peer() {
                 let result = if by_sender { sender.send("data").await } else { ws.send("data").await };
                 match result {
                     Ok(()) => sent += 1,
-                    Err(error) => break assert!(matches!(error, SendError::InvalidState(_))),
+                    Err(error) => break assert!(matches!(error, SendError::Closed(_))),
                 }
                 assert!(sent <= UNNOTICED);
             }

@@ -257,7 +257,7 @@ fn a_panic_of_a_mask_source_or_in_with_io_reaches_the_caller_and_the_connection_
     without_deadlock(|| {
         let (transport, peer) = TestTransport::new(Role::Client);
         let now = tokio::time::Instant::now().into_std();
-        let connection = Connection::client(config().build().unwrap(), Box::new(PanicOnce(true)), now);
+        let connection = Connection::client(config().validate().unwrap(), Box::new(PanicOnce(true)), now);
         let mut ws = WebSocket::new(transport, connection);
         let sending = catch_unwind(AssertUnwindSafe(|| Task::new().poll(&mut Box::pin(ws.send("lost")))));
         std::mem::forget(sending.expect_err("the caller sees the panic"));

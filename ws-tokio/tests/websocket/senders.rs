@@ -180,7 +180,7 @@ async fn a_sender_that_waits_for_room_is_woken_when_the_connection_ends() {
         peer.send(Frame::close(1000, ""));
         assert!(ws.poll_recv(&mut owner.cx()).is_pending());
         assert!(waiting.was_woken());
-        let refused = Err(SendError::InvalidState(Message::text("never")));
+        let refused = Err(SendError::Closed(Message::text("never")));
         assert_eq!(waiting.poll(&mut send), std::task::Poll::Ready(refused));
     }
 }
@@ -198,7 +198,7 @@ async fn a_sender_that_waits_for_room_is_woken_by_our_own_close() {
         let mut close = Box::pin(ws.close(CloseCode::NORMAL, ""));
         assert!(owner.poll(&mut close).is_pending());
         assert!(waiting.was_woken());
-        assert!(matches!(waiting.poll(&mut send), std::task::Poll::Ready(Err(SendError::InvalidState(_)))));
+        assert!(matches!(waiting.poll(&mut send), std::task::Poll::Ready(Err(SendError::Closed(_)))));
     }
 }
 

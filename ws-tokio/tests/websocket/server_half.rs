@@ -161,7 +161,7 @@ async fn a_peer_whose_bytes_are_not_read_does_not_count_as_idle() {
 async fn a_close_is_answered_while_the_application_does_something_else() {
     let (server, peer) = serve(config(), async |mut ws| {
         sleep(100 * SECOND).await;
-        assert_eq!(ws.send("late").await, Err(SendError::InvalidState(Message::text("late"))));
+        assert_eq!(ws.send("late").await, Err(SendError::Closed(Message::text("late"))));
         assert_eq!(ws.recv().await, None);
         assert_eq!(ws.close_info().unwrap().code(), 1001);
     });

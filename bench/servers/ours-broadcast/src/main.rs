@@ -73,6 +73,6 @@ fn main() -> std::io::Result<()> {
     runtime.block_on(async move {
         let listener = TcpListener::from_std(server::listen(options.listen)?)?;
         let server = Server::builder().max_message_size(MAX_MESSAGE).listener(listener)?;
-        server.run_sharded::<Member>(1, Room::default()).await.map(drop)
+        server.sharded(1).serve_handler::<Member>(Room::default()).await.map(drop)
     })
 }

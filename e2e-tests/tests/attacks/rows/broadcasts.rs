@@ -8,14 +8,14 @@ use crate::table::Row;
 use crate::target_server::{Counts, Kind, TargetServer, attack};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
-use ws_server::{PreparedMessage, Sender, Server, ServerBuilder, WebSocket};
+use ws_server::{PreparedMessage, Sender, Server, ServerBuilder, ServerStream, WebSocket};
 
 const BROADCAST: Row = Row::new(40, "a broadcast");
 
 const PAYLOAD: usize = 32;
 
 /// Echoes, and adds its `Sender` to the context.
-async fn subscribe(mut ws: WebSocket, context: Context) {
+async fn subscribe(mut ws: WebSocket<ServerStream>, context: Context) {
     context.senders.lock().unwrap().push(ws.sender());
     context.counts.opened.fetch_add(1, SeqCst);
     while let Some(message) = ws.recv().await {
@@ -28,12 +28,14 @@ pub(super) fn subscribers(kind: Kind, builder: ServerBuilder) -> (TargetServer, 
     let context = Context { senders: Arc::default(), counts: Arc::<Counts>::default() };
     let (counts, for_server) = (Arc::clone(&context.counts), context.clone());
     let server = match kind {
-        Kind::HandlerTasks | Kind::HandlerShard => kind.run::<Subscriber>(builder, counts, for_server),
+        Kind::HandlerTasks | Kind::HandlerShard => {
+            kind.serve_handler::<Subscriber>(builder, counts, for_server)
+        }
         Kind::AsyncTasks => TargetServer::start(builder, counts, |server| {
-            server.serve(move |ws| subscribe(ws, for_server.clone()))
+            server.serve(move |ws, _| subscribe(ws, for_server.clone()))
         }),
         Kind::AsyncShard => TargetServer::start(builder, counts, |server| async {
-            server.serve_sharded(1, move |ws, _| subscribe(ws, for_server.clone())).await.unwrap()
+            server.sharded(1).serve(move |ws, _| subscribe(ws, for_server.clone())).await.unwrap()
         }),
     };
     (server, context)

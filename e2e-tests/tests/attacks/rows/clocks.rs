@@ -47,7 +47,7 @@ fn nothing_depends_on_the_time_of_day() {
 #[test]
 fn an_hour_that_passes_at_once_is_one_ping() {
     attack(async || {
-        let config = Config::default().build().unwrap();
+        let config = Config::default().validate().unwrap();
         let mut machine = Machine::server(&config);
         let (mut pings, mut closed) = (0, 0);
         const SLEEPS: usize = 24;

@@ -15,7 +15,7 @@ const CLOSES: Row = Row::new(23, "abuse of the closing handshake");
 #[test]
 fn of_all_codes_those_that_may_be_sent_are_echoed() {
     attack(async || {
-        let config = Config::default().build().unwrap();
+        let config = Config::default().validate().unwrap();
         let mut machine = Machine::server(&config);
         let mut wrong = 0;
         for code in 0..=u16::MAX {
@@ -33,7 +33,7 @@ fn of_all_codes_those_that_may_be_sent_are_echoed() {
 #[test]
 fn what_comes_behind_a_close_is_not_looked_at() {
     attack(async || {
-        let config = Config::default().build().unwrap();
+        let config = Config::default().validate().unwrap();
         let mut machine = Machine::server(&config);
         machine.receive(&RawFrame::close(1000, "").encode(Side::Client));
         let answer = machine.written.clone();

@@ -110,7 +110,8 @@ fn a_message_before_a_close_reaches_each_reader_and_waits_for_no_other_connectio
                 .close_timeout(CLOSE_TIMEOUT)
                 .write_timeout(Some(WRITE_TIMEOUT))
                 .keepalive(None);
-            let server = kind.run::<Farewell>(builder, Arc::clone(&context.counts), context.clone());
+            let server =
+                kind.serve_handler::<Farewell>(builder, Arc::clone(&context.counts), context.clone());
             let start = Instant::now();
             let (one, two) = tokio::join!(
                 read_slowly(open_and_wait_for_start(&server).await, size),

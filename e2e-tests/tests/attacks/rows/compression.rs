@@ -7,38 +7,39 @@ use crate::scale::{optimized, scaled};
 use crate::table::Row;
 use crate::target_server::{Kind, TargetServer, attack};
 use e2e_tests::raw_peer::{RawClient, RawFrame, Side};
-use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::Instant;
 use ws_proto::handshake::{
     ClientHandshake, ClientRequest, Extensions, RequestReader, ResponseReader, ServerHandshake,
 };
-use ws_proto::{Config, Connection, Limits, MessageKind, deflate::DeflateConfig, mask::ChaChaMaskSource};
+use ws_proto::{
+    Config, Connection, Limits, MessageKind, ValidConfig, deflate::DeflateConfig, mask::ChaChaMaskSource,
+};
 use ws_server::{Server, ServerBuilder};
 
 const BOMB: Row = Row::new(15, "compression bombs");
 const EXPENSIVE: Row = Row::new(16, "answers that are expensive to compress");
 
-fn config(limit: usize) -> Arc<Config> {
+fn config(limit: usize) -> ValidConfig {
     let mut deflate = DeflateConfig::client();
     (deflate.level, deflate.threshold) = (9, 0);
     let mut config = Config::default();
     (config.deflate, config.limits.max_message_size) = (Some(deflate), limit);
     config.write_queue_bytes = usize::MAX;
-    config.build().unwrap()
+    config.validate().unwrap()
 }
 
 /// The negotiated extension. The server has the settings of [`compressing`].
-fn agreed(client: &Config, limit: usize) -> (Extensions, Arc<Config>, Extensions) {
+fn agreed(client: &ValidConfig, limit: usize) -> (Extensions, ValidConfig, Extensions) {
     let request = ClientRequest::new("a", "/").with_extensions(client);
     let (handshake, head) = ClientHandshake::new(&request, [1; 16]).unwrap();
     let (request, _) = RequestReader::new(&Limits::default()).read(&head).unwrap().unwrap();
     let mut server = Config::default();
     (server.deflate, server.limits.max_message_size) = (Some(DeflateConfig::server()), limit);
-    let server = server.build().unwrap();
+    let server = server.validate().unwrap();
     let mut answer = ServerHandshake::new(&request).unwrap();
     let extensions = answer.negotiate(&server);
-    let head = answer.accept(&ws_proto::handshake::Acceptance::default()).unwrap();
+    let head = answer.accept(&ws_proto::handshake::ResponseParts::default()).unwrap();
     let (response, _) = ResponseReader::new(&Limits::default()).read(&head).unwrap().unwrap();
     (handshake.finish(&response).unwrap().extensions, server, extensions)
 }

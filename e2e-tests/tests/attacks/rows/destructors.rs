@@ -8,7 +8,7 @@ use bytes::Bytes;
 use e2e_tests::raw_peer::RawFrame;
 use std::panic::resume_unwind;
 use std::sync::Arc;
-use ws_server::{Conn, Handler, Message, MessageRef, Rejection, Request, Server, WebSocket};
+use ws_server::{Conn, Handler, Message, MessageRef, Rejection, Request, Server, ServerStream, WebSocket};
 
 const DESTRUCTORS: Row = Row::new(37, "destructors that panic");
 
@@ -66,7 +66,7 @@ impl Handler for Explosive {
     }
 }
 
-async fn explosive(mut ws: WebSocket, len: usize) {
+async fn explosive(mut ws: WebSocket<ServerStream>, len: usize) {
     while let Some(message) = ws.recv().await {
         let reply = answer(message.as_bytes(), len).map_or(message, Message::binary);
         let _ = ws.send(reply).await;
@@ -76,12 +76,12 @@ async fn explosive(mut ws: WebSocket, len: usize) {
 fn start(kind: Kind, len: usize) -> TargetServer {
     let (builder, counts) = (Server::builder(), Arc::<Counts>::default());
     match kind {
-        Kind::HandlerTasks | Kind::HandlerShard => kind.run::<Explosive>(builder, counts, len),
+        Kind::HandlerTasks | Kind::HandlerShard => kind.serve_handler::<Explosive>(builder, counts, len),
         Kind::AsyncTasks => {
-            TargetServer::start(builder, counts, move |server| server.serve(move |ws| explosive(ws, len)))
+            TargetServer::start(builder, counts, move |server| server.serve(move |ws, _| explosive(ws, len)))
         }
         Kind::AsyncShard => TargetServer::start(builder, counts, move |server| async move {
-            server.serve_sharded(1, move |ws, _| explosive(ws, len)).await.unwrap()
+            server.sharded(1).serve(move |ws, _| explosive(ws, len)).await.unwrap()
         }),
     }
 }

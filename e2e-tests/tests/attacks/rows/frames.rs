@@ -32,7 +32,7 @@ fn refused_after(mut machine: Machine, bytes: &[u8], code: u16) -> Option<usize>
 #[test]
 fn a_frame_with_the_wrong_masking_is_refused_at_its_second_byte() {
     attack(async || {
-        let config = Config::default().build().unwrap();
+        let config = Config::default().validate().unwrap();
         let (mut tried, mut later) = (0, 0);
         for opcode in OPCODES {
             for fin in [true, false] {

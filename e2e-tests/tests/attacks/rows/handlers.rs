@@ -86,7 +86,7 @@ fn a_handler_that_blocks_delays_only_its_own_thread() {
         let threads = Threads::default();
         let context = Arc::clone(&threads);
         let server = TargetServer::start(Server::builder(), Arc::<Counts>::default(), |server| async {
-            server.run_sharded::<Blocking>(2, context).await.unwrap()
+            server.sharded(2).serve_handler::<Blocking>(context).await.unwrap()
         });
         let probe = ProbeClient::start(server.addr);
         probe.echoes(200).await;

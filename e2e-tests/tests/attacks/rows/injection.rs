@@ -5,7 +5,7 @@ use crate::table::Row;
 use crate::target_server::attack;
 use ws_proto::Limits;
 use ws_proto::handshake::{
-    Acceptance, ClientHandshake, ClientRequest, Rejection, RequestReader, ServerHandshake,
+    ClientHandshake, ClientRequest, Rejection, RequestReader, ResponseParts, ServerHandshake,
 };
 
 const INJECTION: Row = Row::new(5, "injected header lines");
@@ -70,7 +70,7 @@ fn requests(dice: &mut Dice) -> (usize, usize) {
 }
 
 fn responses(handshake: &ServerHandshake, dice: &mut Dice) -> (usize, usize) {
-    let mut acceptance = Acceptance::default();
+    let mut acceptance = ResponseParts::default();
     let (mut made, mut wrong) = (0, 0);
     let subprotocol = dice.string();
     acceptance.subprotocol = Some(subprotocol);

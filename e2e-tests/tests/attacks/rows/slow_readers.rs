@@ -106,7 +106,7 @@ fn fill_one(sender: &Sender) -> bool {
     loop {
         match sender.try_send(vec![b'x'; PAYLOAD]) {
             Ok(()) => taken = true,
-            Err(SendError::WriteBusy(_)) => return taken,
+            Err(SendError::Full(_)) => return taken,
             Err(error) => panic!("{error}"),
         }
     }
@@ -122,7 +122,8 @@ fn peers_that_do_not_read_take_the_memory_of_their_queues_and_are_given_up() {
             let context = Context { senders: Arc::default(), counts: Arc::default() };
             let builder =
                 Server::builder().write_queue(10_000, QUEUE).write_timeout(Some(timeout)).keepalive(None);
-            let server = kind.run::<Subscriber>(builder, Arc::clone(&context.counts), context.clone());
+            let server =
+                kind.serve_handler::<Subscriber>(builder, Arc::clone(&context.counts), context.clone());
             let mut readers = server.open_many(READERS).await;
             // A connection is counted before its handler's `on_open`.
             server.until("open", || server.counts.opened.load(SeqCst) == READERS).await;

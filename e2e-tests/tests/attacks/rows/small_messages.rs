@@ -25,7 +25,7 @@ async fn fill(senders: Vec<Sender>, size: usize, is_prepared: bool) {
         while idle < 20 {
             idle += 1;
             for sender in &senders {
-                while send(sender) != Err(SendError::WriteBusy(())) {
+                while send(sender) != Err(SendError::Full(())) {
                     idle = 0;
                 }
             }

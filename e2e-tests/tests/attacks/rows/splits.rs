@@ -66,7 +66,7 @@ fn corpus(count: usize) -> Vec<u8> {
 
 /// The events and the answers to the bytes in these pieces.
 fn outcome<'a>(machine: &mut Machine, pieces: impl IntoIterator<Item = &'a [u8]>) -> (String, Vec<u8>) {
-    machine.renew(&Config::default().build().unwrap());
+    machine.renew(&Config::default().validate().unwrap());
     pieces.into_iter().for_each(|piece| machine.receive(piece));
     (format!("{:?}", machine.seen), machine.written.clone())
 }
@@ -74,14 +74,14 @@ fn outcome<'a>(machine: &mut Machine, pieces: impl IntoIterator<Item = &'a [u8]>
 #[test]
 fn how_frames_are_cut_makes_no_difference() {
     attack(async || {
-        let mut machine = Machine::server(&Config::default().build().unwrap());
+        let mut machine = Machine::server(&Config::default().validate().unwrap());
         let (mut tried, mut different) = (0, 0);
         let mut check = |pieces: Vec<&[u8]>, whole: &(String, Vec<u8>)| {
             tried += 1;
             different += usize::from(outcome(&mut machine, pieces) != *whole);
         };
         let long = corpus(210);
-        let whole = outcome(&mut Machine::server(&Config::default().build().unwrap()), [&long[..]]);
+        let whole = outcome(&mut Machine::server(&Config::default().validate().unwrap()), [&long[..]]);
         assert!(whole.0.matches("Message").count() >= 60 && whole.0.matches("Ping").count() >= 30);
         for at in (1..long.len()).step_by(scaled(1, 5)) {
             check(vec![&long[..at], &long[at..]], &whole);
@@ -90,7 +90,7 @@ fn how_frames_are_cut_makes_no_difference() {
             check(long.chunks(size).collect(), &whole);
         }
         let short = corpus(7);
-        let whole = outcome(&mut Machine::server(&Config::default().build().unwrap()), [&short[..]]);
+        let whole = outcome(&mut Machine::server(&Config::default().validate().unwrap()), [&short[..]]);
         for first in (1..short.len()).step_by(scaled(1, 3)) {
             for second in (first + 1..short.len()).step_by(scaled(1, 3)) {
                 check(vec![&short[..first], &short[first..second], &short[second..]], &whole);

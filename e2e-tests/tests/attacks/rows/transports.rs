@@ -145,7 +145,8 @@ async fn echo_over(fault: Fault) -> (usize, usize) {
     });
     let transport = FaultyTransport { fault, input, state: Arc::clone(&state) };
     // The handshake is done without the fault.
-    let pending = Acceptor::new(config.build().unwrap()).read_request(transport, Vec::new()).await.unwrap();
+    let pending =
+        Acceptor::new(config.validate().unwrap()).read_request(transport, Vec::new()).await.unwrap();
     let mut ws = pending.accept().await.unwrap();
     {
         let mut state = state.lock().unwrap();
@@ -207,9 +208,9 @@ async fn dropped_after<T>(polls: usize, future: impl Future<Output = T>) -> Opti
 
 fn pair() -> (WebSocket<DuplexStream>, WebSocket<DuplexStream>) {
     let (client, server) = duplex(37);
-    let (config, now) = (Config::default().build().unwrap(), Instant::now());
+    let (config, now) = (Config::default().validate().unwrap(), Instant::now());
     let masks = Box::new(ChaChaMaskSource::from_seed([8; 32]));
-    let client = WebSocket::new(client, Connection::client(Arc::clone(&config), masks, now));
+    let client = WebSocket::new(client, Connection::client(config.clone(), masks, now));
     (client, WebSocket::new(server, Connection::server(config, now)))
 }
 

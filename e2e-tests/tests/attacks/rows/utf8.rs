@@ -5,8 +5,7 @@ use crate::scale::{number, scaled};
 use crate::table::Row;
 use crate::target_server::{Kind, attack};
 use e2e_tests::raw_peer::{Length, RawFrame, Side};
-use std::sync::Arc;
-use ws_proto::Config;
+use ws_proto::{Config, ValidConfig};
 use ws_server::Server;
 
 const UTF8: Row = Row::new(22, "text that is not UTF-8");
@@ -32,7 +31,7 @@ fn impossible_after(bytes: &[u8]) -> Option<usize> {
 }
 
 /// Whether the machine and `std` agree about a text in two fragments.
-fn agrees(machine: &mut Machine, config: &Arc<Config>, text: &[u8], split: usize) -> bool {
+fn agrees(machine: &mut Machine, config: &ValidConfig, text: &[u8], split: usize) -> bool {
     machine.renew(config);
     machine.receive(&RawFrame::text(&text[..split]).not_final().encode(Side::Client));
     machine.receive(&RawFrame::continuation(&text[split..]).encode(Side::Client));
@@ -44,7 +43,7 @@ fn agrees(machine: &mut Machine, config: &Arc<Config>, text: &[u8], split: usize
 #[test]
 fn text_is_judged_as_by_std_wherever_a_character_is_cut() {
     attack(async || {
-        let config = Config::default().build().unwrap();
+        let config = Config::default().validate().unwrap();
         let mut machine = Machine::server(&config);
         let (mut tried, mut different) = (0, 0);
         for (len, step) in [(1, 1), (2, 1), (3, scaled(1, 7)), (4, scaled(1, 101))] {
@@ -67,7 +66,7 @@ fn text_is_judged_as_by_std_wherever_a_character_is_cut() {
 #[test]
 fn text_is_refused_at_the_first_invalid_byte() {
     attack(async || {
-        let config = Config::default().build().unwrap();
+        let config = Config::default().validate().unwrap();
         let mut machine = Machine::server(&config);
         let (mut tried, mut late) = (0, 0);
         for text in sequences(3, 1).chain(sequences(4, scaled(3, 97))) {

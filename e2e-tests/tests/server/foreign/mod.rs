@@ -96,7 +96,7 @@ fn send_through(sender: &Sender, way: Way, payload: Bytes) {
 /// A server that answers "go" with such a payload and echoes everything else.
 async fn start(api: Api, builder: ServerBuilder, way: Way, make: Make) -> ServerRunner {
     match api {
-        Api::Handler => ServerRunner::run::<Going>(builder, (way, make)).await,
+        Api::Handler => ServerRunner::serve_handler::<Going>(builder, (way, make)).await,
         Api::Async => {
             ServerRunner::serve(builder, move |mut ws| {
                 let make = Arc::clone(&make);

@@ -9,7 +9,7 @@ use std::future::pending;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::Duration;
-use ws_server::{Conn, Handler, MessageRef, Rejection, Request, Server, WebSocket};
+use ws_server::{Conn, Handler, MessageRef, Rejection, Request, Server, ServerStream, WebSocket};
 
 /// Checks that the first client's connection ends with 1011, and that the second is served before and after.
 async fn expect_1011(server: ServerRunner, trigger: &[RawFrame]) {
@@ -75,7 +75,7 @@ fn a_panic_whose_payload_panics_ends_its_own_connection() {
 fn a_panic_whose_payload_panics_ends_its_own_function() {
     run(async {
         let f = Arc::new(once());
-        let server = ServerRunner::serve(Server::builder(), move |mut ws: WebSocket| {
+        let server = ServerRunner::serve(Server::builder(), move |mut ws: WebSocket<ServerStream>| {
             let f = Arc::clone(&f);
             async move {
                 while ws.recv().await.is_some() {
@@ -170,7 +170,7 @@ impl Handler for Mined {
 #[test]
 fn the_destructor_of_a_handler_may_panic() {
     run(async {
-        let server = ServerRunner::run::<Mined>(Server::builder(), Arc::new(Mine::new())).await;
+        let server = ServerRunner::serve_handler::<Mined>(Server::builder(), Arc::new(Mine::new())).await;
         let (client, mut other) = (server.open().await, server.open().await);
         close_normally(client).await;
         server.wait_for_connections(1).await;
@@ -188,7 +188,7 @@ fn a_handler_that_is_refused_after_all_may_panic_twice() {
             request.add_response_header(http::header::CONNECTION, HeaderValue::from_static("close"));
             Ok(())
         });
-        let server = ServerRunner::run::<Mined>(builder, Arc::new(Mine::new())).await;
+        let server = ServerRunner::serve_handler::<Mined>(builder, Arc::new(Mine::new())).await;
         for _ in 0..2 {
             let mut client = server.connect().await;
             let request = client.request("/").to_bytes();
@@ -245,7 +245,7 @@ fn a_context_that_panics_ends_the_server_and_its_shutdown_returns() {
             let (handle, addr) = (server.shutdown_handle(), server.local_addr().unwrap());
             let drops = Arc::new(AtomicBool::new(false));
             let context = Fragile { clones, drops: Arc::clone(&drops) };
-            let running = tokio::spawn(server.run_sharded::<Simple>(1, context));
+            let running = tokio::spawn(server.sharded(1).serve_handler::<Simple>(context));
             if !clones {
                 let mut client = RawClient::open(addr, "/").await;
                 expect_echo(&mut client).await;

@@ -131,7 +131,7 @@ impl Connection {
             Inflated::More(len) => {
                 check_size(len, limit)?;
                 // The inflater may stay in use while the application is paused.
-                self.charge.grow(borrowed, self.config.memory_budget.as_ref())?;
+                self.charge.grow(borrowed, self.config.memory_budget())?;
                 let (input, at) = input.into_rest(read, rx);
                 let utf8 = text.then(Utf8Validator::default);
                 let output = PooledBuffer::new(rx.pool().clone());

@@ -1,6 +1,6 @@
 //! Assertions on the results: the other half of [`Endpoint`].
 
-use crate::{CloseCode, CloseInfo, ConnectionState, Transport};
+use crate::{CloseCode, CloseInfo, ConnectionState, TransportAction};
 
 use super::{
     endpoint::{Endpoint, Seen},
@@ -113,7 +113,7 @@ impl Endpoint {
         let Some(Seen::Closed(info)) = self.seen.pop_front() else { panic!("not closed") };
         self.delivers_nothing();
         assert_eq!(self.connection.state(), ConnectionState::Closed);
-        assert_eq!(self.transport(), Transport::Finished);
+        assert_eq!(self.transport_action(), TransportAction::Close);
         assert_eq!(self.connection.poll_timeout(&self.tx), None);
         assert!(!self.connection.wants_read());
         assert_eq!(self.connection.close_info(), Some(&info));

@@ -1,11 +1,10 @@
 //! A blocked transport: what waits, in which order it is sent, and how much may wait.
 
-use std::sync::Arc;
-
 use bytes::{Buf, Bytes};
 
 use crate::{
-    Config, Connection, ControlError, MessageKind, SendError, TransmitQueue, memory::DEFAULT_RECEIVE_BUFFER,
+    Connection, ControlError, MessageKind, SendError, TransmitQueue, ValidConfig,
+    memory::DEFAULT_RECEIVE_BUFFER,
 };
 
 use super::{
@@ -19,7 +18,7 @@ pub(super) fn blocked(end: &mut Endpoint) {
     end.sends_text("stuck");
 }
 
-fn queue_of(messages: usize) -> Arc<Config> {
+fn queue_of(messages: usize) -> ValidConfig {
     config(|config| config.write_queue_messages = messages)
 }
 
@@ -68,7 +67,7 @@ fn control_frames_overtake_waiting_data() {
         blocked(&mut end);
         end.sends_text("data");
         end.sends_ping(b"1");
-        end.connection.send_pong(b"2", &mut end.tx).unwrap();
+        end.connection.pong(b"2", &mut end.tx).unwrap();
         end.sends_text("more");
         end.transport_flows();
         end.sent_text("stuck");
@@ -99,7 +98,7 @@ fn only_the_latest_ping_is_answered_while_the_transport_is_blocked() {
 fn an_automatic_pong_does_not_displace_frames_of_the_application() {
     both(|mut end| {
         blocked(&mut end);
-        end.connection.send_pong(b"mine", &mut end.tx).unwrap();
+        end.connection.pong(b"mine", &mut end.tx).unwrap();
         end.sends_ping(b"mine too");
         end.receives([ping("old"), ping("new")]);
         end.transport_flows();
@@ -118,10 +117,10 @@ fn a_full_control_queue_accepts_frames_again_once_it_is_written() {
         // 254 of 256 bytes: an entry takes two besides its payload.
         end.sends_ping(&[1; 125]);
         end.sends_ping(&[2; 125]);
-        assert_eq!(end.connection.send_ping(b"x", &mut end.tx), Err(ControlError::QueueFull));
-        assert_eq!(end.connection.send_pong(b"x", &mut end.tx), Err(ControlError::QueueFull));
+        assert_eq!(end.connection.ping(b"x", &mut end.tx), Err(ControlError::Full));
+        assert_eq!(end.connection.pong(b"x", &mut end.tx), Err(ControlError::Full));
         end.sends_ping(b"");
-        assert_eq!(end.connection.send_ping(b"", &mut end.tx), Err(ControlError::QueueFull));
+        assert_eq!(end.connection.ping(b"", &mut end.tx), Err(ControlError::Full));
         end.receives([ping("an answer has its own place")]);
         end.transport_flows();
         end.sent_text("stuck");
@@ -138,11 +137,11 @@ fn a_full_control_queue_accepts_frames_again_once_it_is_written() {
 fn control_frames_count_until_they_are_written() {
     both(|mut end| {
         end.transport_blocks();
-        end.connection.send_ping(&[1; 125], &mut end.tx).unwrap();
-        end.connection.send_ping(&[2; 125], &mut end.tx).unwrap();
-        assert_eq!(end.connection.send_ping(b"x", &mut end.tx), Err(ControlError::QueueFull));
+        end.connection.ping(&[1; 125], &mut end.tx).unwrap();
+        end.connection.ping(&[2; 125], &mut end.tx).unwrap();
+        assert_eq!(end.connection.ping(b"x", &mut end.tx), Err(ControlError::Full));
         end.transport_takes(1);
-        assert_eq!(end.connection.send_ping(b"x", &mut end.tx), Err(ControlError::QueueFull));
+        assert_eq!(end.connection.ping(b"x", &mut end.tx), Err(ControlError::Full));
     });
 }
 
@@ -190,7 +189,7 @@ fn a_flood_of_control_frames_does_not_delay_data() {
         let mut written = 0;
         for _ in 0..2000 {
             end.receives([ping([b'p'; 125])]);
-            let _ = end.connection.send_ping(&[b'p'; 125], &mut end.tx);
+            let _ = end.connection.ping(&[b'p'; 125], &mut end.tx);
             end.transport_takes(131);
             written += 131;
         }
@@ -208,10 +207,10 @@ fn a_full_queue_refuses_a_send_and_returns_the_payload() {
         end.sends_owned("3");
         let Endpoint { connection, tx, .. } = &mut end;
         let refused = connection.send_bytes(MessageKind::Binary, "4".into(), true, tx).unwrap_err();
-        assert_eq!(refused, SendError::WriteBusy("4".into()));
+        assert_eq!(refused, SendError::Full("4".into()));
         let refused = connection.send_message("5".into(), false, tx).unwrap_err();
         assert_eq!(refused.into_payload().as_text(), Some("5"));
-        assert_eq!(connection.send(MessageKind::Text, b"6", tx), Err(SendError::WriteBusy(())));
+        assert_eq!(connection.send(MessageKind::Text, b"6", tx), Err(SendError::Full(())));
         end.transport_flows();
         for payload in ["1", "2", "3"] {
             end.sent_binary(payload);
@@ -228,16 +227,10 @@ fn with_a_queue_of_one_each_message_must_be_written_before_the_next() {
     both_with(&queue_of(1), |mut end| {
         end.transport_blocks();
         end.sends_text("one");
-        assert_eq!(
-            end.connection.send(MessageKind::Text, b"two", &mut end.tx),
-            Err(SendError::WriteBusy(()))
-        );
+        assert_eq!(end.connection.send(MessageKind::Text, b"two", &mut end.tx), Err(SendError::Full(())));
         end.sends_ping(b"control frames have a queue of their own");
         end.transport_takes(3);
-        assert_eq!(
-            end.connection.send(MessageKind::Text, b"two", &mut end.tx),
-            Err(SendError::WriteBusy(()))
-        );
+        assert_eq!(end.connection.send(MessageKind::Text, b"two", &mut end.tx), Err(SendError::Full(())));
         end.transport_flows();
         end.sends_text("two");
         end.sent_text("one");
@@ -251,7 +244,7 @@ fn the_queue_is_bounded_in_bytes_and_accepts_a_larger_message_alone() {
     both_with(&config(|config| config.write_queue_bytes = 1000), |mut end| {
         end.transport_blocks();
         end.sends_owned(vec![1; 5000]);
-        assert_eq!(end.connection.send(MessageKind::Text, b"x", &mut end.tx), Err(SendError::WriteBusy(())));
+        assert_eq!(end.connection.send(MessageKind::Text, b"x", &mut end.tx), Err(SendError::Full(())));
         end.transport_flows();
         end.sent_binary(vec![1; 5000]);
         end.transport_blocks();

@@ -157,10 +157,8 @@ fn a_message_that_is_being_inflated_is_charged_for_its_inflater() {
     let budget = MemoryBudget::new(1 << 30);
     // The buffer of the message is left out: its size depends on its address.
     let held_beside_buffers = |takeover: bool| {
-        let config = with_deflate(|config, deflate| {
-            config.memory_budget = Some(budget.clone());
-            deflate.receive_takeover = takeover;
-        });
+        let config = with_deflate(|_, deflate| deflate.receive_takeover = takeover);
+        let config = config.with_memory_budget(budget.clone()).expect("large enough");
         let mut end = endpoint(Role::Server, &config);
         end.rx = ReceiveBuffer::new(128 * 1024, end.rx.pool().clone());
         let bytes = compressed(binary(deflated(&vec![0; 600_000]))).encode(true);
@@ -182,10 +180,8 @@ fn a_message_that_is_being_inflated_is_charged_for_its_inflater() {
 #[test]
 fn an_inflater_is_refused_like_other_memory() {
     let budget = MemoryBudget::new(8 * 100_000);
-    let config = with_deflate(|config, _| {
-        config.limits.max_message_size = 100_000;
-        config.memory_budget = Some(budget.clone());
-    });
+    let config = with_deflate(|config, _| config.limits.max_message_size = 100_000);
+    let config = config.with_memory_budget(budget.clone()).expect("large enough");
     let mut other = budget.account();
     other.set(budget.limit() - 40 * 1024);
     let mut end = endpoint(Role::Server, &config);

@@ -7,8 +7,10 @@ use bytes::Buf as _;
 
 use crate::{
     CloseCode, CloseInfo, Config, Connection, Event, Limits, MessageKind, ReceiveBuffer, TransmitQueue,
-    Transport,
-    handshake::{Acceptance, ClientHandshake, ClientRequest, RequestReader, ResponseReader, ServerHandshake},
+    TransportAction, ValidConfig,
+    handshake::{
+        ClientHandshake, ClientRequest, RequestReader, ResponseParts, ResponseReader, ServerHandshake,
+    },
     mask::ChaChaMaskSource,
 };
 
@@ -53,7 +55,7 @@ impl Side {
             }
         }
         let written = self.write(now, to);
-        to.ended |= self.connection.transport(&self.tx) != Transport::Open;
+        to.ended |= self.connection.transport_action(&self.tx) != TransportAction::Continue;
         read || written
     }
 
@@ -85,7 +87,7 @@ impl Side {
 }
 
 /// Both sides of the opening handshake, a byte at a time. The server's frames follow its response in the same stream.
-fn open(config: &std::sync::Arc<Config>, now: Instant) -> (Side, Side) {
+fn open(config: &ValidConfig, now: Instant) -> (Side, Side) {
     let (limits, request) =
         (Limits::default(), ClientRequest::new("example.com", "/").with_extensions(config));
     let (handshake, bytes) = ClientHandshake::new(&request, *b"the sample nonce").unwrap();
@@ -99,7 +101,7 @@ fn open(config: &std::sync::Arc<Config>, now: Instant) -> (Side, Side) {
     let mut answer = ServerHandshake::new(&request).unwrap();
     let extensions = answer.negotiate(config);
     let server = Connection::server(config.clone(), now).with_extensions(extensions);
-    let bytes = answer.accept(&Acceptance::default()).unwrap();
+    let bytes = answer.accept(&ResponseParts::default()).unwrap();
     let (mut reader, mut received) = (ResponseReader::new(&limits), Vec::new());
     let response = bytes.iter().find_map(|byte| {
         received.push(*byte);
@@ -114,7 +116,7 @@ fn open(config: &std::sync::Arc<Config>, now: Instant) -> (Side, Side) {
 }
 
 fn converse(config: Config) {
-    let (now, config) = (Instant::now(), config.build().unwrap());
+    let (now, config) = (Instant::now(), config.validate().unwrap());
     let (mut client, mut server) = open(&config, now);
     let text = "é€😀 and letters. ".repeat(5000);
     let mut sent = Vec::new();
@@ -124,7 +126,7 @@ fn converse(config: Config) {
             client.connection.send(kind, &text.as_bytes()[..length], &mut client.tx).unwrap();
             sent.push((kind, text.as_bytes()[..length].to_vec()));
         }
-        let _ = client.connection.send_ping(format!("{length}").as_bytes(), &mut client.tx);
+        let _ = client.connection.ping(format!("{length}").as_bytes(), &mut client.tx);
     }
     let (mut up, mut down) = (Wire::default(), Wire::default());
     let mut closes = false;

@@ -1,8 +1,8 @@
 //! Closing while the transport is blocked: what is still sent before the Close, and what is not.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
-use crate::{Completion, Config, ConnectionState, MessageKind, TimedOut, Transport};
+use crate::{Completion, ConnectionState, MessageKind, TimedOut, TransportAction, ValidConfig};
 
 use super::{
     backpressure::blocked,
@@ -16,7 +16,7 @@ const MESSAGE: usize = 8 << 20;
 const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Without keepalive and message timeout, which would end the silence first.
-fn large_queue() -> Arc<Config> {
+fn large_queue() -> ValidConfig {
     config(|config| {
         config.write_queue_bytes = 16 << 20;
         config.keepalive = None;
@@ -186,7 +186,7 @@ fn a_peer_that_stops_reading_and_closes_is_dropped_after_the_write_timeout() {
         end.transport_blocks();
         end.sends_owned(vec![0; MESSAGE]);
         end.receives([close(1000, "")]);
-        assert_eq!(end.transport(), Transport::Open);
+        assert_eq!(end.transport_action(), TransportAction::Continue);
         end.passes(WRITE_TIMEOUT - SECOND);
         end.delivers_nothing();
         end.passes(SECOND);
@@ -223,7 +223,7 @@ fn after_a_violation_a_peer_that_does_not_read_is_dropped_after_the_close_timeou
         end.transport_takes(1000);
         end.passes(CLOSE_TIMEOUT - SECOND);
         assert_eq!(end.completions, [Completion::CutOff]);
-        assert_eq!(end.transport(), Transport::Finished);
+        assert_eq!(end.transport_action(), TransportAction::Close);
     });
 }
 

@@ -1,7 +1,7 @@
 //! The closing handshake (RFC 6455 sections 5.5.1, 7.1 and 7.4).
 
 use crate::{
-    CloseCode, ConnectionState, ControlError, MessageKind, ProtocolError, Role, SendError, Transport,
+    CloseCode, ConnectionState, ControlError, MessageKind, ProtocolError, Role, SendError, TransportAction,
     close::{CloseError, Initiator},
 };
 
@@ -120,7 +120,7 @@ fn after_our_close_the_connection_waits_for_the_peers_close() {
         end.closes(4000, "enough");
         assert_eq!(end.sent_close(4000), "enough");
         assert_eq!(end.connection.state(), ConnectionState::Closing);
-        assert_eq!(end.transport(), Transport::Open);
+        assert_eq!(end.transport_action(), TransportAction::Continue);
         assert!(end.connection.wants_read());
         end.delivers_nothing();
         end.receives([close(4000, "enough")]);
@@ -165,7 +165,7 @@ fn after_our_close_messages_are_discarded_until_the_peers_close() {
 fn our_close_is_sent_after_earlier_messages() {
     both(|mut end| {
         end.connection.send(MessageKind::Text, b"data", &mut end.tx).unwrap();
-        end.connection.send_ping(b"ping", &mut end.tx).unwrap();
+        end.connection.ping(b"ping", &mut end.tx).unwrap();
         end.closes(1000, "");
         end.sent_text("data");
         end.sent_ping(b"ping");
@@ -238,14 +238,14 @@ fn a_second_close_has_no_effect() {
 fn nothing_can_be_sent_once_a_close_was_sent_or_received() {
     fn refuses_everything(end: &mut Endpoint) {
         let Endpoint { connection, tx, .. } = end;
-        let refused = Err(SendError::InvalidState(()));
+        let refused = Err(SendError::Closed(()));
         assert_eq!(connection.send(MessageKind::Text, b"x", tx), refused);
         let refused = connection.send_bytes(MessageKind::Binary, "kept".into(), true, tx).unwrap_err();
-        assert_eq!(refused, SendError::InvalidState("kept".into()));
+        assert_eq!(refused, SendError::Closed("kept".into()));
         let refused = connection.send_message("kept".into(), false, tx).unwrap_err();
         assert_eq!(refused.into_payload().as_text(), Some("kept"));
-        assert_eq!(connection.send_ping(b"x", tx), Err(ControlError::InvalidState));
-        assert_eq!(connection.send_pong(b"x", tx), Err(ControlError::InvalidState));
+        assert_eq!(connection.ping(b"x", tx), Err(ControlError::Closed));
+        assert_eq!(connection.pong(b"x", tx), Err(ControlError::Closed));
         end.drive();
         end.sends_nothing();
         assert_eq!(end.completions, []);
@@ -303,12 +303,16 @@ fn a_long_reason_is_cut_between_characters() {
 fn the_server_closes_the_transport_first() {
     let mut server = Endpoint::new(Role::Server);
     server.receives([close(1000, "")]);
-    assert_eq!(server.transport(), Transport::ShutDownWrite);
+    assert_eq!(server.transport_action(), TransportAction::ShutDownWrite);
     assert!(server.connection.wants_read(), "it must read the rest");
 
     let mut client = Endpoint::new(Role::Client);
     client.receives([close(1000, "")]);
-    assert_eq!(client.transport(), Transport::Open, "the client must wait for the server's FIN");
+    assert_eq!(
+        client.transport_action(),
+        TransportAction::Continue,
+        "the client must wait for the server's FIN"
+    );
     client.peer_hangs_up();
     client.is_finished();
 }
@@ -317,21 +321,21 @@ fn the_server_closes_the_transport_first() {
 fn the_server_closes_the_transport_first_if_either_side_starts_the_close() {
     let mut server = Endpoint::new(Role::Server);
     server.closes(1000, "");
-    assert_eq!(server.transport(), Transport::Open);
+    assert_eq!(server.transport_action(), TransportAction::Continue);
     server.receives([close(1000, "")]);
-    assert_eq!(server.transport(), Transport::ShutDownWrite);
+    assert_eq!(server.transport_action(), TransportAction::ShutDownWrite);
 
     let mut client = Endpoint::new(Role::Client);
     client.closes(1000, "");
     client.receives([close(1000, "")]);
-    assert_eq!(client.transport(), Transport::Open);
+    assert_eq!(client.transport_action(), TransportAction::Continue);
 }
 
 #[test]
 fn after_a_violation_either_side_shuts_down_its_write_half_and_keeps_reading() {
     both(|mut end| {
         end.receives([frame(3, b"")]);
-        assert_eq!(end.transport(), Transport::ShutDownWrite);
+        assert_eq!(end.transport_action(), TransportAction::ShutDownWrite);
         assert!(end.connection.wants_read());
     });
 }
@@ -341,11 +345,11 @@ fn the_write_half_stays_open_until_the_close_is_written() {
     both(|mut end| {
         end.transport_blocks();
         end.receives([frame(3, b"")]);
-        assert_eq!(end.transport(), Transport::Open);
+        assert_eq!(end.transport_action(), TransportAction::Continue);
         end.transport_takes(3);
-        assert_eq!(end.transport(), Transport::Open);
+        assert_eq!(end.transport_action(), TransportAction::Continue);
         end.transport_flows();
         end.sent_close(1002);
-        assert_eq!(end.transport(), Transport::ShutDownWrite);
+        assert_eq!(end.transport_action(), TransportAction::ShutDownWrite);
     });
 }

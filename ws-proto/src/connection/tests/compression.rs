@@ -1,6 +1,6 @@
 //! Compressed messages (RFC 7692 sections 6 and 7.2).
 
-use std::{io::ErrorKind, sync::Arc};
+use std::io::ErrorKind;
 
 use bytes::Buf as _;
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress};
@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderValue, header};
 
 use crate::{
     CloseCode, Completion, Config, ConnectionError, ConnectionState, LimitExceeded, MessageKind,
-    PreparedMessage, ReceiveBuffer, Role, SendError,
+    PreparedMessage, ReceiveBuffer, Role, SendError, ValidConfig,
     deflate::{DeflateConfig, accept_answer, accept_offer},
     frame::RSV1,
     handshake::{Extensions, parse_extensions},
@@ -23,7 +23,7 @@ pub(super) const HELLO: [u8; 7] = [0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00];
 const MIB: usize = 1024 * 1024;
 
 /// Both sides keep their contexts, and every message is compressed.
-pub(super) fn with_takeover() -> Arc<Config> {
+pub(super) fn with_takeover() -> ValidConfig {
     with_deflate(|_, deflate| {
         deflate.send_takeover = true;
         deflate.receive_takeover = true;
@@ -31,15 +31,15 @@ pub(super) fn with_takeover() -> Arc<Config> {
 }
 
 /// Each message is compressed independently.
-pub(super) fn without_takeover() -> Arc<Config> {
+pub(super) fn without_takeover() -> ValidConfig {
     with_deflate(|_, _| ())
 }
 
-fn limited(max_message_size: usize) -> Arc<Config> {
+fn limited(max_message_size: usize) -> ValidConfig {
     with_deflate(|config, _| config.limits.max_message_size = max_message_size)
 }
 
-pub(super) fn with_deflate(change: impl FnOnce(&mut Config, &mut DeflateConfig)) -> Arc<Config> {
+pub(super) fn with_deflate(change: impl FnOnce(&mut Config, &mut DeflateConfig)) -> ValidConfig {
     config(|config| {
         let mut deflate = DeflateConfig::server();
         deflate.threshold = 0;
@@ -48,8 +48,8 @@ pub(super) fn with_deflate(change: impl FnOnce(&mut Config, &mut DeflateConfig))
     })
 }
 
-fn agree(role: Role, config: &Config) -> Extensions {
-    let deflate = config.deflate.as_ref().unwrap();
+fn agree(role: Role, config: &ValidConfig) -> Extensions {
+    let deflate = config.shared_deflate().unwrap();
     let header = match (role, deflate.receive_takeover) {
         (Role::Client, false) => "permessage-deflate; server_no_context_takeover",
         _ => "permessage-deflate",
@@ -64,7 +64,7 @@ fn agree(role: Role, config: &Config) -> Extensions {
     Extensions { deflate: Some(agreed) }
 }
 
-pub(super) fn endpoint(role: Role, config: &Arc<Config>) -> Endpoint {
+pub(super) fn endpoint(role: Role, config: &ValidConfig) -> Endpoint {
     let mut end = Endpoint::with(role, config);
     end.connection = end.connection.with_extensions(agree(role, config));
     end.outbound.may_compress = true;
@@ -72,7 +72,7 @@ pub(super) fn endpoint(role: Role, config: &Arc<Config>) -> Endpoint {
 }
 
 /// Checks a rule for both roles.
-pub(super) fn both(config: &Arc<Config>, check: impl Fn(Endpoint)) {
+pub(super) fn both(config: &ValidConfig, check: impl Fn(Endpoint)) {
     for role in [Role::Server, Role::Client] {
         eprintln!("as {role:?}:");
         check(endpoint(role, config));
@@ -569,7 +569,7 @@ fn messages_are_compressed() {
 
 #[test]
 fn each_message_is_compressed_independently_without_takeover() {
-    let sizes = |config: &Arc<Config>| {
+    let sizes = |config: &ValidConfig| {
         let mut end = endpoint(Role::Server, config);
         let payload = noise(1000);
         let mut size = || {
@@ -839,7 +839,7 @@ fn a_prepared_message_is_refused_like_any_other() {
         end.closes(1000, "");
         let prepared = PreparedMessage::new("late");
         let error = end.connection.send_prepared(&prepared, false, &mut end.tx).unwrap_err();
-        assert_eq!(error, SendError::InvalidState(()));
+        assert_eq!(error, SendError::Closed(()));
     });
 }
 

@@ -91,7 +91,7 @@ fn with_auto_pong_off_the_application_answers() {
         end.connection.answer_ping(b"yours", &mut end.tx);
         end.drive();
         end.sent_pong(b"yours");
-        end.connection.send_pong(b"again", &mut end.tx).unwrap();
+        end.connection.pong(b"again", &mut end.tx).unwrap();
         end.drive();
         end.sent_pong(b"again");
         end.is_open();
@@ -103,9 +103,9 @@ fn a_ping_or_pong_of_125_bytes_can_be_sent_and_one_of_126_cannot() {
     both(|mut end| {
         end.sends_ping(&[1; 125]);
         end.sent_ping(&[1; 125]);
-        let too_big = Err(ControlError::ControlFrameTooBig(126));
-        assert_eq!(end.connection.send_ping(&[1; 126], &mut end.tx), too_big);
-        assert_eq!(end.connection.send_pong(&[1; 126], &mut end.tx), too_big);
+        let too_big = Err(ControlError::TooLong(126));
+        assert_eq!(end.connection.ping(&[1; 126], &mut end.tx), too_big);
+        assert_eq!(end.connection.pong(&[1; 126], &mut end.tx), too_big);
         end.drive();
         end.is_open();
     });

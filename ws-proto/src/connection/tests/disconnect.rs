@@ -3,7 +3,8 @@
 use std::{io::ErrorKind, time::Duration};
 
 use crate::{
-    CloseInfo, Completion, ConnectionError, ConnectionState, MessageKind, Role, Transport, close::Initiator,
+    CloseInfo, Completion, ConnectionError, ConnectionState, MessageKind, Role, TransportAction,
+    close::Initiator,
 };
 
 use super::{
@@ -73,7 +74,7 @@ fn after_a_half_close_the_reply_is_still_written() {
         end.delivers_text("question");
         end.delivers_nothing();
         assert_eq!(end.connection.state(), ConnectionState::Closing);
-        assert_eq!(end.transport(), Transport::Open);
+        assert_eq!(end.transport_action(), TransportAction::Continue);
         end.passes(SECOND);
         end.transport_flows();
         end.sent_text("question");

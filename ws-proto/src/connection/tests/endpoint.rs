@@ -3,7 +3,6 @@
 
 use std::{
     collections::VecDeque,
-    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -11,7 +10,7 @@ use bytes::{Buf, Bytes};
 
 use crate::{
     CloseCode, CloseInfo, Completion, Config, Connection, Event, MessageKind, ReceiveBuffer, Role, SendQueue,
-    TransmitQueue, Transport,
+    TransmitQueue, TransportAction, ValidConfig,
     mask::MaskSource,
     memory::{BufferPool, BufferPoolConfig},
 };
@@ -59,10 +58,10 @@ impl MaskSource for CountingMasks {
     }
 }
 
-pub(super) fn config(change: impl FnOnce(&mut Config)) -> Arc<Config> {
+pub(super) fn config(change: impl FnOnce(&mut Config)) -> ValidConfig {
     let mut config = Config::default();
     change(&mut config);
-    config.build().unwrap()
+    config.validate().unwrap()
 }
 
 /// Checks a rule for both roles.
@@ -70,7 +69,7 @@ pub(super) fn both(check: impl Fn(Endpoint)) {
     both_with(&config(|_| ()), check);
 }
 
-pub(super) fn both_with(config: &Arc<Config>, check: impl Fn(Endpoint)) {
+pub(super) fn both_with(config: &ValidConfig, check: impl Fn(Endpoint)) {
     for role in [Role::Server, Role::Client] {
         eprintln!("as {role:?}:");
         check(Endpoint::with(role, config));
@@ -107,14 +106,14 @@ impl Endpoint {
         Self::with(role, &config(|_| ()))
     }
 
-    pub(super) fn with(role: Role, config: &Arc<Config>) -> Self {
+    pub(super) fn with(role: Role, config: &ValidConfig) -> Self {
         let pool = BufferPool::new(BufferPoolConfig { preheat: 0, ..BufferPoolConfig::default() });
         Self::with_buffer(role, config, ReceiveBuffer::new(4096, pool))
     }
 
-    pub(super) fn with_buffer(role: Role, config: &Arc<Config>, rx: ReceiveBuffer) -> Self {
+    pub(super) fn with_buffer(role: Role, config: &ValidConfig, rx: ReceiveBuffer) -> Self {
         let now = Instant::now();
-        let config = Arc::clone(config);
+        let config = config.clone();
         let connection = match role {
             Role::Server => Connection::server(config, now),
             Role::Client => Connection::client(config, Box::<CountingMasks>::default(), now),
@@ -209,7 +208,7 @@ impl Endpoint {
     }
 
     pub(super) fn sends_ping(&mut self, payload: &[u8]) {
-        self.connection.send_ping(payload, &mut self.tx).unwrap();
+        self.connection.ping(payload, &mut self.tx).unwrap();
         self.drive();
     }
 
@@ -227,8 +226,8 @@ impl Endpoint {
         self.drive();
     }
 
-    pub(super) fn transport(&self) -> Transport {
-        self.connection.transport(&self.tx)
+    pub(super) fn transport_action(&self) -> TransportAction {
+        self.connection.transport_action(&self.tx)
     }
 
     /// Does everything that can be done, in the order of the contract.

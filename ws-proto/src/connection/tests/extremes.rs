@@ -1,16 +1,13 @@
 //! Unchecked configurations: any values must be safe, even if they are useless.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use bytes::{Buf as _, Bytes};
 use proptest::prelude::*;
 
 use crate::{
     CloseCode, Config, Connection, Event, Keepalive, MessageKind, ReceiveBuffer, SendError, TransmitQueue,
-    mask::MaskSource, memory::MemoryBudget,
+    ValidConfig, mask::MaskSource, memory::MemoryBudget,
 };
 
 /// The most steps before nothing may be left to do.
@@ -26,14 +23,8 @@ fn counts() -> impl Strategy<Value = u32> {
 }
 
 fn durations() -> impl Strategy<Value = Duration> {
-    let extremes = [
-        Duration::ZERO,
-        Duration::from_nanos(1),
-        Duration::from_millis(1),
-        Duration::from_secs(30),
-        60 * DAY,
-        Duration::MAX,
-    ];
+    let extremes =
+        [Duration::from_nanos(1), Duration::from_millis(1), Duration::from_secs(30), 60 * DAY, Duration::MAX];
     prop::sample::select(extremes.to_vec())
 }
 
@@ -52,7 +43,7 @@ fn limits() -> impl Strategy<Value = crate::Limits> {
 }
 
 /// Half of the groups of settings are defaults, so that not everything fails at once.
-fn configs() -> impl Strategy<Value = Arc<Config>> {
+fn configs() -> impl Strategy<Value = ValidConfig> {
     let timeouts = (durations(), prop::option::of(durations()), prop::option::of(durations()), durations());
     let queue = (sizes(), sizes(), prop::option::of(sizes()));
     let flags = (any::<bool>(), any::<bool>());
@@ -61,6 +52,7 @@ fn configs() -> impl Strategy<Value = Arc<Config>> {
         .prop_map(|(limits, timeouts, keepalive, queue, (validate_utf8, auto_pong))| {
             let mut config = Config { validate_utf8, auto_pong, ..Config::default() };
             config.limits = limits.unwrap_or_default();
+            let mut memory_budget = None;
             if let Some((close, idle, write, message)) = timeouts {
                 config.close_timeout = close;
                 config.idle_timeout = idle;
@@ -69,11 +61,13 @@ fn configs() -> impl Strategy<Value = Arc<Config>> {
             }
             config.keepalive = keepalive.map(|(interval, timeout)| Keepalive { interval, timeout });
             if let Some((messages, bytes, budget)) = queue {
-                config.write_queue_messages = messages;
+                config.write_queue_messages = messages.max(1);
                 config.write_queue_bytes = bytes;
-                config.memory_budget = budget.map(MemoryBudget::new);
+                memory_budget = budget.map(MemoryBudget::new);
             }
-            Arc::new(config)
+            let config = config.validate().expect("within the ranges");
+            // A budget that is too small for the limits is refused.
+            memory_budget.and_then(|budget| config.clone().with_memory_budget(budget).ok()).unwrap_or(config)
         })
 }
 
@@ -173,7 +167,7 @@ impl End {
         } else {
             self.connection.send(kind, &vec![7; len], &mut self.tx)
         };
-        if let Err(SendError::WriteBusy(())) = result {
+        if let Err(SendError::Full(())) = result {
             prop_assert_ne!(self.connection.queued(&self.tx), (0, 0), "busy although nothing waits");
             prop_assert!(!self.connection.has_room(&self.tx) || len > 1);
         }
@@ -187,10 +181,10 @@ struct Pair {
 }
 
 impl Pair {
-    fn new(ours: &Arc<Config>, theirs: &Arc<Config>, agree: impl Fn(Connection) -> Connection) -> Self {
+    fn new(ours: &ValidConfig, theirs: &ValidConfig, agree: impl Fn(Connection) -> Connection) -> Self {
         let now = Instant::now();
-        let client = agree(Connection::client(Arc::clone(ours), Box::new(OneKey), now));
-        let server = agree(Connection::server(Arc::clone(theirs), now));
+        let client = agree(Connection::client(ours.clone(), Box::new(OneKey), now));
+        let server = agree(Connection::server(theirs.clone(), now));
         Self { ends: [End::new(client), End::new(server)], now }
     }
 
@@ -228,7 +222,7 @@ impl Pair {
             match step {
                 Step::Send(len) => end.send(*len, false)?,
                 Step::SendOwned(len) => end.send(*len, true)?,
-                Step::Ping => drop(end.connection.send_ping(b"?", &mut end.tx)),
+                Step::Ping => drop(end.connection.ping(b"?", &mut end.tx)),
                 Step::Pause => end.connection.pause(),
                 Step::Resume => end.connection.resume(),
                 Step::Close => end.connection.close(CloseCode::NORMAL, "", now, &mut end.tx),
@@ -257,7 +251,7 @@ mod compressed {
     use super::*;
     use crate::{
         Role,
-        deflate::{DeflateConfig, accept_answer, accept_offer, offer},
+        deflate::{DeflateConfig, SharedDeflate, accept_answer, accept_offer, offer},
         handshake::{Extensions, parse_extensions},
     };
 
@@ -296,8 +290,8 @@ mod compressed {
             steps in steps(),
         ) {
             prop_assert!(client.takeover_price().0 < 1 << 20);
-            let Some((accepted, answer)) = accept_offer(&server, &listed(&offer(&client))) else { return Ok(()) };
-            let agreed = accept_answer(&client, &listed(&answer)).expect("an answer to its own offer");
+            let Some((accepted, answer)) = accept_offer(&SharedDeflate::new(server), &listed(&offer(&client))) else { return Ok(()) };
+            let agreed = accept_answer(&SharedDeflate::new(client), &listed(&answer)).expect("an answer to its own offer");
             let agreed = agreed.expect("an answer that it accepts");
             let agree = |connection: Connection| {
                 let deflate = if connection.role() == Role::Client { &agreed } else { &accepted };

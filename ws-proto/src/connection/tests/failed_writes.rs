@@ -3,8 +3,8 @@
 use std::io::ErrorKind;
 
 use crate::{
-    CloseInfo, Completion, ConnectionError, ConnectionState, ControlError, MessageKind, SendError, Transport,
-    close::Initiator,
+    CloseInfo, Completion, ConnectionError, ConnectionState, ControlError, MessageKind, SendError,
+    TransportAction, close::Initiator,
 };
 
 use super::{
@@ -33,7 +33,10 @@ fn after_a_failed_write_messages_and_the_peers_close_are_reported() {
         end.sends_owned("after it");
         write_fails(&mut end);
         assert_eq!(end.completions, [Completion::CutOff; 2]);
-        assert_eq!((end.connection.state(), end.transport()), (ConnectionState::Closing, Transport::Open));
+        assert_eq!(
+            (end.connection.state(), end.transport_action()),
+            (ConnectionState::Closing, TransportAction::Continue)
+        );
         assert!(end.tx.is_empty() && end.connection.wants_read());
         end.transport_flows();
         end.receives([text("o").not_final(), ping("unanswered"), continuation("ne"), text([b'x'; 100_000])]);
@@ -54,7 +57,7 @@ fn after_a_failed_write_held_messages_are_delivered_before_the_end() {
         end.receives([text("one"), text("two"), close(4001, "")]);
         write_fails(&mut end);
         end.delivers_nothing();
-        assert_eq!(end.transport(), Transport::Finished);
+        assert_eq!(end.transport_action(), TransportAction::Close);
         end.resumes();
         end.delivers_text("one");
         end.delivers_text("two");
@@ -121,8 +124,8 @@ fn after_a_failed_write_nothing_can_be_sent() {
     both(|mut end| {
         write_fails(&mut end);
         let Endpoint { connection, tx, now, .. } = &mut end;
-        assert_eq!(connection.send(MessageKind::Text, b"x", tx), Err(SendError::InvalidState(())));
-        assert_eq!(connection.send_ping(b"", tx), Err(ControlError::InvalidState));
+        assert_eq!(connection.send(MessageKind::Text, b"x", tx), Err(SendError::Closed(())));
+        assert_eq!(connection.ping(b"", tx), Err(ControlError::Closed));
         connection.answer_ping(b"", tx);
         connection.fail(ConnectionError::Internal, *now, tx);
         end.drive();

@@ -249,7 +249,7 @@ fn a_sent_message_has_the_given_payload() {
         end.sent_text("grüße");
         end.sends_ping(b"p");
         end.sent_ping(b"p");
-        end.connection.send_pong(b"q", &mut end.tx).unwrap();
+        end.connection.pong(b"q", &mut end.tx).unwrap();
         end.drive();
         end.sent_pong(b"q");
         end.is_open();

@@ -1,15 +1,15 @@
 //! Limits on what a peer may consume (RFC 6455 section 10.4).
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
-use crate::{Config, ConnectionError, LimitExceeded, Limits, Role};
+use crate::{ConnectionError, LimitExceeded, Limits, Role, ValidConfig};
 
 use super::{
     endpoint::{Endpoint, both, both_with, config},
     wire::{Frame, binary, continuation, ping, pong, text},
 };
 
-fn limits(change: impl FnOnce(&mut Limits)) -> Arc<Config> {
+fn limits(change: impl FnOnce(&mut Limits)) -> ValidConfig {
     config(|config| change(&mut config.limits))
 }
 

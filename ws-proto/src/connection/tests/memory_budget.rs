@@ -1,11 +1,9 @@
 //! Connections that share a memory budget.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 
 use crate::{
-    Config, ConnectionError, Message, MessageKind, PreparedMessage, ReceiveBuffer, Role, SendError,
+    ConnectionError, Message, MessageKind, PreparedMessage, ReceiveBuffer, Role, SendError, ValidConfig,
     memory::{BufferPool, BufferPoolConfig, MemoryBudget},
 };
 
@@ -18,15 +16,13 @@ const KIB: usize = 1024;
 const MESSAGE: usize = 256 * KIB;
 const BUDGET: usize = 8 * MESSAGE;
 
-fn sharing(budget: &MemoryBudget) -> Arc<Config> {
-    config(|config| {
-        config.limits.max_message_size = MESSAGE;
-        config.memory_budget = Some(budget.clone());
-    })
+fn sharing(budget: &MemoryBudget) -> ValidConfig {
+    let config = config(|config| config.limits.max_message_size = MESSAGE);
+    config.with_memory_budget(budget.clone()).expect("large enough")
 }
 
 /// The pool retains nothing, so that each buffer has the requested size.
-fn server(config: &Arc<Config>) -> Endpoint {
+fn server(config: &ValidConfig) -> Endpoint {
     let pool =
         BufferPool::new(BufferPoolConfig { preheat: 0, max_retained: 0, ..BufferPoolConfig::default() });
     Endpoint::with_buffer(Role::Server, config, ReceiveBuffer::new(4096, pool))
@@ -129,7 +125,7 @@ fn a_send_needs_the_budget_only_behind_waiting_data() {
     let payload = Bytes::from(vec![1; 100 * KIB]);
     end.sends_owned(payload.clone());
     let refused = end.connection.send_bytes(MessageKind::Binary, payload.clone(), true, &mut end.tx);
-    assert_eq!(refused, Err(SendError::WriteBusy(payload.clone())));
+    assert_eq!(refused, Err(SendError::Full(payload.clone())));
     drop(account);
     end.sends_owned(payload.clone());
     end.transport_flows();
@@ -259,8 +255,7 @@ fn nothing_stays_charged_after_any_end_of_a_connection() {
 
 #[test]
 fn a_budget_too_small_for_one_message_is_refused() {
-    let mut config = Config { memory_budget: Some(MemoryBudget::new(BUDGET - 1)), ..Config::default() };
-    config.limits.max_message_size = MESSAGE;
-    let error = config.build().unwrap_err().to_string();
+    let config = config(|config| config.limits.max_message_size = MESSAGE);
+    let error = config.with_memory_budget(MemoryBudget::new(BUDGET - 1)).unwrap_err().to_string();
     assert_eq!(error, "memory_budget = 2097151: must be at least eight times max_message_size");
 }

@@ -1,8 +1,8 @@
 //! A message that has started must complete in time, even if the peer is otherwise active.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
-use crate::{Config, ConnectionState, MessageKind, Role, TimedOut};
+use crate::{Config, ConnectionState, MessageKind, Role, TimedOut, ValidConfig};
 
 use super::{
     endpoint::{CLOSE_TIMEOUT, Endpoint, SECOND, both_with, config},
@@ -12,7 +12,7 @@ use super::{
 
 const TIMEOUT: Duration = Duration::from_secs(60);
 
-fn with(change: impl FnOnce(&mut Config)) -> Arc<Config> {
+fn with(change: impl FnOnce(&mut Config)) -> ValidConfig {
     config(|config| {
         config.message_timeout = Some(TIMEOUT);
         config.keepalive = None;

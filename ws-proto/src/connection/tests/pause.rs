@@ -1,15 +1,13 @@
 //! A paused application: complete messages are held within bounds, and pings are answered.
 
-use std::sync::Arc;
-
-use crate::{Config, ConnectionError, Event, MessageKind, TimedOut};
+use crate::{ConnectionError, Event, MessageKind, TimedOut, ValidConfig};
 
 use super::{
     endpoint::{CLOSE_TIMEOUT, Endpoint, SECOND, Seen, both, both_with, config},
     wire::{binary, continuation, ping, pong, text},
 };
 
-fn holding(bytes: usize) -> Arc<Config> {
+fn holding(bytes: usize) -> ValidConfig {
     config(|config| config.limits.max_held_bytes = bytes)
 }
 

@@ -1,13 +1,13 @@
 //! The state machine against the reference decoder: frames of every kind, valid or corrupted and split anywhere, give
 //! the same events and the same close code.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::collections::BTreeMap;
 
 use proptest::{prelude::*, sample::Index, strategy::ValueTree as _, test_runner::TestRunner};
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng as _};
 
 use crate::{
-    CloseInfo, Config, ConnectionError, MessageKind, ReceiveBuffer, Role,
+    CloseInfo, ConnectionError, MessageKind, ReceiveBuffer, Role, ValidConfig,
     memory::{BufferPool, BufferPoolConfig},
 };
 
@@ -19,7 +19,7 @@ use super::{
 
 const LIMIT: usize = 300;
 
-fn limited() -> Arc<Config> {
+fn limited() -> ValidConfig {
     config(|config| config.limits.max_message_size = LIMIT)
 }
 

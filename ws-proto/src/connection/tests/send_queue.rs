@@ -1,8 +1,8 @@
 //! Deadlines with a transport that reports what the peer has acknowledged.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
-use crate::{Completion, Config, ConnectionState, Keepalive, SendQueue, TimedOut};
+use crate::{Completion, ConnectionState, Keepalive, SendQueue, TimedOut, ValidConfig};
 
 use super::{
     endpoint::{CLOSE_TIMEOUT, Endpoint, SECOND, both_with, config},
@@ -15,7 +15,7 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
 const KEEPALIVE: Keepalive = Keepalive { interval: Duration::from_secs(10), timeout: Duration::from_secs(4) };
 
 /// No other timer is set.
-fn with(keepalive: Option<Keepalive>) -> Arc<Config> {
+fn with(keepalive: Option<Keepalive>) -> ValidConfig {
     config(|config| {
         config.keepalive = keepalive;
         config.message_timeout = None;

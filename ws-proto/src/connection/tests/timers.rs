@@ -1,10 +1,10 @@
 //! Deadlines, on a virtual clock.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use crate::{
-    Config, ConnectionError, ConnectionState, Keepalive, MessageKind, Role, TimedOut, Transport,
-    close::Initiator,
+    Config, ConnectionError, ConnectionState, Keepalive, MessageKind, Role, TimedOut, TransportAction,
+    ValidConfig, close::Initiator,
 };
 
 use super::{
@@ -14,7 +14,7 @@ use super::{
 
 const IDLE: Duration = Duration::from_secs(20);
 
-fn idle() -> Arc<Config> {
+fn idle() -> ValidConfig {
     config(|config| {
         config.idle_timeout = Some(IDLE);
         config.keepalive = None;
@@ -23,7 +23,7 @@ fn idle() -> Arc<Config> {
 }
 
 /// Pings after 10 s of silence and waits 4 s.
-pub(super) fn keepalive(change: impl FnOnce(&mut Config)) -> Arc<Config> {
+pub(super) fn keepalive(change: impl FnOnce(&mut Config)) -> ValidConfig {
     config(|config| {
         config.keepalive = Some(Keepalive { interval: 10 * SECOND, timeout: 4 * SECOND });
         config.message_timeout = None;
@@ -307,7 +307,7 @@ fn a_transport_marked_as_blocked_without_data_is_not_blocked() {
         end.tx.set_blocked(end.now);
         end.sends_text("flows");
         end.sent_text("flows");
-        assert_eq!(end.transport(), Transport::Open);
+        assert_eq!(end.transport_action(), TransportAction::Continue);
         end.is_open();
     });
 }
@@ -328,7 +328,7 @@ fn a_late_timer_does_what_is_due_once() {
 // The longest waits.
 
 /// Every wait has the largest value.
-fn endless() -> Arc<Config> {
+fn endless() -> ValidConfig {
     config(|config| {
         config.close_timeout = Duration::MAX;
         config.idle_timeout = Some(Duration::MAX);

@@ -17,7 +17,7 @@ const ENTRY_HEADER: usize = 2;
 /// The control queue has no room for the frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the control queue is full")]
-pub struct QueueFull;
+pub struct Full;
 
 /// A control frame taken from the queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,11 +65,11 @@ impl ControlQueue {
     /// Appends a copy of a frame.
     ///
     /// # Errors
-    /// [`QueueFull`] if there is no room for it, or if its payload is longer than 125 bytes.
-    pub fn push(&mut self, opcode: OpCode, payload: &[u8]) -> Result<(), QueueFull> {
-        let len = u8::try_from(payload.len()).map_err(|_| QueueFull)?;
+    /// [`Full`] if there is no room for it, or if its payload is longer than 125 bytes.
+    pub fn push(&mut self, opcode: OpCode, payload: &[u8]) -> Result<(), Full> {
+        let len = u8::try_from(payload.len()).map_err(|_| Full)?;
         if payload.len() > MAX_CONTROL_PAYLOAD || Self::entry_len(payload.len()) > self.free() {
-            return Err(QueueFull);
+            return Err(Full);
         }
         self.write(&[opcode.bits(), len]);
         self.write(payload);

@@ -2,7 +2,7 @@ use std::collections::VecDeque;
 
 use proptest::prelude::*;
 
-use super::{ControlQueue, QueueFull};
+use super::{ControlQueue, Full};
 use crate::frame::OpCode;
 
 fn pop(queue: &mut ControlQueue) -> Option<(OpCode, Vec<u8>)> {
@@ -47,12 +47,12 @@ fn two_largest_frames_and_an_empty_one_fill_the_queue() {
     queue.push(OpCode::Ping, &[0; 125]).unwrap();
     queue.push(OpCode::Pong, &[]).unwrap();
     assert_eq!(queue.free(), 0);
-    assert_eq!(queue.push(OpCode::Pong, &[]), Err(QueueFull));
+    assert_eq!(queue.push(OpCode::Pong, &[]), Err(Full));
 }
 
 #[test]
 fn a_payload_over_125_bytes_never_fits() {
-    assert_eq!(ControlQueue::default().push(OpCode::Ping, &[0; 126]), Err(QueueFull));
+    assert_eq!(ControlQueue::default().push(OpCode::Ping, &[0; 126]), Err(Full));
 }
 
 #[test]

@@ -6,8 +6,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use proptest::prelude::*;
 
 use super::{
-    Acceptance, AcceptanceError, ClientHandshake, ClientRequest, ClientRequestError, Rejection, RequestError,
-    RequestReader, ResponseError, ResponseReader, ServerHandshake, accept_key,
+    ClientHandshake, ClientRequest, ClientRequestError, Rejection, RequestError, RequestReader,
+    ResponseError, ResponseParts, ResponsePartsError, ResponseReader, ServerHandshake, accept_key,
 };
 use crate::{
     config::Limits,
@@ -37,7 +37,7 @@ fn plus(line: &str) -> String {
     REQUEST.replace("\r\n\r\n", &format!("\r\n{line}\r\n\r\n"))
 }
 
-fn answer(response: &str, subprotocols: &[&str]) -> Result<super::Accepted, ResponseError> {
+fn answer(response: &str, subprotocols: &[&str]) -> Result<super::Negotiated, ResponseError> {
     let mut request = ClientRequest::new("example.com", "/chat");
     request.subprotocols = subprotocols.iter().map(|name| (*name).to_owned()).collect();
     // The sample nonce of RFC 6455 section 1.3.
@@ -73,7 +73,7 @@ fn a_request_may_arrive_byte_by_byte() {
 
 #[test]
 fn the_101_response_is_129_bytes_without_additions() {
-    let response = serve(REQUEST).unwrap().accept(&Acceptance::default()).unwrap();
+    let response = serve(REQUEST).unwrap().accept(&ResponseParts::default()).unwrap();
     assert_eq!(response, RESPONSE.as_bytes());
     assert_eq!(response.len(), 129);
 }
@@ -186,19 +186,19 @@ fn subprotocols_are_listed_in_order_over_all_lines() {
 fn exactly_one_of_the_offered_subprotocols_can_be_chosen() {
     let handshake = serve(&plus("Sec-WebSocket-Protocol: a, b")).unwrap();
     let choose = |name: &str| {
-        handshake.accept(&Acceptance { subprotocol: Some(name.to_owned()), ..Acceptance::default() })
+        handshake.accept(&ResponseParts { subprotocol: Some(name.to_owned()), ..ResponseParts::default() })
     };
     let response = String::from_utf8(choose("b").unwrap()).unwrap();
     assert!(response.contains("\r\nSec-WebSocket-Protocol: b\r\n"));
-    assert_eq!(choose("c"), Err(AcceptanceError::Subprotocol("c".to_owned())));
-    assert_eq!(choose("a, b"), Err(AcceptanceError::Subprotocol("a, b".to_owned())));
+    assert_eq!(choose("c"), Err(ResponsePartsError::Subprotocol("c".to_owned())));
+    assert_eq!(choose("a, b"), Err(ResponsePartsError::Subprotocol("a, b".to_owned())));
 }
 
 #[test]
 fn an_acceptance_adds_headers_but_not_those_of_the_handshake() {
     let accept = |name: HeaderName| {
         let headers = HeaderMap::from_iter([(name, HeaderValue::from_static("value"))]);
-        serve(REQUEST).unwrap().accept(&Acceptance { headers, ..Acceptance::default() })
+        serve(REQUEST).unwrap().accept(&ResponseParts { headers, ..ResponseParts::default() })
     };
     let response = String::from_utf8(accept(header::SET_COOKIE).unwrap()).unwrap();
     assert!(response.contains("\r\nSet-Cookie: value\r\n"));
@@ -234,7 +234,7 @@ fn a_server_accepts_the_clients_request() {
     let (parsed, _) = RequestReader::new(&Limits::default()).read(&bytes).unwrap().unwrap();
     assert_eq!(parsed.headers()["host"], "[::1]:9001");
     let server = ServerHandshake::new(&parsed).unwrap();
-    let acceptance = Acceptance { subprotocol: Some("v2".to_owned()), ..Acceptance::default() };
+    let acceptance = ResponseParts { subprotocol: Some("v2".to_owned()), ..ResponseParts::default() };
     let response = server.accept(&acceptance).unwrap();
     let (response, _) = ResponseReader::new(&Limits::default()).read(&response).unwrap().unwrap();
     assert_eq!(client.finish(&response).unwrap().subprotocol.as_deref(), Some("v2"));

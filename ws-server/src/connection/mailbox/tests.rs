@@ -1,7 +1,10 @@
-use std::task::{Wake, Waker};
+use std::{
+    sync::Arc,
+    task::{Wake, Waker},
+};
 
 use bytes::{Buf as _, Bytes};
-use ws_proto::frame::FrameHeader;
+use ws_proto::{Config, frame::FrameHeader};
 
 use super::*;
 
@@ -25,9 +28,21 @@ impl Wake for Wakes {
 
 impl Endpoint {
     fn new(change: impl FnOnce(&mut Config)) -> Self {
-        let (mut config, now) = (Config::default(), Instant::now());
+        let mut config = Config::default();
         change(&mut config);
-        let (config, wakes) = (config.build().unwrap(), Arc::<Wakes>::default());
+        Self::with(config.validate().unwrap())
+    }
+
+    /// With 1024 bytes as the largest message.
+    fn with_budget(budget: &MemoryBudget, change: impl FnOnce(&mut Config)) -> Self {
+        let mut config = Config::default();
+        config.limits.max_message_size = 1024;
+        change(&mut config);
+        Self::with(config.validate().unwrap().with_memory_budget(budget.clone()).unwrap())
+    }
+
+    fn with(config: ValidConfig) -> Self {
+        let (wakes, now) = (Arc::<Wakes>::default(), Instant::now());
         let waker = ConnWaker::Task(Waker::from(Arc::clone(&wakes)));
         let mailbox = Mailbox::new(&config, waker);
         Self { mailbox, wakes, connection: Connection::server(config, now), tx: TransmitQueue::new(), now }
@@ -116,10 +131,10 @@ fn the_limits_of_the_write_queue_hold() {
     for _ in 0..3 {
         endpoint.try_send(1).unwrap();
     }
-    assert_eq!(endpoint.try_send(1), Err(SendError::WriteBusy(())));
+    assert_eq!(endpoint.try_send(1), Err(SendError::Full(())));
     let mut endpoint = Endpoint::new(|config| config.write_queue_bytes = 1000);
     endpoint.try_send(2000).unwrap();
-    assert_eq!(endpoint.try_send(0), Err(SendError::WriteBusy(())), "a first message has room at any size");
+    assert_eq!(endpoint.try_send(0), Err(SendError::Full(())), "a first message has room at any size");
     assert!(!endpoint.transfer());
     endpoint.try_send(0).unwrap();
 }
@@ -136,7 +151,7 @@ fn what_a_full_connection_does_not_take_stays_in_order() {
         endpoint.mailbox.try_send(numbered(number)).unwrap();
     }
     assert!(endpoint.transfer(), "two are left");
-    assert_eq!(endpoint.try_send(1), Err(SendError::WriteBusy(())), "what is given back counts again");
+    assert_eq!(endpoint.try_send(1), Err(SendError::Full(())), "what is given back counts again");
     assert_eq!(endpoint.written(), [(OpCode::Binary, vec![0]), (OpCode::Binary, vec![1])]);
     assert!(!endpoint.transfer());
     assert_eq!(endpoint.written(), [(OpCode::Binary, vec![2]), (OpCode::Binary, vec![3])]);
@@ -157,7 +172,7 @@ fn most_of_what_waits_stays_in_the_mailbox() {
 fn a_ping_behind_a_full_control_queue_is_sent_later() {
     let mut endpoint = Endpoint::new(|_| ());
     endpoint.block();
-    while endpoint.connection.send_ping(&[1; 100], &mut endpoint.tx).is_ok() {}
+    while endpoint.connection.ping(&[1; 100], &mut endpoint.tx).is_ok() {}
     endpoint.mailbox.ping(&[2; 100]).unwrap();
     endpoint.mailbox.close(CloseCode::NORMAL, "");
     assert!(endpoint.transfer(), "the ping is left, and the close behind it");
@@ -171,11 +186,11 @@ fn a_ping_behind_a_full_control_queue_is_sent_later() {
 #[test]
 fn pings_are_refused_as_the_connection_refuses_them() {
     let endpoint = Endpoint::new(|_| ());
-    assert_eq!(endpoint.mailbox.ping(&[0; 126]), Err(ControlError::ControlFrameTooBig(126)));
+    assert_eq!(endpoint.mailbox.ping(&[0; 126]), Err(ControlError::TooLong(126)));
     while endpoint.mailbox.ping(&[0; 100]).is_ok() {}
-    assert_eq!(endpoint.mailbox.ping(&[0; 100]), Err(ControlError::QueueFull));
+    assert_eq!(endpoint.mailbox.ping(&[0; 100]), Err(ControlError::Full));
     endpoint.mailbox.end(ConnectionState::Closing);
-    assert_eq!(endpoint.mailbox.ping(&[]), Err(ControlError::InvalidState));
+    assert_eq!(endpoint.mailbox.ping(&[]), Err(ControlError::Closed));
 }
 
 #[test]
@@ -187,7 +202,7 @@ fn a_close_goes_behind_the_messages_and_the_first_one_counts() {
     endpoint.try_send(2).unwrap();
     endpoint.mailbox.close(CloseCode::GOING_AWAY, "first");
     endpoint.mailbox.close(CloseCode::NORMAL, "second");
-    assert_eq!(endpoint.try_send(1), Err(SendError::InvalidState(())), "nothing goes behind a close");
+    assert_eq!(endpoint.try_send(1), Err(SendError::Closed(())), "nothing goes behind a close");
     assert!(endpoint.transfer());
     assert_eq!(opcodes(&endpoint.written()), [OpCode::Binary]);
     assert!(!endpoint.transfer());
@@ -200,11 +215,7 @@ fn a_close_goes_behind_the_messages_and_the_first_one_counts() {
 #[test]
 fn the_end_of_the_connection_drops_what_waits_and_wakes_the_senders() {
     let budget = MemoryBudget::new(1024 * 1024);
-    let endpoint = Endpoint::new(|config| {
-        config.write_queue_messages = 1;
-        config.limits.max_message_size = 1024;
-        config.memory_budget = Some(budget.clone());
-    });
+    let endpoint = Endpoint::with_budget(&budget, |config| config.write_queue_messages = 1);
     endpoint.try_send(100 * 1024).unwrap();
     assert!(budget.used() >= 100 * 1024);
     let (sender, mut place) = (Arc::<Wakes>::default(), None);
@@ -216,21 +227,18 @@ fn the_end_of_the_connection_drops_what_waits_and_wakes_the_senders() {
     endpoint.mailbox.end(ConnectionState::Closed);
     assert_eq!(budget.used(), 0);
     assert_eq!(sender.0.load(Ordering::Relaxed), 1);
-    assert_eq!(waits(&mut next), Poll::Ready(Err(SendError::InvalidState(message(1)))));
-    assert_eq!(endpoint.try_send(1), Err(SendError::InvalidState(())));
+    assert_eq!(waits(&mut next), Poll::Ready(Err(SendError::Closed(message(1)))));
+    assert_eq!(endpoint.try_send(1), Err(SendError::Closed(())));
 }
 
 #[test]
 fn a_large_message_behind_a_small_one_needs_a_share_of_the_memory_budget() {
     let budget = MemoryBudget::new(64 * 1024);
-    let mut endpoint = Endpoint::new(|config| {
-        config.limits.max_message_size = 1024;
-        config.memory_budget = Some(budget.clone());
-    });
+    let mut endpoint = Endpoint::with_budget(&budget, |_| ());
     let mut others = budget.account();
     others.set(48 * 1024);
     endpoint.try_send(1).unwrap();
-    assert_eq!(endpoint.try_send(32 * 1024), Err(SendError::WriteBusy(())));
+    assert_eq!(endpoint.try_send(32 * 1024), Err(SendError::Full(())));
     endpoint.mailbox.try_send_prepared(&PreparedMessage::new(message(32 * 1024))).unwrap();
     assert!(!endpoint.transfer());
     endpoint.try_send(32 * 1024).unwrap();

@@ -31,7 +31,7 @@ pub(crate) trait ReactorConn: 'static {
     fn on_panic(&mut self) -> Poll<()>;
 }
 
-impl<H: Handler + Unpin> ReactorConn for HandlerTask<H, Socket> {
+impl<H: Handler> ReactorConn for HandlerTask<H, Socket> {
     #[inline]
     fn note_events(&mut self, events: EventFlags) {
         self.io_mut().note(events);

@@ -102,7 +102,7 @@ pub(crate) trait BuildConn: Application {
     ) -> Option<Self::Conn>;
 }
 
-impl<H: Handler + Unpin> BuildConn for HandlerApp<H> {
+impl<H: Handler> BuildConn for HandlerApp<H> {
     type Conn = HandlerTask<H, Socket>;
 
     fn build_conn(

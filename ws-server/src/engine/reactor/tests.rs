@@ -5,7 +5,7 @@ mod schedule;
 
 use std::{marker::PhantomData, sync::Arc};
 
-use ws_proto::{Config, handshake::Rejection};
+use ws_proto::{Config, ValidConfig, handshake::Rejection};
 
 use crate::engine::reactor::*;
 use crate::{handshake::established::HandshakeFailed, options::Options};
@@ -22,7 +22,7 @@ impl HandshakeFailed for Accepted {
 impl<T: 'static> Application for TestApp<T> {
     type Accepted = Accepted;
 
-    fn protocol(server: &ServerState) -> &Arc<Config> {
+    fn protocol(server: &ServerState) -> &ValidConfig {
         &server.protocol
     }
 
@@ -40,8 +40,8 @@ impl<T: ReactorConn + 'static> BuildConn for TestApp<T> {
 }
 
 fn server() -> Arc<ServerState> {
-    let config = Config::default().build().unwrap();
-    ServerState::new(Options::default(), Arc::clone(&config), config)
+    let config = Config::default().validate().unwrap();
+    ServerState::new(Options::default(), config.clone(), config)
 }
 
 fn seed(server: &Arc<ServerState>) -> Seed {

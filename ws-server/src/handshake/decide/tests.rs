@@ -3,7 +3,7 @@ use std::{cell::Cell, sync::Arc};
 use bytes::Bytes;
 use http::Method;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use ws_proto::handshake::RequestReader;
+use ws_proto::{Config, handshake::RequestReader};
 
 use super::*;
 use crate::{handshake::established::HandshakeFailed, options::Options};
@@ -27,7 +27,7 @@ impl HandshakeFailed for Token {
 impl Application for Counting {
     type Accepted = Token;
 
-    fn protocol(server: &ServerState) -> &Arc<Config> {
+    fn protocol(server: &ServerState) -> &ValidConfig {
         &server.protocol
     }
 
@@ -51,8 +51,8 @@ fn request(head: &str) -> Request {
 fn server(change: impl FnOnce(&mut Options)) -> Arc<ServerState> {
     let mut options = Options::default();
     change(&mut options);
-    let config = Config::default().build().unwrap();
-    ServerState::new(options, Arc::clone(&config), config)
+    let config = Config::default().validate().unwrap();
+    ServerState::new(options, config.clone(), config)
 }
 
 fn run(app: &Counting, server: &ServerState, head: &str) -> Decision<Token> {
@@ -121,7 +121,7 @@ async fn acceptor_answers(head: &str) -> (AcceptError, String) {
     let (ours, mut theirs) = tokio::io::duplex(4096);
     theirs.write_all(format!("{head}\r\n").as_bytes()).await.unwrap();
     theirs.shutdown().await.unwrap();
-    let error = crate::Acceptor::new(Config::default().build().unwrap()).accept(ours).await.unwrap_err();
+    let error = crate::Acceptor::new(Config::default().validate().unwrap()).accept(ours).await.unwrap_err();
     let mut response = String::new();
     theirs.read_to_string(&mut response).await.unwrap();
     (error, response)

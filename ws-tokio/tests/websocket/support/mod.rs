@@ -7,9 +7,7 @@ mod serve;
 mod transport;
 mod wire;
 
-use std::sync::Arc;
-
-use ws_proto::{Config, Connection, Role, mask::ChaChaMaskSource};
+use ws_proto::{Config, Connection, Role, ValidConfig, mask::ChaChaMaskSource};
 use ws_tokio::WebSocket;
 
 pub(crate) use peer::Peer;
@@ -40,7 +38,7 @@ pub(crate) fn open_with(role: Role, config: Config) -> (WebSocket<TestTransport>
 }
 
 pub(crate) fn connection(role: Role, config: Config) -> Connection {
-    let config: Arc<Config> = config.build().expect("a valid configuration");
+    let config: ValidConfig = config.validate().expect("a valid configuration");
     let now = tokio::time::Instant::now().into_std();
     match role {
         Role::Server => Connection::server(config, now),

@@ -3,15 +3,13 @@
 
 mod corpus;
 
-use std::sync::Arc;
-
 use rand_chacha::{
     ChaCha8Rng,
     rand_core::{Rng as _, SeedableRng as _},
 };
 
 use crate::{
-    Config, ReceiveBuffer, Role,
+    ReceiveBuffer, Role, ValidConfig,
     memory::{BufferPool, BufferPoolConfig},
 };
 
@@ -35,7 +33,7 @@ const SHORT: usize = 200;
 /// The limit for sequences that start with frames of other sequences, which are split on their own.
 const VERY_SHORT: usize = 48;
 
-fn limits() -> Arc<Config> {
+fn limits() -> ValidConfig {
     config(|config| {
         config.limits.max_message_size = 400;
         config.limits.max_fragments = 6;
@@ -43,7 +41,7 @@ fn limits() -> Arc<Config> {
 }
 
 /// An echo application that receives `pieces`, one read each, and then the end of the stream.
-fn outcome<'a>(role: Role, config: &Arc<Config>, pieces: impl IntoIterator<Item = &'a [u8]>) -> Outcome {
+fn outcome<'a>(role: Role, config: &ValidConfig, pieces: impl IntoIterator<Item = &'a [u8]>) -> Outcome {
     outcome_of(Endpoint::with_buffer(role, config, small_buffer()), pieces)
 }
 
