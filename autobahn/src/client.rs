@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use ws_client::{CloseCode, ConnectError, Connector, DeflateConfig};
+use ws_client::{CloseCode, Connector, DeflateConfig, error::ConnectError};
 
 /// Message size limit in bytes. The largest messages of the suite slightly exceed 16 MiB.
 const MAX_MESSAGE: usize = 64 * 1024 * 1024;

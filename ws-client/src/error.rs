@@ -3,10 +3,14 @@
 use std::io;
 
 use http::StatusCode;
-use ws_proto::{
-    ConfigError,
+#[doc(inline)]
+pub use ws_proto::{
+    error::{ConfigError, ConnectionError, ControlError, LimitExceeded, ProtocolError, SendError, TimedOut},
     handshake::{ClientRequestError, ResponseError},
 };
+#[cfg(feature = "tls-core")]
+#[doc(inline)]
+pub use ws_tokio::tls::TlsError;
 
 use crate::refusal::Refusal;
 
@@ -166,7 +170,7 @@ pub enum ConnectError {
     /// The TLS settings cannot be built. Nothing has been sent.
     #[cfg(feature = "tls-core")]
     #[error(transparent)]
-    Tls(ws_tokio::tls::TlsError),
+    Tls(TlsError),
     /// The TLS handshake failed. For example, the certificate is not trusted, has expired or is for another
     /// name, or the peers support no common version.
     #[error("the TLS handshake with {host} failed: {error}")]

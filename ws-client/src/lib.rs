@@ -27,10 +27,12 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod body;
+pub mod close;
 mod connector;
 mod credentials;
 mod dial;
-mod error;
+pub mod error;
+pub mod message;
 mod proxy;
 mod redirect;
 mod refusal;
@@ -41,7 +43,6 @@ mod tls;
 mod url;
 
 pub use connector::{Connected, Connector, connect};
-pub use error::{ConnectError, ProxyError, ProxyUrlError, UrlError};
 pub use proxy::{Proxy, ProxyUrl};
 pub use refusal::Refusal;
 /// The version of rustls whose configuration [`Tls`] accepts.
@@ -52,14 +53,13 @@ pub use stream::ClientStream;
 pub use tls::{Roots, Tls, TlsBuilder};
 #[cfg(feature = "deflate")]
 pub use ws_proto::deflate::{DeflateConfig, DeflateParams};
+#[doc(inline)]
+pub use ws_proto::{CloseCode, CloseInfo, Message};
 pub use ws_proto::{
-    CloseCode, CloseFrame, CloseInfo, Config, ConfigError, ConnectionError, ConnectionState, ControlError,
-    Keepalive, Limits, Message, MessageKind, PreparedMessage, SendError, Utf8Bytes, ValidConfig,
-    close::Initiator,
+    Config, Keepalive, Limits, ValidConfig,
     mask::{ChaChaMaskSource, MaskSource},
 };
-#[cfg(feature = "tls-core")]
-pub use ws_tokio::tls::TlsError;
+#[doc(inline)]
 pub use ws_tokio::{Parts, Sender, WebSocket};
 
 /// Compiles the README's code.

@@ -94,7 +94,7 @@ mod connection;
 mod deadline;
 #[cfg(feature = "deflate")]
 pub mod deflate;
-mod error;
+pub mod error;
 pub mod frame;
 pub mod handshake;
 mod header_syntax;
@@ -109,9 +109,6 @@ pub use close::{CloseCode, CloseFrame, CloseInfo};
 pub use config::{Config, Keepalive, Limits, ValidConfig};
 pub use connection::{Connection, ConnectionState, Event, SendQueue, TransportAction};
 pub use deadline::deadline_after;
-pub use error::{
-    ConfigError, ConnectionError, ControlError, LimitExceeded, ProtocolError, SendError, TimedOut,
-};
 pub use memory::{Completion, ReceiveBuffer, TransmitQueue};
 pub use message::{Message, MessageKind, MessageRef};
 pub use prepared::PreparedMessage;

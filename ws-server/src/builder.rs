@@ -2,7 +2,7 @@ use std::{io, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use tokio::net::{TcpListener, ToSocketAddrs};
-use ws_proto::{Config, ConfigError, Keepalive, handshake::Rejection, memory::BufferPoolConfig};
+use ws_proto::{Config, Keepalive, error::ConfigError, handshake::Rejection, memory::BufferPoolConfig};
 
 use crate::{
     admission::{OriginPolicy, request::Request},

@@ -54,9 +54,12 @@
 
 mod admission;
 mod builder;
+pub mod close;
 mod connection;
 mod engine;
+pub mod error;
 mod handshake;
+pub mod message;
 mod net;
 mod options;
 mod server;
@@ -67,8 +70,8 @@ mod tests;
 
 pub use admission::{OriginPolicy, Request};
 pub use builder::ServerBuilder;
-pub use connection::{BinaryPayload, Conn, Handler, TextPayload};
-pub use handshake::{AcceptError, Acceptor, PendingUpgrade};
+pub use connection::{Conn, Handler};
+pub use handshake::{Acceptor, PendingUpgrade};
 pub use net::ServerStream;
 #[cfg(feature = "tls-core")]
 pub use net::Tls;
@@ -79,16 +82,13 @@ pub use server::{Server, ShardedServer};
 pub use shard::{ShutdownHandle, ShutdownReport};
 #[cfg(feature = "deflate")]
 pub use ws_proto::deflate::{DeflateConfig, DeflateParams};
+#[doc(inline)]
+pub use ws_proto::{CloseCode, CloseInfo, Message, MessageRef, handshake::Rejection};
 pub use ws_proto::{
-    CloseCode, CloseFrame, CloseInfo, Completion, Config, ConfigError, ConnectionError, ConnectionState,
-    ControlError, Keepalive, LimitExceeded, Limits, Message, MessageKind, MessageRef, PreparedMessage,
-    ProtocolError, SendError, TimedOut, Utf8Bytes, ValidConfig,
-    close::{CloseError, Initiator},
-    handshake::{Rejection, RequestError, ResponsePartsError},
+    Config, Keepalive, Limits, ValidConfig,
     memory::{BufferPoolConfig, MemoryAccount, MemoryBudget},
 };
-#[cfg(feature = "tls-core")]
-pub use ws_tokio::tls::TlsError;
+#[doc(inline)]
 pub use ws_tokio::{Parts, Sender, WebSocket};
 
 /// Compiles the README's code.

@@ -2,7 +2,8 @@ use std::{pin::Pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use ws_proto::{
-    Config, ConfigError,
+    Config,
+    error::ConfigError,
     handshake::Rejection,
     memory::{BufferPoolConfig, MemoryBudget},
 };

@@ -6,7 +6,10 @@ use std::{
 };
 
 use tokio::io::{AsyncRead, AsyncWrite};
-use ws_proto::{CloseCode, ConnectionState, ControlError, Message, PreparedMessage, SendError};
+use ws_proto::{
+    CloseCode, ConnectionState, Message, PreparedMessage,
+    error::{ControlError, SendError},
+};
 
 use crate::{
     shared::{SharedState, WakerClones, lock, lock_and_poll},

@@ -5,7 +5,7 @@ use std::{
 };
 
 use tokio::io::{AsyncRead, AsyncWrite};
-use ws_proto::{CloseCode, CloseInfo, Connection, ConnectionError, close::Initiator};
+use ws_proto::{CloseCode, CloseInfo, Connection, close::Initiator, error::ConnectionError};
 
 use crate::{
     driver::Driver,

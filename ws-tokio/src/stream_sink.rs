@@ -8,7 +8,10 @@ use std::{
 use futures_core::{FusedStream, Stream};
 use futures_sink::Sink;
 use tokio::io::{AsyncRead, AsyncWrite};
-use ws_proto::{CloseCode, ConnectionError, Message, SendError};
+use ws_proto::{
+    CloseCode, Message,
+    error::{ConnectionError, SendError},
+};
 
 use crate::{
     shared::{SharedState, lock, lock_and_poll},

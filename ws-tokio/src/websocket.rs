@@ -7,8 +7,9 @@ use std::{
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite};
 use ws_proto::{
-    CloseCode, CloseInfo, Connection, ConnectionError, ConnectionState, ControlError, Message,
-    PreparedMessage, SendError, SendQueue, TransmitQueue, close::Initiator,
+    CloseCode, CloseInfo, Connection, ConnectionState, Message, PreparedMessage, SendQueue, TransmitQueue,
+    close::Initiator,
+    error::{ConnectionError, ControlError, SendError},
 };
 
 use crate::{

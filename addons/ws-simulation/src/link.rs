@@ -3,8 +3,8 @@ use std::{borrow::Cow, time::Instant};
 use bytes::Bytes;
 
 use ws_proto::{
-    CloseCode, Connection, ConnectionError, ConnectionState, ControlError, Message, MessageKind,
-    PreparedMessage, Role, SendError, TransmitQueue,
+    CloseCode, Connection, ConnectionState, Message, MessageKind, PreparedMessage, Role, TransmitQueue,
+    error::{ConnectionError, ControlError, SendError},
 };
 
 use crate::{

@@ -1,7 +1,7 @@
 //! The rules that hold for any behavior of the network, the clock and the applications. The oracle gets facts rather
 //! than connections, so that it can be tested with false facts.
 
-use ws_proto::{ConnectionError, close::Initiator};
+use ws_proto::{close::Initiator, error::ConnectionError};
 
 use crate::{
     fact::Fact,

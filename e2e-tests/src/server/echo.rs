@@ -4,8 +4,8 @@ use super::{Event, ObservedServer, Reporter, ServerRunner};
 use crate::harness;
 use std::collections::VecDeque;
 use ws_server::{
-    CloseInfo, Conn, Handler, Message, MessageRef, Rejection, Request, SendError, Server, ServerBuilder,
-    ServerStream, WebSocket,
+    CloseInfo, Conn, Handler, Message, MessageRef, Rejection, Request, Server, ServerBuilder, ServerStream,
+    WebSocket, error::SendError,
 };
 
 /// The two ways to write a server.

@@ -7,7 +7,7 @@ use std::ops::Deref;
 use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::timeout;
-use ws_server::{CloseInfo, Completion, Message, ShutdownReport};
+use ws_server::{CloseInfo, Message, ShutdownReport, message::Completion};
 
 /// An event on one of the server's connections. The async API reports only `Opened`, `Message` and `Closed`.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,7 +4,8 @@ use super::{Event, ObservedServer, Reporter, ServerRunner};
 use bytes::Bytes;
 use std::sync::Arc;
 use ws_server::{
-    CloseInfo, Completion, Conn, Handler, Message, MessageKind, MessageRef, Rejection, Request, ServerBuilder,
+    CloseInfo, Conn, Handler, Message, MessageRef, Rejection, Request, ServerBuilder,
+    message::{Completion, MessageKind},
 };
 
 type Hook<T> = Box<dyn Fn(&mut Conn<'_>, T) + Send + Sync>;

@@ -6,8 +6,12 @@ use std::{
 };
 
 use e2e_tests::raw_peer::{RawAcceptor, RawFrame, opcode};
-use ws_client::{CloseCode, ConnectionError, Connector, Initiator, Message, SendError};
-use ws_proto::{ProtocolError, TimedOut};
+use ws_client::{
+    CloseCode, Connector, Message,
+    close::Initiator,
+    error::{ConnectionError, SendError},
+};
+use ws_proto::error::{ProtocolError, TimedOut};
 
 use crate::support::{drain, open, open_with, run, soon, with_short_deadlines};
 

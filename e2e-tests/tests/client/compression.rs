@@ -1,6 +1,6 @@
 //! permessage-deflate as a client offers it (RFC 7692 section 7.1).
 
-use ws_client::{ConnectError, Connector, DeflateConfig};
+use ws_client::{Connector, DeflateConfig, error::ConnectError};
 
 use crate::support::{SWITCHING, answered_with, run};
 

@@ -11,7 +11,10 @@ use std::{
 
 use e2e_tests::raw_peer::{RawAcceptor, RawFrame};
 use tokio::{io::AsyncReadExt as _, net::TcpListener, runtime::Builder, task::JoinSet};
-use ws_client::{ConnectError, Connector, Message, UrlError, connect};
+use ws_client::{
+    Connector, Message, connect,
+    error::{ConnectError, UrlError},
+};
 
 use crate::support::{run, soon, with_short_deadlines};
 

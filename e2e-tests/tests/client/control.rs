@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use e2e_tests::raw_peer::{RawAcceptor, RawFrame};
-use ws_client::{CloseCode, Connector, ControlError, Keepalive, Message, connect};
-use ws_proto::TimedOut;
+use ws_client::{CloseCode, Connector, Keepalive, Message, connect, error::ControlError};
+use ws_proto::error::TimedOut;
 
 use crate::support::{drain, open, open_with, run, soon, with_short_deadlines};
 

@@ -14,7 +14,7 @@ use e2e_tests::{
     server::ServerRunner,
 };
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
-use ws_client::{ConnectError, Connector, Proxy, ProxyUrl, Roots, Tls};
+use ws_client::{Connector, Proxy, ProxyUrl, Roots, Tls, error::ConnectError};
 use ws_server::Server;
 
 use crate::{

@@ -3,7 +3,10 @@
 use std::io::ErrorKind;
 
 use e2e_tests::raw_peer::{RawFrame, RawServer, Side};
-use ws_client::{ClientStream, CloseCode, ConnectionError, Message, SendError, WebSocket};
+use ws_client::{
+    ClientStream, CloseCode, Message, WebSocket,
+    error::{ConnectionError, SendError},
+};
 
 use crate::support::{drain, open, open_with, run, soon, with_short_deadlines};
 

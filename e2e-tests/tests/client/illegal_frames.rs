@@ -1,8 +1,8 @@
 //! Frames that a server must not send: each is answered with exactly one Close, and the connection ends.
 
 use e2e_tests::raw_peer::{Length, Mask, RawFrame};
-use ws_client::{ConnectionError, Initiator, Message};
-use ws_proto::ProtocolError;
+use ws_client::{Message, close::Initiator, error::ConnectionError};
+use ws_proto::error::ProtocolError;
 
 use crate::support::{drain, open, run};
 

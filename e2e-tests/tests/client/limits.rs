@@ -1,8 +1,8 @@
 //! Limits on what a server can make a client hold.
 
 use e2e_tests::raw_peer::{Length, RawFrame};
-use ws_client::{ConnectionError, Connector, Message};
-use ws_proto::LimitExceeded;
+use ws_client::{Connector, Message, error::ConnectionError};
+use ws_proto::error::LimitExceeded;
 
 use crate::support::{drain, open_with, run, soon};
 

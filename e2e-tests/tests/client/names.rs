@@ -7,7 +7,7 @@ use std::{
 };
 
 use e2e_tests::{harness, raw_peer::RawAcceptor, server::ServerRunner};
-use ws_client::{ConnectError, Connector};
+use ws_client::{Connector, error::ConnectError};
 use ws_server::Server;
 
 use crate::support::run;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use e2e_tests::raw_peer::{RawConnection, RawFrame, Side, switching_protocols};
 use tokio::net::{TcpListener, TcpStream};
-use ws_client::{ClientStream, CloseCode, ConnectError, Connector, Keepalive, Message};
+use ws_client::{ClientStream, CloseCode, Connector, Keepalive, Message, error::ConnectError};
 
 use crate::support::{open_with, run, soon};
 

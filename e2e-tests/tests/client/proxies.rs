@@ -7,7 +7,10 @@ use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _, copy_bidirectional},
     net::{TcpListener, TcpStream},
 };
-use ws_client::{CloseCode, ConnectError, Connector, Proxy, ProxyError, ProxyUrl};
+use ws_client::{
+    CloseCode, Connector, Proxy, ProxyUrl,
+    error::{ConnectError, ProxyError},
+};
 use ws_server::{Server, ServerBuilder};
 
 use crate::support::run;

@@ -9,7 +9,8 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 use ws_client::{
-    ConnectError, Roots, Tls,
+    Roots, Tls,
+    error::ConnectError,
     rustls::{
         ServerConfig,
         pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},

@@ -14,7 +14,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
     sync::Notify,
 };
-use ws_client::{CloseCode, CloseInfo, ConnectionError, Connector, Message, Roots, Tls};
+use ws_client::{CloseCode, CloseInfo, Connector, Message, Roots, Tls, error::ConnectionError};
 use ws_server::Server;
 
 use crate::support::{drain, open, run, soon};

@@ -2,7 +2,7 @@
 
 use e2e_tests::raw_peer::{Head, RawAcceptor};
 use http::{HeaderValue, header};
-use ws_client::{ConnectError, Connector};
+use ws_client::{Connector, error::ConnectError};
 
 use crate::support::run;
 

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use e2e_tests::raw_peer::RawAcceptor;
-use ws_client::{ConnectError, Connector, Refusal};
+use ws_client::{Connector, Refusal, error::ConnectError};
 
 use crate::support::{answered_with, run, with_short_deadlines};
 

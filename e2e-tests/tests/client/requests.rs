@@ -4,7 +4,10 @@ use std::collections::HashSet;
 
 use e2e_tests::raw_peer::{Head, RawAcceptor};
 use http::{HeaderName, HeaderValue, header};
-use ws_client::{ConnectError, Connector, Message, ProxyUrl, SendError, connect};
+use ws_client::{
+    Connector, Message, ProxyUrl, connect,
+    error::{ConnectError, SendError},
+};
 
 use crate::support::{answered_with, run};
 

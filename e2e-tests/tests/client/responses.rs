@@ -1,7 +1,7 @@
 //! Invalid responses (RFC 6455 section 4.1).
 
 use e2e_tests::raw_peer::{RawAcceptor, RawFrame, switching_protocols};
-use ws_client::{ConnectError, Connector, Message, connect};
+use ws_client::{Connector, Message, connect, error::ConnectError};
 use ws_proto::handshake::ResponseError;
 
 use crate::support::{SWITCHING, answered_with, run};

@@ -6,7 +6,7 @@ use e2e_tests::{
     harness,
     raw_peer::{DEADLINE, RawAcceptor, RawServer},
 };
-use ws_client::{ClientStream, CloseInfo, ConnectError, Connected, Connector, Message, WebSocket};
+use ws_client::{ClientStream, CloseInfo, Connected, Connector, Message, WebSocket, error::ConnectError};
 
 /// A connected client with default options.
 pub(crate) async fn open() -> (WebSocket<ClientStream>, RawServer) {

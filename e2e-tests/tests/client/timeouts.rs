@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use e2e_tests::raw_peer::{RawAcceptor, RawFrame};
 use ws_client::{CloseCode, Connector, Message};
-use ws_proto::TimedOut;
+use ws_proto::error::TimedOut;
 
 use crate::support::{drain, open_with, run, soon, with_short_deadlines};
 

@@ -4,7 +4,10 @@ use e2e_tests::{
     certificates::{Authority, Identity},
     server::ServerRunner,
 };
-use ws_client::{CloseCode, ConnectError, Connector, Roots, Tls, TlsError};
+use ws_client::{
+    CloseCode, Connector, Roots, Tls,
+    error::{ConnectError, TlsError},
+};
 use ws_server::Server;
 
 use crate::support::run;

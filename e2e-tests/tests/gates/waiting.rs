@@ -5,7 +5,9 @@ use e2e_tests::harness;
 use e2e_tests::server::{Api, ServerRunner};
 use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
-use ws_server::{Conn, Handler, MessageRef, PreparedMessage, Rejection, Request, SendError, Sender, Server};
+use ws_server::{
+    Conn, Handler, MessageRef, Rejection, Request, Sender, Server, error::SendError, message::PreparedMessage,
+};
 
 const MIB: usize = 1 << 20;
 /// More than the kernel buffers. It is sent first, so that all later messages wait.

@@ -13,7 +13,10 @@ use e2e_tests::{
     raw_peer::DEADLINE,
     server::{Api, ObservedServer, start_echo, start_sharded_echo},
 };
-use ws_client::{CloseCode, ConnectError, Connector, DeflateConfig, Proxy, ProxyError, ProxyUrl};
+use ws_client::{
+    CloseCode, Connector, DeflateConfig, Proxy, ProxyUrl,
+    error::{ConnectError, ProxyError},
+};
 use ws_server::{Server, Tls};
 
 use crate::our_client::converse;

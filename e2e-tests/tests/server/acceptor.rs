@@ -7,7 +7,11 @@ use std::io;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use ws_server::{AcceptError, Acceptor, Config, Initiator, OriginPolicy, Rejection, RequestError, WebSocket};
+use ws_server::{
+    Acceptor, Config, OriginPolicy, Rejection, WebSocket,
+    close::Initiator,
+    error::{AcceptError, RequestError},
+};
 
 fn acceptor() -> Acceptor {
     Acceptor::new(Config::default().validate().expect("the defaults are valid"))

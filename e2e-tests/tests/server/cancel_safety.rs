@@ -19,7 +19,7 @@ use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex},
     net::TcpListener,
 };
-use ws_server::{AcceptError, Acceptor, Config, Message, Rejection, WebSocket};
+use ws_server::{Acceptor, Config, Message, Rejection, WebSocket, error::AcceptError};
 
 type Stream = SlowTransport<DuplexStream>;
 

@@ -6,7 +6,11 @@ use e2e_tests::server::{
     Event, ObservedServer, Script, ServerRunner, answer_close, close_normally, echo_test, patient,
 };
 use std::time::{Duration, Instant};
-use ws_server::{CloseCode, ConnectionError, Initiator, Message, SendError, Server, ServerBuilder, TimedOut};
+use ws_server::{
+    CloseCode, Message, Server, ServerBuilder,
+    close::Initiator,
+    error::{ConnectionError, SendError, TimedOut},
+};
 
 const CLOSE_TIMEOUT: Duration = Duration::from_millis(200);
 

@@ -3,7 +3,7 @@
 use e2e_tests::harness;
 use e2e_tests::raw_peer::{RawFrame, opcode};
 use e2e_tests::server::{Event, ObservedServer, Script, echo_test};
-use ws_server::{CloseCode, CloseError, Initiator, Server};
+use ws_server::{CloseCode, Server, close::Initiator, error::CloseError};
 
 async fn answer(
     server: &mut ObservedServer,

@@ -7,7 +7,7 @@ use e2e_tests::server::{
     Api, Event, Script, ServerRunner, answer_close, close_normally, echo_test, echo_test_with, start_echo,
 };
 use std::sync::mpsc;
-use ws_server::{CloseCode, ControlError, Sender, Server};
+use ws_server::{CloseCode, Sender, Server, error::ControlError};
 
 #[test]
 fn a_ping_is_answered_with_its_payload() {

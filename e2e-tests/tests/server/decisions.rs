@@ -8,7 +8,7 @@ use e2e_tests::{
 };
 use http::{HeaderName, HeaderValue, StatusCode};
 use tokio::sync::Notify;
-use ws_client::{ConnectError, Connector};
+use ws_client::{Connector, error::ConnectError};
 use ws_server::{Rejection, Server, ServerBuilder};
 
 /// Decides each request asynchronously.

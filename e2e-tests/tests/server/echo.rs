@@ -6,7 +6,7 @@ use e2e_tests::server::{
     Api, Event, Script, ServerRunner, close_normally, echo_test, echo_test_with, patient, start_echo,
     start_sharded_echo,
 };
-use ws_server::{ConnectionError, Message, Server};
+use ws_server::{Message, Server, error::ConnectionError};
 
 /// Bytes with a period of 251, which is not the size of any buffer.
 fn payload(length: usize) -> Vec<u8> {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Notify, mpsc::unbounded_channel};
 use tokio::time::timeout;
-use ws_server::{ConnectionError, Server, ServerStream, WebSocket};
+use ws_server::{Server, ServerStream, WebSocket, error::ConnectionError};
 
 async fn echo(ws: &mut WebSocket<ServerStream>) {
     while let Some(message) = ws.recv().await {

@@ -4,7 +4,10 @@ use e2e_tests::harness;
 use e2e_tests::raw_peer::{RawClient, RawFrame};
 use e2e_tests::server::{Api, Event, ObservedServer, Script, ServerRunner, close_normally, start_echo};
 use std::time::Duration;
-use ws_server::{ConnectionError, SendError, Server, ServerBuilder};
+use ws_server::{
+    Server, ServerBuilder,
+    error::{ConnectionError, SendError},
+};
 
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;

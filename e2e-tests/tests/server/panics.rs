@@ -7,7 +7,7 @@ use std::sync::{
     Arc,
     atomic::{AtomicUsize, Ordering::SeqCst},
 };
-use ws_server::{ConnectionError, Initiator, Message, OriginPolicy, Server, WebSocket};
+use ws_server::{Message, OriginPolicy, Server, WebSocket, close::Initiator, error::ConnectionError};
 
 fn run(test: impl Future<Output = ()>) {
     harness::run_with(Options { allow_panics: true, ..Options::default() }, test);

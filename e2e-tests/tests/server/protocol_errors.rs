@@ -3,7 +3,7 @@
 use e2e_tests::harness;
 use e2e_tests::raw_peer::{Length, Mask, RawClient, RawFrame, Side, opcode};
 use e2e_tests::server::{Event, ObservedServer, Script, echo_test, echo_test_with, patient};
-use ws_server::{CloseCode, ConnectionError, Initiator, Message, Server};
+use ws_server::{CloseCode, Message, Server, close::Initiator, error::ConnectionError};
 
 /// Sends the bytes on a new connection and expects exactly one Close with that code, then the end of the stream.
 async fn expect_refusal(server: &mut ObservedServer, what: &str, code: u16, bytes: &[u8]) {

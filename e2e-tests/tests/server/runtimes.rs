@@ -17,8 +17,8 @@ use e2e_tests::{
 };
 use tokio::runtime::{Builder, Runtime};
 use ws_server::{
-    AcceptError, Acceptor, CloseInfo, Config, Conn, Handler, MessageRef, Rejection, Request, Server,
-    ServerStream, ShutdownReport, WebSocket,
+    Acceptor, CloseInfo, Config, Conn, Handler, MessageRef, Rejection, Request, Server, ServerStream,
+    ShutdownReport, WebSocket, error::AcceptError,
 };
 
 /// The output of a future that is ready at its first poll.

@@ -9,8 +9,9 @@ use std::task::Poll;
 use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use ws_server::{
-    CloseCode, ControlError, Handler, Message, MessageRef, PreparedMessage, Rejection, Request, SendError,
-    Sender, Server, ServerBuilder,
+    CloseCode, Handler, Message, MessageRef, Rejection, Request, Sender, Server, ServerBuilder,
+    error::{ControlError, SendError},
+    message::PreparedMessage,
 };
 
 /// A handler that only hands out the `Sender` of each connection.

@@ -11,7 +11,10 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
-use ws_server::{Completion, ConnectionError, Initiator, Rejection, Server, ShutdownHandle, ShutdownReport};
+use ws_server::{
+    Rejection, Server, ShutdownHandle, ShutdownReport, close::Initiator, error::ConnectionError,
+    message::Completion,
+};
 
 const LONG: Duration = Duration::from_secs(20);
 

@@ -10,7 +10,8 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::sleep;
 use ws_server::{
-    CloseCode, CloseInfo, Completion, Initiator, Keepalive, Message, Server, ServerBuilder, TimedOut,
+    CloseCode, CloseInfo, Keepalive, Message, Server, ServerBuilder, close::Initiator, error::TimedOut,
+    message::Completion,
 };
 
 /// More than the kernel takes in one write.

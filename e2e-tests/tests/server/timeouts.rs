@@ -8,7 +8,11 @@ use e2e_tests::server::{
 };
 use std::cell::Cell;
 use std::time::{Duration, Instant};
-use ws_server::{CloseCode, ConnectionError, Initiator, Keepalive, Server, ServerBuilder, TimedOut};
+use ws_server::{
+    CloseCode, Keepalive, Server, ServerBuilder,
+    close::Initiator,
+    error::{ConnectionError, TimedOut},
+};
 
 const SHORT: Duration = Duration::from_millis(200);
 
@@ -238,7 +242,7 @@ fn a_peer_that_takes_nothing_is_given_up_at_the_write_timeout() {
         let start = Instant::now();
         let client = server.open().await;
         server.expect(Event::Opened).await;
-        server.expect(Event::WriteComplete(ws_server::Completion::CutOff)).await;
+        server.expect(Event::WriteComplete(ws_server::message::Completion::CutOff)).await;
         let info = expect_error(&mut server, TimedOut::Write).await;
         assert!(start.elapsed() >= SHORT / 2, "{:?}", start.elapsed());
         assert_eq!(info.sent, None, "nothing can be sent to it");

@@ -10,8 +10,8 @@ use e2e_tests::{
 };
 use http::{HeaderValue, header};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use ws_client::{CloseCode, ConnectError, Connector, Roots};
-use ws_server::{Server, Tls, TlsError, rustls};
+use ws_client::{CloseCode, Connector, Roots, error::ConnectError};
+use ws_server::{Server, Tls, error::TlsError, rustls};
 
 fn tls(identity: &Identity) -> Tls {
     Tls::from_pem(&identity.chain, &identity.key).unwrap()

@@ -9,7 +9,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use tokio::task::JoinHandle;
-use ws_server::{CloseCode, Message, SendError, Sender, Server};
+use ws_server::{CloseCode, Message, Sender, Server, error::SendError};
 
 const KIB: usize = 1024;
 const COUNT: u32 = 2000;

@@ -7,7 +7,10 @@ use e2e_tests::server::{Event, ObservedServer, Script, ServerRunner, answer_clos
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use ws_server::{
-    CloseCode, Completion, ConnectionError, ConnectionState, Message, SendError, Server, Utf8Bytes,
+    CloseCode, Message, Server,
+    close::ConnectionState,
+    error::{ConnectionError, SendError},
+    message::{Completion, Utf8Bytes},
 };
 
 /// More than the kernel buffers for a peer that does not read.

@@ -1,6 +1,6 @@
 //! Gives both libraries the same bytes and compares their reports.
 
-use ws_proto::{ConnectionError, frame::MAX_HEADER_LEN};
+use ws_proto::{error::ConnectionError, frame::MAX_HEADER_LEN};
 
 use super::{Reader, Told, ours::Ours, scenario::Scenario};
 

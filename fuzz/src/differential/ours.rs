@@ -1,7 +1,7 @@
 //! This library's state machine as a reader for the comparison.
 
 use ws_proto::{
-    Config, ConnectionError, ConnectionState, ValidConfig, close::Initiator, handshake::Extensions,
+    Config, ConnectionState, ValidConfig, close::Initiator, error::ConnectionError, handshake::Extensions,
 };
 
 use super::{Class, Reader, Told, scenario::Scenario};

@@ -9,7 +9,10 @@ use futures_core::Stream;
 use tokio_websockets::{
     ClientBuilder, Error, Limits, Message, ServerBuilder, WebSocketStream, proto::ProtocolError as TheirError,
 };
-use ws_proto::{ConnectionError, LimitExceeded, MessageKind, ProtocolError, Role};
+use ws_proto::{
+    MessageKind, Role,
+    error::{ConnectionError, LimitExceeded, ProtocolError},
+};
 
 use super::{Class, Reader, Told, compare::Difference, pipe::Pipe, scenario::Scenario};
 

@@ -5,7 +5,10 @@ use tungstenite::{
     error::ProtocolError as TheirError,
     protocol::{Role as TheirRole, WebSocketConfig},
 };
-use ws_proto::{ConnectionError, MessageKind, ProtocolError, Role};
+use ws_proto::{
+    MessageKind, Role,
+    error::{ConnectionError, ProtocolError},
+};
 
 use super::{Class, Reader, Told, compare::Difference, pipe::Pipe, scenario::Scenario};
 

@@ -4,7 +4,7 @@ use std::{future::poll_fn, io::ErrorKind, pin::Pin};
 
 use futures_core::Stream;
 use futures_sink::Sink;
-use ws_proto::{CloseCode, Message, PreparedMessage, SendError};
+use ws_proto::{CloseCode, Message, PreparedMessage, error::SendError};
 
 use super::{Pair, ledger::Fate, transport::Fault};
 use crate::input::Input;

@@ -236,7 +236,7 @@ async fn connect_unix(path: &std::path::Path) -> Result<ClientStream, ConnectErr
 mod tests {
     use tokio::net::TcpListener;
 
-    use crate::{ConnectError, Connector, Proxy, ProxyUrl, connect};
+    use crate::{Connector, Proxy, ProxyUrl, connect, error::ConnectError};
 
     #[tokio::test]
     async fn without_tls_nothing_is_sent_to_an_https_proxy() {

@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use ws_server::{PreparedMessage, SendError, Sender};
+use ws_server::{Sender, error::SendError, message::PreparedMessage};
 
 /// The visitors of the chat.
 #[derive(Default)]

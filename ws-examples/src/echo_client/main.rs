@@ -6,7 +6,7 @@ mod options;
 
 use std::process::ExitCode;
 
-use ws_client::{CloseCode, ConnectError, Message, Refusal};
+use ws_client::{CloseCode, Message, Refusal, error::ConnectError};
 
 use options::Options;
 

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use ws_server::{Conn, Handler, Message, MessageRef, Rejection, Request, SendError};
+use ws_server::{Conn, Handler, Message, MessageRef, Rejection, Request, error::SendError};
 
 /// One connection.
 #[derive(Default)]

@@ -3,8 +3,9 @@ use std::{io::IoSlice, sync::Arc, task::Waker, time::Instant};
 use bytes::Bytes;
 use tokio::io::AsyncWrite;
 use ws_proto::{
-    CloseCode, Connection, ConnectionState, ControlError, Message, MessageKind, MessageRef, PreparedMessage,
-    SendError, TransmitQueue, Utf8Bytes,
+    CloseCode, Connection, ConnectionState, Message, MessageKind, MessageRef, PreparedMessage, TransmitQueue,
+    Utf8Bytes,
+    error::{ControlError, SendError},
 };
 use ws_tokio::{Sender, internal::DirectWriter};
 

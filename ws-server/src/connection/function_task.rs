@@ -7,7 +7,7 @@ use std::{
 };
 
 use tokio::io::{AsyncRead, AsyncWrite};
-use ws_proto::{CloseCode, ConnectionError};
+use ws_proto::{CloseCode, error::ConnectionError};
 use ws_tokio::internal::{ServerHalf, TurnEnd, guarded};
 
 use crate::shard::{registration::Registration, server_state::ShutdownPhase};

@@ -28,7 +28,7 @@ use super::conn::Conn;
 ///
 /// # Backpressure
 /// While the peer does not take what is written, no further message is delivered. So a handler that answers each
-/// message with at most one message does not have to handle [`Full`](ws_proto::SendError::Full).
+/// message with at most one message does not have to handle [`Full`](ws_proto::error::SendError::Full).
 /// [`ServerBuilder::read_while_blocked`](crate::ServerBuilder::read_while_blocked) turns this off.
 pub trait Handler: Sized + 'static {
     /// What all connections share. Each shard gets a clone; use an `Arc` for a value that exists once.
@@ -69,7 +69,7 @@ pub trait Handler: Sized + 'static {
         let _ = (conn, completion);
     }
 
-    /// A send was refused with [`Full`](ws_proto::SendError::Full), and now there is room again.
+    /// A send was refused with [`Full`](ws_proto::error::SendError::Full), and now there is room again.
     fn on_writable(&mut self, conn: &mut Conn<'_>) {
         let _ = conn;
     }

@@ -8,7 +8,8 @@ use std::{
 };
 
 use ws_proto::{
-    CloseCode, CloseInfo, Connection, ConnectionError, ConnectionState, Event, ReceiveBuffer, TransportAction,
+    CloseCode, CloseInfo, Connection, ConnectionState, Event, ReceiveBuffer, TransportAction,
+    error::ConnectionError,
 };
 use ws_tokio::{
     Driver,

@@ -14,8 +14,8 @@ use std::{
 };
 
 use ws_proto::{
-    CloseCode, Connection, ConnectionState, ControlError, Message, PreparedMessage, SendError, TransmitQueue,
-    ValidConfig,
+    CloseCode, Connection, ConnectionState, Message, PreparedMessage, TransmitQueue, ValidConfig,
+    error::{ControlError, SendError},
     frame::{ControlQueue, MAX_CONTROL_PAYLOAD, OpCode},
     memory::{Backlog, MemoryAccount, MemoryBudget},
 };

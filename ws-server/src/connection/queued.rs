@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use ws_proto::{Connection, Message, PreparedMessage, SendError, TransmitQueue};
+use ws_proto::{Connection, Message, PreparedMessage, TransmitQueue, error::SendError};
 use ws_tokio::internal::{Foreign, run_unlocked};
 
 /// A queue of messages, first in, first out. Most mailboxes hold at most one message, which needs no allocation.

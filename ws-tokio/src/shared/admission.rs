@@ -1,6 +1,6 @@
 //! Decides whether a message may be queued. Room is promised to waiting senders, in the order of their arrival.
 
-use ws_proto::{Message, PreparedMessage, SendError};
+use ws_proto::{Message, PreparedMessage, error::SendError};
 
 use super::state::{Mode, SharedState};
 use crate::wait_list::Place;

@@ -3,7 +3,7 @@
 use std::task::{Context, Poll, Waker};
 
 use tokio::io::{AsyncRead, AsyncWrite};
-use ws_proto::{Message, PreparedMessage, SendError};
+use ws_proto::{Message, PreparedMessage, error::SendError};
 
 use super::{
     state::{Mode, SharedState},

@@ -11,8 +11,8 @@ use std::{
 
 use tokio::time::Sleep;
 use ws_proto::{
-    CloseCode, CloseInfo, Connection, ConnectionError, ConnectionState, ControlError, SendQueue,
-    TransportAction,
+    CloseCode, CloseInfo, Connection, ConnectionState, SendQueue, TransportAction,
+    error::{ConnectionError, ControlError},
 };
 
 use super::wakers::Wakers;

@@ -4,7 +4,7 @@ use std::{future::poll_fn, pin::Pin, time::Duration};
 
 use futures_sink::Sink;
 use tokio::time::Instant;
-use ws_proto::{CloseCode, Config, Message, TimedOut};
+use ws_proto::{CloseCode, Config, Message, error::TimedOut};
 use ws_tokio::WebSocket;
 
 use crate::support::{Frame, Peer, ROLES, Task, TestTransport, config, open, open_with, serve, text};

@@ -4,7 +4,7 @@ use std::{future::poll_fn, pin::Pin, task::Poll, time::Duration};
 
 use futures_sink::Sink;
 use tokio::time::timeout;
-use ws_proto::{Config, Message, Role, SendError};
+use ws_proto::{Config, Message, Role, error::SendError};
 
 use crate::support::{Frame, ROLES, Task, config, opcode, open, open_with, text};
 

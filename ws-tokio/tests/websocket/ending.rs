@@ -5,8 +5,9 @@ use std::{future::poll_fn, io::ErrorKind, pin::Pin, time::Duration};
 use futures_core::{FusedStream, Stream};
 use tokio::time::Instant;
 use ws_proto::{
-    CloseCode, CloseInfo, ConnectionError, ConnectionState, ControlError, Message, ProtocolError, Role,
-    SendError, TimedOut, close::Initiator,
+    CloseCode, CloseInfo, ConnectionState, Message, Role,
+    close::Initiator,
+    error::{ConnectionError, ControlError, ProtocolError, SendError, TimedOut},
 };
 use ws_tokio::WebSocket;
 

@@ -10,7 +10,10 @@ use std::{
 
 use futures_sink::Sink;
 use tokio::time::Instant;
-use ws_proto::{CloseInfo, ConnectionError, ConnectionState, Message, SendError};
+use ws_proto::{
+    CloseInfo, ConnectionState, Message,
+    error::{ConnectionError, SendError},
+};
 use ws_tokio::WebSocket;
 
 use crate::support::{Frame, Peer, ROLES, Task, TestTransport, config, open, serve};

@@ -3,7 +3,7 @@
 use std::{io::ErrorKind, time::Duration};
 
 use tokio::time::timeout;
-use ws_proto::{CloseCode, ConnectionError, Message};
+use ws_proto::{CloseCode, Message, error::ConnectionError};
 
 use crate::support::{Frame, Peer, ROLES, cancelled_after, config, echo, open, serve, text};
 

@@ -10,7 +10,7 @@ use std::{
 };
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use ws_proto::{ConnectionError, Message, Role};
+use ws_proto::{Message, Role, error::ConnectionError};
 use ws_tokio::WebSocket;
 
 use crate::support::{Frame, Peer, ROLES, Task, TestTransport, config, connection};

@@ -2,7 +2,7 @@
 
 use bytes::Buf;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use ws_proto::{CloseCode, Event, Message, ReceiveBuffer, SendError};
+use ws_proto::{CloseCode, Event, Message, ReceiveBuffer, error::SendError};
 use ws_tokio::{Parts, WebSocket};
 
 use crate::support::{Frame, Peer, ROLES, TestTransport, cancelled_after, config, connection, open};

@@ -3,7 +3,10 @@
 use std::{io::ErrorKind, time::Duration};
 
 use tokio::time::{advance, sleep};
-use ws_proto::{ConnectionError, Keepalive, Message, SendError, TimedOut};
+use ws_proto::{
+    Keepalive, Message,
+    error::{ConnectionError, SendError, TimedOut},
+};
 
 use crate::support::{Frame, ROLES, Task, config, opcode, open, open_with, text};
 

@@ -3,7 +3,7 @@
 use std::{collections::HashMap, pin::Pin, time::Duration};
 
 use tokio::{task::JoinSet, time::timeout};
-use ws_proto::{CloseCode, Config, Message, SendError};
+use ws_proto::{CloseCode, Config, Message, error::SendError};
 use ws_tokio::Sender;
 
 use crate::support::{Frame, Peer, ROLES, Task, config, open, open_with};

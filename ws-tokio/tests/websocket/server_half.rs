@@ -8,7 +8,9 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 use ws_proto::{
-    CloseCode, ConnectionError, Keepalive, Message, MessageKind, Role, SendError, TimedOut, close::Initiator,
+    CloseCode, Keepalive, Message, MessageKind, Role,
+    close::Initiator,
+    error::{ConnectionError, SendError, TimedOut},
 };
 use ws_tokio::internal::ServerHalf;
 

@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout};
-use ws_proto::{CloseCode, Config, ConnectionError, Keepalive, Message, Role, TimedOut};
+use ws_proto::{
+    CloseCode, Config, Keepalive, Message, Role,
+    error::{ConnectionError, TimedOut},
+};
 use ws_tokio::WebSocket;
 
 use crate::support::{Frame, ROLES, TestTransport, config, opcode, open_with};

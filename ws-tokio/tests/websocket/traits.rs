@@ -10,7 +10,7 @@ use std::{
 use futures_core::{FusedStream, Stream};
 use futures_sink::Sink;
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
-use ws_proto::{CloseCode, ConnectionError, Message, Role};
+use ws_proto::{CloseCode, Message, Role, error::ConnectionError};
 use ws_tokio::{Sender, WebSocket, internal::ServerHalf};
 
 use crate::support::{Frame, TestTransport, config, connection, open};

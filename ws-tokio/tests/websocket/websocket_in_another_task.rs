@@ -7,7 +7,7 @@ use tokio::{
     task::JoinHandle,
     time::{Instant, sleep, timeout},
 };
-use ws_proto::{CloseCode, CloseInfo, Config, Keepalive, Message, Role, TimedOut};
+use ws_proto::{CloseCode, CloseInfo, Config, Keepalive, Message, Role, error::TimedOut};
 use ws_tokio::{WebSocket, internal::ServerHalf};
 
 use crate::support::{Frame, Peer, Task, TestTransport, config, connection, serve, text};

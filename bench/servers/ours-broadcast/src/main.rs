@@ -3,7 +3,9 @@
 use bench_common::server::{self, MAX_MESSAGE};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::net::TcpListener;
-use ws_server::{CloseInfo, Conn, Handler, MessageRef, PreparedMessage, Rejection, Request, Sender, Server};
+use ws_server::{
+    CloseInfo, Conn, Handler, MessageRef, Rejection, Request, Sender, Server, message::PreparedMessage,
+};
 
 /// The `Sender`s of all connections.
 #[derive(Clone, Default)]

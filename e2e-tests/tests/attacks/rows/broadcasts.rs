@@ -8,7 +8,7 @@ use crate::table::Row;
 use crate::target_server::{Counts, Kind, TargetServer, attack};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
-use ws_server::{PreparedMessage, Sender, Server, ServerBuilder, ServerStream, WebSocket};
+use ws_server::{Sender, Server, ServerBuilder, ServerStream, WebSocket, message::PreparedMessage};
 
 const BROADCAST: Row = Row::new(40, "a broadcast");
 

@@ -8,7 +8,7 @@ use e2e_tests::raw_peer::RawClient;
 use std::sync::atomic::Ordering::SeqCst;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
-use ws_server::{CloseInfo, Conn, Handler, MessageRef, Rejection, Request, SendError, Sender, Server};
+use ws_server::{CloseInfo, Conn, Handler, MessageRef, Rejection, Request, Sender, Server, error::SendError};
 
 const SLOW: Row = Row::new(17, "slow readers");
 

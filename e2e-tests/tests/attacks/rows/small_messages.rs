@@ -8,7 +8,7 @@ use crate::table::Row;
 use crate::target_server::{Kind, attack, small_send_buffers};
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
-use ws_server::{PreparedMessage, SendError, Sender, Server};
+use ws_server::{Sender, Server, error::SendError, message::PreparedMessage};
 
 const SMALL: Row = Row::new(39, "small messages for peers that do not read");
 

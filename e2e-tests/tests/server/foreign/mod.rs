@@ -13,7 +13,9 @@ use e2e_tests::raw_peer::{RawClient, RawFrame};
 use e2e_tests::server::{Api, ServerRunner};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
-use ws_server::{Conn, Handler, MessageRef, PreparedMessage, Rejection, Request, Sender, ServerBuilder};
+use ws_server::{
+    Conn, Handler, MessageRef, Rejection, Request, Sender, ServerBuilder, message::PreparedMessage,
+};
 
 fn run(test: impl Future<Output = ()>) {
     harness::run_with(Options { allow_panics: true, ..Options::default() }, test);

@@ -95,7 +95,7 @@ impl Endpoint {
         let info = self.is_finished();
         assert_eq!(info.sent.and_then(|close| close.code).map(CloseCode::get), Some(code));
         assert_eq!(info.received, None);
-        assert!(info.error.is_some_and(crate::ConnectionError::is_peer_fault));
+        assert!(info.error.is_some_and(crate::error::ConnectionError::is_peer_fault));
         self.sends_nothing();
     }
 

@@ -3,7 +3,8 @@
 use bytes::{Buf, Bytes};
 
 use crate::{
-    Connection, ControlError, MessageKind, SendError, TransmitQueue, ValidConfig,
+    Connection, MessageKind, TransmitQueue, ValidConfig,
+    error::{ControlError, SendError},
     memory::DEFAULT_RECEIVE_BUFFER,
 };
 

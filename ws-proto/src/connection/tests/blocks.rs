@@ -2,7 +2,7 @@
 
 use flate2::{Compress, Compression, FlushCompress};
 
-use crate::{ConnectionError, PreparedMessage, ReceiveBuffer, Role, memory::MemoryBudget};
+use crate::{PreparedMessage, ReceiveBuffer, Role, error::ConnectionError, memory::MemoryBudget};
 
 use super::{
     compression::{

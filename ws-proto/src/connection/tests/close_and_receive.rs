@@ -1,6 +1,10 @@
 //! A close after which the application still receives messages from the peer (RFC 6455 section 5.5.1).
 
-use crate::{CloseCode, ConnectionState, ProtocolError, TimedOut, close::Initiator};
+use crate::{
+    CloseCode, ConnectionState,
+    close::Initiator,
+    error::{ProtocolError, TimedOut},
+};
 
 use super::{
     endpoint::{CLOSE_TIMEOUT, Endpoint, SECOND, both, both_with, config},

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{Completion, ConnectionState, MessageKind, TimedOut, TransportAction, ValidConfig};
+use crate::{Completion, ConnectionState, MessageKind, TransportAction, ValidConfig, error::TimedOut};
 
 use super::{
     backpressure::blocked,

@@ -1,8 +1,9 @@
 //! The closing handshake (RFC 6455 sections 5.5.1, 7.1 and 7.4).
 
 use crate::{
-    CloseCode, ConnectionState, ControlError, MessageKind, ProtocolError, Role, SendError, TransportAction,
+    CloseCode, ConnectionState, MessageKind, Role, TransportAction,
     close::{CloseError, Initiator},
+    error::{ControlError, ProtocolError, SendError},
 };
 
 use super::{

@@ -7,9 +7,10 @@ use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress};
 use http::{HeaderMap, HeaderValue, header};
 
 use crate::{
-    CloseCode, Completion, Config, ConnectionError, ConnectionState, LimitExceeded, MessageKind,
-    PreparedMessage, ReceiveBuffer, Role, SendError, ValidConfig,
+    CloseCode, Completion, Config, ConnectionState, MessageKind, PreparedMessage, ReceiveBuffer, Role,
+    ValidConfig,
     deflate::{DeflateConfig, accept_answer, accept_offer},
+    error::{ConnectionError, LimitExceeded, SendError},
     frame::RSV1,
     handshake::{Extensions, parse_extensions},
 };

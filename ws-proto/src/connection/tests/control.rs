@@ -1,6 +1,6 @@
 //! Pings, pongs and the rules for control frames (RFC 6455 section 5.5).
 
-use crate::{ControlError, Role};
+use crate::{Role, error::ControlError};
 
 use super::{
     endpoint::{Endpoint, both, both_with, config},

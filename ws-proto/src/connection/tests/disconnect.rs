@@ -3,8 +3,8 @@
 use std::{io::ErrorKind, time::Duration};
 
 use crate::{
-    CloseInfo, Completion, ConnectionError, ConnectionState, MessageKind, Role, TransportAction,
-    close::Initiator,
+    CloseInfo, Completion, ConnectionState, MessageKind, Role, TransportAction, close::Initiator,
+    error::ConnectionError,
 };
 
 use super::{

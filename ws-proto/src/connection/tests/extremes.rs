@@ -6,8 +6,8 @@ use bytes::{Buf as _, Bytes};
 use proptest::prelude::*;
 
 use crate::{
-    CloseCode, Config, Connection, Event, Keepalive, MessageKind, ReceiveBuffer, SendError, TransmitQueue,
-    ValidConfig, mask::MaskSource, memory::MemoryBudget,
+    CloseCode, Config, Connection, Event, Keepalive, MessageKind, ReceiveBuffer, TransmitQueue, ValidConfig,
+    error::SendError, mask::MaskSource, memory::MemoryBudget,
 };
 
 /// The most steps before nothing may be left to do.

@@ -3,8 +3,9 @@
 use std::io::ErrorKind;
 
 use crate::{
-    CloseInfo, Completion, ConnectionError, ConnectionState, ControlError, MessageKind, SendError,
-    TransportAction, close::Initiator,
+    CloseInfo, Completion, ConnectionState, MessageKind, TransportAction,
+    close::Initiator,
+    error::{ConnectionError, ControlError, SendError},
 };
 
 use super::{

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::{MessageKind, ProtocolError, Role};
+use crate::{MessageKind, Role, error::ProtocolError};
 
 use super::{
     endpoint::{Endpoint, both},

@@ -2,7 +2,11 @@
 
 use std::io::ErrorKind;
 
-use crate::{ConnectionError, ConnectionState, ProtocolError, close::Initiator};
+use crate::{
+    ConnectionState,
+    close::Initiator,
+    error::{ConnectionError, ProtocolError},
+};
 
 use super::{
     endpoint::{CLOSE_TIMEOUT, SECOND, both},

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{ConnectionState, Keepalive, Role, TimedOut};
+use crate::{ConnectionState, Keepalive, Role, error::TimedOut};
 
 use super::{
     endpoint::{CLOSE_TIMEOUT, SECOND, both_with, config},

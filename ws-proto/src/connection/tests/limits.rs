@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use crate::{ConnectionError, LimitExceeded, Limits, Role, ValidConfig};
+use crate::{
+    Limits, Role, ValidConfig,
+    error::{ConnectionError, LimitExceeded},
+};
 
 use super::{
     endpoint::{Endpoint, both, both_with, config},

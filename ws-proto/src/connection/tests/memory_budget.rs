@@ -3,7 +3,8 @@
 use bytes::Bytes;
 
 use crate::{
-    ConnectionError, Message, MessageKind, PreparedMessage, ReceiveBuffer, Role, SendError, ValidConfig,
+    Message, MessageKind, PreparedMessage, ReceiveBuffer, Role, ValidConfig,
+    error::{ConnectionError, SendError},
     memory::{BufferPool, BufferPoolConfig, MemoryBudget},
 };
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{Config, ConnectionState, MessageKind, Role, TimedOut, ValidConfig};
+use crate::{Config, ConnectionState, MessageKind, Role, ValidConfig, error::TimedOut};
 
 use super::{
     endpoint::{CLOSE_TIMEOUT, Endpoint, SECOND, both_with, config},

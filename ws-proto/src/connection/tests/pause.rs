@@ -1,6 +1,9 @@
 //! A paused application: complete messages are held within bounds, and pings are answered.
 
-use crate::{ConnectionError, Event, MessageKind, TimedOut, ValidConfig};
+use crate::{
+    Event, MessageKind, ValidConfig,
+    error::{ConnectionError, TimedOut},
+};
 
 use super::{
     endpoint::{CLOSE_TIMEOUT, Endpoint, SECOND, Seen, both, both_with, config},

@@ -7,7 +7,8 @@ use proptest::{prelude::*, sample::Index, strategy::ValueTree as _, test_runner:
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng as _};
 
 use crate::{
-    CloseInfo, ConnectionError, MessageKind, ReceiveBuffer, Role, ValidConfig,
+    CloseInfo, MessageKind, ReceiveBuffer, Role, ValidConfig,
+    error::ConnectionError,
     memory::{BufferPool, BufferPoolConfig},
 };
 

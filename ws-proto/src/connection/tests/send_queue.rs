@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{Completion, ConnectionState, Keepalive, SendQueue, TimedOut, ValidConfig};
+use crate::{Completion, ConnectionState, Keepalive, SendQueue, ValidConfig, error::TimedOut};
 
 use super::{
     endpoint::{CLOSE_TIMEOUT, Endpoint, SECOND, both_with, config},

@@ -92,7 +92,7 @@ fn a_driver_that_asks_for_it_drops_discarded_payloads_itself() {
                         end.connection.handle_transport_error(kind, &mut end.tx);
                     }
                     _ => {
-                        let error = crate::ConnectionError::Internal;
+                        let error = crate::error::ConnectionError::Internal;
                         end.connection.fail(error, end.now, &mut end.tx);
                         end.connection.abort(&mut end.tx);
                     }

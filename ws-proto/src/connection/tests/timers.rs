@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use crate::{
-    Config, ConnectionError, ConnectionState, Keepalive, MessageKind, Role, TimedOut, TransportAction,
-    ValidConfig, close::Initiator,
+    Config, ConnectionState, Keepalive, MessageKind, Role, TransportAction, ValidConfig,
+    close::Initiator,
+    error::{ConnectionError, TimedOut},
 };
 
 use super::{

@@ -1,0 +1,12 @@
+//! The errors of this crate.
+
+pub use crate::handshake::AcceptError;
+#[doc(inline)]
+pub use ws_proto::{
+    close::CloseError,
+    error::{ConfigError, ConnectionError, ControlError, LimitExceeded, ProtocolError, SendError, TimedOut},
+    handshake::{RequestError, ResponsePartsError},
+};
+#[cfg(feature = "tls-core")]
+#[doc(inline)]
+pub use ws_tokio::tls::TlsError;
