@@ -59,7 +59,7 @@
 //! # }
 //! # let received = b"\x81\x82\0\0\0\0hi\x88\x82\0\0\0\0\x03\xe8".to_vec();
 //! # let mut script = Script(io::Cursor::new(received), Vec::new());
-//! # let config = Config::default().build()?;
+//! # let config = Config::default().validate()?;
 //! # run(&mut script, Connection::server(config, Instant::now()))?;
 //! # assert_eq!(script.1, b"\x81\x02hi\x88\x02\x03\xe8");
 //! # Ok::<(), Box<dyn std::error::Error>>(())
