@@ -7,6 +7,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod driver;
+mod error;
 mod foreign;
 #[cfg(target_os = "linux")]
 mod send_queue;
@@ -23,6 +24,7 @@ mod wait_list;
 mod websocket;
 
 pub use driver::Driver;
+pub use error::Error;
 #[cfg(target_os = "linux")]
 pub use send_queue::tcp_send_queue;
 pub use sender::Sender;

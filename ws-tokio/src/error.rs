@@ -1,0 +1,60 @@
+use std::io;
+
+use ws_proto::error::{ConnectionError, ControlError, SendError};
+
+/// An error of a running [`WebSocket`](crate::WebSocket): one type for receiving and sending.
+///
+/// The errors of the single operations convert into it, so `?` works on all of them. An [`io::Error`] can be made from
+/// it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The connection ended without a clean closing handshake.
+    #[error("the connection failed")]
+    Connection(#[from] ConnectionError),
+    /// Nothing can be sent, because the connection is closing or closed.
+    #[error("the connection is not open")]
+    Closed,
+    /// The write queue is full.
+    #[error("the write queue is full")]
+    Full,
+    /// A ping or pong is too long, or too many control frames wait.
+    #[error("the control frame cannot be sent")]
+    Control(#[source] ControlError),
+}
+
+impl<P> From<SendError<P>> for Error {
+    fn from(error: SendError<P>) -> Self {
+        match error {
+            SendError::Closed(_) => Self::Closed,
+            SendError::Full(_) => Self::Full,
+        }
+    }
+}
+
+impl From<ControlError> for Error {
+    fn from(error: ControlError) -> Self {
+        match error {
+            ControlError::Closed => Self::Closed,
+            error => Self::Control(error),
+        }
+    }
+}
+
+impl From<Error> for io::Error {
+    fn from(error: Error) -> Self {
+        let kind = match error {
+            Error::Connection(ConnectionError::Transport(kind)) => kind,
+            Error::Connection(ConnectionError::Eof) => io::ErrorKind::UnexpectedEof,
+            Error::Connection(ConnectionError::TimedOut(_)) => io::ErrorKind::TimedOut,
+            Error::Connection(ConnectionError::Protocol(_) | ConnectionError::Limit(_)) => {
+                io::ErrorKind::InvalidData
+            }
+            Error::Connection(_) => io::ErrorKind::Other,
+            Error::Closed => io::ErrorKind::NotConnected,
+            Error::Full => io::ErrorKind::WouldBlock,
+            Error::Control(_) => io::ErrorKind::InvalidInput,
+        };
+        Self::new(kind, error)
+    }
+}
