@@ -1,0 +1,65 @@
+//! The programs of docs/migrating.md, before and after the migration from tokio-tungstenite: they behave alike, and the
+//! guide says how many lines changed.
+
+mod changed_lines;
+mod programs;
+
+use std::{future::Future, io, time::Duration};
+
+use programs::{chat, client, echo_server};
+use tokio::net::TcpListener;
+use ws_client::{ClientStream, Message, WebSocket};
+
+/// The longest time for a whole test. It bounds a failure only.
+const DEADLINE: Duration = Duration::from_secs(60);
+
+async fn start<F>(serve: fn(TcpListener) -> F) -> io::Result<String>
+where
+    F: Future<Output = io::Result<()>> + Send + 'static,
+{
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let url = format!("ws://{}/", listener.local_addr()?);
+    tokio::spawn(serve(listener));
+    Ok(url)
+}
+
+#[tokio::test]
+async fn each_client_gets_its_answers_from_each_echo_server() {
+    let messages = ["hello", "", "gr\u{fc}\u{df} dich"].map(str::to_owned);
+    let talk = async {
+        for url in [start(echo_server::before::run).await.unwrap(), start(echo_server::after::run).await.unwrap()] {
+            assert_eq!(client::before::run(&url, &messages).await.unwrap(), messages);
+            assert_eq!(client::after::run(&url, &messages).await.unwrap(), messages);
+        }
+    };
+    tokio::time::timeout(DEADLINE, talk).await.unwrap();
+}
+
+#[tokio::test]
+async fn each_chat_carries_a_text_to_all_other_members() {
+    let talk = async {
+        for url in [start(chat::before::run).await.unwrap(), start(chat::after::run).await.unwrap()] {
+            let mut members = Vec::new();
+            for _ in 0..3 {
+                let member = join(&url, &mut members).await;
+                members.push(member);
+            }
+            let [first, second, third] = &mut members[..] else { unreachable!("three members") };
+            first.send("from the first").await.unwrap();
+            for member in [second, third] {
+                assert_eq!(member.recv().await, Some(Message::text("from the first")));
+            }
+        }
+    };
+    tokio::time::timeout(DEADLINE, talk).await.unwrap();
+}
+
+/// Connects, and waits until the server has added the member: its text reaches one that is there already.
+async fn join(url: &str, members: &mut [WebSocket<ClientStream>]) -> WebSocket<ClientStream> {
+    let mut ws = ws_client::connect(url).await.unwrap();
+    for member in members {
+        ws.send("joined").await.unwrap();
+        assert_eq!(member.recv().await, Some(Message::text("joined")));
+    }
+    ws
+}
