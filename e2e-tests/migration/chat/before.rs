@@ -42,10 +42,10 @@ async fn chat(
     stream: TcpStream,
     address: SocketAddr,
 ) -> Result<(), Box<dyn Error + Send + Sync>> {
-    let ws = accept_async(stream).await?;
     let (sender, mut receiver) = mpsc::channel(100);
     members.lock().unwrap_or_else(PoisonError::into_inner).insert(address, sender);
 
+    let ws = accept_async(stream).await?;
     let (outgoing, incoming) = ws.split();
     let publish = incoming.try_for_each(|message| {
         if message.is_text() {

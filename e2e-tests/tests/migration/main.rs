@@ -8,7 +8,7 @@ use std::{future::Future, io, time::Duration};
 
 use programs::{chat, client, echo_server};
 use tokio::net::TcpListener;
-use ws_client::{ClientStream, Message, WebSocket};
+use ws_client::Message;
 
 /// The longest time for a whole test. It bounds a failure only.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -39,27 +39,13 @@ async fn each_client_gets_its_answers_from_each_echo_server() {
 async fn each_chat_carries_a_text_to_all_other_members() {
     let talk = async {
         for url in [start(chat::before::run).await.unwrap(), start(chat::after::run).await.unwrap()] {
-            let mut members = Vec::new();
-            for _ in 0..3 {
-                let member = join(&url, &mut members).await;
-                members.push(member);
-            }
-            let [first, second, third] = &mut members[..] else { unreachable!("three members") };
+            let mut first = ws_client::connect(&url).await.unwrap();
+            let others = [ws_client::connect(&url).await.unwrap(), ws_client::connect(&url).await.unwrap()];
             first.send("from the first").await.unwrap();
-            for member in [second, third] {
+            for mut member in others {
                 assert_eq!(member.recv().await, Some(Message::text("from the first")));
             }
         }
     };
     tokio::time::timeout(DEADLINE, talk).await.unwrap();
-}
-
-/// Connects, and waits until the server has added the member: its text reaches one that is there already.
-async fn join(url: &str, members: &mut [WebSocket<ClientStream>]) -> WebSocket<ClientStream> {
-    let mut ws = ws_client::connect(url).await.unwrap();
-    for member in members {
-        ws.send("joined").await.unwrap();
-        assert_eq!(member.recv().await, Some(Message::text("joined")));
-    }
-    ws
 }
