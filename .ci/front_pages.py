@@ -23,7 +23,7 @@ def names(page: str) -> list[str]:
     found = []
     for section in re.split(r'<h2 id="', page)[1:]:
         if section.split('"', 1)[0] in KINDS:
-            found += [unescape(re.sub(r"<[^>]*>", "", name)) for name in re.findall(r"<dt>(.*?)</dt>", section)]
+            found += [unescape(re.sub(r"<[^>]*>", "", name)) for name in re.findall(r"<dt[^>]*>(.*?)</dt>", section)]
     # A re-export reads `pub use module::Name;`.
     return [re.split(r"[\s:]+", name.replace("\u200b", "").rstrip(";"))[-1] for name in found]
 
