@@ -1,6 +1,7 @@
 //! The server on real sockets, against a peer that speaks frame by frame and may break every rule.
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
+mod accept;
 mod acceptor;
 mod cancel_safety;
 mod capacity;

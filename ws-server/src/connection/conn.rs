@@ -1,15 +1,19 @@
-use std::{io::IoSlice, sync::Arc, task::Waker, time::Instant};
+use std::{fmt, io::IoSlice, sync::Arc, task::Waker, time::Instant};
 
 use bytes::Bytes;
 use tokio::io::AsyncWrite;
 use ws_proto::{
-    CloseCode, Connection, ConnectionState, Message, MessageKind, MessageRef, PreparedMessage, TransmitQueue,
-    Utf8Bytes,
+    CloseCode, Connection, ConnectionState, Message, MessageKind, MessageRef, PreparedMessage, Queued,
+    TransmitQueue,
     error::{ControlError, SendError},
 };
 use ws_tokio::{Sender, internal::DirectWriter};
 
-use super::{handler_state::HandlerState, mailbox::Mailbox};
+use super::{
+    handler_state::HandlerState,
+    mailbox::Mailbox,
+    payload::{BinaryPayload, TextPayload},
+};
 
 /// The connection that a callback belongs to.
 ///
@@ -38,26 +42,6 @@ impl<S: AsyncWrite + Unpin> WriteThrough for DirectWriter<'_, S> {
     fn write_through(&mut self, waker: &Waker, slices: &[IoSlice<'_>]) -> usize {
         self.write(waker, slices)
     }
-}
-
-/// A payload of a text message.
-///
-/// A `&str` is copied into the write buffer. A `String` or [`Utf8Bytes`] is taken over without a copy, and
-/// [`on_write_complete`](crate::Handler::on_write_complete) is called for it.
-pub trait TextPayload: Sized {
-    /// Queues the payload as a message.
-    #[doc(hidden)]
-    fn queue(self, conn: &mut Conn<'_>) -> Result<(), SendError<Self>>;
-}
-
-/// A payload of a binary message.
-///
-/// A slice is copied into the write buffer. A `Vec<u8>` or [`Bytes`] is taken over without a copy, and
-/// [`on_write_complete`](crate::Handler::on_write_complete) is called for it.
-pub trait BinaryPayload: Sized {
-    /// Queues the payload as a message.
-    #[doc(hidden)]
-    fn queue(self, conn: &mut Conn<'_>) -> Result<(), SendError<Self>>;
 }
 
 impl Conn<'_> {
@@ -136,7 +120,7 @@ impl Conn<'_> {
         self.connection.deflate_params()
     }
 
-    /// Sends a ping (RFC 6455 section 5.5.2). The payload is copied.
+    /// Sends a ping (RFC 6455 section 5.5.2). The payload is copied. The keepalive of the configuration sends its own.
     ///
     /// # Errors
     /// [`ControlError::Closed`] unless the connection is open, [`ControlError::TooLong`] if the
@@ -154,10 +138,17 @@ impl Conn<'_> {
         self.connection.pong(payload, self.tx)
     }
 
-    /// Answers a ping. While the peer does not read, only the latest answer is kept, so this never fails and never
-    /// grows.
+    /// Answers a ping, whatever [`Config::auto_pong`](ws_proto::Config::auto_pong) says. While the peer does not read,
+    /// only the latest answer is kept, so this never fails and never grows.
     pub fn answer_ping(&mut self, payload: &[u8]) {
         self.connection.answer_ping(payload, self.tx);
+    }
+
+    /// The default of [`Handler::on_ping`](crate::Handler::on_ping).
+    pub(super) fn answer_ping_if_automatic(&mut self, payload: &[u8]) {
+        if self.state.registration.shard().server.protocol.auto_pong {
+            self.answer_ping(payload);
+        }
     }
 
     /// Starts the closing handshake (RFC 6455 section 7.1.2).
@@ -170,7 +161,7 @@ impl Conn<'_> {
     /// by itself delivers messages until the peer's Close. Otherwise the call does nothing unless the connection is
     /// open.
     ///
-    /// A reason longer than 123 bytes is cut at a character boundary.
+    /// A reason over 123 bytes is cut at a character boundary.
     pub fn close(&mut self, code: CloseCode, reason: &str) {
         self.connection.close(code, reason, self.now, self.tx);
     }
@@ -180,7 +171,13 @@ impl Conn<'_> {
         self.connection.abort(self.tx);
     }
 
-    /// Whether the connection is open, closing or closed.
+    /// Returns whether messages can be sent.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.state() == ConnectionState::Open
+    }
+
+    /// Returns whether the connection is open, closing or closed.
     #[must_use]
     pub const fn state(&self) -> ConnectionState {
         self.connection.state()
@@ -202,16 +199,18 @@ impl Conn<'_> {
         self.state.wants.turn = true;
     }
 
-    /// The number of data messages that are accepted and not yet written, and their size in bytes.
+    /// Returns the data messages that are accepted and not completely written, and the bytes that wait. What waits in
+    /// the queue of the [`Sender`](Self::sender)s does not count.
     #[must_use]
-    pub fn queued(&self) -> (usize, usize) {
+    pub fn queued(&self) -> Queued {
         self.connection.queued(self.tx)
     }
 
-    /// A handle with which other tasks, and the handlers of other connections, send on this connection.
+    /// Creates a handle for other tasks, and the handlers of other connections, to send through. It is cheap to clone.
     ///
-    /// All senders of a connection share a queue of their own, which has the limits of
-    /// [`write_queue`](crate::ServerBuilder::write_queue). The first call allocates it.
+    /// All senders of a connection share a bounded queue of their own, with the limits
+    /// [`write_queue_messages`](crate::ServerBuilder::write_queue_messages) and
+    /// [`write_queue_bytes`](crate::ServerBuilder::write_queue_bytes). The first call allocates it.
     pub fn sender(&mut self) -> Sender {
         let HandlerState { registration, mailbox, .. } = &mut *self.state;
         let mailbox = mailbox.get_or_insert_with(|| {
@@ -230,7 +229,7 @@ impl Conn<'_> {
     /// Sends a borrowed payload. A large one is written to the socket at once; only what the socket does not take is
     /// copied.
     #[inline]
-    fn send_lent(&mut self, kind: MessageKind, payload: &[u8]) -> Result<(), SendError> {
+    pub(super) fn send_lent(&mut self, kind: MessageKind, payload: &[u8]) -> Result<(), SendError> {
         if payload.len() < WRITE_THROUGH_FROM {
             return self.connection.send(kind, payload, self.tx);
         }
@@ -245,56 +244,14 @@ impl Conn<'_> {
         sent
     }
 
-    fn queue_owned(&mut self, kind: MessageKind, payload: Bytes) -> Result<(), SendError<Bytes>> {
+    pub(super) fn queue_owned(&mut self, kind: MessageKind, payload: Bytes) -> Result<(), SendError<Bytes>> {
         self.connection.send_bytes(kind, payload, true, self.tx)
     }
 }
 
-impl TextPayload for &str {
-    #[inline]
-    fn queue(self, conn: &mut Conn<'_>) -> Result<(), SendError<Self>> {
-        let sent = conn.send_lent(MessageKind::Text, self.as_bytes());
-        sent.map_err(|error| error.map(|()| self))
-    }
-}
-
-impl TextPayload for String {
-    fn queue(self, conn: &mut Conn<'_>) -> Result<(), SendError<Self>> {
-        Utf8Bytes::from(self).queue(conn).map_err(|error| error.map(Self::from))
-    }
-}
-
-impl TextPayload for Utf8Bytes {
-    fn queue(self, conn: &mut Conn<'_>) -> Result<(), SendError<Self>> {
-        // A refused payload comes back unchanged, so it is still UTF-8. Only a refusal pays for the check.
-        conn.queue_owned(MessageKind::Text, self.into_bytes())
-            .map_err(|error| error.map(|bytes| Self::try_from(bytes).unwrap_or_default()))
-    }
-}
-
-impl BinaryPayload for &[u8] {
-    #[inline]
-    fn queue(self, conn: &mut Conn<'_>) -> Result<(), SendError<Self>> {
-        let sent = conn.send_lent(MessageKind::Binary, self);
-        sent.map_err(|error| error.map(|()| self))
-    }
-}
-
-impl<const N: usize> BinaryPayload for &[u8; N] {
-    #[inline]
-    fn queue(self, conn: &mut Conn<'_>) -> Result<(), SendError<Self>> {
-        self.as_slice().queue(conn).map_err(|error| error.map(|_| self))
-    }
-}
-
-impl BinaryPayload for Vec<u8> {
-    fn queue(self, conn: &mut Conn<'_>) -> Result<(), SendError<Self>> {
-        Bytes::from(self).queue(conn).map_err(|error| error.map(Self::from))
-    }
-}
-
-impl BinaryPayload for Bytes {
-    fn queue(self, conn: &mut Conn<'_>) -> Result<(), SendError<Self>> {
-        conn.queue_owned(MessageKind::Binary, self)
+impl fmt::Debug for Conn<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (state, queued) = (self.state(), self.queued());
+        f.debug_struct("Conn").field("state", &state).field("queued", &queued).finish_non_exhaustive()
     }
 }
