@@ -6,8 +6,10 @@ use ws_tokio::internal::guarded;
 
 /// A request to open a WebSocket: method, target, every header line, the peer's address.
 ///
-/// It derefs to [`http::Request`]. Until the request is answered, in a hook or in [`Handler::accept`], the subprotocol
-/// and the headers that are set here go into the 101 response. After that, as in [`Server::serve`], they have no effect.
+/// It derefs to [`http::Request`]. Until the request is answered, the subprotocol and the headers that are set here go
+/// into the 101 response: in a hook, in [`Handler::accept`], and through
+/// [`PendingUpgrade::request_mut`](crate::PendingUpgrade::request_mut). In the function of [`Server::serve`] the request
+/// is answered, and to set them has no effect.
 ///
 /// A hook can pass a value on, such as the user that it has authenticated: put it into
 /// [`extensions_mut`](Self::extensions_mut), and take it out in [`Handler::accept`] or in the function of

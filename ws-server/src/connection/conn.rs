@@ -9,11 +9,7 @@ use ws_proto::{
 };
 use ws_tokio::{Sender, internal::DirectWriter};
 
-use super::{
-    handler_state::HandlerState,
-    mailbox::Mailbox,
-    payload::{BinaryPayload, TextPayload},
-};
+use super::{handler_state::HandlerState, mailbox::Mailbox};
 
 /// The connection that a callback belongs to.
 ///
@@ -45,29 +41,6 @@ impl<S: AsyncWrite + Unpin> WriteThrough for DirectWriter<'_, S> {
 }
 
 impl Conn<'_> {
-    /// Sends a text message.
-    ///
-    /// # Errors
-    /// [`SendError::Closed`] unless the connection is open, [`SendError::Full`] at the limits of the write
-    /// queue. Both return the payload.
-    #[inline]
-    pub fn send_text<P: TextPayload>(&mut self, text: P) -> Result<(), SendError<P>> {
-        let sent = text.queue(self);
-        self.note_refusal(&sent);
-        sent
-    }
-
-    /// Sends a binary message.
-    ///
-    /// # Errors
-    /// As [`send_text`](Self::send_text).
-    #[inline]
-    pub fn send_binary<P: BinaryPayload>(&mut self, payload: P) -> Result<(), SendError<P>> {
-        let sent = payload.queue(self);
-        self.note_refusal(&sent);
-        sent
-    }
-
     /// Sends a received message, as text or binary as it was received. A small message is copied, a large one is not.
     /// `on_write_complete` is not called.
     ///
@@ -126,6 +99,7 @@ impl Conn<'_> {
     /// [`ControlError::Closed`] unless the connection is open, [`ControlError::TooLong`] if the
     /// payload is longer than 125 bytes, [`ControlError::Full`] if it does not fit into the 256 bytes for control
     /// frames that wait.
+    #[doc(alias = "send_ping")]
     pub fn ping(&mut self, payload: &[u8]) -> Result<(), ControlError> {
         self.connection.ping(payload, self.tx)
     }
@@ -134,6 +108,7 @@ impl Conn<'_> {
     ///
     /// # Errors
     /// As [`ping`](Self::ping).
+    #[doc(alias = "send_pong")]
     pub fn pong(&mut self, payload: &[u8]) -> Result<(), ControlError> {
         self.connection.pong(payload, self.tx)
     }
@@ -220,7 +195,7 @@ impl Conn<'_> {
     }
 
     #[inline]
-    const fn note_refusal<P>(&mut self, sent: &Result<(), SendError<P>>) {
+    pub(super) const fn note_refusal<P>(&mut self, sent: &Result<(), SendError<P>>) {
         if matches!(sent, Err(SendError::Full(_))) {
             self.state.wants.room = true;
         }

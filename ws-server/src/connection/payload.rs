@@ -1,4 +1,4 @@
-//! The payloads that a handler sends.
+//! Sending text and binary payloads, borrowed or owned.
 
 use bytes::Bytes;
 use ws_proto::{MessageKind, Utf8Bytes, error::SendError};
@@ -32,6 +32,31 @@ mod sealed {
     pub trait Binary: Sized {
         /// Queues the payload as a message.
         fn queue(self, conn: &mut Conn<'_>) -> Result<(), SendError<Self>>;
+    }
+}
+
+impl Conn<'_> {
+    /// Sends a text message.
+    ///
+    /// # Errors
+    /// [`SendError::Closed`] unless the connection is open, [`SendError::Full`] at the limits of the write
+    /// queue. Both return the payload.
+    #[inline]
+    pub fn send_text<P: TextPayload>(&mut self, text: P) -> Result<(), SendError<P>> {
+        let sent = text.queue(self);
+        self.note_refusal(&sent);
+        sent
+    }
+
+    /// Sends a binary message.
+    ///
+    /// # Errors
+    /// As [`send_text`](Self::send_text).
+    #[inline]
+    pub fn send_binary<P: BinaryPayload>(&mut self, payload: P) -> Result<(), SendError<P>> {
+        let sent = payload.queue(self);
+        self.note_refusal(&sent);
+        sent
     }
 }
 
