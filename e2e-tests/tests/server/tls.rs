@@ -243,3 +243,9 @@ fn an_acceptor_works_over_tls_on_a_stream_of_the_application() {
         tokio::join!(serve, dial);
     });
 }
+
+#[test]
+fn the_debug_output_of_tls_has_no_settings() {
+    let tls = tls(&Authority::new().issue(&["localhost"]));
+    assert_eq!(format!("{tls:?}"), "Tls { .. }");
+}

@@ -14,7 +14,8 @@ const fn is_debug<T: Debug>() {}
 /// A stream without `Debug`.
 struct Stream;
 
-const _: () = {
+#[test]
+fn every_public_type_has_debug() {
     is_debug::<Acceptor>();
     is_debug::<AcceptError>();
     is_debug::<Conn<'_>>();
@@ -32,7 +33,7 @@ const _: () = {
     is_debug::<crate::Tls>();
     #[cfg(feature = "tls-core")]
     is_debug::<crate::TlsStream<tokio::net::TcpStream>>();
-};
+}
 
 #[test]
 fn a_builder_prints_its_limits() {
