@@ -91,7 +91,8 @@ pub struct Config {
     pub message_timeout: Option<Duration>,
     /// Whether text is checked for valid UTF-8 (RFC 6455 section 8.1). Default: yes.
     pub validate_utf8: bool,
-    /// Whether pings are answered automatically. Default: yes.
+    /// Whether pings are answered automatically (RFC 6455 section 5.5.3). Default: yes. In `ws-server`, this applies to
+    /// async functions and to the default `Handler::on_ping`; an `on_ping` of the application's own replaces it.
     pub auto_pong: bool,
     /// Maximum data messages that wait to be written. The next one is refused with `Full`. 0 counts as 1. Default
     /// 65,536.
@@ -132,12 +133,7 @@ impl Config {
     /// A [`ConfigError`] that names the option and its value: a duration of zero, or a limit outside its range.
     pub fn validate(self) -> Result<ValidConfig, ConfigError> {
         self.check()?;
-        Ok(ValidConfig(Arc::new(Inner {
-            #[cfg(feature = "deflate")]
-            deflate: self.deflate.clone().map(SharedDeflate::new),
-            config: self,
-            memory_budget: None,
-        })))
+        Ok(ValidConfig::of(self))
     }
 
     fn check(&self) -> Result<(), ConfigError> {
@@ -217,6 +213,16 @@ struct Inner {
 }
 
 impl ValidConfig {
+    /// `config` is checked.
+    fn of(config: Config) -> Self {
+        Self(Arc::new(Inner {
+            #[cfg(feature = "deflate")]
+            deflate: config.deflate.clone().map(SharedDeflate::new),
+            config,
+            memory_budget: None,
+        }))
+    }
+
     /// Sets the memory that all connections with this budget may hold together. Default: no limit. `ws-server` sets a
     /// budget of its own.
     ///
@@ -266,6 +272,13 @@ impl ValidConfig {
     }
 }
 
+/// The default [`Config`], which is valid.
+impl Default for ValidConfig {
+    fn default() -> Self {
+        Self::of(Config::default())
+    }
+}
+
 impl Deref for ValidConfig {
     type Target = Config;
 
@@ -281,5 +294,16 @@ impl fmt::Debug for ValidConfig {
             .field("config", &self.0.config)
             .field("memory_budget", &self.0.memory_budget)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_configuration_is_valid() {
+        assert_eq!(Config::default().check(), Ok(()));
+        assert_eq!(*ValidConfig::default(), Config::default());
     }
 }

@@ -182,12 +182,12 @@ impl<S> Driver<S> {
 
     /// Returns how many bytes wait to be written, encoded or not.
     pub fn queued(&self) -> usize {
-        self.tx.as_ref().map_or(0, |tx| self.connection.queued(tx).1)
+        self.tx.as_ref().map_or(0, |tx| self.connection.queued(tx).bytes)
     }
 
     /// Returns how many accepted messages the transport has not taken yet.
     pub(crate) fn queued_messages(&self) -> usize {
-        self.tx.as_ref().map_or(0, |tx| self.connection.queued(tx).0)
+        self.tx.as_ref().map_or(0, |tx| self.connection.queued(tx).messages)
     }
 
     /// Returns whether everything is written to a transport with its own buffer that is not flushed yet.

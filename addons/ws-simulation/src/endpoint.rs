@@ -297,7 +297,7 @@ impl<'a> Endpoint<'a> {
     fn check(&mut self, rx: &mut ReceiveBuffer, world: &mut World) {
         let Self { connection, tx, at, .. } = self;
         let (at, due) = (*at, connection.poll_timeout(tx));
-        let (_, queued) = connection.queued(tx);
+        let queued = connection.queued(tx).bytes;
         let limits = &connection.config().limits;
         let bounds = Bounds {
             write_queue_bytes: connection.config().write_queue_bytes,

@@ -3,7 +3,8 @@ use std::{borrow::Cow, time::Instant};
 use bytes::Bytes;
 
 use ws_proto::{
-    CloseCode, Connection, ConnectionState, Message, MessageKind, PreparedMessage, Role, TransmitQueue,
+    CloseCode, Connection, ConnectionState, Message, MessageKind, PreparedMessage, Queued, Role,
+    TransmitQueue,
     error::{ConnectionError, ControlError, SendError},
 };
 
@@ -205,7 +206,7 @@ impl Link<'_> {
 
     /// As [`Connection::queued`].
     #[must_use]
-    pub fn queued(&self) -> (usize, usize) {
+    pub fn queued(&self) -> Queued {
         self.connection.queued(self.tx)
     }
 

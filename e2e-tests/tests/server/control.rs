@@ -7,7 +7,7 @@ use e2e_tests::server::{
     Api, Event, Script, ServerRunner, answer_close, close_normally, echo_test, echo_test_with, start_echo,
 };
 use std::sync::mpsc;
-use ws_server::{CloseCode, Sender, Server, error::ControlError};
+use ws_server::{CloseCode, Sender, Server, error::ControlError, message::Queued};
 
 #[test]
 fn a_ping_is_answered_with_its_payload() {
@@ -218,7 +218,8 @@ fn a_control_frame_overtakes_messages_that_wait_but_never_splits_one() {
                 conn.ping(b"overtakes").unwrap();
             }
         });
-        let builder = Server::builder().read_while_blocked(true).write_queue(10, 2 * HUGE);
+        let builder =
+            Server::builder().read_while_blocked(true).write_queue_messages(10).write_queue_bytes(2 * HUGE);
         let mut server = script.start(builder).await;
         let mut client = server.open().await;
         client.send(RawFrame::text("go")).await;
@@ -261,9 +262,9 @@ fn the_queue_counts_what_waits() {
         for _ in 0..2 {
             client.send(RawFrame::text("go")).await;
             client.expect_text("12345").await;
-            assert_eq!(counts.recv().unwrap(), (0, 0));
-            let (messages, bytes) = counts.recv().unwrap();
-            assert!(messages == 1 && bytes >= 5, "{messages} messages, {bytes} bytes");
+            assert_eq!(counts.recv().unwrap(), Queued::default());
+            let queued = counts.recv().unwrap();
+            assert!(queued.messages == 1 && queued.bytes >= 5, "{queued:?}");
         }
         drop(client);
         server.stop().await;

@@ -1,7 +1,9 @@
 //! The server on real sockets, against a peer that speaks frame by frame and may break every rule.
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
+mod accept;
 mod acceptor;
+mod auto_pong;
 mod cancel_safety;
 mod capacity;
 mod close;

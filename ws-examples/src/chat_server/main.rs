@@ -84,7 +84,7 @@ impl Options {
     async fn bind(&self) -> io::Result<Server> {
         let addr = &self.addr;
         let (mut builder, mut scheme) =
-            (Server::builder().http(page).deflate(Some(DeflateConfig::server())), "http");
+            (Server::builder().http(page).deflate(DeflateConfig::server()), "http");
         if let Some((cert, key)) = &self.tls {
             let tls = Tls::from_pem(std::fs::read(cert)?, std::fs::read(key)?).map_err(io::Error::other)?;
             (builder, scheme) = (builder.tls(tls), "https");

@@ -16,6 +16,7 @@ mod inbox;
 mod outbox;
 mod partial;
 mod pong_deadline;
+mod queued;
 mod receive;
 mod send;
 mod send_queue;
@@ -24,6 +25,7 @@ mod timers;
 use std::time::Instant;
 
 pub use event::Event;
+pub use queued::Queued;
 pub use send_queue::SendQueue;
 
 use crate::{

@@ -13,7 +13,7 @@ use crate::{
 };
 
 use super::{
-    Connection,
+    Connection, Queued,
     closing::Phase,
     compressed::fits_one_frame,
     encode::IN_PLACE_FROM,
@@ -138,12 +138,12 @@ impl Connection {
         Ok(())
     }
 
-    /// The number of data messages that are accepted and not completely written, and their bytes.
+    /// The data messages that are accepted and not completely written, and the bytes that wait.
     #[inline]
     #[must_use]
-    pub fn queued(&self, tx: &TransmitQueue) -> (usize, usize) {
+    pub fn queued(&self, tx: &TransmitQueue) -> Queued {
         let (messages, bytes) = self.outbox.as_ref().map_or((0, 0), |outbox| (outbox.len(), outbox.bytes()));
-        (messages + tx.pending_sends(), bytes + tx.len())
+        Queued { messages: messages + tx.pending_sends(), bytes: bytes + tx.len() }
     }
 
     /// Whether a small message would be accepted, and the memory budget allows a larger one. After a refusal with
@@ -175,7 +175,7 @@ impl Connection {
 
     #[inline]
     fn finds_room(&self, len: usize, owned: usize, promised: &Backlog, tx: &TransmitQueue) -> bool {
-        let (messages, bytes) = self.queued(tx);
+        let Queued { messages, bytes } = self.queued(tx);
         let bytes = bytes + tx.overhead() + promised.bytes();
         self.config.has_room_for(len, messages + promised.messages(), bytes)
             && self.has_budget_for(owned, bytes)

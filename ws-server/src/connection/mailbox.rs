@@ -173,7 +173,7 @@ impl State {
     }
 
     fn transfer_messages(&mut self, until: usize, connection: &mut Connection, tx: &mut TransmitQueue) {
-        while connection.queued(tx).1 < until
+        while connection.queued(tx).bytes < until
             && let Some(message) = self.messages.pop()
         {
             // The connection counts the message from here, unless it gives it back.

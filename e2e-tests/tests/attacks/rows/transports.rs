@@ -146,7 +146,7 @@ async fn echo_over(fault: Fault) -> (usize, usize) {
     let transport = FaultyTransport { fault, input, state: Arc::clone(&state) };
     // The handshake is done without the fault.
     let pending =
-        Acceptor::new(config.validate().unwrap()).read_request(transport, Vec::new()).await.unwrap();
+        Acceptor::new().config(config.validate().unwrap()).read_request(transport, Vec::new()).await.unwrap();
     let mut ws = pending.accept().await.unwrap();
     {
         let mut state = state.lock().unwrap();

@@ -3,7 +3,7 @@
 use bytes::{Buf, Bytes};
 
 use crate::{
-    Connection, MessageKind, TransmitQueue, ValidConfig,
+    Connection, MessageKind, Queued, TransmitQueue, ValidConfig,
     error::{ControlError, SendError},
     memory::DEFAULT_RECEIVE_BUFFER,
 };
@@ -185,7 +185,7 @@ fn a_flood_of_control_frames_does_not_delay_data() {
     both(|mut end| {
         blocked(&mut end);
         while end.connection.send(MessageKind::Text, &[b'x'; 1000], &mut end.tx).is_ok() {}
-        let waiting = end.connection.queued(&end.tx).0;
+        let waiting = end.connection.queued(&end.tx).messages;
         // The peer takes only one pong at a time and asks for the next.
         let mut written = 0;
         for _ in 0..2000 {
@@ -194,7 +194,7 @@ fn a_flood_of_control_frames_does_not_delay_data() {
             end.transport_takes(131);
             written += 131;
         }
-        let done = waiting - end.connection.queued(&end.tx).0;
+        let done = waiting - end.connection.queued(&end.tx).messages;
         assert!(done * 1000 > written / 2, "{done} of {waiting} messages in {written} bytes");
     });
 }
@@ -305,7 +305,7 @@ fn a_queue_frees_its_memory_when_it_becomes_short() {
         }
         let entries = |end: &Endpoint| end.connection.outbox.as_ref().map_or(0, |outbox| outbox.capacity());
         assert!(entries(&end) >= 50_000);
-        while end.connection.queued(&end.tx).0 > 1000 {
+        while end.connection.queued(&end.tx).messages > 1000 {
             end.transport_takes(1000);
         }
         assert!(entries(&end) <= 5000, "{}", entries(&end));
@@ -315,14 +315,14 @@ fn a_queue_frees_its_memory_when_it_becomes_short() {
 #[test]
 fn queued_messages_and_bytes_are_reported() {
     both(|mut end| {
-        assert_eq!(end.connection.queued(&end.tx), (0, 0));
+        assert_eq!(end.connection.queued(&end.tx), Queued::default());
         blocked(&mut end);
         end.sends_text("waits");
-        let (messages, bytes) = end.connection.queued(&end.tx);
+        let Queued { messages, bytes } = end.connection.queued(&end.tx);
         assert_eq!(messages, 2);
         assert!(bytes >= 10);
         end.transport_flows();
-        assert_eq!(end.connection.queued(&end.tx), (0, 0));
+        assert_eq!(end.connection.queued(&end.tx), Queued::default());
     });
 }
 

@@ -688,15 +688,15 @@ fn a_highly_compressible_large_message_is_compressed_in_steps() {
         end.transport_blocks();
         end.sends_ping(b"before");
         end.sends_owned(payload.clone());
-        let (mut waiting, mut steps) = (end.connection.queued(&end.tx).1, 0);
-        while end.connection.queued(&end.tx).0 > 0 {
+        let (mut waiting, mut steps) = (end.connection.queued(&end.tx).bytes, 0);
+        while end.connection.queued(&end.tx).messages > 0 {
             // The transport takes everything.
             let chunk = end.tx.chunk().to_vec();
             end.outbound.push(&chunk);
             end.tx.advance(chunk.len());
             end.connection.pump(&mut end.tx);
-            assert!(!end.tx.is_empty() || end.connection.queued(&end.tx).0 == 0);
-            let left = end.connection.queued(&end.tx).1;
+            assert!(!end.tx.is_empty() || end.connection.queued(&end.tx).messages == 0);
+            let left = end.connection.queued(&end.tx).bytes;
             assert!(waiting - left <= 4 * MIB + 512 * 1024, "{}", waiting - left);
             (waiting, steps) = (left, steps + 1);
         }

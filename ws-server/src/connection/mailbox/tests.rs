@@ -165,7 +165,7 @@ fn most_of_what_waits_stays_in_the_mailbox() {
         endpoint.try_send(8 * 1024).unwrap();
     }
     assert!(endpoint.transfer());
-    assert!(endpoint.connection.queued(&endpoint.tx).1 <= 72 * 1024);
+    assert!(endpoint.connection.queued(&endpoint.tx).bytes <= 72 * 1024);
 }
 
 #[test]
