@@ -130,8 +130,8 @@ async fn works_behind(
         let connector = Connector::new()
             .tls(tls)
             .deflate(Some(DeflateConfig::client()))
-            .header(http::header::ORIGIN, format!("https://localhost:{port}").parse().unwrap())
-            .header("x-forwarded-for".parse().unwrap(), "192.0.2.1".parse().unwrap());
+            .header(http::header::ORIGIN, format!("https://localhost:{port}"))
+            .header("x-forwarded-for", "192.0.2.1");
         let mut ws = connector.connect(&url).await.unwrap();
         assert!(ws.deflate_params().is_some());
         converse(&mut ws).await;
