@@ -47,6 +47,13 @@ impl<S> SharedState<S> {
         }
     }
 
+    /// Wakes the tasks that wait for pongs: none will come.
+    pub(super) fn end_pings(&mut self) {
+        if let Some(pings) = self.rare.as_mut().and_then(|rare| rare.pings.as_mut()) {
+            pings.end();
+        }
+    }
+
     /// Why nothing can be sent or answered any more.
     fn end_error(&self) -> Error {
         self.end_so_far().and_then(|info| info.error).map_or(Error::Closed, Error::Connection)

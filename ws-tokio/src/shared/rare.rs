@@ -2,7 +2,7 @@
 
 use ws_proto::CloseInfo;
 
-use super::{state::SharedState, wakers::Wakers};
+use super::wakers::Wakers;
 use crate::pings::PendingPings;
 
 #[derive(Debug, Default)]
@@ -30,25 +30,4 @@ pub(super) fn on_pong(rare: &mut Option<Box<Rare>>, waiting: &Wakers, payload: &
 /// Returns whether control frames are held with the messages.
 pub(super) fn holds_control(rare: &Option<Box<Rare>>) -> bool {
     rare.as_ref().is_some_and(|rare| rare.wants_events)
-}
-
-impl<S> SharedState<S> {
-    pub(super) fn rare(&mut self) -> &mut Rare {
-        self.rare.get_or_insert_default()
-    }
-
-    /// How the connection is ending or has ended.
-    pub(super) fn end_so_far(&self) -> Option<&CloseInfo> {
-        match &self.driver {
-            Some(driver) => driver.connection().close_info(),
-            None => self.close_info(),
-        }
-    }
-
-    /// Wakes the tasks that wait for pongs: none will come.
-    pub(super) fn end_pings(&mut self) {
-        if let Some(pings) = self.rare.as_mut().and_then(|rare| rare.pings.as_mut()) {
-            pings.end();
-        }
-    }
 }

@@ -124,6 +124,18 @@ impl<S> SharedState<S> {
         self.rare.as_ref()?.close_info.as_ref()
     }
 
+    /// How the connection is ending or has ended.
+    pub(super) fn end_so_far(&self) -> Option<&CloseInfo> {
+        match &self.driver {
+            Some(driver) => driver.connection().close_info(),
+            None => self.close_info(),
+        }
+    }
+
+    pub(super) fn rare(&mut self) -> &mut Rare {
+        self.rare.get_or_insert_default()
+    }
+
     pub(crate) fn state(&self) -> ConnectionState {
         self.driver.as_ref().map_or(ConnectionState::Closed, |driver| driver.connection().state())
     }

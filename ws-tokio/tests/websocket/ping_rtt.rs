@@ -14,6 +14,9 @@ use crate::support::{Frame, Peer, ROLES, Task, cancelled_after, config, opcode, 
 const SECOND: Duration = Duration::from_secs(1);
 const RTT: Duration = Duration::from_millis(30);
 
+/// What a peer does to end the connection.
+type End = fn(&Peer);
+
 /// Takes the pings that the peer has received, and checks that nothing but pings came.
 fn pings(peer: &Peer) -> Vec<Vec<u8>> {
     let frames = peer.received();
@@ -141,7 +144,7 @@ async fn held_messages_at_their_limit_are_an_error_and_are_not_lost() {
 async fn a_ping_without_an_answer_ends_with_the_connection() {
     for role in ROLES {
         let failed = Error::Connection(ConnectionError::Transport(ErrorKind::ConnectionReset));
-        let ends: [(fn(&Peer), Error); 3] = [
+        let ends: [(End, Error); 3] = [
             (|peer| peer.send(Frame::close(1000, "")), Error::Closed),
             (|peer| peer.fail_reads(ErrorKind::ConnectionReset), failed),
             (|peer| peer.send_all([Frame::text("held"), Frame::close(1000, "")]), Error::Closed),
