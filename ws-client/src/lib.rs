@@ -19,6 +19,7 @@
 //! which give the same guarantees as the server's callbacks:
 //!
 //! - A message arrived: [`recv`](ws_tokio::WebSocket::recv) returns it.
+//! - A ping, a pong or the peer's Close arrived: [`recv_event`](ws_tokio::WebSocket::recv_event) returns it.
 //! - A message was written: [`send`](ws_tokio::WebSocket::send) returns. If it fails, its error contains the
 //!   message.
 //! - The connection closed: `recv` returns `None`, and [`close_info`](ws_tokio::WebSocket::close_info) says

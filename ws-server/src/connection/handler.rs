@@ -53,7 +53,8 @@ pub trait Handler: Sized + 'static {
     fn on_message(&mut self, conn: &mut Conn<'_>, message: MessageRef<'_>);
 
     /// A ping. The default answers it with [`Conn::answer_ping`]: while the peer does not read, only the latest ping is
-    /// answered. An implementation of your own has to send the pong itself.
+    /// answered. An implementation of your own has to send the pong itself. Pings are not answered while the connection
+    /// is closing; those that the peer sent until its Close are delivered as messages are.
     fn on_ping(&mut self, conn: &mut Conn<'_>, payload: &[u8]) {
         conn.answer_ping(payload);
     }
