@@ -42,6 +42,7 @@
 //! which give the same guarantees as the server's callbacks:
 //!
 //! - A message arrived: [`recv`](ws_tokio::WebSocket::recv) returns it.
+//! - A ping, a pong or the peer's Close arrived: [`recv_event`](ws_tokio::WebSocket::recv_event) returns it.
 //! - A message was written: [`send`](ws_tokio::WebSocket::send) returns. If it fails, its error contains the
 //!   message.
 //! - The connection closed: `recv` returns `None`, and [`close_info`](ws_tokio::WebSocket::close_info) says
@@ -82,7 +83,7 @@ pub use ws_proto::deflate::DeflateConfig;
 pub use ws_proto::{CloseCode, CloseInfo, Message};
 pub use ws_proto::{Config, Keepalive};
 #[doc(inline)]
-pub use ws_tokio::{Error, Sender, WebSocket};
+pub use ws_tokio::{Error, Event, Events, Sender, WebSocket};
 
 /// Compiles the README's code.
 #[cfg(doctest)]

@@ -107,7 +107,7 @@ pub mod utf8;
 
 pub use close::{CloseCode, CloseFrame, CloseInfo};
 pub use config::{Config, Keepalive, Limits, ValidConfig};
-pub use connection::{Connection, ConnectionState, Event, Queued, SendQueue, TransportAction};
+pub use connection::{Connection, ConnectionState, Event, HeldEvent, Queued, SendQueue, TransportAction};
 pub use deadline::deadline_after;
 pub use memory::{Completion, ReceiveBuffer, TransmitQueue};
 pub use message::{Message, MessageKind, MessageRef};

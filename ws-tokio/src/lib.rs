@@ -8,7 +8,11 @@
 
 mod driver;
 mod error;
+mod event;
 mod foreign;
+mod ping_rtt;
+mod pings;
+mod recv_event;
 #[cfg(target_os = "linux")]
 mod send_queue;
 mod sender;
@@ -25,6 +29,8 @@ mod websocket;
 
 pub use driver::Driver;
 pub use error::Error;
+pub use event::Event;
+pub use recv_event::Events;
 #[cfg(target_os = "linux")]
 pub use send_queue::tcp_send_queue;
 pub use sender::Sender;
@@ -36,6 +42,7 @@ pub mod internal {
     pub use crate::{
         driver::DirectWriter,
         foreign::{Foreign, Hold, Locked, Panicked, guarded, run_unlocked},
+        pings::{PendingPings, PingOutlet},
         sender::Outlet,
         server_half::{ServerHalf, TurnEnd},
         thread_buffers::{ReceiveLease, configure_thread, trim_default_pools, trim_thread_pool},

@@ -12,6 +12,7 @@ use ws_proto::{
 };
 
 use crate::{
+    pings::PingOutlet,
     shared::{SharedState, WakerClones, lock, lock_and_poll},
     wait_list::Place,
 };
@@ -32,11 +33,11 @@ const MAX_ATTEMPTS: usize = 4;
 /// any other future of the connection, is polled.
 #[derive(Clone)]
 pub struct Sender {
-    outlet: Arc<dyn Outlet>,
+    pub(crate) outlet: Arc<dyn Outlet>,
 }
 
 /// The destination of a [`Sender`]: one of the library's connections.
-pub trait Outlet: Send + Sync {
+pub trait Outlet: PingOutlet + Send + Sync {
     /// Queues a message if there is room, and starts to write it.
     ///
     /// # Errors

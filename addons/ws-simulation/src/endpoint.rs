@@ -148,7 +148,11 @@ impl<'a> Endpoint<'a> {
         let Self { connection, tx, app, dice, at, .. } = self;
         while let Some(event) = connection.poll_event(rx, tx) {
             moved = true;
-            if note_event(*at, &event, world) {
+            let paused = connection.is_paused();
+            if paused && app.holds_control() && hold(connection, &event) {
+                continue;
+            }
+            if note_event(*at, &event, paused, world) {
                 self.closed = Some(world.now);
             }
             app.on_event(event, &mut Link { connection, tx, world, at: *at }, dice);
@@ -329,8 +333,18 @@ impl<'a> Endpoint<'a> {
     }
 }
 
-/// Records an event. Returns whether it was `Closed`.
-fn note_event(at: At, event: &Event<'_>, world: &mut World) -> bool {
+/// Holds a control frame. Returns whether the event was one.
+fn hold(connection: &mut Connection, event: &Event<'_>) -> bool {
+    match event {
+        Event::Ping(payload) => connection.hold_ping(payload),
+        Event::Pong(payload) => connection.hold_pong(payload),
+        _ => return false,
+    }
+    true
+}
+
+/// Records an event. A control frame is early if the application is paused. Returns whether the event was `Closed`.
+fn note_event(at: At, event: &Event<'_>, early: bool, world: &mut World) -> bool {
     match event {
         Event::Message(message) => {
             world.trace(at, Step::GetsMessage(message.len()));
@@ -339,7 +353,8 @@ fn note_event(at: At, event: &Event<'_>, world: &mut World) -> bool {
         Event::Ping(payload) => {
             world.report.pings += 1;
             world.trace(at, Step::GetsPing(payload.len()));
-            world.note(at, Fact::Pinged((*payload).into()));
+            let payload = (*payload).into();
+            world.note(at, if early { Fact::PingedEarly(payload) } else { Fact::Pinged(payload) });
         }
         Event::Pong(payload) => {
             world.report.pongs += 1;

@@ -3,7 +3,7 @@ use std::{borrow::Cow, time::Instant};
 use bytes::Bytes;
 
 use ws_proto::{
-    CloseCode, Connection, ConnectionState, Message, MessageKind, PreparedMessage, Queued, Role,
+    CloseCode, Connection, ConnectionState, HeldEvent, Message, MessageKind, PreparedMessage, Queued, Role,
     TransmitQueue,
     error::{ConnectionError, ControlError, SendError},
 };
@@ -171,13 +171,29 @@ impl Link<'_> {
         self.connection.resume();
     }
 
-    /// As [`Connection::take_held`].
-    pub fn take_held(&mut self) -> Option<Message> {
-        let message = self.connection.take_held()?;
-        self.world.trace(self.at, Step::GetsMessage(message.len()));
-        let fact = Fact::Delivered { kind: message.kind(), payload: message.as_bytes().into() };
-        self.world.note(self.at, fact);
-        Some(message)
+    /// As [`Connection::take_held_event`].
+    pub fn take_held_event(&mut self) -> Option<HeldEvent> {
+        let event = self.connection.take_held_event()?;
+        match &event {
+            HeldEvent::Message(message) => {
+                self.world.trace(self.at, Step::GetsMessage(message.len()));
+                let fact = Fact::Delivered { kind: message.kind(), payload: message.as_bytes().into() };
+                self.world.note(self.at, fact);
+            }
+            HeldEvent::Ping(payload) => {
+                self.world.report.pings += 1;
+                self.world.trace(self.at, Step::GetsPing(payload.len()));
+                self.world.note(self.at, Fact::Pinged(payload[..].into()));
+            }
+            HeldEvent::Pong(payload) => {
+                self.world.report.pongs += 1;
+                self.world.trace(self.at, Step::GetsPong(payload.len()));
+                self.world.note(self.at, Fact::Ponged(payload[..].into()));
+            }
+            // An event without a rule would pass unchecked.
+            unknown => self.world.accuse(self.at, format!("an event without a rule: {unknown:?}")),
+        }
+        Some(event)
     }
 
     /// As [`Connection::set_compression`].

@@ -2,7 +2,7 @@ use std::sync::OnceLock;
 
 use bytes::Bytes;
 
-use ws_proto::{CloseCode, Completion, Event, Message, MessageKind, PreparedMessage, Utf8Bytes};
+use ws_proto::{CloseCode, Completion, Event, HeldEvent, Message, MessageKind, PreparedMessage, Utf8Bytes};
 
 use crate::{app::App, dice::Dice, link::Link};
 
@@ -35,6 +35,8 @@ pub(crate) struct Manners {
     pub(crate) pongs: bool,
     /// Whether it pauses.
     pub(crate) pauses: bool,
+    /// Whether it holds control frames among the messages while it is paused.
+    pub(crate) holds_control: bool,
     /// Whether the application answers pings.
     pub(crate) answers: bool,
 }
@@ -150,6 +152,10 @@ impl App for RandomApp {
         }
     }
 
+    fn holds_control(&self) -> bool {
+        self.manners.holds_control
+    }
+
     fn on_turn(&mut self, link: &mut Link<'_>, dice: &mut Dice) {
         if link.is_paused() && dice.percent(40) {
             return link.resume();
@@ -165,11 +171,13 @@ impl App for RandomApp {
                 let _ = link.pong(&payload);
             }
             72..79 if self.manners.pauses => Self::pause(link, dice),
-            79..83 if link.is_paused() => {
-                if let Some(message) = link.take_held() {
+            79..83 if link.is_paused() => match link.take_held_event() {
+                Some(HeldEvent::Message(message)) => {
                     self.on_message(message.as_bytes().to_vec().into(), message.kind(), link, dice);
                 }
-            }
+                Some(HeldEvent::Ping(payload)) if self.manners.answers => link.answer_ping(&payload),
+                _ => {}
+            },
             83..87 => drop(self.kept.pop()),
             #[cfg(feature = "deflate")]
             87..90 => link.set_compression(dice.percent(70)),

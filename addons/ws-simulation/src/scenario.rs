@@ -61,6 +61,7 @@ impl Scenario {
             echoes: dice.pick([0, 10, 40]),
             pongs: dice.percent(50),
             pauses: dice.percent(70),
+            holds_control: dice.percent(50),
             answers: !config.auto_pong,
         });
         let left_alone = configs.iter().all(|config| config.keepalive.is_some()) && dice.percent(70);

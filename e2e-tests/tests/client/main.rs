@@ -8,6 +8,7 @@ mod connecting;
 mod control;
 mod dropped_connects;
 mod ends;
+mod events;
 mod illegal_frames;
 mod into_request;
 mod leftover;

@@ -76,7 +76,7 @@ pub(crate) fn sender_test(builder: impl Fn() -> ServerBuilder, test: impl AsyncF
 }
 
 /// Polls a future once.
-async fn is_pending<F: Future>(future: Pin<&mut F>) -> bool {
+pub(crate) async fn is_pending<F: Future>(future: Pin<&mut F>) -> bool {
     let mut future = future;
     poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx).is_pending())).await
 }

@@ -38,7 +38,7 @@ impl Connection {
             match self.fast_message(rx)? {
                 Ok((kind, at)) => {
                     let more = rx.unprocessed().len();
-                    self.inbox.get_or_insert_default().push_slice(kind, at.bytes(rx), more);
+                    self.inbox.get_or_insert_default().push_slice(kind.opcode(), at.bytes(rx), more);
                 }
                 Err(error) => return Some(Err(error)),
             }

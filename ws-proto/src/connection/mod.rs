@@ -12,6 +12,7 @@ mod encode;
 mod event;
 mod fast_path;
 mod frames;
+mod held;
 mod inbox;
 mod outbox;
 mod partial;
@@ -24,7 +25,7 @@ mod timers;
 
 use std::time::Instant;
 
-pub use event::Event;
+pub use event::{Event, HeldEvent};
 pub use queued::Queued;
 pub use send_queue::SendQueue;
 
@@ -96,7 +97,7 @@ pub enum TransportAction {
 /// - **Commands** come from the application: [`send`](Self::send), [`send_bytes`](Self::send_bytes),
 ///   [`ping`](Self::ping), [`pong`](Self::pong), [`close`](Self::close),
 ///   [`close_and_receive`](Self::close_and_receive), [`pause`](Self::pause), [`resume`](Self::resume),
-///   [`abort`](Self::abort).
+///   [`hold_ping`](Self::hold_ping), [`hold_pong`](Self::hold_pong), [`abort`](Self::abort).
 /// - **Outputs** must be drained. Call [`poll_event`](Self::poll_event) until it returns `None`. Then call
 ///   [`pump`](Self::pump) and write the transmit queue until it is empty or the transport accepts no more. Then call
 ///   [`poll_completion`](Self::poll_completion) until it returns `None`.
@@ -205,6 +206,7 @@ impl Connection {
 
     /// Holds received messages until [`resume`](Self::resume). Pings are still answered and the peer's Close is still
     /// processed. Messages are held up to `max_held_bytes`; beyond that, [`wants_read`](Self::wants_read) is false.
+    /// [`poll_event`](Self::poll_event) still returns pings and pongs; [`hold_ping`](Self::hold_ping) holds them too.
     pub const fn pause(&mut self) {
         self.flow = Flow::Pause;
     }
@@ -267,7 +269,7 @@ impl Connection {
         self.closing.as_deref().map(|closing| &closing.info)
     }
 
-    /// Bytes of complete messages held for a paused application, including the overhead of each entry. It exceeds
+    /// Bytes of complete messages and control frames held for a paused application, including the overhead of each entry. It exceeds
     /// `max_held_bytes` by less than one read or one message brings.
     #[must_use]
     pub fn held_bytes(&self) -> usize {

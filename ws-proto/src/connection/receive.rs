@@ -7,7 +7,7 @@ use crate::{
     error::{ConnectionError, LimitExceeded},
     frame::OpCode,
     memory::{ReceiveBuffer, TransmitQueue},
-    message::{Message, MessageKind},
+    message::MessageKind,
 };
 
 use super::{
@@ -88,17 +88,6 @@ impl Connection {
         })
     }
 
-    /// Takes the oldest held message, even while the application is paused, and parses no received bytes. It is for a
-    /// driver that takes messages one at a time. `None`: call [`poll_event`](Self::poll_event).
-    #[inline]
-    pub fn take_held(&mut self) -> Option<Message> {
-        if self.phase != Phase::Open {
-            return None;
-        }
-        let (kind, payload) = self.inbox.as_mut()?.pop_bytes()?;
-        Some(Message::received(kind, self.config.validate_utf8, payload))
-    }
-
     #[inline]
     fn locate_or_settle(&mut self, rx: &mut ReceiveBuffer, tx: &mut TransmitQueue) -> Option<Located> {
         let located = self.locate(rx, tx);
@@ -155,7 +144,7 @@ impl Connection {
         }
     }
 
-    /// Returns the oldest held message, unless the application is paused. After the last one, lets a held end take
+    /// Returns the oldest held message or control frame, unless the application is paused. After the last one, lets a held end take
     /// effect.
     fn next_held(&mut self, rx: &mut ReceiveBuffer, tx: &mut TransmitQueue) -> Option<Located> {
         let paused = self.is_paused();
@@ -164,9 +153,14 @@ impl Connection {
             if paused {
                 return None;
             }
-            let (kind, buffer) = inbox.pop()?;
+            let (opcode, buffer) = inbox.pop()?;
             rx.assembled = buffer;
-            return Some(Located::Message(kind, At::Assembled));
+            return Some(match opcode {
+                OpCode::Ping => Located::Ping(At::Assembled),
+                OpCode::Pong => Located::Pong(At::Assembled),
+                OpCode::Text => Located::Message(MessageKind::Text, At::Assembled),
+                _ => Located::Message(MessageKind::Binary, At::Assembled),
+            });
         }
         if inbox.end.as_ref().is_some_and(|(end, _)| holds_end(self.flow, end)) && self.phase == Phase::Open {
             return None;
@@ -189,10 +183,10 @@ impl Connection {
         let inbox = self.inbox.get_or_insert_default();
         match at {
             At::Window { start, len } => {
-                inbox.push_slice(kind, rx.processed(start, len), rx.unprocessed().len());
+                inbox.push_slice(kind.opcode(), rx.processed(start, len), rx.unprocessed().len());
             }
             At::Assembled => inbox.push_buffer(kind, std::mem::take(&mut rx.assembled)),
-            At::Inflated { len } => inbox.push_slice(kind, rx.inflated(len), 0),
+            At::Inflated { len } => inbox.push_slice(kind.opcode(), rx.inflated(len), 0),
         }
         None
     }
@@ -217,7 +211,7 @@ impl Connection {
                 self.end_or_hold(end, tx);
                 None
             }
-            _ if self.phase != Phase::Open => None,
+            _ if !self.phase.delivers() => None,
             OpCode::Ping => {
                 self.note_activity();
                 if self.config.auto_pong {

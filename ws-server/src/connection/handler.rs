@@ -57,6 +57,9 @@ pub trait Handler: Sized + 'static {
     /// answered. With `auto_pong` off, the default does nothing.
     ///
     /// An implementation of your own replaces the default. It has to send the pong itself, also if `auto_pong` is set.
+    ///
+    /// Pings are not answered while the connection is closing; those that the peer sent until its Close are delivered
+    /// as messages are.
     fn on_ping(&mut self, conn: &mut Conn<'_>, payload: &[u8]) {
         conn.answer_ping_if_automatic(payload);
     }

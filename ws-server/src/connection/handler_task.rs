@@ -175,7 +175,10 @@ impl<H: Handler, S: Io> HandlerTask<H, S> {
             match event {
                 Event::Message(message) => self.handler.on_message(&mut conn, message),
                 Event::Ping(payload) => self.handler.on_ping(&mut conn, payload),
-                Event::Pong(payload) => self.handler.on_pong(&mut conn, payload),
+                Event::Pong(payload) => {
+                    conn.state.on_pong(payload);
+                    self.handler.on_pong(&mut conn, payload);
+                }
                 Event::Closed(info) => return self.report_end(cx, now, &info),
                 _ => {}
             }

@@ -19,11 +19,13 @@ use ws_proto::{
     frame::{ControlQueue, MAX_CONTROL_PAYLOAD, OpCode},
     memory::{Backlog, MemoryAccount, MemoryBudget},
 };
-use ws_tokio::internal::{Entry, Locked, Outlet, Place, WaitList};
+use ws_tokio::internal::{Entry, Locked, Outlet, PendingPings, Place, WaitList};
 
 use crate::shard::wake::ConnWaker;
 
 use super::queued::{MessageQueue, Queued};
+
+mod ping_rtt;
 
 pub(crate) struct Mailbox {
     config: ValidConfig,
@@ -51,6 +53,14 @@ struct Uncommon {
     pings: ControlQueue,
     /// A close that waits behind the messages.
     close: Option<(CloseCode, Box<str>)>,
+    /// The pings that are timed.
+    timed: PendingPings,
+}
+
+impl Uncommon {
+    const fn has_something_to_send(&self) -> bool {
+        !self.pings.is_empty() || self.close.is_some()
+    }
 }
 
 impl Mailbox {
@@ -81,7 +91,7 @@ impl Mailbox {
         state.transfer_close(connection, tx, now);
         state.set_connection(connection.state());
         self.promise_room(&mut state);
-        !state.messages.is_empty() || state.uncommon.is_some()
+        state.has_something_to_send()
     }
 
     /// The connection is closing or closed: what waits is dropped, and senders get an error.
@@ -193,14 +203,20 @@ impl State {
 
     /// The close goes last. Pings and messages that the connection has no room for yet hold it back.
     fn transfer_close(&mut self, connection: &mut Connection, tx: &mut TransmitQueue, now: Instant) {
-        let Some(uncommon) = self.uncommon.take_if(|uncommon| uncommon.pings.is_empty()) else { return };
-        match uncommon.close {
-            Some((code, reason)) if self.messages.is_empty() => {
-                connection.close_and_receive(code, &reason, now, tx);
-            }
-            Some(_) => self.uncommon = Some(uncommon),
-            None => {}
+        let Some(uncommon) = self.uncommon.as_deref_mut().filter(|uncommon| uncommon.pings.is_empty()) else {
+            return;
+        };
+        if self.messages.is_empty()
+            && let Some((code, reason)) = uncommon.close.take()
+        {
+            connection.close_and_receive(code, &reason, now, tx);
         }
+        self.drop_idle_uncommon();
+    }
+
+    fn has_something_to_send(&self) -> bool {
+        let uncommon = self.uncommon.as_ref().is_some_and(|uncommon| uncommon.has_something_to_send());
+        uncommon || !self.messages.is_empty()
     }
 
     fn count_in(&mut self, message: &Queued) {
@@ -245,7 +261,7 @@ impl State {
             self.messages.drop_unlocked();
             self.backlog = Backlog::new();
             self.account = None;
-            self.uncommon = None;
+            self.end_uncommon();
             self.senders.end();
         }
     }

@@ -2,14 +2,20 @@
 //!
 //! ```text
 //!   send        waits for room, for the transport, and for the senders that came first
-//!   receive     takes the next message; holds messages while the application does not receive
+//!   receive     takes the next message or event; holds messages while the application does not receive
+//!   received    what the application receives: messages, or all events
+//!   ping_rtt    times a ping
 //!   transfer    one write, one read, one look at the timer
 //!   admission   whether there is room for a message
 //!   state       the connection, its transport, and the tasks that wait for it, behind one lock
+//!   rare        what only some connections have
 //! ```
 
 mod admission;
+mod ping_rtt;
+mod rare;
 mod receive;
+mod received;
 mod send;
 mod state;
 mod transfer;

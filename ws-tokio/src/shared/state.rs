@@ -15,7 +15,7 @@ use ws_proto::{
     error::{ConnectionError, ControlError},
 };
 
-use super::wakers::Wakers;
+use super::{rare::Rare, wakers::Wakers};
 use crate::{driver::Driver, foreign::Hold, wait_list::WaitList};
 
 pub(crate) type Shared<S> = Arc<Mutex<SharedState<S>>>;
@@ -25,8 +25,8 @@ pub(crate) struct SharedState<S> {
     pub(crate) driver: Option<Driver<S>>,
     pub(crate) mode: Mode,
     pub(crate) now: Instant,
-    /// Boxed, because it is large and is set only at the end.
-    close_info: Option<Box<CloseInfo>>,
+    /// `None` for most connections before their end.
+    pub(super) rare: Option<Box<Rare>>,
     /// The tasks that wait for the transport or for the end.
     pub(crate) waiting: Arc<Wakers>,
     /// Senders that wait for room in the write queue.
@@ -92,7 +92,7 @@ impl<S> SharedState<S> {
             driver: Some(driver),
             mode,
             now: now(),
-            close_info: None,
+            rare: None,
             waiting,
             senders: WaitList::new(),
             waker,
@@ -121,7 +121,19 @@ impl<S> SharedState<S> {
     }
 
     pub(crate) fn close_info(&self) -> Option<&CloseInfo> {
-        self.close_info.as_deref()
+        self.rare.as_ref()?.close_info.as_ref()
+    }
+
+    /// How the connection is ending or has ended.
+    pub(super) fn end_so_far(&self) -> Option<&CloseInfo> {
+        match &self.driver {
+            Some(driver) => driver.connection().close_info(),
+            None => self.close_info(),
+        }
+    }
+
+    pub(super) fn rare(&mut self) -> &mut Rare {
+        self.rare.get_or_insert_default()
     }
 
     pub(crate) fn state(&self) -> ConnectionState {
@@ -148,6 +160,7 @@ impl<S> SharedState<S> {
     pub(crate) fn take_driver(&mut self) -> Option<Driver<S>> {
         self.waiting.wake_all();
         self.senders.end();
+        self.end_pings();
         self.driver.take()
     }
 
@@ -155,6 +168,7 @@ impl<S> SharedState<S> {
     pub(crate) fn end(&mut self) {
         self.waiting.wake_all();
         self.senders.end();
+        self.end_pings();
         if let Some(mut driver) = self.driver.take() {
             driver.abort();
             self.ended_driver = Some(Box::new(driver));
@@ -273,7 +287,7 @@ impl<S> SharedState<S> {
 
     /// Stores how the connection ended and ends the transport.
     pub(crate) fn on_closed(&mut self, info: CloseInfo) {
-        self.close_info = Some(Box::new(info));
+        self.rare().close_info = Some(info);
         // Dropping the transport closes it.
         self.end();
     }

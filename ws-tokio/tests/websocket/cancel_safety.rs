@@ -10,6 +10,8 @@
 //! | `WebSocket::feed`, `flush` | `a_dropped_feed_and_a_dropped_flush_lose_nothing` |
 //! | `WebSocket::ping` | `a_dropped_ping_is_sent_whole_once_it_was_polled` |
 //! | `WebSocket::close` | `recv_completes_a_dropped_close` |
+//! | `WebSocket::recv_event` | `a_dropped_recv_event_loses_nothing`, in `recv_event` |
+//! | `WebSocket::ping_rtt`, `Sender::ping_rtt` | `a_dropped_ping_leaves_nothing_behind`, in `ping_rtt` |
 //! | `Sink::poll_ready`, `poll_flush` | `dropped_polls_of_the_sink_lose_nothing` |
 //! | `Sink::poll_close` | `recv_completes_a_dropped_close_of_the_sink` |
 //! | `Sender::send` | `a_dropped_send_of_a_sender_sends_nothing_or_everything` |

@@ -15,6 +15,8 @@ mod faulty_transport;
 mod into_parts;
 mod only_sending;
 mod payload_destructors;
+mod ping_rtt;
+mod recv_event;
 mod repeated_cancellation;
 mod senders;
 mod server_half;

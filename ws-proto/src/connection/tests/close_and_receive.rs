@@ -26,6 +26,7 @@ fn messages_are_delivered_until_the_peers_close() {
         assert_eq!(end.sent_close(1000), "ours");
         assert_eq!(end.connection.state(), ConnectionState::Closing);
         end.receives([text("o").not_final(), ping("unanswered"), continuation("ne"), text([b'x'; 100_000])]);
+        end.delivers_ping(b"unanswered");
         end.delivers_text("one");
         end.delivers_text(&"x".repeat(100_000));
         end.receives([text("two"), close(1000, "theirs"), text("after it")]);

@@ -1,10 +1,12 @@
 use std::{
     sync::Arc,
     task::{Wake, Waker},
+    time::Duration,
 };
 
 use bytes::{Buf as _, Bytes};
 use ws_proto::{Config, frame::FrameHeader};
+use ws_tokio::internal::PingOutlet as _;
 
 use super::*;
 
@@ -244,4 +246,68 @@ fn a_large_message_behind_a_small_one_needs_a_share_of_the_memory_budget() {
     endpoint.try_send(32 * 1024).unwrap();
     assert!(budget.used() >= 80 * 1024, "a first message is accepted, and counts");
     drop(others);
+}
+
+/// Polls a timed ping once.
+fn poll_ping(mailbox: &Mailbox, number: &mut Option<u64>) -> Poll<Result<Duration, ws_tokio::Error>> {
+    mailbox.poll_ping(&mut Context::from_waker(Waker::noop()), number)
+}
+
+#[test]
+fn a_timed_ping_is_sent_once_and_answered_by_its_pong() {
+    let mut endpoint = Endpoint::new(|_| ());
+    let mut number = None;
+    assert!(poll_ping(&endpoint.mailbox, &mut number).is_pending());
+    assert_eq!(endpoint.wakes(), 1);
+    assert!(!endpoint.transfer(), "nothing is left to send, so the connection does not ask for turns");
+    assert!(poll_ping(&endpoint.mailbox, &mut number).is_pending());
+    assert_eq!(endpoint.wakes(), 1, "nothing new to send");
+    let frames = endpoint.written();
+    let [(OpCode::Ping, payload)] = &frames[..] else { panic!("one ping: {frames:?}") };
+    endpoint.mailbox.on_pong(b"another");
+    assert!(poll_ping(&endpoint.mailbox, &mut number).is_pending());
+    endpoint.mailbox.on_pong(payload);
+    assert!(matches!(poll_ping(&endpoint.mailbox, &mut number), Poll::Ready(Ok(_))));
+    endpoint.mailbox.forget_ping(number.unwrap());
+    assert!(endpoint.mailbox.lock().uncommon.is_none(), "nothing is left behind");
+}
+
+#[test]
+fn a_timed_ping_that_is_dropped_leaves_nothing_behind() {
+    let mut endpoint = Endpoint::new(|_| ());
+    let mut number = None;
+    assert!(poll_ping(&endpoint.mailbox, &mut number).is_pending());
+    endpoint.transfer();
+    endpoint.mailbox.forget_ping(number.unwrap());
+    assert!(endpoint.mailbox.lock().uncommon.is_none());
+}
+
+#[test]
+fn an_answer_that_came_before_the_end_is_not_lost() {
+    let mut endpoint = Endpoint::new(|_| ());
+    let (mut answered, mut unanswered) = (None, None);
+    assert!(poll_ping(&endpoint.mailbox, &mut answered).is_pending());
+    endpoint.transfer();
+    let payload = endpoint.written().remove(0).1;
+    assert!(poll_ping(&endpoint.mailbox, &mut unanswered).is_pending());
+    endpoint.mailbox.on_pong(&payload);
+    endpoint.mailbox.end(ConnectionState::Closed);
+    assert!(matches!(poll_ping(&endpoint.mailbox, &mut answered), Poll::Ready(Ok(_))));
+    let closed = Poll::Ready(Err(ws_tokio::Error::Closed));
+    assert_eq!(poll_ping(&endpoint.mailbox, &mut unanswered), closed);
+    assert_eq!(poll_ping(&endpoint.mailbox, &mut None), closed);
+    [answered, unanswered].into_iter().flatten().for_each(|number| endpoint.mailbox.forget_ping(number));
+    assert!(endpoint.mailbox.lock().uncommon.is_none());
+}
+
+#[test]
+fn a_close_goes_out_while_a_timed_ping_waits_for_its_pong() {
+    let mut endpoint = Endpoint::new(|_| ());
+    let mut number = None;
+    assert!(poll_ping(&endpoint.mailbox, &mut number).is_pending());
+    endpoint.transfer();
+    endpoint.mailbox.close(CloseCode::NORMAL, "");
+    assert!(!endpoint.transfer());
+    assert_eq!(opcodes(&endpoint.written()), [OpCode::Ping, OpCode::Close]);
+    assert_eq!(poll_ping(&endpoint.mailbox, &mut number), Poll::Ready(Err(ws_tokio::Error::Closed)));
 }
