@@ -60,7 +60,7 @@ fn pings_of_the_caller_are_sent_and_their_limits_reported() {
         server.expect_ping(b"are you there?").await;
         ws.sender().ping(b"and you?").unwrap();
         server.expect_ping(b"and you?").await;
-        assert_eq!(ws.ping(&[0; 126]).await, Err(ControlError::TooLong(126)));
+        assert_eq!(ws.ping(&[0; 126]).await, Err(ControlError::TooLong { len: 126 }));
     });
 }
 

@@ -49,13 +49,21 @@ impl CloseFrame {
     }
 }
 
+/// The most characters of a reason that are printed.
+const PRINTED_REASON: usize = 60;
+
+/// Prints the code and the reason in quotes, for logs. Control characters are escaped, and a reason of more than 60
+/// characters is shortened.
 impl fmt::Display for CloseFrame {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.code {
-            None => f.write_str("no code"),
-            Some(code) if self.reason.is_empty() => code.fmt(f),
-            Some(code) => write!(f, "{code} {}", self.reason),
+        let Some(code) = self.code else { return f.write_str("no code") };
+        code.fmt(f)?;
+        if self.reason.is_empty() {
+            return Ok(());
         }
+        let end = self.reason.char_indices().nth(PRINTED_REASON).map_or(self.reason.len(), |(at, _)| at);
+        let more = if end < self.reason.len() { "…" } else { "" };
+        write!(f, " \"{}{more}\"", self.reason[..end].escape_debug())
     }
 }
 

@@ -318,7 +318,7 @@ impl Outlet for Mailbox {
             return Err(ControlError::Closed);
         }
         if payload.len() > MAX_CONTROL_PAYLOAD {
-            return Err(ControlError::TooLong(payload.len()));
+            return Err(ControlError::TooLong { len: payload.len() });
         }
         let pings = &mut state.uncommon().pings;
         pings.push(OpCode::Ping, payload).map_err(|_| ControlError::Full)?;

@@ -103,7 +103,7 @@ fn a_ping_or_pong_of_125_bytes_can_be_sent_and_one_of_126_cannot() {
     both(|mut end| {
         end.sends_ping(&[1; 125]);
         end.sent_ping(&[1; 125]);
-        let too_big = Err(ControlError::TooLong(126));
+        let too_big = Err(ControlError::TooLong { len: 126 });
         assert_eq!(end.connection.ping(&[1; 126], &mut end.tx), too_big);
         assert_eq!(end.connection.pong(&[1; 126], &mut end.tx), too_big);
         end.drive();
