@@ -89,7 +89,12 @@ pub struct Config {
     /// reading has stopped for a paused application does not count. This limits how long a peer can make this side hold
     /// memory. Choose it long enough for large messages on slow links. Default 2 minutes.
     pub message_timeout: Option<Duration>,
-    /// Whether text is checked for valid UTF-8 (RFC 6455 section 8.1). Default: yes.
+    /// Whether received text is checked for valid UTF-8. Default: yes.
+    ///
+    /// Without the check, RFC 6455 section 8.1 does not hold: text that is not UTF-8 does not end the connection. A
+    /// [`MessageRef`](crate::MessageRef) then lends the bytes as they came, and
+    /// [`Connection::send_received`](crate::Connection::send_received) sends them on as text without a check. An owned
+    /// [`Message`](crate::Message) is checked when it is made: it is text if it is valid, and binary if it is not.
     pub validate_utf8: bool,
     /// Whether pings are answered automatically. Default: yes.
     pub auto_pong: bool,

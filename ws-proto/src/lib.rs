@@ -109,7 +109,7 @@ pub use close::{CloseCode, CloseFrame, CloseInfo};
 pub use config::{Config, Keepalive, Limits, ValidConfig};
 pub use connection::{Connection, ConnectionState, Event, SendQueue, TransportAction};
 pub use deadline::deadline_after;
-pub use memory::{Completion, ReceiveBuffer, TransmitQueue};
+pub use memory::{Completion, Notify, ReceiveBuffer, TransmitQueue};
 pub use message::{Message, MessageKind, MessageRef};
 pub use prepared::PreparedMessage;
 pub use role::Role;

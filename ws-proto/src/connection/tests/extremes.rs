@@ -6,8 +6,8 @@ use bytes::{Buf as _, Bytes};
 use proptest::prelude::*;
 
 use crate::{
-    CloseCode, Config, Connection, Event, Keepalive, MessageKind, ReceiveBuffer, TransmitQueue, ValidConfig,
-    error::SendError, mask::MaskSource, memory::MemoryBudget,
+    CloseCode, Config, Connection, Event, Keepalive, MessageKind, Notify, ReceiveBuffer, TransmitQueue,
+    ValidConfig, error::SendError, mask::MaskSource, memory::MemoryBudget,
 };
 
 /// The most steps before nothing may be left to do.
@@ -162,7 +162,7 @@ impl End {
     fn send(&mut self, len: usize, owned: bool) -> Result<(), TestCaseError> {
         let kind = MessageKind::Binary;
         let result = if owned {
-            let sent = self.connection.send_bytes(kind, Bytes::from(vec![7; len]), true, &mut self.tx);
+            let sent = self.connection.send_bytes(kind, Bytes::from(vec![7; len]), Notify::Yes, &mut self.tx);
             sent.map_err(|error| error.map(drop))
         } else {
             self.connection.send(kind, &vec![7; len], &mut self.tx)
