@@ -283,6 +283,7 @@ impl fmt::Display for WithCauses<'_> {
 /// An invalid configuration value: the option, the value, and what the option accepts.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{option} = {value}: {expected}")]
+#[non_exhaustive]
 pub struct ConfigError {
     /// The option's name.
     pub option: &'static str,
@@ -293,8 +294,14 @@ pub struct ConfigError {
 }
 
 impl ConfigError {
+    #[doc(hidden)]
+    #[must_use]
+    pub fn new(option: &'static str, value: impl fmt::Display, expected: &'static str) -> Self {
+        Self { option, value: value.to_string(), expected }
+    }
+
     pub(crate) fn duration(option: &'static str, value: Duration) -> Self {
-        Self { option, value: format!("{value:?}"), expected: "must be longer than zero" }
+        Self::new(option, format_args!("{value:?}"), "must be longer than zero")
     }
 }
 

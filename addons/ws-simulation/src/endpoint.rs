@@ -302,11 +302,11 @@ impl<'a> Endpoint<'a> {
         let bounds = Bounds {
             write_queue_bytes: connection.config().write_queue_bytes,
             max_held_bytes: limits.max_held_bytes,
-            read: rx.spare_mut().len(),
+            read: rx.size(),
         };
         let (held, unfinished) = (connection.held_bytes(), connection.unfinished_bytes());
         world.note(at, Fact::Uses(Usage { queued, held, unfinished, bounds }));
-        if !rx.is_empty() || bounds.read == 0 {
+        if !rx.is_empty() {
             world.accuse(at, "received bytes are left unprocessed");
         }
         if self.finished && self.closed.is_none() && !connection.is_paused() {

@@ -131,7 +131,7 @@ fn a_flood_of_pings_from_a_server_that_reads_nothing_does_not_grow() {
 fn a_silent_server_is_pinged_and_a_dead_one_is_given_up() {
     run(async {
         let keepalive =
-            Keepalive { interval: Duration::from_millis(50), timeout: Duration::from_millis(100) };
+            Keepalive::new(Duration::from_millis(50), Duration::from_millis(100));
         let (mut ws, mut server) = open_with(with_short_deadlines().keepalive(Some(keepalive))).await;
         let client = tokio::spawn(async move { drain(&mut ws).await.1 });
         for _ in 0..3 {

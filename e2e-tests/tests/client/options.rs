@@ -58,7 +58,7 @@ fn a_timeout_of_any_length_is_taken() {
                 config.idle_timeout = Some(Duration::MAX);
                 config.write_timeout = Some(Duration::MAX);
                 config.message_timeout = Some(Duration::MAX);
-                config.keepalive = Some(Keepalive { interval: Duration::MAX, timeout: Duration::MAX });
+                config.keepalive = Some(Keepalive::new(Duration::MAX, Duration::MAX));
             });
         let (mut ws, mut server) = open_with(connector).await;
         server.send(RawFrame::text("hello")).await;

@@ -7,7 +7,8 @@ use super::CloseCode;
 /// The longest close reason, in bytes: a control payload without the code.
 pub const MAX_CLOSE_REASON: usize = MAX_CONTROL_PAYLOAD - 2;
 
-/// The payload of a Close frame (RFC 6455 section 5.5.1). `code: None` is an empty payload.
+/// The payload of a Close frame (RFC 6455 section 5.5.1). `code: None` is an empty payload. The RFC defines exactly
+/// these two fields, so they are final.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CloseFrame {
     /// The status code, if one was given.

@@ -16,7 +16,7 @@ mod pool;
 mod session;
 mod small_encoder;
 
-pub use config::DeflateConfig;
+pub use config::{DeflateConfig, TakeoverPrice};
 pub(crate) use config::SharedDeflate;
 pub use negotiate::DeflateParams;
 

@@ -18,7 +18,7 @@ impl Notify {
     }
 }
 
-/// The outcome of a send.
+/// The outcome of a send. The variants are final.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Completion {
     /// Every byte was handed to the transport.

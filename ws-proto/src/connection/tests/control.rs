@@ -176,7 +176,7 @@ fn the_message_limit_does_not_apply_to_control_frames() {
 
 #[test]
 fn the_frame_limit_does_not_apply_to_control_frames() {
-    both_with(&config(|config| config.limits.max_frame_size = 0), |mut end| {
+    both_with(&config(|config| config.limits.max_frame_size = Some(0)), |mut end| {
         end.receives([ping([3; 125])]);
         end.delivers_ping(&[3; 125]);
         end.sent_pong(&[3; 125]);
