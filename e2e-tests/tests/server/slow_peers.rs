@@ -141,9 +141,7 @@ fn a_shutdowns_grace_cuts_a_slow_reader_off() {
 }
 
 fn impatient() -> ServerBuilder {
-    Server::builder()
-        .keepalive(Some(Keepalive::new(SECOND, SECOND)))
-        .write_timeout(Some(SECOND * 3 / 2))
+    Server::builder().keepalive(Some(Keepalive::new(SECOND, SECOND))).write_timeout(Some(SECOND * 3 / 2))
 }
 
 /// Servers, with both APIs, that send the message and wait for the peer to close.

@@ -115,7 +115,7 @@ fn a_close_before_the_last_reply_is_an_error_and_the_status_is_1() {
             server.expect_text("hello").await;
         })
         .await;
-        let message = "received no Close, sent 1000; the byte stream ended without a Close frame";
+        let message = "received no Close, sent no Close; the byte stream ended without a Close frame";
         ended.assert(1, "", &format!("echo-client: closed by the peer: {message}\n"));
     });
 }

@@ -30,10 +30,7 @@ fn a_value_outside_its_range_is_refused_with_its_name_and_value() {
             "max_header_lines = 24577: must be at most 24,576",
         ),
         (|config| config.close_timeout = Duration::ZERO, "close_timeout = 0ns: must be longer than zero"),
-        (
-            |config| config.idle_timeout = Some(Duration::ZERO),
-            "idle_timeout = 0ns: must be longer than zero",
-        ),
+        (|config| config.idle_timeout = Some(Duration::ZERO), "idle_timeout = 0ns: must be longer than zero"),
         (
             |config| config.write_timeout = Some(Duration::ZERO),
             "write_timeout = 0ns: must be longer than zero",
@@ -94,7 +91,10 @@ mod compression {
         }
         for value in [0, 8, 16, 64, u8::MAX] {
             let error = with(|deflate| deflate.send_window_bits = value).validate().unwrap_err();
-            assert_eq!(error.to_string(), format!("deflate.send_window_bits = {value}: must be from 9 to 15"));
+            assert_eq!(
+                error.to_string(),
+                format!("deflate.send_window_bits = {value}: must be from 9 to 15")
+            );
             let error = with(|deflate| deflate.receive_window_bits = value).validate().unwrap_err();
             assert_eq!(
                 error.to_string(),
@@ -106,7 +106,8 @@ mod compression {
     #[test]
     fn takeover_costs_less_with_a_smaller_window() {
         let price = |bits| {
-            let config = with(|deflate| (deflate.send_window_bits, deflate.receive_window_bits) = (bits, bits));
+            let config =
+                with(|deflate| (deflate.send_window_bits, deflate.receive_window_bits) = (bits, bits));
             config.validate().unwrap().takeover_price().unwrap()
         };
         assert!(price(9).sending < price(15).sending && price(9).receiving < price(15).receiving);

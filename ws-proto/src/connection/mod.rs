@@ -292,9 +292,7 @@ impl Connection {
             _ if self.eof || self.is_inflating() => false,
             (Phase::Finished, _) => false,
             (Phase::Open, Some(inbox)) if inbox.end.is_some() => false,
-            (phase, Some(inbox)) if phase.delivers() => {
-                inbox.bytes() < self.config.limits.max_held_bytes
-            }
+            (phase, Some(inbox)) if phase.delivers() => inbox.bytes() < self.config.limits.max_held_bytes,
             // In these states nothing is held.
             _ => true,
         }

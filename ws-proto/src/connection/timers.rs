@@ -91,8 +91,7 @@ impl Connection {
             self.move_close_deadline(now);
         }
         if ping != UnwrittenPing::None
-            && let (Some(_), Some(keepalive)) =
-                (self.pong_due, self.config.keepalive)
+            && let (Some(_), Some(keepalive)) = (self.pong_due, self.config.keepalive)
         {
             // The peer's time to answer begins now, when the ping is written.
             self.await_pong(keepalive, now);
