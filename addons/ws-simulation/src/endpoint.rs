@@ -203,7 +203,11 @@ impl<'a> Endpoint<'a> {
                 world.trace(self.at, Step::Flushes { passed_on, all });
                 world.note(self.at, Fact::Flushed(all));
                 let was_held = !self.tx.is_empty();
-                self.tx.set_unflushed(!all, world.now);
+                if all {
+                    self.tx.set_flushed()
+                } else {
+                    self.tx.set_unflushed(world.now)
+                }
                 if was_held && all {
                     self.connection.handle_flushed(world.now);
                 }
@@ -212,7 +216,7 @@ impl<'a> Endpoint<'a> {
             }
             Err(kind) => {
                 // The bytes in the transport's buffer do not reach the peer.
-                self.tx.set_unflushed(true, world.now);
+                self.tx.set_unflushed(world.now);
                 world.note(self.at, Fact::Flushed(false));
                 self.writing_fails(kind, world);
                 true
