@@ -35,7 +35,7 @@ impl Utf8Bytes {
         Self(Bytes::from_static(text.as_bytes()))
     }
 
-    /// Wraps bytes that the connection's validator has accepted.
+    /// Wraps bytes that a validator has accepted, or that come from a `str`.
     pub(crate) fn from_validated(bytes: Bytes) -> Self {
         debug_assert!(is_valid_utf8(&bytes));
         Self(bytes)
