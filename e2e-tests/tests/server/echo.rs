@@ -166,7 +166,14 @@ fn without_validation_a_handler_echoes_text_unchanged_and_an_owned_message_is_bi
     harness::run(async {
         for api in Api::ALL {
             println!("with the {api:?} API");
-            let server = start_echo(api, Server::builder().validate_utf8(false)).await;
+            let builder = Server::builder().validate_utf8(false);
+            let server = match api {
+                Api::Handler => {
+                    let script = Script::new().on_message(|conn, message| conn.send(message).unwrap());
+                    script.start(builder).await
+                }
+                Api::Async => start_echo(api, builder).await,
+            };
             let mut client = server.open().await;
             client.send(RawFrame::text("valid")).await;
             client.expect_text("valid").await;
@@ -184,6 +191,7 @@ fn without_validation_a_handler_echoes_text_unchanged_and_an_owned_message_is_bi
                 };
                 assert!(frame == expected, "{frame:?}");
             }
+            close_normally(client).await;
             server.stop().await;
         }
     });
