@@ -155,11 +155,11 @@ impl Options {
         }
         #[cfg(unix)]
         if let Some(mode) = self.unix_mode.filter(|mode| *mode > 0o777) {
-            let value = format_args!("{mode:#o}");
+            let value = format!("{mode:#o}");
             return Err(ConfigError::new("unix_mode", value, "must be at most 0o777"));
         }
         if self.handshake_timeout.is_zero() {
-            let value = format_args!("{:?}", self.handshake_timeout);
+            let value = format!("{:?}", self.handshake_timeout);
             return Err(ConfigError::new("handshake_timeout", value, "must be longer than zero"));
         }
         self.protocol.clone().validate().map(drop)
