@@ -147,7 +147,8 @@ impl ServerBuilder {
         self
     }
 
-    /// Whether text is checked to be valid UTF-8. Default: yes.
+    /// Whether text is checked to be valid UTF-8; [`Config::validate_utf8`](ws_proto::Config::validate_utf8) says what
+    /// follows without the check. Default: yes.
     pub const fn validate_utf8(mut self, validate: bool) -> Self {
         self.options.protocol.validate_utf8 = validate;
         self

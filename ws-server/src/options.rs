@@ -139,7 +139,7 @@ impl Options {
         ];
         for (option, value, least, expected) in minima {
             if value < least {
-                return Err(ConfigError { option, value: value.to_string(), expected });
+                return Err(ConfigError::new(option, value, expected));
             }
         }
         let maxima = [
@@ -150,20 +150,17 @@ impl Options {
         ];
         for (option, value, most, expected) in maxima {
             if value > most {
-                return Err(ConfigError { option, value: value.to_string(), expected });
+                return Err(ConfigError::new(option, value, expected));
             }
         }
         #[cfg(unix)]
         if let Some(mode) = self.unix_mode.filter(|mode| *mode > 0o777) {
             let value = format!("{mode:#o}");
-            return Err(ConfigError { option: "unix_mode", value, expected: "must be at most 0o777" });
+            return Err(ConfigError::new("unix_mode", value, "must be at most 0o777"));
         }
         if self.handshake_timeout.is_zero() {
-            return Err(ConfigError {
-                option: "handshake_timeout",
-                value: format!("{:?}", self.handshake_timeout),
-                expected: "must be longer than zero",
-            });
+            let value = format!("{:?}", self.handshake_timeout);
+            return Err(ConfigError::new("handshake_timeout", value, "must be longer than zero"));
         }
         self.protocol.clone().validate().map(drop)
     }

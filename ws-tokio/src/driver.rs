@@ -320,7 +320,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         let (connection, tx) = self.parts_mut();
         let was_held = !tx.is_empty();
         // After an error too: the transport's buffer does not reach the peer.
-        tx.set_unflushed(!matches!(flushed, Poll::Ready(Ok(()))), now);
+        if matches!(flushed, Poll::Ready(Ok(()))) {
+            tx.set_flushed()
+        } else {
+            tx.set_unflushed(now)
+        }
         if flushed.is_pending() {
             // From now on the queued bytes count towards the limits.
             connection.pump(tx);

@@ -136,8 +136,9 @@ impl<S> Drop for ServerHalf<S> {
         let mut state = lock(&self.shared);
         if state.driver().is_some() {
             // No task moves the bytes any more, so the connection ends, and the application's tasks are woken.
-            let error = Some(ConnectionError::Transport(ErrorKind::ConnectionAborted));
-            state.on_closed(CloseInfo { received: None, sent: None, initiator: Initiator::Local, error });
+            let mut info = CloseInfo::new(Initiator::Local);
+            info.error = Some(ConnectionError::Transport(ErrorKind::ConnectionAborted));
+            state.on_closed(info);
         }
     }
 }

@@ -301,12 +301,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         let _ = poll_fn(|cx| self.poll_left_over(cx)).await;
         lock(&self.shared).queue_close(code, reason);
         while self.recv().await.is_some() {}
-        self.close_info().unwrap_or(CloseInfo {
-            received: None,
-            sent: None,
-            initiator: Initiator::Local,
-            error: None,
-        })
+        self.close_info().unwrap_or(CloseInfo::new(Initiator::Local))
     }
 }
 

@@ -207,7 +207,11 @@ impl<'a> Endpoint<'a> {
                 world.trace(self.at, Step::Flushes { passed_on, all });
                 world.note(self.at, Fact::Flushed(all));
                 let was_held = !self.tx.is_empty();
-                self.tx.set_unflushed(!all, world.now);
+                if all {
+                    self.tx.set_flushed()
+                } else {
+                    self.tx.set_unflushed(world.now)
+                }
                 if was_held && all {
                     self.connection.handle_flushed(world.now);
                 }
@@ -216,7 +220,7 @@ impl<'a> Endpoint<'a> {
             }
             Err(kind) => {
                 // The bytes in the transport's buffer do not reach the peer.
-                self.tx.set_unflushed(true, world.now);
+                self.tx.set_unflushed(world.now);
                 world.note(self.at, Fact::Flushed(false));
                 self.writing_fails(kind, world);
                 true
@@ -306,11 +310,11 @@ impl<'a> Endpoint<'a> {
         let bounds = Bounds {
             write_queue_bytes: connection.config().write_queue_bytes,
             max_held_bytes: limits.max_held_bytes,
-            read: rx.spare_mut().len(),
+            read: rx.size(),
         };
         let (held, unfinished) = (connection.held_bytes(), connection.unfinished_bytes());
         world.note(at, Fact::Uses(Usage { queued, held, unfinished, bounds }));
-        if !rx.is_empty() || bounds.read == 0 {
+        if !rx.is_empty() {
             world.accuse(at, "received bytes are left unprocessed");
         }
         if self.finished && self.closed.is_none() && !connection.is_paused() {

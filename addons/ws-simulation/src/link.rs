@@ -3,8 +3,8 @@ use std::{borrow::Cow, time::Instant};
 use bytes::Bytes;
 
 use ws_proto::{
-    CloseCode, Connection, ConnectionState, HeldEvent, Message, MessageKind, PreparedMessage, Queued, Role,
-    TransmitQueue,
+    CloseCode, Connection, ConnectionState, HeldEvent, Message, MessageKind, Notify, PreparedMessage, Queued,
+    Role, TransmitQueue,
     error::{ConnectionError, ControlError, SendError},
 };
 
@@ -63,10 +63,10 @@ impl Link<'_> {
         &mut self,
         kind: MessageKind,
         payload: Bytes,
-        notify: bool,
+        notify: Notify,
     ) -> Result<(), SendError<Bytes>> {
         let sent = self.connection.send_bytes(kind, payload.clone(), notify, self.tx);
-        self.note_send(kind, &payload, notify, sent.is_ok());
+        self.note_send(kind, &payload, notify == Notify::Yes, sent.is_ok());
         sent
     }
 
@@ -74,9 +74,9 @@ impl Link<'_> {
     ///
     /// # Errors
     /// As that method.
-    pub fn send_message(&mut self, message: Message, notify: bool) -> Result<(), SendError<Message>> {
+    pub fn send_message(&mut self, message: Message, notify: Notify) -> Result<(), SendError<Message>> {
         let sent = self.connection.send_message(message.clone(), notify, self.tx);
-        self.note_send(message.kind(), message.as_bytes(), notify, sent.is_ok());
+        self.note_send(message.kind(), message.as_bytes(), notify == Notify::Yes, sent.is_ok());
         sent
     }
 
@@ -84,9 +84,9 @@ impl Link<'_> {
     ///
     /// # Errors
     /// As that method.
-    pub fn send_prepared(&mut self, message: &PreparedMessage, notify: bool) -> Result<(), SendError> {
+    pub fn send_prepared(&mut self, message: &PreparedMessage, notify: Notify) -> Result<(), SendError> {
         let sent = self.connection.send_prepared(message, notify, self.tx);
-        self.note_send(message.kind(), message.payload(), notify, sent.is_ok());
+        self.note_send(message.kind(), message.payload(), notify == Notify::Yes, sent.is_ok());
         sent
     }
 

@@ -2,7 +2,9 @@ use std::sync::OnceLock;
 
 use bytes::Bytes;
 
-use ws_proto::{CloseCode, Completion, Event, HeldEvent, Message, MessageKind, PreparedMessage, Utf8Bytes};
+use ws_proto::{
+    CloseCode, Completion, Event, HeldEvent, Message, MessageKind, Notify, PreparedMessage, Utf8Bytes,
+};
 
 use crate::{app::App, dice::Dice, link::Link};
 
@@ -87,7 +89,7 @@ impl RandomApp {
     fn send(&mut self, link: &mut Link<'_>, dice: &mut Dice) {
         let kind = dice.pick([MessageKind::Text, MessageKind::Binary]);
         let payload = self.payload(kind, dice);
-        let notify = dice.percent(50);
+        let notify = notify(dice);
         match dice.below(6) {
             0 | 1 => drop(link.send(kind, &payload)),
             2 => drop(link.send_bytes(kind, payload, notify)),
@@ -121,7 +123,7 @@ impl RandomApp {
 
     fn on_message(&mut self, message: Bytes, kind: MessageKind, link: &mut Link<'_>, dice: &mut Dice) {
         if dice.percent(self.manners.echoes) {
-            let _ = link.send_bytes(kind, message.clone(), dice.percent(50));
+            let _ = link.send_bytes(kind, message.clone(), notify(dice));
         }
         if dice.percent(10) {
             // Keeps some buffers out of their pool for a while.
@@ -191,6 +193,10 @@ impl App for RandomApp {
             self.send(link, dice);
         }
     }
+}
+
+fn notify(dice: &mut Dice) -> Notify {
+    if dice.percent(50) { Notify::Yes } else { Notify::No }
 }
 
 fn message(kind: MessageKind, payload: Bytes) -> Message {

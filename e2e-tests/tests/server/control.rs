@@ -108,7 +108,7 @@ fn a_server_may_ping() {
 fn an_async_function_may_ping_within_the_same_limits() {
     harness::run(async {
         let serve = |mut ws: ws_server::WebSocket<_>| async move {
-            assert_eq!(ws.ping(&[0; 126]).await, Err(ControlError::TooLong(126)));
+            assert_eq!(ws.ping(&[0; 126]).await, Err(ControlError::TooLong { len: 126 }));
             ws.ping(&[1; 125]).await.unwrap();
             ws.ping(&[2; 125]).await.unwrap();
             assert_eq!(ws.ping(&[3; 125]).await, Err(ControlError::Full));
@@ -128,8 +128,8 @@ fn an_async_function_may_ping_within_the_same_limits() {
 fn a_control_frame_over_125_bytes_is_refused() {
     harness::run(async {
         let script = Script::new().on_open(|conn| {
-            assert_eq!(conn.ping(&[0; 126]), Err(ControlError::TooLong(126)));
-            assert_eq!(conn.pong(&[0; 126]), Err(ControlError::TooLong(126)));
+            assert_eq!(conn.ping(&[0; 126]), Err(ControlError::TooLong { len: 126 }));
+            assert_eq!(conn.pong(&[0; 126]), Err(ControlError::TooLong { len: 126 }));
             conn.ping(&[1; 125]).unwrap();
         });
         let server = script.start(Server::builder()).await;
@@ -293,7 +293,7 @@ fn a_ping_that_was_accepted_goes_out_however_full_the_control_queue_is() {
 
 /// Call this in the connection's own turn, so that nothing is written in between.
 fn ping_up_to_the_limits(sender: &Sender) {
-    assert_eq!(sender.ping(&[0; 126]), Err(ControlError::TooLong(126)));
+    assert_eq!(sender.ping(&[0; 126]), Err(ControlError::TooLong { len: 126 }));
     sender.ping(&[1; 125]).unwrap();
     sender.ping(&[2; 125]).unwrap();
     assert_eq!(sender.ping(&[3; 125]), Err(ControlError::Full));

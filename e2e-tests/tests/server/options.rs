@@ -20,9 +20,10 @@ use ws_server::{BufferPoolConfig, DeflateConfig, Keepalive, Server, ServerBuilde
 fn a_bad_setting_is_refused_by_name() {
     const ZERO: Duration = Duration::ZERO;
     const SECOND: Duration = Duration::from_secs(1);
-    let keepalive = |interval, timeout| Some(Keepalive { interval, timeout });
-    let pool = BufferPoolConfig { buffer_size: 100, ..BufferPoolConfig::default() };
-    let preheat = BufferPoolConfig { preheat: 65_537, ..BufferPoolConfig::default() };
+    let keepalive = |interval, timeout| Some(Keepalive::new(interval, timeout));
+    let (mut pool, mut preheat) = (BufferPoolConfig::default(), BufferPoolConfig::default());
+    pool.buffer_size = 100;
+    preheat.preheat = 65_537;
     let cases: [(&str, ServerBuilder); 28] = [
         ("max_connections = 0", Server::builder().max_connections(0)),
         ("max_handshakes = 0", Server::builder().max_handshakes(0)),
@@ -74,7 +75,7 @@ fn a_timeout_of_any_length_is_taken() {
             .idle_timeout(Some(Duration::MAX))
             .write_timeout(Some(Duration::MAX))
             .message_timeout(Some(Duration::MAX))
-            .keepalive(Some(Keepalive { interval: Duration::MAX, timeout: Duration::MAX }))
+            .keepalive(Some(Keepalive::new(Duration::MAX, Duration::MAX)))
     };
     echo_test_with(endless, async |server| {
         // In two pieces, so that the server waits for the rest.
@@ -103,7 +104,7 @@ fn a_limit_that_is_set_and_removed_does_not_apply() {
             .idle_timeout(ZERO)
             .write_timeout(ZERO)
             .message_timeout(ZERO)
-            .keepalive(Keepalive { interval: ZERO, timeout: ZERO })
+            .keepalive(Keepalive::new(ZERO, ZERO))
             .deflate(DeflateConfig::server());
         limited
             .max_connections(None)
@@ -257,7 +258,10 @@ fn memory_is_set_aside_as_it_is_asked_for() {
     const MIB: usize = 1024 * 1024;
     const MANY: usize = 512 * 1024;
     harness::run(async {
-        let pool = BufferPoolConfig { buffer_size: MIB, preheat: 512, max_retained: 512 * MIB };
+        let mut pool = BufferPoolConfig::default();
+        pool.buffer_size = MIB;
+        pool.preheat = 512;
+        pool.max_retained = 512 * MIB;
         // With the defaults a shard takes a stack and an arena of the allocator.
         let plain = footprint(Server::builder()).await;
         for (what, builder) in [

@@ -93,7 +93,7 @@ fn a_connection_that_only_receives_stays_open_while_it_answers_pings() {
         let script = Script::new().on_open(move |conn| sender.send(conn.sender()).unwrap());
         let builder = Server::builder()
             .idle_timeout(Some(6 * SHORT))
-            .keepalive(Some(Keepalive { interval: SHORT, timeout: 20 * SHORT }));
+            .keepalive(Some(Keepalive::new(SHORT, 20 * SHORT)));
         let server = script.start(builder).await;
         let mut client = server.open().await;
         let sender = senders.recv().await.unwrap();

@@ -70,7 +70,7 @@ impl Settings {
         if let Some(error) = &self.bad_header {
             return Err(error.clone().into());
         }
-        let bad = |option, value, expected| Err(ConfigError { option, value, expected }.into());
+        let bad = |option, value: String, expected| Err(ConfigError::new(option, value, expected).into());
         if self.handshake_timeout.is_zero() {
             return bad("handshake_timeout", "0ns".to_owned(), "must be longer than zero");
         }

@@ -55,8 +55,7 @@ async fn run(options: &Options) -> Result<(), String> {
     let closed_early = !ws.is_open();
     let info = ws.close(CloseCode::NORMAL, "").await;
     if closed_early || !info.is_clean() {
-        let error = info.error.map(|error| format!(" ({})", with_causes(&error))).unwrap_or_default();
-        return Err(format!("the connection ended with code {} {}{error}", info.code(), info.reason()));
+        return Err(info.to_string());
     }
     Ok(())
 }

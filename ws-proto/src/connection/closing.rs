@@ -356,7 +356,7 @@ impl Connection {
         self.phase = Phase::Discard;
         match code {
             Some(code) if first => {
-                let reason = error.to_string();
+                let reason = error.close_reason();
                 self.queue_close(CloseFrame::new(code, &reason), true, tx);
             }
             // Only one Close is ever sent.

@@ -11,7 +11,6 @@ use crate::{
 
 /// An event from [`Connection::poll_event`](super::Connection::poll_event). Payloads are borrowed from the receive
 /// buffer.
-#[derive(Debug)]
 #[non_exhaustive]
 pub enum Event<'rx> {
     /// A complete text or binary message.
@@ -23,6 +22,18 @@ pub enum Event<'rx> {
     Pong(&'rx [u8]),
     /// The connection has ended. This event occurs exactly once and is the last one.
     Closed(CloseInfo),
+}
+
+/// Prints the lengths of payloads. Payloads must not reach logs.
+impl fmt::Debug for Event<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Message(message) => message.fmt(f),
+            Self::Ping(payload) => write!(f, "Ping({} bytes)", payload.len()),
+            Self::Pong(payload) => write!(f, "Pong({} bytes)", payload.len()),
+            Self::Closed(info) => f.debug_tuple("Closed").field(info).finish(),
+        }
+    }
 }
 
 /// A message or control frame from [`Connection::take_held_event`](super::Connection::take_held_event), owned.

@@ -57,7 +57,7 @@ impl Connection {
         };
         let (len, key_at) = short_len(bytes)?;
         let limits = &self.config.limits;
-        if len > limits.max_message_size || len > limits.max_frame_size {
+        if len > limits.max_message_size || limits.max_frame_size.is_some_and(|most| len > most) {
             return None;
         }
         let masked = bytes[1] & 0x80 != 0;

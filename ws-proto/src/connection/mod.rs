@@ -44,7 +44,7 @@ use partial::Partial;
 use pong_deadline::PongDeadline;
 use send_queue::QueueReport;
 
-/// The state of a connection as the application sees it (RFC 6455 section 7).
+/// The state of a connection as the application sees it (RFC 6455 section 7). The variants are final.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ConnectionState {
     /// Messages can be sent and received.
@@ -66,6 +66,8 @@ enum Flow {
 }
 
 /// What the driver must do with the transport. This is a state, not an event: query it after every step.
+///
+/// A driver must do each of them, so a `match` has an arm for each: the variants are final.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum TransportAction {
     /// Read, and write pending bytes. After a [failed write](Connection::handle_write_error) no bytes are pending.
@@ -89,12 +91,15 @@ pub enum TransportAction {
 ///   [`wants_read`](Self::wants_read), [`wants_turn`](Self::wants_turn), [`transport_action`](Self::transport_action),
 ///   [`poll_timeout`](Self::poll_timeout), [`held_bytes`](Self::held_bytes),
 ///   [`unfinished_bytes`](Self::unfinished_bytes).
-/// - **Inputs** report what happened: [`handle_received`](Self::handle_received), [`handle_eof`](Self::handle_eof),
+/// - **Inputs** report what happened: [`receive`](Self::receive) for bytes that the driver has, or
+///   [`handle_received`](Self::handle_received) after a read into [`read_target`](Self::read_target),
+///   [`handle_eof`](Self::handle_eof),
 ///   [`handle_written`](Self::handle_written), [`handle_flushed`](Self::handle_flushed),
 ///   [`handle_timeout`](Self::handle_timeout), [`handle_write_error`](Self::handle_write_error),
 ///   [`handle_transport_error`](Self::handle_transport_error), and, from drivers that support it,
 ///   [`handle_send_queue`](Self::handle_send_queue).
 /// - **Commands** come from the application: [`send`](Self::send), [`send_bytes`](Self::send_bytes),
+///   [`send_received`](Self::send_received),
 ///   [`ping`](Self::ping), [`pong`](Self::pong), [`close`](Self::close),
 ///   [`close_and_receive`](Self::close_and_receive), [`pause`](Self::pause), [`resume`](Self::resume),
 ///   [`hold_ping`](Self::hold_ping), [`hold_pong`](Self::hold_pong), [`abort`](Self::abort).
@@ -291,9 +296,7 @@ impl Connection {
             _ if self.eof || self.is_inflating() => false,
             (Phase::Finished, _) => false,
             (Phase::Open, Some(inbox)) if inbox.end.is_some() => false,
-            (phase, Some(inbox)) if phase.delivers() => {
-                inbox.bytes() < self.config.limits.max_held_bytes.max(1)
-            }
+            (phase, Some(inbox)) if phase.delivers() => inbox.bytes() < self.config.limits.max_held_bytes,
             // In these states nothing is held.
             _ => true,
         }

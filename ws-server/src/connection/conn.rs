@@ -3,8 +3,8 @@ use std::{fmt, io::IoSlice, sync::Arc, task::Waker, time::Instant};
 use bytes::Bytes;
 use tokio::io::AsyncWrite;
 use ws_proto::{
-    CloseCode, Connection, ConnectionState, Message, MessageKind, MessageRef, PreparedMessage, Queued,
-    TransmitQueue,
+    CloseCode, Connection, ConnectionState, Message, MessageKind, MessageRef, Notify, PreparedMessage,
+    Queued, TransmitQueue,
     error::{ControlError, SendError},
 };
 use ws_tokio::{Sender, internal::DirectWriter};
@@ -49,7 +49,7 @@ impl Conn<'_> {
     #[inline]
     pub fn send(&mut self, message: MessageRef<'_>) -> Result<(), SendError<Message>> {
         let sent = if message.is_assembled() {
-            self.connection.send_message(message.into_message(), false, self.tx)
+            self.connection.send_received(message, self.tx)
         } else {
             self.send_lent(message.kind(), message.as_bytes())
                 .map_err(|error| error.map(|()| message.into_message()))
@@ -63,7 +63,7 @@ impl Conn<'_> {
     /// # Errors
     /// As [`send_text`](Self::send_text). The error returns the message.
     pub fn send_message(&mut self, message: Message) -> Result<(), SendError<Message>> {
-        let sent = self.connection.send_message(message, true, self.tx);
+        let sent = self.connection.send_message(message, Notify::Yes, self.tx);
         self.note_refusal(&sent);
         sent
     }
@@ -74,7 +74,7 @@ impl Conn<'_> {
     /// # Errors
     /// As [`send_text`](Self::send_text).
     pub fn send_prepared(&mut self, message: &PreparedMessage) -> Result<(), SendError> {
-        let sent = self.connection.send_prepared(message, false, self.tx);
+        let sent = self.connection.send_prepared(message, Notify::No, self.tx);
         self.note_refusal(&sent);
         sent
     }
@@ -220,7 +220,7 @@ impl Conn<'_> {
     }
 
     pub(super) fn queue_owned(&mut self, kind: MessageKind, payload: Bytes) -> Result<(), SendError<Bytes>> {
-        self.connection.send_bytes(kind, payload, true, self.tx)
+        self.connection.send_bytes(kind, payload, Notify::Yes, self.tx)
     }
 }
 

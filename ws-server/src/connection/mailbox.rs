@@ -2,7 +2,7 @@
 //!
 //! The connection belongs to its task and has no lock. A [`Sender`](ws_tokio::Sender) puts messages into the mailbox
 //! and wakes the connection; the connection's next turn moves them to its write queue. The mailbox admits and counts
-//! messages by the rules of the write queue: [`Config::has_room_for`] and [`Backlog`].
+//! messages by the rules of the write queue: [`ValidConfig::has_room_for`] and [`Backlog`].
 
 use std::{
     sync::{
@@ -334,7 +334,7 @@ impl Outlet for Mailbox {
             return Err(ControlError::Closed);
         }
         if payload.len() > MAX_CONTROL_PAYLOAD {
-            return Err(ControlError::TooLong(payload.len()));
+            return Err(ControlError::TooLong { len: payload.len() });
         }
         let pings = &mut state.uncommon().pings;
         pings.push(OpCode::Ping, payload).map_err(|_| ControlError::Full)?;

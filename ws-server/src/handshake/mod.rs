@@ -21,7 +21,7 @@ use tokio::{
     io::AsyncWriteExt as _,
     time::{Instant, error::Elapsed},
 };
-use ws_proto::handshake::Rejection;
+use ws_proto::{error::WithCauses, handshake::Rejection};
 use ws_tokio::internal::guarded;
 
 use crate::{
@@ -79,7 +79,9 @@ pub(crate) async fn run<A, P>(
         // Boxed because it is large, and most servers do without it.
         match in_time(&server, ShutdownPhase::Draining, deadline, Box::pin(io.accept_tls(tls))).await {
             Some(Ok(Ok(secured))) => io = secured,
-            Some(Ok(Err(error))) => return tracing::debug!(%error, "TLS handshake failed"),
+            Some(Ok(Err(error))) => {
+                return tracing::debug!(error = %WithCauses(&error), "TLS handshake failed");
+            }
             Some(Err(_elapsed)) => return tracing::debug!("TLS handshake timed out"),
             None => return,
         }
@@ -123,8 +125,7 @@ async fn conclude<A, P>(
         Ok(Ok(accepted)) => send_101(app, io, handshake, accepted, deadline, start).await,
         Ok(Err(response)) => reject(io, handshake, response).await,
         Err(error) => {
-            let error: &(dyn std::error::Error + 'static) = &error;
-            tracing::debug!(error, peer = ?handshake.peer, "handshake failed");
+            tracing::debug!(error = %WithCauses(&error), peer = ?handshake.peer, "handshake failed");
         }
     }
 }

@@ -197,7 +197,7 @@ async fn a_violation_is_answered_once_and_the_peer_gets_time_to_read_the_answer(
         assert_eq!(ws.recv().await, Some(Message::text("fine")));
         let started = Instant::now();
         let (messages, info) = drain(&mut ws).await;
-        assert_eq!(messages, []);
+        assert!(messages.is_empty(), "{messages:?}");
         assert_eq!(started.elapsed(), Duration::from_secs(5), "so that a reset does not destroy the Close");
         assert!(peer.saw_shutdown(), "the write half ends behind the Close");
         assert_eq!(info.error, Some(ProtocolError::ReservedOpcode(3).into()));

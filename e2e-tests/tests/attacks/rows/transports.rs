@@ -139,10 +139,7 @@ async fn echo_over(fault: Fault) -> (usize, usize) {
     let mut config = Config::default();
     (config.write_timeout, config.close_timeout) =
         (Some(Duration::from_millis(200)), Duration::from_millis(200));
-    config.keepalive = Some(ws_proto::Keepalive {
-        interval: Duration::from_millis(200),
-        timeout: Duration::from_millis(200),
-    });
+    config.keepalive = Some(ws_proto::Keepalive::new(Duration::from_millis(200), Duration::from_millis(200)));
     let transport = FaultyTransport { fault, input, state: Arc::clone(&state) };
     // The handshake is done without the fault.
     let pending =

@@ -7,8 +7,8 @@ use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress};
 use http::{HeaderMap, HeaderValue, header};
 
 use crate::{
-    CloseCode, Completion, Config, ConnectionState, MessageKind, PreparedMessage, ReceiveBuffer, Role,
-    ValidConfig,
+    CloseCode, Completion, Config, ConnectionState, MessageKind, Notify, PreparedMessage, ReceiveBuffer,
+    Role, ValidConfig,
     deflate::{DeflateConfig, accept_answer, accept_offer},
     error::{ConnectionError, LimitExceeded, SendError},
     frame::RSV1,
@@ -769,7 +769,7 @@ fn a_prepared_message_is_compressed_once() {
         let mut wires = Vec::new();
         for _ in 0..2 {
             let mut end = endpoint(Role::Server, &config);
-            end.connection.send_prepared(&prepared, true, &mut end.tx).unwrap();
+            end.connection.send_prepared(&prepared, Notify::Yes, &mut end.tx).unwrap();
             end.drive();
             wires.push(end.outbound.bytes.clone());
             assert_eq!(Reader::new(&config).read(&mut end).0, prose(len));
@@ -784,7 +784,7 @@ fn a_prepared_message_can_be_sent_on_every_connection() {
     let message = String::from_utf8(prose(5000)).unwrap();
     let prepared = PreparedMessage::new(message.as_str());
     let send = |end: &mut Endpoint| {
-        end.connection.send_prepared(&prepared, false, &mut end.tx).unwrap();
+        end.connection.send_prepared(&prepared, Notify::No, &mut end.tx).unwrap();
         end.drive();
     };
     // Both roles with takeover, without takeover, and without compression.
@@ -823,12 +823,12 @@ fn a_prepared_message_may_stay_uncompressed() {
     both(&without_takeover(), |mut end| {
         for payload in [prose(1000), prose(100_000)] {
             let prepared = PreparedMessage::uncompressed(payload.clone());
-            end.connection.send_prepared(&prepared, false, &mut end.tx).unwrap();
+            end.connection.send_prepared(&prepared, Notify::No, &mut end.tx).unwrap();
             end.drive();
             end.sent_binary(payload);
         }
         let noise = PreparedMessage::new(noise(1000));
-        end.connection.send_prepared(&noise, false, &mut end.tx).unwrap();
+        end.connection.send_prepared(&noise, Notify::No, &mut end.tx).unwrap();
         end.drive();
         end.sent_binary(noise.payload());
     });
@@ -839,7 +839,7 @@ fn a_prepared_message_is_refused_like_any_other() {
     both(&without_takeover(), |mut end| {
         end.closes(1000, "");
         let prepared = PreparedMessage::new("late");
-        let error = end.connection.send_prepared(&prepared, false, &mut end.tx).unwrap_err();
+        let error = end.connection.send_prepared(&prepared, Notify::No, &mut end.tx).unwrap_err();
         assert_eq!(error, SendError::Closed(()));
     });
 }

@@ -188,7 +188,7 @@ fn a_ping_behind_a_full_control_queue_is_sent_later() {
 #[test]
 fn pings_are_refused_as_the_connection_refuses_them() {
     let endpoint = Endpoint::new(|_| ());
-    assert_eq!(endpoint.mailbox.ping(&[0; 126]), Err(ControlError::TooLong(126)));
+    assert_eq!(endpoint.mailbox.ping(&[0; 126]), Err(ControlError::TooLong { len: 126 }));
     while endpoint.mailbox.ping(&[0; 100]).is_ok() {}
     assert_eq!(endpoint.mailbox.ping(&[0; 100]), Err(ControlError::Full));
     endpoint.mailbox.end(ConnectionState::Closing);
