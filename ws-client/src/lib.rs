@@ -60,7 +60,7 @@ pub use ws_proto::{
     mask::{ChaChaMaskSource, MaskSource},
 };
 #[doc(inline)]
-pub use ws_tokio::{Error, Parts, Sender, WebSocket};
+pub use ws_tokio::{Error, Parts, Receiver, Sender, WebSocket};
 
 /// Compiles the README's code.
 #[cfg(doctest)]

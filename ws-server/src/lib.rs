@@ -89,7 +89,7 @@ pub use ws_proto::{
     memory::{BufferPoolConfig, MemoryAccount, MemoryBudget},
 };
 #[doc(inline)]
-pub use ws_tokio::{Error, Parts, Sender, WebSocket};
+pub use ws_tokio::{Error, Parts, Receiver, Sender, WebSocket};
 
 /// Compiles the README's code.
 #[cfg(doctest)]

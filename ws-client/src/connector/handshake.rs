@@ -81,10 +81,10 @@ impl Connector {
     }
 
     fn mask_source(&self) -> Result<Box<ChaChaMaskSource>, ConnectError> {
-        let mut seed = self.mask_seed.unwrap_or_default();
-        if self.mask_seed.is_none() {
-            getrandom::fill(&mut seed).map_err(|error| ConnectError::Randomness(error.to_string()))?;
+        match self.mask_seed {
+            Some(seed) => Ok(Box::new(ChaChaMaskSource::from_seed(seed))),
+            None => ws_tokio::internal::seeded_masks()
+                .map_err(|error| ConnectError::Randomness(error.to_string())),
         }
-        Ok(Box::new(ChaChaMaskSource::from_seed(seed)))
     }
 }

@@ -9,21 +9,22 @@ use std::{
         Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
-    task::{Context, Poll},
     time::Instant,
 };
 
 use ws_proto::{
-    CloseCode, Connection, ConnectionState, Message, PreparedMessage, TransmitQueue, ValidConfig,
+    CloseCode, Connection, ConnectionState, TransmitQueue, ValidConfig,
     error::{ControlError, SendError},
-    frame::{ControlQueue, MAX_CONTROL_PAYLOAD, OpCode},
+    frame::ControlQueue,
     memory::{Backlog, MemoryAccount, MemoryBudget},
 };
-use ws_tokio::internal::{Entry, Locked, Outlet, Place, WaitList};
+use ws_tokio::internal::{Locked, WaitList};
 
 use crate::shard::wake::ConnWaker;
 
 use super::queued::{MessageQueue, Queued};
+
+mod outlet;
 
 pub(crate) struct Mailbox {
     config: ValidConfig,
@@ -42,6 +43,10 @@ struct State {
     connection: ConnectionState,
     /// Senders that wait for room.
     senders: WaitList,
+    /// Tasks that wait until nothing more can be sent.
+    closed_waiters: WaitList,
+    /// The connection's next turn ends it without a Close frame.
+    is_aborted: bool,
     uncommon: Option<Box<Uncommon>>,
 }
 
@@ -50,7 +55,13 @@ struct State {
 struct Uncommon {
     pings: ControlQueue,
     /// A close that waits behind the messages.
-    close: Option<(CloseCode, Box<str>)>,
+    close: Option<CloseRequest>,
+}
+
+/// Without a code, the Close frame is empty.
+struct CloseRequest {
+    code: Option<CloseCode>,
+    reason: Box<str>,
 }
 
 impl Mailbox {
@@ -61,6 +72,8 @@ impl Mailbox {
             account: None,
             connection: ConnectionState::Open,
             senders: WaitList::new(),
+            closed_waiters: WaitList::new(),
+            is_aborted: false,
             uncommon: None,
         };
         Self { config: config.clone(), waker, woken: AtomicBool::new(false), state: Mutex::new(state) }
@@ -73,9 +86,12 @@ impl Mailbox {
     }
 
     /// Moves pings, messages and a close to the connection, as far as it has room for them. Returns whether some are
-    /// left.
+    /// left. Ends the connection if a sender has aborted it.
     pub(super) fn transfer(&self, connection: &mut Connection, tx: &mut TransmitQueue, now: Instant) -> bool {
         let mut state = self.lock();
+        if state.is_aborted {
+            connection.abort(tx);
+        }
         state.transfer_pings(connection, tx);
         state.transfer_messages(self.transfer_until(), connection, tx);
         state.transfer_close(connection, tx, now);
@@ -103,7 +119,7 @@ impl Mailbox {
 
     /// Whether a message of `len` bytes may come in. `owned` of them are not shared with other connections.
     fn admit(&self, state: &State, len: usize, owned: usize) -> Result<(), SendError> {
-        if state.connection != ConnectionState::Open || state.is_closing() {
+        if !state.is_open() {
             return Err(SendError::Closed(()));
         }
         let State { senders, backlog, account, .. } = state;
@@ -195,9 +211,10 @@ impl State {
     fn transfer_close(&mut self, connection: &mut Connection, tx: &mut TransmitQueue, now: Instant) {
         let Some(uncommon) = self.uncommon.take_if(|uncommon| uncommon.pings.is_empty()) else { return };
         match uncommon.close {
-            Some((code, reason)) if self.messages.is_empty() => {
-                connection.close_and_receive(code, &reason, now, tx);
-            }
+            Some(CloseRequest { code, reason }) if self.messages.is_empty() => match code {
+                Some(code) => connection.close_and_receive(code, &reason, now, tx),
+                None => connection.close_without_code_and_receive(now, tx),
+            },
             Some(_) => self.uncommon = Some(uncommon),
             None => {}
         }
@@ -234,110 +251,36 @@ impl State {
         self.uncommon.get_or_insert_default()
     }
 
+    /// Whether senders may send: the connection is open, and no sender has closed it.
+    fn is_open(&self) -> bool {
+        self.connection == ConnectionState::Open && !self.is_closing()
+    }
+
     fn is_closing(&self) -> bool {
-        self.uncommon.as_ref().is_some_and(|uncommon| uncommon.close.is_some())
+        self.is_aborted || self.uncommon.as_ref().is_some_and(|uncommon| uncommon.close.is_some())
     }
 
     /// Notes the connection's state. Unless that is open, everything that waits is dropped.
     fn set_connection(&mut self, connection: ConnectionState) {
         self.connection = connection;
         if connection != ConnectionState::Open {
-            self.messages.drop_unlocked();
-            self.backlog = Backlog::new();
-            self.account = None;
-            self.uncommon = None;
-            self.senders.end();
-        }
-    }
-}
-
-impl Outlet for Mailbox {
-    fn try_send(&self, message: Message) -> Result<(), SendError<Message>> {
-        let mut state = self.lock();
-        match self.admit_newcomer(&state, message.len(), message.len()) {
-            Ok(()) => {
-                self.push(&mut state, Queued::Message(message));
-                self.unlock_and_wake(state);
-                Ok(())
-            }
-            Err(error) => Err(error.map(|()| message)),
+            self.drop_queued();
+            self.end_waiting();
         }
     }
 
-    fn try_send_prepared(&self, message: &PreparedMessage) -> Result<(), SendError> {
-        let mut state = self.lock();
-        self.admit_newcomer(&state, message.payload().len(), 0)?;
-        self.push(&mut state, Queued::Prepared(message.clone()));
-        self.unlock_and_wake(state);
-        Ok(())
+    /// Drops everything that waits for the connection.
+    fn drop_queued(&mut self) {
+        self.messages.drop_unlocked();
+        self.backlog = Backlog::new();
+        self.account = None;
+        self.uncommon = None;
     }
 
-    fn poll_send(
-        &self,
-        cx: &mut Context<'_>,
-        message: &mut Option<Message>,
-        place: &mut Option<Place>,
-    ) -> Poll<Result<(), SendError<Message>>> {
-        let mut waker = None;
-        loop {
-            let mut state = self.lock();
-            let Some(next) = message.take() else { return Poll::Ready(Ok(())) };
-            let (len, entry) = (next.len(), state.senders.enter(place));
-            let admitted = match entry {
-                Entry::Newcomer | Entry::Promised => self.admit(&state, len, len),
-                Entry::Waits => Err(SendError::Full(())),
-            };
-            match admitted {
-                Ok(()) => {
-                    self.push(&mut state, Queued::Message(next));
-                    self.unlock_and_wake(state);
-                    return Poll::Ready(Ok(()));
-                }
-                Err(SendError::Full(())) => *message = Some(next),
-                Err(error) => return Poll::Ready(Err(error.map(|()| next))),
-            }
-            if state.senders.wait(place, entry == Entry::Promised, len, cx.waker(), &mut waker) {
-                return Poll::Pending;
-            }
-            // A waker's clone may run foreign code, so it is made without the lock.
-            drop(state);
-            waker = Some(cx.waker().clone());
-        }
-    }
-
-    fn cancelled(&self, place: Option<Place>) {
-        let Some(place) = place else { return };
-        let mut state = self.lock();
-        state.senders.leave(place);
-        self.promise_room(&mut state);
-    }
-
-    fn ping(&self, payload: &[u8]) -> Result<(), ControlError> {
-        let mut state = self.lock();
-        if state.connection != ConnectionState::Open {
-            return Err(ControlError::Closed);
-        }
-        if payload.len() > MAX_CONTROL_PAYLOAD {
-            return Err(ControlError::TooLong(payload.len()));
-        }
-        let pings = &mut state.uncommon().pings;
-        pings.push(OpCode::Ping, payload).map_err(|_| ControlError::Full)?;
-        self.unlock_and_wake(state);
-        Ok(())
-    }
-
-    fn close(&self, code: CloseCode, reason: &str) {
-        let mut state = self.lock();
-        if state.connection == ConnectionState::Open && !state.is_closing() {
-            state.uncommon().close = Some((code, reason.into()));
-            // Messages of senders that still wait are not accepted any more.
-            state.senders.end();
-            self.unlock_and_wake(state);
-        }
-    }
-
-    fn state(&self) -> ConnectionState {
-        self.lock().connection
+    /// Wakes the tasks that wait for room or for the end, because nothing more can be sent.
+    fn end_waiting(&mut self) {
+        self.senders.end();
+        self.closed_waiters.end();
     }
 }
 

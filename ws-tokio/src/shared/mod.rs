@@ -5,15 +5,18 @@
 //!   receive     takes the next message; holds messages while the application does not receive
 //!   transfer    one write, one read, one look at the timer
 //!   admission   whether there is room for a message
+//!   close       begins the end, and waits until nothing more can be sent
 //!   state       the connection, its transport, and the tasks that wait for it, behind one lock
 //! ```
 
 mod admission;
+mod close;
 mod receive;
 mod send;
 mod state;
 mod transfer;
 mod wakers;
 
+pub(crate) use close::poll_closed;
 pub(crate) use send::WakerClones;
-pub(crate) use state::{Shared, SharedState, lock, lock_and_poll};
+pub(crate) use state::{Shared, SharedState, lock, lock_and_poll, now};
