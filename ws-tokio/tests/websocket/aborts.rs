@@ -33,7 +33,7 @@ async fn the_transport_is_dropped_at_once_and_the_owner_is_woken() {
         sender.abort();
         assert!(peer.is_disconnected() && task.was_woken());
         assert_eq!(sender.try_send("late"), Err(SendError::Closed(Message::text("late"))));
-        assert_eq!(ws.recv().await, None);
+        assert_eq!(timeout(SECOND, ws.recv()).await, Ok(None));
         expect_abort(&ws.close_info().unwrap(), &peer, 0);
         sender.abort();
     }
@@ -63,7 +63,7 @@ async fn a_connection_that_is_closing_ends_at_once_too() {
         let mut close = Box::pin(ws.close(CloseCode::NORMAL, ""));
         assert!(Task::new().poll(&mut close).is_pending());
         sender.abort();
-        expect_abort(&close.await, &peer, 1);
+        expect_abort(&timeout(SECOND, close).await.unwrap(), &peer, 1);
     }
 }
 
@@ -81,7 +81,8 @@ async fn senders_that_wait_for_room_get_their_messages_back() {
             assert!(task.poll(&mut waiting).is_pending());
             abort(&mut ws);
             assert!(task.was_woken());
-            assert_eq!(waiting.await, Err(SendError::Closed(Message::text("second"))));
+            let result = timeout(SECOND, waiting).await.unwrap();
+            assert_eq!(result, Err(SendError::Closed(Message::text("second"))));
         }
     }
 }

@@ -20,10 +20,11 @@
 //! `failures_at_any_moment` lets the transport fail instead, and `repeated_cancellation` drops many futures in a row.
 //! The futures that connect and serve are in `cancel_safety` of the end-to-end tests.
 
-use std::{future::poll_fn, pin::Pin};
+use std::{future::poll_fn, pin::Pin, time::Duration};
 
 use futures_core::Stream;
 use futures_sink::Sink;
+use tokio::time::timeout;
 use ws_proto::{CloseCode, Message, PreparedMessage, Role};
 use ws_tokio::WebSocket;
 
@@ -359,10 +360,10 @@ async fn a_dropped_closed_loses_nothing() {
         let sender = ws.sender();
         assert_eq!(cancelled_after(polls, sender.closed()).await, None);
         peer.send_all(conversation().0);
-        let (ended, ()) = tokio::join!(sender.closed(), async {
-            expect_rest(ws, &peer, Vec::new(), &format!("{role:?}, {polls} polls")).await;
-        });
-        ended
+        let closed = timeout(Duration::from_secs(1), sender.closed());
+        let context = format!("{role:?}, {polls} polls");
+        let (ended, ()) = tokio::join!(closed, expect_rest(ws, &peer, Vec::new(), &context));
+        assert_eq!(ended, Ok(()), "{context}");
     })
     .await;
 }
