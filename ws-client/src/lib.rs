@@ -83,7 +83,7 @@ pub use ws_proto::deflate::DeflateConfig;
 pub use ws_proto::{CloseCode, CloseInfo, Message};
 pub use ws_proto::{Config, Keepalive};
 #[doc(inline)]
-pub use ws_tokio::{Error, Event, Events, Sender, WebSocket};
+pub use ws_tokio::{Error, Event, Events, Receiver, Sender, WebSocket};
 
 /// Compiles the README's code.
 #[cfg(doctest)]

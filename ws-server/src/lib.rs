@@ -110,7 +110,7 @@ pub use ws_proto::{
     memory::{BufferPoolConfig, MemoryAccount, MemoryBudget},
 };
 #[doc(inline)]
-pub use ws_tokio::{Error, Event, Events, Parts, Sender, WebSocket};
+pub use ws_tokio::{Error, Event, Events, Parts, Receiver, Sender, WebSocket};
 
 /// Compiles the README's code.
 #[cfg(doctest)]

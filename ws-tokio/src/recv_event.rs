@@ -13,7 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use crate::{
     event::Event,
     shared::{SharedState, lock_and_poll},
-    websocket::WebSocket,
+    websocket::{Receiver, WebSocket},
 };
 
 impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
@@ -45,6 +45,26 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// Returns a stream of what [`recv_event`](Self::recv_event) receives.
     pub const fn events(&mut self) -> Events<'_, S> {
         Events { ws: self }
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Receiver<S> {
+    /// Receives the next message, ping, pong or Close of the peer. See [`WebSocket::recv_event`].
+    ///
+    /// # Cancel safety
+    /// Dropping the future loses nothing. The next call continues where this one stopped.
+    pub async fn recv_event(&mut self) -> Option<Event> {
+        self.websocket_mut().recv_event().await
+    }
+
+    /// Polls for the next event, as [`recv_event`](Self::recv_event) does.
+    pub fn poll_recv_event(&mut self, cx: &mut Context<'_>) -> Poll<Option<Event>> {
+        self.websocket_mut().poll_recv_event(cx)
+    }
+
+    /// Returns a stream of what [`recv_event`](Self::recv_event) receives.
+    pub const fn events(&mut self) -> Events<'_, S> {
+        self.websocket_mut().events()
     }
 }
 

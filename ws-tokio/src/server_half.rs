@@ -1,4 +1,5 @@
 use std::{
+    fmt,
     io::ErrorKind,
     task::{Context, Poll, Waker},
     time::Instant,
@@ -111,7 +112,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ServerHalf<S> {
 
     /// Begins the closing handshake. Messages that still arrive are dropped.
     pub fn close(&self, code: CloseCode, reason: &str) {
-        lock(&self.shared).queue_close(code, reason);
+        lock(&self.shared).queue_close(Some(code), reason);
     }
 
     /// Ends the connection because the application failed.
@@ -128,6 +129,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ServerHalf<S> {
     #[must_use]
     pub fn close_info(&self) -> Option<CloseInfo> {
         lock(&self.shared).close_info().cloned()
+    }
+}
+
+impl<S> fmt::Debug for ServerHalf<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServerHalf").field("state", &lock(&self.shared).state()).finish_non_exhaustive()
     }
 }
 

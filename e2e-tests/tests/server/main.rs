@@ -33,6 +33,7 @@ mod requests;
 #[cfg(target_os = "linux")]
 mod resources;
 mod runtimes;
+mod sender_ends;
 mod senders;
 mod sharded;
 mod shutdown;

@@ -81,10 +81,9 @@ impl Connector {
     }
 
     fn mask_source(&self) -> Result<Box<ChaChaMaskSource>, ConnectError> {
-        let mut seed = self.0.mask_seed.unwrap_or_default();
-        if self.0.mask_seed.is_none() {
-            getrandom::fill(&mut seed).map_err(|error| ConnectError::Randomness(io::Error::other(error)))?;
+        match self.0.mask_seed {
+            Some(seed) => Ok(Box::new(ChaChaMaskSource::from_seed(seed))),
+            None => ws_tokio::internal::seeded_masks().map_err(ConnectError::Randomness),
         }
-        Ok(Box::new(ChaChaMaskSource::from_seed(seed)))
     }
 }

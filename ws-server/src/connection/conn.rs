@@ -141,7 +141,14 @@ impl Conn<'_> {
         self.connection.close(code, reason, self.now, self.tx);
     }
 
-    /// Ends the connection immediately, without a Close frame.
+    /// Starts the closing handshake, as [`close`](Self::close) does, with an empty Close frame. The peer reports the
+    /// code 1005 (RFC 6455 section 7.1.5). A proxy passes on a Close without a code with it. To pass on an end without a
+    /// Close frame, 1006, use [`abort`](Self::abort).
+    pub fn close_without_code(&mut self) {
+        self.connection.close_without_code(self.now, self.tx);
+    }
+
+    /// Ends the connection immediately, without a Close frame: the peer reports the code 1006 (RFC 6455 section 7.1.5).
     pub fn abort(&mut self) {
         self.connection.abort(self.tx);
     }

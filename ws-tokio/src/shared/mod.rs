@@ -7,11 +7,13 @@
 //!   ping_rtt    times a ping
 //!   transfer    one write, one read, one look at the timer
 //!   admission   whether there is room for a message
+//!   close       begins the end, and waits until nothing more can be sent
 //!   state       the connection, its transport, and the tasks that wait for it, behind one lock
 //!   rare        what only some connections have
 //! ```
 
 mod admission;
+mod close;
 mod ping_rtt;
 mod rare;
 mod receive;
@@ -21,5 +23,6 @@ mod state;
 mod transfer;
 mod wakers;
 
+pub(crate) use close::poll_closed;
 pub(crate) use send::WakerClones;
-pub(crate) use state::{Shared, SharedState, lock, lock_and_poll};
+pub(crate) use state::{Shared, SharedState, lock, lock_and_poll, now};

@@ -31,6 +31,8 @@ pub(crate) struct SharedState<S> {
     pub(crate) waiting: Arc<Wakers>,
     /// Senders that wait for room in the write queue.
     pub(crate) senders: WaitList,
+    /// Tasks that wait until nothing more can be sent. They do not move bytes.
+    pub(crate) closed_waiters: WaitList,
     /// Wakes all of `waiting`. The transport gets only this waker.
     pub(crate) waker: Waker,
     /// Whether the tasks that wait for room were woken because nothing more can be sent.
@@ -95,6 +97,7 @@ impl<S> SharedState<S> {
             rare: None,
             waiting,
             senders: WaitList::new(),
+            closed_waiters: WaitList::new(),
             waker,
             send_end_notified: false,
             owner_dropped: false,
@@ -199,24 +202,12 @@ impl<S> SharedState<S> {
         Ok(())
     }
 
-    /// Begins the closing handshake. Messages that are held or still arrive are dropped.
-    pub(crate) fn queue_close(&mut self, code: CloseCode, reason: &str) {
-        self.refresh_now();
-        if let Some(driver) = &mut self.driver {
-            let (connection, tx) = driver.parts_mut();
-            connection.close(code, reason, self.now, tx);
-            self.wake_idle_server_task();
-        }
-    }
-
-    /// Begins the closing handshake. Messages are delivered until the peer's Close.
-    pub(crate) fn queue_close_and_receive(&mut self, code: CloseCode, reason: &str) {
-        self.refresh_now();
-        if let Some(driver) = &mut self.driver {
-            let (connection, tx) = driver.parts_mut();
-            connection.close_and_receive(code, reason, self.now, tx);
-            self.wake_idle_server_task();
-        }
+    pub(crate) fn queue_pong(&mut self, payload: &[u8]) -> Result<(), ControlError> {
+        let Some(driver) = &mut self.driver else { return Err(ControlError::Closed) };
+        let (connection, tx) = driver.parts_mut();
+        connection.pong(payload, tx)?;
+        self.wake_idle_server_task();
+        Ok(())
     }
 
     pub(crate) fn fail(&mut self, error: ConnectionError) {
@@ -233,7 +224,7 @@ impl<S> SharedState<S> {
             // The application has panicked.
             self.fail(ConnectionError::Internal);
         } else {
-            self.queue_close(CloseCode::NORMAL, "");
+            self.queue_close(Some(CloseCode::NORMAL), "");
         }
         self.wake_idle_server_task();
     }
@@ -275,13 +266,6 @@ impl<S> SharedState<S> {
             self.driver.as_mut().filter(|driver| driver.poll_timeout().is_some_and(|due| due <= at))
         {
             driver.handle_timeout(at, self.read_send_queue);
-        }
-    }
-
-    pub(crate) fn abort(&mut self) {
-        if let Some(driver) = &mut self.driver {
-            let (connection, tx) = driver.parts_mut();
-            connection.abort(tx);
         }
     }
 
@@ -359,6 +343,9 @@ impl<S> Drop for StateGuard<'_, S> {
         self.ended_driver = self.state.ended_driver.take();
         if self.state.senders.take_owner_wake() {
             self.state.waiting.wake_all();
+        }
+        if self.state.closed_waiters.has_waiting() && !self.state.is_open() {
+            self.state.closed_waiters.end();
         }
         if let Some(driver) = &mut self.state.driver {
             driver.drop_spent();

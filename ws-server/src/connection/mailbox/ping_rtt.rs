@@ -6,7 +6,6 @@ use std::{
 };
 
 use ws_proto::{
-    ConnectionState,
     error::ControlError,
     frame::{ControlQueue, OpCode},
 };
@@ -29,12 +28,12 @@ impl Mailbox {
 impl State {
     /// Queues a ping with a payload of its own, and returns its number.
     fn begin_ping(&mut self) -> Result<u64, Error> {
-        if self.connection != ConnectionState::Open {
+        if !self.is_open() {
             return Err(Error::Closed);
         }
         let uncommon = self.uncommon();
         let payload = uncommon.timed.next_payload();
-        let queued = uncommon.pings.push(OpCode::Ping, &payload);
+        let queued = uncommon.control.push(OpCode::Ping, &payload);
         queued.map_err(|_| Error::Control(ControlError::Full))?;
         Ok(uncommon.timed.begin())
     }
@@ -44,14 +43,14 @@ impl State {
         if let Some(answer) = timed.and_then(|timed| timed.take_answer(number)) {
             return Some(Ok(answer));
         }
-        (self.connection != ConnectionState::Open).then_some(Err(Error::Closed))
+        (!self.is_open()).then_some(Err(Error::Closed))
     }
 
     /// Nothing more is sent, and no more pongs are expected. The answers that have come stay for their futures.
     pub(super) fn end_uncommon(&mut self) {
         if let Some(uncommon) = &mut self.uncommon {
             uncommon.timed.end();
-            (uncommon.pings, uncommon.close) = (ControlQueue::default(), None);
+            (uncommon.control, uncommon.close) = (ControlQueue::default(), None);
         }
         self.drop_idle_uncommon();
     }
