@@ -2,7 +2,7 @@
 # Installs the other implementations for the end-to-end tests into .peers/ at the top of the workspace:
 #   .peers/python   a virtual environment with `websockets`
 #   .peers/node     node_modules with `ws`
-# Also installs Chromium, nginx, tinyproxy and microsocks through apt-get, if that is possible and they are missing.
+# Also installs Chromium, nginx, HAProxy, tinyproxy and microsocks through apt-get, if that is possible and they are missing.
 # Programs that are already installed are not changed.
 #
 # A peer that cannot be installed is reported and left out. The tests that need it print that they skip it.
@@ -85,5 +85,5 @@ mkdir -p "$peers"
 setup_python
 setup_node
 setup_chromium
-setup_packages nginx tinyproxy microsocks
+setup_packages nginx haproxy tinyproxy microsocks
 [ "${WS_REQUIRE_PEERS:-0}" != 1 ] || exit "$missing"

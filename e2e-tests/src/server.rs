@@ -36,17 +36,8 @@ pub const GRACE: Duration = Duration::from_secs(5);
 #[must_use]
 pub struct ServerRunner {
     addr: SocketAddr,
-    handle: Handle,
+    handle: ShutdownHandle,
     task: JoinHandle<io::Result<ShutdownReport>>,
-}
-
-/// Gives `ShutdownHandle` a `Debug` that shows its counts.
-struct Handle(ShutdownHandle);
-
-impl std::fmt::Debug for Handle {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} connections, {} handshakes", self.0.connections(), self.0.handshakes())
-    }
 }
 
 impl ServerRunner {
@@ -120,7 +111,7 @@ impl ServerRunner {
         Fut: Future<Output = io::Result<ShutdownReport>> + Send + 'static,
     {
         let addr = server.local_addr().expect("a bound listener");
-        let handle = Handle(server.shutdown_handle());
+        let handle = server.shutdown_handle();
         Self { addr, handle, task: tokio::spawn(run(server)) }
     }
 
@@ -131,7 +122,7 @@ impl ServerRunner {
 
     /// The handle that shuts the server down and counts its connections.
     pub fn handle(&self) -> &ShutdownHandle {
-        &self.handle.0
+        &self.handle
     }
 
     /// A client that has sent nothing yet.
@@ -199,12 +190,17 @@ impl ServerRunner {
     /// When it takes much longer than that.
     pub async fn stop_within(self, grace: Duration) -> ShutdownReport {
         let Self { handle, task, .. } = self;
-        let both = async { (handle.0.shutdown(grace).await, task.await) };
+        let both = async { (handle.shutdown(grace).await, task.await) };
         let (reported, returned) = timeout(grace + DEADLINE, both).await.expect("the shutdown ends in time");
         let returned = returned.expect("the server does not panic").expect("its shards end well");
         assert_eq!(reported, returned, "the handle and the server's future return the same report");
         reported
     }
+}
+
+/// What a report counts: connections that ended cleanly, and otherwise; and whether any was cut off.
+pub fn counts(report: ShutdownReport) -> (usize, usize, bool) {
+    (report.clean, report.unclean, report.forced)
 }
 
 /// Binds the server to a free port of 127.0.0.1.

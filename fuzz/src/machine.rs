@@ -52,7 +52,9 @@ impl Machine {
             Role::Server => Connection::server(config, now),
             Role::Client => Connection::client(config, Box::new(Keys(1)), now),
         };
-        let pool = BufferPool::new(BufferPoolConfig { preheat: 0, ..BufferPoolConfig::default() });
+        let mut pool = BufferPoolConfig::default();
+        pool.preheat = 0;
+        let pool = BufferPool::new(pool);
         Self {
             connection: connection.with_extensions(extensions),
             rx: ReceiveBuffer::new(1024, pool),

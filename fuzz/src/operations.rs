@@ -4,6 +4,7 @@
 use std::{collections::VecDeque, time::Duration};
 
 use ws_proto::{
+    Notify,
     CloseCode, Completion, Config, ConnectionState, MessageKind, Role, ValidConfig, deflate::DeflateConfig,
 };
 
@@ -54,7 +55,7 @@ impl Side {
         let Machine { connection, tx, .. } = &mut self.machine;
         connection.set_compression(shape & 16 == 0);
         let accepted = if notify {
-            connection.send_bytes(kind, payload.clone().into(), true, tx).is_ok()
+            connection.send_bytes(kind, payload.clone().into(), Notify::Yes, tx).is_ok()
         } else {
             connection.send(kind, &payload, tx).is_ok()
         };

@@ -72,6 +72,7 @@ impl TryFrom<u16> for CloseCode {
 
 /// Why a close code or reason cannot be sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum CloseError {
     /// A Close frame must not carry this code (RFC 6455 section 7.4).
     #[error("close code {0} must not be sent")]

@@ -11,8 +11,8 @@ pub struct Limits {
     /// Maximum payload bytes of one message, all fragments together. It is checked on each frame's header, before the
     /// payload arrives. It does not apply to control frames. Default 16 MiB.
     pub max_message_size: usize,
-    /// Maximum payload bytes of one data frame. Default: no separate limit; `max_message_size` applies.
-    pub max_frame_size: usize,
+    /// Maximum payload bytes of one data frame. Default `None`: only `max_message_size` applies.
+    pub max_frame_size: Option<usize>,
     /// Maximum frames of one message. Default 131,072.
     pub max_fragments: u32,
     /// Maximum control frames in one read. Default 2,048.
@@ -25,8 +25,7 @@ pub struct Limits {
     /// Maximum header lines of a request or response, from 5 to [`MOST_HEADER_LINES`](Self::MOST_HEADER_LINES).
     /// Default 100; a client's connector uses 256.
     pub max_header_lines: usize,
-    /// Maximum bytes held for an application that has paused. At this limit reading stops. 0 counts as 1. Default 64
-    /// KiB.
+    /// Maximum bytes held for an application that has paused, at least 1. At this limit reading stops. Default 64 KiB.
     pub max_held_bytes: usize,
 }
 
@@ -39,7 +38,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             max_message_size: 16 * 1024 * 1024,
-            max_frame_size: usize::MAX,
+            max_frame_size: None,
             max_fragments: 131_072,
             max_control_frames_per_read: 2_048,
             max_control_frames_per_second: 10_000,
@@ -50,14 +49,23 @@ impl Default for Limits {
     }
 }
 
-/// Pings a silent peer, and ends the connection if the peer stays silent. A duration below one millisecond counts as
-/// one millisecond.
+/// Pings a silent peer, and ends the connection if the peer stays silent. Both durations are at least a millisecond: a
+/// shorter one would be due again at once, or cause a ping for every received byte.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Keepalive {
     /// How long the peer may be silent before a ping is sent.
     pub interval: Duration,
     /// How long the peer may stay silent after the ping. Any received byte counts as an answer.
     pub timeout: Duration,
+}
+
+impl Keepalive {
+    /// A ping after `interval` without a received byte, and the end after `timeout` more.
+    #[must_use]
+    pub const fn new(interval: Duration, timeout: Duration) -> Self {
+        Self { interval, timeout }
+    }
 }
 
 /// The configuration of a [`Connection`](crate::Connection): plain values, which [`validate`](Self::validate) checks. A
@@ -89,12 +97,18 @@ pub struct Config {
     /// reading has stopped for a paused application does not count. This limits how long a peer can make this side hold
     /// memory. Choose it long enough for large messages on slow links. Default 2 minutes.
     pub message_timeout: Option<Duration>,
-    /// Whether text is checked for valid UTF-8 (RFC 6455 section 8.1). Default: yes.
+    /// Whether received text is checked for valid UTF-8. Default: yes.
+    ///
+    /// Without the check, RFC 6455 section 8.1 does not hold: text that is not UTF-8 does not end the connection. A
+    /// [`MessageRef`](crate::MessageRef) then lends the bytes as they came, and
+    /// [`Connection::send_received`](crate::Connection::send_received) sends them on as text without a check. An owned
+    /// [`Message`](crate::Message) is checked when it is made: it is text if it is valid, and binary if it is not.
     pub validate_utf8: bool,
-    /// Whether pings are answered automatically. Default: yes.
+    /// Whether pings are answered automatically (RFC 6455 section 5.5.3). Default: yes. In `ws-server`, this applies to
+    /// async functions and to the default `Handler::on_ping`; an `on_ping` of the application's own replaces it.
     pub auto_pong: bool,
-    /// Maximum data messages that wait to be written. The next one is refused with `Full`. 0 counts as 1. Default
-    /// 65,536.
+    /// Maximum data messages that wait to be written. The next one is refused with `Full`. At least 1.
+    /// Default 65,536.
     pub write_queue_messages: usize,
     /// Maximum bytes that wait to be written. A message counts its payload, and up to
     /// [`MESSAGE_OVERHEAD`](crate::memory::MESSAGE_OVERHEAD) (64 bytes) of overhead. A single message may be larger if
@@ -112,7 +126,7 @@ impl Default for Config {
             limits: Limits::default(),
             close_timeout: Duration::from_secs(5),
             idle_timeout: None,
-            keepalive: Some(Keepalive { interval: KEEPALIVE, timeout: KEEPALIVE }),
+            keepalive: Some(Keepalive::new(KEEPALIVE, KEEPALIVE)),
             write_timeout: Some(Duration::from_secs(60)),
             message_timeout: Some(Duration::from_secs(120)),
             validate_utf8: true,
@@ -132,20 +146,13 @@ impl Config {
     /// A [`ConfigError`] that names the option and its value: a duration of zero, or a limit outside its range.
     pub fn validate(self) -> Result<ValidConfig, ConfigError> {
         self.check()?;
-        Ok(ValidConfig(Arc::new(Inner {
-            #[cfg(feature = "deflate")]
-            deflate: self.deflate.clone().map(SharedDeflate::new),
-            config: self,
-            memory_budget: None,
-        })))
+        Ok(ValidConfig::of(self))
     }
 
     fn check(&self) -> Result<(), ConfigError> {
         let durations = [
             ("close_timeout", Some(self.close_timeout)),
             ("idle_timeout", self.idle_timeout),
-            ("keepalive.interval", self.keepalive.map(|keepalive| keepalive.interval)),
-            ("keepalive.timeout", self.keepalive.map(|keepalive| keepalive.timeout)),
             ("write_timeout", self.write_timeout),
             ("message_timeout", self.message_timeout),
         ];
@@ -154,23 +161,28 @@ impl Config {
                 return Err(ConfigError::duration(option, Duration::ZERO));
             }
         }
+        const SHORTEST_KEEPALIVE: Duration = Duration::from_millis(1);
+        if let Some(Keepalive { interval, timeout }) = self.keepalive {
+            for (option, value) in [("keepalive.interval", interval), ("keepalive.timeout", timeout)] {
+                if value < SHORTEST_KEEPALIVE {
+                    return Err(ConfigError::new(option, format_args!("{value:?}"), "must be at least 1 ms"));
+                }
+            }
+        }
         let minima = [
             ("max_head_size", self.limits.max_head_size, 64, "must be at least 64 bytes"),
             ("max_header_lines", self.limits.max_header_lines, 5, "must be at least 5"),
+            ("max_held_bytes", self.limits.max_held_bytes, 1, "must be at least 1"),
             ("write_queue_messages", self.write_queue_messages, 1, "must be at least 1"),
         ];
         for (option, value, least, expected) in minima {
             if value < least {
-                return Err(ConfigError { option, value: value.to_string(), expected });
+                return Err(ConfigError::new(option, value, expected));
             }
         }
         if self.limits.max_header_lines > Limits::MOST_HEADER_LINES {
-            let value = self.limits.max_header_lines.to_string();
-            return Err(ConfigError {
-                option: "max_header_lines",
-                value,
-                expected: "must be at most 24,576",
-            });
+            let value = self.limits.max_header_lines;
+            return Err(ConfigError::new("max_header_lines", value, "must be at most 24,576"));
         }
         #[cfg(feature = "deflate")]
         if let Some(deflate) = &self.deflate {
@@ -179,28 +191,14 @@ impl Config {
         Ok(())
     }
 
-    /// Whether a further message of `len` payload bytes fits a queue of `messages` that count `bytes` together: the
-    /// rule of `write_queue_messages` and `write_queue_bytes`.
-    #[inline]
-    #[must_use]
-    pub const fn has_room_for(&self, len: usize, messages: usize, bytes: usize) -> bool {
-        let fits = bytes == 0 || bytes.saturating_add(len) <= self.write_queue_bytes;
-        // With a limit of 0 a sender would wait forever.
-        let most = if self.write_queue_messages == 0 { 1 } else { self.write_queue_messages };
-        messages < most && fits
-    }
-
     /// A message of the maximum size must fit. A single connection gets at least half of the budget. A message may take
     /// twice its size while it arrives, and a little more than its size again while it is inflated.
     fn check_budget(&self, budget: &MemoryBudget) -> Result<(), ConfigError> {
         if budget.limit() / 8 >= self.limits.max_message_size {
             return Ok(());
         }
-        Err(ConfigError {
-            option: "memory_budget",
-            value: budget.limit().to_string(),
-            expected: "must be at least eight times max_message_size",
-        })
+        let expected = "must be at least eight times max_message_size";
+        Err(ConfigError::new("memory_budget", budget.limit(), expected))
     }
 }
 
@@ -217,6 +215,16 @@ struct Inner {
 }
 
 impl ValidConfig {
+    /// `config` is checked.
+    fn of(config: Config) -> Self {
+        Self(Arc::new(Inner {
+            #[cfg(feature = "deflate")]
+            deflate: config.deflate.clone().map(SharedDeflate::new),
+            config,
+            memory_budget: None,
+        }))
+    }
+
     /// Sets the memory that all connections with this budget may hold together. Default: no limit. `ws-server` sets a
     /// budget of its own.
     ///
@@ -260,9 +268,32 @@ impl ValidConfig {
         self.0.memory_budget.as_ref()
     }
 
+    /// Whether a further message of `len` payload bytes fits a queue of `messages` that count `bytes` together: the
+    /// rule of `write_queue_messages` and `write_queue_bytes`.
+    #[inline]
+    #[must_use]
+    pub fn has_room_for(&self, len: usize, messages: usize, bytes: usize) -> bool {
+        let fits = bytes == 0 || bytes.saturating_add(len) <= self.write_queue_bytes;
+        messages < self.write_queue_messages && fits
+    }
+
+    /// The memory that a connection's codecs take with context takeover; `None` without compression.
+    #[cfg(feature = "deflate")]
+    #[must_use]
+    pub fn takeover_price(&self) -> Option<crate::deflate::TakeoverPrice> {
+        self.shared_deflate().map(SharedDeflate::takeover_price)
+    }
+
     #[cfg(feature = "deflate")]
     pub(crate) fn shared_deflate(&self) -> Option<&SharedDeflate> {
         self.0.deflate.as_ref()
+    }
+}
+
+/// The default [`Config`], which is valid.
+impl Default for ValidConfig {
+    fn default() -> Self {
+        Self::of(Config::default())
     }
 }
 
@@ -283,3 +314,6 @@ impl fmt::Debug for ValidConfig {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

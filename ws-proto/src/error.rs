@@ -1,9 +1,12 @@
 //! Errors, grouped by the side at fault.
 //!
+//! An error does not print its cause: [`source`](std::error::Error::source) has it. A caller that prints one line follows
+//! the sources, as `anyhow` and `eyre` do.
+//!
 //! [`ProtocolError`] and [`LimitExceeded`] are faults of the peer, [`SendError`] and [`ControlError`] of the caller.
 //! [`ConnectionError::close_code`] is the one place that maps a fault of the peer to the close code that answers it.
 
-use std::{io, time::Duration};
+use std::{error::Error, fmt, io, time::Duration};
 
 use crate::close_code::CloseCode;
 
@@ -140,19 +143,19 @@ pub enum TimedOut {
 #[non_exhaustive]
 pub enum ConnectionError {
     /// The peer violated the protocol.
-    #[error("protocol error: {0}")]
+    #[error("the peer violated the protocol")]
     Protocol(#[from] ProtocolError),
     /// The peer exceeded a limit.
-    #[error("limit exceeded: {0}")]
+    #[error("the peer exceeded a limit")]
     Limit(#[from] LimitExceeded),
     /// A deadline passed.
-    #[error("timed out: {0}")]
+    #[error("a deadline passed")]
     TimedOut(#[from] TimedOut),
     /// The peer's byte stream ended without a Close frame (code 1006 in other APIs).
     #[error("the byte stream ended without a Close frame")]
     Eof,
     /// The transport failed (code 1006 in other APIs).
-    #[error("transport error: {0}")]
+    #[error("the transport failed: {0}")]
     Transport(io::ErrorKind),
     /// There is no memory for what the peer sends: all connections together have used up their `memory_budget`.
     #[error("the memory budget of all connections is used up")]
@@ -177,6 +180,16 @@ impl ConnectionError {
         }
     }
 
+    /// The reason of the Close frame that answers this fault: short, and with the cause.
+    pub(crate) fn close_reason(self) -> String {
+        match self {
+            Self::Protocol(error) => format!("protocol error: {error}"),
+            Self::Limit(limit) => format!("limit exceeded: {limit}"),
+            Self::TimedOut(deadline) => format!("timed out: {deadline}"),
+            error => error.to_string(),
+        }
+    }
+
     /// Whether the peer caused the error, rather than the network, the clock or this side.
     #[must_use]
     pub const fn is_peer_fault(self) -> bool {
@@ -191,12 +204,18 @@ impl ConnectionError {
 }
 
 /// Why a send was not accepted. `P` is the payload, returned if the send took ownership of it.
+///
+/// The two variants are final, as those of tokio's `TrySendError` are: a message that is not accepted now can be sent
+/// later, or never.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum SendError<P = ()> {
-    /// The connection is closing or closed.
+    /// The connection is closing or closed. Webzockets for Zig calls this `InvalidState`.
+    #[doc(alias = "InvalidState")]
     #[error("the connection is not open")]
     Closed(P),
-    /// The write queue is full: `write_queue_messages` messages or `write_queue_bytes` bytes are waiting.
+    /// The write queue is full: `write_queue_messages` messages or `write_queue_bytes` bytes are waiting. Webzockets
+    /// for Zig calls this `WriteBusy`.
+    #[doc(alias = "WriteBusy")]
     #[error("the write queue is full")]
     Full(P),
 }
@@ -220,21 +239,51 @@ impl<P> SendError<P> {
 
 /// Why a ping or pong was not accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum ControlError {
-    /// The connection is closing or closed.
+    /// The connection is closing or closed. Webzockets for Zig calls this `InvalidState`.
+    #[doc(alias = "InvalidState")]
     #[error("the connection is not open")]
     Closed,
-    /// The queue of control frames, 256 bytes, has no room for this one.
+    /// The queue of control frames, 256 bytes, has no room for this one. Webzockets for Zig calls this `QueueFull`.
+    #[doc(alias = "QueueFull")]
     #[error("the control queue is full")]
     Full,
-    /// The payload is longer than 125 bytes (RFC 6455 section 5.5).
-    #[error("control frame payload of {0} bytes is longer than 125 bytes")]
-    TooLong(usize),
+    /// The payload is longer than 125 bytes (RFC 6455 section 5.5). Webzockets for Zig calls this
+    /// `ControlFrameTooBig`.
+    #[doc(alias = "ControlFrameTooBig")]
+    #[error("control frame payload of {len} bytes is longer than 125 bytes")]
+    TooLong {
+        /// The length of the payload, in bytes.
+        len: usize,
+    },
+}
+
+/// Prints an error and its causes in one line, for logs. A cause that the line already ends with is not repeated.
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct WithCauses<'a>(pub &'a dyn Error);
+
+impl fmt::Display for WithCauses<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut line = self.0.to_string();
+        let mut source = self.0.source();
+        while let Some(cause) = source {
+            let text = cause.to_string();
+            if !line.ends_with(&text) {
+                line.push_str(": ");
+                line.push_str(&text);
+            }
+            source = cause.source();
+        }
+        f.write_str(&line)
+    }
 }
 
 /// An invalid configuration value: the option, the value, and what the option accepts.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{option} = {value}: {expected}")]
+#[non_exhaustive]
 pub struct ConfigError {
     /// The option's name.
     pub option: &'static str,
@@ -245,37 +294,16 @@ pub struct ConfigError {
 }
 
 impl ConfigError {
+    #[doc(hidden)]
+    #[must_use]
+    pub fn new(option: &'static str, value: impl fmt::Display, expected: &'static str) -> Self {
+        Self { option, value: value.to_string(), expected }
+    }
+
     pub(crate) fn duration(option: &'static str, value: Duration) -> Self {
-        Self { option, value: format!("{value:?}"), expected: "must be longer than zero" }
+        Self::new(option, format_args!("{value:?}"), "must be longer than zero")
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn each_fault_has_its_close_code() {
-        let cases: [(ConnectionError, Option<u16>); 10] = [
-            (ProtocolError::UnmaskedFrame.into(), Some(1002)),
-            (ProtocolError::InvalidUtf8.into(), Some(1007)),
-            (ProtocolError::InvalidCloseReason.into(), Some(1007)),
-            (LimitExceeded::MessageSize { limit: 1 }.into(), Some(1009)),
-            (LimitExceeded::Fragments { limit: 1 }.into(), Some(1008)),
-            (TimedOut::Idle.into(), Some(1001)),
-            (TimedOut::Message.into(), Some(1008)),
-            (ConnectionError::MemoryBudget, Some(1013)),
-            (ConnectionError::Eof, None),
-            (ConnectionError::Internal, Some(1011)),
-        ];
-        for (error, code) in cases {
-            assert_eq!(error.close_code().map(CloseCode::get), code, "{error}");
-        }
-    }
-
-    #[test]
-    fn errors_stay_small() {
-        assert!(size_of::<ConnectionError>() <= 24);
-        assert!(size_of::<SendError>() <= 2);
-    }
-}
+mod tests;

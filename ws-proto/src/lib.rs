@@ -65,7 +65,34 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! [`Connection`] documents the contract of its methods. A server's handshake has three steps:
+//! [`Connection`] documents the contract of its methods.
+//!
+//! Received bytes take one of two ways. The loop above reads into [`Connection::read_target`], which saves a copy. A
+//! driver that has the bytes already hands them over with [`Connection::receive`]: those that came with the handshake,
+//! or the buffers of a transport that reads by itself:
+//!
+//! ```
+//! # use std::time::Instant;
+//! # use ws_proto::{Config, Connection, Event, ReceiveBuffer, TransmitQueue};
+//! # let mut connection = Connection::server(Config::default().validate()?, Instant::now());
+//! # let (mut rx, mut tx) = (ReceiveBuffer::default(), TransmitQueue::new());
+//! # let mut received = &b"\x81\x82\0\0\0\0hi"[..];
+//! # let mut texts = Vec::new();
+//! while !received.is_empty() && connection.wants_read() {
+//!     let taken = connection.receive(received, Instant::now(), &mut rx);
+//!     received = &received[taken..];
+//!     while let Some(event) = connection.poll_event(&mut rx, &mut tx) {
+//!         if let Event::Message(message) = event {
+//!             let _ = connection.send_received(message, &mut tx);
+//! #           texts.push(());
+//!         }
+//!     }
+//! }
+//! # assert_eq!(texts.len(), 1);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! A server's handshake has three steps:
 //!
 //! ```
 //! use ws_proto::{Limits, handshake::{ResponseParts, Rejection, RequestReader, ServerHandshake}};
@@ -86,6 +113,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 #![cfg_attr(docsrs, feature(doc_cfg))]
+#![warn(missing_debug_implementations)]
 
 pub mod close;
 mod close_code;
@@ -107,9 +135,9 @@ pub mod utf8;
 
 pub use close::{CloseCode, CloseFrame, CloseInfo};
 pub use config::{Config, Keepalive, Limits, ValidConfig};
-pub use connection::{Connection, ConnectionState, Event, SendQueue, TransportAction};
+pub use connection::{Connection, ConnectionState, Event, HeldEvent, Queued, SendQueue, TransportAction};
 pub use deadline::deadline_after;
-pub use memory::{Completion, ReceiveBuffer, TransmitQueue};
+pub use memory::{Completion, Notify, ReceiveBuffer, TransmitQueue};
 pub use message::{Message, MessageKind, MessageRef};
 pub use prepared::PreparedMessage;
 pub use role::Role;

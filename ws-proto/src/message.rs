@@ -7,9 +7,10 @@ use bytes::Bytes;
 use crate::{
     frame::OpCode,
     memory::{PooledBuffer, ReceiveBuffer},
-    utf8::Utf8Bytes,
-    utf8::str_from_validated,
+    utf8::{Utf8Bytes, is_valid_utf8, str_from_validated},
 };
+
+mod convert;
 
 /// Text or binary.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -30,16 +31,27 @@ impl MessageKind {
 }
 
 /// An owned message. Cloning does not copy the payload.
-#[derive(Clone, PartialEq, Eq)]
-#[non_exhaustive]
+///
+/// | from | to | how |
+/// |---|---|---|
+/// | `&str`, `&String` | text | `Message::from`, copies |
+/// | `String`, `Box<str>`, `Cow<str>`, [`Utf8Bytes`] | text | `Message::from`, without a copy of what is owned |
+/// | `&[u8]`, `&[u8; N]`, `&Vec<u8>` | binary | `Message::from`, copies |
+/// | `Vec<u8>`, `Box<[u8]>`, [`Bytes`], [`BytesMut`](bytes::BytesMut) | binary | `Message::from`, without a copy |
+/// | a message | `Option<&str>`, `&[u8]` | [`as_text`](Self::as_text), [`as_bytes`](Self::as_bytes) |
+/// | a message | `Result<Utf8Bytes, Message>`, [`Bytes`] | [`into_text`](Self::into_text), [`into_bytes`](Self::into_bytes), without a copy |
+/// | a message | `String`, `Vec<u8>` | `String::from` of its [`Utf8Bytes`], `Vec::from` of its [`Bytes`] |
+///
+/// A message equals a `str` or `String` if it is text with these characters, and a slice, `Vec` or [`Bytes`] if it is
+/// binary with these bytes.
+///
+/// The variants are final: RFC 6455 reserves opcodes for others, but assigns none.
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub enum Message {
     /// Text, valid UTF-8.
     Text(Utf8Bytes),
     /// Bytes.
     Binary(Bytes),
-    /// Text received by a connection that opted out of UTF-8 validation ([`Config`](crate::Config)); other
-    /// connections never produce it. If it is sent, its bytes go out unchecked in a text frame.
-    UncheckedText(Bytes),
 }
 
 impl Message {
@@ -57,25 +69,35 @@ impl Message {
     #[must_use]
     pub const fn kind(&self) -> MessageKind {
         match self {
-            Self::Text(_) | Self::UncheckedText(_) => MessageKind::Text,
+            Self::Text(_) => MessageKind::Text,
             Self::Binary(_) => MessageKind::Binary,
         }
     }
 
-    /// A received message of this `kind`; `validated` says whether its text was checked.
+    /// A received message of this `kind`; `validated` says whether its text was checked as it arrived. If it was not,
+    /// it is checked here, and is binary if it is not valid.
     #[inline]
     pub(crate) fn received(kind: MessageKind, validated: bool, payload: Bytes) -> Self {
         match (kind, validated) {
             (MessageKind::Binary, _) => Self::Binary(payload),
             (MessageKind::Text, true) => Self::Text(Utf8Bytes::from_validated(payload)),
-            (MessageKind::Text, false) => Self::UncheckedText(payload),
+            (MessageKind::Text, false) if is_valid_utf8(&payload) => {
+                Self::Text(Utf8Bytes::from_validated(payload))
+            }
+            (MessageKind::Text, false) => Self::Binary(payload),
         }
     }
 
     /// Whether this is text.
     #[must_use]
     pub const fn is_text(&self) -> bool {
-        matches!(self.kind(), MessageKind::Text)
+        matches!(self, Self::Text(_))
+    }
+
+    /// Whether this is binary.
+    #[must_use]
+    pub const fn is_binary(&self) -> bool {
+        matches!(self, Self::Binary(_))
     }
 
     /// The payload.
@@ -83,26 +105,38 @@ impl Message {
     pub fn as_bytes(&self) -> &[u8] {
         match self {
             Self::Text(text) => text.as_bytes(),
-            Self::Binary(bytes) | Self::UncheckedText(bytes) => bytes,
+            Self::Binary(bytes) => bytes,
         }
     }
 
-    /// The text; `None` if this is binary, or if it is unchecked and not valid UTF-8.
+    /// The text; `None` if this is binary.
+    #[doc(alias = "to_text")]
     #[must_use]
     pub fn as_text(&self) -> Option<&str> {
         match self {
             Self::Text(text) => Some(text),
             Self::Binary(_) => None,
-            Self::UncheckedText(bytes) => std::str::from_utf8(bytes).ok(),
+        }
+    }
+
+    /// The text, without a copy.
+    ///
+    /// # Errors
+    /// The message itself if it is binary.
+    pub fn into_text(self) -> Result<Utf8Bytes, Self> {
+        match self {
+            Self::Text(text) => Ok(text),
+            Self::Binary(_) => Err(self),
         }
     }
 
     /// The payload, without a copy.
+    #[doc(alias = "into_data")]
     #[must_use]
     pub fn into_bytes(self) -> Bytes {
         match self {
             Self::Text(text) => text.into_bytes(),
-            Self::Binary(bytes) | Self::UncheckedText(bytes) => bytes,
+            Self::Binary(bytes) => bytes,
         }
     }
 
@@ -125,45 +159,8 @@ impl fmt::Debug for Message {
         let name = match self {
             Self::Text(_) => "Text",
             Self::Binary(_) => "Binary",
-            Self::UncheckedText(_) => "UncheckedText",
         };
         write!(f, "{name}({} bytes)", self.len())
-    }
-}
-
-impl From<&str> for Message {
-    fn from(text: &str) -> Self {
-        Self::text(text)
-    }
-}
-
-impl From<String> for Message {
-    fn from(text: String) -> Self {
-        Self::text(text)
-    }
-}
-
-impl From<Utf8Bytes> for Message {
-    fn from(text: Utf8Bytes) -> Self {
-        Self::Text(text)
-    }
-}
-
-impl From<Bytes> for Message {
-    fn from(payload: Bytes) -> Self {
-        Self::Binary(payload)
-    }
-}
-
-impl From<Vec<u8>> for Message {
-    fn from(payload: Vec<u8>) -> Self {
-        Self::binary(payload)
-    }
-}
-
-impl From<&[u8]> for Message {
-    fn from(payload: &[u8]) -> Self {
-        Self::Binary(Bytes::copy_from_slice(payload))
     }
 }
 
@@ -222,6 +219,12 @@ impl<'a> MessageRef<'a> {
         matches!(self.kind, MessageKind::Text)
     }
 
+    /// Whether this is binary.
+    #[must_use]
+    pub const fn is_binary(&self) -> bool {
+        matches!(self.kind, MessageKind::Binary)
+    }
+
     /// The payload.
     #[inline]
     #[must_use]
@@ -233,7 +236,9 @@ impl<'a> MessageRef<'a> {
         }
     }
 
-    /// The text; `None` if this is binary, or if validation is off and it is not valid UTF-8.
+    /// The text; `None` if this is binary, or if validation is off and it is not valid UTF-8. With validation off, each
+    /// call checks the payload.
+    #[doc(alias = "to_text")]
     #[must_use]
     pub fn as_text(&self) -> Option<&str> {
         match (self.kind, self.validated) {
@@ -254,11 +259,17 @@ impl<'a> MessageRef<'a> {
         }
     }
 
-    /// The message, owned; it is copied in the same cases as [`into_bytes`](Self::into_bytes).
+    /// The message, owned; it is copied in the same cases as [`into_bytes`](Self::into_bytes). With
+    /// [`Config::validate_utf8`](crate::Config::validate_utf8) off, text is checked here, and is binary if it is not
+    /// valid UTF-8.
     #[must_use]
     pub fn into_message(self) -> Message {
         let (kind, validated) = (self.kind, self.validated);
         Message::received(kind, validated, self.into_bytes())
+    }
+
+    pub(crate) const fn is_validated(&self) -> bool {
+        self.validated
     }
 
     /// Whether the payload is in its own buffer and not in the receive buffer.
@@ -287,12 +298,9 @@ mod tests {
 
     #[test]
     fn debug_output_of_a_message_is_its_kind_and_length() {
-        let unchecked = Message::UncheckedText(Bytes::from_static(b"secret"));
-        for (message, printed) in [
-            (Message::text("secret"), "Text(6 bytes)"),
-            (Message::binary(&b"secret"[..]), "Binary(6 bytes)"),
-            (unchecked, "UncheckedText(6 bytes)"),
-        ] {
+        for (message, printed) in
+            [(Message::text("secret"), "Text(6 bytes)"), (Message::binary(&b"secret"[..]), "Binary(6 bytes)")]
+        {
             assert_eq!(format!("{message:?}"), printed);
         }
         let lent = MessageRef::lent(MessageKind::Text, true, b"secret");

@@ -1,4 +1,4 @@
-use std::{io, sync::Arc, time::Duration};
+use std::{fmt, io, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use tokio::net::{TcpListener, ToSocketAddrs};
@@ -13,6 +13,8 @@ use crate::{
 };
 
 /// Settings of a [`Server`]. Sizes are in bytes.
+///
+/// A limit that can be absent is an [`Option`]: `.max_connections(1000)` sets it, `.max_connections(None)` removes it.
 ///
 /// The methods do not check their values; [`bind`](Self::bind), [`bind_unix`](Self::bind_unix) and
 /// [`listener`](Self::listener) return an error that names a bad setting and its value.
@@ -30,18 +32,18 @@ impl ServerBuilder {
     }
 
     /// The most connections at a time. Further requests are answered with 503,
-    /// before the application is asked. Default: no limit.
-    pub const fn max_connections(mut self, count: usize) -> Self {
-        self.options.max_connections = count;
+    /// before the application is asked. Default: `None`, no limit.
+    pub fn max_connections(mut self, count: impl Into<Option<usize>>) -> Self {
+        self.options.max_connections = count.into();
         self
     }
 
     /// The most connections from one address, and as many handshakes. Further requests are answered with 429; with TLS,
     /// further handshakes are closed without an answer. An IPv6 network of 64 bits counts as one address.
     ///
-    /// Default: no limit, because behind a proxy all users have the same address.
-    pub const fn max_connections_per_address(mut self, count: usize) -> Self {
-        self.options.max_per_address = count;
+    /// Default: `None`, no limit, because behind a proxy all users have the same address.
+    pub fn max_connections_per_address(mut self, count: impl Into<Option<usize>>) -> Self {
+        self.options.max_per_address = count.into();
         self
     }
 
@@ -52,8 +54,8 @@ impl ServerBuilder {
     /// Beyond the budget a message that grows ends its connection with 1013, and sends return `Full` or wait.
     /// Default 1 GiB, or eight messages of [`max_message_size`](Self::max_message_size) if that is more. `None` is no
     /// limit.
-    pub const fn memory_budget(mut self, bytes: Option<usize>) -> Self {
-        self.options.memory = match bytes {
+    pub fn memory_budget(mut self, bytes: impl Into<Option<usize>>) -> Self {
+        self.options.memory = match bytes.into() {
             Some(bytes) => Memory::Bytes(bytes),
             None => Memory::Unlimited,
         };
@@ -61,9 +63,9 @@ impl ServerBuilder {
     }
 
     /// The most handshakes at a time. Further requests are answered with 503; with TLS, further handshakes are closed
-    /// without an answer. Default: no limit.
-    pub const fn max_handshakes(mut self, count: usize) -> Self {
-        self.options.max_handshakes = count;
+    /// without an answer. Default: `None`, no limit.
+    pub fn max_handshakes(mut self, count: impl Into<Option<usize>>) -> Self {
+        self.options.max_handshakes = count.into();
         self
     }
 
@@ -97,49 +99,56 @@ impl ServerBuilder {
         self
     }
 
-    /// Closes a connection with 1001 when nothing was sent or received for this time. Default: off.
-    pub const fn idle_timeout(mut self, timeout: Option<Duration>) -> Self {
-        self.options.protocol.idle_timeout = timeout;
+    /// Closes a connection with 1001 when nothing was sent or received for this time. Default: `None`, off.
+    pub fn idle_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
+        self.options.protocol.idle_timeout = timeout.into();
         self
     }
 
     /// Pings peers that are silent, and ends connections whose peer does not answer. On TCP under Linux, this also ends
-    /// connections whose peer has vanished while the application has paused reading. Default: a ping after 30 s, and
-    /// 30 s for the answer.
-    pub const fn keepalive(mut self, keepalive: Option<Keepalive>) -> Self {
-        self.options.protocol.keepalive = keepalive;
+    /// connections whose peer has vanished while the application has paused reading. `None` turns it off. Default: a
+    /// ping after 30 s, and 30 s for the answer.
+    pub fn keepalive(mut self, keepalive: impl Into<Option<Keepalive>>) -> Self {
+        self.options.protocol.keepalive = keepalive.into();
         self
     }
 
     /// Ends a connection whose peer takes nothing of what waits to be written for this time, also while the connection
-    /// is closing. Default 60 s.
+    /// is closing. `None` is no limit. Default 60 s.
     ///
     /// A peer that reads slowly is not affected: on Linux every byte that it acknowledges counts. The end may come
     /// later by a sixteenth of the time.
-    pub const fn write_timeout(mut self, timeout: Option<Duration>) -> Self {
-        self.options.protocol.write_timeout = timeout;
+    pub fn write_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
+        self.options.protocol.write_timeout = timeout.into();
         self
     }
 
-    /// Ends a connection with 1008 if a message is not complete within this time after its first byte. Default 2
-    /// minutes.
-    pub const fn message_timeout(mut self, timeout: Option<Duration>) -> Self {
-        self.options.protocol.message_timeout = timeout;
+    /// Ends a connection with 1008 if a message is not complete within this time after its first byte. `None` is no
+    /// limit. Default 2 minutes.
+    pub fn message_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
+        self.options.protocol.message_timeout = timeout.into();
         self
     }
 
-    /// The most messages and bytes that wait to be written on a connection. Beyond them sends return `Full` or
-    /// wait. Default 65,536 messages and 1 MiB.
+    /// The most messages that wait to be written on a connection. Beyond them sends return `Full` or wait. At least 1.
+    /// Default 65,536.
+    pub const fn write_queue_messages(mut self, count: usize) -> Self {
+        self.options.protocol.write_queue_messages = count;
+        self
+    }
+
+    /// The most bytes that wait to be written on a connection. Beyond them sends return `Full` or wait. A single message
+    /// may be larger if no other message waits. Default 1 MiB.
     ///
     /// A message counts its payload and up to [`MESSAGE_OVERHEAD`](ws_proto::memory::MESSAGE_OVERHEAD) (64 bytes) more, so 1
     /// MiB holds 16,384 empty messages.
-    pub const fn write_queue(mut self, messages: usize, bytes: usize) -> Self {
-        self.options.protocol.write_queue_messages = messages;
+    pub const fn write_queue_bytes(mut self, bytes: usize) -> Self {
         self.options.protocol.write_queue_bytes = bytes;
         self
     }
 
-    /// Whether text is checked to be valid UTF-8. Default: yes.
+    /// Whether text is checked to be valid UTF-8; [`Config::validate_utf8`](ws_proto::Config::validate_utf8) says what
+    /// follows without the check. Default: yes.
     pub const fn validate_utf8(mut self, validate: bool) -> Self {
         self.options.protocol.validate_utf8 = validate;
         self
@@ -238,11 +247,12 @@ impl ServerBuilder {
         self
     }
 
-    /// Compresses messages on connections whose client supports it (RFC 7692). `Some(DeflateConfig::server())` turns it
-    /// on. Default: `None`, no compression.
+    /// Compresses messages on connections whose client supports it (RFC 7692).
+    /// [`DeflateConfig::server()`](ws_proto::deflate::DeflateConfig::server) turns it on. Default: `None`, no
+    /// compression.
     #[cfg(feature = "deflate")]
-    pub fn deflate(mut self, deflate: Option<ws_proto::deflate::DeflateConfig>) -> Self {
-        self.options.protocol.deflate = deflate;
+    pub fn deflate(mut self, deflate: impl Into<Option<ws_proto::deflate::DeflateConfig>>) -> Self {
+        self.options.protocol.deflate = deflate.into();
         self
     }
 
@@ -303,9 +313,24 @@ impl ServerBuilder {
         if let Some(budget) = self.options.memory_budget() {
             protocol = protocol.with_memory_budget(budget).map_err(invalid)?;
         }
-        // `Handler::on_ping` answers pings.
+        // A handler's connections give pings to `Handler::on_ping`, whose default follows `protocol.auto_pong`.
         let handler_protocol = protocol.derive(|config| config.auto_pong = false).map_err(invalid)?;
         Ok(ServerState::new(self.options, protocol, handler_protocol))
+    }
+}
+
+/// Shows the settings, without the hooks and TLS.
+impl fmt::Debug for ServerBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Options { protocol, max_connections, max_per_address, max_handshakes, origin, .. } =
+            &self.options;
+        f.debug_struct("ServerBuilder")
+            .field("protocol", protocol)
+            .field("max_connections", max_connections)
+            .field("max_connections_per_address", max_per_address)
+            .field("max_handshakes", max_handshakes)
+            .field("origin", origin)
+            .finish_non_exhaustive()
     }
 }
 

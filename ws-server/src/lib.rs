@@ -48,9 +48,26 @@
 //! # }
 //! ```
 //!
-//! [`Server::builder`] sets limits, deadlines, TLS, compression, a function that decides about each request, and plain
-//! HTTP on the same port. [`Acceptor`] does the handshake on any stream, for servers with a listener of their own.
+//! [`ServerBuilder`] has the settings, and documents each default:
+//!
+//! | what you want | method |
+//! |---|---|
+//! | limits | [`max_message_size`](ServerBuilder::max_message_size), [`max_connections`](ServerBuilder::max_connections), [`max_connections_per_address`](ServerBuilder::max_connections_per_address), [`max_handshakes`](ServerBuilder::max_handshakes), [`memory_budget`](ServerBuilder::memory_budget), [`write_queue_bytes`](ServerBuilder::write_queue_bytes) |
+//! | deadlines | [`handshake_timeout`](ServerBuilder::handshake_timeout), [`message_timeout`](ServerBuilder::message_timeout), [`write_timeout`](ServerBuilder::write_timeout), [`close_timeout`](ServerBuilder::close_timeout), [`idle_timeout`](ServerBuilder::idle_timeout), [`keepalive`](ServerBuilder::keepalive) |
+//! | to authenticate, choose a subprotocol, add response headers, reject | [`on_request`](ServerBuilder::on_request), [`on_request_async`](ServerBuilder::on_request_async), [`Handler::accept`] |
+//! | web pages of other hosts | [`origin`](ServerBuilder::origin) |
+//! | health checks and pages on the same port | [`http`](ServerBuilder::http) |
+//! | TLS | [`tls`](ServerBuilder::tls) |
+//! | compression | [`deflate`](ServerBuilder::deflate) |
+//! | Unix sockets, a listener of your own | [`bind_unix`](ServerBuilder::bind_unix), [`listener`](ServerBuilder::listener) |
+//! | threads of the server's own (shards) | [`Server::sharded`] |
+//! | graceful shutdown, counts of connections | [`Server::shutdown_handle`] |
+//! | to send from other tasks | [`WebSocket::sender`], [`Conn::sender`] |
+//! | only the handshake, on any stream | [`accept()`], [`accept_with`], [`Acceptor`] |
+//!
+//! Errors, payloads and details of closing have modules of their own: [`error`], [`message`], [`close`].
 #![cfg_attr(docsrs, feature(doc_cfg))]
+#![warn(unnameable_types)]
 
 mod admission;
 mod builder;
@@ -70,11 +87,15 @@ mod tests;
 
 pub use admission::{OriginPolicy, Request};
 pub use builder::ServerBuilder;
+/// The version of bytes whose types appear in this crate.
+pub use bytes;
 pub use connection::{Conn, Handler};
-pub use handshake::{Acceptor, PendingUpgrade};
+pub use handshake::{Acceptor, PendingUpgrade, accept, accept_with};
+/// The version of http whose types appear in this crate.
+pub use http;
 pub use net::ServerStream;
 #[cfg(feature = "tls-core")]
-pub use net::Tls;
+pub use net::{Tls, TlsStream};
 /// The version of rustls whose settings [`Tls`] takes.
 #[cfg(feature = "tls-core")]
 pub use rustls;
@@ -89,7 +110,7 @@ pub use ws_proto::{
     memory::{BufferPoolConfig, MemoryAccount, MemoryBudget},
 };
 #[doc(inline)]
-pub use ws_tokio::{Error, Parts, Sender, WebSocket};
+pub use ws_tokio::{Error, Event, Events, Parts, Receiver, Sender, WebSocket};
 
 /// Compiles the README's code.
 #[cfg(doctest)]

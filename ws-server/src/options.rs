@@ -31,12 +31,12 @@ pub(crate) enum Memory {
 #[derive(Clone)]
 pub(crate) struct Options {
     pub(crate) protocol: Config,
-    pub(crate) max_connections: usize,
+    pub(crate) max_connections: Option<usize>,
     /// The most connections from one address, and the most handshakes.
-    pub(crate) max_per_address: usize,
+    pub(crate) max_per_address: Option<usize>,
     pub(crate) memory: Memory,
     pub(crate) initial_connections: usize,
-    pub(crate) max_handshakes: usize,
+    pub(crate) max_handshakes: Option<usize>,
     pub(crate) initial_handshakes: usize,
     pub(crate) handshake_timeout: Duration,
     pub(crate) backlog: u32,
@@ -59,11 +59,11 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             protocol: Config::default(),
-            max_connections: usize::MAX,
-            max_per_address: usize::MAX,
+            max_connections: None,
+            max_per_address: None,
             memory: Memory::Default,
             initial_connections: 64,
-            max_handshakes: usize::MAX,
+            max_handshakes: None,
             initial_handshakes: 16,
             handshake_timeout: Duration::from_secs(10),
             backlog: 128,
@@ -108,7 +108,7 @@ impl Options {
     /// bytes.
     pub(crate) fn expected_connections(&self) -> usize {
         const AT_LEAST: usize = 16 * 1024;
-        self.initial_connections.max(AT_LEAST.min(self.max_connections))
+        self.initial_connections.max(AT_LEAST.min(self.max_connections.unwrap_or(AT_LEAST)))
     }
 
     /// Whether a handshake waits for nothing but its request.
@@ -130,16 +130,16 @@ impl Options {
     /// Checks the settings. The error names a bad setting and its value.
     pub(crate) fn check(&self) -> Result<(), ConfigError> {
         let minima = [
-            ("max_connections", self.max_connections, 1, "must be at least 1"),
-            ("max_handshakes", self.max_handshakes, 1, "must be at least 1"),
-            ("max_connections_per_address", self.max_per_address, 1, "must be at least 1"),
+            ("max_connections", self.max_connections.unwrap_or(1), 1, "must be at least 1"),
+            ("max_handshakes", self.max_handshakes.unwrap_or(1), 1, "must be at least 1"),
+            ("max_connections_per_address", self.max_per_address.unwrap_or(1), 1, "must be at least 1"),
             ("backlog", self.backlog as usize, 1, "must be at least 1"),
             ("receive_buffer", self.receive_buffer, 1024, "must be at least 1024 bytes"),
             ("pool.buffer_size", self.pool().buffer_size, 1024, "must be at least 1024 bytes"),
         ];
         for (option, value, least, expected) in minima {
             if value < least {
-                return Err(ConfigError { option, value: value.to_string(), expected });
+                return Err(ConfigError::new(option, value, expected));
             }
         }
         let maxima = [
@@ -150,20 +150,17 @@ impl Options {
         ];
         for (option, value, most, expected) in maxima {
             if value > most {
-                return Err(ConfigError { option, value: value.to_string(), expected });
+                return Err(ConfigError::new(option, value, expected));
             }
         }
         #[cfg(unix)]
         if let Some(mode) = self.unix_mode.filter(|mode| *mode > 0o777) {
             let value = format!("{mode:#o}");
-            return Err(ConfigError { option: "unix_mode", value, expected: "must be at most 0o777" });
+            return Err(ConfigError::new("unix_mode", value, "must be at most 0o777"));
         }
         if self.handshake_timeout.is_zero() {
-            return Err(ConfigError {
-                option: "handshake_timeout",
-                value: format!("{:?}", self.handshake_timeout),
-                expected: "must be longer than zero",
-            });
+            let value = format!("{:?}", self.handshake_timeout);
+            return Err(ConfigError::new("handshake_timeout", value, "must be longer than zero"));
         }
         self.protocol.clone().validate().map(drop)
     }

@@ -65,7 +65,8 @@ impl Server {
     }
 
     /// Serves connections with an async function, in this runtime. `serve` is called for each connection, with the
-    /// request that opened it.
+    /// request that opened it. The request is answered: what is set for the response has no effect any more. To choose a
+    /// subprotocol, add response headers or reject, use [`ServerBuilder::on_request`](crate::ServerBuilder::on_request).
     ///
     /// The connection is closed with 1000 when the future that `serve` returns completes, and with 1011 if it panics.
     pub async fn serve<F, Fut>(self, serve: F) -> ShutdownReport

@@ -1,9 +1,9 @@
 //! Moves bytes between a transport and the state machine.
 
 use std::{
-    io::{self, IoSlice},
+    fmt, io,
     pin::Pin,
-    task::{Context, Poll, Waker, ready},
+    task::{Context, Poll, ready},
     time::Instant,
 };
 
@@ -15,16 +15,21 @@ use ws_proto::{
 
 use crate::{
     foreign::{Foreign, run_unlocked},
+    parts::Parts,
     thread_buffers,
     transport_io::{read_once, write_once},
 };
+
+mod direct_writer;
+
+pub use direct_writer::{DirectWriter, WriterParts};
 
 /// Steps per poll for a message that is compressed as it is sent, 256 KiB each. Then the task yields.
 const COMPRESSING_ROUNDS: usize = 4;
 
 /// A connection and its transport, for a task that calls the steps itself.
 ///
-/// [`WebSocket`](crate::WebSocket) is built on this type; use `Driver` only for a connection that one task owns and
+/// [`WebSocket`](crate::WebSocket) is built on this type. The server uses it for a connection that one task owns and
 /// that needs no async functions. A turn of that task reads with [`poll_read`](Self::poll_read) into a receive buffer
 /// that connections can share, takes events from [`poll_event`](Self::poll_event) until there is none, writes with
 /// [`poll_write`](Self::poll_write), calls [`poll_shut_down`](Self::poll_shut_down), and ends with
@@ -85,11 +90,11 @@ impl<S> Driver<S> {
 
     /// Returns the state machine, its queue, and a writer that bypasses the queue, for
     /// [`Connection::send_through`].
-    #[doc(hidden)]
     #[inline]
-    pub fn writer_parts(&mut self) -> (&mut Connection, &mut TransmitQueue, DirectWriter<'_, S>) {
+    pub fn writer_parts(&mut self) -> WriterParts<'_, S> {
         let tx = self.tx.get_or_insert_with(thread_buffers::take_queue);
-        (&mut self.connection, tx, DirectWriter { io: &mut self.io, needs_flush: &mut self.needs_flush })
+        let writer = DirectWriter { io: &mut self.io, needs_flush: &mut self.needs_flush };
+        WriterParts { connection: &mut self.connection, tx, writer }
     }
 
     /// Returns the transport.
@@ -105,12 +110,12 @@ impl<S> Driver<S> {
 
     /// Returns the transport, the state machine, the bytes that wait to be written, and the bytes of
     /// [`preload`](Self::preload) that are not read yet.
-    pub fn into_parts(mut self) -> (S, Connection, TransmitQueue, Bytes) {
+    pub fn into_parts(mut self) -> Parts<S> {
         self.drop_spent();
-        let unread = self.unread.map_or_else(Bytes::new, |unread| *unread);
-        let mut tx = self.tx.map_or_else(TransmitQueue::new, |tx| *tx);
-        tx.keep_spent(false);
-        (self.io, self.connection, tx, unread)
+        let received = self.unread.map_or_else(Bytes::new, |unread| *unread);
+        let mut transmit = self.tx.map_or_else(TransmitQueue::new, |tx| *tx);
+        transmit.keep_spent(false);
+        Parts { io: self.io, connection: self.connection, transmit, received }
     }
 
     /// Ends the connection at once and drops what waits to be written. Call it before the driver is dropped, so that a
@@ -182,12 +187,12 @@ impl<S> Driver<S> {
 
     /// Returns how many bytes wait to be written, encoded or not.
     pub fn queued(&self) -> usize {
-        self.tx.as_ref().map_or(0, |tx| self.connection.queued(tx).1)
+        self.tx.as_ref().map_or(0, |tx| self.connection.queued(tx).bytes)
     }
 
     /// Returns how many accepted messages the transport has not taken yet.
     pub(crate) fn queued_messages(&self) -> usize {
-        self.tx.as_ref().map_or(0, |tx| self.connection.queued(tx).0)
+        self.tx.as_ref().map_or(0, |tx| self.connection.queued(tx).messages)
     }
 
     /// Returns whether everything is written to a transport with its own buffer that is not flushed yet.
@@ -320,7 +325,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         let (connection, tx) = self.parts_mut();
         let was_held = !tx.is_empty();
         // After an error too: the transport's buffer does not reach the peer.
-        tx.set_unflushed(!matches!(flushed, Poll::Ready(Ok(()))), now);
+        if matches!(flushed, Poll::Ready(Ok(()))) {
+            tx.set_flushed()
+        } else {
+            tx.set_unflushed(now)
+        }
         if flushed.is_pending() {
             // From now on the queued bytes count towards the limits.
             connection.pump(tx);
@@ -353,24 +362,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
     }
 }
 
-/// Writes to the transport and bypasses the queue.
-pub struct DirectWriter<'a, S> {
-    io: &'a mut S,
-    needs_flush: &'a mut bool,
-}
-
-impl<S: AsyncWrite + Unpin> DirectWriter<'_, S> {
-    /// Writes what the transport takes at once and returns the number of bytes, 0 if there are none. The next regular
-    /// write reports an error again.
-    pub fn write(&mut self, waker: &Waker, slices: &[IoSlice<'_>]) -> usize {
-        if !self.io.is_write_vectored() {
-            return 0;
-        }
-        *self.needs_flush = true;
-        match Pin::new(&mut *self.io).poll_write_vectored(&mut Context::from_waker(waker), slices) {
-            Poll::Ready(Ok(n)) => n,
-            _ => 0,
-        }
+impl<S> fmt::Debug for Driver<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Driver").field("connection", &self.connection).finish_non_exhaustive()
     }
 }
 

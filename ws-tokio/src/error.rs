@@ -21,6 +21,10 @@ pub enum Error {
     /// A ping or pong is too long, or too many control frames wait.
     #[error("the control frame cannot be sent")]
     Control(#[source] ControlError),
+    /// [`WebSocket::ping_rtt`](crate::WebSocket::ping_rtt) cannot read the pong, because the messages that were received
+    /// and not taken fill `max_held_bytes`. Receive them first, or measure with a [`Sender`](crate::Sender).
+    #[error("the held messages are at their limit")]
+    HeldFull,
 }
 
 impl<P> From<SendError<P>> for Error {
@@ -52,7 +56,7 @@ impl From<Error> for io::Error {
             }
             Error::Connection(_) => io::ErrorKind::Other,
             Error::Closed => io::ErrorKind::NotConnected,
-            Error::Full => io::ErrorKind::WouldBlock,
+            Error::Full | Error::HeldFull => io::ErrorKind::WouldBlock,
             Error::Control(_) => io::ErrorKind::InvalidInput,
         };
         Self::new(kind, error)

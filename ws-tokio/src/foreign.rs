@@ -6,6 +6,7 @@
 use std::{
     any::Any,
     cell::{Cell, RefCell},
+    fmt,
     marker::PhantomData,
     mem,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -48,6 +49,19 @@ pub enum Foreign {
     Waker(Waker),
     /// A waker to wake.
     Wake(Waker),
+}
+
+/// Omits payloads, to keep them out of logs.
+impl fmt::Debug for Foreign {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Payload(_) => "Payload",
+            Self::Message(_) => "Message",
+            Self::Prepared(_) => "Prepared",
+            Self::Waker(_) => "Waker",
+            Self::Wake(_) => "Wake",
+        })
+    }
 }
 
 impl Foreign {

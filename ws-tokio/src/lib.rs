@@ -3,12 +3,19 @@
 //!
 //! Applications depend on `ws-server` or `ws-client`, which re-export the types of this crate that they need. Depend on
 //! this crate to use the protocol in a server of your own: complete the opening handshake with `ws_proto::handshake`,
-//! then call [`WebSocket::new`].
+//! then call [`WebSocket::server`], `WebSocket::client` (feature `client`) or [`WebSocket::new`].
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod driver;
 mod error;
+mod event;
 mod foreign;
+#[cfg(feature = "client")]
+mod masks;
+mod parts;
+mod ping_rtt;
+mod pings;
+mod recv_event;
 #[cfg(target_os = "linux")]
 mod send_queue;
 mod sender;
@@ -23,19 +30,24 @@ mod transport_io;
 mod wait_list;
 mod websocket;
 
-pub use driver::Driver;
 pub use error::Error;
+pub use event::Event;
+pub use parts::Parts;
+pub use recv_event::Events;
 #[cfg(target_os = "linux")]
 pub use send_queue::tcp_send_queue;
 pub use sender::Sender;
-pub use websocket::{Parts, WebSocket};
+pub use websocket::{Receiver, WebSocket};
 
 /// For `ws-server` and `ws-client` only. It is not part of the public API and may change in any release.
 #[doc(hidden)]
 pub mod internal {
+    #[cfg(feature = "client")]
+    pub use crate::masks::seeded_masks;
     pub use crate::{
-        driver::DirectWriter,
+        driver::{DirectWriter, Driver, WriterParts},
         foreign::{Foreign, Hold, Locked, Panicked, guarded, run_unlocked},
+        pings::{PendingPings, PingOutlet},
         sender::Outlet,
         server_half::{ServerHalf, TurnEnd},
         thread_buffers::{ReceiveLease, configure_thread, trim_default_pools, trim_thread_pool},

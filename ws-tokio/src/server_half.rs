@@ -1,4 +1,5 @@
 use std::{
+    fmt,
     io::ErrorKind,
     task::{Context, Poll, Waker},
     time::Instant,
@@ -111,7 +112,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ServerHalf<S> {
 
     /// Begins the closing handshake. Messages that still arrive are dropped.
     pub fn close(&self, code: CloseCode, reason: &str) {
-        lock(&self.shared).queue_close(code, reason);
+        lock(&self.shared).queue_close(Some(code), reason);
     }
 
     /// Ends the connection because the application failed.
@@ -131,13 +132,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ServerHalf<S> {
     }
 }
 
+impl<S> fmt::Debug for ServerHalf<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServerHalf").field("state", &lock(&self.shared).state()).finish_non_exhaustive()
+    }
+}
+
 impl<S> Drop for ServerHalf<S> {
     fn drop(&mut self) {
         let mut state = lock(&self.shared);
         if state.driver().is_some() {
             // No task moves the bytes any more, so the connection ends, and the application's tasks are woken.
-            let error = Some(ConnectionError::Transport(ErrorKind::ConnectionAborted));
-            state.on_closed(CloseInfo { received: None, sent: None, initiator: Initiator::Local, error });
+            let mut info = CloseInfo::new(Initiator::Local);
+            info.error = Some(ConnectionError::Transport(ErrorKind::ConnectionAborted));
+            state.on_closed(info);
         }
     }
 }

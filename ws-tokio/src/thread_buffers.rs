@@ -51,6 +51,7 @@ pub fn trim_default_pools() {
 /// The thread's receive buffer, lent for one or more successive turns.
 ///
 /// If a callback of the application polls another connection during a turn, that connection gets a new buffer.
+#[derive(Debug)]
 pub struct ReceiveLease(Option<Box<ReceiveBuffer>>);
 
 impl ReceiveLease {

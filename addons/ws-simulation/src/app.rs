@@ -8,6 +8,11 @@ pub trait App {
     /// Handles an event. It may answer during the call or later.
     fn on_event(&mut self, event: Event<'_>, link: &mut Link<'_>, dice: &mut Dice);
 
+    /// Whether pings and pongs that arrive while the application is paused are held among the messages.
+    fn holds_control(&self) -> bool {
+        false
+    }
+
     /// Called at random times, to act without an event.
     fn on_turn(&mut self, _link: &mut Link<'_>, _dice: &mut Dice) {}
 
@@ -19,6 +24,10 @@ pub trait App {
 impl<A: App + ?Sized> App for &mut A {
     fn on_event(&mut self, event: Event<'_>, link: &mut Link<'_>, dice: &mut Dice) {
         (**self).on_event(event, link, dice);
+    }
+
+    fn holds_control(&self) -> bool {
+        (**self).holds_control()
     }
 
     fn on_turn(&mut self, link: &mut Link<'_>, dice: &mut Dice) {

@@ -148,7 +148,11 @@ impl<'a> Endpoint<'a> {
         let Self { connection, tx, app, dice, at, .. } = self;
         while let Some(event) = connection.poll_event(rx, tx) {
             moved = true;
-            if note_event(*at, &event, world) {
+            let paused = connection.is_paused();
+            if paused && app.holds_control() && hold(connection, &event) {
+                continue;
+            }
+            if note_event(*at, &event, paused, world) {
                 self.closed = Some(world.now);
             }
             app.on_event(event, &mut Link { connection, tx, world, at: *at }, dice);
@@ -203,7 +207,11 @@ impl<'a> Endpoint<'a> {
                 world.trace(self.at, Step::Flushes { passed_on, all });
                 world.note(self.at, Fact::Flushed(all));
                 let was_held = !self.tx.is_empty();
-                self.tx.set_unflushed(!all, world.now);
+                if all {
+                    self.tx.set_flushed()
+                } else {
+                    self.tx.set_unflushed(world.now)
+                }
                 if was_held && all {
                     self.connection.handle_flushed(world.now);
                 }
@@ -212,7 +220,7 @@ impl<'a> Endpoint<'a> {
             }
             Err(kind) => {
                 // The bytes in the transport's buffer do not reach the peer.
-                self.tx.set_unflushed(true, world.now);
+                self.tx.set_unflushed(world.now);
                 world.note(self.at, Fact::Flushed(false));
                 self.writing_fails(kind, world);
                 true
@@ -297,16 +305,16 @@ impl<'a> Endpoint<'a> {
     fn check(&mut self, rx: &mut ReceiveBuffer, world: &mut World) {
         let Self { connection, tx, at, .. } = self;
         let (at, due) = (*at, connection.poll_timeout(tx));
-        let (_, queued) = connection.queued(tx);
+        let queued = connection.queued(tx).bytes;
         let limits = &connection.config().limits;
         let bounds = Bounds {
             write_queue_bytes: connection.config().write_queue_bytes,
             max_held_bytes: limits.max_held_bytes,
-            read: rx.spare_mut().len(),
+            read: rx.size(),
         };
         let (held, unfinished) = (connection.held_bytes(), connection.unfinished_bytes());
         world.note(at, Fact::Uses(Usage { queued, held, unfinished, bounds }));
-        if !rx.is_empty() || bounds.read == 0 {
+        if !rx.is_empty() {
             world.accuse(at, "received bytes are left unprocessed");
         }
         if self.finished && self.closed.is_none() && !connection.is_paused() {
@@ -329,8 +337,18 @@ impl<'a> Endpoint<'a> {
     }
 }
 
-/// Records an event. Returns whether it was `Closed`.
-fn note_event(at: At, event: &Event<'_>, world: &mut World) -> bool {
+/// Holds a control frame. Returns whether the event was one.
+fn hold(connection: &mut Connection, event: &Event<'_>) -> bool {
+    match event {
+        Event::Ping(payload) => connection.hold_ping(payload),
+        Event::Pong(payload) => connection.hold_pong(payload),
+        _ => return false,
+    }
+    true
+}
+
+/// Records an event. A control frame is early if the application is paused. Returns whether the event was `Closed`.
+fn note_event(at: At, event: &Event<'_>, early: bool, world: &mut World) -> bool {
     match event {
         Event::Message(message) => {
             world.trace(at, Step::GetsMessage(message.len()));
@@ -339,7 +357,8 @@ fn note_event(at: At, event: &Event<'_>, world: &mut World) -> bool {
         Event::Ping(payload) => {
             world.report.pings += 1;
             world.trace(at, Step::GetsPing(payload.len()));
-            world.note(at, Fact::Pinged((*payload).into()));
+            let payload = (*payload).into();
+            world.note(at, if early { Fact::PingedEarly(payload) } else { Fact::Pinged(payload) });
         }
         Event::Pong(payload) => {
             world.report.pongs += 1;

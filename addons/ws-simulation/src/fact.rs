@@ -30,6 +30,8 @@ pub(crate) enum Fact<'a> {
         payload: Cow<'a, [u8]>,
     },
     Pinged(Cow<'a, [u8]>),
+    /// The application received a ping while it was paused, so messages before it may be held.
+    PingedEarly(Cow<'a, [u8]>),
     Ponged(Cow<'a, [u8]>),
     Closed(CloseInfo),
     Uses(Usage),
@@ -69,6 +71,7 @@ impl Fact<'_> {
             Self::Completed(completion) => Fact::Completed(completion),
             Self::Delivered { kind, payload } => Fact::Delivered { kind, payload: owned(payload) },
             Self::Pinged(payload) => Fact::Pinged(owned(payload)),
+            Self::PingedEarly(payload) => Fact::PingedEarly(owned(payload)),
             Self::Ponged(payload) => Fact::Ponged(owned(payload)),
             Self::Closed(info) => Fact::Closed(info),
             Self::Uses(usage) => Fact::Uses(usage),

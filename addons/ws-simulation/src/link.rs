@@ -3,7 +3,8 @@ use std::{borrow::Cow, time::Instant};
 use bytes::Bytes;
 
 use ws_proto::{
-    CloseCode, Connection, ConnectionState, Message, MessageKind, PreparedMessage, Role, TransmitQueue,
+    CloseCode, Connection, ConnectionState, HeldEvent, Message, MessageKind, Notify, PreparedMessage, Queued,
+    Role, TransmitQueue,
     error::{ConnectionError, ControlError, SendError},
 };
 
@@ -62,10 +63,10 @@ impl Link<'_> {
         &mut self,
         kind: MessageKind,
         payload: Bytes,
-        notify: bool,
+        notify: Notify,
     ) -> Result<(), SendError<Bytes>> {
         let sent = self.connection.send_bytes(kind, payload.clone(), notify, self.tx);
-        self.note_send(kind, &payload, notify, sent.is_ok());
+        self.note_send(kind, &payload, notify == Notify::Yes, sent.is_ok());
         sent
     }
 
@@ -73,9 +74,9 @@ impl Link<'_> {
     ///
     /// # Errors
     /// As that method.
-    pub fn send_message(&mut self, message: Message, notify: bool) -> Result<(), SendError<Message>> {
+    pub fn send_message(&mut self, message: Message, notify: Notify) -> Result<(), SendError<Message>> {
         let sent = self.connection.send_message(message.clone(), notify, self.tx);
-        self.note_send(message.kind(), message.as_bytes(), notify, sent.is_ok());
+        self.note_send(message.kind(), message.as_bytes(), notify == Notify::Yes, sent.is_ok());
         sent
     }
 
@@ -83,9 +84,9 @@ impl Link<'_> {
     ///
     /// # Errors
     /// As that method.
-    pub fn send_prepared(&mut self, message: &PreparedMessage, notify: bool) -> Result<(), SendError> {
+    pub fn send_prepared(&mut self, message: &PreparedMessage, notify: Notify) -> Result<(), SendError> {
         let sent = self.connection.send_prepared(message, notify, self.tx);
-        self.note_send(message.kind(), message.payload(), notify, sent.is_ok());
+        self.note_send(message.kind(), message.payload(), notify == Notify::Yes, sent.is_ok());
         sent
     }
 
@@ -170,13 +171,29 @@ impl Link<'_> {
         self.connection.resume();
     }
 
-    /// As [`Connection::take_held`].
-    pub fn take_held(&mut self) -> Option<Message> {
-        let message = self.connection.take_held()?;
-        self.world.trace(self.at, Step::GetsMessage(message.len()));
-        let fact = Fact::Delivered { kind: message.kind(), payload: message.as_bytes().into() };
-        self.world.note(self.at, fact);
-        Some(message)
+    /// As [`Connection::take_held_event`].
+    pub fn take_held_event(&mut self) -> Option<HeldEvent> {
+        let event = self.connection.take_held_event()?;
+        match &event {
+            HeldEvent::Message(message) => {
+                self.world.trace(self.at, Step::GetsMessage(message.len()));
+                let fact = Fact::Delivered { kind: message.kind(), payload: message.as_bytes().into() };
+                self.world.note(self.at, fact);
+            }
+            HeldEvent::Ping(payload) => {
+                self.world.report.pings += 1;
+                self.world.trace(self.at, Step::GetsPing(payload.len()));
+                self.world.note(self.at, Fact::Pinged(payload[..].into()));
+            }
+            HeldEvent::Pong(payload) => {
+                self.world.report.pongs += 1;
+                self.world.trace(self.at, Step::GetsPong(payload.len()));
+                self.world.note(self.at, Fact::Ponged(payload[..].into()));
+            }
+            // An event without a rule would pass unchecked.
+            unknown => self.world.accuse(self.at, format!("an event without a rule: {unknown:?}")),
+        }
+        Some(event)
     }
 
     /// As [`Connection::set_compression`].
@@ -205,7 +222,7 @@ impl Link<'_> {
 
     /// As [`Connection::queued`].
     #[must_use]
-    pub fn queued(&self) -> (usize, usize) {
+    pub fn queued(&self) -> Queued {
         self.connection.queued(self.tx)
     }
 

@@ -5,7 +5,7 @@ use ws_proto::{close::Initiator, error::ConnectionError};
 
 use crate::{
     fact::Fact,
-    side::{Digest, Law, Side, Terms, answer, deliver, must},
+    side::{Digest, Law, Side, Terms, answer, deliver, must, pinged},
 };
 
 /// Checks one pair of connections; side 0 is the client, side 1 the server.
@@ -90,10 +90,8 @@ impl Oracle {
             Fact::Flushed(all) => side.flushed = all,
             Fact::Completed(completion) => return side.complete(completion),
             Fact::Delivered { kind, payload } => return deliver(peer, Digest::of(kind, &payload)),
-            Fact::Pinged(payload) => {
-                let expected = payload.is_empty() || peer.pings.pop_front().as_deref() == Some(&payload);
-                return must(expected, || "a ping that was not sent, or is out of order".into());
-            }
+            Fact::Pinged(payload) => return pinged(side, peer, &payload, false),
+            Fact::PingedEarly(payload) => return pinged(side, peer, &payload, true),
             Fact::Ponged(payload) => return answer(side, peer, &payload),
             Fact::Closed(info) => return side.closes(info, peer),
             Fact::Uses(usage) => return side.stays_within(usage, peer),
@@ -144,7 +142,7 @@ const fn name(fact: &Fact<'_>) -> &'static str {
         Fact::Wrote(_) | Fact::Flushed(_) => "something to write",
         Fact::Completed(_) => "a completion",
         Fact::Delivered { .. } => "a message",
-        Fact::Pinged(_) | Fact::Ponged(_) => "a control frame",
+        Fact::Pinged(_) | Fact::PingedEarly(_) | Fact::Ponged(_) => "a control frame",
         Fact::Closed(_) => "Closed again",
         Fact::Uses(_) => "memory",
     }

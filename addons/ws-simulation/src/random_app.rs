@@ -2,7 +2,9 @@ use std::sync::OnceLock;
 
 use bytes::Bytes;
 
-use ws_proto::{CloseCode, Completion, Event, Message, MessageKind, PreparedMessage, Utf8Bytes};
+use ws_proto::{
+    CloseCode, Completion, Event, HeldEvent, Message, MessageKind, Notify, PreparedMessage, Utf8Bytes,
+};
 
 use crate::{app::App, dice::Dice, link::Link};
 
@@ -35,6 +37,8 @@ pub(crate) struct Manners {
     pub(crate) pongs: bool,
     /// Whether it pauses.
     pub(crate) pauses: bool,
+    /// Whether it holds control frames among the messages while it is paused.
+    pub(crate) holds_control: bool,
     /// Whether the application answers pings.
     pub(crate) answers: bool,
 }
@@ -85,7 +89,7 @@ impl RandomApp {
     fn send(&mut self, link: &mut Link<'_>, dice: &mut Dice) {
         let kind = dice.pick([MessageKind::Text, MessageKind::Binary]);
         let payload = self.payload(kind, dice);
-        let notify = dice.percent(50);
+        let notify = notify(dice);
         match dice.below(6) {
             0 | 1 => drop(link.send(kind, &payload)),
             2 => drop(link.send_bytes(kind, payload, notify)),
@@ -119,7 +123,7 @@ impl RandomApp {
 
     fn on_message(&mut self, message: Bytes, kind: MessageKind, link: &mut Link<'_>, dice: &mut Dice) {
         if dice.percent(self.manners.echoes) {
-            let _ = link.send_bytes(kind, message.clone(), dice.percent(50));
+            let _ = link.send_bytes(kind, message.clone(), notify(dice));
         }
         if dice.percent(10) {
             // Keeps some buffers out of their pool for a while.
@@ -150,6 +154,10 @@ impl App for RandomApp {
         }
     }
 
+    fn holds_control(&self) -> bool {
+        self.manners.holds_control
+    }
+
     fn on_turn(&mut self, link: &mut Link<'_>, dice: &mut Dice) {
         if link.is_paused() && dice.percent(40) {
             return link.resume();
@@ -165,11 +173,13 @@ impl App for RandomApp {
                 let _ = link.pong(&payload);
             }
             72..79 if self.manners.pauses => Self::pause(link, dice),
-            79..83 if link.is_paused() => {
-                if let Some(message) = link.take_held() {
+            79..83 if link.is_paused() => match link.take_held_event() {
+                Some(HeldEvent::Message(message)) => {
                     self.on_message(message.as_bytes().to_vec().into(), message.kind(), link, dice);
                 }
-            }
+                Some(HeldEvent::Ping(payload)) if self.manners.answers => link.answer_ping(&payload),
+                _ => {}
+            },
             83..87 => drop(self.kept.pop()),
             #[cfg(feature = "deflate")]
             87..90 => link.set_compression(dice.percent(70)),
@@ -183,6 +193,10 @@ impl App for RandomApp {
             self.send(link, dice);
         }
     }
+}
+
+fn notify(dice: &mut Dice) -> Notify {
+    if dice.percent(50) { Notify::Yes } else { Notify::No }
 }
 
 fn message(kind: MessageKind, payload: Bytes) -> Message {

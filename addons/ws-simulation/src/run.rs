@@ -87,7 +87,9 @@ impl<'a> Run<'a> {
         let count = if scenario.shared_buffer { 1 } else { 2 * scenario.pairs };
         let pools: Vec<_> = (0..count)
             .map(|_| {
-                BufferPool::new(BufferPoolConfig { preheat: 0, buffer_size: 4096, ..Default::default() })
+                let mut pool = BufferPoolConfig::default();
+                (pool.preheat, pool.buffer_size) = (0, 4096);
+                BufferPool::new(pool)
             })
             .collect();
         let buffers = pools.iter().map(|pool| ReceiveBuffer::new(scenario.window, pool.clone())).collect();

@@ -61,6 +61,7 @@ impl Scenario {
             echoes: dice.pick([0, 10, 40]),
             pongs: dice.percent(50),
             pauses: dice.percent(70),
+            holds_control: dice.percent(50),
             answers: !config.auto_pong,
         });
         let left_alone = configs.iter().all(|config| config.keepalive.is_some()) && dice.percent(70);
@@ -120,13 +121,13 @@ fn largest(natures: &[Nature; 2]) -> usize {
 
 fn roll_config(dice: &mut Dice, faults: Faults) -> Config {
     let mut config = Config::default();
-    config.limits.max_held_bytes = dice.pick([0, 500, 3000, 65_536]);
+    config.limits.max_held_bytes = dice.pick([1, 500, 3000, 65_536]);
     config.write_queue_bytes = dice.pick([1000, 20_000, 100_000, 1 << 20]);
     config.write_queue_messages = dice.pick([1, 4, 40, 65_536]);
     config.auto_pong = dice.percent(90);
     config.validate_utf8 = dice.percent(90);
     let interval = dice.pick([1, 10, 30]) * SECOND;
-    config.keepalive = dice.percent(80).then_some(Keepalive { interval, timeout: HOUR });
+    config.keepalive = dice.percent(80).then_some(Keepalive::new(interval, HOUR));
     if faults.is_empty() {
         // An orderly run has no short deadline.
         config.close_timeout = HOUR;

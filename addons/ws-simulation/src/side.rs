@@ -161,6 +161,21 @@ pub(crate) fn deliver(peer: &mut Side, message: Digest) -> Law {
 
 /// Checks that a pong was sent by the peer's application or answers a ping. Answers are in order, and some pings have
 /// none. A peer that also sends pongs of its own may make them look like answers.
+pub(crate) fn pinged(side: &Side, peer: &mut Side, payload: &[u8], early: bool) -> Law {
+    // Keepalive pings are also empty.
+    if payload.is_empty() {
+        return Ok(());
+    }
+    must(peer.pings.pop_front().as_deref() == Some(payload), || {
+        "a ping that was not sent, or is out of order".into()
+    })?;
+    let Some(before) = peer.walker.pings.pop_front() else {
+        return Err("a ping that was not written".into());
+    };
+    let in_place = peer.arrived == before || (early && peer.arrived < before);
+    must(side.drops || in_place, || format!("a ping after {} messages, not {before}", peer.arrived))
+}
+
 pub(crate) fn answer(side: &mut Side, peer: &mut Side, payload: &[u8]) -> Law {
     if payload.is_empty() {
         return Ok(());

@@ -1,5 +1,7 @@
 //! The rules for every sent byte (RFC 6455 section 5), checked by a decoder that shares no code with `ws-proto`.
 
+use std::collections::VecDeque;
+
 /// Checks the bytes that one side writes, in pieces of any size.
 #[derive(Debug)]
 pub(crate) struct Walker {
@@ -18,6 +20,8 @@ pub(crate) struct Walker {
     /// The number of data messages whose last byte was written.
     pub(crate) messages: u64,
     pub(crate) compressed: u64,
+    /// For each ping that has a payload: the number of messages before it.
+    pub(crate) pings: VecDeque<u64>,
     /// The payload of the Close frame, once its last byte is written.
     pub(crate) close: Option<Vec<u8>>,
 }
@@ -41,6 +45,7 @@ impl Walker {
             last_key: None,
             messages: 0,
             compressed: 0,
+            pings: VecDeque::new(),
             close: None,
         }
     }
@@ -125,6 +130,8 @@ impl Walker {
         if opcode < 8 {
             self.in_message = !fin;
             self.messages += u64::from(fin);
+        } else if opcode == 9 && !payload.is_empty() {
+            self.pings.push_back(self.messages);
         } else if opcode == 8 {
             must(is_close(&payload), "a code that may be sent, and a reason that is text")?;
             self.close = Some(payload);

@@ -191,6 +191,6 @@ fn copy(message: &MessageRef<'_>) -> Message {
     match (message.kind(), message.as_text()) {
         (MessageKind::Binary, _) => Message::Binary(payload),
         (MessageKind::Text, Some(text)) => Message::text(text),
-        (MessageKind::Text, None) => Message::UncheckedText(payload),
+        (MessageKind::Text, None) => Message::Binary(payload),
     }
 }

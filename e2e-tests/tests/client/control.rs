@@ -60,7 +60,7 @@ fn pings_of_the_caller_are_sent_and_their_limits_reported() {
         server.expect_ping(b"are you there?").await;
         ws.sender().ping(b"and you?").unwrap();
         server.expect_ping(b"and you?").await;
-        assert_eq!(ws.ping(&[0; 126]).await, Err(ControlError::TooLong(126)));
+        assert_eq!(ws.ping(&[0; 126]).await, Err(ControlError::TooLong { len: 126 }));
     });
 }
 
@@ -130,8 +130,7 @@ fn a_flood_of_pings_from_a_server_that_reads_nothing_does_not_grow() {
 #[test]
 fn a_silent_server_is_pinged_and_a_dead_one_is_given_up() {
     run(async {
-        let keepalive =
-            Keepalive { interval: Duration::from_millis(50), timeout: Duration::from_millis(100) };
+        let keepalive = Keepalive::new(Duration::from_millis(50), Duration::from_millis(100));
         let (mut ws, mut server) = open_with(with_short_deadlines().keepalive(Some(keepalive))).await;
         let client = tokio::spawn(async move { drain(&mut ws).await.1 });
         for _ in 0..3 {

@@ -4,7 +4,8 @@
 //! |---|---|---|
 //! | `connect`, `Connector::connect`, `Connector::open` | an address, several, a Unix socket, an HTTP and a SOCKS proxy, TLS, TLS in a tunnel, a redirection, a refusal | `wherever_an_attempt_is_dropped_its_connection_ends` |
 //! | `Connector::connect_on` | the caller's transport | `wherever_a_handshake_is_dropped_its_transport_is_let_go_of` |
-//! | the same | a transport that fails | `wherever_a_transport_fails_the_attempt_says_so` |
+//! | `Connector::connect_tls_on` | the caller's transport | `wherever_tls_over_a_transport_is_dropped_the_transport_ends` |
+//! | `Connector::connect_on` | a transport that fails | `wherever_a_transport_fails_the_attempt_says_so` |
 
 use e2e_tests::{
     certificates::Authority,
@@ -13,7 +14,7 @@ use e2e_tests::{
     raw_peer::switching_protocols,
     server::ServerRunner,
 };
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, duplex};
 use ws_client::{Connector, Proxy, ProxyUrl, Roots, Tls, error::ConnectError};
 use ws_server::Server;
 
@@ -163,7 +164,7 @@ fn wherever_an_attempt_over_tls_is_dropped_its_connection_ends() {
 }
 
 /// An in-memory server that sends the response and the first message in one write.
-async fn answered(io: &mut DuplexStream) {
+async fn answered(io: &mut (impl AsyncRead + AsyncWrite + Unpin)) {
     let mut request = Vec::new();
     while !request.ends_with(b"\r\n\r\n") {
         match io.read_u8().await {
@@ -196,6 +197,41 @@ fn wherever_a_handshake_is_dropped_its_transport_is_let_go_of() {
             };
             // The server sees the end of the stream, at whatever point the attempt was dropped.
             let (done, ()) = tokio::join!(attempt, answered(&mut server));
+            if done {
+                assert!(polls > 20, "only {polls} polls");
+                return;
+            }
+        }
+        panic!("it never ends");
+    });
+}
+
+#[test]
+fn wherever_tls_over_a_transport_is_dropped_the_transport_ends() {
+    let options = Options { deadline: std::time::Duration::from_secs(120), ..Options::default() };
+    run_with(options, async {
+        let authority = Authority::new();
+        let identity = authority.issue(&["host.example"]);
+        let server_tls = ws_server::Tls::from_pem(&identity.chain, &identity.key).unwrap();
+        let tls = Tls::builder().roots(Roots::None).authority(authority.pem()).build().unwrap();
+        let connector = Connector::new().tls(tls);
+        for polls in 0..MOST_POLLS {
+            let (client, server) = duplex(4096);
+            let attempt = async {
+                let connecting =
+                    connector.connect_tls_on("wss://host.example/", SlowTransport::new(client, 7));
+                let Some(connected) = dropped_after(polls, connecting).await else { return false };
+                let mut ws = connected.unwrap().ws;
+                assert_eq!(ws.recv().await.unwrap().as_text(), Some("hello"), "nothing behind it is lost");
+                true
+            };
+            let serving = async {
+                if let Ok(mut io) = server_tls.accept(server).await {
+                    answered(&mut io).await;
+                }
+            };
+            // The server sees the end of the stream, at whatever point the attempt was dropped.
+            let (done, ()) = tokio::join!(attempt, serving);
             if done {
                 assert!(polls > 20, "only {polls} polls");
                 return;

@@ -14,7 +14,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
     sync::Notify,
 };
-use ws_client::{CloseCode, CloseInfo, Connector, Message, Roots, Tls, error::ConnectionError};
+use ws_client::{CloseCode, CloseInfo, Connector, Error, Message, Roots, Tls, error::ConnectionError};
 use ws_server::Server;
 
 use crate::support::{drain, open, run, soon};
@@ -73,11 +73,12 @@ fn a_failed_write_of_one_half_takes_nothing_from_the_other() {
     run(async {
         let (mut ws, server) = open().await;
         ws.send("unread").await.unwrap();
-        let (mut sink, mut stream) = ws.split();
+        let (mut sink, mut stream) = futures_util::StreamExt::split(ws);
         leaves(server).await;
         sink.send(Message::text("into the void")).await.unwrap();
         assert_eq!(soon(stream.next()).await.unwrap(), Ok(Message::text("last words")));
-        assert!(matches!(soon(stream.next()).await, Some(Err(ConnectionError::Transport(_)))));
+        let error = soon(stream.next()).await.unwrap().unwrap_err();
+        assert!(matches!(error, Error::Connection(ConnectionError::Transport(_))), "{error:?}");
         let mut ws = stream.reunite(sink).unwrap();
         let (messages, info) = drain(&mut ws).await;
         assert_eq!((messages, info.code()), (vec![], 4001));
@@ -154,7 +155,7 @@ fn answers_behind_the_close_of_a_half_are_delivered() {
         for by_sender in [false, true] {
             let (ws, mut server) = open().await;
             let sender = ws.sender();
-            let (mut sink, mut stream) = ws.split();
+            let (mut sink, mut stream) = futures_util::StreamExt::split(ws);
             let answers = async {
                 server.expect_close(1000).await;
                 for number in 0..ANSWERS {

@@ -60,7 +60,11 @@ async fn settled(server: &ServerRunner, at_least: usize) -> usize {
 }
 
 async fn start(api: Api, queue: usize) -> (ServerRunner, Sender, e2e_tests::raw_peer::RawClient) {
-    let builder = Server::builder().write_queue(10_000_000, queue).write_timeout(None).keepalive(None);
+    let builder = Server::builder()
+        .write_queue_messages(10_000_000)
+        .write_queue_bytes(queue)
+        .write_timeout(None)
+        .keepalive(None);
     let (tell, mut told) = unbounded_channel();
     let server = match api {
         Api::Handler => ServerRunner::serve_handler::<Source>(builder, tell).await,

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a helper that fails fails its test")]
 
 mod compression;
+mod guide;
 mod our_client;
 mod our_server;
 mod proxies;

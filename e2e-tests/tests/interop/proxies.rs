@@ -1,4 +1,4 @@
-//! A server behind nginx with TLS, and a client through other implementations of proxies.
+//! A server behind nginx and HAProxy with TLS, and a client through other implementations of proxies.
 
 use std::{
     net::{SocketAddr, TcpListener},
@@ -13,13 +13,14 @@ use e2e_tests::{
     raw_peer::DEADLINE,
     server::{Api, ObservedServer, start_echo, start_sharded_echo},
 };
+use tokio::sync::watch;
 use ws_client::{
     CloseCode, Connector, DeflateConfig, Proxy, ProxyUrl,
     error::{ConnectError, ProxyError},
 };
-use ws_server::{Server, Tls};
+use ws_server::{Rejection, Request, Server, Tls};
 
-use crate::our_client::converse;
+use crate::{guide, our_client::converse};
 
 /// A port that was just free.
 fn free_port() -> u16 {
@@ -36,26 +37,49 @@ async fn listens(port: u16) {
     }
 }
 
-/// nginx with TLS in front of a server. The configuration follows nginx's documentation for WebSocket.
+/// nginx with TLS in front of a server, as the guide configures it.
 async fn nginx(files: &CertificateFiles, upstream: SocketAddr) -> Option<(Child, u16)> {
     let (port, folder) = (free_port(), files.folder().display().to_string());
     let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
         .map(|kind| format!("  {kind}_temp_path {folder}/{kind};\n"))
         .concat();
+    let server = guide::configuration(
+        "nginx",
+        &[
+            ("listen 443", &format!("listen 127.0.0.1:{port}")),
+            ("/etc/ssl/app/cert.pem", &files.path("cert")),
+            ("/etc/ssl/app/key.pem", &files.path("key")),
+            ("127.0.0.1:9001", &upstream.to_string()),
+        ],
+    );
     let config = format!(
         "daemon off; master_process off; pid {folder}/pid; error_log {folder}/log;\n\
         events {{}}\n\
-        http {{\n  access_log off;\n{temporary}\
-          map $http_upgrade $connection_upgrade {{ default upgrade; '' close; }}\n\
-          server {{\n    listen 127.0.0.1:{port} ssl;\n\
-            ssl_certificate {folder}/cert; ssl_certificate_key {folder}/key;\n\
-            location / {{\n      proxy_pass http://{upstream};\n      proxy_http_version 1.1;\n\
-              proxy_set_header Host $http_host;\n      proxy_set_header Upgrade $http_upgrade;\n\
-              proxy_set_header Connection $connection_upgrade;\n    }}\n  }}\n}}\n"
+        http {{\n  access_log off;\n{temporary}{server}}}\n"
     );
     let path = files.folder().join("nginx.conf");
     std::fs::write(&path, config).unwrap();
     let child = program("nginx", &["-c", text(&path), "-p", &folder, "-e", "stderr"])?;
+    listens(port).await;
+    Some((child, port))
+}
+
+/// HAProxy with TLS in front of a server, as the guide configures it.
+async fn haproxy(files: &CertificateFiles, upstream: SocketAddr) -> Option<(Child, u16)> {
+    let port = free_port();
+    let pem = files.folder().join("app.pem");
+    std::fs::write(&pem, [files.read("cert"), files.read("key")].concat()).unwrap();
+    let config = guide::configuration(
+        "haproxy",
+        &[
+            ("bind :443", &format!("bind 127.0.0.1:{port}")),
+            ("/etc/haproxy/app.pem", text(&pem)),
+            ("127.0.0.1:9001", &upstream.to_string()),
+        ],
+    );
+    let path = files.folder().join("haproxy.cfg");
+    std::fs::write(&path, config).unwrap();
+    let child = program("haproxy", &["-db", "-f", text(&path)])?;
     listens(port).await;
     Some((child, port))
 }
@@ -74,33 +98,64 @@ async fn closed_with_bye(server: &mut ObservedServer) {
     assert_eq!((info.code(), info.reason()), (1000, "bye"));
 }
 
-#[test]
-fn our_server_works_behind_nginx() {
-    harness::run(async {
-        for api in Api::ALL {
-            let files = CertificateFiles::new();
-            let mut server = start_sharded_echo(api, compressing(), 1).await;
-            let Some((nginx, port)) = nginx(&files, server.addr()).await else {
-                server.stop().await;
-                return;
-            };
-            let url = format!("wss://localhost:{port}/path?a=b");
-            let tls = ws_client::Tls::builder().authority(files.authority().pem()).build().unwrap();
-            let connector = Connector::new().tls(tls).deflate(Some(DeflateConfig::client()));
-            let mut ws = connector.connect(&url).await.unwrap();
-            assert!(ws.deflate_params().is_some());
-            converse(&mut ws).await;
-            assert!(ws.close(CloseCode::NORMAL, "bye").await.is_clean());
-            closed_with_bye(&mut server).await;
-            for peer in Peer::ECHO {
-                let Some(peer) = peer.find() else { continue };
-                peer.client(&url, &["--deflate", "--ca", &files.path("ca")]).expect_ok().await;
-                closed_with_bye(&mut server).await;
+/// Refuses a request unless the proxy has replaced the client's `X-Forwarded-For` with the address.
+fn forwarded(request: &mut Request) -> Result<(), Rejection> {
+    let lines = request.headers().get_all("x-forwarded-for").iter().count();
+    let is_right = lines == 1 && request.header("x-forwarded-for") == Some("127.0.0.1");
+    if is_right { Ok(()) } else { Err(Rejection::default()) }
+}
+
+/// Talks to servers through a proxy with TLS. The proxy passes on the host, which the origin policy checks.
+/// `has_health_checks`: the proxy requests `/health` by itself.
+async fn works_behind(
+    proxy: impl AsyncFn(&CertificateFiles, SocketAddr) -> Option<(Child, u16)>,
+    has_health_checks: bool,
+) {
+    for api in Api::ALL {
+        let files = CertificateFiles::new();
+        let (checked, mut check) = watch::channel(!has_health_checks);
+        let builder = compressing().on_request(forwarded).http(move |request| {
+            if request.path() == "/health" {
+                checked.send_replace(true);
             }
-            drop(nginx);
+            http::Response::new("ok\n".into())
+        });
+        let mut server = start_sharded_echo(api, builder, 1).await;
+        let Some((proxy, port)) = proxy(&files, server.addr()).await else {
             server.stop().await;
+            return;
+        };
+        let url = format!("wss://localhost:{port}/path?a=b");
+        let tls = ws_client::Tls::builder().authority(files.authority().pem()).build().unwrap();
+        let connector = Connector::new()
+            .tls(tls)
+            .deflate(Some(DeflateConfig::client()))
+            .header(http::header::ORIGIN, format!("https://localhost:{port}"))
+            .header("x-forwarded-for", "192.0.2.1");
+        let mut ws = connector.connect(&url).await.unwrap();
+        assert!(ws.deflate_params().is_some());
+        converse(&mut ws).await;
+        assert!(ws.close(CloseCode::NORMAL, "bye").await.is_clean());
+        closed_with_bye(&mut server).await;
+        for peer in Peer::ECHO {
+            let Some(peer) = peer.find() else { continue };
+            peer.client(&url, &["--deflate", "--ca", &files.path("ca")]).expect_ok().await;
+            closed_with_bye(&mut server).await;
         }
-    });
+        check.wait_for(|checked| *checked).await.unwrap();
+        drop(proxy);
+        server.stop().await;
+    }
+}
+
+#[test]
+fn our_server_works_behind_nginx_as_the_guide_configures_it() {
+    harness::run(works_behind(nginx, false));
+}
+
+#[test]
+fn our_server_works_behind_haproxy_as_the_guide_configures_it() {
+    harness::run(works_behind(haproxy, true));
 }
 
 #[test]
@@ -119,7 +174,7 @@ fn our_client_goes_through_tinyproxy() {
         let wrong = ProxyUrl::parse(&format!("http://me:wrong@127.0.0.1:{port}")).unwrap();
         let connector = Connector::new().proxy(Proxy::Through(wrong));
         match connector.connect("ws://127.0.0.1:9/").await {
-            Err(ConnectError::Proxy { error: ProxyError::Refused(status), .. }) => {
+            Err(ConnectError::Proxy { source: ProxyError::Refused(status), .. }) => {
                 assert!(status.is_client_error(), "{status}");
             }
             other => panic!("{other:?}"),

@@ -8,14 +8,10 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use ws_server::{
-    Acceptor, Config, OriginPolicy, Rejection, WebSocket,
+    Acceptor, OriginPolicy, Rejection, WebSocket,
     close::Initiator,
     error::{AcceptError, RequestError},
 };
-
-fn acceptor() -> Acceptor {
-    Acceptor::new(Config::default().validate().expect("the defaults are valid"))
-}
 
 /// Both ends of one connection.
 async fn pair() -> (RawClient, TcpStream) {
@@ -54,7 +50,7 @@ fn a_stream_becomes_a_websocket() {
     harness::run(async {
         let (mut client, stream) = pair().await;
         let accept = async {
-            let pending = acceptor().read_request(stream, Vec::new()).await.unwrap();
+            let pending = Acceptor::new().read_request(stream, Vec::new()).await.unwrap();
             assert_eq!((pending.request().path(), pending.request().peer_addr()), ("/chat", None));
             echo(pending.accept().await.unwrap()).await;
         };
@@ -76,7 +72,7 @@ fn a_request_that_was_read_already_whole_or_in_part_is_taken_over() {
             client.send_bytes(&request).await;
             let received = read_exactly(&mut stream, length.min(request.len())).await;
             let accept = async {
-                let pending = acceptor().read_request(stream, received).await.unwrap();
+                let pending = Acceptor::new().read_request(stream, received).await.unwrap();
                 echo(pending.accept().await.unwrap()).await;
             };
             let dial = async {
@@ -99,7 +95,7 @@ fn frames_that_were_read_with_the_request_are_delivered_however_many_they_are() 
         let bytes = [request, frames.concat()].concat();
         let (received, ()) = tokio::join!(read_exactly(&mut stream, bytes.len()), client.send_bytes(&bytes));
         let accept = async {
-            let pending = acceptor().read_request(stream, received).await.unwrap();
+            let pending = Acceptor::new().read_request(stream, received).await.unwrap();
             echo(pending.accept().await.unwrap()).await;
         };
         let dial = async {
@@ -118,7 +114,7 @@ fn a_decision_may_take_its_time_and_add_to_the_response() {
     harness::run(async {
         let (mut client, stream) = pair().await;
         let accept = async {
-            let mut pending = acceptor().read_request(stream, Vec::new()).await.unwrap();
+            let mut pending = Acceptor::new().read_request(stream, Vec::new()).await.unwrap();
             tokio::task::yield_now().await;
             pending.request_mut().select_subprotocol(&["chat"]);
             let ws = pending.accept().await.unwrap();
@@ -140,7 +136,7 @@ fn a_rejection_is_sent_as_it_is() {
     harness::run(async {
         let (mut client, stream) = pair().await;
         let reject = async {
-            let pending = acceptor().read_request(stream, Vec::new()).await.unwrap();
+            let pending = Acceptor::new().read_request(stream, Vec::new()).await.unwrap();
             pending.reject(Rejection::new(StatusCode::GONE).with_text("moved on")).await;
         };
         let dial = async {
@@ -172,14 +168,14 @@ async fn refused(acceptor: Acceptor, request: Vec<u8>) -> (AcceptError, u16) {
 fn a_bad_request_is_answered_and_reported() {
     harness::run(async {
         let request = e2e_tests::raw_peer::RequestHead::new("localhost", "/");
-        let (error, status) = refused(acceptor(), b"garbage\r\n\r\n".to_vec()).await;
+        let (error, status) = refused(Acceptor::new(), b"garbage\r\n\r\n".to_vec()).await;
         assert!(matches!(error, AcceptError::Request(RequestError::Malformed)), "{error}");
         assert_eq!(status, 400);
-        let (error, status) = refused(acceptor(), request.clone().without("Upgrade").to_bytes()).await;
+        let (error, status) = refused(Acceptor::new(), request.clone().without("Upgrade").to_bytes()).await;
         assert!(matches!(error, AcceptError::Request(RequestError::Upgrade)), "{error}");
         assert_eq!(status, 426);
         let (error, status) =
-            refused(acceptor(), request.with("Origin", "http://evil.example").to_bytes()).await;
+            refused(Acceptor::new(), request.with("Origin", "http://evil.example").to_bytes()).await;
         assert!(matches!(error, AcceptError::Origin), "{error}");
         assert_eq!(status, 403);
     });
@@ -189,7 +185,8 @@ fn a_bad_request_is_answered_and_reported() {
 fn a_refused_head_gets_no_body() {
     harness::run(async {
         let (mut client, stream) = pair().await;
-        let accept = async { acceptor().read_request(stream, Vec::new()).await.expect_err("it is refused") };
+        let accept =
+            async { Acceptor::new().read_request(stream, Vec::new()).await.expect_err("it is refused") };
         let dial = async {
             let request = client.request("/").method("HEAD").to_bytes();
             assert_eq!(client.upgrade_with(request).await.status(), 405);
@@ -205,7 +202,7 @@ fn another_policy_lets_other_origins_in() {
     harness::run(async {
         let (mut client, stream) = pair().await;
         let accept = async {
-            let acceptor = acceptor().origin(OriginPolicy::Any);
+            let acceptor = Acceptor::new().origin(OriginPolicy::Any);
             echo(acceptor.read_request(stream, Vec::new()).await.unwrap().accept().await.unwrap()).await;
         };
         let dial = async {
@@ -222,7 +219,7 @@ fn on_streams_with_tls_a_page_without_it_is_refused() {
     harness::run(async {
         let request =
             e2e_tests::raw_peer::RequestHead::new("localhost", "/").with("Origin", "http://localhost");
-        let (error, status) = refused(acceptor().over_tls(true), request.to_bytes()).await;
+        let (error, status) = refused(Acceptor::new().over_tls(true), request.to_bytes()).await;
         assert!(matches!(error, AcceptError::Origin), "{error}");
         assert_eq!(status, 403);
     });
@@ -232,14 +229,14 @@ fn on_streams_with_tls_a_page_without_it_is_refused() {
 fn a_request_that_is_late_or_missing_is_reported() {
     harness::run(async {
         let (client, stream) = pair().await;
-        let hasty = acceptor().timeout(Duration::from_millis(50));
+        let hasty = Acceptor::new().timeout(Duration::from_millis(50));
         let error = hasty.read_request(stream, Vec::new()).await.err().unwrap();
         assert!(matches!(error, AcceptError::TimedOut), "{error}");
         drop(client);
 
         let (client, stream) = pair().await;
         drop(client);
-        let error = acceptor().read_request(stream, b"GET / HT".to_vec()).await.err().unwrap();
+        let error = Acceptor::new().read_request(stream, b"GET / HT".to_vec()).await.err().unwrap();
         assert!(
             matches!(&error, AcceptError::Io(error) if error.kind() == io::ErrorKind::UnexpectedEof),
             "{error}"
@@ -248,11 +245,34 @@ fn a_request_that_is_late_or_missing_is_reported() {
 }
 
 #[test]
+fn an_unfinished_request_is_answered_with_408_and_silence_with_nothing() {
+    harness::run(async {
+        let hasty = Acceptor::new().timeout(Duration::from_millis(50));
+        let (mut client, stream) = pair().await;
+        client.send_bytes(b"GET / HTTP/1.1\r\nHost: a").await;
+        let (result, head) = tokio::join!(hasty.accept(stream), async {
+            let head = client.recv_head().await;
+            client.expect_eof().await;
+            drop(client);
+            head
+        });
+        let error = result.expect_err("the request is not complete");
+        assert!(matches!(error, AcceptError::TimedOut), "{error}");
+        assert_eq!((head.status(), head.header("Connection")), (408, Some("close")));
+
+        let (mut client, stream) = pair().await;
+        let error = hasty.accept(stream).await.expect_err("there is no request");
+        assert!(matches!(error, AcceptError::TimedOut), "{error}");
+        client.expect_eof().await;
+    });
+}
+
+#[test]
 fn a_response_that_cannot_be_sent_as_asked_is_500() {
     harness::run(async {
         let (mut client, stream) = pair().await;
         let accept = async {
-            let mut pending = acceptor().read_request(stream, Vec::new()).await.unwrap();
+            let mut pending = Acceptor::new().read_request(stream, Vec::new()).await.unwrap();
             let name = HeaderName::from_static("upgrade");
             pending.request_mut().add_response_header(name, HeaderValue::from_static("h2c"));
             let error = pending.accept().await.err().unwrap();
@@ -273,7 +293,7 @@ fn any_stream_will_do() {
     harness::run(async {
         let (theirs, ours) = tokio::io::duplex(64);
         let accept = async {
-            let pending = acceptor().read_request(ours, Vec::new()).await.unwrap();
+            let pending = Acceptor::new().read_request(ours, Vec::new()).await.unwrap();
             echo(pending.accept().await.unwrap()).await;
         };
         let dial = async {

@@ -19,7 +19,7 @@ use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex},
     net::TcpListener,
 };
-use ws_server::{Acceptor, Config, Message, Rejection, WebSocket, error::AcceptError};
+use ws_server::{Acceptor, Message, Rejection, WebSocket, error::AcceptError};
 
 type Stream = SlowTransport<DuplexStream>;
 
@@ -35,7 +35,7 @@ enum Step {
 const STEPS: [Step; 4] = [Step::Accept, Step::ReadRequest, Step::PendingAccept, Step::PendingReject];
 
 fn acceptor() -> Acceptor {
-    Acceptor::new(Config::default().validate().unwrap())
+    Acceptor::new()
 }
 
 /// Runs the step and drops it after `polls` polls. `None`: it was dropped.

@@ -7,7 +7,7 @@ use e2e_tests::server::{
     Api, Event, Script, ServerRunner, answer_close, close_normally, echo_test, echo_test_with, start_echo,
 };
 use std::sync::mpsc;
-use ws_server::{CloseCode, Sender, Server, error::ControlError};
+use ws_server::{CloseCode, Sender, Server, error::ControlError, message::Queued};
 
 #[test]
 fn a_ping_is_answered_with_its_payload() {
@@ -108,7 +108,7 @@ fn a_server_may_ping() {
 fn an_async_function_may_ping_within_the_same_limits() {
     harness::run(async {
         let serve = |mut ws: ws_server::WebSocket<_>| async move {
-            assert_eq!(ws.ping(&[0; 126]).await, Err(ControlError::TooLong(126)));
+            assert_eq!(ws.ping(&[0; 126]).await, Err(ControlError::TooLong { len: 126 }));
             ws.ping(&[1; 125]).await.unwrap();
             ws.ping(&[2; 125]).await.unwrap();
             assert_eq!(ws.ping(&[3; 125]).await, Err(ControlError::Full));
@@ -128,8 +128,8 @@ fn an_async_function_may_ping_within_the_same_limits() {
 fn a_control_frame_over_125_bytes_is_refused() {
     harness::run(async {
         let script = Script::new().on_open(|conn| {
-            assert_eq!(conn.ping(&[0; 126]), Err(ControlError::TooLong(126)));
-            assert_eq!(conn.pong(&[0; 126]), Err(ControlError::TooLong(126)));
+            assert_eq!(conn.ping(&[0; 126]), Err(ControlError::TooLong { len: 126 }));
+            assert_eq!(conn.pong(&[0; 126]), Err(ControlError::TooLong { len: 126 }));
             conn.ping(&[1; 125]).unwrap();
         });
         let server = script.start(Server::builder()).await;
@@ -218,7 +218,8 @@ fn a_control_frame_overtakes_messages_that_wait_but_never_splits_one() {
                 conn.ping(b"overtakes").unwrap();
             }
         });
-        let builder = Server::builder().read_while_blocked(true).write_queue(10, 2 * HUGE);
+        let builder =
+            Server::builder().read_while_blocked(true).write_queue_messages(10).write_queue_bytes(2 * HUGE);
         let mut server = script.start(builder).await;
         let mut client = server.open().await;
         client.send(RawFrame::text("go")).await;
@@ -261,9 +262,9 @@ fn the_queue_counts_what_waits() {
         for _ in 0..2 {
             client.send(RawFrame::text("go")).await;
             client.expect_text("12345").await;
-            assert_eq!(counts.recv().unwrap(), (0, 0));
-            let (messages, bytes) = counts.recv().unwrap();
-            assert!(messages == 1 && bytes >= 5, "{messages} messages, {bytes} bytes");
+            assert_eq!(counts.recv().unwrap(), Queued::default());
+            let queued = counts.recv().unwrap();
+            assert!(queued.messages == 1 && queued.bytes >= 5, "{queued:?}");
         }
         drop(client);
         server.stop().await;
@@ -292,7 +293,7 @@ fn a_ping_that_was_accepted_goes_out_however_full_the_control_queue_is() {
 
 /// Call this in the connection's own turn, so that nothing is written in between.
 fn ping_up_to_the_limits(sender: &Sender) {
-    assert_eq!(sender.ping(&[0; 126]), Err(ControlError::TooLong(126)));
+    assert_eq!(sender.ping(&[0; 126]), Err(ControlError::TooLong { len: 126 }));
     sender.ping(&[1; 125]).unwrap();
     sender.ping(&[2; 125]).unwrap();
     assert_eq!(sender.ping(&[3; 125]), Err(ControlError::Full));

@@ -162,16 +162,39 @@ fn a_client_may_close_at_once() {
 }
 
 #[test]
-fn without_validation_text_that_is_no_utf8_comes_back() {
-    echo_test_with(
-        |builder| builder.validate_utf8(false),
-        async |server| {
+fn without_validation_a_handler_echoes_text_unchanged_and_an_owned_message_is_binary_if_it_is_no_utf8() {
+    harness::run(async {
+        for api in Api::ALL {
+            println!("with the {api:?} API");
+            let builder = Server::builder().validate_utf8(false);
+            let server = match api {
+                Api::Handler => {
+                    let script = Script::new().on_message(|conn, message| conn.send(message).unwrap());
+                    script.start(builder).await
+                }
+                Api::Async => start_echo(api, builder).await,
+            };
             let mut client = server.open().await;
-            client.send(RawFrame::text([0xFF, 0xFE])).await;
-            let frame = client.recv_frame().await;
-            assert!(frame == RawFrame::text([0xFF, 0xFE]), "{frame:?}");
-        },
-    );
+            client.send(RawFrame::text("valid")).await;
+            client.expect_text("valid").await;
+            // A frame, and a fragmented message, which has a buffer of its own.
+            let invalid = [0xFF, 0xFE];
+            for frames in [
+                vec![RawFrame::text(invalid)],
+                vec![RawFrame::text(&invalid[..1]).not_final(), RawFrame::continuation(&invalid[1..])],
+            ] {
+                client.send_together(&frames).await;
+                let frame = client.recv_frame().await;
+                let expected = match api {
+                    Api::Handler => RawFrame::text(invalid),
+                    Api::Async => RawFrame::binary(invalid),
+                };
+                assert!(frame == expected, "{frame:?}");
+            }
+            close_normally(client).await;
+            server.stop().await;
+        }
+    });
 }
 
 async fn expect_greeting(mut client: RawClient) {

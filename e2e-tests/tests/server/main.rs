@@ -1,7 +1,9 @@
 //! The server on real sockets, against a peer that speaks frame by frame and may break every rule.
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
+mod accept;
 mod acceptor;
+mod auto_pong;
 mod cancel_safety;
 mod capacity;
 mod close;
@@ -13,6 +15,7 @@ mod decisions;
 mod descriptors;
 mod dropped_servers;
 mod echo;
+mod events;
 mod foreign;
 mod fragmentation;
 mod functions;
@@ -22,6 +25,7 @@ mod memory_budget;
 mod options;
 mod panics;
 mod pause;
+mod ping_rtt;
 mod protocol_errors;
 mod received;
 mod refusals;
@@ -29,6 +33,7 @@ mod requests;
 #[cfg(target_os = "linux")]
 mod resources;
 mod runtimes;
+mod sender_ends;
 mod senders;
 mod sharded;
 mod shutdown;

@@ -132,7 +132,7 @@ fn what_slow_readers_let_wait_counts_wherever_it_waits() {
         let (sender, mut senders) = tokio::sync::mpsc::unbounded_channel();
         let script = Script::new().on_open(move |conn| sender.send(conn.sender()).unwrap());
         // Its own limits would let a connection queue 64 MiB twice.
-        let server = script.start(narrow().write_queue(1000, 64 * MIB)).await;
+        let server = script.start(narrow().write_queue_messages(1000).write_queue_bytes(64 * MIB)).await;
         let mut accepted = 0;
         let mut clients = Vec::new();
         for _ in 0..4 {

@@ -14,15 +14,16 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
-use ws_server::{BufferPoolConfig, Keepalive, Server, ServerBuilder};
+use ws_server::{BufferPoolConfig, DeflateConfig, Keepalive, Server, ServerBuilder};
 
 #[test]
 fn a_bad_setting_is_refused_by_name() {
     const ZERO: Duration = Duration::ZERO;
     const SECOND: Duration = Duration::from_secs(1);
-    let keepalive = |interval, timeout| Some(Keepalive { interval, timeout });
-    let pool = BufferPoolConfig { buffer_size: 100, ..BufferPoolConfig::default() };
-    let preheat = BufferPoolConfig { preheat: 65_537, ..BufferPoolConfig::default() };
+    let keepalive = |interval, timeout| Some(Keepalive::new(interval, timeout));
+    let (mut pool, mut preheat) = (BufferPoolConfig::default(), BufferPoolConfig::default());
+    pool.buffer_size = 100;
+    preheat.preheat = 65_537;
     let cases: [(&str, ServerBuilder); 28] = [
         ("max_connections = 0", Server::builder().max_connections(0)),
         ("max_handshakes = 0", Server::builder().max_handshakes(0)),
@@ -46,7 +47,7 @@ fn a_bad_setting_is_refused_by_name() {
         ("write_timeout = 0ns", Server::builder().write_timeout(Some(ZERO))),
         ("keepalive.interval = 0ns", Server::builder().keepalive(keepalive(ZERO, SECOND))),
         ("keepalive.timeout = 0ns", Server::builder().keepalive(keepalive(SECOND, ZERO))),
-        ("write_queue_messages = 0", Server::builder().write_queue(0, 1)),
+        ("write_queue_messages = 0", Server::builder().write_queue_messages(0).write_queue_bytes(1)),
         ("max_head_size = 10", Server::builder().protocol(|config| config.limits.max_head_size = 10)),
         ("max_header_lines = 1", Server::builder().protocol(|config| config.limits.max_header_lines = 1)),
         ("unix_mode = 0o1000", Server::builder().unix_mode(0o1000)),
@@ -74,7 +75,7 @@ fn a_timeout_of_any_length_is_taken() {
             .idle_timeout(Some(Duration::MAX))
             .write_timeout(Some(Duration::MAX))
             .message_timeout(Some(Duration::MAX))
-            .keepalive(Some(Keepalive { interval: Duration::MAX, timeout: Duration::MAX }))
+            .keepalive(Some(Keepalive::new(Duration::MAX, Duration::MAX)))
     };
     echo_test_with(endless, async |server| {
         // In two pieces, so that the server waits for the rest.
@@ -87,6 +88,44 @@ fn a_timeout_of_any_length_is_taken() {
         client.send(RawFrame::text("hello")).await;
         client.expect_text("hello").await;
         close_normally(client).await;
+    });
+}
+
+#[test]
+fn a_limit_that_is_set_and_removed_does_not_apply() {
+    const ZERO: Duration = Duration::ZERO;
+    let unlimited = |builder: ServerBuilder| {
+        // With these values the server would not start, or would refuse the second client.
+        let limited = builder
+            .max_connections(1)
+            .max_connections_per_address(1)
+            .max_handshakes(0)
+            .memory_budget(0)
+            .idle_timeout(ZERO)
+            .write_timeout(ZERO)
+            .message_timeout(ZERO)
+            .keepalive(Keepalive::new(ZERO, ZERO))
+            .deflate(DeflateConfig::server());
+        limited
+            .max_connections(None)
+            .max_connections_per_address(None)
+            .max_handshakes(None)
+            .memory_budget(None)
+            .idle_timeout(None)
+            .write_timeout(None)
+            .message_timeout(None)
+            .keepalive(None)
+            .deflate(None)
+    };
+    echo_test_with(unlimited, async |server| {
+        let mut clients = [server.open().await, server.open().await];
+        for client in &mut clients {
+            client.send(RawFrame::text("hello")).await;
+            client.expect_text("hello").await;
+        }
+        for client in clients {
+            close_normally(client).await;
+        }
     });
 }
 
@@ -219,7 +258,10 @@ fn memory_is_set_aside_as_it_is_asked_for() {
     const MIB: usize = 1024 * 1024;
     const MANY: usize = 512 * 1024;
     harness::run(async {
-        let pool = BufferPoolConfig { buffer_size: MIB, preheat: 512, max_retained: 512 * MIB };
+        let mut pool = BufferPoolConfig::default();
+        pool.buffer_size = MIB;
+        pool.preheat = 512;
+        pool.max_retained = 512 * MIB;
         // With the defaults a shard takes a stack and an arena of the allocator.
         let plain = footprint(Server::builder()).await;
         for (what, builder) in [

@@ -58,7 +58,7 @@ fn one_message_at_a_time_with_the_reply_written_in_between() {
         let script = Script::new()
             .on_message(move |conn, message| {
                 assert!(
-                    !busy.swap(true, SeqCst) || conn.queued().0 == 0,
+                    !busy.swap(true, SeqCst) || conn.queued().messages == 0,
                     "a message while the last one was answered"
                 );
                 conn.pause();

@@ -162,7 +162,7 @@ fn a_length_over_the_limit_is_refused_at_the_header() {
 #[test]
 fn a_frame_over_a_limit_of_its_own_is_1009() {
     echo_test_with(
-        |builder| builder.protocol(|config| config.limits.max_frame_size = 10),
+        |builder| builder.protocol(|config| config.limits.max_frame_size = Some(10)),
         async |server| {
             let mut client = server.open().await;
             client

@@ -5,7 +5,7 @@ use e2e_tests::raw_peer::{RawClient, SAMPLE_KEY};
 use e2e_tests::server::{Script, ServerRunner, close_normally, echo_test_with};
 use http::{HeaderName, HeaderValue, StatusCode};
 use std::sync::mpsc;
-use ws_server::{Rejection, Request, Server};
+use ws_server::{Rejection, Request, Server, ServerBuilder};
 
 type Headers<'a> = &'a [(&'a str, &'a str)];
 
@@ -267,4 +267,67 @@ fn a_quotation_mark_in_a_query_a_higher_minor_version_and_the_rfcs_key_are_taken
             close_normally(client).await;
         },
     );
+}
+
+/// What a hook knows about the user.
+#[derive(Clone)]
+struct User(String);
+
+/// A server whose async hook and hook attach values to the request.
+fn naming_users() -> ServerBuilder {
+    let find = async |mut request: Request| {
+        request.extensions_mut().insert(7_u32);
+        Ok(request)
+    };
+    Server::builder().on_request_async(find).on_request(|request| {
+        let name = request.header("x-user").unwrap_or("unknown").to_owned();
+        request.extensions_mut().insert(User(name));
+        Ok(())
+    })
+}
+
+/// What the hooks have attached.
+fn attached(request: &Request) -> (String, u32) {
+    let user = request.extensions().get::<User>().expect("the hook has set it");
+    (user.0.clone(), *request.extensions().get().expect("the async hook has set it"))
+}
+
+async fn expect_attached(server: &ServerRunner, seen: &mpsc::Receiver<(String, u32)>) {
+    let mut client = server.connect().await;
+    open_with(&mut client, &[("X-User", "ada")]).await;
+    close_normally(client).await;
+    assert_eq!(seen.recv().unwrap(), ("ada".to_owned(), 7));
+}
+
+#[test]
+fn what_hooks_attach_to_a_request_reaches_a_handlers_accept() {
+    harness::run(async {
+        let (sender, seen) = mpsc::channel();
+        let script = Script::new().accept(move |request| {
+            sender.send(attached(request)).unwrap();
+            assert!(request.extensions_mut().remove::<User>().is_some());
+            Ok(())
+        });
+        let server = script.start(naming_users()).await;
+        expect_attached(&server, &seen).await;
+        server.stop().await;
+    });
+}
+
+#[test]
+fn what_hooks_attach_to_a_request_reaches_an_async_function_also_as_a_request_of_http() {
+    harness::run(async {
+        let (sender, seen) = mpsc::channel();
+        let server = ServerRunner::serve_with_request(naming_users(), move |mut ws, request| {
+            let attached = attached(&request);
+            let request: http::Request<()> = request.into();
+            assert_eq!((request.uri().path(), request.headers()["x-user"].as_bytes()), ("/", &b"ada"[..]));
+            assert_eq!(request.extensions().get(), Some(&attached.1));
+            sender.send(attached).unwrap();
+            async move { while ws.recv().await.is_some() {} }
+        })
+        .await;
+        expect_attached(&server, &seen).await;
+        server.stop().await;
+    });
 }

@@ -76,7 +76,7 @@ pub(crate) fn sender_test(builder: impl Fn() -> ServerBuilder, test: impl AsyncF
 }
 
 /// Polls a future once.
-async fn is_pending<F: Future>(future: Pin<&mut F>) -> bool {
+pub(crate) async fn is_pending<F: Future>(future: Pin<&mut F>) -> bool {
     let mut future = future;
     poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx).is_pending())).await
 }
@@ -129,7 +129,7 @@ const KIB: usize = 1024;
 #[test]
 fn a_slow_peer_makes_try_send_refuse_and_loses_nothing_that_was_accepted() {
     sender_test(
-        || Server::builder().write_queue(1000, 256 * KIB),
+        || Server::builder().write_queue_messages(1000).write_queue_bytes(256 * KIB),
         async |server| {
             let (mut client, sender) = server.open().await;
             let mut accepted = 0_u32;
@@ -156,7 +156,7 @@ fn a_slow_peer_makes_try_send_refuse_and_loses_nothing_that_was_accepted() {
 #[test]
 fn the_limit_in_bytes_holds_while_the_connection_has_had_no_turn() {
     sender_test(
-        || Server::builder().write_queue(1000, 256 * KIB),
+        || Server::builder().write_queue_messages(1000).write_queue_bytes(256 * KIB),
         async |server| {
             let (mut client, sender) = server.open().await;
             // Without an await in between, no other task runs on this thread.
@@ -199,7 +199,7 @@ pub(crate) async fn fill(
 #[test]
 fn a_slow_peer_makes_send_wait_until_it_reads() {
     sender_test(
-        || Server::builder().write_queue(1000, 256 * KIB),
+        || Server::builder().write_queue_messages(1000).write_queue_bytes(256 * KIB),
         async |server| {
             let (mut client, sender) = server.open().await;
             let (accepted, waiting) = fill(&sender).await;
@@ -223,7 +223,7 @@ fn a_slow_peer_makes_send_wait_until_it_reads() {
 #[test]
 fn a_send_that_waits_hears_of_the_end() {
     sender_test(
-        || Server::builder().write_queue(1000, 256 * KIB),
+        || Server::builder().write_queue_messages(1000).write_queue_bytes(256 * KIB),
         async |server| {
             let (client, sender) = server.open().await;
             let (accepted, waiting) = fill(&sender).await;
@@ -299,7 +299,7 @@ fn a_senders_message_does_not_get_stuck_behind_a_message_of_the_handler() {
             conn.sender().try_send("from the sender").unwrap();
             conn.send_text("from the handler").unwrap();
         });
-        let server = script.start(Server::builder().write_queue(1, KIB)).await;
+        let server = script.start(Server::builder().write_queue_messages(1).write_queue_bytes(KIB)).await;
         let mut client = server.open().await;
         client.expect_text("from the handler").await;
         client.expect_text("from the sender").await;
@@ -354,7 +354,7 @@ fn a_prepared_message_goes_out_like_any_other() {
 #[test]
 fn a_prepared_message_is_refused_when_there_is_no_room() {
     sender_test(
-        || Server::builder().write_queue(1_000_000, 200_000),
+        || Server::builder().write_queue_messages(1_000_000).write_queue_bytes(200_000),
         async |server| {
             let (_client, sender) = server.open().await;
             let message = PreparedMessage::new(vec![0; 50_000]);

@@ -141,9 +141,7 @@ fn a_shutdowns_grace_cuts_a_slow_reader_off() {
 }
 
 fn impatient() -> ServerBuilder {
-    Server::builder()
-        .keepalive(Some(Keepalive { interval: SECOND, timeout: SECOND }))
-        .write_timeout(Some(SECOND * 3 / 2))
+    Server::builder().keepalive(Some(Keepalive::new(SECOND, SECOND))).write_timeout(Some(SECOND * 3 / 2))
 }
 
 /// Servers, with both APIs, that send the message and wait for the peer to close.
@@ -198,7 +196,7 @@ fn a_peer_behind_a_slow_line_is_not_given_up() {
 
 fn small_and_watched() -> ServerBuilder {
     Server::builder()
-        .keepalive(Some(Keepalive { interval: SECOND / 2, timeout: SECOND / 2 }))
+        .keepalive(Some(Keepalive::new(SECOND / 2, SECOND / 2)))
         .close_timeout(SECOND / 5)
         .protocol(|config| config.limits.max_held_bytes = 1000)
 }

@@ -147,7 +147,7 @@ fn with_timeouts_set_a_normal_close_is_a_normal_close() {
 }
 
 fn pinging(builder: ServerBuilder) -> ServerBuilder {
-    builder.keepalive(Some(Keepalive { interval: SHORT, timeout: SHORT })).close_timeout(SHORT)
+    builder.keepalive(Some(Keepalive::new(SHORT, SHORT))).close_timeout(SHORT)
 }
 
 #[test]

@@ -9,9 +9,12 @@ use e2e_tests::{
     server::{Api, ServerRunner, start_echo},
 };
 use http::{HeaderValue, header};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, TcpStream},
+};
 use ws_client::{CloseCode, Connector, Roots, error::ConnectError};
-use ws_server::{Server, Tls, error::TlsError, rustls};
+use ws_server::{Acceptor, Server, Tls, TlsStream, error::TlsError, rustls};
 
 fn tls(identity: &Identity) -> Tls {
     Tls::from_pem(&identity.chain, &identity.key).unwrap()
@@ -143,12 +146,12 @@ fn a_tls_handshake_has_a_deadline() {
             .tls(tls(&authority.issue(&["localhost"])))
             .handshake_timeout(Duration::from_millis(100));
         let server = ServerRunner::serve(builder, |_| async {}).await;
-        let mut silent = tokio::net::TcpStream::connect(server.addr()).await.unwrap();
+        let mut silent = TcpStream::connect(server.addr()).await.unwrap();
         let mut rest = Vec::new();
         tokio::time::timeout(DEADLINE, silent.read_to_end(&mut rest)).await.unwrap().unwrap();
         assert!(rest.is_empty());
         // The same in the middle of the handshake.
-        let mut half = tokio::net::TcpStream::connect(server.addr()).await.unwrap();
+        let mut half = TcpStream::connect(server.addr()).await.unwrap();
         half.write_all(&[0x16, 3, 1, 2, 0, 1]).await.unwrap();
         let _ = tokio::time::timeout(DEADLINE, half.read_to_end(&mut rest)).await.unwrap();
         server.wait_for_handshakes(0).await;
@@ -209,4 +212,40 @@ fn certificates(pem: &str) -> Vec<rustls::pki_types::CertificateDer<'static>> {
 fn key(identity: &Identity) -> rustls::pki_types::PrivateKeyDer<'static> {
     use rustls::pki_types::pem::PemObject as _;
     rustls::pki_types::PrivateKeyDer::from_pem_slice(identity.key.as_bytes()).unwrap()
+}
+
+#[test]
+fn an_acceptor_works_over_tls_on_a_stream_of_the_application() {
+    run(async {
+        let authority = Authority::new();
+        let tls = tls(&authority.issue(&["localhost"]));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("wss://localhost:{}/", listener.local_addr().unwrap().port());
+        let serve = async {
+            let (tcp, addr) = listener.accept().await.unwrap();
+            let stream: TlsStream<TcpStream> = tls.accept(tcp).await.unwrap();
+            assert_eq!(stream.io().peer_addr().unwrap(), addr);
+            assert_eq!(stream.tls().server_name(), Some("localhost"));
+            let mut ws = Acceptor::new().over_tls(true).accept(stream).await.unwrap();
+            while let Some(message) = ws.recv().await {
+                ws.send(message).await.unwrap();
+            }
+        };
+        let dial = async {
+            let mut ws = trusting(&authority).connect(&url).await.unwrap();
+            for size in [0, 1, 70_000, 3_000_000] {
+                let message = "x".repeat(size);
+                ws.send(message.as_str()).await.unwrap();
+                assert_eq!(ws.recv().await.unwrap().as_text(), Some(message.as_str()));
+            }
+            assert!(ws.close(CloseCode::NORMAL, "").await.is_clean());
+        };
+        tokio::join!(serve, dial);
+    });
+}
+
+#[test]
+fn the_debug_output_of_tls_has_no_settings() {
+    let tls = tls(&Authority::new().issue(&["localhost"]));
+    assert_eq!(format!("{tls:?}"), "Tls { .. }");
 }

@@ -46,7 +46,7 @@ async fn crowd(sender: &Sender, polls: &Arc<AtomicUsize>) -> Vec<JoinHandle<Sent
 #[test]
 fn senders_that_wait_cost_a_constant_number_of_polls_each_and_are_served_in_order() {
     sender_test(
-        || Server::builder().write_queue(1000, 128 * KIB),
+        || Server::builder().write_queue_messages(1000).write_queue_bytes(128 * KIB),
         async |server| {
             let (mut client, sender) = server.open_slow().await;
             let (accepted, first) = fill(&sender).await;
@@ -77,7 +77,7 @@ fn senders_that_wait_cost_a_constant_number_of_polls_each_and_are_served_in_orde
 #[test]
 fn senders_that_give_up_do_not_block_other_senders() {
     sender_test(
-        || Server::builder().write_queue(1000, 128 * KIB),
+        || Server::builder().write_queue_messages(1000).write_queue_bytes(128 * KIB),
         async |server| {
             let (mut client, sender) = server.open_slow().await;
             let (accepted, first) = fill(&sender).await;
@@ -121,7 +121,7 @@ fn senders_that_give_up_do_not_block_other_senders() {
 #[test]
 fn all_senders_that_wait_hear_of_the_end() {
     sender_test(
-        || Server::builder().write_queue(1000, 128 * KIB),
+        || Server::builder().write_queue_messages(1000).write_queue_bytes(128 * KIB),
         async |server| {
             let (client, sender) = server.open_slow().await;
             let (_, first) = fill(&sender).await;

@@ -46,7 +46,8 @@ fn with_room_for_one_a_second_send_is_refused_and_gives_the_payload_back() {
                 conn.ping(b"still goes").unwrap();
             })
             .on_writable(|conn| conn.send_text("now").unwrap());
-        let mut server = script.start(Server::builder().write_queue(1, 1024)).await;
+        let mut server =
+            script.start(Server::builder().write_queue_messages(1).write_queue_bytes(1024)).await;
         let mut client = server.open().await;
         client.expect_text("first").await;
         client.expect_ping(b"still goes").await;
@@ -71,7 +72,7 @@ fn with_room_for_one_a_send_in_on_write_complete_is_accepted() {
                 }
             },
         );
-        let server = script.start(Server::builder().write_queue(1, 1024)).await;
+        let server = script.start(Server::builder().write_queue_messages(1).write_queue_bytes(1024)).await;
         let mut client = server.open().await;
         for number in 0..500 {
             client.expect_text(&number.to_string()).await;
@@ -88,7 +89,7 @@ fn the_limit_in_bytes_holds_unless_nothing_else_waits() {
             conn.send_binary(vec![0; 5000]).unwrap();
             assert!(matches!(conn.send_binary(vec![0; 1]), Err(SendError::Full(_))));
         });
-        let server = script.start(Server::builder().write_queue(100, 1000)).await;
+        let server = script.start(Server::builder().write_queue_messages(100).write_queue_bytes(1000)).await;
         let mut client = server.open().await;
         client.expect_binary(&[0; 5000]).await;
         close_normally(client).await;
@@ -140,7 +141,7 @@ fn the_end_cuts_off_what_waits_and_says_so_before_on_close() {
             }
             conn.send_binary(&[0; 10]).unwrap();
         });
-        let builder = Server::builder().write_queue(10, 4 * HUGE);
+        let builder = Server::builder().write_queue_messages(10).write_queue_bytes(4 * HUGE);
         let mut server = script.start(builder).await;
         let mut client = server.open().await;
         client.send(RawFrame::text("go")).await;
@@ -240,16 +241,19 @@ fn an_async_send_waits_while_the_queue_is_full() {
     harness::run(async {
         let sent = Arc::new(AtomicUsize::new(0));
         let count = Arc::clone(&sent);
-        let server = ServerRunner::serve(Server::builder().write_queue(4, HUGE), move |mut ws| {
-            let count = Arc::clone(&count);
-            async move {
-                for number in 0..32_u8 {
-                    ws.send(vec![number; 1024 * 1024]).await.unwrap();
-                    count.fetch_add(1, SeqCst);
+        let server = ServerRunner::serve(
+            Server::builder().write_queue_messages(4).write_queue_bytes(HUGE),
+            move |mut ws| {
+                let count = Arc::clone(&count);
+                async move {
+                    for number in 0..32_u8 {
+                        ws.send(vec![number; 1024 * 1024]).await.unwrap();
+                        count.fetch_add(1, SeqCst);
+                    }
+                    while ws.recv().await.is_some() {}
                 }
-                while ws.recv().await.is_some() {}
-            }
-        })
+            },
+        )
         .await;
         let mut client = server.open().await;
         // The peer reads the first byte only after the second message is queued.

@@ -1,6 +1,6 @@
 //! Other libraries read this library's output. They must receive what was sent.
 
-use ws_proto::{Config, MessageKind, PreparedMessage, Role, handshake::Extensions};
+use ws_proto::{Config, MessageKind, Notify, PreparedMessage, Role, handshake::Extensions};
 
 use super::{Reader, Told, tokio_websockets, tungstenite};
 use crate::{input::Input, machine::Machine};
@@ -66,8 +66,8 @@ fn operate(machine: &mut Machine, input: &mut Input<'_>, sent: &mut Sent) {
     let (control, message) = (len.min(125), Told::Message(kind, payload.clone()));
     let accepted = match operation >> 1 & 7 {
         0 | 1 => connection.send(kind, &payload, tx).is_ok().then_some(message),
-        2 => connection.send_bytes(kind, payload.into(), false, tx).is_ok().then_some(message),
-        3 => connection.send_prepared(&prepared(kind, payload), false, tx).is_ok().then_some(message),
+        2 => connection.send_bytes(kind, payload.into(), Notify::No, tx).is_ok().then_some(message),
+        3 => connection.send_prepared(&prepared(kind, payload), Notify::No, tx).is_ok().then_some(message),
         4 => {
             connection.ping(&payload[..control], tx).is_ok().then(|| Told::Ping(payload[..control].to_vec()))
         }

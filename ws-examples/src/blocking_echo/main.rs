@@ -79,7 +79,7 @@ fn echo(mut stream: TcpStream, config: ValidConfig) -> io::Result<()> {
     let Some(early) = accept(&mut stream, &config)? else { return Ok(()) };
     let mut connection = Connection::server(config, Instant::now());
     // The receive buffer is much larger than the bytes that were read with the request head.
-    rx.extend(&early);
+    connection.receive(&early, Instant::now(), &mut rx);
 
     loop {
         // 1. Handle all events and echo the messages.

@@ -13,6 +13,7 @@ use lexopt::{
     ValueExt as _,
     prelude::{Long, Short, Value},
 };
+use ws_examples::with_causes;
 use ws_server::{DeflateConfig, Request, Server, ServerStream, Tls, WebSocket};
 
 use room::Room;
@@ -37,7 +38,7 @@ async fn main() -> ExitCode {
     let server = match options.bind().await {
         Ok(server) => server,
         Err(error) => {
-            eprintln!("chat-server: {error}");
+            eprintln!("chat-server: {}", with_causes(&error));
             return ExitCode::FAILURE;
         }
     };
@@ -83,7 +84,7 @@ impl Options {
     async fn bind(&self) -> io::Result<Server> {
         let addr = &self.addr;
         let (mut builder, mut scheme) =
-            (Server::builder().http(page).deflate(Some(DeflateConfig::server())), "http");
+            (Server::builder().http(page).deflate(DeflateConfig::server()), "http");
         if let Some((cert, key)) = &self.tls {
             let tls = Tls::from_pem(std::fs::read(cert)?, std::fs::read(key)?).map_err(io::Error::other)?;
             (builder, scheme) = (builder.tls(tls), "https");

@@ -166,7 +166,7 @@ impl Options {
             builder = builder.handshake_timeout(timeout);
         }
         if let Some(messages) = self.write_queue_messages {
-            builder = builder.protocol(|config| config.write_queue_messages = messages);
+            builder = builder.write_queue_messages(messages);
         }
         builder
     }

@@ -108,15 +108,15 @@ fn a_close_before_the_last_reply_is_an_error_and_the_status_is_1() {
             server.expect_close(1013).await;
         })
         .await;
-        ended.assert(1, "one\n", "echo-client: the connection ended with code 1013 too busy\n");
+        ended.assert(1, "one\n", "echo-client: closed by the peer: received 1013 \"too busy\", sent 1013\n");
 
         let (ended, ()) = against(&[], async |mut server| {
             server.upgrade().await;
             server.expect_text("hello").await;
         })
         .await;
-        let message = "the connection ended with code 1006  (the byte stream ended without a Close frame)";
-        ended.assert(1, "", &format!("echo-client: {message}\n"));
+        let message = "received no Close, sent no Close; the byte stream ended without a Close frame";
+        ended.assert(1, "", &format!("echo-client: closed by the peer: {message}\n"));
     });
 }
 

@@ -123,11 +123,15 @@ fn write_queue_messages() {
 
 #[test]
 fn no_utf8() {
-    with(&["--no-utf8"], async |addr| {
-        let mut client = open(addr).await;
-        client.send(RawFrame::text([0xFF])).await;
-        let echo = client.recv_frame().await;
-        assert!(echo == RawFrame::text([0xFF]), "{echo:?}");
+    harness::run(async {
+        // An owned message is binary if its text is no UTF-8.
+        for (api, expected) in [("handler", RawFrame::text([0xFF])), ("async", RawFrame::binary([0xFF]))] {
+            let (_server, addr) = Program::echo_server(&["--no-utf8", "--api", api]);
+            let mut client = open(&addr).await;
+            client.send(RawFrame::text([0xFF])).await;
+            let echo = client.recv_frame().await;
+            assert!(echo == expected, "{api}: {echo:?}");
+        }
     });
     with(&[], async |addr| {
         let mut client = open(addr).await;

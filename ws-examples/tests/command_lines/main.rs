@@ -6,4 +6,5 @@ mod chat_server;
 mod echo_client;
 mod echo_server;
 mod echo_server_options;
+mod polling_echo;
 mod program;

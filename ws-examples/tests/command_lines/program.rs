@@ -13,6 +13,7 @@ pub(crate) const ECHO_SERVER: &str = env!("CARGO_BIN_EXE_echo-server");
 pub(crate) const ECHO_CLIENT: &str = env!("CARGO_BIN_EXE_echo-client");
 pub(crate) const CHAT_SERVER: &str = env!("CARGO_BIN_EXE_chat-server");
 pub(crate) const BLOCKING_ECHO: &str = env!("CARGO_BIN_EXE_blocking-echo");
+pub(crate) const POLLING_ECHO: &str = env!("CARGO_BIN_EXE_polling-echo");
 
 /// Deadline for each wait. A wait that reaches it fails the test.
 const DEADLINE: Duration = Duration::from_secs(20);

@@ -7,7 +7,8 @@ use super::CloseCode;
 /// The longest close reason, in bytes: a control payload without the code.
 pub const MAX_CLOSE_REASON: usize = MAX_CONTROL_PAYLOAD - 2;
 
-/// The payload of a Close frame (RFC 6455 section 5.5.1). `code: None` is an empty payload.
+/// The payload of a Close frame (RFC 6455 section 5.5.1). `code: None` is an empty payload. The RFC defines exactly
+/// these two fields, so they are final.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CloseFrame {
     /// The status code, if one was given.
@@ -49,13 +50,21 @@ impl CloseFrame {
     }
 }
 
+/// The most characters of a reason that are printed.
+const PRINTED_REASON: usize = 60;
+
+/// Prints the code and the reason in quotes, for logs. Control characters are escaped, and a reason of more than 60
+/// characters is shortened.
 impl fmt::Display for CloseFrame {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.code {
-            None => f.write_str("no code"),
-            Some(code) if self.reason.is_empty() => code.fmt(f),
-            Some(code) => write!(f, "{code} {}", self.reason),
+        let Some(code) = self.code else { return f.write_str("no code") };
+        code.fmt(f)?;
+        if self.reason.is_empty() {
+            return Ok(());
         }
+        let end = self.reason.char_indices().nth(PRINTED_REASON).map_or(self.reason.len(), |(at, _)| at);
+        let more = if end < self.reason.len() { "…" } else { "" };
+        write!(f, " \"{}{more}\"", self.reason[..end].escape_debug())
     }
 }
 

@@ -1,9 +1,12 @@
-use crate::error::{ConnectionError, TimedOut};
+use std::fmt;
+
+use crate::error::{ConnectionError, TimedOut, WithCauses};
 
 use super::{CloseCode, CloseFrame};
 
 /// Which side started the end of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Initiator {
     /// This side's application called `close`.
     Local,
@@ -14,7 +17,11 @@ pub enum Initiator {
 }
 
 /// How a connection ended.
+///
+/// It prints as one line for logs: which side closed, the codes, the peer's reason, and the error with its causes. For
+/// example: `closed by the peer: received 1001 "restart", sent 1001`.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct CloseInfo {
     /// The Close frame that the peer sent, if any.
     pub received: Option<CloseFrame>,
@@ -29,7 +36,9 @@ pub struct CloseInfo {
 }
 
 impl CloseInfo {
-    pub(crate) const fn new(initiator: Initiator) -> Self {
+    /// An end without Close frames and without an error. The fields can be set afterwards.
+    #[must_use]
+    pub const fn new(initiator: Initiator) -> Self {
         Self { received: None, sent: None, initiator, error: None }
     }
 
@@ -63,5 +72,26 @@ impl CloseInfo {
     /// The [`ConnectionError`] that ended the connection.
     pub fn result(&self) -> Result<(), ConnectionError> {
         self.error.map_or(Ok(()), Err)
+    }
+}
+
+impl fmt::Display for CloseInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.initiator {
+            Initiator::Local => "closed by this side: ",
+            Initiator::Remote => "closed by the peer: ",
+            Initiator::Library => "closed by the library: ",
+        })?;
+        match &self.received {
+            Some(CloseFrame { code: None, .. }) => f.write_str("received a Close without a code")?,
+            Some(frame) => write!(f, "received {frame}")?,
+            None => f.write_str("received no Close")?,
+        }
+        match &self.sent {
+            Some(CloseFrame { code: Some(code), .. }) => write!(f, ", sent {code}")?,
+            Some(_) => f.write_str(", sent a Close without a code")?,
+            None => f.write_str(", sent no Close")?,
+        }
+        self.error.as_ref().map_or(Ok(()), |error| write!(f, "; {}", WithCauses(error)))
     }
 }

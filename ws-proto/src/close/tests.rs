@@ -1,5 +1,5 @@
 use super::{CloseCode, CloseFrame, CloseInfo, Initiator, MAX_CLOSE_REASON};
-use crate::error::{ConnectionError, ProtocolError};
+use crate::error::{ConnectionError, ProtocolError, TimedOut};
 
 fn encode(frame: &CloseFrame) -> Vec<u8> {
     let mut out = [0; 125];
@@ -86,4 +86,39 @@ fn a_close_is_clean_with_both_close_frames_and_no_error() {
     info.error = Some(ConnectionError::Eof);
     assert!(!info.is_clean());
     assert_eq!(info.result(), Err(ConnectionError::Eof));
+}
+
+#[test]
+fn a_close_prints_as_one_line_with_both_codes_and_the_causes() {
+    let mut info = CloseInfo::new(Initiator::Remote);
+    info.received = Some(CloseFrame::new(CloseCode::GOING_AWAY, "restart"));
+    info.sent = Some(CloseFrame::new(CloseCode::GOING_AWAY, "ours"));
+    assert_eq!(info.to_string(), "closed by the peer: received 1001 \"restart\", sent 1001");
+
+    let mut info = CloseInfo::new(Initiator::Library);
+    info.sent = Some(CloseFrame::new(CloseCode::PROTOCOL_ERROR, "protocol error"));
+    info.error = Some(ProtocolError::ReservedOpcode(3).into());
+    assert_eq!(
+        info.to_string(),
+        "closed by the library: received no Close, sent 1002; the peer violated the protocol: reserved opcode 3"
+    );
+
+    let mut info = CloseInfo::new(Initiator::Local);
+    info.received = Some(CloseFrame::default());
+    info.error = Some(TimedOut::Close.into());
+    assert_eq!(
+        info.to_string(),
+        "closed by this side: received a Close without a code, sent no Close; a deadline passed: closing handshake not \
+         complete within the close timeout"
+    );
+}
+
+#[test]
+fn a_peers_reason_is_printed_escaped_and_shortened() {
+    let hostile = CloseFrame::new(CloseCode::NORMAL, "a\"b\r\nforged: line\u{1b}[31m\u{202e}");
+    assert_eq!(hostile.to_string(), r#"1000 "a\"b\r\nforged: line\u{1b}[31m\u{202e}""#);
+    let long = CloseFrame::new(CloseCode::NORMAL, &"é".repeat(61));
+    assert_eq!(long.to_string(), format!("1000 \"{}…\"", "é".repeat(60)));
+    let full = CloseFrame::new(CloseCode::NORMAL, &"é".repeat(60));
+    assert_eq!(full.to_string(), format!("1000 \"{}\"", "é".repeat(60)));
 }

@@ -77,7 +77,8 @@ impl Connection {
         self.drop_received();
     }
 
-    /// As [`close`](Self::close), with an empty Close frame: no code, no reason.
+    /// As [`close`](Self::close), with an empty Close frame: no code, no reason. The peer sees the code 1005 (RFC 6455
+    /// section 7.1.5).
     pub fn close_without_code(&mut self, now: Instant, tx: &mut TransmitQueue) {
         self.start_close(Initiator::Local, None, CloseFrame::default(), now, tx);
         self.drop_received();
@@ -86,8 +87,17 @@ impl Connection {
     /// As [`close`](Self::close), but messages are delivered until the peer's Close arrives: the peer may still send
     /// after our Close (RFC 6455 section 5.5.1). While the application is paused they are held, up to `max_held_bytes`.
     pub fn close_and_receive(&mut self, code: CloseCode, reason: &str, now: Instant, tx: &mut TransmitQueue) {
+        self.send_close_and_receive(CloseFrame::new(code, reason), now, tx);
+    }
+
+    /// As [`close_and_receive`](Self::close_and_receive), with an empty Close frame: no code, no reason.
+    pub fn close_without_code_and_receive(&mut self, now: Instant, tx: &mut TransmitQueue) {
+        self.send_close_and_receive(CloseFrame::default(), now, tx);
+    }
+
+    fn send_close_and_receive(&mut self, frame: CloseFrame, now: Instant, tx: &mut TransmitQueue) {
         if self.phase == Phase::Open {
-            self.start_close(Initiator::Local, None, CloseFrame::new(code, reason), now, tx);
+            self.start_close(Initiator::Local, None, frame, now, tx);
             self.end_as_held(tx);
         }
     }
@@ -356,7 +366,7 @@ impl Connection {
         self.phase = Phase::Discard;
         match code {
             Some(code) if first => {
-                let reason = error.to_string();
+                let reason = error.close_reason();
                 self.queue_close(CloseFrame::new(code, &reason), true, tx);
             }
             // Only one Close is ever sent.

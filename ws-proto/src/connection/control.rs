@@ -79,7 +79,7 @@ impl Connection {
             return Err(ControlError::Closed);
         }
         if payload.len() > MAX_CONTROL_PAYLOAD {
-            return Err(ControlError::TooLong(payload.len()));
+            return Err(ControlError::TooLong { len: payload.len() });
         }
         let entry = ControlQueue::entry_len(payload.len());
         let waiting = tx.control_bytes() + self.outbox.as_ref().map_or(0, |outbox| outbox.control_bytes());

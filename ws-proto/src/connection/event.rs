@@ -1,23 +1,62 @@
+use std::fmt;
+
+use bytes::Bytes;
+
 use crate::{
     close::CloseInfo,
     frame::OpCode,
     memory::ReceiveBuffer,
-    message::{MessageKind, MessageRef},
+    message::{Message, MessageKind, MessageRef},
 };
 
 /// An event from [`Connection::poll_event`](super::Connection::poll_event). Payloads are borrowed from the receive
 /// buffer.
-#[derive(Debug)]
 #[non_exhaustive]
 pub enum Event<'rx> {
     /// A complete text or binary message.
     Message(MessageRef<'rx>),
-    /// A ping. With [`Config::auto_pong`](crate::Config::auto_pong), the answer is already queued.
+    /// A ping. With [`Config::auto_pong`](crate::Config::auto_pong), the answer is already queued, except after our
+    /// Close.
     Ping(&'rx [u8]),
     /// A pong, solicited or not.
     Pong(&'rx [u8]),
     /// The connection has ended. This event occurs exactly once and is the last one.
     Closed(CloseInfo),
+}
+
+/// Prints the lengths of payloads. Payloads must not reach logs.
+impl fmt::Debug for Event<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Message(message) => message.fmt(f),
+            Self::Ping(payload) => write!(f, "Ping({} bytes)", payload.len()),
+            Self::Pong(payload) => write!(f, "Pong({} bytes)", payload.len()),
+            Self::Closed(info) => f.debug_tuple("Closed").field(info).finish(),
+        }
+    }
+}
+
+/// A message or control frame from [`Connection::take_held_event`](super::Connection::take_held_event), owned.
+#[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum HeldEvent {
+    /// A complete text or binary message.
+    Message(Message),
+    /// A ping that was held with [`Connection::hold_ping`](super::Connection::hold_ping).
+    Ping(Bytes),
+    /// A pong that was held with [`Connection::hold_pong`](super::Connection::hold_pong).
+    Pong(Bytes),
+}
+
+/// Omits payloads, to keep them out of logs.
+impl fmt::Debug for HeldEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Message(message) => f.debug_tuple("Message").field(message).finish(),
+            Self::Ping(payload) => write!(f, "Ping({} bytes)", payload.len()),
+            Self::Pong(payload) => write!(f, "Pong({} bytes)", payload.len()),
+        }
+    }
 }
 
 /// The result of one step of the parser.

@@ -38,7 +38,7 @@ impl Connection {
             match self.fast_message(rx)? {
                 Ok((kind, at)) => {
                     let more = rx.unprocessed().len();
-                    self.inbox.get_or_insert_default().push_slice(kind, at.bytes(rx), more);
+                    self.inbox.get_or_insert_default().push_slice(kind.opcode(), at.bytes(rx), more);
                 }
                 Err(error) => return Some(Err(error)),
             }
@@ -57,7 +57,7 @@ impl Connection {
         };
         let (len, key_at) = short_len(bytes)?;
         let limits = &self.config.limits;
-        if len > limits.max_message_size || len > limits.max_frame_size {
+        if len > limits.max_message_size || limits.max_frame_size.is_some_and(|most| len > most) {
             return None;
         }
         let masked = bytes[1] & 0x80 != 0;

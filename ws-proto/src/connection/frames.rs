@@ -167,8 +167,8 @@ impl Connection {
         let compressed = message.as_ref().map_or(header.rsv & RSV1 != 0, |message| message.compressed);
         let limit = if compressed { on_the_wire(limits.max_message_size) } else { limits.max_message_size };
         let announced = usize::try_from(header.payload_len).unwrap_or(usize::MAX);
-        if announced > limits.max_frame_size {
-            return Err(LimitExceeded::FrameSize { limit: limits.max_frame_size }.into());
+        if let Some(limit) = limits.max_frame_size.filter(|limit| announced > *limit) {
+            return Err(LimitExceeded::FrameSize { limit }.into());
         }
         if announced > limit.saturating_sub(received) {
             return Err(LimitExceeded::MessageSize { limit: limits.max_message_size }.into());

@@ -1,4 +1,4 @@
-//! Messages received while the application is paused, and the end that follows them.
+//! Messages, pings and pongs received while the application is paused, and the end that follows them.
 
 use std::{collections::VecDeque, time::Instant};
 
@@ -7,7 +7,7 @@ use bytes::Bytes;
 use crate::{
     close::CloseFrame,
     error::ConnectionError,
-    frame::{FrameHeader, MAX_HEADER_LEN},
+    frame::{FrameHeader, MAX_HEADER_LEN, OpCode},
     memory::{MESSAGE_OVERHEAD, PooledBuffer},
     message::MessageKind,
 };
@@ -34,8 +34,8 @@ pub(super) struct Inbox {
     pub(super) end: Option<(End, Instant)>,
 }
 
-/// Small messages are packed side by side as unmasked frames, so that holding one takes no more memory than it took on
-/// the wire. Larger assembled messages are moved.
+/// Small messages and control frames are packed side by side as unmasked frames, so that holding one takes no more
+/// memory than it took on the wire. Larger assembled messages are moved.
 #[derive(Debug)]
 enum Held {
     Packed { frames: Vec<u8>, read: usize },
@@ -43,9 +43,9 @@ enum Held {
 }
 
 impl Inbox {
-    /// Holds a copy of a message. `more` received bytes are not parsed yet and may contain further messages.
+    /// Holds a copy of a message or of a control frame. `more` received bytes are not parsed yet and may contain further messages.
     #[inline]
-    pub(super) fn push_slice(&mut self, kind: MessageKind, payload: &[u8], more: usize) {
+    pub(super) fn push_slice(&mut self, opcode: OpCode, payload: &[u8], more: usize) {
         if !matches!(self.held.back(), Some(Held::Packed { .. })) {
             // Reserve for the first run only. If packed and assembled messages alternate, each run would reserve the
             // same bytes.
@@ -62,7 +62,7 @@ impl Inbox {
                 *read = 0;
             }
             let (before, capacity) = (frames.len(), frames.capacity());
-            FrameHeader::new(kind.opcode(), payload.len() as u64, None).append_to(frames);
+            FrameHeader::new(opcode, payload.len() as u64, None).append_to(frames);
             frames.extend_from_slice(payload);
             let added = frames.len() - before;
             self.bytes += added;
@@ -73,7 +73,7 @@ impl Inbox {
 
     pub(super) fn push_buffer(&mut self, kind: MessageKind, buffer: PooledBuffer) {
         if buffer.len() < PACKED_BELOW {
-            return self.push_slice(kind, &buffer, 0);
+            return self.push_slice(kind.opcode(), &buffer, 0);
         }
         // A small message must not keep a large buffer.
         let buffer = buffer.trimmed();
@@ -82,14 +82,14 @@ impl Inbox {
         self.held.push_back(Held::Message(kind, buffer));
     }
 
-    /// Takes the oldest message, for the receive buffer to lend.
-    pub(super) fn pop(&mut self) -> Option<(MessageKind, PooledBuffer)> {
+    /// Takes the oldest message or control frame, for the receive buffer to lend.
+    pub(super) fn pop(&mut self) -> Option<(OpCode, PooledBuffer)> {
         self.pop_as(|payload| PooledBuffer::from(payload.to_vec()), |buffer| buffer)
     }
 
-    /// Takes the oldest message as owned bytes.
+    /// Takes the oldest message or control frame as owned bytes.
     #[inline]
-    pub(super) fn pop_bytes(&mut self) -> Option<(MessageKind, Bytes)> {
+    pub(super) fn pop_bytes(&mut self) -> Option<(OpCode, Bytes)> {
         self.pop_as(Bytes::copy_from_slice, PooledBuffer::into_bytes)
     }
 
@@ -98,38 +98,39 @@ impl Inbox {
         &mut self,
         copy: impl FnOnce(&[u8]) -> T,
         take: impl FnOnce(PooledBuffer) -> T,
-    ) -> Option<(MessageKind, T)> {
-        let (kind, payload, size, exhausted) = match self.held.front_mut()? {
+    ) -> Option<(OpCode, T)> {
+        let (opcode, payload, size, exhausted) = match self.held.front_mut()? {
             Held::Message(kind, buffer) => {
                 let buffer = std::mem::take(buffer);
                 let size = MESSAGE_OVERHEAD + buffer.len();
                 self.spare -= buffer.capacity() - buffer.len();
-                (*kind, take(buffer), size, true)
+                (kind.opcode(), take(buffer), size, true)
             }
             Held::Packed { frames, read } => {
-                let (kind, payload, frame_len) = unpack(&frames[*read..])?;
+                let (opcode, payload, frame_len) = unpack(&frames[*read..])?;
                 let payload = copy(payload);
                 *read += frame_len;
                 self.spare += frame_len;
                 let exhausted = *read == frames.len();
                 self.spare -= if exhausted { frames.capacity() } else { 0 };
-                (kind, payload, frame_len + if exhausted { MESSAGE_OVERHEAD } else { 0 }, exhausted)
+                (opcode, payload, frame_len + if exhausted { MESSAGE_OVERHEAD } else { 0 }, exhausted)
             }
         };
         if exhausted {
             self.held.pop_front();
         }
         self.bytes -= size;
-        Some((kind, payload))
+        Some((opcode, payload))
     }
 
-    /// Drops the messages. Returns whether an end is held.
+    /// Drops the messages and control frames. Returns whether an end is held.
     pub(super) fn keep_only_the_end(&mut self) -> bool {
         self.held = VecDeque::new();
         (self.bytes, self.spare) = (0, 0);
         self.end.is_some()
     }
 
+    /// Whether a message or a control frame is held.
     pub(super) fn has_messages(&self) -> bool {
         !self.held.is_empty()
     }
@@ -160,16 +161,15 @@ impl Inbox {
     }
 }
 
-/// Splits off the first frame that [`Inbox::push_slice`] wrote: kind, payload, and the frame's length.
+/// Splits off the first frame that [`Inbox::push_slice`] wrote: opcode, payload, and the frame's length.
 #[inline]
-fn unpack(frames: &[u8]) -> Option<(MessageKind, &[u8], usize)> {
+fn unpack(frames: &[u8]) -> Option<(OpCode, &[u8], usize)> {
     let [first, short_len, rest @ ..] = frames else { return None };
-    let text = first & 0x0f == MessageKind::Text.opcode().bits();
-    let kind = if text { MessageKind::Text } else { MessageKind::Binary };
+    let opcode = OpCode::from_bits(*first)?;
     let (len, start) = match short_len {
         126 => (usize::from(u16::from_be_bytes(*rest.first_chunk()?)), 4),
         127 => (u64::from_be_bytes(*rest.first_chunk()?) as usize, 10),
         short => (usize::from(*short), 2),
     };
-    Some((kind, frames.get(start..start + len)?, start + len))
+    Some((opcode, frames.get(start..start + len)?, start + len))
 }

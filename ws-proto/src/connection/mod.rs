@@ -12,10 +12,12 @@ mod encode;
 mod event;
 mod fast_path;
 mod frames;
+mod held;
 mod inbox;
 mod outbox;
 mod partial;
 mod pong_deadline;
+mod queued;
 mod receive;
 mod send;
 mod send_queue;
@@ -23,7 +25,8 @@ mod timers;
 
 use std::time::Instant;
 
-pub use event::Event;
+pub use event::{Event, HeldEvent};
+pub use queued::Queued;
 pub use send_queue::SendQueue;
 
 use crate::{
@@ -41,7 +44,7 @@ use partial::Partial;
 use pong_deadline::PongDeadline;
 use send_queue::QueueReport;
 
-/// The state of a connection as the application sees it (RFC 6455 section 7).
+/// The state of a connection as the application sees it (RFC 6455 section 7). The variants are final.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ConnectionState {
     /// Messages can be sent and received.
@@ -63,6 +66,8 @@ enum Flow {
 }
 
 /// What the driver must do with the transport. This is a state, not an event: query it after every step.
+///
+/// A driver must do each of them, so a `match` has an arm for each: the variants are final.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum TransportAction {
     /// Read, and write pending bytes. After a [failed write](Connection::handle_write_error) no bytes are pending.
@@ -86,15 +91,18 @@ pub enum TransportAction {
 ///   [`wants_read`](Self::wants_read), [`wants_turn`](Self::wants_turn), [`transport_action`](Self::transport_action),
 ///   [`poll_timeout`](Self::poll_timeout), [`held_bytes`](Self::held_bytes),
 ///   [`unfinished_bytes`](Self::unfinished_bytes).
-/// - **Inputs** report what happened: [`handle_received`](Self::handle_received), [`handle_eof`](Self::handle_eof),
+/// - **Inputs** report what happened: [`receive`](Self::receive) for bytes that the driver has, or
+///   [`handle_received`](Self::handle_received) after a read into [`read_target`](Self::read_target),
+///   [`handle_eof`](Self::handle_eof),
 ///   [`handle_written`](Self::handle_written), [`handle_flushed`](Self::handle_flushed),
 ///   [`handle_timeout`](Self::handle_timeout), [`handle_write_error`](Self::handle_write_error),
 ///   [`handle_transport_error`](Self::handle_transport_error), and, from drivers that support it,
 ///   [`handle_send_queue`](Self::handle_send_queue).
 /// - **Commands** come from the application: [`send`](Self::send), [`send_bytes`](Self::send_bytes),
+///   [`send_received`](Self::send_received),
 ///   [`ping`](Self::ping), [`pong`](Self::pong), [`close`](Self::close),
 ///   [`close_and_receive`](Self::close_and_receive), [`pause`](Self::pause), [`resume`](Self::resume),
-///   [`abort`](Self::abort).
+///   [`hold_ping`](Self::hold_ping), [`hold_pong`](Self::hold_pong), [`abort`](Self::abort).
 /// - **Outputs** must be drained. Call [`poll_event`](Self::poll_event) until it returns `None`. Then call
 ///   [`pump`](Self::pump) and write the transmit queue until it is empty or the transport accepts no more. Then call
 ///   [`poll_completion`](Self::poll_completion) until it returns `None`.
@@ -203,6 +211,7 @@ impl Connection {
 
     /// Holds received messages until [`resume`](Self::resume). Pings are still answered and the peer's Close is still
     /// processed. Messages are held up to `max_held_bytes`; beyond that, [`wants_read`](Self::wants_read) is false.
+    /// [`poll_event`](Self::poll_event) still returns pings and pongs; [`hold_ping`](Self::hold_ping) holds them too.
     pub const fn pause(&mut self) {
         self.flow = Flow::Pause;
     }
@@ -265,7 +274,7 @@ impl Connection {
         self.closing.as_deref().map(|closing| &closing.info)
     }
 
-    /// Bytes of complete messages held for a paused application, including the overhead of each entry. It exceeds
+    /// Bytes of complete messages and control frames held for a paused application, including the overhead of each entry. It exceeds
     /// `max_held_bytes` by less than one read or one message brings.
     #[must_use]
     pub fn held_bytes(&self) -> usize {
@@ -287,9 +296,7 @@ impl Connection {
             _ if self.eof || self.is_inflating() => false,
             (Phase::Finished, _) => false,
             (Phase::Open, Some(inbox)) if inbox.end.is_some() => false,
-            (phase, Some(inbox)) if phase.delivers() => {
-                inbox.bytes() < self.config.limits.max_held_bytes.max(1)
-            }
+            (phase, Some(inbox)) if phase.delivers() => inbox.bytes() < self.config.limits.max_held_bytes,
             // In these states nothing is held.
             _ => true,
         }

@@ -7,7 +7,7 @@ use crate::{
     error::{ConnectionError, LimitExceeded},
     frame::OpCode,
     memory::{ReceiveBuffer, TransmitQueue},
-    message::{Message, MessageKind},
+    message::MessageKind,
 };
 
 use super::{
@@ -21,8 +21,60 @@ use super::{
 const SECOND_IN_MICROS: u32 = 1_000_000;
 
 impl Connection {
+    /// Takes received bytes, for a driver that has them already: the bytes behind a handshake, or those of a transport
+    /// that returns buffers of its own. They are copied. A driver that reads from a socket saves that copy with
+    /// [`read_target`](Self::read_target) and [`handle_received`](Self::handle_received), of which this is the short
+    /// form.
+    ///
+    /// Returns the number of bytes taken, which is smaller than `bytes` if the receive buffer has no more room, and 0
+    /// while [`wants_read`](Self::wants_read) is false. Drain [`poll_event`](Self::poll_event), then pass the rest.
+    ///
+    /// ```
+    /// # use std::time::Instant;
+    /// # use ws_proto::{Connection, Event, ReceiveBuffer, TransmitQueue};
+    /// /// Returns what the connection does not take: it has ended, or the application has paused it.
+    /// fn receive_all<'a>(
+    ///     connection: &mut Connection,
+    ///     mut bytes: &'a [u8],
+    ///     rx: &mut ReceiveBuffer,
+    ///     tx: &mut TransmitQueue,
+    ///     mut on_event: impl FnMut(Event<'_>),
+    /// ) -> &'a [u8] {
+    ///     loop {
+    ///         let taken = connection.receive(bytes, Instant::now(), rx);
+    ///         bytes = &bytes[taken..];
+    ///         while let Some(event) = connection.poll_event(rx, tx) {
+    ///             on_event(event);
+    ///         }
+    ///         if bytes.is_empty() || taken == 0 && !connection.wants_turn() {
+    ///             return bytes;
+    ///         }
+    ///     }
+    /// }
+    /// # let mut connection = Connection::server(ws_proto::Config::default().validate()?, Instant::now());
+    /// # let (mut rx, mut tx) = (ReceiveBuffer::default(), TransmitQueue::new());
+    /// # let mut frames = b"\x82\xfe\x80\x00\0\0\0\0".to_vec();
+    /// # frames.resize(8 + 0x8000, 7);
+    /// # let frames = frames.repeat(20);
+    /// # let mut messages = 0;
+    /// # assert!(receive_all(&mut connection, &frames, &mut rx, &mut tx, |_| messages += 1).is_empty());
+    /// # assert_eq!(messages, 20);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn receive(&mut self, bytes: &[u8], now: Instant, rx: &mut ReceiveBuffer) -> usize {
+        if bytes.is_empty() || !self.wants_read() {
+            return 0;
+        }
+        let target = self.read_target(rx);
+        let taken = target.len().min(bytes.len());
+        target[..taken].copy_from_slice(&bytes[..taken]);
+        self.handle_received(taken, now, rx);
+        taken
+    }
+
     /// The memory to read into: spare room of the receive buffer or, in the middle of a large message, that message's
-    /// own buffer. Report the number of bytes read with [`handle_received`](Self::handle_received).
+    /// own buffer. Report the number of bytes read with [`handle_received`](Self::handle_received). A driver that has
+    /// the bytes already passes them to [`receive`](Self::receive).
     ///
     /// Call it only when [`poll_event`](Self::poll_event) has returned `None`.
     #[inline]
@@ -88,17 +140,6 @@ impl Connection {
         })
     }
 
-    /// Takes the oldest held message, even while the application is paused, and parses no received bytes. It is for a
-    /// driver that takes messages one at a time. `None`: call [`poll_event`](Self::poll_event).
-    #[inline]
-    pub fn take_held(&mut self) -> Option<Message> {
-        if self.phase != Phase::Open {
-            return None;
-        }
-        let (kind, payload) = self.inbox.as_mut()?.pop_bytes()?;
-        Some(Message::received(kind, self.config.validate_utf8, payload))
-    }
-
     #[inline]
     fn locate_or_settle(&mut self, rx: &mut ReceiveBuffer, tx: &mut TransmitQueue) -> Option<Located> {
         let located = self.locate(rx, tx);
@@ -155,7 +196,7 @@ impl Connection {
         }
     }
 
-    /// Returns the oldest held message, unless the application is paused. After the last one, lets a held end take
+    /// Returns the oldest held message or control frame, unless the application is paused. After the last one, lets a held end take
     /// effect.
     fn next_held(&mut self, rx: &mut ReceiveBuffer, tx: &mut TransmitQueue) -> Option<Located> {
         let paused = self.is_paused();
@@ -164,9 +205,14 @@ impl Connection {
             if paused {
                 return None;
             }
-            let (kind, buffer) = inbox.pop()?;
+            let (opcode, buffer) = inbox.pop()?;
             rx.assembled = buffer;
-            return Some(Located::Message(kind, At::Assembled));
+            return Some(match opcode {
+                OpCode::Ping => Located::Ping(At::Assembled),
+                OpCode::Pong => Located::Pong(At::Assembled),
+                OpCode::Text => Located::Message(MessageKind::Text, At::Assembled),
+                _ => Located::Message(MessageKind::Binary, At::Assembled),
+            });
         }
         if inbox.end.as_ref().is_some_and(|(end, _)| holds_end(self.flow, end)) && self.phase == Phase::Open {
             return None;
@@ -189,10 +235,10 @@ impl Connection {
         let inbox = self.inbox.get_or_insert_default();
         match at {
             At::Window { start, len } => {
-                inbox.push_slice(kind, rx.processed(start, len), rx.unprocessed().len());
+                inbox.push_slice(kind.opcode(), rx.processed(start, len), rx.unprocessed().len());
             }
             At::Assembled => inbox.push_buffer(kind, std::mem::take(&mut rx.assembled)),
-            At::Inflated { len } => inbox.push_slice(kind, rx.inflated(len), 0),
+            At::Inflated { len } => inbox.push_slice(kind.opcode(), rx.inflated(len), 0),
         }
         None
     }
@@ -217,7 +263,7 @@ impl Connection {
                 self.end_or_hold(end, tx);
                 None
             }
-            _ if self.phase != Phase::Open => None,
+            _ if !self.phase.delivers() => None,
             OpCode::Ping => {
                 self.note_activity();
                 if self.config.auto_pong {

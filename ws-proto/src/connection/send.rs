@@ -6,14 +6,14 @@ use bytes::Bytes;
 
 use crate::{
     error::SendError,
-    memory::{Backlog, MemoryBudget, TransmitQueue},
-    message::{Message, MessageKind},
+    memory::{Backlog, MemoryBudget, Notify, TransmitQueue},
+    message::{Message, MessageKind, MessageRef},
     prepared::PreparedMessage,
     role::Role,
 };
 
 use super::{
-    Connection,
+    Connection, Queued,
     closing::Phase,
     compressed::fits_one_frame,
     encode::IN_PLACE_FROM,
@@ -71,9 +71,9 @@ impl Connection {
         Ok(())
     }
 
-    /// Sends a message from an owned payload. A large payload is written in place, without a copy. With `notify` the
-    /// send has exactly one [`Completion`](crate::Completion) from [`poll_completion`](Self::poll_completion);
-    /// completions are in the order of the sends.
+    /// Sends a message from an owned payload. A large payload is written in place, without a copy. With
+    /// [`Notify::Yes`] the send has exactly one [`Completion`](crate::Completion) from
+    /// [`poll_completion`](Self::poll_completion); completions are in the order of the sends.
     ///
     /// # Errors
     /// As [`send`](Self::send). The error contains the payload.
@@ -81,14 +81,14 @@ impl Connection {
         &mut self,
         kind: MessageKind,
         payload: Bytes,
-        notify: bool,
+        notify: Notify,
         tx: &mut TransmitQueue,
     ) -> Result<(), SendError<Bytes>> {
         if let Err(error) = self.admit(payload.len(), tx) {
             return Err(error.map(|()| payload));
         }
         let form = form(self.compresses(payload.len()));
-        self.send_or_wait(Outgoing { kind, payload, notify, form }, tx);
+        self.send_or_wait(Outgoing { kind, payload, notify: notify.is_yes(), form }, tx);
         Ok(())
     }
 
@@ -99,18 +99,34 @@ impl Connection {
     pub fn send_message(
         &mut self,
         message: Message,
-        notify: bool,
+        notify: Notify,
         tx: &mut TransmitQueue,
     ) -> Result<(), SendError<Message>> {
-        let text = matches!(message, Message::Text(_));
         let kind = message.kind();
-        self.send_bytes(kind, message.into_bytes(), notify, tx).map_err(|error| {
-            error.map(|payload| match kind {
-                MessageKind::Binary => Message::Binary(payload),
-                MessageKind::Text if text => Message::Text(crate::utf8::Utf8Bytes::from_validated(payload)),
-                MessageKind::Text => Message::UncheckedText(payload),
-            })
-        })
+        self.send_bytes(kind, message.into_bytes(), notify, tx)
+            .map_err(|error| error.map(|payload| Message::received(kind, true, payload)))
+    }
+
+    /// Sends a received message, as text or binary as it was received. A message in a buffer of its own is not copied.
+    /// Text that was not checked as it arrived ([`Config::validate_utf8`](crate::Config::validate_utf8)) is sent
+    /// unchanged and unchecked. There is no completion.
+    ///
+    /// # Errors
+    /// As [`send_bytes`](Self::send_bytes). The error contains the message, owned.
+    #[inline]
+    pub fn send_received(
+        &mut self,
+        message: MessageRef<'_>,
+        tx: &mut TransmitQueue,
+    ) -> Result<(), SendError<Message>> {
+        let kind = message.kind();
+        if !message.is_assembled() {
+            let sent = self.send(kind, message.as_bytes(), tx);
+            return sent.map_err(|error| error.map(|()| message.into_message()));
+        }
+        let validated = message.is_validated();
+        self.send_bytes(kind, message.into_bytes(), Notify::No, tx)
+            .map_err(|error| error.map(|payload| Message::received(kind, validated, payload)))
     }
 
     /// Sends a [`PreparedMessage`]; as [`send_bytes`](Self::send_bytes). A server sends the prepared frame as it is,
@@ -121,7 +137,7 @@ impl Connection {
     pub fn send_prepared(
         &mut self,
         message: &PreparedMessage,
-        notify: bool,
+        notify: Notify,
         tx: &mut TransmitQueue,
     ) -> Result<(), SendError> {
         let (kind, payload) = (message.kind(), message.payload());
@@ -134,16 +150,16 @@ impl Connection {
             let compressed = if compress { self.compressed_frame(message) } else { None };
             (compressed.unwrap_or_else(|| message.plain_frame()), Form::Framed)
         };
-        self.send_or_wait(Outgoing { kind, payload, notify, form }, tx);
+        self.send_or_wait(Outgoing { kind, payload, notify: notify.is_yes(), form }, tx);
         Ok(())
     }
 
-    /// The number of data messages that are accepted and not completely written, and their bytes.
+    /// The data messages that are accepted and not completely written, and the bytes that wait.
     #[inline]
     #[must_use]
-    pub fn queued(&self, tx: &TransmitQueue) -> (usize, usize) {
+    pub fn queued(&self, tx: &TransmitQueue) -> Queued {
         let (messages, bytes) = self.outbox.as_ref().map_or((0, 0), |outbox| (outbox.len(), outbox.bytes()));
-        (messages + tx.pending_sends(), bytes + tx.len())
+        Queued { messages: messages + tx.pending_sends(), bytes: bytes + tx.len() }
     }
 
     /// Whether a small message would be accepted, and the memory budget allows a larger one. After a refusal with
@@ -175,7 +191,7 @@ impl Connection {
 
     #[inline]
     fn finds_room(&self, len: usize, owned: usize, promised: &Backlog, tx: &TransmitQueue) -> bool {
-        let (messages, bytes) = self.queued(tx);
+        let Queued { messages, bytes } = self.queued(tx);
         let bytes = bytes + tx.overhead() + promised.bytes();
         self.config.has_room_for(len, messages + promised.messages(), bytes)
             && self.has_budget_for(owned, bytes)

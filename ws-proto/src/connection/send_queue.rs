@@ -17,7 +17,7 @@ const QUERIES: u32 = 16;
 const SHORTEST_WAIT: Duration = Duration::from_millis(1);
 
 /// The state of a transport's send queue: the bytes that it accepted and the peer's system has not acknowledged. See
-/// [`Connection::watch_send_queue`].
+/// [`Connection::watch_send_queue`]. A driver fills each field, so the fields are final.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SendQueue {
     /// Bytes that the peer's system has acknowledged so far. It is only compared with an earlier value: any difference

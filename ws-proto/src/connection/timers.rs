@@ -1,6 +1,6 @@
 //! Deadlines. The caller passes the time; this module reads no clock.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::{
     close::{CloseCode, CloseFrame, Initiator},
@@ -91,8 +91,7 @@ impl Connection {
             self.move_close_deadline(now);
         }
         if ping != UnwrittenPing::None
-            && let (Some(_), Some(keepalive)) =
-                (self.pong_due, self.config.keepalive.map(Keepalive::countable))
+            && let (Some(_), Some(keepalive)) = (self.pong_due, self.config.keepalive)
         {
             // The peer's time to answer begins now, when the ping is written.
             self.await_pong(keepalive, now);
@@ -106,7 +105,7 @@ impl Connection {
     }
 
     fn on_keepalive(&mut self, now: Instant, tx: &mut TransmitQueue) {
-        let Some(keepalive) = self.config.keepalive.map(Keepalive::countable) else { return };
+        let Some(keepalive) = self.config.keepalive else { return };
         if self.pong_due.is_none() {
             if !self.has_unwritten(tx) {
                 self.forget_queue_report();
@@ -167,19 +166,10 @@ impl Connection {
     }
 
     pub(super) fn keepalive_deadline(&self) -> Option<Instant> {
-        let keepalive = self.config.keepalive?.countable();
+        let keepalive = self.config.keepalive?;
         let wait = self.pong_due.map_or(keepalive.interval, PongDeadline::wait);
         let deadline = deadline_after(self.last_received, wait);
         // While reading has stopped, silence does not count against the peer, but the transport's send queue may.
         (self.wants_read() || (self.watched && self.is_full())).then_some(deadline)
-    }
-}
-
-impl Keepalive {
-    /// With both durations at least a millisecond. A shorter one would be due again at once, or cause a ping for every
-    /// received byte.
-    fn countable(self) -> Self {
-        const LEAST: Duration = Duration::from_millis(1);
-        Self { interval: self.interval.max(LEAST), timeout: self.timeout.max(LEAST) }
     }
 }

@@ -15,8 +15,8 @@ const WINDOW_BITS: RangeInclusive<u8> = 9..=15;
 ///
 /// Without context takeover, each message is compressed independently, with a codec that all connections share: an
 /// idle connection holds no codec. With takeover, later messages refer to earlier ones. That makes small, similar
-/// messages much smaller, and costs each connection a codec of its own: [`takeover_price`](Self::takeover_price) has
-/// its size.
+/// messages much smaller, and costs each connection a codec of its own: [`ValidConfig::takeover_price`](crate::ValidConfig::takeover_price)
+/// has its size.
 ///
 /// With compression, the length of a message reveals something about its content. Do not put a secret and data chosen
 /// by an attacker into one message or, with takeover, on one connection (RFC 7692 section 8).
@@ -65,28 +65,6 @@ impl DeflateConfig {
         Self { send_takeover: true, receive_takeover: true, ..Self::server() }
     }
 
-    /// The bytes that a connection's codecs take with takeover: for messages it sends, and for messages it receives.
-    #[must_use]
-    pub fn takeover_price(&self) -> (usize, usize) {
-        (deflater_size(self.usable_send_bits()), kept_inflater_size(self.usable_receive_bits()))
-    }
-
-    /// The level, clamped to the library's range, whether or not the configuration was
-    /// [checked](crate::Config::validate).
-    pub(super) fn usable_level(&self) -> u8 {
-        self.level.clamp(1, 9)
-    }
-
-    /// The window for sent messages, clamped as [`usable_level`](Self::usable_level).
-    pub(super) fn usable_send_bits(&self) -> u8 {
-        self.send_window_bits.clamp(*WINDOW_BITS.start(), *WINDOW_BITS.end())
-    }
-
-    /// The window for received messages, clamped as [`usable_level`](Self::usable_level).
-    pub(super) fn usable_receive_bits(&self) -> u8 {
-        self.receive_window_bits.clamp(*WINDOW_BITS.start(), *WINDOW_BITS.end())
-    }
-
     pub(crate) fn check(&self) -> Result<(), ConfigError> {
         let bits = [
             ("deflate.level", self.level, 1..=9, "must be from 1 to 9"),
@@ -95,7 +73,7 @@ impl DeflateConfig {
         ];
         for (option, value, range, expected) in bits {
             if !range.contains(&value) {
-                return Err(ConfigError { option, value: value.to_string(), expected });
+                return Err(ConfigError::new(option, value, expected));
             }
         }
         Ok(())
@@ -106,7 +84,19 @@ impl DeflateConfig {
     }
 }
 
-/// The settings of compression, and the codecs that all connections with them share. Clones share the codecs.
+/// The memory of the codecs that a connection keeps with context takeover, from
+/// [`ValidConfig::takeover_price`](crate::ValidConfig::takeover_price).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TakeoverPrice {
+    /// For messages that this side sends, in bytes.
+    pub sending: usize,
+    /// For messages that this side receives, in bytes.
+    pub receiving: usize,
+}
+
+/// The settings of compression, which are checked, and the codecs that all connections with them share. Clones share
+/// the codecs.
 #[derive(Debug, Clone)]
 pub(crate) struct SharedDeflate {
     config: DeflateConfig,
@@ -116,6 +106,13 @@ pub(crate) struct SharedDeflate {
 impl SharedDeflate {
     pub(crate) fn new(config: DeflateConfig) -> Self {
         Self { config, pool: CodecPool::default() }
+    }
+
+    pub(crate) const fn takeover_price(&self) -> TakeoverPrice {
+        TakeoverPrice {
+            sending: deflater_size(self.config.send_window_bits),
+            receiving: kept_inflater_size(self.config.receive_window_bits),
+        }
     }
 
     /// Other settings with the same codecs.

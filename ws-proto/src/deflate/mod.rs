@@ -16,8 +16,8 @@ mod pool;
 mod session;
 mod small_encoder;
 
-pub use config::DeflateConfig;
 pub(crate) use config::SharedDeflate;
+pub use config::{DeflateConfig, TakeoverPrice};
 pub use negotiate::DeflateParams;
 
 pub(crate) use codec::{Deflater, INFLATER_SIZE, Inflated, Inflater};

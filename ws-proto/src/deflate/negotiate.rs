@@ -117,14 +117,14 @@ pub(crate) fn accept_offer(config: &SharedDeflate, offered: &[Extension]) -> Opt
 }
 
 fn answer(config: &SharedDeflate, offer: Said) -> Option<(Agreed, String)> {
-    let server_bits = offer.server_max_window_bits.unwrap_or(15).min(config.usable_send_bits());
+    let server_bits = offer.server_max_window_bits.unwrap_or(15).min(config.send_window_bits);
     if !DeflateConfig::can_compress_with(server_bits) {
         return None;
     }
     // The parameter may only be sent to a client that offers it (section 7.1.2.2).
     let client_bits = match offer.client_max_window_bits {
         None => 15,
-        Some(limit) => limit.unwrap_or(15).min(config.usable_receive_bits()),
+        Some(limit) => limit.unwrap_or(15).min(config.receive_window_bits),
     };
     let params = DeflateParams {
         server_no_context_takeover: offer.server_no_context_takeover || !config.send_takeover,
@@ -147,14 +147,14 @@ fn answer(config: &SharedDeflate, offer: Said) -> Option<(Agreed, String)> {
 }
 
 /// The client's offer.
-pub(crate) fn offer(config: &DeflateConfig) -> String {
+pub(crate) fn offer(config: &SharedDeflate) -> String {
     let mut offer = String::from(NAME);
     push_flag(&mut offer, SERVER_TAKEOVER, !config.receive_takeover);
     push_flag(&mut offer, CLIENT_TAKEOVER, !config.send_takeover);
-    if config.usable_receive_bits() < 15 {
-        push_bits(&mut offer, SERVER_BITS, config.usable_receive_bits());
+    if config.receive_window_bits < 15 {
+        push_bits(&mut offer, SERVER_BITS, config.receive_window_bits);
     }
-    match config.usable_send_bits() {
+    match config.send_window_bits {
         15 => push_flag(&mut offer, CLIENT_BITS, true),
         bits => push_bits(&mut offer, CLIENT_BITS, bits),
     }
@@ -171,7 +171,7 @@ pub(crate) fn accept_answer(config: &SharedDeflate, answered: &[Extension]) -> R
     };
     let said = Said::read(extension).ok_or(())?;
     let server_bits = said.server_max_window_bits.unwrap_or(15);
-    if server_bits > config.usable_receive_bits()
+    if server_bits > config.receive_window_bits
         || (!config.receive_takeover && !said.server_no_context_takeover)
     {
         // The client asked for these parameters, and a server that does not support them must decline (section 7.1).
@@ -180,13 +180,13 @@ pub(crate) fn accept_answer(config: &SharedDeflate, answered: &[Extension]) -> R
     let client_bits = match said.client_max_window_bits {
         None => 15,
         // In an answer it has a value, which is at most that of the offer (section 7.1.2.2).
-        Some(bits) => bits.filter(|bits| *bits <= config.usable_send_bits()).ok_or(())?,
+        Some(bits) => bits.filter(|bits| *bits <= config.send_window_bits).ok_or(())?,
     };
     let params = DeflateParams {
         server_no_context_takeover: said.server_no_context_takeover,
         client_no_context_takeover: said.client_no_context_takeover || !config.send_takeover,
         server_max_window_bits: server_bits,
-        client_max_window_bits: client_bits.min(config.usable_send_bits()),
+        client_max_window_bits: client_bits.min(config.send_window_bits),
     };
     Ok(Some(agree(config, params, Role::Client)))
 }
@@ -227,7 +227,7 @@ fn agree(config: &SharedDeflate, mut params: DeflateParams, role: Role) -> Agree
     }
     Agreed {
         params,
-        level: config.usable_level(),
+        level: config.level,
         threshold: config.threshold,
         budget: config.codec_budget,
         pool: pool.clone(),

@@ -245,8 +245,8 @@ fn every_offer_and_answer_of_this_crate_agree() {
 fn no_context_is_kept_beyond_the_budget() {
     let config = server(|config| {
         with_takeover(config);
-        let (sent, received) = config.takeover_price();
-        config.codec_budget = 2 * (sent + received);
+        let price = SharedDeflate::new(config.clone()).takeover_price();
+        config.codec_budget = 2 * (price.sending + price.receiving);
     });
     let agree = || accept_offer(&config, &parse("permessage-deflate")).unwrap();
     let (first, answer) = agree();

@@ -48,7 +48,7 @@ impl Offer {
 
     /// The header value; `None` if there is nothing to offer.
     pub(super) fn header(&self) -> Option<String> {
-        self.deflate.as_ref().map(|deflate| deflate::offer(deflate))
+        self.deflate.as_ref().map(deflate::offer)
     }
 
     /// The extensions in the server's answer; `Err` if it does not answer the offer.

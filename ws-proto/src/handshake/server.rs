@@ -130,6 +130,7 @@ pub struct ResponseParts {
 
 /// Why a 101 response cannot be sent as requested. The fault is the application's.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum ResponsePartsError {
     /// The client did not offer this subprotocol.
     #[error("subprotocol {0:?} was not offered by the client")]

@@ -20,7 +20,7 @@ pub use budget::{MemoryAccount, MemoryBudget};
 pub use pool::{BufferPool, BufferPoolConfig};
 pub(crate) use pooled::PooledBuffer;
 pub use receive::{DEFAULT_RECEIVE_BUFFER, ReceiveBuffer};
-pub use sends::Completion;
+pub use sends::{Completion, Notify};
 pub use transmit::TransmitQueue;
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use super::block::Block;
 
 /// The sizes and limits of a [`BufferPool`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct BufferPoolConfig {
     /// The smallest buffer that is pooled, in bytes. Smaller messages have plain allocations. Default 64 KiB.
     pub buffer_size: usize,

@@ -8,7 +8,9 @@ use super::{BufferPool, PooledBuffer, block::Block};
 /// size also has a header.
 pub const DEFAULT_RECEIVE_BUFFER: usize = 128 * 1024;
 
-/// Received bytes that no [`Connection`](crate::Connection) has consumed yet.
+/// Received bytes that no [`Connection`](crate::Connection) has consumed yet. Fill it through the connection: with
+/// [`Connection::receive`](crate::Connection::receive), or by reading into
+/// [`Connection::read_target`](crate::Connection::read_target).
 ///
 /// ```text
 ///  ┌───────────┬────────────┬──────────────┐
@@ -110,20 +112,21 @@ impl ReceiveBuffer {
 
     /// The memory to read into. It is never empty after `poll_event` has returned `None`.
     #[inline]
-    pub fn spare_mut(&mut self) -> &mut [u8] {
+    pub(crate) fn spare_mut(&mut self) -> &mut [u8] {
         &mut self.wire.memory_mut()[self.end..self.limit]
     }
 
     /// Marks the first `n` bytes of [`spare_mut`](Self::spare_mut) as received. `n` is capped at its length.
     #[inline]
-    pub fn commit(&mut self, n: usize) {
+    pub(crate) fn commit(&mut self, n: usize) {
         self.end = self.limit.min(self.end.saturating_add(n));
         self.control_frames = 0;
         self.inflated_in_turn = 0;
     }
 
     /// Appends as many of `bytes` as fit. Returns their number.
-    pub fn extend(&mut self, bytes: &[u8]) -> usize {
+    #[cfg(any(feature = "deflate", test))]
+    pub(crate) fn extend(&mut self, bytes: &[u8]) -> usize {
         let spare = self.spare_mut();
         let n = spare.len().min(bytes.len());
         spare[..n].copy_from_slice(&bytes[..n]);
@@ -134,7 +137,7 @@ impl ReceiveBuffer {
     /// The received bytes that are not processed yet.
     #[inline]
     #[must_use]
-    pub fn unprocessed(&self) -> &[u8] {
+    pub(crate) fn unprocessed(&self) -> &[u8] {
         &self.wire.memory()[self.start..self.end]
     }
 
@@ -143,6 +146,12 @@ impl ReceiveBuffer {
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.start == self.end
+    }
+
+    /// The size of the window, in bytes: what one read can bring.
+    #[must_use]
+    pub const fn size(&self) -> usize {
+        self.size
     }
 
     /// The pool that provides the buffers for large messages.

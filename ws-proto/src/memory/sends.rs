@@ -2,7 +2,23 @@ use std::collections::VecDeque;
 
 use super::backlog::MESSAGE_OVERHEAD;
 
-/// The outcome of a send.
+/// Whether a send is to have a [`Completion`].
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Notify {
+    /// No: the end of the send is not reported.
+    #[default]
+    No,
+    /// Yes: exactly one [`Completion`] from [`Connection::poll_completion`](crate::Connection::poll_completion).
+    Yes,
+}
+
+impl Notify {
+    pub(crate) const fn is_yes(self) -> bool {
+        matches!(self, Self::Yes)
+    }
+}
+
+/// The outcome of a send. The variants are final.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Completion {
     /// Every byte was handed to the transport.

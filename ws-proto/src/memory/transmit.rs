@@ -130,13 +130,17 @@ impl TransmitQueue {
         }
     }
 
-    /// Sets whether a transport with a buffer of its own, such as TLS, still holds bytes that it could not pass on,
-    /// as of `now`. While it does, the queue is not empty, and it counts as blocked.
-    pub fn set_unflushed(&mut self, unflushed: bool, now: Instant) {
-        self.unflushed = unflushed;
-        if unflushed {
-            self.blocked_since.get_or_insert(now);
-        } else if self.is_written() {
+    /// A transport with a buffer of its own, such as TLS, holds bytes that it could not pass on, as of `now`. Until
+    /// [`set_flushed`](Self::set_flushed), the queue is not empty, and it counts as blocked.
+    pub fn set_unflushed(&mut self, now: Instant) {
+        self.unflushed = true;
+        self.blocked_since.get_or_insert(now);
+    }
+
+    /// A transport with a buffer of its own has passed on all bytes.
+    pub fn set_flushed(&mut self) {
+        self.unflushed = false;
+        if self.is_written() {
             self.blocked_since = None;
         }
     }

@@ -11,9 +11,20 @@ use std::{
 
 use bytes::Bytes;
 
-use super::{InvalidUtf8, is_valid_utf8};
+use super::is_valid_utf8;
 
 /// Reference-counted bytes that are valid UTF-8: the payload of a text message. Cloning does not copy.
+///
+/// | from | how |
+/// |---|---|
+/// | `&'static str` | [`from_static`](Self::from_static), without a copy |
+/// | `&str`, `&String`, and `str::parse` | `Utf8Bytes::from`, copies |
+/// | `String`, `Box<str>`, `Cow<str>` | `Utf8Bytes::from`, without a copy of what is owned |
+/// | `Vec<u8>`, [`Bytes`], [`BytesMut`](bytes::BytesMut) | `Utf8Bytes::try_from`, checked, without a copy |
+/// | `&[u8]` | `Utf8Bytes::try_from`, checked, copies |
+///
+/// It converts into [`Bytes`] without a copy, and into `Vec<u8>` without one if there is no other clone. It dereferences
+/// to `str`, and compares with `str`, `String` and `Cow<str>` in both directions.
 #[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Utf8Bytes(Bytes);
 
@@ -24,7 +35,7 @@ impl Utf8Bytes {
         Self(Bytes::from_static(text.as_bytes()))
     }
 
-    /// Wraps bytes that the connection's validator has accepted.
+    /// Wraps bytes that a validator has accepted, or that come from a `str`.
     pub(crate) fn from_validated(bytes: Bytes) -> Self {
         debug_assert!(is_valid_utf8(&bytes));
         Self(bytes)
@@ -35,6 +46,12 @@ impl Utf8Bytes {
     #[must_use]
     pub fn as_str(&self) -> &str {
         str_from_validated(&self.0)
+    }
+
+    /// The text as a string of its own. This copies; [`into_bytes`](Self::into_bytes) does not.
+    #[must_use]
+    pub fn into_string(self) -> String {
+        self.as_str().to_owned()
     }
 
     /// The bytes behind the text, without a copy.
@@ -54,35 +71,9 @@ pub(crate) fn str_from_validated(bytes: &[u8]) -> &str {
     unsafe { std::str::from_utf8_unchecked(bytes) }
 }
 
-impl TryFrom<Bytes> for Utf8Bytes {
-    type Error = InvalidUtf8;
-
-    fn try_from(bytes: Bytes) -> Result<Self, InvalidUtf8> {
-        if is_valid_utf8(&bytes) { Ok(Self(bytes)) } else { Err(InvalidUtf8) }
-    }
-}
-
-impl From<&str> for Utf8Bytes {
-    fn from(text: &str) -> Self {
-        Self(Bytes::copy_from_slice(text.as_bytes()))
-    }
-}
-
-impl From<String> for Utf8Bytes {
-    fn from(text: String) -> Self {
-        Self(text.into())
-    }
-}
-
 impl From<Utf8Bytes> for Bytes {
     fn from(text: Utf8Bytes) -> Self {
         text.0
-    }
-}
-
-impl From<Utf8Bytes> for String {
-    fn from(text: Utf8Bytes) -> Self {
-        text.as_str().to_owned()
     }
 }
 
@@ -116,18 +107,6 @@ impl Hash for Utf8Bytes {
 impl Borrow<str> for Utf8Bytes {
     fn borrow(&self) -> &str {
         self
-    }
-}
-
-impl PartialEq<str> for Utf8Bytes {
-    fn eq(&self, other: &str) -> bool {
-        self.as_str() == other
-    }
-}
-
-impl PartialEq<&str> for Utf8Bytes {
-    fn eq(&self, other: &&str) -> bool {
-        self.as_str() == *other
     }
 }
 

@@ -1,6 +1,7 @@
 //! UTF-8 validation of whole slices, and of streams that are split anywhere (RFC 6455 section 8.1).
 
 mod bytes;
+mod convert;
 mod validator;
 
 pub use bytes::Utf8Bytes;

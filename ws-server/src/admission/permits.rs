@@ -55,9 +55,11 @@ pub(crate) enum Full {
 }
 
 impl Permits {
-    /// At most `max` permits, and at most `per_address` of them for one address.
-    pub(crate) fn with_shares(max: usize, per_address: usize) -> Arc<Self> {
-        let shares = (per_address < max).then(|| Shares { max: per_address, by_network: Mutex::default() });
+    /// At most `max` permits, and at most `per_address` of them for one address. `None` is no limit.
+    pub(crate) fn with_shares(max: Option<usize>, per_address: Option<usize>) -> Arc<Self> {
+        let max = max.unwrap_or(usize::MAX);
+        let share = per_address.filter(|per_address| *per_address < max);
+        let shares = share.map(|max| Shares { max, by_network: Mutex::default() });
         Self::of(max, Kind::All { empty: Notify::new(), shares })
     }
 
@@ -200,7 +202,7 @@ mod tests {
 
     #[tokio::test]
     async fn permits_are_limited_and_free_again_after_a_drop() {
-        let permits = Permits::with_shares(2, usize::MAX);
+        let permits = Permits::with_shares(Some(2), None);
         let (first, second) = (permits.acquire(None).unwrap(), permits.acquire(from("::1")).unwrap());
         assert_eq!(permits.acquire(None).unwrap_err(), Full::Server);
         drop(first);
@@ -212,7 +214,7 @@ mod tests {
 
     #[tokio::test]
     async fn waiting_ends_when_the_last_permit_is_dropped() {
-        let permits = Permits::with_shares(3, 1);
+        let permits = Permits::with_shares(Some(3), Some(1));
         let permit = permits.acquire(from("10.0.0.1")).unwrap();
         let waiting = tokio::spawn({
             let permits = Arc::clone(&permits);
@@ -226,7 +228,7 @@ mod tests {
 
     #[test]
     fn an_address_gets_no_more_than_its_share() {
-        let permits = Permits::with_shares(5, 2);
+        let permits = Permits::with_shares(Some(5), Some(2));
         let taken: Vec<_> = (0..2).map(|_| permits.acquire(from("10.0.0.1")).unwrap()).collect();
         assert_eq!(permits.acquire(from("10.0.0.1")).unwrap_err(), Full::Address);
         // A socket for both families reports the same address like this.
@@ -240,7 +242,7 @@ mod tests {
 
     #[test]
     fn addresses_of_one_ipv6_network_share_a_limit() {
-        let permits = Permits::with_shares(5, 1);
+        let permits = Permits::with_shares(Some(5), Some(1));
         let _one = permits.acquire(from("2001:db8:0:1::1")).unwrap();
         assert_eq!(permits.acquire(from("2001:db8:0:1:ffff::2")).unwrap_err(), Full::Address);
         let _other = permits.acquire(from("2001:db8:0:2::1")).unwrap();
@@ -248,7 +250,7 @@ mod tests {
 
     #[test]
     fn an_address_without_permits_takes_no_memory() {
-        let permits = Permits::with_shares(usize::MAX, 3);
+        let permits = Permits::with_shares(None, Some(3));
         for _ in 0..3 {
             let taken: Vec<_> =
                 (0..200).map(|host| permits.acquire(from(&format!("10.0.0.{host}")))).collect();
@@ -261,7 +263,7 @@ mod tests {
 
     #[test]
     fn a_permit_of_a_share_counts_as_one_of_all() {
-        let permits = Permits::with_shares(2, 1);
+        let permits = Permits::with_shares(Some(2), Some(1));
         let (one, other) = (permits.acquire(from("10.0.0.1")).unwrap(), permits.acquire(None).unwrap());
         assert_eq!(permits.active(), 2);
         assert_eq!(permits.acquire(from("10.0.0.2")).unwrap_err(), Full::Server);
@@ -273,7 +275,7 @@ mod tests {
 
     #[test]
     fn a_share_that_a_full_server_refuses_takes_no_memory() {
-        let permits = Permits::with_shares(2, 1);
+        let permits = Permits::with_shares(Some(2), Some(1));
         let _all = [permits.acquire(None).unwrap(), permits.acquire(None).unwrap()];
         assert_eq!(permits.acquire(from("10.0.0.1")).unwrap_err(), Full::Server);
         assert!(permits.shares().unwrap().lock().is_empty());
@@ -281,7 +283,7 @@ mod tests {
 
     #[test]
     fn threads_that_acquire_together_never_exceed_the_limits() {
-        let permits = Permits::with_shares(8, 3);
+        let permits = Permits::with_shares(Some(8), Some(3));
         std::thread::scope(|scope| {
             for host in 1..5 {
                 let permits = &permits;

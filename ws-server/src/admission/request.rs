@@ -4,9 +4,44 @@ use http::{HeaderName, HeaderValue, Method};
 use ws_proto::handshake::{Rejection, ResponseParts, token_list};
 use ws_tokio::internal::guarded;
 
-/// A request to open a WebSocket that is not answered yet: method, target, every header line, the peer's address.
+/// A request to open a WebSocket: method, target, every header line, the peer's address.
 ///
-/// It derefs to [`http::Request`]. The subprotocol and the headers that are set here go into the 101 response.
+/// It derefs to [`http::Request`]. Until the request is answered, the subprotocol and the headers that are set here go
+/// into the 101 response: in a hook, in [`Handler::accept`], and through
+/// [`PendingUpgrade::request_mut`](crate::PendingUpgrade::request_mut). In the function of [`Server::serve`] the request
+/// is answered, and to set them has no effect.
+///
+/// A hook can pass a value on, such as the user that it has authenticated: put it into
+/// [`extensions_mut`](Self::extensions_mut), and take it out in [`Handler::accept`] or in the function of
+/// [`Server::serve`].
+///
+/// ```no_run
+/// use ws_server::{Rejection, Server, http::StatusCode};
+///
+/// #[derive(Clone)]
+/// struct User(String);
+///
+/// # async fn example() -> std::io::Result<()> {
+/// let server = Server::builder().on_request(|request| {
+///     let user = request.header("x-user").map(str::to_owned);
+///     let user = user.ok_or_else(|| Rejection::new(StatusCode::UNAUTHORIZED))?;
+///     request.extensions_mut().insert(User(user));
+///     Ok(())
+/// });
+/// let server = server.bind("127.0.0.1:9001").await?;
+/// server
+///     .serve(|mut ws, request| async move {
+///         if let Some(User(name)) = request.extensions().get() {
+///             let _ = ws.send(format!("hello, {name}")).await;
+///         }
+///     })
+///     .await;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// [`Handler::accept`]: crate::Handler::accept
+/// [`Server::serve`]: crate::Server::serve
 ///
 /// `uri()` is the target as the client sent it: usually a path, or a URL in absolute form, `http://host/path`. The
 /// host of such a URL replaces the `Host` header, also in `headers()` (RFC 9112 section 3.2.2). [`path`](Self::path) and
@@ -52,6 +87,18 @@ impl Request {
         self.inner.headers().get(name)?.to_str().ok()
     }
 
+    /// The values that hooks attach to the request, mutably. `extensions()` reads them.
+    pub fn extensions_mut(&mut self) -> &mut http::Extensions {
+        self.inner.extensions_mut()
+    }
+
+    /// The request as a plain [`http::Request`], with its extensions. The peer's address, and what was set for the
+    /// response, are lost.
+    #[must_use]
+    pub fn into_http(mut self) -> http::Request<()> {
+        std::mem::take(&mut self.inner)
+    }
+
     /// The subprotocols that the client offers, in the client's order (RFC 6455 section 11.3.4).
     #[must_use]
     pub fn offered_subprotocols(&self) -> Vec<String> {
@@ -59,7 +106,7 @@ impl Request {
     }
 
     /// Chooses the first subprotocol of `supported` that the client offers, and returns it. Chooses none and returns
-    /// `None` if the client offers none of them.
+    /// `None` if the client offers none of them. No effect once the request is answered.
     pub fn select_subprotocol(&mut self, supported: &[impl AsRef<str>]) -> Option<String> {
         let offered = self.offered_subprotocols();
         let chosen =
@@ -69,7 +116,7 @@ impl Request {
     }
 
     /// Adds a header to the 101 response. A header that belongs to the handshake makes the response fail: the client
-    /// gets 500.
+    /// gets 500. No effect once the request is answered.
     pub fn add_response_header(&mut self, name: HeaderName, value: HeaderValue) {
         self.acceptance.headers.append(name, value);
     }
@@ -98,6 +145,15 @@ impl Drop for Request {
     fn drop(&mut self) {
         let acceptance = std::mem::take(&mut self.acceptance);
         let _ = guarded(|| drop(acceptance));
+        let extensions = std::mem::take(self.inner.extensions_mut());
+        let _ = guarded(|| drop(extensions));
+    }
+}
+
+/// As [`Request::into_http`].
+impl From<Request> for http::Request<()> {
+    fn from(request: Request) -> Self {
+        request.into_http()
     }
 }
 
@@ -129,5 +185,15 @@ mod tests {
         let printed = format!("{request:?}");
         assert!(!printed.contains("secret") && printed.contains("cookie"), "{printed}");
         assert!(printed.contains("/chat"), "{printed}");
+    }
+
+    #[test]
+    fn a_request_of_http_has_the_headers_and_the_extensions() {
+        let inner = http::Request::builder().uri("/chat").header("X-Name", "value").body(()).unwrap();
+        let mut request = Request::new(inner, None);
+        request.extensions_mut().insert("attached");
+        let request = request.into_http();
+        assert_eq!((request.uri().path(), request.headers()["x-name"].as_bytes()), ("/chat", &b"value"[..]));
+        assert_eq!(request.extensions().get(), Some(&"attached"));
     }
 }

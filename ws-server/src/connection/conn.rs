@@ -1,10 +1,10 @@
-use std::{io::IoSlice, sync::Arc, task::Waker, time::Instant};
+use std::{fmt, io::IoSlice, sync::Arc, task::Waker, time::Instant};
 
 use bytes::Bytes;
 use tokio::io::AsyncWrite;
 use ws_proto::{
-    CloseCode, Connection, ConnectionState, Message, MessageKind, MessageRef, PreparedMessage, TransmitQueue,
-    Utf8Bytes,
+    CloseCode, Connection, ConnectionState, Message, MessageKind, MessageRef, Notify, PreparedMessage,
+    Queued, TransmitQueue,
     error::{ControlError, SendError},
 };
 use ws_tokio::{Sender, internal::DirectWriter};
@@ -40,50 +40,7 @@ impl<S: AsyncWrite + Unpin> WriteThrough for DirectWriter<'_, S> {
     }
 }
 
-/// A payload of a text message.
-///
-/// A `&str` is copied into the write buffer. A `String` or [`Utf8Bytes`] is taken over without a copy, and
-/// [`on_write_complete`](crate::Handler::on_write_complete) is called for it.
-pub trait TextPayload: Sized {
-    /// Queues the payload as a message.
-    #[doc(hidden)]
-    fn queue(self, conn: &mut Conn<'_>) -> Result<(), SendError<Self>>;
-}
-
-/// A payload of a binary message.
-///
-/// A slice is copied into the write buffer. A `Vec<u8>` or [`Bytes`] is taken over without a copy, and
-/// [`on_write_complete`](crate::Handler::on_write_complete) is called for it.
-pub trait BinaryPayload: Sized {
-    /// Queues the payload as a message.
-    #[doc(hidden)]
-    fn queue(self, conn: &mut Conn<'_>) -> Result<(), SendError<Self>>;
-}
-
 impl Conn<'_> {
-    /// Sends a text message.
-    ///
-    /// # Errors
-    /// [`SendError::Closed`] unless the connection is open, [`SendError::Full`] at the limits of the write
-    /// queue. Both return the payload.
-    #[inline]
-    pub fn send_text<P: TextPayload>(&mut self, text: P) -> Result<(), SendError<P>> {
-        let sent = text.queue(self);
-        self.note_refusal(&sent);
-        sent
-    }
-
-    /// Sends a binary message.
-    ///
-    /// # Errors
-    /// As [`send_text`](Self::send_text).
-    #[inline]
-    pub fn send_binary<P: BinaryPayload>(&mut self, payload: P) -> Result<(), SendError<P>> {
-        let sent = payload.queue(self);
-        self.note_refusal(&sent);
-        sent
-    }
-
     /// Sends a received message, as text or binary as it was received. A small message is copied, a large one is not.
     /// `on_write_complete` is not called.
     ///
@@ -92,7 +49,7 @@ impl Conn<'_> {
     #[inline]
     pub fn send(&mut self, message: MessageRef<'_>) -> Result<(), SendError<Message>> {
         let sent = if message.is_assembled() {
-            self.connection.send_message(message.into_message(), false, self.tx)
+            self.connection.send_received(message, self.tx)
         } else {
             self.send_lent(message.kind(), message.as_bytes())
                 .map_err(|error| error.map(|()| message.into_message()))
@@ -106,7 +63,7 @@ impl Conn<'_> {
     /// # Errors
     /// As [`send_text`](Self::send_text). The error returns the message.
     pub fn send_message(&mut self, message: Message) -> Result<(), SendError<Message>> {
-        let sent = self.connection.send_message(message, true, self.tx);
+        let sent = self.connection.send_message(message, Notify::Yes, self.tx);
         self.note_refusal(&sent);
         sent
     }
@@ -117,7 +74,7 @@ impl Conn<'_> {
     /// # Errors
     /// As [`send_text`](Self::send_text).
     pub fn send_prepared(&mut self, message: &PreparedMessage) -> Result<(), SendError> {
-        let sent = self.connection.send_prepared(message, false, self.tx);
+        let sent = self.connection.send_prepared(message, Notify::No, self.tx);
         self.note_refusal(&sent);
         sent
     }
@@ -136,12 +93,13 @@ impl Conn<'_> {
         self.connection.deflate_params()
     }
 
-    /// Sends a ping (RFC 6455 section 5.5.2). The payload is copied.
+    /// Sends a ping (RFC 6455 section 5.5.2). The payload is copied. The keepalive of the configuration sends its own.
     ///
     /// # Errors
     /// [`ControlError::Closed`] unless the connection is open, [`ControlError::TooLong`] if the
     /// payload is longer than 125 bytes, [`ControlError::Full`] if it does not fit into the 256 bytes for control
     /// frames that wait.
+    #[doc(alias = "send_ping")]
     pub fn ping(&mut self, payload: &[u8]) -> Result<(), ControlError> {
         self.connection.ping(payload, self.tx)
     }
@@ -150,14 +108,22 @@ impl Conn<'_> {
     ///
     /// # Errors
     /// As [`ping`](Self::ping).
+    #[doc(alias = "send_pong")]
     pub fn pong(&mut self, payload: &[u8]) -> Result<(), ControlError> {
         self.connection.pong(payload, self.tx)
     }
 
-    /// Answers a ping. While the peer does not read, only the latest answer is kept, so this never fails and never
-    /// grows.
+    /// Answers a ping, whatever [`Config::auto_pong`](ws_proto::Config::auto_pong) says. While the peer does not read,
+    /// only the latest answer is kept, so this never fails and never grows.
     pub fn answer_ping(&mut self, payload: &[u8]) {
         self.connection.answer_ping(payload, self.tx);
+    }
+
+    /// The default of [`Handler::on_ping`](crate::Handler::on_ping).
+    pub(super) fn answer_ping_if_automatic(&mut self, payload: &[u8]) {
+        if self.state.registration.shard().server.protocol.auto_pong {
+            self.answer_ping(payload);
+        }
     }
 
     /// Starts the closing handshake (RFC 6455 section 7.1.2).
@@ -170,17 +136,30 @@ impl Conn<'_> {
     /// by itself delivers messages until the peer's Close. Otherwise the call does nothing unless the connection is
     /// open.
     ///
-    /// A reason longer than 123 bytes is cut at a character boundary.
+    /// A reason over 123 bytes is cut at a character boundary.
     pub fn close(&mut self, code: CloseCode, reason: &str) {
         self.connection.close(code, reason, self.now, self.tx);
     }
 
-    /// Ends the connection immediately, without a Close frame.
+    /// Starts the closing handshake, as [`close`](Self::close) does, with an empty Close frame. The peer reports the
+    /// code 1005 (RFC 6455 section 7.1.5). A proxy passes on a Close without a code with it. To pass on an end without a
+    /// Close frame, 1006, use [`abort`](Self::abort).
+    pub fn close_without_code(&mut self) {
+        self.connection.close_without_code(self.now, self.tx);
+    }
+
+    /// Ends the connection immediately, without a Close frame: the peer reports the code 1006 (RFC 6455 section 7.1.5).
     pub fn abort(&mut self) {
         self.connection.abort(self.tx);
     }
 
-    /// Whether the connection is open, closing or closed.
+    /// Returns whether messages can be sent.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.state() == ConnectionState::Open
+    }
+
+    /// Returns whether the connection is open, closing or closed.
     #[must_use]
     pub const fn state(&self) -> ConnectionState {
         self.connection.state()
@@ -202,16 +181,18 @@ impl Conn<'_> {
         self.state.wants.turn = true;
     }
 
-    /// The number of data messages that are accepted and not yet written, and their size in bytes.
+    /// Returns the data messages that are accepted and not completely written, and the bytes that wait. What waits in
+    /// the queue of the [`Sender`](Self::sender)s does not count.
     #[must_use]
-    pub fn queued(&self) -> (usize, usize) {
+    pub fn queued(&self) -> Queued {
         self.connection.queued(self.tx)
     }
 
-    /// A handle with which other tasks, and the handlers of other connections, send on this connection.
+    /// Creates a handle for other tasks, and the handlers of other connections, to send through. It is cheap to clone.
     ///
-    /// All senders of a connection share a queue of their own, which has the limits of
-    /// [`write_queue`](crate::ServerBuilder::write_queue). The first call allocates it.
+    /// All senders of a connection share a bounded queue of their own, with the limits
+    /// [`write_queue_messages`](crate::ServerBuilder::write_queue_messages) and
+    /// [`write_queue_bytes`](crate::ServerBuilder::write_queue_bytes). The first call allocates it.
     pub fn sender(&mut self) -> Sender {
         let HandlerState { registration, mailbox, .. } = &mut *self.state;
         let mailbox = mailbox.get_or_insert_with(|| {
@@ -221,7 +202,7 @@ impl Conn<'_> {
     }
 
     #[inline]
-    const fn note_refusal<P>(&mut self, sent: &Result<(), SendError<P>>) {
+    pub(super) const fn note_refusal<P>(&mut self, sent: &Result<(), SendError<P>>) {
         if matches!(sent, Err(SendError::Full(_))) {
             self.state.wants.room = true;
         }
@@ -230,7 +211,7 @@ impl Conn<'_> {
     /// Sends a borrowed payload. A large one is written to the socket at once; only what the socket does not take is
     /// copied.
     #[inline]
-    fn send_lent(&mut self, kind: MessageKind, payload: &[u8]) -> Result<(), SendError> {
+    pub(super) fn send_lent(&mut self, kind: MessageKind, payload: &[u8]) -> Result<(), SendError> {
         if payload.len() < WRITE_THROUGH_FROM {
             return self.connection.send(kind, payload, self.tx);
         }
@@ -245,56 +226,14 @@ impl Conn<'_> {
         sent
     }
 
-    fn queue_owned(&mut self, kind: MessageKind, payload: Bytes) -> Result<(), SendError<Bytes>> {
-        self.connection.send_bytes(kind, payload, true, self.tx)
+    pub(super) fn queue_owned(&mut self, kind: MessageKind, payload: Bytes) -> Result<(), SendError<Bytes>> {
+        self.connection.send_bytes(kind, payload, Notify::Yes, self.tx)
     }
 }
 
-impl TextPayload for &str {
-    #[inline]
-    fn queue(self, conn: &mut Conn<'_>) -> Result<(), SendError<Self>> {
-        let sent = conn.send_lent(MessageKind::Text, self.as_bytes());
-        sent.map_err(|error| error.map(|()| self))
-    }
-}
-
-impl TextPayload for String {
-    fn queue(self, conn: &mut Conn<'_>) -> Result<(), SendError<Self>> {
-        Utf8Bytes::from(self).queue(conn).map_err(|error| error.map(Self::from))
-    }
-}
-
-impl TextPayload for Utf8Bytes {
-    fn queue(self, conn: &mut Conn<'_>) -> Result<(), SendError<Self>> {
-        // A refused payload comes back unchanged, so it is still UTF-8. Only a refusal pays for the check.
-        conn.queue_owned(MessageKind::Text, self.into_bytes())
-            .map_err(|error| error.map(|bytes| Self::try_from(bytes).unwrap_or_default()))
-    }
-}
-
-impl BinaryPayload for &[u8] {
-    #[inline]
-    fn queue(self, conn: &mut Conn<'_>) -> Result<(), SendError<Self>> {
-        let sent = conn.send_lent(MessageKind::Binary, self);
-        sent.map_err(|error| error.map(|()| self))
-    }
-}
-
-impl<const N: usize> BinaryPayload for &[u8; N] {
-    #[inline]
-    fn queue(self, conn: &mut Conn<'_>) -> Result<(), SendError<Self>> {
-        self.as_slice().queue(conn).map_err(|error| error.map(|_| self))
-    }
-}
-
-impl BinaryPayload for Vec<u8> {
-    fn queue(self, conn: &mut Conn<'_>) -> Result<(), SendError<Self>> {
-        Bytes::from(self).queue(conn).map_err(|error| error.map(Self::from))
-    }
-}
-
-impl BinaryPayload for Bytes {
-    fn queue(self, conn: &mut Conn<'_>) -> Result<(), SendError<Self>> {
-        conn.queue_owned(MessageKind::Binary, self)
+impl fmt::Debug for Conn<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (state, queued) = (self.state(), self.queued());
+        f.debug_struct("Conn").field("state", &state).field("queued", &queued).finish_non_exhaustive()
     }
 }

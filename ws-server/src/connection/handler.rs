@@ -52,10 +52,16 @@ pub trait Handler: Sized + 'static {
     /// then return `Closed`.
     fn on_message(&mut self, conn: &mut Conn<'_>, message: MessageRef<'_>);
 
-    /// A ping. The default answers it with [`Conn::answer_ping`]: while the peer does not read, only the latest ping is
-    /// answered. An implementation of your own has to send the pong itself.
+    /// A ping (RFC 6455 section 5.5.2). The default answers it as [`Conn::answer_ping`] does, if
+    /// [`Config::auto_pong`](ws_proto::Config::auto_pong) is set: while the peer does not read, only the latest ping is
+    /// answered. With `auto_pong` off, the default does nothing.
+    ///
+    /// An implementation of your own replaces the default. It has to send the pong itself, also if `auto_pong` is set.
+    ///
+    /// Pings are not answered while the connection is closing; those that the peer sent until its Close are delivered
+    /// as messages are.
     fn on_ping(&mut self, conn: &mut Conn<'_>, payload: &[u8]) {
-        conn.answer_ping(payload);
+        conn.answer_ping_if_automatic(payload);
     }
 
     /// A pong, as an answer to a ping or unsolicited.

@@ -55,4 +55,11 @@ impl HandlerState {
             wants: Wants::default(),
         }
     }
+
+    /// The pong may answer a ping that a sender times.
+    pub(super) fn on_pong(&self, payload: &[u8]) {
+        if let Some(mailbox) = &self.mailbox {
+            mailbox.on_pong(payload);
+        }
+    }
 }

@@ -11,10 +11,7 @@ use ws_proto::{
     CloseCode, CloseInfo, Connection, ConnectionState, Event, ReceiveBuffer, TransportAction,
     error::ConnectionError,
 };
-use ws_tokio::{
-    Driver,
-    internal::{ReceiveLease, guarded, yield_turn},
-};
+use ws_tokio::internal::{Driver, ReceiveLease, WriterParts, guarded, yield_turn};
 
 use crate::{
     connection::Handler,
@@ -168,14 +165,17 @@ impl<H: Handler, S: Io> HandlerTask<H, S> {
         if self.state.life == Life::Failed {
             return self.dispatch_end(cx, now, rx);
         }
-        let (connection, tx, mut writer) = self.driver.writer_parts();
+        let WriterParts { connection, tx, mut writer } = self.driver.writer_parts();
         let mut conn =
             Conn { writer: &mut writer, connection, tx, state: &mut self.state, now, waker: cx.waker() };
         while let Some(event) = conn.connection.poll_event(rx, conn.tx) {
             match event {
                 Event::Message(message) => self.handler.on_message(&mut conn, message),
                 Event::Ping(payload) => self.handler.on_ping(&mut conn, payload),
-                Event::Pong(payload) => self.handler.on_pong(&mut conn, payload),
+                Event::Pong(payload) => {
+                    conn.state.on_pong(payload);
+                    self.handler.on_pong(&mut conn, payload);
+                }
                 Event::Closed(info) => return self.report_end(cx, now, &info),
                 _ => {}
             }
@@ -285,7 +285,7 @@ impl<H: Handler, S: Io> HandlerTask<H, S> {
     }
 
     fn call(&mut self, cx: &Context<'_>, now: Instant, f: impl FnOnce(&mut H, &mut Conn<'_>)) {
-        let (connection, tx, mut writer) = self.driver.writer_parts();
+        let WriterParts { connection, tx, mut writer } = self.driver.writer_parts();
         let mut conn =
             Conn { writer: &mut writer, connection, tx, state: &mut self.state, now, waker: cx.waker() };
         f(&mut self.handler, &mut conn);

@@ -9,21 +9,23 @@ use std::{
         Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
-    task::{Context, Poll},
     time::Instant,
 };
 
 use ws_proto::{
-    CloseCode, Connection, ConnectionState, Message, PreparedMessage, TransmitQueue, ValidConfig,
+    CloseCode, Connection, ConnectionState, TransmitQueue, ValidConfig,
     error::{ControlError, SendError},
-    frame::{ControlQueue, MAX_CONTROL_PAYLOAD, OpCode},
+    frame::{ControlQueue, OpCode},
     memory::{Backlog, MemoryAccount, MemoryBudget},
 };
-use ws_tokio::internal::{Entry, Locked, Outlet, Place, WaitList};
+use ws_tokio::internal::{Locked, PendingPings, WaitList};
 
 use crate::shard::wake::ConnWaker;
 
 use super::queued::{MessageQueue, Queued};
+
+mod outlet;
+mod ping_rtt;
 
 pub(crate) struct Mailbox {
     config: ValidConfig,
@@ -42,15 +44,34 @@ struct State {
     connection: ConnectionState,
     /// Senders that wait for room.
     senders: WaitList,
+    /// Tasks that wait until nothing more can be sent.
+    closed_waiters: WaitList,
+    /// The connection's next turn ends it without a Close frame.
+    is_aborted: bool,
     uncommon: Option<Box<Uncommon>>,
 }
 
 /// What most mailboxes never have.
 #[derive(Default)]
 struct Uncommon {
-    pings: ControlQueue,
+    /// Pings and pongs.
+    control: ControlQueue,
     /// A close that waits behind the messages.
-    close: Option<(CloseCode, Box<str>)>,
+    close: Option<CloseRequest>,
+    /// The pings that are timed.
+    timed: PendingPings,
+}
+
+impl Uncommon {
+    const fn has_something_to_send(&self) -> bool {
+        !self.control.is_empty() || self.close.is_some()
+    }
+}
+
+/// Without a code, the Close frame is empty.
+struct CloseRequest {
+    code: Option<CloseCode>,
+    reason: Box<str>,
 }
 
 impl Mailbox {
@@ -61,6 +82,8 @@ impl Mailbox {
             account: None,
             connection: ConnectionState::Open,
             senders: WaitList::new(),
+            closed_waiters: WaitList::new(),
+            is_aborted: false,
             uncommon: None,
         };
         Self { config: config.clone(), waker, woken: AtomicBool::new(false), state: Mutex::new(state) }
@@ -72,16 +95,19 @@ impl Mailbox {
         self.woken.load(Ordering::Relaxed) && self.woken.swap(false, Ordering::Acquire)
     }
 
-    /// Moves pings, messages and a close to the connection, as far as it has room for them. Returns whether some are
-    /// left.
+    /// Moves control frames, messages and a close to the connection, as far as it has room for them. Returns whether some are
+    /// left. Ends the connection if a sender has aborted it.
     pub(super) fn transfer(&self, connection: &mut Connection, tx: &mut TransmitQueue, now: Instant) -> bool {
         let mut state = self.lock();
-        state.transfer_pings(connection, tx);
+        if state.is_aborted {
+            connection.abort(tx);
+        }
+        state.transfer_control(connection, tx);
         state.transfer_messages(self.transfer_until(), connection, tx);
         state.transfer_close(connection, tx, now);
         state.set_connection(connection.state());
         self.promise_room(&mut state);
-        !state.messages.is_empty() || state.uncommon.is_some()
+        state.has_something_to_send()
     }
 
     /// The connection is closing or closed: what waits is dropped, and senders get an error.
@@ -103,7 +129,7 @@ impl Mailbox {
 
     /// Whether a message of `len` bytes may come in. `owned` of them are not shared with other connections.
     fn admit(&self, state: &State, len: usize, owned: usize) -> Result<(), SendError> {
-        if state.connection != ConnectionState::Open || state.is_closing() {
+        if !state.is_open() {
             return Err(SendError::Closed(()));
         }
         let State { senders, backlog, account, .. } = state;
@@ -162,18 +188,22 @@ impl Mailbox {
 }
 
 impl State {
-    fn transfer_pings(&mut self, connection: &mut Connection, tx: &mut TransmitQueue) {
-        let Some(Uncommon { pings, .. }) = self.uncommon.as_deref_mut() else { return };
-        while let Some(ping) = pings.peek() {
-            if connection.ping(ping.payload(), tx) == Err(ControlError::Full) {
+    fn transfer_control(&mut self, connection: &mut Connection, tx: &mut TransmitQueue) {
+        let Some(Uncommon { control, .. }) = self.uncommon.as_deref_mut() else { return };
+        while let Some(frame) = control.peek() {
+            let sent = match frame.opcode() {
+                OpCode::Pong => connection.pong(frame.payload(), tx),
+                _ => connection.ping(frame.payload(), tx),
+            };
+            if sent == Err(ControlError::Full) {
                 return;
             }
-            pings.pop();
+            control.pop();
         }
     }
 
     fn transfer_messages(&mut self, until: usize, connection: &mut Connection, tx: &mut TransmitQueue) {
-        while connection.queued(tx).1 < until
+        while connection.queued(tx).bytes < until
             && let Some(message) = self.messages.pop()
         {
             // The connection counts the message from here, unless it gives it back.
@@ -191,16 +221,26 @@ impl State {
         }
     }
 
-    /// The close goes last. Pings and messages that the connection has no room for yet hold it back.
+    /// The close goes last. Control frames and messages that the connection has no room for yet hold it back.
     fn transfer_close(&mut self, connection: &mut Connection, tx: &mut TransmitQueue, now: Instant) {
-        let Some(uncommon) = self.uncommon.take_if(|uncommon| uncommon.pings.is_empty()) else { return };
-        match uncommon.close {
-            Some((code, reason)) if self.messages.is_empty() => {
-                connection.close_and_receive(code, &reason, now, tx);
+        let Some(uncommon) = self.uncommon.as_deref_mut().filter(|uncommon| uncommon.control.is_empty())
+        else {
+            return;
+        };
+        let close = if self.messages.is_empty() { uncommon.close.take() } else { None };
+        match close {
+            Some(CloseRequest { code: Some(code), reason }) => {
+                connection.close_and_receive(code, &reason, now, tx)
             }
-            Some(_) => self.uncommon = Some(uncommon),
+            Some(CloseRequest { code: None, .. }) => connection.close_without_code_and_receive(now, tx),
             None => {}
         }
+        self.drop_idle_uncommon();
+    }
+
+    fn has_something_to_send(&self) -> bool {
+        let uncommon = self.uncommon.as_ref().is_some_and(|uncommon| uncommon.has_something_to_send());
+        uncommon || !self.messages.is_empty()
     }
 
     fn count_in(&mut self, message: &Queued) {
@@ -234,110 +274,36 @@ impl State {
         self.uncommon.get_or_insert_default()
     }
 
+    /// Whether senders may send: the connection is open, and no sender has closed it.
+    fn is_open(&self) -> bool {
+        self.connection == ConnectionState::Open && !self.is_closing()
+    }
+
     fn is_closing(&self) -> bool {
-        self.uncommon.as_ref().is_some_and(|uncommon| uncommon.close.is_some())
+        self.is_aborted || self.uncommon.as_ref().is_some_and(|uncommon| uncommon.close.is_some())
     }
 
     /// Notes the connection's state. Unless that is open, everything that waits is dropped.
     fn set_connection(&mut self, connection: ConnectionState) {
         self.connection = connection;
         if connection != ConnectionState::Open {
-            self.messages.drop_unlocked();
-            self.backlog = Backlog::new();
-            self.account = None;
-            self.uncommon = None;
-            self.senders.end();
-        }
-    }
-}
-
-impl Outlet for Mailbox {
-    fn try_send(&self, message: Message) -> Result<(), SendError<Message>> {
-        let mut state = self.lock();
-        match self.admit_newcomer(&state, message.len(), message.len()) {
-            Ok(()) => {
-                self.push(&mut state, Queued::Message(message));
-                self.unlock_and_wake(state);
-                Ok(())
-            }
-            Err(error) => Err(error.map(|()| message)),
+            self.drop_queued();
+            self.end_waiting();
         }
     }
 
-    fn try_send_prepared(&self, message: &PreparedMessage) -> Result<(), SendError> {
-        let mut state = self.lock();
-        self.admit_newcomer(&state, message.payload().len(), 0)?;
-        self.push(&mut state, Queued::Prepared(message.clone()));
-        self.unlock_and_wake(state);
-        Ok(())
+    /// Drops everything that waits for the connection.
+    fn drop_queued(&mut self) {
+        self.messages.drop_unlocked();
+        self.backlog = Backlog::new();
+        self.account = None;
+        self.end_uncommon();
     }
 
-    fn poll_send(
-        &self,
-        cx: &mut Context<'_>,
-        message: &mut Option<Message>,
-        place: &mut Option<Place>,
-    ) -> Poll<Result<(), SendError<Message>>> {
-        let mut waker = None;
-        loop {
-            let mut state = self.lock();
-            let Some(next) = message.take() else { return Poll::Ready(Ok(())) };
-            let (len, entry) = (next.len(), state.senders.enter(place));
-            let admitted = match entry {
-                Entry::Newcomer | Entry::Promised => self.admit(&state, len, len),
-                Entry::Waits => Err(SendError::Full(())),
-            };
-            match admitted {
-                Ok(()) => {
-                    self.push(&mut state, Queued::Message(next));
-                    self.unlock_and_wake(state);
-                    return Poll::Ready(Ok(()));
-                }
-                Err(SendError::Full(())) => *message = Some(next),
-                Err(error) => return Poll::Ready(Err(error.map(|()| next))),
-            }
-            if state.senders.wait(place, entry == Entry::Promised, len, cx.waker(), &mut waker) {
-                return Poll::Pending;
-            }
-            // A waker's clone may run foreign code, so it is made without the lock.
-            drop(state);
-            waker = Some(cx.waker().clone());
-        }
-    }
-
-    fn cancelled(&self, place: Option<Place>) {
-        let Some(place) = place else { return };
-        let mut state = self.lock();
-        state.senders.leave(place);
-        self.promise_room(&mut state);
-    }
-
-    fn ping(&self, payload: &[u8]) -> Result<(), ControlError> {
-        let mut state = self.lock();
-        if state.connection != ConnectionState::Open {
-            return Err(ControlError::Closed);
-        }
-        if payload.len() > MAX_CONTROL_PAYLOAD {
-            return Err(ControlError::TooLong(payload.len()));
-        }
-        let pings = &mut state.uncommon().pings;
-        pings.push(OpCode::Ping, payload).map_err(|_| ControlError::Full)?;
-        self.unlock_and_wake(state);
-        Ok(())
-    }
-
-    fn close(&self, code: CloseCode, reason: &str) {
-        let mut state = self.lock();
-        if state.connection == ConnectionState::Open && !state.is_closing() {
-            state.uncommon().close = Some((code, reason.into()));
-            // Messages of senders that still wait are not accepted any more.
-            state.senders.end();
-            self.unlock_and_wake(state);
-        }
-    }
-
-    fn state(&self) -> ConnectionState {
-        self.lock().connection
+    /// Wakes the tasks that wait for room or for the end, because nothing more can be sent.
+    fn end_waiting(&mut self) {
+        self.senders.end();
+        self.closed_waiters.end();
     }
 }
 

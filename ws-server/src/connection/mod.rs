@@ -21,10 +21,12 @@ mod handler;
 mod handler_state;
 pub(crate) mod handler_task;
 mod mailbox;
+mod payload;
 mod queued;
 
-pub use conn::{BinaryPayload, Conn, TextPayload};
+pub use conn::Conn;
 pub use handler::Handler;
+pub use payload::{BinaryPayload, TextPayload};
 
 use function_task::FunctionTask;
 use handler_task::HandlerTask;

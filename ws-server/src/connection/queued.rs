@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use ws_proto::{Connection, Message, PreparedMessage, TransmitQueue, error::SendError};
+use ws_proto::{Connection, Message, Notify, PreparedMessage, TransmitQueue, error::SendError};
 use ws_tokio::internal::{Foreign, run_unlocked};
 
 /// A queue of messages, first in, first out. Most mailboxes hold at most one message, which needs no allocation.
@@ -45,9 +45,9 @@ impl Queued {
     ) -> Result<(), SendError<Self>> {
         match self {
             Self::Message(message) => {
-                connection.send_message(message, false, tx).map_err(|error| error.map(Self::Message))
+                connection.send_message(message, Notify::No, tx).map_err(|error| error.map(Self::Message))
             }
-            Self::Prepared(message) => match connection.send_prepared(&message, false, tx) {
+            Self::Prepared(message) => match connection.send_prepared(&message, Notify::No, tx) {
                 Ok(()) => {
                     Self::Prepared(message).drop_unlocked();
                     Ok(())

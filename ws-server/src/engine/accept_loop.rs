@@ -25,9 +25,8 @@ pub(crate) async fn accept_loop(
     mut on_accepted: impl FnMut(Incoming, Option<SocketAddr>, Permit),
 ) {
     // If connections per address are limited, so are the rejections that one address gets.
-    let is_limited = server.options.max_per_address < usize::MAX;
-    let per_address = if is_limited { MAX_REJECTIONS / 8 } else { usize::MAX };
-    let rejections = Permits::with_shares(MAX_REJECTIONS, per_address);
+    let per_address = server.options.max_per_address.map(|_limit| MAX_REJECTIONS / 8);
+    let rejections = Permits::with_shares(Some(MAX_REJECTIONS), per_address);
     let draining = server.reached(ShutdownPhase::Draining);
     tokio::pin!(draining);
     let mut backoff = FIRST_BACKOFF;

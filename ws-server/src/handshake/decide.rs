@@ -88,7 +88,11 @@ pub(super) fn decide<A: Application>(
             Ok(AcceptedRequest { accepted, request, extensions, connection_permit, response, received })
         }
         Err(error) => {
-            tracing::error!(%error, "the application's response cannot be sent; the request is answered with 500");
+            let error: &(dyn std::error::Error + 'static) = &error;
+            tracing::error!(
+                error,
+                "the application's response cannot be sent; the request is answered with 500"
+            );
             Err(internal_error())
         }
     }

@@ -9,20 +9,27 @@ use crate::admission::request::encode_rejection;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AcceptError {
-    /// The stream failed or ended.
-    #[error("the peer left during the handshake: {0}")]
+    /// The stream failed or ended, or there is no tokio runtime with timers.
+    #[error("I/O failed during the handshake")]
     Io(#[from] io::Error),
     /// The request is not a valid WebSocket handshake. It has been answered.
-    #[error("bad request: {0}")]
+    #[error("the request is not a valid WebSocket handshake")]
     Request(#[from] RequestError),
     /// The request's `Origin` is not allowed. It has been answered with 403.
     #[error("the request's origin is not allowed")]
     Origin,
-    /// The request did not arrive before the deadline.
+    /// The application rejected the request, with this status. The rejection has been sent.
+    #[error("the application rejected the request with status {0}")]
+    Rejected(StatusCode),
+    /// The application panicked while it decided about the request, which has been answered with 500.
+    #[error("the application panicked while it decided about the request")]
+    Panicked,
+    /// The request did not arrive before the deadline, or the peer did not take the 101 response in time. A request of
+    /// which a part arrived has been answered with 408.
     #[error("the handshake timed out")]
     TimedOut,
     /// The response cannot be sent with this header or subprotocol. The request has been answered with 500.
-    #[error("{0}")]
+    #[error("the 101 response cannot be sent as requested")]
     ResponseParts(#[from] ResponsePartsError),
 }
 
@@ -30,11 +37,31 @@ impl AcceptError {
     /// The response to a request that failed with this error, or `None` if there is no request to answer.
     pub(super) fn response(&self, method: &Method) -> Option<Vec<u8>> {
         let rejection = match self {
-            Self::Io(_) | Self::TimedOut => return None,
+            Self::Io(_) | Self::TimedOut | Self::Rejected(_) => return None,
             Self::Request(error) => Rejection::from(*error),
             Self::Origin => Rejection::new(StatusCode::FORBIDDEN).with_text("origin not allowed\n"),
-            Self::ResponseParts(_) => Rejection::new(StatusCode::INTERNAL_SERVER_ERROR),
+            Self::Panicked | Self::ResponseParts(_) => Rejection::new(StatusCode::INTERNAL_SERVER_ERROR),
         };
         Some(encode_rejection(&rejection, method))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error as _;
+
+    use super::*;
+
+    #[test]
+    fn the_text_of_an_error_does_not_repeat_its_cause() {
+        let errors = [
+            AcceptError::Io(io::ErrorKind::UnexpectedEof.into()),
+            AcceptError::Request(RequestError::Malformed),
+            AcceptError::ResponseParts(ResponsePartsError::ReservedHeader("upgrade".to_owned())),
+        ];
+        for error in errors {
+            let source = error.source().expect("a cause").to_string();
+            assert!(!error.to_string().contains(&source), "{error}: {source}");
+        }
     }
 }

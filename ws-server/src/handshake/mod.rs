@@ -4,6 +4,7 @@
 //! A handshake and its transport are passed side by side, because the transport changes on the way: a socket that no
 //! runtime knows, a stream of the runtime, TLS.
 
+mod accept;
 mod acceptor;
 mod decide;
 mod error;
@@ -20,7 +21,7 @@ use tokio::{
     io::AsyncWriteExt as _,
     time::{Instant, error::Elapsed},
 };
-use ws_proto::handshake::Rejection;
+use ws_proto::{error::WithCauses, handshake::Rejection};
 use ws_tokio::internal::guarded;
 
 use crate::{
@@ -33,6 +34,7 @@ use crate::{
     },
 };
 
+pub use accept::{accept, accept_with};
 pub use acceptor::{Acceptor, PendingUpgrade};
 pub use error::AcceptError;
 
@@ -77,7 +79,9 @@ pub(crate) async fn run<A, P>(
         // Boxed because it is large, and most servers do without it.
         match in_time(&server, ShutdownPhase::Draining, deadline, Box::pin(io.accept_tls(tls))).await {
             Some(Ok(Ok(secured))) => io = secured,
-            Some(Ok(Err(error))) => return tracing::debug!(%error, "TLS handshake failed"),
+            Some(Ok(Err(error))) => {
+                return tracing::debug!(error = %WithCauses(&error), "TLS handshake failed");
+            }
             Some(Err(_elapsed)) => return tracing::debug!("TLS handshake timed out"),
             None => return,
         }
@@ -99,6 +103,8 @@ pub(crate) async fn run<A, P>(
     Box::pin(conclude(app, io, handshake, outcome, deadline, start)).await;
 }
 
+/// The response to a request that has arrived in part. A peer that has sent nothing gets none: a browser that opened
+/// the connection in advance would take it as the response to its next request.
 fn request_timeout() -> Vec<u8> {
     Rejection::new(StatusCode::REQUEST_TIMEOUT).encode()
 }
@@ -118,7 +124,9 @@ async fn conclude<A, P>(
     match outcome {
         Ok(Ok(accepted)) => send_101(app, io, handshake, accepted, deadline, start).await,
         Ok(Err(response)) => reject(io, handshake, response).await,
-        Err(error) => tracing::debug!(%error, peer = ?handshake.peer, "handshake failed"),
+        Err(error) => {
+            tracing::debug!(error = %WithCauses(&error), peer = ?handshake.peer, "handshake failed");
+        }
     }
 }
 

@@ -10,8 +10,12 @@ pub(crate) mod runtime;
 pub(crate) mod stream;
 #[cfg(feature = "tls-core")]
 mod tls;
+#[cfg(feature = "tls-core")]
+mod tls_stream;
 
 pub(crate) use io::Io;
 pub use stream::ServerStream;
 #[cfg(feature = "tls-core")]
 pub use tls::Tls;
+#[cfg(feature = "tls-core")]
+pub use tls_stream::TlsStream;

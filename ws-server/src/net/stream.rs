@@ -14,12 +14,12 @@ use tokio::{
 
 #[cfg(unix)]
 use tokio::net::UnixStream;
-#[cfg(feature = "tls-core")]
-use tokio_rustls::server::TlsStream;
 #[cfg(target_os = "linux")]
 use ws_proto::SendQueue;
 
 use super::Io;
+#[cfg(feature = "tls-core")]
+use super::TlsStream;
 #[cfg(target_os = "linux")]
 use super::epoll_socket::Socket;
 
@@ -66,7 +66,7 @@ macro_rules! each_tcp {
             }
             #[cfg(feature = "tls-core")]
             Kind::Tls(stream) => {
-                let $stream = stream.get_ref().0;
+                let $stream = stream.io();
                 $expression
             }
             #[cfg(target_os = "linux")]
@@ -105,7 +105,7 @@ impl ServerStream {
     #[must_use]
     pub fn tls(&self) -> Option<&rustls::ServerConnection> {
         match &self.0 {
-            Kind::Tls(stream) => Some(stream.get_ref().1),
+            Kind::Tls(stream) => Some(stream.tls()),
             _ => None,
         }
     }
@@ -180,7 +180,7 @@ impl std::os::fd::AsFd for ServerStream {
             Kind::Tcp(stream) => stream.as_fd(),
             Kind::Unix(stream) => stream.as_fd(),
             #[cfg(feature = "tls-core")]
-            Kind::Tls(stream) => stream.get_ref().0.as_fd(),
+            Kind::Tls(stream) => stream.as_fd(),
             #[cfg(target_os = "linux")]
             Kind::Reactor(stream) => stream.as_fd(),
         }

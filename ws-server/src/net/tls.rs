@@ -1,17 +1,22 @@
 //! TLS for a server, with certificates that can be replaced while it runs.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::{
+    fmt, io,
+    sync::{Arc, PoisonError, RwLock},
+};
 
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio_rustls::{TlsAcceptor, server::TlsStream};
+use tokio_rustls::TlsAcceptor;
 use ws_tokio::tls::{TlsError, certificates, crypto_provider, private_key};
+
+use super::tls_stream::TlsStream;
 
 /// A server's certificate and TLS settings.
 ///
 /// Clones share them: keep a clone to [`reload`](Self::reload) the certificate while the server runs. Open
 /// connections and handshakes in progress keep the settings that they began with.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Tls(Arc<RwLock<Arc<ServerConfig>>>);
 
 impl Tls {
@@ -46,16 +51,37 @@ impl Tls {
         drop(before);
     }
 
-    /// Does the TLS handshake on an accepted stream, for use with [`Acceptor`](crate::Acceptor). There is no deadline.
+    /// Does the TLS handshake on an accepted stream, for use with [`Acceptor`](crate::Acceptor). There is no deadline:
+    /// use [`tokio::time::timeout`]. A [`Server`](crate::Server) with
+    /// [`ServerBuilder::tls`](crate::ServerBuilder::tls) does all of this by itself.
+    ///
+    /// ```no_run
+    /// use std::time::Duration;
+    /// use ws_server::{Acceptor, Tls};
+    ///
+    /// # async fn example(tls: Tls, tcp: tokio::net::TcpStream) -> Result<(), Box<dyn std::error::Error>> {
+    /// let stream = tokio::time::timeout(Duration::from_secs(10), tls.accept(tcp)).await??;
+    /// let mut ws = Acceptor::new().over_tls(true).accept(stream).await?;
+    /// ws.send("hello").await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// Errors of the stream, and failed TLS handshakes.
     ///
     /// # Cancel safety
     /// Dropping the future drops the stream.
-    pub async fn accept<S: AsyncRead + AsyncWrite + Unpin>(&self, io: S) -> std::io::Result<TlsStream<S>> {
+    pub async fn accept<S: AsyncRead + AsyncWrite + Unpin>(&self, io: S) -> io::Result<TlsStream<S>> {
         let config = Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner));
-        TlsAcceptor::from(config).accept(io).await
+        TlsAcceptor::from(config).accept(io).await.map(TlsStream::new)
+    }
+}
+
+/// Omits the settings, because they contain the private key.
+impl fmt::Debug for Tls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tls").finish_non_exhaustive()
     }
 }
 

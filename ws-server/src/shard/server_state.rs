@@ -29,6 +29,7 @@ pub(crate) enum ShutdownPhase {
 
 /// How a shutdown went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ShutdownReport {
     /// Connections that ended by a completed closing handshake after the shutdown began.
     pub clean: usize,

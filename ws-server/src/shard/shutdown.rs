@@ -1,6 +1,6 @@
 //! Graceful shutdown.
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use ws_tokio::internal::guarded;
 
@@ -54,6 +54,15 @@ impl ShutdownHandle {
     #[must_use]
     pub fn handshakes(&self) -> usize {
         self.server.handshakes.active()
+    }
+}
+
+impl fmt::Debug for ShutdownHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ShutdownHandle")
+            .field("connections", &self.connections())
+            .field("handshakes", &self.handshakes())
+            .finish_non_exhaustive()
     }
 }
 

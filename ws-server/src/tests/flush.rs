@@ -11,7 +11,7 @@ use std::{
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use ws_proto::{Config, Connection, MessageKind};
-use ws_tokio::{Driver, internal::ServerHalf};
+use ws_tokio::internal::{Driver, ServerHalf};
 
 use crate::tests::{Echo, FunctionTask, HandlerTask, Task, masked, registration, run_until_idle};
 

@@ -2,6 +2,7 @@
 //!
 //! `e2e-tests/tests/gates` counts allocations, because a test binary there can have an allocator of its own.
 
+mod debug;
 mod flush;
 mod transport;
 

@@ -1,6 +1,6 @@
 //! Decides whether a message may be queued. Room is promised to waiting senders, in the order of their arrival.
 
-use ws_proto::{Message, PreparedMessage, error::SendError};
+use ws_proto::{Message, Notify, PreparedMessage, error::SendError};
 
 use super::state::{Mode, SharedState};
 use crate::wait_list::Place;
@@ -26,7 +26,7 @@ impl<S> SharedState<S> {
     pub(crate) fn queue_ignoring_promises(&mut self, message: Message) -> Result<(), SendError<Message>> {
         let Some(driver) = &mut self.driver else { return Err(SendError::Closed(message)) };
         let (connection, tx) = driver.parts_mut();
-        connection.send_message(message, false, tx)?;
+        connection.send_message(message, Notify::No, tx)?;
         self.accepted += 1;
         self.wake_idle_server_task();
         Ok(())
@@ -51,7 +51,7 @@ impl<S> SharedState<S> {
     fn queue_prepared_ignoring_promises(&mut self, message: &PreparedMessage) -> Result<(), SendError> {
         let Some(driver) = &mut self.driver else { return Err(SendError::Closed(())) };
         let (connection, tx) = driver.parts_mut();
-        connection.send_prepared(message, false, tx)?;
+        connection.send_prepared(message, Notify::No, tx)?;
         self.accepted += 1;
         self.wake_idle_server_task();
         Ok(())

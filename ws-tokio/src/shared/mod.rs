@@ -2,18 +2,27 @@
 //!
 //! ```text
 //!   send        waits for room, for the transport, and for the senders that came first
-//!   receive     takes the next message; holds messages while the application does not receive
+//!   receive     takes the next message or event; holds messages while the application does not receive
+//!   received    what the application receives: messages, or all events
+//!   ping_rtt    times a ping
 //!   transfer    one write, one read, one look at the timer
 //!   admission   whether there is room for a message
+//!   close       begins the end, and waits until nothing more can be sent
 //!   state       the connection, its transport, and the tasks that wait for it, behind one lock
+//!   rare        what only some connections have
 //! ```
 
 mod admission;
+mod close;
+mod ping_rtt;
+mod rare;
 mod receive;
+mod received;
 mod send;
 mod state;
 mod transfer;
 mod wakers;
 
+pub(crate) use close::poll_closed;
 pub(crate) use send::WakerClones;
-pub(crate) use state::{Shared, SharedState, lock, lock_and_poll};
+pub(crate) use state::{Shared, SharedState, lock, lock_and_poll, now};

@@ -1,15 +1,20 @@
-//! Receives the next message, and reads while the application does not receive.
+//! Receives the next message or event, and reads while the application does not receive.
 
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite};
-use ws_proto::{Connection, Event, Message, TransportAction};
+use ws_proto::{Connection, Event as Parsed, Message, TransportAction};
 
 use super::{
+    rare::on_pong,
+    received::Received,
     state::{Mode, SharedState},
     transfer::{READS_PER_TURN, ensure_paused, write},
 };
-use crate::thread_buffers::{ReceiveLease, trim_thread_pool};
+use crate::{
+    event::Event,
+    thread_buffers::{ReceiveLease, trim_thread_pool},
+};
 
 /// Steps of one poll without a message, such as reads of pings, before the task yields. Custom transports do not take
 /// part in tokio's cooperative budget.
@@ -18,44 +23,58 @@ const STEPS_PER_POLL: usize = 128;
 impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
     /// Takes the next message. `None` once the connection is over.
     pub(crate) fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<Message>> {
+        self.poll_received(cx)
+    }
+
+    /// Takes the next message or control frame. `None` once the connection is over.
+    pub(crate) fn poll_recv_event(&mut self, cx: &mut Context<'_>) -> Poll<Option<Event>> {
+        self.rare().wants_events = true;
+        self.poll_received(cx)
+    }
+
+    fn poll_received<R: Received>(&mut self, cx: &mut Context<'_>) -> Poll<Option<R>> {
         self.has_received = true;
-        let next = self.poll_next_message(cx);
+        let next = self.poll_next(cx);
         if let Mode::ServerTask { receiving, .. } = &mut self.mode {
             *receiving = next.is_pending();
         }
         next
     }
 
-    fn poll_next_message(&mut self, cx: &mut Context<'_>) -> Poll<Option<Message>> {
-        let Some(driver) = &mut self.driver else { return Poll::Ready(None) };
+    fn poll_next<R: Received>(&mut self, cx: &mut Context<'_>) -> Poll<Option<R>> {
+        let Some(driver) = &mut self.driver else { return Poll::Ready(R::take_close(self)) };
         let connection = driver.connection_mut();
         // Also records whether reading had stopped at `max_held_bytes`, for the deadlines.
         connection.resume();
-        if let Some(message) = connection.take_held() {
-            // A message of an earlier read: there is nothing else to check.
+        if let Some(held) = R::take_held(connection) {
+            // It came with an earlier read: there is nothing else to check.
             connection.hold();
-            return Poll::Ready(Some(message));
+            return Poll::Ready(Some(held));
         }
         let mut rx = ReceiveLease::take();
         // With no message held and none incomplete, there is no event before the next read.
         let mut nothing_new = driver.connection().is_settled();
         for step in 0.. {
-            let Some(driver) = &mut self.driver else { return Poll::Ready(None) };
+            let Some(driver) = &mut self.driver else { return Poll::Ready(R::take_close(self)) };
             driver.connection_mut().resume();
             while !nothing_new && let Some(event) = driver.poll_event(&mut rx) {
                 match event {
-                    Event::Message(message) => {
-                        let message = message.into_message();
-                        self.hold_received(&mut rx, Connection::hold);
-                        self.write_replies();
-                        return Poll::Ready(Some(message));
-                    }
-                    Event::Closed(info) => {
+                    Parsed::Closed(info) => {
                         self.on_closed(info);
-                        return Poll::Ready(None);
+                        return Poll::Ready(R::take_close(self));
                     }
+                    Parsed::Pong(payload) => on_pong(&mut self.rare, &self.waiting, payload),
                     _ => {}
                 }
+                if let Some(received) = R::from_parsed(event) {
+                    self.hold_received(&mut rx, Connection::hold);
+                    self.write_replies();
+                    return Poll::Ready(Some(received));
+                }
+            }
+            if let Some(close) = R::take_close(self) {
+                self.write_replies();
+                return Poll::Ready(Some(close));
             }
             if step == STEPS_PER_POLL {
                 self.waiting.wake_all();

@@ -15,7 +15,7 @@ use ws_proto::{
     error::{ConnectionError, ControlError},
 };
 
-use super::wakers::Wakers;
+use super::{rare::Rare, wakers::Wakers};
 use crate::{driver::Driver, foreign::Hold, wait_list::WaitList};
 
 pub(crate) type Shared<S> = Arc<Mutex<SharedState<S>>>;
@@ -25,12 +25,14 @@ pub(crate) struct SharedState<S> {
     pub(crate) driver: Option<Driver<S>>,
     pub(crate) mode: Mode,
     pub(crate) now: Instant,
-    /// Boxed, because it is large and is set only at the end.
-    close_info: Option<Box<CloseInfo>>,
+    /// `None` for most connections before their end.
+    pub(super) rare: Option<Box<Rare>>,
     /// The tasks that wait for the transport or for the end.
     pub(crate) waiting: Arc<Wakers>,
     /// Senders that wait for room in the write queue.
     pub(crate) senders: WaitList,
+    /// Tasks that wait until nothing more can be sent. They do not move bytes.
+    pub(crate) closed_waiters: WaitList,
     /// Wakes all of `waiting`. The transport gets only this waker.
     pub(crate) waker: Waker,
     /// Whether the tasks that wait for room were woken because nothing more can be sent.
@@ -92,9 +94,10 @@ impl<S> SharedState<S> {
             driver: Some(driver),
             mode,
             now: now(),
-            close_info: None,
+            rare: None,
             waiting,
             senders: WaitList::new(),
+            closed_waiters: WaitList::new(),
             waker,
             send_end_notified: false,
             owner_dropped: false,
@@ -121,7 +124,19 @@ impl<S> SharedState<S> {
     }
 
     pub(crate) fn close_info(&self) -> Option<&CloseInfo> {
-        self.close_info.as_deref()
+        self.rare.as_ref()?.close_info.as_ref()
+    }
+
+    /// How the connection is ending or has ended.
+    pub(super) fn end_so_far(&self) -> Option<&CloseInfo> {
+        match &self.driver {
+            Some(driver) => driver.connection().close_info(),
+            None => self.close_info(),
+        }
+    }
+
+    pub(super) fn rare(&mut self) -> &mut Rare {
+        self.rare.get_or_insert_default()
     }
 
     pub(crate) fn state(&self) -> ConnectionState {
@@ -148,6 +163,7 @@ impl<S> SharedState<S> {
     pub(crate) fn take_driver(&mut self) -> Option<Driver<S>> {
         self.waiting.wake_all();
         self.senders.end();
+        self.end_pings();
         self.driver.take()
     }
 
@@ -155,6 +171,7 @@ impl<S> SharedState<S> {
     pub(crate) fn end(&mut self) {
         self.waiting.wake_all();
         self.senders.end();
+        self.end_pings();
         if let Some(mut driver) = self.driver.take() {
             driver.abort();
             self.ended_driver = Some(Box::new(driver));
@@ -185,24 +202,12 @@ impl<S> SharedState<S> {
         Ok(())
     }
 
-    /// Begins the closing handshake. Messages that are held or still arrive are dropped.
-    pub(crate) fn queue_close(&mut self, code: CloseCode, reason: &str) {
-        self.refresh_now();
-        if let Some(driver) = &mut self.driver {
-            let (connection, tx) = driver.parts_mut();
-            connection.close(code, reason, self.now, tx);
-            self.wake_idle_server_task();
-        }
-    }
-
-    /// Begins the closing handshake. Messages are delivered until the peer's Close.
-    pub(crate) fn queue_close_and_receive(&mut self, code: CloseCode, reason: &str) {
-        self.refresh_now();
-        if let Some(driver) = &mut self.driver {
-            let (connection, tx) = driver.parts_mut();
-            connection.close_and_receive(code, reason, self.now, tx);
-            self.wake_idle_server_task();
-        }
+    pub(crate) fn queue_pong(&mut self, payload: &[u8]) -> Result<(), ControlError> {
+        let Some(driver) = &mut self.driver else { return Err(ControlError::Closed) };
+        let (connection, tx) = driver.parts_mut();
+        connection.pong(payload, tx)?;
+        self.wake_idle_server_task();
+        Ok(())
     }
 
     pub(crate) fn fail(&mut self, error: ConnectionError) {
@@ -219,7 +224,7 @@ impl<S> SharedState<S> {
             // The application has panicked.
             self.fail(ConnectionError::Internal);
         } else {
-            self.queue_close(CloseCode::NORMAL, "");
+            self.queue_close(Some(CloseCode::NORMAL), "");
         }
         self.wake_idle_server_task();
     }
@@ -264,16 +269,9 @@ impl<S> SharedState<S> {
         }
     }
 
-    pub(crate) fn abort(&mut self) {
-        if let Some(driver) = &mut self.driver {
-            let (connection, tx) = driver.parts_mut();
-            connection.abort(tx);
-        }
-    }
-
     /// Stores how the connection ended and ends the transport.
     pub(crate) fn on_closed(&mut self, info: CloseInfo) {
-        self.close_info = Some(Box::new(info));
+        self.rare().close_info = Some(info);
         // Dropping the transport closes it.
         self.end();
     }
@@ -345,6 +343,9 @@ impl<S> Drop for StateGuard<'_, S> {
         self.ended_driver = self.state.ended_driver.take();
         if self.state.senders.take_owner_wake() {
             self.state.waiting.wake_all();
+        }
+        if self.state.closed_waiters.has_waiting() && !self.state.is_open() {
+            self.state.closed_waiters.end();
         }
         if let Some(driver) = &mut self.state.driver {
             driver.drop_spent();

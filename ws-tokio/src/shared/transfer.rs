@@ -8,7 +8,10 @@ use std::{
 use tokio::io::{AsyncRead, AsyncWrite};
 use ws_proto::{Connection, ConnectionState, Event, TransportAction};
 
-use super::state::{Mode, SharedState, Turn, now};
+use super::{
+    rare::{holds_control, on_pong},
+    state::{Mode, SharedState, Turn, now},
+};
 use crate::{
     driver::Driver,
     thread_buffers::{ReceiveLease, trim_thread_pool},
@@ -122,7 +125,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
         timer.as_ref().is_none_or(|timer| timer.deadline().into_std() > due)
     }
 
-    /// Parses the rest of a read. Its messages are held; `pause` says how.
+    /// Parses the rest of a read. Its messages are held, with control frames if the application receives them; `pause`
+    /// says how.
     pub(super) fn hold_received(&mut self, rx: &mut ReceiveLease, pause: fn(&mut Connection)) {
         let Some(driver) = &mut self.driver else { return };
         let mut closed = None;
@@ -132,8 +136,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
             return;
         }
         while let Some(event) = driver.poll_event(rx) {
-            if let Event::Closed(info) = event {
-                closed = Some(info);
+            match event {
+                Event::Ping(payload) if holds_control(&self.rare) => {
+                    driver.connection_mut().hold_ping(payload);
+                }
+                Event::Pong(payload) => {
+                    if holds_control(&self.rare) {
+                        driver.connection_mut().hold_pong(payload);
+                    }
+                    on_pong(&mut self.rare, &self.waiting, payload);
+                }
+                Event::Closed(info) => closed = Some(info),
+                _ => {}
             }
         }
         if let Some(info) = closed {
@@ -160,6 +174,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
         if !self.send_end_notified && self.state() != ConnectionState::Open {
             self.send_end_notified = true;
             self.waiting.wake_others(current);
+            self.end_pings();
         }
     }
 

@@ -9,22 +9,30 @@
 //! | `WebSocket::send_prepared` | `a_dropped_send_of_a_prepared_message_sends_nothing_or_everything` |
 //! | `WebSocket::feed`, `flush` | `a_dropped_feed_and_a_dropped_flush_lose_nothing` |
 //! | `WebSocket::ping` | `a_dropped_ping_is_sent_whole_once_it_was_polled` |
-//! | `WebSocket::close` | `recv_completes_a_dropped_close` |
+//! | `WebSocket::close`, `close_without_code` | `recv_completes_a_dropped_close` |
+//! | `WebSocket::recv_event` | `a_dropped_recv_event_loses_nothing`, in `recv_event` |
+//! | `WebSocket::ping_rtt`, `Sender::ping_rtt` | `a_dropped_ping_leaves_nothing_behind`, in `ping_rtt` |
 //! | `Sink::poll_ready`, `poll_flush` | `dropped_polls_of_the_sink_lose_nothing` |
 //! | `Sink::poll_close` | `recv_completes_a_dropped_close_of_the_sink` |
 //! | `Sender::send` | `a_dropped_send_of_a_sender_sends_nothing_or_everything` |
+//! | `Sender::closed` | `a_dropped_closed_loses_nothing` |
+//! | `Sink` of `Sender` | `dropped_polls_of_the_sink_of_a_sender_lose_nothing` |
+//! | `Receiver::recv`, `poll_recv`, `Stream` of `Receiver` | `a_dropped_recv_of_a_receiver_loses_nothing` |
 //!
 //! `failures_at_any_moment` lets the transport fail instead, and `repeated_cancellation` drops many futures in a row.
 //! The futures that connect and serve are in `cancel_safety` of the end-to-end tests.
 
-use std::{future::poll_fn, pin::Pin};
+use std::{future::poll_fn, pin::Pin, time::Duration};
 
 use futures_core::Stream;
 use futures_sink::Sink;
+use tokio::time::timeout;
 use ws_proto::{CloseCode, Message, PreparedMessage, Role};
 use ws_tokio::WebSocket;
 
-use crate::support::{Frame, Peer, ROLES, TestTransport, cancelled_after, config, open, open_with, text};
+use crate::support::{
+    Frame, Peer, ROLES, TestTransport, cancelled_after, config, opcode, open, open_with, text,
+};
 
 /// More than any of these futures needs.
 const POLLS: usize = 200;
@@ -272,17 +280,24 @@ async fn a_dropped_ping_is_sent_whole_once_it_was_polled() {
 #[tokio::test(start_paused = true)]
 async fn recv_completes_a_dropped_close() {
     at_every_poll(async |role, polls| {
-        let (mut ws, peer) = open_with_single_bytes(role);
-        peer.answer_close();
-        ws.feed("last words").await.unwrap();
-        cancelled_after(polls, ws.close(CloseCode::new(4000).unwrap(), "enough")).await;
-        if polls == 0 {
-            ws.close(CloseCode::new(4000).unwrap(), "enough").await;
+        for has_code in [true, false] {
+            let (mut ws, peer) = open_with_single_bytes(role);
+            peer.answer_close();
+            ws.feed("last words").await.unwrap();
+            let close = async |ws: &mut WebSocket<TestTransport>| match has_code {
+                true => ws.close(CloseCode::new(4000).unwrap(), "enough").await,
+                false => ws.close_without_code().await,
+            };
+            cancelled_after(polls, close(&mut ws)).await;
+            if polls == 0 {
+                close(&mut ws).await;
+            }
+            assert_eq!(ws.recv().await, None);
+            let frame = if has_code { Frame::close(4000, "enough") } else { Frame::new(opcode::CLOSE, []) };
+            let expected = [Frame::text("last words"), frame];
+            assert_eq!(peer.received(), expected, "{role:?}, {polls} polls");
+            assert!(ws.close_info().unwrap().is_clean(), "{role:?}, {polls} polls");
         }
-        assert_eq!(ws.recv().await, None);
-        let expected = [Frame::text("last words"), Frame::close(4000, "enough")];
-        assert_eq!(peer.received(), expected, "{role:?}, {polls} polls");
-        assert!(ws.close_info().unwrap().is_clean(), "{role:?}, {polls} polls");
     })
     .await;
 }
@@ -301,6 +316,56 @@ async fn recv_completes_a_dropped_close_of_the_sink() {
         }
         let expected = [Frame::text("last words"), Frame::close(1000, "")];
         assert_eq!(peer.received(), expected, "{role:?}, {polls} polls");
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dropped_recv_of_a_receiver_loses_nothing() {
+    at_every_poll(async |role, polls| {
+        let (ws, peer) = open_with_single_bytes(role);
+        peer.send_all(conversation().0);
+        let (_, mut receiver) = ws.split();
+        let mut got: Vec<_> = cancelled_after(polls, receiver.recv()).await.flatten().into_iter().collect();
+        let next = poll_fn(|cx| Pin::new(&mut receiver).poll_next(cx));
+        got.extend(cancelled_after(polls, next).await.flatten().map(Result::unwrap));
+        expect_rest(receiver.unsplit(), &peer, got, &format!("{role:?}, {polls} polls")).await;
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn dropped_polls_of_the_sink_of_a_sender_lose_nothing() {
+    at_every_poll(async |role, polls| {
+        let mut config = config();
+        config.write_queue_messages = 1;
+        let (ws, peer) = open_with(role, config);
+        peer.move_single_bytes();
+        let messages = three_messages();
+        let mut sender = ws.sender();
+        for message in &messages {
+            cancelled_after(polls, poll_fn(|cx| Pin::new(&mut sender).poll_ready(cx))).await;
+            poll_fn(|cx| Pin::new(&mut sender).poll_ready(cx)).await.unwrap();
+            Pin::new(&mut sender).start_send(message.as_str().into()).unwrap();
+            cancelled_after(polls, poll_fn(|cx| Pin::new(&mut sender).poll_flush(cx))).await;
+        }
+        poll_fn(|cx| Pin::new(&mut sender).poll_flush(cx)).await.unwrap();
+        expect_second_at_most_once(&peer, &messages, Some(true), &format!("{role:?}, {polls} polls"));
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dropped_closed_loses_nothing() {
+    at_every_poll(async |role, polls| {
+        let (ws, peer) = open_with_single_bytes(role);
+        let sender = ws.sender();
+        assert_eq!(cancelled_after(polls, sender.closed()).await, None);
+        peer.send_all(conversation().0);
+        let closed = timeout(Duration::from_secs(1), sender.closed());
+        let context = format!("{role:?}, {polls} polls");
+        let (ended, ()) = tokio::join!(closed, expect_rest(ws, &peer, Vec::new(), &context));
+        assert_eq!(ended, Ok(()), "{context}");
     })
     .await;
 }

@@ -35,11 +35,11 @@ fn limits() -> impl Strategy<Value = Limits> {
     (sizes(), sizes(), counts(), counts(), sizes()).prop_map(|(message, frame, fragments, control, held)| {
         let mut limits = Limits::default();
         limits.max_message_size = message;
-        limits.max_frame_size = frame;
+        limits.max_frame_size = frame.checked_sub(1);
         limits.max_fragments = fragments;
         limits.max_control_frames_per_read = control;
         limits.max_control_frames_per_second = control;
-        limits.max_held_bytes = held;
+        limits.max_held_bytes = held.max(1);
         limits
     })
 }
@@ -61,7 +61,10 @@ fn configs() -> impl Strategy<Value = ValidConfig> {
                 config.write_timeout = write;
                 config.message_timeout = Some(message);
             }
-            config.keepalive = keepalive.map(|(interval, timeout)| Keepalive { interval, timeout });
+            config.keepalive = keepalive.map(|(interval, timeout)| {
+                let least = Duration::from_millis(1);
+                Keepalive::new(interval.max(least), timeout.max(least))
+            });
             if let Some((messages, bytes, budget)) = queue {
                 config.write_queue_messages = messages.max(1);
                 config.write_queue_bytes = bytes;

@@ -3,21 +3,30 @@
 
 mod support;
 
+mod aborts;
 mod after_our_close;
 mod backpressure;
 mod cancel_safety;
+mod close_without_code;
+mod closed;
+mod constructors;
 mod control_frames;
 mod ending;
 mod extreme_configs;
 mod failed_writes;
 mod failures_at_any_moment;
 mod faulty_transport;
+mod forwarding;
 mod into_parts;
 mod only_sending;
 mod payload_destructors;
+mod ping_rtt;
+mod recv_event;
 mod repeated_cancellation;
+mod sender_sink;
 mod senders;
 mod server_half;
+mod splitting;
 mod timers;
 mod traits;
 mod wakers;

@@ -78,7 +78,7 @@ async fn a_task_that_only_sends_sees_the_keepalive_timeout() {
     for role in ROLES {
         let mut config = config();
         let (interval, timeout) = (Duration::from_secs(20), Duration::from_secs(10));
-        config.keepalive = Some(Keepalive { interval, timeout });
+        config.keepalive = Some(Keepalive::new(interval, timeout));
         let (mut ws, _peer) = open_with(role, config);
         for _ in 0..60 {
             if ws.send("data").await.is_err() {

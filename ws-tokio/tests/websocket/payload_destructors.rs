@@ -124,7 +124,7 @@ fn a_payload_that_waited_may_use_its_own_connection_when_it_is_dropped() {
 fn a_payload_that_is_cut_off_may_use_its_own_connection_when_it_is_dropped() {
     without_deadlock(|| {
         for (role, len, way) in cases() {
-            for end in 0..3 {
+            for end in 0..4 {
                 let (mut ws, peer) = open(role);
                 let sender = ws.sender();
                 peer.take_only(0);
@@ -141,6 +141,10 @@ fn a_payload_that_is_cut_off_may_use_its_own_connection_when_it_is_dropped() {
                         None
                     }
                     1 => ws.into_parts(),
+                    2 => {
+                        sender.abort();
+                        None
+                    }
                     _ => {
                         peer.fail_writes(ErrorKind::ConnectionReset);
                         peer.fail_reads(ErrorKind::ConnectionReset);

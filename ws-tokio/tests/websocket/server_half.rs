@@ -271,7 +271,7 @@ async fn messages_of_a_sender_go_out_while_the_application_sleeps() {
 async fn an_application_waits_while_the_peer_does_not_read() {
     let mut config = config();
     config.write_queue_messages = 2;
-    config.keepalive = Some(Keepalive { interval: 30 * SECOND, timeout: 30 * SECOND });
+    config.keepalive = Some(Keepalive::new(30 * SECOND, 30 * SECOND));
     let (server, peer) = serve(config, async |mut ws| {
         for number in 0..50 {
             ws.send(text(number, 100)).await.unwrap();

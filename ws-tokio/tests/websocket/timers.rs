@@ -20,7 +20,7 @@ fn with(change: impl FnOnce(&mut Config)) -> Config {
 }
 
 fn with_keepalive() -> Config {
-    with(|config| config.keepalive = Some(Keepalive { interval: 30 * SECOND, timeout: 10 * SECOND }))
+    with(|config| config.keepalive = Some(Keepalive::new(30 * SECOND, 10 * SECOND)))
 }
 
 /// Receives in a task until the end; returns how long that took, and the error.

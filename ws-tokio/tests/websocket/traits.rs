@@ -10,8 +10,8 @@ use std::{
 use futures_core::{FusedStream, Stream};
 use futures_sink::Sink;
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
-use ws_proto::{CloseCode, Message, Role, error::ConnectionError};
-use ws_tokio::{Sender, WebSocket, internal::ServerHalf};
+use ws_proto::{CloseCode, Message, Role};
+use ws_tokio::{Error, Receiver, Sender, WebSocket, internal::ServerHalf};
 
 use crate::support::{Frame, TestTransport, config, connection, open};
 
@@ -23,6 +23,7 @@ fn a_websocket_is_send_where_its_transport_is() {
     is_send_and_sync::<WebSocket<DuplexStream>>();
     is_send_and_sync::<ServerHalf<DuplexStream>>();
     is_send_and_sync::<Sender>();
+    is_send_and_sync::<Receiver<DuplexStream>>();
 }
 
 #[tokio::test]
@@ -34,17 +35,28 @@ async fn the_futures_are_send_where_the_transport_is() {
     is_send(&ws.flush());
     is_send(&ws.ping(b""));
     is_send(&ws.close(CloseCode::NORMAL, ""));
+    is_send(&ws.close_without_code());
     is_send(&ws.sender().send("text"));
+    is_send(&ws.sender().closed());
+    is_send(&ws.split().1.recv());
 }
 
 #[test]
 fn a_websocket_is_a_stream_and_a_sink_of_messages() {
     fn both<T>()
     where
-        T: Stream<Item = Result<Message, ConnectionError>> + FusedStream + Sink<Message> + Unpin,
+        T: Stream<Item = Result<Message, Error>> + FusedStream + Sink<Message, Error = Error> + Unpin,
     {
     }
     both::<WebSocket<DuplexStream>>();
+}
+
+#[test]
+fn the_halves_are_a_sink_and_a_stream_of_messages() {
+    fn sink<T: Sink<Message, Error = Error> + Unpin>() {}
+    fn stream<T: Stream<Item = Result<Message, Error>> + FusedStream + Unpin>() {}
+    sink::<Sender>();
+    stream::<Receiver<DuplexStream>>();
 }
 
 /// A transport that is not `Send`.

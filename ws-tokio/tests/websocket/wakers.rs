@@ -53,7 +53,7 @@ impl Drop for ReentrantWaker {
 /// A send waits for room with such a waker; then the transport continues or ends, and the waker must have been woken.
 fn wake_in_send(panics: bool) {
     for role in ROLES {
-        for end in 0..4 {
+        for end in 0..5 {
             let mut config = config();
             config.write_queue_messages = 1;
             let (mut ws, peer) = open_with(role, config);
@@ -71,6 +71,7 @@ fn wake_in_send(panics: bool) {
                     peer.fail_reads(ErrorKind::ConnectionReset);
                 }
                 2 => peer.end(),
+                3 => sender.abort(),
                 _ => sender.close(CloseCode::NORMAL, ""),
             }
             for _ in 0..5 {
@@ -114,6 +115,39 @@ fn the_wakers_of_senders_that_wait_may_use_the_connection_that_drops_them() {
             assert!(is_woken.try_recv().is_ok(), "{role:?}");
             assert!(moved.as_mut().poll(&mut Context::from_waker(&new)).is_ready());
             assert_eq!(data(&peer)[1], Frame::text("moved to another task"));
+        }
+    });
+}
+
+#[test]
+fn the_waker_of_a_task_that_waits_for_the_end_may_use_the_connection() {
+    without_deadlock(|| {
+        for role in ROLES {
+            for end in 0..4 {
+                let (mut ws, peer) = open_with(role, config());
+                let sender = ws.sender();
+                let (old, (new, is_woken)) = (
+                    ReentrantWaker::waker(Some(sender.clone()), false).0,
+                    ReentrantWaker::waker(Some(sender.clone()), true),
+                );
+                let (mut moved, mut left) = (Box::pin(sender.closed()), Box::pin(sender.closed()));
+                assert!(moved.as_mut().poll(&mut Context::from_waker(&old)).is_pending());
+                assert!(left.as_mut().poll(&mut Context::from_waker(&old)).is_pending());
+                drop(old);
+                assert!(moved.as_mut().poll(&mut Context::from_waker(&new)).is_pending());
+                drop(left);
+                match end {
+                    0 => sender.abort(),
+                    1 => sender.close(CloseCode::NORMAL, ""),
+                    2 => drop(ws),
+                    _ => {
+                        peer.end();
+                        let _ = ws.poll_recv(&mut Task::new().cx());
+                    }
+                }
+                assert!(is_woken.try_recv().is_ok(), "{role:?}, end {end}");
+                assert!(moved.as_mut().poll(&mut Context::from_waker(&new)).is_ready());
+            }
         }
     });
 }

@@ -157,7 +157,7 @@ async fn activity_counts_whichever_task_reads_it() {
     let mut idle = config();
     idle.idle_timeout = Some(10 * SECOND);
     let mut keepalive = config();
-    keepalive.keepalive = Some(Keepalive { interval: 10 * SECOND, timeout: SECOND });
+    keepalive.keepalive = Some(Keepalive::new(10 * SECOND, SECOND));
     for config in [idle, keepalive] {
         let (transport, peer) = TestTransport::new(Role::Server);
         let (half, mut ws) = ServerHalf::new(transport, connection(Role::Server, config), &[]);

@@ -7,7 +7,7 @@ use super::{
     network::{Chunking, Nature, Network, Read},
     *,
 };
-use ws_proto::{Event, MessageKind};
+use ws_proto::{Event, MessageKind, Notify};
 
 mod oracle;
 mod roles;
@@ -78,7 +78,7 @@ impl App for Counting {
 
     fn on_turn(&mut self, link: &mut Link<'_>, dice: &mut Dice) {
         let payload = vec![b'x'; dice.below(500)];
-        self.sent += u64::from(link.send_bytes(MessageKind::Text, payload.into(), true).is_ok());
+        self.sent += u64::from(link.send_bytes(MessageKind::Text, payload.into(), Notify::Yes).is_ok());
     }
 
     fn on_completion(&mut self, _: ws_proto::Completion, _: &mut Link<'_>, _: &mut Dice) {

@@ -31,6 +31,7 @@ fn search() -> Facts {
             && count(CLIENT, is_message) >= 3
             && count(CLIENT, is_completion) >= 2
             && count(SERVER, |fact| matches!(fact, Fact::Pinged(payload) if !payload.is_empty())) >= 2
+            && has_a_ping_behind_a_message(facts)
             && count(CLIENT, |fact| matches!(fact, Fact::Ponged(payload) if !payload.is_empty())) >= 2
             && count(CLIENT, |fact| matches!(fact, Fact::AcceptedPong(_))) == 0
             && count(SERVER, |fact| matches!(fact, Fact::AcceptedPong(_))) == 0
@@ -38,6 +39,14 @@ fn search() -> Facts {
             && count(SERVER, |fact| matches!(fact, Fact::Closes)) == 0
     };
     (0..5000).map(recorded).find(is_rich).expect("one of the runs has enough facts")
+}
+
+fn has_a_ping_behind_a_message(facts: &Facts) -> bool {
+    let is_ping = |fact: &Fact<'_>| matches!(fact, Fact::Pinged(payload) if !payload.is_empty());
+    let of_server =
+        facts.iter().filter(|(side, fact)| *side == SERVER && (is_message(fact) || is_ping(fact)));
+    let pings: Vec<bool> = of_server.map(|(_, fact)| is_ping(fact)).collect();
+    pings.windows(2).any(|pair| pair == [false, true])
 }
 
 fn recorded(seed: u64) -> Facts {
@@ -100,7 +109,13 @@ fn a_message_that_is_lost_is_found() {
     finds("but the next one is", |facts| drop(facts.remove(find(facts, SERVER, 0, is_message))));
     let loses_the_last = |facts: &mut Facts| {
         let count = facts.iter().filter(|(side, fact)| *side == SERVER && is_message(fact)).count();
-        drop(facts.remove(find(facts, SERVER, count - 1, is_message)));
+        let last = find(facts, SERVER, count - 1, is_message);
+        let mut at = 0;
+        // Without the pings behind it, which another rule would find first.
+        facts.retain(|(side, fact)| {
+            at += 1;
+            *side != SERVER || at <= last || !(at == last + 1 || matches!(fact, Fact::Pinged(_)))
+        });
     };
     finds("messages before the peer's Close", loses_the_last);
     finds("the sender does not learn of it", |facts| {
@@ -138,6 +153,26 @@ fn a_message_that_is_altered_is_found() {
             ws_proto::MessageKind::Text
         };
     });
+}
+
+#[test]
+fn a_ping_out_of_its_place_among_the_messages_is_found() {
+    // A ping with a message right before or after it, on the same side.
+    let swapped = |facts: &mut Facts, early: bool| {
+        let of_server: Vec<usize> = (0..facts.len()).filter(|at| facts[*at].0 == SERVER).collect();
+        let is_ping = |at: usize| matches!(&facts[at].1, Fact::Pinged(payload) if !payload.is_empty());
+        let events: Vec<usize> =
+            of_server.into_iter().filter(|at| is_ping(*at) || is_message(&facts[*at].1)).collect();
+        let pair = events.windows(2).find(|pair| is_message(&facts[pair[0]].1) && is_ping(pair[1]));
+        let &[message, ping] = pair.expect("a ping behind a message") else { unreachable!() };
+        let Fact::Pinged(payload) = facts.remove(ping).1 else { unreachable!() };
+        let fact = if early { Fact::PingedEarly(payload) } else { Fact::Pinged(payload) };
+        facts.insert(message, (SERVER, fact));
+    };
+    finds("a ping after", |facts| swapped(facts, false));
+    let mut facts = facts();
+    swapped(&mut facts, true);
+    assert_eq!(verdict(facts), None, "a ping may come before messages that are held");
 }
 
 #[test]

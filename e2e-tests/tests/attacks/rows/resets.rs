@@ -91,7 +91,7 @@ fn with_short_deadlines() -> ServerBuilder {
         .handshake_timeout(time)
         .close_timeout(time)
         .write_timeout(Some(time))
-        .keepalive(Some(Keepalive { interval: time, timeout: time }))
+        .keepalive(Some(Keepalive::new(time, time)))
 }
 
 /// Opens this many connections for each state and end. Returns their number.

@@ -18,8 +18,7 @@ fn a_silent_peer_is_detected_in_time() {
         let count = scaled(1000, 20);
         let (mut earliest, mut latest) = (Duration::MAX, Duration::ZERO);
         for kind in Kind::ALL {
-            let server =
-                kind.echo(Server::builder().keepalive(Some(Keepalive { interval, timeout: interval })));
+            let server = kind.echo(Server::builder().keepalive(Some(Keepalive::new(interval, interval))));
             let mut peers = JoinSet::new();
             for _ in 0..count {
                 let (mut peer, last) = (server.open().await, Instant::now());

@@ -120,8 +120,11 @@ fn peers_that_do_not_read_take_the_memory_of_their_queues_and_are_given_up() {
         let timeout = scaled(Duration::from_secs(8), Duration::from_secs(5));
         for kind in [Kind::HandlerTasks, Kind::HandlerShard] {
             let context = Context { senders: Arc::default(), counts: Arc::default() };
-            let builder =
-                Server::builder().write_queue(10_000, QUEUE).write_timeout(Some(timeout)).keepalive(None);
+            let builder = Server::builder()
+                .write_queue_messages(10_000)
+                .write_queue_bytes(QUEUE)
+                .write_timeout(Some(timeout))
+                .keepalive(None);
             let server =
                 kind.serve_handler::<Subscriber>(builder, Arc::clone(&context.counts), context.clone());
             let mut readers = server.open_many(READERS).await;

@@ -49,8 +49,11 @@ fn small_messages_take_little_more_memory_than_is_counted() {
         {
             let (mut worst, mut most) = (0_f64, 0);
             for kind in Kind::ALL {
-                let builder =
-                    Server::builder().write_queue(65_536, queue).write_timeout(None).keepalive(None);
+                let builder = Server::builder()
+                    .write_queue_messages(65_536)
+                    .write_queue_bytes(queue)
+                    .write_timeout(None)
+                    .keepalive(None);
                 let (server, context) = subscribers(kind, builder);
                 server.warm_up().await;
                 let peers = stalled(&server, count).await;

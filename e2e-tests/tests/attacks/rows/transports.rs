@@ -139,14 +139,11 @@ async fn echo_over(fault: Fault) -> (usize, usize) {
     let mut config = Config::default();
     (config.write_timeout, config.close_timeout) =
         (Some(Duration::from_millis(200)), Duration::from_millis(200));
-    config.keepalive = Some(ws_proto::Keepalive {
-        interval: Duration::from_millis(200),
-        timeout: Duration::from_millis(200),
-    });
+    config.keepalive = Some(ws_proto::Keepalive::new(Duration::from_millis(200), Duration::from_millis(200)));
     let transport = FaultyTransport { fault, input, state: Arc::clone(&state) };
     // The handshake is done without the fault.
     let pending =
-        Acceptor::new(config.validate().unwrap()).read_request(transport, Vec::new()).await.unwrap();
+        Acceptor::new().config(config.validate().unwrap()).read_request(transport, Vec::new()).await.unwrap();
     let mut ws = pending.accept().await.unwrap();
     {
         let mut state = state.lock().unwrap();

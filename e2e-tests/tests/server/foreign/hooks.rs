@@ -85,15 +85,41 @@ fn what_an_answer_carries_may_panic_when_it_is_dropped() {
             request.add_response_header(HeaderName::from_static("x-mine"), value);
             Ok(())
         });
-        for api in Api::ALL {
-            let make: Make = Arc::new(|_| Bytes::new());
-            let server = start(api, header.clone(), Way::Send, make).await;
-            let mut client = server.open().await;
-            expect_echo(&mut client).await;
-            close_normally(client).await;
-            server.stop().await;
-        }
+        expect_service(header).await;
     });
+}
+
+/// A value that hooks attach to requests. Its destructor panics.
+#[derive(Clone)]
+struct Attached;
+
+impl Drop for Attached {
+    fn drop(&mut self) {
+        explode();
+    }
+}
+
+#[test]
+fn what_a_request_carries_may_panic_when_it_is_dropped() {
+    run(async {
+        let attaching = Server::builder().on_request(|request| {
+            request.extensions_mut().insert(Attached);
+            Ok(())
+        });
+        expect_service(attaching).await;
+    });
+}
+
+/// Connections of each API work, and end as they should.
+async fn expect_service(builder: ServerBuilder) {
+    for api in Api::ALL {
+        let make: Make = Arc::new(|_| Bytes::new());
+        let server = start(api, builder.clone(), Way::Send, make).await;
+        let mut client = server.open().await;
+        expect_echo(&mut client).await;
+        close_normally(client).await;
+        server.stop().await;
+    }
 }
 
 /// A certificate resolver without a certificate. It panics at the first call.

@@ -42,7 +42,13 @@ fn payloads_whose_destructors_panic_when_they_are_cut_off_harm_no_other_connecti
         for api in Api::ALL {
             for way in [Way::Send, Way::Sender] {
                 let make: Make = Arc::new(move |_| payload(100_000, explode));
-                let server = start(api, Server::builder().write_queue(100, 10_000_000), way, make).await;
+                let server = start(
+                    api,
+                    Server::builder().write_queue_messages(100).write_queue_bytes(10_000_000),
+                    way,
+                    make,
+                )
+                .await;
                 let mut other = server.open().await;
                 for shuts_down in [false, true] {
                     let mut client = server.open_slow().await;
@@ -116,7 +122,13 @@ fn a_payload_that_is_cut_off_may_use_its_own_connection_when_it_is_dropped() {
                         dropped.fetch_add(1, SeqCst);
                     })
                 });
-                let server = start(api, Server::builder().write_queue(100, 100_000_000), way, make).await;
+                let server = start(
+                    api,
+                    Server::builder().write_queue_messages(100).write_queue_bytes(100_000_000),
+                    way,
+                    make,
+                )
+                .await;
                 let mut client = server.open_slow().await;
                 for _ in 0..20 {
                     client.send(RawFrame::text("go")).await;

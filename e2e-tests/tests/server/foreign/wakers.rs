@@ -52,7 +52,13 @@ async fn wakers(panics: bool) {
                 tell.lock().unwrap().send(sender.clone()).unwrap();
                 Bytes::from_static(b"told")
             });
-            let server = start(api, Server::builder().write_queue(1, 1_000_000), Way::Send, make).await;
+            let server = start(
+                api,
+                Server::builder().write_queue_messages(1).write_queue_bytes(1_000_000),
+                Way::Send,
+                make,
+            )
+            .await;
             let (mut client, mut other) = (server.open_slow().await, server.open().await);
             client.send(RawFrame::text("go")).await;
             client.recv_frame().await;

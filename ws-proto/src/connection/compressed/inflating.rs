@@ -76,7 +76,7 @@ impl Connection {
     /// Whether so much is held for a paused application that nothing more is inflated: received bytes may become a
     /// thousand times as large.
     pub(in crate::connection) fn holds_too_much(&self) -> bool {
-        let limit = self.config.limits.max_held_bytes.max(1);
+        let limit = self.config.limits.max_held_bytes;
         self.compression().is_some()
             && self.is_paused()
             && self.phase.delivers()

@@ -3,7 +3,7 @@
 use bytes::{Buf, Bytes};
 
 use crate::{
-    Connection, MessageKind, TransmitQueue, ValidConfig,
+    Connection, MessageKind, Notify, Queued, TransmitQueue, ValidConfig,
     error::{ControlError, SendError},
     memory::DEFAULT_RECEIVE_BUFFER,
 };
@@ -156,7 +156,7 @@ fn a_send_between_two_writes_does_not_overtake_waiting_messages() {
         outbound.push(&tx.chunk()[..1]);
         tx.advance(1);
         connection.send(MessageKind::Text, b"later", tx).unwrap();
-        connection.send_bytes(MessageKind::Text, "last".into(), false, tx).unwrap();
+        connection.send_bytes(MessageKind::Text, "last".into(), Notify::No, tx).unwrap();
         end.transport_flows();
         for expected in ["stuck", "waits", "later", "last"] {
             end.sent_text(expected);
@@ -185,7 +185,7 @@ fn a_flood_of_control_frames_does_not_delay_data() {
     both(|mut end| {
         blocked(&mut end);
         while end.connection.send(MessageKind::Text, &[b'x'; 1000], &mut end.tx).is_ok() {}
-        let waiting = end.connection.queued(&end.tx).0;
+        let waiting = end.connection.queued(&end.tx).messages;
         // The peer takes only one pong at a time and asks for the next.
         let mut written = 0;
         for _ in 0..2000 {
@@ -194,7 +194,7 @@ fn a_flood_of_control_frames_does_not_delay_data() {
             end.transport_takes(131);
             written += 131;
         }
-        let done = waiting - end.connection.queued(&end.tx).0;
+        let done = waiting - end.connection.queued(&end.tx).messages;
         assert!(done * 1000 > written / 2, "{done} of {waiting} messages in {written} bytes");
     });
 }
@@ -207,9 +207,9 @@ fn a_full_queue_refuses_a_send_and_returns_the_payload() {
         end.sends_owned("2");
         end.sends_owned("3");
         let Endpoint { connection, tx, .. } = &mut end;
-        let refused = connection.send_bytes(MessageKind::Binary, "4".into(), true, tx).unwrap_err();
+        let refused = connection.send_bytes(MessageKind::Binary, "4".into(), Notify::Yes, tx).unwrap_err();
         assert_eq!(refused, SendError::Full("4".into()));
-        let refused = connection.send_message("5".into(), false, tx).unwrap_err();
+        let refused = connection.send_message("5".into(), Notify::No, tx).unwrap_err();
         assert_eq!(refused.into_payload().as_text(), Some("5"));
         assert_eq!(connection.send(MessageKind::Text, b"6", tx), Err(SendError::Full(())));
         end.transport_flows();
@@ -276,12 +276,12 @@ fn pending_reports_are_bounded_in_bytes() {
         let send = |connection: &mut Connection, tx: &mut TransmitQueue, notify| {
             connection.send_bytes(MessageKind::Binary, Bytes::new(), notify, tx)
         };
-        let reported = (0..100_000).take_while(|_| send(connection, tx, true).is_ok()).count();
+        let reported = (0..100_000).take_while(|_| send(connection, tx, Notify::Yes).is_ok()).count();
         assert!((1000..=100_000 / 32).contains(&reported), "{reported}");
         assert!(tx.held_bytes() >= 32 * reported, "the budget counts them too");
         tx.abort();
         // Sends without a report share an entry.
-        let plain = (0..100_000).take_while(|_| send(connection, tx, false).is_ok()).count();
+        let plain = (0..100_000).take_while(|_| send(connection, tx, Notify::No).is_ok()).count();
         assert!(plain >= 10_000, "{plain}");
     });
 }
@@ -291,7 +291,7 @@ fn each_message_of_a_read_can_be_answered_with_a_report() {
     both(|mut end| {
         // The smallest frames that fill a read.
         for _ in 0..DEFAULT_RECEIVE_BUFFER / 6 {
-            end.connection.send_bytes(MessageKind::Binary, Bytes::new(), true, &mut end.tx).unwrap();
+            end.connection.send_bytes(MessageKind::Binary, Bytes::new(), Notify::Yes, &mut end.tx).unwrap();
         }
     });
 }
@@ -305,7 +305,7 @@ fn a_queue_frees_its_memory_when_it_becomes_short() {
         }
         let entries = |end: &Endpoint| end.connection.outbox.as_ref().map_or(0, |outbox| outbox.capacity());
         assert!(entries(&end) >= 50_000);
-        while end.connection.queued(&end.tx).0 > 1000 {
+        while end.connection.queued(&end.tx).messages > 1000 {
             end.transport_takes(1000);
         }
         assert!(entries(&end) <= 5000, "{}", entries(&end));
@@ -315,14 +315,14 @@ fn a_queue_frees_its_memory_when_it_becomes_short() {
 #[test]
 fn queued_messages_and_bytes_are_reported() {
     both(|mut end| {
-        assert_eq!(end.connection.queued(&end.tx), (0, 0));
+        assert_eq!(end.connection.queued(&end.tx), Queued::default());
         blocked(&mut end);
         end.sends_text("waits");
-        let (messages, bytes) = end.connection.queued(&end.tx);
+        let Queued { messages, bytes } = end.connection.queued(&end.tx);
         assert_eq!(messages, 2);
         assert!(bytes >= 10);
         end.transport_flows();
-        assert_eq!(end.connection.queued(&end.tx), (0, 0));
+        assert_eq!(end.connection.queued(&end.tx), Queued::default());
     });
 }
 

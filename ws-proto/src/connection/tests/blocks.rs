@@ -2,7 +2,7 @@
 
 use flate2::{Compress, Compression, FlushCompress};
 
-use crate::{PreparedMessage, ReceiveBuffer, Role, error::ConnectionError, memory::MemoryBudget};
+use crate::{Notify, PreparedMessage, ReceiveBuffer, Role, error::ConnectionError, memory::MemoryBudget};
 
 use super::{
     compression::{
@@ -197,7 +197,7 @@ fn an_empty_prepared_message_arrives() {
             let mut reader = Reader::new(&config);
             for _ in 0..3 {
                 let prepared = PreparedMessage::new("");
-                end.connection.send_prepared(&prepared, false, &mut end.tx).unwrap();
+                end.connection.send_prepared(&prepared, Notify::No, &mut end.tx).unwrap();
                 end.drive();
                 if end.connection.deflate_params().is_some_and(|agreed| !agreed.server_no_context_takeover) {
                     assert_eq!(reader.read(&mut end).0, b"");

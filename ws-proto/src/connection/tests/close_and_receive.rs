@@ -8,7 +8,7 @@ use crate::{
 
 use super::{
     endpoint::{CLOSE_TIMEOUT, Endpoint, SECOND, both, both_with, config},
-    wire::{close, continuation, frame, ping, text},
+    wire::{close, continuation, empty_close, frame, ping, text},
 };
 
 fn closes_and_receives(end: &mut Endpoint, code: u16) {
@@ -26,6 +26,7 @@ fn messages_are_delivered_until_the_peers_close() {
         assert_eq!(end.sent_close(1000), "ours");
         assert_eq!(end.connection.state(), ConnectionState::Closing);
         end.receives([text("o").not_final(), ping("unanswered"), continuation("ne"), text([b'x'; 100_000])]);
+        end.delivers_ping(b"unanswered");
         end.delivers_text("one");
         end.delivers_text(&"x".repeat(100_000));
         end.receives([text("two"), close(1000, "theirs"), text("after it")]);
@@ -35,6 +36,25 @@ fn messages_are_delivered_until_the_peers_close() {
         assert!(info.is_clean());
         assert_eq!((info.initiator, info.reason()), (Initiator::Local, "theirs"));
         end.sends_nothing();
+    });
+}
+
+#[test]
+fn messages_are_delivered_after_a_close_without_a_code_too() {
+    both(|mut end| {
+        end.pauses();
+        end.receives([text("one")]);
+        end.connection.close_without_code_and_receive(end.now, &mut end.tx);
+        end.drive();
+        end.sent_empty_close();
+        end.receives([text("two"), empty_close()]);
+        end.peer_hangs_up();
+        end.resumes();
+        end.delivers_text("one");
+        end.delivers_text("two");
+        let info = end.is_finished();
+        assert!(info.is_clean());
+        assert_eq!((info.code(), info.sent.unwrap().code), (1005, None));
     });
 }
 

@@ -1,7 +1,7 @@
 //! The closing handshake (RFC 6455 sections 5.5.1, 7.1 and 7.4).
 
 use crate::{
-    CloseCode, ConnectionState, MessageKind, Role, TransportAction,
+    CloseCode, ConnectionState, MessageKind, Notify, Role, TransportAction,
     close::{CloseError, Initiator},
     error::{ControlError, ProtocolError, SendError},
 };
@@ -241,9 +241,9 @@ fn nothing_can_be_sent_once_a_close_was_sent_or_received() {
         let Endpoint { connection, tx, .. } = end;
         let refused = Err(SendError::Closed(()));
         assert_eq!(connection.send(MessageKind::Text, b"x", tx), refused);
-        let refused = connection.send_bytes(MessageKind::Binary, "kept".into(), true, tx).unwrap_err();
+        let refused = connection.send_bytes(MessageKind::Binary, "kept".into(), Notify::Yes, tx).unwrap_err();
         assert_eq!(refused, SendError::Closed("kept".into()));
-        let refused = connection.send_message("kept".into(), false, tx).unwrap_err();
+        let refused = connection.send_message("kept".into(), Notify::No, tx).unwrap_err();
         assert_eq!(refused.into_payload().as_text(), Some("kept"));
         assert_eq!(connection.ping(b"x", tx), Err(ControlError::Closed));
         assert_eq!(connection.pong(b"x", tx), Err(ControlError::Closed));

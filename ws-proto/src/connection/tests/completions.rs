@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 
 use crate::{
     Completion::{self, CutOff, Written},
-    Event, MessageKind,
+    Event, MessageKind, Notify,
 };
 
 use super::{
@@ -49,8 +49,8 @@ fn an_empty_message_is_reported_too() {
 #[test]
 fn only_a_send_that_asked_gets_a_report() {
     both(|mut end| {
-        end.connection.send_bytes(MessageKind::Text, "silent".into(), false, &mut end.tx).unwrap();
-        end.connection.send_message("silent".into(), false, &mut end.tx).unwrap();
+        end.connection.send_bytes(MessageKind::Text, "silent".into(), Notify::No, &mut end.tx).unwrap();
+        end.connection.send_message("silent".into(), Notify::No, &mut end.tx).unwrap();
         end.sends_text("silent");
         end.sends_ping(b"silent");
         reports(&mut end, &[]);
@@ -151,7 +151,7 @@ fn reports_arrive_in_the_order_of_the_sends() {
 fn closed_waits_until_every_report_is_taken() {
     both(|mut end| {
         end.transport_blocks();
-        end.connection.send_bytes(MessageKind::Text, "x".into(), true, &mut end.tx).unwrap();
+        end.connection.send_bytes(MessageKind::Text, "x".into(), Notify::Yes, &mut end.tx).unwrap();
         let Endpoint { connection, rx, tx, .. } = &mut end;
         connection.abort(tx);
         assert!(connection.poll_event(rx, tx).is_none());
@@ -164,7 +164,7 @@ fn closed_waits_until_every_report_is_taken() {
 #[test]
 fn closed_waits_until_every_report_of_a_written_send_is_taken() {
     both(|mut end| {
-        end.connection.send_bytes(MessageKind::Text, "x".into(), true, &mut end.tx).unwrap();
+        end.connection.send_bytes(MessageKind::Text, "x".into(), Notify::Yes, &mut end.tx).unwrap();
         let Endpoint { connection, rx, tx, .. } = &mut end;
         bytes::Buf::advance(tx, tx.len());
         connection.handle_transport_error(ErrorKind::ConnectionReset, tx);

@@ -7,8 +7,8 @@ use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress};
 use http::{HeaderMap, HeaderValue, header};
 
 use crate::{
-    CloseCode, Completion, Config, ConnectionState, MessageKind, PreparedMessage, ReceiveBuffer, Role,
-    ValidConfig,
+    CloseCode, Completion, Config, ConnectionState, MessageKind, Notify, PreparedMessage, ReceiveBuffer,
+    Role, ValidConfig,
     deflate::{DeflateConfig, accept_answer, accept_offer},
     error::{ConnectionError, LimitExceeded, SendError},
     frame::RSV1,
@@ -688,15 +688,15 @@ fn a_highly_compressible_large_message_is_compressed_in_steps() {
         end.transport_blocks();
         end.sends_ping(b"before");
         end.sends_owned(payload.clone());
-        let (mut waiting, mut steps) = (end.connection.queued(&end.tx).1, 0);
-        while end.connection.queued(&end.tx).0 > 0 {
+        let (mut waiting, mut steps) = (end.connection.queued(&end.tx).bytes, 0);
+        while end.connection.queued(&end.tx).messages > 0 {
             // The transport takes everything.
             let chunk = end.tx.chunk().to_vec();
             end.outbound.push(&chunk);
             end.tx.advance(chunk.len());
             end.connection.pump(&mut end.tx);
-            assert!(!end.tx.is_empty() || end.connection.queued(&end.tx).0 == 0);
-            let left = end.connection.queued(&end.tx).1;
+            assert!(!end.tx.is_empty() || end.connection.queued(&end.tx).messages == 0);
+            let left = end.connection.queued(&end.tx).bytes;
             assert!(waiting - left <= 4 * MIB + 512 * 1024, "{}", waiting - left);
             (waiting, steps) = (left, steps + 1);
         }
@@ -769,7 +769,7 @@ fn a_prepared_message_is_compressed_once() {
         let mut wires = Vec::new();
         for _ in 0..2 {
             let mut end = endpoint(Role::Server, &config);
-            end.connection.send_prepared(&prepared, true, &mut end.tx).unwrap();
+            end.connection.send_prepared(&prepared, Notify::Yes, &mut end.tx).unwrap();
             end.drive();
             wires.push(end.outbound.bytes.clone());
             assert_eq!(Reader::new(&config).read(&mut end).0, prose(len));
@@ -784,7 +784,7 @@ fn a_prepared_message_can_be_sent_on_every_connection() {
     let message = String::from_utf8(prose(5000)).unwrap();
     let prepared = PreparedMessage::new(message.as_str());
     let send = |end: &mut Endpoint| {
-        end.connection.send_prepared(&prepared, false, &mut end.tx).unwrap();
+        end.connection.send_prepared(&prepared, Notify::No, &mut end.tx).unwrap();
         end.drive();
     };
     // Both roles with takeover, without takeover, and without compression.
@@ -823,12 +823,12 @@ fn a_prepared_message_may_stay_uncompressed() {
     both(&without_takeover(), |mut end| {
         for payload in [prose(1000), prose(100_000)] {
             let prepared = PreparedMessage::uncompressed(payload.clone());
-            end.connection.send_prepared(&prepared, false, &mut end.tx).unwrap();
+            end.connection.send_prepared(&prepared, Notify::No, &mut end.tx).unwrap();
             end.drive();
             end.sent_binary(payload);
         }
         let noise = PreparedMessage::new(noise(1000));
-        end.connection.send_prepared(&noise, false, &mut end.tx).unwrap();
+        end.connection.send_prepared(&noise, Notify::No, &mut end.tx).unwrap();
         end.drive();
         end.sent_binary(noise.payload());
     });
@@ -839,7 +839,7 @@ fn a_prepared_message_is_refused_like_any_other() {
     both(&without_takeover(), |mut end| {
         end.closes(1000, "");
         let prepared = PreparedMessage::new("late");
-        let error = end.connection.send_prepared(&prepared, false, &mut end.tx).unwrap_err();
+        let error = end.connection.send_prepared(&prepared, Notify::No, &mut end.tx).unwrap_err();
         assert_eq!(error, SendError::Closed(()));
     });
 }

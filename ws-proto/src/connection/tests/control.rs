@@ -103,7 +103,7 @@ fn a_ping_or_pong_of_125_bytes_can_be_sent_and_one_of_126_cannot() {
     both(|mut end| {
         end.sends_ping(&[1; 125]);
         end.sent_ping(&[1; 125]);
-        let too_big = Err(ControlError::TooLong(126));
+        let too_big = Err(ControlError::TooLong { len: 126 });
         assert_eq!(end.connection.ping(&[1; 126], &mut end.tx), too_big);
         assert_eq!(end.connection.pong(&[1; 126], &mut end.tx), too_big);
         end.drive();
@@ -176,7 +176,7 @@ fn the_message_limit_does_not_apply_to_control_frames() {
 
 #[test]
 fn the_frame_limit_does_not_apply_to_control_frames() {
-    both_with(&config(|config| config.limits.max_frame_size = 0), |mut end| {
+    both_with(&config(|config| config.limits.max_frame_size = Some(0)), |mut end| {
         end.receives([ping([3; 125])]);
         end.delivers_ping(&[3; 125]);
         end.sent_pong(&[3; 125]);

@@ -9,8 +9,8 @@ use std::{
 use bytes::{Buf, Bytes};
 
 use crate::{
-    CloseCode, CloseInfo, Completion, Config, Connection, Event, MessageKind, ReceiveBuffer, Role, SendQueue,
-    TransmitQueue, TransportAction, ValidConfig,
+    CloseCode, CloseInfo, Completion, Config, Connection, Event, MessageKind, Notify, ReceiveBuffer, Role,
+    SendQueue, TransmitQueue, TransportAction, ValidConfig,
     mask::MaskSource,
     memory::{BufferPool, BufferPoolConfig},
 };
@@ -203,7 +203,7 @@ impl Endpoint {
 
     /// Sends with a request for a report.
     pub(super) fn sends_owned(&mut self, payload: impl Into<Bytes>) {
-        self.connection.send_bytes(MessageKind::Binary, payload.into(), true, &mut self.tx).unwrap();
+        self.connection.send_bytes(MessageKind::Binary, payload.into(), Notify::Yes, &mut self.tx).unwrap();
         self.drive();
     }
 

@@ -41,6 +41,7 @@ fn after_a_failed_write_messages_and_the_peers_close_are_reported() {
         assert!(end.tx.is_empty() && end.connection.wants_read());
         end.transport_flows();
         end.receives([text("o").not_final(), ping("unanswered"), continuation("ne"), text([b'x'; 100_000])]);
+        end.delivers_ping(b"unanswered");
         end.delivers_text("one");
         end.delivers_text(&"x".repeat(100_000));
         assert_eq!(end.connection.state(), ConnectionState::Closing);

@@ -144,7 +144,7 @@ fn without_timeouts_no_timer_is_due() {
 #[test]
 fn a_timeout_longer_than_the_interval_does_not_delay_the_next_ping() {
     let config = config(|config| {
-        config.keepalive = Some(Keepalive { interval: SECOND, timeout: 10 * SECOND + SECOND / 2 });
+        config.keepalive = Some(Keepalive::new(SECOND, 10 * SECOND + SECOND / 2));
     });
     both_with(&config, |mut end| {
         for _ in 0..10 {
@@ -175,7 +175,7 @@ fn an_answer_never_makes_the_timer_earlier() {
     let timeouts = [MILLI, SECOND / 3, SECOND - MILLI, SECOND, SECOND + MILLI / 2, 1000 * SECOND / 17];
     for timeout in timeouts {
         let config = config(|config| {
-            config.keepalive = Some(Keepalive { interval: SECOND, timeout });
+            config.keepalive = Some(Keepalive::new(SECOND, timeout));
         });
         both_with(&config, |mut end| {
             for _ in 0..3 {

@@ -5,7 +5,10 @@ use std::io::ErrorKind;
 
 use bytes::Bytes;
 
-use crate::Completion::{CutOff, Written};
+use crate::{
+    Completion::{CutOff, Written},
+    Queued,
+};
 
 use super::{
     endpoint::{Endpoint, SECOND, both, both_with, config},
@@ -60,7 +63,7 @@ fn a_masked_copy_is_never_larger_than_a_piece() {
             end.transport_takes(12_345);
             assert!(end.tx.capacity() <= 128 * 1024, "{}", end.tx.capacity());
         }
-        let (messages, bytes) = end.connection.queued(&end.tx);
+        let Queued { messages, bytes } = end.connection.queued(&end.tx);
         assert!(messages == 0 || bytes <= LARGE);
     });
 }
@@ -72,12 +75,12 @@ fn a_large_send_is_counted_until_it_is_written() {
         end.sends_owned(large());
         for taken in [0, 100_000, 400_000] {
             end.transport_takes(taken);
-            assert_eq!(end.connection.queued(&end.tx).0, 1);
+            assert_eq!(end.connection.queued(&end.tx).messages, 1);
         }
-        let (_, bytes) = end.connection.queued(&end.tx);
+        let bytes = end.connection.queued(&end.tx).bytes;
         assert!((LARGE - 500_000..LARGE - 500_000 + 100).contains(&bytes), "{bytes}");
         end.transport_flows();
-        assert_eq!(end.connection.queued(&end.tx), (0, 0));
+        assert_eq!(end.connection.queued(&end.tx), Queued::default());
     });
 }
 

@@ -120,7 +120,7 @@ fn a_limit_may_be_the_largest_number() {
 
 #[test]
 fn a_frame_over_its_own_limit_is_answered_with_1009_at_its_header() {
-    let config = limits(|limits| limits.max_frame_size = 10);
+    let config = limits(|limits| limits.max_frame_size = Some(10));
     both_with(&config, |mut end| {
         end.receives([text([b'x'; 10]).not_final(), continuation([b'y'; 10])]);
         end.delivers_text("xxxxxxxxxxyyyyyyyyyy");

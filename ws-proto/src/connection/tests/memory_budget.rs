@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use crate::{
-    Message, MessageKind, PreparedMessage, ReceiveBuffer, Role, ValidConfig,
+    Message, MessageKind, Notify, PreparedMessage, ReceiveBuffer, Role, ValidConfig,
     error::{ConnectionError, SendError},
     memory::{BufferPool, BufferPoolConfig, MemoryBudget},
 };
@@ -125,7 +125,7 @@ fn a_send_needs_the_budget_only_behind_waiting_data() {
     end.transport_blocks();
     let payload = Bytes::from(vec![1; 100 * KIB]);
     end.sends_owned(payload.clone());
-    let refused = end.connection.send_bytes(MessageKind::Binary, payload.clone(), true, &mut end.tx);
+    let refused = end.connection.send_bytes(MessageKind::Binary, payload.clone(), Notify::Yes, &mut end.tx);
     assert_eq!(refused, Err(SendError::Full(payload.clone())));
     drop(account);
     end.sends_owned(payload.clone());
@@ -216,7 +216,7 @@ fn a_shared_frame_is_not_charged() {
             end.transport_blocks();
             // The budget is used up, and none of it is needed.
             for _ in 0..3 {
-                end.connection.send_prepared(&message, false, &mut end.tx).unwrap();
+                end.connection.send_prepared(&message, Notify::No, &mut end.tx).unwrap();
                 end.drive();
             }
             end

@@ -20,6 +20,7 @@ mod extremes;
 mod failed_writes;
 mod fragmentation;
 mod framing;
+mod held_control;
 mod held_end;
 mod keepalive;
 mod large_sends;

@@ -1,7 +1,7 @@
 //! A paused application: complete messages are held within bounds, and pings are answered.
 
 use crate::{
-    Event, MessageKind, ValidConfig,
+    Event, Message, MessageKind, ValidConfig,
     error::{ConnectionError, TimedOut},
 };
 
@@ -245,6 +245,31 @@ fn without_validation_held_text_is_unchanged() {
         end.receives([text(b"\xff")]);
         end.resumes();
         assert_eq!(end.seen.pop_front(), Some(Seen::Unchecked(b"\xff".into())));
+    });
+}
+
+#[test]
+fn without_validation_a_held_message_that_is_taken_is_checked_once_and_is_binary_if_invalid() {
+    let large_invalid = [&[b'a'; 5000][..], b"\xff"].concat();
+    both_with(&config(|config| config.validate_utf8 = false), |mut end| {
+        end.pauses();
+        let (begin, rest) = large_invalid.split_at(2500);
+        end.receives([
+            text(b"\xff"),
+            text("valid"),
+            text(begin).not_final(),
+            continuation(rest),
+            text("\u{e9}").not_final(),
+            continuation("\u{e9}"),
+            binary(b"\xff"),
+        ]);
+        let mut taken = || end.connection.take_held();
+        assert_eq!(taken(), Some(Message::from(b"\xff")));
+        assert_eq!(taken(), Some(Message::from("valid")));
+        assert_eq!(taken(), Some(Message::from(&large_invalid)));
+        assert_eq!(taken(), Some(Message::from("éé")));
+        assert_eq!(taken(), Some(Message::from(b"\xff")));
+        assert_eq!(taken(), None);
     });
 }
 

@@ -12,7 +12,7 @@ use super::{
 
 const KILO: u64 = 1000;
 const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
-const KEEPALIVE: Keepalive = Keepalive { interval: Duration::from_secs(10), timeout: Duration::from_secs(4) };
+const KEEPALIVE: Keepalive = Keepalive::new(Duration::from_secs(10), Duration::from_secs(4));
 
 /// No other timer is set.
 fn with(keepalive: Option<Keepalive>) -> ValidConfig {

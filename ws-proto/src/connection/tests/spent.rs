@@ -10,7 +10,7 @@ use std::{
 
 use bytes::Bytes;
 
-use crate::{CloseCode, MessageKind};
+use crate::{CloseCode, MessageKind, Notify};
 
 use super::endpoint::{Endpoint, both};
 
@@ -41,7 +41,7 @@ fn payload(len: usize, drops: &Arc<AtomicUsize>, panics: bool) -> Bytes {
 }
 
 fn send(end: &mut Endpoint, payload: Bytes) {
-    end.connection.send_bytes(MessageKind::Binary, payload, true, &mut end.tx).unwrap();
+    end.connection.send_bytes(MessageKind::Binary, payload, Notify::Yes, &mut end.tx).unwrap();
 }
 
 #[test]

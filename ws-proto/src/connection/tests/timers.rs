@@ -26,7 +26,7 @@ fn idle() -> ValidConfig {
 /// Pings after 10 s of silence and waits 4 s.
 pub(super) fn keepalive(change: impl FnOnce(&mut Config)) -> ValidConfig {
     config(|config| {
-        config.keepalive = Some(Keepalive { interval: 10 * SECOND, timeout: 4 * SECOND });
+        config.keepalive = Some(Keepalive::new(10 * SECOND, 4 * SECOND));
         config.message_timeout = None;
         change(config);
     })
@@ -335,7 +335,7 @@ fn endless() -> ValidConfig {
         config.idle_timeout = Some(Duration::MAX);
         config.write_timeout = Some(Duration::MAX);
         config.message_timeout = Some(Duration::MAX);
-        config.keepalive = Some(Keepalive { interval: Duration::MAX, timeout: Duration::MAX });
+        config.keepalive = Some(Keepalive::new(Duration::MAX, Duration::MAX));
     })
 }
 
@@ -365,7 +365,7 @@ fn a_timeout_of_any_length_does_not_panic() {
 fn a_peer_may_be_silent_for_the_whole_keepalive_time() {
     let config = config(|config| {
         config.idle_timeout = None;
-        config.keepalive = Some(Keepalive { interval: SECOND, timeout: Duration::MAX });
+        config.keepalive = Some(Keepalive::new(SECOND, Duration::MAX));
     });
     both_with(&config, |mut end| {
         end.passes(SECOND);

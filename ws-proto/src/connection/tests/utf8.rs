@@ -1,10 +1,10 @@
 //! Text is UTF-8 (RFC 6455 sections 5.6 and 8.1).
 
-use crate::Role;
+use crate::{CloseCode, ConnectionState, Event, Message, MessageKind, MessageRef, Role, error::SendError};
 
 use super::{
     endpoint::{Endpoint, both, both_with, config},
-    wire::{Frame, binary, close, continuation, ping, text},
+    wire::{FIN, Frame, Sent, TEXT, binary, close, continuation, ping, text},
 };
 
 /// One, two, three and four bytes; the edges of each length; a noncharacter; a byte order mark.
@@ -180,6 +180,35 @@ fn without_validation_text_is_delivered_unchanged() {
         // A close reason belongs to the protocol, not to the application.
         end.receives([close(1000, b"\xff")]);
         end.fails_with(1007);
+    });
+}
+
+#[test]
+fn without_validation_a_received_message_is_sent_on_unchanged_and_owned_only_if_it_is_refused() {
+    both_with(&config(|config| config.validate_utf8 = false), |mut end| {
+        // One is lent from the receive buffer, the other has a buffer of its own.
+        let messages = [vec![text(b"a\xff")], vec![text(b"a").not_final(), continuation(b"\xff")]];
+        for frames in messages {
+            let to_server = end.role() == Role::Server;
+            let bytes: Vec<u8> = frames.into_iter().flat_map(|frame| frame.encode(to_server)).collect();
+            let Endpoint { connection, rx, tx, now, .. } = &mut end;
+            assert_eq!(connection.receive(&bytes, *now, rx), bytes.len());
+            let Some(Event::Message(message)) = connection.poll_event(rx, tx) else { panic!("no message") };
+            connection.send_received(message, tx).unwrap();
+            end.drive();
+            assert_eq!(end.outbound.pop(), Some(Sent { opcode: TEXT, flags: FIN, payload: b"a\xff".into() }));
+
+            let Endpoint { connection, rx, tx, now, .. } = &mut end;
+            connection.receive(&bytes, *now, rx);
+            let Some(Event::Message(message)) = connection.poll_event(rx, tx) else { panic!("no message") };
+            assert_eq!(message.into_message(), b"a\xff");
+            end.drive();
+        }
+        let Endpoint { connection, tx, now, .. } = &mut end;
+        connection.close(CloseCode::NORMAL, "", *now, tx);
+        assert_eq!(connection.state(), ConnectionState::Closing);
+        let lent = MessageRef::lent(MessageKind::Text, false, b"a\xff");
+        assert_eq!(connection.send_received(lent, tx), Err(SendError::Closed(Message::from(b"a\xff"))));
     });
 }
 

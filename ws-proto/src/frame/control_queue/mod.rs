@@ -8,6 +8,8 @@
 //!  └──────────┴──────┴─────┴─────────┴──────┴┴─────────┘
 //! ```
 
+use std::fmt;
+
 use super::{MAX_CONTROL_PAYLOAD, OpCode};
 
 /// Bytes in the ring, entry headers included.
@@ -20,11 +22,18 @@ const ENTRY_HEADER: usize = 2;
 pub struct Full;
 
 /// A control frame taken from the queue.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct ControlFrame {
     opcode: OpCode,
     payload: [u8; MAX_CONTROL_PAYLOAD],
     len: u8,
+}
+
+/// Prints the opcode and the length. Payloads must not reach logs.
+impl fmt::Debug for ControlFrame {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}({} bytes)", self.opcode, self.len)
+    }
 }
 
 impl ControlFrame {
@@ -41,12 +50,20 @@ impl ControlFrame {
     }
 }
 
-/// The ring. An entry with a payload of `n` bytes takes `n + 2` bytes.
-#[derive(Debug, Clone)]
+/// A queue of control frames in 256 bytes: an entry with a payload of `n` bytes takes `n + 2` bytes. A connection has one.
+/// A driver whose applications send pings from other threads can keep them in one until the connection's turn.
+#[derive(Clone)]
 pub struct ControlQueue {
     ring: [u8; CONTROL_QUEUE_CAPACITY],
     head: u8,
     used: u16,
+}
+
+/// Prints the bytes in use. Payloads must not reach logs.
+impl fmt::Debug for ControlQueue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ControlQueue({} bytes)", self.used)
+    }
 }
 
 impl Default for ControlQueue {

@@ -1,10 +1,15 @@
 use std::{
     sync::Arc,
-    task::{Wake, Waker},
+    task::{Context, Poll, Wake, Waker},
+    time::Duration,
 };
 
 use bytes::{Buf as _, Bytes};
-use ws_proto::{Config, frame::FrameHeader};
+use ws_proto::{
+    Config, Message, PreparedMessage,
+    frame::{FrameHeader, OpCode},
+};
+use ws_tokio::internal::{Outlet, PingOutlet as _};
 
 use super::*;
 
@@ -165,7 +170,7 @@ fn most_of_what_waits_stays_in_the_mailbox() {
         endpoint.try_send(8 * 1024).unwrap();
     }
     assert!(endpoint.transfer());
-    assert!(endpoint.connection.queued(&endpoint.tx).1 <= 72 * 1024);
+    assert!(endpoint.connection.queued(&endpoint.tx).bytes <= 72 * 1024);
 }
 
 #[test]
@@ -174,7 +179,7 @@ fn a_ping_behind_a_full_control_queue_is_sent_later() {
     endpoint.block();
     while endpoint.connection.ping(&[1; 100], &mut endpoint.tx).is_ok() {}
     endpoint.mailbox.ping(&[2; 100]).unwrap();
-    endpoint.mailbox.close(CloseCode::NORMAL, "");
+    endpoint.mailbox.close(Some(CloseCode::NORMAL), "");
     assert!(endpoint.transfer(), "the ping is left, and the close behind it");
     let first = endpoint.written();
     assert!(first.iter().all(|frame| *frame == (OpCode::Ping, vec![1; 100])), "{first:?}");
@@ -186,7 +191,7 @@ fn a_ping_behind_a_full_control_queue_is_sent_later() {
 #[test]
 fn pings_are_refused_as_the_connection_refuses_them() {
     let endpoint = Endpoint::new(|_| ());
-    assert_eq!(endpoint.mailbox.ping(&[0; 126]), Err(ControlError::TooLong(126)));
+    assert_eq!(endpoint.mailbox.ping(&[0; 126]), Err(ControlError::TooLong { len: 126 }));
     while endpoint.mailbox.ping(&[0; 100]).is_ok() {}
     assert_eq!(endpoint.mailbox.ping(&[0; 100]), Err(ControlError::Full));
     endpoint.mailbox.end(ConnectionState::Closing);
@@ -200,9 +205,11 @@ fn a_close_goes_behind_the_messages_and_the_first_one_counts() {
     endpoint.try_send(1).unwrap();
     assert!(!endpoint.transfer());
     endpoint.try_send(2).unwrap();
-    endpoint.mailbox.close(CloseCode::GOING_AWAY, "first");
-    endpoint.mailbox.close(CloseCode::NORMAL, "second");
+    endpoint.mailbox.close(Some(CloseCode::GOING_AWAY), "first");
+    endpoint.mailbox.close(Some(CloseCode::NORMAL), "second");
     assert_eq!(endpoint.try_send(1), Err(SendError::Closed(())), "nothing goes behind a close");
+    assert_eq!(endpoint.mailbox.ping(&[]), Err(ControlError::Closed));
+    assert_eq!(Outlet::state(&endpoint.mailbox), ConnectionState::Closing);
     assert!(endpoint.transfer());
     assert_eq!(opcodes(&endpoint.written()), [OpCode::Binary]);
     assert!(!endpoint.transfer());
@@ -244,4 +251,135 @@ fn a_large_message_behind_a_small_one_needs_a_share_of_the_memory_budget() {
     endpoint.try_send(32 * 1024).unwrap();
     assert!(budget.used() >= 80 * 1024, "a first message is accepted, and counts");
     drop(others);
+}
+
+/// Polls a timed ping once.
+fn poll_ping(mailbox: &Mailbox, number: &mut Option<u64>) -> Poll<Result<Duration, ws_tokio::Error>> {
+    mailbox.poll_ping(&mut Context::from_waker(Waker::noop()), number)
+}
+
+#[test]
+fn a_timed_ping_is_sent_once_and_answered_by_its_pong() {
+    let mut endpoint = Endpoint::new(|_| ());
+    let mut number = None;
+    assert!(poll_ping(&endpoint.mailbox, &mut number).is_pending());
+    assert_eq!(endpoint.wakes(), 1);
+    assert!(!endpoint.transfer(), "nothing is left to send, so the connection does not ask for turns");
+    assert!(poll_ping(&endpoint.mailbox, &mut number).is_pending());
+    assert_eq!(endpoint.wakes(), 1, "nothing new to send");
+    let frames = endpoint.written();
+    let [(OpCode::Ping, payload)] = &frames[..] else { panic!("one ping: {frames:?}") };
+    endpoint.mailbox.on_pong(b"another");
+    assert!(poll_ping(&endpoint.mailbox, &mut number).is_pending());
+    endpoint.mailbox.on_pong(payload);
+    assert!(matches!(poll_ping(&endpoint.mailbox, &mut number), Poll::Ready(Ok(_))));
+    endpoint.mailbox.forget_ping(number.unwrap());
+    assert!(endpoint.mailbox.lock().uncommon.is_none(), "nothing is left behind");
+}
+
+#[test]
+fn a_timed_ping_that_is_dropped_leaves_nothing_behind() {
+    let mut endpoint = Endpoint::new(|_| ());
+    let mut number = None;
+    assert!(poll_ping(&endpoint.mailbox, &mut number).is_pending());
+    endpoint.transfer();
+    endpoint.mailbox.forget_ping(number.unwrap());
+    assert!(endpoint.mailbox.lock().uncommon.is_none());
+}
+
+#[test]
+fn an_answer_that_came_before_the_end_is_not_lost() {
+    let mut endpoint = Endpoint::new(|_| ());
+    let (mut answered, mut unanswered) = (None, None);
+    assert!(poll_ping(&endpoint.mailbox, &mut answered).is_pending());
+    endpoint.transfer();
+    let payload = endpoint.written().remove(0).1;
+    assert!(poll_ping(&endpoint.mailbox, &mut unanswered).is_pending());
+    endpoint.mailbox.on_pong(&payload);
+    endpoint.mailbox.end(ConnectionState::Closed);
+    assert!(matches!(poll_ping(&endpoint.mailbox, &mut answered), Poll::Ready(Ok(_))));
+    let closed = Poll::Ready(Err(ws_tokio::Error::Closed));
+    assert_eq!(poll_ping(&endpoint.mailbox, &mut unanswered), closed);
+    assert_eq!(poll_ping(&endpoint.mailbox, &mut None), closed);
+    [answered, unanswered].into_iter().flatten().for_each(|number| endpoint.mailbox.forget_ping(number));
+    assert!(endpoint.mailbox.lock().uncommon.is_none());
+}
+
+#[test]
+fn a_close_goes_out_while_a_timed_ping_waits_for_its_pong() {
+    let mut endpoint = Endpoint::new(|_| ());
+    let mut number = None;
+    assert!(poll_ping(&endpoint.mailbox, &mut number).is_pending());
+    endpoint.transfer();
+    endpoint.mailbox.close(Some(CloseCode::NORMAL), "");
+    assert!(!endpoint.transfer());
+    assert_eq!(opcodes(&endpoint.written()), [OpCode::Ping, OpCode::Close]);
+    assert_eq!(poll_ping(&endpoint.mailbox, &mut number), Poll::Ready(Err(ws_tokio::Error::Closed)));
+}
+
+#[test]
+fn a_close_without_a_code_is_an_empty_close_frame_behind_the_messages() {
+    let mut endpoint = Endpoint::new(|_| ());
+    endpoint.try_send(1).unwrap();
+    endpoint.mailbox.close(None, "");
+    assert!(!endpoint.transfer());
+    assert_eq!(endpoint.written(), [(OpCode::Binary, vec![0]), (OpCode::Close, vec![])]);
+}
+
+#[test]
+fn an_abort_drops_what_waits_and_ends_the_connection_in_its_next_turn() {
+    let budget = MemoryBudget::new(1024 * 1024);
+    let mut endpoint = Endpoint::with_budget(&budget, |_| ());
+    endpoint.try_send(100 * 1024).unwrap();
+    endpoint.mailbox.close(Some(CloseCode::NORMAL), "never sent");
+    endpoint.mailbox.abort();
+    assert_eq!((budget.used(), endpoint.wakes()), (0, 1));
+    assert_eq!(Outlet::state(&endpoint.mailbox), ConnectionState::Closing);
+    assert_eq!(endpoint.try_send(1), Err(SendError::Closed(())));
+    assert!(endpoint.mailbox.take_woken() && !endpoint.transfer());
+    assert_eq!(endpoint.written(), []);
+    assert_eq!(endpoint.connection.state(), ConnectionState::Closed);
+    assert_eq!(Outlet::state(&endpoint.mailbox), ConnectionState::Closed);
+}
+
+#[test]
+fn an_abort_of_a_connection_that_is_closing_is_not_lost() {
+    let mut endpoint = Endpoint::new(|_| ());
+    endpoint.connection.close(CloseCode::NORMAL, "", endpoint.now, &mut endpoint.tx);
+    endpoint.mailbox.end(ConnectionState::Closing);
+    endpoint.mailbox.abort();
+    // The end of the turn that was running.
+    endpoint.mailbox.end(ConnectionState::Closing);
+    assert!(endpoint.mailbox.take_woken());
+    endpoint.transfer();
+    assert_eq!(endpoint.connection.state(), ConnectionState::Closed);
+}
+
+#[test]
+fn tasks_that_wait_for_the_end_are_woken_by_each_way_to_it() {
+    let ends: [fn(&Mailbox); 4] = [
+        |mailbox| mailbox.end(ConnectionState::Closing),
+        |mailbox| mailbox.end(ConnectionState::Closed),
+        |mailbox| mailbox.close(Some(CloseCode::NORMAL), ""),
+        |mailbox| mailbox.abort(),
+    ];
+    for end in ends {
+        let endpoint = Endpoint::new(|_| ());
+        let tasks = [(); 3].map(|()| Arc::<Wakes>::default());
+        let mut places = [const { None }; 3];
+        let poll = |task: usize, place: &mut _| {
+            let waker = Waker::from(Arc::clone(&tasks[task]));
+            endpoint.mailbox.poll_closed(&mut Context::from_waker(&waker), place)
+        };
+        for (task, place) in places.iter_mut().enumerate() {
+            assert!(poll(task, place).is_pending());
+        }
+        endpoint.mailbox.cancelled_closed(places[1].take().unwrap());
+        end(&endpoint.mailbox);
+        assert_eq!(tasks.each_ref().map(|task| task.0.load(Ordering::Relaxed)), [1, 0, 1]);
+        for (task, place) in places.iter_mut().enumerate() {
+            assert!(poll(task, place).is_ready());
+        }
+        assert!(endpoint.mailbox.lock().closed_waiters.is_empty());
+    }
 }

@@ -83,7 +83,7 @@ fn the_application_is_notified_of_an_accepted_request_that_is_dropped() {
 
 #[test]
 fn a_full_server_rejects_without_asking_the_application() {
-    let (app, server) = (Counting::default(), server(|options| options.max_connections = 1));
+    let (app, server) = (Counting::default(), server(|options| options.max_connections = Some(1)));
     let _first = run(&app, &server, UPGRADE).expect("accepted");
     assert!(rejection(run(&app, &server, UPGRADE)).starts_with("HTTP/1.1 503 "));
     assert_eq!(app.asked.get(), 1);
@@ -121,7 +121,7 @@ async fn acceptor_answers(head: &str) -> (AcceptError, String) {
     let (ours, mut theirs) = tokio::io::duplex(4096);
     theirs.write_all(format!("{head}\r\n").as_bytes()).await.unwrap();
     theirs.shutdown().await.unwrap();
-    let error = crate::Acceptor::new(Config::default().validate().unwrap()).accept(ours).await.unwrap_err();
+    let error = crate::Acceptor::new().accept(ours).await.unwrap_err();
     let mut response = String::new();
     theirs.read_to_string(&mut response).await.unwrap();
     (error, response)

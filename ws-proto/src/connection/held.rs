@@ -1,0 +1,60 @@
+//! What is held for a paused application: taking it one item at a time, and control frames.
+
+use crate::{
+    frame::OpCode,
+    message::{Message, MessageKind},
+};
+
+use super::{Connection, HeldEvent, closing::Phase};
+
+impl Connection {
+    /// Takes the oldest held message, even while the application is paused, and parses no received bytes. It is for a
+    /// driver that takes messages one at a time. Held pings and pongs before that message are dropped. `None`: call
+    /// [`poll_event`](Self::poll_event).
+    #[inline]
+    pub fn take_held(&mut self) -> Option<Message> {
+        loop {
+            if let HeldEvent::Message(message) = self.take_held_event()? {
+                return Some(message);
+            }
+        }
+    }
+
+    /// Takes the oldest held message, ping or pong, as [`take_held`](Self::take_held) does.
+    #[inline]
+    pub fn take_held_event(&mut self) -> Option<HeldEvent> {
+        if self.phase != Phase::Open {
+            return None;
+        }
+        let (opcode, payload) = self.inbox.as_mut()?.pop_bytes()?;
+        let kind = match opcode {
+            OpCode::Ping => return Some(HeldEvent::Ping(payload)),
+            OpCode::Pong => return Some(HeldEvent::Pong(payload)),
+            OpCode::Text => MessageKind::Text,
+            _ => MessageKind::Binary,
+        };
+        Some(HeldEvent::Message(Message::received(kind, self.config.validate_utf8, payload)))
+    }
+
+    /// Holds a ping behind the held messages, for an application that must see control frames and messages in the order
+    /// in which they arrived. After [`resume`](Self::resume), [`poll_event`](Self::poll_event) returns it again in its
+    /// place.
+    ///
+    /// Call it with the payload of an [`Event::Ping`](super::Event::Ping) as soon as `poll_event` returns one while the
+    /// application is [paused](Self::is_paused); at any other time nothing is held. The frame counts towards
+    /// `max_held_bytes`, with its header. A connection whose driver does not call this holds no control frames.
+    pub fn hold_ping(&mut self, payload: &[u8]) {
+        self.hold_control(OpCode::Ping, payload);
+    }
+
+    /// Holds a pong, as [`hold_ping`](Self::hold_ping) holds a ping.
+    pub fn hold_pong(&mut self, payload: &[u8]) {
+        self.hold_control(OpCode::Pong, payload);
+    }
+
+    fn hold_control(&mut self, opcode: OpCode, payload: &[u8]) {
+        if self.is_paused() && self.phase.delivers() {
+            self.inbox.get_or_insert_default().push_slice(opcode, payload, 0);
+        }
+    }
+}

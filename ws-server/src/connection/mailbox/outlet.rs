@@ -1,0 +1,149 @@
+use std::task::{Context, Poll};
+
+use ws_proto::{
+    CloseCode, ConnectionState, Message, PreparedMessage,
+    error::{ControlError, SendError},
+    frame::{MAX_CONTROL_PAYLOAD, OpCode},
+};
+use ws_tokio::internal::{Entry, Outlet, Place};
+
+use super::{CloseRequest, Mailbox};
+use crate::connection::queued::Queued;
+
+impl Mailbox {
+    fn push_control(&self, opcode: OpCode, payload: &[u8]) -> Result<(), ControlError> {
+        let mut state = self.lock();
+        if !state.is_open() {
+            return Err(ControlError::Closed);
+        }
+        if payload.len() > MAX_CONTROL_PAYLOAD {
+            return Err(ControlError::TooLong { len: payload.len() });
+        }
+        let control = &mut state.uncommon().control;
+        control.push(opcode, payload).map_err(|_| ControlError::Full)?;
+        self.unlock_and_wake(state);
+        Ok(())
+    }
+}
+
+impl Outlet for Mailbox {
+    fn try_send(&self, message: Message) -> Result<(), SendError<Message>> {
+        let mut state = self.lock();
+        match self.admit_newcomer(&state, message.len(), message.len()) {
+            Ok(()) => {
+                self.push(&mut state, Queued::Message(message));
+                self.unlock_and_wake(state);
+                Ok(())
+            }
+            Err(error) => Err(error.map(|()| message)),
+        }
+    }
+
+    fn try_send_prepared(&self, message: &PreparedMessage) -> Result<(), SendError> {
+        let mut state = self.lock();
+        self.admit_newcomer(&state, message.payload().len(), 0)?;
+        self.push(&mut state, Queued::Prepared(message.clone()));
+        self.unlock_and_wake(state);
+        Ok(())
+    }
+
+    fn poll_send(
+        &self,
+        cx: &mut Context<'_>,
+        message: &mut Option<Message>,
+        place: &mut Option<Place>,
+    ) -> Poll<Result<(), SendError<Message>>> {
+        let mut waker = None;
+        loop {
+            let mut state = self.lock();
+            let Some(next) = message.take() else { return Poll::Ready(Ok(())) };
+            let (len, entry) = (next.len(), state.senders.enter(place));
+            let admitted = match entry {
+                Entry::Newcomer | Entry::Promised => self.admit(&state, len, len),
+                Entry::Waits => Err(SendError::Full(())),
+            };
+            match admitted {
+                Ok(()) => {
+                    self.push(&mut state, Queued::Message(next));
+                    self.unlock_and_wake(state);
+                    return Poll::Ready(Ok(()));
+                }
+                Err(SendError::Full(())) => *message = Some(next),
+                Err(error) => return Poll::Ready(Err(error.map(|()| next))),
+            }
+            if state.senders.wait(place, entry == Entry::Promised, len, cx.waker(), &mut waker) {
+                return Poll::Pending;
+            }
+            // A waker's clone may run foreign code, so it is made without the lock.
+            drop(state);
+            waker = Some(cx.waker().clone());
+        }
+    }
+
+    fn cancelled(&self, place: Option<Place>) {
+        let Some(place) = place else { return };
+        let mut state = self.lock();
+        state.senders.leave(place);
+        self.promise_room(&mut state);
+    }
+
+    fn ping(&self, payload: &[u8]) -> Result<(), ControlError> {
+        self.push_control(OpCode::Ping, payload)
+    }
+
+    fn pong(&self, payload: &[u8]) -> Result<(), ControlError> {
+        self.push_control(OpCode::Pong, payload)
+    }
+
+    fn close(&self, code: Option<CloseCode>, reason: &str) {
+        let mut state = self.lock();
+        if state.is_open() {
+            state.uncommon().close = Some(CloseRequest { code, reason: reason.into() });
+            // Messages of senders that still wait are not accepted any more.
+            state.end_waiting();
+            self.unlock_and_wake(state);
+        }
+    }
+
+    fn abort(&self) {
+        let mut state = self.lock();
+        if state.connection != ConnectionState::Closed && !state.is_aborted {
+            state.is_aborted = true;
+            state.drop_queued();
+            state.end_waiting();
+            self.unlock_and_wake(state);
+        }
+    }
+
+    fn poll_closed(&self, cx: &mut Context<'_>, place: &mut Option<Place>) -> Poll<()> {
+        let mut waker = None;
+        loop {
+            let mut state = self.lock();
+            if !state.is_open() {
+                if let Some(place) = place.take() {
+                    state.closed_waiters.leave(place);
+                }
+                return Poll::Ready(());
+            }
+            if state.closed_waiters.wait(place, false, 0, cx.waker(), &mut waker) {
+                return Poll::Pending;
+            }
+            // A waker's clone may run foreign code, so it is made without the lock.
+            drop(state);
+            waker = Some(cx.waker().clone());
+        }
+    }
+
+    fn cancelled_closed(&self, place: Place) {
+        self.lock().closed_waiters.leave(place);
+    }
+
+    fn state(&self) -> ConnectionState {
+        let state = self.lock();
+        if state.connection == ConnectionState::Open && state.is_closing() {
+            ConnectionState::Closing
+        } else {
+            state.connection
+        }
+    }
+}

@@ -1,0 +1,33 @@
+//! What only some connections have: events, pings that are timed, and how the connection ended.
+
+use ws_proto::CloseInfo;
+
+use super::wakers::Wakers;
+use crate::pings::PendingPings;
+
+#[derive(Debug, Default)]
+pub(crate) struct Rare {
+    /// Set at the end.
+    pub(super) close_info: Option<CloseInfo>,
+    /// The application receives control frames, so they are held with the messages.
+    pub(super) wants_events: bool,
+    /// The application has received the peer's Close.
+    pub(super) close_taken: bool,
+    /// Present once a ping was timed.
+    pub(super) pings: Option<PendingPings>,
+}
+
+/// Notes a pong that was received.
+pub(super) fn on_pong(rare: &mut Option<Box<Rare>>, waiting: &Wakers, payload: &[u8]) {
+    if let Some(pings) = rare.as_mut().and_then(|rare| rare.pings.as_mut())
+        && pings.on_pong(payload)
+    {
+        // The task of an owner that drives the connection is among them.
+        waiting.wake_all();
+    }
+}
+
+/// Returns whether control frames are held with the messages.
+pub(super) fn holds_control(rare: &Option<Box<Rare>>) -> bool {
+    rare.as_ref().is_some_and(|rare| rare.wants_events)
+}

@@ -1,0 +1,58 @@
+//! What an application receives: messages, or all events.
+
+use ws_proto::{Connection, Event as Parsed, Message};
+
+use super::state::SharedState;
+use crate::event::Event;
+
+pub(crate) trait Received: Sized {
+    /// Takes the oldest item that is held.
+    fn take_held(connection: &mut Connection) -> Option<Self>;
+
+    /// `None` for an event that the application does not receive.
+    fn from_parsed(event: Parsed<'_>) -> Option<Self>;
+
+    /// Takes the peer's Close, after everything before it is delivered.
+    fn take_close<S>(state: &mut SharedState<S>) -> Option<Self>;
+}
+
+impl Received for Message {
+    #[inline]
+    fn take_held(connection: &mut Connection) -> Option<Self> {
+        connection.take_held()
+    }
+
+    #[inline]
+    fn from_parsed(event: Parsed<'_>) -> Option<Self> {
+        if let Parsed::Message(message) = event { Some(message.into_message()) } else { None }
+    }
+
+    #[inline]
+    fn take_close<S>(_state: &mut SharedState<S>) -> Option<Self> {
+        None
+    }
+}
+
+impl Received for Event {
+    fn take_held(connection: &mut Connection) -> Option<Self> {
+        connection.take_held_event().and_then(Self::from_held)
+    }
+
+    fn from_parsed(event: Parsed<'_>) -> Option<Self> {
+        match event {
+            Parsed::Message(message) => Some(Self::Message(message.into_message())),
+            Parsed::Ping(payload) => Some(Self::Ping(payload.to_vec().into())),
+            Parsed::Pong(payload) => Some(Self::Pong(payload.to_vec().into())),
+            _ => None,
+        }
+    }
+
+    fn take_close<S>(state: &mut SharedState<S>) -> Option<Self> {
+        if state.rare().close_taken {
+            return None;
+        }
+        let frame = state.end_so_far()?.received.clone()?;
+        state.rare().close_taken = true;
+        Some(Self::Close(frame.code.is_some().then_some(frame)))
+    }
+}

@@ -1,0 +1,150 @@
+use std::fmt;
+
+use ws_proto::{CloseInfo, ConnectionState, Message, error::ConnectionError};
+
+use crate::{
+    parts::Parts,
+    shared::{Shared, lock},
+};
+
+mod close;
+mod create;
+mod receive;
+mod send;
+mod split;
+
+pub use split::Receiver;
+
+/// A WebSocket connection on any tokio transport, for clients and servers.
+///
+/// # Progress
+/// The connection answers pings, completes the closing handshake and watches the deadlines of its
+/// [`Config`](ws_proto::Config) while one of its futures is polled. A server's `serve` polls the connection by itself.
+/// In all other cases, keep a task in [`recv`](Self::recv). In a task that only sends, each [`send`](Self::send) and
+/// [`flush`](Self::flush) also reads what has arrived; messages are held for `recv`, up to `max_held_bytes`.
+///
+/// # Several tasks
+/// A [`Sender`](crate::Sender), from [`sender`](Self::sender), sends from any task. [`split`](Self::split) gives a
+/// `Sender` and a [`Receiver`].
+///
+/// # Cancel safety
+/// All state is in the connection. Any future can be dropped at any point, as `select!` does, and no message is lost
+/// or sent twice.
+///
+/// # Dropping
+/// Under a server's `serve`, dropping the `WebSocket` closes the connection with 1000 in the background. In all other
+/// cases it drops the transport, and the peer receives no Close frame; call [`close`](Self::close) first. To end a
+/// server's connection without a Close frame, call [`abort`](Self::abort).
+///
+/// # Panics and reentrancy
+/// Destructors of payloads and wakers of tasks may use the connection. The library catches their panics, and the
+/// connection continues. The transport and a client's mask source are called while the connection is locked. They must
+/// not use a handle to the connection, and their panics reach the caller.
+pub struct WebSocket<S> {
+    shared: Shared<S>,
+    /// Whether a server's task writes the messages.
+    has_server_task: bool,
+    subprotocol: Option<Box<str>>,
+    /// False after `into_parts`.
+    owned: bool,
+    /// Whether `Stream` has reported the end.
+    terminated: bool,
+    /// A message that the `Sink` has accepted and the write queue has no room for yet.
+    left_over: Option<Box<Message>>,
+}
+
+impl<S> WebSocket<S> {
+    pub(crate) const fn from_shared(shared: Shared<S>, has_server_task: bool) -> Self {
+        Self { shared, has_server_task, subprotocol: None, owned: true, terminated: false, left_over: None }
+    }
+
+    pub(crate) const fn shared(&self) -> &Shared<S> {
+        &self.shared
+    }
+
+    pub(crate) const fn is_terminated_stream(&self) -> bool {
+        self.terminated
+    }
+
+    /// Returns the error that ended the connection, at the first call only.
+    pub(crate) fn take_error(&mut self) -> Option<ConnectionError> {
+        if std::mem::replace(&mut self.terminated, true) {
+            return None;
+        }
+        lock(&self.shared).close_info().filter(|info| !info.is_clean()).and_then(|info| info.error)
+    }
+
+    /// Returns the negotiated subprotocol (RFC 6455 section 1.9).
+    #[must_use]
+    pub fn subprotocol(&self) -> Option<&str> {
+        self.subprotocol.as_deref()
+    }
+
+    /// Returns whether messages can be sent.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.state() == ConnectionState::Open
+    }
+
+    /// Returns whether the connection is open, closing or closed.
+    #[must_use]
+    pub fn state(&self) -> ConnectionState {
+        lock(&self.shared).state()
+    }
+
+    /// Returns how the connection ended: the side that closed it, the close code, whether the end was clean, and the
+    /// error. `None` until [`recv`](Self::recv) has returned `None` or [`close`](Self::close) has returned.
+    #[must_use]
+    pub fn close_info(&self) -> Option<CloseInfo> {
+        lock(&self.shared).close_info().cloned()
+    }
+
+    /// Sets whether later messages may be compressed. On by default; no effect unless compression was negotiated.
+    #[cfg(feature = "deflate")]
+    pub fn set_compression(&mut self, on: bool) {
+        if let Some(driver) = lock(&self.shared).driver_mut() {
+            driver.connection_mut().set_compression(on);
+        }
+    }
+
+    /// Returns the negotiated compression parameters. `None` without compression or after the connection's end.
+    #[cfg(feature = "deflate")]
+    #[must_use]
+    pub fn deflate_params(&self) -> Option<ws_proto::deflate::DeflateParams> {
+        lock(&self.shared).driver()?.connection().deflate_params()
+    }
+
+    /// Splits the connection into its parts. `None` if the connection is over. Afterwards, every [`Sender`](crate::Sender) of it
+    /// behaves as after the connection's end.
+    #[must_use]
+    pub fn into_parts(mut self) -> Option<Parts<S>> {
+        self.owned = false;
+        let driver = lock(&self.shared).take_driver()?;
+        let mut parts = driver.into_parts();
+        parts.connection.resume();
+        Some(parts)
+    }
+
+    /// Calls `f` with the transport, to read its addresses or set its options. `None` if the connection is over. The
+    /// connection is locked during the call, so `f` must not use this handle or a [`Sender`](crate::Sender) of it.
+    pub fn with_io<R>(&self, f: impl FnOnce(&S) -> R) -> Option<R> {
+        lock(&self.shared).driver().map(|driver| f(driver.io()))
+    }
+}
+
+impl<S> Drop for WebSocket<S> {
+    fn drop(&mut self) {
+        let mut state = lock(&self.shared);
+        if self.owned && state.has_server_task() {
+            state.on_owner_dropped();
+        } else if self.owned {
+            state.end();
+        }
+    }
+}
+
+impl<S> fmt::Debug for WebSocket<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WebSocket").field("state", &self.state()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,26 @@
+use std::{
+    future::poll_fn,
+    task::{Context, Poll},
+};
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use ws_proto::Message;
+
+use super::WebSocket;
+use crate::shared::{SharedState, lock_and_poll};
+
+impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
+    /// Receives the next text or binary message. Returns `None` once the connection is over;
+    /// [`close_info`](Self::close_info) says how it ended. The library handles control frames.
+    ///
+    /// # Cancel safety
+    /// Dropping the future loses nothing. The next call continues where this one stopped.
+    pub async fn recv(&mut self) -> Option<Message> {
+        poll_fn(|cx| self.poll_recv(cx)).await
+    }
+
+    /// Polls for the next message, as [`recv`](Self::recv) does.
+    pub fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<Message>> {
+        lock_and_poll(&self.shared, cx, SharedState::poll_recv)
+    }
+}

@@ -1,0 +1,142 @@
+use std::{
+    future::poll_fn,
+    task::{Context, Poll, ready},
+};
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use ws_proto::{
+    Message, PreparedMessage,
+    error::{ControlError, SendError},
+};
+
+use super::WebSocket;
+use crate::shared::{SharedState, lock, lock_and_poll};
+
+impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
+    /// Sends a message. Waits while the write queue is at its limits.
+    ///
+    /// Under a server's `serve`, `send` then returns, and the server writes the message at the end of the turn,
+    /// together with all other messages of that turn. In all other cases, `send` returns once the transport has taken
+    /// the message.
+    ///
+    /// While it waits, `send` also reads what the peer sends and holds the messages, up to `max_held_bytes`. So pings
+    /// are answered, and two ends that both send do not wait for each other. A `send` that does not wait reads what has
+    /// arrived too, unless [`recv`](Self::recv) was polled since the last one.
+    ///
+    /// # Errors
+    /// [`SendError::Closed`] with the message if the connection is not open.
+    ///
+    /// # Cancel safety
+    /// If the future is dropped while the queue is full, nothing is sent. Once the message is queued, it goes out whole
+    /// even if the future is dropped.
+    pub async fn send(&mut self, message: impl Into<Message>) -> Result<(), SendError<Message>> {
+        self.feed(message).await?;
+        if !self.has_server_task {
+            self.flush().await;
+        }
+        Ok(())
+    }
+
+    /// Queues a message without flushing. Use it for many small messages, with one [`flush`](Self::flush) at the end.
+    /// Waits while the write queue is at its limits.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    ///
+    /// # Cancel safety
+    /// As [`send`](Self::send).
+    pub async fn feed(&mut self, message: impl Into<Message>) -> Result<(), SendError<Message>> {
+        let mut message = Some(message.into());
+        poll_fn(|cx| {
+            let _ = ready!(self.poll_left_over(cx));
+            lock_and_poll(&self.shared, cx, |state, cx| state.poll_queue(cx, &mut message))
+        })
+        .await
+    }
+
+    /// Sends a message that goes to many connections, as [`send`](Self::send) does. It is framed and compressed only
+    /// once.
+    ///
+    /// # Errors
+    /// [`SendError::Closed`] if the connection is not open.
+    ///
+    /// # Cancel safety
+    /// As [`send`](Self::send).
+    pub async fn send_prepared(&mut self, message: &PreparedMessage) -> Result<(), SendError> {
+        poll_fn(|cx| {
+            let _ = ready!(self.poll_left_over(cx));
+            lock_and_poll(&self.shared, cx, |state, cx| state.poll_queue_prepared(cx, message))
+        })
+        .await?;
+        if !self.has_server_task {
+            self.flush().await;
+        }
+        Ok(())
+    }
+
+    /// Waits until the transport has taken everything that is queued, or the connection is over.
+    ///
+    /// # Cancel safety
+    /// Safe.
+    pub async fn flush(&mut self) {
+        poll_fn(|cx| lock_and_poll(&self.shared, cx, SharedState::poll_flush)).await;
+    }
+
+    /// Sends a ping (RFC 6455 section 5.5.2). The keepalive of the configuration sends its own.
+    ///
+    /// # Errors
+    /// [`ControlError`] if the connection is not open, the payload is over 125 bytes, or too many control frames wait.
+    ///
+    /// # Cancel safety
+    /// The ping is queued at the first poll.
+    pub async fn ping(&mut self, payload: &[u8]) -> Result<(), ControlError> {
+        lock(&self.shared).queue_ping(payload)?;
+        if !self.has_server_task {
+            self.flush().await;
+        }
+        Ok(())
+    }
+
+    /// Sends a pong (RFC 6455 section 5.5.3), as an answer or unsolicited. The library answers pings by itself, unless
+    /// [`Config::auto_pong`](ws_proto::Config::auto_pong) is off; [`recv_event`](Self::recv_event) receives them.
+    ///
+    /// # Errors
+    /// As [`ping`](Self::ping).
+    ///
+    /// # Cancel safety
+    /// The pong is queued at the first poll.
+    pub async fn pong(&mut self, payload: &[u8]) -> Result<(), ControlError> {
+        lock(&self.shared).queue_pong(payload)?;
+        if !self.has_server_task {
+            self.flush().await;
+        }
+        Ok(())
+    }
+}
+
+/// For [`Sink`](futures_sink::Sink): `start_send` must accept a message after `poll_ready`, even one that is larger
+/// than the room that is left.
+impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
+    /// Queues a message, or stores it as left over until there is room.
+    pub(crate) fn queue_or_leave_over(&mut self, message: Message) -> Result<(), SendError<Message>> {
+        if self.left_over.is_some() {
+            return Err(SendError::Full(message));
+        }
+        match lock(&self.shared).queue(message) {
+            Err(SendError::Full(message)) => {
+                self.left_over = Some(Box::new(message));
+                Ok(())
+            }
+            result => result,
+        }
+    }
+
+    /// Waits until the message that is left over is queued.
+    pub(crate) fn poll_left_over(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SendError<Message>>> {
+        let Some(message) = self.left_over.take() else { return Poll::Ready(Ok(())) };
+        let mut message = Some(*message);
+        let result = lock_and_poll(&self.shared, cx, |state, cx| state.poll_queue(cx, &mut message));
+        self.left_over = message.map(Box::new);
+        result
+    }
+}
