@@ -48,7 +48,9 @@ fn the_guide_says_how_many_lines_each_program_changes() {
 #[test]
 fn the_longest_common_subsequence_of_known_texts_is_found() {
     let lines = |text: &'static str| text.split(' ').collect::<Vec<_>>();
-    for (before, after, expected) in [("a b c d", "a c d", 3), ("a b", "b a", 1), ("a", "b", 0), ("a b a", "a a b a", 3)] {
+    for (before, after, expected) in
+        [("a b c d", "a c d", 3), ("a b", "b a", 1), ("a", "b", 0), ("a b a", "a a b a", 3)]
+    {
         assert_eq!(common(&lines(before), &lines(after)), expected, "{before} and {after}");
     }
 }

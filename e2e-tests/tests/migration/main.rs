@@ -6,7 +6,7 @@ mod programs;
 
 use std::{future::Future, io, time::Duration};
 
-use programs::{chat, client, echo_server};
+use programs::{chat_after, chat_before, client_after, client_before, echo_server_after, echo_server_before};
 use tokio::net::TcpListener;
 use ws_client::Message;
 
@@ -27,9 +27,11 @@ where
 async fn each_client_gets_its_answers_from_each_echo_server() {
     let messages = ["hello", "", "gr\u{fc}\u{df} dich"].map(str::to_owned);
     let talk = async {
-        for url in [start(echo_server::before::run).await.unwrap(), start(echo_server::after::run).await.unwrap()] {
-            assert_eq!(client::before::run(&url, &messages).await.unwrap(), messages);
-            assert_eq!(client::after::run(&url, &messages).await.unwrap(), messages);
+        for url in
+            [start(echo_server_before::run).await.unwrap(), start(echo_server_after::run).await.unwrap()]
+        {
+            assert_eq!(client_before::run(&url, &messages).await.unwrap(), messages);
+            assert_eq!(client_after::run(&url, &messages).await.unwrap(), messages);
         }
     };
     tokio::time::timeout(DEADLINE, talk).await.unwrap();
@@ -38,7 +40,7 @@ async fn each_client_gets_its_answers_from_each_echo_server() {
 #[tokio::test]
 async fn each_chat_carries_a_text_to_all_other_members() {
     let talk = async {
-        for url in [start(chat::before::run).await.unwrap(), start(chat::after::run).await.unwrap()] {
+        for url in [start(chat_before::run).await.unwrap(), start(chat_after::run).await.unwrap()] {
             let mut first = ws_client::connect(&url).await.unwrap();
             let others = [ws_client::connect(&url).await.unwrap(), ws_client::connect(&url).await.unwrap()];
             first.send("from the first").await.unwrap();

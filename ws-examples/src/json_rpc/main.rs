@@ -7,6 +7,7 @@ use std::{process::ExitCode, sync::Arc, time::Duration};
 
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
+use ws_examples::{announce, arguments};
 use ws_server::{CloseCode, Request, Sender, Server, ServerStream, WebSocket};
 
 /// Requests of one connection that run at the same time. Further ones wait, and the peer with them.
@@ -14,26 +15,22 @@ const MOST_RUNNING: usize = 64;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let addr = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:9005".to_owned());
-    let server = match Server::bind(&addr).await {
-        Ok(server) => server,
+    let arguments = match arguments("json-rpc [ADDR]", 0..=1) {
+        Ok(arguments) => arguments,
+        Err(status) => return status,
+    };
+    let addr = arguments.first().map_or("127.0.0.1:9006", String::as_str);
+    match Server::bind(addr).await {
+        Ok(server) => {
+            announce(&server);
+            server.serve(serve).await;
+            ExitCode::SUCCESS
+        }
         Err(error) => {
             eprintln!("json-rpc: {addr}: {error}");
-            return ExitCode::FAILURE;
+            ExitCode::FAILURE
         }
-    };
-    match server.local_addr() {
-        Ok(addr) => println!("listening on ws://{addr}"),
-        Err(error) => eprintln!("json-rpc: {error}"),
     }
-    let handle = server.shutdown_handle();
-    tokio::spawn(async move {
-        if tokio::signal::ctrl_c().await.is_ok() {
-            handle.shutdown(Duration::from_secs(5)).await;
-        }
-    });
-    server.serve(serve).await;
-    ExitCode::SUCCESS
 }
 
 async fn serve(mut ws: WebSocket<ServerStream>, _request: Request) {
@@ -61,12 +58,10 @@ async fn answer(request: serde_json::Result<Value>, sender: &Sender) {
         Err(error) => failure(&Value::Null, -32700, &error.to_string()),
         Ok(request) => match (&request["method"], &request["id"]) {
             (Value::String(_), Value::Null) => return, // a notification has no answer
-            (Value::String(method), id) => call(method, &request["params"])
-                .await
-                .map_or_else(
-                    |(code, reason)| failure(id, code, reason),
-                    |result| json!({ "jsonrpc": "2.0", "id": id, "result": result }),
-                ),
+            (Value::String(method), id) => call(method, &request["params"]).await.map_or_else(
+                |(code, reason)| failure(id, code, reason),
+                |result| json!({ "jsonrpc": "2.0", "id": id, "result": result }),
+            ),
             (_, id) => failure(id, -32600, "no method"),
         },
     };

@@ -6,5 +6,7 @@ mod chat_server;
 mod echo_client;
 mod echo_server;
 mod echo_server_options;
+mod json_rpc;
 mod polling_echo;
 mod program;
+mod reverse_proxy;

@@ -12,6 +12,8 @@ use rustix::process::{Pid, Signal, kill_process};
 pub(crate) const ECHO_SERVER: &str = env!("CARGO_BIN_EXE_echo-server");
 pub(crate) const ECHO_CLIENT: &str = env!("CARGO_BIN_EXE_echo-client");
 pub(crate) const CHAT_SERVER: &str = env!("CARGO_BIN_EXE_chat-server");
+pub(crate) const REVERSE_PROXY: &str = env!("CARGO_BIN_EXE_reverse-proxy");
+pub(crate) const JSON_RPC: &str = env!("CARGO_BIN_EXE_json-rpc");
 pub(crate) const BLOCKING_ECHO: &str = env!("CARGO_BIN_EXE_blocking-echo");
 pub(crate) const POLLING_ECHO: &str = env!("CARGO_BIN_EXE_polling-echo");
 
