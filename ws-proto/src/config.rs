@@ -132,12 +132,16 @@ impl Config {
     /// A [`ConfigError`] that names the option and its value: a duration of zero, or a limit outside its range.
     pub fn validate(self) -> Result<ValidConfig, ConfigError> {
         self.check()?;
-        Ok(ValidConfig(Arc::new(Inner {
+        Ok(self.share())
+    }
+
+    fn share(self) -> ValidConfig {
+        ValidConfig(Arc::new(Inner {
             #[cfg(feature = "deflate")]
             deflate: self.deflate.clone().map(SharedDeflate::new),
             config: self,
             memory_budget: None,
-        })))
+        }))
     }
 
     fn check(&self) -> Result<(), ConfigError> {
@@ -266,6 +270,13 @@ impl ValidConfig {
     }
 }
 
+/// The default values, which are valid.
+impl Default for ValidConfig {
+    fn default() -> Self {
+        Config::default().share()
+    }
+}
+
 impl Deref for ValidConfig {
     type Target = Config;
 
@@ -281,5 +292,15 @@ impl fmt::Debug for ValidConfig {
             .field("config", &self.0.config)
             .field("memory_budget", &self.0.memory_budget)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_values_are_valid() {
+        assert_eq!(*ValidConfig::default(), *Config::default().validate().unwrap());
     }
 }

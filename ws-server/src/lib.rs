@@ -68,7 +68,7 @@ mod shard;
 #[cfg(test)]
 mod tests;
 
-pub use admission::{OriginPolicy, Request};
+pub use admission::Request;
 pub use builder::ServerBuilder;
 pub use connection::{Conn, Handler};
 pub use handshake::{Acceptor, PendingUpgrade};
@@ -83,7 +83,10 @@ pub use shard::{ShutdownHandle, ShutdownReport};
 #[cfg(feature = "deflate")]
 pub use ws_proto::deflate::{DeflateConfig, DeflateParams};
 #[doc(inline)]
-pub use ws_proto::{CloseCode, CloseInfo, Message, MessageRef, handshake::Rejection};
+pub use ws_proto::{
+    CloseCode, CloseInfo, Message, MessageRef,
+    handshake::{OriginPolicy, Rejection, TransportSecurity},
+};
 pub use ws_proto::{
     Config, Keepalive, Limits, ValidConfig,
     memory::{BufferPoolConfig, MemoryAccount, MemoryBudget},

@@ -6,14 +6,11 @@ use http::Method;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use ws_proto::{
     Connection, ValidConfig,
-    handshake::{Rejection, ServerHandshake},
+    handshake::{OriginPolicy, Rejection, ServerHandshake},
 };
 use ws_tokio::WebSocket;
 
-use crate::{
-    admission::{OriginPolicy, Request},
-    net::runtime,
-};
+use crate::{admission::Request, net::runtime};
 
 use super::{
     decide::{accept_upgrade, check},
