@@ -16,7 +16,7 @@ use hyper::{body::Incoming, client::conn::http2, ext::Protocol, upgrade::Upgrade
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::mpsc,
+    sync::{mpsc, oneshot},
     task::JoinHandle,
 };
 use ws_client::{ChaChaMaskSource, Message};
@@ -25,7 +25,7 @@ use ws_hyper::{
 };
 use ws_proto::Connection;
 
-use crate::support::{HyperServer, Serve, echo};
+use crate::support::{HyperServer, Once, Serve, echo};
 
 /// Longer than any test.
 const HOUR: std::time::Duration = std::time::Duration::from_secs(3600);
@@ -161,6 +161,43 @@ fn a_connection_that_is_not_read_does_not_stop_the_others() {
             expect_echo(&mut busy, number.to_string()).await;
         }
         assert_eq!(silent.recv().await, Some(Message::from("held")));
+    });
+}
+
+#[test]
+fn with_small_stream_windows_a_paused_application_does_not_stop_the_others() {
+    harness::run(async {
+        let (go, wait) = oneshot::channel::<()>();
+        let wait = Once::new(wait);
+        // The first connection takes no messages until the test lets it.
+        let server =
+            HyperServer::sockets(Serve::SmallWindows, Upgrader::default(), move |mut ws: ServerSocket| {
+                let wait = wait.take();
+                async move {
+                    if let Some(wait) = wait {
+                        wait.await.unwrap();
+                        while ws.recv().await.is_some() {}
+                        return;
+                    }
+                    echo(ws).await;
+                }
+            })
+            .await;
+        let mut client = Http2::connect(server.addr).await;
+        let (mut paused, mut busy) = (client.open().await, client.open().await);
+        let flood = tokio::spawn(async move {
+            for _ in 0..64 {
+                paused.send(vec![0_u8; 64 << 10]).await.unwrap();
+            }
+            paused
+        });
+        for number in 0..1000 {
+            expect_echo(&mut busy, number.to_string()).await;
+        }
+        assert!(!flood.is_finished(), "4 MiB fit neither the stream's window nor what is held");
+        go.send(()).unwrap();
+        let mut paused = flood.await.unwrap();
+        assert!(paused.close(1000.try_into().unwrap(), "").await.is_clean());
     });
 }
 

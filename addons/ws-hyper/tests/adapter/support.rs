@@ -31,6 +31,8 @@ pub(crate) enum Serve {
     Http1,
     /// With hyper-util's builder, which detects the version, as axum does.
     Auto,
+    /// As `Auto`, with the windows that README.md recommends for HTTP/2.
+    SmallWindows,
     /// As a type that the adapter does not know, like TLS.
     Opaque,
     /// With hyper's own builder for HTTP/1, and without upgrades.
@@ -116,9 +118,13 @@ where
             let io = TokioIo::new(stream);
             let _ = http1::Builder::new().serve_connection(io, service).await;
         }
-        Serve::Auto => {
+        Serve::Auto | Serve::SmallWindows => {
             let mut builder = auto::Builder::new(TokioExecutor::new());
             builder.http2().enable_connect_protocol();
+            if serve == Serve::SmallWindows {
+                builder.http2().initial_stream_window_size(64 << 10);
+                builder.http2().initial_connection_window_size(16 << 20);
+            }
             let _ = builder.serve_connection_with_upgrades(TokioIo::new(stream), service).await;
         }
         Serve::Opaque => {
