@@ -24,6 +24,8 @@
 //! - The connection closed: `recv` returns `None`, and [`close_info`](ws_tokio::WebSocket::close_info) says
 //!   how it closed. The socket is closed by then.
 //! - The connection attempt failed: [`connect`] returns an error.
+//!
+//! [`Reconnecting`] connects again when a connection ends, and reports the same as events.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod body;
@@ -34,6 +36,7 @@ mod dial;
 pub mod error;
 pub mod message;
 mod proxy;
+pub mod reconnecting;
 mod redirect;
 mod refusal;
 mod response;
@@ -44,6 +47,7 @@ mod url;
 
 pub use connector::{Connected, Connector, connect};
 pub use proxy::{Proxy, ProxyUrl};
+pub use reconnecting::client::Reconnecting;
 pub use refusal::Refusal;
 /// The version of rustls whose configuration [`Tls`] accepts.
 #[cfg(feature = "tls-core")]

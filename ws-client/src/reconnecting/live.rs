@@ -1,0 +1,104 @@
+//! A connection, and which of its messages the transport has taken.
+
+use std::{
+    pin::pin,
+    task::{Context, Poll},
+};
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use ws_proto::{CloseCode, CloseInfo, Message, close::Initiator, memory::MESSAGE_OVERHEAD};
+use ws_tokio::internal::{Foreign, run_unlocked};
+
+use super::queue::Kept;
+use crate::WebSocket;
+
+/// While messages of this size, in bytes, are in flight, no further one is accepted until the transport has taken them
+/// all. This bounds the copies, which a transport that is never quite empty would let grow.
+const MAX_IN_FLIGHT: usize = 1024 * 1024;
+
+/// A connection.
+pub(super) struct Live<S> {
+    pub(super) ws: WebSocket<S>,
+    pub(super) number: u64,
+    /// How many messages it accepted.
+    pub(super) accepted: u64,
+    /// Messages that were accepted and that the transport may not have taken. The copies share the payloads.
+    in_flight: Vec<Message>,
+    in_flight_bytes: usize,
+}
+
+/// The result of an offer to a connection.
+pub(super) enum Fed {
+    Accepted,
+    /// There is no room; the task is woken when there may be.
+    Full(Message),
+    /// The connection is not open.
+    Closed(Message),
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Live<S> {
+    pub(super) const fn new(ws: WebSocket<S>, number: u64) -> Self {
+        Self { ws, number, accepted: 0, in_flight: Vec::new(), in_flight_bytes: 0 }
+    }
+
+    /// Queues a message if there is room.
+    pub(super) fn feed(&mut self, message: Message, cx: &mut Context<'_>) -> Fed {
+        if self.in_flight_bytes >= MAX_IN_FLIGHT {
+            self.flush(cx);
+            if self.in_flight_bytes >= MAX_IN_FLIGHT && self.ws.is_open() {
+                return Fed::Full(message);
+            }
+        }
+        // The future has no state: if it is pending, its copy was not queued.
+        let fed = pin!(self.ws.feed(message.clone())).poll(cx);
+        match fed {
+            Poll::Pending => Fed::Full(message),
+            Poll::Ready(Err(_)) => Fed::Closed(message),
+            Poll::Ready(Ok(())) => {
+                self.accepted += 1;
+                self.in_flight_bytes += message.len() + MESSAGE_OVERHEAD;
+                self.in_flight.push(message);
+                Fed::Accepted
+            }
+        }
+    }
+
+    /// Queues kept messages as far as there is room.
+    pub(super) fn feed_kept(&mut self, kept: &mut Kept, cx: &mut Context<'_>) {
+        while let Some(message) = kept.pop() {
+            if let Fed::Full(message) | Fed::Closed(message) = self.feed(message, cx) {
+                return kept.unpop(message);
+            }
+        }
+    }
+
+    /// Writes what is queued, as far as the transport takes it.
+    pub(super) fn flush(&mut self, cx: &mut Context<'_>) {
+        if self.in_flight.is_empty() || pin!(self.ws.flush()).poll(cx).is_pending() || !self.ws.is_open() {
+            // When a connection fails, a flush is complete too, because nothing more can be written.
+            return;
+        }
+        self.in_flight_bytes = 0;
+        self.in_flight.drain(..).for_each(|message| run_unlocked(Foreign::Message(message)));
+    }
+
+    /// Begins the closing handshake. Messages are received until the peer's Close.
+    pub(super) fn close(&self, code: CloseCode, reason: &str) {
+        self.ws.sender().close(code, reason);
+    }
+
+    /// Takes the messages that the transport may not have taken.
+    pub(super) fn take_in_doubt(&mut self) -> Vec<Message> {
+        std::mem::take(&mut self.in_flight)
+    }
+
+    /// How the connection ended.
+    pub(super) fn close_info(&self) -> CloseInfo {
+        self.ws.close_info().unwrap_or(CloseInfo {
+            received: None,
+            sent: None,
+            initiator: Initiator::Local,
+            error: None,
+        })
+    }
+}
