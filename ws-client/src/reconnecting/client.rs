@@ -14,7 +14,7 @@ use tokio::{
     io::{AsyncRead, AsyncWrite},
     time::{Instant, Sleep, sleep},
 };
-use ws_proto::{CloseCode, close::Initiator};
+use ws_proto::CloseCode;
 
 use super::{
     attempt::{Attempting, Dial, Setup, begin},
@@ -164,9 +164,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Reconnecting<S> {
 
     /// Ends the client. Call [`next_event`](Self::next_event) until it returns `None`.
     ///
-    /// An attempt or a delay ends at once. A connection is closed with this code and reason: what was accepted goes out
-    /// first, and messages are received until the server's Close, for at most the connection's `close_timeout`. The
-    /// first call counts. To end a connection without a closing handshake, drop the client.
+    /// An attempt or a delay ends at once. A connection is closed with this code and reason. Nothing more is accepted.
+    /// What was accepted goes out first, as long as the server takes it (`write_timeout`), and messages are received
+    /// until the server's Close, for at most `close_timeout`. The first call counts. To end a connection without a closing handshake, drop the client.
     pub fn close(&self, code: CloseCode, reason: &str) {
         self.shared.close(code, reason);
     }
@@ -262,11 +262,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Reconnecting<S> {
     fn disconnected(&mut self, mut live: Box<Live<S>>) {
         let State::Up(Service { since, closing, .. }) = self.state else { return };
         let (now, info) = (Instant::now(), live.close_info());
-        // Our Close goes out behind everything that was accepted before it.
-        let all_written =
-            info.initiator == Initiator::Local && info.sent.is_some() && info.error.is_none();
-        let in_doubt = if all_written { Vec::new() } else { live.take_in_doubt() };
-        let (connection, accepted) = (live.number, live.accepted);
+        let (connection, accepted, in_doubt) = (live.number, live.accepted, live.take_in_doubt());
         // Before the next attempt, so that there are never two connections.
         drop(live);
         let cause = if closing == Some(Closing::Expired) { Cause::Expired(info) } else { Cause::Closed(info) };

@@ -18,13 +18,16 @@ const MAX_IN_FLIGHT: usize = 1024 * 1024;
 
 /// A connection.
 pub(super) struct Live<S> {
-    pub(super) ws: WebSocket<S>,
+    ws: WebSocket<S>,
     pub(super) number: u64,
     /// How many messages it accepted.
     pub(super) accepted: u64,
     /// Messages that were accepted and that the transport may not have taken. The copies share the payloads.
     in_flight: Vec<Message>,
     in_flight_bytes: usize,
+    /// The client closes it. The Close frame is sent once nothing is in flight.
+    closing: Option<(CloseCode, Box<str>)>,
+    is_close_sent: bool,
 }
 
 /// The result of an offer to a connection.
@@ -38,11 +41,27 @@ pub(super) enum Fed {
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Live<S> {
     pub(super) const fn new(ws: WebSocket<S>, number: u64) -> Self {
-        Self { ws, number, accepted: 0, in_flight: Vec::new(), in_flight_bytes: 0 }
+        Self {
+            ws,
+            number,
+            accepted: 0,
+            in_flight: Vec::new(),
+            in_flight_bytes: 0,
+            closing: None,
+            is_close_sent: false,
+        }
+    }
+
+    /// Returns whether it accepts messages.
+    pub(super) fn is_open(&self) -> bool {
+        self.closing.is_none() && self.ws.is_open()
     }
 
     /// Queues a message if there is room.
     pub(super) fn feed(&mut self, message: Message, cx: &mut Context<'_>) -> Fed {
+        if self.closing.is_some() {
+            return Fed::Closed(message);
+        }
         if self.in_flight_bytes >= MAX_IN_FLIGHT {
             self.flush(cx);
             if self.in_flight_bytes >= MAX_IN_FLIGHT && self.ws.is_open() {
@@ -82,9 +101,24 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Live<S> {
         self.in_flight.drain(..).for_each(|message| run_unlocked(Foreign::Message(message)));
     }
 
-    /// Begins the closing handshake. Messages are received until the peer's Close.
-    pub(super) fn close(&self, code: CloseCode, reason: &str) {
-        self.ws.sender().close(code, reason);
+    /// Accepts nothing more, and closes the connection once the transport has taken what was accepted. If the peer's
+    /// Close came while our Close waits behind messages, the messages would be cut off, and nothing would show it.
+    pub(super) fn close(&mut self, code: CloseCode, reason: &str) {
+        self.closing.get_or_insert_with(|| (code, reason.into()));
+    }
+
+    /// Writes, and polls for the next message. `None` once the connection is over.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Message>> {
+        self.flush(cx);
+        if let Some((code, reason)) = &self.closing
+            && !self.is_close_sent
+            && self.in_flight.is_empty()
+        {
+            self.is_close_sent = true;
+            // Messages are received until the peer's Close.
+            self.ws.sender().close(*code, reason);
+        }
+        self.ws.poll_recv(cx)
     }
 
     /// Takes the messages that the transport may not have taken.

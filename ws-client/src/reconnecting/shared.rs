@@ -88,8 +88,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Shared<S> {
                 self.tasks.wake_first_sender();
             }
         }
-        live.flush(&mut cx);
-        match live.ws.poll_recv(&mut cx) {
+        match live.poll(&mut cx) {
             Poll::Pending => Poll::Pending,
             Poll::Ready(Some(message)) => Poll::Ready(Polled::Message(message)),
             Poll::Ready(None) => {
@@ -100,11 +99,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Shared<S> {
         }
     }
 
-    /// Begins the closing handshake of the current connection.
+    /// Closes the current connection. Poll it afterwards.
     pub(super) fn close_live(&self, code: CloseCode, reason: &str) {
-        if let Link::Up(live) = &self.lock().link {
+        if let Link::Up(live) = &mut self.lock().link {
             live.close(code, reason);
         }
+        // A sender that waits for room waits in vain.
+        self.tasks.wake_first_sender();
     }
 
     /// Takes what the senders did that concerns the client.
@@ -134,7 +135,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Shared<S> {
             Link::Up(live) => {
                 let mut cx = Context::from_waker(&self.sender_waker);
                 live.feed_kept(kept, &mut cx);
-                if !kept.is_empty() && live.ws.is_open() {
+                if !kept.is_empty() && live.is_open() {
                     live.flush(&mut cx);
                     return Offer::Later { message, away: false };
                 }
@@ -219,7 +220,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Outlet for Shared<S> {
 
     fn connection(&self) -> Option<u64> {
         match &self.lock().link {
-            Link::Up(live) if live.ws.is_open() => Some(live.number),
+            Link::Up(live) if live.is_open() => Some(live.number),
             _ => None,
         }
     }
