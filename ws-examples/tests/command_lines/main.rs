@@ -6,4 +6,8 @@ mod chat_server;
 mod echo_client;
 mod echo_server;
 mod echo_server_options;
+#[cfg(target_os = "linux")]
+mod market_data;
 mod program;
+#[cfg(target_os = "linux")]
+mod reconnecting;
