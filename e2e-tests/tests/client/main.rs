@@ -23,5 +23,6 @@ mod relay;
 mod requests;
 mod responses;
 mod support;
+mod temporary;
 mod timeouts;
 mod tls;

@@ -16,6 +16,38 @@ use super::{
 };
 use crate::{ClientStream, Connector, WebSocket};
 
+impl Reconnecting {
+    /// Starts with default settings and a fixed URL.
+    pub fn to(url: impl Into<String>) -> Builder {
+        let request = Request::new(url);
+        Self::builder(Connector::new(), move |_| std::future::ready(Ok(request.clone())))
+    }
+
+    /// Starts with default settings, a connector, and a request hook. The hook runs once per attempt and returns a URL,
+    /// or a [`Request`] with headers and subprotocols. It can get a new token or choose another server. Its error counts
+    /// as a failed attempt.
+    pub fn builder<F, Fut, R>(connector: Connector, request: F) -> Builder
+    where
+        F: FnMut(Attempt) -> Fut + Send + 'static,
+        Fut: Future<Output = Result<R, BoxError>> + Send + 'static,
+        R: Into<Request> + Send + 'static,
+    {
+        Builder::new(dial_with(connector, request))
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Reconnecting<S> {
+    /// Starts with default settings and a function that opens connections, such as one that uses
+    /// [`Connector::connect_on`] on a transport of its own. It is called once per attempt.
+    pub fn dialling<F, Fut>(mut dial: F) -> Builder<S>
+    where
+        F: FnMut(Attempt) -> Fut + Send + 'static,
+        Fut: Future<Output = Result<WebSocket<S>, Cause>> + Send + 'static,
+    {
+        Builder::new(Box::new(move |attempt| Box::pin(dial(attempt))))
+    }
+}
+
 /// The settings of a [`Reconnecting`] client.
 #[must_use]
 pub struct Builder<S = ClientStream> {
@@ -41,20 +73,8 @@ impl<S> fmt::Debug for Builder<S> {
     }
 }
 
-impl Builder {
-    /// The connector and the request hook of [`Reconnecting::builder`].
-    pub(super) fn for_connector<F, Fut, R>(connector: Connector, request: F) -> Self
-    where
-        F: FnMut(Attempt) -> Fut + Send + 'static,
-        Fut: Future<Output = Result<R, BoxError>> + Send + 'static,
-        R: Into<Request> + Send + 'static,
-    {
-        Self::new(dial_with(connector, request))
-    }
-}
-
 impl<S> Builder<S> {
-    pub(super) fn new(dial: Dial<S>) -> Self {
+    fn new(dial: Dial<S>) -> Self {
         Self {
             dial,
             setup: None,
@@ -135,7 +155,10 @@ impl<S> Builder<S> {
     /// ```
     pub fn on_connected<F>(mut self, setup: F) -> Self
     where
-        F: for<'a> Fn(&'a mut WebSocket<S>, u64) -> BoxFuture<'a, Result<(), BoxError>> + Send + Sync + 'static,
+        F: for<'a> Fn(&'a mut WebSocket<S>, u64) -> BoxFuture<'a, Result<(), BoxError>>
+            + Send
+            + Sync
+            + 'static,
     {
         self.setup = Some(Arc::new(setup));
         self

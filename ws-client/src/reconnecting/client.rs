@@ -15,20 +15,20 @@ use tokio::{
     time::{Instant, Sleep, sleep},
 };
 use ws_proto::CloseCode;
+use ws_tokio::internal::{Foreign, run_unlocked};
 
 use super::{
     attempt::{Attempting, Dial, Setup, begin},
-    builder::Builder,
-    cause::{BoxError, Cause},
+    cause::Cause,
     decision::Decision,
     event::{AttemptFailed, Down, Event, Outcome, Up},
     live::Live,
-    request::{Attempt, Request},
+    request::Attempt,
     schedule::Schedule,
     sender::{Outlet as _, Sender},
     shared::{Polled, Shared},
 };
-use crate::{ClientStream, Connector, WebSocket};
+use crate::{ClientStream, WebSocket};
 
 /// A client that reconnects. The module [`reconnecting`](crate::reconnecting) describes its states and guarantees.
 pub struct Reconnecting<S: AsyncRead + AsyncWrite + Unpin + Send + 'static = ClientStream> {
@@ -82,37 +82,7 @@ enum Closing {
     Expired,
 }
 
-impl Reconnecting {
-    /// Starts with default settings and a fixed URL.
-    pub fn to(url: impl Into<String>) -> Builder {
-        let request = Request::new(url);
-        Self::builder(Connector::new(), move |_| std::future::ready(Ok(request.clone())))
-    }
-
-    /// Starts with default settings, a connector, and a request hook. The hook runs once per attempt and returns a URL,
-    /// or a [`Request`] with headers and subprotocols. It can get a new token or choose another server. Its error counts
-    /// as a failed attempt.
-    pub fn builder<F, Fut, R>(connector: Connector, request: F) -> Builder
-    where
-        F: FnMut(Attempt) -> Fut + Send + 'static,
-        Fut: Future<Output = Result<R, BoxError>> + Send + 'static,
-        R: Into<Request> + Send + 'static,
-    {
-        Builder::for_connector(connector, request)
-    }
-}
-
 impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Reconnecting<S> {
-    /// Starts with default settings and a function that opens connections, such as one that uses
-    /// [`Connector::connect_on`] on a transport of its own. It is called once per attempt.
-    pub fn dialling<F, Fut>(mut dial: F) -> Builder<S>
-    where
-        F: FnMut(Attempt) -> Fut + Send + 'static,
-        Fut: Future<Output = Result<WebSocket<S>, Cause>> + Send + 'static,
-    {
-        Builder::new(Box::new(move |attempt| Box::pin(dial(attempt))))
-    }
-
     pub(super) fn from_parts(parts: Parts<S>, while_away: super::WhileAway) -> Self {
         Self {
             shared: Arc::new(Shared::new(while_away)),
@@ -133,7 +103,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Reconnecting<S> {
     /// Dropping the future loses nothing. An attempt continues with the next call.
     ///
     /// # Panics
-    /// In a tokio runtime without time, or without I/O for a [`Connector`]. A panic of a hook reaches the caller.
+    /// In a tokio runtime without time, or without I/O for a [`Connector`](crate::Connector). A panic of a hook reaches the caller.
     pub async fn next_event(&mut self) -> Option<Event> {
         poll_fn(|cx| self.poll_next_event(cx)).await
     }
@@ -265,11 +235,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Reconnecting<S> {
         let (connection, accepted, in_doubt) = (live.number, live.accepted, live.take_in_doubt());
         // Before the next attempt, so that there are never two connections.
         drop(live);
-        let cause = if closing == Some(Closing::Expired) { Cause::Expired(info) } else { Cause::Closed(info) };
+        let cause =
+            if closing == Some(Closing::Expired) { Cause::Expired(info) } else { Cause::Closed(info) };
         let served = now.duration_since(since);
         self.parts.schedule.disconnected(served, now);
-        let next =
-            if closing == Some(Closing::Requested) { Err(Outcome::Closed) } else { self.next(&cause) };
+        let next = if closing == Some(Closing::Requested) { Err(Outcome::Closed) } else { self.next(&cause) };
         let retry_in = next.ok();
         let down = Down { connection, cause, retry_in, served, accepted, in_doubt };
         self.events.push_back(Event::Down(down));
@@ -301,7 +271,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Reconnecting<S> {
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Drop for Reconnecting<S> {
     fn drop(&mut self) {
-        self.shared.end();
+        self.shared.end().into_iter().for_each(|message| run_unlocked(Foreign::Message(message)));
     }
 }
 

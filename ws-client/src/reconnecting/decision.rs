@@ -52,7 +52,9 @@ impl Cause {
     #[must_use]
     pub fn default_decision(&self) -> Decision {
         match self {
-            Self::Connect(ConnectError::Refused(refusal)) if matches!(refusal.status().as_u16(), 401 | 403) => {
+            Self::Connect(ConnectError::Refused(refusal))
+                if matches!(refusal.status().as_u16(), 401 | 403) =>
+            {
                 Decision::RetryOnce
             }
             Self::Connect(error) if !error.is_temporary() => Decision::Stop,
@@ -98,7 +100,12 @@ mod tests {
 
     fn closed(code: Option<u16>, error: Option<ConnectionError>) -> Cause {
         let frame = |code| CloseFrame { code: Some(CloseCode::new(code).unwrap()), reason: "".into() };
-        Cause::Closed(CloseInfo { received: code.map(frame), sent: None, initiator: Initiator::Remote, error })
+        Cause::Closed(CloseInfo {
+            received: code.map(frame),
+            sent: None,
+            initiator: Initiator::Remote,
+            error,
+        })
     }
 
     #[test]
@@ -124,12 +131,8 @@ mod tests {
             assert_eq!(closed(Some(code), None).default_decision(), expected, "{code}");
         }
         let without_code = CloseFrame { code: None, reason: "".into() };
-        let info = CloseInfo {
-            received: Some(without_code),
-            sent: None,
-            initiator: Initiator::Remote,
-            error: None,
-        };
+        let info =
+            CloseInfo { received: Some(without_code), sent: None, initiator: Initiator::Remote, error: None };
         assert_eq!(Cause::Closed(info).default_decision(), Decision::Retry);
     }
 

@@ -54,11 +54,9 @@ mod tests {
     #[test]
     fn all_three_formats_name_the_same_second() {
         let expected = UNIX_EPOCH + Duration::from_secs(784_111_777);
-        for text in [
-            "Sun, 06 Nov 1994 08:49:37 GMT",
-            "Sunday, 06-Nov-94 08:49:37 GMT",
-            "Sun Nov  6 08:49:37 1994",
-        ] {
+        for text in
+            ["Sun, 06 Nov 1994 08:49:37 GMT", "Sunday, 06-Nov-94 08:49:37 GMT", "Sun Nov  6 08:49:37 1994"]
+        {
             assert_eq!(parse(text), Some(expected), "{text}");
         }
     }

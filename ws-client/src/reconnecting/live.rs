@@ -136,3 +136,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Live<S> {
         })
     }
 }
+
+/// Destructors of payloads may panic.
+impl<S> Drop for Live<S> {
+    fn drop(&mut self) {
+        self.in_flight.drain(..).for_each(|message| run_unlocked(Foreign::Message(message)));
+    }
+}

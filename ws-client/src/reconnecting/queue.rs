@@ -53,7 +53,12 @@ impl Kept {
     }
 
     /// Adds a message, or returns it if there is no room.
-    pub(super) fn push(&mut self, message: Message, limit: usize, when_full: WhenFull) -> Result<(), Message> {
+    pub(super) fn push(
+        &mut self,
+        message: Message,
+        limit: usize,
+        when_full: WhenFull,
+    ) -> Result<(), Message> {
         let size = size(&message);
         if size > limit || (when_full == WhenFull::Refuse && self.bytes + size > limit) {
             return Err(message);

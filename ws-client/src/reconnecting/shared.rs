@@ -56,7 +56,10 @@ pub(super) struct Notice {
 enum Offer {
     Done(Result<Accepted, SendError>),
     /// Neither accepted nor refused yet. `away`: there is no connection.
-    Later { message: Message, away: bool },
+    Later {
+        message: Message,
+        away: bool,
+    },
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Shared<S> {

@@ -1,11 +1,6 @@
 //! Futures that are dropped at every poll lose nothing.
 
-use std::{
-    future::poll_fn,
-    pin::pin,
-    task::Poll,
-    time::Duration,
-};
+use std::{future::poll_fn, pin::pin, task::Poll, time::Duration};
 
 use tokio::time::sleep;
 use ws_client::{

@@ -164,6 +164,9 @@ fn a_request_hook_that_fails_is_a_failed_attempt() {
         let Some(Event::AttemptFailed(failed)) = event else { panic!("{event:?}") };
         assert!(matches!(failed.cause, Cause::Request(_)) && failed.retry_in.is_some());
         let source = std::error::Error::source(&failed.cause).unwrap();
-        assert_eq!((failed.cause.to_string().as_str(), source.to_string().as_str()), ("the request hook failed", "no token"));
+        assert_eq!(
+            (failed.cause.to_string().as_str(), source.to_string().as_str()),
+            ("the request hook failed", "no token")
+        );
     });
 }

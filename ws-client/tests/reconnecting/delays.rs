@@ -140,7 +140,8 @@ fn it_gives_up_when_the_next_attempt_would_come_too_late() {
 #[test]
 fn a_decision_may_set_the_delay_or_stop() {
     run(async {
-        let mut decisions = [Decision::RetryAfter(1000 * SECOND), Decision::Retry, Decision::Stop].into_iter();
+        let mut decisions =
+            [Decision::RetryAfter(1000 * SECOND), Decision::Retry, Decision::Stop].into_iter();
         let mut client = refuse().retry_if(move |_| decisions.next().unwrap()).build();
         let delays = delays(&mut client, 2).await;
         assert!(delays[0] >= 1000 * SECOND && delays[0] < 1000 * SECOND + SECOND / 2, "{delays:?}");

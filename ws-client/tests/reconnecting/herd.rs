@@ -6,10 +6,7 @@ use std::{
 };
 
 use tokio::time::{Instant, sleep_until};
-use ws_client::{
-    Config, Reconnecting,
-    reconnecting::Event,
-};
+use ws_client::{Config, Reconnecting, reconnecting::Event};
 
 use crate::support::{Io, Network, run};
 

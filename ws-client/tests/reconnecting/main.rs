@@ -5,6 +5,7 @@ mod cancellation;
 mod closing;
 mod credentials;
 mod delays;
+mod foreign;
 mod herd;
 mod laws;
 mod sending;

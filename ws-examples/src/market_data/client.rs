@@ -24,7 +24,7 @@ struct Feed {
 
 /// Runs until Ctrl-C, or until the client gives up.
 pub(crate) async fn watch(url: String, options: &Options) -> Result<(), String> {
-    let mut client = client(url, options.max_delay);
+    let mut client = client(url, options);
     let mut feed = Feed::default();
     let mut interrupt = std::pin::pin!(tokio::signal::ctrl_c());
     let mut is_closing = false;
@@ -50,17 +50,15 @@ pub(crate) async fn watch(url: String, options: &Options) -> Result<(), String> 
     if is_closing { Ok(()) } else { Err(format!("no further attempt: {:?}", client.outcome())) }
 }
 
-fn client(url: String, max_delay: Duration) -> Reconnecting {
+fn client(url: String, options: &Options) -> Reconnecting {
     // The server sends all the time, so silence means that it is gone.
-    let second = Duration::from_secs(1);
-    let connector = Connector::new()
-        .keepalive(Some(Keepalive { interval: second, timeout: second }))
-        .handshake_timeout(5 * second);
+    let (max_delay, silence) = (options.max_delay, options.keepalive);
+    let connector = Connector::new().keepalive(Some(Keepalive { interval: silence, timeout: silence }));
     Reconnecting::builder(connector, move |_attempt| {
         // An exchange with tokens or several hosts would choose them here.
         std::future::ready(Ok(Request::new(url.clone())))
     })
-    .backoff(Backoff::full_jitter(max_delay.min(second / 2), max_delay))
+    .backoff(Backoff::full_jitter(max_delay.min(Duration::from_millis(500)), max_delay))
     .on_connected(|ws, _connection| Box::pin(async move { Ok(ws.send(SUBSCRIBE).await?) }))
     .build()
 }

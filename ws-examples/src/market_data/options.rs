@@ -10,7 +10,7 @@ use lexopt::{
 pub(crate) const USAGE: &str = "\
 usage: market-data                                    server and client in one process
        market-data serve [ADDR]                       the server
-       market-data watch URL [--ticks] [--max-delay-ms N]
+       market-data watch URL [--ticks] [--max-delay-ms N] [--keepalive-ms N]
                                                       the client; --ticks prints every update";
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,17 +29,21 @@ pub(crate) struct Options {
     pub(crate) ticks: bool,
     /// The longest delay between attempts.
     pub(crate) max_delay: Duration,
+    /// How long the server may be silent before it is pinged, and then once more until it counts as dead.
+    pub(crate) keepalive: Duration,
 }
 
 impl Options {
     /// Parses the command line. `None` means `--help`.
     pub(crate) fn parse(mut parser: lexopt::Parser) -> Result<Option<Self>, lexopt::Error> {
-        let (mut words, mut ticks, mut max_delay) = (Vec::new(), false, Duration::from_secs(30));
+        let (mut words, mut ticks) = (Vec::new(), false);
+        let (mut max_delay, mut keepalive) = (Duration::from_secs(30), Duration::from_secs(5));
         while let Some(arg) = parser.next()? {
             match arg {
                 Short('h') | Long("help") => return Ok(None),
                 Long("ticks") => ticks = true,
                 Long("max-delay-ms") => max_delay = Duration::from_millis(parser.value()?.parse()?),
+                Long("keepalive-ms") => keepalive = Duration::from_millis(parser.value()?.parse()?),
                 Value(value) => words.push(value.string()?),
                 other => return Err(other.unexpected()),
             }
@@ -51,7 +55,7 @@ impl Options {
             ["watch", url] => Mode::Watch((*url).to_owned()),
             _ => return Err("expected serve [ADDR] or watch URL".into()),
         };
-        Ok(Some(Self { mode, ticks, max_delay }))
+        Ok(Some(Self { mode, ticks, max_delay, keepalive }))
     }
 }
 

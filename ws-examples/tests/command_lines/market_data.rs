@@ -26,9 +26,10 @@ struct Watched {
 }
 
 impl Watched {
-    fn start(addr: &str) -> Self {
+    fn start(addr: &str, options: &[&str]) -> Self {
         let url = format!("ws://{addr}/");
-        let client = Program::start(MARKET_DATA, &["watch", &url, "--ticks", "--max-delay-ms", "100"]);
+        let args = [&["watch", &url, "--ticks", "--max-delay-ms", "100"], options].concat();
+        let client = Program::start(MARKET_DATA, &args);
         Self { client, last: None, gap: None, connections: 0, updates: 0, missed: 0 }
     }
 
@@ -67,10 +68,6 @@ impl Watched {
             self.next();
         }
     }
-
-    fn until_down(&mut self) {
-        while !self.next().starts_with("down") {}
-    }
 }
 
 #[test]
@@ -78,12 +75,13 @@ fn a_server_that_is_killed_twenty_times_leaves_no_gap_unreported() {
     let options = Options { deadline: Duration::from_secs(300), ..Options::default() };
     harness::run_with(options, async {
         let (mut server, addr) = serve(ADDR);
-        let mut watched = Watched::start(&addr);
+        // Longer than the test: only a kill ends a connection.
+        let mut watched = Watched::start(&addr, &["--keepalive-ms", "600000"]);
         for kill in 1..=20 {
             watched.updates(3);
             assert_eq!(watched.connections, kill);
             server.kill().await;
-            watched.until_down();
+            while !watched.next().starts_with("down") {}
             (server, _) = serve(&addr);
         }
         watched.updates(3);
@@ -109,11 +107,11 @@ fn a_server_that_is_killed_twenty_times_leaves_no_gap_unreported() {
 fn a_server_that_stops_is_found_dead_and_found_again() {
     harness::run(async {
         let (server, addr) = serve(ADDR);
-        let mut watched = Watched::start(&addr);
+        let mut watched = Watched::start(&addr, &["--keepalive-ms", "1000"]);
         watched.updates(3);
         server.signal(Signal::STOP);
         // The kernel still accepts connections for it, so the keepalive and the handshake's timeout find out.
-        watched.until_down();
+        while !watched.next().starts_with("down") {}
         server.signal(Signal::CONT);
         watched.updates(3);
         assert!(watched.connections > 1);

@@ -21,14 +21,9 @@ fn echo_server() -> (Program, String) {
 }
 
 /// A client that connects to whatever URL is current.
-fn client(url: &str) -> (Reconnecting, Arc<Mutex<String>>) {
-    const SHORT: Duration = Duration::from_millis(200);
+fn client(connector: Connector, url: &str) -> (Reconnecting, Arc<Mutex<String>>) {
     let url = Arc::new(Mutex::new(url.to_owned()));
     let current = Arc::clone(&url);
-    let connector = Connector::new()
-        .keepalive(Some(Keepalive { interval: SHORT, timeout: SHORT }))
-        .handshake_timeout(SHORT)
-        .close_timeout(SHORT);
     let client = Reconnecting::builder(connector, move |_| {
         let url = current.lock().unwrap().clone();
         async move { Ok(url) }
@@ -67,7 +62,7 @@ async fn close(client: &mut Reconnecting) {
 fn a_server_that_is_killed_and_restarted_is_found_again() {
     harness::run(async {
         let (mut server, url) = echo_server();
-        let (mut client, current) = client(&url);
+        let (mut client, current) = client(Connector::new().keepalive(None), &url);
         let sender = client.sender();
         for connection in 1..=5 {
             assert_eq!(up(&mut client).await, connection);
@@ -94,7 +89,11 @@ fn a_server_that_is_killed_and_restarted_is_found_again() {
 fn a_server_that_is_stopped_is_found_dead_and_kept_messages_go_out_when_it_continues() {
     harness::run(async {
         let (server, url) = echo_server();
-        let (mut client, _) = client(&url);
+        let second = Duration::from_secs(1);
+        let connector = Connector::new()
+            .keepalive(Some(Keepalive { interval: second, timeout: second }))
+            .handshake_timeout(second);
+        let (mut client, _) = client(connector, &url);
         up(&mut client).await;
         server.signal(Signal::STOP);
         match client.next_event().await {

@@ -198,7 +198,8 @@ impl Ledger {
         }
         let received: BTreeSet<u64> = self.received.iter().map(|(id, _)| *id).collect();
         assert_eq!(received.len(), self.received.len(), "a message was sent twice");
-        let known = |id: &u64| received.contains(id) || self.in_doubt.contains(id) || self.unsent.contains(id);
+        let known =
+            |id: &u64| received.contains(id) || self.in_doubt.contains(id) || self.unsent.contains(id);
         let lost = self.accepted.keys().filter(|id| !known(id)).count() as u64;
         assert_eq!(lost, self.discarded, "a message was lost without a report");
         for (id, connection) in &self.received {
