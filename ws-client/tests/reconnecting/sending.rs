@@ -244,6 +244,50 @@ fn a_send_that_is_dropped_while_it_waits_is_not_accepted_and_gives_way() {
 }
 
 #[test]
+fn senders_on_other_threads_lose_nothing_and_keep_their_order() {
+    const SENDERS: u8 = 8;
+    const MESSAGES: u32 = 2000;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_time().build().unwrap();
+    runtime.block_on(async {
+        let mut config = Config::default();
+        config.write_queue_messages = 3;
+        let (builder, servers) = client(256, config);
+        let mut client = builder.while_away(WhileAway::Wait).build();
+        let senders: Vec<_> = (0..SENDERS)
+            .map(|id| {
+                let sender = client.sender();
+                tokio::spawn(async move {
+                    for n in 0..MESSAGES {
+                        let payload = [&[id][..], &n.to_le_bytes()].concat();
+                        assert_eq!(sender.send(payload).await, Ok(Accepted::Queued { connection: 1 }));
+                    }
+                })
+            })
+            .collect();
+        up(&mut client).await;
+        let owner = tokio::spawn(async move {
+            match client.next_event().await {
+                Some(Event::Down(down)) => down,
+                other => panic!("{other:?}"),
+            }
+        });
+        let (mut server, mut next) = (servers.take(), [0; SENDERS as usize]);
+        for _ in 0..u32::from(SENDERS) * MESSAGES {
+            let message = timeout(60 * SECOND, server.recv()).await.expect("a message").unwrap();
+            let (id, n) = message.as_bytes().split_first().unwrap();
+            assert_eq!(u32::from_le_bytes(n.try_into().unwrap()), next[usize::from(*id)]);
+            next[usize::from(*id)] += 1;
+        }
+        for sender in senders {
+            sender.await.unwrap();
+        }
+        server.close(CloseCode::NORMAL, "").await;
+        assert_eq!(owner.await.unwrap().accepted, u64::from(SENDERS) * u64::from(MESSAGES));
+    });
+}
+
+#[test]
 fn a_hook_that_fails_drops_the_connection_and_its_cause_is_the_connections_end_if_it_ended() {
     run(async {
         let (builder, _servers) = client(1024, Config::default());

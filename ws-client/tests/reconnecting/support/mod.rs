@@ -10,10 +10,12 @@ use ws_client::{Reconnecting, reconnecting::Event};
 pub(crate) use dice::Dice;
 pub(crate) use network::{Io, Life, Network, ServerSocket, client_socket, server_socket, with_keepalive};
 
-/// Runs a test on a runtime with paused time: it advances when every task waits.
+/// Runs a test on a runtime with paused time: it advances when every task waits. A test that waits for ever fails.
 pub(crate) fn run<T>(test: impl Future<Output = T>) -> T {
+    const MONTH: Duration = Duration::from_secs(30 * 24 * 3600);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
-    runtime.unwrap().block_on(test)
+    let in_time = runtime.unwrap().block_on(async { tokio::time::timeout(MONTH, test).await });
+    in_time.expect("the test does not wait for ever")
 }
 
 /// Returns the next event. Fails if there is none within a day of virtual time.
