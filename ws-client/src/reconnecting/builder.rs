@@ -99,8 +99,8 @@ impl<S> Builder<S> {
     }
 
     /// Sets how long a connection must serve until it counts as healthy. The end of a healthy connection starts the
-    /// back-off anew. A connection that ends sooner is one more failure, so a server that accepts and drops is not
-    /// called ever faster. Default: 10 s.
+    /// back-off anew. A connection that ends sooner counts as a failed attempt, so a server that accepts and drops is
+    /// not hammered. Default: 10 s.
     pub const fn healthy_after(mut self, time: Duration) -> Self {
         self.schedule.healthy_after = time;
         self

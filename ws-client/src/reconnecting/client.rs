@@ -181,7 +181,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Reconnecting<S> {
 
     fn connected(&mut self, ws: WebSocket<S>) {
         self.connections += 1;
-        self.parts.schedule.connected();
         let lifetime = self.parts.max_lifetime.map(|max| self.parts.schedule.lifetime(max));
         self.state = State::Up(Service {
             since: Instant::now(),
@@ -198,6 +197,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Reconnecting<S> {
     }
 
     fn attempt_failed(&mut self, cause: Cause) {
+        self.parts.schedule.attempt_failed();
         let next = self.next(&cause);
         let retry_in = next.ok();
         self.events.push_back(Event::AttemptFailed(AttemptFailed {
@@ -235,10 +235,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Reconnecting<S> {
         let (connection, accepted, in_doubt) = (live.number, live.accepted, live.take_in_doubt());
         // Before the next attempt, so that there are never two connections.
         drop(live);
-        let cause =
-            if closing == Some(Closing::Expired) { Cause::Expired(info) } else { Cause::Closed(info) };
+        let expired = closing == Some(Closing::Expired);
+        let cause = if expired { Cause::Expired(info) } else { Cause::Closed(info) };
         let served = now.duration_since(since);
-        self.parts.schedule.disconnected(served, now);
+        self.parts.schedule.disconnected(served, expired, now);
         let next = if closing == Some(Closing::Requested) { Err(Outcome::Closed) } else { self.next(&cause) };
         let retry_in = next.ok();
         let down = Down { connection, cause, retry_in, served, accepted, in_doubt };
@@ -246,7 +246,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Reconnecting<S> {
         self.go_on(next);
     }
 
-    /// Decides what follows a failure.
+    /// Decides what follows.
     fn next(&mut self, cause: &Cause) -> Result<Duration, Outcome> {
         let decision = (self.parts.retry_if)(cause);
         self.parts.schedule.next(cause, decision, Instant::now())

@@ -52,8 +52,8 @@ pub struct Down {
     /// How many messages this connection accepted, those of `in_doubt` included.
     pub accepted: u64,
     /// Messages that this connection accepted and that were not known to be handed to the transport, in the order in
-    /// which they were accepted. They are not sent again. Some may have reached the server: the transport may have
-    /// taken them just before the end.
+    /// which they were accepted. They are not sent again. The first ones may have reached the server: the client only
+    /// knows when the transport has taken everything. They are at most 1 MiB and one message.
     pub in_doubt: Vec<Message>,
 }
 

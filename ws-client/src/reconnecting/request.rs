@@ -12,11 +12,10 @@ use crate::{Connector, refusal::header_names, url::redacted};
 pub struct Attempt {
     /// The number of this attempt. The first one is 1.
     pub number: u64,
-    /// How many failures there were in a row. 0 for the first attempt.
+    /// How many attempts before this one, in a row, led to no healthy connection.
     pub failures: u32,
     /// The server did not accept the credentials of the attempt before: 401, 403, or what else has the decision
-    /// [`RetryOnce`](super::Decision::RetryOnce). There is no further attempt with this flag until the server has
-    /// accepted a connection.
+    /// [`RetryOnce`](super::Decision::RetryOnce). If it does not accept this attempt either, there is no further one.
     pub credentials_refused: bool,
 }
 

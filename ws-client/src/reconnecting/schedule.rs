@@ -12,7 +12,7 @@ use super::{
     retry_after::requested_delay,
 };
 
-/// When a client stops trying. Failures are counted since the last connection that was healthy.
+/// When a client stops trying. What counts as healthy, [`Builder::healthy_after`](super::Builder::healthy_after) says.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum GiveUp {
@@ -22,9 +22,8 @@ pub enum GiveUp {
     /// When the next attempt would begin later than this after the first attempt, or after the end of the last healthy
     /// connection.
     After(Duration),
-    /// After this many failures in a row. A connection that ended before it was healthy is a failure, and so is the end
-    /// of a healthy one. Zero counts as one.
-    Failures(u32),
+    /// After this many attempts in a row that led to no healthy connection. Zero counts as one.
+    Attempts(u32),
 }
 
 /// The settings of a [`Schedule`].
@@ -40,7 +39,7 @@ pub(super) struct ScheduleOptions {
 pub(super) struct Schedule {
     options: ScheduleOptions,
     jitter: Jitter,
-    /// Failures in a row.
+    /// Attempts in a row that led to no healthy connection.
     failures: u32,
     /// The end of the last healthy connection, or the first attempt.
     away_since: Option<Instant>,
@@ -66,27 +65,28 @@ impl Schedule {
         self.away_since.get_or_insert(now);
     }
 
-    /// An attempt succeeded, so the credentials are accepted.
-    pub(super) const fn connected(&mut self) {
-        self.credentials_refused = false;
+    /// An attempt failed.
+    pub(super) const fn attempt_failed(&mut self) {
+        self.failures = self.failures.saturating_add(1);
     }
 
-    /// A connection ended after it served for `served`.
-    pub(super) fn disconnected(&mut self, served: Duration, now: Instant) {
-        if served >= self.options.healthy_after {
-            self.failures = 0;
+    /// A connection ended after it served for `served`. One that expired was healthy, however short its lifetime is.
+    pub(super) fn disconnected(&mut self, served: Duration, expired: bool, now: Instant) {
+        if served >= self.options.healthy_after || expired {
+            (self.failures, self.credentials_refused) = (0, false);
             self.away_since = Some(now);
+        } else {
+            self.attempt_failed();
         }
     }
 
-    /// Counts a failure. Returns the delay until the next attempt, or why there is none.
+    /// Returns the delay until the next attempt, or why there is none.
     pub(super) fn next(
         &mut self,
         cause: &Cause,
         decision: Decision,
         now: Instant,
     ) -> Result<Duration, Outcome> {
-        self.failures = self.failures.saturating_add(1);
         let requested = || requested_delay(cause).unwrap_or_default().min(self.options.max_retry_after);
         let floor = match decision {
             Decision::Retry => requested(),
@@ -109,7 +109,7 @@ impl Schedule {
     fn gives_up(&self, delay: Duration, now: Instant) -> bool {
         match self.options.give_up {
             GiveUp::Never => false,
-            GiveUp::Failures(max) => self.failures >= max,
+            GiveUp::Attempts(max) => self.failures >= max.max(1),
             GiveUp::After(limit) => {
                 let away = self.away_since.map_or(Duration::ZERO, |since| now.duration_since(since));
                 away.saturating_add(delay) > limit

@@ -8,7 +8,7 @@ use std::{
 use http::{HeaderValue, header::AUTHORIZATION};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 use ws_client::{
-    Connector, Reconnecting,
+    CloseCode, Config, Connector, Reconnecting,
     error::ConnectError,
     reconnecting::{Attempt, Builder, Cause, Event, Outcome},
 };
@@ -91,6 +91,45 @@ fn a_second_refusal_in_a_row_is_final() {
             assert_eq!(retries, [true, false]);
             assert!(client.next_event().await.is_none());
             assert_eq!(client.outcome(), Some(Outcome::Stopped));
+        }
+    });
+}
+
+/// A client whose server serves for `serve` and closes with 3000, which means the same as 401.
+fn unauthorized_after(serve: Duration) -> Reconnecting<Io> {
+    let network = Network::default();
+    Reconnecting::dialling(move |_| {
+        let (client, mut server) = network.connect(1024, Config::default());
+        tokio::spawn(async move {
+            tokio::time::sleep(serve).await;
+            server.close(CloseCode::new(3000).unwrap(), "").await;
+        });
+        async { Ok(client) }
+    })
+    .build()
+}
+
+#[test]
+fn a_connection_that_is_accepted_and_closed_for_its_credentials_is_a_refusal_too() {
+    run(async {
+        let mut client = unauthorized_after(Duration::ZERO);
+        let mut retries = Vec::new();
+        while let Some(event) = client.next_event().await {
+            if let Event::Down(down) = event {
+                retries.push(down.retry_in.is_some());
+            }
+        }
+        assert_eq!((retries, client.outcome()), (vec![true, false], Some(Outcome::Stopped)));
+    });
+}
+
+#[test]
+fn a_token_that_expires_again_and_again_is_replaced_each_time() {
+    run(async {
+        let mut client = unauthorized_after(60 * SECOND);
+        for connection in 1..=10 {
+            assert_eq!(up(&mut client).await, connection);
+            assert!(matches!(next(&mut client).await, Event::Down(down) if down.retry_in.is_some()));
         }
     });
 }

@@ -108,10 +108,10 @@ fn each_attempt_comes_at_its_announced_time() {
 }
 
 #[test]
-fn it_gives_up_after_so_many_failures() {
+fn it_gives_up_after_so_many_attempts() {
     run(async {
         for max in [0, 1, 3] {
-            let mut client = refuse().give_up(GiveUp::Failures(max)).build();
+            let mut client = refuse().give_up(GiveUp::Attempts(max)).build();
             let mut failures = 0;
             while let Some(event) = within_a_day(client.next_event()).await {
                 let Event::AttemptFailed(failed) = event else { panic!("{event:?}") };
@@ -120,6 +120,9 @@ fn it_gives_up_after_so_many_failures() {
             }
             assert_eq!((failures, client.outcome()), (max.max(1), Some(Outcome::GaveUp)));
         }
+        // The end of a healthy connection is not a failed attempt.
+        let mut client = accept_then_drop(20 * SECOND).give_up(GiveUp::Attempts(1)).build();
+        assert_eq!(delays(&mut client, 10).await.len(), 10);
     });
 }
 
@@ -188,6 +191,24 @@ fn a_connection_is_closed_at_its_maximal_lifetime() {
         }
         assert!(lifetimes.iter().all(|time| (90 * SECOND..=101 * SECOND).contains(time)), "{lifetimes:?}");
         assert!(lifetimes.iter().max().unwrap().abs_diff(*lifetimes.iter().min().unwrap()) > 4 * SECOND);
+    });
+}
+
+#[test]
+fn a_lifetime_below_the_time_that_makes_a_connection_healthy_does_not_slow_it_down() {
+    run(async {
+        let network = Network::default();
+        let mut client = Reconnecting::dialling(move |_| {
+            let (client, mut server) = network.connect(1024, Config::default());
+            tokio::spawn(async move { while server.recv().await.is_some() {} });
+            async { Ok(client) }
+        })
+        .healthy_after(100 * SECOND)
+        .max_lifetime(Some(SECOND))
+        .give_up(GiveUp::Attempts(1))
+        .build();
+        let delays = delays(&mut client, 50).await;
+        assert!(delays.iter().all(|delay| *delay < SECOND / 2), "{delays:?}");
     });
 }
 

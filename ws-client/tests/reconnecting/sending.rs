@@ -230,6 +230,36 @@ fn senders_that_wait_for_room_are_refused_when_the_connection_ends() {
 }
 
 #[test]
+fn a_send_in_the_task_that_polls_the_client_does_not_wait_for_itself() {
+    run(async {
+        let (builder, servers) = client(16, Config::default());
+        let mut client = builder.build();
+        up(&mut client).await;
+        let mut server = servers.take();
+        tokio::spawn(async move {
+            sleep(SECOND).await;
+            for _ in 0..100 {
+                server.recv().await.unwrap();
+            }
+        });
+        // More than the write queue holds. Then the server is gone.
+        let mut accepted = 0;
+        let refused = loop {
+            match client.sender().send(vec![0; 100_000]).await {
+                Ok(_) => accepted += 1,
+                Err(error) => break error,
+            }
+        };
+        assert!(matches!(refused, SendError::Away(_)) && accepted > 100);
+        let event = next(&mut client).await;
+        let Event::Down(down) = event else { panic!("{event:?}") };
+        assert_eq!(down.accepted, accepted);
+        // All that the server did not receive, and at most one write queue more.
+        assert!((accepted - 100..30).contains(&(down.in_doubt.len() as u64)), "{}", down.in_doubt.len());
+    });
+}
+
+#[test]
 fn a_send_that_is_dropped_while_it_waits_is_not_accepted_and_gives_way() {
     run(async {
         let (builder, servers) = client(1024, Config::default());

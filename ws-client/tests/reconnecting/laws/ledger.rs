@@ -148,6 +148,7 @@ impl Ledger {
             Event::AttemptFailed(failed) => {
                 assert!(!self.is_up, "an attempt beside a connection");
                 assert_eq!(failed.attempt, self.attempts);
+                self.failures += 1;
                 self.after_failure(&failed.cause, failed.retry_in);
             }
             Event::Down(down) => {
@@ -159,9 +160,9 @@ impl Ledger {
                     let closing = Duration::from_secs(60 + 5 + 10);
                     assert!(!self.punctual || down.served <= max + closing + TIMER, "{:?}", down.served);
                 }
-                if down.served >= self.settings.healthy_after {
-                    self.failures = 0;
-                }
+                let expired = matches!(down.cause, Cause::Expired(_));
+                let healthy = down.served >= self.settings.healthy_after || expired;
+                self.failures = if healthy { 0 } else { self.failures + 1 };
                 let in_doubt = down.in_doubt.iter().map(number);
                 in_doubt.for_each(|id| assert!(self.in_doubt.insert(id), "in doubt twice"));
                 self.after_failure(&down.cause, down.retry_in);
@@ -177,11 +178,10 @@ impl Ledger {
 
     /// The delay is within its limit, and final causes are final.
     fn after_failure(&mut self, cause: &Cause, retry_in: Option<Duration>) {
-        self.failures += 1;
         if let Some(delay) = retry_in {
             assert!(!is_final(cause), "another attempt after {cause}");
             assert!(delay < self.settings.backoff.limit(self.failures), "{delay:?}, {}", self.failures);
-            if let GiveUp::Failures(max) = self.settings.give_up {
+            if let GiveUp::Attempts(max) = self.settings.give_up {
                 assert!(self.failures < max);
             }
         }

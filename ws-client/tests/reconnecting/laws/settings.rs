@@ -37,7 +37,7 @@ impl Settings {
             healthy_after: millis(dice, 20_000),
             give_up: match dice.below(10) {
                 0 => GiveUp::After(millis(dice, 100_000)),
-                1 => GiveUp::Failures(1 + dice.below(10) as u32),
+                1 => GiveUp::Attempts(1 + dice.below(10) as u32),
                 _ => GiveUp::Never,
             },
             max_lifetime: dice.percent(30).then(|| millis(dice, 60_000)),
