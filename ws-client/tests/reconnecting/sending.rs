@@ -232,7 +232,7 @@ fn senders_that_wait_for_room_are_refused_when_the_connection_ends() {
 #[test]
 fn a_send_in_the_task_that_polls_the_client_does_not_wait_for_itself() {
     run(async {
-        let (builder, servers) = client(16, Config::default());
+        let (builder, servers) = client(8192, Config::default());
         let mut client = builder.build();
         up(&mut client).await;
         let mut server = servers.take();
