@@ -43,7 +43,7 @@ pub use websocket::{Receiver, WebSocket};
 #[doc(hidden)]
 pub mod internal {
     #[cfg(feature = "client")]
-    pub use crate::masks::seeded_masks;
+    pub use crate::masks::{random_seed, seeded_masks};
     pub use crate::{
         driver::{DirectWriter, Driver, WriterParts},
         foreign::{Foreign, Hold, Locked, Panicked, guarded, run_unlocked},
