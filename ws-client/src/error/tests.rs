@@ -72,9 +72,9 @@ fn proxy_errors() -> Vec<Box<dyn Error>> {
         ProxyError::UnexpectedData => ProxyError::UnexpectedData,
         ProxyError::NotSocks5 => ProxyError::NotSocks5,
         ProxyError::Authentication => ProxyError::Authentication,
-        ProxyError::Socks5Refused(_) => ProxyError::Socks5Refused("general failure"),
+        ProxyError::Socks5Refused(_) => ProxyError::Socks5Refused(5),
         ProxyError::NotSocks4 => ProxyError::NotSocks4,
-        ProxyError::Socks4Refused(_) => ProxyError::Socks4Refused("unknown reply"),
+        ProxyError::Socks4Refused(_) => ProxyError::Socks4Refused(91),
         ProxyError::Ipv4Only => ProxyError::Ipv4Only,
         ProxyError::NameTooLong => ProxyError::NameTooLong,
     })
@@ -112,6 +112,30 @@ fn connect_errors() -> Vec<Box<dyn Error>> {
         ConnectError::NoRuntime => ConnectError::NoRuntime,
         ConnectError::Randomness(_) => ConnectError::Randomness(io_error()),
     })
+}
+
+#[test]
+fn the_reply_of_a_socks_proxy_is_a_number_and_its_meaning() {
+    for (error, text) in [
+        (ProxyError::Socks5Refused(5), "the proxy refused the tunnel with reply 5: connection refused"),
+        (ProxyError::Socks5Refused(200), "the proxy refused the tunnel with reply 200: unknown reply"),
+        (ProxyError::Socks4Refused(91), "the proxy refused the tunnel with reply 91: rejected or failed"),
+    ] {
+        assert_eq!(error.to_string(), text);
+    }
+}
+
+#[test]
+fn a_socks_proxy_that_may_not_connect_is_not_temporary() {
+    let through = |source| ConnectError::Proxy { proxy: text(), source };
+    for (reply, is_temporary) in
+        [(1, true), (2, false), (3, true), (4, true), (5, true), (6, true), (7, false), (8, false)]
+    {
+        assert_eq!(through(ProxyError::Socks5Refused(reply)).is_temporary(), is_temporary, "{reply}");
+    }
+    for (reply, is_temporary) in [(91, true), (92, false), (93, false)] {
+        assert_eq!(through(ProxyError::Socks4Refused(reply)).is_temporary(), is_temporary, "{reply}");
+    }
 }
 
 #[test]

@@ -4,7 +4,6 @@ use http::StatusCode;
 
 use super::*;
 use crate::{
-    close::CloseError,
     frame::Full,
     handshake::{ClientRequestError, RequestError, ResponseError, ResponsePartsError},
     utf8::InvalidUtf8,
