@@ -26,13 +26,17 @@ features:
     cargo clippy -p ws-server -p ws-client --all-targets --quiet -- -D warnings
     cargo clippy -p ws-server --features tls-core --all-targets --quiet -- -D warnings
     cargo clippy -p ws-client --features tls-core,tls-platform-roots --all-targets --quiet -- -D warnings
+    cargo clippy -p ws-hyper --quiet -- -D warnings
+    cargo clippy -p ws-hyper --no-default-features --features http2 --quiet -- -D warnings
+    cargo clippy -p ws-hyper --features axum --quiet -- -D warnings
     cargo test -p ws-proto -p ws-client --quiet
     cargo test -p ws-simulation --quiet
 
-# Documentation; a warning is an error.
+# Documentation; a warning is an error. Checks that the front pages stay short.
 doc:
     RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
-    RUSTDOCFLAGS="-D warnings" cargo doc -p ws-proto --all-features --no-deps --quiet
+    RUSTDOCFLAGS="-D warnings" cargo doc -p ws-proto -p ws-tokio -p ws-server -p ws-client -p ws-hyper --all-features --no-deps --quiet
+    python3 .ci/front_pages.py
 
 # Checks that the modules of each crate import only modules below them.
 rooms:
@@ -86,7 +90,7 @@ msrv:
 
 # Builds the packages that would be published, and compiles the crates from them. Uncommitted changes are included.
 package:
-    cargo package --allow-dirty --quiet -p ws-proto -p ws-tokio -p ws-server -p ws-client -p ws-simulation
+    cargo package --allow-dirty --quiet -p ws-proto -p ws-tokio -p ws-server -p ws-client -p ws-simulation -p ws-hyper
 
 # Writes the public API of each crate to docs/api. Needs a nightly compiler and cargo-public-api.
 public-api:
@@ -99,7 +103,7 @@ public-api-check:
 # Looks for changes that break users. It compares with the last published version, so CI does not run it before the
 # first release. Needs cargo-semver-checks.
 semver-checks:
-    cargo semver-checks -p ws-proto -p ws-tokio -p ws-server -p ws-client -p ws-simulation --all-features
+    cargo semver-checks -p ws-proto -p ws-tokio -p ws-server -p ws-client -p ws-simulation -p ws-hyper --all-features
 
 # Masking, buffers, queues and text under Miri, which finds undefined behaviour. Needs a nightly compiler with Miri.
 miri:

@@ -296,7 +296,9 @@ impl ConnectError {
     /// Whether a later attempt may succeed.
     ///
     /// This is the case for errors of the network and of name resolution, for timeouts, for SOCKS proxies
-    /// that could not connect, and for the statuses 408, 425, 429 and 5xx.
+    /// that could not connect, and for the statuses 408, 425, 429 and 5xx of a server or a proxy. A TLS
+    /// handshake that the network interrupted is temporary; one that failed by its content, such as an
+    /// invalid certificate, is not.
     #[must_use]
     pub fn is_temporary(&self) -> bool {
         match self {
@@ -306,12 +308,21 @@ impl ConnectError {
                 ProxyError::Io(_) => true,
                 ProxyError::Socks4Refused(reply) => !matches!(reply, 92 | 93),
                 ProxyError::Socks5Refused(reply) => !matches!(reply, 2 | 7 | 8),
+                ProxyError::Refused(status) => is_temporary_status(*status),
                 _ => false,
             },
-            Self::Refused(refusal) => matches!(refusal.status().as_u16(), 408 | 425 | 429 | 500..=599),
+            // rustls reports what a peer sent as invalid data, and an invalid host name as invalid input.
+            Self::TlsHandshake { source, .. } => {
+                !matches!(source.kind(), io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput)
+            }
+            Self::Refused(refusal) => is_temporary_status(refusal.status()),
             _ => false,
         }
     }
+}
+
+fn is_temporary_status(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 408 | 425 | 429 | 500..=599)
 }
 
 #[cfg(test)]

@@ -48,6 +48,8 @@
 //! - The connection closed: `recv` returns `None`, and [`close_info`](ws_tokio::WebSocket::close_info) says
 //!   how it closed. The socket is closed by then.
 //! - The connection attempt failed: [`connect`] returns an error.
+//!
+//! [`Reconnecting`] connects again when a connection ends, and reports the same as events.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod body;
@@ -59,6 +61,7 @@ pub mod error;
 pub mod message;
 pub mod protocol;
 mod proxy;
+pub mod reconnecting;
 mod redirect;
 mod refusal;
 mod request;
@@ -74,6 +77,7 @@ pub use connector::{Connected, Connector, connect};
 /// The version of http whose types appear in this crate.
 pub use http;
 pub use proxy::{Proxy, ProxyUrl};
+pub use reconnecting::client::Reconnecting;
 pub use request::IntoClientRequest;
 /// The version of rustls whose configuration [`Tls`] accepts.
 #[cfg(feature = "tls-core")]

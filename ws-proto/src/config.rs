@@ -269,7 +269,8 @@ impl ValidConfig {
     }
 
     /// Whether a further message of `len` payload bytes fits a queue of `messages` that count `bytes` together: the
-    /// rule of `write_queue_messages` and `write_queue_bytes`.
+    /// rule of `write_queue_messages` and `write_queue_bytes`. For `ws-server`, whose handlers have a queue of their own.
+    #[doc(hidden)]
     #[inline]
     #[must_use]
     pub fn has_room_for(&self, len: usize, messages: usize, bytes: usize) -> bool {

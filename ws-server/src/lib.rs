@@ -89,7 +89,7 @@ pub mod tls;
 #[cfg(test)]
 mod tests;
 
-pub use admission::{OriginPolicy, Request};
+pub use admission::Request;
 pub use builder::ServerBuilder;
 /// The version of bytes whose types appear in this crate.
 pub use bytes;
@@ -108,7 +108,10 @@ pub use shard::{ShutdownHandle, ShutdownReport};
 #[cfg(feature = "deflate")]
 pub use ws_proto::deflate::DeflateConfig;
 #[doc(inline)]
-pub use ws_proto::{CloseCode, CloseInfo, Message, MessageRef, handshake::Rejection};
+pub use ws_proto::{
+    CloseCode, CloseInfo, Message, MessageRef,
+    handshake::{OriginPolicy, Rejection},
+};
 pub use ws_proto::{Config, Keepalive};
 #[doc(inline)]
 pub use ws_tokio::{Error, Event, Receiver, Sender, WebSocket};

@@ -7,6 +7,7 @@ pub use ws_proto::deflate::{DeflateParams, TakeoverPrice};
 #[doc(inline)]
 pub use ws_proto::{
     Connection, Limits, SendQueue, TransmitQueue, ValidConfig,
+    handshake::TransportSecurity,
     memory::{BufferPoolConfig, MemoryAccount, MemoryBudget},
 };
 #[doc(inline)]

@@ -37,11 +37,11 @@ pub use send_queue::tcp_send_queue;
 pub use sender::Sender;
 pub use websocket::{Receiver, WebSocket};
 
-/// For `ws-server` and `ws-client` only. It is not part of the public API and may change in any release.
+/// For `ws-server`, `ws-client` and `ws-hyper` only. It is not part of the public API and may change in any release.
 #[doc(hidden)]
 pub mod internal {
     #[cfg(feature = "client")]
-    pub use crate::masks::seeded_masks;
+    pub use crate::masks::{random_seed, seeded_masks};
     pub use crate::{
         driver::{DirectWriter, Driver, WriterParts},
         foreign::{Foreign, Hold, Locked, Panicked, guarded, run_unlocked},

@@ -7,7 +7,15 @@ use ws_proto::mask::ChaChaMaskSource;
 /// # Errors
 /// If the operating system has no random bytes.
 pub fn seeded_masks() -> io::Result<Box<ChaChaMaskSource>> {
+    Ok(Box::new(ChaChaMaskSource::from_seed(random_seed()?)))
+}
+
+/// Takes a seed from the operating system.
+///
+/// # Errors
+/// If the operating system has no random bytes.
+pub fn random_seed() -> io::Result<[u8; 32]> {
     let mut seed = [0; 32];
     getrandom::fill(&mut seed)?;
-    Ok(Box::new(ChaChaMaskSource::from_seed(seed)))
+    Ok(seed)
 }

@@ -121,6 +121,13 @@ mod tests {
 
     #[test]
     fn no_error_repeats_its_source() {
+        // Does not compile if a variant is missing below.
+        let _is_complete = |error: &TlsError| match error {
+            TlsError::NoProvider
+            | TlsError::Pem { .. }
+            | TlsError::Rustls(_)
+            | TlsError::PlatformRoots(_) => {}
+        };
         let errors = [
             TlsError::NoProvider,
             private_key(b"").unwrap_err(),

@@ -25,7 +25,7 @@ fn events_come_in_the_order_of_their_frames_and_the_close_before_the_end() {
             Event::Pong("".into()),
             Event::Message(Message::binary(vec![7; 5000])),
             Event::Ping("2".into()),
-            Event::Close(Some(CloseFrame::new(CloseCode::new(4000).unwrap(), "bye"))),
+            Event::Close(CloseFrame::new(CloseCode::new(4000).unwrap(), "bye")),
         ];
         server.send_together(&frames).await;
         for event in events {
@@ -69,10 +69,7 @@ fn a_round_trip_without_an_answer_ends_with_the_connection() {
         assert_eq!(rtt, Err(Error::Closed));
         server.expect_close(1000).await;
         drop(server);
-        assert_eq!(
-            soon(ws.recv_event()).await,
-            Some(Event::Close(Some(CloseFrame::new(CloseCode::NORMAL, ""))))
-        );
+        assert_eq!(soon(ws.recv_event()).await, Some(Event::Close(CloseFrame::new(CloseCode::NORMAL, ""))));
         assert_eq!(soon(ws.recv_event()).await, None);
     });
 }

@@ -25,6 +25,7 @@ mod relay;
 mod requests;
 mod responses;
 mod support;
+mod temporary;
 mod timeouts;
 mod tls;
 mod tls_on_streams;

@@ -35,7 +35,7 @@ fn conversation() -> [(RawFrame, Event); 6] {
         (RawFrame::pong(""), Event::Pong("".into())),
         (RawFrame::binary([7; 5000]), Event::Message(Message::binary(vec![7; 5000]))),
         (RawFrame::ping("2"), Event::Ping("2".into())),
-        (RawFrame::close(1000, "bye"), Event::Close(Some(CloseFrame::new(CloseCode::NORMAL, "bye")))),
+        (RawFrame::close(1000, "bye"), Event::Close(CloseFrame::new(CloseCode::NORMAL, "bye"))),
     ]
 }
 
@@ -84,7 +84,7 @@ fn the_close_is_received_while_the_transport_is_still_open() {
         let (server, mut events) = reporting(None).await;
         let mut client = server.open().await;
         client.send(RawFrame::new(8, "")).await;
-        assert_eq!(events.recv().await, Some(Event::Close(None)));
+        assert_eq!(events.recv().await, Some(Event::Close(CloseFrame::default())));
         client.expect_empty_close().await;
         assert_eq!(server.handle().connections(), 1, "the client has not closed its side");
         drop(client);

@@ -6,5 +6,11 @@ mod chat_server;
 mod echo_client;
 mod echo_server;
 mod echo_server_options;
+mod json_rpc;
+#[cfg(target_os = "linux")]
+mod market_data;
 mod polling_echo;
 mod program;
+#[cfg(target_os = "linux")]
+mod reconnecting;
+mod reverse_proxy;

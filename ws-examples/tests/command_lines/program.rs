@@ -12,6 +12,10 @@ use rustix::process::{Pid, Signal, kill_process};
 pub(crate) const ECHO_SERVER: &str = env!("CARGO_BIN_EXE_echo-server");
 pub(crate) const ECHO_CLIENT: &str = env!("CARGO_BIN_EXE_echo-client");
 pub(crate) const CHAT_SERVER: &str = env!("CARGO_BIN_EXE_chat-server");
+pub(crate) const REVERSE_PROXY: &str = env!("CARGO_BIN_EXE_reverse-proxy");
+pub(crate) const JSON_RPC: &str = env!("CARGO_BIN_EXE_json-rpc");
+#[cfg(target_os = "linux")]
+pub(crate) const MARKET_DATA: &str = env!("CARGO_BIN_EXE_market-data");
 pub(crate) const BLOCKING_ECHO: &str = env!("CARGO_BIN_EXE_blocking-echo");
 pub(crate) const POLLING_ECHO: &str = env!("CARGO_BIN_EXE_polling-echo");
 
@@ -63,6 +67,22 @@ impl Program {
     pub(crate) fn signal(&self, signal: Signal) {
         let pid = Pid::from_raw(self.process.id() as i32).unwrap();
         kill_process(pid, signal).expect("the program is running");
+    }
+
+    /// Reads the next line of its standard output, which is empty after the last one.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.stdout.read_line(&mut line).unwrap();
+        line.truncate(line.trim_end().len());
+        line
+    }
+
+    /// Kills it, without a chance to say anything, and waits for its end.
+    #[cfg(target_os = "linux")]
+    pub(crate) async fn kill(self) {
+        self.signal(Signal::KILL);
+        self.end().await;
     }
 
     /// Waits until the program ends.

@@ -53,6 +53,6 @@ impl Received for Event {
         }
         let frame = state.end_so_far()?.received.clone()?;
         state.rare().close_taken = true;
-        Some(Self::Close(frame.code.is_some().then_some(frame)))
+        Some(Self::Close(frame))
     }
 }

@@ -35,7 +35,7 @@ fn expected() -> Vec<Event> {
         Event::Message(Message::text("fragmented")),
         Event::Message(Message::binary(vec![7; 5000])),
         Event::Ping(vec![3; 125].into()),
-        Event::Close(Some(CloseFrame::new(CloseCode::NORMAL, "bye"))),
+        Event::Close(CloseFrame::new(CloseCode::NORMAL, "bye")),
     ]
 }
 
@@ -80,8 +80,8 @@ async fn events_come_in_the_order_of_their_frames() {
 async fn the_close_comes_and_is_answered_before_the_transport_ends() {
     for role in ROLES {
         for (frame, event) in [
-            (Frame::close(4000, "bye"), Some(CloseFrame::new(CloseCode::new(4000).unwrap(), "bye"))),
-            (Frame::new(crate::support::opcode::CLOSE, ""), None),
+            (Frame::close(4000, "bye"), CloseFrame::new(CloseCode::new(4000).unwrap(), "bye")),
+            (Frame::new(crate::support::opcode::CLOSE, ""), CloseFrame::default()),
         ] {
             let (mut ws, peer) = open(role);
             peer.send(frame.clone());
@@ -175,7 +175,7 @@ async fn recv_skips_control_frames_that_are_held() {
         let mut expected = expected();
         expected.retain(|event| matches!(event, Event::Message(_)));
         assert_eq!(messages, expected);
-        let close = Event::Close(Some(CloseFrame::new(CloseCode::NORMAL, "bye")));
+        let close = Event::Close(CloseFrame::new(CloseCode::NORMAL, "bye"));
         assert_eq!(ws.recv_event().await, Some(close), "it was not received yet");
         assert_eq!(ws.recv_event().await, None);
     }
@@ -189,7 +189,7 @@ async fn the_close_of_a_connection_that_ended_during_sends_is_still_reported() {
         peer.end();
         while ws.send("sent").await.is_ok() {}
         tokio::time::sleep(60 * SECOND).await;
-        let close = Event::Close(Some(CloseFrame::new(CloseCode::new(4001).unwrap(), "")));
+        let close = Event::Close(CloseFrame::new(CloseCode::new(4001).unwrap(), ""));
         assert_eq!(all_events(&mut ws).await, [close]);
     }
 }
@@ -208,7 +208,7 @@ async fn after_our_close_events_come_until_the_peers_close() {
         peer.answer_close();
         peer.send(Frame::ping("1"));
         assert!(ws.close(CloseCode::NORMAL, "").await.is_clean());
-        let close = Event::Close(Some(CloseFrame::new(CloseCode::NORMAL, "")));
+        let close = Event::Close(CloseFrame::new(CloseCode::NORMAL, ""));
         assert_eq!(all_events(&mut ws).await, [close], "`close` drops what comes before");
     }
 }

@@ -1,0 +1,257 @@
+//! Knows the connections of an upgrader, so that a shutdown reaches all of them and waits for them.
+
+use std::{
+    collections::HashMap,
+    pin::pin,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU8, Ordering},
+    },
+    task::Waker,
+};
+
+use tokio::sync::Notify;
+use ws_proto::{CloseCode, CloseInfo};
+use ws_tokio::internal::guarded;
+
+/// Connections for which memory stays allocated when there are none.
+const FEW: usize = 64;
+
+/// How far the shutdown has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub(crate) enum Phase {
+    Running,
+    /// No request is accepted; connections close.
+    Draining,
+    /// Connections that are left are cut off.
+    Forcing,
+}
+
+/// How a shutdown went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ShutdownReport {
+    /// Connections that ended by a completed closing handshake after the shutdown began.
+    pub clean: usize,
+    /// Connections that ended in another way: the peer vanished, the upgrade failed, or the connection was cut off.
+    pub unclean: usize,
+    /// Whether connections were cut off at the end of the grace period.
+    pub forced: bool,
+}
+
+#[derive(Debug)]
+pub(crate) struct Tracker {
+    /// A [`Phase`].
+    phase: AtomicU8,
+    list: Mutex<List>,
+    /// Notified when the last connection ends.
+    empty: Notify,
+}
+
+#[derive(Debug)]
+struct List {
+    /// The wakers of the connections' tasks, once they were polled. A clone of an `Arc` runs no code of an executor.
+    tasks: HashMap<u64, Option<Arc<Waker>>>,
+    next: u64,
+    /// The Close that a shutdown sends.
+    close: (CloseCode, Box<str>),
+    clean: usize,
+    unclean: usize,
+}
+
+impl Tracker {
+    pub(crate) fn new() -> Arc<Self> {
+        let (tasks, close) = (HashMap::new(), (CloseCode::GOING_AWAY, Box::default()));
+        Arc::new(Self {
+            phase: AtomicU8::new(Phase::Running as u8),
+            list: Mutex::new(List { tasks, next: 0, close, clean: 0, unclean: 0 }),
+            empty: Notify::new(),
+        })
+    }
+
+    /// Adds a connection.
+    pub(crate) fn track(self: &Arc<Self>) -> Tracked {
+        let mut list = self.list();
+        let id = list.next;
+        list.next += 1;
+        list.tasks.insert(id, None);
+        drop(list);
+        Tracked { tracker: Arc::clone(self), id, has_waker: false, is_counted: false }
+    }
+
+    pub(crate) fn phase(&self) -> Phase {
+        match self.phase.load(Ordering::Acquire) {
+            0 => Phase::Running,
+            1 => Phase::Draining,
+            _ => Phase::Forcing,
+        }
+    }
+
+    pub(crate) fn connections(&self) -> usize {
+        self.list().tasks.len()
+    }
+
+    /// Begins a shutdown, at the first call. Connections close with this code and reason.
+    pub(crate) fn drain(&self, code: CloseCode, reason: &str) {
+        {
+            let mut list = self.list();
+            if self.phase() != Phase::Running {
+                return;
+            }
+            list.close = (code, reason.into());
+            (list.clean, list.unclean) = (0, 0);
+            self.phase.store(Phase::Draining as u8, Ordering::Release);
+        }
+        self.wake_all();
+    }
+
+    /// Cuts off the connections that are left.
+    pub(crate) fn force(&self) {
+        self.phase.store(Phase::Forcing as u8, Ordering::Release);
+        self.wake_all();
+    }
+
+    /// Waits until there is no connection.
+    pub(crate) async fn wait_empty(&self) {
+        loop {
+            let mut empty = pin!(self.empty.notified());
+            empty.as_mut().enable();
+            if self.connections() == 0 {
+                return;
+            }
+            empty.await;
+        }
+    }
+
+    pub(crate) fn report(&self, forced: bool) -> ShutdownReport {
+        let list = self.list();
+        ShutdownReport { clean: list.clean, unclean: list.unclean, forced }
+    }
+
+    /// Wakes all tasks after the lock is released.
+    fn wake_all(&self) {
+        let wakers: Vec<_> = self.list().tasks.values().flatten().cloned().collect();
+        wakers.into_iter().for_each(|waker| {
+            // The panic hook has reported a panic of the executor.
+            let _ = guarded(move || waker.wake_by_ref());
+        });
+    }
+
+    fn list(&self) -> MutexGuard<'_, List> {
+        self.list.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A connection's place in the tracker. Dropping it removes the connection.
+#[derive(Debug)]
+pub(crate) struct Tracked {
+    tracker: Arc<Tracker>,
+    id: u64,
+    has_waker: bool,
+    is_counted: bool,
+}
+
+impl Tracked {
+    pub(crate) fn phase(&self) -> Phase {
+        self.tracker.phase()
+    }
+
+    /// The code and the reason of the Close that a shutdown sends.
+    pub(crate) fn close(&self) -> (CloseCode, Box<str>) {
+        self.tracker.list().close.clone()
+    }
+
+    /// Sets the waker of a task whose waker does not change, at the first call.
+    pub(crate) fn set_task(&mut self, waker: &Waker) {
+        if !self.has_waker {
+            self.has_waker = true;
+            self.set_waker(waker);
+        }
+    }
+
+    /// Sets the waker of the task that polls the connection.
+    pub(crate) fn set_waker(&self, waker: &Waker) {
+        let waker = Arc::new(waker.clone());
+        let previous = self.tracker.list().tasks.insert(self.id, Some(waker));
+        let _ = guarded(|| drop(previous));
+    }
+
+    /// Counts the end of the connection, at the first call.
+    pub(crate) fn count_end(&mut self, info: Option<&CloseInfo>) {
+        if std::mem::replace(&mut self.is_counted, true) {
+            return;
+        }
+        let mut list = self.tracker.list();
+        if info.is_some_and(CloseInfo::is_clean) {
+            list.clean += 1;
+        } else {
+            list.unclean += 1;
+        }
+    }
+}
+
+impl Drop for Tracked {
+    fn drop(&mut self) {
+        self.count_end(None);
+        let (removed, is_empty) = {
+            let mut list = self.tracker.list();
+            let removed = list.tasks.remove(&self.id);
+            let is_empty = list.tasks.is_empty();
+            if is_empty {
+                list.tasks.shrink_to(FEW);
+            }
+            (removed, is_empty)
+        };
+        let _ = guarded(|| drop(removed));
+        if is_empty {
+            // It wakes tasks of any executor.
+            let _ = guarded(|| self.tracker.empty.notify_waiters());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        future::Future as _,
+        sync::atomic::AtomicUsize,
+        task::{Context, Wake},
+    };
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Wakes(AtomicUsize);
+
+    impl Wake for Wakes {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn a_shutdown_wakes_each_connection_and_waits_for_the_last_one() {
+        let tracker = Tracker::new();
+        let wakes = Arc::new(Wakes::default());
+        let waker = Waker::from(Arc::clone(&wakes));
+        let (mut one, mut other) = (tracker.track(), tracker.track());
+        one.set_task(&waker);
+        one.set_task(Waker::noop());
+        other.set_task(&waker);
+        assert_eq!(tracker.connections(), 2);
+        tracker.drain(CloseCode::GOING_AWAY, "bye");
+        tracker.drain(CloseCode::NORMAL, "not this one");
+        assert_eq!((one.phase(), one.close()), (Phase::Draining, (CloseCode::GOING_AWAY, "bye".into())));
+        assert_eq!(wakes.0.load(Ordering::Relaxed), 2);
+        let mut waiting = pin!(tracker.wait_empty());
+        let mut cx = Context::from_waker(&waker);
+        assert!(waiting.as_mut().poll(&mut cx).is_pending());
+        drop(one);
+        assert!(waiting.as_mut().poll(&mut cx).is_pending());
+        drop(other);
+        assert!(waiting.as_mut().poll(&mut cx).is_ready());
+        let report = tracker.report(false);
+        assert_eq!(report, ShutdownReport { clean: 0, unclean: 2, forced: false });
+    }
+}

@@ -1,0 +1,193 @@
+//! A shutdown reaches all connections and waits for them.
+
+use std::time::Duration;
+
+use e2e_tests::{
+    harness,
+    raw_peer::{RawClient, RawFrame},
+};
+use tokio::sync::{mpsc, oneshot};
+use ws_hyper::{CloseCode, Upgrader, error::UpgradeError};
+
+use crate::support::{ALL, HyperServer, Once, Serve, send_request, text};
+
+/// Longer than any test.
+const HOUR: Duration = Duration::from_secs(3600);
+
+#[test]
+fn every_connection_gets_1001_and_is_waited_for() {
+    harness::run(async {
+        for serve in ALL {
+            let upgrader = Upgrader::default();
+            let server = HyperServer::echo(serve, upgrader.clone()).await;
+            let mut clients = Vec::new();
+            for _ in 0..3 {
+                let mut client = RawClient::open(server.addr, "/").await;
+                client.send(RawFrame::text("a")).await;
+                client.expect_text("a").await;
+                clients.push(client);
+            }
+            assert_eq!(upgrader.connections(), 3);
+            let shutdown = tokio::spawn({
+                let upgrader = upgrader.clone();
+                async move { upgrader.shutdown(HOUR).await }
+            });
+            for client in &mut clients {
+                assert_eq!(client.expect_close(1001).await, "");
+            }
+            assert!(!shutdown.is_finished(), "no client has answered");
+            let last = clients.pop().unwrap();
+            for mut client in clients {
+                client.send(RawFrame::close(1001, "")).await;
+                client.expect_eof().await;
+            }
+            assert!(!shutdown.is_finished(), "one client has not answered");
+            last.into_connection().reset();
+            let report = shutdown.await.unwrap();
+            assert_eq!((report.clean, report.unclean, report.forced), (2, 1, false), "{serve:?}");
+            assert_eq!(upgrader.connections(), 0);
+        }
+    });
+}
+
+#[test]
+fn a_shutdown_may_have_a_code_and_a_reason() {
+    harness::run(async {
+        let upgrader = Upgrader::default();
+        let server = HyperServer::echo(Serve::Http1, upgrader.clone()).await;
+        let mut client = RawClient::open(server.addr, "/").await;
+        client.send(RawFrame::text("a")).await;
+        client.expect_text("a").await;
+        let code = CloseCode::try_from(1012).unwrap();
+        let ((), report) = tokio::join!(
+            async {
+                assert_eq!(client.expect_close(1012).await, "new version");
+                client.send(RawFrame::close(1012, "")).await;
+                drop(client);
+            },
+            upgrader.shutdown_with(code, "new version", HOUR),
+        );
+        assert_eq!((report.clean, report.unclean, report.forced), (1, 0, false));
+    });
+}
+
+#[test]
+fn a_connection_that_does_not_end_is_cut_off_after_the_grace_period() {
+    harness::run(async {
+        let mut config = ws_hyper::Config::default();
+        config.close_timeout = HOUR;
+        let upgrader = Upgrader::new(config.validate().unwrap());
+        let (sender, mut dropped) = mpsc::unbounded_channel();
+        let server = HyperServer::sockets(Serve::Http1, upgrader.clone(), move |ws| {
+            let sender = sender.clone();
+            async move {
+                sender.send(()).unwrap();
+                // The future is dropped here.
+                let _held = (ws, sender);
+                std::future::pending::<()>().await;
+            }
+        })
+        .await;
+        let mut client = RawClient::open(server.addr, "/").await;
+        dropped.recv().await.unwrap();
+        let report = upgrader.shutdown(Duration::from_millis(20)).await;
+        assert_eq!((report.clean, report.unclean, report.forced), (0, 1, true));
+        client.expect_close(1001).await;
+        client.expect_end().await;
+    });
+}
+
+#[test]
+fn later_requests_get_503() {
+    harness::run(async {
+        let upgrader = Upgrader::default();
+        let server = HyperServer::echo(Serve::Http1, upgrader.clone()).await;
+        let report = upgrader.shutdown(HOUR).await;
+        assert_eq!((report.clean, report.unclean, report.forced), (0, 0, false));
+        let mut client = RawClient::connect(server.addr).await;
+        let request = client.request("/").to_bytes();
+        assert_eq!(client.upgrade_with(request).await.status(), 503);
+    });
+}
+
+#[test]
+fn an_upgrade_under_way_is_completed_and_closed_with_1001() {
+    harness::run(async {
+        let upgrader = Upgrader::default();
+        let (begun, mut has_begun) = mpsc::unbounded_channel();
+        let (go, wait) = oneshot::channel::<()>();
+        let (wait, shared) = (Once::new(wait), upgrader.clone());
+        let server = HyperServer::start(Serve::Http1, move |mut request| {
+            let answer = shared.begin(&mut request).unwrap().on_upgrade(crate::support::echo).unwrap();
+            let wait = wait.take().unwrap();
+            begun.send(()).unwrap();
+            async {
+                wait.await.unwrap();
+                answer
+            }
+        })
+        .await;
+        let mut client = RawClient::connect(server.addr).await;
+        send_request(&mut client).await;
+        has_begun.recv().await.unwrap();
+        let shutdown = tokio::spawn(async move { upgrader.shutdown(HOUR).await });
+        tokio::task::yield_now().await;
+        go.send(()).unwrap();
+        assert_eq!(client.recv_head().await.status(), 101);
+        client.expect_close(1001).await;
+        client.send(RawFrame::close(1001, "")).await;
+        client.expect_eof().await;
+        drop(client);
+        assert_eq!(shutdown.await.unwrap().clean, 1);
+    });
+}
+
+#[test]
+fn an_upgrade_that_is_never_written_fails_at_the_end_of_the_grace_period() {
+    harness::run(async {
+        let upgrader = Upgrader::default().upgrade_timeout(HOUR);
+        let (failed, mut has_failed) = mpsc::unbounded_channel();
+        let (begun, mut has_begun) = mpsc::unbounded_channel();
+        let shared = upgrader.clone();
+        let server = HyperServer::start(Serve::Http1, move |mut request| {
+            let failed = failed.clone();
+            let upgrade = shared.begin(&mut request).unwrap();
+            let upgrade = upgrade.on_failed_upgrade(move |error| failed.send(error).unwrap());
+            let answer = upgrade.on_upgrade(crate::support::echo).unwrap();
+            begun.send(()).unwrap();
+            async {
+                std::future::pending::<()>().await;
+                answer
+            }
+        })
+        .await;
+        let client = RawClient::connect(server.addr).await;
+        let mut client = client;
+        send_request(&mut client).await;
+        has_begun.recv().await.unwrap();
+        let report = upgrader.shutdown(Duration::from_millis(20)).await;
+        assert_eq!((report.unclean, report.forced), (1, true));
+        assert!(matches!(has_failed.recv().await, Some(UpgradeError::ShutDown)));
+    });
+}
+
+#[test]
+fn a_shutdown_does_not_wait_for_requests_that_are_not_answered_yet() {
+    harness::run(async {
+        let upgrader = Upgrader::default();
+        let shared = upgrader.clone();
+        let server = HyperServer::start(Serve::Http1, move |mut request| {
+            let upgrade = shared.begin(&mut request).unwrap();
+            let shared = shared.clone();
+            async move {
+                assert!(!shared.shutdown(HOUR).await.forced);
+                drop(upgrade);
+                text("shut down")
+            }
+        })
+        .await;
+        let mut client = RawClient::connect(server.addr).await;
+        let request = client.request("/").to_bytes();
+        assert_eq!(client.upgrade_with(request).await.status(), 200);
+    });
+}
