@@ -1,9 +1,10 @@
 use std::error::Error;
 
 use http::{Response, header};
-use ws_proto::Config;
+use ws_proto::{CloseInfo, Config, close::Initiator};
 
 use super::*;
+use crate::reconnecting::{self, Cause};
 
 /// One value of each variant, as a list of boxed errors. It does not compile if a variant is missing.
 macro_rules! each_variant {
@@ -114,6 +115,30 @@ fn connect_errors() -> Vec<Box<dyn Error>> {
     })
 }
 
+fn causes() -> Vec<Box<dyn Error>> {
+    let info = || {
+        let mut info = CloseInfo::new(Initiator::Remote);
+        info.error = Some(ConnectionError::Eof);
+        info
+    };
+    each_variant!(Cause {
+        Cause::Request(_) => Cause::Request("no token".into()),
+        Cause::Connect(_) => ConnectError::NoRuntime.into(),
+        Cause::Setup(_) => Cause::Setup("no subscription".into()),
+        Cause::AttemptTimedOut(_) => Cause::AttemptTimedOut(std::time::Duration::from_secs(1)),
+        Cause::Closed(_) => Cause::Closed(info()),
+        Cause::Expired(_) => Cause::Expired(info()),
+    })
+}
+
+fn reconnecting_send_errors() -> Vec<Box<dyn Error>> {
+    each_variant!(reconnecting::SendError {
+        reconnecting::SendError::Away(_) => reconnecting::SendError::Away("text".into()),
+        reconnecting::SendError::Full(_) => reconnecting::SendError::Full("text".into()),
+        reconnecting::SendError::Over(_) => reconnecting::SendError::Over("text".into()),
+    })
+}
+
 #[test]
 fn the_reply_of_a_socks_proxy_is_a_number_and_its_meaning() {
     for (error, text) in [
@@ -147,6 +172,8 @@ fn no_error_repeats_its_source_and_each_chain_ends() {
         redirect_errors(),
         proxy_errors(),
         connect_errors(),
+        causes(),
+        reconnecting_send_errors(),
     ];
     for error in all.iter().flatten() {
         let mut outer: &dyn Error = &**error;
