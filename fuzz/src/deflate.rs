@@ -41,7 +41,8 @@ pub fn deflate(data: &[u8]) {
 fn message(mut wire: &[u8]) -> (Vec<u8>, bool) {
     let (mut payload, mut compressed) = (Vec::new(), false);
     loop {
-        let (header, len) = FrameHeader::parse(wire).expect("valid").expect("complete");
+        let header = FrameHeader::parse(wire).expect("valid").expect("complete");
+        let len = header.encoded_len();
         if header.opcode != OpCode::Continuation {
             compressed = header.rsv == RSV1;
         }

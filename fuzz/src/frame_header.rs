@@ -10,7 +10,8 @@ pub fn frame_header(data: &[u8]) {
     };
     match (parsed, expected) {
         (Err(_), Header::Illegal) => {}
-        (Ok(Some((header, len))), Header::Legal { payload_len, header_len, masked }) => {
+        (Ok(Some(header)), Header::Legal { payload_len, header_len, masked }) => {
+            let len = header.encoded_len();
             assert_eq!((header.payload_len, len, header.mask.is_some()), (payload_len, header_len, masked));
             assert_eq!(
                 (header.fin, header.rsv, header.opcode.bits()),

@@ -5,8 +5,12 @@ use std::io;
 use http::{HeaderName, Method, StatusCode};
 #[doc(inline)]
 pub use ws_proto::{
-    error::{ConfigError, ConnectionError, ControlError, LimitExceeded, ProtocolError, SendError, TimedOut},
+    error::{
+        CloseError, ConfigError, ConnectionError, ControlError, LimitExceeded, ProtocolError, SendError,
+        TimedOut,
+    },
     handshake::{ClientRequestError, ResponseError},
+    utf8::InvalidUtf8,
 };
 #[cfg(feature = "tls-core")]
 #[doc(inline)]
@@ -30,10 +34,11 @@ pub enum UrlError {
     /// The host is invalid, such as `[example.com]`, `[::1]example.com`, `256.0.0.1` or `a<b`. Without the
     /// feature `idna` this includes international names.
     #[error("the URL's host {host:?} is invalid: {reason}")]
+    #[non_exhaustive]
     Host {
         /// The host and the port, as written in the URL.
         host: String,
-        /// Why the host is invalid.
+        /// Why the host is invalid, as text for people. Its wording may change in any release.
         reason: &'static str,
     },
     /// The port is not a number up to 65535.
@@ -65,10 +70,11 @@ impl UrlError {
 pub enum ProxyUrlError {
     /// The URL cannot be parsed.
     #[error("invalid proxy URL {proxy:?}: {reason}")]
+    #[non_exhaustive]
     Invalid {
         /// The URL, or a placeholder if it may contain a password.
         proxy: String,
-        /// Why the URL is invalid.
+        /// Why the URL is invalid, as text for people. Its wording may change in any release.
         reason: &'static str,
     },
     /// The scheme is not `http`, `https`, `socks4`, `socks4a`, `socks5` or `socks5h`.
@@ -144,21 +150,47 @@ pub enum ProxyError {
     /// a credential is longer than 255 bytes.
     #[error("the proxy did not accept the credentials")]
     Authentication,
-    /// A SOCKS5 proxy refused the tunnel or could not connect to the server.
-    #[error("the proxy refused the tunnel: {0}")]
-    Socks5Refused(&'static str),
+    /// A SOCKS5 proxy refused the tunnel or could not connect to the server. The number is its reply (RFC 1928 section
+    /// 6).
+    #[error("the proxy refused the tunnel with reply {reply}: {meaning}", reply = .0, meaning = socks5_reply(*.0))]
+    Socks5Refused(u8),
     /// The response is not SOCKS4.
     #[error("the response is not SOCKS4")]
     NotSocks4,
-    /// A SOCKS4 proxy refused the tunnel or could not connect to the server.
-    #[error("the proxy refused the tunnel: {0}")]
-    Socks4Refused(&'static str),
+    /// A SOCKS4 proxy refused the tunnel or could not connect to the server. The number is its reply, 91 to 93.
+    #[error("the proxy refused the tunnel with reply {reply}: {meaning}", reply = .0, meaning = socks4_reply(*.0))]
+    Socks4Refused(u8),
     /// The host has IPv6 addresses only, which SOCKS4 does not support.
     #[error("SOCKS4 supports IPv4 addresses only, and the host has none")]
     Ipv4Only,
     /// The host name is longer than the 255 bytes that SOCKS5 allows.
     #[error("the host name is too long for SOCKS5")]
     NameTooLong,
+}
+
+/// The meaning of a reply of a SOCKS4 proxy.
+const fn socks4_reply(reply: u8) -> &'static str {
+    match reply {
+        91 => "rejected or failed",
+        92 => "cannot reach the client's identd",
+        93 => "the client's identd reports a different user",
+        _ => "unknown reply",
+    }
+}
+
+/// The meaning of a reply of a SOCKS5 proxy (RFC 1928 section 6).
+const fn socks5_reply(reply: u8) -> &'static str {
+    match reply {
+        1 => "general failure",
+        2 => "not allowed by the proxy's rules",
+        3 => "network unreachable",
+        4 => "host unreachable",
+        5 => "connection refused",
+        6 => "time to live expired",
+        7 => "command not supported",
+        8 => "address type not supported",
+        _ => "unknown reply",
+    }
 }
 
 /// A connection attempt failed.
@@ -271,8 +303,11 @@ impl ConnectError {
     pub fn is_temporary(&self) -> bool {
         match self {
             Self::Resolve { .. } | Self::Connect { .. } | Self::Io(_) | Self::TimedOut(_) => true,
+            // Not the replies that mean that the proxy may not connect, or does not know how to.
             Self::Proxy { source, .. } => match source {
-                ProxyError::Io(_) | ProxyError::Socks4Refused(_) | ProxyError::Socks5Refused(_) => true,
+                ProxyError::Io(_) => true,
+                ProxyError::Socks4Refused(reply) => !matches!(reply, 92 | 93),
+                ProxyError::Socks5Refused(reply) => !matches!(reply, 2 | 7 | 8),
                 ProxyError::Refused(status) => is_temporary_status(*status),
                 _ => false,
             },

@@ -71,7 +71,11 @@ mod stream;
 pub mod tls;
 mod url;
 
+/// The version of bytes whose types appear in this crate.
+pub use bytes;
 pub use connector::{Connected, Connector, connect};
+/// The version of http whose types appear in this crate.
+pub use http;
 pub use proxy::{Proxy, ProxyUrl};
 pub use reconnecting::client::Reconnecting;
 pub use request::IntoClientRequest;
@@ -80,14 +84,14 @@ pub use request::IntoClientRequest;
 pub use rustls;
 pub use stream::ClientStream;
 #[cfg(feature = "tls-core")]
-pub use tls::settings::{Roots, Tls};
+pub use tls::settings::Tls;
 #[cfg(feature = "deflate")]
 pub use ws_proto::deflate::DeflateConfig;
 #[doc(inline)]
 pub use ws_proto::{CloseCode, CloseInfo, Message};
 pub use ws_proto::{Config, Keepalive};
 #[doc(inline)]
-pub use ws_tokio::{Error, Event, Events, Receiver, Sender, WebSocket};
+pub use ws_tokio::{Error, Event, Receiver, Sender, WebSocket};
 
 /// Compiles the README's code.
 #[cfg(doctest)]

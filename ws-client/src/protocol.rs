@@ -1,9 +1,13 @@
-//! Details of the protocol that few programs name: limits, checked configurations, and the parts of a connection.
+//! Details of the protocol that few programs name: limits, checked configurations, memory, and the parts of a connection.
 //! [`Config`](crate::Config) and [`Keepalive`](crate::Keepalive) are in the root of this crate.
 
 #[cfg(feature = "deflate")]
-pub use ws_proto::deflate::DeflateParams;
 #[doc(inline)]
-pub use ws_proto::{Connection, Limits, SendQueue, TransmitQueue, ValidConfig, memory::MemoryBudget};
+pub use ws_proto::deflate::{DeflateParams, TakeoverPrice};
 #[doc(inline)]
-pub use ws_tokio::Parts;
+pub use ws_proto::{
+    Connection, Limits, SendQueue, TransmitQueue, ValidConfig,
+    memory::{MemoryAccount, MemoryBudget},
+};
+#[doc(inline)]
+pub use ws_tokio::{Parts, tcp_send_queue};

@@ -49,7 +49,7 @@ pub(crate) enum Endpoint {
 
 impl Target {
     pub(crate) fn parse(url: &str) -> Result<Self, UrlError> {
-        Self::parse_trimmed(trimmed(url)).map_err(|error| redact_error(error, url))
+        trimmed(url).and_then(Self::parse_trimmed).map_err(|error| redact_error(error, url))
     }
 
     /// Parses the output of [`trimmed`].
@@ -118,7 +118,9 @@ impl Target {
     /// Resolves the `Location` of a redirect against this URL (RFC 9110 section 10.2.2, RFC 3986 section 5).
     /// `http` and `https` mean `ws` and `wss`.
     pub(crate) fn resolve_location(&self, location: &str) -> Result<Self, UrlError> {
-        self.resolve_trimmed(trimmed(location)).map_err(|error| redact_error(error, location))
+        trimmed(location)
+            .and_then(|location| self.resolve_trimmed(location))
+            .map_err(|error| redact_error(error, location))
     }
 
     fn resolve_trimmed(&self, location: &str) -> Result<Self, UrlError> {
@@ -181,10 +183,14 @@ fn redact_error(error: UrlError, url: &str) -> UrlError {
 const TAB_OR_NEWLINE: [char; 3] = ['\t', '\n', '\r'];
 
 /// Removes the surrounding characters that the standard ignores, and the fragment. RFC 6455 section 3 forbids
-/// fragments, and they are never sent.
-fn trimmed(url: &str) -> &str {
+/// fragments, and they are never sent. Refuses a fragment with characters that are refused everywhere.
+fn trimmed(url: &str) -> Result<&str, UrlError> {
     let around = |at: char| at <= ' ' && !TAB_OR_NEWLINE.contains(&at);
-    url.trim_matches(around).split('#').next().unwrap_or_default()
+    match url.trim_matches(around).split_once('#') {
+        None => Ok(url.trim_matches(around)),
+        Some((_, fragment)) if fragment.contains(TAB_OR_NEWLINE) => Err(UrlError::Invalid(url.to_owned())),
+        Some((before, _)) => Ok(before),
+    }
 }
 
 fn strip_scheme<'a>(url: &'a str, scheme: &str) -> Option<&'a str> {

@@ -70,7 +70,7 @@ impl TryFrom<u16> for CloseCode {
     }
 }
 
-/// Why a close code or reason cannot be sent.
+/// Why a close code cannot be sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CloseError {

@@ -22,7 +22,7 @@ pub struct Limits {
     pub max_control_frames_per_second: u32,
     /// Maximum bytes of a request or response head. Default 8 KiB; a client's connector uses 64 KiB.
     pub max_head_size: usize,
-    /// Maximum header lines of a request or response, from 5 to [`MOST_HEADER_LINES`](Self::MOST_HEADER_LINES).
+    /// Maximum header lines of a request or response, from 5 to [`MAX_HEADER_LINES`](Self::MAX_HEADER_LINES).
     /// Default 100; a client's connector uses 256.
     pub max_header_lines: usize,
     /// Maximum bytes held for an application that has paused, at least 1. At this limit reading stops. Default 64 KiB.
@@ -31,7 +31,7 @@ pub struct Limits {
 
 impl Limits {
     /// The largest value of [`max_header_lines`](Self::max_header_lines): an [`http::HeaderMap`] holds no more.
-    pub const MOST_HEADER_LINES: usize = 24_576;
+    pub const MAX_HEADER_LINES: usize = 24_576;
 }
 
 impl Default for Limits {
@@ -180,7 +180,7 @@ impl Config {
                 return Err(ConfigError::new(option, value, expected));
             }
         }
-        if self.limits.max_header_lines > Limits::MOST_HEADER_LINES {
+        if self.limits.max_header_lines > Limits::MAX_HEADER_LINES {
             let value = self.limits.max_header_lines;
             return Err(ConfigError::new("max_header_lines", value, "must be at most 24,576"));
         }
@@ -269,7 +269,8 @@ impl ValidConfig {
     }
 
     /// Whether a further message of `len` payload bytes fits a queue of `messages` that count `bytes` together: the
-    /// rule of `write_queue_messages` and `write_queue_bytes`.
+    /// rule of `write_queue_messages` and `write_queue_bytes`. For `ws-server`, whose handlers have a queue of their own.
+    #[doc(hidden)]
     #[inline]
     #[must_use]
     pub fn has_room_for(&self, len: usize, messages: usize, bytes: usize) -> bool {

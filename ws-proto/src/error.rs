@@ -9,6 +9,7 @@
 use std::{error::Error, fmt, io, time::Duration};
 
 use crate::close_code::CloseCode;
+pub use crate::close_code::CloseError;
 
 /// The peer violated RFC 6455.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

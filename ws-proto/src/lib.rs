@@ -133,15 +133,20 @@ mod prepared;
 mod role;
 pub mod utf8;
 
-pub use close::{CloseCode, CloseFrame, CloseInfo};
+pub use close::{frame::CloseFrame, info::CloseInfo};
+pub use close_code::CloseCode;
 pub use config::{Config, Keepalive, Limits, ValidConfig};
 pub use connection::{Connection, ConnectionState, Event, HeldEvent, Queued, SendQueue, TransportAction};
 pub use deadline::deadline_after;
-pub use memory::{Completion, Notify, ReceiveBuffer, TransmitQueue};
+pub use memory::{
+    receive::ReceiveBuffer,
+    sends::{Completion, Notify},
+    transmit::TransmitQueue,
+};
 pub use message::{Message, MessageKind, MessageRef};
 pub use prepared::PreparedMessage;
 pub use role::Role;
-pub use utf8::Utf8Bytes;
+pub use utf8::bytes::Utf8Bytes;
 
 /// Compiles the README's code.
 #[cfg(doctest)]

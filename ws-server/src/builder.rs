@@ -276,6 +276,9 @@ impl ServerBuilder {
     ///
     /// tokio reports a runtime without I/O or timers by a panic. The panic is caught, but the panic hook of the process
     /// runs before, and a program that is built to abort on panics aborts.
+    ///
+    /// # Cancel safety
+    /// Safe. Nothing listens then.
     pub async fn bind(self, addr: impl ToSocketAddrs) -> io::Result<Server> {
         let server = self.build_state()?;
         let listener = Listener::bind(addr, server.options.backlog).await?;
@@ -345,6 +348,9 @@ impl Server {
     ///
     /// # Errors
     /// As [`ServerBuilder::bind`].
+    ///
+    /// # Cancel safety
+    /// Safe. Nothing listens then.
     pub async fn bind(addr: impl ToSocketAddrs) -> io::Result<Self> {
         Self::builder().bind(addr).await
     }

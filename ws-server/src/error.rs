@@ -3,9 +3,12 @@
 pub use crate::handshake::AcceptError;
 #[doc(inline)]
 pub use ws_proto::{
-    close::CloseError,
-    error::{ConfigError, ConnectionError, ControlError, LimitExceeded, ProtocolError, SendError, TimedOut},
+    error::{
+        CloseError, ConfigError, ConnectionError, ControlError, LimitExceeded, ProtocolError, SendError,
+        TimedOut,
+    },
     handshake::{RequestError, ResponsePartsError},
+    utf8::InvalidUtf8,
 };
 #[cfg(feature = "tls-core")]
 #[doc(inline)]

@@ -65,7 +65,8 @@
 //! | to send from other tasks | [`WebSocket::sender`], [`Conn::sender`] |
 //! | only the handshake, on any stream | [`accept()`], [`accept_with`], [`Acceptor`] |
 //!
-//! Errors, payloads and details of closing have modules of their own: [`error`], [`message`], [`close`].
+//! Less common names are in modules: [`error`], [`message`] for payloads and events, [`close`], `tls`, and [`protocol`] for
+//! limits, checked configurations and the parts of a connection. `ws-client` has the same modules.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![warn(unnameable_types)]
 
@@ -79,8 +80,11 @@ mod handshake;
 pub mod message;
 mod net;
 mod options;
+pub mod protocol;
 mod server;
 mod shard;
+#[cfg(feature = "tls-core")]
+pub mod tls;
 
 #[cfg(test)]
 mod tests;
@@ -95,25 +99,22 @@ pub use handshake::{Acceptor, PendingUpgrade, accept, accept_with};
 pub use http;
 pub use net::ServerStream;
 #[cfg(feature = "tls-core")]
-pub use net::{Tls, TlsStream};
+pub use net::Tls;
 /// The version of rustls whose settings [`Tls`] takes.
 #[cfg(feature = "tls-core")]
 pub use rustls;
 pub use server::{Server, ShardedServer};
 pub use shard::{ShutdownHandle, ShutdownReport};
 #[cfg(feature = "deflate")]
-pub use ws_proto::deflate::{DeflateConfig, DeflateParams};
+pub use ws_proto::deflate::DeflateConfig;
 #[doc(inline)]
 pub use ws_proto::{
     CloseCode, CloseInfo, Message, MessageRef,
-    handshake::{OriginPolicy, Rejection, TransportSecurity},
+    handshake::{OriginPolicy, Rejection},
 };
-pub use ws_proto::{
-    Config, Keepalive, Limits, ValidConfig,
-    memory::{BufferPoolConfig, MemoryAccount, MemoryBudget},
-};
+pub use ws_proto::{Config, Keepalive};
 #[doc(inline)]
-pub use ws_tokio::{Error, Event, Events, Parts, Receiver, Sender, WebSocket};
+pub use ws_tokio::{Error, Event, Receiver, Sender, WebSocket};
 
 /// Compiles the README's code.
 #[cfg(doctest)]

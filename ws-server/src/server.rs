@@ -69,6 +69,9 @@ impl Server {
     /// subprotocol, add response headers or reject, use [`ServerBuilder::on_request`](crate::ServerBuilder::on_request).
     ///
     /// The connection is closed with 1000 when the future that `serve` returns completes, and with 1011 if it panics.
+    ///
+    /// # Cancel safety
+    /// Dropping the future cuts all connections off.
     pub async fn serve<F, Fut>(self, serve: F) -> ShutdownReport
     where
         F: Fn(WebSocket<ServerStream>, Request) -> Fut + Send + Sync + 'static,
@@ -79,6 +82,9 @@ impl Server {
     }
 
     /// Serves connections with a [`Handler`], in this runtime. `context` is passed to [`Handler::accept`].
+    ///
+    /// # Cancel safety
+    /// Dropping the future cuts all connections off.
     pub async fn serve_handler<H>(self, context: H::Context) -> ShutdownReport
     where
         H: Handler + Send,
@@ -108,6 +114,9 @@ impl ShardedServer {
     ///
     /// # Errors
     /// If a thread or its runtime cannot be made, if a shard fails, or if this runtime lacks I/O or timers.
+    ///
+    /// # Cancel safety
+    /// Dropping the future cuts all connections off and ends the threads.
     pub async fn serve<F, Fut>(self, serve: F) -> io::Result<ShutdownReport>
     where
         F: Fn(WebSocket<ServerStream>, Request) -> Fut + Clone + Send + 'static,
@@ -121,6 +130,9 @@ impl ShardedServer {
     ///
     /// # Errors
     /// If a thread or its runtime cannot be made, if a shard fails, or if this runtime lacks I/O or timers.
+    ///
+    /// # Cancel safety
+    /// Dropping the future cuts all connections off and ends the threads.
     pub async fn serve_handler<H: Handler>(self, context: H::Context) -> io::Result<ShutdownReport> {
         let Server { listener, state } = self.server;
         threads::run(listener, state, self.shards, move || HandlerApp::<H>::new(context.clone())).await

@@ -62,3 +62,50 @@ impl From<Error> for io::Error {
         Self::new(kind, error)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error as _;
+
+    use ws_proto::error::LimitExceeded;
+
+    use super::*;
+
+    /// One value of each variant.
+    fn all() -> Vec<Error> {
+        // Does not compile if a variant is missing below.
+        let _is_complete = |error: &Error| match error {
+            Error::Connection(_) | Error::Closed | Error::Full | Error::Control(_) | Error::HeldFull => {}
+        };
+        let connection =
+            [ConnectionError::Eof, ConnectionError::Limit(LimitExceeded::Fragments { limit: 1 })];
+        let control = [ControlError::Full, ControlError::TooLong { len: 126 }];
+        let mut all = vec![Error::Closed, Error::Full, Error::HeldFull];
+        all.extend(connection.map(Error::Connection));
+        all.extend(control.map(Error::Control));
+        all
+    }
+
+    #[test]
+    fn no_error_repeats_its_source_and_one_with_a_cause_has_it() {
+        for error in all() {
+            let source = error.source().map(ToString::to_string);
+            assert_eq!(
+                source.is_some(),
+                matches!(error, Error::Connection(_) | Error::Control(_)),
+                "{error:?}"
+            );
+            assert!(source.is_none_or(|source| !error.to_string().contains(&source)), "{error}");
+        }
+    }
+
+    #[test]
+    fn an_io_error_has_the_text_and_the_causes_of_the_error() {
+        for error in all() {
+            let io = io::Error::from(error);
+            assert_eq!(io.to_string(), error.to_string());
+            let source = |error: &dyn std::error::Error| error.source().map(ToString::to_string);
+            assert_eq!(source(&io), source(&error));
+        }
+    }
+}

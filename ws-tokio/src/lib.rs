@@ -16,7 +16,6 @@ mod parts;
 mod ping_rtt;
 mod pings;
 mod recv_event;
-#[cfg(target_os = "linux")]
 mod send_queue;
 mod sender;
 mod server_half;
@@ -34,7 +33,6 @@ pub use error::Error;
 pub use event::Event;
 pub use parts::Parts;
 pub use recv_event::Events;
-#[cfg(target_os = "linux")]
 pub use send_queue::tcp_send_queue;
 pub use sender::Sender;
 pub use websocket::{Receiver, WebSocket};

@@ -1,6 +1,6 @@
 //! TLS for clients and servers: the crypto provider, and certificates from PEM.
 
-use std::{io, sync::Arc};
+use std::{fmt, io, sync::Arc};
 
 use rustls::{
     crypto::CryptoProvider,
@@ -15,11 +15,11 @@ pub enum TlsError {
     #[error("no crypto provider: use the feature `tls`, install one for the process, or give one")]
     NoProvider,
     /// A file in PEM cannot be read.
-    #[error("invalid PEM for the {what}")]
+    #[error("invalid PEM for the {expected}")]
     #[non_exhaustive]
     Pem {
         /// What the file should contain.
-        what: &'static str,
+        expected: PemItem,
         /// What is wrong with it. [`pem::Error::NoItemsFound`] if it has none of what it should contain.
         source: pem::Error,
     },
@@ -29,6 +29,25 @@ pub enum TlsError {
     /// The platform's certificates cannot be read. [`io::ErrorKind::NotFound`] if it has none that can be parsed.
     #[error("no trusted certificates from the platform")]
     PlatformRoots(#[source] io::Error),
+}
+
+/// What a file in PEM should contain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PemItem {
+    /// A chain of certificates, or the certificates of authorities.
+    Certificates,
+    /// A private key.
+    PrivateKey,
+}
+
+impl fmt::Display for PemItem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Certificates => "certificates",
+            Self::PrivateKey => "private key",
+        })
+    }
 }
 
 /// Returns the crypto provider that the process has installed as its default, or the built-in one if there is none.
@@ -56,9 +75,11 @@ const fn built_in() -> Option<Arc<CryptoProvider>> {
 pub fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
     match read {
-        Ok(certificates) if certificates.is_empty() => Err(bad_pem("certificates", pem::Error::NoItemsFound)),
+        Ok(certificates) if certificates.is_empty() => {
+            Err(bad_pem(PemItem::Certificates, pem::Error::NoItemsFound))
+        }
         Ok(certificates) => Ok(certificates),
-        Err(error) => Err(bad_pem("certificates", error)),
+        Err(error) => Err(bad_pem(PemItem::Certificates, error)),
     }
 }
 
@@ -67,11 +88,11 @@ pub fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsError
 /// # Errors
 /// [`TlsError::Pem`].
 pub fn private_key(pem: &[u8]) -> Result<PrivateKeyDer<'static>, TlsError> {
-    PrivateKeyDer::from_pem_slice(pem).map_err(|error| bad_pem("private key", error))
+    PrivateKeyDer::from_pem_slice(pem).map_err(|error| bad_pem(PemItem::PrivateKey, error))
 }
 
-fn bad_pem(what: &'static str, source: pem::Error) -> TlsError {
-    TlsError::Pem { what, source }
+fn bad_pem(expected: PemItem, source: pem::Error) -> TlsError {
+    TlsError::Pem { expected, source }
 }
 
 #[cfg(test)]
@@ -100,6 +121,13 @@ mod tests {
 
     #[test]
     fn no_error_repeats_its_source() {
+        // Does not compile if a variant is missing below.
+        let _is_complete = |error: &TlsError| match error {
+            TlsError::NoProvider
+            | TlsError::Pem { .. }
+            | TlsError::Rustls(_)
+            | TlsError::PlatformRoots(_) => {}
+        };
         let errors = [
             TlsError::NoProvider,
             private_key(b"").unwrap_err(),

@@ -8,9 +8,12 @@ use ws_proto::handshake::Rejection;
 
 #[doc(inline)]
 pub use ws_proto::{
-    close::CloseError,
-    error::{ConfigError, ConnectionError, ControlError, LimitExceeded, ProtocolError, SendError, TimedOut},
+    error::{
+        CloseError, ConfigError, ConnectionError, ControlError, LimitExceeded, ProtocolError, SendError,
+        TimedOut,
+    },
     handshake::{RequestError, ResponsePartsError},
+    utf8::InvalidUtf8,
 };
 
 /// A request cannot become a WebSocket. [`into_response`](Self::into_response) is the answer to it.

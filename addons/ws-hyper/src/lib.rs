@@ -41,6 +41,7 @@ pub mod axum;
 pub mod close;
 pub mod error;
 pub mod message;
+pub mod protocol;
 mod runtime;
 mod stream;
 mod task;
@@ -53,18 +54,15 @@ pub use tracker::ShutdownReport;
 pub use upgrade::{Accepted, Upgrade, Upgrading};
 pub use upgrader::Upgrader;
 #[cfg(feature = "deflate")]
-pub use ws_proto::deflate::{DeflateConfig, DeflateParams};
+pub use ws_proto::deflate::DeflateConfig;
 #[doc(inline)]
 pub use ws_proto::{
     CloseCode, CloseInfo, Message,
     handshake::{OriginPolicy, Rejection},
 };
-pub use ws_proto::{
-    Config, Keepalive, Limits, ValidConfig,
-    memory::{BufferPoolConfig, MemoryAccount, MemoryBudget},
-};
+pub use ws_proto::{Config, Keepalive};
 #[doc(inline)]
-pub use ws_tokio::{Error, Event, Events, Parts, Receiver, Sender};
+pub use ws_tokio::{Error, Event, Receiver, Sender};
 
 /// A WebSocket inside hyper. A task of the adapter moves the bytes: it answers pings and watches the deadlines by itself,
 /// and dropping the `WebSocket` closes the connection with 1000.

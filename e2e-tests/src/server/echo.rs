@@ -11,7 +11,7 @@ use ws_server::{
 /// The two ways to write a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Api {
-    /// Callbacks: `Server::run`.
+    /// A handler with callbacks: `Server::serve_handler`.
     Handler,
     /// An async function: `Server::serve`.
     Async,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use e2e_tests::raw_peer::{RawAcceptor, RawFrame};
-use ws_client::{CloseCode, Connector, Keepalive, Message, connect, error::ControlError};
+use ws_client::{CloseCode, Connector, Event, Keepalive, Message, connect, error::ControlError};
 use ws_proto::error::TimedOut;
 
 use crate::support::{drain, open, open_with, run, soon, with_short_deadlines};
@@ -61,6 +61,21 @@ fn pings_of_the_caller_are_sent_and_their_limits_reported() {
         ws.sender().ping(b"and you?").unwrap();
         server.expect_ping(b"and you?").await;
         assert_eq!(ws.ping(&[0; 126]).await, Err(ControlError::TooLong { len: 126 }));
+    });
+}
+
+#[test]
+fn without_auto_pong_the_caller_answers_pings() {
+    run(async {
+        let (mut ws, mut server) =
+            open_with(Connector::new().protocol(|config| config.auto_pong = false)).await;
+        server.send(RawFrame::ping("ping")).await;
+        assert!(matches!(soon(ws.recv_event()).await, Some(Event::Ping(payload)) if payload == "ping"));
+        ws.pong(b"own").await.unwrap();
+        ws.sender().pong(b"sent").unwrap();
+        server.expect_pong(b"own").await;
+        server.expect_pong(b"sent").await;
+        assert_eq!(ws.pong(&[0; 126]).await, Err(ControlError::TooLong { len: 126 }));
     });
 }
 

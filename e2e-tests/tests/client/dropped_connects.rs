@@ -15,7 +15,7 @@ use e2e_tests::{
     server::ServerRunner,
 };
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, duplex};
-use ws_client::{Connector, Proxy, ProxyUrl, Roots, Tls, error::ConnectError};
+use ws_client::{Connector, Proxy, ProxyUrl, Tls, error::ConnectError, tls::Roots};
 use ws_server::Server;
 
 use crate::{

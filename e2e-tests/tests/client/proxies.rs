@@ -183,7 +183,10 @@ fn a_socks_proxy_may_refuse() {
         let cases: [(&[&[u8]], &str); 4] = [
             (&[&[5, 0xff]], "did not accept the credentials"),
             (&[&[4, 0]], "not SOCKS5"),
-            (&[&[5, 0], &[5, 5, 0, 1, 0, 0, 0, 0, 0, 0]], "refused the tunnel: connection refused"),
+            (
+                &[&[5, 0], &[5, 5, 0, 1, 0, 0, 0, 0, 0, 0]],
+                "refused the tunnel with reply 5: connection refused",
+            ),
             (&[&[5, 2]], "did not accept the credentials"),
         ];
         for (answers, expected) in cases {
@@ -248,7 +251,12 @@ fn a_socks4_proxy_opens_a_tunnel() {
 fn a_socks4_proxy_may_refuse() {
     run(async {
         let cases: [(&str, &str, &[u8], &str); 4] = [
-            ("socks4a", "far.example", &[0, 91, 0, 0, 0, 0, 0, 0], "refused the tunnel: rejected or failed"),
+            (
+                "socks4a",
+                "far.example",
+                &[0, 91, 0, 0, 0, 0, 0, 0],
+                "refused the tunnel with reply 91: rejected or failed",
+            ),
             ("socks4a", "far.example", &[0, 93, 0, 0, 0, 0, 0, 0], "different user"),
             ("socks4a", "far.example", &[5, 0, 0, 0, 0, 0, 0, 0], "not SOCKS4"),
             ("socks4", "[2001:db8::1]", &[], "IPv4 addresses only"),

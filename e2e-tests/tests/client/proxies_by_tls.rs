@@ -9,12 +9,13 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 use ws_client::{
-    CloseCode, Roots, Tls,
+    CloseCode, Tls,
     error::ConnectError,
     rustls::{
         ServerConfig,
         pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
     },
+    tls::Roots,
 };
 use ws_server::Server;
 

@@ -14,7 +14,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
     sync::Notify,
 };
-use ws_client::{CloseCode, CloseInfo, Connector, Error, Message, Roots, Tls, error::ConnectionError};
+use ws_client::{CloseCode, CloseInfo, Connector, Error, Message, Tls, error::ConnectionError, tls::Roots};
 use ws_server::Server;
 
 use crate::support::{drain, open, run, soon};

@@ -3,9 +3,10 @@
 use e2e_tests::certificates::Authority;
 use e2e_tests::{raw_peer::RawAcceptor, server::ServerRunner};
 use ws_client::{
-    Connector, Reconnecting, Roots, Tls,
+    Connector, Reconnecting, Tls,
     error::ConnectError,
     reconnecting::{Event, Outcome},
+    tls::Roots,
 };
 use ws_server::Server;
 

@@ -5,8 +5,9 @@ use e2e_tests::{
     server::ServerRunner,
 };
 use ws_client::{
-    CloseCode, Connector, Roots, Tls,
+    CloseCode, Connector, Tls,
     error::{ConnectError, RedirectError, TlsError},
+    tls::{PemItem, Roots},
 };
 use ws_server::Server;
 
@@ -104,10 +105,10 @@ fn settings_that_cannot_work_are_errors() {
     let build = |chain: &str, key: &str| Tls::builder().identity(chain, key).build();
     assert!(build(&one.chain, &one.key).is_ok());
     assert!(matches!(build(&one.chain, &other.key), Err(TlsError::Rustls(_))));
-    assert!(matches!(build("", &one.key), Err(TlsError::Pem { what: "certificates", .. })));
-    assert!(matches!(build(&one.chain, ""), Err(TlsError::Pem { what: "private key", .. })));
+    assert!(matches!(build("", &one.key), Err(TlsError::Pem { expected: PemItem::Certificates, .. })));
+    assert!(matches!(build(&one.chain, ""), Err(TlsError::Pem { expected: PemItem::PrivateKey, .. })));
     let error = Tls::builder().authority("nonsense").build().unwrap_err();
-    assert!(matches!(error, TlsError::Pem { what: "certificates", .. }), "{error}");
+    assert!(matches!(error, TlsError::Pem { expected: PemItem::Certificates, .. }), "{error}");
 }
 
 #[test]

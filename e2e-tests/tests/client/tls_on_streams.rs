@@ -3,9 +3,10 @@
 use e2e_tests::{certificates::Authority, server::ServerRunner};
 use tokio::net::TcpStream;
 use ws_client::{
-    CloseCode, Connector, Roots, Tls,
+    CloseCode, Connector, Tls,
     error::{ConnectError, UrlError},
     rustls::{ClientConnection, ProtocolVersion},
+    tls::Roots,
 };
 use ws_server::Server;
 

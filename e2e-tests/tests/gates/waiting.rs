@@ -52,7 +52,7 @@ async fn settled(server: &ServerRunner, at_least: usize) -> usize {
     let (mut last, mut same) = (0, 0);
     while same < 10 || last < at_least {
         tokio::time::sleep(Duration::from_millis(5)).await;
-        let charged = server.handle().memory_held();
+        let charged = server.handle().memory_used();
         same = if charged == last { same + 1 } else { 0 };
         last = charged;
     }

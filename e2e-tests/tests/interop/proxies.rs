@@ -22,6 +22,12 @@ use ws_server::{Rejection, Request, Server, Tls};
 
 use crate::{guide, our_client::converse};
 
+/// An error and its causes, as a program prints them.
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
 /// A port that was just free.
 fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
@@ -196,11 +202,14 @@ fn our_client_goes_through_microsocks() {
         }
         for (url, expected) in [
             (format!("socks5h://me:wrong@127.0.0.1:{port}"), "did not accept the credentials"),
-            (format!("socks5h://me:secret@127.0.0.1:{port}"), "refused the tunnel: connection refused"),
+            (
+                format!("socks5h://me:secret@127.0.0.1:{port}"),
+                "refused the tunnel with reply 5: connection refused",
+            ),
         ] {
             let connector = Connector::new().proxy(Proxy::Through(ProxyUrl::parse(&url).unwrap()));
             let target = format!("ws://127.0.0.1:{}/", free_port());
-            let error = connector.connect(&target).await.unwrap_err().to_string();
+            let error = with_causes(&connector.connect(&target).await.unwrap_err());
             assert!(error.contains(expected), "{error}");
         }
         drop(proxy);

@@ -3,7 +3,7 @@
 use e2e_tests::harness;
 use e2e_tests::raw_peer::RawFrame;
 use e2e_tests::server::{Api, ServerRunner, close_normally, start_echo};
-use ws_server::{Conn, Handler, MessageRef, Rejection, Request, Server, ServerBuilder};
+use ws_server::{Conn, Event, Handler, MessageRef, Rejection, Request, Server, ServerBuilder};
 
 /// A handler that leaves pings to the library.
 struct NoOnPing;
@@ -36,6 +36,26 @@ impl Handler for OwnOnPing {
 
     fn on_ping(&mut self, conn: &mut Conn<'_>, _payload: &[u8]) {
         conn.answer_ping(b"own");
+    }
+}
+
+/// A handler that answers pings with [`Conn::pong`], then by a sender.
+struct Ponging;
+
+impl Handler for Ponging {
+    type Context = ();
+
+    fn accept(_request: &mut Request, _context: &()) -> Result<Self, Rejection> {
+        Ok(Self)
+    }
+
+    fn on_message(&mut self, conn: &mut Conn<'_>, message: MessageRef<'_>) {
+        conn.send(message).unwrap();
+    }
+
+    fn on_ping(&mut self, conn: &mut Conn<'_>, payload: &[u8]) {
+        conn.pong(&[b"own ", payload].concat()).unwrap();
+        conn.sender().pong(&[b"sent ", payload].concat()).unwrap();
     }
 }
 
@@ -95,5 +115,45 @@ fn an_async_function_answers_pings_only_if_auto_pong_is_on() {
             close_normally(client).await;
             server.stop().await;
         }
+    });
+}
+
+/// Sends a ping to a server that answers with two pongs of its own, then a message.
+async fn expect_two_pongs_and_echo(server: ServerRunner) {
+    let mut client = server.open().await;
+    client.send(RawFrame::ping("ping")).await;
+    client.expect_pong(b"own ping").await;
+    client.expect_pong(b"sent ping").await;
+    client.send(RawFrame::text("next")).await;
+    client.expect_text("next").await;
+    close_normally(client).await;
+    server.stop().await;
+}
+
+#[test]
+fn without_auto_pong_a_handler_answers_with_pongs_of_its_own() {
+    harness::run(async {
+        let server = ServerRunner::serve_handler::<Ponging>(with_auto_pong(false), ()).await;
+        expect_two_pongs_and_echo(server).await;
+    });
+}
+
+#[test]
+fn without_auto_pong_an_async_function_answers_with_pongs_of_its_own() {
+    harness::run(async {
+        let serve = |mut ws: ws_server::WebSocket<_>| async move {
+            while let Some(event) = ws.recv_event().await {
+                match event {
+                    Event::Ping(payload) => {
+                        ws.pong(&[b"own ", &payload[..]].concat()).await.unwrap();
+                        ws.sender().pong(&[b"sent ", &payload[..]].concat()).unwrap();
+                    }
+                    Event::Message(message) => ws.send(message).await.unwrap(),
+                    _ => {}
+                }
+            }
+        };
+        let server = ServerRunner::serve(with_auto_pong(false), serve).await;
+        expect_two_pongs_and_echo(server).await;
     });
 }

@@ -132,7 +132,7 @@ fn wherever_a_tls_handshake_is_dropped_its_stream_is_let_go_of() {
         let identity = authority.issue(&["127.0.0.1"]);
         let tls = ws_server::Tls::from_pem(&identity.chain, &identity.key).unwrap();
         let trust = ws_client::Tls::builder()
-            .roots(ws_client::Roots::None)
+            .roots(ws_client::tls::Roots::None)
             .authority(authority.pem())
             .build()
             .unwrap();

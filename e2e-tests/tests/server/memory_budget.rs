@@ -19,12 +19,12 @@ fn narrow() -> ServerBuilder {
 
 async fn settles(server: &ServerRunner, what: &str, holds: impl Fn(usize) -> bool) {
     let look = async {
-        while !holds(server.handle().memory_held()) {
+        while !holds(server.handle().memory_used()) {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     };
     let seen = tokio::time::timeout(e2e_tests::raw_peer::DEADLINE, look).await;
-    assert!(seen.is_ok(), "{what}: {} bytes are held", server.handle().memory_held());
+    assert!(seen.is_ok(), "{what}: {} bytes are used", server.handle().memory_used());
 }
 
 async fn begins_a_message(server: &ObservedServer) -> RawClient {
@@ -57,7 +57,7 @@ fn a_connection_that_would_exceed_it_gets_1013_and_others_are_served() {
                 refused += usize::from(matches!(frame.close_code(), Some((1013, _))));
             }
             assert!(refused >= 1, "{refused} of 6");
-            assert!(server.handle().memory_held() <= BUDGET);
+            assert!(server.handle().memory_used() <= BUDGET);
             small.send(RawFrame::text("still served")).await;
             small.expect_text("still served").await;
             drop((greedy, holders));
@@ -147,7 +147,7 @@ fn what_slow_readers_let_wait_counts_wherever_it_waits() {
                 tokio::task::yield_now().await;
             }
         }
-        let (held, sent) = (server.handle().memory_held(), accepted * 256 * KIB);
+        let (held, sent) = (server.handle().memory_used(), accepted * 256 * KIB);
         // One more each for the mailbox and the queue, which accept a message of any size when they are empty.
         assert!(held <= BUDGET + 8 * 256 * KIB, "{held} of {sent}");
         assert!(accepted >= 10, "{accepted}");

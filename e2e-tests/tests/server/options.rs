@@ -14,7 +14,7 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
-use ws_server::{BufferPoolConfig, DeflateConfig, Keepalive, Server, ServerBuilder};
+use ws_server::{DeflateConfig, Keepalive, Server, ServerBuilder, protocol::BufferPoolConfig};
 
 #[test]
 fn a_bad_setting_is_refused_by_name() {

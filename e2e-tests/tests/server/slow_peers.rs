@@ -120,7 +120,7 @@ fn a_peer_that_stops_reading_before_the_close_is_given_up_at_the_write_timeout_a
             assert_eq!((info.error, info.initiator), (Some(TimedOut::Write.into()), Initiator::Local));
             assert_eq!(info.sent, None);
         }
-        assert_eq!(server.handle().memory_held() + closes.handle().memory_held(), 0);
+        assert_eq!(server.handle().memory_used() + closes.handle().memory_used(), 0);
         server.stop().await;
         closes.stop().await;
     });

@@ -13,8 +13,8 @@ use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
 };
-use ws_client::{CloseCode, Connector, Roots, error::ConnectError};
-use ws_server::{Acceptor, Server, Tls, TlsStream, error::TlsError, rustls};
+use ws_client::{CloseCode, Connector, error::ConnectError, tls::Roots};
+use ws_server::{Acceptor, Server, Tls, error::TlsError, rustls, tls::TlsStream};
 
 fn tls(identity: &Identity) -> Tls {
     Tls::from_pem(&identity.chain, &identity.key).unwrap()

@@ -28,7 +28,7 @@ pub(super) async fn open(
     stream.read_exact(&mut reply).await?;
     match reply {
         [0, GRANTED, ..] => Ok(()),
-        [0, code, ..] => Err(ProxyError::Socks4Refused(describe(code))),
+        [0, code, ..] => Err(ProxyError::Socks4Refused(code)),
         _ => Err(ProxyError::NotSocks4),
     }
 }
@@ -46,13 +46,4 @@ fn request(proxy: &ProxyUrl, destination: Destination<'_>) -> Result<Vec<u8>, Pr
         request.push(0);
     }
     Ok(request)
-}
-
-const fn describe(code: u8) -> &'static str {
-    match code {
-        91 => "rejected or failed",
-        92 => "cannot reach the client's identd",
-        93 => "the client's identd reports a different user",
-        _ => "unknown reply",
-    }
 }

@@ -70,7 +70,7 @@ pub(super) async fn open(
         return Err(ProxyError::NotSocks5);
     }
     if reply != 0 {
-        return Err(ProxyError::Socks5Refused(describe(reply)));
+        return Err(ProxyError::Socks5Refused(reply));
     }
     // Skip the address and the port that the proxy uses for the connection.
     let len = match kind {
@@ -99,21 +99,6 @@ async fn read<const N: usize>(stream: &mut TcpStream) -> std::io::Result<[u8; N]
     let mut bytes = [0; N];
     stream.read_exact(&mut bytes).await?;
     Ok(bytes)
-}
-
-/// The meaning of a reply code (RFC 1928 section 6).
-const fn describe(reply: u8) -> &'static str {
-    match reply {
-        1 => "general failure",
-        2 => "not allowed by the proxy's rules",
-        3 => "network unreachable",
-        4 => "host unreachable",
-        5 => "connection refused",
-        6 => "time to live expired",
-        7 => "command not supported",
-        8 => "address type not supported",
-        _ => "unknown reply",
-    }
 }
 
 #[cfg(test)]

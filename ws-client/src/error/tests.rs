@@ -1,9 +1,10 @@
 use std::error::Error;
 
 use http::{Response, header};
-use ws_proto::Config;
+use ws_proto::{CloseInfo, Config, close::Initiator};
 
 use super::*;
+use crate::reconnecting::{self, Cause};
 
 /// One value of each variant, as a list of boxed errors. It does not compile if a variant is missing.
 macro_rules! each_variant {
@@ -72,9 +73,9 @@ fn proxy_errors() -> Vec<Box<dyn Error>> {
         ProxyError::UnexpectedData => ProxyError::UnexpectedData,
         ProxyError::NotSocks5 => ProxyError::NotSocks5,
         ProxyError::Authentication => ProxyError::Authentication,
-        ProxyError::Socks5Refused(_) => ProxyError::Socks5Refused("general failure"),
+        ProxyError::Socks5Refused(_) => ProxyError::Socks5Refused(5),
         ProxyError::NotSocks4 => ProxyError::NotSocks4,
-        ProxyError::Socks4Refused(_) => ProxyError::Socks4Refused("unknown reply"),
+        ProxyError::Socks4Refused(_) => ProxyError::Socks4Refused(91),
         ProxyError::Ipv4Only => ProxyError::Ipv4Only,
         ProxyError::NameTooLong => ProxyError::NameTooLong,
     })
@@ -114,6 +115,54 @@ fn connect_errors() -> Vec<Box<dyn Error>> {
     })
 }
 
+fn causes() -> Vec<Box<dyn Error>> {
+    let info = || {
+        let mut info = CloseInfo::new(Initiator::Remote);
+        info.error = Some(ConnectionError::Eof);
+        info
+    };
+    each_variant!(Cause {
+        Cause::Request(_) => Cause::Request("no token".into()),
+        Cause::Connect(_) => ConnectError::NoRuntime.into(),
+        Cause::Setup(_) => Cause::Setup("no subscription".into()),
+        Cause::AttemptTimedOut(_) => Cause::AttemptTimedOut(std::time::Duration::from_secs(1)),
+        Cause::Closed(_) => Cause::Closed(info()),
+        Cause::Expired(_) => Cause::Expired(info()),
+    })
+}
+
+fn reconnecting_send_errors() -> Vec<Box<dyn Error>> {
+    each_variant!(reconnecting::SendError {
+        reconnecting::SendError::Away(_) => reconnecting::SendError::Away("text".into()),
+        reconnecting::SendError::Full(_) => reconnecting::SendError::Full("text".into()),
+        reconnecting::SendError::Over(_) => reconnecting::SendError::Over("text".into()),
+    })
+}
+
+#[test]
+fn the_reply_of_a_socks_proxy_is_a_number_and_its_meaning() {
+    for (error, text) in [
+        (ProxyError::Socks5Refused(5), "the proxy refused the tunnel with reply 5: connection refused"),
+        (ProxyError::Socks5Refused(200), "the proxy refused the tunnel with reply 200: unknown reply"),
+        (ProxyError::Socks4Refused(91), "the proxy refused the tunnel with reply 91: rejected or failed"),
+    ] {
+        assert_eq!(error.to_string(), text);
+    }
+}
+
+#[test]
+fn a_socks_proxy_that_may_not_connect_is_not_temporary() {
+    let through = |source| ConnectError::Proxy { proxy: text(), source };
+    for (reply, is_temporary) in
+        [(1, true), (2, false), (3, true), (4, true), (5, true), (6, true), (7, false), (8, false)]
+    {
+        assert_eq!(through(ProxyError::Socks5Refused(reply)).is_temporary(), is_temporary, "{reply}");
+    }
+    for (reply, is_temporary) in [(91, true), (92, false), (93, false)] {
+        assert_eq!(through(ProxyError::Socks4Refused(reply)).is_temporary(), is_temporary, "{reply}");
+    }
+}
+
 #[test]
 fn no_error_repeats_its_source_and_each_chain_ends() {
     let all = [
@@ -123,6 +172,8 @@ fn no_error_repeats_its_source_and_each_chain_ends() {
         redirect_errors(),
         proxy_errors(),
         connect_errors(),
+        causes(),
+        reconnecting_send_errors(),
     ];
     for error in all.iter().flatten() {
         let mut outer: &dyn Error = &**error;

@@ -129,8 +129,8 @@ impl<S> Builder<S> {
     /// over servers again. The connection is closed with 1000 after nine tenths of it at the earliest: the time is
     /// random, so that clients that connected together do not reconnect together. The next attempt begins when it is
     /// closed. Default: `None`.
-    pub const fn max_lifetime(mut self, max: Option<Duration>) -> Self {
-        self.max_lifetime = max;
+    pub fn max_lifetime(mut self, max: impl Into<Option<Duration>>) -> Self {
+        self.max_lifetime = max.into();
         self
     }
 

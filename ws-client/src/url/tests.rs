@@ -262,6 +262,19 @@ fn a_port_consists_of_digits() {
 }
 
 #[test]
+fn a_tab_or_line_break_is_refused_in_a_fragment_too() {
+    let base = Target::parse("ws://h/").unwrap();
+    for character in ['\t', '\r', '\n'] {
+        for url in ["ws://h/#", "ws://h/#a", "ws+unix:/socket#"] {
+            let url = format!("{url}{character}");
+            assert!(matches!(Target::parse(&url), Err(UrlError::Invalid(_))), "{url:?}");
+        }
+        assert!(base.resolve_location(&format!("/b#{character}")).is_err());
+    }
+    assert_eq!(ours("ws://h/a#fragment"), ours("ws://h/a"));
+}
+
+#[test]
 fn a_zone_is_not_part_of_the_host_name() {
     for (written, zone) in [("eth0", "eth0"), ("3", "3"), ("en%2e1", "en.1"), ("25", "25")] {
         let target = Target::parse(&format!("ws://[FE80::1%25{written}]:8080/a")).unwrap();

@@ -26,7 +26,7 @@ fn a_value_outside_its_range_is_refused_with_its_name_and_value() {
         (|config| config.limits.max_head_size = 63, "max_head_size = 63: must be at least 64 bytes"),
         (|config| config.limits.max_header_lines = 4, "max_header_lines = 4: must be at least 5"),
         (
-            |config| config.limits.max_header_lines = Limits::MOST_HEADER_LINES + 1,
+            |config| config.limits.max_header_lines = Limits::MAX_HEADER_LINES + 1,
             "max_header_lines = 24577: must be at most 24,576",
         ),
         (|config| config.close_timeout = Duration::ZERO, "close_timeout = 0ns: must be longer than zero"),
@@ -66,7 +66,7 @@ fn the_edges_of_the_ranges_are_accepted() {
     accepts(|config| {
         config.limits.max_held_bytes = usize::MAX;
         config.write_queue_messages = usize::MAX;
-        config.limits.max_header_lines = Limits::MOST_HEADER_LINES;
+        config.limits.max_header_lines = Limits::MAX_HEADER_LINES;
         config.limits.max_frame_size = Some(usize::MAX);
         config.keepalive = Some(Keepalive::new(Duration::MAX, Duration::MAX));
     });

@@ -83,7 +83,7 @@ impl Connection {
         if reserved != 0 && !(reserved == RSV1 && self.may_be_compressed(b0 & 0x0f)) {
             return Err(ProtocolError::ReservedBits(reserved));
         }
-        let parsed = FrameHeader::parse(bytes);
+        let parsed = FrameHeader::parse_with_len(bytes);
         if let Err(ProtocolError::ReservedOpcode(_)) = parsed {
             return parsed;
         }

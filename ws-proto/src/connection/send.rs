@@ -183,7 +183,9 @@ impl Connection {
         if self.finds_room(len, owned, &Backlog::default(), tx) { Ok(()) } else { Err(SendError::Full(())) }
     }
 
-    /// Whether an open connection would accept a message of `len` bytes in addition to the `promised` ones.
+    /// Whether an open connection would accept a message of `len` bytes in addition to the `promised` ones. For
+    /// `ws-tokio` and `ws-server`, which keep room for senders that wait.
+    #[doc(hidden)]
     #[must_use]
     pub fn has_room_beside(&self, len: usize, promised: &Backlog, tx: &TransmitQueue) -> bool {
         self.finds_room(len, len, promised, tx)

@@ -4,7 +4,6 @@ use http::StatusCode;
 
 use super::*;
 use crate::{
-    close::CloseError,
     frame::Full,
     handshake::{ClientRequestError, RequestError, ResponseError, ResponsePartsError},
     utf8::InvalidUtf8,
@@ -35,109 +34,64 @@ fn errors_stay_small() {
     assert!(size_of::<SendError>() <= 2);
 }
 
-/// One value of every variant of every error of the crate.
+/// One value of each variant. It does not compile if a variant is missing.
+macro_rules! each_variant {
+    ($error:ident: $($variant:ident $(($value:expr))? $({ $field:ident: $set:expr })?),+ $(,)?) => {{
+        let _is_complete = |error: &$error| match error { $($error::$variant { .. } => {})+ };
+        [$($error::$variant $(($value))? $({ $field: $set })?),+]
+    }};
+}
+
+fn boxed<E: Error + 'static>(errors: impl IntoIterator<Item = E>) -> impl Iterator<Item = Box<dyn Error>> {
+    errors.into_iter().map(|error| Box::new(error) as Box<dyn Error>)
+}
+
+/// One value of each variant of each error of the crate.
 fn all_errors() -> Vec<Box<dyn Error>> {
-    let mut all: Vec<Box<dyn Error>> = Vec::new();
-    let protocol = [
-        ProtocolError::ReservedOpcode(3),
-        ProtocolError::ReservedBits(0x20),
-        ProtocolError::UnmaskedFrame,
-        ProtocolError::MaskedFrame,
-        ProtocolError::FragmentedControlFrame,
-        ProtocolError::ControlFrameTooLong,
-        ProtocolError::NonMinimalLength,
-        ProtocolError::LengthTopBitSet,
-        ProtocolError::UnexpectedContinuation,
-        ProtocolError::NestedMessage,
-        ProtocolError::InvalidUtf8,
-        ProtocolError::InvalidDeflate,
-        ProtocolError::ClosePayloadTooShort,
-        ProtocolError::InvalidCloseCode(1005),
-        ProtocolError::InvalidCloseReason,
-    ];
-    let limits = [
-        LimitExceeded::MessageSize { limit: 1 },
-        LimitExceeded::FrameSize { limit: 1 },
-        LimitExceeded::Fragments { limit: 1 },
-        LimitExceeded::ControlFrames { limit: 1 },
-        LimitExceeded::ControlRate { limit: 1 },
-    ];
-    let deadlines =
-        [TimedOut::Idle, TimedOut::Keepalive, TimedOut::Close, TimedOut::Write, TimedOut::Message];
-    for error in protocol {
-        all.extend([Box::new(error) as Box<dyn Error>, Box::new(ConnectionError::from(error))]);
-    }
-    for error in limits {
-        all.extend([Box::new(error) as Box<dyn Error>, Box::new(ConnectionError::from(error))]);
-    }
-    for error in deadlines {
-        all.extend([Box::new(error) as Box<dyn Error>, Box::new(ConnectionError::from(error))]);
-    }
-    let transport = ConnectionError::Transport(io::ErrorKind::BrokenPipe);
-    for error in [ConnectionError::Eof, transport, ConnectionError::MemoryBudget, ConnectionError::Internal] {
-        all.push(Box::new(error));
-    }
-    all.extend([SendError::Closed(()), SendError::Full(())].map(|error| Box::new(error) as Box<dyn Error>));
-    for error in [ControlError::Closed, ControlError::Full, ControlError::TooLong { len: 126 }] {
-        all.push(Box::new(error));
-    }
-    all.push(Box::new(ConfigError::duration("close_timeout", Duration::ZERO)));
-    all.push(Box::new(CloseError::InvalidCode(1005)));
-    all.extend([Box::new(InvalidUtf8) as Box<dyn Error>, Box::new(Full)]);
+    let protocol = each_variant!(
+        ProtocolError: ReservedOpcode(3), ReservedBits(0x20), UnmaskedFrame, MaskedFrame, FragmentedControlFrame,
+        ControlFrameTooLong, NonMinimalLength, LengthTopBitSet, UnexpectedContinuation, NestedMessage, InvalidUtf8,
+        InvalidDeflate, ClosePayloadTooShort, InvalidCloseCode(1005), InvalidCloseReason,
+    );
+    let limits = each_variant!(
+        LimitExceeded: MessageSize { limit: 1 }, FrameSize { limit: 1 }, Fragments { limit: 1 },
+        ControlFrames { limit: 1 }, ControlRate { limit: 1 },
+    );
+    let deadlines = each_variant!(TimedOut: Idle, Keepalive, Close, Write, Message);
+    let connection = each_variant!(
+        ConnectionError: Protocol(protocol[0]), Limit(limits[0]), TimedOut(deadlines[0]), Eof,
+        Transport(io::ErrorKind::BrokenPipe), MemoryBudget, Internal,
+    );
+    let mut all = Vec::new();
+    all.extend(boxed(protocol).chain(boxed(protocol.map(ConnectionError::from))));
+    all.extend(boxed(limits).chain(boxed(limits.map(ConnectionError::from))));
+    all.extend(boxed(deadlines).chain(boxed(deadlines.map(ConnectionError::from))));
+    all.extend(boxed(connection));
+    all.extend(boxed(each_variant!(SendError: Closed(()), Full(()))));
+    all.extend(boxed(each_variant!(ControlError: Closed, Full, TooLong { len: 126 })));
+    all.extend(boxed(each_variant!(CloseError: InvalidCode(1005))));
+    all.extend(boxed([ConfigError::duration("close_timeout", Duration::ZERO)]));
+    all.extend(boxed([InvalidUtf8]).chain(boxed([Full])));
     all.extend(handshake_errors());
     all
 }
 
-fn handshake_errors() -> Vec<Box<dyn Error>> {
-    let mut all: Vec<Box<dyn Error>> = Vec::new();
-    for error in [
-        RequestError::Malformed,
-        RequestError::HeadTooLarge,
-        RequestError::TooManyHeaders,
-        RequestError::Version,
-        RequestError::Http10,
-        RequestError::Method,
-        RequestError::Target,
-        RequestError::Host,
-        RequestError::Body,
-        RequestError::Upgrade,
-        RequestError::Connection,
-        RequestError::Key,
-        RequestError::WebSocketVersion,
-        RequestError::Header("sec-websocket-protocol"),
-    ] {
-        all.push(Box::new(error));
-    }
-    for error in [
-        ResponseError::Malformed,
-        ResponseError::HeadTooLarge,
-        ResponseError::TooManyHeaders,
-        ResponseError::Refused(StatusCode::FORBIDDEN),
-        ResponseError::Version,
-        ResponseError::Upgrade,
-        ResponseError::Connection,
-        ResponseError::AcceptMissing,
-        ResponseError::AcceptMismatch,
-        ResponseError::Subprotocol,
-        ResponseError::Extension,
-    ] {
-        all.push(Box::new(error));
-    }
-    for error in [
-        ClientRequestError::Host("a b".to_owned()),
-        ClientRequestError::Path("a b".to_owned()),
-        ClientRequestError::ReservedHeader("host".to_owned()),
-        ClientRequestError::Subprotocol("a b".to_owned()),
-    ] {
-        all.push(Box::new(error));
-    }
-    for error in [
-        ResponsePartsError::Subprotocol("chat".to_owned()),
-        ResponsePartsError::ReservedHeader("upgrade".to_owned()),
-    ] {
-        all.push(Box::new(error));
-    }
-    all
+fn handshake_errors() -> impl Iterator<Item = Box<dyn Error>> {
+    let text = || "a b".to_owned();
+    let request = each_variant!(
+        RequestError: Malformed, HeadTooLarge, TooManyHeaders, Version, Http10, Method, Target, Host, Body, Upgrade,
+        Connection, Key, WebSocketVersion, Header("sec-websocket-protocol"), NotConnect, Protocol, ConnectVersion,
+    );
+    let response = each_variant!(
+        ResponseError: Malformed, HeadTooLarge, TooManyHeaders, Refused(StatusCode::FORBIDDEN), Version, Upgrade,
+        Connection, AcceptMissing, AcceptMismatch, Subprotocol, Extension,
+    );
+    let client_request = each_variant!(
+        ClientRequestError: Host(text()), Path(text()), ReservedHeader(text()), Subprotocol(text()),
+    );
+    let response_parts =
+        each_variant!(ResponsePartsError: Subprotocol(text()), ReservedHeader(text()), ExtendedConnect);
+    boxed(request).chain(boxed(response)).chain(boxed(client_request)).chain(boxed(response_parts))
 }
 
 #[test]

@@ -40,8 +40,8 @@ impl FrameHeader {
         Self { fin: true, rsv: 0, opcode, mask, payload_len }
     }
 
-    /// Decodes the header at the start of `bytes`. Returns the header and its length in bytes, or `None` if more
-    /// bytes are needed.
+    /// Decodes the header at the start of `bytes`. Returns `None` if more bytes are needed. The payload begins
+    /// [`encoded_len`](Self::encoded_len) bytes later, because a header has only one valid encoding.
     ///
     /// What is invalid for every receiver is refused at the first byte that shows it: the opcode at the first byte, a
     /// control frame's length and fragmentation at the second, a non-minimal length and a set top bit with the
@@ -49,8 +49,13 @@ impl FrameHeader {
     ///
     /// # Errors
     /// A [`ProtocolError`] if the header violates RFC 6455 section 5.2 or 5.5.
+    pub fn parse(bytes: &[u8]) -> Result<Option<Self>, ProtocolError> {
+        Ok(Self::parse_with_len(bytes)?.map(|(header, _len)| header))
+    }
+
+    /// The same as [`parse`](Self::parse), and the header's length in bytes, which is known here.
     #[inline]
-    pub fn parse(bytes: &[u8]) -> Result<Option<(Self, usize)>, ProtocolError> {
+    pub(crate) fn parse_with_len(bytes: &[u8]) -> Result<Option<(Self, usize)>, ProtocolError> {
         let [b0, rest @ ..] = bytes else { return Ok(None) };
         let Some(opcode) = OpCode::from_bits(*b0) else {
             return Err(ProtocolError::ReservedOpcode(b0 & 0x0f));

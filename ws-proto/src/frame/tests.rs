@@ -6,7 +6,7 @@ use crate::error::ProtocolError;
 const KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 
 fn parse(bytes: &[u8]) -> (FrameHeader, usize) {
-    FrameHeader::parse(bytes).unwrap().unwrap()
+    FrameHeader::parse_with_len(bytes).unwrap().unwrap()
 }
 
 fn encode(header: FrameHeader) -> Vec<u8> {
@@ -168,8 +168,9 @@ fn a_compressed_text_frame_starts_with_c1() {
 proptest! {
     #[test]
     fn arbitrary_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..20)) {
-        if let Ok(Some((header, len))) = FrameHeader::parse(&bytes) {
+        if let Ok(Some((header, len))) = FrameHeader::parse_with_len(&bytes) {
             prop_assert!(len <= bytes.len());
+            prop_assert_eq!(len, header.encoded_len());
             prop_assert_eq!(encode(header), &bytes[..len]);
         }
     }
@@ -184,6 +185,7 @@ proptest! {
     ) {
         let header = FrameHeader { fin, rsv: rsv << 4, opcode, mask, payload_len };
         let bytes = encode(header);
-        prop_assert_eq!(FrameHeader::parse(&bytes), Ok(Some((header, bytes.len()))));
+        prop_assert_eq!(FrameHeader::parse(&bytes), Ok(Some(header)));
+        prop_assert_eq!(header.encoded_len(), bytes.len());
     }
 }

@@ -38,7 +38,7 @@ impl ResponseReader {
         }
         let Some(len) = self.scanner.scan(received)? else { return Ok(None) };
         let (head, lines) = (&received[..len], self.scanner.header_lines());
-        if lines > Limits::MOST_HEADER_LINES {
+        if lines > Limits::MAX_HEADER_LINES {
             return Err(ResponseError::TooManyHeaders);
         }
         let response = match parse(head, lines, Rigour::Strict) {

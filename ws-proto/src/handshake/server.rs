@@ -115,9 +115,9 @@ impl ServerHandshake {
     /// server use [`response`](Self::response).
     ///
     /// # Errors
-    /// [`ResponsePartsError`] if `acceptance` has a subprotocol that the client did not offer, or a header that the
+    /// [`ResponsePartsError`] if `parts` has a subprotocol that the client did not offer, or a header that the
     /// application must not set, or if the request is an extended CONNECT.
-    pub fn accept(&self, acceptance: &ResponseParts) -> Result<Vec<u8>, ResponsePartsError> {
+    pub fn accept(&self, parts: &ResponseParts) -> Result<Vec<u8>, ResponsePartsError> {
         let accept_key = self.accept_key.as_ref().ok_or(ResponsePartsError::ExtendedConnect)?;
         let mut out = Vec::with_capacity(160);
         out.extend_from_slice(
@@ -125,7 +125,7 @@ impl ServerHandshake {
         );
         out.extend_from_slice(accept_key.as_bytes());
         out.extend_from_slice(b"\r\n");
-        if let Some(subprotocol) = &acceptance.subprotocol {
+        if let Some(subprotocol) = &parts.subprotocol {
             if !self.offered.contains(subprotocol) {
                 return Err(ResponsePartsError::Subprotocol(subprotocol.clone()));
             }
@@ -138,10 +138,10 @@ impl ServerHandshake {
             out.extend_from_slice(extensions.as_bytes());
             out.extend_from_slice(b"\r\n");
         }
-        if let Some(name) = acceptance.headers.keys().find(|name| is_reserved(name)) {
+        if let Some(name) = parts.headers.keys().find(|name| is_reserved(name)) {
             return Err(ResponsePartsError::ReservedHeader(name.to_string()));
         }
-        encode_headers(&acceptance.headers, &mut out);
+        encode_headers(&parts.headers, &mut out);
         out.extend_from_slice(b"\r\n");
         Ok(out)
     }

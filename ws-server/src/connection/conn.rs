@@ -79,20 +79,6 @@ impl Conn<'_> {
         sent
     }
 
-    /// Sets whether messages that are sent from now on may be compressed, if compression was negotiated. Default:
-    /// `true`.
-    #[cfg(feature = "deflate")]
-    pub fn set_compression(&mut self, on: bool) {
-        self.connection.set_compression(on);
-    }
-
-    /// The negotiated parameters of compression; `None` without compression.
-    #[cfg(feature = "deflate")]
-    #[must_use]
-    pub fn deflate_params(&self) -> Option<ws_proto::deflate::DeflateParams> {
-        self.connection.deflate_params()
-    }
-
     /// Sends a ping (RFC 6455 section 5.5.2). The payload is copied. The keepalive of the configuration sends its own.
     ///
     /// # Errors
@@ -153,18 +139,6 @@ impl Conn<'_> {
         self.connection.abort(self.tx);
     }
 
-    /// Returns whether messages can be sent.
-    #[must_use]
-    pub fn is_open(&self) -> bool {
-        self.state() == ConnectionState::Open
-    }
-
-    /// Returns whether the connection is open, closing or closed.
-    #[must_use]
-    pub const fn state(&self) -> ConnectionState {
-        self.connection.state()
-    }
-
     /// Holds received messages until [`resume`](Self::resume). Pings are still answered, and the peer's Close is still
     /// processed, until `max_held_bytes` of messages are held; then nothing more is read.
     pub const fn pause(&mut self) {
@@ -181,13 +155,6 @@ impl Conn<'_> {
         self.state.wants.turn = true;
     }
 
-    /// Returns the data messages that are accepted and not completely written, and the bytes that wait. What waits in
-    /// the queue of the [`Sender`](Self::sender)s does not count.
-    #[must_use]
-    pub fn queued(&self) -> Queued {
-        self.connection.queued(self.tx)
-    }
-
     /// Creates a handle for other tasks, and the handlers of other connections, to send through. It is cheap to clone.
     ///
     /// All senders of a connection share a bounded queue of their own, with the limits
@@ -199,6 +166,39 @@ impl Conn<'_> {
             Arc::new(Mailbox::new(self.connection.config(), registration.waker(self.waker)))
         });
         Sender::new(Arc::clone(mailbox))
+    }
+
+    /// Sets whether messages that are sent from now on may be compressed, if compression was negotiated. Default:
+    /// `true`.
+    #[cfg(feature = "deflate")]
+    pub fn set_compression(&mut self, on: bool) {
+        self.connection.set_compression(on);
+    }
+
+    /// Returns whether messages can be sent.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.state() == ConnectionState::Open
+    }
+
+    /// Returns whether the connection is open, closing or closed.
+    #[must_use]
+    pub const fn state(&self) -> ConnectionState {
+        self.connection.state()
+    }
+
+    /// Returns the data messages that are accepted and not completely written, and the bytes that wait. What waits in
+    /// the queue of the [`Sender`](Self::sender)s does not count.
+    #[must_use]
+    pub fn queued(&self) -> Queued {
+        self.connection.queued(self.tx)
+    }
+
+    /// The negotiated parameters of compression; `None` without compression.
+    #[cfg(feature = "deflate")]
+    #[must_use]
+    pub fn deflate_params(&self) -> Option<ws_proto::deflate::DeflateParams> {
+        self.connection.deflate_params()
     }
 
     #[inline]

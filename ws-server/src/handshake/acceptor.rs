@@ -24,7 +24,7 @@ use super::{
 /// the same with the defaults.
 ///
 /// ```no_run
-/// use ws_server::{Acceptor, Config, OriginPolicy};
+/// use ws_server::{Acceptor, Config, OriginPolicy, protocol::tcp_send_queue};
 ///
 /// # async fn example(listener: tokio::net::TcpListener) -> Result<(), Box<dyn std::error::Error>> {
 /// let mut config = Config::default();
@@ -34,7 +34,8 @@ use super::{
 ///     let (stream, _addr) = listener.accept().await?;
 ///     let acceptor = acceptor.clone();
 ///     tokio::spawn(async move {
-///         let Ok(mut ws) = acceptor.accept(stream).await else { return };
+///         let Ok(ws) = acceptor.accept(stream).await else { return };
+///         let mut ws = ws.with_send_queue(tcp_send_queue);
 ///         while let Some(message) = ws.recv().await {
 ///             if ws.send(message).await.is_err() {
 ///                 break;
@@ -44,6 +45,10 @@ use super::{
 /// }
 /// # }
 /// ```
+///
+/// The stream may be of any type, so an acceptor does not know that it is TCP.
+/// [`with_send_queue`](WebSocket::with_send_queue) tells the connection, so that a peer that reads slowly is not mistaken
+/// for one that does not read.
 ///
 /// For TLS, see [`Tls::accept`](crate::Tls::accept).
 ///

@@ -52,16 +52,33 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn the_text_of_an_error_does_not_repeat_its_cause() {
-        let errors = [
+    /// One value of each variant.
+    fn all() -> [AcceptError; 7] {
+        // Does not compile if a variant is missing below.
+        let _is_complete = |error: &AcceptError| match error {
+            AcceptError::Io(_) | AcceptError::Request(_) | AcceptError::Origin | AcceptError::Rejected(_) => {
+            }
+            AcceptError::Panicked | AcceptError::TimedOut | AcceptError::ResponseParts(_) => {}
+        };
+        [
             AcceptError::Io(io::ErrorKind::UnexpectedEof.into()),
             AcceptError::Request(RequestError::Malformed),
+            AcceptError::Origin,
+            AcceptError::Rejected(StatusCode::FORBIDDEN),
+            AcceptError::Panicked,
+            AcceptError::TimedOut,
             AcceptError::ResponseParts(ResponsePartsError::ReservedHeader("upgrade".to_owned())),
-        ];
-        for error in errors {
-            let source = error.source().expect("a cause").to_string();
-            assert!(!error.to_string().contains(&source), "{error}: {source}");
+        ]
+    }
+
+    #[test]
+    fn no_error_repeats_its_source_and_one_with_a_cause_has_it() {
+        for error in all() {
+            let has_cause =
+                matches!(error, AcceptError::Io(_) | AcceptError::Request(_) | AcceptError::ResponseParts(_));
+            let source = error.source().map(ToString::to_string);
+            assert_eq!(source.is_some(), has_cause, "{error:?}");
+            assert!(source.is_none_or(|source| !error.to_string().contains(&source)), "{error}");
         }
     }
 }

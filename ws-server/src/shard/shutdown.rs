@@ -46,7 +46,7 @@ impl ShutdownHandle {
     /// Bytes of the [`memory_budget`](crate::ServerBuilder::memory_budget) that all connections use. 0 without a
     /// budget.
     #[must_use]
-    pub fn memory_held(&self) -> usize {
+    pub fn memory_used(&self) -> usize {
         self.server.protocol.memory_budget().map_or(0, ws_proto::memory::MemoryBudget::used)
     }
 

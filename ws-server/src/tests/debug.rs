@@ -32,7 +32,7 @@ fn every_public_type_has_debug() {
     #[cfg(feature = "tls-core")]
     is_debug::<crate::Tls>();
     #[cfg(feature = "tls-core")]
-    is_debug::<crate::TlsStream<tokio::net::TcpStream>>();
+    is_debug::<crate::tls::TlsStream<tokio::net::TcpStream>>();
 }
 
 #[test]

@@ -16,9 +16,8 @@ impl<S> WebSocket<S> {
     /// No extension is in use. For one that the handshake negotiated, make the [`Connection`] and call
     /// [`new`](Self::new).
     ///
-    /// For a TCP stream on Linux, also call `with_send_queue(|tcp| ws_tokio::tcp_send_queue(tcp))`; see
-    /// [`with_send_queue`](Self::with_send_queue) for what is missing without it. `ws-server` and `ws-client` do so for
-    /// their own streams.
+    /// For a TCP stream, also call `with_send_queue(tcp_send_queue)`: see
+    /// [`with_send_queue`](Self::with_send_queue).
     ///
     /// # Panics
     /// Deadlines use `tokio::time`. The futures of the `WebSocket` panic outside of a tokio runtime, or in one without
@@ -64,8 +63,24 @@ impl<S> WebSocket<S> {
     /// mistaken for one that does not read, and a peer that has vanished is detected while the application takes no
     /// messages. Without it, the library sees only when the transport takes bytes: a peer that needs longer than
     /// `write_timeout` to make room in the kernel's buffers is disconnected, and so is one that needs longer than
-    /// `close_timeout` to read what the kernel holds before our Close. `read` is called only when a deadline is about to pass. The connection is locked during the call, so
-    /// `read` must not use this handle. `ws-server` and `ws-client` set it for TCP on Linux.
+    /// `close_timeout` to read what the kernel holds before our Close.
+    ///
+    /// `read` is called only when a deadline is about to pass. The connection is locked during the call, so `read` must
+    /// not use this handle.
+    ///
+    /// A server's connections and those of a `Connector` have it. Set it for a TCP stream of your own, or one within
+    /// TLS, with [`tcp_send_queue`](crate::tcp_send_queue), which works on Linux and does nothing elsewhere:
+    ///
+    /// ```
+    /// use tokio::net::TcpStream;
+    /// use ws_proto::ValidConfig;
+    /// use ws_tokio::{WebSocket, tcp_send_queue};
+    ///
+    /// /// The opening handshake on `tcp` is complete.
+    /// fn from_tcp(tcp: TcpStream) -> WebSocket<TcpStream> {
+    ///     WebSocket::server(tcp, ValidConfig::default()).with_send_queue(tcp_send_queue)
+    /// }
+    /// ```
     #[must_use]
     pub fn with_send_queue(self, read: fn(&S) -> Option<SendQueue>) -> Self {
         lock(&self.shared).watch_send_queue(read);

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use tokio::time::timeout;
-use ws_proto::{CloseCode, Message};
+use ws_proto::{CloseCode, Message, error::ControlError};
+use ws_tokio::Event;
 
 use crate::support::{Frame, ROLES, config, open, open_with};
 
@@ -137,5 +138,45 @@ async fn a_close_goes_out_behind_what_was_sent_before() {
         assert!(closing.await.unwrap().is_clean());
         let expected = [Frame::text("a".repeat(1000)), Frame::text("b".repeat(1000)), Frame::close(1000, "")];
         assert_eq!(peer.received(), expected);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pong_of_the_application_is_sent_as_it_is() {
+    for role in ROLES {
+        let (mut ws, peer) = open(role);
+        ws.pong(b"one").await.unwrap();
+        ws.sender().pong(b"two").unwrap();
+        ws.pong(&[3; 125]).await.unwrap();
+        assert_eq!(peer.received(), [Frame::pong("one"), Frame::pong("two"), Frame::pong([3; 125])]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pong_over_125_bytes_or_after_a_close_is_refused() {
+    for role in ROLES {
+        let (mut ws, _peer) = open(role);
+        let sender = ws.sender();
+        assert_eq!(ws.pong(&[0; 126]).await, Err(ControlError::TooLong { len: 126 }));
+        assert_eq!(sender.pong(&[0; 126]), Err(ControlError::TooLong { len: 126 }));
+        sender.close(CloseCode::NORMAL, "");
+        assert_eq!(ws.pong(b"").await, Err(ControlError::Closed));
+        assert_eq!(sender.pong(b""), Err(ControlError::Closed));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_auto_pong_only_the_application_answers_pings() {
+    for role in ROLES {
+        let mut config = config();
+        config.auto_pong = false;
+        let (mut ws, peer) = open_with(role, config);
+        peer.send_all([Frame::ping("a"), Frame::ping("b")]);
+        assert!(matches!(ws.recv_event().await, Some(Event::Ping(payload)) if payload == "a"));
+        assert!(peer.received().is_empty());
+        ws.pong(b"own").await.unwrap();
+        assert!(matches!(ws.recv_event().await, Some(Event::Ping(payload)) if payload == "b"));
+        ws.sender().pong(b"own too").unwrap();
+        assert_eq!(peer.received(), [Frame::pong("own"), Frame::pong("own too")]);
     }
 }

@@ -21,7 +21,8 @@ use tokio::{
 };
 use ws_client::Message;
 use ws_hyper::{
-    Config, Upgrader, ValidConfig, WebSocket as ServerSocket, axum::WebSocketUpgrade, error::UpgradeError,
+    Config, Upgrader, WebSocket as ServerSocket, axum::WebSocketUpgrade, error::UpgradeError,
+    protocol::ValidConfig,
 };
 use ws_proto::Connection;
 

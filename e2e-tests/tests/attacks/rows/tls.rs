@@ -9,7 +9,7 @@ use std::io::Read as _;
 use std::net::SocketAddr;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use ws_client::{Connector, Roots};
+use ws_client::{Connector, tls::Roots};
 use ws_server::{Server, Tls};
 
 const FLOOD: Row = Row::new(34, "flood of TLS handshakes");

@@ -2,8 +2,8 @@
 
 use crate::{
     CloseCode, ConnectionState, MessageKind, Notify, Role, TransportAction,
-    close::{CloseError, Initiator},
-    error::{ControlError, ProtocolError, SendError},
+    close::Initiator,
+    error::{CloseError, ControlError, ProtocolError, SendError},
 };
 
 use super::{

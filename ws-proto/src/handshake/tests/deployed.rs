@@ -280,11 +280,11 @@ fn more_header_lines_than_a_map_can_hold_are_an_error() {
 fn the_largest_configurable_number_of_header_lines_is_read() {
     let mut config = Config::default();
     config.limits.max_head_size = usize::MAX;
-    config.limits.max_header_lines = Limits::MOST_HEADER_LINES;
+    config.limits.max_header_lines = Limits::MAX_HEADER_LINES;
     let config = config.validate().unwrap();
-    let request = format!("GET / HTTP/1.1\r\n{}\r\n", lines(Limits::MOST_HEADER_LINES));
+    let request = format!("GET / HTTP/1.1\r\n{}\r\n", lines(Limits::MAX_HEADER_LINES));
     let (request, _) = RequestReader::new(&config.limits).read(request.as_bytes()).unwrap().unwrap();
-    assert_eq!(request.headers().len(), Limits::MOST_HEADER_LINES);
+    assert_eq!(request.headers().len(), Limits::MAX_HEADER_LINES);
     let mut config = Config::clone(&config);
     config.limits.max_header_lines += 1;
     let error = config.validate().unwrap_err().to_string();

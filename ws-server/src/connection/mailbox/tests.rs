@@ -71,7 +71,8 @@ impl Endpoint {
             self.connection.pump(&mut self.tx);
         }
         let (mut frames, mut rest) = (Vec::new(), bytes.as_slice());
-        while let Some((header, header_len)) = FrameHeader::parse(rest).unwrap() {
+        while let Some(header) = FrameHeader::parse(rest).unwrap() {
+            let header_len = header.encoded_len();
             let end = header_len + header.payload_len as usize;
             frames.push((header.opcode, rest[header_len..end].to_vec()));
             rest = &rest[end..];
@@ -251,6 +252,28 @@ fn a_large_message_behind_a_small_one_needs_a_share_of_the_memory_budget() {
     endpoint.try_send(32 * 1024).unwrap();
     assert!(budget.used() >= 80 * 1024, "a first message is accepted, and counts");
     drop(others);
+}
+
+#[test]
+fn pings_and_pongs_of_senders_go_out_in_their_order() {
+    let mut endpoint = Endpoint::new(|_| ());
+    endpoint.mailbox.pong(b"1").unwrap();
+    endpoint.mailbox.ping(b"2").unwrap();
+    endpoint.mailbox.pong(b"3").unwrap();
+    endpoint.transfer();
+    let expected = [(OpCode::Pong, b"1"), (OpCode::Ping, b"2"), (OpCode::Pong, b"3")];
+    assert_eq!(endpoint.written(), expected.map(|(opcode, payload)| (opcode, payload.to_vec())));
+}
+
+#[test]
+fn a_pong_has_the_limits_of_a_ping() {
+    let endpoint = Endpoint::new(|_| ());
+    assert_eq!(endpoint.mailbox.pong(&[0; 126]), Err(ControlError::TooLong { len: 126 }));
+    endpoint.mailbox.pong(&[1; 125]).unwrap();
+    endpoint.mailbox.pong(&[2; 125]).unwrap();
+    assert_eq!(endpoint.mailbox.pong(&[3; 125]), Err(ControlError::Full));
+    endpoint.mailbox.end(ConnectionState::Closed);
+    assert_eq!(endpoint.mailbox.pong(b""), Err(ControlError::Closed));
 }
 
 /// Polls a timed ping once.

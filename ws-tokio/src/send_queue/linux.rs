@@ -1,4 +1,4 @@
-//! The state of a TCP socket's send queue on Linux, read through netlink (sock_diag(7)). It is the same as that of
+//! Linux: the state is read through netlink (sock_diag(7)). It is the same as that of
 //! `SIOCOUTQ` and `TCP_INFO`, and needs no unsafe code. A query is seven system calls; one is made when a deadline is about
 //! to pass.
 
@@ -36,7 +36,8 @@ const BYTES_ACKED_AT: usize = 120;
 
 /// Returns the state of a TCP socket's send queue, for
 /// [`WebSocket::with_send_queue`](crate::WebSocket::with_send_queue). `None` if the socket is not a TCP socket, its
-/// connection is over, it belongs to another network namespace, or the process may not use netlink.
+/// connection is over, it belongs to another network namespace, or the process may not use netlink. On platforms other
+/// than Linux it is always `None`.
 #[must_use]
 pub fn tcp_send_queue(socket: &impl AsFd) -> Option<SendQueue> {
     let request = request(socket.as_fd())?;
