@@ -2,10 +2,15 @@ use std::{fmt, io, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use tokio::net::{TcpListener, ToSocketAddrs};
-use ws_proto::{Config, Keepalive, error::ConfigError, handshake::Rejection, memory::BufferPoolConfig};
+use ws_proto::{
+    Config, Keepalive,
+    error::ConfigError,
+    handshake::{OriginPolicy, Rejection},
+    memory::BufferPoolConfig,
+};
 
 use crate::{
-    admission::{OriginPolicy, request::Request},
+    admission::request::Request,
     net::listener::Listener,
     options::{Memory, Options},
     server::Server,

@@ -85,7 +85,7 @@ mod shard;
 #[cfg(test)]
 mod tests;
 
-pub use admission::{OriginPolicy, Request};
+pub use admission::Request;
 pub use builder::ServerBuilder;
 /// The version of bytes whose types appear in this crate.
 pub use bytes;
@@ -104,7 +104,10 @@ pub use shard::{ShutdownHandle, ShutdownReport};
 #[cfg(feature = "deflate")]
 pub use ws_proto::deflate::{DeflateConfig, DeflateParams};
 #[doc(inline)]
-pub use ws_proto::{CloseCode, CloseInfo, Message, MessageRef, handshake::Rejection};
+pub use ws_proto::{
+    CloseCode, CloseInfo, Message, MessageRef,
+    handshake::{OriginPolicy, Rejection, TransportSecurity},
+};
 pub use ws_proto::{
     Config, Keepalive, Limits, ValidConfig,
     memory::{BufferPoolConfig, MemoryAccount, MemoryBudget},

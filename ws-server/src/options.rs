@@ -4,11 +4,11 @@ use bytes::Bytes;
 use ws_proto::{
     Config,
     error::ConfigError,
-    handshake::Rejection,
+    handshake::{OriginPolicy, Rejection},
     memory::{BufferPoolConfig, MemoryBudget},
 };
 
-use crate::admission::{OriginPolicy, request::Request};
+use crate::admission::request::Request;
 
 /// Answers a plain HTTP request.
 pub(crate) type HttpHook = Arc<dyn Fn(&Request) -> http::Response<Bytes> + Send + Sync>;

@@ -46,6 +46,15 @@ pub enum RequestError {
     /// Header values that cannot be read, such as a malformed list of subprotocols.
     #[error("malformed header {0}")]
     Header(&'static str),
+    /// An HTTP/2 or HTTP/3 request with a method other than `CONNECT` (RFC 8441 section 5).
+    #[error("method not allowed, expected CONNECT")]
+    NotConnect,
+    /// A `CONNECT` without `:protocol`, or with one that is not `websocket` (RFC 8441 section 4, RFC 9220 section 3).
+    #[error("expected the :protocol \"websocket\"")]
+    Protocol,
+    /// An extended CONNECT without `Sec-WebSocket-Version`, or with one that is not 13.
+    #[error("unsupported WebSocket version, expected 13")]
+    ConnectVersion,
 }
 
 impl RequestError {
@@ -55,7 +64,8 @@ impl RequestError {
         match self {
             Self::HeadTooLarge | Self::TooManyHeaders => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::Version => StatusCode::HTTP_VERSION_NOT_SUPPORTED,
-            Self::Method => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Method | Self::NotConnect => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Protocol => StatusCode::NOT_IMPLEMENTED,
             Self::Http10 | Self::Upgrade | Self::Connection | Self::WebSocketVersion => {
                 StatusCode::UPGRADE_REQUIRED
             }
@@ -66,7 +76,7 @@ impl RequestError {
     /// Whether this may be a plain HTTP request for another service.
     #[must_use]
     pub const fn is_not_upgrade(self) -> bool {
-        matches!(self, Self::Http10 | Self::Upgrade | Self::Connection | Self::Method)
+        matches!(self, Self::Http10 | Self::Upgrade | Self::Connection | Self::Method | Self::NotConnect)
     }
 }
 

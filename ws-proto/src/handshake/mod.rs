@@ -1,4 +1,5 @@
-//! The opening handshake over HTTP/1.1, for both sides (RFC 6455 section 4, RFC 9112).
+//! The opening handshake over HTTP/1.1, for both sides (RFC 6455 section 4, RFC 9112), and the server's side of it inside
+//! an HTTP server of any kind, over HTTP/1.1 and HTTP/2 (RFC 8441).
 //!
 //! Each byte of a head is scanned once, even if it arrives in pieces, and a complete head is parsed once.
 
@@ -6,8 +7,10 @@ mod authority;
 mod client;
 mod error;
 mod head;
+mod http_server;
 mod key;
 mod negotiation;
+mod origin;
 mod request;
 mod response;
 mod server;
@@ -18,6 +21,7 @@ pub use client::{ClientHandshake, ClientRequest, Negotiated};
 pub use error::{ClientRequestError, RequestError, ResponseError};
 pub use key::accept_key;
 pub use negotiation::Extensions;
+pub use origin::{OriginPolicy, TransportSecurity};
 pub use request::{Request, RequestReader};
 pub use response::ResponseReader;
 pub use server::{Rejection, ResponseParts, ResponsePartsError, ServerHandshake};

@@ -18,11 +18,28 @@ use super::{
 /// A valid request for a WebSocket (RFC 6455 section 4.2.1).
 #[derive(Debug, Clone)]
 pub struct ServerHandshake {
-    accept_key: String,
-    offered: Vec<String>,
+    /// The value of `Sec-WebSocket-Accept` in the response. `None` for an extended CONNECT.
+    pub(super) accept_key: Option<String>,
+    pub(super) offered: Vec<String>,
     offered_extensions: Vec<Extension>,
     /// The value of `Sec-WebSocket-Extensions` in the response.
-    extensions: Option<String>,
+    pub(super) extensions: Option<String>,
+}
+
+/// What the handshake looks at in a request.
+#[derive(Clone, Copy)]
+pub(super) struct RequestLines<'a> {
+    pub(super) method: &'a Method,
+    pub(super) target: &'a Uri,
+    pub(super) version: Version,
+    pub(super) headers: &'a HeaderMap,
+}
+
+impl<'a, B> From<&'a http::Request<B>> for RequestLines<'a> {
+    fn from(request: &'a http::Request<B>) -> Self {
+        let (method, target) = (request.method(), request.uri());
+        Self { method, target, version: request.version(), headers: request.headers() }
+    }
 }
 
 impl ServerHandshake {
@@ -36,20 +53,25 @@ impl ServerHandshake {
     /// The first [`RequestError`] that applies, in the order: version, host, HTTP/1.0, method, target, body, upgrade,
     /// connection, WebSocket version, key, subprotocols, extensions.
     pub fn new(request: &Request) -> Result<Self, RequestError> {
-        let headers = request.headers();
-        let needs_host = match request.version() {
+        Self::upgrade(request.into())
+    }
+
+    /// Checks a request to upgrade an HTTP/1.1 connection.
+    pub(super) fn upgrade(request: RequestLines<'_>) -> Result<Self, RequestError> {
+        let headers = request.headers;
+        let needs_host = match request.version {
             Version::HTTP_11 => true,
             Version::HTTP_10 => false,
             _ => return Err(RequestError::Version),
         };
         check_host(headers, needs_host)?;
-        if request.version() == Version::HTTP_10 {
+        if request.version == Version::HTTP_10 {
             return Err(RequestError::Http10);
         }
-        if request.method() != Method::GET {
+        if request.method != Method::GET {
             return Err(RequestError::Method);
         }
-        check_target(request.uri())?;
+        check_target(request.target)?;
         check_no_body(headers)?;
         if !has_token(headers, header::UPGRADE, "websocket") {
             return Err(RequestError::Upgrade);
@@ -62,11 +84,16 @@ impl ServerHandshake {
         }
         let key = single(headers, header::SEC_WEBSOCKET_KEY).filter(|key| is_valid_key(key));
         let key = key.ok_or(RequestError::Key)?;
+        Self::with_offers(headers, Some(accept_key(key)))
+    }
+
+    /// Reads the subprotocols and extensions that the client offers.
+    pub(super) fn with_offers(headers: &HeaderMap, accept_key: Option<String>) -> Result<Self, RequestError> {
         let offered = token_list(headers, header::SEC_WEBSOCKET_PROTOCOL)
             .ok_or(RequestError::Header("Sec-WebSocket-Protocol"))?;
         let offered_extensions =
             parse_extensions(headers).ok_or(RequestError::Header("Sec-WebSocket-Extensions"))?;
-        Ok(Self { accept_key: accept_key(key), offered, offered_extensions, extensions: None })
+        Ok(Self { accept_key, offered, offered_extensions, extensions: None })
     }
 
     /// Chooses from the extensions that the client offers those that `config` allows. [`accept`](Self::accept) then
@@ -84,17 +111,19 @@ impl ServerHandshake {
         &self.offered
     }
 
-    /// The 101 response (RFC 6455 section 4.2.2). The connection is open once it is written.
+    /// The 101 response (RFC 6455 section 4.2.2), encoded. The connection is open once it is written. Inside an HTTP
+    /// server use [`response`](Self::response).
     ///
     /// # Errors
     /// [`ResponsePartsError`] if `acceptance` has a subprotocol that the client did not offer, or a header that the
-    /// application must not set.
+    /// application must not set, or if the request is an extended CONNECT.
     pub fn accept(&self, acceptance: &ResponseParts) -> Result<Vec<u8>, ResponsePartsError> {
+        let accept_key = self.accept_key.as_ref().ok_or(ResponsePartsError::ExtendedConnect)?;
         let mut out = Vec::with_capacity(160);
         out.extend_from_slice(
             b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ",
         );
-        out.extend_from_slice(self.accept_key.as_bytes());
+        out.extend_from_slice(accept_key.as_bytes());
         out.extend_from_slice(b"\r\n");
         if let Some(subprotocol) = &acceptance.subprotocol {
             if !self.offered.contains(subprotocol) {
@@ -138,13 +167,16 @@ pub enum ResponsePartsError {
     /// The handshake sets this header itself.
     #[error("header {0:?} is set by the handshake")]
     ReservedHeader(String),
+    /// The request is an extended CONNECT, whose response has no form in HTTP/1.1.
+    #[error("the response to an extended CONNECT cannot be encoded as HTTP/1.1")]
+    ExtendedConnect,
 }
 
 /// The response to a refused upgrade: any status, headers and body. The default is 403 without a body.
 #[derive(Debug, Clone)]
 pub struct Rejection {
     /// Boxed to keep a `Result` with it small.
-    response: Box<Response<Bytes>>,
+    pub(super) response: Box<Response<Bytes>>,
 }
 
 impl Rejection {
@@ -215,12 +247,12 @@ impl Rejection {
         out
     }
 
-    fn status(&self) -> StatusCode {
+    pub(super) fn status(&self) -> StatusCode {
         let status = self.response.status();
         if status.is_informational() { StatusCode::INTERNAL_SERVER_ERROR } else { status }
     }
 
-    fn content(&self) -> &[u8] {
+    pub(super) fn content(&self) -> &[u8] {
         match self.response.status() {
             StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT | StatusCode::NOT_MODIFIED => &[],
             _ => self.response.body(),
@@ -251,7 +283,11 @@ impl From<RequestError> for Rejection {
         let rejection = Self::new(error.status()).with_text(format!("{error}\n"));
         match error.status() {
             StatusCode::METHOD_NOT_ALLOWED => {
-                rejection.with_header(header::ALLOW, HeaderValue::from_static("GET"))
+                let method = if error == RequestError::NotConnect { "CONNECT" } else { "GET" };
+                rejection.with_header(header::ALLOW, HeaderValue::from_static(method))
+            }
+            _ if error == RequestError::ConnectVersion => {
+                rejection.with_header(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"))
             }
             StatusCode::UPGRADE_REQUIRED => rejection
                 .with_header(header::UPGRADE, HeaderValue::from_static("websocket"))
@@ -284,7 +320,7 @@ pub(super) fn single(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
 }
 
 /// Exactly one `Host`, which may be empty (RFC 9112 section 3.2). HTTP/1.0 may have none.
-fn check_host(headers: &HeaderMap, is_needed: bool) -> Result<(), RequestError> {
+pub(super) fn check_host(headers: &HeaderMap, is_needed: bool) -> Result<(), RequestError> {
     let is_host = |host: &str| host.is_empty() || split_authority(host).is_some();
     let is_missing = !headers.contains_key(header::HOST);
     let is_valid = single(headers, header::HOST).is_some_and(is_host) || (is_missing && !is_needed);
@@ -292,7 +328,7 @@ fn check_host(headers: &HeaderMap, is_needed: bool) -> Result<(), RequestError> 
 }
 
 /// A path, or a URL in absolute form.
-fn check_target(target: &Uri) -> Result<(), RequestError> {
+pub(super) fn check_target(target: &Uri) -> Result<(), RequestError> {
     const SCHEMES: [&str; 4] = ["http", "https", "ws", "wss"];
     let is_known = |scheme: &str| SCHEMES.iter().any(|known| known.eq_ignore_ascii_case(scheme));
     let is_valid = match (target.scheme_str(), target.authority()) {
@@ -303,7 +339,7 @@ fn check_target(target: &Uri) -> Result<(), RequestError> {
     if is_valid { Ok(()) } else { Err(RequestError::Target) }
 }
 
-fn check_no_body(headers: &HeaderMap) -> Result<(), RequestError> {
+pub(super) fn check_no_body(headers: &HeaderMap) -> Result<(), RequestError> {
     let no_length = headers.get_all(header::CONTENT_LENGTH).iter().all(|value| value == "0");
     if no_length && !headers.contains_key(header::TRANSFER_ENCODING) {
         Ok(())

@@ -1,8 +1,6 @@
-//! What decides who may connect: permits for handshakes and connections, the origin policy, the request.
+//! What decides who may connect: permits for handshakes and connections, the request.
 
-mod origin;
 pub(crate) mod permits;
 pub(crate) mod request;
 
-pub use origin::OriginPolicy;
 pub use request::Request;

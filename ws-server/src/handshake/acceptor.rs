@@ -6,15 +6,11 @@ use http::Method;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use ws_proto::{
     Connection, ValidConfig,
-    handshake::{Rejection, ServerHandshake},
+    handshake::{OriginPolicy, Rejection, ServerHandshake},
 };
 use ws_tokio::{WebSocket, internal::guarded};
 
-use crate::{
-    admission::{OriginPolicy, Request},
-    net::runtime,
-    options::RequestHook,
-};
+use crate::{admission::Request, net::runtime, options::RequestHook};
 
 use super::{
     decide::{accept_upgrade, check, encode},

@@ -3,13 +3,13 @@
 use http::StatusCode;
 use ws_proto::{
     ValidConfig,
-    handshake::{Extensions, Rejection, RequestError, ServerHandshake},
+    handshake::{Extensions, OriginPolicy, Rejection, RequestError, ServerHandshake, TransportSecurity},
 };
 use ws_tokio::internal::guarded;
 
 use crate::{
     admission::{
-        OriginPolicy, Request,
+        Request,
         permits::{Full, Permit},
         request::encode_rejection,
     },
@@ -31,7 +31,12 @@ pub(super) fn check(
     over_tls: bool,
 ) -> Result<ServerHandshake, AcceptError> {
     let handshake = ServerHandshake::new(request)?;
-    if origin.allows(request, over_tls) { Ok(handshake) } else { Err(AcceptError::Origin) }
+    let security = if over_tls { TransportSecurity::Tls } else { TransportSecurity::Plain };
+    if origin.allows(request.headers(), request.uri(), security) {
+        Ok(handshake)
+    } else {
+        Err(AcceptError::Origin)
+    }
 }
 
 /// The extensions that the connection uses, and the 101 response.

@@ -1,4 +1,5 @@
 mod deployed;
+mod http_server;
 mod responses;
 mod splits;
 

@@ -3,16 +3,17 @@
 
 use std::{fmt, sync::Arc};
 
-use http::{Request, header};
-use ws_proto::handshake::split_authority;
+use http::{HeaderMap, Uri, header};
+
+use super::authority::split_authority;
 
 /// Which `Origin` headers are accepted. Requests without one do not come from a web page and are always accepted.
 #[derive(Clone, Default)]
 #[non_exhaustive]
 pub enum OriginPolicy {
-    /// The origin's host and port must be those of the request: of its target in absolute form if it has one, or of
-    /// the `Host` header. Over TLS the origin's scheme must be `https`. Without TLS it may be `http` or `https`,
-    /// because a proxy in front of the server may terminate TLS. The default.
+    /// The origin's host and port must be those of the request: of its target if that has an authority, as in HTTP/2
+    /// and in the absolute form of HTTP/1.1, or of the `Host` header. Over TLS the origin's scheme must be `https`.
+    /// Without TLS it may be `http` or `https`, because a proxy in front of the server may terminate TLS. The default.
     #[default]
     SameHost,
     /// Any page may connect. Safe only if connections carry no authority of the user, such as cookies.
@@ -23,20 +24,28 @@ pub enum OriginPolicy {
     Custom(Arc<dyn Fn(&str) -> bool + Send + Sync>),
 }
 
+/// Whether a request came over TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum TransportSecurity {
+    /// Without TLS, or with TLS that a proxy in front of the server terminates.
+    #[default]
+    Plain,
+    /// Over TLS.
+    Tls,
+}
+
 impl OriginPolicy {
-    /// Whether the policy accepts a request. `over_tls` says whether the request came over TLS.
+    /// Whether the policy accepts a request with these headers and this target.
     #[must_use]
-    pub fn allows<B>(&self, request: &Request<B>, over_tls: bool) -> bool {
-        let mut origins = request.headers().get_all(header::ORIGIN).iter();
+    pub fn allows(&self, headers: &HeaderMap, target: &Uri, security: TransportSecurity) -> bool {
+        let mut origins = headers.get_all(header::ORIGIN).iter();
         let Some(origin) = origins.next() else { return true };
         let (Ok(origin), None) = (origin.to_str(), origins.next()) else { return matches!(self, Self::Any) };
+        let is_same_host = || is_same_host(origin, headers, target, security);
         match self {
             Self::Any => true,
-            Self::SameHost => is_same_host(origin, request, over_tls),
-            Self::List(list) => {
-                is_same_host(origin, request, over_tls)
-                    || list.iter().any(|entry| entry.eq_ignore_ascii_case(origin))
-            }
+            Self::SameHost => is_same_host(),
+            Self::List(list) => is_same_host() || list.iter().any(|entry| entry.eq_ignore_ascii_case(origin)),
             Self::Custom(allows) => allows(origin),
         }
     }
@@ -54,16 +63,16 @@ impl fmt::Debug for OriginPolicy {
 }
 
 /// Compares host and port. A missing port is the scheme's default port.
-fn is_same_host<B>(origin: &str, request: &Request<B>, over_tls: bool) -> bool {
+fn is_same_host(origin: &str, headers: &HeaderMap, target: &Uri, security: TransportSecurity) -> bool {
     let Some((scheme, authority)) = origin.split_once("://") else { return false };
     let default_port = match scheme.to_ascii_lowercase().as_str() {
-        "http" if !over_tls => 80,
+        "http" if security == TransportSecurity::Plain => 80,
         "https" => 443,
         _ => return false,
     };
-    let own = match request.uri().authority() {
+    let own = match target.authority() {
         Some(authority) => Some(authority.as_str()),
-        None => request.headers().get(header::HOST).and_then(|host| host.to_str().ok()),
+        None => headers.get(header::HOST).and_then(|host| host.to_str().ok()),
     };
     let authority = authority.strip_suffix('/').unwrap_or(authority);
     let (Some((host, port)), Some((own_host, own_port))) =
@@ -76,9 +85,16 @@ fn is_same_host<B>(origin: &str, request: &Request<B>, over_tls: bool) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
+    use http::{HeaderValue, Request};
 
-    use super::*;
+    use super::{
+        TransportSecurity::{Plain, Tls},
+        *,
+    };
+
+    fn allows(policy: &OriginPolicy, request: &Request<()>, security: TransportSecurity) -> bool {
+        policy.allows(request.headers(), request.uri(), security)
+    }
 
     fn request(host: &'static str, origin: &'static str) -> Request<()> {
         let request = Request::builder().header(header::HOST, host).header(header::ORIGIN, origin);
@@ -96,7 +112,7 @@ mod tests {
             ("127.0.0.1:8080", "http://127.0.0.1:8080"),
             ("[::1]:8080", "http://[::1]:8080"),
         ] {
-            assert!(policy.allows(&request(host, origin), false), "{host} {origin}");
+            assert!(allows(&policy, &request(host, origin), Plain), "{host} {origin}");
         }
         for (host, origin) in [
             ("example.com", "null"),
@@ -116,8 +132,8 @@ mod tests {
             ("example.com", "http://example.com:+80"),
             ("example.com", "chrome-extension://example.com"),
         ] {
-            for over_tls in [false, true] {
-                assert!(!policy.allows(&request(host, origin), over_tls), "{host} {origin}");
+            for security in [Plain, Tls] {
+                assert!(!allows(&policy, &request(host, origin), security), "{host} {origin}");
             }
         }
     }
@@ -125,46 +141,56 @@ mod tests {
     #[test]
     fn over_tls_a_page_without_it_is_of_another_origin() {
         for policy in [OriginPolicy::SameHost, OriginPolicy::List(Vec::new())] {
-            assert!(policy.allows(&request("example.com", "https://example.com"), true));
-            assert!(policy.allows(&request("example.com:8443", "HTTPS://example.com:8443"), true));
-            assert!(!policy.allows(&request("example.com", "http://example.com"), true));
-            assert!(!policy.allows(&request("example.com:8443", "http://example.com:8443"), true));
-            assert!(!policy.allows(&request("example.com:443", "http://example.com:443"), true));
+            assert!(allows(&policy, &request("example.com", "https://example.com"), Tls));
+            assert!(allows(&policy, &request("example.com:8443", "HTTPS://example.com:8443"), Tls));
+            assert!(!allows(&policy, &request("example.com", "http://example.com"), Tls));
+            assert!(!allows(&policy, &request("example.com:8443", "http://example.com:8443"), Tls));
+            assert!(!allows(&policy, &request("example.com:443", "http://example.com:443"), Tls));
         }
         let list = OriginPolicy::List(vec!["http://example.com".to_owned()]);
-        assert!(list.allows(&request("example.com", "http://example.com"), true));
+        assert!(allows(&list, &request("example.com", "http://example.com"), Tls));
     }
 
     #[test]
     fn the_host_of_a_target_in_absolute_form_counts_and_not_the_header() {
         let mut request = request("proxy.example", "https://chat.example");
         *request.uri_mut() = "https://chat.example/room".parse().unwrap();
-        assert!(OriginPolicy::SameHost.allows(&request, true));
+        assert!(allows(&OriginPolicy::SameHost, &request, Tls));
         request.headers_mut().insert(header::ORIGIN, HeaderValue::from_static("https://proxy.example"));
-        assert!(!OriginPolicy::SameHost.allows(&request, true));
+        assert!(!allows(&OriginPolicy::SameHost, &request, Tls));
+    }
+
+    #[test]
+    fn an_http_2_request_without_a_host_header_is_compared_by_its_authority() {
+        let mut request = Request::new(());
+        *request.uri_mut() = "https://chat.example:8443/room".parse().unwrap();
+        request.headers_mut().insert(header::ORIGIN, HeaderValue::from_static("https://chat.example:8443"));
+        assert!(allows(&OriginPolicy::SameHost, &request, Tls));
+        request.headers_mut().insert(header::ORIGIN, HeaderValue::from_static("https://evil.example"));
+        assert!(!allows(&OriginPolicy::SameHost, &request, Tls));
     }
 
     #[test]
     fn no_origin_is_no_browser() {
-        assert!(OriginPolicy::SameHost.allows(&Request::new(()), true));
+        assert!(allows(&OriginPolicy::SameHost, &Request::new(()), Tls));
     }
 
     #[test]
     fn two_origins_are_never_right() {
         let mut twice = request("a", "http://a");
         twice.headers_mut().append(header::ORIGIN, HeaderValue::from_static("http://a"));
-        assert!(!OriginPolicy::SameHost.allows(&twice, false));
-        assert!(OriginPolicy::Any.allows(&twice, false));
+        assert!(!allows(&OriginPolicy::SameHost, &twice, Plain));
+        assert!(allows(&OriginPolicy::Any, &twice, Plain));
     }
 
     #[test]
     fn a_list_adds_to_the_same_host_and_a_function_decides_alone() {
         let list = OriginPolicy::List(vec!["https://app.example".to_owned()]);
-        assert!(list.allows(&request("api.example", "https://APP.example"), false));
-        assert!(list.allows(&request("api.example", "https://api.example"), false));
-        assert!(!list.allows(&request("api.example", "https://other.example"), false));
+        assert!(allows(&list, &request("api.example", "https://APP.example"), Plain));
+        assert!(allows(&list, &request("api.example", "https://api.example"), Plain));
+        assert!(!allows(&list, &request("api.example", "https://other.example"), Plain));
         let custom = OriginPolicy::Custom(Arc::new(|origin| origin == "null"));
-        assert!(custom.allows(&request("a", "null"), false));
-        assert!(!custom.allows(&request("a", "http://a"), false));
+        assert!(allows(&custom, &request("a", "null"), Plain));
+        assert!(!allows(&custom, &request("a", "http://a"), Plain));
     }
 }
