@@ -87,7 +87,8 @@ impl ServerBuilder {
         self
     }
 
-    /// The longest time from accepting a socket to the 101 response. Default 10 s.
+    /// The longest time from accepting a socket to the 101 response, and from [`Adopter::reserve`](crate::Adopter::reserve)
+    /// to [`Reservation::adopt`](crate::Reservation::adopt). Default 10 s.
     ///
     /// An answer that rejects the request may take longer: it is written as long as the peer takes some of it within
     /// this time.

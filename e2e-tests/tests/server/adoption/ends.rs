@@ -3,11 +3,13 @@
 use super::{Front, expect_echo, for_each_api, status};
 use e2e_tests::faults::dropped_after;
 use e2e_tests::harness;
-use e2e_tests::raw_peer::{RawFrame, SAMPLE_KEY};
+use e2e_tests::raw_peer::{RawClient, RawFrame, SAMPLE_KEY};
 use e2e_tests::server::{Event, GRACE, Script, ServerRunner, answer_close, bind, counts, start_echo};
+use std::sync::Arc;
 use std::time::Duration;
+use tokio::io::AsyncWriteExt as _;
 use ws_server::{
-    Keepalive, Server,
+    Conn, Handler, Keepalive, MessageRef, Rejection, Request, Server,
     error::{AdoptError, ReserveError},
 };
 
@@ -49,15 +51,17 @@ fn once_a_shutdown_has_begun_nothing_is_reserved() {
 fn a_place_that_was_reserved_before_a_shutdown_is_used_and_its_connection_gets_1001() {
     for_each_api(async |api| {
         let server = start_echo(api, Server::builder()).await;
-        let (client, arrived) = Front::bind().await.arrive().await;
+        let other = server.open().await;
+        let (mut client, arrived) = Front::bind().await.arrive().await;
         let (reservation, mut stream, received) = arrived.reserve(server.adopter()).await.unwrap();
         server.handle().start(GRACE);
-        tokio::io::AsyncWriteExt::write_all(&mut stream, &reservation.encode_response()).await.unwrap();
+        // By now the shutdown has reached the shard.
+        answer_close(other, 1001).await;
+        stream.write_all(&reservation.encode_response()).await.unwrap();
         reservation.adopt(stream, received).unwrap();
-        let mut client = client;
         client.recv_head().await.assert_switching_protocols(SAMPLE_KEY);
         answer_close(client, 1001).await;
-        assert_eq!(counts(server.stop().await), (1, 0, false));
+        assert_eq!(counts(server.stop().await), (2, 0, false));
     });
 }
 
@@ -158,5 +162,74 @@ fn keepalive_and_the_idle_timeout_apply_to_adopted_connections() {
         let server = start_echo(api, Server::builder().idle_timeout(Duration::from_millis(50))).await;
         answer_close(Front::bind().await.open(server.adopter()).await, 1001).await;
         server.stop().await;
+    });
+}
+
+/// A handler that is nothing.
+struct Idle;
+
+impl Handler for Idle {
+    type Context = Arc<()>;
+
+    fn accept(_request: &mut Request, _context: &Arc<()>) -> Result<Self, Rejection> {
+        Ok(Self)
+    }
+
+    fn on_message(&mut self, _conn: &mut Conn<'_>, _message: MessageRef<'_>) {}
+}
+
+#[test]
+fn an_adopter_that_outlives_its_server_keeps_nothing_of_the_application() {
+    harness::run(async {
+        let context = Arc::new(());
+        let server = ServerRunner::serve_handler::<Idle>(Server::builder(), Arc::clone(&context)).await;
+        let (front, adopter) = (Front::bind().await, server.adopter().clone());
+        answer_close_of(front.open(&adopter).await, server).await;
+        assert_eq!(Arc::strong_count(&context), 1);
+        assert_eq!(status(front.arrive().await.1.adopt(&adopter).await), 503);
+    });
+}
+
+async fn answer_close_of(client: RawClient, server: ServerRunner) {
+    let answering = tokio::spawn(answer_close(client, 1001));
+    server.stop().await;
+    answering.await.unwrap();
+}
+
+/// The server's future is dropped while the application decides, and while a place is reserved.
+#[test]
+fn a_server_that_is_cut_off_ends_what_is_reserved() {
+    harness::run(async {
+        let builder = Server::builder().on_request_async(|request| async {
+            if request.path() == "/slow" {
+                std::future::pending::<()>().await;
+            }
+            Ok(request)
+        });
+        let server = bind(builder).await;
+        let (adopter, on_shards) = (server.adopter(), harness::on_shards());
+        let running = tokio::spawn(async move {
+            match on_shards {
+                true => drop(server.sharded(1).serve_handler::<Idle>(Arc::default()).await),
+                false => drop(server.serve_handler::<Idle>(Arc::default()).await),
+            }
+        });
+        let front = Front::bind().await;
+        let (mut client, arrived) = front.arrive().await;
+        let (reservation, stream, received) = arrived.reserve(&adopter).await.unwrap();
+        let (_slow, mut arrived) = front.arrive().await;
+        *arrived.request.uri_mut() = http::Uri::from_static("/slow");
+        let asking = tokio::spawn({
+            let adopter = adopter.clone();
+            async move { arrived.adopt(&adopter).await }
+        });
+        tokio::task::yield_now().await;
+        running.abort();
+        assert!(running.await.unwrap_err().is_cancelled());
+        let refused = asking.await.unwrap();
+        assert!(matches!(refused, Err(ReserveError::ShuttingDown)), "{refused:?}");
+        // The server takes it or not, depending on what happened first. It is cut off in any case.
+        let _ = reservation.adopt(stream, received);
+        client.expect_end().await;
     });
 }

@@ -17,7 +17,7 @@ use ws_proto::{Limits, handshake::RequestReader};
 use ws_server::{Adopter, OpeningRequest, Reservation, Server, error::ReserveError};
 
 /// Stands for an HTTP server: it accepts connections and reads their requests.
-struct Front(TcpListener);
+pub(crate) struct Front(TcpListener);
 
 /// A connection whose request is read and not answered.
 struct Arrived {
@@ -29,7 +29,7 @@ struct Arrived {
 }
 
 impl Front {
-    async fn bind() -> Self {
+    pub(crate) async fn bind() -> Self {
         Self(TcpListener::bind("127.0.0.1:0").await.expect("a free port"))
     }
 
@@ -53,7 +53,7 @@ impl Front {
     }
 
     /// A client whose connection `adopter`'s server has adopted.
-    async fn open(&self, adopter: &Adopter) -> RawClient {
+    pub(crate) async fn open(&self, adopter: &Adopter) -> RawClient {
         let (mut client, arrived) = self.arrive().await;
         arrived.adopt(adopter).await.expect("the server takes it");
         client.recv_head().await.assert_switching_protocols(SAMPLE_KEY);

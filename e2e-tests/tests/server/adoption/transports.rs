@@ -1,15 +1,17 @@
 //! Transports that are not plain TCP sockets.
 
 use super::{Arrived, Front, expect_echo};
+use e2e_tests::certificates::{Authority, Identity};
 use e2e_tests::harness::{self, Options};
 use e2e_tests::raw_peer::{RawClient, SAMPLE_KEY};
-use e2e_tests::server::{Event, Script, ServerRunner, close_normally, echo_test};
+use e2e_tests::server::{Api, Event, Script, ServerRunner, close_normally, echo_test, start_echo};
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
-use tokio::net::TcpStream;
-use ws_server::{Adopter, ServerStream};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use ws_proto::{Limits, handshake::RequestReader};
+use ws_server::{Adopter, OpeningRequest, Server, ServerStream, Tls};
 
 /// Hands the connection over in another transport.
 async fn adopt_in<S>(adopter: &Adopter, arrived: Arrived, wrap: impl FnOnce(TcpStream) -> S) -> io::Result<()>
@@ -82,8 +84,8 @@ fn a_transport_of_any_type_is_adopted() {
 fn a_transport_that_panics_ends_its_own_connection() {
     let options = Options { allow_panics: true, ..Options::default() };
     harness::run_with(options, async {
-        for api in e2e_tests::server::Api::ALL {
-            let server = e2e_tests::server::start_echo(api, ws_server::Server::builder()).await;
+        for api in Api::ALL {
+            let server = start_echo(api, Server::builder()).await;
             let mut other = server.open().await;
             open_in(&server, true).await.expect_end().await;
             expect_echo(&mut other, "still works").await;
@@ -104,14 +106,95 @@ fn a_connection_without_a_socket_has_no_address() {
     });
 }
 
+/// A transport that says it has read more than it has.
+struct Boasting(TcpStream);
+
+impl AsyncRead for Boasting {
+    fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        buf.advance(20);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Boasting {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx)
+    }
+}
+
+/// All connections of a thread share its receive buffer.
+#[test]
+fn an_adopted_transport_that_claims_more_than_it_read_ends_its_own_connection() {
+    harness::run_with(Options { allow_panics: true, ..Options::default() }, async {
+        for api in Api::ALL {
+            let server = start_echo(api, Server::builder()).await;
+            let mut other = server.open().await;
+            expect_echo(&mut other, "a secret of 20").await;
+            let (mut client, arrived) = Front::bind().await.arrive().await;
+            adopt_in(server.adopter(), arrived, Boasting).await.unwrap();
+            client.recv_head().await.assert_switching_protocols(SAMPLE_KEY);
+            // Nothing but the end arrives.
+            client.expect_end().await;
+            close_normally(other).await;
+            server.stop().await;
+        }
+    });
+}
+
+/// The program has done the TLS handshake and the HTTP part. The application still sees the state of TLS.
+#[test]
+fn a_tls_stream_is_adopted() {
+    harness::run(async {
+        let authority = Authority::new();
+        let Identity { chain, key, .. } = authority.issue(&["localhost"]);
+        let tls = Tls::from_pem(&chain, &key).unwrap();
+        let server = ServerRunner::serve(Server::builder(), |mut ws| async move {
+            let is_seen = ws.with_io(|io| io.tls().is_some() && io.socket().is_some());
+            ws.send(format!("{is_seen:?}")).await.expect("open");
+        })
+        .await;
+        let front = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("wss://localhost:{}/", front.local_addr().unwrap().port());
+        let adopt = async {
+            let (stream, peer) = front.accept().await.unwrap();
+            let mut stream = tls.accept(stream).await.unwrap();
+            let mut bytes = Vec::new();
+            let (request, head) = loop {
+                stream.read_buf(&mut bytes).await.unwrap();
+                if let Some(read) = RequestReader::new(&Limits::default()).read(&bytes).unwrap() {
+                    break read;
+                }
+            };
+            let opening = OpeningRequest::new(request).peer_addr(peer).over_tls(true);
+            let reservation = server.adopter().reserve(opening).await.unwrap();
+            stream.write_all(&reservation.encode_response()).await.unwrap();
+            stream.flush().await.unwrap();
+            reservation.adopt(stream, bytes.split_off(head)).unwrap();
+        };
+        let roots = ws_client::Tls::builder().roots(ws_client::Roots::None).authority(authority.pem());
+        let connector = ws_client::Connector::new().tls(roots.build().unwrap());
+        let (connected, ()) = tokio::join!(connector.connect(&url), adopt);
+        let mut ws = connected.unwrap();
+        assert_eq!(ws.recv().await.unwrap().as_text(), Some("Some(true)"));
+        drop(ws);
+        server.stop().await;
+    });
+}
+
 #[cfg(unix)]
 #[test]
 fn a_unix_socket_is_adopted() {
     harness::run(async {
-        let mut server = Script::new()
-            .on_message(|conn, message| drop(conn.send(message)))
-            .start(ws_server::Server::builder())
-            .await;
+        let mut server =
+            Script::new().on_message(|conn, message| drop(conn.send(message))).start(Server::builder()).await;
         let (near, far) = tokio::net::UnixStream::pair().unwrap();
         let (_client, arrived) = Front::bind().await.arrive().await;
         let reservation = server.adopter().reserve(arrived.request).await.unwrap();

@@ -26,9 +26,10 @@ impl ServerStream {
             Kind::Tcp(stream) => stream.into_std().map(Detached::Tcp),
             #[cfg(unix)]
             Kind::Unix(stream) => stream.into_std().map(Detached::Unix),
-            // Only its reactor knows when it is ready.
             #[cfg(target_os = "linux")]
-            Kind::Reactor(_) => Err(io::ErrorKind::Unsupported.into()),
+            Kind::Reactor(_) => {
+                Err(io::Error::new(io::ErrorKind::Unsupported, "the socket belongs to a shard of a server"))
+            }
             #[cfg(feature = "tls-core")]
             Kind::Tls(_) => Ok(Detached::Other(self)),
             Kind::Foreign(_) => Ok(Detached::Other(self)),
