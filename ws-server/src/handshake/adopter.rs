@@ -239,7 +239,7 @@ impl Reservation {
 
     /// Hands the connection over, after the response is written. `received` are the bytes that were read behind the
     /// request. `stream` is a [`TcpStream`](tokio::net::TcpStream), a Unix socket, a
-    /// [`TlsStream`](crate::TlsStream), or any other transport in [`ServerStream::from_io`].
+    /// `TlsStream`, or any other transport in [`ServerStream::from_io`].
     ///
     /// A plain socket leaves the runtime that it is registered with. Every other transport goes on using that runtime,
     /// which must outlive the connection.

@@ -133,6 +133,12 @@ impl ServerState {
         let _ = guarded(|| self.door.send_replace(Some(door)));
     }
 
+    /// Drops the door. A hook in the options may own a handle to this state, which is then never dropped. The door's
+    /// runtime must be dropped even so.
+    pub(super) fn close_door(&self) {
+        let _ = guarded(|| self.door.send_replace(None));
+    }
+
     /// Waits until the server runs. `None` means that its shutdown has begun.
     pub(crate) async fn door(&self) -> Option<Door> {
         let mut door = self.door.subscribe();
