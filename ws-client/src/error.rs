@@ -278,3 +278,6 @@ impl ConnectError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -50,8 +50,7 @@ pub(crate) fn redirect_target(
         let location = redacted(&String::from_utf8_lossy(location.as_bytes())).to_owned();
         ConnectError::Redirect { location, source }
     };
-    let text =
-        std::str::from_utf8(location.as_bytes()).map_err(|_| not_followed(RedirectError::NotUtf8))?;
+    let text = std::str::from_utf8(location.as_bytes()).map_err(|_| not_followed(RedirectError::NotUtf8))?;
     let mut next = from.resolve_location(text).map_err(|error| not_followed(error.into()))?;
     if from.secure && !next.secure {
         return Err(not_followed(RedirectError::Downgrade));

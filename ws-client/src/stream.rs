@@ -7,14 +7,14 @@ use std::{
     task::{Context, Poll},
 };
 
+#[cfg(feature = "tls-core")]
+use crate::tls::TlsStream;
 #[cfg(unix)]
 use tokio::net::UnixStream;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
 };
-#[cfg(feature = "tls-core")]
-use crate::tls::TlsStream;
 
 /// The transport of a client's connection: TCP or a Unix socket, with or without TLS.
 #[derive(Debug)]

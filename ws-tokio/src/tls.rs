@@ -56,9 +56,7 @@ const fn built_in() -> Option<Arc<CryptoProvider>> {
 pub fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
     match read {
-        Ok(certificates) if certificates.is_empty() => {
-            Err(bad_pem("certificates", pem::Error::NoItemsFound))
-        }
+        Ok(certificates) if certificates.is_empty() => Err(bad_pem("certificates", pem::Error::NoItemsFound)),
         Ok(certificates) => Ok(certificates),
         Err(error) => Err(bad_pem("certificates", error)),
     }
@@ -87,7 +85,11 @@ mod tests {
         let cut = b"-----BEGIN CERTIFICATE-----\nAAAA\n";
         for (error, text, cause) in [
             (certificates(b"nonsense").unwrap_err(), "invalid PEM for the certificates", "no items found"),
-            (certificates(cut).unwrap_err(), "invalid PEM for the certificates", "missing section end marker"),
+            (
+                certificates(cut).unwrap_err(),
+                "invalid PEM for the certificates",
+                "missing section end marker",
+            ),
             (private_key(b"").unwrap_err(), "invalid PEM for the private key", "no items found"),
         ] {
             assert_eq!(error.to_string(), text);

@@ -15,12 +15,8 @@ use ws_proto::{
 
 use super::{Connected, Connector};
 use crate::{
-    error::ConnectError,
-    redirect::is_redirect,
-    refusal::Refusal,
-    request::RequestOptions,
-    response::read_final_response,
-    url::Target,
+    error::ConnectError, redirect::is_redirect, refusal::Refusal, request::RequestOptions,
+    response::read_final_response, url::Target,
 };
 
 impl Connector {

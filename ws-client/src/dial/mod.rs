@@ -201,7 +201,11 @@ async fn wrap_in_tls(
 }
 
 #[cfg(feature = "tls-core")]
-pub(crate) async fn tls_handshake<S>(tls: &crate::Tls, host: &Host, stream: S) -> Result<TlsStream<S>, ConnectError>
+pub(crate) async fn tls_handshake<S>(
+    tls: &crate::Tls,
+    host: &Host,
+    stream: S,
+) -> Result<TlsStream<S>, ConnectError>
 where
     S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
 {
@@ -231,7 +235,8 @@ async fn connect_unix(path: &std::path::Path) -> Result<ClientStream, ConnectErr
 #[cfg(not(unix))]
 #[expect(clippy::unused_async, reason = "the same signature as on Unix")]
 async fn connect_unix(path: &std::path::Path) -> Result<ClientStream, ConnectError> {
-    let source = io::Error::new(io::ErrorKind::Unsupported, "Unix sockets are not supported on this platform");
+    let source =
+        io::Error::new(io::ErrorKind::Unsupported, "Unix sockets are not supported on this platform");
     Err(ConnectError::Connect { host: path.display().to_string(), source })
 }
 
