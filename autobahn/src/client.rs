@@ -16,7 +16,13 @@ async fn main() -> ExitCode {
     match options.run().await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("autobahn-client: {error}");
+            eprint!("autobahn-client: {error}");
+            let mut next = std::error::Error::source(&error);
+            while let Some(cause) = next {
+                eprint!(": {cause}");
+                next = cause.source();
+            }
+            eprintln!();
             ExitCode::FAILURE
         }
     }

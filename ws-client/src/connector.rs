@@ -1,40 +1,48 @@
-//! The settings of a client, and the methods that connect.
+//! A client's settings, and the methods that connect.
 
 mod handshake;
+mod settings;
 
-use std::{fmt, net::SocketAddr, time::Duration};
+use std::{fmt, sync::Arc};
 
-use http::{HeaderName, HeaderValue, Response};
-use tokio::io::{AsyncRead, AsyncWrite};
-use ws_proto::{Config, Keepalive};
+use http::Response;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    time::Instant,
+};
 
 use crate::{
     WebSocket,
-    dial::{Dialler, Resolver},
     error::ConnectError,
-    proxy::Proxy,
-    redirect::{RequestOptions, redirect_target},
+    redirect::redirect_target,
     refusal::header_names,
-    response::client_limits,
+    request::{IntoClientRequest, RequestOptions},
     stream::ClientStream,
     url::Target,
 };
+use settings::Settings;
 
-/// Connects to `url`, such as `ws://127.0.0.1:9001/path`, with the defaults of [`Connector`].
+/// Connects to a URL, such as `ws://127.0.0.1:9001/path`, or by an [`http::Request`] with headers, with the
+/// defaults of [`Connector`].
 ///
 /// # Errors
-/// [`ConnectError`] says why the attempt failed.
+/// The same as [`Connector::connect`]: a [`ConnectError`].
 ///
 /// # Panics
 /// In a tokio runtime without time or without I/O, as [`Connector::connect`] does.
 ///
 /// # Cancel safety
 /// Dropping the future cancels the attempt.
-pub async fn connect(url: &str) -> Result<WebSocket<ClientStream>, ConnectError> {
-    Connector::new().connect(url).await
+#[doc(alias = "connect_async")]
+pub async fn connect(request: impl IntoClientRequest) -> Result<WebSocket<ClientStream>, ConnectError> {
+    Connector::new().connect(request).await
 }
 
-/// The settings for connecting. One connector can open any number of connections.
+/// The settings for connecting. One connector can open any number of connections. Clones share the settings
+/// until one of them is changed, so a clone costs no allocation.
+///
+/// The setters do not check their values. Connecting returns an error that names a bad setting and its value,
+/// before anything is sent.
 ///
 /// # Runtime
 /// Connecting needs a tokio runtime, of either flavour, with time and I/O enabled (`enable_all`):
@@ -48,35 +56,19 @@ pub async fn connect(url: &str) -> Result<WebSocket<ClientStream>, ConnectError>
 ///   tasks, such as by `Handle::block_on`, fails with the error of tokio's sockets or name resolution
 ///   ([`ConnectError::Io`], [`Connect`](ConnectError::Connect) or [`Resolve`](ConnectError::Resolve)). If it
 ///   waits for a custom [resolver](Self::resolver), tokio's timer panics.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 #[must_use]
-pub struct Connector {
-    protocol: Config,
-    request_options: RequestOptions,
-    safe_headers: Vec<HeaderName>,
-    handshake_timeout: Duration,
-    redirects: u8,
-    dialler: Dialler,
-    mask_seed: Option<[u8; 32]>,
-}
+pub struct Connector(Arc<Settings>);
 
 /// Omits the values of headers, the subprotocols, which may be tokens, and the seed.
 impl fmt::Debug for Connector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Connector")
-            .field("protocol", &self.protocol)
-            .field("headers", &header_names(&self.request_options.headers))
-            .field("safe_headers", &self.safe_headers)
-            .field("subprotocols", &self.request_options.subprotocols.len())
-            .field("handshake_timeout", &self.handshake_timeout)
-            .field("redirects", &self.redirects)
-            .field("dialler", &self.dialler)
-            .field("has_mask_seed", &self.mask_seed.is_some())
-            .finish()
+        f.debug_tuple("Connector").field(&self.0).finish()
     }
 }
 
 /// A connection and the response that opened it.
+#[non_exhaustive]
 pub struct Connected<S = ClientStream> {
     /// The connection.
     pub ws: WebSocket<S>,
@@ -95,153 +87,17 @@ impl<S> fmt::Debug for Connected<S> {
     }
 }
 
-impl Default for Connector {
-    fn default() -> Self {
-        let mut protocol = Config::default();
-        protocol.limits = client_limits();
-        Self {
-            protocol,
-            request_options: RequestOptions::default(),
-            safe_headers: Vec::new(),
-            handshake_timeout: Duration::from_secs(10),
-            redirects: 0,
-            dialler: Dialler::default(),
-            mask_seed: None,
-        }
-    }
+/// An attempt to connect, before anything is sent.
+struct Attempt {
+    target: Target,
+    request_options: RequestOptions,
+    deadline: Instant,
 }
 
 impl Connector {
-    /// The default settings: messages of at most 16 MiB, a response head of at most 64 KiB and 256 lines, a
-    /// handshake timeout of 10 s, and a keepalive ping after 30 s of silence.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Adds a header to the request. Headers of the opening handshake itself make [`connect`](Self::connect)
-    /// fail with [`ConnectError::Request`].
-    pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
-        self.request_options.headers.append(name, value);
-        self
-    }
-
-    /// Offers a subprotocol. Offers are sent in order of preference, the first one most preferred. A response
-    /// that selects a subprotocol that was not offered is an error.
-    /// [`WebSocket::subprotocol`](ws_tokio::WebSocket::subprotocol) returns the server's choice.
-    pub fn subprotocol(mut self, name: impl Into<String>) -> Self {
-        self.request_options.subprotocols.push(name.into());
-        self
-    }
-
-    /// Sets the largest payload of a received message, in bytes. Default: 16 MiB.
-    pub const fn max_message_size(mut self, bytes: usize) -> Self {
-        self.protocol.limits.max_message_size = bytes;
-        self
-    }
-
-    /// Sets the timeout for a whole attempt: name resolution, connection, proxy, TLS, request, response and
-    /// redirects. Default: 10 s.
-    pub const fn handshake_timeout(mut self, timeout: Duration) -> Self {
-        self.handshake_timeout = timeout;
-        self
-    }
-
-    /// Sets the timeout for closing. It starts when this side's Close frame has been written, or with a
-    /// failure of the connection. Messages that were accepted before the Close are sent first, governed by
-    /// [`write_timeout`](Config::write_timeout). Default: 5 s.
-    pub const fn close_timeout(mut self, timeout: Duration) -> Self {
-        self.protocol.close_timeout = timeout;
-        self
-    }
-
-    /// Sets the keepalive, which detects a server that no longer responds. `None` turns it off. Default: a
-    /// ping after 30 s of silence, and the connection ends if there is still silence 30 s later.
-    pub const fn keepalive(mut self, keepalive: Option<Keepalive>) -> Self {
-        self.protocol.keepalive = keepalive;
-        self
-    }
-
-    /// Sets `TCP_NODELAY`. Default: on.
-    pub const fn tcp_nodelay(mut self, on: bool) -> Self {
-        self.dialler.nodelay = on;
-        self
-    }
-
-    /// Sets how many redirects an attempt follows, at most 5. A redirect from `wss` to `ws` is never
-    /// followed.
-    ///
-    /// After a redirect to another origin (scheme, host and port), requests omit the caller's subprotocols
-    /// and headers, except for headers that are [marked as safe](Self::carry_to_other_origins). Default: 0,
-    /// so that a redirect is a [`ConnectError::Refused`].
-    pub const fn redirects(mut self, max: u8) -> Self {
-        self.redirects = if max > 5 { 5 } else { max };
-        self
-    }
-
-    /// Marks the headers of this name as safe to send to another origin after a redirect. `Authorization`,
-    /// `Cookie` and `Proxy-Authorization` are never sent there, even if they are marked. Default: no header
-    /// is safe.
-    pub fn carry_to_other_origins(mut self, name: HeaderName) -> Self {
-        self.safe_headers.push(name);
-        self
-    }
-
-    /// Sets the proxy. Default: [`Proxy::Environment`].
-    pub fn proxy(mut self, proxy: Proxy) -> Self {
-        self.dialler.proxy = proxy;
-        self
-    }
-
-    /// Sets a resolver that replaces the operating system's. `resolve` is called with a host and a port. The
-    /// host may also be an address. An IPv6 address with a zone is followed by `%` and the zone.
-    pub fn resolver<F, Fut>(mut self, resolve: F) -> Self
-    where
-        F: Fn(String, u16) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = std::io::Result<Vec<SocketAddr>>> + Send + 'static,
-    {
-        self.dialler.resolver = Resolver::new(resolve);
-        self
-    }
-
-    /// Sets the TLS settings for `wss`. Default: [`Tls::shared`](crate::Tls::shared).
-    #[cfg(feature = "tls-core")]
-    pub fn tls(mut self, tls: crate::Tls) -> Self {
-        self.dialler.tls = Some(tls);
-        self
-    }
-
-    /// Sets the TLS settings for `https` proxies. Default: the same as for servers, including the client
-    /// certificate.
-    #[cfg(feature = "tls-core")]
-    pub fn proxy_tls(mut self, tls: crate::Tls) -> Self {
-        self.dialler.proxy_tls = Some(tls);
-        self
-    }
-
-    /// Offers permessage-deflate (RFC 7692), for example with `Some(DeflateConfig::client())`. Default:
-    /// `None`.
-    #[cfg(feature = "deflate")]
-    pub fn deflate(mut self, deflate: Option<ws_proto::deflate::DeflateConfig>) -> Self {
-        self.protocol.deflate = deflate;
-        self
-    }
-
-    /// Changes protocol settings that have no method here.
-    pub fn protocol(mut self, change: impl FnOnce(&mut Config)) -> Self {
-        change(&mut self.protocol);
-        self
-    }
-
-    /// Seeds the mask keys and the nonce, for reproducible tests. Never use the same seed for connections
-    /// whose peers do not trust each other. Default: a new seed from the operating system for each
-    /// connection.
-    pub const fn mask_seed(mut self, seed: [u8; 32]) -> Self {
-        self.mask_seed = Some(seed);
-        self
-    }
-
-    /// Connects to a `ws`, `wss` or `ws+unix:/path/of/socket:/path` URL. A user name and password in the URL
-    /// become Basic authentication, unless the caller added an `Authorization` header.
+    /// Connects to a `ws`, `wss` or `ws+unix:/path/of/socket:/path` URL, or by an [`http::Request`] with
+    /// headers: see [`IntoClientRequest`]. A user name and password in the URL become Basic authentication,
+    /// unless the caller added an `Authorization` header.
     ///
     /// The URL is parsed as in a browser (the WHATWG URL standard). Characters that are not allowed in a path
     /// or a query are percent-encoded. `127.1` and `0x7f000001` are the address 127.0.0.1. A host that ends
@@ -253,34 +109,45 @@ impl Connector {
     /// The zone may also be the index of the interface. It is not part of the `Host` header.
     ///
     /// # Errors
-    /// [`ConnectError`] says why the attempt failed.
+    /// [`ConnectError`] says why the attempt failed. [`ConnectError::is_temporary`] says whether a later
+    /// attempt may succeed. The most frequent ones:
+    ///
+    /// - [`Url`](ConnectError::Url), [`Config`](ConnectError::Config), [`Header`](ConnectError::Header) and
+    ///   [`Request`](ConnectError::Request): the caller's URL, settings or headers are invalid;
+    /// - [`Resolve`](ConnectError::Resolve), [`Connect`](ConnectError::Connect) and [`Io`](ConnectError::Io):
+    ///   the name or the network;
+    /// - [`TlsHandshake`](ConnectError::TlsHandshake): for example, the certificate is not trusted;
+    /// - [`Refused`](ConnectError::Refused): the server answered with another status than 101. The error has
+    ///   the status, the headers and the body;
+    /// - [`TimedOut`](ConnectError::TimedOut): [`handshake_timeout`](Self::handshake_timeout) passed.
     ///
     /// # Panics
     /// In a tokio runtime without time or without I/O. See [`Connector`].
     ///
     /// # Cancel safety
     /// Dropping the future cancels the attempt.
-    pub async fn connect(&self, url: &str) -> Result<WebSocket<ClientStream>, ConnectError> {
-        self.open(url).await.map(|connected| connected.ws)
+    pub async fn connect(
+        &self,
+        request: impl IntoClientRequest,
+    ) -> Result<WebSocket<ClientStream>, ConnectError> {
+        self.open(request).await.map(|connected| connected.ws)
     }
 
     /// The same as [`connect`](Self::connect), but also returns the head of the response.
     ///
     /// # Errors
-    /// The same as [`connect`](Self::connect).
+    /// The same as [`connect`](Self::connect): a [`ConnectError`].
     ///
     /// # Panics
     /// The same as [`connect`](Self::connect).
     ///
     /// # Cancel safety
     /// The same as [`connect`](Self::connect).
-    pub async fn open(&self, url: &str) -> Result<Connected, ConnectError> {
-        check_runtime()?;
-        let deadline = ws_tokio::internal::deadline_in(self.handshake_timeout);
-        let (mut target, mut request_options) = (Target::parse(url)?, self.request_options.clone());
-        let mut left = self.redirects;
+    pub async fn open(&self, request: impl IntoClientRequest) -> Result<Connected, ConnectError> {
+        let Attempt { mut target, mut request_options, deadline } = self.prepare(request)?;
+        let mut left = self.0.redirects;
         loop {
-            let dialling = self.dialler.dial(&target);
+            let dialling = self.0.dialler.dial(&target);
             let attempt = self.handshake(&target, &request_options, deadline, left > 0, dialling).await;
             let refusal = match attempt {
                 Err(ConnectError::Refused(refusal)) if left > 0 => refusal,
@@ -292,7 +159,7 @@ impl Connector {
                     return attempt.map(with_send_queue);
                 }
             };
-            let Some(next) = redirect_target(&target, &refusal, &mut request_options, &self.safe_headers)?
+            let Some(next) = redirect_target(&target, &refusal, &mut request_options, &self.0.safe_headers)?
             else {
                 return Err(ConnectError::Refused(refusal));
             };
@@ -301,23 +168,68 @@ impl Connector {
         }
     }
 
-    /// Performs the opening handshake for `url` on a transport that the caller provides.
+    /// Performs the opening handshake on a transport that the caller provides, without TLS: the URL names the
+    /// host and the path of the request, and its scheme makes no difference. Redirects are not followed.
     ///
     /// # Errors
-    /// The same as [`connect`](Self::connect).
+    /// The same as [`connect`](Self::connect): a [`ConnectError`].
     ///
     /// # Panics
     /// In a tokio runtime without time. See [`Connector`].
     ///
     /// # Cancel safety
     /// Dropping the future drops the transport.
-    pub async fn connect_on<S>(&self, url: &str, io: S) -> Result<Connected<S>, ConnectError>
+    pub async fn connect_on<S>(
+        &self,
+        request: impl IntoClientRequest,
+        io: S,
+    ) -> Result<Connected<S>, ConnectError>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
+        let Attempt { target, request_options, deadline } = self.prepare(request)?;
+        self.handshake(&target, &request_options, deadline, false, async { Ok(io) }).await
+    }
+
+    /// Performs a TLS handshake and then the opening handshake on a transport that the caller provides. TLS
+    /// runs with the settings of [`tls`](Self::tls) and the host of the URL, whatever the scheme of the URL.
+    /// Redirects are not followed.
+    ///
+    /// # Errors
+    /// The same as [`connect`](Self::connect): a [`ConnectError`]. A `ws+unix` URL is
+    /// [`UrlError::NoHost`](crate::error::UrlError::NoHost), because a certificate needs a name.
+    ///
+    /// # Panics
+    /// In a tokio runtime without time. See [`Connector`].
+    ///
+    /// # Cancel safety
+    /// Dropping the future drops the transport.
+    #[cfg(feature = "tls-core")]
+    pub async fn connect_tls_on<S>(
+        &self,
+        request: impl IntoClientRequest,
+        io: S,
+    ) -> Result<Connected<crate::tls::TlsStream<S>>, ConnectError>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let Attempt { target, request_options, deadline } = self.prepare(request)?;
+        let host = target.host()?;
+        let tls = self.0.dialler.server_tls()?;
+        let dialling = crate::dial::tls_handshake(&tls, host, io);
+        self.handshake(&target, &request_options, deadline, false, dialling).await
+    }
+
+    /// Checks the runtime, the settings and the request. The timeout begins here.
+    fn prepare(&self, request: impl IntoClientRequest) -> Result<Attempt, ConnectError> {
         check_runtime()?;
-        let deadline = ws_tokio::internal::deadline_in(self.handshake_timeout);
-        self.handshake(&Target::parse(url)?, &self.request_options, deadline, false, async { Ok(io) }).await
+        self.0.check()?;
+        let deadline = ws_tokio::internal::deadline_in(self.0.handshake_timeout);
+        let (url, head) = request.into_url_and_head();
+        let target = Target::parse(&url)?;
+        let mut request_options = self.0.request_options.clone();
+        head.map_or(Ok(()), |head| request_options.apply(head))?;
+        Ok(Attempt { target, request_options, deadline })
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use http::StatusCode;
+use http::{HeaderName, Method, StatusCode};
 #[doc(inline)]
 pub use ws_proto::{
     error::{ConfigError, ConnectionError, ControlError, LimitExceeded, ProtocolError, SendError, TimedOut},
@@ -12,7 +12,7 @@ pub use ws_proto::{
 #[doc(inline)]
 pub use ws_tokio::tls::TlsError;
 
-use crate::refusal::Refusal;
+pub use crate::refusal::Refusal;
 
 /// A URL is not a valid WebSocket URL.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -83,6 +83,40 @@ pub enum ProxyUrlError {
     Socks4Credentials,
 }
 
+/// A header of the caller's cannot be sent.
+///
+/// The values of headers are not part of the error: they may be credentials.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum HeaderError {
+    /// The name is not a token (RFC 9110 section 5.6.2). The text is the part of the name before the first
+    /// character that is not allowed.
+    #[error("invalid header name, it begins with {0:?}")]
+    Name(String),
+    /// The value has characters that are not allowed (RFC 9110 section 5.5), or characters outside ASCII
+    /// where the handshake needs text.
+    #[error("the value of the header \"{0}\" has characters that are not allowed")]
+    Value(HeaderName),
+    /// A request has a header several times that it may have once only.
+    #[error("the header \"{0}\" is there more than once")]
+    Repeated(HeaderName),
+}
+
+/// Why a redirect was not followed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RedirectError {
+    /// The `Location` is not UTF-8.
+    #[error("the location is not UTF-8")]
+    NotUtf8,
+    /// The `Location` is not a valid URL.
+    #[error(transparent)]
+    Url(#[from] UrlError),
+    /// The redirect leads from `wss` to `ws`.
+    #[error("it downgrades from wss to ws")]
+    Downgrade,
+}
+
 /// A proxy did not open a tunnel to the server.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -98,7 +132,7 @@ pub enum ProxyError {
     #[error("the proxy requires {0} authentication, but only Basic is supported")]
     UnsupportedAuthentication(String),
     /// The response of an HTTP proxy is invalid.
-    #[error("invalid response: {0}")]
+    #[error("the response of the proxy is invalid")]
     Response(#[from] ResponseError),
     /// An HTTP proxy sent data before the client used the tunnel. The server cannot have sent it.
     #[error("the proxy sent data before the tunnel was used")]
@@ -128,6 +162,9 @@ pub enum ProxyError {
 }
 
 /// A connection attempt failed.
+///
+/// [`source`](std::error::Error::source) has the cause, which `Display` does not repeat: print the chain to
+/// see both. URLs with credentials, and the values of headers, are not part of any error.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConnectError {
@@ -137,35 +174,44 @@ pub enum ConnectError {
     /// A setting is invalid.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// A header of the caller's is invalid.
+    #[error(transparent)]
+    Header(#[from] HeaderError),
     /// The caller's headers or subprotocols do not form a valid request.
-    #[error("invalid request: {0}")]
+    #[error("the request is invalid")]
     Request(#[from] ClientRequestError),
+    /// The caller's [`http::Request`] has a method other than `GET` (RFC 6455 section 4.1).
+    #[error("the method of the request is {0}, expected GET")]
+    Method(Method),
     /// The host name cannot be resolved.
-    #[error("cannot resolve {host}: {error}")]
+    #[error("cannot resolve {host}")]
+    #[non_exhaustive]
     Resolve {
         /// The host name.
         host: String,
         /// The resolver's error.
-        error: io::Error,
+        source: io::Error,
     },
     /// Connecting failed for every address of the host.
-    #[error("cannot connect to {host}: {error}")]
+    #[error("cannot connect to {host}")]
+    #[non_exhaustive]
     Connect {
         /// The host and port.
         host: String,
         /// The error of the attempt that failed last.
-        error: io::Error,
+        source: io::Error,
     },
     /// The URL of a proxy in the environment is invalid.
     #[error(transparent)]
     ProxyUrl(#[from] ProxyUrlError),
     /// The proxy accepted the connection but did not open a tunnel to the server.
-    #[error("proxy {proxy}: {error}")]
+    #[error("the proxy {proxy} did not open a tunnel")]
+    #[non_exhaustive]
     Proxy {
         /// The proxy, without credentials.
         proxy: String,
         /// Why there is no tunnel.
-        error: ProxyError,
+        source: ProxyError,
     },
     /// The TLS settings cannot be built. Nothing has been sent.
     #[cfg(feature = "tls-core")]
@@ -173,30 +219,32 @@ pub enum ConnectError {
     Tls(TlsError),
     /// The TLS handshake failed. For example, the certificate is not trusted, has expired or is for another
     /// name, or the peers support no common version.
-    #[error("the TLS handshake with {host} failed: {error}")]
+    #[error("the TLS handshake with {host} failed")]
+    #[non_exhaustive]
     TlsHandshake {
         /// The host name.
         host: String,
-        /// The error of the TLS implementation.
-        error: io::Error,
+        /// The error of the TLS implementation. [`io::Error::get_ref`] has the error of rustls, if it is one.
+        source: io::Error,
     },
     /// A redirect was not followed, because it leads from `wss` to `ws` or its `Location` is invalid.
-    #[error("the redirect to {location:?} was not followed: {reason}")]
+    #[error("the redirect to {location:?} was not followed")]
+    #[non_exhaustive]
     Redirect {
         /// The `Location`, or a placeholder if it may contain a password.
         location: String,
         /// Why the redirect was not followed.
-        reason: String,
+        source: RedirectError,
     },
     /// The transport failed, or ended, during the handshake.
-    #[error("the connection failed during the handshake: {0}")]
+    #[error("the connection failed during the handshake")]
     Io(#[from] io::Error),
     /// The server did not upgrade the connection. The [`Refusal`] has the status, headers and body of its
     /// response.
     #[error("the server refused the upgrade with status {}", .0.status())]
     Refused(Box<Refusal>),
     /// The server's response is invalid.
-    #[error("invalid response: {0}")]
+    #[error("the response of the server is invalid")]
     Response(#[from] ResponseError),
     /// The attempt took longer than the [handshake timeout](crate::Connector::handshake_timeout).
     #[error("connecting took longer than {0:?}")]
@@ -208,8 +256,8 @@ pub enum ConnectError {
     #[error("connecting needs a tokio runtime with time and I/O enabled")]
     NoRuntime,
     /// The operating system provides no randomness for mask keys.
-    #[error("the operating system provides no randomness: {0}")]
-    Randomness(String),
+    #[error("the operating system provides no randomness")]
+    Randomness(#[source] io::Error),
 }
 
 impl ConnectError {
@@ -221,8 +269,8 @@ impl ConnectError {
     pub fn is_temporary(&self) -> bool {
         match self {
             Self::Resolve { .. } | Self::Connect { .. } | Self::Io(_) | Self::TimedOut(_) => true,
-            Self::Proxy { error, .. } => matches!(
-                error,
+            Self::Proxy { source, .. } => matches!(
+                source,
                 ProxyError::Io(_) | ProxyError::Socks4Refused(_) | ProxyError::Socks5Refused(_)
             ),
             Self::Refused(refusal) => matches!(refusal.status().as_u16(), 408 | 425 | 429 | 500..=599),
@@ -230,3 +278,6 @@ impl ConnectError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,18 +1,41 @@
 //! A WebSocket client on tokio.
 //!
 //! ```no_run
-//! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
-//! let mut ws = ws_client::connect("ws://127.0.0.1:9001/").await?;
-//! ws.send("hello").await?;
-//! if let Some(message) = ws.recv().await {
-//!     println!("{:?}", message.as_text());
+//! use ws_client::CloseCode;
+//!
+//! #[tokio::main]
+//! async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     let mut ws = ws_client::connect("ws://127.0.0.1:9001/").await?;
+//!     ws.send("hello").await?;
+//!     while let Some(message) = ws.recv().await {
+//!         println!("{:?}", message.as_text());
+//!         if message.as_text() == Some("bye") {
+//!             break;
+//!         }
+//!     }
+//!     let closed = ws.close(CloseCode::NORMAL, "").await;
+//!     println!("closed with code {}", closed.code());
+//!     Ok(())
 //! }
-//! ws.close(ws_client::CloseCode::NORMAL, "").await;
-//! # Ok(())
-//! # }
 //! ```
 //!
-//! [`Connector`] sets headers, subprotocols, limits and timeouts.
+//! # What you want, and where it is
+//!
+//! | to do | use |
+//! |---|---|
+//! | connect with the defaults | [`connect`]; it fails with [`ConnectError`](error::ConnectError) |
+//! | change settings | [`Connector::new`], its methods, then [`Connector::connect`] |
+//! | send a header to all servers, or to one | [`Connector::header`], or an [`http::Request`]: [`IntoClientRequest`] |
+//! | offer a subprotocol | [`Connector::subprotocol`] |
+//! | read the response | [`Connector::open`]; the response of a refusal is in [`ConnectError::Refused`](error::ConnectError::Refused) |
+//! | limit messages, times and queues | [`Connector::max_message_size`], [`handshake_timeout`](Connector::handshake_timeout), [`idle_timeout`](Connector::idle_timeout), [`write_queue_bytes`](Connector::write_queue_bytes) and their neighbours |
+//! | change any other setting of the protocol | [`Connector::protocol`] |
+//! | trust a certificate authority, or send a client certificate | `Tls::builder`, then `Connector::tls` (feature `tls`) |
+//! | use a proxy, or none | [`Connector::proxy`] |
+//! | connect over a stream of your own | [`Connector::connect_on`], with TLS `Connector::connect_tls_on` |
+//! | compress | `Connector::deflate` (feature `deflate`) |
+//! | see the socket and the TLS connection | [`WebSocket::with_io`], [`ClientStream`] |
+//! | send from several tasks | [`WebSocket::sender`] |
 //!
 //! # Events
 //! This crate has no handler trait. A task owns the connection and calls the async methods of [`WebSocket`],
@@ -33,34 +56,33 @@ mod credentials;
 mod dial;
 pub mod error;
 pub mod message;
+pub mod protocol;
 mod proxy;
 mod redirect;
 mod refusal;
+mod request;
 mod response;
 mod stream;
 #[cfg(feature = "tls-core")]
-mod tls;
+pub mod tls;
 mod url;
 
 pub use connector::{Connected, Connector, connect};
 pub use proxy::{Proxy, ProxyUrl};
-pub use refusal::Refusal;
+pub use request::IntoClientRequest;
 /// The version of rustls whose configuration [`Tls`] accepts.
 #[cfg(feature = "tls-core")]
 pub use rustls;
 pub use stream::ClientStream;
 #[cfg(feature = "tls-core")]
-pub use tls::{Roots, Tls, TlsBuilder};
+pub use tls::settings::{Roots, Tls};
 #[cfg(feature = "deflate")]
-pub use ws_proto::deflate::{DeflateConfig, DeflateParams};
+pub use ws_proto::deflate::DeflateConfig;
 #[doc(inline)]
 pub use ws_proto::{CloseCode, CloseInfo, Message};
-pub use ws_proto::{
-    Config, Keepalive, Limits, ValidConfig,
-    mask::{ChaChaMaskSource, MaskSource},
-};
+pub use ws_proto::{Config, Keepalive};
 #[doc(inline)]
-pub use ws_tokio::{Error, Parts, Sender, WebSocket};
+pub use ws_tokio::{Error, Sender, WebSocket};
 
 /// Compiles the README's code.
 #[cfg(doctest)]

@@ -1,10 +1,11 @@
 //! Redirects (RFC 9110 section 15.4).
 
-use http::{HeaderMap, HeaderName, Response, StatusCode, header};
+use http::{HeaderName, Response, StatusCode, header};
 
 use crate::{
-    error::ConnectError,
+    error::{ConnectError, RedirectError},
     refusal::Refusal,
+    request::RequestOptions,
     url::{Target, redacted},
 };
 
@@ -21,22 +22,16 @@ const fn is_redirect_status(status: StatusCode) -> bool {
     matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
 }
 
-/// Headers and subprotocols that the caller adds to the request.
-#[derive(Clone, Default)]
-pub(crate) struct RequestOptions {
-    pub(crate) headers: HeaderMap,
-    pub(crate) subprotocols: Vec<String>,
-}
-
 impl RequestOptions {
     /// Keeps only what may be sent to another origin: the headers whose names are in `safe`. Subprotocols are
-    /// removed because some applications put tokens into them.
+    /// removed because some applications put tokens into them. The caller's `Host` names the first origin.
     fn strip_for_other_origin(&mut self, safe: &[HeaderName]) {
         let names: Vec<HeaderName> = self.headers.keys().cloned().collect();
         for name in names.iter().filter(|name| CREDENTIAL_HEADERS.contains(name) || !safe.contains(name)) {
             self.headers.remove(name);
         }
         self.subprotocols.clear();
+        self.host = None;
     }
 }
 
@@ -51,15 +46,14 @@ pub(crate) fn redirect_target(
 ) -> Result<Option<Target>, ConnectError> {
     let location = refusal.headers().get(header::LOCATION).filter(|_| is_redirect_status(refusal.status()));
     let Some(location) = location else { return Ok(None) };
-    let not_followed = |reason: String| {
+    let not_followed = |source: RedirectError| {
         let location = redacted(&String::from_utf8_lossy(location.as_bytes())).to_owned();
-        ConnectError::Redirect { location, reason }
+        ConnectError::Redirect { location, source }
     };
-    let text =
-        std::str::from_utf8(location.as_bytes()).map_err(|_| not_followed("not a valid URL".to_owned()))?;
-    let mut next = from.resolve_location(text).map_err(|error| not_followed(error.to_string()))?;
+    let text = std::str::from_utf8(location.as_bytes()).map_err(|_| not_followed(RedirectError::NotUtf8))?;
+    let mut next = from.resolve_location(text).map_err(|error| not_followed(error.into()))?;
     if from.secure && !next.secure {
-        return Err(not_followed("it downgrades from wss to ws".to_owned()));
+        return Err(not_followed(RedirectError::Downgrade));
     }
     if from.is_same_origin(&next) {
         next.authorization = next.authorization.or_else(|| from.authorization.clone());

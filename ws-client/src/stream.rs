@@ -7,22 +7,24 @@ use std::{
     task::{Context, Poll},
 };
 
+#[cfg(feature = "tls-core")]
+use crate::tls::TlsStream;
+#[cfg(unix)]
+use tokio::net::UnixStream;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
 };
-#[cfg(feature = "tls-core")]
-use tokio_rustls::client::TlsStream;
 
-/// The transport of a client's connection.
+/// The transport of a client's connection: TCP or a Unix socket, with or without TLS.
 #[derive(Debug)]
-#[non_exhaustive]
-pub enum ClientStream {
-    /// Plain TCP.
+pub struct ClientStream(Kind);
+
+#[derive(Debug)]
+pub(crate) enum Kind {
     Tcp(TcpStream),
-    /// A Unix socket.
     #[cfg(unix)]
-    Unix(tokio::net::UnixStream),
+    Unix(UnixStream),
     /// TLS over TCP.
     #[cfg(feature = "tls-core")]
     Tls(Box<TlsStream<TcpStream>>),
@@ -34,17 +36,23 @@ pub enum ClientStream {
     TlsThroughTls(Box<TlsStream<TlsStream<TcpStream>>>),
 }
 
-/// Evaluates the same expression for the stream of each variant.
+impl From<Kind> for ClientStream {
+    fn from(kind: Kind) -> Self {
+        Self(kind)
+    }
+}
+
+/// Evaluates the same expression for the stream of each kind.
 macro_rules! delegate {
-    ($self:expr, $stream:ident => $expression:expr) => {
-        match $self {
-            ClientStream::Tcp($stream) => $expression,
+    ($kind:expr, $stream:ident => $expression:expr) => {
+        match $kind {
+            Kind::Tcp($stream) => $expression,
             #[cfg(unix)]
-            ClientStream::Unix($stream) => $expression,
+            Kind::Unix($stream) => $expression,
             #[cfg(feature = "tls-core")]
-            ClientStream::Tls($stream) | ClientStream::TlsToProxy($stream) => $expression,
+            Kind::Tls($stream) | Kind::TlsToProxy($stream) => $expression,
             #[cfg(feature = "tls-core")]
-            ClientStream::TlsThroughTls($stream) => $expression,
+            Kind::TlsThroughTls($stream) => $expression,
         }
     };
 }
@@ -53,14 +61,47 @@ impl ClientStream {
     /// The TCP socket, also if TLS runs over it. `None` for a Unix socket.
     #[must_use]
     pub fn tcp(&self) -> Option<&TcpStream> {
-        match self {
-            Self::Tcp(stream) => Some(stream),
+        match &self.0 {
+            Kind::Tcp(stream) => Some(stream),
             #[cfg(unix)]
-            Self::Unix(_) => None,
+            Kind::Unix(_) => None,
             #[cfg(feature = "tls-core")]
-            Self::Tls(stream) | Self::TlsToProxy(stream) => Some(stream.get_ref().0),
+            Kind::Tls(stream) | Kind::TlsToProxy(stream) => Some(stream.get_ref()),
             #[cfg(feature = "tls-core")]
-            Self::TlsThroughTls(stream) => Some(stream.get_ref().0.get_ref().0),
+            Kind::TlsThroughTls(stream) => Some(stream.get_ref().get_ref()),
+        }
+    }
+
+    /// The Unix socket. `None` for TCP.
+    #[cfg(unix)]
+    #[must_use]
+    pub const fn unix(&self) -> Option<&UnixStream> {
+        match &self.0 {
+            Kind::Unix(stream) => Some(stream),
+            _ => None,
+        }
+    }
+
+    /// The state of the TLS connection to the server, such as the negotiated version, the ALPN protocol and
+    /// the server's certificates. `None` without TLS to the server.
+    #[cfg(feature = "tls-core")]
+    #[must_use]
+    pub fn tls(&self) -> Option<&rustls::ClientConnection> {
+        match &self.0 {
+            Kind::Tls(stream) => Some(stream.tls()),
+            Kind::TlsThroughTls(stream) => Some(stream.tls()),
+            _ => None,
+        }
+    }
+
+    /// The state of the TLS connection to an `https` proxy. `None` without such a proxy.
+    #[cfg(feature = "tls-core")]
+    #[must_use]
+    pub fn proxy_tls(&self) -> Option<&rustls::ClientConnection> {
+        match &self.0 {
+            Kind::TlsToProxy(stream) => Some(stream.tls()),
+            Kind::TlsThroughTls(stream) => Some(stream.get_ref().tls()),
+            _ => None,
         }
     }
 
@@ -96,15 +137,23 @@ fn no_address() -> io::Error {
     io::Error::new(io::ErrorKind::Unsupported, "a Unix socket has no network address")
 }
 
+/// Gives access to the socket's options.
+#[cfg(unix)]
+impl std::os::fd::AsFd for ClientStream {
+    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        delegate!(&self.0, stream => stream.as_fd())
+    }
+}
+
 impl AsyncRead for ClientStream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        delegate!(self.get_mut(), stream => Pin::new(stream).poll_read(cx, buf))
+        delegate!(&mut self.get_mut().0, stream => Pin::new(stream).poll_read(cx, buf))
     }
 }
 
 impl AsyncWrite for ClientStream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        delegate!(self.get_mut(), stream => Pin::new(stream).poll_write(cx, bytes))
+        delegate!(&mut self.get_mut().0, stream => Pin::new(stream).poll_write(cx, bytes))
     }
 
     fn poll_write_vectored(
@@ -112,18 +161,18 @@ impl AsyncWrite for ClientStream {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        delegate!(self.get_mut(), stream => Pin::new(stream).poll_write_vectored(cx, slices))
+        delegate!(&mut self.get_mut().0, stream => Pin::new(stream).poll_write_vectored(cx, slices))
     }
 
     fn is_write_vectored(&self) -> bool {
-        delegate!(self, stream => stream.is_write_vectored())
+        delegate!(&self.0, stream => stream.is_write_vectored())
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        delegate!(self.get_mut(), stream => Pin::new(stream).poll_flush(cx))
+        delegate!(&mut self.get_mut().0, stream => Pin::new(stream).poll_flush(cx))
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        delegate!(self.get_mut(), stream => Pin::new(stream).poll_shutdown(cx))
+        delegate!(&mut self.get_mut().0, stream => Pin::new(stream).poll_shutdown(cx))
     }
 }

@@ -156,6 +156,15 @@ impl Target {
         Ok(Self { path: path_and_query(&path), authorization: None, ..self.clone() })
     }
 
+    /// The host, for TLS. A Unix socket has none.
+    #[cfg(feature = "tls-core")]
+    pub(crate) fn host(&self) -> Result<&Host, UrlError> {
+        match &self.endpoint {
+            Endpoint::Tcp { host, .. } => Ok(host),
+            Endpoint::Unix(path) => Err(UrlError::NoHost(format!("ws+unix:{}", path.display()))),
+        }
+    }
+
     /// Whether both have the same scheme, host and port.
     pub(crate) fn is_same_origin(&self, other: &Self) -> bool {
         self.secure == other.secure && self.endpoint == other.endpoint

@@ -45,7 +45,7 @@ fn a_port_without_a_listener_is_an_error_that_names_it() {
     run(async {
         let addr = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
         let error = connect(&format!("ws://{addr}/")).await.unwrap_err();
-        let ConnectError::Connect { host, error: cause } = &error else { panic!("{error}") };
+        let ConnectError::Connect { host, source: cause, .. } = &error else { panic!("{error}") };
         assert_eq!((host.as_str(), cause.kind()), (&*addr.to_string(), ErrorKind::ConnectionRefused));
         assert!(error.is_temporary());
     });

@@ -10,7 +10,7 @@ use e2e_tests::{harness, raw_peer::RawAcceptor, server::ServerRunner};
 use ws_client::{Connector, error::ConnectError};
 use ws_server::Server;
 
-use crate::support::run;
+use crate::support::{run, with_causes};
 
 #[test]
 fn names_can_be_looked_up_in_another_way() {
@@ -111,7 +111,7 @@ fn a_resolvers_error_is_reported() {
     run(async {
         let fails = |_, _| async { Err::<Vec<SocketAddr>, _>(io::Error::other("the moon is in the way")) };
         let error = Connector::new().resolver(fails).connect("ws://host/").await.unwrap_err();
-        assert_eq!(error.to_string(), "cannot resolve host: the moon is in the way");
+        assert_eq!(with_causes(&error), "cannot resolve host: the moon is in the way");
         let nothing = |_, _| async { Ok(Vec::new()) };
         let error = Connector::new().resolver(nothing).connect("ws://host/").await.unwrap_err();
         assert!(matches!(error, ConnectError::Connect { .. }), "{error}");
@@ -160,7 +160,7 @@ fn an_address_that_refuses_makes_way_for_the_next_one() {
 #[cfg(unix)]
 #[test]
 fn a_unix_socket_has_a_url_too() {
-    use ws_client::{ClientStream, CloseCode};
+    use ws_client::CloseCode;
 
     run(async {
         let path = std::env::temp_dir().join(format!("ws-client-names-{}.sock", std::process::id()));
@@ -174,7 +174,7 @@ fn a_unix_socket_has_a_url_too() {
         let url = format!("ws+unix:{}:/chat?room=1", path.display());
         let mut ws = ws_client::connect(&url).await.unwrap();
         assert_eq!(ws.recv().await.unwrap().as_text(), Some("/chat?room=1 Some(\"localhost\") None"));
-        assert_eq!(ws.with_io(|io| matches!(io, ClientStream::Unix(_))), Some(true));
+        assert_eq!(ws.with_io(|io| io.unix().is_some() && io.tcp().is_none()), Some(true));
         assert_eq!(ws.with_io(|io| io.peer_addr().unwrap_err().kind()), Some(io::ErrorKind::Unsupported));
         assert!(ws.close(CloseCode::NORMAL, "").await.is_clean());
         handle.shutdown(e2e_tests::server::GRACE).await;
@@ -192,11 +192,7 @@ fn credentials_in_the_url_become_basic_authentication() {
         let url = format!("ws://Aladdin:open%20sesame@{}/", acceptor.addr());
         for (connector, expected) in [
             (Connector::new(), "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ=="),
-            (
-                Connector::new()
-                    .header(http::header::AUTHORIZATION, http::HeaderValue::from_static("Bearer mine")),
-                "Bearer mine",
-            ),
+            (Connector::new().header("Authorization", "Bearer mine"), "Bearer mine"),
         ] {
             let server = async {
                 let request = acceptor.accept().await.upgrade().await;

@@ -3,9 +3,12 @@
 
 use std::time::Duration;
 
-use e2e_tests::raw_peer::{RawConnection, RawFrame, Side, switching_protocols};
+use e2e_tests::raw_peer::{RawAcceptor, RawConnection, RawFrame, Side, switching_protocols};
 use tokio::net::{TcpListener, TcpStream};
-use ws_client::{ClientStream, CloseCode, Connector, Keepalive, Message, error::ConnectError};
+use ws_client::{
+    CloseCode, Connector, Keepalive, Message,
+    error::{ConnectError, SendError},
+};
 
 use crate::support::{open_with, run, soon};
 
@@ -18,10 +21,7 @@ fn nodelay_is_on_unless_it_is_turned_off() {
             (Connector::new().tcp_nodelay(false), false),
         ] {
             let (ws, _server) = open_with(connector).await;
-            let nodelay = ws.with_io(|io| match io {
-                ClientStream::Tcp(stream) => stream.nodelay().unwrap(),
-                other => panic!("{other:?}"),
-            });
+            let nodelay = ws.with_io(|io| io.tcp().unwrap().nodelay().unwrap());
             assert_eq!(nodelay, Some(expected));
         }
     });
@@ -39,8 +39,7 @@ fn the_addresses_of_both_ends_are_known() {
 #[test]
 fn text_is_only_checked_if_that_is_wanted() {
     run(async {
-        let (mut ws, mut server) =
-            open_with(Connector::new().protocol(|config| config.validate_utf8 = false)).await;
+        let (mut ws, mut server) = open_with(Connector::new().validate_utf8(false)).await;
         server.send(RawFrame::text([0xFF])).await;
         let message = soon(ws.recv()).await.unwrap();
         assert_eq!((message.is_text(), message.as_bytes(), message.as_text()), (true, &[0xFF][..], None));
@@ -53,12 +52,10 @@ fn a_timeout_of_any_length_is_taken() {
         let connector = Connector::new()
             .handshake_timeout(Duration::MAX)
             .close_timeout(Duration::MAX)
-            .protocol(|config| {
-                config.idle_timeout = Some(Duration::MAX);
-                config.write_timeout = Some(Duration::MAX);
-                config.message_timeout = Some(Duration::MAX);
-                config.keepalive = Some(Keepalive { interval: Duration::MAX, timeout: Duration::MAX });
-            });
+            .idle_timeout(Duration::MAX)
+            .write_timeout(Duration::MAX)
+            .message_timeout(Duration::MAX)
+            .keepalive(Keepalive { interval: Duration::MAX, timeout: Duration::MAX });
         let (mut ws, mut server) = open_with(connector).await;
         server.send(RawFrame::text("hello")).await;
         assert_eq!(soon(ws.recv()).await, Some(Message::text("hello")));
@@ -73,12 +70,67 @@ fn a_timeout_of_any_length_is_taken() {
 }
 
 #[test]
+fn none_is_no_limit() {
+    run(async {
+        let connector = Connector::new()
+            .idle_timeout(None)
+            .keepalive(None)
+            .write_timeout(None)
+            .message_timeout(None)
+            .deflate(None);
+        let mut seen = None;
+        let connector = connector.protocol(|config| seen = Some(config.clone()));
+        let config = seen.unwrap();
+        assert_eq!((config.idle_timeout, config.keepalive, config.deflate), (None, None, None));
+        assert_eq!((config.write_timeout, config.message_timeout), (None, None));
+        open_with(connector).await;
+    });
+}
+
+#[test]
+fn the_write_queue_has_its_limits_in_messages_and_in_bytes() {
+    run(async {
+        for (messages, bytes, has_room) in
+            [(1, usize::MAX, false), (2, usize::MAX, true), (2, 64 << 20, true), (2, 1 << 20, false)]
+        {
+            let acceptor = RawAcceptor::bind_to("127.0.0.1:0".parse().unwrap(), Some(4096));
+            let connector = Connector::new().write_queue_messages(messages).write_queue_bytes(bytes);
+            let url = acceptor.url("/");
+            let (ws, _server) = tokio::join!(connector.connect(&url), acceptor.accept_upgraded());
+            let ws = ws.unwrap();
+            let sender = ws.sender();
+            // More than the kernel's buffers hold.
+            sender.try_send(vec![7; 32 << 20]).unwrap();
+            match sender.try_send("next") {
+                Ok(()) => assert!(has_room, "{messages} messages, {bytes} bytes"),
+                Err(error) => assert!(!has_room && matches!(error, SendError::Full(_))),
+            }
+        }
+    });
+}
+
+#[test]
+fn a_clone_of_a_connector_has_settings_of_its_own() {
+    run(async {
+        let connector = Connector::new().subprotocol("a");
+        let changed = connector.clone().subprotocol("b").max_message_size(1);
+        let texts = [format!("{connector:?}"), format!("{changed:?}")];
+        assert!(texts[0].contains("max_message_size: 16777216") && texts[0].contains("subprotocols: 1"));
+        assert!(texts[1].contains("max_message_size: 1,") && texts[1].contains("subprotocols: 2"));
+    });
+}
+
+#[test]
 fn a_bad_setting_is_an_error_without_a_connection() {
     run(async {
         for (connector, option) in [
-            (Connector::new().close_timeout(Duration::ZERO), "close_timeout"),
-            (Connector::new().protocol(|config| config.write_queue_messages = 0), "write_queue_messages"),
-            (Connector::new().protocol(|config| config.idle_timeout = Some(Duration::ZERO)), "idle_timeout"),
+            (Connector::new().close_timeout(Duration::ZERO), "close_timeout = 0ns"),
+            (Connector::new().handshake_timeout(Duration::ZERO), "handshake_timeout = 0ns"),
+            (Connector::new().write_queue_messages(0), "write_queue_messages = 0"),
+            (Connector::new().idle_timeout(Duration::ZERO), "idle_timeout = 0ns"),
+            (Connector::new().write_timeout(Duration::ZERO), "write_timeout = 0ns"),
+            (Connector::new().message_timeout(Duration::ZERO), "message_timeout = 0ns"),
+            (Connector::new().redirects(6), "redirects = 6"),
             (
                 Connector::new().protocol(|config| config.limits.max_header_lines = 24_577),
                 "max_header_lines = 24577",

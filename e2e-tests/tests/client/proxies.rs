@@ -13,7 +13,7 @@ use ws_client::{
 };
 use ws_server::{Server, ServerBuilder};
 
-use crate::support::run;
+use crate::support::{run, with_causes};
 
 pub(crate) async fn echo_server() -> ServerRunner {
     echo_server_with(Server::builder()).await
@@ -101,9 +101,9 @@ fn an_http_proxy_may_refuse() {
             let (_, result) =
                 tokio::join!(http_proxy(listener, answer, None), connector.connect("ws://[2001:db8::1]:9/"),);
             let error = result.unwrap_err();
-            assert!(!error.to_string().contains("secret"), "{error}");
+            assert!(!with_causes(&error).contains("secret"), "{error}");
             match error {
-                ConnectError::Proxy { proxy: named, error: ProxyError::Refused(told) } => {
+                ConnectError::Proxy { proxy: named, source: ProxyError::Refused(told), .. } => {
                     assert_eq!((named, told.as_u16()), (format!("http://{proxy}"), status));
                 }
                 error => panic!("{error}"),
@@ -116,7 +116,7 @@ fn an_http_proxy_may_refuse() {
 fn a_malformed_response_of_a_proxy_is_an_error() {
     run(async {
         let cases = [
-            ("SSH-2.0-OpenSSH\r\n\r\n", "invalid response"),
+            ("SSH-2.0-OpenSSH\r\n\r\n", "the response of the proxy is invalid: malformed HTTP response"),
             ("HTTP/1.1 200 OK\r\n\r\nsmuggled", "sent data before the tunnel"),
         ];
         for (answer, expected) in cases {
@@ -124,7 +124,7 @@ fn a_malformed_response_of_a_proxy_is_an_error() {
             let connector = through(&proxy.to_string());
             let (_, result) =
                 tokio::join!(http_proxy(listener, answer, None), connector.connect("ws://far.example/"));
-            let error = result.unwrap_err().to_string();
+            let error = with_causes(&result.unwrap_err());
             assert!(error.contains(expected), "{error}");
         }
     });
@@ -199,7 +199,7 @@ fn a_socks_proxy_may_refuse() {
                 let _ = stream.read(&mut [0; 16]).await;
             };
             let (result, ()) = tokio::join!(connector.connect("ws://far.example/"), serving);
-            let error = result.unwrap_err().to_string();
+            let error = with_causes(&result.unwrap_err());
             assert!(error.contains(expected), "{error}");
         }
     });
@@ -269,7 +269,7 @@ fn a_socks4_proxy_may_refuse() {
                 // The client may give up before it has connected.
                 () = async { serving.await; std::future::pending().await } => unreachable!(),
             };
-            let error = result.unwrap_err().to_string();
+            let error = with_causes(&result.unwrap_err());
             assert!(error.contains(expected), "{error}");
         }
     });
@@ -291,7 +291,7 @@ fn an_unsupported_authentication_scheme_is_an_error() {
             let answer = format!("HTTP/1.1 407 Authenticate\r\n{challenges}\r\n\r\n");
             let (_, result) =
                 tokio::join!(http_proxy(listener, &answer, None), connector.connect("ws://far.example/"));
-            let error = result.unwrap_err().to_string();
+            let error = with_causes(&result.unwrap_err());
             let expected = expected.map_or_else(
                 || "407".to_owned(),
                 |schemes| format!("the proxy requires {schemes} authentication, but only Basic is supported"),

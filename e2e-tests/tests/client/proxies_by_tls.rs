@@ -9,7 +9,7 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 use ws_client::{
-    Roots, Tls,
+    CloseCode, Roots, Tls,
     error::ConnectError,
     rustls::{
         ServerConfig,
@@ -19,7 +19,7 @@ use ws_client::{
 use ws_server::Server;
 
 use crate::{
-    proxies::{echo_server, echo_server_with, listen, says_hello, through},
+    proxies::{echo_server, echo_server_with, listen, through},
     support::run,
 };
 
@@ -57,8 +57,15 @@ fn a_proxy_may_be_reached_by_tls_and_tls_goes_through_it() {
                 _ => connector.tls(trusted.clone()),
             };
             let url = format!("{scheme}://far.example:8080/");
-            let (head, ()) =
-                tokio::join!(https_proxy(listener, &identity, server.addr()), says_hello(&connector, &url));
+            let hello = async {
+                let mut ws = connector.connect(&url).await.unwrap();
+                let layers = ws.with_io(|io| (io.tls().is_some(), io.proxy_tls().is_some()));
+                assert_eq!(layers, Some((scheme == "wss", true)));
+                ws.send("hello").await.unwrap();
+                assert_eq!(ws.recv().await.unwrap().as_text(), Some("hello"));
+                ws.close(CloseCode::NORMAL, "").await;
+            };
+            let (head, ()) = tokio::join!(https_proxy(listener, &identity, server.addr()), hello);
             assert!(head.starts_with("CONNECT far.example:8080 HTTP/1.1\r\n"), "{head}");
             assert!(head.contains("\r\nProxy-Authorization: Basic bWU6cGFzcw==\r\n"), "{head}");
         }
@@ -75,9 +82,9 @@ fn a_proxy_with_a_certificate_that_is_not_trusted_gets_no_credentials() {
         let proxy = echo_server_with(Server::builder().tls(tls)).await;
         let url = format!("https://me:secret@localhost:{}", proxy.addr().port());
         match through(&url).connect("ws://far.example/").await {
-            Err(ConnectError::TlsHandshake { host, error }) => {
+            Err(ConnectError::TlsHandshake { host, source, .. }) => {
                 assert_eq!(host, "localhost");
-                assert!(error.to_string().contains("UnknownIssuer"), "{error}");
+                assert!(source.to_string().contains("UnknownIssuer"), "{source}");
             }
             other => panic!("{other:?}"),
         }

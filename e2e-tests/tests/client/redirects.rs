@@ -130,11 +130,11 @@ fn a_location_is_encoded_as_browsers_do_it() {
 #[test]
 fn there_is_an_end_to_them() {
     run(async {
-        for most in [1, 3, 200] {
+        for most in [1, 3, 5] {
             let acceptor = RawAcceptor::bind();
             let url = acceptor.url("/");
             let server = async {
-                for hop in 0..=most.min(5) {
+                for hop in 0..=most {
                     redirect(&acceptor, 302, &format!("/{hop}")).await;
                 }
             };

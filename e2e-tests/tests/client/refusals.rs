@@ -3,7 +3,10 @@
 use std::time::{Duration, Instant};
 
 use e2e_tests::raw_peer::RawAcceptor;
-use ws_client::{Connector, Refusal, error::ConnectError};
+use ws_client::{
+    Connector,
+    error::{ConnectError, Refusal},
+};
 
 use crate::support::{answered_with, run, with_short_deadlines};
 

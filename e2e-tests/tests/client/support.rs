@@ -38,6 +38,12 @@ pub(crate) async fn answered_with(connector: &Connector, response: &str) -> Resu
 /// A valid response, without the blank line at its end.
 pub(crate) const SWITCHING: &str = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {accept}\r\n";
 
+/// An error and its causes, as a program prints them.
+pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
 /// Receives until the end.
 pub(crate) async fn drain(ws: &mut WebSocket<ClientStream>) -> (Vec<Message>, CloseInfo) {
     let mut messages = Vec::new();

@@ -13,7 +13,7 @@ const SHORT: Duration = Duration::from_millis(200);
 #[test]
 fn an_idle_connection_closes_with_1001() {
     run(async {
-        let connector = with_short_deadlines().protocol(|config| config.idle_timeout = Some(SHORT));
+        let connector = with_short_deadlines().idle_timeout(SHORT);
         let (mut ws, mut server) = open_with(connector).await;
         let started = Instant::now();
         let end = async {
@@ -30,7 +30,7 @@ fn an_idle_connection_closes_with_1001() {
 #[test]
 fn traffic_in_either_direction_keeps_an_idle_connection_open() {
     run(async {
-        let connector = with_short_deadlines().protocol(|config| config.idle_timeout = Some(SHORT));
+        let connector = with_short_deadlines().idle_timeout(SHORT);
         let (mut ws, mut server) = open_with(connector).await;
         let started = Instant::now();
         while started.elapsed() < 3 * SHORT {
@@ -50,7 +50,7 @@ fn a_server_that_stops_reading_ends_the_connection() {
     run(async {
         let acceptor = RawAcceptor::bind_to("127.0.0.1:0".parse().unwrap(), Some(4096));
         let url = acceptor.url("/");
-        let connector = Connector::new().protocol(|config| config.write_timeout = Some(SHORT));
+        let connector = Connector::new().write_timeout(SHORT);
         let (ws, server) = tokio::join!(connector.connect(&url), acceptor.accept_upgraded());
         let mut ws = ws.unwrap();
         let sends = async { while ws.send(vec![7; 1 << 20]).await.is_ok() {} };
@@ -65,7 +65,7 @@ fn a_close_behind_more_than_the_server_reads_takes_the_write_timeout() {
     run(async {
         let acceptor = RawAcceptor::bind_to("127.0.0.1:0".parse().unwrap(), Some(4096));
         let url = acceptor.url("/");
-        let connector = with_short_deadlines().protocol(|config| config.write_timeout = Some(3 * SHORT));
+        let connector = with_short_deadlines().write_timeout(Some(3 * SHORT));
         let (ws, server) = tokio::join!(connector.connect(&url), acceptor.accept_upgraded());
         let mut ws = ws.unwrap();
         ws.feed(vec![7; 32 << 20]).await.unwrap();
@@ -78,6 +78,24 @@ fn a_close_behind_more_than_the_server_reads_takes_the_write_timeout() {
         );
         assert!(started.elapsed() >= 3 * SHORT);
         drop(server);
+    });
+}
+
+#[test]
+fn a_message_that_is_not_completed_in_time_ends_the_connection_with_1008() {
+    run(async {
+        let connector = with_short_deadlines().message_timeout(SHORT);
+        let (mut ws, mut server) = open_with(connector).await;
+        let started = Instant::now();
+        server.send(RawFrame::text("half").not_final()).await;
+        let end = async {
+            server.expect_close(1008).await;
+            server.send(RawFrame::close(1008, "")).await;
+            drop(server);
+        };
+        let ((_, info), ()) = tokio::join!(drain(&mut ws), end);
+        assert!(started.elapsed() >= SHORT);
+        assert_eq!(info.error, Some(TimedOut::Message.into()));
     });
 }
 

@@ -6,7 +6,7 @@ use e2e_tests::{
 };
 use ws_client::{
     CloseCode, Connector, Roots, Tls,
-    error::{ConnectError, TlsError},
+    error::{ConnectError, RedirectError, TlsError},
 };
 use ws_server::Server;
 
@@ -31,8 +31,8 @@ fn trusting(authority: &Authority) -> Connector {
 #[track_caller]
 fn is_refused(result: Result<ws_client::WebSocket<ws_client::ClientStream>, ConnectError>, expected: &str) {
     match result {
-        Err(ConnectError::TlsHandshake { error, .. }) => {
-            assert!(error.to_string().contains(expected), "{error}");
+        Err(ConnectError::TlsHandshake { source, .. }) => {
+            assert!(source.to_string().contains(expected), "{source}");
         }
         other => panic!("{other:?}"),
     }
@@ -152,9 +152,7 @@ fn no_redirection_leads_from_wss_to_ws() {
         for scheme in ["ws", "http"] {
             let url = format!("wss://localhost:{port}/?{scheme}://localhost:{port}/");
             match connector.connect(&url).await {
-                Err(ConnectError::Redirect { reason, .. }) => {
-                    assert_eq!(reason, "it downgrades from wss to ws")
-                }
+                Err(ConnectError::Redirect { source, .. }) => assert_eq!(source, RedirectError::Downgrade),
                 other => panic!("{other:?}"),
             }
         }

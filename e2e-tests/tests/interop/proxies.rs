@@ -174,7 +174,7 @@ fn our_client_goes_through_tinyproxy() {
         let wrong = ProxyUrl::parse(&format!("http://me:wrong@127.0.0.1:{port}")).unwrap();
         let connector = Connector::new().proxy(Proxy::Through(wrong));
         match connector.connect("ws://127.0.0.1:9/").await {
-            Err(ConnectError::Proxy { error: ProxyError::Refused(status), .. }) => {
+            Err(ConnectError::Proxy { source: ProxyError::Refused(status), .. }) => {
                 assert!(status.is_client_error(), "{status}");
             }
             other => panic!("{other:?}"),

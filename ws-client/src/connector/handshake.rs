@@ -1,5 +1,7 @@
 //! One opening handshake (RFC 6455 section 4.1): the request, the response and the connection.
 
+use std::io;
+
 use http::header;
 use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt as _},
@@ -13,11 +15,8 @@ use ws_proto::{
 
 use super::{Connected, Connector};
 use crate::{
-    error::ConnectError,
-    redirect::{RequestOptions, is_redirect},
-    refusal::Refusal,
-    response::read_final_response,
-    url::Target,
+    error::ConnectError, redirect::is_redirect, refusal::Refusal, request::RequestOptions,
+    response::read_final_response, url::Target,
 };
 
 impl Connector {
@@ -35,7 +34,7 @@ impl Connector {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let config = self.protocol.clone().validate()?;
+        let config = self.0.protocol.clone().validate()?;
         let mut masks = self.mask_source()?;
         let (handshake, request) =
             ClientHandshake::new(&Self::request(target, request_options, &config), masks.nonce())?;
@@ -48,7 +47,7 @@ impl Connector {
         };
         let in_time = tokio::time::timeout_at(deadline, attempt).await;
         let (mut io, response, rest) =
-            in_time.unwrap_or(Err(ConnectError::TimedOut(self.handshake_timeout)))?;
+            in_time.unwrap_or(Err(ConnectError::TimedOut(self.0.handshake_timeout)))?;
         match handshake.finish(&response) {
             Ok(accepted) => {
                 let connection = Connection::client(config, masks, Instant::now().into_std())
@@ -71,7 +70,8 @@ impl Connector {
     }
 
     fn request(target: &Target, request_options: &RequestOptions, config: &ValidConfig) -> ClientRequest {
-        let mut request = ClientRequest::new(&target.host_header, &target.path).with_extensions(config);
+        let host = request_options.host.as_ref().unwrap_or(&target.host_header);
+        let mut request = ClientRequest::new(host, &target.path).with_extensions(config);
         request.headers.clone_from(&request_options.headers);
         if let Some(authorization) = &target.authorization {
             request.headers.entry(header::AUTHORIZATION).or_insert_with(|| authorization.clone());
@@ -81,9 +81,9 @@ impl Connector {
     }
 
     fn mask_source(&self) -> Result<Box<ChaChaMaskSource>, ConnectError> {
-        let mut seed = self.mask_seed.unwrap_or_default();
-        if self.mask_seed.is_none() {
-            getrandom::fill(&mut seed).map_err(|error| ConnectError::Randomness(error.to_string()))?;
+        let mut seed = self.0.mask_seed.unwrap_or_default();
+        if self.0.mask_seed.is_none() {
+            getrandom::fill(&mut seed).map_err(|error| ConnectError::Randomness(io::Error::other(error)))?;
         }
         Ok(Box::new(ChaChaMaskSource::from_seed(seed)))
     }

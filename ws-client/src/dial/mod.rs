@@ -9,13 +9,13 @@ mod socks5;
 use std::{io, net::SocketAddr};
 
 use tokio::net::TcpStream;
-#[cfg(feature = "tls-core")]
-use tokio_rustls::client::TlsStream;
 
+#[cfg(feature = "tls-core")]
+use crate::tls::TlsStream;
 use crate::{
     error::{ConnectError, ProxyError},
     proxy::{Proxy, ProxyKind, ProxyUrl},
-    stream::ClientStream,
+    stream::{ClientStream, Kind},
     url::{Endpoint, Host, Target},
 };
 
@@ -71,14 +71,14 @@ impl Dialler {
     async fn resolve(&self, host: &Host, port: u16) -> Result<Vec<SocketAddr>, ConnectError> {
         let name = host.for_lookup();
         let addrs = self.resolver.resolve(&name, port).await;
-        addrs.map_err(|error| ConnectError::Resolve { host: name.into_owned(), error })
+        addrs.map_err(|source| ConnectError::Resolve { host: name.into_owned(), source })
     }
 
     async fn connect(&self, host: &Host, port: u16) -> Result<TcpStream, ConnectError> {
         let addrs = self.resolve(host, port).await?;
         let stream = happy_eyeballs::first_success(addrs.into_iter().map(TcpStream::connect).collect())
             .await
-            .map_err(|error| ConnectError::Connect { host: format!("{host}:{port}"), error })?;
+            .map_err(|source| ConnectError::Connect { host: format!("{host}:{port}"), source })?;
         stream.set_nodelay(self.nodelay)?;
         Ok(stream)
     }
@@ -101,7 +101,7 @@ impl Dialler {
             ProxyKind::Socks4 | ProxyKind::Socks5 => {
                 let mut addrs = self.resolve(host, port).await?;
                 let no_address = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-                let mut failure = ConnectError::Resolve { host: host.name().to_owned(), error: no_address };
+                let mut failure = ConnectError::Resolve { host: host.name().to_owned(), source: no_address };
                 if proxy.kind == ProxyKind::Socks4 && !addrs.is_empty() {
                     addrs.retain(SocketAddr::is_ipv4);
                     failure = proxy_error(proxy, ProxyError::Ipv4Only);
@@ -140,16 +140,16 @@ impl Dialler {
         host: &Host,
         port: u16,
     ) -> Result<ClientStream, ConnectError> {
-        let to_proxy = self.proxy_tls.clone().map_or_else(|| self.tls(true), |tls| Ok(Some(tls)))?;
-        let to_proxy = to_proxy.ok_or(ConnectError::TlsNotBuiltIn)?;
+        let to_proxy = self.proxy_tls.clone().map_or_else(|| self.server_tls(), Ok)?;
         let stream = self.connect(&proxy.host, proxy.port).await?;
         let mut stream = tls_handshake(&to_proxy, &proxy.host, stream).await?;
         let tunnel = http_connect::open(&mut stream, proxy, host, port).await;
         tunnel.map_err(|error| proxy_error(proxy, error))?;
         match tls {
-            None => Ok(ClientStream::TlsToProxy(Box::new(stream))),
+            None => Ok(Kind::TlsToProxy(Box::new(stream)).into()),
             Some(tls) => {
-                tls_handshake(&tls, host, stream).await.map(Box::new).map(ClientStream::TlsThroughTls)
+                let stream = tls_handshake(&tls, host, stream).await?;
+                Ok(Kind::TlsThroughTls(Box::new(stream)).into())
             }
         }
     }
@@ -168,10 +168,13 @@ impl Dialler {
 
     #[cfg(feature = "tls-core")]
     fn tls(&self, needed: bool) -> Result<Option<crate::Tls>, ConnectError> {
-        if !needed {
-            return Ok(None);
-        }
-        self.tls.clone().map_or_else(crate::Tls::shared, Ok).map(Some).map_err(ConnectError::Tls)
+        if needed { self.server_tls().map(Some) } else { Ok(None) }
+    }
+
+    /// The settings for TLS to the server.
+    #[cfg(feature = "tls-core")]
+    pub(crate) fn server_tls(&self) -> Result<crate::Tls, ConnectError> {
+        self.tls.clone().map_or_else(crate::Tls::shared, Ok).map_err(ConnectError::Tls)
     }
 
     #[cfg(not(feature = "tls-core"))]
@@ -181,8 +184,8 @@ impl Dialler {
     }
 }
 
-fn proxy_error(proxy: &ProxyUrl, error: ProxyError) -> ConnectError {
-    ConnectError::Proxy { proxy: proxy.to_string(), error }
+fn proxy_error(proxy: &ProxyUrl, source: ProxyError) -> ConnectError {
+    ConnectError::Proxy { proxy: proxy.to_string(), source }
 }
 
 #[cfg(feature = "tls-core")]
@@ -192,19 +195,23 @@ async fn wrap_in_tls(
     stream: TcpStream,
 ) -> Result<ClientStream, ConnectError> {
     match tls {
-        None => Ok(ClientStream::Tcp(stream)),
-        Some(tls) => tls_handshake(&tls, host, stream).await.map(Box::new).map(ClientStream::Tls),
+        None => Ok(Kind::Tcp(stream).into()),
+        Some(tls) => Ok(Kind::Tls(Box::new(tls_handshake(&tls, host, stream).await?)).into()),
     }
 }
 
 #[cfg(feature = "tls-core")]
-async fn tls_handshake<S>(tls: &crate::Tls, host: &Host, stream: S) -> Result<TlsStream<S>, ConnectError>
+pub(crate) async fn tls_handshake<S>(
+    tls: &crate::Tls,
+    host: &Host,
+    stream: S,
+) -> Result<TlsStream<S>, ConnectError>
 where
     S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
 {
     let name = host.name();
     let stream = tls.connect(name, stream).await;
-    stream.map_err(|error| ConnectError::TlsHandshake { host: name.to_owned(), error })
+    stream.map_err(|source| ConnectError::TlsHandshake { host: name.to_owned(), source })
 }
 
 #[cfg(not(feature = "tls-core"))]
@@ -214,22 +221,23 @@ async fn wrap_in_tls(
     _host: &Host,
     stream: TcpStream,
 ) -> Result<ClientStream, ConnectError> {
-    Ok(ClientStream::Tcp(stream))
+    Ok(Kind::Tcp(stream).into())
 }
 
 #[cfg(unix)]
 async fn connect_unix(path: &std::path::Path) -> Result<ClientStream, ConnectError> {
     let stream = tokio::net::UnixStream::connect(path).await;
     stream
-        .map(ClientStream::Unix)
-        .map_err(|error| ConnectError::Connect { host: path.display().to_string(), error })
+        .map(|stream| Kind::Unix(stream).into())
+        .map_err(|source| ConnectError::Connect { host: path.display().to_string(), source })
 }
 
 #[cfg(not(unix))]
 #[expect(clippy::unused_async, reason = "the same signature as on Unix")]
 async fn connect_unix(path: &std::path::Path) -> Result<ClientStream, ConnectError> {
-    let error = io::Error::new(io::ErrorKind::Unsupported, "Unix sockets are not supported on this platform");
-    Err(ConnectError::Connect { host: path.display().to_string(), error })
+    let source =
+        io::Error::new(io::ErrorKind::Unsupported, "Unix sockets are not supported on this platform");
+    Err(ConnectError::Connect { host: path.display().to_string(), source })
 }
 
 #[cfg(all(test, not(feature = "tls-core")))]

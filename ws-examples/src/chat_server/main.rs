@@ -13,6 +13,7 @@ use lexopt::{
     ValueExt as _,
     prelude::{Long, Short, Value},
 };
+use ws_examples::with_causes;
 use ws_server::{DeflateConfig, Request, Server, ServerStream, Tls, WebSocket};
 
 use room::Room;
@@ -37,7 +38,7 @@ async fn main() -> ExitCode {
     let server = match options.bind().await {
         Ok(server) => server,
         Err(error) => {
-            eprintln!("chat-server: {error}");
+            eprintln!("chat-server: {}", with_causes(&error));
             return ExitCode::FAILURE;
         }
     };

@@ -6,7 +6,11 @@ mod options;
 
 use std::process::ExitCode;
 
-use ws_client::{CloseCode, Message, Refusal, error::ConnectError};
+use ws_client::{
+    CloseCode, Message,
+    error::{ConnectError, Refusal},
+};
+use ws_examples::with_causes;
 
 use options::Options;
 
@@ -51,7 +55,7 @@ async fn run(options: &Options) -> Result<(), String> {
     let closed_early = !ws.is_open();
     let info = ws.close(CloseCode::NORMAL, "").await;
     if closed_early || !info.is_clean() {
-        let error = info.error.map(|error| format!(" ({error})")).unwrap_or_default();
+        let error = info.error.map(|error| format!(" ({})", with_causes(&error))).unwrap_or_default();
         return Err(format!("the connection ended with code {} {}{error}", info.code(), info.reason()));
     }
     Ok(())
@@ -75,7 +79,7 @@ fn hex(bytes: &[u8]) -> String {
 fn describe(error: &ConnectError) -> String {
     match error {
         ConnectError::Refused(refusal) => format!("{error}\n{}", describe_refusal(refusal)),
-        _ => error.to_string(),
+        _ => with_causes(error),
     }
 }
 

@@ -8,6 +8,7 @@ use lexopt::{
     prelude::{Long, Short, Value},
 };
 use ws_client::{Connector, DeflateConfig, Message, Tls};
+use ws_examples::with_causes;
 
 pub(crate) const USAGE: &str = "\
 usage: echo-client URL [--message TEXT] [--count N] [--binary] [--header 'K: V']...
@@ -105,13 +106,13 @@ impl Options {
         if self.insecure {
             builder = builder.danger_accept_any_certificate();
         }
-        builder.build().map(Some).map_err(|error| BadOption(error.to_string()))
+        builder.build().map(Some).map_err(|error| BadOption(with_causes(&error)))
     }
 
     pub(crate) fn connector(&self) -> Result<Connector, BadOption> {
         let mut connector = Connector::new().deflate(self.deflate.then(DeflateConfig::client));
         for (name, value) in &self.headers {
-            connector = connector.header(name.clone(), value.clone());
+            connector = connector.header(name, value);
         }
         for name in &self.subprotocols {
             connector = connector.subprotocol(name);

@@ -8,6 +8,7 @@ mod signals;
 
 use std::{process::ExitCode, time::Duration};
 
+use ws_examples::with_causes;
 use ws_server::{ShutdownHandle, WebSocket};
 
 use handler::Echo;
@@ -40,7 +41,7 @@ fn main() -> ExitCode {
 }
 
 fn fail(error: &std::io::Error) -> ExitCode {
-    eprintln!("echo-server: {error}");
+    eprintln!("echo-server: {}", with_causes(error));
     ExitCode::FAILURE
 }
 

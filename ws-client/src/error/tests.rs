@@ -1,0 +1,160 @@
+use std::error::Error;
+
+use http::{Response, header};
+use ws_proto::Config;
+
+use super::*;
+
+/// One value of each variant, as a list of boxed errors. It does not compile if a variant is missing.
+macro_rules! each_variant {
+    ($error:ty { $($(#[$attribute:meta])* $pattern:pat => $value:expr,)* }) => {{
+        let _is_exhaustive = |error: &$error| match error { $($(#[$attribute])* $pattern => {})* };
+        let mut errors: Vec<Box<dyn Error>> = Vec::new();
+        $($(#[$attribute])* {
+            let error: $error = $value;
+            assert!(matches!(error, $pattern), "{error:?}");
+            errors.push(Box::new(error));
+        })*
+        errors
+    }};
+}
+
+fn text() -> String {
+    "text".to_owned()
+}
+
+fn io_error() -> io::Error {
+    io::ErrorKind::ConnectionRefused.into()
+}
+
+fn url_errors() -> Vec<Box<dyn Error>> {
+    each_variant!(UrlError {
+        UrlError::Invalid(_) => UrlError::Invalid(text()),
+        UrlError::Scheme(_) => UrlError::Scheme(text()),
+        UrlError::NoHost(_) => UrlError::NoHost(text()),
+        UrlError::Host { .. } => UrlError::Host { host: text(), reason: "a reason" },
+        UrlError::Port(_) => UrlError::Port(text()),
+        UrlError::Credentials => UrlError::Credentials,
+    })
+}
+
+fn proxy_url_errors() -> Vec<Box<dyn Error>> {
+    each_variant!(ProxyUrlError {
+        ProxyUrlError::Invalid { .. } => ProxyUrlError::Invalid { proxy: text(), reason: "a reason" },
+        ProxyUrlError::Scheme(_) => ProxyUrlError::Scheme(text()),
+        ProxyUrlError::Credentials => ProxyUrlError::Credentials,
+        ProxyUrlError::Socks4Credentials => ProxyUrlError::Socks4Credentials,
+    })
+}
+
+fn header_errors() -> Vec<Box<dyn Error>> {
+    each_variant!(HeaderError {
+        HeaderError::Name(_) => HeaderError::Name(text()),
+        HeaderError::Value(_) => HeaderError::Value(header::COOKIE),
+        HeaderError::Repeated(_) => HeaderError::Repeated(header::HOST),
+    })
+}
+
+fn redirect_errors() -> Vec<Box<dyn Error>> {
+    each_variant!(RedirectError {
+        RedirectError::NotUtf8 => RedirectError::NotUtf8,
+        RedirectError::Url(_) => UrlError::Invalid(text()).into(),
+        RedirectError::Downgrade => RedirectError::Downgrade,
+    })
+}
+
+fn proxy_errors() -> Vec<Box<dyn Error>> {
+    each_variant!(ProxyError {
+        ProxyError::Io(_) => io_error().into(),
+        ProxyError::Refused(_) => ProxyError::Refused(StatusCode::FORBIDDEN),
+        ProxyError::UnsupportedAuthentication(_) => ProxyError::UnsupportedAuthentication(text()),
+        ProxyError::Response(_) => ResponseError::Malformed.into(),
+        ProxyError::UnexpectedData => ProxyError::UnexpectedData,
+        ProxyError::NotSocks5 => ProxyError::NotSocks5,
+        ProxyError::Authentication => ProxyError::Authentication,
+        ProxyError::Socks5Refused(_) => ProxyError::Socks5Refused("general failure"),
+        ProxyError::NotSocks4 => ProxyError::NotSocks4,
+        ProxyError::Socks4Refused(_) => ProxyError::Socks4Refused("unknown reply"),
+        ProxyError::Ipv4Only => ProxyError::Ipv4Only,
+        ProxyError::NameTooLong => ProxyError::NameTooLong,
+    })
+}
+
+fn config_error() -> ConfigError {
+    let mut config = Config::default();
+    config.write_queue_messages = 0;
+    config.validate().unwrap_err()
+}
+
+fn connect_errors() -> Vec<Box<dyn Error>> {
+    let refusal = || Refusal::without_body(Response::builder().status(403).body(()).unwrap());
+    each_variant!(ConnectError {
+        ConnectError::Url(_) => UrlError::Credentials.into(),
+        ConnectError::Config(_) => config_error().into(),
+        ConnectError::Header(_) => HeaderError::Name(text()).into(),
+        ConnectError::Request(_) => ClientRequestError::Path(text()).into(),
+        ConnectError::Method(_) => ConnectError::Method(Method::POST),
+        ConnectError::Resolve { .. } => ConnectError::Resolve { host: text(), source: io_error() },
+        ConnectError::Connect { .. } => ConnectError::Connect { host: text(), source: io_error() },
+        ConnectError::ProxyUrl(_) => ProxyUrlError::Credentials.into(),
+        ConnectError::Proxy { .. } => ConnectError::Proxy { proxy: text(), source: io_error().into() },
+        #[cfg(feature = "tls-core")]
+        ConnectError::Tls(_) => ConnectError::Tls(rustls::Error::DecryptError.into()),
+        ConnectError::TlsHandshake { .. } => ConnectError::TlsHandshake { host: text(), source: io_error() },
+        ConnectError::Redirect { .. } => {
+            ConnectError::Redirect { location: text(), source: RedirectError::Downgrade }
+        },
+        ConnectError::Io(_) => io_error().into(),
+        ConnectError::Refused(_) => ConnectError::Refused(Box::new(refusal())),
+        ConnectError::Response(_) => ResponseError::Upgrade.into(),
+        ConnectError::TimedOut(_) => ConnectError::TimedOut(std::time::Duration::from_secs(1)),
+        ConnectError::TlsNotBuiltIn => ConnectError::TlsNotBuiltIn,
+        ConnectError::NoRuntime => ConnectError::NoRuntime,
+        ConnectError::Randomness(_) => ConnectError::Randomness(io_error()),
+    })
+}
+
+#[test]
+fn no_error_repeats_its_source_and_each_chain_ends() {
+    let all = [
+        url_errors(),
+        proxy_url_errors(),
+        header_errors(),
+        redirect_errors(),
+        proxy_errors(),
+        connect_errors(),
+    ];
+    for error in all.iter().flatten() {
+        let mut outer: &dyn Error = &**error;
+        let mut depth = 0;
+        while let Some(source) = outer.source() {
+            let texts = (outer.to_string(), source.to_string());
+            assert!(!texts.0.contains(&texts.1), "{texts:?}");
+            depth += 1;
+            assert!(depth < 5, "{error:?}");
+            outer = source;
+        }
+    }
+}
+
+#[test]
+fn an_error_with_a_cause_has_it_as_its_source() {
+    let with_source = [
+        "Request",
+        "Resolve",
+        "Connect",
+        "Proxy",
+        "TlsHandshake",
+        "Redirect",
+        "Io",
+        "Response",
+        "Randomness",
+    ];
+    for error in connect_errors() {
+        let name = format!("{error:?}");
+        let name = name.split([' ', '(', '{']).next().unwrap_or_default();
+        // Rustls's error is the source of `TlsError`, which `Tls` passes on.
+        let expected = with_source.contains(&name) || name == "Tls";
+        assert_eq!(error.source().is_some(), expected, "{error:?}");
+    }
+}

@@ -1,0 +1,130 @@
+//! What a caller connects to: a URL, or a request with headers.
+
+use http::{HeaderMap, HeaderName, Method, Request, Uri, header, request};
+
+use crate::error::{ConnectError, HeaderError};
+
+/// What a [`Connector`](crate::Connector) connects to: a URL as `&str`, `String` or [`http::Uri`], or an
+/// [`http::Request`] with headers for this one connection.
+///
+/// A URL with a type of its own, such as that of the crate `url`, is passed as text: `url.as_str()`.
+///
+/// # Requests
+/// - The URL is the request's [`uri`](Request::uri), with scheme and host.
+/// - The method must be `GET`, which is the default. The HTTP version and the extensions are not used.
+/// - Headers are added to those of the connector. A header of the request replaces all of the connector's
+///   with the same name.
+/// - The subprotocols in `Sec-WebSocket-Protocol` are offered, in place of the connector's.
+/// - `Upgrade`, `Connection`, `Sec-WebSocket-Key`, `Sec-WebSocket-Version` and `Sec-WebSocket-Extensions`
+///   have no effect: the handshake sets them itself. Requests that were written for other libraries can stay
+///   as they are.
+/// - `Host` replaces the host of the URL in the request that is sent. The name in the URL remains the one
+///   that is resolved and that the server's certificate must be valid for. After a redirect to another origin,
+///   `Host` is that of the new URL.
+///
+/// ```no_run
+/// # async fn run() -> Result<(), ws_client::error::ConnectError> {
+/// let request = http::Request::get("wss://example.com/feed")
+///     .header("authorization", "Bearer token")
+///     .header("sec-websocket-protocol", "v2.feed, feed");
+/// let ws = ws_client::connect(request.body(()).expect("the URL and the headers are valid")).await?;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// This trait is sealed: other crates cannot implement it.
+pub trait IntoClientRequest: sealed::Sealed + Send {}
+
+pub(crate) mod sealed {
+    /// The conversion that only this crate implements.
+    #[allow(unnameable_types, reason = "it seals a trait")]
+    pub trait Sealed {
+        /// The URL, and the head of the request if there is one.
+        fn into_url_and_head(self) -> (String, Option<http::request::Parts>);
+    }
+}
+
+macro_rules! into_client_request {
+    ($($source:ty: $given:ident => $url_and_head:expr;)*) => {$(
+        impl IntoClientRequest for $source {}
+
+        impl sealed::Sealed for $source {
+            fn into_url_and_head(self) -> (String, Option<request::Parts>) {
+                let $given = self;
+                $url_and_head
+            }
+        }
+    )*};
+}
+
+into_client_request! {
+    &str: url => (url.to_owned(), None);
+    String: url => (url, None);
+    &String: url => (url.clone(), None);
+    Uri: uri => (uri.to_string(), None);
+    &Uri: uri => (uri.to_string(), None);
+    Request<()>: request => {
+        let (head, ()) = request.into_parts();
+        (head.uri.to_string(), Some(head))
+    };
+}
+
+/// Headers that the handshake sets itself.
+const SET_BY_THE_HANDSHAKE: [HeaderName; 5] = [
+    header::UPGRADE,
+    header::CONNECTION,
+    header::SEC_WEBSOCKET_KEY,
+    header::SEC_WEBSOCKET_VERSION,
+    header::SEC_WEBSOCKET_EXTENSIONS,
+];
+
+/// What the caller adds to the request.
+#[derive(Clone, Default)]
+pub(crate) struct RequestOptions {
+    /// The value of `Host`, if it is not that of the URL.
+    pub(crate) host: Option<String>,
+    pub(crate) headers: HeaderMap,
+    pub(crate) subprotocols: Vec<String>,
+}
+
+impl RequestOptions {
+    /// Adds what the head of a caller's request has. It replaces what has the same name.
+    pub(crate) fn apply(&mut self, head: request::Parts) -> Result<(), ConnectError> {
+        if head.method != Method::GET {
+            return Err(ConnectError::Method(head.method));
+        }
+        let headers = head.headers;
+        for name in headers.keys().filter(|name| !SET_BY_THE_HANDSHAKE.contains(name)) {
+            let values = headers.get_all(name);
+            if *name == header::HOST {
+                let [host] = texts(&headers, name)?[..] else {
+                    return Err(HeaderError::Repeated(header::HOST).into());
+                };
+                self.host = Some(host.to_owned());
+            } else if *name == header::SEC_WEBSOCKET_PROTOCOL {
+                let names = texts(&headers, name)?.into_iter().flat_map(|list| list.split(','));
+                self.subprotocols = names.map(|name| name.trim_matches([' ', '\t']).to_owned()).collect();
+            } else {
+                self.headers.remove(name);
+                self.headers.extend(values.iter().map(|value| (name.clone(), value.clone())));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The values of a header that must be visible ASCII.
+fn texts<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Vec<&'a str>, HeaderError> {
+    let values = headers.get_all(name).iter();
+    values.map(|value| value.to_str().map_err(|_| HeaderError::Value(name.clone()))).collect()
+}
+
+/// Parses the name of a header. The error shows the name up to the first character that is not allowed: a
+/// caller may have passed a whole line.
+pub(crate) fn header_name(text: &str) -> Result<HeaderName, HeaderError> {
+    HeaderName::from_bytes(text.as_bytes()).map_err(|_| {
+        let is_allowed = |at: char| at.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(at);
+        let end = text.find(|at| !is_allowed(at)).unwrap_or(text.len());
+        HeaderError::Name(text[..end].to_owned())
+    })
+}
