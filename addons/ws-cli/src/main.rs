@@ -1,0 +1,73 @@
+//! `ws`: WebSockets on the command line.
+
+mod cli;
+mod connect;
+mod escape;
+mod exit;
+mod pipe;
+mod record;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use cli::{Cli, Command, SessionArgs};
+use connect::Target;
+use exit::{Code, Failure, Outcome};
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and the version are no errors.
+            let code = u8::from(error.use_stderr());
+            let _ = error.print();
+            return ExitCode::from(code);
+        }
+    };
+    match run(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}
+
+fn run(cli: Cli) -> Outcome {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::local("the runtime cannot start", &error))?;
+    let result = runtime.block_on(async {
+        match cli.command {
+            None => connect(cli.session).await,
+            Some(Command::Record(args)) => record::record(args).await,
+            Some(Command::Replay(args)) => record::replay(args).await,
+            _ => Ok(()),
+        }
+    });
+    // A name resolution may still run; nobody waits for it.
+    runtime.shutdown_background();
+    result
+}
+
+async fn connect(args: SessionArgs) -> Outcome {
+    let Some(url) = &args.url else {
+        return Err(Failure::usage("a URL or a command is missing; see ws --help"));
+    };
+    let target = Target::new(url, &args.subprotocol, &args.connection)?;
+    let started = tokio::time::Instant::now();
+    let session = tokio::select! {
+        session = target.connect() => session?,
+        () = connect::sleep(args.timeout) => return Err(Failure::new(Code::Timeout, "--timeout has passed")),
+    };
+    let options = pipe::Options {
+        framing: args.framing,
+        prints: true,
+        count: args.count,
+        linger: args.linger,
+        timeout: args.timeout.map(|timeout| timeout.saturating_sub(started.elapsed())),
+        duration: None,
+        recorder: None,
+    };
+    let input = (!args.no_input).then(|| pipe::stdin(args.framing, args.connection.max_size));
+    pipe::run(session, input, options).await
+}

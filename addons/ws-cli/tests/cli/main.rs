@@ -1,0 +1,5 @@
+//! The real binary, through pipes and through a pseudo-terminal.
+
+mod connection;
+mod pipe;
+mod support;
