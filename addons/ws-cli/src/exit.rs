@@ -81,9 +81,6 @@ impl From<ConnectError> for Failure {
         };
         let mut failure = Self::new(code, chain(&error));
         if let ConnectError::Refused(refusal) = &error {
-            if let Some(reason) = refusal.status().canonical_reason() {
-                let _ = write!(failure.message, " ({reason})");
-            }
             String::from_utf8_lossy(refusal.body()).trim_end().clone_into(&mut failure.detail);
         }
         failure

@@ -6,8 +6,12 @@ mod escape;
 mod exit;
 mod pipe;
 mod record;
+mod terminal;
 
-use std::process::ExitCode;
+use std::{
+    io::{IsTerminal as _, stdin, stdout},
+    process::ExitCode,
+};
 
 use clap::Parser as _;
 
@@ -59,12 +63,17 @@ async fn connect(args: SessionArgs) -> Outcome {
         session = target.connect() => session?,
         () = connect::sleep(args.timeout) => return Err(Failure::new(Code::Timeout, "--timeout has passed")),
     };
+    let timeout = args.timeout.map(|timeout| timeout.saturating_sub(started.elapsed()));
+    let has_user = stdin().is_terminal() && stdout().is_terminal();
+    if has_user && !args.framing.is_chosen() && !args.no_input {
+        return terminal::run(session, &SessionArgs { timeout, ..args }, target.url()).await;
+    }
     let options = pipe::Options {
         framing: args.framing,
         prints: true,
         count: args.count,
         linger: args.linger,
-        timeout: args.timeout.map(|timeout| timeout.saturating_sub(started.elapsed())),
+        timeout,
         duration: None,
         recorder: None,
     };

@@ -22,14 +22,16 @@ use crate::{
 pub(crate) use input::stdin;
 use output::Output;
 use upload::Ended;
-pub(crate) use upload::close_code;
 
 /// The silence after the input's end once there are as many answers as messages.
 const LINGER_ANSWERED: Duration = Duration::from_secs(1);
 /// The same while answers are missing.
 const LINGER_UNANSWERED: Duration = Duration::from_secs(5);
 /// The time to close after an interrupt.
-const INTERRUPTED_GRACE: Duration = Duration::from_secs(1);
+pub(crate) const INTERRUPTED_GRACE: Duration = Duration::from_secs(1);
+
+/// The time in which an upload notices that the connection is over.
+const UPLOAD_GRACE: Duration = Duration::from_millis(100);
 
 pub(crate) struct Options {
     pub(crate) framing: FramingArgs,
@@ -128,12 +130,11 @@ impl Pipe {
                 }
             }
         }
-        // A send that the end has interrupted is reported by now.
-        tokio::task::yield_now().await;
-        tokio::select! {
-            biased;
-            ended = joined(&mut upload), if upload.is_some() => self.input_ended(ended?),
-            () = ready(()) => {}
+        // A send that the end has interrupted is reported at once; an input that is only open says nothing.
+        if upload.is_some() && !self.asked {
+            if let Ok(ended) = tokio::time::timeout(UPLOAD_GRACE, joined(&mut upload)).await {
+                self.input_ended(ended?);
+            }
         }
         let info = ws.close_info();
         self.end(info.as_ref())

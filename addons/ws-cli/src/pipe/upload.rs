@@ -50,6 +50,6 @@ pub(super) async fn run(
     Ok(Ended::Sent(sent))
 }
 
-pub(crate) fn close_code(code: u16) -> Outcome<CloseCode> {
+fn close_code(code: u16) -> Outcome<CloseCode> {
     CloseCode::new(code).map_err(|error| Failure::usage(chain(&error)))
 }

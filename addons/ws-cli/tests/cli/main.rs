@@ -3,3 +3,5 @@
 mod connection;
 mod pipe;
 mod support;
+#[cfg(unix)]
+mod terminal;

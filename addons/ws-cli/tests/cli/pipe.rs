@@ -94,7 +94,7 @@ fn json_lines_describe_messages_in_both_directions() {
         }
     });
     let output = run(&[&format!("ws://{url}"), "--jsonl"], input);
-    assert_eq!(closes.recv().unwrap(), 4001);
+    assert_eq!(closes.next(), 4001);
     let lines: Vec<serde_json::Value> =
         output.ok().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let field = |index: usize, name: &str| lines[index][name].clone();
@@ -203,6 +203,6 @@ fn an_interrupt_closes_the_connection_and_has_exit_code_130() {
         assert_eq!(child.line(), "ready");
         signal(child.id(), name);
         assert_eq!(child.wait().code, 130);
-        assert_eq!(closes.recv().unwrap(), 1000);
+        assert_eq!(closes.next(), 1000);
     }
 }

@@ -12,7 +12,7 @@ use std::{
 use ws_server::{OriginPolicy, Request, Server, ServerBuilder, WebSocket};
 
 /// A child that takes longer has hung.
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_secs(20);
 
 pub(crate) type Ws = WebSocket<ws_server::ServerStream>;
 
@@ -212,9 +212,17 @@ impl Running {
 }
 
 /// What a server saw, for the test to wait for.
-pub(crate) fn log<T: Send + 'static>() -> (Arc<dyn Fn(T) + Send + Sync>, mpsc::Receiver<T>) {
+pub(crate) fn log<T: Send + 'static>() -> (Arc<dyn Fn(T) + Send + Sync>, Log<T>) {
     let (sender, receiver) = mpsc::channel();
-    (Arc::new(move |item| drop(sender.send(item))), receiver)
+    (Arc::new(move |item| drop(sender.send(item))), Log(receiver))
+}
+
+pub(crate) struct Log<T>(mpsc::Receiver<T>);
+
+impl<T> Log<T> {
+    pub(crate) fn next(&self) -> T {
+        self.0.recv_timeout(DEADLINE).expect("the server sees it")
+    }
 }
 
 /// A folder for the files of a test, which is removed at its end.
