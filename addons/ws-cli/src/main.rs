@@ -1,9 +1,14 @@
 //! `ws`: WebSockets on the command line.
 
+mod bench;
 mod cli;
 mod connect;
 mod escape;
 mod exit;
+mod generate;
+mod latency;
+mod listen;
+mod ping;
 mod pipe;
 mod record;
 mod terminal;
@@ -36,7 +41,12 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: Cli) -> Outcome {
-    let runtime = tokio::runtime::Builder::new_current_thread()
+    // One thread is enough for one connection, and starts faster.
+    let mut builder = match &cli.command {
+        Some(Command::Listen(_) | Command::Bench(_)) => tokio::runtime::Builder::new_multi_thread(),
+        _ => tokio::runtime::Builder::new_current_thread(),
+    };
+    let runtime = builder
         .enable_all()
         .build()
         .map_err(|error| Failure::local("the runtime cannot start", &error))?;
@@ -45,7 +55,11 @@ fn run(cli: Cli) -> Outcome {
             None => connect(cli.session).await,
             Some(Command::Record(args)) => record::record(args).await,
             Some(Command::Replay(args)) => record::replay(args).await,
-            _ => Ok(()),
+            Some(Command::Listen(args)) => listen::listen(args).await,
+            Some(Command::Ping(args)) => ping::ping(args).await,
+            Some(Command::Bench(args)) => bench::bench(args).await,
+            Some(Command::Completions(args)) => generate::completions(args.shell),
+            Some(Command::Man(args)) => generate::man(args.command.as_deref()),
         }
     });
     // A name resolution may still run; nobody waits for it.

@@ -106,7 +106,7 @@ pub(super) fn of_stream(stream: &ClientStream) -> Vec<String> {
 pub(super) fn tls(connection: Option<&ClientConnection>) -> Vec<String> {
     let Some(connection) = connection else { return Vec::new() };
     let version = connection.protocol_version().and_then(|version| version.as_str()).unwrap_or("TLS");
-    let version = version.strip_prefix("TLSv").map_or(version.to_owned(), |number| {
+    let version = version.strip_prefix("TLSv").map_or_else(|| version.to_owned(), |number| {
         format!("TLS {}", number.replace('_', "."))
     });
     let suite = connection.negotiated_cipher_suite();

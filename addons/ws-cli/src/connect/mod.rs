@@ -14,6 +14,7 @@ use crate::{
     cli::ConnectionArgs,
     exit::{Code, Failure, Outcome},
 };
+pub(crate) use tls::read as read_file;
 pub(crate) use transport::{Pongs, Transport};
 
 /// An open connection.
@@ -90,10 +91,8 @@ impl Target {
             opened = self.open() => opened,
             () = interrupted() => return Err(Failure::interrupted()),
         };
-        if self.verbose > 0 {
-            if let Err(ConnectError::Refused(refusal)) = &opened {
-                heads::show_response(refusal.status(), refusal.headers(), self.verbose > 1);
-            }
+        if self.verbose > 0 && let Err(ConnectError::Refused(refusal)) = &opened {
+            heads::show_response(refusal.status(), refusal.headers(), self.verbose > 1);
         }
         opened.map_err(Failure::from)?.ok_or_else(|| {
             Failure::new(Code::Abnormal, "the connection ended during the handshake")

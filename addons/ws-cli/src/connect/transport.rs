@@ -65,20 +65,15 @@ impl Frames {
                 self.left -= take as u64;
                 bytes = rest;
             }
-            if self.left == 0 {
-                if let Some(pong) = self.pong.take() {
-                    // A full channel drops the pong.
-                    let _ = self.pongs.try_send((pong, Instant::now()));
-                }
+            if self.left == 0 && let Some(pong) = self.pong.take() {
+                // A full channel drops the pong.
+                let _ = self.pongs.try_send((pong, Instant::now()));
             }
         }
     }
 
     fn read_header<'a>(&mut self, bytes: &'a [u8]) -> &'a [u8] {
-        let (&byte, rest) = match bytes.split_first() {
-            Some(split) => split,
-            None => return bytes,
-        };
+        let Some((&byte, rest)) = bytes.split_first() else { return bytes };
         self.header[self.have] = byte;
         self.have += 1;
         let short = self.header[1] & 0x7f;

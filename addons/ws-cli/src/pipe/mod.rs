@@ -131,10 +131,11 @@ impl Pipe {
             }
         }
         // A send that the end has interrupted is reported at once; an input that is only open says nothing.
-        if upload.is_some() && !self.asked {
-            if let Ok(ended) = tokio::time::timeout(UPLOAD_GRACE, joined(&mut upload)).await {
-                self.input_ended(ended?);
-            }
+        if upload.is_some()
+            && !self.asked
+            && let Ok(ended) = tokio::time::timeout(UPLOAD_GRACE, joined(&mut upload)).await
+        {
+            self.input_ended(ended?);
         }
         let info = ws.close_info();
         self.end(info.as_ref())

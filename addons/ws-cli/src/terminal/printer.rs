@@ -54,7 +54,7 @@ fn redraw(text: &str, line: &Line, columns: usize) -> String {
     output.push_str(text);
     output.push_str(PROMPT);
     output.push_str(&line.text);
-    if all % columns == 0 {
+    if all.is_multiple_of(columns) {
         // The terminal wraps only with the next character.
         output.push('\n');
     }
