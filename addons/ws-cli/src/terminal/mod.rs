@@ -24,7 +24,7 @@ pub(crate) use screen::millis;
 
 /// Talks to the user until the connection is over.
 pub(crate) async fn run(session: Session, args: &SessionArgs, url: &str) -> Outcome {
-    let restore = Restore::new();
+    let raw_mode = RawMode::new();
     let history = (!args.no_history).then(editor::history_file).flatten();
     let (lines, printer) = editor::start(history)?;
     let Session { mut ws, pongs } = session;
@@ -47,7 +47,7 @@ pub(crate) async fn run(session: Session, args: &SessionArgs, url: &str) -> Outc
         terminal.sender.close(CloseCode::NORMAL, "");
         let _ = tokio::time::timeout(INTERRUPTED_GRACE, async { while ws.recv().await.is_some() {} }).await;
     }
-    drop(restore);
+    drop(raw_mode);
     if let Some(info) = ws.close_info().filter(|_| result.is_ok()) {
         println!("* closed: {}", crate::escape::line(&code_and_reason(&info)));
     }
@@ -201,26 +201,40 @@ fn has_colour(colour: ColorArg) -> bool {
     }
 }
 
-/// Restores the terminal's mode. The editor's thread may be in the middle of a line when the program ends.
-struct Restore {
+/// Turns off what the terminal does with keys, for as long as it lives.
+///
+/// The editor does that for each line. In between, a key would be echoed, and Ctrl-D would be lost. And its thread may be
+/// in the middle of a line when the program ends.
+struct RawMode {
     #[cfg(unix)]
-    mode: Option<rustix::termios::Termios>,
+    before: Option<rustix::termios::Termios>,
 }
 
-impl Restore {
+impl RawMode {
+    #[cfg(unix)]
     fn new() -> Self {
-        Self {
-            #[cfg(unix)]
-            mode: rustix::termios::tcgetattr(std::io::stdin()).ok(),
+        use rustix::termios::{InputModes, LocalModes, OptionalActions, tcgetattr, tcsetattr};
+        let before = tcgetattr(std::io::stdin()).ok();
+        if let Some(mut mode) = before.clone() {
+            mode.local_modes -= LocalModes::ECHO | LocalModes::ICANON | LocalModes::ISIG | LocalModes::IEXTEN;
+            mode.input_modes -= InputModes::ICRNL;
+            // Without it, the editor still works.
+            let _ = tcsetattr(std::io::stdin(), OptionalActions::Drain, &mode);
         }
+        Self { before }
+    }
+
+    #[cfg(not(unix))]
+    const fn new() -> Self {
+        Self {}
     }
 }
 
-impl Drop for Restore {
+impl Drop for RawMode {
     fn drop(&mut self) {
         #[cfg(unix)]
-        if let Some(mode) = &self.mode {
-            let _ = rustix::termios::tcsetattr(std::io::stdin(), rustix::termios::OptionalActions::Drain, mode);
+        if let Some(before) = &self.before {
+            let _ = rustix::termios::tcsetattr(std::io::stdin(), rustix::termios::OptionalActions::Drain, before);
         }
         // Ends the bracketed paste and leaves the line that was being edited.
         print!("\x1b[?2004l\r\n");
