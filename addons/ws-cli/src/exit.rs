@@ -8,7 +8,7 @@ use ws_client::{
     error::{ConnectError, ConnectionError, TimedOut},
 };
 
-use crate::escape;
+use crate::{console, escape};
 
 /// The exit codes other than 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,10 +57,10 @@ impl Failure {
     /// Prints the error, and returns the exit code.
     pub(crate) fn report(&self) -> ExitCode {
         if !self.message.is_empty() {
-            eprintln!("ws: {}", escape::line(&self.message));
+            console::err(format!("ws: {}", escape::line(&self.message)));
         }
         if !self.detail.is_empty() {
-            eprintln!("{}", escape::lines(&self.detail));
+            console::err(escape::lines(&self.detail));
         }
         ExitCode::from(self.code as u8)
     }
@@ -111,9 +111,9 @@ pub(crate) fn of_close(info: &CloseInfo, asked: bool) -> Outcome {
             Code::Protocol
         }
         // The server owes only the end. Many servers cut the connection in place of a Close.
-        Some(ConnectionError::TimedOut(TimedOut::Close) | ConnectionError::Eof | ConnectionError::Transport(_))
-            if asked =>
-        {
+        Some(
+            ConnectionError::TimedOut(TimedOut::Close) | ConnectionError::Eof | ConnectionError::Transport(_),
+        ) if asked => {
             return Ok(());
         }
         Some(ConnectionError::TimedOut(_)) => Code::Timeout,

@@ -1,18 +1,17 @@
 //! Completions and man pages, from the definition of the command line.
 
-use std::io::{self, Write as _};
-
 use clap_complete::Shell;
 
 use crate::{
     cli::definition,
+    console,
     exit::{Failure, Outcome},
 };
 
 pub(crate) fn completions(shell: Shell) -> Outcome {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut definition(), "ws", &mut script);
-    print(&script)
+    console::out(script).map(drop)
 }
 
 /// The page of `ws`, or that of one of its commands.
@@ -25,14 +24,5 @@ pub(crate) fn man(command: Option<&str>) -> Outcome {
     }
     let mut text = Vec::new();
     clap_mangen::Man::new(page).render(&mut text).map_err(|error| Failure::local("the man page", &error))?;
-    print(&text)
-}
-
-fn print(text: &[u8]) -> Outcome {
-    match io::stdout().write_all(text) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Failure::local("writing the output failed", &error))
-        }
-        _ => Ok(()),
-    }
+    console::out(text).map(drop)
 }

@@ -3,6 +3,7 @@
 mod bench;
 mod cli;
 mod connect;
+mod console;
 mod escape;
 mod exit;
 mod generate;
@@ -46,10 +47,8 @@ fn run(cli: Cli) -> Outcome {
         Some(Command::Listen(_) | Command::Bench(_)) => tokio::runtime::Builder::new_multi_thread(),
         _ => tokio::runtime::Builder::new_current_thread(),
     };
-    let runtime = builder
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::local("the runtime cannot start", &error))?;
+    let runtime =
+        builder.enable_all().build().map_err(|error| Failure::local("the runtime cannot start", &error))?;
     let result = runtime.block_on(async {
         match cli.command {
             None => connect(cli.session).await,

@@ -44,12 +44,7 @@ pub(super) async fn run(session: Session, load: Load) -> Part {
             }
         }
     });
-    let mut part = Part {
-        expected: schedule.count(),
-        received: 0,
-        last: None,
-        has_failed: false,
-    };
+    let mut part = Part { expected: schedule.count(), received: 0, last: None, has_failed: false };
     let end = schedule.due(schedule.count()) + load.wait;
     while part.received < part.expected {
         let Ok(answer) = tokio::time::timeout_at(end, ws.recv()).await else { break };

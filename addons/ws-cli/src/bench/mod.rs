@@ -22,6 +22,7 @@ use ws_client::Message;
 use crate::{
     cli::BenchArgs,
     connect::{Session, Target, interrupted},
+    console,
     exit::{Code, Failure, Outcome},
     latency::Latencies,
 };
@@ -34,7 +35,11 @@ const MAX_HANDSHAKES: usize = 64;
 /// The time from the last handshake to the first message.
 const LEAD: Duration = Duration::from_millis(10);
 
-pub(crate) async fn bench(args: BenchArgs) -> Outcome {
+pub(crate) async fn bench(mut args: BenchArgs) -> Outcome {
+    if args.connections > 1 {
+        // The heads are alike; and a request that is shown fixes the seed, which connections must not share.
+        args.connection.verbose = 0;
+    }
     let target = Target::new(&args.url, &args.subprotocol, &args.connection)?;
     let sessions = connect_all(&target, args.connections).await?;
     let payload = "x".repeat(args.size);
@@ -71,9 +76,9 @@ pub(crate) async fn bench(args: BenchArgs) -> Outcome {
         }
     }
     if args.json {
-        println!("{}", report.json());
+        console::out(report.json() + "\n")?;
     } else {
-        print!("{}", report.text());
+        console::out(report.text())?;
     }
     match report.lost() {
         0 if report.failed == 0 => Ok(()),

@@ -21,7 +21,8 @@ pub(super) struct Report {
     latencies: Arc<Mutex<Latencies>>,
 }
 
-const QUANTILES: [(&str, f64); 5] = [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p99.9", 0.999), ("p99.99", 0.9999)];
+const QUANTILES: [(&str, f64); 5] =
+    [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p99.9", 0.999), ("p99.99", 0.9999)];
 
 impl Report {
     /// The time begins now.
@@ -44,7 +45,8 @@ impl Report {
 
     /// Answers per second.
     fn rate(&self) -> f64 {
-        let seconds = self.last.map_or(0.0, |last| last.saturating_duration_since(self.started).as_secs_f64());
+        let seconds =
+            self.last.map_or(0.0, |last| last.saturating_duration_since(self.started).as_secs_f64());
         if seconds > 0.0 { self.received as f64 / seconds } else { 0.0 }
     }
 

@@ -49,7 +49,9 @@ mod tests {
             let mut due = Vec::new();
             for index in 0..u64::from(connections) {
                 let schedule = Schedule::new(start, 1000.0, Duration::from_millis(total), connections, index);
-                due.extend((0..schedule.count()).map(|number| (schedule.due(number) - start).as_micros() as u64));
+                due.extend(
+                    (0..schedule.count()).map(|number| (schedule.due(number) - start).as_micros() as u64),
+                );
             }
             due.sort_unstable();
             let expected: Vec<u64> = (0..total).map(|number| number * 1000).collect();

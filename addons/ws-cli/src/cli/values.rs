@@ -56,7 +56,8 @@ pub(crate) fn speed(text: &str) -> Result<f64, String> {
     if text == "max" {
         return Ok(f64::INFINITY);
     }
-    positive(text.strip_suffix('x').unwrap_or(text)).map_err(|_| "expected a speed such as 2x or max".to_owned())
+    positive(text.strip_suffix('x').unwrap_or(text))
+        .map_err(|_| "expected a speed such as 2x or max".to_owned())
 }
 
 #[cfg(test)]

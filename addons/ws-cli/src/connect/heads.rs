@@ -4,7 +4,7 @@ use http::{HeaderMap, StatusCode};
 use tokio::io::AsyncReadExt as _;
 use ws_client::{ClientStream, Connector, rustls::ClientConnection};
 
-use crate::escape;
+use crate::{console, escape};
 
 /// The most bytes of a request head that are shown.
 const MAX_HEAD: usize = 256 * 1024;
@@ -31,33 +31,45 @@ pub(super) async fn show_request(connector: &Connector, url: &str, with_credenti
     };
     for (index, line) in String::from_utf8_lossy(&head).lines().enumerate() {
         match line.split_once(": ") {
-            _ if index == 0 => eprintln!("> {}", escape::line(&redacted_request_line(line, with_credentials))),
+            _ if index == 0 => {
+                console::err(format!("> {}", escape::line(&redacted_request_line(line, with_credentials))))
+            }
             Some((name, value)) => show_header('>', name, value, with_credentials),
-            None => eprintln!(">"),
+            None => console::err(">"),
         }
     }
 }
 
 pub(super) fn show_response(status: StatusCode, headers: &HeaderMap, with_credentials: bool) {
-    eprintln!("< HTTP/1.1 {} {}", status.as_str(), status.canonical_reason().unwrap_or_default());
+    console::err(format!("< HTTP/1.1 {} {}", status.as_str(), status.canonical_reason().unwrap_or_default()));
     for (name, value) in headers {
         show_header('<', name.as_str(), &String::from_utf8_lossy(value.as_bytes()), with_credentials);
     }
-    eprintln!("<");
+    console::err("<");
 }
 
 fn show_header(direction: char, name: &str, value: &str, with_credentials: bool) {
     let value = if with_credentials { value.to_owned() } else { redacted(name, value) };
-    eprintln!("{direction} {}: {}", escape::line(name), escape::line(&value));
+    console::err(format!("{direction} {}: {}", escape::line(name), escape::line(&value)));
 }
 
 /// Parts of names whose values are credentials.
-const SECRET_NAMES: [&str; 9] =
-    ["authorization", "cookie", "token", "secret", "password", "api-key", "apikey", "signature", "credential"];
+const SECRET_NAMES: [&str; 9] = [
+    "authorization",
+    "cookie",
+    "token",
+    "secret",
+    "password",
+    "api-key",
+    "apikey",
+    "signature",
+    "credential",
+];
 
 fn is_secret(name: &str) -> bool {
     let name = name.to_ascii_lowercase().replace('_', "-");
-    SECRET_NAMES.iter().any(|part| name.contains(part)) || matches!(name.as_str(), "key" | "sig" | "auth" | "code")
+    SECRET_NAMES.iter().any(|part| name.contains(part))
+        || matches!(name.as_str(), "key" | "sig" | "auth" | "code")
 }
 
 /// A header's value without credentials. The scheme of an `Authorization` is shown.
@@ -82,7 +94,9 @@ fn redacted(name: &str, value: &str) -> String {
 
 /// The request line without values of the query that look like credentials.
 fn redacted_request_line(line: &str, with_credentials: bool) -> String {
-    let Some((path, query)) = line.split_once('?').filter(|_| !with_credentials) else { return line.to_owned() };
+    let Some((path, query)) = line.split_once('?').filter(|_| !with_credentials) else {
+        return line.to_owned();
+    };
     let (query, version) = query.rsplit_once(' ').unwrap_or((query, ""));
     let pairs = query.split('&').map(|pair| match pair.split_once('=') {
         Some((name, _)) if is_secret(name) => format!("{name}=…"),
@@ -106,9 +120,9 @@ pub(super) fn of_stream(stream: &ClientStream) -> Vec<String> {
 pub(super) fn tls(connection: Option<&ClientConnection>) -> Vec<String> {
     let Some(connection) = connection else { return Vec::new() };
     let version = connection.protocol_version().and_then(|version| version.as_str()).unwrap_or("TLS");
-    let version = version.strip_prefix("TLSv").map_or_else(|| version.to_owned(), |number| {
-        format!("TLS {}", number.replace('_', "."))
-    });
+    let version = version
+        .strip_prefix("TLSv")
+        .map_or_else(|| version.to_owned(), |number| format!("TLS {}", number.replace('_', ".")));
     let suite = connection.negotiated_cipher_suite();
     let suite = suite.and_then(|suite| suite.suite().as_str()).unwrap_or("an unknown cipher suite");
     let alpn = connection.alpn_protocol().map(|name| format!(", ALPN {}", String::from_utf8_lossy(name)));
@@ -129,7 +143,11 @@ mod tests {
             ("set-cookie", "id=secret", "…"),
             ("x-api-key", "secret", "…"),
             ("x-auth-token", "secret", "…"),
-            ("sec-websocket-protocol", "a, base64url.bearer.authorization.k8s.io.secret", "a, base64url.bearer.…"),
+            (
+                "sec-websocket-protocol",
+                "a, base64url.bearer.authorization.k8s.io.secret",
+                "a, base64url.bearer.…",
+            ),
             ("sec-websocket-protocol", "chat, v2", "chat, v2"),
             ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==", "dGhlIHNhbXBsZSBub25jZQ=="),
             ("user-agent", "x", "x"),

@@ -8,10 +8,13 @@ mod transport;
 
 use std::time::Duration;
 
-use ws_client::{Connected, Connector, DeflateConfig, Proxy, ProxyUrl, WebSocket, error::ConnectError, protocol::Parts};
+use ws_client::{
+    Connected, Connector, DeflateConfig, Proxy, ProxyUrl, WebSocket, error::ConnectError, protocol::Parts,
+};
 
 use crate::{
     cli::ConnectionArgs,
+    console, escape,
     exit::{Code, Failure, Outcome},
 };
 pub(crate) use tls::read as read_file;
@@ -91,12 +94,14 @@ impl Target {
             opened = self.open() => opened,
             () = interrupted() => return Err(Failure::interrupted()),
         };
-        if self.verbose > 0 && let Err(ConnectError::Refused(refusal)) = &opened {
+        if self.verbose > 0
+            && let Err(ConnectError::Refused(refusal)) = &opened
+        {
             heads::show_response(refusal.status(), refusal.headers(), self.verbose > 1);
         }
-        opened.map_err(Failure::from)?.ok_or_else(|| {
-            Failure::new(Code::Abnormal, "the connection ended during the handshake")
-        })
+        opened
+            .map_err(Failure::from)?
+            .ok_or_else(|| Failure::new(Code::Abnormal, "the connection ended during the handshake"))
     }
 
     /// `None` if the connection is over already.
@@ -124,7 +129,7 @@ impl Target {
     fn show<S>(&self, connected: &Connected<S>, describe: impl FnOnce(&S) -> Vec<String>) {
         if self.verbose > 0 {
             for line in connected.ws.with_io(describe).unwrap_or_default() {
-                eprintln!("* {}", crate::escape::line(&line));
+                console::err(format!("* {}", escape::line(&line)));
             }
             let response = &connected.response;
             heads::show_response(response.status(), response.headers(), self.verbose > 1);

@@ -50,7 +50,10 @@ mod tests {
     #[test]
     fn an_entry_has_a_host_a_port_and_an_address() {
         let entry = parse("a.example:443:[::1]").unwrap();
-        assert_eq!((entry.host.as_str(), entry.port, entry.address), ("a.example", 443, "::1".parse().unwrap()));
+        assert_eq!(
+            (entry.host.as_str(), entry.port, entry.address),
+            ("a.example", 443, "::1".parse().unwrap())
+        );
         for text in ["a.example", "a.example:443", "a.example:x:127.0.0.1", "a.example:443:b.example"] {
             assert!(parse(text).is_err(), "{text}");
         }

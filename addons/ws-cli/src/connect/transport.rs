@@ -65,7 +65,9 @@ impl Frames {
                 self.left -= take as u64;
                 bytes = rest;
             }
-            if self.left == 0 && let Some(pong) = self.pong.take() {
+            if self.left == 0
+                && let Some(pong) = self.pong.take()
+            {
                 // A full channel drops the pong.
                 let _ = self.pongs.try_send((pong, Instant::now()));
             }
@@ -85,7 +87,9 @@ impl Frames {
         };
         if self.have == header_len {
             self.left = match short {
-                126 | 127 => self.header[2..header_len].iter().fold(0, |len, byte| len << 8 | u64::from(*byte)),
+                126 | 127 => {
+                    self.header[2..header_len].iter().fold(0, |len, byte| len << 8 | u64::from(*byte))
+                }
                 short => u64::from(short),
             };
             self.pong = (self.header[0] & 0xf == PONG && self.left <= 125).then(Vec::new);

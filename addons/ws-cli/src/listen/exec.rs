@@ -10,6 +10,7 @@ use tokio::{
 use ws_server::{CloseCode, Message, Request, Sender};
 
 use super::{GRACE, Socket};
+use crate::console;
 
 /// Runs the command. Each message is a line of its input, each line of its output is a message. The connection closes
 /// when the command's output ends, with 1000 if the command succeeded, and the input of the command ends with the connection.
@@ -17,7 +18,7 @@ pub(super) async fn serve(mut socket: Socket, request: Request, command: String)
     let mut child = match start(&socket, &request, &command) {
         Ok(child) => child,
         Err(error) => {
-            eprintln!("ws: cannot run the command: {error}");
+            console::err(format!("ws: cannot run the command: {error}"));
             socket.close(CloseCode::INTERNAL_ERROR, "the command cannot run").await;
             return;
         }
@@ -87,8 +88,8 @@ async fn send_lines(output: ChildStdout, sender: Sender) {
         if line.last() == Some(&b'\n') {
             line.pop();
         }
-        let message =
-            String::from_utf8(std::mem::take(&mut line)).map_or_else(|error| error.into_bytes().into(), Message::text);
+        let message = String::from_utf8(std::mem::take(&mut line))
+            .map_or_else(|error| error.into_bytes().into(), Message::text);
         if sender.send(message).await.is_err() {
             return;
         }

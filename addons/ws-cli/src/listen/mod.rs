@@ -4,13 +4,14 @@ mod broadcast;
 mod echo;
 mod exec;
 
-use std::{path::Path, time::Duration};
+use std::time::Duration;
 
 use ws_server::{DeflateConfig, OriginPolicy, Request, Server, ServerBuilder, ServerStream, Tls, WebSocket};
 
 use crate::{
     cli::{ListenArgs, Mode},
     connect::{interrupted, read_file},
+    console,
     exit::{Code, Failure, Outcome, chain},
 };
 
@@ -27,8 +28,8 @@ pub(crate) async fn listen(args: ListenArgs) -> Outcome {
     let server = bind(builder, &args.address).await?;
     let scheme = if is_tls { "wss" } else { "ws" };
     match server.local_addr() {
-        Ok(address) => eprintln!("listening on {scheme}://{address}/"),
-        Err(_) => eprintln!("listening on ws+{}", args.address),
+        Ok(address) => console::err(format!("listening on {scheme}://{address}/")),
+        Err(_) => console::err(format!("listening on ws+{}", args.address)),
     }
     let handle = server.shutdown_handle();
     tokio::spawn(async move {
@@ -67,7 +68,8 @@ fn builder(args: &ListenArgs) -> Outcome<ServerBuilder> {
     }
     if let (Some(cert), Some(key)) = (&args.cert, &args.key) {
         let tls = Tls::from_pem(read_file("--cert", cert)?, read_file("--key", key)?);
-        let invalid = |error| Failure::new(Code::Tls, format!("the TLS settings are invalid: {}", chain(&error)));
+        let invalid =
+            |error| Failure::new(Code::Tls, format!("the TLS settings are invalid: {}", chain(&error)));
         builder = builder.tls(tls.map_err(invalid)?);
     }
     Ok(builder)
@@ -76,7 +78,7 @@ fn builder(args: &ListenArgs) -> Outcome<ServerBuilder> {
 async fn bind(builder: ServerBuilder, address: &str) -> Outcome<Server> {
     let bound = match address.strip_prefix("unix:") {
         #[cfg(unix)]
-        Some(path) => builder.bind_unix(Path::new(path)),
+        Some(path) => builder.bind_unix(path),
         #[cfg(not(unix))]
         Some(_) => Err(std::io::ErrorKind::Unsupported.into()),
         None => match address.strip_prefix(':').unwrap_or(address).parse::<u16>() {
@@ -84,5 +86,7 @@ async fn bind(builder: ServerBuilder, address: &str) -> Outcome<Server> {
             Err(_) => builder.bind(address).await,
         },
     };
-    bound.map_err(|error| Failure::new(Code::Network, format!("cannot listen on {address}: {}", chain(&error))))
+    bound.map_err(|error| {
+        Failure::new(Code::Network, format!("cannot listen on {address}: {}", chain(&error)))
+    })
 }

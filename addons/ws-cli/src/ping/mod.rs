@@ -8,6 +8,7 @@ use ws_client::CloseCode;
 use crate::{
     cli::PingArgs,
     connect::{Pongs, Session, Target, interrupted},
+    console::{self, Reader},
     exit::{Code, Failure, Outcome, chain, of_close},
     latency::Latencies,
     terminal::millis,
@@ -21,8 +22,9 @@ pub(crate) async fn ping(args: PingArgs) -> Outcome {
     let mut ticks = interval(args.interval.max(Duration::from_millis(1)));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut interrupt = std::pin::pin!(interrupted());
+    let mut reader = Reader::Reads;
     let ended = loop {
-        if args.count.is_some_and(|count| times.sent >= count) {
+        if reader == Reader::HasGone || args.count.is_some_and(|count| times.sent >= count) {
             break Ok(());
         }
         tokio::select! {
@@ -44,18 +46,21 @@ pub(crate) async fn ping(args: PingArgs) -> Outcome {
                     pong = next_pong(&mut pongs, &payload) => {
                         let time = pong.saturating_duration_since(now);
                         times.record(time);
-                        println!("pong {}: time={}", times.sent, millis(time));
+                        reader = console::out(format!("pong {}: time={}\n", times.sent, millis(time)))?;
                     }
                     // The pong arrives while the connection is read.
                     () = async { while ws.recv().await.is_some() {} } => {
                         break ws.close_info().map_or(Ok(()), |info| of_close(&info, false));
                     }
-                    () = tokio::time::sleep(args.wait) => println!("pong {}: none within {}", times.sent, millis(args.wait)),
+                    () = tokio::time::sleep(args.wait) => {
+                        let line = format!("pong {}: none within {}\n", times.sent, millis(args.wait));
+                        reader = console::out(line)?;
+                    }
                 }
             }
         }
     };
-    times.print();
+    console::out(times.summary())?;
     ended?;
     ws.close(CloseCode::NORMAL, "").await;
     if times.received == 0 && times.sent > 0 {
@@ -90,19 +95,21 @@ impl Times {
         self.latencies.record(time);
     }
 
-    fn print(&self) {
+    fn summary(&self) -> String {
         let lost = self.sent - self.received;
         let percent = if self.sent == 0 { 0.0 } else { f64::from(lost) * 100.0 / f64::from(self.sent) };
-        println!("{} pings, {} pongs, {percent:.0}% lost", self.sent, self.received);
+        let mut text = format!("{} pings, {} pongs, {percent:.0}% lost\n", self.sent, self.received);
         if self.received > 0 {
-            let time = |micros: u64| micros as f64 / 1000.0;
-            println!(
-                "round trip min/avg/p99/max = {:.3}/{:.3}/{:.3}/{:.3} ms",
-                time(self.latencies.min()),
-                self.latencies.mean() / 1000.0,
-                time(self.latencies.quantile(0.99)),
-                time(self.latencies.max()),
-            );
+            let latencies = &self.latencies;
+            let times = [
+                latencies.min() as f64,
+                latencies.mean(),
+                latencies.quantile(0.99) as f64,
+                latencies.max() as f64,
+            ];
+            let times = times.map(|micros| format!("{:.3}", micros / 1000.0)).join("/");
+            text += &format!("round trip min/avg/p99/max = {times} ms\n");
         }
+        text
     }
 }

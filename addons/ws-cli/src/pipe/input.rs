@@ -169,7 +169,9 @@ mod tests {
 
     fn split(input: &[u8], framing: FramingArgs, max_size: usize) -> Result<Vec<Event>, String> {
         let mut splitter = Splitter { input, framing, max_size, number: 0 };
-        std::iter::from_fn(|| splitter.next().transpose()).collect::<Outcome<_>>().map_err(|failure| failure.message)
+        std::iter::from_fn(|| splitter.next().transpose())
+            .collect::<Outcome<_>>()
+            .map_err(|failure| failure.message)
     }
 
     fn texts(texts: &[&str]) -> Result<Vec<Event>, String> {
@@ -210,9 +212,14 @@ mod tests {
     #[test]
     fn a_json_line_is_an_event_and_received_ones_are_skipped() {
         let framing = FramingArgs { jsonl: true, ..LINES };
-        let input = b"{\"data\":\"a\"}\n\n{\"dir\":\"in\",\"data\":\"b\"}\n{\"dir\":\"out\",\"data\":\"c\"}\n";
+        let input =
+            b"{\"data\":\"a\"}\n\n{\"dir\":\"in\",\"data\":\"b\"}\n{\"dir\":\"out\",\"data\":\"c\"}\n";
         assert_eq!(split(input, framing, 9), texts(&["a", "c"]));
-        assert!(split(b"{\"data\":\"a\"}\nx\n", framing, 9).unwrap_err().starts_with("line 2 of the input is not JSON"));
+        assert!(
+            split(b"{\"data\":\"a\"}\nx\n", framing, 9)
+                .unwrap_err()
+                .starts_with("line 2 of the input is not JSON")
+        );
     }
 
     #[test]

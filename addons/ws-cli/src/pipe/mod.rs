@@ -54,7 +54,8 @@ pub(crate) async fn run(
 ) -> Outcome {
     let mut ws = session.ws;
     let sender = ws.sender();
-    let upload = input.map(|input| tokio::spawn(upload::run(input, sender.clone(), options.recorder.clone())));
+    let upload =
+        input.map(|input| tokio::spawn(upload::run(input, sender.clone(), options.recorder.clone())));
     let mut pipe = Pipe {
         sender,
         output: Output::new(options.framing, options.prints),
@@ -226,9 +227,7 @@ impl Pipe {
 /// The outcome of the upload.
 async fn joined(upload: &mut Option<JoinHandle<Outcome<Ended>>>) -> Outcome<Ended> {
     match upload {
-        Some(upload) => {
-            upload.await.unwrap_or_else(|_| Err(Failure::usage("the input failed")))
-        }
+        Some(upload) => upload.await.unwrap_or_else(|_| Err(Failure::usage("the input failed"))),
         None => std::future::pending().await,
     }
 }

@@ -51,7 +51,8 @@ impl Output {
         }
         let bytes = message.as_bytes();
         if self.framing.length_prefixed {
-            let len = u32::try_from(bytes.len()).map_err(|_| io::Error::other("a message is longer than 4 GiB"))?;
+            let len =
+                u32::try_from(bytes.len()).map_err(|_| io::Error::other("a message is longer than 4 GiB"))?;
             self.stdout.write_all(&len.to_be_bytes())?;
         }
         self.stdout.write_all(bytes)?;

@@ -50,7 +50,9 @@ impl Line {
         }
         let _ = match &self.event {
             Event::Message(message) => match message.as_text() {
-                Some(text) => write!(line, "\"type\":\"text\",\"size\":{},\"data\":{}}}", text.len(), quoted(text)),
+                Some(text) => {
+                    write!(line, "\"type\":\"text\",\"size\":{},\"data\":{}}}", text.len(), quoted(text))
+                }
                 None => {
                     let bytes = message.as_bytes();
                     let encoded = BASE64_STANDARD.encode(bytes);
@@ -103,7 +105,8 @@ fn event(object: &Map<String, Value>) -> Result<Event, String> {
         Some("ping") => Ok(Event::Ping(bytes()?.unwrap_or_default())),
         Some("close") => {
             let code = object.get("code").map_or(Some(1000), Value::as_u64);
-            let code = code.and_then(|code| u16::try_from(code).ok()).ok_or("\"code\" is not a close code")?;
+            let code =
+                code.and_then(|code| u16::try_from(code).ok()).ok_or("\"code\" is not a close code")?;
             Ok(Event::Close { code, reason: text("reason").unwrap_or_default().to_owned() })
         }
         _ => Err("\"type\" is none of text, binary, ping and close".to_owned()),

@@ -90,11 +90,17 @@ fn parse(number: usize, text: &str) -> Outcome<Option<Line>> {
     if text.trim().is_empty() {
         return Ok(None);
     }
-    Line::parse(text).map(Some).map_err(|why| Failure::usage(format!("line {number} of the recording is {why}")))
+    Line::parse(text)
+        .map(Some)
+        .map_err(|why| Failure::usage(format!("line {number} of the recording is {why}")))
 }
 
 /// Hands each event over when it is due, counted from the first one.
-async fn send_in_time(mut lines: mpsc::Receiver<Outcome<Line>>, sender: mpsc::Sender<Outcome<Event>>, speed: f64) {
+async fn send_in_time(
+    mut lines: mpsc::Receiver<Outcome<Line>>,
+    sender: mpsc::Sender<Outcome<Event>>,
+    speed: f64,
+) {
     let start = Instant::now();
     let mut first = None;
     while let Some(line) = lines.recv().await {

@@ -68,7 +68,8 @@ impl Helper for Tracker {}
 /// Starts to read lines. `history` is the file that keeps them.
 pub(super) fn start(history: Option<PathBuf>) -> Outcome<(mpsc::UnboundedReceiver<Input>, Printer)> {
     let failed = |error: ReadlineError| Failure::usage(format!("the terminal cannot be used: {error}"));
-    let config = Config::builder().auto_add_history(true).history_ignore_space(true).bracketed_paste(true).build();
+    let config =
+        Config::builder().auto_add_history(true).history_ignore_space(true).bracketed_paste(true).build();
     let mut editor = Editor::<Tracker, FileHistory>::with_config(config).map_err(failed)?;
     let edited = Edited::default();
     editor.set_helper(Some(Tracker(Arc::clone(&edited))));

@@ -5,7 +5,8 @@ const SPACES: usize = 2;
 
 /// The text with indentation, or `None` if it is not a JSON object or array.
 pub(super) fn indented(text: &str) -> Option<String> {
-    if !text.trim_start().starts_with(['{', '[']) || serde_json::from_str::<serde_json::Value>(text).is_err() {
+    if !text.trim_start().starts_with(['{', '[']) || serde_json::from_str::<serde_json::Value>(text).is_err()
+    {
         return None;
     }
     let mut indented = String::with_capacity(text.len() * 2);

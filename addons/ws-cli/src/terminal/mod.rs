@@ -14,6 +14,7 @@ use ws_client::{CloseCode, Message, Sender, WebSocket};
 use crate::{
     cli::{ColorArg, SessionArgs},
     connect::{Pongs, Session, Transport, interrupted, sleep},
+    console, escape,
     exit::{Code, Failure, Outcome, chain, code_and_reason, of_close},
     pipe::INTERRUPTED_GRACE,
 };
@@ -49,7 +50,7 @@ pub(crate) async fn run(session: Session, args: &SessionArgs, url: &str) -> Outc
     }
     drop(raw_mode);
     if let Some(info) = ws.close_info().filter(|_| result.is_ok()) {
-        println!("* closed: {}", crate::escape::line(&code_and_reason(&info)));
+        console::out(format!("* closed: {}\n", escape::line(&code_and_reason(&info))))?;
     }
     result
 }
@@ -141,10 +142,10 @@ impl Terminal {
             Ok(Command::SendFile(path)) => match std::fs::read(&path) {
                 Ok(bytes) => {
                     self.screen.note(&format!("sending {} bytes", bytes.len()));
-                    return Some(String::from_utf8(bytes).map_or_else(
-                        |error| Message::binary(error.into_bytes()),
-                        Message::text,
-                    ));
+                    return Some(
+                        String::from_utf8(bytes)
+                            .map_or_else(|error| Message::binary(error.into_bytes()), Message::text),
+                    );
                 }
                 Err(error) => self.screen.fault(&format!("{path}: {error}")),
             },
@@ -234,10 +235,10 @@ impl Drop for RawMode {
     fn drop(&mut self) {
         #[cfg(unix)]
         if let Some(before) = &self.before {
-            let _ = rustix::termios::tcsetattr(std::io::stdin(), rustix::termios::OptionalActions::Drain, before);
+            let _ =
+                rustix::termios::tcsetattr(std::io::stdin(), rustix::termios::OptionalActions::Drain, before);
         }
         // Ends the bracketed paste and leaves the line that was being edited.
-        print!("\x1b[?2004l\r\n");
-        let _ = std::io::Write::flush(&mut std::io::stdout());
+        let _ = console::out("\x1b[?2004l\r\n");
     }
 }

@@ -54,7 +54,11 @@ impl Screen {
     }
 
     fn print(&mut self, colour: &str, mark: &str, text: &str) {
-        let line = if self.has_colour { format!("{colour}{mark}{RESET}{text}\n") } else { format!("{mark}{text}\n") };
+        let line = if self.has_colour {
+            format!("{colour}{mark}{RESET}{text}\n")
+        } else {
+            format!("{mark}{text}\n")
+        };
         self.printer.print(&line);
     }
 }

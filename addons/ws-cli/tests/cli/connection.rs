@@ -12,10 +12,13 @@ use crate::support::{Folder, Ws, echo, echo_server, run, run_bytes, serve, ws};
 
 /// A server that answers with the value of a request header: the path names it.
 fn header_server() -> SocketAddr {
-    serve(Server::builder().on_request(|request| {
-        request.select_subprotocol(&["v2", "v1"]);
-        Ok(())
-    }), send_header)
+    serve(
+        Server::builder().on_request(|request| {
+            request.select_subprotocol(&["v2", "v1"]);
+            Ok(())
+        }),
+        send_header,
+    )
 }
 
 async fn send_header(mut ws: Ws, request: Request) {
@@ -33,7 +36,9 @@ fn header(name: &str, args: &[&str]) -> String {
 
 #[test]
 fn usage_errors_have_exit_code_1() {
-    for args in [&["--no-such-option"][..], &["ws://127.0.0.1:1", "-n", "0"], &["ws://127.0.0.1:1", "--linger", "x"]] {
+    for args in
+        [&["--no-such-option"][..], &["ws://127.0.0.1:1", "-n", "0"], &["ws://127.0.0.1:1", "--linger", "x"]]
+    {
         let ended = run(args, b"");
         assert_eq!(ended.code, 1, "{ended:?}");
     }
@@ -77,9 +82,12 @@ fn a_bearer_token_comes_from_the_argument_a_file_or_the_environment() {
 
 #[test]
 fn a_refusal_has_exit_code_4_and_its_body_is_shown_escaped() {
-    let url = serve(Server::builder().on_request(|_| {
-        Err(Rejection::new(ws_server_status(401)).with_text("no\u{1b}[31m token\nsecond line"))
-    }), echo);
+    let url = serve(
+        Server::builder().on_request(|_| {
+            Err(Rejection::new(ws_server_status(401)).with_text("no\u{1b}[31m token\nsecond line"))
+        }),
+        echo,
+    );
     let ended = run(&[&format!("ws://{url}"), "--bearer", "secret-token"], b"");
     assert!(ended.stderr.contains("no\\x1b[31m token\nsecond line"), "{ended:?}");
     assert!(!ended.stderr.contains("secret-token"), "{ended:?}");
@@ -138,7 +146,11 @@ fn verbose_shows_both_heads_without_credentials_and_twice_with_them() {
     }
     assert!(!ended.stderr.contains("secret"), "{}", ended.stderr);
     let ended = run(&[&args[..], &["-vv"]].concat(), b"");
-    assert!(ended.stderr.contains("Bearer secret") && ended.stderr.contains("token=secret"), "{}", ended.stderr);
+    assert!(
+        ended.stderr.contains("Bearer secret") && ended.stderr.contains("token=secret"),
+        "{}",
+        ended.stderr
+    );
 }
 
 #[test]
@@ -151,7 +163,8 @@ fn the_request_that_is_shown_is_the_one_that_is_sent() {
         head
     });
     let ended = run(&[&url, "-vv"], b"");
-    let shown: Vec<&str> = ended.stderr.lines().filter_map(|line| line.strip_prefix('>')).map(str::trim).collect();
+    let shown: Vec<&str> =
+        ended.stderr.lines().filter_map(|line| line.strip_prefix('>')).map(str::trim).collect();
     assert_eq!(shown, server.join().unwrap());
 }
 
@@ -213,7 +226,6 @@ fn a_proxy_is_used() {
     assert_eq!(head[0], "CONNECT far.example:80 HTTP/1.1");
 }
 
-#[cfg(unix)]
 #[test]
 fn a_unix_socket_has_the_host_of_the_url() {
     let folder = Folder::new("unix");
@@ -249,7 +261,8 @@ mod tls {
     }
 
     fn server(identity: &CertifiedKey<KeyPair>) -> String {
-        let tls = ws_server::Tls::from_pem(identity.cert.pem(), identity.signing_key.serialize_pem()).unwrap();
+        let tls =
+            ws_server::Tls::from_pem(identity.cert.pem(), identity.signing_key.serialize_pem()).unwrap();
         let address = serve(Server::builder().tls(tls), echo);
         format!("wss://localhost:{}/", address.port())
     }
@@ -276,8 +289,9 @@ mod tls {
         let mut roots = RootCertStore::empty();
         roots.add(theirs.cert.der().clone()).unwrap();
         let provider = Arc::new(ws_server::rustls::crypto::ring::default_provider());
-        let verifier =
-            WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider)).build().unwrap();
+        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
+            .build()
+            .unwrap();
         let chain = vec![CertificateDer::from(ours.cert.der().to_vec())];
         let key = PrivateKeyDer::from_pem_slice(ours.signing_key.serialize_pem().as_bytes()).unwrap();
         let config = ServerConfig::builder_with_provider(provider)

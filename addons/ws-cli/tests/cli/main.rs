@@ -1,11 +1,11 @@
 //! The real binary, through pipes and through a pseudo-terminal.
+#![cfg(unix)]
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail by a panic")]
 
 mod connection;
+mod interop;
 mod pipe;
-#[cfg(unix)]
 mod recipes;
 mod support;
-#[cfg(unix)]
 mod terminal;
 mod tools;

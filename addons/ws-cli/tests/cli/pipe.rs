@@ -53,9 +53,7 @@ fn it_ends_with_the_peer_and_not_with_the_input() {
 
 #[test]
 fn it_ends_after_count_messages_and_prints_no_more() {
-    let url = serve(Server::builder(), |mut ws, _| async move {
-        while ws.send("tick").await.is_ok() {}
-    });
+    let url = serve(Server::builder(), |mut ws, _| async move { while ws.send("tick").await.is_ok() {} });
     let url = format!("ws://{url}");
     assert_eq!(run(&[&url, "-n", "3", "--no-input"], b"").ok(), "tick\ntick\ntick\n");
     let mut child = Running::start(&[&url, "-n", "1"]);
@@ -98,8 +96,14 @@ fn json_lines_describe_messages_in_both_directions() {
     let lines: Vec<serde_json::Value> =
         output.ok().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let field = |index: usize, name: &str| lines[index][name].clone();
-    assert_eq!((field(0, "type"), field(0, "data"), field(0, "dir")), ("text".into(), "a\nb".into(), "in".into()));
-    assert_eq!((field(1, "type"), field(1, "base64"), field(1, "size")), ("binary".into(), "AP8=".into(), 2.into()));
+    assert_eq!(
+        (field(0, "type"), field(0, "data"), field(0, "dir")),
+        ("text".into(), "a\nb".into(), "in".into())
+    );
+    assert_eq!(
+        (field(1, "type"), field(1, "base64"), field(1, "size")),
+        ("binary".into(), "AP8=".into(), 2.into())
+    );
     assert_eq!((field(2, "type"), field(2, "code")), ("close".into(), 4001.into()));
     assert!(field(0, "t").as_f64().unwrap() > 1.7e9);
 }
@@ -116,9 +120,7 @@ fn bad_input_is_an_error_that_names_the_line() {
 
 #[test]
 fn a_reader_that_leaves_ends_the_connection() {
-    let url = serve(Server::builder(), |mut ws, _| async move {
-        while ws.send("tick").await.is_ok() {}
-    });
+    let url = serve(Server::builder(), |mut ws, _| async move { while ws.send("tick").await.is_ok() {} });
     let mut child = Running::start(&[&format!("ws://{url}")]);
     assert_eq!(child.line(), "tick");
     assert_eq!(child.drop_output(), 0);
@@ -143,7 +145,8 @@ fn the_exit_code_follows_the_close_code() {
 #[test]
 fn the_end_without_a_close_is_abnormal() {
     let url = serve(Server::builder(), |ws, _| async move { drop(ws.into_parts()) });
-    run(&[&format!("ws://{url}"), "--no-input"], b"").failed(6, &["the byte stream ended without a Close frame"]);
+    run(&[&format!("ws://{url}"), "--no-input"], b"")
+        .failed(6, &["the byte stream ended without a Close frame"]);
 }
 
 #[test]

@@ -164,7 +164,8 @@ fn recipe_8_uses_a_private_authority_and_a_client_certificate() {
     let mut roots = RootCertStore::empty();
     roots.add(theirs.cert.der().clone()).unwrap();
     let provider = std::sync::Arc::new(ws_server::rustls::crypto::ring::default_provider());
-    let verifier = WebPkiClientVerifier::builder_with_provider(roots.into(), provider.clone()).build().unwrap();
+    let verifier =
+        WebPkiClientVerifier::builder_with_provider(roots.into(), provider.clone()).build().unwrap();
     let key = PrivateKeyDer::from_pem_slice(ours.signing_key.serialize_pem().as_bytes()).unwrap();
     let config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()

@@ -129,9 +129,20 @@ pub(crate) fn signal(id: u32, name: &str) {
     rustix::process::kill_process(id, signal).unwrap();
 }
 
+/// A child that does not outlive its test.
+struct Reaped(Child);
+
+impl Drop for Reaped {
+    fn drop(&mut self) {
+        // It may have ended.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 /// A child that runs while the test talks to it.
 pub(crate) struct Running {
-    child: Child,
+    child: Reaped,
     stdin: Option<ChildStdin>,
     stdout: BufReader<ChildStdout>,
     stderr: thread::JoinHandle<String>,
@@ -161,12 +172,12 @@ impl Running {
             stderr,
             stderr_lines,
             _watch: watchdog(child.id()),
-            child,
+            child: Reaped(child),
         }
     }
 
     pub(crate) fn id(&self) -> u32 {
-        self.child.id()
+        self.child.0.id()
     }
 
     pub(crate) fn send(&mut self, text: &str) {
@@ -197,7 +208,7 @@ impl Running {
     /// Closes its input and output, and waits for its end.
     pub(crate) fn drop_output(mut self) -> i32 {
         drop(self.stdout);
-        let code = self.child.wait().unwrap().code().unwrap();
+        let code = self.child.0.wait().unwrap().code().unwrap();
         drop(self.stdin.take());
         code
     }
@@ -206,7 +217,7 @@ impl Running {
     pub(crate) fn wait(mut self) -> Ended {
         let mut stdout = String::new();
         self.stdout.read_to_string(&mut stdout).unwrap();
-        let code = self.child.wait().unwrap().code().unwrap_or(-1);
+        let code = self.child.0.wait().unwrap().code().unwrap_or(-1);
         Ended { code, stdout, stderr: self.stderr.join().unwrap() }
     }
 }

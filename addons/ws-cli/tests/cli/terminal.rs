@@ -119,9 +119,9 @@ fn the_history_returns_lines_of_this_and_of_earlier_sessions() {
     terminal.wait_for("* closed: 1000");
     let content = std::fs::read_to_string(&history).unwrap();
     assert!(content.contains("first"), "{content}");
-    #[cfg(unix)]
     {
-        let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&history).unwrap().permissions());
+        let mode =
+            std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&history).unwrap().permissions());
         assert_eq!(mode & 0o077, 0, "others cannot read it: {mode:o}");
     }
     assert_eq!(terminal.end().0, 0);
@@ -174,8 +174,12 @@ fn files_and_bytes_are_sent() {
     for line in [&format!("/send @{text}"), &format!("/send @{bytes}"), "/binary 01 02", "//slash"] {
         terminal.type_keys(&format!("{line}\r"));
     }
-    let expected =
-        [Message::text("a\nb"), Message::binary(vec![0xff, 0]), Message::binary(vec![1, 2]), Message::text("/slash")];
+    let expected = [
+        Message::text("a\nb"),
+        Message::binary(vec![0xff, 0]),
+        Message::binary(vec![1, 2]),
+        Message::text("/slash"),
+    ];
     for message in expected {
         assert!(messages.next() == message);
     }

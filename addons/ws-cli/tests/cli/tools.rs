@@ -49,15 +49,19 @@ fn listen_broadcasts_to_all_others() {
         while client.line() != "last" {}
     }
     one.send("back\n");
-    assert_eq!((two.line(), sender.line()), ("back".to_owned(), "back".to_owned()), "and not to the one that sent it");
+    assert_eq!(
+        (two.line(), sender.line()),
+        ("back".to_owned(), "back".to_owned()),
+        "and not to the one that sent it"
+    );
     signal(server.id(), "INT");
     assert_eq!(server.wait().code, 0);
 }
 
-#[cfg(unix)]
 #[test]
 fn listen_runs_a_command_for_each_connection() {
-    let (_server, url) = listen(&["--exec", "echo $WS_PATH $WS_QUERY; while read line; do echo got $line; done"]);
+    let (_server, url) =
+        listen(&["--exec", "echo $WS_PATH $WS_QUERY; while read line; do echo got $line; done"]);
     let url = format!("{url}the/path?a=b");
     assert_eq!(run(&[&url, "-n", "3"], b"one\ntwo\n").ok(), "/the/path a=b\ngot one\ngot two\n");
     let (_server, url) = listen(&["--exec", "echo bye; exit 3"]);
@@ -90,6 +94,13 @@ fn ping_shows_round_trips_and_a_summary() {
 }
 
 #[test]
+fn a_reader_that_leaves_ends_the_pings() {
+    let mut child = Running::start(&["ping", &echo_server(), "-i", "1ms"]);
+    assert!(child.line().starts_with("pong 1: "));
+    assert_eq!(child.drop_output(), 0);
+}
+
+#[test]
 fn a_ping_without_a_pong_is_a_timeout() {
     let url = serve(Server::builder().protocol(|config| config.auto_pong = false), |mut ws, _| async move {
         while ws.recv().await.is_some() {}
@@ -109,7 +120,8 @@ fn ping_ends_with_the_connection() {
 
 #[test]
 fn bench_counts_all_messages_and_prints_latencies() {
-    let output = run(&["bench", &echo_server(), "-c", "4", "-r", "400", "-s", "100", "-d", "100ms"], b"").ok();
+    let output =
+        run(&["bench", &echo_server(), "-c", "4", "-r", "400", "-s", "100", "-d", "100ms"], b"").ok();
     assert!(output.starts_with("4 connections, 40 messages of 100 bytes, 40 answers, "), "{output}");
     assert!(output.contains("p99.9") && output.contains("max"), "{output}");
     let output = run(&["bench", &echo_server(), "-r", "100", "-d", "50ms", "--json"], b"").ok();
@@ -178,7 +190,10 @@ fn a_recording_is_replayed() {
 #[test]
 fn a_replay_keeps_the_pauses_at_its_speed() {
     let folder = Folder::new("pauses");
-    let file = folder.write("a.jsonl", "{\"t\":10,\"dir\":\"out\",\"data\":\"a\"}\n{\"t\":11,\"dir\":\"out\",\"data\":\"b\"}\n");
+    let file = folder.write(
+        "a.jsonl",
+        "{\"t\":10,\"dir\":\"out\",\"data\":\"a\"}\n{\"t\":11,\"dir\":\"out\",\"data\":\"b\"}\n",
+    );
     let begin = Instant::now();
     let output = run(&["replay", &file, &echo_server(), "--speed", "5x", "--linger", "50ms"], b"").ok();
     assert_eq!(output, "a\nb\n");
