@@ -1,14 +1,12 @@
 //! Exit codes, and errors in one line.
 
-use std::{error::Error, fmt::Write as _, io, process::ExitCode};
+use std::{error::Error, fmt::Write as _, io};
 
 use ws_client::{
     CloseInfo,
     close::Initiator,
     error::{ConnectError, ConnectionError, TimedOut},
 };
-
-use crate::{console, escape};
 
 /// The exit codes other than 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,17 +50,6 @@ impl Failure {
     /// A local file or stream failed.
     pub(crate) fn local(what: &str, error: &io::Error) -> Self {
         Self::usage(format!("{what}: {}", chain(error)))
-    }
-
-    /// Prints the error, and returns the exit code.
-    pub(crate) fn report(&self) -> ExitCode {
-        if !self.message.is_empty() {
-            console::err(format!("ws: {}", escape::line(&self.message)));
-        }
-        if !self.detail.is_empty() {
-            console::err(escape::lines(&self.detail));
-        }
-        ExitCode::from(self.code as u8)
     }
 }
 

@@ -5,6 +5,7 @@ mod cli;
 mod connect;
 mod console;
 mod escape;
+mod events;
 mod exit;
 mod generate;
 mod latency;
@@ -37,8 +38,19 @@ fn main() -> ExitCode {
     };
     match run(cli) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => failure.report(),
+        Err(failure) => report(&failure),
     }
+}
+
+/// Prints the error, and returns its code.
+fn report(failure: &Failure) -> ExitCode {
+    if !failure.message.is_empty() {
+        console::err(format!("ws: {}", escape::line(&failure.message)));
+    }
+    if !failure.detail.is_empty() {
+        console::err(escape::lines(&failure.detail));
+    }
+    ExitCode::from(failure.code as u8)
 }
 
 fn run(cli: Cli) -> Outcome {

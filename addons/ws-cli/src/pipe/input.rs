@@ -7,8 +7,8 @@ use ws_client::Message;
 
 use crate::{
     cli::FramingArgs,
+    events::{Direction, Event, Line},
     exit::{Failure, Outcome},
-    record::{Direction, Event, Line},
 };
 
 /// Reads the standard input on a thread of its own, because such a read cannot be cancelled. The channel ends with the

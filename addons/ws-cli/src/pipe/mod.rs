@@ -4,11 +4,11 @@ mod input;
 mod output;
 mod upload;
 
-use std::{future::ready, io, time::Duration};
+use std::{io, time::Duration};
 
 use tokio::{
     sync::mpsc,
-    task::JoinHandle,
+    task::{JoinHandle, yield_now},
     time::{Instant, sleep_until},
 };
 use ws_client::{CloseCode, CloseInfo, Message, Sender, WebSocket};
@@ -16,11 +16,11 @@ use ws_client::{CloseCode, CloseInfo, Message, Sender, WebSocket};
 use crate::{
     cli::{FramingArgs, values::Limit},
     connect::{Session, Transport, interrupted, sleep},
+    events::{Direction, Event, Line, Recorder},
     exit::{Code, Failure, Outcome, of_close},
-    record::{Direction, Event, Line, Recorder},
 };
 pub(crate) use input::stdin;
-use output::Output;
+use output::{Output, Room};
 use upload::Ended;
 
 /// The silence after the input's end once there are as many answers as messages.
@@ -28,7 +28,7 @@ const LINGER_ANSWERED: Duration = Duration::from_secs(1);
 /// The same while answers are missing.
 const LINGER_UNANSWERED: Duration = Duration::from_secs(5);
 /// The time to close after an interrupt.
-pub(crate) const INTERRUPTED_GRACE: Duration = Duration::from_secs(1);
+const INTERRUPTED_GRACE: Duration = Duration::from_secs(1);
 
 /// The time in which an upload notices that the connection is over.
 const UPLOAD_GRACE: Duration = Duration::from_millis(100);
@@ -56,9 +56,11 @@ pub(crate) async fn run(
     let sender = ws.sender();
     let upload =
         input.map(|input| tokio::spawn(upload::run(input, sender.clone(), options.recorder.clone())));
+    let (output, output_end) = Output::new(options.framing, options.prints);
     let mut pipe = Pipe {
         sender,
-        output: Output::new(options.framing, options.prints),
+        output,
+        output_end,
         recorder: options.recorder,
         count: options.count,
         linger: options.linger,
@@ -72,7 +74,7 @@ pub(crate) async fn run(
     if result.is_err() {
         // The peer learns of the end, also after a local failure.
         pipe.sender.close(CloseCode::NORMAL, "");
-        let _ = tokio::time::timeout(INTERRUPTED_GRACE, async { while ws.recv().await.is_some() {} }).await;
+        drain(&mut ws).await;
     }
     result
 }
@@ -80,6 +82,7 @@ pub(crate) async fn run(
 struct Pipe {
     sender: Sender,
     output: Output,
+    output_end: output::Ended,
     recorder: Option<Recorder>,
     count: Option<u64>,
     linger: Option<Limit>,
@@ -117,14 +120,10 @@ impl Pipe {
                     upload = None;
                     self.input_ended(ended?);
                 }
-                message = ws.recv() => {
+                ended = self.output_end.wait(), if self.output.is_open() => self.output_failed(ended)?,
+                (room, message) = received(ws, &self.output) => {
                     let Some(message) = message else { break };
-                    self.message(message)?;
-                }
-                // Nothing else is ready: what was written goes out now.
-                () = ready(()), if self.output.is_dirty() => {
-                    let flushed = self.output.flush();
-                    self.written(flushed)?;
+                    self.message(room, message)?;
                 }
                 () = sleep_until(self.close_at.unwrap_or_else(Instant::now)), if self.close_at.is_some() => {
                     self.close();
@@ -139,10 +138,14 @@ impl Pipe {
             self.input_ended(ended?);
         }
         let info = ws.close_info();
-        self.end(info.as_ref())
+        tokio::select! {
+            biased;
+            () = &mut interrupt => Err(Failure::interrupted()),
+            ended = self.end(info.as_ref()) => ended,
+        }
     }
 
-    fn message(&mut self, message: Message) -> Outcome {
+    fn message(&mut self, room: Room, message: Message) -> Outcome {
         if self.count.is_some_and(|count| self.received >= count) {
             return Ok(());
         }
@@ -151,24 +154,26 @@ impl Pipe {
         if let Some(recorder) = &self.recorder {
             recorder.write(&Line::now(Direction::In, Event::Message(message.clone())))?;
         }
-        let is_last = self.count == Some(self.received);
-        if is_last {
+        if let Some(room) = room {
+            let encoded = self.output.encode(&message);
+            room.send(encoded.map_err(|error| output_error(&error))?);
+        }
+        if self.count == Some(self.received) {
             self.close();
         }
-        let written = self.output.message(message);
-        self.written(written)
+        Ok(())
     }
 
     /// A reader that has gone, such as `head`, has what it wanted.
-    fn written(&mut self, result: io::Result<()>) -> Outcome {
+    fn output_failed(&mut self, result: io::Result<()>) -> Outcome {
+        self.output.close();
         match result {
-            Ok(()) => Ok(()),
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(output_error(&error)),
+            _ => {
                 self.count = Some(0);
                 self.close();
                 Ok(())
             }
-            Err(error) => Err(Failure::local("writing the output failed", &error)),
         }
     }
 
@@ -202,17 +207,22 @@ impl Pipe {
         self.sender.close(CloseCode::NORMAL, "");
     }
 
-    fn end(&mut self, info: Option<&CloseInfo>) -> Outcome {
+    async fn end(&mut self, info: Option<&CloseInfo>) -> Outcome {
         let Some(info) = info else { return Err(Failure::new(Code::Abnormal, "the connection is over")) };
         if let Some(recorder) = &self.recorder {
             let close = Event::Close { code: info.code(), reason: info.reason().to_owned() };
             recorder.write(&Line::now(Direction::In, close))?;
         }
-        match self.output.end(info) {
-            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-                return Err(Failure::local("writing the output failed", &error));
+        if self.output.is_open() {
+            let room = self.output.room().await;
+            if let Some((room, last)) = room.zip(self.output.encode_end(info)) {
+                room.send(last);
             }
-            _ => {}
+            self.output.close();
+            match self.output_end.wait().await {
+                Err(error) if error.kind() != io::ErrorKind::BrokenPipe => return Err(output_error(&error)),
+                _ => {}
+            }
         }
         of_close(info, self.asked)?;
         if self.too_late {
@@ -222,6 +232,31 @@ impl Pipe {
         }
         Ok(())
     }
+}
+
+/// Waits for the peer's Close, for a short time, and drops what still arrives.
+pub(crate) async fn drain(ws: &mut WebSocket<Transport>) {
+    let closed = async {
+        while ws.recv().await.is_some() {
+            // A single read may have thousands of messages, and the timeout needs a turn.
+            yield_now().await;
+        }
+    };
+    let _ = tokio::time::timeout(INTERRUPTED_GRACE, closed).await;
+}
+
+/// The next message, once there is room for it in the output.
+async fn received(ws: &mut WebSocket<Transport>, output: &Output) -> (Room, Option<Message>) {
+    let room = output.room().await;
+    if room.is_none() {
+        // Without output nothing slows this down, and timers and signals need a turn.
+        yield_now().await;
+    }
+    (room, ws.recv().await)
+}
+
+fn output_error(error: &io::Error) -> Failure {
+    Failure::local("writing the output failed", error)
 }
 
 /// The outcome of the upload.

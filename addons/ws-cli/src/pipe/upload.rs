@@ -4,8 +4,8 @@ use tokio::sync::mpsc;
 use ws_client::{CloseCode, Sender};
 
 use crate::{
+    events::{Direction, Event, Line, Recorder},
     exit::{Failure, Outcome, chain},
-    record::{Direction, Event, Line, Recorder},
 };
 
 /// How the input ended.

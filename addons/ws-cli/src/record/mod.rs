@@ -1,17 +1,14 @@
 //! `ws record` and `ws replay`.
 
-mod line;
-mod recorder;
 mod replay;
 
 use crate::{
     cli::{FramingArgs, RecordArgs},
     connect::Target,
+    events::Recorder,
     exit::Outcome,
     pipe,
 };
-pub(crate) use line::{Direction, Event, Line};
-pub(crate) use recorder::Recorder;
 pub(crate) use replay::replay;
 
 /// Records a connection. The lines of the input are sent, what arrives is printed.

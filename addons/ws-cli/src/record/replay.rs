@@ -12,10 +12,10 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::{Direction, Event, Line};
 use crate::{
     cli::{DirectionArg, FramingArgs, ReplayArgs, values::Limit},
     connect::Target,
+    events::{Direction, Event, Line},
     exit::{Failure, Outcome},
     pipe,
 };

@@ -16,7 +16,7 @@ use rustyline::{
 };
 use tokio::sync::mpsc;
 
-use super::printer::{Edited, Line, Printer};
+use super::printer::{Edited, Line, PROMPT, Printer};
 use crate::exit::{Failure, Outcome};
 
 /// What the user did.
@@ -28,8 +28,6 @@ pub(super) enum Input {
     /// Ctrl-C.
     Interrupt,
 }
-
-pub(super) const PROMPT: &str = "> ";
 
 /// Tells the printer which line is on the screen. The editor calls it at each change.
 struct Tracker(Edited);

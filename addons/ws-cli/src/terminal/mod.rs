@@ -16,7 +16,7 @@ use crate::{
     connect::{Pongs, Session, Transport, interrupted, sleep},
     console, escape,
     exit::{Code, Failure, Outcome, chain, code_and_reason, of_close},
-    pipe::INTERRUPTED_GRACE,
+    pipe::drain,
 };
 use command::Command;
 use editor::Input;
@@ -46,7 +46,7 @@ pub(crate) async fn run(session: Session, args: &SessionArgs, url: &str) -> Outc
     let result = terminal.run(&mut ws, lines, pongs, args.timeout).await;
     if result.is_err() {
         terminal.sender.close(CloseCode::NORMAL, "");
-        let _ = tokio::time::timeout(INTERRUPTED_GRACE, async { while ws.recv().await.is_some() {} }).await;
+        drain(&mut ws).await;
     }
     drop(raw_mode);
     if let Some(info) = ws.close_info().filter(|_| result.is_ok()) {

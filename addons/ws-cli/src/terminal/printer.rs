@@ -11,7 +11,8 @@ use std::{
 
 use unicode_width::UnicodeWidthStr as _;
 
-use super::editor::PROMPT;
+/// What precedes a line.
+pub(super) const PROMPT: &str = "> ";
 
 /// The line on the screen, and the place of the cursor in it, in bytes.
 pub(super) struct Line {

@@ -119,6 +119,20 @@ fn bad_input_is_an_error_that_names_the_line() {
 }
 
 #[test]
+fn an_interrupt_ends_it_also_while_the_output_is_full() {
+    // Each read of the client's has many thousands of these messages.
+    let url = serve(Server::builder(), |ws, _| async move {
+        let frames = b"\x81\x01y".repeat(20_000);
+        let mut io = ws.into_parts().expect("open").io;
+        while tokio::io::AsyncWriteExt::write_all(&mut io, &frames).await.is_ok() {}
+    });
+    let mut child = Running::start(&[&format!("ws://{url}")]);
+    child.wait_until_output_waits(60_000);
+    signal(child.id(), "INT");
+    assert_eq!(child.code(), 130);
+}
+
+#[test]
 fn a_reader_that_leaves_ends_the_connection() {
     let url = serve(Server::builder(), |mut ws, _| async move { while ws.send("tick").await.is_ok() {} });
     let mut child = Running::start(&[&format!("ws://{url}")]);

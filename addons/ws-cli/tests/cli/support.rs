@@ -213,6 +213,18 @@ impl Running {
         code
     }
 
+    /// Waits until at least so many bytes are in the pipe of the output. A pipe holds 64 KiB.
+    pub(crate) fn wait_until_output_waits(&self, bytes: u64) {
+        while rustix::io::ioctl_fionread(self.stdout.get_ref()).unwrap() < bytes {
+            thread::yield_now();
+        }
+    }
+
+    /// The exit code, without a look at the output.
+    pub(crate) fn code(&mut self) -> i32 {
+        self.child.0.wait().unwrap().code().unwrap_or(-1)
+    }
+
     /// Waits for its end.
     pub(crate) fn wait(mut self) -> Ended {
         let mut stdout = String::new();
