@@ -27,11 +27,11 @@ use upload::Ended;
 const LINGER_ANSWERED: Duration = Duration::from_secs(1);
 /// The same while answers are missing.
 const LINGER_UNANSWERED: Duration = Duration::from_secs(5);
-/// The time to close after an interrupt.
-const INTERRUPTED_GRACE: Duration = Duration::from_secs(1);
+/// The time to close when no further message is wanted.
+const CLOSE_GRACE: Duration = Duration::from_secs(1);
 
-/// The time in which an upload notices that the connection is over.
-const UPLOAD_GRACE: Duration = Duration::from_millis(100);
+/// The time in which the upload and the output do what they can still do after the end.
+const LAST_TURN: Duration = Duration::from_millis(100);
 
 pub(crate) struct Options {
     pub(crate) framing: FramingArgs,
@@ -68,6 +68,7 @@ pub(crate) async fn run(
         sent: None,
         close_at: None,
         asked: false,
+        give_up_at: None,
         too_late: false,
     };
     let result = pipe.run(&mut ws, upload, options.timeout, options.duration).await;
@@ -75,6 +76,11 @@ pub(crate) async fn run(
         // The peer learns of the end, also after a local failure.
         pipe.sender.close(CloseCode::NORMAL, "");
         drain(&mut ws).await;
+        if pipe.output.is_open() {
+            // What was received before is written, if its reader takes it.
+            pipe.output.close();
+            let _ = tokio::time::timeout(LAST_TURN, pipe.output_end.wait()).await;
+        }
     }
     result
 }
@@ -93,6 +99,8 @@ struct Pipe {
     close_at: Option<Instant>,
     /// Whether this side has what it wanted, and closes.
     asked: bool,
+    /// When to stop waiting for the peer's Close. Set once no further message is wanted.
+    give_up_at: Option<Instant>,
     /// Whether the connection closed before the input's end.
     too_late: bool,
 }
@@ -121,19 +129,19 @@ impl Pipe {
                     self.input_ended(ended?);
                 }
                 ended = self.output_end.wait(), if self.output.is_open() => self.output_failed(ended)?,
-                (room, message) = received(ws, &self.output) => {
+                // Behind the Close, a fast peer may have sent more than arrives in a moment.
+                () = until(self.give_up_at) => return self.end(None).await,
+                (room, message) = received(ws, &self.output, self.give_up_at.is_none()) => {
                     let Some(message) = message else { break };
                     self.message(room, message)?;
                 }
-                () = sleep_until(self.close_at.unwrap_or_else(Instant::now)), if self.close_at.is_some() => {
-                    self.close();
-                }
+                () = until(self.close_at) => self.close(),
             }
         }
         // A send that the end has interrupted is reported at once; an input that is only open says nothing.
         if upload.is_some()
             && !self.asked
-            && let Ok(ended) = tokio::time::timeout(UPLOAD_GRACE, joined(&mut upload)).await
+            && let Ok(ended) = tokio::time::timeout(LAST_TURN, joined(&mut upload)).await
         {
             self.input_ended(ended?);
         }
@@ -146,7 +154,7 @@ impl Pipe {
     }
 
     fn message(&mut self, room: Room, message: Message) -> Outcome {
-        if self.count.is_some_and(|count| self.received >= count) {
+        if self.give_up_at.is_some() {
             return Ok(());
         }
         self.received += 1;
@@ -159,7 +167,7 @@ impl Pipe {
             room.send(encoded.map_err(|error| output_error(&error))?);
         }
         if self.count == Some(self.received) {
-            self.close();
+            self.wants_no_more();
         }
         Ok(())
     }
@@ -170,8 +178,7 @@ impl Pipe {
         match result {
             Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(output_error(&error)),
             _ => {
-                self.count = Some(0);
-                self.close();
+                self.wants_no_more();
                 Ok(())
             }
         }
@@ -207,15 +214,20 @@ impl Pipe {
         self.sender.close(CloseCode::NORMAL, "");
     }
 
+    fn wants_no_more(&mut self) {
+        self.close();
+        self.give_up_at = Some(Instant::now() + CLOSE_GRACE);
+    }
+
+    /// `info` is `None` if the end was not waited for.
     async fn end(&mut self, info: Option<&CloseInfo>) -> Outcome {
-        let Some(info) = info else { return Err(Failure::new(Code::Abnormal, "the connection is over")) };
-        if let Some(recorder) = &self.recorder {
+        if let Some((recorder, info)) = self.recorder.as_ref().zip(info) {
             let close = Event::Close { code: info.code(), reason: info.reason().to_owned() };
             recorder.write(&Line::now(Direction::In, close))?;
         }
         if self.output.is_open() {
             let room = self.output.room().await;
-            if let Some((room, last)) = room.zip(self.output.encode_end(info)) {
+            if let Some((room, last)) = room.zip(info.and_then(|info| self.output.encode_end(info))) {
                 room.send(last);
             }
             self.output.close();
@@ -224,6 +236,7 @@ impl Pipe {
                 _ => {}
             }
         }
+        let Some(info) = info else { return Ok(()) };
         of_close(info, self.asked)?;
         if self.too_late {
             let code = crate::exit::code_and_reason(info);
@@ -242,17 +255,28 @@ pub(crate) async fn drain(ws: &mut WebSocket<Transport>) {
             yield_now().await;
         }
     };
-    let _ = tokio::time::timeout(INTERRUPTED_GRACE, closed).await;
+    let _ = tokio::time::timeout(CLOSE_GRACE, closed).await;
 }
 
 /// The next message, once there is room for it in the output.
-async fn received(ws: &mut WebSocket<Transport>, output: &Output) -> (Room, Option<Message>) {
-    let room = output.room().await;
+async fn received(
+    ws: &mut WebSocket<Transport>,
+    output: &Output,
+    is_wanted: bool,
+) -> (Room, Option<Message>) {
+    let room = if is_wanted { output.room().await } else { None };
     if room.is_none() {
         // Without output nothing slows this down, and timers and signals need a turn.
         yield_now().await;
     }
     (room, ws.recv().await)
+}
+
+async fn until(at: Option<Instant>) {
+    match at {
+        Some(at) => sleep_until(at).await,
+        None => std::future::pending().await,
+    }
 }
 
 fn output_error(error: &io::Error) -> Failure {

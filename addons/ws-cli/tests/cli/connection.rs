@@ -219,6 +219,7 @@ fn a_proxy_is_used() {
         let (mut from_client, mut to_server) = (client.try_clone().unwrap(), server.try_clone().unwrap());
         thread::spawn(move || std::io::copy(&mut from_client, &mut to_server));
         let _ = std::io::copy(&mut server, &mut client);
+        let _ = client.shutdown(std::net::Shutdown::Both);
         head
     });
     assert_eq!(run(&["ws://far.example/", "--proxy", &proxy, "-n", "1"], b"a\n").ok(), "a\n");

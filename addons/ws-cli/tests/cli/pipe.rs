@@ -198,6 +198,12 @@ fn input_that_the_server_does_not_take_is_an_error() {
 #[test]
 fn a_timeout_has_exit_code_124() {
     run(&[&echo_server(), "--no-input", "--timeout", "50ms"], b"").failed(124, &["--timeout has passed"]);
+    let url = serve(Server::builder(), |mut ws, _| async move {
+        let _ = ws.send("before").await;
+        while ws.recv().await.is_some() {}
+    });
+    let ended = run(&[&format!("ws://{url}"), "--no-input", "--timeout", "300ms"], b"");
+    assert_eq!((ended.code, ended.stdout.as_str()), (124, "before\n"), "what was received is printed");
     // A listener that accepts and does not answer.
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("ws://{}", listener.local_addr().unwrap());
