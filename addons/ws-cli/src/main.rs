@@ -73,7 +73,7 @@ fn run(cli: Cli) -> Outcome {
             Some(Command::Man(args)) => generate::man(args.command.as_deref()),
         }
     });
-    // A name resolution may still run; nobody waits for it.
+    // Does not wait for a name resolution that may still run.
     runtime.shutdown_background();
     result
 }

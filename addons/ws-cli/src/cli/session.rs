@@ -18,9 +18,6 @@ pub(crate) struct SessionArgs {
     #[arg(short, long, value_name = "NAME")]
     pub(crate) subprotocol: Vec<String>,
 
-    #[command(flatten)]
-    pub(crate) framing: FramingArgs,
-
     /// Ends after COUNT received messages
     #[arg(short = 'n', long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) count: Option<u64>,
@@ -54,6 +51,9 @@ pub(crate) struct SessionArgs {
     /// When to use colours
     #[arg(long, value_enum, default_value_t = ColorArg::Auto, value_name = "WHEN")]
     pub(crate) color: ColorArg,
+
+    #[command(flatten)]
+    pub(crate) framing: FramingArgs,
 
     #[command(flatten)]
     pub(crate) connection: ConnectionArgs,

@@ -48,7 +48,7 @@ impl Output {
         let (messages, to_write) = mpsc::channel(MAX_WAITING);
         let (ended, done) = oneshot::channel();
         thread::spawn(move || {
-            // Nobody waits for it after an interrupt.
+            // After an interrupt, the receiver is gone.
             let _ = ended.send(write_all(to_write));
         });
         let is_terminal = io::stdout().is_terminal();
