@@ -1,7 +1,5 @@
 //! One opening handshake (RFC 6455 section 4.1): the request, the response and the connection.
 
-use std::io;
-
 use http::header;
 use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt as _},
