@@ -22,7 +22,7 @@ use super::{acceptor::Acceptor, error::AcceptError};
 /// # }
 /// ```
 ///
-/// Use an [`Acceptor`] for other settings, and a [`Server`](crate::Server) for limits over all connections and graceful
+/// Use an [`Acceptor`] for other settings and for a stream over TLS, and a [`Server`](crate::Server) for limits over all connections and graceful
 /// shutdown.
 ///
 /// # Errors
