@@ -115,7 +115,8 @@ fn without_automatic_pongs_a_function_receives_also_what_came_before_its_first_r
         client.send_together(&[RawFrame::ping("1"), RawFrame::text("a"), RawFrame::ping("2"), pong]).await;
         let ping_1 = Event::Ping("1".into());
         let ping_2 = Event::Ping("2".into());
-        for expected in [ping_1, Event::Message(Message::text("a")), ping_2, Event::Pong(ping.payload.into())] {
+        for expected in [ping_1, Event::Message(Message::text("a")), ping_2, Event::Pong(ping.payload.into())]
+        {
             assert_eq!(events.recv().await, Some(expected));
         }
         close_normally(client).await;
