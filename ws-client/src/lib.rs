@@ -35,7 +35,8 @@
 //! | connect over a stream of your own | [`Connector::connect_on`], with TLS `Connector::connect_tls_on` |
 //! | compress | `Connector::deflate` (feature `deflate`) |
 //! | see the socket and the TLS connection | [`WebSocket::with_io`], [`ClientStream`] |
-//! | send from several tasks | [`WebSocket::sender`] |
+//! | send from several tasks, or receive and send in two | [`WebSocket::sender`], [`WebSocket::split`] |
+//! | measure the round-trip time, see pings, pongs and the Close | [`WebSocket::ping_rtt`], [`WebSocket::recv_event`] |
 //!
 //! # Events
 //! This crate has no handler trait. A task owns the connection and calls the async methods of [`WebSocket`],

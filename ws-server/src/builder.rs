@@ -222,7 +222,7 @@ impl ServerBuilder {
     }
 
     /// As [`on_request`](Self::on_request), for decisions that have to wait, for a database for example. The function
-    /// takes the request and returns it, or rejects.
+    /// takes the request and returns it, or rejects. [`Request`] shows how to pass a value on, such as the user.
     ///
     /// It runs before `on_request`. Its time counts against [`handshake_timeout`](Self::handshake_timeout), and its
     /// future is dropped when that time has passed.
@@ -262,7 +262,8 @@ impl ServerBuilder {
         self
     }
 
-    /// Changes settings of the protocol that have no method here.
+    /// Changes settings of the protocol that have no method here, such as
+    /// [`auto_pong`](ws_proto::Config::auto_pong) and the [`Limits`](ws_proto::Limits).
     pub fn protocol(mut self, change: impl FnOnce(&mut Config)) -> Self {
         change(&mut self.options.protocol);
         self

@@ -62,7 +62,8 @@
 //! | Unix sockets, a listener of your own | [`bind_unix`](ServerBuilder::bind_unix), [`listener`](ServerBuilder::listener) |
 //! | threads of the server's own (shards) | [`Server::sharded`] |
 //! | graceful shutdown, counts of connections | [`Server::shutdown_handle`] |
-//! | to send from other tasks | [`WebSocket::sender`], [`Conn::sender`] |
+//! | to send from other tasks, or to receive and send in two | [`WebSocket::sender`], [`Conn::sender`], [`WebSocket::split`] |
+//! | the round-trip time; pings, pongs and the peer's Close | [`WebSocket::ping_rtt`], [`WebSocket::recv_event`] |
 //! | WebSockets inside axum or hyper, on the server's shards | [`Server::adopter`], [`without_listener`](ServerBuilder::without_listener) |
 //! | only the handshake, on any stream | [`accept()`], [`accept_with`], [`Acceptor`] |
 //!

@@ -5,7 +5,8 @@ use ws_proto::error::{ConnectionError, ControlError, SendError};
 /// An error of a running [`WebSocket`](crate::WebSocket): one type for receiving and sending.
 ///
 /// The errors of the single operations convert into it, so `?` works on all of them. An [`io::Error`] can be made from
-/// it.
+/// it. `Display` does not repeat the cause, which [`source`](std::error::Error::source) returns: print the chain to see
+/// both.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {

@@ -27,8 +27,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     ///
     /// From the first poll of `recv_event` on, pings and pongs that arrive while the application does not receive are
     /// held with the messages, up to `max_held_bytes`. Those that arrived earlier, during a [`send`](Self::send) or a
-    /// [`recv`](Self::recv), are not reported. So call `recv_event` before any other method to receive all of them. The
-    /// Close is always reported. `recv` skips what it does not return.
+    /// [`recv`](Self::recv), or while a server's function waited for something else, are not reported. With
+    /// [`Config::auto_pong`](ws_proto::Config::auto_pong) off, they are held from the start. The Close is always
+    /// reported. `recv` skips what it does not return.
     ///
     /// # Cancel safety
     /// Dropping the future loses nothing. The next call continues where this one stopped.

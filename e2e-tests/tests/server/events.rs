@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use e2e_tests::harness;
 use e2e_tests::raw_peer::RawFrame;
-use e2e_tests::server::ServerRunner;
+use e2e_tests::server::{ServerRunner, close_normally};
 use tokio::sync::{
     Notify,
     mpsc::{UnboundedReceiver, unbounded_channel},
@@ -89,6 +89,37 @@ fn the_close_is_received_while_the_transport_is_still_open() {
         assert_eq!(server.handle().connections(), 1, "the client has not closed its side");
         drop(client);
         server.wait_for_connections(0).await;
+        server.stop().await;
+    });
+}
+
+#[test]
+fn without_automatic_pongs_a_function_receives_also_what_came_before_its_first_recv_event() {
+    harness::run(async {
+        let (report, mut events) = unbounded_channel();
+        let builder = Server::builder().protocol(|config| config.auto_pong = false);
+        let server = ServerRunner::serve(builder, move |mut ws| {
+            let report = report.clone();
+            async move {
+                // Once the pong has arrived, everything before it is read.
+                ws.ping_rtt().await.expect("a pong");
+                while let Some(event) = ws.recv_event().await {
+                    report.send(event).expect("the test waits for it");
+                }
+            }
+        });
+        let server = server.await;
+        let mut client = server.open().await;
+        let ping = client.recv_frame().await;
+        let pong = RawFrame::pong(ping.payload.clone());
+        client.send_together(&[RawFrame::ping("1"), RawFrame::text("a"), RawFrame::ping("2"), pong]).await;
+        let ping_1 = Event::Ping("1".into());
+        let ping_2 = Event::Ping("2".into());
+        for expected in [ping_1, Event::Message(Message::text("a")), ping_2, Event::Pong(ping.payload.into())]
+        {
+            assert_eq!(events.recv().await, Some(expected));
+        }
+        close_normally(client).await;
         server.stop().await;
     });
 }

@@ -193,7 +193,8 @@ impl Connector {
         self.with(|settings| settings.protocol.deflate = deflate.into())
     }
 
-    /// Changes protocol settings that have no method here.
+    /// Changes protocol settings that have no method here, such as [`auto_pong`](Config::auto_pong) and the
+    /// [`limits`](Config::limits).
     pub fn protocol(self, change: impl FnOnce(&mut Config)) -> Self {
         self.with(|settings| change(&mut settings.protocol))
     }

@@ -77,7 +77,7 @@ impl Request {
         self.inner.uri().path()
     }
 
-    /// The query, without its question mark.
+    /// The query, without its question mark, as it was sent: percent-encoding is not decoded.
     #[must_use]
     pub fn query(&self) -> Option<&str> {
         self.inner.uri().query()

@@ -2,8 +2,7 @@
 //!
 //! The connection belongs to its task and has no lock. A [`Sender`](ws_tokio::Sender) puts messages into the mailbox
 //! and wakes the connection; the connection's next turn moves them to its write queue. The mailbox admits and counts
-//! messages by the rules of the write queue:
-//! [`ValidConfig::has_room_for`](ws_proto::ValidConfig::has_room_for) and [`Backlog`].
+//! messages by the rules of the write queue: [`ValidConfig::has_room_for`] and [`Backlog`].
 
 use std::{
     sync::{

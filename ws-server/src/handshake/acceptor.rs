@@ -55,6 +55,9 @@ use super::{
 /// The task that polls the [`WebSocket`] drives its connection. [`Server`](crate::Server) adds limits over all
 /// connections, one timer wheel and graceful shutdown.
 ///
+/// An acceptor does not know the type of its streams, so it does not see how much of a TCP stream the peer has
+/// acknowledged: call [`WebSocket::with_send_queue`], which says what is missing otherwise.
+///
 /// An acceptor needs a tokio runtime with timers. Without one, [`accept`](Self::accept) and
 /// [`read_request`](Self::read_request) read nothing and return
 /// [`io::ErrorKind::Unsupported`](std::io::ErrorKind::Unsupported).
@@ -129,7 +132,8 @@ impl Acceptor {
     /// Sets a function that is called with each request before it is accepted. It can authenticate, choose a
     /// subprotocol, add response headers, or reject. If it panics, the request is answered with 500.
     ///
-    /// For a decision that has to wait, use [`read_request`](Self::read_request).
+    /// For a decision that has to wait, use [`read_request`](Self::read_request). The [`WebSocket`] does not have the
+    /// request: to keep a value of it, such as the user, use `read_request` too.
     #[must_use]
     pub fn on_request(
         mut self,

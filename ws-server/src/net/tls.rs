@@ -29,7 +29,39 @@ impl Tls {
         Ok(Self::from_config(config(chain.as_ref(), key.as_ref())?))
     }
 
-    /// Uses settings of the caller, for client certificates, several names or another crypto provider.
+    /// Uses settings of the caller, for client certificates, several names or another crypto provider. ALPN, if it is
+    /// used, must offer `http/1.1` only.
+    ///
+    /// Only clients with a certificate of this authority may connect:
+    ///
+    /// ```no_run
+    /// use std::{error::Error, sync::Arc};
+    /// use ws_server::{
+    ///     Tls,
+    ///     rustls::{
+    ///         RootCertStore, ServerConfig,
+    ///         pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+    ///         server::WebPkiClientVerifier,
+    ///     },
+    /// };
+    ///
+    /// fn mutual_tls(chain: &[u8], key: &[u8], authority: &[u8]) -> Result<Tls, Box<dyn Error>> {
+    ///     let mut roots = RootCertStore::empty();
+    ///     for certificate in CertificateDer::pem_slice_iter(authority) {
+    ///         roots.add(certificate?)?;
+    ///     }
+    ///     let verifier = WebPkiClientVerifier::builder(Arc::new(roots)).build()?;
+    ///     let chain = CertificateDer::pem_slice_iter(chain).collect::<Result<Vec<_>, _>>()?;
+    ///     let mut config = ServerConfig::builder()
+    ///         .with_client_cert_verifier(verifier)
+    ///         .with_single_cert(chain, PrivateKeyDer::from_pem_slice(key)?)?;
+    ///     config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    ///     Ok(Tls::from_config(Arc::new(config)))
+    /// }
+    /// ```
+    ///
+    /// rustls finds the crypto provider by itself if its feature `ring` is the only one that is on, or if the process
+    /// has installed one.
     #[must_use]
     pub fn from_config(config: Arc<ServerConfig>) -> Self {
         Self(Arc::new(RwLock::new(config)))

@@ -1,6 +1,6 @@
 //! What only some connections have: events, pings that are timed, and how the connection ended.
 
-use ws_proto::CloseInfo;
+use ws_proto::{CloseInfo, Connection};
 
 use super::wakers::Wakers;
 use crate::pings::PendingPings;
@@ -27,7 +27,8 @@ pub(super) fn on_pong(rare: &mut Option<Box<Rare>>, waiting: &Wakers, payload: &
     }
 }
 
-/// Returns whether control frames are held with the messages.
-pub(super) fn holds_control(rare: &Option<Box<Rare>>) -> bool {
-    rare.as_ref().is_some_and(|rare| rare.wants_events)
+/// Returns whether control frames are held with the messages. Without `auto_pong` they always are: only the application
+/// answers pings, so it must be able to receive all of them.
+pub(super) fn holds_control(rare: &Option<Box<Rare>>, connection: &Connection) -> bool {
+    rare.as_ref().is_some_and(|rare| rare.wants_events) || !connection.config().auto_pong
 }

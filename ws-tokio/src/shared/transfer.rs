@@ -137,11 +137,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
         }
         while let Some(event) = driver.poll_event(rx) {
             match event {
-                Event::Ping(payload) if holds_control(&self.rare) => {
+                Event::Ping(payload) if holds_control(&self.rare, driver.connection()) => {
                     driver.connection_mut().hold_ping(payload);
                 }
                 Event::Pong(payload) => {
-                    if holds_control(&self.rare) {
+                    if holds_control(&self.rare, driver.connection()) {
                         driver.connection_mut().hold_pong(payload);
                     }
                     on_pong(&mut self.rare, &self.waiting, payload);

@@ -93,7 +93,8 @@ impl<S> WebSocket<S> {
     }
 
     /// Returns how the connection ended: the side that closed it, the close code, whether the end was clean, and the
-    /// error. `None` until [`recv`](Self::recv) has returned `None` or [`close`](Self::close) has returned.
+    /// error. `None` until [`recv`](Self::recv) has returned `None`, or [`close`](Self::close) or
+    /// [`abort`](Self::abort) has returned.
     #[must_use]
     pub fn close_info(&self) -> Option<CloseInfo> {
         lock(&self.shared).close_info().cloned()

@@ -140,6 +140,20 @@ async fn control_frames_before_the_first_recv_event_are_not_held() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn without_automatic_pongs_control_frames_are_held_from_the_start() {
+    for role in ROLES {
+        let mut config = config();
+        config.auto_pong = false;
+        let (mut ws, peer) = open_with(role, config);
+        peer.send_all(conversation());
+        only_sends(&mut ws).await;
+        assert_eq!(peer.unread(), 0, "the sends have read");
+        peer.end();
+        assert_eq!(all_events(&mut ws).await, expected());
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn held_control_frames_are_bounded_and_none_is_lost() {
     const PINGS: usize = 2000;
     for role in ROLES {
