@@ -24,7 +24,7 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use ws_server::{
-    Handler, Request, Server, ServerBuilder, ServerStream, ShutdownHandle, ShutdownReport, WebSocket,
+    Adopter, Handler, Request, Server, ServerBuilder, ServerStream, ShutdownHandle, ShutdownReport, WebSocket,
 };
 
 /// How long connections may take to end after a test. It only bounds a failure: a peer that is gone, or answers a
@@ -36,6 +36,7 @@ pub const GRACE: Duration = Duration::from_secs(5);
 #[must_use]
 pub struct ServerRunner {
     addr: SocketAddr,
+    adopter: Adopter,
     handle: ShutdownHandle,
     task: JoinHandle<io::Result<ShutdownReport>>,
 }
@@ -111,13 +112,18 @@ impl ServerRunner {
         Fut: Future<Output = io::Result<ShutdownReport>> + Send + 'static,
     {
         let addr = server.local_addr().expect("a bound listener");
-        let handle = server.shutdown_handle();
-        Self { addr, handle, task: tokio::spawn(run(server)) }
+        let (adopter, handle) = (server.adopter(), server.shutdown_handle());
+        Self { addr, adopter, handle, task: tokio::spawn(run(server)) }
     }
 
     /// The address that the server listens on.
     pub fn addr(&self) -> SocketAddr {
         self.addr
+    }
+
+    /// The handle that gives connections to the server.
+    pub fn adopter(&self) -> &Adopter {
+        &self.adopter
     }
 
     /// The handle that shuts the server down and counts its connections.

@@ -21,8 +21,8 @@ use crate::{
 ///
 /// A limit that can be absent is an [`Option`]: `.max_connections(1000)` sets it, `.max_connections(None)` removes it.
 ///
-/// The methods do not check their values; [`bind`](Self::bind), [`bind_unix`](Self::bind_unix) and
-/// [`listener`](Self::listener) return an error that names a bad setting and its value.
+/// The methods do not check their values; [`bind`](Self::bind), [`bind_unix`](Self::bind_unix),
+/// [`listener`](Self::listener) and [`without_listener`](Self::without_listener) return an error that names a bad setting and its value.
 #[derive(Clone, Default)]
 #[must_use]
 pub struct ServerBuilder {
@@ -87,7 +87,8 @@ impl ServerBuilder {
         self
     }
 
-    /// The longest time from accepting a socket to the 101 response. Default 10 s.
+    /// The longest time from accepting a socket to the 101 response, and from [`Adopter::reserve`](crate::Adopter::reserve)
+    /// to [`Reservation::adopt`](crate::Reservation::adopt). Default 10 s.
     ///
     /// An answer that rejects the request may take longer: it is written as long as the peer takes some of it within
     /// this time.
@@ -282,7 +283,7 @@ impl ServerBuilder {
     pub async fn bind(self, addr: impl ToSocketAddrs) -> io::Result<Server> {
         let server = self.build_state()?;
         let listener = Listener::bind(addr, server.options.backlog).await?;
-        Ok(Server::new(listener, server))
+        Ok(Server::new(Some(listener), server))
     }
 
     /// Listens on a Unix socket. The file must not exist; it is removed when the server ends. TLS is not used.
@@ -302,7 +303,7 @@ impl ServerBuilder {
     pub fn bind_unix(self, path: impl AsRef<std::path::Path>) -> io::Result<Server> {
         let server = self.build_state()?;
         let bound = crate::net::listener::unix::Bound::new(path.as_ref(), server.options.unix_mode)?;
-        Ok(Server::new(Listener::Unix(bound), server))
+        Ok(Server::new(Some(Listener::Unix(bound)), server))
     }
 
     /// Uses a listener that already exists, for example from socket activation.
@@ -311,7 +312,34 @@ impl ServerBuilder {
     /// [`io::ErrorKind::InvalidInput`] for a bad setting, with the setting and its value; otherwise the error of the
     /// operating system.
     pub fn listener(self, listener: TcpListener) -> io::Result<Server> {
-        Ok(Server::new(Listener::Tcp(listener.into_std()?), self.build_state()?))
+        Ok(Server::new(Some(Listener::Tcp(listener.into_std()?)), self.build_state()?))
+    }
+
+    /// Creates a server that does not listen. All its connections come from its [`Adopter`](crate::Adopter): another
+    /// server of the program, such as axum, accepts them and hands them over.
+    ///
+    /// ```no_run
+    /// # async fn example() -> std::io::Result<()> {
+    /// let server = ws_server::Server::builder().without_listener()?;
+    /// let adopter = server.adopter();
+    /// tokio::spawn(server.sharded(2).serve(|mut ws, _request| async move {
+    ///     while let Some(message) = ws.recv().await {
+    ///         if ws.send(message).await.is_err() {
+    ///             break;
+    ///         }
+    ///     }
+    /// }));
+    /// // Give clones of `adopter` to the handlers of the HTTP server.
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// It can be called outside of a tokio runtime. The server runs in a runtime, with I/O and timers.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::InvalidInput`] for a bad setting, with the setting and its value.
+    pub fn without_listener(self) -> io::Result<Server> {
+        Ok(Server::new(None, self.build_state()?))
     }
 
     fn build_state(self) -> io::Result<Arc<ServerState>> {

@@ -1,6 +1,6 @@
 //! The errors of this crate.
 
-pub use crate::handshake::AcceptError;
+pub use crate::handshake::{AcceptError, AdoptError, ReserveError};
 #[doc(inline)]
 pub use ws_proto::{
     error::{

@@ -63,6 +63,7 @@
 //! | threads of the server's own (shards) | [`Server::sharded`] |
 //! | graceful shutdown, counts of connections | [`Server::shutdown_handle`] |
 //! | to send from other tasks | [`WebSocket::sender`], [`Conn::sender`] |
+//! | WebSockets inside axum or hyper, on the server's shards | [`Server::adopter`], [`without_listener`](ServerBuilder::without_listener) |
 //! | only the handshake, on any stream | [`accept()`], [`accept_with`], [`Acceptor`] |
 //!
 //! Less common names are in modules: [`error`], [`message`] for payloads and events, [`close`], `tls`, and [`protocol`] for
@@ -94,7 +95,7 @@ pub use builder::ServerBuilder;
 /// The version of bytes whose types appear in this crate.
 pub use bytes;
 pub use connection::{Conn, Handler};
-pub use handshake::{Acceptor, PendingUpgrade, accept, accept_with};
+pub use handshake::{Acceptor, Adopter, OpeningRequest, PendingUpgrade, Reservation, accept, accept_with};
 /// The version of http whose types appear in this crate.
 pub use http;
 pub use net::ServerStream;

@@ -6,6 +6,7 @@ use crate::{
     admission::Request,
     connection::{FunctionApp, Handler, HandlerApp},
     engine::{tasks, threads},
+    handshake::Adopter,
     net::{listener::Listener, stream::ServerStream},
     shard::{ShutdownHandle, ShutdownReport, server_state::ServerState, shutdown::ForceOnDrop},
 };
@@ -34,28 +35,39 @@ use crate::{
 /// Handlers in that runtime get no `on_close`; handlers on threads of the server's own still get it. To end connections
 /// with a Close, use [`ShutdownHandle::shutdown`] first.
 pub struct Server {
-    listener: Listener,
+    /// `None` if all connections are adopted.
+    listener: Option<Listener>,
     /// Also ends a server that is dropped before it runs.
     state: ForceOnDrop,
 }
 
 impl Server {
-    pub(crate) const fn new(listener: Listener, server: Arc<ServerState>) -> Self {
+    pub(crate) const fn new(listener: Option<Listener>, server: Arc<ServerState>) -> Self {
         Self { listener, state: ForceOnDrop(server) }
     }
 
     /// The address that the server listens on.
     ///
     /// # Errors
-    /// [`io::ErrorKind::Unsupported`] for a Unix socket; otherwise the error of the operating system.
+    /// [`io::ErrorKind::Unsupported`] for a Unix socket and without a listener; otherwise the error of the operating
+    /// system.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.listener.local_addr()
+        match &self.listener {
+            Some(listener) => listener.local_addr(),
+            None => Err(io::Error::new(io::ErrorKind::Unsupported, "the server has no listener")),
+        }
     }
 
     /// A handle that ends the server. It can be cloned, and used in other tasks and threads.
     #[must_use]
     pub fn shutdown_handle(&self) -> ShutdownHandle {
         ShutdownHandle::new(Arc::clone(&self.state.0))
+    }
+
+    /// A handle that gives connections to the server whose handshake is done elsewhere, inside axum or hyper for example.
+    #[must_use]
+    pub fn adopter(&self) -> Adopter {
+        Adopter::new(Arc::clone(&self.state.0))
     }
 
     /// Moves the server to `shards` threads of its own. Each thread is a shard: it has a single-threaded runtime, and

@@ -2,6 +2,8 @@
 //!
 //! `ws-server`'s own tests count system calls, on a transport that records each of them.
 
+#[cfg(target_os = "linux")]
+mod adoption;
 mod client;
 mod counting;
 mod server;

@@ -3,6 +3,7 @@
 
 mod accept;
 mod acceptor;
+mod adoption;
 mod auto_pong;
 mod cancel_safety;
 mod capacity;

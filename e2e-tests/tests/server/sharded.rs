@@ -1,5 +1,6 @@
 //! Shards: the server's own threads.
 
+use crate::adoption::Front;
 use e2e_tests::harness;
 use e2e_tests::raw_peer::RawClient;
 use e2e_tests::server::{ServerRunner, bind, close_normally};
@@ -75,6 +76,31 @@ fn connections_are_spread_evenly_and_handlers_need_not_be_send() {
         spread.sort();
         let expected = ["ws-shard-0", "ws-shard-1", "ws-shard-2"].map(|name| (name.to_owned(), 4));
         assert_eq!(spread, expected);
+        drop(clients);
+        server.stop().await;
+    });
+}
+
+/// `Handler::accept` runs on the shard that will run the connection.
+#[test]
+fn adopted_connections_are_spread_as_accepted_ones_are() {
+    harness::run(async {
+        let server =
+            ServerRunner::serve_handler_on_shards::<Local>(Server::builder(), 3, Shared::default()).await;
+        let (front, mut served) = (Front::bind().await, HashMap::<String, usize>::new());
+        let mut clients = Vec::new();
+        for number in 0..12 {
+            let mut client = match number % 2 {
+                0 => front.open(server.adopter()).await,
+                _ => server.open().await,
+            };
+            let (thread, count) = greeting(&mut client).await;
+            let known = served.entry(thread).or_default();
+            *known += 1;
+            assert_eq!(count, *known, "accept and on_open run on the shard's thread");
+            clients.push(client);
+        }
+        assert_eq!(served.into_values().collect::<Vec<_>>(), [4, 4, 4]);
         drop(clients);
         server.stop().await;
     });

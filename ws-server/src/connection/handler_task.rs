@@ -43,7 +43,9 @@ impl<H: Handler, S: Io> HandlerTask<H, S> {
         received: &[u8],
         registration: Registration,
     ) -> Self {
-        let mut driver = Driver::trusting(io, connection);
+        let is_trusted = io.is_trusted();
+        let mut driver =
+            if is_trusted { Driver::trusting(io, connection) } else { Driver::new(io, connection) };
         driver.preload(received);
         driver.connection_mut().watch_send_queue();
         Self { driver, handler, state: HandlerState::new(registration) }

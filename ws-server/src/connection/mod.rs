@@ -121,7 +121,11 @@ where
 
     fn build_task(&self, io: S, established: Established<NothingAccepted>) -> Option<Self::Task> {
         let Established { request, connection, received, registration, .. } = established;
-        let (served, ws) = ServerHalf::trusting(io, connection, &received);
+        let (served, ws) = if io.is_trusted() {
+            ServerHalf::trusting(io, connection, &received)
+        } else {
+            ServerHalf::new(io, connection, &received)
+        };
         let ws = ws.with_send_queue(S::send_queue).with_subprotocol(request.subprotocol().map(str::to_owned));
         let application = guarded(|| (self.0)(ws, request));
         Some(FunctionTask::new(served, application.ok(), registration))

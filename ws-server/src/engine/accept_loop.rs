@@ -84,7 +84,8 @@ fn reject(
     let (Ok(permit), Ok(mut stream)) = (rejections.acquire(peer), socket.into_stream()) else { return };
     let patience = server.options.handshake_timeout;
     tokio::spawn(async move {
-        send_response(&mut stream, &rejection_when_full(full), patience, ServerStream::send_queue).await;
+        let response = rejection_when_full(full).encode();
+        send_response(&mut stream, &response, patience, ServerStream::send_queue).await;
         drop(permit);
     });
 }

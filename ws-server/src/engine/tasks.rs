@@ -2,16 +2,20 @@
 
 use std::{rc::Rc, sync::Arc};
 
+use tokio::runtime::Handle;
+
 use crate::{
     connection::BuildTask,
     handshake::{self, GuardedFuture, Handshake, established::Established},
     net::{
         listener::{Incoming, Listener},
         runtime,
-        stream::ServerStream,
+        stream::{Detached, ServerStream},
     },
     shard::{
         AbortOnDrop, LoadShare, Shard, ShutdownReport,
+        adoption::{Adoption, Door},
+        server_state::ShutdownPhase,
         shutdown::{ForceOnDrop, drain, end_unserved},
         wake::WakeTable,
     },
@@ -20,7 +24,7 @@ use crate::{
 use super::accept_loop::accept_loop;
 
 /// Runs a server on the caller's runtime until its shutdown is complete.
-pub(crate) async fn run<A>(listener: Listener, force: ForceOnDrop, app: A) -> ShutdownReport
+pub(crate) async fn run<A>(listener: Option<Listener>, force: ForceOnDrop, app: A) -> ShutdownReport
 where
     A: BuildTask<ServerStream> + Send + Sync,
     A::Accepted: Send,
@@ -34,14 +38,16 @@ where
     let shard = Shard::new(Arc::clone(&server), WakeTable::tasks(server.options.initial_connections));
     let clock =
         AbortOnDrop(tokio::spawn(Arc::clone(&shard).run_clock(ws_tokio::internal::trim_default_pools)));
-    let listener = match listener.start(server.options.expected_connections()) {
+    let started = listener.map(|listener| listener.start(server.options.expected_connections()));
+    let listener = match started.transpose() {
         Ok(listener) => listener,
         Err(error) => {
             tracing::error!(%error, "registering the listener with the runtime failed");
             return end_unserved(&server);
         }
     };
-    accept_loop(listener, &server, |socket: Incoming, peer, permit| {
+    server.open_door(door(&app, &shard));
+    let on_accepted = |socket: Incoming, peer, permit| {
         let io = match socket.into_stream() {
             Ok(io) => io,
             Err(error) => return tracing::warn!(%error, "registering a socket with the runtime failed"),
@@ -53,11 +59,36 @@ where
             }
         };
         tokio::spawn(handshake::run(Arc::clone(&app), io, handshake, start));
-    })
-    .await;
+    };
+    match listener {
+        Some(listener) => accept_loop(listener, &server, on_accepted).await,
+        None => server.reached(ShutdownPhase::Draining).await,
+    }
     let report = drain(&server).await;
     drop((clock, force));
     report
+}
+
+/// Adopts connections in this runtime, as long as the server runs.
+fn door<A>(app: &Arc<A>, shard: &Arc<Shard>) -> Door
+where
+    A: BuildTask<ServerStream> + Send + Sync,
+    A::Accepted: Send,
+    A::Task: Send,
+{
+    // The state of the server owns the door, so the door must not own the shard, nor the application.
+    let (app, shard, runtime) = (Arc::downgrade(app), Arc::downgrade(shard), Handle::current());
+    Arc::new(move |adoption: Box<Adoption>| {
+        let Some((shard, app)) = shard.upgrade().zip(app.upgrade()) else { return };
+        let start = |app: Arc<A>, stream: Detached, established| {
+            let Some(io) = stream.attach() else { return };
+            if let Some(task) = app.build_task(io, established) {
+                tokio::spawn(GuardedFuture::new(task));
+            }
+        };
+        let adopting = handshake::adopt(app, adoption, LoadShare::new(&shard), start);
+        runtime.spawn(GuardedFuture::new(Box::pin(adopting)));
+    })
 }
 
 /// Runs each connection of a shard as a task of the shard's thread.

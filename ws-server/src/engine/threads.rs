@@ -12,14 +12,15 @@ use tokio::{
 use ws_tokio::internal::guarded;
 
 use crate::{
-    handshake::{self, Handshake, Step, established::Established, try_immediately},
+    handshake::{self, GuardedFuture, Handshake, Step, established::Established, try_immediately},
     net::{
         listener::{Incoming, Listener},
         runtime,
-        stream::ServerStream,
+        stream::{Detached, ServerStream},
     },
     shard::{
         AbortOnDrop, LoadShare, Shard, ShutdownReport,
+        adoption::{Adoption, Door},
         server_state::{ServerState, ShutdownPhase},
         shutdown::{ForceOnDrop, drain},
     },
@@ -30,25 +31,30 @@ use super::{Engine, Sharded, accept_loop::accept_loop};
 /// Tasks that a shard's runtime polls before it asks the kernel for events.
 const EVENT_INTERVAL: u32 = 256;
 
-/// An accepted socket and its handshake.
-type Accepted = (Incoming, Handshake);
+/// What a shard makes a connection of.
+enum Arrival {
+    /// An accepted socket and its handshake.
+    Socket(Incoming, Handshake),
+    /// A connection to adopt.
+    Adoption(Box<Adoption>, LoadShare),
+}
 
-/// Where a shard's sockets come from.
-enum Source {
-    /// The caller's runtime accepts them.
-    Channel(mpsc::UnboundedReceiver<Accepted>),
-    /// The shard accepts them.
-    Listener(Listener),
+/// What a shard's thread gets.
+struct Source {
+    receiver: mpsc::UnboundedReceiver<Arrival>,
+    /// The listener of a single shard, which accepts its sockets itself, and the channel for them.
+    listener: Option<(Listener, mpsc::UnboundedSender<Arrival>)>,
 }
 
 struct Worker {
     shard: Arc<Shard>,
+    sender: mpsc::UnboundedSender<Arrival>,
     thread: thread::JoinHandle<io::Result<()>>,
 }
 
 /// Runs a server on `shards` threads until its shutdown is complete.
 pub(crate) async fn run<A, M>(
-    listener: Listener,
+    listener: Option<Listener>,
     force: ForceOnDrop,
     shards: usize,
     app: M,
@@ -60,9 +66,10 @@ where
     runtime::check()?;
     let server = Arc::clone(&force.0);
     let workers = if shards <= 1 {
-        let worker = start(0, &server, app, Source::Listener(listener))?;
+        let workers = vec![start(0, &server, app, listener)?];
+        server.open_door(door(&workers));
         server.reached(ShutdownPhase::Draining).await;
-        vec![worker]
+        workers
     } else {
         accept_for(listener, shards, &server, app).await?
     };
@@ -78,7 +85,7 @@ where
 
 /// Starts the shards and accepts for them on this runtime, until the server drains.
 async fn accept_for<A, M>(
-    listener: Listener,
+    listener: Option<Listener>,
     shards: usize,
     server: &Arc<ServerState>,
     app: M,
@@ -87,35 +94,60 @@ where
     A: Sharded,
     M: FnOnce() -> A + Clone + Send + 'static,
 {
-    let listener = listener.start(server.options.expected_connections())?;
-    let (mut workers, mut senders) = (Vec::new(), Vec::new());
+    let started = listener.map(|listener| listener.start(server.options.expected_connections()));
+    let listener = started.transpose()?;
+    let mut workers = Vec::new();
     for number in 0..shards {
-        let (sender, receiver) = mpsc::unbounded_channel();
-        workers.push(start(number, server, app.clone(), Source::Channel(receiver))?);
-        senders.push(sender);
+        workers.push(start(number, server, app.clone(), None)?);
     }
-    accept_loop(listener, server, |socket, peer, permit| {
-        let least_loaded = workers.iter().zip(&senders).min_by_key(|(worker, _)| worker.shard.load());
-        if let Some((worker, sender)) = least_loaded {
+    server.open_door(door(&workers));
+    let on_accepted = |socket, peer, permit| {
+        let least_loaded = workers.iter().min_by_key(|worker| worker.shard.load());
+        if let Some(worker) = least_loaded {
+            let handshake = Handshake::new(peer, LoadShare::new(&worker.shard), permit);
             // The receiver is dropped only when the server drains.
-            let _ = sender.send((socket, Handshake::new(peer, LoadShare::new(&worker.shard), permit)));
+            let _ = worker.sender.send(Arrival::Socket(socket, handshake));
+        }
+    };
+    match listener {
+        Some(listener) => accept_loop(listener, server, on_accepted).await,
+        None => server.reached(ShutdownPhase::Draining).await,
+    }
+    Ok(workers)
+}
+
+/// Sends each connection to adopt to the shard with the lowest load, as long as the server runs.
+fn door(workers: &[Worker]) -> Door {
+    // The state of the server owns the door, so the door must not own the shards.
+    let shards: Vec<_> =
+        workers.iter().map(|worker| (Arc::downgrade(&worker.shard), worker.sender.clone())).collect();
+    Arc::new(move |adoption| {
+        let running = shards.iter().filter_map(|(shard, sender)| Some((shard.upgrade()?, sender)));
+        if let Some((shard, sender)) = running.min_by_key(|(shard, _)| shard.load()) {
+            // The receiver is dropped when the server drains.
+            let _ = sender.send(Arrival::Adoption(adoption, LoadShare::new(&shard)));
         }
     })
-    .await;
-    Ok(workers)
 }
 
 fn panicked() -> io::Error {
     io::Error::other("a shard's thread panicked")
 }
 
-fn start<A, M>(number: usize, server: &Arc<ServerState>, app: M, source: Source) -> io::Result<Worker>
+fn start<A, M>(
+    number: usize,
+    server: &Arc<ServerState>,
+    app: M,
+    listener: Option<Listener>,
+) -> io::Result<Worker>
 where
     A: Sharded,
     M: FnOnce() -> A + Send + 'static,
 {
     let (wake_table, seed) = A::Engine::prepare(server);
     let shard = Shard::new(Arc::clone(server), wake_table);
+    let (sender, receiver) = mpsc::unbounded_channel();
+    let source = Source { receiver, listener: listener.map(|listener| (listener, sender.clone())) };
     let thread = thread::Builder::new().name(format!("ws-shard-{number}")).spawn({
         let (shard, runtime) = (Arc::clone(&shard), build_runtime as fn() -> io::Result<LocalRuntime>);
         let server = Arc::clone(server);
@@ -126,7 +158,7 @@ where
             worked.inspect_err(|_| server.enter(ShutdownPhase::Draining))
         }
     })?;
-    Ok(Worker { shard, thread })
+    Ok(Worker { shard, sender, thread })
 }
 
 fn build_runtime() -> io::Result<LocalRuntime> {
@@ -150,15 +182,16 @@ async fn work<A: Sharded>(
         Arc::clone(&shard).run_clock(ws_tokio::internal::trim_thread_pool),
     ));
     let handshakes = Handshakes { app: Rc::new(app), engine, server: Arc::clone(&server) };
-    match source {
-        Source::Channel(receiver) => handshakes.start_all(receiver).await,
-        Source::Listener(listener) => {
-            let (sender, receiver) = mpsc::unbounded_channel();
+    let Source { receiver, listener } = source;
+    match listener {
+        None => handshakes.start_all(receiver).await,
+        Some((listener, sender)) => {
             let accepting = accept_loop(
                 listener.start(server.options.expected_connections())?,
                 &server,
                 |socket, peer, permit| {
-                    let _ = sender.send((socket, Handshake::new(peer, LoadShare::new(&shard), permit)));
+                    let handshake = Handshake::new(peer, LoadShare::new(&shard), permit);
+                    let _ = sender.send(Arrival::Socket(socket, handshake));
                 },
             );
             // The channel delays each handshake by one poll. By then most requests have arrived.
@@ -179,9 +212,9 @@ struct Handshakes<A: Sharded> {
 }
 
 impl<A: Sharded> Handshakes<A> {
-    /// Starts a handshake for each socket until the server drains. Sockets that are still in the channel are then
+    /// Starts a handshake for each arrival until the server drains. Those that are still in the channel are then
     /// dropped with it, and so are their permits, for which the drain waits.
-    async fn start_all(&self, mut receiver: mpsc::UnboundedReceiver<Accepted>) {
+    async fn start_all(&self, mut receiver: mpsc::UnboundedReceiver<Arrival>) {
         let draining = self.server.reached(ShutdownPhase::Draining);
         tokio::pin!(draining);
         loop {
@@ -189,21 +222,36 @@ impl<A: Sharded> Handshakes<A> {
                 next = receiver.recv() => next,
                 () = &mut draining => break,
             };
-            let Some((socket, handshake)) = next else { break };
+            let Some(arrival) = next else { break };
             // Destructors of the application's values may panic.
-            if guarded(|| self.start(socket, handshake)).is_err() {
+            if guarded(|| self.start(arrival)).is_err() {
                 // So may a `tracing` subscriber.
                 let _ = guarded(|| tracing::error!("a handshake panicked"));
             }
         }
     }
 
-    fn start(&self, socket: Incoming, handshake: Handshake) {
-        match socket {
-            Incoming::Tcp(stream) => self.start_tcp(stream, handshake),
+    fn start(&self, arrival: Arrival) {
+        match arrival {
+            Arrival::Socket(Incoming::Tcp(stream), handshake) => self.start_tcp(stream, handshake),
             #[cfg(unix)]
-            Incoming::Unix(_) => self.spawn_handshake(socket, handshake),
+            Arrival::Socket(socket @ Incoming::Unix(_), handshake) => self.spawn_handshake(socket, handshake),
+            Arrival::Adoption(adoption, load) => self.spawn_adoption(adoption, load),
         }
+    }
+
+    fn spawn_adoption(&self, adoption: Box<Adoption>, load: LoadShare) {
+        let (app, engine) = (Rc::clone(&self.app), self.engine.clone());
+        let start = move |app: Rc<A>, stream: Detached, established| match stream {
+            Detached::Tcp(stream) => engine.add_unregistered(&app, stream, established),
+            other => {
+                if let Some(io) = other.attach() {
+                    engine.add_stream(&app, io, established);
+                }
+            }
+        };
+        let adopting = handshake::adopt(app, adoption, load, start);
+        tokio::task::spawn_local(GuardedFuture::new(Box::pin(adopting)));
     }
 
     fn start_tcp(&self, stream: TcpStream, handshake: Handshake) {

@@ -32,11 +32,17 @@ pub(super) fn check(
 ) -> Result<ServerHandshake, AcceptError> {
     let handshake = ServerHandshake::new(request)?;
     let security = if over_tls { TransportSecurity::Tls } else { TransportSecurity::Plain };
-    if origin.allows(request.headers(), request.uri(), security) {
-        Ok(handshake)
-    } else {
-        Err(AcceptError::Origin)
-    }
+    check_origin(request, origin, security)?;
+    Ok(handshake)
+}
+
+pub(super) fn check_origin(
+    request: &Request,
+    origin: &OriginPolicy,
+    security: TransportSecurity,
+) -> Result<(), AcceptError> {
+    let is_allowed = origin.allows(request.headers(), request.uri(), security);
+    if is_allowed { Ok(()) } else { Err(AcceptError::Origin) }
 }
 
 /// The extensions that the connection uses, and the 101 response.
@@ -62,10 +68,11 @@ pub(super) fn admit(
             return Err(answer_plain_http(server, request, error));
         }
         Ok(Err(error)) => return Err(error.response(request.method()).unwrap_or_default()),
-        Err(_panicked) => return Err(accepting_panicked()),
+        Err(_panicked) => return Err(encode(accepting_panicked())),
     };
     // A full server rejects before it asks the application.
-    let connection_permit = server.connections.acquire(request.peer_addr()).map_err(rejection_when_full)?;
+    let connection_permit = server.connections.acquire(request.peer_addr());
+    let connection_permit = connection_permit.map_err(|full| encode(rejection_when_full(full)))?;
     Ok((handshake, connection_permit))
 }
 
@@ -77,29 +84,30 @@ pub(super) fn decide<A: Application>(
     mut request: Request,
     received: Vec<u8>,
 ) -> Decision<A::Accepted> {
-    let ask = || {
-        if let Some(hook) = &server.options.on_request {
-            hook(&mut request)?;
-        }
-        app.accept(&mut request)
-    };
-    let accepted = match guarded(ask) {
-        Ok(Ok(accepted)) => NotifyOnDrop::new(accepted),
-        Ok(Err(rejection)) => return Err(encode(rejection)),
-        Err(_panicked) => return Err(accepting_panicked()),
-    };
+    let accepted = ask_application(app, server, &mut request).map_err(encode)?;
     match accept_upgrade(handshake, &request, &server.protocol) {
         Ok((extensions, response)) => {
             Ok(AcceptedRequest { accepted, request, extensions, connection_permit, response, received })
         }
-        Err(error) => {
-            let error: &(dyn std::error::Error + 'static) = &error;
-            tracing::error!(
-                error,
-                "the application's response cannot be sent; the request is answered with 500"
-            );
-            Err(internal_error())
+        Err(error) => Err(encode(response_failed(&error))),
+    }
+}
+
+/// Asks the hook, if there is one, and the application.
+pub(super) fn ask_application<A: Application>(
+    app: &A,
+    server: &ServerState,
+    request: &mut Request,
+) -> Result<NotifyOnDrop<A::Accepted>, Rejection> {
+    let ask = || {
+        if let Some(hook) = &server.options.on_request {
+            hook(request)?;
         }
+        app.accept(request)
+    };
+    match guarded(ask) {
+        Ok(accepted) => accepted.map(NotifyOnDrop::new),
+        Err(_panicked) => Err(accepting_panicked()),
     }
 }
 
@@ -111,7 +119,7 @@ fn answer_plain_http(server: &ServerState, request: &Request, error: RequestErro
             Ok(response) => Rejection::from(response),
             Err(_panicked) => {
                 tracing::error!("the `http` hook panicked; the request is answered with 500");
-                return internal_error();
+                return encode(internal_error());
             }
         },
     };
@@ -127,22 +135,28 @@ pub(super) fn encode(rejection: Rejection) -> Vec<u8> {
     encoded
 }
 
-pub(super) fn accepting_panicked() -> Vec<u8> {
+pub(super) fn accepting_panicked() -> Rejection {
     tracing::error!("the application panicked while it decided about a request; it is answered with 500");
     internal_error()
 }
 
-fn internal_error() -> Vec<u8> {
-    Rejection::new(StatusCode::INTERNAL_SERVER_ERROR).encode()
+/// The response that the application wants cannot be sent.
+pub(super) fn response_failed(error: &(dyn std::error::Error + 'static)) -> Rejection {
+    tracing::error!(error, "the application's response cannot be sent; the request is answered with 500");
+    internal_error()
+}
+
+fn internal_error() -> Rejection {
+    Rejection::new(StatusCode::INTERNAL_SERVER_ERROR)
 }
 
 /// The response when no permit is free.
-pub(crate) fn rejection_when_full(full: Full) -> Vec<u8> {
+pub(crate) fn rejection_when_full(full: Full) -> Rejection {
     let (status, text) = match full {
         Full::Server => (StatusCode::SERVICE_UNAVAILABLE, "the server is full\n"),
         Full::Address => (StatusCode::TOO_MANY_REQUESTS, "too many connections from this address\n"),
     };
-    Rejection::new(status).with_text(text).encode()
+    Rejection::new(status).with_text(text)
 }
 
 #[cfg(test)]

@@ -36,14 +36,58 @@ pub enum AcceptError {
 impl AcceptError {
     /// The response to a request that failed with this error, or `None` if there is no request to answer.
     pub(super) fn response(&self, method: &Method) -> Option<Vec<u8>> {
-        let rejection = match self {
+        self.rejection().map(|rejection| encode_rejection(&rejection, method))
+    }
+
+    /// As [`response`](Self::response), not encoded.
+    pub(super) fn rejection(&self) -> Option<Rejection> {
+        Some(match self {
             Self::Io(_) | Self::TimedOut | Self::Rejected(_) => return None,
             Self::Request(error) => Rejection::from(*error),
             Self::Origin => Rejection::new(StatusCode::FORBIDDEN).with_text("origin not allowed\n"),
             Self::Panicked | Self::ResponseParts(_) => Rejection::new(StatusCode::INTERNAL_SERVER_ERROR),
-        };
-        Some(encode_rejection(&rejection, method))
+        })
     }
+}
+
+/// Why a server does not take a connection ([`Adopter::reserve`](crate::Adopter::reserve)). The request has no answer
+/// yet: [`into_rejection`](Self::into_rejection) is the answer.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReserveError {
+    /// The server is full (503 or 429), the request is not valid (400, 405, 426, 501 or 505), its origin is not allowed
+    /// (403), the application rejected it, panicked (500) or did not decide in time (408).
+    #[error("the server rejected the request with status {}", .0.response().status())]
+    Rejected(Rejection),
+    /// The server is shutting down, or has ended.
+    #[error("the server is shutting down or has ended")]
+    ShuttingDown,
+}
+
+impl ReserveError {
+    /// The answer to the request. It is 503 if the server is shutting down.
+    #[must_use]
+    pub fn into_rejection(self) -> Rejection {
+        match self {
+            Self::Rejected(rejection) => rejection,
+            Self::ShuttingDown => {
+                Rejection::new(StatusCode::SERVICE_UNAVAILABLE).with_text("the server is shutting down\n")
+            }
+        }
+    }
+}
+
+/// Why a server did not take a connection that was answered already
+/// ([`Reservation::adopt`](crate::Reservation::adopt)). The connection is closed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AdoptError {
+    /// The socket could not leave the runtime that it is registered with.
+    #[error("the socket could not be taken out of its runtime")]
+    Io(#[from] io::Error),
+    /// The reservation has ended: the handshake's deadline has passed, or the server has ended.
+    #[error("the reservation has expired, or the server has ended")]
+    Expired,
 }
 
 #[cfg(test)]
@@ -73,6 +117,9 @@ mod tests {
 
     #[test]
     fn no_error_repeats_its_source_and_one_with_a_cause_has_it() {
+        let adopting = AdoptError::Io(io::ErrorKind::NotConnected.into());
+        let source = adopting.source().expect("a cause").to_string();
+        assert!(!adopting.to_string().contains(&source), "{adopting}: {source}");
         for error in all() {
             let has_cause =
                 matches!(error, AcceptError::Io(_) | AcceptError::Request(_) | AcceptError::ResponseParts(_));

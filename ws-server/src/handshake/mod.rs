@@ -6,6 +6,8 @@
 
 mod accept;
 mod acceptor;
+mod adopter;
+mod adoption;
 mod decide;
 mod error;
 pub(crate) mod established;
@@ -36,8 +38,10 @@ use crate::{
 
 pub use accept::{accept, accept_with};
 pub use acceptor::{Acceptor, PendingUpgrade};
-pub use error::AcceptError;
+pub use adopter::{Adopter, OpeningRequest, Reservation};
+pub use error::{AcceptError, AdoptError, ReserveError};
 
+pub(crate) use adoption::adopt;
 pub(crate) use decide::rejection_when_full;
 pub(crate) use guarded_future::GuardedFuture;
 pub(crate) use immediate::{Step, try_immediately};
@@ -225,19 +229,18 @@ async fn ask<A: Application>(
 ) -> Decision<A::Accepted> {
     let admitted = admit(server, &request, over_tls)?;
     if let Some(hook) = &server.options.on_request_async {
-        request = ask_async_hook(hook, request).await?;
+        request = ask_async_hook(hook, request).await.map_err(encode)?;
     }
     decide(app, server, admitted, request, rest)
 }
 
-/// Asks the async hook. `Err` is the encoded response to a rejection or a panic.
-async fn ask_async_hook(hook: &AsyncRequestHook, request: Request) -> Result<Request, Vec<u8>> {
+/// Asks the async hook. A panic rejects the request too.
+async fn ask_async_hook(hook: &AsyncRequestHook, request: Request) -> Result<Request, Rejection> {
     let Ok(asking) = guarded(|| hook(request)) else {
         return Err(accepting_panicked());
     };
     match GuardedFuture::new(asking).await {
-        Ok(Ok(request)) => Ok(request),
-        Ok(Err(rejection)) => Err(encode(rejection)),
+        Ok(asked) => asked,
         Err(_panicked) => Err(accepting_panicked()),
     }
 }

@@ -7,4 +7,9 @@ pub(crate) trait Io: AsyncRead + AsyncWrite + Unpin {
     fn send_queue(&self) -> Option<SendQueue> {
         None
     }
+
+    /// Whether the transport is known to keep the contract of [`AsyncRead`].
+    fn is_trusted(&self) -> bool {
+        true
+    }
 }

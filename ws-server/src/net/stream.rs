@@ -13,6 +13,9 @@ use tokio::{
 };
 
 #[cfg(unix)]
+use std::os::fd::{AsFd as _, BorrowedFd};
+
+#[cfg(unix)]
 use tokio::net::UnixStream;
 #[cfg(target_os = "linux")]
 use ws_proto::SendQueue;
@@ -22,6 +25,13 @@ use super::Io;
 use super::TlsStream;
 #[cfg(target_os = "linux")]
 use super::epoll_socket::Socket;
+
+mod detached;
+mod foreign;
+
+pub(crate) use detached::Detached;
+
+use foreign::Foreign;
 
 /// The transport of a server's connection.
 #[derive(Debug)]
@@ -38,6 +48,7 @@ enum Kind {
     /// TCP on the epoll descriptor of a shard's reactor.
     #[cfg(target_os = "linux")]
     Reactor(Socket),
+    Foreign(Foreign),
 }
 
 /// Evaluates an expression for the stream of each kind.
@@ -51,11 +62,12 @@ macro_rules! each {
             Kind::Tls($stream) => $expression,
             #[cfg(target_os = "linux")]
             Kind::Reactor($stream) => $expression,
+            Kind::Foreign($stream) => $expression,
         }
     };
 }
 
-/// Evaluates an expression for the TCP socket of each kind. A Unix socket gives an error.
+/// Evaluates an expression for the TCP socket of each kind. The other kinds give an error.
 macro_rules! each_tcp {
     ($kind:expr, $stream:ident => $expression:expr) => {
         match $kind {
@@ -63,6 +75,9 @@ macro_rules! each_tcp {
             #[cfg(unix)]
             Kind::Unix(_) => {
                 Err(io::Error::new(io::ErrorKind::Unsupported, "a Unix socket has no network address"))
+            }
+            Kind::Foreign(_) => {
+                Err(io::Error::new(io::ErrorKind::Unsupported, "the transport is not a socket"))
             }
             #[cfg(feature = "tls-core")]
             Kind::Tls(stream) => {
@@ -76,10 +91,34 @@ macro_rules! each_tcp {
 }
 
 impl ServerStream {
+    /// Wraps a transport of any kind, for [`Reservation::adopt`](crate::Reservation::adopt): a TLS connection of
+    /// another library, hyper's `Upgraded`, a stream of HTTP/2.
+    ///
+    /// A panic of the transport ends its connection. The transport must not use its own connection.
+    pub fn from_io(io: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) -> Self {
+        Self(Kind::Foreign(Foreign::new(io)))
+    }
+
+    /// The socket, for its options. `None` for a transport of [`from_io`](Self::from_io).
+    #[cfg(unix)]
+    #[must_use]
+    pub fn socket(&self) -> Option<BorrowedFd<'_>> {
+        match &self.0 {
+            Kind::Tcp(stream) => Some(stream.as_fd()),
+            Kind::Unix(stream) => Some(stream.as_fd()),
+            #[cfg(feature = "tls-core")]
+            Kind::Tls(stream) => Some(stream.as_fd()),
+            #[cfg(target_os = "linux")]
+            Kind::Reactor(stream) => Some(stream.as_fd()),
+            Kind::Foreign(_) => None,
+        }
+    }
+
     /// The peer's address.
     ///
     /// # Errors
-    /// [`io::ErrorKind::Unsupported`] for a Unix socket; otherwise the operating system's error.
+    /// [`io::ErrorKind::Unsupported`] for a Unix socket and a transport of [`from_io`](Self::from_io); otherwise the
+    /// operating system's error.
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
         each_tcp!(&self.0, stream => stream.peer_addr())
     }
@@ -172,25 +211,21 @@ impl From<Socket> for ServerStream {
     }
 }
 
-/// Gives access to the socket's options.
-#[cfg(unix)]
-impl std::os::fd::AsFd for ServerStream {
-    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
-        match &self.0 {
-            Kind::Tcp(stream) => stream.as_fd(),
-            Kind::Unix(stream) => stream.as_fd(),
-            #[cfg(feature = "tls-core")]
-            Kind::Tls(stream) => stream.as_fd(),
-            #[cfg(target_os = "linux")]
-            Kind::Reactor(stream) => stream.as_fd(),
-        }
+#[cfg(feature = "tls-core")]
+impl From<TlsStream<TcpStream>> for ServerStream {
+    fn from(stream: TlsStream<TcpStream>) -> Self {
+        Self(Kind::Tls(Box::new(stream)))
     }
 }
 
 impl Io for ServerStream {
     #[cfg(target_os = "linux")]
     fn send_queue(&self) -> Option<SendQueue> {
-        ws_tokio::tcp_send_queue(self)
+        self.socket().and_then(|socket| ws_tokio::tcp_send_queue(&socket))
+    }
+
+    fn is_trusted(&self) -> bool {
+        !matches!(self.0, Kind::Foreign(_))
     }
 }
 

@@ -10,6 +10,7 @@ use std::{
 
 use tokio::{sync::Notify, task::JoinHandle};
 
+pub(crate) mod adoption;
 mod head_buffers;
 pub(crate) mod registration;
 mod registry;

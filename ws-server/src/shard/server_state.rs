@@ -14,7 +14,7 @@ use ws_tokio::internal::guarded;
 
 use crate::{admission::permits::Permits, options::Options};
 
-use super::registry::Registry;
+use super::{adoption::Door, registry::Registry};
 
 /// How far a server's shutdown has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -66,6 +66,8 @@ pub(crate) struct ServerState {
     unclean: AtomicUsize,
     ends_at_drain: OnceLock<(usize, usize)>,
     pub(super) shutdown: ShutdownState,
+    /// Takes connections to adopt, once the server runs.
+    door: watch::Sender<Option<Door>>,
 }
 
 impl ServerState {
@@ -82,6 +84,7 @@ impl ServerState {
             unclean: AtomicUsize::new(0),
             ends_at_drain: OnceLock::new(),
             shutdown: ShutdownState::default(),
+            door: watch::Sender::new(None),
             options,
         })
     }
@@ -122,6 +125,29 @@ impl ServerState {
     pub(crate) async fn reached(&self, phase: ShutdownPhase) {
         // `self` owns the sender, so `wait_for` does not fail.
         let _ = self.phase_changes.subscribe().wait_for(|current| *current >= phase).await;
+    }
+
+    /// Opens the way for connections to adopt. The server runs now.
+    pub(crate) fn open_door(&self, door: Door) {
+        // Wakers of the tasks that wait for it may run any executor's code.
+        let _ = guarded(|| self.door.send_replace(Some(door)));
+    }
+
+    /// Drops the door. A hook in the options may own a handle to this state, which is then never dropped. The door's
+    /// runtime must be dropped even so.
+    pub(super) fn close_door(&self) {
+        let _ = guarded(|| self.door.send_replace(None));
+    }
+
+    /// Waits until the server runs. `None` means that its shutdown has begun.
+    pub(crate) async fn door(&self) -> Option<Door> {
+        let mut door = self.door.subscribe();
+        let opened = async { door.wait_for(Option::is_some).await.ok().and_then(|door| door.clone()) };
+        tokio::select! {
+            biased;
+            () = self.reached(ShutdownPhase::Draining) => None,
+            opened = opened => opened,
+        }
     }
 
     /// Counts how a connection ended.

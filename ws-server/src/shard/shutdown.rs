@@ -50,7 +50,7 @@ impl ShutdownHandle {
         self.server.protocol.memory_budget().map_or(0, ws_proto::memory::MemoryBudget::used)
     }
 
-    /// Handshakes in progress.
+    /// Handshakes in progress, and [`Reservation`](crate::Reservation)s.
     #[must_use]
     pub fn handshakes(&self) -> usize {
         self.server.handshakes.active()
@@ -101,6 +101,7 @@ pub(crate) struct ForceOnDrop(pub(crate) Arc<ServerState>);
 impl Drop for ForceOnDrop {
     fn drop(&mut self) {
         self.0.enter(ShutdownPhase::Forcing);
+        self.0.close_door();
         let cut_off = ShutdownReport { clean: 0, unclean: self.0.connections.active(), forced: true };
         let tell = |report: &mut Option<_>| report.replace(report.unwrap_or(cut_off)).is_none();
         let _ = guarded(|| self.0.shutdown.report.send_if_modified(tell));

@@ -5,8 +5,9 @@ use std::fmt::Debug;
 use ws_proto::handshake::Rejection;
 
 use crate::{
-    Acceptor, Conn, OriginPolicy, PendingUpgrade, Request, Server, ServerBuilder, ServerStream,
-    ShardedServer, ShutdownHandle, ShutdownReport, error::AcceptError,
+    Acceptor, Adopter, Conn, OpeningRequest, OriginPolicy, PendingUpgrade, Request, Reservation, Server,
+    ServerBuilder, ServerStream, ShardedServer, ShutdownHandle, ShutdownReport,
+    error::{AcceptError, AdoptError, ReserveError},
 };
 
 const fn is_debug<T: Debug>() {}
@@ -18,11 +19,16 @@ struct Stream;
 fn every_public_type_has_debug() {
     is_debug::<Acceptor>();
     is_debug::<AcceptError>();
+    is_debug::<Adopter>();
+    is_debug::<AdoptError>();
     is_debug::<Conn<'_>>();
+    is_debug::<OpeningRequest>();
     is_debug::<OriginPolicy>();
     is_debug::<PendingUpgrade<Stream>>();
     is_debug::<Rejection>();
     is_debug::<Request>();
+    is_debug::<Reservation>();
+    is_debug::<ReserveError>();
     is_debug::<Server>();
     is_debug::<ServerBuilder>();
     is_debug::<ServerStream>();

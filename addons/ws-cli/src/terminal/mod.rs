@@ -1,0 +1,244 @@
+//! A connection whose input and output are a terminal.
+
+mod command;
+mod editor;
+mod json;
+mod printer;
+mod screen;
+
+use std::{future::pending, time::Instant};
+
+use tokio::sync::mpsc;
+use ws_client::{CloseCode, Message, Sender, WebSocket};
+
+use crate::{
+    cli::{ColorArg, SessionArgs},
+    connect::{Pongs, Session, Transport, interrupted, sleep},
+    console, escape,
+    exit::{Code, Failure, Outcome, chain, code_and_reason, of_close},
+    pipe::drain,
+};
+use command::Command;
+use editor::Input;
+use screen::Screen;
+pub(crate) use screen::millis;
+
+/// Talks to the user until the connection is over.
+pub(crate) async fn run(session: Session, args: &SessionArgs, url: &str) -> Outcome {
+    let raw_mode = RawMode::new();
+    let history = (!args.no_history).then(editor::history_file).flatten();
+    let (lines, printer) = editor::start(history)?;
+    let Session { mut ws, pongs } = session;
+    let mut terminal = Terminal {
+        sender: ws.sender(),
+        screen: Screen {
+            printer,
+            has_colour: has_colour(args.color),
+            indents_json: args.json,
+            timestamps: args.timestamps,
+        },
+        ping: None,
+        asked: false,
+        received: 0,
+        count: args.count,
+    };
+    terminal.greet(&ws, url);
+    let result = terminal.run(&mut ws, lines, pongs, args.timeout).await;
+    if result.is_err() {
+        terminal.sender.close(CloseCode::NORMAL, "");
+        drain(&mut ws).await;
+    }
+    drop(raw_mode);
+    if let Some(info) = ws.close_info().filter(|_| result.is_ok()) {
+        console::out(format!("* closed: {}\n", escape::line(&code_and_reason(&info))))?;
+    }
+    result
+}
+
+struct Terminal {
+    sender: Sender,
+    screen: Screen,
+    /// The ping that waits for its pong: payload and time.
+    ping: Option<(Vec<u8>, Instant)>,
+    asked: bool,
+    received: u64,
+    count: Option<u64>,
+}
+
+impl Terminal {
+    fn greet(&mut self, ws: &WebSocket<Transport>, url: &str) {
+        // The URL may have a password.
+        let url = url.rsplit_once('@').map_or(url, |(_, rest)| rest).split('?').next().unwrap_or_default();
+        let mut greeting = format!("connected to {url}");
+        if let Some(name) = ws.subprotocol() {
+            greeting += &format!(", subprotocol {name}");
+        }
+        if ws.deflate_params().is_some() {
+            greeting += ", compressed";
+        }
+        self.screen.note(&format!("{greeting}; /help lists the commands"));
+    }
+
+    async fn run(
+        &mut self,
+        ws: &mut WebSocket<Transport>,
+        mut lines: mpsc::UnboundedReceiver<Input>,
+        mut pongs: Pongs,
+        timeout: Option<std::time::Duration>,
+    ) -> Outcome {
+        let mut interrupt = std::pin::pin!(interrupted());
+        let mut timeout_passed = std::pin::pin!(sleep(timeout));
+        // One message at a time; `recv` goes on while it is sent.
+        let (outgoing, mut to_send) = mpsc::channel::<Message>(1);
+        let sender = self.sender.clone();
+        tokio::spawn(async move {
+            while let Some(message) = to_send.recv().await {
+                if sender.send(message).await.is_err() {
+                    return;
+                }
+            }
+        });
+        loop {
+            tokio::select! {
+                biased;
+                () = &mut interrupt => return Err(Failure::interrupted()),
+                () = &mut timeout_passed => {
+                    return Err(Failure::new(Code::Timeout, "--timeout has passed"));
+                }
+                Some((payload, at)) = pongs.recv() => self.pong(&payload, at),
+                (room, input) = line(&mut lines, &outgoing) => match input {
+                    Input::Line(line) => {
+                        if let Some(message) = self.line(&line) {
+                            room.send(message);
+                        }
+                    }
+                    Input::End => self.close(CloseCode::NORMAL, ""),
+                    Input::Interrupt => return Err(Failure::interrupted()),
+                },
+                message = ws.recv() => {
+                    let Some(message) = message else { break };
+                    self.message(&message);
+                }
+            }
+        }
+        match ws.close_info() {
+            Some(info) => of_close(&info, self.asked),
+            None => Err(Failure::new(Code::Abnormal, "the connection is over")),
+        }
+    }
+
+    fn message(&mut self, message: &Message) {
+        self.screen.received(message);
+        self.received += 1;
+        if self.count == Some(self.received) {
+            self.close(CloseCode::NORMAL, "");
+        }
+    }
+
+    /// Does what a line says. Returns what is to be sent.
+    fn line(&mut self, line: &str) -> Option<Message> {
+        match command::parse(line) {
+            Ok(Command::Send(message)) => return Some(message),
+            Ok(Command::SendFile(path)) => match std::fs::read(&path) {
+                Ok(bytes) => {
+                    self.screen.note(&format!("sending {} bytes", bytes.len()));
+                    return Some(
+                        String::from_utf8(bytes)
+                            .map_or_else(|error| Message::binary(error.into_bytes()), Message::text),
+                    );
+                }
+                Err(error) => self.screen.fault(&format!("{path}: {error}")),
+            },
+            Ok(Command::Ping(payload)) => self.send_ping(payload),
+            Ok(Command::Close(code, reason)) => self.close(code, &reason),
+            Ok(Command::ToggleJson) => {
+                self.screen.indents_json = !self.screen.indents_json;
+                let state = if self.screen.indents_json { "on" } else { "off" };
+                self.screen.note(&format!("the indentation of JSON is {state}"));
+            }
+            Ok(Command::Help) => self.screen.help(command::HELP),
+            Err(why) => self.screen.fault(&why),
+        }
+        None
+    }
+
+    fn send_ping(&mut self, payload: Vec<u8>) {
+        let now = Instant::now();
+        match self.sender.ping(&payload) {
+            Ok(()) => self.ping = Some((payload, now)),
+            Err(error) => self.screen.fault(&chain(&error)),
+        }
+    }
+
+    fn pong(&mut self, payload: &[u8], at: Instant) {
+        if let Some((_, sent)) = self.ping.take_if(|(expected, _)| expected == payload) {
+            self.screen.round_trip(at.saturating_duration_since(sent));
+        }
+    }
+
+    fn close(&mut self, code: CloseCode, reason: &str) {
+        self.asked = true;
+        self.sender.close(code, reason);
+    }
+}
+
+/// The next line, once there is room for its message. Without a sender the connection is over, and `recv` ends.
+async fn line<'a>(
+    lines: &mut mpsc::UnboundedReceiver<Input>,
+    outgoing: &'a mpsc::Sender<Message>,
+) -> (mpsc::Permit<'a, Message>, Input) {
+    let Ok(room) = outgoing.reserve().await else { return pending().await };
+    match lines.recv().await {
+        Some(input) => (room, input),
+        None => pending().await,
+    }
+}
+
+fn has_colour(colour: ColorArg) -> bool {
+    match colour {
+        ColorArg::Always => true,
+        ColorArg::Never => false,
+        ColorArg::Auto => std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
+    }
+}
+
+/// Turns off what the terminal does with keys, for as long as it lives.
+///
+/// The editor does that for each line. In between, a key would be echoed, and Ctrl-D would be lost. And its thread may be
+/// in the middle of a line when the program ends.
+struct RawMode {
+    #[cfg(unix)]
+    before: Option<rustix::termios::Termios>,
+}
+
+impl RawMode {
+    #[cfg(unix)]
+    fn new() -> Self {
+        use rustix::termios::{InputModes, LocalModes, OptionalActions, tcgetattr, tcsetattr};
+        let before = tcgetattr(std::io::stdin()).ok();
+        if let Some(mut mode) = before.clone() {
+            mode.local_modes -= LocalModes::ECHO | LocalModes::ICANON | LocalModes::ISIG | LocalModes::IEXTEN;
+            mode.input_modes -= InputModes::ICRNL;
+            // Without it, the editor still works.
+            let _ = tcsetattr(std::io::stdin(), OptionalActions::Drain, &mode);
+        }
+        Self { before }
+    }
+
+    #[cfg(not(unix))]
+    const fn new() -> Self {
+        Self {}
+    }
+}
+
+impl Drop for RawMode {
+    fn drop(&mut self) {
+        #[cfg(unix)]
+        if let Some(before) = &self.before {
+            let _ =
+                rustix::termios::tcsetattr(std::io::stdin(), rustix::termios::OptionalActions::Drain, before);
+        }
+        // Ends the bracketed paste and leaves the line that was being edited.
+        let _ = console::out("\x1b[?2004l\r\n");
+    }
+}
