@@ -24,6 +24,20 @@ pub(crate) struct ConnectionTask<F> {
     tracked: Tracked,
 }
 
+/// Runs a connection from its upgrade to its end. The upgrade has an allocation of its own, which is freed when the
+/// connection opens.
+pub(crate) async fn open_and_serve<U, F>(opening: Pin<Box<U>>)
+where
+    U: Future<Output = Option<ConnectionTask<F>>>,
+    F: Future<Output = ()>,
+{
+    let mut opened = opening.await;
+    // Awaited by reference, because awaiting the value reserves room for it twice.
+    if let Some(task) = &mut opened {
+        Pin::new(task).await;
+    }
+}
+
 impl<F: Future<Output = ()>> ConnectionTask<F> {
     /// Without an application the task ends with the connection.
     pub(crate) fn new(served: ServerHalf<HyperStream>, application: Option<F>, tracked: Tracked) -> Self {
@@ -120,5 +134,22 @@ impl Timer {
         if !self.is_armed(cx) {
             cx.waker().wake_by_ref();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::{Pending, Ready};
+
+    use super::*;
+
+    #[test]
+    fn the_task_of_a_connection_is_small() {
+        fn size_of_future<U, F: Future>(_: impl FnOnce(Pin<Box<U>>) -> F) -> usize {
+            size_of::<F>()
+        }
+        let task = size_of_future(open_and_serve::<Ready<Option<ConnectionTask<Pending<()>>>>, Pending<()>>);
+        println!("a connection's task: {task} bytes");
+        assert!(task <= 96, "{task}");
     }
 }

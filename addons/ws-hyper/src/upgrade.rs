@@ -27,7 +27,7 @@ use crate::{
     error::{AnswerError, UpgradeError, response},
     runtime::timer,
     stream::HyperStream,
-    task::ConnectionTask,
+    task::{ConnectionTask, open_and_serve},
     tracker::{Phase, Tracked, Tracker},
 };
 
@@ -141,7 +141,7 @@ impl Upgrade {
         Fut: Future<Output = ()> + Send + 'static,
     {
         let Answer { response, mut pending, runtime, on_failed_upgrade } = self.answer()?;
-        runtime.spawn(async move {
+        let opening = async move {
             match poll_fn(|cx| pending.poll(cx)).await {
                 Ok(Opened { served, ws, tracked }) => {
                     let application = guarded(|| serve(ws));
@@ -150,11 +150,15 @@ impl Upgrade {
                             "a connection's function panicked; its connection is closed with 1011"
                         );
                     }
-                    ConnectionTask::new(served, application.ok(), tracked).await;
+                    Some(ConnectionTask::new(served, application.ok(), tracked))
                 }
-                Err(error) => fail(error, on_failed_upgrade),
+                Err(error) => {
+                    fail(error, on_failed_upgrade);
+                    None
+                }
             }
-        });
+        };
+        runtime.spawn(open_and_serve(Box::pin(opening)));
         Ok(response)
     }
 

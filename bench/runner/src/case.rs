@@ -9,6 +9,8 @@ pub(crate) enum Role {
     Echo,
     /// A server that sends each message to all connections.
     Broadcast,
+    /// An echo server inside axum, or our own server to compare with.
+    Axum,
     /// An echo server that compresses, without context takeover.
     Deflate,
     /// A client that sends messages and checks their echoes.

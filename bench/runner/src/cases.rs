@@ -38,7 +38,7 @@ static IDLE: &[Column] = &[
     PEAK,
 ];
 
-static IDLE_DEFLATE: &[Column] =
+static IDLE_ONCE: &[Column] =
     &[compared("idle_bytes_per_connection", "bytes/connection", Unit::Count, Better::Less), PEAK];
 
 static DEFLATE: &[Column] = &[
@@ -100,6 +100,10 @@ const fn large(name: &'static str, title: &'static str, load: &'static str) -> C
 
 const fn deflate(name: &'static str, title: &'static str, load: &'static str) -> Case {
     Case { role: Role::Deflate, columns: DEFLATE, ..echo(name, title, load) }
+}
+
+const fn axum(name: &'static str, title: &'static str, load: &'static str) -> Case {
+    Case { role: Role::Axum, on_demand: true, ..echo(name, title, load) }
 }
 
 const fn client(name: &'static str, title: &'static str, load: &'static str) -> Case {
@@ -190,7 +194,7 @@ pub(crate) static CASES: &[Case] = &[
     ),
     Case {
         max_rounds: 2,
-        columns: IDLE_DEFLATE,
+        columns: IDLE_ONCE,
         ..deflate(
             "deflate-idle-1k",
             "1,000 idle connections after one compressed message of 1000 B each",
@@ -199,11 +203,30 @@ pub(crate) static CASES: &[Case] = &[
     },
     Case {
         max_rounds: 2,
-        columns: IDLE_DEFLATE,
+        columns: IDLE_ONCE,
         ..deflate(
             "deflate-idle-10k",
             "10,000 idle connections after one compressed message of 1000 B each",
             "--idle 10000 --size 1000",
+        )
+    },
+    axum(
+        "axum-small",
+        "inside axum: 100 connections × 20 B binary, 1 in flight",
+        "--connections 100 --size 20",
+    ),
+    axum(
+        "axum-pipelined",
+        "inside axum: 10 connections × 64 B binary, 64 in flight",
+        "--connections 10 --size 64 --depth 64",
+    ),
+    Case {
+        max_rounds: 3,
+        columns: IDLE_ONCE,
+        ..axum(
+            "axum-idle",
+            "inside axum: 10,000 idle connections after one message each",
+            "--connections 0 --idle 10000",
         )
     },
     client("client-small", "one client, 20 B binary, 1 in flight", "--size 20"),

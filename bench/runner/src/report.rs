@@ -1,6 +1,6 @@
 //! The table for people and the raw numbers for programs.
 
-use crate::case::{Case, Column};
+use crate::case::{Case, Column, Role};
 use crate::results::{Results, Row};
 use std::fmt::Write as _;
 
@@ -13,7 +13,7 @@ pub(crate) fn document(results: &Results) -> String {
     let _ = writeln!(
         text,
         "Medians of {} rounds of {} s, interleaved; ± is the median absolute deviation. Load average before the first \
-         run: {}.\n“× peer” is the ratio to the best Rust library's plain `send` loop, “× floor” to the floor on tokio. \
+         run: {}.\n“× peer” is the ratio to the best Rust library's plain `send` loop, “× floor” to the floor on tokio, “× own” to our own server. \
          For CPU and bytes less is better.\n",
         results.rounds, results.seconds, machine.load
     );
@@ -34,7 +34,11 @@ pub(crate) fn table(case: &Case, results: &Results) -> String {
         .collect();
     let mut text = format!("## {}: {}\n\n| server |", case.name, case.title);
     for column in &columns {
-        let ratios = if column.compared.is_some() { " × peer | × floor |" } else { "" };
+        let ratios = match (column.compared, case.role) {
+            (None, _) => "",
+            (Some(_), Role::Axum) => " × peer | × own |",
+            (Some(_), _) => " × peer | × floor |",
+        };
         let _ = write!(text, " {} |{ratios}", column.title);
     }
     let cells = columns.iter().map(|column| if column.compared.is_some() { 3 } else { 1 }).sum::<usize>();

@@ -34,16 +34,19 @@ pub(crate) struct Server {
 const ECHO_FLOOR: &str = "floor-tokio";
 const BROADCAST_FLOOR: &str = "floor-broadcast";
 
+/// Our own server, to which the ratios of the servers inside axum refer.
+const AXUM_BASE: &str = "own-tasks";
+
 macro_rules! ours {
     ($api:literal) => {
-        ours!($api,)
+        ours!($api, "1",)
     };
-    ($api:literal, $($more:literal),*) => {
+    ($api:literal, $shards:literal, $($more:literal),*) => {
         &[
             "--api",
             $api,
             "--shards",
-            "1",
+            $shards,
             "--max-message-size",
             "134217728",
             "--max-connections",
@@ -65,6 +68,10 @@ const fn peer(name: &'static str, binary: &'static str, library: &'static str) -
 
 const fn deflating(name: &'static str, binary: &'static str, library: &'static str) -> Server {
     Server { arguments: &["--deflate"], role: Role::Deflate, ..peer(name, binary, library) }
+}
+
+const fn axum(name: &'static str, group: Group, library: Option<&'static str>) -> Server {
+    Server { name, group, binary: name, arguments: &[], library, role: Role::Axum }
 }
 
 const fn client(name: &'static str, group: Group, library: Option<&'static str>) -> Server {
@@ -108,10 +115,19 @@ pub(crate) static SERVERS: &[Server] = &[
         role: Role::Broadcast,
         ..floor("floor-epoll")
     },
-    Server { role: Role::Deflate, ..ours("deflate-handler", Group::Ours, ours!("handler", "--deflate")) },
-    Server { role: Role::Deflate, ..ours("deflate-async", Group::Ours, ours!("async", "--deflate")) },
+    Server {
+        role: Role::Deflate,
+        ..ours("deflate-handler", Group::Ours, ours!("handler", "1", "--deflate"))
+    },
+    Server { role: Role::Deflate, ..ours("deflate-async", Group::Ours, ours!("async", "1", "--deflate")) },
     deflating("deflate-sockudo-ws", "server-sockudo", "sockudo-ws"),
     deflating("deflate-yawc", "server-yawc", "yawc"),
+    axum("axum-ours", Group::Ours, None),
+    axum("axum-ws", Group::Peer, Some("axum")),
+    axum("axum-fastwebsockets", Group::Peer, Some("fastwebsockets")),
+    axum("axum-yawc", Group::Peer, Some("yawc")),
+    axum(AXUM_BASE, Group::Ours, None),
+    Server { role: Role::Axum, ..ours("own-echo-server", Group::Ours, ours!("async", "0",)) },
     client("client-ours", Group::Ours, None),
     client("client-fastwebsockets", Group::Peer, Some("fastwebsockets")),
     client("client-tokio-websockets", Group::Peer, Some("tokio-websockets")),
@@ -125,7 +141,7 @@ impl Server {
     /// The path of its binary: in this program's folder, or for our server also in the main workspace's target folder.
     pub(crate) fn locate(&self, builds: &Builds) -> Option<PathBuf> {
         let beside = std::env::current_exe().ok()?.with_file_name(self.binary);
-        if !matches!(self.role, Role::Echo | Role::Deflate) {
+        if self.binary != "echo-server" && matches!(self.group, Group::Ours | Group::Before) {
             return Some(beside).filter(|path| path.is_file());
         }
         let candidates = match (self.group, &builds.ours, &builds.before) {
@@ -144,16 +160,17 @@ impl Server {
         self.role == case.role && (self.group != Group::Batching || case.load.contains("--depth"))
     }
 
-    /// Whether this is the floor that ratios refer to.
+    /// Whether this is the floor that ratios refer to, or our own server in its place.
     pub(crate) fn is_base(&self) -> bool {
-        [ECHO_FLOOR, BROADCAST_FLOOR].contains(&self.name)
+        [ECHO_FLOOR, BROADCAST_FLOOR, AXUM_BASE].contains(&self.name)
     }
 
     /// The version of its library that was built.
     pub(crate) fn version(&self) -> Option<String> {
         let lock = std::fs::read_to_string(bench_folder().join("Cargo.lock")).ok()?;
         let entry = format!("name = \"{}\"\nversion = \"", self.library?);
-        let (_, rest) = lock.split_once(&entry)?;
+        // axum depends on an older tokio-tungstenite. The lock file has the newest version last.
+        let (_, rest) = lock.rsplit_once(&entry)?;
         Some(rest.split_once('"')?.0.to_owned())
     }
 }

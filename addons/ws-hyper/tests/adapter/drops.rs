@@ -6,7 +6,7 @@ use e2e_tests::{harness, raw_peer::RawClient};
 use tokio::sync::{mpsc, oneshot};
 use ws_hyper::{Upgrader, error::UpgradeError};
 
-use crate::support::{HyperServer, Once, Serve, echo, send_request, text};
+use crate::support::{ALL, HyperServer, Once, Serve, echo, send_request, text};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -136,4 +136,24 @@ fn a_callback_that_panics_harms_nothing() {
         assert_eq!(client.upgrade_with(request).await.status(), 200);
         upgrader.shutdown(HOUR).await;
     });
+}
+
+#[test]
+fn an_open_connection_keeps_nothing_of_its_upgrade() {
+    for serve in ALL {
+        harness::run(async move {
+            let (in_callback, callback_is_dropped) = oneshot::channel::<()>();
+            let callback = Once::new(in_callback);
+            let server = HyperServer::start(serve, move |mut request| {
+                let callback = callback.take();
+                let upgrade = Upgrader::default().begin(&mut request).unwrap();
+                let upgrade = upgrade.on_failed_upgrade(move |_| drop(callback));
+                let answer = upgrade.on_upgrade(echo).unwrap();
+                async { answer }
+            })
+            .await;
+            let _client = RawClient::open(server.addr, "/").await;
+            assert!(callback_is_dropped.await.is_err());
+        });
+    }
 }

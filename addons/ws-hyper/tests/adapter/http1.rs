@@ -5,11 +5,14 @@ use e2e_tests::{
     raw_peer::{RawClient, RawFrame},
 };
 use http::{HeaderValue, header};
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    net::TcpListener,
+    sync::{mpsc, oneshot},
+};
 use ws_client::{Connector, Message};
 use ws_hyper::{Config, DeflateConfig, Upgrader};
 
-use crate::support::{ALL, HyperServer, Once, Serve};
+use crate::support::{ALL, HyperServer, Once, Serve, echo, serve_connection};
 
 fn compressing() -> Upgrader {
     let mut config = Config::default();
@@ -48,6 +51,28 @@ fn messages_are_compressed_if_both_sides_want_it() {
             let mut ws = ws_client::connect(&server.url()).await.unwrap();
             assert!(ws.deflate_params().is_none());
             ws.close(1000.try_into().unwrap(), "").await;
+        }
+    });
+}
+
+#[test]
+fn hyper_is_done_with_a_connection_when_it_opens() {
+    harness::run(async {
+        for serve in ALL {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let served = async {
+                let (stream, _) = listener.accept().await.unwrap();
+                serve_connection(serve, stream, |mut request| {
+                    let upgrade = Upgrader::default().begin(&mut request).unwrap();
+                    let answer = upgrade.on_upgrade(echo).unwrap();
+                    async { answer }
+                })
+                .await;
+            };
+            let opened = RawClient::open(listener.local_addr().unwrap(), "/");
+            let (mut client, ()) = tokio::join!(opened, served);
+            client.send(RawFrame::text("hello")).await;
+            client.expect_text("hello").await;
         }
     });
 }
@@ -135,7 +160,7 @@ fn the_settings_of_one_connection_apply_to_it_alone() {
             if is_small {
                 upgrade = upgrade.configure(|config| config.limits.max_message_size = 4);
             }
-            let answer = upgrade.on_upgrade(crate::support::echo).unwrap();
+            let answer = upgrade.on_upgrade(echo).unwrap();
             async { answer }
         })
         .await;
@@ -178,7 +203,7 @@ fn the_websocket_of_a_request_in_two_steps_is_served_by_any_task() {
             let server = HyperServer::start(serve, move |mut request| {
                 let accepted = upgrader.begin(&mut request).unwrap().accept().unwrap();
                 let socket = accepted.socket;
-                tokio::spawn(async move { crate::support::echo(socket.await.unwrap()).await });
+                tokio::spawn(async move { echo(socket.await.unwrap()).await });
                 async { accepted.response }
             })
             .await;

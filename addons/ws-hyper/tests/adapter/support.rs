@@ -99,7 +99,8 @@ impl Drop for HyperServer {
     }
 }
 
-async fn serve_connection<F, Fut>(serve: Serve, stream: TcpStream, answer: F)
+/// Returns when hyper is done with the connection.
+pub(crate) async fn serve_connection<F, Fut>(serve: Serve, stream: TcpStream, answer: F)
 where
     F: Fn(Request<Incoming>) -> Fut + Send + 'static,
     Fut: Future<Output = Answer> + Send + 'static,
