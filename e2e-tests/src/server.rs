@@ -24,7 +24,8 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use ws_server::{
-    Adopter, Handler, Request, Server, ServerBuilder, ServerStream, ShutdownHandle, ShutdownReport, WebSocket,
+    Handler, Request, Server, ServerBuilder, ServerStream, ShutdownHandle, ShutdownReport, WebSocket,
+    adopt::Adopter,
 };
 
 /// How long connections may take to end after a test. It only bounds a failure: a peer that is gone, or answers a

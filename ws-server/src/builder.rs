@@ -87,8 +87,8 @@ impl ServerBuilder {
         self
     }
 
-    /// The longest time from accepting a socket to the 101 response, and from [`Adopter::reserve`](crate::Adopter::reserve)
-    /// to [`Reservation::adopt`](crate::Reservation::adopt). Default 10 s.
+    /// The longest time from accepting a socket to the 101 response, and from [`Adopter::reserve`](crate::adopt::Adopter::reserve)
+    /// to [`Reservation::adopt`](crate::adopt::Reservation::adopt). Default 10 s.
     ///
     /// An answer that rejects the request may take longer: it is written as long as the peer takes some of it within
     /// this time.
@@ -316,7 +316,7 @@ impl ServerBuilder {
         Ok(Server::new(Some(Listener::Tcp(listener.into_std()?)), self.build_state()?))
     }
 
-    /// Creates a server that does not listen. All its connections come from its [`Adopter`](crate::Adopter): another
+    /// Creates a server that does not listen. All its connections come from its [`Adopter`](crate::adopt::Adopter): another
     /// server of the program, such as axum, accepts them and hands them over.
     ///
     /// ```no_run

@@ -73,6 +73,7 @@
 #![warn(unnameable_types)]
 
 mod admission;
+pub mod adopt;
 mod builder;
 pub mod close;
 mod connection;
@@ -96,7 +97,7 @@ pub use builder::ServerBuilder;
 /// The version of bytes whose types appear in this crate.
 pub use bytes;
 pub use connection::{Conn, Handler};
-pub use handshake::{Acceptor, Adopter, OpeningRequest, PendingUpgrade, Reservation, accept, accept_with};
+pub use handshake::{Acceptor, PendingUpgrade, accept, accept_with};
 /// The version of http whose types appear in this crate.
 pub use http;
 pub use net::ServerStream;

@@ -43,7 +43,7 @@ async fn open(server: &ServerRunner, front: &TcpListener) -> TcpStream {
         .header("Sec-WebSocket-Version", "13")
         .body(())
         .expect("a request");
-    let opening = ws_server::OpeningRequest::new(request).peer_addr(peer);
+    let opening = ws_server::adopt::OpeningRequest::new(request).peer_addr(peer);
     let reservation = server.adopter().reserve(opening).await.expect("the server has room");
     reservation.adopt(stream, Vec::new()).expect("the server runs");
     // A masked text "x", and its echo.

@@ -47,7 +47,7 @@ use ws_tokio::internal::guarded;
 /// host of such a URL replaces the `Host` header, also in `headers()` (RFC 9112 section 3.2.2). [`path`](Self::path) and
 /// [`query`](Self::query) are the same in both forms. A quotation mark in a query appears as `%22`. `version()` is
 /// HTTP/1.1, or HTTP/1.0 for a plain request to [`ServerBuilder::http`](crate::ServerBuilder::http). A request of an
-/// [`Adopter`](crate::Adopter) may be an extended CONNECT of HTTP/2 or HTTP/3.
+/// [`Adopter`](crate::adopt::Adopter) may be an extended CONNECT of HTTP/2 or HTTP/3.
 pub struct Request {
     inner: http::Request<()>,
     peer: Option<SocketAddr>,
@@ -65,7 +65,7 @@ impl Request {
     }
 
     /// The peer's address. `None` on a Unix socket and for an [`Acceptor`](crate::Acceptor). For an adopted connection,
-    /// the address of its [`OpeningRequest`](crate::OpeningRequest).
+    /// the address of its [`OpeningRequest`](crate::adopt::OpeningRequest).
     #[must_use]
     pub const fn peer_addr(&self) -> Option<SocketAddr> {
         self.peer

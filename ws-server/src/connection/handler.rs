@@ -86,6 +86,6 @@ pub trait Handler: Sized + 'static {
     }
 
     /// The handshake failed after `accept` had succeeded: the 101 could not be written, the server is shutting down, or a
-    /// [`Reservation`](crate::Reservation) was dropped or has expired.
+    /// [`Reservation`](crate::adopt::Reservation) was dropped or has expired.
     fn on_handshake_failed(&mut self) {}
 }

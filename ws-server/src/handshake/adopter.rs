@@ -32,7 +32,7 @@ use super::{
 /// An adoption has two steps, so that the server decides before the request is answered:
 ///
 /// ```no_run
-/// use ws_server::{Adopter, OpeningRequest, error::ReserveError};
+/// use ws_server::{adopt::{Adopter, OpeningRequest}, error::ReserveError};
 /// # use tokio::{io::AsyncWriteExt as _, net::TcpStream};
 ///
 /// # async fn adopt(

@@ -50,7 +50,7 @@ impl AcceptError {
     }
 }
 
-/// Why a server does not take a connection ([`Adopter::reserve`](crate::Adopter::reserve)). The request has no answer
+/// Why a server does not take a connection ([`Adopter::reserve`](crate::adopt::Adopter::reserve)). The request has no answer
 /// yet: [`into_rejection`](Self::into_rejection) is the answer.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -78,7 +78,7 @@ impl ReserveError {
 }
 
 /// Why a server did not take a connection that was answered already
-/// ([`Reservation::adopt`](crate::Reservation::adopt)). The connection is closed.
+/// ([`Reservation::adopt`](crate::adopt::Reservation::adopt)). The connection is closed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AdoptError {

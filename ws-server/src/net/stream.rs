@@ -91,7 +91,7 @@ macro_rules! each_tcp {
 }
 
 impl ServerStream {
-    /// Wraps a transport of any kind, for [`Reservation::adopt`](crate::Reservation::adopt): a TLS connection of
+    /// Wraps a transport of any kind, for [`Reservation::adopt`](crate::adopt::Reservation::adopt): a TLS connection of
     /// another library, hyper's `Upgraded`, a stream of HTTP/2.
     ///
     /// A panic of the transport ends its connection. The transport must not use its own connection.

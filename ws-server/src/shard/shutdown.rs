@@ -50,7 +50,7 @@ impl ShutdownHandle {
         self.server.protocol.memory_budget().map_or(0, ws_proto::memory::MemoryBudget::used)
     }
 
-    /// Handshakes in progress, and [`Reservation`](crate::Reservation)s.
+    /// Handshakes in progress, and [`Reservation`](crate::adopt::Reservation)s.
     #[must_use]
     pub fn handshakes(&self) -> usize {
         self.server.handshakes.active()

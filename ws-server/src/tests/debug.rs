@@ -5,8 +5,9 @@ use std::fmt::Debug;
 use ws_proto::handshake::Rejection;
 
 use crate::{
-    Acceptor, Adopter, Conn, OpeningRequest, OriginPolicy, PendingUpgrade, Request, Reservation, Server,
-    ServerBuilder, ServerStream, ShardedServer, ShutdownHandle, ShutdownReport,
+    Acceptor, Conn, OriginPolicy, PendingUpgrade, Request, Server, ServerBuilder, ServerStream,
+    ShardedServer, ShutdownHandle, ShutdownReport,
+    adopt::{Adopter, OpeningRequest, Reservation},
     error::{AcceptError, AdoptError, ReserveError},
 };
 

@@ -5,7 +5,7 @@ use e2e_tests::harness::{self, Options};
 use e2e_tests::raw_peer::RequestHead;
 use e2e_tests::server::{Script, close_normally, echo_test, start_echo};
 use http::{HeaderValue, Method, StatusCode, Uri, Version, header};
-use ws_server::{DeflateConfig, OpeningRequest, Rejection, Server, error::ReserveError};
+use ws_server::{DeflateConfig, Rejection, Server, adopt::OpeningRequest, error::ReserveError};
 
 #[test]
 fn a_request_that_is_no_handshake_or_of_a_strange_origin_is_refused() {

@@ -14,7 +14,11 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use ws_proto::{Limits, handshake::RequestReader};
-use ws_server::{Adopter, OpeningRequest, Reservation, Server, error::ReserveError};
+use ws_server::{
+    Server,
+    adopt::{Adopter, OpeningRequest, Reservation},
+    error::ReserveError,
+};
 
 /// Stands for an HTTP server: it accepts connections and reads their requests.
 pub(crate) struct Front(TcpListener);

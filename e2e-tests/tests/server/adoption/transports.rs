@@ -11,7 +11,10 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use ws_proto::{Limits, handshake::RequestReader};
-use ws_server::{Adopter, OpeningRequest, Server, ServerStream, Tls};
+use ws_server::{
+    Server, ServerStream, Tls,
+    adopt::{Adopter, OpeningRequest},
+};
 
 /// Hands the connection over in another transport.
 async fn adopt_in<S>(adopter: &Adopter, arrived: Arrived, wrap: impl FnOnce(TcpStream) -> S) -> io::Result<()>
