@@ -8,7 +8,7 @@
 //! use http::{Request, Response};
 //! use http_body_util::Full;
 //! use hyper::body::Incoming;
-//! use ws_hyper::{Upgrader, WebSocket};
+//! use ws_hyper::{HyperStream, Upgrader, WebSocket};
 //!
 //! /// hyper's service.
 //! fn serve(upgrader: &Upgrader, mut request: Request<Incoming>) -> Response<Full<Bytes>> {
@@ -18,7 +18,7 @@
 //!     }
 //! }
 //!
-//! async fn echo(mut ws: WebSocket) {
+//! async fn echo(mut ws: WebSocket<HyperStream>) {
 //!     while let Some(message) = ws.recv().await {
 //!         if ws.send(message).await.is_err() {
 //!             break;
@@ -41,6 +41,7 @@ pub mod axum;
 pub mod close;
 pub mod error;
 pub mod message;
+pub mod protocol;
 mod runtime;
 mod stream;
 mod task;
@@ -53,22 +54,18 @@ pub use tracker::ShutdownReport;
 pub use upgrade::{Accepted, Upgrade, Upgrading};
 pub use upgrader::Upgrader;
 #[cfg(feature = "deflate")]
-pub use ws_proto::deflate::{DeflateConfig, DeflateParams};
+pub use ws_proto::deflate::DeflateConfig;
 #[doc(inline)]
 pub use ws_proto::{
     CloseCode, CloseInfo, Message,
     handshake::{OriginPolicy, Rejection},
 };
-pub use ws_proto::{
-    Config, Keepalive, Limits, ValidConfig,
-    memory::{BufferPoolConfig, MemoryAccount, MemoryBudget},
-};
+pub use ws_proto::{Config, Keepalive};
 #[doc(inline)]
-pub use ws_tokio::{Error, Event, Events, Parts, Receiver, Sender};
+pub use ws_tokio::{Error, Event, Receiver, Sender};
 
-/// A WebSocket inside hyper. A task of the adapter moves the bytes: it answers pings and watches the deadlines by itself,
-/// and dropping the `WebSocket` closes the connection with 1000.
-pub type WebSocket = ws_tokio::WebSocket<HyperStream>;
+#[doc(inline)]
+pub use ws_tokio::WebSocket;
 
 /// Compiles the README's code.
 #[cfg(all(doctest, feature = "axum"))]
