@@ -71,3 +71,8 @@ pub use ws_tokio::WebSocket;
 #[cfg(all(doctest, feature = "axum"))]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+/// Compiles the code of docs/axum.md.
+#[cfg(all(doctest, feature = "axum", feature = "http2", feature = "deflate"))]
+#[doc = include_str!("../../../docs/axum.md")]
+struct AxumPage;

@@ -9,6 +9,7 @@ mod http2;
 mod http2_client;
 mod http2_frames;
 mod layers;
+mod peers;
 mod refusals;
 mod shutdown;
 mod support;
