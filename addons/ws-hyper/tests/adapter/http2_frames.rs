@@ -304,7 +304,8 @@ fn after_a_goaway_of_the_server_its_websockets_go_on_until_they_close() {
         client.expect_echo(1).await;
         assert_eq!(upgrader.connections(), 1);
         assert!(!serving.is_finished());
-        let shutdown = tokio::spawn(async move { upgrader.shutdown(std::time::Duration::from_secs(3600)).await });
+        let shutdown =
+            tokio::spawn(async move { upgrader.shutdown(std::time::Duration::from_secs(3600)).await });
         client.expect(1, &RawFrame::close(1001, "")).await;
         client.send_data(1, END_STREAM, &[RawFrame::close(1001, "")]).await;
         assert_eq!(shutdown.await.unwrap().clean, 1);

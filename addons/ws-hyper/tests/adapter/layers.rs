@@ -74,7 +74,7 @@ fn compression_trace_and_timeout_leave_the_upgrade_as_it_is() {
 
 #[test]
 fn a_websocket_outlives_the_timeout_of_its_request() {
-    const TIMEOUT: Duration = Duration::from_millis(200);
+    const TIMEOUT: Duration = Duration::from_millis(500);
     async fn later(ws: WebSocketUpgrade) -> Response {
         ws.on_upgrade(|mut ws: WebSocket<HyperStream>| async move {
             tokio::time::sleep(2 * TIMEOUT).await;

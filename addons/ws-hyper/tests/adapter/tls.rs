@@ -1,6 +1,9 @@
 //! Behind tokio-rustls: hyper cannot give up its stream, and ALPN decides between HTTP/1.1 and HTTP/2.
 
-use e2e_tests::{harness, raw_peer::{RawFrame, RequestHead, Side}};
+use e2e_tests::{
+    harness,
+    raw_peer::{RawFrame, RequestHead, Side},
+};
 use http::{StatusCode, header};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use ws_client::{CloseCode, Message, error::ConnectError};
