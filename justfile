@@ -46,10 +46,15 @@ rooms:
 purity:
     bash .ci/purity.sh
 
-# The Autobahn Testsuite without its slow cases: 247 cases, both directions, both server APIs.
+# The Autobahn Testsuite without its slow cases: 247 cases, both directions, both server APIs, and through axum.
 autobahn-quick:
     bash autobahn/run.sh server quick
     bash autobahn/run.sh client quick
+    bash autobahn/run.sh axum quick
+
+# The same, only through axum.
+autobahn-axum:
+    bash autobahn/run.sh axum quick
 
 # The same with its slow cases, 301 in all: large messages and many small ones.
 autobahn-full:

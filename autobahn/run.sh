@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Runs the Autobahn Testsuite against our server or our client and compares every case with expected.json.
+# Runs the Autobahn Testsuite against our server, our server inside axum, or our client, and compares every case with
+# expected.json.
 # README.md beside this file explains the options.
 set -euo pipefail
 
@@ -9,7 +10,7 @@ python=${PYTHON:-python3}
 testee_pid='' suite_pid=''
 
 usage() {
-    echo 'usage: bash autobahn/run.sh server|client [quick|full] [--api handler|async] [--deflate]'
+    echo 'usage: bash autobahn/run.sh server|client|axum [quick|full] [--api handler|async] [--deflate]'
 }
 
 refuse() {
@@ -27,7 +28,7 @@ parse_arguments() {
     direction='' scope=quick apis='handler async' deflate=''
     while [ $# -gt 0 ]; do
         case $1 in
-            server | client) [ -z "$direction" ] || refuse "one direction at a time"; direction=$1 ;;
+            server | client | axum) [ -z "$direction" ] || refuse "one direction at a time"; direction=$1 ;;
             quick | full) scope=$1 ;;
             --api)
                 case ${2-} in handler | async) apis=$2 ;; *) refuse "--api takes handler or async" ;; esac
@@ -40,7 +41,7 @@ parse_arguments() {
         esac
         shift
     done
-    [ -n "$direction" ] || refuse "say which side to test: server or client"
+    [ -n "$direction" ] || refuse "say which side to test: server, client or axum"
     [ "$direction" = server ] || [ -z "${api_given-}" ] || refuse "--api belongs to the server"
 }
 
@@ -121,7 +122,10 @@ prepare_reports() {
 }
 
 compare() {
-    "$python" "$here/compare.py" "$direction" "$reports/index.json" "--$scope" $deflate
+    # Inside axum the server must behave as it does alone.
+    local expected=$direction
+    [ "$direction" != axum ] || expected=server
+    "$python" "$here/compare.py" "$expected" "$reports/index.json" "--$scope" $deflate
 }
 
 # --- the two directions ------------------------------------------------------------------------------------------
@@ -141,16 +145,16 @@ server_address() {
     [ -n "$address" ]
 }
 
+# run_server NAME OPTION…
 run_server() {
-    local api=$1 engine=$2 address options=''
-    # The server has two engines: one on its caller's runtime, one on threads of its own.
-    case $engine in runtime) options='--shards 0' ;; shards) options='--shards 1' ;; esac
-    prepare_reports "server-$api-$engine"
-    "$testee" --listen 127.0.0.1:0 --api "$api" $options --max-message-size 33554432 $deflate \
+    local name=$1 address
+    shift
+    prepare_reports "$name"
+    "$testee" --listen 127.0.0.1:0 "$@" --max-message-size 33554432 $deflate \
         >"$reports/testee.out" 2>"$reports/testee.log" &
     testee_pid=$!
     await 30 "$testee_pid" server_address || { fail "the server did not say that it listens; see $reports/testee.log"; return; }
-    write_spec "\"servers\": [{\"agent\": \"webzockets-$api-$engine\", \"url\": \"ws://$address\"}]" >"$reports/spec.json"
+    write_spec "\"servers\": [{\"agent\": \"webzockets-$name\", \"url\": \"ws://$address\"}]" >"$reports/spec.json"
     start_suite fuzzingclient
     await "$limit" "$suite_pid" gone "$suite_pid" || { fail "the suite was not done after $limit s; see $reports/wstest.log"; return; }
     wait "$suite_pid" || { fail "wstest failed; see $reports/wstest.log"; return; }
@@ -184,16 +188,21 @@ run_client() {
     compare
 }
 
+engine() {
+    case $1 in 0) echo runtime ;; *) echo shards ;; esac
+}
+
 # Runs all servers in turn, even if one fails, so that the report covers all of them.
 run_all() {
-    local api engine failed=0
-    if [ "$direction" = client ]; then
-        run_client
-        return
-    fi
+    local api shards failed=0
+    case $direction in
+        client) run_client; return ;;
+        axum) run_server axum; return ;;
+    esac
     for api in $apis; do
-        for engine in runtime shards; do
-            run_server "$api" "$engine" || failed=1
+        # The server has two engines: one on its caller's runtime, one on threads of its own.
+        for shards in 0 1; do
+            run_server "server-$api-$(engine "$shards")" --api "$api" --shards "$shards" || failed=1
             clean_up
             testee_pid='' suite_pid=''
         done
@@ -216,5 +225,6 @@ bash "$here/wstest.sh" --autobahnversion
 case $direction in
     server) testee=$(binary ws-examples echo-server "${ECHO_SERVER_BIN-}") ;;
     client) testee=$(binary autobahn autobahn-client "${AUTOBAHN_CLIENT_BIN-}") ;;
+    axum) testee=$(binary autobahn autobahn-axum "${AUTOBAHN_AXUM_BIN-}") ;;
 esac
 run_all

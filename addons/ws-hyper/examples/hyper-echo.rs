@@ -12,7 +12,7 @@ use hyper_util::{
     server::conn::auto::Builder,
 };
 use tokio::net::TcpListener;
-use ws_hyper::{Config, DeflateConfig, Upgrader, WebSocket};
+use ws_hyper::{Config, DeflateConfig, HyperStream, Upgrader, WebSocket};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -52,7 +52,7 @@ fn respond(upgrader: &Upgrader, mut request: Request<Incoming>) -> Response<Full
     }
 }
 
-async fn echo(mut ws: WebSocket) {
+async fn echo(mut ws: WebSocket<HyperStream>) {
     while let Some(message) = ws.recv().await {
         if ws.send(message).await.is_err() {
             break;

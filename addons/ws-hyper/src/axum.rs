@@ -2,13 +2,13 @@
 //!
 //! ```
 //! use axum::{Router, response::Response, routing::any};
-//! use ws_hyper::{WebSocket, axum::WebSocketUpgrade};
+//! use ws_hyper::{HyperStream, WebSocket, axum::WebSocketUpgrade};
 //!
 //! async fn handler(ws: WebSocketUpgrade) -> Response {
 //!     ws.protocols(["chat"]).on_upgrade(echo)
 //! }
 //!
-//! async fn echo(mut ws: WebSocket) {
+//! async fn echo(mut ws: WebSocket<HyperStream>) {
 //!     while let Some(message) = ws.recv().await {
 //!         if ws.send(message).await.is_err() {
 //!             break;
@@ -71,10 +71,11 @@ use axum_core::{
 };
 use http::{HeaderValue, request};
 use ws_proto::{Config, handshake::Rejection};
+use ws_tokio::WebSocket;
 
 use crate::{
-    WebSocket,
     error::{AnswerError, BeginError, UpgradeError},
+    stream::HyperStream,
     upgrade::{Accepted, Upgrade},
     upgrader::Upgrader,
 };
@@ -187,7 +188,7 @@ impl<W> WebSocketUpgrade<W> {
     #[must_use = "the handler must return the response"]
     pub fn on_upgrade<F, Fut>(self, serve: F) -> Response
     where
-        F: FnOnce(WebSocket) -> Fut + Send + 'static,
+        F: FnOnce(WebSocket<HyperStream>) -> Fut + Send + 'static,
         Fut: Future<Output = ()> + Send + 'static,
     {
         self.upgrade.on_upgrade(serve).unwrap_or_else(IntoResponse::into_response)

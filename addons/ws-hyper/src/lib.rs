@@ -8,7 +8,7 @@
 //! use http::{Request, Response};
 //! use http_body_util::Full;
 //! use hyper::body::Incoming;
-//! use ws_hyper::{Upgrader, WebSocket};
+//! use ws_hyper::{HyperStream, Upgrader, WebSocket};
 //!
 //! /// hyper's service.
 //! fn serve(upgrader: &Upgrader, mut request: Request<Incoming>) -> Response<Full<Bytes>> {
@@ -18,7 +18,7 @@
 //!     }
 //! }
 //!
-//! async fn echo(mut ws: WebSocket) {
+//! async fn echo(mut ws: WebSocket<HyperStream>) {
 //!     while let Some(message) = ws.recv().await {
 //!         if ws.send(message).await.is_err() {
 //!             break;
@@ -64,11 +64,15 @@ pub use ws_proto::{Config, Keepalive};
 #[doc(inline)]
 pub use ws_tokio::{Error, Event, Receiver, Sender};
 
-/// A WebSocket inside hyper. A task of the adapter moves the bytes: it answers pings and watches the deadlines by itself,
-/// and dropping the `WebSocket` closes the connection with 1000.
-pub type WebSocket = ws_tokio::WebSocket<HyperStream>;
+#[doc(inline)]
+pub use ws_tokio::WebSocket;
 
 /// Compiles the README's code.
 #[cfg(all(doctest, feature = "axum"))]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+/// Compiles the code of docs/axum.md.
+#[cfg(all(doctest, feature = "axum", feature = "http2", feature = "deflate"))]
+#[doc = include_str!("../../../docs/axum.md")]
+struct AxumPage;

@@ -34,9 +34,9 @@ async function chat(pages, sender, text) {
   for (const page of pages) await call(page, textAppears, text);
 }
 
-function checkHandshake(page, deflate) {
+function checkHandshake(page, deflate, http2) {
   const { status, headers } = page.handshake;
-  assert.equal(status, 101);
+  assert.equal(status, http2 ? 200 : 101);
   const name = Object.keys(headers).find((header) => header.toLowerCase() === "sec-websocket-extensions");
   const extensions = name ? headers[name] : "";
   assert.equal(extensions.includes("permessage-deflate"), deflate, `extensions: ${extensions}`);
@@ -50,12 +50,12 @@ function trust(file) {
 }
 
 runClient(async () => {
-  const options = readOptions({ browser: "string", deflate: "boolean", ca: "string" });
+  const options = readOptions({ browser: "string", deflate: "boolean", ca: "string", http2: "boolean" });
   const browser = new Browser(options.browser ?? "chromium", options.ca ? [trust(options.ca)] : []);
   try {
     const [url] = options.positionals;
     const pages = [await Page.open(browser, url), await Page.open(browser, url)];
-    pages.forEach((page) => checkHandshake(page, options.deflate ?? false));
+    pages.forEach((page) => checkHandshake(page, options.deflate ?? false, options.http2 ?? false));
     await chat(pages, pages[0], "hello from the first tab, Grüße 🦀");
     await chat(pages, pages[1], "and from the second one");
   } finally {

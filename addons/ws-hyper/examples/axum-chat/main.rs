@@ -9,7 +9,7 @@ use axum::routing::{any, get};
 use axum::{Extension, Router};
 use tokio::net::TcpListener;
 use tokio::sync::{Mutex, broadcast};
-use ws_hyper::{Message, OriginPolicy, Upgrader, WebSocket, axum::WebSocketUpgrade};
+use ws_hyper::{HyperStream, Message, OriginPolicy, Upgrader, WebSocket, axum::WebSocketUpgrade};
 
 /// The rooms by their names. A receiver that falls 256 messages behind misses the oldest ones.
 type Rooms = Arc<Mutex<HashMap<String, Room>>>;
@@ -41,7 +41,7 @@ async fn join(ws: WebSocketUpgrade, State(rooms): State<Rooms>, Path(name): Path
     ws.max_message_size(4096).on_upgrade(move |ws| chat(ws, room, messages))
 }
 
-async fn chat(mut ws: WebSocket, room: Room, mut messages: broadcast::Receiver<Message>) {
+async fn chat(mut ws: WebSocket<HyperStream>, room: Room, mut messages: broadcast::Receiver<Message>) {
     loop {
         tokio::select! {
             said = ws.recv() => match said {

@@ -15,7 +15,7 @@ use e2e_tests::{
 use http::{HeaderValue, StatusCode};
 use tokio::{net::TcpListener, sync::mpsc, task::JoinHandle};
 use ws_hyper::{
-    Config, DeflateConfig, Rejection, Upgrader, WebSocket,
+    Config, DeflateConfig, HyperStream, Rejection, Upgrader, WebSocket,
     axum::{InState, WebSocketUpgrade, default_upgrader},
     error::UpgradeError,
 };
@@ -25,13 +25,13 @@ use crate::support::echo;
 /// Longer than any test.
 const HOUR: Duration = Duration::from_secs(3600);
 
-struct AxumServer {
-    addr: SocketAddr,
+pub(crate) struct AxumServer {
+    pub(crate) addr: SocketAddr,
     serving: JoinHandle<()>,
 }
 
 impl AxumServer {
-    async fn start(app: Router) -> Self {
+    pub(crate) async fn start(app: Router) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
         let serving = tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
@@ -66,7 +66,7 @@ async fn in_state(ws: WebSocketUpgrade<InState>) -> Response {
 }
 
 async fn greeting(State(state): State<AppState>, ws: WebSocketUpgrade<InState>) -> Response {
-    ws.on_upgrade(move |mut ws: WebSocket| async move {
+    ws.on_upgrade(move |mut ws: WebSocket<HyperStream>| async move {
         let _ = ws.send(state.name).await;
     })
 }

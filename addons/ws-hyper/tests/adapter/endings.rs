@@ -5,7 +5,7 @@ use e2e_tests::{
     raw_peer::{RawClient, RawFrame},
 };
 use tokio::sync::mpsc;
-use ws_hyper::{Upgrader, WebSocket};
+use ws_hyper::{HyperStream, Upgrader, WebSocket};
 
 use crate::support::{ALL, HyperServer, Serve};
 
@@ -63,7 +63,7 @@ fn a_panic_closes_with_1011() {
 
 #[test]
 fn a_function_that_panics_before_its_future_closes_with_1011() {
-    fn serve(_ws: WebSocket) -> std::future::Ready<()> {
+    fn serve(_ws: WebSocket<HyperStream>) -> std::future::Ready<()> {
         panic!("as the test wants")
     }
     harness::run_with(PANICS(), async {

@@ -20,7 +20,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
     task::JoinHandle,
 };
-use ws_hyper::{Upgrader, WebSocket};
+use ws_hyper::{HyperStream, Upgrader, WebSocket};
 
 pub(crate) type Answer = Response<Full<Bytes>>;
 
@@ -68,7 +68,7 @@ impl HyperServer {
     /// Serves each WebSocket with `serve`.
     pub(crate) async fn sockets<F, Fut>(how: Serve, upgrader: Upgrader, serve: F) -> Self
     where
-        F: Fn(WebSocket) -> Fut + Clone + Send + Sync + 'static,
+        F: Fn(WebSocket<HyperStream>) -> Fut + Clone + Send + Sync + 'static,
         Fut: Future<Output = ()> + Send + 'static,
     {
         Self::start(how, move |mut request| {
@@ -136,7 +136,7 @@ where
     }
 }
 
-pub(crate) async fn echo(mut ws: WebSocket) {
+pub(crate) async fn echo(mut ws: WebSocket<HyperStream>) {
     while let Some(message) = ws.recv().await {
         if ws.send(message).await.is_err() {
             break;
