@@ -90,8 +90,8 @@ impl<B> Http2<B> {
         self.offers_websockets
     }
 
-    /// Whether the connection accepts no more requests: it has failed, or the server has sent GOAWAY. WebSockets that are
-    /// open may go on after GOAWAY.
+    /// Whether the connection accepts no more requests: it has ended, or a request has failed because the server had sent
+    /// GOAWAY. hyper reports GOAWAY only to the next request. WebSockets that are open may go on after GOAWAY.
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.sender.is_closed()

@@ -1,97 +1,68 @@
-//! WebSockets over HTTP/2 (RFC 8441), against hyper's client.
+//! WebSockets over HTTP/2 (RFC 8441), against this library's client, and against requests that hyper's client sends.
 
-use std::{
-    future::poll_fn,
-    pin::{Pin, pin},
-    task::Poll,
-    time::Instant,
-};
+use std::{future::poll_fn, net::SocketAddr, pin::pin, task::Poll};
 
 use axum::{Router, routing::any};
-use bytes::Bytes;
 use e2e_tests::harness;
 use http::{Method, Request, Response, StatusCode};
-use http_body_util::{BodyExt as _, Empty};
-use hyper::{body::Incoming, client::conn::http2, ext::Protocol, upgrade::Upgraded};
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use http_body_util::BodyExt as _;
+use hyper::{body::Incoming, ext::Protocol};
+use hyper_util::rt::TokioIo;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{mpsc, oneshot},
-    task::JoinHandle,
 };
-use ws_client::Message;
+use ws_client::{
+    Connector, Message, WebSocket,
+    http2::{Http2, Http2Stream, NoBody},
+};
 use ws_hyper::{
     Config, Upgrader, ValidConfig, WebSocket as ServerSocket, axum::WebSocketUpgrade, error::UpgradeError,
 };
-use ws_proto::Connection;
 
 use crate::support::{HyperServer, Once, Serve, echo};
 
 /// Longer than any test.
 const HOUR: std::time::Duration = std::time::Duration::from_secs(3600);
 
-type ClientSocket = ws_client::WebSocket<TokioIo<Upgraded>>;
+type ClientSocket = WebSocket<Http2Stream>;
 
 /// An HTTP/2 connection of a client.
-struct Http2 {
-    sender: http2::SendRequest<Empty<Bytes>>,
-    connection: JoinHandle<()>,
+pub(crate) struct Client {
+    pub(crate) http2: Http2,
     authority: String,
 }
 
-impl Http2 {
+impl Client {
     /// Connects and waits until the server has offered extended CONNECT.
-    async fn connect(addr: std::net::SocketAddr) -> Self {
-        let io = TokioIo::new(TcpStream::connect(addr).await.unwrap());
-        let (sender, connection) = http2::handshake(TokioExecutor::new(), io).await.unwrap();
-        let mut connection = Box::pin(connection);
-        poll_fn(|cx| {
-            assert!(connection.as_mut().poll(cx).is_pending(), "the server has left");
-            if connection.is_extended_connect_protocol_enabled() {
-                return Poll::Ready(());
-            }
-            // The settings arrive in another task of hyper, which does not wake this one.
-            cx.waker().wake_by_ref();
-            Poll::Pending
-        })
-        .await;
-        let connection = tokio::spawn(async move {
-            let _ = connection.await;
-        });
-        Self { sender, connection, authority: addr.to_string() }
+    pub(crate) async fn connect(addr: SocketAddr) -> Self {
+        let tcp = TcpStream::connect(addr).await.unwrap();
+        let http2 = Connector::new().http2_on(tcp).await.unwrap();
+        assert!(http2.offers_websockets());
+        Self { http2, authority: addr.to_string() }
     }
 
+    pub(crate) fn url(&self) -> String {
+        format!("ws://{}/ws", self.authority)
+    }
+
+    /// A request as hyper sends it.
     fn request(&self) -> http::request::Builder {
         Request::connect(format!("http://{}/ws", self.authority))
             .extension(Protocol::from_static("websocket"))
             .header("sec-websocket-version", "13")
     }
 
-    async fn send(&mut self, request: http::request::Builder) -> Response<Incoming> {
-        self.sender.send_request(request.body(Empty::new()).unwrap()).await.unwrap()
+    async fn send(&self, request: http::request::Builder) -> Response<Incoming> {
+        self.http2.sender().clone().send_request(request.body(NoBody::default()).unwrap()).await.unwrap()
     }
 
-    async fn open(&mut self) -> ClientSocket {
-        let mut response = self.send(self.request()).await;
-        assert_eq!(response.status(), StatusCode::OK);
-        assert!(!response.headers().contains_key("sec-websocket-accept"));
-        client_socket(hyper::upgrade::on(&mut response).await.unwrap())
+    pub(crate) async fn open(&self) -> ClientSocket {
+        Connector::new().connect_http2(self.url(), &self.http2).await.unwrap().ws
     }
 }
 
-impl Drop for Http2 {
-    fn drop(&mut self) {
-        self.connection.abort();
-    }
-}
-
-fn client_socket(upgraded: Upgraded) -> ClientSocket {
-    let masks = Box::new(ws_proto::mask::ChaChaMaskSource::from_seed([7; 32]));
-    let connection = Connection::client(ValidConfig::default(), masks, Instant::now());
-    ws_client::WebSocket::new(TokioIo::new(upgraded), connection)
-}
-
-async fn expect_echo(ws: &mut ClientSocket, message: impl Into<Message>) {
+pub(crate) async fn expect_echo(ws: &mut ClientSocket, message: impl Into<Message>) {
     let message = message.into();
     ws.send(message.clone()).await.unwrap();
     assert_eq!(ws.recv().await, Some(message));
@@ -101,7 +72,7 @@ async fn expect_echo(ws: &mut ClientSocket, message: impl Into<Message>) {
 fn messages_are_echoed() {
     harness::run(async {
         let server = HyperServer::echo(Serve::Auto, Upgrader::default()).await;
-        let mut client = Http2::connect(server.addr).await;
+        let client = Client::connect(server.addr).await;
         let mut ws = client.open().await;
         expect_echo(&mut ws, "hello").await;
         // More than the stream's window and hyper's buffers hold.
@@ -111,11 +82,27 @@ fn messages_are_echoed() {
 }
 
 #[test]
+fn messages_are_echoed_to_a_client_of_hyper_alone() {
+    harness::run(async {
+        let server = HyperServer::echo(Serve::Auto, Upgrader::default()).await;
+        let client = Client::connect(server.addr).await;
+        let mut response = client.send(client.request()).await;
+        assert_eq!(response.status(), StatusCode::OK);
+        assert!(!response.headers().contains_key("sec-websocket-accept"));
+        let io = TokioIo::new(hyper::upgrade::on(&mut response).await.unwrap());
+        let mut ws = WebSocket::client(io, ValidConfig::default()).unwrap();
+        ws.send("hello").await.unwrap();
+        assert_eq!(ws.recv().await, Some(Message::from("hello")));
+        assert!(ws.close(1000.try_into().unwrap(), "").await.is_clean());
+    });
+}
+
+#[test]
 fn a_hundred_connections_share_one_of_http_2() {
     harness::run(async {
         let upgrader = Upgrader::default();
         let server = HyperServer::echo(Serve::Auto, upgrader.clone()).await;
-        let mut client = Http2::connect(server.addr).await;
+        let client = Client::connect(server.addr).await;
         let mut sockets = Vec::new();
         for _ in 0..100 {
             sockets.push(client.open().await);
@@ -139,7 +126,7 @@ fn many_small_messages_arrive_in_order() {
                 ws.send(large).await.unwrap();
             })
             .await;
-        let mut client = Http2::connect(server.addr).await;
+        let client = Client::connect(server.addr).await;
         let mut ws = client.open().await;
         for number in 0..10_000 {
             assert_eq!(ws.recv().await, Some(Message::from(number.to_string())));
@@ -154,7 +141,7 @@ fn many_small_messages_arrive_in_order() {
 fn a_connection_that_is_not_read_does_not_stop_the_others() {
     harness::run(async {
         let server = HyperServer::echo(Serve::Auto, Upgrader::default()).await;
-        let mut client = Http2::connect(server.addr).await;
+        let client = Client::connect(server.addr).await;
         let (mut silent, mut busy) = (client.open().await, client.open().await);
         silent.send("held").await.unwrap();
         for number in 0..100 {
@@ -183,7 +170,7 @@ fn with_small_stream_windows_a_paused_application_does_not_stop_the_others() {
                 }
             })
             .await;
-        let mut client = Http2::connect(server.addr).await;
+        let client = Client::connect(server.addr).await;
         let (mut paused, mut busy) = (client.open().await, client.open().await);
         let flood = tokio::spawn(async move {
             for _ in 0..64 {
@@ -214,7 +201,7 @@ fn subprotocols_and_compression_are_agreed_upon_over_http_2() {
             async { answer }
         })
         .await;
-        let mut client = Http2::connect(server.addr).await;
+        let client = Client::connect(server.addr).await;
         let request = client.request().header("sec-websocket-protocol", "v1, v2");
         let response = client.send(request.header("sec-websocket-extensions", "permessage-deflate")).await;
         assert_eq!(response.headers()["sec-websocket-protocol"], "v2");
@@ -226,11 +213,10 @@ fn subprotocols_and_compression_are_agreed_upon_over_http_2() {
 fn invalid_requests_get_their_statuses() {
     harness::run(async {
         let server = HyperServer::echo(Serve::Auto, Upgrader::default()).await;
-        let mut client = Http2::connect(server.addr).await;
-        let get = client.request().method(Method::GET);
-        let mut get = get.body(Empty::new()).unwrap();
-        get.extensions_mut().clear();
-        let response = client.sender.send_request(get).await.unwrap();
+        let client = Client::connect(server.addr).await;
+        let mut get = client.request().method(Method::GET);
+        get.extensions_mut().unwrap().clear();
+        let response = client.send(get).await;
         assert_eq!(
             (response.status().as_u16(), &response.headers()["allow"]),
             (405, &"CONNECT".parse().unwrap())
@@ -258,7 +244,7 @@ fn a_shutdown_reaches_each_stream() {
     harness::run(async {
         let upgrader = Upgrader::default();
         let server = HyperServer::echo(Serve::Auto, upgrader.clone()).await;
-        let mut client = Http2::connect(server.addr).await;
+        let client = Client::connect(server.addr).await;
         let (mut one, mut other) = (client.open().await, client.open().await);
         expect_echo(&mut one, "a").await;
         expect_echo(&mut other, "b").await;
@@ -284,7 +270,7 @@ fn a_stream_that_is_reset_ends_its_connection() {
             }
         })
         .await;
-        let mut client = Http2::connect(server.addr).await;
+        let client = Client::connect(server.addr).await;
         // Dropping the stream resets it.
         drop(client.open().await);
         assert_eq!(ended.recv().await, Some(false));
@@ -306,7 +292,7 @@ fn another_response_than_200_fails_the_upgrade() {
             async { answer }
         })
         .await;
-        let mut client = Http2::connect(server.addr).await;
+        let client = Client::connect(server.addr).await;
         assert_eq!(client.send(client.request()).await.status(), StatusCode::NOT_FOUND);
         assert!(matches!(has_failed.recv().await, Some(UpgradeError::Hyper(_))));
     });
@@ -325,7 +311,7 @@ fn a_route_of_axum_for_any_method_serves_both_versions() {
         let addr = listener.local_addr().unwrap();
         let app = Router::new().route("/ws", any(handler));
         let serving = tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
-        let mut client = Http2::connect(addr).await;
+        let client = Client::connect(addr).await;
         let mut ws = client.open().await;
         assert_eq!(ws.recv().await, Some(Message::from("HTTP/2")));
         let mut ws = ws_client::connect(&format!("ws://{addr}/ws")).await.unwrap();
@@ -344,7 +330,7 @@ fn a_route_of_axum_for_get_refuses_http_2_with_405() {
         let addr = listener.local_addr().unwrap();
         let app = Router::new().route("/ws", axum::routing::get(handler));
         let serving = tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
-        let mut client = Http2::connect(addr).await;
+        let client = Client::connect(addr).await;
         assert_eq!(client.send(client.request()).await.status(), StatusCode::METHOD_NOT_ALLOWED);
         serving.abort();
     });
@@ -363,9 +349,9 @@ fn a_paused_client_holds_back_the_server() {
             }
         })
         .await;
-        let mut client = Http2::connect(server.addr).await;
-        let ws = client.open().await;
-        // The windows of the client are 2 and 5 MiB, the write queue is 1 MiB, and the rest is in hyper and the
+        let client = Client::connect(server.addr).await;
+        let _ws = client.open().await;
+        // The stream's window of the client is 256 KiB, the write queue is 1 MiB, and the rest is in hyper and the
         // kernel. Without backpressure the server would never stop.
         let mut messages = 0;
         loop {
@@ -391,7 +377,5 @@ fn a_paused_client_holds_back_the_server() {
             assert!(messages < 1024, "64 MiB are accepted for a client that reads nothing");
         }
         assert!(messages > 0);
-        drop(ws);
-        let _ = Pin::new(&mut client);
     });
 }

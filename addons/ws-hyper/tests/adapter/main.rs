@@ -6,6 +6,7 @@ mod drops;
 mod endings;
 mod http1;
 mod http2;
+mod http2_client;
 mod refusals;
 mod shutdown;
 mod support;
