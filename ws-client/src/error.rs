@@ -260,6 +260,10 @@ pub enum ConnectError {
     #[cfg(feature = "http2")]
     #[error("the HTTP/2 connection or stream failed during the handshake")]
     Http2(#[source] hyper::Error),
+    /// The server did not choose HTTP/2 by ALPN. Connect by HTTP/1.1 instead.
+    #[cfg(feature = "http2")]
+    #[error("the server did not choose HTTP/2 in the TLS handshake (ALPN protocol h2)")]
+    Http2NotNegotiated,
     /// The server of an HTTP/2 connection does not offer extended CONNECT, which WebSockets need (RFC 8441
     /// section 3). No request has been sent.
     #[cfg(feature = "http2")]

@@ -36,6 +36,40 @@ use crate::{
 };
 
 impl Connector {
+    /// Makes an HTTP/2 connection to the server of a URL, and waits for the server's settings. Names, addresses, proxies
+    /// and TLS are those of [`connect`](Self::connect). The path of the URL and the headers of a request are not used.
+    ///
+    /// For `wss`, only the protocol `h2` is offered by ALPN (RFC 7301), in place of those of the TLS settings. For `ws` and
+    /// `ws+unix`, the server must speak HTTP/2 from the first byte (RFC 9113 section 3.3).
+    ///
+    /// # Errors
+    /// - [`Http2NotNegotiated`](ConnectError::Http2NotNegotiated): the server did not choose `h2`. Use
+    ///   [`connect`](Self::connect), by HTTP/1.1. Some servers end the TLS handshake instead, which is
+    ///   [`TlsHandshake`](ConnectError::TlsHandshake).
+    /// - [`TimedOut`](ConnectError::TimedOut): [`handshake_timeout`](Self::handshake_timeout) passed before the settings
+    ///   arrived.
+    /// - Errors of the URL, the network and TLS, as for [`connect`](Self::connect), and those of
+    ///   [`http2_on`](Self::http2_on).
+    ///
+    /// # Panics
+    /// In a tokio runtime without time or without I/O. See [`Connector`].
+    ///
+    /// # Cancel safety
+    /// Dropping the future ends the connection.
+    pub async fn http2(&self, request: impl IntoClientRequest) -> Result<Http2, ConnectError> {
+        let Attempt { target, deadline, .. } = self.prepare(request)?;
+        let dialler = self.0.dialler.for_http2(target.secure)?;
+        let attempt = async {
+            let io = dialler.dial(&target).await?;
+            #[cfg(feature = "tls-core")]
+            if io.tls().is_some_and(|tls| tls.alpn_protocol() != Some(crate::dial::H2)) {
+                return Err(ConnectError::Http2NotNegotiated);
+            }
+            handshake(&self.http2_builder(), io).await
+        };
+        timeout_at(deadline, attempt).await.unwrap_or(Err(ConnectError::TimedOut(self.0.handshake_timeout)))
+    }
+
     /// Makes an HTTP/2 connection on a transport that the caller provides, and waits for the server's settings. A task
     /// of the current runtime moves the connection's bytes. Of this connector's settings, only `handshake_timeout` and
     /// the size of response heads apply.
@@ -61,10 +95,14 @@ impl Connector {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
+        self.http2_with(&self.http2_builder(), io).await
+    }
+
+    fn http2_builder(&self) -> Builder<Executor> {
         let mut builder = crate::http2::builder();
         let head_size = self.0.protocol.limits.max_head_size;
         builder.max_header_list_size(head_size.try_into().unwrap_or(u32::MAX));
-        self.http2_with(&builder, io).await
+        builder
     }
 
     /// Makes an HTTP/2 connection as [`http2_on`](Self::http2_on) does, with settings of hyper. `B` is the type of the

@@ -126,6 +126,8 @@ fn connect_errors() -> Vec<Box<dyn Error>> {
         #[cfg(feature = "http2")]
         ConnectError::Http2(_) => ConnectError::Http2(hyper_error()),
         #[cfg(feature = "http2")]
+        ConnectError::Http2NotNegotiated => ConnectError::Http2NotNegotiated,
+        #[cfg(feature = "http2")]
         ConnectError::ExtendedConnectNotOffered => ConnectError::ExtendedConnectNotOffered,
         ConnectError::Randomness(_) => ConnectError::Randomness(io_error()),
     })

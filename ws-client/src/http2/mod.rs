@@ -4,15 +4,13 @@
 //! does not.
 //!
 //! ```no_run
-//! use tokio::net::TcpStream;
 //! use ws_client::{Connector, error::ConnectError};
 //!
 //! async fn two_rooms() -> Result<(), ConnectError> {
 //!     let connector = Connector::new().subprotocol("chat");
-//!     let tcp = TcpStream::connect("127.0.0.1:9001").await?;
-//!     let http2 = connector.http2_on(tcp).await?;
-//!     let mut one = connector.connect_http2("ws://127.0.0.1:9001/one", &http2).await?.ws;
-//!     let mut other = connector.connect_http2("ws://127.0.0.1:9001/other", &http2).await?.ws;
+//!     let http2 = connector.http2("wss://example.com/").await?;
+//!     let mut one = connector.connect_http2("wss://example.com/one", &http2).await?.ws;
+//!     let mut other = connector.connect_http2("wss://example.com/other", &http2).await?.ws;
 //!     // Each is a `WebSocket` as over HTTP/1.1.
 //!     let _ = one.send("hello").await;
 //!     println!("{:?}", other.recv().await);
@@ -21,13 +19,15 @@
 //! ```
 //!
 //! # Where the connection comes from
+//! - [`Connector::http2`](crate::Connector::http2) makes one to the server of a URL, with TLS for `wss`.
 //! - [`Connector::http2_on`](crate::Connector::http2_on) makes one on a transport of the caller's. For TLS, that is a TLS
 //!   stream that has agreed upon the protocol `h2` by ALPN.
 //! - [`Connector::http2_with`](crate::Connector::http2_with) does the same with settings of hyper's [`Builder`], and the
 //!   body type of ordinary requests on the same connection.
 //! - [`Http2::new`] takes the [`SendRequest`] of a connection that the application has made with hyper.
 //!
-//! This crate does not negotiate HTTP/2 by itself: [`Connector::connect`](crate::Connector::connect) uses HTTP/1.1.
+//! [`Connector::connect`](crate::Connector::connect) always uses HTTP/1.1. To prefer HTTP/2, connect by HTTP/1.1 if
+//! `http2` fails, or if [`Http2::offers_websockets`] is false.
 //!
 //! # Flow control
 //! All streams share the window of their connection. The application of a WebSocket that does not call `recv` leaves its
@@ -119,7 +119,7 @@ impl<B> fmt::Debug for Http2<B> {
     }
 }
 
-/// The settings of [`Connector::http2_on`](crate::Connector::http2_on): hyper's defaults, with a window of 256 KiB for each
+/// The settings of [`Connector::http2`](crate::Connector::http2) and [`http2_on`](crate::Connector::http2_on): hyper's defaults, with a window of 256 KiB for each
 /// stream and of 16 MiB for the connection.
 #[must_use]
 pub fn builder() -> Builder<Executor> {
