@@ -183,8 +183,7 @@ impl Connector {
                 let stream = Http2Stream::new(stream.await.map_err(ConnectError::Http2)?);
                 let connection = Connection::client(config, masks, Instant::now().into_std())
                     .with_extensions(accepted.extensions);
-                let ws =
-                    ws_tokio::WebSocket::new(stream, connection).with_subprotocol(accepted.subprotocol);
+                let ws = ws_tokio::WebSocket::new(stream, connection).with_subprotocol(accepted.subprotocol);
                 Ok(Connected { ws, response })
             }
             // Another 2xx than 200. What follows is not the body of a refusal.

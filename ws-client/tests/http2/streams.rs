@@ -1,6 +1,10 @@
 //! Open WebSockets, their streams and their connection.
 
-use ws_client::{Connector, Message, WebSocket, error::ConnectError, http2::{Http2, Http2Stream}};
+use ws_client::{
+    Connector, Message, WebSocket,
+    error::ConnectError,
+    http2::{Http2, Http2Stream},
+};
 
 use crate::raw_server::{
     CANCEL, DATA, END_STREAM, EXTENDED_CONNECT, Frame, GOAWAY, RST_STREAM, RawServer, STATUS_200,
@@ -37,6 +41,26 @@ async fn frames_behind_the_response_are_received() {
     };
     let (connected, ()) = tokio::join!(connector.connect_http2("ws://example.com/", &http2), serving);
     assert_eq!(connected.unwrap().ws.recv().await, Some(Message::from("early")));
+}
+
+#[tokio::test]
+async fn tasks_of_their_own_may_connect() {
+    fn is_send<T: Send>(value: T) -> T {
+        value
+    }
+    let (mut server, io) = RawServer::new();
+    server.send(&Frame::settings(&EXTENDED_CONNECT)).await;
+    let connecting = tokio::spawn(async {
+        let connector = Connector::new();
+        let http2 = is_send(connector.http2_on(io)).await.unwrap();
+        let opening = is_send(connector.connect_http2("ws://example.com/", &http2));
+        is_send(opening.await.unwrap().ws)
+    });
+    server.read_preface().await;
+    let stream = server.request().await;
+    server.send(&Frame::response(stream, STATUS_200, &[])).await;
+    server.send(&Frame::data(stream, text("hello"))).await;
+    assert_eq!(connecting.await.unwrap().recv().await, Some(Message::from("hello")));
 }
 
 #[tokio::test]

@@ -45,7 +45,8 @@ impl ClientHandshake {
         headers.insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
         if !request.subprotocols.is_empty() {
             let names = request.subprotocols.join(", ");
-            let value = HeaderValue::try_from(names.as_str()).map_err(|_| ClientRequestError::Subprotocol(names))?;
+            let value =
+                HeaderValue::try_from(names.as_str()).map_err(|_| ClientRequestError::Subprotocol(names))?;
             headers.insert(header::SEC_WEBSOCKET_PROTOCOL, value);
         }
         // The offer is visible ASCII.

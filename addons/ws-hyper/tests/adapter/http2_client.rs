@@ -29,7 +29,8 @@ fn the_settings_of_a_connector_apply_to_each_websocket() {
         let upgrader = Upgrader::new(config.validate().unwrap());
         let (paths, mut requested) = mpsc::unbounded_channel();
         let server = HyperServer::start(Serve::Auto, move |mut request| {
-            let header = |name: &str| request.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
+            let header =
+                |name: &str| request.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
             paths.send((request.uri().to_string(), header("x-token"), header("authorization"))).unwrap();
             let upgrade = upgrader.begin(&mut request).unwrap().protocols(["v1"]);
             let answer = upgrade.header("x-answer".parse().unwrap(), "yes".parse().unwrap()).on_upgrade(echo);
@@ -38,8 +39,11 @@ fn the_settings_of_a_connector_apply_to_each_websocket() {
         })
         .await;
         let client = Client::connect(server.addr).await;
-        let connector =
-            Connector::new().subprotocol("v2").subprotocol("v1").header("x-token", "t").max_message_size(1000);
+        let connector = Connector::new()
+            .subprotocol("v2")
+            .subprotocol("v1")
+            .header("x-token", "t")
+            .max_message_size(1000);
         let compressing = connector.clone().deflate(DeflateConfig::client());
 
         let plain = connector.connect_http2(client.url() + "?room=1", &client.http2).await.unwrap();
@@ -130,7 +134,8 @@ fn redirects_are_not_followed() {
         })
         .await;
         let client = Client::connect(server.addr).await;
-        let error = Connector::new().redirects(5).connect_http2(client.url(), &client.http2).await.unwrap_err();
+        let error =
+            Connector::new().redirects(5).connect_http2(client.url(), &client.http2).await.unwrap_err();
         assert!(matches!(error, ConnectError::Refused(refusal) if refusal.status() == 302));
     });
 }
@@ -190,7 +195,8 @@ fn a_graceful_end_of_the_server_keeps_open_websockets() {
     harness::run(async {
         let (stop, wait) = oneshot::channel();
         let upgrader = Upgrader::default();
-        let answer = move |request: &mut Request<_>| upgrader.begin(request).unwrap().on_upgrade(echo).unwrap();
+        let answer =
+            move |request: &mut Request<_>| upgrader.begin(request).unwrap().on_upgrade(echo).unwrap();
         let configure = |builder: &mut http2::Builder<_>| {
             builder.enable_connect_protocol();
         };
@@ -219,7 +225,9 @@ fn a_connection_that_the_application_made_with_hyper_opens_websockets() {
         let server = HyperServer::echo(Serve::Auto, Upgrader::default()).await;
         let io = TokioIo::new(TcpStream::connect(server.addr).await.unwrap());
         let (sender, connection) =
-            hyper::client::conn::http2::handshake::<_, _, Full<Bytes>>(TokioExecutor::new(), io).await.unwrap();
+            hyper::client::conn::http2::handshake::<_, _, Full<Bytes>>(TokioExecutor::new(), io)
+                .await
+                .unwrap();
         let running = tokio::spawn(connection);
         let http2 = Http2::new(sender);
         let url = server.url();

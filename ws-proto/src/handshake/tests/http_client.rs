@@ -8,13 +8,16 @@ use super::super::{
 };
 use crate::{Config, ValidConfig};
 
+#[cfg(feature = "deflate")]
 fn config() -> ValidConfig {
     let mut config = Config::default();
-    #[cfg(feature = "deflate")]
-    {
-        config.deflate = Some(crate::deflate::DeflateConfig::client());
-    }
+    config.deflate = Some(crate::deflate::DeflateConfig::client());
     config.validate().unwrap()
+}
+
+#[cfg(not(feature = "deflate"))]
+fn config() -> ValidConfig {
+    Config::default().validate().unwrap()
 }
 
 fn connect(request: &ClientRequest) -> Result<(ClientHandshake, Request<()>), ClientRequestError> {
