@@ -9,7 +9,6 @@ use crate::{
 
 use super::{
     error::{ClientRequestError, ResponseError},
-    http_client::check_connected,
     key::{accept_key, encode_key},
     negotiation::{Extensions, Offer},
     response::encode_headers,
@@ -180,4 +179,15 @@ fn check_upgrade(response: &Response<()>, expected_accept: &str) -> Result<(), R
     }
     let accept = single(headers, header::SEC_WEBSOCKET_ACCEPT).ok_or(ResponseError::AcceptMissing)?;
     if accept == expected_accept { Ok(()) } else { Err(ResponseError::AcceptMismatch) }
+}
+
+/// Checks the status and the version of the response to an extended CONNECT.
+fn check_connected(response: &Response<()>) -> Result<(), ResponseError> {
+    if !response.status().is_success() {
+        return Err(ResponseError::Refused(response.status()));
+    }
+    match response.version() {
+        Version::HTTP_2 | Version::HTTP_3 => Ok(()),
+        _ => Err(ResponseError::Version),
+    }
 }

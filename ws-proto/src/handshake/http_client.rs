@@ -2,13 +2,13 @@
 //! the request and receives the response.
 
 use http::{
-    HeaderValue, Method, Request, Response, Uri, Version, header,
+    HeaderValue, Method, Request, Uri, Version, header,
     uri::{Authority, PathAndQuery, Scheme},
 };
 
 use super::{
     client::{ClientHandshake, ClientRequest},
-    error::{ClientRequestError, ResponseError},
+    error::ClientRequestError,
     origin::TransportSecurity,
 };
 
@@ -55,16 +55,5 @@ impl ClientHandshake {
         }
         let (offered, extensions) = (request.subprotocols.clone(), request.extensions.clone());
         Ok((Self { expected_accept: None, offered, extensions }, connect))
-    }
-}
-
-/// Checks the status and the version of the response to an extended CONNECT.
-pub(super) fn check_connected(response: &Response<()>) -> Result<(), ResponseError> {
-    if !response.status().is_success() {
-        return Err(ResponseError::Refused(response.status()));
-    }
-    match response.version() {
-        Version::HTTP_2 | Version::HTTP_3 => Ok(()),
-        _ => Err(ResponseError::Version),
     }
 }
