@@ -8,6 +8,7 @@ use ws_client::{
 
 use crate::raw_server::{
     CANCEL, DATA, END_STREAM, EXTENDED_CONNECT, Frame, GOAWAY, RST_STREAM, RawServer, STATUS_200,
+    WINDOW_UPDATE,
 };
 
 /// Opens a WebSocket. Returns its stream too.
@@ -64,29 +65,36 @@ async fn tasks_of_their_own_may_connect() {
 }
 
 #[tokio::test]
-async fn many_small_messages_go_out_in_few_frames_of_http_2() {
-    const MESSAGES: usize = 1000;
-    let (mut server, http2) = RawServer::connected(&EXTENDED_CONNECT).await;
-    let (mut ws, stream) = open(&mut server, &http2).await;
-    let sender = ws.sender();
-    for _ in 0..MESSAGES {
-        sender.try_send("x").unwrap();
-    }
-    // `send` returns once all is written.
-    let (sent, (bytes, frames)) = tokio::join!(ws.send("x"), async {
-        let (mut bytes, mut frames) = (0, 0);
-        // A frame has a header of 2 bytes, a mask of 4 and one byte.
-        while bytes < (MESSAGES + 1) * 7 {
-            let frame = server.receive_kind(DATA).await;
-            assert_eq!(frame.stream, stream);
-            bytes += frame.payload.len();
-            frames += 1;
+async fn messages_that_wait_go_out_in_full_frames_of_http_2() {
+    const FULL_FRAME: usize = 16 << 10;
+    for (messages, size) in [(1000, 1), (100, 3000), (40, 20_000)] {
+        // SETTINGS_INITIAL_WINDOW_SIZE = 1 MiB, and as much for the connection.
+        let settings = [EXTENDED_CONNECT, [0, 4, 0, 16, 0, 0]].concat();
+        let (mut server, http2) = RawServer::connected(&settings).await;
+        server.send(&Frame::new(WINDOW_UPDATE, 0, 0, [0, 16, 0, 0])).await;
+        let (mut ws, stream) = open(&mut server, &http2).await;
+        let sender = ws.sender();
+        for _ in 1..messages {
+            sender.try_send(vec![7_u8; size]).unwrap();
         }
-        (bytes, frames)
-    });
-    sent.unwrap();
-    assert_eq!(bytes, (MESSAGES + 1) * 7);
-    assert!(frames <= 8, "{frames} frames of HTTP/2");
+        // A frame has a header of 2 or 4 bytes, and a mask of 4.
+        let least = messages * (size + 6);
+        let receiving = async {
+            let (mut bytes, mut frames) = (0, 0);
+            while bytes < least {
+                let frame = server.receive_kind(DATA).await;
+                assert_eq!(frame.stream, stream);
+                bytes += frame.payload.len();
+                frames += 1;
+            }
+            frames
+        };
+        // `send` returns once all is written.
+        let (sent, frames) = tokio::join!(ws.send(vec![7_u8; size]), receiving);
+        sent.unwrap();
+        let most = least.div_ceil(FULL_FRAME) * 5 / 4 + 4;
+        assert!(frames <= most, "{messages} of {size} bytes: {frames} frames of HTTP/2, expected {most}");
+    }
 }
 
 #[tokio::test]
