@@ -10,9 +10,8 @@ use crate::{Config, ValidConfig};
 
 #[cfg(feature = "deflate")]
 fn config() -> ValidConfig {
-    let mut config = Config::default();
-    config.deflate = Some(crate::deflate::DeflateConfig::client());
-    config.validate().unwrap()
+    let deflate = Some(crate::deflate::DeflateConfig::client());
+    Config { deflate, ..Config::default() }.validate().unwrap()
 }
 
 #[cfg(not(feature = "deflate"))]
