@@ -1,7 +1,6 @@
 //! WebSockets over HTTP/2 (RFC 8441): any number of them as streams of one connection.
 //!
-//! The server must offer extended CONNECT. Browsers use it for `wss` URLs. HAProxy, Envoy and `ws-hyper` offer it; nginx
-//! does not.
+//! The server must offer extended CONNECT, as `ws-hyper`, HAProxy and Envoy can.
 //!
 //! ```no_run
 //! use ws_client::{Connector, error::ConnectError};
