@@ -26,10 +26,12 @@ features:
     cargo clippy -p ws-server -p ws-client --all-targets --quiet -- -D warnings
     cargo clippy -p ws-server --features tls-core --all-targets --quiet -- -D warnings
     cargo clippy -p ws-client --features tls-core,tls-platform-roots --all-targets --quiet -- -D warnings
+    cargo clippy -p ws-client --features http2 --all-targets --quiet -- -D warnings
     cargo clippy -p ws-hyper --quiet -- -D warnings
     cargo clippy -p ws-hyper --no-default-features --features http2 --quiet -- -D warnings
     cargo clippy -p ws-hyper --features axum --quiet -- -D warnings
     cargo test -p ws-proto -p ws-client --quiet
+    cargo test -p ws-client --features http2 --test http2 --quiet
     cargo test -p ws-simulation --quiet
 
 # Documentation; a warning is an error. Checks that the front pages stay short.

@@ -1,6 +1,8 @@
 //! A client's settings, and the methods that connect.
 
 mod handshake;
+#[cfg(feature = "http2")]
+mod http2;
 mod settings;
 
 use std::{fmt, sync::Arc};
@@ -72,7 +74,7 @@ impl fmt::Debug for Connector {
 pub struct Connected<S = ClientStream> {
     /// The connection.
     pub ws: WebSocket<S>,
-    /// The head of the 101 response.
+    /// The head of the response: 101, or 200 over HTTP/2.
     pub response: Response<()>,
 }
 

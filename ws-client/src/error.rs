@@ -271,7 +271,7 @@ pub enum ConnectError {
     /// The transport failed, or ended, during the handshake.
     #[error("the connection failed during the handshake")]
     Io(#[from] io::Error),
-    /// The server did not upgrade the connection. The [`Refusal`] has the status, headers and body of its
+    /// The server did not open the WebSocket. The [`Refusal`] has the status, headers and body of its
     /// response.
     #[error("the server refused the upgrade with status {}", .0.status())]
     Refused(Box<Refusal>),
@@ -287,6 +287,20 @@ pub enum ConnectError {
     /// [`connect`](crate::connect) was polled outside of a tokio runtime.
     #[error("connecting needs a tokio runtime with time and I/O enabled")]
     NoRuntime,
+    /// The HTTP/2 connection or the stream failed before the WebSocket was open. For example, the server reset the
+    /// stream, or sent GOAWAY.
+    #[cfg(feature = "http2")]
+    #[error("the HTTP/2 connection or stream failed during the handshake")]
+    Http2(#[source] hyper::Error),
+    /// The server did not choose HTTP/2 by ALPN. Connect by HTTP/1.1 instead.
+    #[cfg(feature = "http2")]
+    #[error("the server did not choose HTTP/2 in the TLS handshake (ALPN protocol h2)")]
+    Http2NotNegotiated,
+    /// The server of an HTTP/2 connection does not offer extended CONNECT, which WebSockets need (RFC 8441
+    /// section 3). No request has been sent.
+    #[cfg(feature = "http2")]
+    #[error("the server does not offer WebSockets over HTTP/2 (SETTINGS_ENABLE_CONNECT_PROTOCOL)")]
+    ExtendedConnectNotOffered,
     /// The operating system provides no randomness for mask keys.
     #[error("the operating system provides no randomness")]
     Randomness(#[source] io::Error),
@@ -295,7 +309,7 @@ pub enum ConnectError {
 impl ConnectError {
     /// Whether a later attempt may succeed.
     ///
-    /// This is the case for errors of the network and of name resolution, for timeouts, for SOCKS proxies
+    /// This is the case for errors of the network, of HTTP/2 and of name resolution, for timeouts, for SOCKS proxies
     /// that could not connect, and for the statuses 408, 425, 429 and 5xx of a server or a proxy. A TLS
     /// handshake that the network interrupted is temporary; one that failed by its content, such as an
     /// invalid certificate, is not.
@@ -316,6 +330,8 @@ impl ConnectError {
                 !matches!(source.kind(), io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput)
             }
             Self::Refused(refusal) => is_temporary_status(refusal.status()),
+            #[cfg(feature = "http2")]
+            Self::Http2(error) => !error.is_user(),
             _ => false,
         }
     }

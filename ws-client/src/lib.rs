@@ -33,6 +33,7 @@
 //! | trust a certificate authority, or send a client certificate | `Tls::builder`, then `Connector::tls` (feature `tls`) |
 //! | use a proxy, or none | [`Connector::proxy`] |
 //! | connect over a stream of your own | [`Connector::connect_on`], with TLS `Connector::connect_tls_on` |
+//! | open many WebSockets on one HTTP/2 connection | the module `http2` (feature `http2`) |
 //! | compress | `Connector::deflate` (feature `deflate`) |
 //! | see the socket and the TLS connection | [`WebSocket::with_io`], [`ClientStream`] |
 //! | send from several tasks, or receive and send in two | [`WebSocket::sender`], [`WebSocket::split`] |
@@ -59,6 +60,8 @@ mod connector;
 mod credentials;
 mod dial;
 pub mod error;
+#[cfg(feature = "http2")]
+pub mod http2;
 pub mod message;
 pub mod protocol;
 mod proxy;

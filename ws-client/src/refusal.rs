@@ -57,6 +57,11 @@ impl Refusal {
         Self { response: head.map(|()| Bytes::new()) }
     }
 
+    #[cfg(feature = "http2")]
+    pub(crate) const fn new(response: Response<Bytes>) -> Self {
+        Self { response }
+    }
+
     /// Reads the body that follows the head until its end, its size limit, or until `time_left` has passed.
     /// `received` holds the bytes that were read with the head.
     pub(crate) async fn read<S: AsyncRead + Unpin>(

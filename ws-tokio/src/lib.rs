@@ -10,6 +10,7 @@ mod driver;
 mod error;
 mod event;
 mod foreign;
+mod full_writes;
 #[cfg(feature = "client")]
 mod masks;
 mod parts;
@@ -45,6 +46,7 @@ pub mod internal {
     pub use crate::{
         driver::{DirectWriter, Driver, WriterParts},
         foreign::{Foreign, Hold, Locked, Panicked, guarded, run_unlocked},
+        full_writes::FullWrites,
         pings::{PendingPings, PingOutlet},
         sender::Outlet,
         server_half::{ServerHalf, TurnEnd},

@@ -9,6 +9,7 @@ mod control;
 mod dropped_connects;
 mod ends;
 mod events;
+mod http2;
 mod illegal_frames;
 mod into_request;
 mod leftover;

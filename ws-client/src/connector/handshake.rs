@@ -67,7 +67,11 @@ impl Connector {
         }
     }
 
-    fn request(target: &Target, request_options: &RequestOptions, config: &ValidConfig) -> ClientRequest {
+    pub(super) fn request(
+        target: &Target,
+        request_options: &RequestOptions,
+        config: &ValidConfig,
+    ) -> ClientRequest {
         let host = request_options.host.as_ref().unwrap_or(&target.host_header);
         let mut request = ClientRequest::new(host, &target.path).with_extensions(config);
         request.headers.clone_from(&request_options.headers);
@@ -78,7 +82,7 @@ impl Connector {
         request
     }
 
-    fn mask_source(&self) -> Result<Box<ChaChaMaskSource>, ConnectError> {
+    pub(super) fn mask_source(&self) -> Result<Box<ChaChaMaskSource>, ConnectError> {
         match self.0.mask_seed {
             Some(seed) => Ok(Box::new(ChaChaMaskSource::from_seed(seed))),
             None => ws_tokio::internal::seeded_masks().map_err(ConnectError::Randomness),

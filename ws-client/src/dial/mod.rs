@@ -22,6 +22,10 @@ use crate::{
 pub(crate) use resolve::Resolver;
 use socks5::Destination;
 
+/// The name of HTTP/2 over TLS in ALPN (RFC 9113 section 3.2).
+#[cfg(all(feature = "http2", feature = "tls-core"))]
+pub(crate) const H2: &[u8] = b"h2";
+
 /// The settings for dialling.
 #[derive(Debug, Clone)]
 pub(crate) struct Dialler {
@@ -66,6 +70,22 @@ impl Dialler {
             Some(proxy) => self.connect_through_proxy(&proxy, host, port).await?,
         };
         wrap_in_tls(tls, host, stream).await
+    }
+
+    /// The same settings, but TLS to the server offers `h2` only. TLS to an `https` proxy is not changed.
+    #[cfg(all(feature = "http2", feature = "tls-core"))]
+    pub(crate) fn for_http2(&self, needs_tls: bool) -> Result<Self, ConnectError> {
+        let mut dialler = self.clone();
+        if let Some(tls) = self.tls(needs_tls)? {
+            dialler.tls = Some(tls.with_alpn(H2));
+            dialler.proxy_tls.get_or_insert(tls);
+        }
+        Ok(dialler)
+    }
+
+    #[cfg(all(feature = "http2", not(feature = "tls-core")))]
+    pub(crate) fn for_http2(&self, needs_tls: bool) -> Result<Self, ConnectError> {
+        self.tls(needs_tls).map(|_| self.clone())
     }
 
     async fn resolve(&self, host: &Host, port: u16) -> Result<Vec<SocketAddr>, ConnectError> {

@@ -87,6 +87,19 @@ fn config_error() -> ConfigError {
     config.validate().unwrap_err()
 }
 
+/// The error of a connection whose peer has left.
+#[cfg(feature = "http2")]
+fn hyper_error() -> hyper::Error {
+    let (io, _) = tokio::io::duplex(64);
+    let builder = crate::http2::builder();
+    let handshake = builder.handshake::<_, crate::http2::NoBody>(hyper_util::rt::TokioIo::new(io));
+    let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+    let std::task::Poll::Ready(Err(error)) = std::pin::pin!(handshake).poll(&mut cx) else {
+        panic!("the write fails at once")
+    };
+    error
+}
+
 fn connect_errors() -> Vec<Box<dyn Error>> {
     let refusal = || Refusal::without_body(Response::builder().status(403).body(()).unwrap());
     each_variant!(ConnectError {
@@ -111,6 +124,12 @@ fn connect_errors() -> Vec<Box<dyn Error>> {
         ConnectError::TimedOut(_) => ConnectError::TimedOut(std::time::Duration::from_secs(1)),
         ConnectError::TlsNotBuiltIn => ConnectError::TlsNotBuiltIn,
         ConnectError::NoRuntime => ConnectError::NoRuntime,
+        #[cfg(feature = "http2")]
+        ConnectError::Http2(_) => ConnectError::Http2(hyper_error()),
+        #[cfg(feature = "http2")]
+        ConnectError::Http2NotNegotiated => ConnectError::Http2NotNegotiated,
+        #[cfg(feature = "http2")]
+        ConnectError::ExtendedConnectNotOffered => ConnectError::ExtendedConnectNotOffered,
         ConnectError::Randomness(_) => ConnectError::Randomness(io_error()),
     })
 }
@@ -199,6 +218,7 @@ fn an_error_with_a_cause_has_it_as_its_source() {
         "Redirect",
         "Io",
         "Response",
+        "Http2",
         "Randomness",
     ];
     for error in connect_errors() {

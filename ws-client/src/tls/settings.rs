@@ -65,6 +65,14 @@ impl Tls {
         TlsBuilder::default()
     }
 
+    /// The same settings with one ALPN protocol.
+    #[cfg(feature = "http2")]
+    pub(crate) fn with_alpn(&self, protocol: &[u8]) -> Self {
+        let mut config = ClientConfig::clone(&self.0);
+        config.alpn_protocols = vec![protocol.to_vec()];
+        Self(Arc::new(config))
+    }
+
     /// Performs the TLS handshake with `host`, a name or an address. A name is sent as SNI.
     pub(crate) async fn connect<S>(&self, host: &str, io: S) -> io::Result<TlsStream<S>>
     where

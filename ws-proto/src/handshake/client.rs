@@ -19,7 +19,8 @@ use super::{
 #[derive(Clone, Default)]
 #[non_exhaustive]
 pub struct ClientRequest {
-    /// The value of `Host`: a name or address, with the port unless it is the default of the scheme.
+    /// The value of `Host`, or of `:authority` over HTTP/2: a name or address, with the port unless it is the default of
+    /// the scheme.
     pub host: String,
     /// Path and query; begins with `/`.
     pub path: String,
@@ -27,7 +28,7 @@ pub struct ClientRequest {
     pub headers: HeaderMap,
     /// Subprotocols to offer, the preferred one first.
     pub subprotocols: Vec<String>,
-    extensions: Offer,
+    pub(super) extensions: Offer,
 }
 
 /// Omits the query, the values of headers and the subprotocols, which may be credentials.
@@ -56,7 +57,7 @@ impl ClientRequest {
         self
     }
 
-    fn check(&self) -> Result<(), ClientRequestError> {
+    pub(super) fn check(&self) -> Result<(), ClientRequestError> {
         let is_visible = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
         if !is_visible(&self.host) || self.host.contains(['/', '?', '#', '@']) {
             return Err(ClientRequestError::Host(self.host.clone()));
@@ -79,9 +80,10 @@ impl ClientRequest {
 /// The client's half of the opening handshake (RFC 6455 section 4.1).
 #[derive(Clone)]
 pub struct ClientHandshake {
-    expected_accept: String,
-    offered: Vec<String>,
-    extensions: Offer,
+    /// The value of `Sec-WebSocket-Accept` in the response. `None` for an extended CONNECT.
+    pub(super) expected_accept: Option<String>,
+    pub(super) offered: Vec<String>,
+    pub(super) extensions: Offer,
 }
 
 /// Omits the subprotocols, which may be credentials.
@@ -102,7 +104,8 @@ pub struct Negotiated {
 }
 
 impl ClientHandshake {
-    /// Starts a handshake. Returns its state and the request to send. `nonce` must be fresh for each handshake.
+    /// Starts a handshake over HTTP/1.1. Returns its state and the request to send. `nonce` must be fresh for each
+    /// handshake. For HTTP/2 use [`extended_connect`](Self::extended_connect).
     ///
     /// # Errors
     /// [`ClientRequestError`] if the request would not be valid, for example because of control characters.
@@ -129,32 +132,21 @@ impl ClientHandshake {
         encode_headers(&request.headers, &mut out);
         out.extend_from_slice(b"\r\n");
         let (offered, extensions) = (request.subprotocols.clone(), request.extensions.clone());
-        Ok((Self { expected_accept: accept_key(&key), offered, extensions }, out))
+        Ok((Self { expected_accept: Some(accept_key(&key)), offered, extensions }, out))
     }
 
-    /// Checks the response (RFC 6455 section 4.1, items 1 to 6). The status is checked first: a refusal is reported
-    /// as one even if other parts of the response are invalid.
+    /// Checks the response (RFC 6455 section 4.1, items 1 to 6; RFC 8441 section 5). The status is checked first: a
+    /// refusal is reported as one even if other parts of the response are invalid. A 101 accepts an upgrade, and any 2xx
+    /// an extended CONNECT.
     ///
     /// # Errors
     /// The first [`ResponseError`] that applies.
     pub fn finish(&self, response: &Response<()>) -> Result<Negotiated, ResponseError> {
+        match &self.expected_accept {
+            Some(expected) => check_upgrade(response, expected)?,
+            None => check_connected(response)?,
+        }
         let headers = response.headers();
-        if response.status() != StatusCode::SWITCHING_PROTOCOLS {
-            return Err(ResponseError::Refused(response.status()));
-        }
-        if response.version() != Version::HTTP_11 {
-            return Err(ResponseError::Version);
-        }
-        if !has_token(headers, header::UPGRADE, "websocket") {
-            return Err(ResponseError::Upgrade);
-        }
-        if !has_token(headers, header::CONNECTION, "upgrade") {
-            return Err(ResponseError::Connection);
-        }
-        let accept = single(headers, header::SEC_WEBSOCKET_ACCEPT).ok_or(ResponseError::AcceptMissing)?;
-        if accept != self.expected_accept {
-            return Err(ResponseError::AcceptMismatch);
-        }
         let answered = parse_extensions(headers).ok_or(ResponseError::Extension)?;
         let extensions = self.extensions.answered(&answered).map_err(|()| ResponseError::Extension)?;
         Ok(Negotiated { subprotocol: self.chosen_subprotocol(headers)?, extensions })
@@ -167,5 +159,35 @@ impl ClientHandshake {
             [one] if self.offered.contains(one) => Ok(Some(one.clone())),
             _ => Err(ResponseError::Subprotocol),
         }
+    }
+}
+
+/// Checks the head of a 101 response.
+fn check_upgrade(response: &Response<()>, expected_accept: &str) -> Result<(), ResponseError> {
+    let headers = response.headers();
+    if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        return Err(ResponseError::Refused(response.status()));
+    }
+    if response.version() != Version::HTTP_11 {
+        return Err(ResponseError::Version);
+    }
+    if !has_token(headers, header::UPGRADE, "websocket") {
+        return Err(ResponseError::Upgrade);
+    }
+    if !has_token(headers, header::CONNECTION, "upgrade") {
+        return Err(ResponseError::Connection);
+    }
+    let accept = single(headers, header::SEC_WEBSOCKET_ACCEPT).ok_or(ResponseError::AcceptMissing)?;
+    if accept == expected_accept { Ok(()) } else { Err(ResponseError::AcceptMismatch) }
+}
+
+/// Checks the status and the version of the response to an extended CONNECT.
+fn check_connected(response: &Response<()>) -> Result<(), ResponseError> {
+    if !response.status().is_success() {
+        return Err(ResponseError::Refused(response.status()));
+    }
+    match response.version() {
+        Version::HTTP_2 | Version::HTTP_3 => Ok(()),
+        _ => Err(ResponseError::Version),
     }
 }

@@ -94,11 +94,11 @@ pub enum ResponseError {
     /// More header lines than `max_header_lines`.
     #[error("response with more header lines than max_header_lines")]
     TooManyHeaders,
-    /// A status other than 101: the upgrade was refused.
+    /// A status other than 101, or other than 2xx for an extended CONNECT: the WebSocket was refused.
     #[error("the server refused the upgrade with status {0}")]
     Refused(StatusCode),
-    /// A 101 that is not `HTTP/1.1`.
-    #[error("the 101 response has an HTTP version other than 1.1")]
+    /// A 101 that is not `HTTP/1.1`, or a 2xx to an extended CONNECT that is neither HTTP/2 nor HTTP/3.
+    #[error("the response that accepts has another HTTP version than the request")]
     Version,
     /// No `Upgrade: websocket`.
     #[error("the response lacks \"Upgrade: websocket\"")]
@@ -124,7 +124,7 @@ pub enum ResponseError {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ClientRequestError {
-    /// The `Host` value has characters that the header must not have.
+    /// The `Host` value has characters that the header must not have, or is no authority for HTTP/2.
     #[error("invalid host {0:?}")]
     Host(String),
     /// The path has spaces or control characters, or does not begin with `/`.

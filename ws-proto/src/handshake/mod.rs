@@ -1,5 +1,5 @@
-//! The opening handshake over HTTP/1.1, for both sides (RFC 6455 section 4, RFC 9112), and the server's side of it inside
-//! an HTTP server of any kind, over HTTP/1.1 and HTTP/2 (RFC 8441).
+//! The opening handshake over HTTP/1.1, for both sides (RFC 6455 section 4, RFC 9112), the server's side of it inside
+//! an HTTP server of any kind, over HTTP/1.1 and HTTP/2 (RFC 8441), and the client's side of it over HTTP/2.
 //!
 //! Each byte of a head is scanned once, even if it arrives in pieces, and a complete head is parsed once.
 
@@ -7,6 +7,7 @@ mod authority;
 mod client;
 mod error;
 mod head;
+mod http_client;
 mod http_server;
 mod key;
 mod negotiation;

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod axum;
+mod connector_http2;
 mod drops;
 mod endings;
 mod http1;

@@ -1,4 +1,5 @@
 mod deployed;
+mod http_client;
 mod http_server;
 mod responses;
 mod splits;
