@@ -173,6 +173,6 @@ mod tests {
     #[test]
     fn a_cause_is_printed_once() {
         let error = ConnectionError::Protocol(ProtocolError::MaskedFrame);
-        assert_eq!(chain(&error), "protocol error: frame from a server with a mask");
+        assert_eq!(chain(&error), "the peer violated the protocol: frame from a server with a mask");
     }
 }

@@ -84,14 +84,14 @@ async fn connect(args: SessionArgs) -> Outcome {
     };
     let target = Target::new(url, &args.subprotocol, &args.connection)?;
     let started = tokio::time::Instant::now();
-    let session = tokio::select! {
-        session = target.connect() => session?,
+    let ws = tokio::select! {
+        ws = target.connect() => ws?,
         () = connect::sleep(args.timeout) => return Err(Failure::new(Code::Timeout, "--timeout has passed")),
     };
     let timeout = args.timeout.map(|timeout| timeout.saturating_sub(started.elapsed()));
     let has_user = stdin().is_terminal() && stdout().is_terminal();
     if has_user && !args.framing.is_chosen() && !args.no_input {
-        return terminal::run(session, &SessionArgs { timeout, ..args }, target.url()).await;
+        return terminal::run(ws, &SessionArgs { timeout, ..args }, target.url()).await;
     }
     let options = pipe::Options {
         framing: args.framing,
@@ -103,5 +103,5 @@ async fn connect(args: SessionArgs) -> Outcome {
         recorder: None,
     };
     let input = (!args.no_input).then(|| pipe::stdin(args.framing, args.connection.max_size));
-    pipe::run(session, input, options).await
+    pipe::run(ws, input, options).await
 }

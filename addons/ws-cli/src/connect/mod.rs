@@ -4,10 +4,10 @@ mod headers;
 mod heads;
 mod resolve;
 mod tls;
-mod transport;
 
 use std::time::Duration;
 
+use tokio::io::{AsyncRead, AsyncWrite};
 use ws_client::{
     Connected, Connector, DeflateConfig, Proxy, ProxyUrl, WebSocket, error::ConnectError, protocol::Parts,
 };
@@ -18,13 +18,13 @@ use crate::{
     exit::{Code, Failure, Outcome},
 };
 pub(crate) use tls::read as read_file;
-pub(crate) use transport::{Pongs, Transport};
 
-/// An open connection.
-pub(crate) struct Session {
-    pub(crate) ws: WebSocket<Transport>,
-    pub(crate) pongs: Pongs,
-}
+pub(crate) trait Io: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Io for S {}
+
+/// An open connection. Its transport has one type for TCP, TLS and Unix sockets.
+pub(crate) type Socket = WebSocket<Box<dyn Io>>;
 
 /// Everything that is needed to connect, once or many times.
 #[derive(Clone)]
@@ -86,7 +86,7 @@ impl Target {
     }
 
     /// Connects. With `--verbose`, shows both heads on stderr.
-    pub(crate) async fn connect(&self) -> Outcome<Session> {
+    pub(crate) async fn connect(&self) -> Outcome<Socket> {
         if self.verbose > 0 {
             heads::show_request(&self.connector, &self.url, self.verbose > 1).await;
         }
@@ -105,7 +105,7 @@ impl Target {
     }
 
     /// `None` if the connection is over already.
-    async fn open(&self) -> Result<Option<Session>, ConnectError> {
+    async fn open(&self) -> Result<Option<Socket>, ConnectError> {
         #[cfg(unix)]
         if let Some(path) = &self.socket {
             let host = path.display().to_string();
@@ -114,16 +114,16 @@ impl Target {
             return Ok(if self.url.starts_with("wss:") {
                 let connected = self.connector.connect_tls_on(&self.url, socket).await?;
                 self.show(&connected, |stream| heads::tls(Some(stream.tls())));
-                session(connected)
+                boxed(connected)
             } else {
                 let connected = self.connector.connect_on(&self.url, socket).await?;
                 self.show(&connected, |_| Vec::new());
-                session(connected)
+                boxed(connected)
             });
         }
         let connected = self.connector.open(&self.url).await?;
         self.show(&connected, heads::of_stream);
-        Ok(session(connected))
+        Ok(boxed(connected))
     }
 
     fn show<S>(&self, connected: &Connected<S>, describe: impl FnOnce(&S) -> Vec<String>) {
@@ -143,16 +143,12 @@ fn unix_error(path: &str, source: std::io::Error) -> ConnectError {
     ConnectError::Io(std::io::Error::new(source.kind(), format!("cannot connect to {path}: {source}")))
 }
 
-/// Moves the connection to a transport of one type that also reports pongs.
-fn session<S>(connected: Connected<S>) -> Option<Session>
-where
-    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
-{
+/// Boxes the transport. `None` if the connection is over already.
+fn boxed<S: Io + 'static>(connected: Connected<S>) -> Option<Socket> {
     let subprotocol = connected.ws.subprotocol().map(str::to_owned);
     let Parts { io, connection, received, .. } = connected.ws.into_parts()?;
-    let (transport, pongs) = Transport::new(Box::new(io), &received);
-    let ws = WebSocket::new(transport, connection).with_received(&received).with_subprotocol(subprotocol);
-    Some(Session { ws, pongs })
+    let ws = WebSocket::new(Box::new(io) as _, connection);
+    Some(ws.with_received(&received).with_subprotocol(subprotocol))
 }
 
 /// Adds `ws://` to a URL without a scheme. A word without a dot, a colon or a slash is more likely a command with a

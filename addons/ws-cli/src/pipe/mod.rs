@@ -11,11 +11,11 @@ use tokio::{
     task::{JoinHandle, yield_now},
     time::{Instant, sleep_until},
 };
-use ws_client::{CloseCode, CloseInfo, Message, Sender, WebSocket};
+use ws_client::{CloseCode, CloseInfo, Event as Received, Sender};
 
 use crate::{
     cli::{FramingArgs, values::Limit},
-    connect::{Session, Transport, interrupted, sleep},
+    connect::{Socket, interrupted, sleep},
     events::{Direction, Event, Line, Recorder},
     exit::{Code, Failure, Outcome, of_close},
 };
@@ -48,11 +48,10 @@ pub(crate) struct Options {
 
 /// Sends what `input` has and writes what arrives, until the connection is over.
 pub(crate) async fn run(
-    session: Session,
+    mut ws: Socket,
     input: Option<mpsc::Receiver<Outcome<Event>>>,
     options: Options,
 ) -> Outcome {
-    let mut ws = session.ws;
     let sender = ws.sender();
     let upload =
         input.map(|input| tokio::spawn(upload::run(input, sender.clone(), options.recorder.clone())));
@@ -65,6 +64,7 @@ pub(crate) async fn run(
         count: options.count,
         linger: options.linger,
         received: 0,
+        shows_close: true,
         sent: None,
         close_at: None,
         asked: false,
@@ -93,6 +93,8 @@ struct Pipe {
     count: Option<u64>,
     linger: Option<Limit>,
     received: u64,
+    /// Whether the Close is still to be shown.
+    shows_close: bool,
     /// The number of messages, once the input has ended.
     sent: Option<u64>,
     /// When the silence after the input's end is long enough.
@@ -108,7 +110,7 @@ struct Pipe {
 impl Pipe {
     async fn run(
         &mut self,
-        ws: &mut WebSocket<Transport>,
+        ws: &mut Socket,
         mut upload: Option<JoinHandle<Outcome<Ended>>>,
         timeout: Option<Duration>,
         duration: Option<Duration>,
@@ -131,9 +133,9 @@ impl Pipe {
                 ended = self.output_end.wait(), if self.output.is_open() => self.output_failed(ended)?,
                 // Behind the Close, a fast peer may have sent more than arrives in a moment.
                 () = until(self.give_up_at) => return self.end(None).await,
-                (room, message) = received(ws, &self.output, self.give_up_at.is_none()) => {
-                    let Some(message) = message else { break };
-                    self.message(room, message)?;
+                (room, event) = received(ws, &self.output, self.give_up_at.is_none()) => {
+                    let Some(event) = event else { break };
+                    self.event(room, event)?;
                 }
                 () = until(self.close_at) => self.close(),
             }
@@ -153,21 +155,34 @@ impl Pipe {
         }
     }
 
-    fn message(&mut self, room: Room, message: Message) -> Outcome {
-        if self.give_up_at.is_some() {
+    fn event(&mut self, room: Room, event: Received) -> Outcome {
+        let Some(event) = Event::received(event).filter(|_| self.give_up_at.is_none()) else {
             return Ok(());
+        };
+        self.show(room, &event)?;
+        match event {
+            Event::Message(_) => self.received += 1,
+            Event::Close { .. } => {
+                self.shows_close = false;
+                return Ok(());
+            }
+            Event::Ping(_) | Event::Pong(_) => return Ok(()),
         }
-        self.received += 1;
         self.restart_linger();
-        if let Some(recorder) = &self.recorder {
-            recorder.write(&Line::now(Direction::In, Event::Message(message.clone())))?;
-        }
-        if let Some(room) = room {
-            let encoded = self.output.encode(&message);
-            room.send(encoded.map_err(|error| output_error(&error))?);
-        }
         if self.count == Some(self.received) {
             self.wants_no_more();
+        }
+        Ok(())
+    }
+
+    /// Writes an event to the recording and to the output.
+    fn show(&self, room: Room, event: &Event) -> Outcome {
+        if let Some(recorder) = &self.recorder {
+            recorder.write(&Line::now(Direction::In, event.clone()))?;
+        }
+        let encoded = self.output.encode(event).map_err(|error| output_error(&error))?;
+        if let Some((room, encoded)) = room.zip(encoded) {
+            room.send(encoded);
         }
         Ok(())
     }
@@ -221,15 +236,12 @@ impl Pipe {
 
     /// `info` is `None` if the end was not waited for.
     async fn end(&mut self, info: Option<&CloseInfo>) -> Outcome {
-        if let Some((recorder, info)) = self.recorder.as_ref().zip(info) {
+        if let Some(info) = info.filter(|_| self.shows_close) {
+            // There was no Close, or it was not waited for.
             let close = Event::Close { code: info.code(), reason: info.reason().to_owned() };
-            recorder.write(&Line::now(Direction::In, close))?;
+            self.show(self.output.room().await, &close)?;
         }
         if self.output.is_open() {
-            let room = self.output.room().await;
-            if let Some((room, last)) = room.zip(info.and_then(|info| self.output.encode_end(info))) {
-                room.send(last);
-            }
             self.output.close();
             match self.output_end.wait().await {
                 Err(error) if error.kind() != io::ErrorKind::BrokenPipe => return Err(output_error(&error)),
@@ -248,7 +260,7 @@ impl Pipe {
 }
 
 /// Waits for the peer's Close, for a short time, and drops what still arrives.
-pub(crate) async fn drain(ws: &mut WebSocket<Transport>) {
+pub(crate) async fn drain(ws: &mut Socket) {
     let closed = async {
         while ws.recv().await.is_some() {
             // A single read may have thousands of messages, and the timeout needs a turn.
@@ -258,18 +270,14 @@ pub(crate) async fn drain(ws: &mut WebSocket<Transport>) {
     let _ = tokio::time::timeout(CLOSE_GRACE, closed).await;
 }
 
-/// The next message, once there is room for it in the output.
-async fn received(
-    ws: &mut WebSocket<Transport>,
-    output: &Output,
-    is_wanted: bool,
-) -> (Room, Option<Message>) {
+/// The next event, once there is room for it in the output.
+async fn received(ws: &mut Socket, output: &Output, is_wanted: bool) -> (Room, Option<Received>) {
     let room = if is_wanted { output.room().await } else { None };
     if room.is_none() {
         // Without output nothing slows this down, and timers and signals need a turn.
         yield_now().await;
     }
-    (room, ws.recv().await)
+    (room, ws.recv_event().await)
 }
 
 async fn until(at: Option<Instant>) {

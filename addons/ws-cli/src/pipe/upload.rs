@@ -41,6 +41,9 @@ pub(super) async fn run(
             Event::Ping(payload) => {
                 sender.ping(&payload).map_err(|error| Failure::usage(format!("ping: {}", chain(&error))))?;
             }
+            Event::Pong(payload) => {
+                sender.pong(&payload).map_err(|error| Failure::usage(format!("pong: {}", chain(&error))))?;
+            }
             Event::Close { code, reason } => {
                 sender.close(close_code(code)?, &reason);
                 return Ok(Ended::Closed);

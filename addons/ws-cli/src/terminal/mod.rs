@@ -6,14 +6,17 @@ mod json;
 mod printer;
 mod screen;
 
-use std::{future::pending, time::Instant};
+use std::{
+    future::pending,
+    time::{Duration, Instant},
+};
 
 use tokio::sync::mpsc;
-use ws_client::{CloseCode, Message, Sender, WebSocket};
+use ws_client::{CloseCode, Error, Event, Message, Sender};
 
 use crate::{
     cli::{ColorArg, SessionArgs},
-    connect::{Pongs, Session, Transport, interrupted, sleep},
+    connect::{Socket, interrupted, sleep},
     console, escape,
     exit::{Code, Failure, Outcome, chain, code_and_reason, of_close},
     pipe::drain,
@@ -24,11 +27,11 @@ use screen::Screen;
 pub(crate) use screen::millis;
 
 /// Talks to the user until the connection is over.
-pub(crate) async fn run(session: Session, args: &SessionArgs, url: &str) -> Outcome {
+pub(crate) async fn run(mut ws: Socket, args: &SessionArgs, url: &str) -> Outcome {
     let raw_mode = RawMode::new();
     let history = (!args.no_history).then(editor::history_file).flatten();
     let (lines, printer) = editor::start(history)?;
-    let Session { mut ws, pongs } = session;
+    let (measured, round_trips) = mpsc::unbounded_channel();
     let mut terminal = Terminal {
         sender: ws.sender(),
         screen: Screen {
@@ -37,13 +40,14 @@ pub(crate) async fn run(session: Session, args: &SessionArgs, url: &str) -> Outc
             indents_json: args.json,
             timestamps: args.timestamps,
         },
+        measured,
         ping: None,
         asked: false,
         received: 0,
         count: args.count,
     };
     terminal.greet(&ws, url);
-    let result = terminal.run(&mut ws, lines, pongs, args.timeout).await;
+    let result = terminal.run(&mut ws, lines, round_trips, args.timeout).await;
     if result.is_err() {
         terminal.sender.close(CloseCode::NORMAL, "");
         drain(&mut ws).await;
@@ -55,10 +59,15 @@ pub(crate) async fn run(session: Session, args: &SessionArgs, url: &str) -> Outc
     result
 }
 
+/// The round-trip time of a ping, or why there is none.
+type RoundTrip = Result<Duration, Error>;
+
 struct Terminal {
     sender: Sender,
     screen: Screen,
-    /// The ping that waits for its pong: payload and time.
+    /// Gets the round-trip times of pings without a text.
+    measured: mpsc::UnboundedSender<RoundTrip>,
+    /// The ping with a text that waits for its pong: payload and time.
     ping: Option<(Vec<u8>, Instant)>,
     asked: bool,
     received: u64,
@@ -66,7 +75,7 @@ struct Terminal {
 }
 
 impl Terminal {
-    fn greet(&mut self, ws: &WebSocket<Transport>, url: &str) {
+    fn greet(&mut self, ws: &Socket, url: &str) {
         // The URL may have a password.
         let url = url.rsplit_once('@').map_or(url, |(_, rest)| rest).split('?').next().unwrap_or_default();
         let mut greeting = format!("connected to {url}");
@@ -81,10 +90,10 @@ impl Terminal {
 
     async fn run(
         &mut self,
-        ws: &mut WebSocket<Transport>,
+        ws: &mut Socket,
         mut lines: mpsc::UnboundedReceiver<Input>,
-        mut pongs: Pongs,
-        timeout: Option<std::time::Duration>,
+        mut round_trips: mpsc::UnboundedReceiver<RoundTrip>,
+        timeout: Option<Duration>,
     ) -> Outcome {
         let mut interrupt = std::pin::pin!(interrupted());
         let mut timeout_passed = std::pin::pin!(sleep(timeout));
@@ -105,7 +114,7 @@ impl Terminal {
                 () = &mut timeout_passed => {
                     return Err(Failure::new(Code::Timeout, "--timeout has passed"));
                 }
-                Some((payload, at)) = pongs.recv() => self.pong(&payload, at),
+                Some(round_trip) = round_trips.recv() => self.round_trip(round_trip),
                 (room, input) = line(&mut lines, &outgoing) => match input {
                     Input::Line(line) => {
                         if let Some(message) = self.line(&line) {
@@ -115,10 +124,12 @@ impl Terminal {
                     Input::End => self.close(CloseCode::NORMAL, ""),
                     Input::Interrupt => return Err(Failure::interrupted()),
                 },
-                message = ws.recv() => {
-                    let Some(message) = message else { break };
-                    self.message(&message);
-                }
+                event = ws.recv_event() => match event {
+                    Some(Event::Message(message)) => self.message(&message),
+                    Some(Event::Pong(payload)) => self.pong(&payload),
+                    Some(_) => {}
+                    None => break,
+                },
             }
         }
         match ws.close_info() {
@@ -162,7 +173,16 @@ impl Terminal {
         None
     }
 
+    /// Sends a ping. The pong of one with a text is recognized by the text.
     fn send_ping(&mut self, payload: Vec<u8>) {
+        if payload.is_empty() {
+            let (sender, measured) = (self.sender.clone(), self.measured.clone());
+            tokio::spawn(async move {
+                // The session may be over.
+                let _ = measured.send(sender.ping_rtt().await);
+            });
+            return;
+        }
         let now = Instant::now();
         match self.sender.ping(&payload) {
             Ok(()) => self.ping = Some((payload, now)),
@@ -170,9 +190,16 @@ impl Terminal {
         }
     }
 
-    fn pong(&mut self, payload: &[u8], at: Instant) {
+    fn pong(&mut self, payload: &[u8]) {
         if let Some((_, sent)) = self.ping.take_if(|(expected, _)| expected == payload) {
-            self.screen.round_trip(at.saturating_duration_since(sent));
+            self.screen.round_trip(sent.elapsed());
+        }
+    }
+
+    fn round_trip(&mut self, round_trip: RoundTrip) {
+        match round_trip {
+            Ok(time) => self.screen.round_trip(time),
+            Err(error) => self.screen.fault(&chain(&error)),
         }
     }
 
