@@ -2,6 +2,7 @@
 
 mod headers;
 mod heads;
+mod link;
 mod resolve;
 mod tls;
 
@@ -17,6 +18,7 @@ use crate::{
     console, escape,
     exit::{Code, Failure, Outcome},
 };
+pub(crate) use link::{Link, News, NotSent, Outgoing};
 pub(crate) use tls::read as read_file;
 
 pub(crate) trait Io: AsyncRead + AsyncWrite + Unpin + Send {}
@@ -66,12 +68,6 @@ impl Target {
         if url.starts_with("wss:") || args.location || !args.cacert.is_empty() || args.cert.is_some() {
             connector = connector.tls(tls::settings(args)?);
         }
-        if args.verbose > 0 {
-            // The request that is shown has the nonce of the one that is sent.
-            let mut seed = [0; 32];
-            getrandom::fill(&mut seed).map_err(|error| Failure::usage(error.to_string()))?;
-            connector = connector.mask_seed(seed);
-        }
         Ok(Self {
             url,
             connector,
@@ -87,41 +83,50 @@ impl Target {
 
     /// Connects. With `--verbose`, shows both heads on stderr.
     pub(crate) async fn connect(&self) -> Outcome<Socket> {
-        if self.verbose > 0 {
-            heads::show_request(&self.connector, &self.url, self.verbose > 1).await;
-        }
         let opened = tokio::select! {
-            opened = self.open() => opened,
+            opened = self.attempt() => opened,
             () = interrupted() => return Err(Failure::interrupted()),
         };
-        if self.verbose > 0
-            && let Err(ConnectError::Refused(refusal)) = &opened
-        {
-            heads::show_response(refusal.status(), refusal.headers(), self.verbose > 1);
-        }
         opened
             .map_err(Failure::from)?
             .ok_or_else(|| Failure::new(Code::Abnormal, "the connection ended during the handshake"))
     }
 
+    /// Connects, and shows what `--verbose` asks for. `None` if the connection is over already.
+    async fn attempt(&self) -> Result<Option<Socket>, ConnectError> {
+        if self.verbose == 0 {
+            return self.open(&self.connector).await;
+        }
+        // The request that is shown has the nonce of the one that is sent.
+        let mut seed = [0; 32];
+        getrandom::fill(&mut seed).map_err(|error| ConnectError::Randomness(error.into()))?;
+        let connector = self.connector.clone().mask_seed(seed);
+        heads::show_request(&connector, &self.url, self.verbose > 1).await;
+        let opened = self.open(&connector).await;
+        if let Err(ConnectError::Refused(refusal)) = &opened {
+            heads::show_response(refusal.status(), refusal.headers(), self.verbose > 1);
+        }
+        opened
+    }
+
     /// `None` if the connection is over already.
-    async fn open(&self) -> Result<Option<Socket>, ConnectError> {
+    async fn open(&self, connector: &Connector) -> Result<Option<Socket>, ConnectError> {
         #[cfg(unix)]
         if let Some(path) = &self.socket {
             let host = path.display().to_string();
             let socket = tokio::net::UnixStream::connect(path).await;
             let socket = socket.map_err(|source| unix_error(&host, source))?;
             return Ok(if self.url.starts_with("wss:") {
-                let connected = self.connector.connect_tls_on(&self.url, socket).await?;
+                let connected = connector.connect_tls_on(&self.url, socket).await?;
                 self.show(&connected, |stream| heads::tls(Some(stream.tls())));
                 boxed(connected)
             } else {
-                let connected = self.connector.connect_on(&self.url, socket).await?;
+                let connected = connector.connect_on(&self.url, socket).await?;
                 self.show(&connected, |_| Vec::new());
                 boxed(connected)
             });
         }
-        let connected = self.connector.open(&self.url).await?;
+        let connected = connector.open(&self.url).await?;
         self.show(&connected, heads::of_stream);
         Ok(boxed(connected))
     }

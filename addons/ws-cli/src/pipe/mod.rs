@@ -11,13 +11,14 @@ use tokio::{
     task::{JoinHandle, yield_now},
     time::{Instant, sleep_until},
 };
-use ws_client::{CloseCode, CloseInfo, Event as Received, Sender};
+use ws_client::{CloseCode, CloseInfo, Event as Received};
 
 use crate::{
     cli::{FramingArgs, values::Limit},
-    connect::{Socket, interrupted, sleep},
+    connect::{Link, News, Outgoing, interrupted, sleep},
+    console, escape,
     events::{Direction, Event, Line, Recorder},
-    exit::{Code, Failure, Outcome, of_close},
+    exit::{Code, Failure, Outcome},
 };
 pub(crate) use input::stdin;
 use output::{Output, Room};
@@ -48,11 +49,11 @@ pub(crate) struct Options {
 
 /// Sends what `input` has and writes what arrives, until the connection is over.
 pub(crate) async fn run(
-    mut ws: Socket,
+    mut link: Link,
     input: Option<mpsc::Receiver<Outcome<Event>>>,
     options: Options,
 ) -> Outcome {
-    let sender = ws.sender();
+    let sender = link.sender();
     let upload =
         input.map(|input| tokio::spawn(upload::run(input, sender.clone(), options.recorder.clone())));
     let (output, output_end) = Output::new(options.framing, options.prints);
@@ -64,6 +65,7 @@ pub(crate) async fn run(
         count: options.count,
         linger: options.linger,
         received: 0,
+        is_up: matches!(link, Link::Once(_)),
         shows_close: true,
         sent: None,
         close_at: None,
@@ -71,11 +73,11 @@ pub(crate) async fn run(
         give_up_at: None,
         too_late: false,
     };
-    let result = pipe.run(&mut ws, upload, options.timeout, options.duration).await;
+    let result = pipe.run(&mut link, upload, options.timeout, options.duration).await;
     if result.is_err() {
         // The peer learns of the end, also after a local failure.
         pipe.sender.close(CloseCode::NORMAL, "");
-        drain(&mut ws).await;
+        drain(&mut link).await;
         if pipe.output.is_open() {
             // What was received before is written, if its reader takes it.
             pipe.output.close();
@@ -86,13 +88,15 @@ pub(crate) async fn run(
 }
 
 struct Pipe {
-    sender: Sender,
+    sender: Outgoing,
     output: Output,
     output_end: output::Ended,
     recorder: Option<Recorder>,
     count: Option<u64>,
     linger: Option<Limit>,
     received: u64,
+    /// Whether there is a connection.
+    is_up: bool,
     /// Whether the Close is still to be shown.
     shows_close: bool,
     /// The number of messages, once the input has ended.
@@ -110,7 +114,7 @@ struct Pipe {
 impl Pipe {
     async fn run(
         &mut self,
-        ws: &mut Socket,
+        link: &mut Link,
         mut upload: Option<JoinHandle<Outcome<Ended>>>,
         timeout: Option<Duration>,
         duration: Option<Duration>,
@@ -132,11 +136,13 @@ impl Pipe {
                 }
                 ended = self.output_end.wait(), if self.output.is_open() => self.output_failed(ended)?,
                 // Behind the Close, a fast peer may have sent more than arrives in a moment.
-                () = until(self.give_up_at) => return self.end(None).await,
-                (room, event) = received(ws, &self.output, self.give_up_at.is_none()) => {
-                    let Some(event) = event else { break };
-                    self.event(room, event)?;
-                }
+                () = until(self.give_up_at) => return self.end(None, Ok(())).await,
+                (room, news) = next(link, &self.output, self.give_up_at.is_none()) => match news {
+                    Some(News::Event(event)) => self.event(room, event)?,
+                    Some(News::Up(text)) => self.is_up(&text),
+                    Some(News::Away(text, info)) => self.is_away(room, &text, info)?,
+                    None => break,
+                },
                 () = until(self.close_at) => self.close(),
             }
         }
@@ -147,11 +153,11 @@ impl Pipe {
         {
             self.input_ended(ended?);
         }
-        let info = ws.close_info();
+        let (info, outcome) = (link.close_info(), link.outcome(self.asked));
         tokio::select! {
             biased;
             () = &mut interrupt => Err(Failure::interrupted()),
-            ended = self.end(info.as_ref()) => ended,
+            ended = self.end(info, outcome) => ended,
         }
     }
 
@@ -173,6 +179,20 @@ impl Pipe {
             self.wants_no_more();
         }
         Ok(())
+    }
+
+    fn is_up(&mut self, text: &str) {
+        console::err(format!("* {text}"));
+        (self.is_up, self.shows_close) = (true, true);
+        self.restart_linger();
+    }
+
+    /// Without a connection there is silence, but it says nothing.
+    fn is_away(&mut self, room: Room, text: &str, info: Option<CloseInfo>) -> Outcome {
+        (self.is_up, self.close_at) = (false, None);
+        console::err(format!("* {}", escape::line(text)));
+        let Some(info) = info.filter(|_| std::mem::take(&mut self.shows_close)) else { return Ok(()) };
+        self.show(room, &close_event(&info))
     }
 
     /// Writes an event to the recording and to the output.
@@ -212,7 +232,7 @@ impl Pipe {
 
     /// After the input's end, the time of silence begins again with each message.
     fn restart_linger(&mut self) {
-        let Some(sent) = self.sent.filter(|_| !self.asked) else { return };
+        let Some(sent) = self.sent.filter(|_| !self.asked && self.is_up) else { return };
         let silence = match self.linger {
             Some(Limit(silence)) => silence,
             None if self.count.is_some() => None,
@@ -235,11 +255,10 @@ impl Pipe {
     }
 
     /// `info` is `None` if the end was not waited for.
-    async fn end(&mut self, info: Option<&CloseInfo>) -> Outcome {
-        if let Some(info) = info.filter(|_| self.shows_close) {
+    async fn end(&mut self, info: Option<CloseInfo>, outcome: Outcome) -> Outcome {
+        if let Some(info) = info.as_ref().filter(|_| self.shows_close) {
             // There was no Close, or it was not waited for.
-            let close = Event::Close { code: info.code(), reason: info.reason().to_owned() };
-            self.show(self.output.room().await, &close)?;
+            self.show(self.output.room().await, &close_event(info))?;
         }
         if self.output.is_open() {
             self.output.close();
@@ -248,10 +267,9 @@ impl Pipe {
                 _ => {}
             }
         }
-        let Some(info) = info else { return Ok(()) };
-        of_close(info, self.asked)?;
-        if self.too_late {
-            let code = crate::exit::code_and_reason(info);
+        outcome?;
+        if let Some(info) = info.filter(|_| self.too_late) {
+            let code = crate::exit::code_and_reason(&info);
             let message = format!("the server closed the connection before all input was sent: {code}");
             return Err(Failure::new(Code::Closed, message));
         }
@@ -260,9 +278,9 @@ impl Pipe {
 }
 
 /// Waits for the peer's Close, for a short time, and drops what still arrives.
-pub(crate) async fn drain(ws: &mut Socket) {
+pub(crate) async fn drain(link: &mut Link) {
     let closed = async {
-        while ws.recv().await.is_some() {
+        while link.next().await.is_some() {
             // A single read may have thousands of messages, and the timeout needs a turn.
             yield_now().await;
         }
@@ -270,14 +288,18 @@ pub(crate) async fn drain(ws: &mut Socket) {
     let _ = tokio::time::timeout(CLOSE_GRACE, closed).await;
 }
 
-/// The next event, once there is room for it in the output.
-async fn received(ws: &mut Socket, output: &Output, is_wanted: bool) -> (Room, Option<Received>) {
+fn close_event(info: &CloseInfo) -> Event {
+    Event::Close { code: info.code(), reason: info.reason().to_owned() }
+}
+
+/// What happens next, once there is room for it in the output.
+async fn next(link: &mut Link, output: &Output, is_wanted: bool) -> (Room, Option<News>) {
     let room = if is_wanted { output.room().await } else { None };
     if room.is_none() {
         // Without output nothing slows this down, and timers and signals need a turn.
         yield_now().await;
     }
-    (room, ws.recv_event().await)
+    (room, link.next().await)
 }
 
 async fn until(at: Option<Instant>) {

@@ -14,7 +14,7 @@ use tokio::{
 
 use crate::{
     cli::{DirectionArg, FramingArgs, ReplayArgs, values::Limit},
-    connect::Target,
+    connect::{Link, Target},
     events::{Direction, Event, Line},
     exit::{Failure, Outcome},
     pipe,
@@ -28,7 +28,7 @@ pub(crate) async fn replay(args: ReplayArgs) -> Outcome {
     };
     // The file is opened before anything is sent.
     let lines = open(&args.file)?;
-    let ws = target.connect().await?;
+    let link = Link::Once(target.connect().await?);
     let (sender, input) = mpsc::channel(16);
     let read = read(lines, direction);
     tokio::spawn(send_in_time(read, sender, args.speed));
@@ -41,7 +41,7 @@ pub(crate) async fn replay(args: ReplayArgs) -> Outcome {
         duration: None,
         recorder: None,
     };
-    pipe::run(ws, Some(input), options).await
+    pipe::run(link, Some(input), options).await
 }
 
 fn open(path: &Path) -> Outcome<Box<dyn BufRead + Send>> {
