@@ -2,9 +2,14 @@
 
 use std::fmt;
 
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderValue};
 
-use crate::{Connector, refusal::header_names, url::redacted};
+use crate::{
+    error::HeaderError,
+    refusal::header_names,
+    request::{RequestOptions, parse_header},
+    url::redacted,
+};
 
 /// An attempt that is about to begin, for the request hook.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,24 +24,39 @@ pub struct Attempt {
     pub credentials_refused: bool,
 }
 
-/// The request of an attempt: a URL, headers and subprotocols. They are added to those of the [`Connector`].
+/// The request of an attempt: a URL, headers and subprotocols. They are added to those of the
+/// [`Connector`](crate::Connector), where an [`http::Request`] would replace them.
 #[derive(Clone)]
 #[must_use]
 pub struct Request {
     url: String,
     headers: HeaderMap,
     subprotocols: Vec<String>,
+    /// The first header that is not valid.
+    bad_header: Option<HeaderError>,
 }
 
 impl Request {
-    /// Creates a request for a URL, as in [`Connector::connect`].
+    /// Creates a request for a URL, as in [`Connector::connect`](crate::Connector::connect).
     pub fn new(url: impl Into<String>) -> Self {
-        Self { url: url.into(), headers: HeaderMap::new(), subprotocols: Vec::new() }
+        Self { url: url.into(), headers: HeaderMap::new(), subprotocols: Vec::new(), bad_header: None }
     }
 
-    /// Adds a header, such as `Authorization`.
-    pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
-        self.headers.append(name, value);
+    /// Adds a header: `header("authorization", "Bearer token")`. It takes what
+    /// [`Connector::header`](crate::Connector::header) takes.
+    ///
+    /// An invalid name or value makes the attempt fail with
+    /// [`ConnectError::Header`](crate::error::ConnectError::Header), which has the name and never the value. By default,
+    /// there is no further attempt then.
+    pub fn header(mut self, name: impl AsRef<str>, value: impl TryInto<HeaderValue>) -> Self {
+        match parse_header(name, value) {
+            Ok((name, value)) => {
+                self.headers.append(name, value);
+            }
+            Err(error) => {
+                self.bad_header.get_or_insert(error);
+            }
+        }
         self
     }
 
@@ -46,27 +66,20 @@ impl Request {
         self
     }
 
-    /// Returns the URL, and the connector with the headers and subprotocols.
-    pub(super) fn apply(self, mut connector: Connector) -> (String, Connector) {
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Adds the headers and subprotocols to those of a connector.
+    pub(crate) fn add_to(self, options: &mut RequestOptions) -> Result<(), HeaderError> {
+        if let Some(error) = self.bad_header {
+            return Err(error);
+        }
         for (name, value) in &self.headers {
-            connector = connector.header(name.clone(), value.clone());
+            options.headers.append(name.clone(), value.clone());
         }
-        for name in self.subprotocols {
-            connector = connector.subprotocol(name);
-        }
-        (self.url, connector)
-    }
-}
-
-impl From<&str> for Request {
-    fn from(url: &str) -> Self {
-        Self::new(url)
-    }
-}
-
-impl From<String> for Request {
-    fn from(url: String) -> Self {
-        Self::new(url)
+        options.subprotocols.extend(self.subprotocols);
+        Ok(())
     }
 }
 
@@ -83,15 +96,13 @@ impl fmt::Debug for Request {
 
 #[cfg(test)]
 mod tests {
-    use http::header::AUTHORIZATION;
-
     use super::*;
 
     #[test]
     fn debug_output_has_no_secrets() {
         let request = |url: &str| {
-            let value = HeaderValue::from_static("Bearer secret");
-            format!("{:?}", Request::new(url).header(AUTHORIZATION, value).subprotocol("secret"))
+            let request = Request::new(url).header("authorization", "Bearer secret");
+            format!("{:?}", request.header("x-a", "secret\n").subprotocol("secret"))
         };
         let text = request("wss://example.com/feed?token=secret");
         assert!(text.contains("example.com/feed") && text.contains("authorization"), "{text}");
