@@ -87,7 +87,7 @@ impl Request {
 impl fmt::Debug for Request {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Request")
-            .field("url", &redacted(&self.url).split('?').next().unwrap_or_default())
+            .field("url", &redacted(&self.url))
             .field("headers", &header_names(&self.headers))
             .field("subprotocols", &self.subprotocols.len())
             .finish()
