@@ -2,13 +2,10 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, header, request};
 
-use crate::{
-    error::{ConnectError, HeaderError},
-    reconnecting,
-};
+use crate::error::{ConnectError, HeaderError};
 
 /// What a [`Connector`](crate::Connector) connects to: a URL as `&str`, `String` or [`http::Uri`], or an
-/// [`http::Request`] with headers for this one connection. A [`reconnecting::Request`] adds to the headers and
+/// [`http::Request`] with headers for this one connection. A [`reconnecting::Request`](crate::reconnecting::Request) adds to the headers and
 /// subprotocols of the connector.
 ///
 /// A URL with a type of its own, such as that of the crate `url`, is passed as text: `url.as_str()`.
@@ -57,7 +54,7 @@ pub(crate) mod sealed {
     pub enum Rest {
         Nothing,
         Head(Box<http::request::Parts>),
-        Added(crate::reconnecting::Request),
+        Added(Result<super::Added, crate::error::HeaderError>),
     }
 }
 
@@ -84,7 +81,6 @@ into_client_request! {
         let (head, ()) = request.into_parts();
         (head.uri.to_string(), Rest::Head(Box::new(head)))
     };
-    reconnecting::Request: request => (request.url().to_owned(), Rest::Added(request));
 }
 
 /// Headers that the handshake sets itself.
@@ -95,6 +91,14 @@ const SET_BY_THE_HANDSHAKE: [HeaderName; 5] = [
     header::SEC_WEBSOCKET_VERSION,
     header::SEC_WEBSOCKET_EXTENSIONS,
 ];
+
+/// What is added to the headers and subprotocols of a connector.
+#[derive(Clone, Default)]
+#[expect(unnameable_types, missing_debug_implementations, reason = "it is part of a sealed trait")]
+pub struct Added {
+    pub headers: HeaderMap,
+    pub subprotocols: Vec<String>,
+}
 
 /// What the caller adds to the request.
 #[derive(Clone, Default)]
@@ -111,7 +115,14 @@ impl RequestOptions {
         match rest {
             Rest::Nothing => Ok(()),
             Rest::Head(head) => self.apply_head(*head),
-            Rest::Added(request) => Ok(request.add_to(self)?),
+            Rest::Added(added) => {
+                let Added { headers, subprotocols } = added?;
+                for (name, value) in &headers {
+                    self.headers.append(name.clone(), value.clone());
+                }
+                self.subprotocols.extend(subprotocols);
+                Ok(())
+            }
         }
     }
 

@@ -2,12 +2,15 @@
 
 use std::fmt;
 
-use http::{HeaderMap, HeaderValue};
+use http::HeaderValue;
 
 use crate::{
     error::HeaderError,
     refusal::header_names,
-    request::{RequestOptions, parse_header},
+    request::{
+        Added, IntoClientRequest, parse_header,
+        sealed::{Rest, Sealed},
+    },
     url::redacted,
 };
 
@@ -30,8 +33,7 @@ pub struct Attempt {
 #[must_use]
 pub struct Request {
     url: String,
-    headers: HeaderMap,
-    subprotocols: Vec<String>,
+    added: Added,
     /// The first header that is not valid.
     bad_header: Option<HeaderError>,
 }
@@ -39,7 +41,7 @@ pub struct Request {
 impl Request {
     /// Creates a request for a URL, as in [`Connector::connect`](crate::Connector::connect).
     pub fn new(url: impl Into<String>) -> Self {
-        Self { url: url.into(), headers: HeaderMap::new(), subprotocols: Vec::new(), bad_header: None }
+        Self { url: url.into(), added: Added::default(), bad_header: None }
     }
 
     /// Adds a header: `header("authorization", "Bearer token")`. It takes what
@@ -51,7 +53,7 @@ impl Request {
     pub fn header(mut self, name: impl AsRef<str>, value: impl TryInto<HeaderValue>) -> Self {
         match parse_header(name, value) {
             Ok((name, value)) => {
-                self.headers.append(name, value);
+                self.added.headers.append(name, value);
             }
             Err(error) => {
                 self.bad_header.get_or_insert(error);
@@ -62,24 +64,16 @@ impl Request {
 
     /// Offers a subprotocol.
     pub fn subprotocol(mut self, name: impl Into<String>) -> Self {
-        self.subprotocols.push(name.into());
+        self.added.subprotocols.push(name.into());
         self
     }
+}
 
-    pub(crate) fn url(&self) -> &str {
-        &self.url
-    }
+impl IntoClientRequest for Request {}
 
-    /// Adds the headers and subprotocols to those of a connector.
-    pub(crate) fn add_to(self, options: &mut RequestOptions) -> Result<(), HeaderError> {
-        if let Some(error) = self.bad_header {
-            return Err(error);
-        }
-        for (name, value) in &self.headers {
-            options.headers.append(name.clone(), value.clone());
-        }
-        options.subprotocols.extend(self.subprotocols);
-        Ok(())
+impl Sealed for Request {
+    fn into_url_and_rest(self) -> (String, Rest) {
+        (self.url, Rest::Added(self.bad_header.map_or(Ok(self.added), Err)))
     }
 }
 
@@ -88,8 +82,8 @@ impl fmt::Debug for Request {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Request")
             .field("url", &redacted(&self.url))
-            .field("headers", &header_names(&self.headers))
-            .field("subprotocols", &self.subprotocols.len())
+            .field("headers", &header_names(&self.added.headers))
+            .field("subprotocols", &self.added.subprotocols.len())
             .finish()
     }
 }
