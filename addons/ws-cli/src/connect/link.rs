@@ -199,11 +199,20 @@ impl Outgoing {
     }
 
     pub(crate) fn ping(&self, payload: &[u8]) -> Result<(), ControlError> {
-        self.current().ok_or(ControlError::Closed)?.ping(payload)
+        self.control(|sender| sender.ping(payload))
     }
 
     pub(crate) fn pong(&self, payload: &[u8]) -> Result<(), ControlError> {
-        self.current().ok_or(ControlError::Closed)?.pong(payload)
+        self.control(|sender| sender.pong(payload))
+    }
+
+    /// Sends a control frame. A client that connects again drops it while there is no connection.
+    fn control(&self, send: impl FnOnce(&Sender) -> Result<(), ControlError>) -> Result<(), ControlError> {
+        let sent = self.current().map_or(Ok(()), |sender| send(&sender));
+        match (self, sent) {
+            (Self::Again(..), Err(ControlError::Closed)) => Ok(()),
+            (_, sent) => sent,
+        }
     }
 
     pub(crate) async fn ping_rtt(&self) -> Result<Duration, Error> {

@@ -84,6 +84,8 @@ fn json_lines_show_the_end_of_each_connection() {
     client.error_line("* connected");
     kill(server);
     assert_eq!(close_code(&client.line()), 1006);
+    // A ping while there is no connection is dropped.
+    client.send("{\"type\":\"ping\"}\n");
     let (server, _) = listen(&port);
     client.error_line("* connected again");
     kill(server);
