@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs the other implementations for the end-to-end tests into .peers/ at the top of the workspace:
 #   .peers/python   a virtual environment with `websockets`
-#   .peers/node     node_modules with `ws`
+#   .peers/node     node_modules with `ws` and `wscat`
 # Also installs Chromium, nginx, HAProxy, tinyproxy and microsocks through apt-get, if that is possible and they are missing.
 # Programs that are already installed are not changed.
 #
@@ -39,15 +39,15 @@ setup_python() {
 setup_node() {
     local wanted=$here/node/package.json stamp=$peers/node/.installed
     if cmp -s "$wanted" "$stamp"; then
-        echo "ws: there"
+        echo "ws, wscat: there"
     elif ! has node || ! has npm; then
-        leave_out "ws: no node or no npm (Debian: apt-get install nodejs npm)"
+        leave_out "ws, wscat: no node or no npm (Debian: apt-get install nodejs npm)"
     elif rm -rf "$peers/node" && mkdir -p "$peers/node" && cp "$wanted" "$peers/node/package.json" \
         && npm install --prefix "$peers/node" --silent --no-package-lock --no-audit --no-fund --ignore-scripts; then
         cp "$wanted" "$stamp"
-        echo "ws: installed"
+        echo "ws, wscat: installed"
     else
-        leave_out "ws: see above"
+        leave_out "ws, wscat: see above"
     fi
 }
 

@@ -227,10 +227,10 @@ impl Connector {
         check_runtime()?;
         self.0.check()?;
         let deadline = ws_tokio::internal::deadline_in(self.0.handshake_timeout);
-        let (url, head) = request.into_url_and_head();
+        let (url, rest) = request.into_url_and_rest();
         let target = Target::parse(&url)?;
         let mut request_options = self.0.request_options.clone();
-        head.map_or(Ok(()), |head| request_options.apply(head))?;
+        request_options.apply(rest)?;
         Ok(Attempt { target, request_options, deadline })
     }
 }

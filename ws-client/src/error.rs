@@ -19,6 +19,9 @@ pub use ws_tokio::tls::TlsError;
 pub use crate::refusal::Refusal;
 
 /// A URL is not a valid WebSocket URL.
+///
+/// No variant has the query or the fragment of the URL, which may contain tokens. If the URL has an `@`, a placeholder
+/// stands for its text, which may contain a password.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum UrlError {
@@ -51,14 +54,13 @@ pub enum UrlError {
 }
 
 impl UrlError {
-    /// The same error without the URL's text, which may contain a password.
-    pub(crate) fn redacted(self) -> Self {
-        let hidden = "(with credentials)".to_owned();
+    /// The same error with what `form` makes of the URL's text.
+    pub(crate) fn with_text(self, form: impl FnOnce(&str) -> &str) -> Self {
         match self {
-            Self::Invalid(_) => Self::Invalid(hidden),
-            Self::NoHost(_) => Self::NoHost(hidden),
-            Self::Host { reason, .. } => Self::Host { host: hidden, reason },
-            Self::Port(_) => Self::Port(hidden),
+            Self::Invalid(text) => Self::Invalid(form(&text).to_owned()),
+            Self::NoHost(text) => Self::NoHost(form(&text).to_owned()),
+            Self::Host { host, reason } => Self::Host { host: form(&host).to_owned(), reason },
+            Self::Port(text) => Self::Port(form(&text).to_owned()),
             error @ (Self::Scheme(_) | Self::Credentials) => error,
         }
     }
@@ -72,7 +74,7 @@ pub enum ProxyUrlError {
     #[error("invalid proxy URL {proxy:?}: {reason}")]
     #[non_exhaustive]
     Invalid {
-        /// The URL, or a placeholder if it may contain a password.
+        /// The URL without query and fragment, or a placeholder if it may contain a password.
         proxy: String,
         /// Why the URL is invalid, as text for people. Its wording may change in any release.
         reason: &'static str,
@@ -196,7 +198,8 @@ const fn socks5_reply(reply: u8) -> &'static str {
 /// A connection attempt failed.
 ///
 /// [`source`](std::error::Error::source) has the cause, which `Display` does not repeat: print the chain to
-/// see both. URLs with credentials, and the values of headers, are not part of any error.
+/// see both. URLs with credentials, the queries and fragments of URLs, and the values of headers are not part of any
+/// error.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConnectError {
@@ -263,7 +266,7 @@ pub enum ConnectError {
     #[error("the redirect to {location:?} was not followed")]
     #[non_exhaustive]
     Redirect {
-        /// The `Location`, or a placeholder if it may contain a password.
+        /// The `Location` without query and fragment, or a placeholder if it may contain a password.
         location: String,
         /// Why the redirect was not followed.
         source: RedirectError,

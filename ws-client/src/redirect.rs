@@ -70,8 +70,13 @@ mod tests {
     #[test]
     fn credentials_in_a_location_stay_out_of_errors() {
         let from = Target::parse("wss://example.com/").expect("valid");
-        for location in ["ws://user:secret@example.com/", "wss://user:secret@:x/", "wss://user:s%zzecret@b/"]
-        {
+        for location in [
+            "ws://user:secret@example.com/",
+            "wss://user:secret@:x/",
+            "wss://user:s%zzecret@b/",
+            "ws://example.com/?token=secret",
+            "ws://example.com/#secret",
+        ] {
             let response = Response::builder().status(302).header(header::LOCATION, location).body(());
             let refusal = Refusal::without_body(response.expect("valid"));
             let error = redirect_target(&from, &refusal, &mut RequestOptions::default(), &[])

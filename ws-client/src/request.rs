@@ -1,15 +1,18 @@
 //! What a caller connects to: a URL, or a request with headers.
 
-use http::{HeaderMap, HeaderName, Method, Request, Uri, header, request};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, header, request};
 
 use crate::error::{ConnectError, HeaderError};
 
 /// What a [`Connector`](crate::Connector) connects to: a URL as `&str`, `String` or [`http::Uri`], or an
-/// [`http::Request`] with headers for this one connection.
+/// [`http::Request`] with headers for this one connection. A [`reconnecting::Request`](crate::reconnecting::Request) adds to the headers and
+/// subprotocols of the connector.
 ///
 /// A URL with a type of its own, such as that of the crate `url`, is passed as text: `url.as_str()`.
 ///
 /// # Requests
+/// This is about an [`http::Request`].
+///
 /// - The URL is the request's [`uri`](Request::uri), with scheme and host.
 /// - The method must be `GET`, which is the default. The HTTP version and the extensions are not used.
 /// - Headers are added to those of the connector. A header of the request replaces all of the connector's
@@ -35,37 +38,48 @@ use crate::error::{ConnectError, HeaderError};
 /// This trait is sealed: other crates cannot implement it.
 pub trait IntoClientRequest: sealed::Sealed + Send {}
 
+use sealed::Rest;
+
 pub(crate) mod sealed {
     /// The conversion that only this crate implements.
     #[expect(unnameable_types, reason = "it seals a trait")]
     pub trait Sealed {
-        /// The URL, and the head of the request if there is one.
-        fn into_url_and_head(self) -> (String, Option<http::request::Parts>);
+        /// The URL, and what the request has besides.
+        fn into_url_and_rest(self) -> (String, Rest);
+    }
+
+    /// What a request has besides its URL.
+    #[expect(unnameable_types, reason = "it is part of a sealed trait")]
+    #[expect(missing_debug_implementations, reason = "it has credentials, and is not named outside")]
+    pub enum Rest {
+        Nothing,
+        Head(Box<http::request::Parts>),
+        Added(Result<super::Added, crate::error::HeaderError>),
     }
 }
 
 macro_rules! into_client_request {
-    ($($source:ty: $given:ident => $url_and_head:expr;)*) => {$(
+    ($($source:ty: $given:ident => $url_and_rest:expr;)*) => {$(
         impl IntoClientRequest for $source {}
 
         impl sealed::Sealed for $source {
-            fn into_url_and_head(self) -> (String, Option<request::Parts>) {
+            fn into_url_and_rest(self) -> (String, Rest) {
                 let $given = self;
-                $url_and_head
+                $url_and_rest
             }
         }
     )*};
 }
 
 into_client_request! {
-    &str: url => (url.to_owned(), None);
-    String: url => (url, None);
-    &String: url => (url.clone(), None);
-    Uri: uri => (uri.to_string(), None);
-    &Uri: uri => (uri.to_string(), None);
+    &str: url => (url.to_owned(), Rest::Nothing);
+    String: url => (url, Rest::Nothing);
+    &String: url => (url.clone(), Rest::Nothing);
+    Uri: uri => (uri.to_string(), Rest::Nothing);
+    &Uri: uri => (uri.to_string(), Rest::Nothing);
     Request<()>: request => {
         let (head, ()) = request.into_parts();
-        (head.uri.to_string(), Some(head))
+        (head.uri.to_string(), Rest::Head(Box::new(head)))
     };
 }
 
@@ -78,6 +92,14 @@ const SET_BY_THE_HANDSHAKE: [HeaderName; 5] = [
     header::SEC_WEBSOCKET_EXTENSIONS,
 ];
 
+/// What is added to the headers and subprotocols of a connector.
+#[derive(Clone, Default)]
+#[expect(unnameable_types, missing_debug_implementations, reason = "it is part of a sealed trait")]
+pub struct Added {
+    pub headers: HeaderMap,
+    pub subprotocols: Vec<String>,
+}
+
 /// What the caller adds to the request.
 #[derive(Clone, Default)]
 pub(crate) struct RequestOptions {
@@ -88,8 +110,24 @@ pub(crate) struct RequestOptions {
 }
 
 impl RequestOptions {
-    /// Adds what the head of a caller's request has. It replaces what has the same name.
-    pub(crate) fn apply(&mut self, head: request::Parts) -> Result<(), ConnectError> {
+    /// Adds what the caller's request has.
+    pub(crate) fn apply(&mut self, rest: Rest) -> Result<(), ConnectError> {
+        match rest {
+            Rest::Nothing => Ok(()),
+            Rest::Head(head) => self.apply_head(*head),
+            Rest::Added(added) => {
+                let Added { headers, subprotocols } = added?;
+                for (name, value) in &headers {
+                    self.headers.append(name.clone(), value.clone());
+                }
+                self.subprotocols.extend(subprotocols);
+                Ok(())
+            }
+        }
+    }
+
+    /// What has the same name is replaced.
+    fn apply_head(&mut self, head: request::Parts) -> Result<(), ConnectError> {
         if head.method != Method::GET {
             return Err(ConnectError::Method(head.method));
         }
@@ -117,6 +155,18 @@ impl RequestOptions {
 fn texts<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Vec<&'a str>, HeaderError> {
     let values = headers.get_all(name).iter();
     values.map(|value| value.to_str().map_err(|_| HeaderError::Value(name.clone()))).collect()
+}
+
+/// Parses a header.
+pub(crate) fn parse_header(
+    name: impl AsRef<str>,
+    value: impl TryInto<HeaderValue>,
+) -> Result<(HeaderName, HeaderValue), HeaderError> {
+    let name = header_name(name.as_ref())?;
+    match value.try_into() {
+        Ok(value) => Ok((name, value)),
+        Err(_) => Err(HeaderError::Value(name)),
+    }
 }
 
 /// Parses the name of a header. The error shows the name up to the first character that is not allowed: a

@@ -18,10 +18,13 @@ use encode::path_and_query;
 pub(crate) use host::{AuthorityError, Host, host_and_port};
 
 /// The form of a URL that may appear in errors. A URL with an `@` may contain a password in any of its parts,
-/// so none of it is shown.
+/// so none of it is shown. The query and the fragment may contain tokens.
 pub(crate) fn redacted(url: &str) -> &str {
-    if url.contains('@') { "(with credentials)" } else { url }
+    if url.contains('@') { HIDDEN } else { url.split(['?', '#']).next().unwrap_or_default() }
 }
+
+/// What errors show in place of a URL.
+const HIDDEN: &str = "(with credentials)";
 
 /// A parsed URL.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -173,9 +176,10 @@ impl Target {
     }
 }
 
-/// Removes the URL's text from the error if it may contain a password.
+/// Removes what may be secret from the error: all of the URL's text if it may contain a password.
 fn redact_error(error: UrlError, url: &str) -> UrlError {
-    if url.contains('@') { error.redacted() } else { error }
+    let may_have_a_password = url.contains('@');
+    error.with_text(|text| if may_have_a_password { HIDDEN } else { redacted(text) })
 }
 
 /// Characters that the standard removes from a URL, wherever they are. This parser rejects them instead,

@@ -55,7 +55,14 @@ impl Failure {
 
 impl From<ConnectError> for Failure {
     fn from(error: ConnectError) -> Self {
-        let code = match &error {
+        Self::of_connect(&error)
+    }
+}
+
+impl Failure {
+    /// An attempt to connect failed.
+    pub(crate) fn of_connect(error: &ConnectError) -> Self {
+        let code = match error {
             ConnectError::Resolve { .. }
             | ConnectError::Connect { .. }
             | ConnectError::Io(_)
@@ -66,8 +73,8 @@ impl From<ConnectError> for Failure {
             ConnectError::TimedOut(_) => Code::Timeout,
             _ => Code::Usage,
         };
-        let mut failure = Self::new(code, chain(&error));
-        if let ConnectError::Refused(refusal) = &error {
+        let mut failure = Self::new(code, chain(error));
+        if let ConnectError::Refused(refusal) = error {
             String::from_utf8_lossy(refusal.body()).trim_end().clone_into(&mut failure.detail);
         }
         failure
@@ -173,6 +180,6 @@ mod tests {
     #[test]
     fn a_cause_is_printed_once() {
         let error = ConnectionError::Protocol(ProtocolError::MaskedFrame);
-        assert_eq!(chain(&error), "protocol error: frame from a server with a mask");
+        assert_eq!(chain(&error), "the peer violated the protocol: frame from a server with a mask");
     }
 }

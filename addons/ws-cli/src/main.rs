@@ -21,9 +21,10 @@ use std::{
 };
 
 use clap::Parser as _;
+use ws_client::reconnecting::WhileAway;
 
 use cli::{Cli, Command, SessionArgs};
-use connect::Target;
+use connect::{Link, Target};
 use exit::{Code, Failure, Outcome};
 
 fn main() -> ExitCode {
@@ -84,14 +85,23 @@ async fn connect(args: SessionArgs) -> Outcome {
     };
     let target = Target::new(url, &args.subprotocol, &args.connection)?;
     let started = tokio::time::Instant::now();
-    let session = tokio::select! {
-        session = target.connect() => session?,
+    let has_user =
+        stdin().is_terminal() && stdout().is_terminal() && !args.framing.is_chosen() && !args.no_input;
+    let connecting = async {
+        if !args.reconnect {
+            return target.connect().await.map(Link::Once);
+        }
+        // What a user types is for now. The input of a pipe can wait.
+        let while_away = if has_user { WhileAway::Fail } else { WhileAway::Wait };
+        Ok(Link::again(target.clone(), args.reconnect_max, while_away))
+    };
+    let link = tokio::select! {
+        link = connecting => link?,
         () = connect::sleep(args.timeout) => return Err(Failure::new(Code::Timeout, "--timeout has passed")),
     };
     let timeout = args.timeout.map(|timeout| timeout.saturating_sub(started.elapsed()));
-    let has_user = stdin().is_terminal() && stdout().is_terminal();
-    if has_user && !args.framing.is_chosen() && !args.no_input {
-        return terminal::run(session, &SessionArgs { timeout, ..args }, target.url()).await;
+    if has_user {
+        return terminal::run(link, &SessionArgs { timeout, ..args }, target.url()).await;
     }
     let options = pipe::Options {
         framing: args.framing,
@@ -103,5 +113,5 @@ async fn connect(args: SessionArgs) -> Outcome {
         recorder: None,
     };
     let input = (!args.no_input).then(|| pipe::stdin(args.framing, args.connection.max_size));
-    pipe::run(session, input, options).await
+    pipe::run(link, input, options).await
 }

@@ -11,7 +11,7 @@ use crate::{
     error::{ConnectError, HeaderError},
     proxy::Proxy,
     refusal::header_names,
-    request::{RequestOptions, header_name},
+    request::{RequestOptions, header_name, parse_header},
     response::client_limits,
 };
 
@@ -106,10 +106,7 @@ impl Connector {
     /// [`ConnectError::Request`], and so does `Host`: a connector is for any number of servers. An
     /// [`http::Request`] sets the `Host` of one connection.
     pub fn header(self, name: impl AsRef<str>, value: impl TryInto<HeaderValue>) -> Self {
-        let header = header_name(name.as_ref()).and_then(|name| match value.try_into() {
-            Ok(value) => Ok((name, value)),
-            Err(_) => Err(HeaderError::Value(name)),
-        });
+        let header = parse_header(name, value);
         self.with(|settings| {
             if let Some((name, value)) = settings.valid(header) {
                 settings.request_options.headers.append(name, value);

@@ -7,9 +7,9 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::{
     cause::{BoxError, Cause},
-    request::{Attempt, Request},
+    request::Attempt,
 };
-use crate::{ClientStream, Connector, WebSocket};
+use crate::{ClientStream, Connector, IntoClientRequest, WebSocket};
 
 /// A boxed future, as the hook for new connections returns it.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -28,14 +28,11 @@ pub(super) fn dial_with<F, Fut, R>(connector: Connector, mut request: F) -> Dial
 where
     F: FnMut(Attempt) -> Fut + Send + 'static,
     Fut: Future<Output = Result<R, BoxError>> + Send + 'static,
-    R: Into<Request> + Send + 'static,
+    R: IntoClientRequest + 'static,
 {
     Box::new(move |attempt| {
         let (request, connector) = (request(attempt), connector.clone());
-        Box::pin(async move {
-            let (url, connector) = request.await.map_err(Cause::Request)?.into().apply(connector);
-            Ok(connector.connect(&url).await?)
-        })
+        Box::pin(async move { Ok(connector.connect(request.await.map_err(Cause::Request)?).await?) })
     })
 }
 

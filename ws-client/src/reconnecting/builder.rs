@@ -11,26 +11,27 @@ use super::{
     client::{Parts, Reconnecting},
     decision::Decision,
     queue::WhileAway,
-    request::{Attempt, Request},
+    request::Attempt,
     schedule::{GiveUp, Schedule, ScheduleOptions},
 };
-use crate::{ClientStream, Connector, WebSocket};
+use crate::{ClientStream, Connector, IntoClientRequest, WebSocket};
 
 impl Reconnecting {
     /// Starts with default settings and a fixed URL.
     pub fn to(url: impl Into<String>) -> Builder {
-        let request = Request::new(url);
-        Self::builder(Connector::new(), move |_| std::future::ready(Ok(request.clone())))
+        let url = url.into();
+        Self::builder(Connector::new(), move |_| std::future::ready(Ok(url.clone())))
     }
 
-    /// Starts with default settings, a connector, and a request hook. The hook runs once per attempt and returns a URL,
-    /// or a [`Request`] with headers and subprotocols. It can get a new token or choose another server. Its error counts
+    /// Starts with default settings, a connector, and a request hook. The hook runs once per attempt and returns what
+    /// [`Connector::connect`] takes: a URL, an [`http::Request`], or a [`Request`](super::Request) whose headers and subprotocols are
+    /// added to those of the connector. It can get a new token or choose another server. Its error counts
     /// as a failed attempt.
     pub fn builder<F, Fut, R>(connector: Connector, request: F) -> Builder
     where
         F: FnMut(Attempt) -> Fut + Send + 'static,
         Fut: Future<Output = Result<R, BoxError>> + Send + 'static,
-        R: Into<Request> + Send + 'static,
+        R: IntoClientRequest + 'static,
     {
         Builder::new(dial_with(connector, request))
     }

@@ -1,7 +1,6 @@
 //! A client that reconnects: [`Reconnecting`](crate::Reconnecting).
 //!
 //! ```no_run
-//! use http::header::AUTHORIZATION;
 //! use ws_client::{Connector, Reconnecting, reconnecting::{Event, Request}};
 //!
 //! # async fn token(_fresh: bool) -> Result<String, std::io::Error> { Ok(String::new()) }
@@ -9,7 +8,7 @@
 //! // Runs for each attempt, so each has a valid token.
 //! let mut client = Reconnecting::builder(Connector::new(), |attempt| async move {
 //!     let token = token(attempt.credentials_refused).await?;
-//!     Ok(Request::new("wss://feed.example/").header(AUTHORIZATION, format!("Bearer {token}").parse()?))
+//!     Ok(Request::new("wss://feed.example/").header("authorization", format!("Bearer {token}")))
 //! })
 //! // Runs on each connection, before anything else is sent there.
 //! .on_connected(|ws, _connection| {

@@ -2,9 +2,17 @@
 
 use std::fmt;
 
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::HeaderValue;
 
-use crate::{Connector, refusal::header_names, url::redacted};
+use crate::{
+    error::HeaderError,
+    refusal::header_names,
+    request::{
+        Added, IntoClientRequest, parse_header,
+        sealed::{Rest, Sealed},
+    },
+    url::redacted,
+};
 
 /// An attempt that is about to begin, for the request hook.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,54 +27,53 @@ pub struct Attempt {
     pub credentials_refused: bool,
 }
 
-/// The request of an attempt: a URL, headers and subprotocols. They are added to those of the [`Connector`].
+/// The request of an attempt: a URL, headers and subprotocols. They are added to those of the
+/// [`Connector`](crate::Connector), where an [`http::Request`] would replace them.
 #[derive(Clone)]
 #[must_use]
 pub struct Request {
     url: String,
-    headers: HeaderMap,
-    subprotocols: Vec<String>,
+    added: Added,
+    /// The first header that is not valid.
+    bad_header: Option<HeaderError>,
 }
 
 impl Request {
-    /// Creates a request for a URL, as in [`Connector::connect`].
+    /// Creates a request for a URL, as in [`Connector::connect`](crate::Connector::connect).
     pub fn new(url: impl Into<String>) -> Self {
-        Self { url: url.into(), headers: HeaderMap::new(), subprotocols: Vec::new() }
+        Self { url: url.into(), added: Added::default(), bad_header: None }
     }
 
-    /// Adds a header, such as `Authorization`.
-    pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
-        self.headers.append(name, value);
+    /// Adds a header: `header("authorization", "Bearer token")`. It takes what
+    /// [`Connector::header`](crate::Connector::header) takes.
+    ///
+    /// An invalid name or value makes the attempt fail with
+    /// [`ConnectError::Header`](crate::error::ConnectError::Header), which has the name and never the value. By default,
+    /// there is no further attempt then.
+    pub fn header(mut self, name: impl AsRef<str>, value: impl TryInto<HeaderValue>) -> Self {
+        match parse_header(name, value) {
+            Ok((name, value)) => {
+                self.added.headers.append(name, value);
+            }
+            Err(error) => {
+                self.bad_header.get_or_insert(error);
+            }
+        }
         self
     }
 
     /// Offers a subprotocol.
     pub fn subprotocol(mut self, name: impl Into<String>) -> Self {
-        self.subprotocols.push(name.into());
+        self.added.subprotocols.push(name.into());
         self
     }
-
-    /// Returns the URL, and the connector with the headers and subprotocols.
-    pub(super) fn apply(self, mut connector: Connector) -> (String, Connector) {
-        for (name, value) in &self.headers {
-            connector = connector.header(name.clone(), value.clone());
-        }
-        for name in self.subprotocols {
-            connector = connector.subprotocol(name);
-        }
-        (self.url, connector)
-    }
 }
 
-impl From<&str> for Request {
-    fn from(url: &str) -> Self {
-        Self::new(url)
-    }
-}
+impl IntoClientRequest for Request {}
 
-impl From<String> for Request {
-    fn from(url: String) -> Self {
-        Self::new(url)
+impl Sealed for Request {
+    fn into_url_and_rest(self) -> (String, Rest) {
+        (self.url, Rest::Added(self.bad_header.map_or(Ok(self.added), Err)))
     }
 }
 
@@ -74,24 +81,22 @@ impl From<String> for Request {
 impl fmt::Debug for Request {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Request")
-            .field("url", &redacted(&self.url).split('?').next().unwrap_or_default())
-            .field("headers", &header_names(&self.headers))
-            .field("subprotocols", &self.subprotocols.len())
+            .field("url", &redacted(&self.url))
+            .field("headers", &header_names(&self.added.headers))
+            .field("subprotocols", &self.added.subprotocols.len())
             .finish()
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use http::header::AUTHORIZATION;
-
     use super::*;
 
     #[test]
     fn debug_output_has_no_secrets() {
         let request = |url: &str| {
-            let value = HeaderValue::from_static("Bearer secret");
-            format!("{:?}", Request::new(url).header(AUTHORIZATION, value).subprotocol("secret"))
+            let request = Request::new(url).header("authorization", "Bearer secret");
+            format!("{:?}", request.header("x-a", "secret\n").subprotocol("secret"))
         };
         let text = request("wss://example.com/feed?token=secret");
         assert!(text.contains("example.com/feed") && text.contains("authorization"), "{text}");

@@ -60,6 +60,25 @@ fn an_invalid_url_is_an_error() {
 }
 
 #[test]
+fn an_error_shows_neither_the_query_nor_the_fragment() {
+    for rest in ["?token=secret", "/path?token=secret", "#secret", "/path#secret", "/?a#secret"] {
+        for start in
+            ["ws://", "ws:/h", "ws://h:x", "ws://[h]", "ws://h y", "wss://h/\t", "ws+unix::", "ws+unix:a:b"]
+        {
+            let error = Target::parse(&format!("{start}{rest}")).unwrap_err();
+            assert!(!format!("{error} {error:?}").contains("secret"), "{error:?}");
+        }
+        let base = Target::parse("ws://h/").unwrap();
+        for start in ["ws+unix:/a", "//h:x", "/\t", "https://h y"] {
+            let error = base.resolve_location(&format!("{start}{rest}")).unwrap_err();
+            assert!(!format!("{error} {error:?}").contains("secret"), "{error:?}");
+        }
+    }
+    assert_eq!(Target::parse("ws://h#\tsecret"), Err(UrlError::Invalid("ws://h".to_owned())));
+    assert_eq!(Target::parse("ws:///?secret"), Err(UrlError::NoHost("ws:///".to_owned())));
+}
+
+#[test]
 fn credentials_become_basic_authentication() {
     let cases = [
         ("ws://Aladdin:open%20sesame@example.com/a@b", "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ=="),

@@ -8,5 +8,6 @@ mod delays;
 mod foreign;
 mod herd;
 mod laws;
+mod requests;
 mod sending;
 mod support;

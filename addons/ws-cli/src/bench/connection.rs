@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use ws_client::{CloseCode, Message};
 
 use super::schedule::Schedule;
-use crate::{connect::Session, latency::Latencies};
+use crate::{connect::Socket, latency::Latencies};
 
 pub(super) struct Load {
     pub(super) message: Message,
@@ -30,8 +30,7 @@ pub(super) struct Part {
 }
 
 /// Sends each message when it is due, and measures the answers. The answers come in the order of the messages.
-pub(super) async fn run(session: Session, load: Load) -> Part {
-    let mut ws = session.ws;
+pub(super) async fn run(mut ws: Socket, load: Load) -> Part {
     let sender = ws.sender();
     let schedule = load.schedule;
     let message = load.message;

@@ -21,7 +21,7 @@ use ws_client::Message;
 
 use crate::{
     cli::BenchArgs,
-    connect::{Session, Target, interrupted},
+    connect::{Socket, Target, interrupted},
     console,
     exit::{Code, Failure, Outcome},
     latency::Latencies,
@@ -87,7 +87,7 @@ pub(crate) async fn bench(mut args: BenchArgs) -> Outcome {
     }
 }
 
-async fn connect_all(target: &Target, count: u32) -> Outcome<Vec<Session>> {
+async fn connect_all(target: &Target, count: u32) -> Outcome<Vec<Socket>> {
     let room = Arc::new(Semaphore::new(MAX_HANDSHAKES));
     let mut connecting = JoinSet::new();
     for _ in 0..count {

@@ -32,6 +32,18 @@ pub(crate) struct SessionArgs {
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub(crate) timeout: Option<Duration>,
 
+    /// Connects again when the connection is lost, and until it is there at first
+    ///
+    /// Shows on stderr when there is no connection and when there is one again. The pauses are random and grow to 30s.
+    /// Input waits for a connection; a line on a terminal is refused while there is none. What was sent is never sent
+    /// again. It ends when another attempt is of no use, such as after status 404 or close code 1008.
+    #[arg(long)]
+    pub(crate) reconnect: bool,
+
+    /// With --reconnect: gives up after this time without a connection; the default is to try forever
+    #[arg(long, value_name = "TIME", value_parser = duration, requires = "reconnect")]
+    pub(crate) reconnect_max: Option<Duration>,
+
     /// Does not read the input: only receives
     #[arg(long)]
     pub(crate) no_input: bool,

@@ -2,12 +2,13 @@
 
 mod headers;
 mod heads;
+mod link;
 mod resolve;
 mod tls;
-mod transport;
 
 use std::time::Duration;
 
+use tokio::io::{AsyncRead, AsyncWrite};
 use ws_client::{
     Connected, Connector, DeflateConfig, Proxy, ProxyUrl, WebSocket, error::ConnectError, protocol::Parts,
 };
@@ -17,14 +18,15 @@ use crate::{
     console, escape,
     exit::{Code, Failure, Outcome},
 };
+pub(crate) use link::{Link, News, NotSent, Outgoing};
 pub(crate) use tls::read as read_file;
-pub(crate) use transport::{Pongs, Transport};
 
-/// An open connection.
-pub(crate) struct Session {
-    pub(crate) ws: WebSocket<Transport>,
-    pub(crate) pongs: Pongs,
-}
+pub(crate) trait Io: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Io for S {}
+
+/// An open connection. Its transport has one type for TCP, TLS and Unix sockets.
+pub(crate) type Socket = WebSocket<Box<dyn Io>>;
 
 /// Everything that is needed to connect, once or many times.
 #[derive(Clone)]
@@ -66,12 +68,6 @@ impl Target {
         if url.starts_with("wss:") || args.location || !args.cacert.is_empty() || args.cert.is_some() {
             connector = connector.tls(tls::settings(args)?);
         }
-        if args.verbose > 0 {
-            // The request that is shown has the nonce of the one that is sent.
-            let mut seed = [0; 32];
-            getrandom::fill(&mut seed).map_err(|error| Failure::usage(error.to_string()))?;
-            connector = connector.mask_seed(seed);
-        }
         Ok(Self {
             url,
             connector,
@@ -86,44 +82,53 @@ impl Target {
     }
 
     /// Connects. With `--verbose`, shows both heads on stderr.
-    pub(crate) async fn connect(&self) -> Outcome<Session> {
-        if self.verbose > 0 {
-            heads::show_request(&self.connector, &self.url, self.verbose > 1).await;
-        }
+    pub(crate) async fn connect(&self) -> Outcome<Socket> {
         let opened = tokio::select! {
-            opened = self.open() => opened,
+            opened = self.attempt() => opened,
             () = interrupted() => return Err(Failure::interrupted()),
         };
-        if self.verbose > 0
-            && let Err(ConnectError::Refused(refusal)) = &opened
-        {
-            heads::show_response(refusal.status(), refusal.headers(), self.verbose > 1);
-        }
         opened
             .map_err(Failure::from)?
             .ok_or_else(|| Failure::new(Code::Abnormal, "the connection ended during the handshake"))
     }
 
+    /// Connects, and shows what `--verbose` asks for. `None` if the connection is over already.
+    async fn attempt(&self) -> Result<Option<Socket>, ConnectError> {
+        if self.verbose == 0 {
+            return self.open(&self.connector).await;
+        }
+        // The request that is shown has the nonce of the one that is sent.
+        let mut seed = [0; 32];
+        getrandom::fill(&mut seed).map_err(|error| ConnectError::Randomness(error.into()))?;
+        let connector = self.connector.clone().mask_seed(seed);
+        heads::show_request(&connector, &self.url, self.verbose > 1).await;
+        let opened = self.open(&connector).await;
+        if let Err(ConnectError::Refused(refusal)) = &opened {
+            heads::show_response(refusal.status(), refusal.headers(), self.verbose > 1);
+        }
+        opened
+    }
+
     /// `None` if the connection is over already.
-    async fn open(&self) -> Result<Option<Session>, ConnectError> {
+    async fn open(&self, connector: &Connector) -> Result<Option<Socket>, ConnectError> {
         #[cfg(unix)]
         if let Some(path) = &self.socket {
             let host = path.display().to_string();
             let socket = tokio::net::UnixStream::connect(path).await;
             let socket = socket.map_err(|source| unix_error(&host, source))?;
             return Ok(if self.url.starts_with("wss:") {
-                let connected = self.connector.connect_tls_on(&self.url, socket).await?;
+                let connected = connector.connect_tls_on(&self.url, socket).await?;
                 self.show(&connected, |stream| heads::tls(Some(stream.tls())));
-                session(connected)
+                boxed(connected)
             } else {
-                let connected = self.connector.connect_on(&self.url, socket).await?;
+                let connected = connector.connect_on(&self.url, socket).await?;
                 self.show(&connected, |_| Vec::new());
-                session(connected)
+                boxed(connected)
             });
         }
-        let connected = self.connector.open(&self.url).await?;
+        let connected = connector.open(&self.url).await?;
         self.show(&connected, heads::of_stream);
-        Ok(session(connected))
+        Ok(boxed(connected))
     }
 
     fn show<S>(&self, connected: &Connected<S>, describe: impl FnOnce(&S) -> Vec<String>) {
@@ -143,16 +148,12 @@ fn unix_error(path: &str, source: std::io::Error) -> ConnectError {
     ConnectError::Io(std::io::Error::new(source.kind(), format!("cannot connect to {path}: {source}")))
 }
 
-/// Moves the connection to a transport of one type that also reports pongs.
-fn session<S>(connected: Connected<S>) -> Option<Session>
-where
-    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
-{
+/// Boxes the transport. `None` if the connection is over already.
+fn boxed<S: Io + 'static>(connected: Connected<S>) -> Option<Socket> {
     let subprotocol = connected.ws.subprotocol().map(str::to_owned);
     let Parts { io, connection, received, .. } = connected.ws.into_parts()?;
-    let (transport, pongs) = Transport::new(Box::new(io), &received);
-    let ws = WebSocket::new(transport, connection).with_received(&received).with_subprotocol(subprotocol);
-    Some(Session { ws, pongs })
+    let ws = WebSocket::new(Box::new(io) as _, connection);
+    Some(ws.with_received(&received).with_subprotocol(subprotocol))
 }
 
 /// Adds `ws://` to a URL without a scheme. A word without a dot, a colon or a slash is more likely a command with a

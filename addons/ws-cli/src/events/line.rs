@@ -7,7 +7,7 @@ use std::{
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use serde_json::{Map, Value};
-use ws_client::Message;
+use ws_client::{CloseCode, Message, close::CloseFrame};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Direction {
@@ -19,7 +19,24 @@ pub(crate) enum Direction {
 pub(crate) enum Event {
     Message(Message),
     Ping(Vec<u8>),
+    Pong(Vec<u8>),
     Close { code: u16, reason: String },
+}
+
+impl Event {
+    /// What was received.
+    pub(crate) fn received(event: ws_client::Event) -> Option<Self> {
+        match event {
+            ws_client::Event::Message(message) => Some(Self::Message(message)),
+            ws_client::Event::Ping(payload) => Some(Self::Ping(payload.into())),
+            ws_client::Event::Pong(payload) => Some(Self::Pong(payload.into())),
+            ws_client::Event::Close(CloseFrame { code, reason }) => {
+                // 1005 stands for a Close without a code (RFC 6455 section 7.4.1).
+                Some(Self::Close { code: code.map_or(1005, CloseCode::get), reason: reason.into() })
+            }
+            _ => None,
+        }
+    }
 }
 
 /// An event and what is known about it.
@@ -62,6 +79,9 @@ impl Line {
             Event::Ping(payload) => {
                 write!(line, "\"type\":\"ping\",\"base64\":\"{}\"}}", BASE64_STANDARD.encode(payload))
             }
+            Event::Pong(payload) => {
+                write!(line, "\"type\":\"pong\",\"base64\":\"{}\"}}", BASE64_STANDARD.encode(payload))
+            }
             Event::Close { code, reason } => {
                 write!(line, "\"type\":\"close\",\"code\":{code},\"reason\":{}}}", quoted(reason))
             }
@@ -103,13 +123,14 @@ fn event(object: &Map<String, Value>) -> Result<Event, String> {
             Ok(Event::Message(Message::binary(data)))
         }
         Some("ping") => Ok(Event::Ping(bytes()?.unwrap_or_default())),
+        Some("pong") => Ok(Event::Pong(bytes()?.unwrap_or_default())),
         Some("close") => {
             let code = object.get("code").map_or(Some(1000), Value::as_u64);
             let code =
                 code.and_then(|code| u16::try_from(code).ok()).ok_or("\"code\" is not a close code")?;
             Ok(Event::Close { code, reason: text("reason").unwrap_or_default().to_owned() })
         }
-        _ => Err("\"type\" is none of text, binary, ping and close".to_owned()),
+        _ => Err("\"type\" is none of text, binary, ping, pong and close".to_owned()),
     }
 }
 
@@ -129,6 +150,7 @@ mod tests {
             Event::Message(Message::text("a\n\"b\" \u{1b}")),
             Event::Message(Message::binary(vec![0, 255])),
             Event::Ping(vec![1, 2]),
+            Event::Pong(Vec::new()),
             Event::Close { code: 1011, reason: "why".to_owned() },
         ] {
             let line = Line { time: Some(1.5), direction: Some(Direction::In), event };
@@ -152,7 +174,7 @@ mod tests {
             ("hello", "not JSON"),
             ("[]", "not a JSON object"),
             ("{}", "no \"data\""),
-            (r#"{"type":"pong"}"#, "\"type\""),
+            (r#"{"type":"pang"}"#, "\"type\""),
             (r#"{"base64":"?"}"#, "not base64"),
             (r#"{"type":"close","code":70000}"#, "close code"),
             (r#"{"dir":"up","data":""}"#, "\"dir\""),

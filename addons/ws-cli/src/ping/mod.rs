@@ -1,22 +1,22 @@
 //! `ws ping`: round-trip times of ping frames (RFC 6455 section 5.5.2).
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::time::{MissedTickBehavior, interval};
 use ws_client::CloseCode;
 
 use crate::{
     cli::PingArgs,
-    connect::{Pongs, Session, Target, interrupted},
+    connect::{Socket, Target, interrupted},
     console::{self, Reader},
-    exit::{Code, Failure, Outcome, chain, of_close},
+    exit::{Code, Failure, Outcome, of_close},
     latency::Latencies,
     terminal::millis,
 };
 
 pub(crate) async fn ping(args: PingArgs) -> Outcome {
     let target = Target::new(&args.url, &args.subprotocol, &args.connection)?;
-    let Session { mut ws, mut pongs } = target.connect().await?;
+    let mut ws = target.connect().await?;
     let sender = ws.sender();
     let mut times = Times::new()?;
     let mut ticks = interval(args.interval.max(Duration::from_millis(1)));
@@ -30,28 +30,18 @@ pub(crate) async fn ping(args: PingArgs) -> Outcome {
         tokio::select! {
             biased;
             () = &mut interrupt => break Ok(()),
-            message = ws.recv() => if message.is_none() {
-                break ws.close_info().map_or(Ok(()), |info| of_close(&info, false));
-            },
+            ended = ended(&mut ws) => break ended,
             _ = ticks.tick() => {
                 times.sent += 1;
-                let payload = times.sent.to_be_bytes();
-                let now = Instant::now();
-                if let Err(error) = sender.ping(&payload) {
-                    break Err(Failure::new(Code::Abnormal, chain(&error)));
-                }
                 tokio::select! {
                     biased;
                     () = &mut interrupt => break Ok(()),
-                    pong = next_pong(&mut pongs, &payload) => {
-                        let time = pong.saturating_duration_since(now);
+                    Ok(time) = sender.ping_rtt() => {
                         times.record(time);
                         reader = console::out(format!("pong {}: time={}\n", times.sent, millis(time)))?;
                     }
                     // The pong arrives while the connection is read.
-                    () = async { while ws.recv().await.is_some() {} } => {
-                        break ws.close_info().map_or(Ok(()), |info| of_close(&info, false));
-                    }
+                    ended = ended(&mut ws) => break ended,
                     () = tokio::time::sleep(args.wait) => {
                         let line = format!("pong {}: none within {}\n", times.sent, millis(args.wait));
                         reader = console::out(line)?;
@@ -69,14 +59,10 @@ pub(crate) async fn ping(args: PingArgs) -> Outcome {
     Ok(())
 }
 
-/// The arrival of the pong with this payload. Other pongs are late ones, or were not asked for.
-async fn next_pong(pongs: &mut Pongs, payload: &[u8]) -> Instant {
-    while let Some((received, at)) = pongs.recv().await {
-        if received == payload {
-            return at;
-        }
-    }
-    std::future::pending().await
+/// Drops the messages of the peer until the connection is over.
+async fn ended(ws: &mut Socket) -> Outcome {
+    while ws.recv().await.is_some() {}
+    ws.close_info().map_or(Ok(()), |info| of_close(&info, false))
 }
 
 struct Times {

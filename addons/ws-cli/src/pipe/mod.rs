@@ -11,13 +11,14 @@ use tokio::{
     task::{JoinHandle, yield_now},
     time::{Instant, sleep_until},
 };
-use ws_client::{CloseCode, CloseInfo, Message, Sender, WebSocket};
+use ws_client::{CloseCode, CloseInfo, Event as Received};
 
 use crate::{
     cli::{FramingArgs, values::Limit},
-    connect::{Session, Transport, interrupted, sleep},
+    connect::{Link, News, Outgoing, interrupted, sleep},
+    console, escape,
     events::{Direction, Event, Line, Recorder},
-    exit::{Code, Failure, Outcome, of_close},
+    exit::{Code, Failure, Outcome},
 };
 pub(crate) use input::stdin;
 use output::{Output, Room};
@@ -48,12 +49,11 @@ pub(crate) struct Options {
 
 /// Sends what `input` has and writes what arrives, until the connection is over.
 pub(crate) async fn run(
-    session: Session,
+    mut link: Link,
     input: Option<mpsc::Receiver<Outcome<Event>>>,
     options: Options,
 ) -> Outcome {
-    let mut ws = session.ws;
-    let sender = ws.sender();
+    let sender = link.sender();
     let upload =
         input.map(|input| tokio::spawn(upload::run(input, sender.clone(), options.recorder.clone())));
     let (output, output_end) = Output::new(options.framing, options.prints);
@@ -65,17 +65,19 @@ pub(crate) async fn run(
         count: options.count,
         linger: options.linger,
         received: 0,
+        is_up: matches!(link, Link::Once(_)),
+        shows_close: true,
         sent: None,
         close_at: None,
         asked: false,
         give_up_at: None,
         too_late: false,
     };
-    let result = pipe.run(&mut ws, upload, options.timeout, options.duration).await;
+    let result = pipe.run(&mut link, upload, options.timeout, options.duration).await;
     if result.is_err() {
         // The peer learns of the end, also after a local failure.
         pipe.sender.close(CloseCode::NORMAL, "");
-        drain(&mut ws).await;
+        drain(&mut link).await;
         if pipe.output.is_open() {
             // What was received before is written, if its reader takes it.
             pipe.output.close();
@@ -86,13 +88,17 @@ pub(crate) async fn run(
 }
 
 struct Pipe {
-    sender: Sender,
+    sender: Outgoing,
     output: Output,
     output_end: output::Ended,
     recorder: Option<Recorder>,
     count: Option<u64>,
     linger: Option<Limit>,
     received: u64,
+    /// Whether there is a connection.
+    is_up: bool,
+    /// Whether the Close is still to be shown.
+    shows_close: bool,
     /// The number of messages, once the input has ended.
     sent: Option<u64>,
     /// When the silence after the input's end is long enough.
@@ -108,7 +114,7 @@ struct Pipe {
 impl Pipe {
     async fn run(
         &mut self,
-        ws: &mut WebSocket<Transport>,
+        link: &mut Link,
         mut upload: Option<JoinHandle<Outcome<Ended>>>,
         timeout: Option<Duration>,
         duration: Option<Duration>,
@@ -130,11 +136,13 @@ impl Pipe {
                 }
                 ended = self.output_end.wait(), if self.output.is_open() => self.output_failed(ended)?,
                 // Behind the Close, a fast peer may have sent more than arrives in a moment.
-                () = until(self.give_up_at) => return self.end(None).await,
-                (room, message) = received(ws, &self.output, self.give_up_at.is_none()) => {
-                    let Some(message) = message else { break };
-                    self.message(room, message)?;
-                }
+                () = until(self.give_up_at) => return self.end(None, Ok(())).await,
+                (room, news) = next(link, &self.output, self.give_up_at.is_none()) => match news {
+                    Some(News::Event(event)) => self.event(room, event)?,
+                    Some(News::Up(text)) => self.is_up(&text),
+                    Some(News::Away(text, info)) => self.is_away(room, &text, info)?,
+                    None => break,
+                },
                 () = until(self.close_at) => self.close(),
             }
         }
@@ -145,29 +153,56 @@ impl Pipe {
         {
             self.input_ended(ended?);
         }
-        let info = ws.close_info();
+        let (info, outcome) = (link.close_info(), link.outcome(self.asked));
         tokio::select! {
             biased;
             () = &mut interrupt => Err(Failure::interrupted()),
-            ended = self.end(info.as_ref()) => ended,
+            ended = self.end(info, outcome) => ended,
         }
     }
 
-    fn message(&mut self, room: Room, message: Message) -> Outcome {
-        if self.give_up_at.is_some() {
+    fn event(&mut self, room: Room, event: Received) -> Outcome {
+        let Some(event) = Event::received(event).filter(|_| self.give_up_at.is_none()) else {
             return Ok(());
+        };
+        self.show(room, &event)?;
+        match event {
+            Event::Message(_) => self.received += 1,
+            Event::Close { .. } => {
+                self.shows_close = false;
+                return Ok(());
+            }
+            Event::Ping(_) | Event::Pong(_) => return Ok(()),
         }
-        self.received += 1;
         self.restart_linger();
-        if let Some(recorder) = &self.recorder {
-            recorder.write(&Line::now(Direction::In, Event::Message(message.clone())))?;
-        }
-        if let Some(room) = room {
-            let encoded = self.output.encode(&message);
-            room.send(encoded.map_err(|error| output_error(&error))?);
-        }
         if self.count == Some(self.received) {
             self.wants_no_more();
+        }
+        Ok(())
+    }
+
+    fn is_up(&mut self, text: &str) {
+        console::err(format!("* {text}"));
+        (self.is_up, self.shows_close) = (true, true);
+        self.restart_linger();
+    }
+
+    /// Without a connection there is silence, but it says nothing.
+    fn is_away(&mut self, room: Room, text: &str, info: Option<CloseInfo>) -> Outcome {
+        (self.is_up, self.close_at) = (false, None);
+        console::err(format!("* {}", escape::line(text)));
+        let Some(info) = info.filter(|_| std::mem::take(&mut self.shows_close)) else { return Ok(()) };
+        self.show(room, &close_event(&info))
+    }
+
+    /// Writes an event to the recording and to the output.
+    fn show(&self, room: Room, event: &Event) -> Outcome {
+        if let Some(recorder) = &self.recorder {
+            recorder.write(&Line::now(Direction::In, event.clone()))?;
+        }
+        let encoded = self.output.encode(event).map_err(|error| output_error(&error))?;
+        if let Some((room, encoded)) = room.zip(encoded) {
+            room.send(encoded);
         }
         Ok(())
     }
@@ -197,7 +232,7 @@ impl Pipe {
 
     /// After the input's end, the time of silence begins again with each message.
     fn restart_linger(&mut self) {
-        let Some(sent) = self.sent.filter(|_| !self.asked) else { return };
+        let Some(sent) = self.sent.filter(|_| !self.asked && self.is_up) else { return };
         let silence = match self.linger {
             Some(Limit(silence)) => silence,
             None if self.count.is_some() => None,
@@ -220,26 +255,21 @@ impl Pipe {
     }
 
     /// `info` is `None` if the end was not waited for.
-    async fn end(&mut self, info: Option<&CloseInfo>) -> Outcome {
-        if let Some((recorder, info)) = self.recorder.as_ref().zip(info) {
-            let close = Event::Close { code: info.code(), reason: info.reason().to_owned() };
-            recorder.write(&Line::now(Direction::In, close))?;
+    async fn end(&mut self, info: Option<CloseInfo>, outcome: Outcome) -> Outcome {
+        if let Some(info) = info.as_ref().filter(|_| self.shows_close) {
+            // There was no Close, or it was not waited for.
+            self.show(self.output.room().await, &close_event(info))?;
         }
         if self.output.is_open() {
-            let room = self.output.room().await;
-            if let Some((room, last)) = room.zip(info.and_then(|info| self.output.encode_end(info))) {
-                room.send(last);
-            }
             self.output.close();
             match self.output_end.wait().await {
                 Err(error) if error.kind() != io::ErrorKind::BrokenPipe => return Err(output_error(&error)),
                 _ => {}
             }
         }
-        let Some(info) = info else { return Ok(()) };
-        of_close(info, self.asked)?;
-        if self.too_late {
-            let code = crate::exit::code_and_reason(info);
+        outcome?;
+        if let Some(info) = info.filter(|_| self.too_late) {
+            let code = crate::exit::code_and_reason(&info);
             let message = format!("the server closed the connection before all input was sent: {code}");
             return Err(Failure::new(Code::Closed, message));
         }
@@ -248,9 +278,9 @@ impl Pipe {
 }
 
 /// Waits for the peer's Close, for a short time, and drops what still arrives.
-pub(crate) async fn drain(ws: &mut WebSocket<Transport>) {
+pub(crate) async fn drain(link: &mut Link) {
     let closed = async {
-        while ws.recv().await.is_some() {
+        while link.next().await.is_some() {
             // A single read may have thousands of messages, and the timeout needs a turn.
             yield_now().await;
         }
@@ -258,18 +288,18 @@ pub(crate) async fn drain(ws: &mut WebSocket<Transport>) {
     let _ = tokio::time::timeout(CLOSE_GRACE, closed).await;
 }
 
-/// The next message, once there is room for it in the output.
-async fn received(
-    ws: &mut WebSocket<Transport>,
-    output: &Output,
-    is_wanted: bool,
-) -> (Room, Option<Message>) {
+fn close_event(info: &CloseInfo) -> Event {
+    Event::Close { code: info.code(), reason: info.reason().to_owned() }
+}
+
+/// What happens next, once there is room for it in the output.
+async fn next(link: &mut Link, output: &Output, is_wanted: bool) -> (Room, Option<News>) {
     let room = if is_wanted { output.room().await } else { None };
     if room.is_none() {
         // Without output nothing slows this down, and timers and signals need a turn.
         yield_now().await;
     }
-    (room, ws.recv().await)
+    (room, link.next().await)
 }
 
 async fn until(at: Option<Instant>) {

@@ -9,7 +9,7 @@ use tokio::sync::{
     mpsc::{self, OwnedPermit, error::TryRecvError},
     oneshot,
 };
-use ws_client::{CloseInfo, Message};
+use ws_client::Message;
 
 use crate::{
     cli::FramingArgs,
@@ -70,14 +70,20 @@ impl Output {
         self.messages = None;
     }
 
-    /// What the output has for a message.
-    pub(super) fn encode(&self, message: &Message) -> io::Result<Vec<u8>> {
-        let mut output = Vec::with_capacity(message.len() + 5);
+    /// What the output has for an event. Only JSON lines show more than messages.
+    pub(super) fn encode(&self, event: &Event) -> io::Result<Option<Vec<u8>>> {
         if self.framing.jsonl {
-            let line = Line::now(Direction::In, Event::Message(message.clone())).encode();
-            writeln!(output, "{line}")?;
-            return Ok(output);
+            let line = Line::now(Direction::In, event.clone()).encode() + "\n";
+            return Ok(Some(line.into_bytes()));
         }
+        match event {
+            Event::Message(message) => self.encode_message(message).map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    fn encode_message(&self, message: &Message) -> io::Result<Vec<u8>> {
+        let mut output = Vec::with_capacity(message.len() + 5);
         if self.is_terminal {
             let text = message.as_text().map_or_else(|| escape::hex(message.as_bytes()), escape::lines);
             writeln!(output, "{text}")?;
@@ -96,12 +102,6 @@ impl Output {
             _ => output.push(b'\n'),
         }
         Ok(output)
-    }
-
-    /// What the output has for the end. As JSON lines, the last line is the Close.
-    pub(super) fn encode_end(&self, info: &CloseInfo) -> Option<Vec<u8>> {
-        let close = Event::Close { code: info.code(), reason: info.reason().to_owned() };
-        self.framing.jsonl.then(|| (Line::now(Direction::In, close).encode() + "\n").into_bytes())
     }
 }
 

@@ -1,9 +1,10 @@
 //! Sends what the input has.
 
 use tokio::sync::mpsc;
-use ws_client::{CloseCode, Sender};
+use ws_client::CloseCode;
 
 use crate::{
+    connect::Outgoing,
     events::{Direction, Event, Line, Recorder},
     exit::{Failure, Outcome, chain},
 };
@@ -22,7 +23,7 @@ pub(super) enum Ended {
 /// Sends until the input ends.
 pub(super) async fn run(
     mut input: mpsc::Receiver<Outcome<Event>>,
-    sender: Sender,
+    sender: Outgoing,
     recorder: Option<Recorder>,
 ) -> Outcome<Ended> {
     let mut sent = 0;
@@ -40,6 +41,9 @@ pub(super) async fn run(
             }
             Event::Ping(payload) => {
                 sender.ping(&payload).map_err(|error| Failure::usage(format!("ping: {}", chain(&error))))?;
+            }
+            Event::Pong(payload) => {
+                sender.pong(&payload).map_err(|error| Failure::usage(format!("pong: {}", chain(&error))))?;
             }
             Event::Close { code, reason } => {
                 sender.close(close_code(code)?, &reason);

@@ -4,7 +4,7 @@ mod replay;
 
 use crate::{
     cli::{FramingArgs, RecordArgs},
-    connect::Target,
+    connect::{Link, Target},
     events::Recorder,
     exit::Outcome,
     pipe,
@@ -16,7 +16,7 @@ pub(crate) async fn record(args: RecordArgs) -> Outcome {
     let target = Target::new(&args.url, &args.subprotocol, &args.connection)?;
     let to_stdout = args.file.as_os_str() == "-";
     let recorder = Recorder::create((!to_stdout).then_some(args.file.as_path()))?;
-    let session = target.connect().await?;
+    let link = Link::Once(target.connect().await?);
     let framing = FramingArgs::default();
     let options = pipe::Options {
         framing,
@@ -28,5 +28,5 @@ pub(crate) async fn record(args: RecordArgs) -> Outcome {
         duration: args.duration,
         recorder: Some(recorder),
     };
-    pipe::run(session, Some(pipe::stdin(framing, args.connection.max_size)), options).await
+    pipe::run(link, Some(pipe::stdin(framing, args.connection.max_size)), options).await
 }

@@ -14,7 +14,7 @@ use tokio::{
 
 use crate::{
     cli::{DirectionArg, FramingArgs, ReplayArgs, values::Limit},
-    connect::Target,
+    connect::{Link, Target},
     events::{Direction, Event, Line},
     exit::{Failure, Outcome},
     pipe,
@@ -28,7 +28,7 @@ pub(crate) async fn replay(args: ReplayArgs) -> Outcome {
     };
     // The file is opened before anything is sent.
     let lines = open(&args.file)?;
-    let session = target.connect().await?;
+    let link = Link::Once(target.connect().await?);
     let (sender, input) = mpsc::channel(16);
     let read = read(lines, direction);
     tokio::spawn(send_in_time(read, sender, args.speed));
@@ -41,7 +41,7 @@ pub(crate) async fn replay(args: ReplayArgs) -> Outcome {
         duration: None,
         recorder: None,
     };
-    pipe::run(session, Some(input), options).await
+    pipe::run(link, Some(input), options).await
 }
 
 fn open(path: &Path) -> Outcome<Box<dyn BufRead + Send>> {
@@ -52,7 +52,8 @@ fn open(path: &Path) -> Outcome<Box<dyn BufRead + Send>> {
     Ok(Box::new(BufReader::new(file)))
 }
 
-/// Reads the lines of one direction, on a thread. A Close is left out: the replay ends with its own.
+/// Reads the lines of one direction, on a thread. A Close is left out: the replay ends with its own. A pong is left out
+/// too: it answers a ping of the recorded connection.
 fn read(lines: Box<dyn BufRead + Send>, direction: Direction) -> mpsc::Receiver<Outcome<Line>> {
     let (sender, receiver) = mpsc::channel(16);
     std::thread::spawn(move || {
@@ -69,7 +70,7 @@ fn read(lines: Box<dyn BufRead + Send>, direction: Direction) -> mpsc::Receiver<
                     return;
                 }
             };
-            if matches!(line.event, Event::Close { .. }) {
+            if matches!(line.event, Event::Close { .. } | Event::Pong(_)) {
                 continue;
             }
             found = true;

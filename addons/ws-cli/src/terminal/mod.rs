@@ -6,16 +6,19 @@ mod json;
 mod printer;
 mod screen;
 
-use std::{future::pending, time::Instant};
+use std::{
+    future::pending,
+    time::{Duration, Instant},
+};
 
 use tokio::sync::mpsc;
-use ws_client::{CloseCode, Message, Sender, WebSocket};
+use ws_client::{CloseCode, Error, Event, Message};
 
 use crate::{
     cli::{ColorArg, SessionArgs},
-    connect::{Pongs, Session, Transport, interrupted, sleep},
+    connect::{Link, News, NotSent, Outgoing, interrupted, sleep},
     console, escape,
-    exit::{Code, Failure, Outcome, chain, code_and_reason, of_close},
+    exit::{Code, Failure, Outcome, chain, code_and_reason},
     pipe::drain,
 };
 use command::Command;
@@ -24,41 +27,50 @@ use screen::Screen;
 pub(crate) use screen::millis;
 
 /// Talks to the user until the connection is over.
-pub(crate) async fn run(session: Session, args: &SessionArgs, url: &str) -> Outcome {
+pub(crate) async fn run(mut link: Link, args: &SessionArgs, url: &str) -> Outcome {
     let raw_mode = RawMode::new();
     let history = (!args.no_history).then(editor::history_file).flatten();
     let (lines, printer) = editor::start(history)?;
-    let Session { mut ws, pongs } = session;
+    let (reporter, reports) = mpsc::unbounded_channel();
     let mut terminal = Terminal {
-        sender: ws.sender(),
+        sender: link.sender(),
         screen: Screen {
             printer,
             has_colour: has_colour(args.color),
             indents_json: args.json,
             timestamps: args.timestamps,
         },
+        reporter,
         ping: None,
         asked: false,
         received: 0,
         count: args.count,
     };
-    terminal.greet(&ws, url);
-    let result = terminal.run(&mut ws, lines, pongs, args.timeout).await;
+    terminal.greet(&link, url);
+    let result = terminal.run(&mut link, lines, reports, args.timeout).await;
     if result.is_err() {
         terminal.sender.close(CloseCode::NORMAL, "");
-        drain(&mut ws).await;
+        drain(&mut link).await;
     }
     drop(raw_mode);
-    if let Some(info) = ws.close_info().filter(|_| result.is_ok()) {
+    if let Some(info) = link.close_info().filter(|_| result.is_ok()) {
         console::out(format!("* closed: {}\n", escape::line(&code_and_reason(&info))))?;
     }
     result
 }
 
+/// What became of something that was sent.
+enum Report {
+    /// The round-trip time of a ping, or why there is none.
+    RoundTrip(Result<Duration, Error>),
+    NotSent(NotSent),
+}
+
 struct Terminal {
-    sender: Sender,
+    sender: Outgoing,
     screen: Screen,
-    /// The ping that waits for its pong: payload and time.
+    reporter: mpsc::UnboundedSender<Report>,
+    /// The ping with a text that waits for its pong: payload and time.
     ping: Option<(Vec<u8>, Instant)>,
     asked: bool,
     received: u64,
@@ -66,9 +78,13 @@ struct Terminal {
 }
 
 impl Terminal {
-    fn greet(&mut self, ws: &WebSocket<Transport>, url: &str) {
+    fn greet(&mut self, link: &Link, url: &str) {
         // The URL may have a password.
         let url = url.rsplit_once('@').map_or(url, |(_, rest)| rest).split('?').next().unwrap_or_default();
+        let Link::Once(ws) = link else {
+            self.screen.note(&format!("connecting to {url}; /help lists the commands"));
+            return;
+        };
         let mut greeting = format!("connected to {url}");
         if let Some(name) = ws.subprotocol() {
             greeting += &format!(", subprotocol {name}");
@@ -81,20 +97,24 @@ impl Terminal {
 
     async fn run(
         &mut self,
-        ws: &mut WebSocket<Transport>,
+        link: &mut Link,
         mut lines: mpsc::UnboundedReceiver<Input>,
-        mut pongs: Pongs,
-        timeout: Option<std::time::Duration>,
+        mut reports: mpsc::UnboundedReceiver<Report>,
+        timeout: Option<Duration>,
     ) -> Outcome {
         let mut interrupt = std::pin::pin!(interrupted());
         let mut timeout_passed = std::pin::pin!(sleep(timeout));
         // One message at a time; `recv` goes on while it is sent.
         let (outgoing, mut to_send) = mpsc::channel::<Message>(1);
-        let sender = self.sender.clone();
+        let (sender, reporter) = (self.sender.clone(), self.reporter.clone());
         tokio::spawn(async move {
             while let Some(message) = to_send.recv().await {
-                if sender.send(message).await.is_err() {
-                    return;
+                if let Err(why) = sender.send(message).await {
+                    // The session may be over.
+                    let _ = reporter.send(Report::NotSent(why));
+                    if why == NotSent::Over {
+                        return;
+                    }
                 }
             }
         });
@@ -105,7 +125,7 @@ impl Terminal {
                 () = &mut timeout_passed => {
                     return Err(Failure::new(Code::Timeout, "--timeout has passed"));
                 }
-                Some((payload, at)) = pongs.recv() => self.pong(&payload, at),
+                Some(report) = reports.recv() => self.report(report),
                 (room, input) = line(&mut lines, &outgoing) => match input {
                     Input::Line(line) => {
                         if let Some(message) = self.line(&line) {
@@ -115,16 +135,17 @@ impl Terminal {
                     Input::End => self.close(CloseCode::NORMAL, ""),
                     Input::Interrupt => return Err(Failure::interrupted()),
                 },
-                message = ws.recv() => {
-                    let Some(message) = message else { break };
-                    self.message(&message);
-                }
+                news = link.next() => match news {
+                    Some(News::Event(Event::Message(message))) => self.message(&message),
+                    Some(News::Event(Event::Pong(payload))) => self.pong(&payload),
+                    Some(News::Event(_)) => {}
+                    Some(News::Up(text)) => self.screen.note(&text),
+                    Some(News::Away(text, _)) => self.screen.fault(&text),
+                    None => break,
+                },
             }
         }
-        match ws.close_info() {
-            Some(info) => of_close(&info, self.asked),
-            None => Err(Failure::new(Code::Abnormal, "the connection is over")),
-        }
+        link.outcome(self.asked)
     }
 
     fn message(&mut self, message: &Message) {
@@ -162,7 +183,21 @@ impl Terminal {
         None
     }
 
+    /// Sends a ping. The pong of one with a text is recognized by the text.
     fn send_ping(&mut self, payload: Vec<u8>) {
+        if payload.is_empty() {
+            let (sender, reporter) = (self.sender.clone(), self.reporter.clone());
+            tokio::spawn(async move {
+                // The session may be over.
+                let _ = reporter.send(Report::RoundTrip(sender.ping_rtt().await));
+            });
+            return;
+        }
+        if matches!(self.sender, Outgoing::Again(..)) {
+            // The client that connects again does not report pongs.
+            self.screen.fault("with --reconnect, a ping has no text");
+            return;
+        }
         let now = Instant::now();
         match self.sender.ping(&payload) {
             Ok(()) => self.ping = Some((payload, now)),
@@ -170,9 +205,19 @@ impl Terminal {
         }
     }
 
-    fn pong(&mut self, payload: &[u8], at: Instant) {
+    fn pong(&mut self, payload: &[u8]) {
         if let Some((_, sent)) = self.ping.take_if(|(expected, _)| expected == payload) {
-            self.screen.round_trip(at.saturating_duration_since(sent));
+            self.screen.round_trip(sent.elapsed());
+        }
+    }
+
+    fn report(&mut self, report: Report) {
+        match report {
+            Report::RoundTrip(Ok(time)) => self.screen.round_trip(time),
+            Report::RoundTrip(Err(error)) => self.screen.fault(&chain(&error)),
+            Report::NotSent(NotSent::Away) => self.screen.fault("not sent: there is no connection"),
+            // The end of the session says why.
+            Report::NotSent(NotSent::Over) => {}
         }
     }
 

@@ -6,6 +6,7 @@ mod connection;
 mod interop;
 mod pipe;
 mod recipes;
+mod reconnect;
 mod support;
 mod terminal;
 mod tools;

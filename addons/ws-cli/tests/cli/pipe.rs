@@ -109,6 +109,39 @@ fn json_lines_describe_messages_in_both_directions() {
 }
 
 #[test]
+fn json_lines_show_pings_pongs_and_the_close_in_their_order() {
+    let url = serve(Server::builder(), |mut ws, _| async move {
+        // The library answers the ping of the input, before this message.
+        let message = ws.recv().await.expect("a message");
+        let _ = ws.send(message).await;
+        let _ = ws.sender().ping(b"hi");
+        ws.close(CloseCode::new(4002).expect("valid"), "over").await;
+    });
+    let input = b"{\"type\":\"ping\",\"base64\":\"AQI=\"}\n{\"data\":\"a\"}\n";
+    let ended = run(&[&format!("ws://{url}"), "--jsonl"], input);
+    let lines: Vec<serde_json::Value> =
+        ended.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let shown: Vec<_> = lines.iter().map(|line| (line["type"].as_str().unwrap(), &line["base64"])).collect();
+    assert_eq!(lines.iter().map(|line| line["dir"].as_str()).collect::<Vec<_>>(), [Some("in"); 4]);
+    let null = serde_json::Value::Null;
+    assert_eq!(
+        shown,
+        [("pong", &"AQI=".into()), ("text", &null), ("ping", &"aGk=".into()), ("close", &null)]
+    );
+    assert_eq!((&lines[3]["code"], &lines[3]["reason"]), (&4002.into(), &"over".into()));
+    assert_eq!(ended.code, 7, "{ended:?}");
+}
+
+#[test]
+fn an_end_without_a_close_is_the_last_json_line() {
+    let url = serve(Server::builder(), |ws, _| async move { drop(ws.into_parts()) });
+    let ended = run(&[&format!("ws://{url}"), "--jsonl", "--no-input"], b"");
+    let line: serde_json::Value = serde_json::from_str(ended.stdout.trim_end()).unwrap();
+    assert_eq!((&line["type"], &line["code"]), (&"close".into(), &1006.into()));
+    assert_eq!(ended.code, 6, "{ended:?}");
+}
+
+#[test]
 fn bad_input_is_an_error_that_names_the_line() {
     let url = echo_server();
     let output = run_bytes(&mut ws(&[&url]), b"fine\n\xff\n");
@@ -179,7 +212,8 @@ fn a_violation_of_the_protocol_has_a_code_of_its_own() {
             let _ = io.read_to_end(&mut Vec::new()).await;
         });
     });
-    run(&[&format!("ws://{address}"), "--no-input"], b"").failed(5, &["protocol error: reserved opcode 3"]);
+    run(&[&format!("ws://{address}"), "--no-input"], b"")
+        .failed(5, &["the peer violated the protocol: reserved opcode 3"]);
     server.join().unwrap();
 }
 

@@ -130,7 +130,7 @@ pub(crate) fn signal(id: u32, name: &str) {
 }
 
 /// A child that does not outlive its test.
-struct Reaped(Child);
+pub(crate) struct Reaped(pub(crate) Child);
 
 impl Drop for Reaped {
     fn drop(&mut self) {

@@ -11,7 +11,7 @@ use std::{
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use ws_server::{CloseCode, Message, Server};
 
-use crate::support::{Folder, echo_server, log, serve, watchdog, ws};
+use crate::support::{Folder, Running, echo_server, log, serve, signal, watchdog, ws};
 
 /// The binary on a terminal, and what the terminal shows.
 struct Terminal {
@@ -154,6 +154,34 @@ fn a_ping_shows_its_round_trip_time() {
     terminal.wait_for("* pong after ");
     terminal.type_keys("\x04");
     assert_eq!(terminal.end().0, 0);
+}
+
+#[test]
+fn a_line_is_refused_while_there_is_no_connection() {
+    let start = |port: &str| Running::start(&["listen", port, "--echo"]);
+    let server = start("0");
+    let url = server.error_line("listening on ");
+    let port = url.trim_end_matches('/').rsplit_once(':').unwrap().1.to_owned();
+    let mut terminal = Terminal::start("reconnect", &[&url, "--reconnect", "--color", "never"]);
+    terminal.wait_for("* connected");
+    terminal.type_keys("/ping\r");
+    terminal.wait_for("* pong after ");
+    terminal.type_keys("/ping text\r");
+    terminal.wait_for("! with --reconnect, a ping has no text");
+    signal(server.id(), "KILL");
+    terminal.wait_for("! the connection ended with code 1006");
+    terminal.type_keys("lost\r");
+    terminal.wait_for("! not sent: there is no connection");
+    terminal.type_keys("/ping\r");
+    terminal.wait_for("! the connection is not open");
+    drop(server);
+    let _server = start(&port);
+    terminal.wait_for("* connected again");
+    terminal.type_keys("kept\r");
+    terminal.wait_for("< kept");
+    terminal.type_keys("\x04");
+    let (code, shown) = terminal.end();
+    assert!(code == 0 && !shown.contains("< lost"), "{shown}");
 }
 
 #[test]
