@@ -2,7 +2,7 @@
 
 use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 
-use http::{HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, Request};
 use ws_proto::{Config, Keepalive, error::ConfigError};
 
 use super::Connector;
@@ -96,6 +96,23 @@ impl Connector {
     fn with(mut self, change: impl FnOnce(&mut Settings)) -> Self {
         change(Arc::make_mut(&mut self.0));
         self
+    }
+
+    /// Adds the headers and subprotocols of one attempt, as an [`http::Request`] does: they replace what has the same
+    /// name.
+    pub(crate) fn with_request(
+        mut self,
+        headers: HeaderMap,
+        subprotocols: Vec<String>,
+    ) -> Result<Self, ConnectError> {
+        let (mut head, ()) = Request::new(()).into_parts();
+        head.headers = headers;
+        let options = &mut Arc::make_mut(&mut self.0).request_options;
+        options.apply(head)?;
+        if !subprotocols.is_empty() {
+            options.subprotocols = subprotocols;
+        }
+        Ok(self)
     }
 
     /// Adds a header to the requests: `header("authorization", "Bearer token")`. The name is a `&str`, a

@@ -33,7 +33,7 @@ where
     Box::new(move |attempt| {
         let (request, connector) = (request(attempt), connector.clone());
         Box::pin(async move {
-            let (url, connector) = request.await.map_err(Cause::Request)?.into().apply(connector);
+            let (url, connector) = request.await.map_err(Cause::Request)?.into().apply(connector)?;
             Ok(connector.connect(&url).await?)
         })
     })

@@ -4,7 +4,7 @@ use std::fmt;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use crate::{Connector, refusal::header_names, url::redacted};
+use crate::{Connector, error::ConnectError, refusal::header_names, url::redacted};
 
 /// An attempt that is about to begin, for the request hook.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,7 +19,9 @@ pub struct Attempt {
     pub credentials_refused: bool,
 }
 
-/// The request of an attempt: a URL, headers and subprotocols. They are added to those of the [`Connector`].
+/// The request of an attempt: a URL, headers and subprotocols. They are added to those of the [`Connector`], as those of
+/// an [`http::Request`] are ([`IntoClientRequest`](crate::IntoClientRequest)): a header replaces all of the connector's
+/// with the same name, and subprotocols are offered in place of the connector's.
 #[derive(Clone)]
 #[must_use]
 pub struct Request {
@@ -34,7 +36,7 @@ impl Request {
         Self { url: url.into(), headers: HeaderMap::new(), subprotocols: Vec::new() }
     }
 
-    /// Adds a header, such as `Authorization`.
+    /// Adds a header, such as `Authorization`. Headers with the same name are all sent.
     pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.append(name, value);
         self
@@ -47,14 +49,8 @@ impl Request {
     }
 
     /// Returns the URL, and the connector with the headers and subprotocols.
-    pub(super) fn apply(self, mut connector: Connector) -> (String, Connector) {
-        for (name, value) in &self.headers {
-            connector = connector.header(name.clone(), value.clone());
-        }
-        for name in self.subprotocols {
-            connector = connector.subprotocol(name);
-        }
-        (self.url, connector)
+    pub(super) fn apply(self, connector: Connector) -> Result<(String, Connector), ConnectError> {
+        Ok((self.url, connector.with_request(self.headers, self.subprotocols)?))
     }
 }
 
