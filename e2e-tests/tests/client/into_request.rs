@@ -218,7 +218,7 @@ fn names_and_values_of_headers_have_many_types() {
         let connector = Connector::new()
             .header("X-Text", "text")
             .header(String::from("X-String"), String::from("string"))
-            .header(header::ORIGIN, header::HeaderValue::from_static("https://example.com"))
+            .header(header::ORIGIN, HeaderValue::from_static("https://example.com"))
             .header("X-Number", 7)
             .header("X-Bytes", &b"bytes"[..]);
         let head = sent(&connector, str::to_owned).await;
