@@ -92,7 +92,7 @@ const SET_BY_THE_HANDSHAKE: [HeaderName; 5] = [
     header::SEC_WEBSOCKET_EXTENSIONS,
 ];
 
-/// What is added to the headers and subprotocols of a connector.
+/// Headers and subprotocols of a request, which replace those of the connector with the same name.
 #[derive(Clone, Default)]
 #[expect(unnameable_types, missing_debug_implementations, reason = "it is part of a sealed trait")]
 pub struct Added {
@@ -117,10 +117,12 @@ impl RequestOptions {
             Rest::Head(head) => self.apply_head(*head),
             Rest::Added(added) => {
                 let Added { headers, subprotocols } = added?;
-                for (name, value) in &headers {
-                    self.headers.append(name.clone(), value.clone());
+                let (mut head, ()) = Request::new(()).into_parts();
+                head.headers = headers;
+                self.apply_head(head)?;
+                if !subprotocols.is_empty() {
+                    self.subprotocols = subprotocols;
                 }
-                self.subprotocols.extend(subprotocols);
                 Ok(())
             }
         }

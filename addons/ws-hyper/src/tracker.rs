@@ -51,13 +51,28 @@ pub(crate) struct Tracker {
 
 #[derive(Debug)]
 struct List {
-    /// The wakers of the connections' tasks, once they were polled. A clone of an `Arc` runs no code of an executor.
-    tasks: HashMap<u64, Option<Arc<Waker>>>,
+    tasks: HashMap<u64, Task>,
     next: u64,
     /// The Close that a shutdown sends.
     close: (CloseCode, Box<str>),
     clean: usize,
     unclean: usize,
+}
+
+#[derive(Debug)]
+struct Task {
+    /// `None` until the task is polled. A clone of an `Arc` runs no code of an executor.
+    waker: Option<Arc<Waker>>,
+    polled_by: PolledBy,
+}
+
+/// Which code polls a connection or an upgrade.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum PolledBy {
+    /// A task of the adapter, which ends soon after it is woken.
+    Adapter,
+    /// The application, which may never do so.
+    Application,
 }
 
 impl Tracker {
@@ -71,11 +86,11 @@ impl Tracker {
     }
 
     /// Adds a connection.
-    pub(crate) fn track(self: &Arc<Self>) -> Tracked {
+    pub(crate) fn track(self: &Arc<Self>, polled_by: PolledBy) -> Tracked {
         let mut list = self.list();
         let id = list.next;
         list.next += 1;
-        list.tasks.insert(id, None);
+        list.tasks.insert(id, Task { waker: None, polled_by });
         drop(list);
         Tracked { tracker: Arc::clone(self), id, has_waker: false, is_counted: false }
     }
@@ -106,10 +121,29 @@ impl Tracker {
         self.wake_all();
     }
 
-    /// Cuts off the connections that are left.
+    /// Cuts off the connections that are left. Upgrades that the application polls count as ended, because the
+    /// application may never poll them again. They fail when it does.
     pub(crate) fn force(&self) {
         self.phase.store(Phase::Forcing as u8, Ordering::Release);
         self.wake_all();
+        let (removed, is_empty) = {
+            let mut list = self.list();
+            let is_removed = |_: &u64, task: &mut Task| task.polled_by == PolledBy::Application;
+            let removed: Vec<_> = list.tasks.extract_if(is_removed).collect();
+            list.unclean += removed.len();
+            (removed, list.tasks.is_empty())
+        };
+        removed.into_iter().for_each(|task| {
+            let _ = guarded(|| drop(task));
+        });
+        if is_empty {
+            self.notify_empty();
+        }
+    }
+
+    fn notify_empty(&self) {
+        // It wakes tasks of any executor.
+        let _ = guarded(|| self.empty.notify_waiters());
     }
 
     /// Waits until there is no connection.
@@ -131,7 +165,7 @@ impl Tracker {
 
     /// Wakes all tasks after the lock is released.
     fn wake_all(&self) {
-        let wakers: Vec<_> = self.list().tasks.values().flatten().cloned().collect();
+        let wakers: Vec<_> = self.list().tasks.values().filter_map(|task| task.waker.clone()).collect();
         wakers.into_iter().for_each(|waker| {
             // The panic hook has reported a panic of the executor.
             let _ = guarded(move || waker.wake_by_ref());
@@ -172,9 +206,19 @@ impl Tracked {
 
     /// Sets the waker of the task that polls the connection.
     pub(crate) fn set_waker(&self, waker: &Waker) {
-        let waker = Arc::new(waker.clone());
-        let previous = self.tracker.list().tasks.insert(self.id, Some(waker));
+        let waker = Some(Arc::new(waker.clone()));
+        let previous = match self.tracker.list().tasks.get_mut(&self.id) {
+            Some(task) => std::mem::replace(&mut task.waker, waker),
+            None => waker,
+        };
         let _ = guarded(|| drop(previous));
+    }
+
+    /// A task of the adapter polls the connection from now on.
+    pub(crate) fn pass_to_adapter(&self) {
+        if let Some(task) = self.tracker.list().tasks.get_mut(&self.id) {
+            task.polled_by = PolledBy::Adapter;
+        }
     }
 
     /// Counts the end of the connection, at the first call.
@@ -183,6 +227,10 @@ impl Tracked {
             return;
         }
         let mut list = self.tracker.list();
+        if !list.tasks.contains_key(&self.id) {
+            // The end of a shutdown has counted it.
+            return;
+        }
         if info.is_some_and(CloseInfo::is_clean) {
             list.clean += 1;
         } else {
@@ -205,8 +253,7 @@ impl Drop for Tracked {
         };
         let _ = guarded(|| drop(removed));
         if is_empty {
-            // It wakes tasks of any executor.
-            let _ = guarded(|| self.tracker.empty.notify_waiters());
+            self.tracker.notify_empty();
         }
     }
 }
@@ -235,7 +282,7 @@ mod tests {
         let tracker = Tracker::new();
         let wakes = Arc::new(Wakes::default());
         let waker = Waker::from(Arc::clone(&wakes));
-        let (mut one, mut other) = (tracker.track(), tracker.track());
+        let (mut one, mut other) = (tracker.track(PolledBy::Adapter), tracker.track(PolledBy::Adapter));
         one.set_task(&waker);
         one.set_task(Waker::noop());
         other.set_task(&waker);

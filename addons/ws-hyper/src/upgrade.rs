@@ -28,7 +28,7 @@ use crate::{
     runtime::timer,
     stream::HyperStream,
     task::{ConnectionTask, open_and_serve},
-    tracker::{Phase, Tracked, Tracker},
+    tracker::{Phase, PolledBy, Tracked, Tracker},
 };
 
 type OnFailedUpgrade = Box<dyn FnOnce(UpgradeError) + Send>;
@@ -140,7 +140,7 @@ impl Upgrade {
         F: FnOnce(WebSocket<HyperStream>) -> Fut + Send + 'static,
         Fut: Future<Output = ()> + Send + 'static,
     {
-        let Answer { response, mut pending, runtime, on_failed_upgrade } = self.answer()?;
+        let Answer { response, mut pending, runtime, on_failed_upgrade } = self.answer(PolledBy::Adapter)?;
         let opening = async move {
             match poll_fn(|cx| pending.poll(cx)).await {
                 Ok(Opened { served, ws, tracked }) => {
@@ -171,7 +171,7 @@ impl Upgrade {
     /// # Errors
     /// An [`AnswerError`], which has the response to the request.
     pub fn accept<B: Default>(self) -> Result<Accepted<B>, AnswerError> {
-        let Answer { response, pending, runtime, .. } = self.answer()?;
+        let Answer { response, pending, runtime, .. } = self.answer(PolledBy::Application)?;
         Ok(Accepted { response, socket: Upgrading { pending, runtime } })
     }
 
@@ -182,14 +182,14 @@ impl Upgrade {
         response(rejection, if self.is_http2() { Version::HTTP_2 } else { Version::HTTP_11 })
     }
 
-    fn answer<B: Default>(self) -> Result<Answer<B>, AnswerError> {
+    fn answer<B: Default>(self, polled_by: PolledBy) -> Result<Answer<B>, AnswerError> {
         let Self { mut handshake, on_upgrade, config, parts, timeout, on_failed_upgrade, tracker } = self;
         let config = config?;
         let extensions = handshake.negotiate(&config);
         let response = handshake.response(&parts)?.map(|()| B::default());
         let (runtime, deadline) = timer(timeout).ok_or(AnswerError::NoRuntime)?;
         let (is_http2, subprotocol) = (handshake.is_extended_connect(), parts.subprotocol);
-        let tracked = Some(tracker.track());
+        let tracked = Some(tracker.track(polled_by));
         let pending = Pending { on_upgrade, deadline, is_http2, config, extensions, subprotocol, tracked };
         Ok(Answer { response, pending, runtime, on_failed_upgrade })
     }
@@ -233,6 +233,7 @@ impl Future for Upgrading {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let Opened { served, ws, tracked } = ready!(self.pending.poll(cx))?;
+        tracked.pass_to_adapter();
         self.runtime.spawn(ConnectionTask::new(served, None::<Ready<()>>, tracked));
         Poll::Ready(Ok(ws))
     }

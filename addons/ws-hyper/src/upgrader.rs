@@ -139,8 +139,9 @@ impl Upgrader {
 
     /// Shuts all connections down and waits until they have ended. Requests are answered with 503 from now on. Every
     /// connection gets a Close with this code and reason, and has `grace` to finish the closing handshake; an upgrade
-    /// that is under way is completed first. Connections that are left after that are cut off. In a second call, only
-    /// the `grace` counts.
+    /// that is under way is completed first. Connections that are left after that are cut off. An
+    /// [`Upgrading`](crate::Upgrading) that is left fails when the application polls it, and is not waited for. In a
+    /// second call, only the `grace` counts.
     ///
     /// This concerns WebSockets only: shut the HTTP server down as well. Over HTTP/2 its connections end with their last
     /// stream.

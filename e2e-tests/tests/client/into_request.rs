@@ -1,10 +1,11 @@
 //! What can be connected to: URLs of several types, and requests with headers.
 
 use e2e_tests::raw_peer::{Head, RawAcceptor};
-use http::{Request, Uri, header};
+use http::{HeaderValue, Request, Uri, header};
 use ws_client::{
-    Connector, IntoClientRequest,
+    Connector, IntoClientRequest, Reconnecting,
     error::{ClientRequestError, ConnectError, HeaderError, UrlError},
+    reconnecting::{self, Event},
 };
 
 use crate::support::{run, soon};
@@ -217,7 +218,7 @@ fn names_and_values_of_headers_have_many_types() {
         let connector = Connector::new()
             .header("X-Text", "text")
             .header(String::from("X-String"), String::from("string"))
-            .header(header::ORIGIN, header::HeaderValue::from_static("https://example.com"))
+            .header(header::ORIGIN, HeaderValue::from_static("https://example.com"))
             .header("X-Number", 7)
             .header("X-Bytes", &b"bytes"[..]);
         let head = sent(&connector, str::to_owned).await;
@@ -241,5 +242,34 @@ fn an_attempt_can_be_a_task_of_its_own() {
         let attempt = tokio::spawn(ws_client::connect(request));
         acceptor.accept_upgraded().await;
         attempt.await.unwrap().unwrap();
+    });
+}
+
+/// The connector's token may be the one that the hook replaces.
+#[test]
+fn what_a_reconnecting_client_asks_for_replaces_what_its_connector_has_as_a_request_does() {
+    run(async {
+        let acceptor = RawAcceptor::bind();
+        let url = acceptor.url("/");
+        let connector = Connector::new()
+            .header("authorization", "Bearer old")
+            .header("x-kept", "1")
+            .subprotocol("v1")
+            .subprotocol("v2");
+        let mut client = Reconnecting::builder(connector, move |_| {
+            let request = reconnecting::Request::new(&url)
+                .header(header::AUTHORIZATION, HeaderValue::from_static("Bearer new"))
+                .header(header::COOKIE, HeaderValue::from_static("a=1"))
+                .header(header::COOKIE, HeaderValue::from_static("b=2"))
+                .subprotocol("v2");
+            async move { Ok(request) }
+        })
+        .build();
+        let server = async { acceptor.accept().await.upgrade().await };
+        let (event, head) = tokio::join!(client.next_event(), server);
+        assert!(matches!(event, Some(Event::Up(_))), "{event:?}");
+        assert_eq!(head.all("Authorization"), ["Bearer new"]);
+        assert_eq!((head.all("Cookie"), head.header("X-Kept")), (vec!["a=1", "b=2"], Some("1")));
+        assert_eq!(head.all("Sec-WebSocket-Protocol"), ["v2"]);
     });
 }

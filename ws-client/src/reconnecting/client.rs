@@ -136,7 +136,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Reconnecting<S> {
     ///
     /// An attempt or a delay ends at once. A connection is closed with this code and reason. Nothing more is accepted.
     /// What was accepted goes out first, as long as the server takes it (`write_timeout`), and messages are received
-    /// until the server's Close, for at most `close_timeout`. The first call counts. To end a connection without a closing handshake, drop the client.
+    /// until the server's Close, for at most `close_timeout`. Without a `write_timeout`, what was accepted has
+    /// `close_timeout` too. The first call counts. To end a connection without a closing handshake, drop the client.
     pub fn close(&self, code: CloseCode, reason: &str) {
         self.shared.close(code, reason);
     }

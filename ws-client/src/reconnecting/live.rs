@@ -1,11 +1,14 @@
 //! A connection, and which of its messages the transport has taken.
 
 use std::{
-    pin::pin,
+    pin::{Pin, pin},
     task::{Context, Poll},
 };
 
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    time::{Sleep, sleep},
+};
 use ws_proto::{CloseCode, CloseInfo, Message, close::Initiator, memory::MESSAGE_OVERHEAD};
 use ws_tokio::internal::{Foreign, run_unlocked};
 
@@ -26,8 +29,21 @@ pub(super) struct Live<S> {
     in_flight: Vec<Message>,
     in_flight_bytes: usize,
     /// The client closes it. The Close frame is sent once nothing is in flight.
-    closing: Option<(CloseCode, Box<str>)>,
+    closing: Option<Box<Closing>>,
     is_close_sent: bool,
+}
+
+struct Closing {
+    code: CloseCode,
+    reason: Box<str>,
+    /// Without a `write_timeout`, the Close frame does not wait longer than `close_timeout` for what is in flight.
+    patience: Option<Pin<Box<Sleep>>>,
+}
+
+impl Closing {
+    fn poll_patience(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.patience.as_mut().map_or(Poll::Pending, |patience| patience.as_mut().poll(cx))
+    }
 }
 
 /// The result of an offer to a connection.
@@ -104,19 +120,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Live<S> {
     /// Accepts nothing more, and closes the connection once the transport has taken what was accepted. If the peer's
     /// Close came while our Close waits behind messages, the messages would be cut off, and nothing would show it.
     pub(super) fn close(&mut self, code: CloseCode, reason: &str) {
-        self.closing.get_or_insert_with(|| (code, reason.into()));
+        self.closing.get_or_insert_with(|| {
+            let patience = self.ws.close_timeout_without_write_timeout();
+            let patience = patience.map(|patience| Box::pin(sleep(patience)));
+            Box::new(Closing { code, reason: reason.into(), patience })
+        });
     }
 
     /// Writes, and polls for the next message. `None` once the connection is over.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Message>> {
         self.flush(cx);
-        if let Some((code, reason)) = &self.closing
+        if let Some(closing) = &mut self.closing
             && !self.is_close_sent
-            && self.in_flight.is_empty()
+            && (self.in_flight.is_empty() || closing.poll_patience(cx).is_ready())
         {
             self.is_close_sent = true;
             // Messages are received until the peer's Close.
-            self.ws.sender().close(*code, reason);
+            self.ws.sender().close(closing.code, &closing.reason);
         }
         self.ws.poll_recv(cx)
     }

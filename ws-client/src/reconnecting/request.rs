@@ -28,7 +28,9 @@ pub struct Attempt {
 }
 
 /// The request of an attempt: a URL, headers and subprotocols. They are added to those of the
-/// [`Connector`](crate::Connector), where an [`http::Request`] would replace them.
+/// [`Connector`](crate::Connector), as those of an [`http::Request`] are
+/// ([`IntoClientRequest`](crate::IntoClientRequest)): a header replaces all of the connector's with the same name, and
+/// subprotocols are offered in place of the connector's.
 #[derive(Clone)]
 #[must_use]
 pub struct Request {

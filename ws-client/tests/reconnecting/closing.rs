@@ -15,7 +15,7 @@ use ws_client::{
     reconnecting::{Accepted, Cause, Event, Outcome, SendError, WhenFull, WhileAway},
 };
 
-use crate::support::{Io, Network, next, run, up};
+use crate::support::{Io, Network, next, run, server_config, up};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -131,6 +131,34 @@ fn a_server_that_does_not_answer_holds_up_a_close_for_the_close_timeout() {
         let start = Instant::now();
         assert!(matches!(next(&mut client).await, Event::Down(down) if down.retry_in.is_none()));
         assert!(start.elapsed() <= 6 * SECOND, "{:?}", start.elapsed());
+        assert!(client.next_event().await.is_none());
+    });
+}
+
+/// The connection has no `write_timeout`. With one, the write ends it.
+#[test]
+fn a_server_that_reads_nothing_holds_up_a_close_for_twice_the_close_timeout_at_most() {
+    run(async {
+        let network = Network::default();
+        let mut client = Reconnecting::dialling(move |_| {
+            let (client, server) = network.connect(16, server_config());
+            async move {
+                tokio::spawn(async move {
+                    let _server = server;
+                    pending::<()>().await;
+                });
+                Ok(client)
+            }
+        })
+        .build();
+        up(&mut client).await;
+        assert_eq!(client.sender().try_send(vec![7; 1000]), Ok(Accepted::Queued { connection: 1 }));
+        client.close(CloseCode::NORMAL, "");
+        let start = Instant::now();
+        let event = next(&mut client).await;
+        let Event::Down(down) = event else { panic!("{event:?}") };
+        assert!(start.elapsed() <= 11 * SECOND, "{:?}", start.elapsed());
+        assert_eq!((down.retry_in, down.in_doubt.len()), (None, 1));
         assert!(client.next_event().await.is_none());
     });
 }

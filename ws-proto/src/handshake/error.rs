@@ -43,7 +43,7 @@ pub enum RequestError {
     /// No `Sec-WebSocket-Version`, or one that is not 13.
     #[error("unsupported WebSocket version, expected 13")]
     WebSocketVersion,
-    /// Header values that cannot be read, such as a malformed list of subprotocols.
+    /// Header values that cannot be read, such as a list of subprotocols that is malformed or has more than 64.
     #[error("malformed header {0}")]
     Header(&'static str),
     /// An HTTP/2 or HTTP/3 request with a method other than `CONNECT` (RFC 8441 section 5).

@@ -12,14 +12,18 @@ pub(crate) fn has_token(headers: &HeaderMap, name: impl AsHeaderName, token: &st
         .any(|item| item.trim_matches([' ', '\t']).eq_ignore_ascii_case(token))
 }
 
-/// The tokens that a header lists on all of its lines, in order; `None` if an item is not a token. Empty items are
-/// skipped, as RFC 9110 section 5.6.1.2 requires of recipients.
+/// The most tokens in a list; no known peer offers as many subprotocols. Each takes memory of its own, and an HTTP server
+/// may accept headers of several hundred kilobytes.
+const MOST: usize = 64;
+
+/// The tokens that a header lists on all of its lines, in order; `None` if an item is not a token, or if there are more
+/// than 64. Empty items are skipped, as RFC 9110 section 5.6.1.2 requires of recipients.
 pub fn token_list(headers: &HeaderMap, name: impl AsHeaderName) -> Option<Vec<String>> {
     let mut tokens = Vec::new();
     for value in headers.get_all(name) {
         let items = value.to_str().ok()?.split(',').map(|item| item.trim_matches([' ', '\t']));
         for item in items.filter(|item| !item.is_empty()) {
-            if !is_token(item) {
+            if tokens.len() == MOST || !is_token(item) {
                 return None;
             }
             tokens.push(item.to_owned());

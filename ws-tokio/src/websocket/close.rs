@@ -1,4 +1,4 @@
-use std::future::poll_fn;
+use std::{future::poll_fn, time::Duration};
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use ws_proto::{CloseCode, CloseInfo, close::Initiator};
@@ -49,5 +49,14 @@ impl<S> WebSocket<S> {
     /// connection that is closing, too; does nothing if it is over.
     pub fn abort(&mut self) {
         lock(&self.shared).abort();
+    }
+
+    /// Returns the `close_timeout` of a connection that has no `write_timeout`. `None` after its end.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn close_timeout_without_write_timeout(&self) -> Option<Duration> {
+        let state = lock(&self.shared);
+        let config = state.driver()?.connection().config();
+        config.write_timeout.is_none().then_some(config.close_timeout)
     }
 }

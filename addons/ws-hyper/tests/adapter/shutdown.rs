@@ -1,6 +1,10 @@
 //! A shutdown reaches all connections and waits for them.
 
-use std::time::Duration;
+use std::{
+    pin::pin,
+    task::{Context, Waker},
+    time::Duration,
+};
 
 use e2e_tests::{
     harness,
@@ -168,6 +172,44 @@ fn an_upgrade_that_is_never_written_fails_at_the_end_of_the_grace_period() {
         let report = upgrader.shutdown(Duration::from_millis(20)).await;
         assert_eq!((report.unclean, report.forced), (1, true));
         assert!(matches!(has_failed.recv().await, Some(UpgradeError::ShutDown)));
+    });
+}
+
+/// The application has the future of the WebSocket, and its task is busy with something else.
+#[test]
+fn a_future_of_a_websocket_that_is_not_polled_does_not_hold_up_the_end_of_a_shutdown() {
+    harness::run(async {
+        for is_polled_before in [false, true] {
+            let upgrader = Upgrader::default().upgrade_timeout(HOUR);
+            let (sender, mut sockets) = mpsc::unbounded_channel();
+            let (go, wait) = oneshot::channel::<()>();
+            let (wait, shared) = (Once::new(wait), upgrader.clone());
+            let server = HyperServer::start(Serve::Http1, move |mut request| {
+                let accepted = shared.begin(&mut request).unwrap().accept().unwrap();
+                sender.send(accepted.socket).unwrap();
+                let wait = wait.take().unwrap();
+                async {
+                    wait.await.unwrap();
+                    accepted.response
+                }
+            })
+            .await;
+            let mut client = RawClient::connect(server.addr).await;
+            send_request(&mut client).await;
+            let mut socket = sockets.recv().await.unwrap();
+            if is_polled_before {
+                let polled = pin!(&mut socket).poll(&mut Context::from_waker(Waker::noop()));
+                assert!(polled.is_pending(), "the response is not written");
+            }
+            go.send(()).unwrap();
+            client.recv_head().await;
+            let report = upgrader.shutdown(Duration::from_millis(20)).await;
+            assert_eq!((report.clean, report.unclean, report.forced), (0, 1, true), "{is_polled_before}");
+            assert_eq!(upgrader.connections(), 0);
+            assert!(matches!(socket.await, Err(UpgradeError::ShutDown)));
+            assert_eq!(upgrader.shutdown(HOUR).await.unclean, 1, "it is counted once");
+            client.expect_end().await;
+        }
     });
 }
 

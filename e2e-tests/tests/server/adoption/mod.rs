@@ -139,6 +139,26 @@ fn bytes_that_were_read_behind_the_request_are_not_lost_wherever_they_are_cut() 
     });
 }
 
+/// More than a connection reads in one turn. The kernel reports nothing new while they are handled.
+#[test]
+fn megabytes_that_were_read_behind_the_request_are_all_delivered_in_order() {
+    const MESSAGES: u8 = 200;
+
+    echo_test(async |server| {
+        let (mut client, mut arrived) = Front::bind().await.arrive().await;
+        let payload = |n: u8| vec![n; 100 * usize::from(n)];
+        for n in 0..MESSAGES {
+            arrived.received.extend(RawFrame::binary(payload(n)).encode(Side::Client));
+        }
+        arrived.adopt(server.adopter()).await.expect("the server takes it");
+        client.recv_head().await.assert_switching_protocols(SAMPLE_KEY);
+        for n in 0..MESSAGES {
+            client.expect_binary(&payload(n)).await;
+        }
+        close_normally(client).await;
+    });
+}
+
 #[test]
 fn the_application_gets_the_request_with_its_extensions() {
     #[derive(Debug, Clone, PartialEq)]

@@ -8,7 +8,9 @@ use std::time::Duration;
 use ws_client::{Reconnecting, reconnecting::Event};
 
 pub(crate) use dice::Dice;
-pub(crate) use network::{Io, Life, Network, ServerSocket, client_socket, server_socket, with_keepalive};
+pub(crate) use network::{
+    Io, Life, Network, ServerSocket, client_socket, server_config, server_socket, with_keepalive,
+};
 
 /// Runs a test on a runtime with paused time: it advances when every task waits. A test that waits for ever fails.
 pub(crate) fn run<T>(test: impl Future<Output = T>) -> T {

@@ -215,3 +215,20 @@ fn a_rejection_of_an_application_keeps_its_body_and_loses_what_frames_it() {
         assert_eq!((response.status().as_u16(), &response.body()[..]), (expected, body.as_bytes()));
     }
 }
+
+/// An HTTP server allows much longer headers than this crate's reader. Each subprotocol takes memory of its own.
+#[test]
+fn more_than_64_subprotocols_are_refused_also_on_several_lines() {
+    let offered = |lines: &[usize]| {
+        let request = lines.iter().fold(http1(), |request, count| {
+            request.header("Sec-WebSocket-Protocol", vec!["a"; *count].join(","))
+        });
+        ServerHandshake::from_request(&request.body(()).unwrap(), None)
+            .map(|handshake| handshake.offered_subprotocols().len())
+    };
+    assert_eq!(offered(&[64]), Ok(64));
+    assert_eq!(offered(&[63, 1]), Ok(64));
+    for lines in [&[65][..], &[64, 1], &[200_000]] {
+        assert_eq!(offered(lines), Err(RequestError::Header("Sec-WebSocket-Protocol")), "{lines:?}");
+    }
+}
