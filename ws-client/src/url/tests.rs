@@ -367,7 +367,7 @@ proptest! {
     }
 
     #[test]
-    fn an_address_in_brackets_is_parsed_as_in_a_browser(host in "[0-9a-f:.]{0,20}|(::)?([0-9a-f]{1,4}:){0,8}(:[0-9a-f]{1,5}){0,3}(1.2.3.4)?") {
+    fn an_address_in_brackets_is_parsed_as_in_a_browser(host in "[0-9a-f:.]{0,20}|(::)?([0-9a-f]{1,4}:){0,8}(:[0-9a-f]{1,5}){0,3}(1\\.2\\.3\\.4)?") {
         assert_parsed_as_in_the_standard(&format!("ws://[{host}]/"));
     }
 
