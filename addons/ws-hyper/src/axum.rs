@@ -240,6 +240,15 @@ where
     }
 }
 
+#[cfg(feature = "adopt")]
+impl<S: Send + Sync> FromRequestParts<S> for crate::adopt::Adoptable {
+    type Rejection = BeginError;
+
+    async fn from_request_parts(head: &mut request::Parts, _state: &S) -> Result<Self, BeginError> {
+        Self::copy_of(head)
+    }
+}
+
 impl IntoResponse for BeginError {
     fn into_response(self) -> Response {
         Self::into_response(self)

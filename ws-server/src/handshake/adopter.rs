@@ -237,6 +237,15 @@ impl Reservation {
         out
     }
 
+    /// Waits until the reservation has ended, because its deadline has passed or the server has ended. From then on,
+    /// [`adopt`](Self::adopt) returns [`AdoptError::Expired`]. An HTTP server waits for its upgrade no longer than this.
+    ///
+    /// # Cancel safety
+    /// It can be dropped and called again.
+    pub async fn expired(&mut self) {
+        self.handover.closed().await;
+    }
+
     /// Hands the connection over, after the response is written. `received` are the bytes that were read behind the
     /// request. `stream` is a [`TcpStream`](tokio::net::TcpStream), a Unix socket, a
     /// `TlsStream`, or any other transport in [`ServerStream::from_io`].
