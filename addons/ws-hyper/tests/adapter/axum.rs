@@ -25,13 +25,13 @@ use crate::support::echo;
 /// Longer than any test.
 const HOUR: Duration = Duration::from_secs(3600);
 
-struct AxumServer {
-    addr: SocketAddr,
+pub(crate) struct AxumServer {
+    pub(crate) addr: SocketAddr,
     serving: JoinHandle<()>,
 }
 
 impl AxumServer {
-    async fn start(app: Router) -> Self {
+    pub(crate) async fn start(app: Router) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
         let serving = tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });

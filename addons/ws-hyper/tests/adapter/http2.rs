@@ -31,10 +31,10 @@ use crate::support::{HyperServer, Once, Serve, echo};
 /// Longer than any test.
 const HOUR: std::time::Duration = std::time::Duration::from_secs(3600);
 
-type ClientSocket = ws_client::WebSocket<TokioIo<Upgraded>>;
+pub(crate) type ClientSocket = ws_client::WebSocket<TokioIo<Upgraded>>;
 
 /// An HTTP/2 connection of a client.
-struct Http2 {
+pub(crate) struct Http2 {
     sender: http2::SendRequest<Empty<Bytes>>,
     connection: JoinHandle<()>,
     authority: String,
@@ -42,7 +42,7 @@ struct Http2 {
 
 impl Http2 {
     /// Connects and waits until the server has offered extended CONNECT.
-    async fn connect(addr: std::net::SocketAddr) -> Self {
+    pub(crate) async fn connect(addr: std::net::SocketAddr) -> Self {
         let io = TokioIo::new(TcpStream::connect(addr).await.unwrap());
         let (sender, connection) = http2::handshake(TokioExecutor::new(), io).await.unwrap();
         let mut connection = Box::pin(connection);
@@ -62,17 +62,17 @@ impl Http2 {
         Self { sender, connection, authority: addr.to_string() }
     }
 
-    fn request(&self) -> http::request::Builder {
+    pub(crate) fn request(&self) -> http::request::Builder {
         Request::connect(format!("http://{}/ws", self.authority))
             .extension(Protocol::from_static("websocket"))
             .header("sec-websocket-version", "13")
     }
 
-    async fn send(&mut self, request: http::request::Builder) -> Response<Incoming> {
+    pub(crate) async fn send(&mut self, request: http::request::Builder) -> Response<Incoming> {
         self.sender.send_request(request.body(Empty::new()).unwrap()).await.unwrap()
     }
 
-    async fn open(&mut self) -> ClientSocket {
+    pub(crate) async fn open(&mut self) -> ClientSocket {
         let mut response = self.send(self.request()).await;
         assert_eq!(response.status(), StatusCode::OK);
         assert!(!response.headers().contains_key("sec-websocket-accept"));
@@ -92,7 +92,7 @@ fn client_socket(upgraded: Upgraded) -> ClientSocket {
     ws_client::WebSocket::new(TokioIo::new(upgraded), connection)
 }
 
-async fn expect_echo(ws: &mut ClientSocket, message: impl Into<Message>) {
+pub(crate) async fn expect_echo(ws: &mut ClientSocket, message: impl Into<Message>) {
     let message = message.into();
     ws.send(message.clone()).await.unwrap();
     assert_eq!(ws.recv().await, Some(message));
