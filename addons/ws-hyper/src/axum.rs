@@ -45,6 +45,10 @@
 //! let _: Router = Router::new().route("/ws", any(other)).layer(Extension(upgrader));
 //! ```
 //!
+//! # On the shards of a server
+//! With the feature `adopt`, the extractor `Adoptable` hands connections to a server of `ws-server`, on threads of its
+//! own. It takes the place of `WebSocketUpgrade` and needs no `Upgrader`.
+//!
 //! # Graceful shutdown
 //! axum's own shutdown does not know about WebSockets. Call [`Upgrader::shutdown`] too: every connection gets a Close
 //! 1001 and is waited for.

@@ -53,6 +53,8 @@ use super::{
 /// # }
 /// ```
 ///
+/// The crate `ws-hyper`, with its feature `adopt`, does both steps for connections of hyper and axum.
+///
 /// For a server whose connections are all adopted, see
 /// [`ServerBuilder::without_listener`](crate::ServerBuilder::without_listener).
 #[derive(Clone)]

@@ -7,14 +7,14 @@ mod counting;
 
 use std::{net::SocketAddr, time::Duration};
 
-use axum::{Router, extract::State, response::Response, routing::any};
+use axum::{Extension, Router, extract::State, response::Response, routing::any};
 use e2e_tests::{harness, server::ServerRunner};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
     runtime::Handle,
 };
-use ws_hyper::Adoptable;
+use ws_hyper::{Adoptable, Upgrader, axum::WebSocketUpgrade};
 use ws_server::{Adopter, Conn, Handler, MessageRef, Rejection, Request, Server};
 
 use crate::counting::held;
@@ -36,6 +36,15 @@ impl Handler for Echo {
     fn on_message(&mut self, conn: &mut Conn<'_>, message: MessageRef<'_>) {
         conn.send(message).expect("room for an echo");
     }
+}
+
+/// For comparison: a connection that axum's runtime serves.
+async fn serve(ws: WebSocketUpgrade) -> Response {
+    ws.on_upgrade(|mut ws| async move {
+        while let Some(message) = ws.recv().await {
+            let _ = ws.send(message).await;
+        }
+    })
 }
 
 async fn adopt(State(adopter): State<Adopter>, ws: Adoptable) -> Response {
@@ -66,36 +75,45 @@ async fn open(addr: SocketAddr) -> std::net::TcpStream {
 fn an_idle_connection_of_a_handler_behind_axum_is_as_small_as_an_accepted_one() {
     harness::run(async {
         let server = ServerRunner::serve_handler_on_shards::<Echo>(Server::builder(), 1, ()).await;
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let addr = listener.local_addr().unwrap();
         let app = Router::new().route("/ws", any(adopt)).with_state(server.adopter().clone());
-        let serving = tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
-        let tasks = Handle::current().metrics();
-        let mut clients = Vec::with_capacity(WARM_UP + CONNECTIONS);
-        let mut before = 0;
-        for number in 0..WARM_UP + CONNECTIONS {
-            if number == WARM_UP {
-                settle(&tasks).await;
-                before = held();
-            }
-            clients.push(open(addr).await);
-        }
-        settle(&tasks).await;
-        let each = (held() - before) / CONNECTIONS as isize;
-        println!("an idle connection behind axum: {each} bytes");
-        assert!(each <= MOST, "{each}");
-        assert!(each >= 50, "the connections are counted: {each}");
-        drop(clients);
-        serving.abort();
+        let adopted = cost_of_each(app, 0).await;
         server.stop().await;
+        let upgrader = Upgrader::default();
+        let app = Router::new().route("/ws", any(serve)).layer(Extension(upgrader.clone()));
+        let with_task = cost_of_each(app, 1).await;
+        upgrader.shutdown(Duration::from_secs(60)).await;
+        println!("an idle connection behind axum: {adopted} bytes on a shard, {with_task} bytes with a task");
+        assert!(adopted <= MOST, "{adopted}");
+        assert!((50..with_task).contains(&adopted), "all is counted: {adopted}, {with_task}");
     });
 }
 
-/// Waits until only the tasks of the two servers are left. The runtime frees the last registrations of sockets when it
-/// next looks for events.
-async fn settle(tasks: &tokio::runtime::RuntimeMetrics) {
-    while tasks.num_alive_tasks() > 2 {
+/// Returns the bytes that each connection holds. `tasks` is the number of tasks that it has.
+async fn cost_of_each(app: Router, tasks: usize) -> isize {
+    let metrics = Handle::current().metrics();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    let serving = tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
+    let others = metrics.num_alive_tasks();
+    // Waits until the tasks of the HTTP server's connections have ended. The runtime frees the last registrations of
+    // sockets when it next looks for events.
+    let settle = async |connections: usize| {
+        while metrics.num_alive_tasks() > others + connections * tasks {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
         tokio::time::sleep(Duration::from_millis(1)).await;
+    };
+    let mut clients = Vec::with_capacity(WARM_UP + CONNECTIONS);
+    for _ in 0..WARM_UP {
+        clients.push(open(addr).await);
     }
-    tokio::time::sleep(Duration::from_millis(1)).await;
+    settle(WARM_UP).await;
+    let before = held();
+    for _ in 0..CONNECTIONS {
+        clients.push(open(addr).await);
+    }
+    settle(WARM_UP + CONNECTIONS).await;
+    let each = (held() - before) / CONNECTIONS as isize;
+    serving.abort();
+    each
 }

@@ -12,7 +12,7 @@ use axum::{
 use e2e_tests::{
     harness,
     raw_peer::{RawClient, RawFrame, SAMPLE_KEY},
-    server::{Event, GRACE, Script, ServerRunner, answer_close, close_normally},
+    server::{Api, Event, GRACE, Script, ServerRunner, answer_close, close_normally, start_sharded_echo},
 };
 use http::{HeaderValue, StatusCode, header};
 use tokio::net::TcpListener;
@@ -215,5 +215,38 @@ fn a_handler_may_also_answer_plain_requests_and_later_extractors_see_the_request
         server.expect(Event::Opened).await;
         close_normally(client).await;
         server.stop().await;
+    });
+}
+
+#[test]
+fn on_a_runtime_with_several_threads_no_byte_is_lost_between_axum_and_the_shards() {
+    let options = harness::Options { worker_threads: 2, ..harness::Options::default() };
+    harness::run_with(options, async {
+        let server = start_sharded_echo(Api::Handler, Server::builder(), 2).await;
+        let app = Router::new().route("/ws", any(in_state)).with_state(server.adopter().clone());
+        let front = AxumServer::start(app).await;
+        let addr = front.addr;
+        let clients = (0..8).map(|_| {
+            tokio::spawn(async move {
+                for number in 0..25 {
+                    let mut client = RawClient::connect(addr).await;
+                    let request = client.request("/ws").to_bytes();
+                    client.send_bytes(request).await;
+                    // They arrive before, during and after the handover.
+                    for part in 0..4 {
+                        client.send(RawFrame::text(format!("{number} {part}"))).await;
+                    }
+                    client.recv_head().await.assert_switching_protocols(SAMPLE_KEY);
+                    for part in 0..4 {
+                        client.expect_text(&format!("{number} {part}")).await;
+                    }
+                    close_normally(client).await;
+                }
+            })
+        });
+        for client in clients.collect::<Vec<_>>() {
+            client.await.unwrap();
+        }
+        assert_eq!(server.stop().await.clean, 0, "all have ended before");
     });
 }
