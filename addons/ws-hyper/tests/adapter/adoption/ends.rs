@@ -7,7 +7,10 @@ use e2e_tests::{
     raw_peer::RawClient,
     server::{Event, ObservedServer, Script},
 };
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    runtime::Handle,
+    sync::{mpsc, oneshot},
+};
 use ws_server::Server;
 
 use crate::support::{HyperServer, Once, Serve, send_request, text};
@@ -101,10 +104,20 @@ fn an_upgrade_that_takes_longer_than_the_servers_deadline_closes_the_connection(
         let mut server = start(Duration::from_millis(20)).await;
         let (go, wait) = oneshot::channel();
         let (front, _reserved) = waiting(&server, wait, true).await;
+        // By now the server has started all that it runs.
+        server.expect_alive().await;
+        server.closed().await;
+        server.wait_for_connections(0).await;
+        let tasks = Handle::current().metrics();
+        let idle = tasks.num_alive_tasks();
         let mut client = RawClient::connect(front.addr).await;
         send_request(&mut client).await;
         server.expect(Event::HandshakeFailed).await;
         server.wait_for_connections(0).await;
+        // The task that waited has ended. The one of hyper's connection still waits for the response.
+        while tasks.num_alive_tasks() > idle + 1 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
         go.send(()).unwrap();
         assert_eq!(client.recv_head().await.status(), 101);
         client.expect_end().await;
