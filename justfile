@@ -30,6 +30,8 @@ features:
     cargo clippy -p ws-hyper --quiet -- -D warnings
     cargo clippy -p ws-hyper --no-default-features --features http2 --quiet -- -D warnings
     cargo clippy -p ws-hyper --features axum --quiet -- -D warnings
+    cargo clippy -p ws-hyper --features adopt --quiet -- -D warnings
+    cargo clippy -p ws-hyper --no-default-features --features http2,adopt,axum --quiet -- -D warnings
     cargo test -p ws-proto -p ws-client --quiet
     cargo test -p ws-client --features http2 --test http2 --quiet
     cargo test -p ws-simulation --quiet

@@ -45,6 +45,10 @@
 //! let _: Router = Router::new().route("/ws", any(other)).layer(Extension(upgrader));
 //! ```
 //!
+//! # On the shards of a server
+//! With the feature `adopt`, the extractor `Adoptable` hands connections to a server of `ws-server`, on threads of its
+//! own. It takes the place of `WebSocketUpgrade` and needs no `Upgrader`.
+//!
 //! # Graceful shutdown
 //! axum's own shutdown does not know about WebSockets. Call [`Upgrader::shutdown`] too: every connection gets a Close
 //! 1001 and is waited for.
@@ -238,6 +242,15 @@ where
 
     async fn from_request_parts(head: &mut request::Parts, state: &S) -> Result<Self, BeginError> {
         Ok(Self::new(Upgrader::from_ref(state).begin_parts(head)?))
+    }
+}
+
+#[cfg(feature = "adopt")]
+impl<S: Send + Sync> FromRequestParts<S> for crate::adopt::Adoptable {
+    type Rejection = BeginError;
+
+    async fn from_request_parts(head: &mut request::Parts, _state: &S) -> Result<Self, BeginError> {
+        Self::copy_of(head)
     }
 }
 

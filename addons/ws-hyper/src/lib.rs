@@ -30,12 +30,15 @@
 //! Serve the connections with upgrades: `serve_connection(io, service).with_upgrades()` of hyper, or
 //! `serve_connection_with_upgrades` of hyper-util. For HTTP/2, offer extended CONNECT: `enable_connect_protocol()`.
 //!
-//! With the feature `axum`, the module `axum` has an extractor.
+//! With the feature `axum`, the module `axum` has an extractor. With the feature `adopt`, `Adoptable` hands connections
+//! to the shards of a server of `ws-server`.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 #[cfg(not(any(feature = "http1", feature = "http2")))]
 compile_error!("ws-hyper needs the feature `http1`, `http2`, or both");
 
+#[cfg(feature = "adopt")]
+mod adopt;
 #[cfg(feature = "axum")]
 pub mod axum;
 pub mod close;
@@ -49,6 +52,8 @@ mod tracker;
 mod upgrade;
 mod upgrader;
 
+#[cfg(feature = "adopt")]
+pub use adopt::{Adoptable, adopt};
 pub use stream::HyperStream;
 pub use tracker::ShutdownReport;
 pub use upgrade::{Accepted, Upgrade, Upgrading};
@@ -68,7 +73,7 @@ pub use ws_tokio::{Error, Event, Receiver, Sender};
 pub use ws_tokio::WebSocket;
 
 /// Compiles the README's code.
-#[cfg(all(doctest, feature = "axum"))]
+#[cfg(all(doctest, feature = "axum", feature = "adopt"))]
 #[doc = include_str!("../README.md")]
 struct Readme;
 

@@ -57,6 +57,15 @@ impl HyperStream {
         }
     }
 
+    /// The TCP socket itself, if the connection was taken out of hyper.
+    #[cfg(feature = "adopt")]
+    pub(crate) fn into_tcp(self) -> Result<TcpStream, Self> {
+        match self.0 {
+            Kind::Tcp(stream) => Ok(stream),
+            kind => Err(Self(kind)),
+        }
+    }
+
     /// The peer's address, if the connection was taken out of hyper. For all others, the server knows the address when
     /// it accepts the connection.
     #[must_use]

@@ -174,11 +174,11 @@ impl Upgrader {
 
 /// The `:protocol` of an extended CONNECT (RFC 8441 section 4).
 #[cfg(feature = "http2")]
-fn protocol(extensions: &Extensions) -> Option<&str> {
+pub(crate) fn protocol(extensions: &Extensions) -> Option<&str> {
     extensions.get::<hyper::ext::Protocol>().map(hyper::ext::Protocol::as_str)
 }
 
 #[cfg(not(feature = "http2"))]
-const fn protocol(_extensions: &Extensions) -> Option<&str> {
+pub(crate) const fn protocol(_extensions: &Extensions) -> Option<&str> {
     None
 }

@@ -53,6 +53,8 @@ use super::{
 /// # }
 /// ```
 ///
+/// The crate `ws-hyper`, with its feature `adopt`, does both steps for connections of hyper and axum.
+///
 /// For a server whose connections are all adopted, see
 /// [`ServerBuilder::without_listener`](crate::ServerBuilder::without_listener).
 #[derive(Clone)]
@@ -235,6 +237,15 @@ impl Reservation {
         }
         out.extend_from_slice(b"\r\n");
         out
+    }
+
+    /// Waits until the reservation has ended, because its deadline has passed or the server has ended. From then on,
+    /// [`adopt`](Self::adopt) returns [`AdoptError::Expired`]. An HTTP server waits for its upgrade no longer than this.
+    ///
+    /// # Cancel safety
+    /// It can be dropped and called again.
+    pub async fn expired(&mut self) {
+        self.handover.closed().await;
     }
 
     /// Hands the connection over, after the response is written. `received` are the bytes that were read behind the

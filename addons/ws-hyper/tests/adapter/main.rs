@@ -1,6 +1,7 @@
 //! The adapter inside hyper and axum, against raw peers, this library's client and hyper's client.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod adoption;
 mod axum;
 mod connector_http2;
 mod drops;

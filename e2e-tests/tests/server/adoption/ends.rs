@@ -70,10 +70,11 @@ fn a_place_that_is_not_used_ends_with_the_grace_period() {
     harness::run(async {
         let mut server = Script::new().start(Server::builder()).await;
         let (_client, arrived) = Front::bind().await.arrive().await;
-        let (reservation, stream, received) = arrived.reserve(server.adopter()).await.unwrap();
+        let (mut reservation, stream, received) = arrived.reserve(server.adopter()).await.unwrap();
         server.handle().start(Duration::ZERO);
         server.expect(Event::HandshakeFailed).await;
         assert!(server.stop_within(Duration::ZERO).await.forced);
+        reservation.expired().await;
         let late = reservation.adopt(stream, received);
         assert!(matches!(late, Err(AdoptError::Expired)), "{late:?}");
     });
@@ -85,9 +86,10 @@ fn a_place_that_is_not_used_in_time_expires() {
         let mut server =
             Script::new().start(Server::builder().handshake_timeout(Duration::from_millis(50))).await;
         let (mut client, arrived) = Front::bind().await.arrive().await;
-        let (reservation, stream, received) = arrived.reserve(server.adopter()).await.unwrap();
+        let (mut reservation, stream, received) = arrived.reserve(server.adopter()).await.unwrap();
         server.expect(Event::HandshakeFailed).await;
         server.wait_for_connections(0).await;
+        reservation.expired().await;
         let late = reservation.adopt(stream, received);
         assert!(matches!(late, Err(AdoptError::Expired)), "{late:?}");
         client.expect_end().await;
