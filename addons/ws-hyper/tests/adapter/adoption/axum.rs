@@ -247,6 +247,7 @@ fn on_a_runtime_with_several_threads_no_byte_is_lost_between_axum_and_the_shards
         for client in clients.collect::<Vec<_>>() {
             client.await.unwrap();
         }
-        assert_eq!(server.stop().await.clean, 0, "all have ended before");
+        // The last ones may still be closing.
+        assert_eq!(server.stop().await.unclean, 0);
     });
 }
