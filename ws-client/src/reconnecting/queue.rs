@@ -11,7 +11,7 @@ use super::event::Discarded;
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum WhileAway {
-    /// It is refused with [`SendError::Away`](super::SendError::Away). An order that nobody expects any more must not
+    /// It is refused with [`SendError::Away`](super::SendError::Away). An order that is no longer expected must not
     /// go out minutes later.
     #[default]
     Fail,

@@ -70,15 +70,15 @@ fn the_hook_returns_what_a_connector_takes() {
 }
 
 #[test]
-fn headers_of_a_request_are_added_and_those_of_an_http_request_replace() {
-    let added = |url| {
+fn headers_and_subprotocols_of_a_request_replace_those_of_the_connector() {
+    let own = |url| {
         let request = Request::new(url).header("X-A", "text").header(http::header::COOKIE, "a=b".to_owned());
         request.subprotocol("v2")
     };
-    let lines = sent(added);
-    assert_eq!(values(&lines, "x-a"), ["connector", "text"]);
+    let lines = sent(own);
+    assert_eq!(values(&lines, "x-a"), ["text"]);
     assert_eq!(values(&lines, "cookie"), ["a=b"]);
-    assert_eq!(values(&lines, "sec-websocket-protocol"), ["v1, v2"]);
+    assert_eq!(values(&lines, "sec-websocket-protocol"), ["v2"]);
     let replaced = |url: String| {
         let request = http::Request::get(url).header("x-a", "text");
         request.header("sec-websocket-protocol", "v2").body(()).unwrap()
