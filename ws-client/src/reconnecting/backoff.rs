@@ -1,6 +1,9 @@
 //! The delay before an attempt: exponential back-off with full jitter.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::{
+    hash::{BuildHasher as _, Hasher as _, RandomState},
+    time::Duration,
+};
 
 use rand_chacha::{
     ChaCha8Rng,
@@ -48,12 +51,12 @@ impl Jitter {
         Self(ChaCha8Rng::from_seed(seed))
     }
 
-    /// Takes a seed from the operating system. Jitter needs no secret, so if there is none, the time will do.
+    /// Takes a seed from the operating system. Jitter needs no secret, so if there is none, the keys of a
+    /// hash map will do.
     pub(super) fn from_os() -> Self {
         let seed = ws_tokio::internal::random_seed().unwrap_or_else(|_| {
-            let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
             let mut seed = [0; 32];
-            seed[..16].copy_from_slice(&since_epoch.as_nanos().to_le_bytes());
+            seed[..8].copy_from_slice(&RandomState::new().build_hasher().finish().to_le_bytes());
             seed
         });
         Self::from_seed(seed)
