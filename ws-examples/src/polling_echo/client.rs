@@ -76,7 +76,7 @@ impl Client {
         if connection.poll_timeout(tx).is_some_and(|due| due <= now) {
             connection.handle_timeout(now, tx);
         }
-        for _ in 0..READS_PER_TURN {
+        for reads in 0..=READS_PER_TURN {
             while let Some(event) = connection.poll_event(rx, tx) {
                 match event {
                     Event::Message(message) => {
@@ -117,6 +117,10 @@ impl Client {
             }
             if !connection.wants_read() {
                 return Turn::Wait;
+            }
+            // The events of the last read are drained: other connections use `rx` next.
+            if reads == READS_PER_TURN {
+                return Turn::Again;
             }
             match stream.read(connection.read_target(rx)) {
                 Ok(0) => connection.handle_eof(now),
