@@ -1,7 +1,6 @@
 //! Runs the examples through their command lines.
 #![allow(clippy::unwrap_used, reason = "a panic in a helper fails the test")]
 
-mod blocking_echo;
 mod chat_server;
 mod echo_client;
 mod echo_server;
@@ -11,6 +10,7 @@ mod json_rpc;
 mod market_data;
 mod polling_echo;
 mod program;
+mod proto_echo;
 #[cfg(target_os = "linux")]
 mod reconnecting;
 mod reverse_proxy;
