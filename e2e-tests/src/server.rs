@@ -43,7 +43,8 @@ pub struct ServerRunner {
 }
 
 impl ServerRunner {
-    /// [`Server::serve`]; in the second run of a test [`ShardedServer::serve`](ws_server::ShardedServer::serve), with one shard.
+    /// [`Server::serve`]; in the second run of a test [`ShardedServer::serve`](ws_server::ShardedServer::serve), with
+    /// one shard.
     pub async fn serve<F, Fut>(builder: ServerBuilder, serve: F) -> Self
     where
         F: Fn(WebSocket<ServerStream>) -> Fut + Send + Sync + 'static,
@@ -71,7 +72,8 @@ impl ServerRunner {
         Self::start(bind(builder).await, |server| async { Ok(server.serve(serve).await) })
     }
 
-    /// [`Server::serve_handler`]; in the second run of a test [`ShardedServer::serve_handler`](ws_server::ShardedServer::serve_handler), with one shard.
+    /// [`Server::serve_handler`]; in the second run of a test
+    /// [`ShardedServer::serve_handler`](ws_server::ShardedServer::serve_handler), with one shard.
     pub async fn serve_handler<H>(builder: ServerBuilder, context: H::Context) -> Self
     where
         H: Handler + Send,

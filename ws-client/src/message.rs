@@ -1,5 +1,5 @@
-//! Payloads and kinds of messages, and the stream of events. [`Message`](crate::Message) and [`Event`](crate::Event) are in
-//! the root of this crate.
+//! Payloads and kinds of messages, and the stream of events. [`Message`](crate::Message) and [`Event`](crate::Event)
+//! are in the root of this crate.
 
 #[doc(inline)]
 pub use ws_proto::{MessageKind, PreparedMessage, Utf8Bytes};

@@ -5,8 +5,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, header, req
 use crate::error::{ConnectError, HeaderError};
 
 /// What a [`Connector`](crate::Connector) connects to: a URL as `&str`, `String` or [`http::Uri`], or an
-/// [`http::Request`] with headers for this one connection. A [`reconnecting::Request`](crate::reconnecting::Request) adds to the headers and
-/// subprotocols of the connector.
+/// [`http::Request`] with headers for this one connection. A [`reconnecting::Request`](crate::reconnecting::Request)
+/// adds to the headers and subprotocols of the connector.
 ///
 /// A URL with a type of its own, such as that of the crate `url`, is passed as text: `url.as_str()`.
 ///

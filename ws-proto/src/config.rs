@@ -105,8 +105,8 @@ pub struct Config {
     /// [`Message`](crate::Message) is checked when it is made: it is text if it is valid, and binary if it is not.
     pub validate_utf8: bool,
     /// Whether pings are answered automatically (RFC 6455 section 5.5.3). Default: yes. In `ws-server`, this applies to
-    /// async functions and to the default `Handler::on_ping`; an `on_ping` of the application's own replaces it. Turn it
-    /// off for an application that receives pings and answers them itself, such as a proxy that passes them on.
+    /// async functions and to the default `Handler::on_ping`; an `on_ping` of the application's own replaces it. Turn
+    /// it off for an application that receives pings and answers them itself, such as a proxy that passes them on.
     pub auto_pong: bool,
     /// Maximum data messages that wait to be written. The next one is refused with `Full`. At least 1.
     /// Default 65,536.
@@ -270,7 +270,8 @@ impl ValidConfig {
     }
 
     /// Whether a further message of `len` payload bytes fits a queue of `messages` that count `bytes` together: the
-    /// rule of `write_queue_messages` and `write_queue_bytes`. For `ws-server`, whose handlers have a queue of their own.
+    /// rule of `write_queue_messages` and `write_queue_bytes`. For `ws-server`, whose handlers have a queue of their
+    /// own.
     #[doc(hidden)]
     #[inline]
     #[must_use]

@@ -1,7 +1,7 @@
 //! Errors, grouped by the side at fault.
 //!
-//! An error does not print its cause: [`source`](std::error::Error::source) has it. A caller that prints one line follows
-//! the sources, as `anyhow` and `eyre` do.
+//! An error does not print its cause: [`source`](std::error::Error::source) has it. A caller that prints one line
+//! follows the sources, as `anyhow` and `eyre` do.
 //!
 //! [`ProtocolError`] and [`LimitExceeded`] are faults of the peer, [`SendError`] and [`ControlError`] of the caller.
 //! [`ConnectionError::close_code`] is the one place that maps a fault of the peer to the close code that answers it.

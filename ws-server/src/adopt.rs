@@ -1,3 +1,4 @@
-//! A running server takes over connections whose HTTP part is done elsewhere: [`Server::adopter`](crate::Server::adopter).
+//! A running server takes over connections whose HTTP part is done elsewhere:
+//! [`Server::adopter`](crate::Server::adopter).
 
 pub use crate::handshake::{Adopter, OpeningRequest, Reservation};

@@ -22,7 +22,8 @@ use crate::{
 /// A limit that can be absent is an [`Option`]: `.max_connections(1000)` sets it, `.max_connections(None)` removes it.
 ///
 /// The methods do not check their values; [`bind`](Self::bind), [`bind_unix`](Self::bind_unix),
-/// [`listener`](Self::listener) and [`without_listener`](Self::without_listener) return an error that names a bad setting and its value.
+/// [`listener`](Self::listener) and [`without_listener`](Self::without_listener) return an error that names a bad
+/// setting and its value.
 #[derive(Clone, Default)]
 #[must_use]
 pub struct ServerBuilder {
@@ -52,9 +53,9 @@ impl ServerBuilder {
         self
     }
 
-    /// The most bytes that all connections hold together ([`MemoryBudget`](ws_proto::memory::MemoryBudget)): messages that are
-    /// being received, are held or are being inflated, and what waits to be written. At least eight messages of the
-    /// longest size.
+    /// The most bytes that all connections hold together ([`MemoryBudget`](ws_proto::memory::MemoryBudget)): messages
+    /// that are being received, are held or are being inflated, and what waits to be written. At least eight messages
+    /// of the longest size.
     ///
     /// Beyond the budget a message that grows ends its connection with 1013, and sends return `Full` or wait.
     /// Default 1 GiB, or eight messages of [`max_message_size`](Self::max_message_size) if that is more. `None` is no
@@ -87,8 +88,9 @@ impl ServerBuilder {
         self
     }
 
-    /// The longest time from accepting a socket to the 101 response, and from [`Adopter::reserve`](crate::adopt::Adopter::reserve)
-    /// to [`Reservation::adopt`](crate::adopt::Reservation::adopt). Default 10 s.
+    /// The longest time from accepting a socket to the 101 response, and from
+    /// [`Adopter::reserve`](crate::adopt::Adopter::reserve) to
+    /// [`Reservation::adopt`](crate::adopt::Reservation::adopt). Default 10 s.
     ///
     /// An answer that rejects the request may take longer: it is written as long as the peer takes some of it within
     /// this time.
@@ -143,11 +145,11 @@ impl ServerBuilder {
         self
     }
 
-    /// The most bytes that wait to be written on a connection. Beyond them sends return `Full` or wait. A single message
-    /// may be larger if no other message waits. Default 1 MiB.
+    /// The most bytes that wait to be written on a connection. Beyond them sends return `Full` or wait. A single
+    /// message may be larger if no other message waits. Default 1 MiB.
     ///
-    /// A message counts its payload and up to [`MESSAGE_OVERHEAD`](ws_proto::memory::MESSAGE_OVERHEAD) (64 bytes) more, so 1
-    /// MiB holds 16,384 empty messages.
+    /// A message counts its payload and up to [`MESSAGE_OVERHEAD`](ws_proto::memory::MESSAGE_OVERHEAD) (64 bytes) more,
+    /// so 1 MiB holds 16,384 empty messages.
     pub const fn write_queue_bytes(mut self, bytes: usize) -> Self {
         self.options.protocol.write_queue_bytes = bytes;
         self
@@ -316,8 +318,8 @@ impl ServerBuilder {
         Ok(Server::new(Some(Listener::Tcp(listener.into_std()?)), self.build_state()?))
     }
 
-    /// Creates a server that does not listen. All its connections come from its [`Adopter`](crate::adopt::Adopter): another
-    /// server of the program, such as axum, accepts them and hands them over.
+    /// Creates a server that does not listen. All its connections come from its [`Adopter`](crate::adopt::Adopter):
+    /// another server of the program, such as axum, accepts them and hands them over.
     ///
     /// ```no_run
     /// # async fn example() -> std::io::Result<()> {

@@ -67,8 +67,8 @@
 //! | WebSockets inside axum or hyper, on the server's shards | [`Server::adopter`], [`without_listener`](ServerBuilder::without_listener) |
 //! | only the handshake, on any stream | [`accept()`], [`accept_with`], [`Acceptor`] |
 //!
-//! Less common names are in modules: [`error`], [`message`] for payloads and events, [`close`], `tls`, and [`protocol`] for
-//! limits, checked configurations and the parts of a connection. `ws-client` has the same modules.
+//! Less common names are in modules: [`error`], [`message`] for payloads and events, [`close`], `tls`, and [`protocol`]
+//! for limits, checked configurations and the parts of a connection. `ws-client` has the same modules.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![warn(unnameable_types)]
 

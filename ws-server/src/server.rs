@@ -64,7 +64,8 @@ impl Server {
         ShutdownHandle::new(Arc::clone(&self.state.0))
     }
 
-    /// A handle that gives connections to the server whose handshake is done elsewhere, inside axum or hyper for example.
+    /// A handle that gives connections to the server whose handshake is done elsewhere, inside axum or hyper for
+    /// example.
     #[must_use]
     pub fn adopter(&self) -> Adopter {
         Adopter::new(Arc::clone(&self.state.0))
@@ -77,8 +78,9 @@ impl Server {
     }
 
     /// Serves connections with an async function, in this runtime. `serve` is called for each connection, with the
-    /// request that opened it. The request is answered: what is set for the response has no effect any more. To choose a
-    /// subprotocol, add response headers or reject, use [`ServerBuilder::on_request`](crate::ServerBuilder::on_request).
+    /// request that opened it. The request is answered: what is set for the response has no effect any more. To choose
+    /// a subprotocol, add response headers or reject, use
+    /// [`ServerBuilder::on_request`](crate::ServerBuilder::on_request).
     ///
     /// The connection is closed with 1000 when the future that `serve` returns completes, and with 1011 if it panics.
     ///

@@ -34,7 +34,8 @@ const COMPRESSING_ROUNDS: usize = 4;
 /// that connections can share, takes events from [`poll_event`](Self::poll_event) until there is none, writes with
 /// [`poll_write`](Self::poll_write), calls [`poll_shut_down`](Self::poll_shut_down), and ends with
 /// [`end_turn`](Self::end_turn). [`poll_timeout`](Self::poll_timeout) says when
-/// [`handle_timeout`](Self::handle_timeout) is due, and [`transport_action`](Self::transport_action) when the connection is over.
+/// [`handle_timeout`](Self::handle_timeout) is due, and [`transport_action`](Self::transport_action) when the
+/// connection is over.
 ///
 /// Every step is a poll, and all state is in the `Driver`. So nothing is lost if a future that calls it is dropped.
 pub struct Driver<S> {

@@ -22,8 +22,8 @@ pub enum Error {
     /// A ping or pong is too long, or too many control frames wait.
     #[error("the control frame cannot be sent")]
     Control(#[source] ControlError),
-    /// [`WebSocket::ping_rtt`](crate::WebSocket::ping_rtt) cannot read the pong, because the messages that were received
-    /// and not taken fill `max_held_bytes`. Receive them first, or measure with a [`Sender`](crate::Sender).
+    /// [`WebSocket::ping_rtt`](crate::WebSocket::ping_rtt) cannot read the pong, because the messages that were
+    /// received and not taken fill `max_held_bytes`. Receive them first, or measure with a [`Sender`](crate::Sender).
     #[error("the held messages are at their limit")]
     HeldFull,
 }

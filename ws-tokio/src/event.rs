@@ -15,9 +15,9 @@ pub enum Event {
     /// A pong (RFC 6455 section 5.5.3), with a payload of at most 125 bytes. It may be unsolicited. The answers to the
     /// library's own pings, of the keepalive and of [`ping_rtt`](crate::WebSocket::ping_rtt), are among them.
     Pong(Bytes),
-    /// The peer's Close frame (RFC 6455 section 5.5.1). Its code is `None` if the frame is empty (1005 in other APIs). It
-    /// is the last event. The library has answered it, unless it was the answer to our own Close. If the connection ends
-    /// without a Close frame (1006), there is no such event.
+    /// The peer's Close frame (RFC 6455 section 5.5.1). Its code is `None` if the frame is empty (1005 in other APIs).
+    /// It is the last event. The library has answered it, unless it was the answer to our own Close. If the connection
+    /// ends without a Close frame (1006), there is no such event.
     Close(CloseFrame),
 }
 

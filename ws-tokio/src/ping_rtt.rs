@@ -21,8 +21,8 @@ use crate::{
 const ATTEMPTS: usize = 2;
 
 impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
-    /// Sends a ping, waits for its pong, and returns the time between the two, by tokio's clock (RFC 6455 sections 5.5.2
-    /// and 5.5.3). The time includes what the ping and the pong wait behind other bytes.
+    /// Sends a ping, waits for its pong, and returns the time between the two, by tokio's clock (RFC 6455 sections
+    /// 5.5.2 and 5.5.3). The time includes what the ping and the pong wait behind other bytes.
     ///
     /// The ping has a payload of its own, which no other ping of the connection has. The pong of a later `ping_rtt`
     /// counts for an earlier one too, because a peer may answer only the most recent ping.
@@ -30,8 +30,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// While it waits, `ping_rtt` reads what the peer sends and holds it for [`recv`](Self::recv), up to
     /// `max_held_bytes`. To receive meanwhile, use [`Sender::ping_rtt`] in another task.
     ///
-    /// There is no time limit; use `tokio::time::timeout` for one. With the configuration's keepalive, a peer that sends
-    /// nothing at all ends the connection, and so the wait.
+    /// There is no time limit; use `tokio::time::timeout` for one. With the configuration's keepalive, a peer that
+    /// sends nothing at all ends the connection, and so the wait.
     ///
     /// # Errors
     /// - [`Error::Connection`] if the connection failed, before or while it waits.

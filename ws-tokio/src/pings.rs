@@ -18,9 +18,9 @@ const PAYLOAD_LEN: usize = 16;
 
 /// The pings of one connection that wait for their pongs.
 ///
-/// The payload of a ping is its number and a keyed hash of that number. The key is random and belongs to the connection.
-/// So the payload differs from those of the keepalive and the application, and a peer cannot answer before it has
-/// received the ping.
+/// The payload of a ping is its number and a keyed hash of that number. The key is random and belongs to the
+/// connection. So the payload differs from those of the keepalive and the application, and a peer cannot answer before
+/// it has received the ping.
 #[derive(Debug, Default)]
 pub struct PendingPings {
     key: RandomState,
@@ -69,8 +69,8 @@ impl PendingPings {
         self.sent
     }
 
-    /// Notes a pong. Returns whether it answers a ping that waits. A peer may answer only the most recent ping (RFC 6455
-    /// section 5.5.3), so a pong also answers the pings before its own.
+    /// Notes a pong. Returns whether it answers a ping that waits. A peer may answer only the most recent ping (RFC
+    /// 6455 section 5.5.3), so a pong also answers the pings before its own.
     pub fn on_pong(&mut self, payload: &[u8]) -> bool {
         let Some(number) = payload.first_chunk().map(|number| u64::from_be_bytes(*number)) else {
             return false;

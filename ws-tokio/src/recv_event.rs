@@ -22,8 +22,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// that forwards control frames.
     ///
     /// The library still answers pings, unless [`Config::auto_pong`](ws_proto::Config::auto_pong) is off, and the
-    /// Close. [`Event::Close`] is returned as soon as the Close and everything before it were received. Continue to call
-    /// `recv_event` until it returns `None`: that completes the closing handshake.
+    /// Close. [`Event::Close`] is returned as soon as the Close and everything before it were received. Continue to
+    /// call `recv_event` until it returns `None`: that completes the closing handshake.
     ///
     /// From the first poll of `recv_event` on, pings and pongs that arrive while the application does not receive are
     /// held with the messages, up to `max_held_bytes`. Those that arrived earlier, during a [`send`](Self::send) or a

@@ -55,8 +55,8 @@ where
     }
 }
 
-/// A valid request for a WebSocket, for a server of `ws-server` to decide about and to serve. With the feature `axum` it
-/// is an extractor, for any state:
+/// A valid request for a WebSocket, for a server of `ws-server` to decide about and to serve. With the feature `axum`
+/// it is an extractor, for any state:
 #[cfg_attr(feature = "axum", doc = "```")]
 #[cfg_attr(not(feature = "axum"), doc = "```ignore")]
 /// use axum::{Router, extract::State, response::Response, routing::any};

@@ -156,8 +156,8 @@ impl<W> WebSocketUpgrade<W> {
         self.configure(|config| config.limits.max_message_size = max)
     }
 
-    /// Sets the maximum payload bytes of a frame. Default: that of the upgrader's configuration, and no limit of its own
-    /// if it has none.
+    /// Sets the maximum payload bytes of a frame. Default: that of the upgrader's configuration, and no limit of its
+    /// own if it has none.
     pub fn max_frame_size(self, max: usize) -> Self {
         self.configure(|config| config.limits.max_frame_size = Some(max))
     }

@@ -1,5 +1,5 @@
-//! WebSockets inside [hyper](https://hyper.rs) servers, and those built on it such as axum, over HTTP/1.1 (RFC 6455) and
-//! HTTP/2 (RFC 8441): compression, keepalive, an Origin policy, deadlines, bounded memory and a graceful shutdown.
+//! WebSockets inside [hyper](https://hyper.rs) servers, and those built on it such as axum, over HTTP/1.1 (RFC 6455)
+//! and HTTP/2 (RFC 8441): compression, keepalive, an Origin policy, deadlines, bounded memory and a graceful shutdown.
 //!
 //! An [`Upgrader`] turns requests into WebSockets:
 //!

@@ -1,5 +1,5 @@
-//! Details of the protocol that few programs name: limits, checked configurations, memory, and the parts of a connection.
-//! [`Config`](crate::Config) and [`Keepalive`](crate::Keepalive) are in the root of this crate.
+//! Details of the protocol that few programs name: limits, checked configurations, memory, and the parts of a
+//! connection. [`Config`](crate::Config) and [`Keepalive`](crate::Keepalive) are in the root of this crate.
 
 #[cfg(feature = "deflate")]
 #[doc(inline)]

@@ -129,8 +129,9 @@ impl Upgrade {
     /// Accepts the request, and serves the connection in a task of its own. Returns the response, which hyper's service
     /// must return.
     ///
-    /// As in a server of `ws-server`, the task answers pings and watches the deadlines while `serve` waits for something
-    /// other than the connection. The connection closes with 1000 when the future ends, and with 1011 when it panics.
+    /// As in a server of `ws-server`, the task answers pings and watches the deadlines while `serve` waits for
+    /// something other than the connection. The connection closes with 1000 when the future ends, and with 1011 when it
+    /// panics.
     ///
     /// # Errors
     /// An [`AnswerError`], which has the response to the request.

@@ -18,8 +18,8 @@ use crate::{
 
 /// Turns requests into WebSockets, with one configuration, one Origin policy and one graceful shutdown for all of them.
 ///
-/// Build one per server and clone it; clones share the connections. With axum, put it into the router's state or into an
-/// `Extension`.
+/// Build one per server and clone it; clones share the connections. With axum, put it into the router's state or into
+/// an `Extension`.
 #[derive(Debug, Clone)]
 pub struct Upgrader {
     settings: Settings,
@@ -143,8 +143,8 @@ impl Upgrader {
     /// [`Upgrading`](crate::Upgrading) that is left fails when the application polls it, and is not waited for. In a
     /// second call, only the `grace` counts.
     ///
-    /// This concerns WebSockets only: shut the HTTP server down as well. Over HTTP/2 its connections end with their last
-    /// stream.
+    /// This concerns WebSockets only: shut the HTTP server down as well. Over HTTP/2 its connections end with their
+    /// last stream.
     ///
     /// # Cancel safety
     /// The shutdown has begun after the first poll. If the future is dropped then, each connection still has its

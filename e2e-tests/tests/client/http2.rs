@@ -1,5 +1,5 @@
-//! HTTP/2 connections to the server of a URL: ALPN, prior knowledge, proxies. `ws-hyper` and `ws-client/tests/http2` have the
-//! tests of the WebSockets on them.
+//! HTTP/2 connections to the server of a URL: ALPN, prior knowledge, proxies. `ws-hyper` and `ws-client/tests/http2`
+//! have the tests of the WebSockets on them.
 
 use std::sync::Arc;
 

@@ -36,18 +36,19 @@ use crate::{
 };
 
 impl Connector {
-    /// Makes an HTTP/2 connection to the server of a URL, and waits for the server's settings. Names, addresses, proxies
-    /// and TLS are those of [`connect`](Self::connect). The path of the URL and the headers of a request are not used.
+    /// Makes an HTTP/2 connection to the server of a URL, and waits for the server's settings. Names, addresses,
+    /// proxies and TLS are those of [`connect`](Self::connect). The path of the URL and the headers of a request are
+    /// not used.
     ///
-    /// For `wss`, only the protocol `h2` is offered by ALPN (RFC 7301), in place of those of the TLS settings. For `ws` and
-    /// `ws+unix`, the server must speak HTTP/2 from the first byte (RFC 9113 section 3.3).
+    /// For `wss`, only the protocol `h2` is offered by ALPN (RFC 7301), in place of those of the TLS settings. For `ws`
+    /// and `ws+unix`, the server must speak HTTP/2 from the first byte (RFC 9113 section 3.3).
     ///
     /// # Errors
     /// - [`Http2NotNegotiated`](ConnectError::Http2NotNegotiated): the server did not choose `h2`. Use
     ///   [`connect`](Self::connect), by HTTP/1.1. Some servers end the TLS handshake instead, which is
     ///   [`TlsHandshake`](ConnectError::TlsHandshake).
-    /// - [`TimedOut`](ConnectError::TimedOut): [`handshake_timeout`](Self::handshake_timeout) passed before the settings
-    ///   arrived.
+    /// - [`TimedOut`](ConnectError::TimedOut): [`handshake_timeout`](Self::handshake_timeout) passed before the
+    ///   settings arrived.
     /// - Errors of the URL, the network and TLS, as for [`connect`](Self::connect), and those of
     ///   [`http2_on`](Self::http2_on).
     ///
@@ -139,8 +140,8 @@ impl Connector {
     /// # Errors
     /// - [`ExtendedConnectNotOffered`](ConnectError::ExtendedConnectNotOffered): the server does not offer WebSockets.
     ///   No request was sent.
-    /// - [`Refused`](ConnectError::Refused): the server answered with another status than 200. The error has the status,
-    ///   the headers and the body.
+    /// - [`Refused`](ConnectError::Refused): the server answered with another status than 200. The error has the
+    ///   status, the headers and the body.
     /// - [`Response`](ConnectError::Response): for example, the server selected a subprotocol that was not offered.
     /// - [`Http2`](ConnectError::Http2): the stream was reset, or the connection takes no more requests.
     /// - [`TimedOut`](ConnectError::TimedOut): [`handshake_timeout`](Self::handshake_timeout) passed, possibly because

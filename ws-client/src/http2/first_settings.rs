@@ -15,8 +15,8 @@ use tokio::{
 pub(crate) const FRAME_HEADER: usize = 9;
 
 /// A transport under hyper. The first frame of a server is its SETTINGS (RFC 9113 section 3.4), and hyper wakes no task
-/// when they arrive. So this counts the bytes of that frame. hyper reads again only after it has handled all whole frames
-/// of what it has read: the next read shows that the settings are in effect.
+/// when they arrive. So this counts the bytes of that frame. hyper reads again only after it has handled all whole
+/// frames of what it has read: the next read shows that the settings are in effect.
 #[derive(Debug)]
 pub(crate) struct FirstSettings<S> {
     io: S,

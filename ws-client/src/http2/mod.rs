@@ -19,23 +19,23 @@
 //!
 //! # Where the connection comes from
 //! - [`Connector::http2`](crate::Connector::http2) makes one to the server of a URL, with TLS for `wss`.
-//! - [`Connector::http2_on`](crate::Connector::http2_on) makes one on a transport of the caller's. For TLS, that is a TLS
-//!   stream that has agreed upon the protocol `h2` by ALPN.
-//! - [`Connector::http2_with`](crate::Connector::http2_with) does the same with settings of hyper's [`Builder`], and the
-//!   body type of ordinary requests on the same connection.
+//! - [`Connector::http2_on`](crate::Connector::http2_on) makes one on a transport of the caller's. For TLS, that is a
+//!   TLS stream that has agreed upon the protocol `h2` by ALPN.
+//! - [`Connector::http2_with`](crate::Connector::http2_with) does the same with settings of hyper's [`Builder`], and
+//!   the body type of ordinary requests on the same connection.
 //! - [`Http2::new`] takes the [`SendRequest`] of a connection that the application has made with hyper.
 //!
 //! [`Connector::connect`](crate::Connector::connect) always uses HTTP/1.1. To prefer HTTP/2, connect by HTTP/1.1 if
 //! `http2` fails, or if [`Http2::offers_websockets`] is false.
 //!
 //! # Flow control
-//! All streams share the window of their connection. The application of a WebSocket that does not call `recv` leaves its
-//! stream's window full. Once the connection's window is full of such data, no stream receives anything. So keep the
-//! stream windows small beside the connection's window. [`builder`] has 256 KiB and 16 MiB; hyper's own defaults are 2 MiB
-//! and 5 MiB.
+//! All streams share the window of their connection. The application of a WebSocket that does not call `recv` leaves
+//! its stream's window full. Once the connection's window is full of such data, no stream receives anything. So keep
+//! the stream windows small beside the connection's window. [`builder`] has 256 KiB and 16 MiB; hyper's own defaults
+//! are 2 MiB and 5 MiB.
 //!
-//! The server limits the streams of a connection, often to 100 or 200. Beyond that, `connect_http2` waits until a stream
-//! ends or its timeout passes.
+//! The server limits the streams of a connection, often to 100 or 200. Beyond that, `connect_http2` waits until a
+//! stream ends or its timeout passes.
 //!
 //! # Versions
 //! The hyper types here are those of hyper 1.
@@ -89,8 +89,8 @@ impl<B> Http2<B> {
         self.offers_websockets
     }
 
-    /// Whether the connection accepts no more requests: it has ended, or a request has failed because the server had sent
-    /// GOAWAY. hyper reports GOAWAY only to the next request. WebSockets that are open may go on after GOAWAY.
+    /// Whether the connection accepts no more requests: it has ended, or a request has failed because the server had
+    /// sent GOAWAY. hyper reports GOAWAY only to the next request. WebSockets that are open may go on after GOAWAY.
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.sender.is_closed()
@@ -118,8 +118,8 @@ impl<B> fmt::Debug for Http2<B> {
     }
 }
 
-/// The settings of [`Connector::http2`](crate::Connector::http2) and [`http2_on`](crate::Connector::http2_on): hyper's defaults, with a window of 256 KiB for each
-/// stream and of 16 MiB for the connection.
+/// The settings of [`Connector::http2`](crate::Connector::http2) and [`http2_on`](crate::Connector::http2_on): hyper's
+/// defaults, with a window of 256 KiB for each stream and of 16 MiB for the connection.
 #[must_use]
 pub fn builder() -> Builder<Executor> {
     let mut builder = Builder::new(Executor);

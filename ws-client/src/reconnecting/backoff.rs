@@ -12,9 +12,9 @@ use rand_chacha::{
 
 /// How long to wait before the next attempt.
 ///
-/// The delay is uniform between zero and a limit. The limit is `base` after the end of a healthy connection and after the
-/// first failed attempt, doubles with each further failure, and never exceeds `cap`. Clients that lose their server at the same time therefore come
-/// back spread over the whole window, and not in waves.
+/// The delay is uniform between zero and a limit. The limit is `base` after the end of a healthy connection and after
+/// the first failed attempt, doubles with each further failure, and never exceeds `cap`. Clients that lose their server
+/// at the same time therefore come back spread over the whole window, and not in waves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Backoff {
     base: Duration,

@@ -24,9 +24,9 @@ impl Reconnecting {
     }
 
     /// Starts with default settings, a connector, and a request hook. The hook runs once per attempt and returns what
-    /// [`Connector::connect`] takes: a URL, an [`http::Request`], or a [`Request`](super::Request) whose headers and subprotocols are
-    /// added to those of the connector. It can get a new token or choose another server. Its error counts
-    /// as a failed attempt.
+    /// [`Connector::connect`] takes: a URL, an [`http::Request`], or a [`Request`](super::Request) whose headers and
+    /// subprotocols are added to those of the connector. It can get a new token or choose another server. Its error
+    /// counts as a failed attempt.
     pub fn builder<F, Fut, R>(connector: Connector, request: F) -> Builder
     where
         F: FnMut(Attempt) -> Fut + Send + 'static,
@@ -142,8 +142,8 @@ impl<S> Builder<S> {
     }
 
     /// Sets the hook for new connections, which can authenticate and subscribe. Nothing else is sent on the connection
-    /// until it has returned. It gets the connection's number too. Messages that it receives are not reported as events.
-    /// If it fails, the connection is dropped, and the attempt has failed.
+    /// until it has returned. It gets the connection's number too. Messages that it receives are not reported as
+    /// events. If it fails, the connection is dropped, and the attempt has failed.
     ///
     /// ```
     /// # use ws_client::Reconnecting;

@@ -103,7 +103,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Reconnecting<S> {
     /// Dropping the future loses nothing. An attempt continues with the next call.
     ///
     /// # Panics
-    /// In a tokio runtime without time, or without I/O for a [`Connector`](crate::Connector). A panic of a hook reaches the caller; drop the client then.
+    /// In a tokio runtime without time, or without I/O for a [`Connector`](crate::Connector). A panic of a hook reaches
+    /// the caller; drop the client then.
     pub async fn next_event(&mut self) -> Option<Event> {
         poll_fn(|cx| self.poll_next_event(cx)).await
     }

@@ -55,10 +55,10 @@
 //! | All futures are cancel-safe. | All state is in the client. |
 //! | Equal seeds give equal delays. | [`Builder::jitter_seed`], and tokio's paused time. |
 //!
-//! A message that the transport has taken may still be lost with the connection: neither TCP nor WebSocket confirms that
-//! a message was processed. [`Accepted::Queued`] has the number of its connection, and the [`Down`] of that connection
-//! is the signal that it is uncertain. If it matters, let the server confirm messages, and send those that are not
-//! confirmed again yourself.
+//! A message that the transport has taken may still be lost with the connection: neither TCP nor WebSocket confirms
+//! that a message was processed. [`Accepted::Queued`] has the number of its connection, and the [`Down`] of that
+//! connection is the signal that it is uncertain. If it matters, let the server confirm messages, and send those that
+//! are not confirmed again yourself.
 //!
 //! # Who does the work
 //! There is no background task. Whatever polls [`next_event`](crate::Reconnecting::next_event) runs attempts, reads,
@@ -66,14 +66,14 @@
 //! the server down instead of filling a queue, and dropping the client ends everything at once. It also means, while
 //! nothing polls the client:
 //!
-//! - Nothing is received, no attempt is made, and no event is lost. With the default keepalive of most servers, a client
-//!   that is not polled for a minute loses its connection.
+//! - Nothing is received, no attempt is made, and no event is lost. With the default keepalive of most servers, a
+//!   client that is not polled for a minute loses its connection.
 //! - Senders still write on the current connection as far as the transport takes it. With [`WhileAway::Wait`], sends
 //!   wait while there is no connection.
 //!
-//! Keep one task in `next_event`, give long work to other tasks, and send through a [`Sender`] from anywhere. In the task
-//! that polls the client, `send` is safe with [`WhileAway::Fail`] and [`WhileAway::Keep`]: it moves the bytes itself.
-//! With [`WhileAway::Wait`] it would wait for itself; use `try_send` there.
+//! Keep one task in `next_event`, give long work to other tasks, and send through a [`Sender`] from anywhere. In the
+//! task that polls the client, `send` is safe with [`WhileAway::Fail`] and [`WhileAway::Keep`]: it moves the bytes
+//! itself. With [`WhileAway::Wait`] it would wait for itself; use `try_send` there.
 //!
 //! # Dead servers
 //! A connection whose server vanished is found by [`Connector::keepalive`](crate::Connector::keepalive), by default

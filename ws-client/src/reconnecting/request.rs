@@ -50,8 +50,8 @@ impl Request {
     /// [`Connector::header`](crate::Connector::header) takes.
     ///
     /// An invalid name or value makes the attempt fail with
-    /// [`ConnectError::Header`](crate::error::ConnectError::Header), which has the name and never the value. By default,
-    /// there is no further attempt then.
+    /// [`ConnectError::Header`](crate::error::ConnectError::Header), which has the name and never the value. By
+    /// default, there is no further attempt then.
     pub fn header(mut self, name: impl AsRef<str>, value: impl TryInto<HeaderValue>) -> Self {
         match parse_header(name, value) {
             Ok((name, value)) => {

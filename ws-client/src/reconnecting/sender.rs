@@ -14,8 +14,8 @@ use ws_proto::{CloseCode, Message};
 /// [`WhileAway`](super::WhileAway) says what happens while there is no connection. Messages that are sent one after the
 /// other go out in this order. A message is never sent twice.
 ///
-/// A sender writes its own message as far as the transport takes it. What is left is written while the client is polled,
-/// or while another sender waits.
+/// A sender writes its own message as far as the transport takes it. What is left is written while the client is
+/// polled, or while another sender waits.
 #[derive(Clone)]
 pub struct Sender {
     outlet: Arc<dyn Outlet>,

@@ -1,5 +1,5 @@
-//! A JSON-RPC 2.0 server. Each request runs in a task of its own, so a slow one does not delay the others; tasks end with
-//! their connection. Methods: `add` with two numbers, `sleep` with milliseconds.
+//! A JSON-RPC 2.0 server. Each request runs in a task of its own, so a slow one does not delay the others; tasks end
+//! with their connection. Methods: `add` with two numbers, `sleep` with milliseconds.
 //!
 //! `cargo run --release --bin json-rpc -- [ADDR]`
 

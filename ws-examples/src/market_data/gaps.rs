@@ -10,8 +10,8 @@ pub(crate) struct Sequence {
 }
 
 impl Sequence {
-    /// Takes the next number. Returns the numbers that are missing before it. A number that is not above the last one is
-    /// a fault of the server.
+    /// Takes the next number. Returns the numbers that are missing before it. A number that is not above the last one
+    /// is a fault of the server.
     pub(crate) fn next(&mut self, number: u64) -> Result<Option<RangeInclusive<u64>>, u64> {
         let gap = match self.last.replace(number) {
             Some(last) if number <= last => return Err(last),

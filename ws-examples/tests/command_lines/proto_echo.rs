@@ -1,4 +1,5 @@
-//! What `blocking-echo` and `polling-echo` have in common: echo servers of the protocol crate over sockets of their own.
+//! What `blocking-echo` and `polling-echo` have in common: echo servers of the protocol crate over sockets of their
+//! own.
 
 use std::net::SocketAddr;
 

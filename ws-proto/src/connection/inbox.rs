@@ -43,7 +43,8 @@ enum Held {
 }
 
 impl Inbox {
-    /// Holds a copy of a message or of a control frame. `more` received bytes are not parsed yet and may contain further messages.
+    /// Holds a copy of a message or of a control frame. `more` received bytes are not parsed yet and may contain
+    /// further messages.
     #[inline]
     pub(super) fn push_slice(&mut self, opcode: OpCode, payload: &[u8], more: usize) {
         if !matches!(self.held.back(), Some(Held::Packed { .. })) {

@@ -107,9 +107,10 @@ pub enum TransportAction {
 ///   [`pump`](Self::pump) and write the transmit queue until it is empty or the transport accepts no more. Then call
 ///   [`poll_completion`](Self::poll_completion) until it returns `None`.
 ///
-/// After any input or command, drain the outputs in that order. Then query [`transport_action`](Self::transport_action),
-/// [`poll_timeout`](Self::poll_timeout) and, with compression, [`wants_turn`](Self::wants_turn). Commands are valid at
-/// any time, also between two events. `now` must not decrease. The crate's documentation shows the loop.
+/// After any input or command, drain the outputs in that order. Then query
+/// [`transport_action`](Self::transport_action), [`poll_timeout`](Self::poll_timeout) and, with compression,
+/// [`wants_turn`](Self::wants_turn). Commands are valid at any time, also between two events. `now` must not decrease.
+/// The crate's documentation shows the loop.
 pub struct Connection {
     config: ValidConfig,
     /// `None` for most connections of a server.
@@ -274,8 +275,8 @@ impl Connection {
         self.closing.as_deref().map(|closing| &closing.info)
     }
 
-    /// Bytes of complete messages and control frames held for a paused application, including the overhead of each entry. It exceeds
-    /// `max_held_bytes` by less than one read or one message brings.
+    /// Bytes of complete messages and control frames held for a paused application, including the overhead of each
+    /// entry. It exceeds `max_held_bytes` by less than one read or one message brings.
     #[must_use]
     pub fn held_bytes(&self) -> usize {
         self.inbox.as_ref().map_or(0, |inbox| inbox.bytes())

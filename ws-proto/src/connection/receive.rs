@@ -196,8 +196,8 @@ impl Connection {
         }
     }
 
-    /// Returns the oldest held message or control frame, unless the application is paused. After the last one, lets a held end take
-    /// effect.
+    /// Returns the oldest held message or control frame, unless the application is paused. After the last one, lets a
+    /// held end take effect.
     fn next_held(&mut self, rx: &mut ReceiveBuffer, tx: &mut TransmitQueue) -> Option<Located> {
         let paused = self.is_paused();
         let inbox = self.inbox.as_mut()?;

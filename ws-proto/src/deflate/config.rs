@@ -13,10 +13,10 @@ const WINDOW_BITS: RangeInclusive<u8> = 9..=15;
 /// How messages are compressed. All connections of a [`ValidConfig`](crate::ValidConfig) share it, together with the
 /// codecs.
 ///
-/// Without context takeover, each message is compressed independently, with a codec that all connections share: an
-/// idle connection holds no codec. With takeover, later messages refer to earlier ones. That makes small, similar
-/// messages much smaller, and costs each connection a codec of its own: [`ValidConfig::takeover_price`](crate::ValidConfig::takeover_price)
-/// has its size.
+/// Without context takeover, each message is compressed independently, with a codec that all connections share: an idle
+/// connection holds no codec. With takeover, later messages refer to earlier ones. That makes small, similar messages
+/// much smaller, and costs each connection a codec of its own:
+/// [`ValidConfig::takeover_price`](crate::ValidConfig::takeover_price) has its size.
 ///
 /// With compression, the length of a message reveals something about its content. Do not put a secret and data chosen
 /// by an attacker into one message or, with takeover, on one connection (RFC 7692 section 8).

@@ -19,8 +19,8 @@ use super::{
 #[derive(Clone, Default)]
 #[non_exhaustive]
 pub struct ClientRequest {
-    /// The value of `Host`, or of `:authority` over HTTP/2: a name or address, with the port unless it is the default of
-    /// the scheme.
+    /// The value of `Host`, or of `:authority` over HTTP/2: a name or address, with the port unless it is the default
+    /// of the scheme.
     pub host: String,
     /// Path and query; begins with `/`.
     pub path: String,
@@ -136,8 +136,8 @@ impl ClientHandshake {
     }
 
     /// Checks the response (RFC 6455 section 4.1, items 1 to 6; RFC 8441 section 5). The status is checked first: a
-    /// refusal is reported as one even if other parts of the response are invalid. A 101 accepts an upgrade, and any 2xx
-    /// an extended CONNECT.
+    /// refusal is reported as one even if other parts of the response are invalid. A 101 accepts an upgrade, and any
+    /// 2xx an extended CONNECT.
     ///
     /// # Errors
     /// The first [`ResponseError`] that applies.

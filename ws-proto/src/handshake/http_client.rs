@@ -1,5 +1,5 @@
-//! The client's handshake over HTTP/2 and HTTP/3, by extended CONNECT (RFC 8441, RFC 9220). An HTTP implementation sends
-//! the request and receives the response.
+//! The client's handshake over HTTP/2 and HTTP/3, by extended CONNECT (RFC 8441, RFC 9220). An HTTP implementation
+//! sends the request and receives the response.
 
 use http::{
     HeaderValue, Method, Request, Uri, Version, header,

@@ -19,12 +19,12 @@ impl ServerHandshake {
     /// Checks a request of any HTTP version.
     ///
     /// An HTTP/1.1 request is checked as by [`new`](Self::new). An HTTP/2 or HTTP/3 request must be an extended
-    /// CONNECT: with `protocol`, the `:protocol` pseudo-header, which `http::Request` has no place for. It has no key and
-    /// no `Upgrade`; its target has a scheme and an authority, or a `Host` header replaces the authority.
+    /// CONNECT: with `protocol`, the `:protocol` pseudo-header, which `http::Request` has no place for. It has no key
+    /// and no `Upgrade`; its target has a scheme and an authority, or a `Host` header replaces the authority.
     ///
     /// # Errors
-    /// For HTTP/1.1 as [`new`](Self::new). For the others the first [`RequestError`] that applies, in the order: method,
-    /// protocol, target, host, body, WebSocket version, subprotocols, extensions.
+    /// For HTTP/1.1 as [`new`](Self::new). For the others the first [`RequestError`] that applies, in the order:
+    /// method, protocol, target, host, body, WebSocket version, subprotocols, extensions.
     pub fn from_request<B>(request: &http::Request<B>, protocol: Option<&str>) -> Result<Self, RequestError> {
         Self::from_lines(request.into(), protocol)
     }

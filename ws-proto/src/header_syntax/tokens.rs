@@ -12,8 +12,8 @@ pub(crate) fn has_token(headers: &HeaderMap, name: impl AsHeaderName, token: &st
         .any(|item| item.trim_matches([' ', '\t']).eq_ignore_ascii_case(token))
 }
 
-/// The most tokens in a list; no known peer offers as many subprotocols. Each takes memory of its own, and an HTTP server
-/// may accept headers of several hundred kilobytes.
+/// The most tokens in a list; no known peer offers as many subprotocols. Each takes memory of its own, and an HTTP
+/// server may accept headers of several hundred kilobytes.
 const MOST: usize = 64;
 
 /// The tokens that a header lists on all of its lines, in order; `None` if an item is not a token, or if there are more

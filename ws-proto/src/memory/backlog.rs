@@ -10,8 +10,8 @@
 pub const MESSAGE_OVERHEAD: usize = 64;
 
 /// The number of messages in a queue, and what they count against
-/// [`Config::write_queue_bytes`](crate::Config::write_queue_bytes) and the [`MemoryBudget`](crate::memory::MemoryBudget). For
-/// `ws-tokio` and `ws-server`, which have queues of their own.
+/// [`Config::write_queue_bytes`](crate::Config::write_queue_bytes) and the
+/// [`MemoryBudget`](crate::memory::MemoryBudget). For `ws-tokio` and `ws-server`, which have queues of their own.
 #[doc(hidden)]
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Backlog {

@@ -23,8 +23,8 @@ use super::is_valid_utf8;
 /// | `Vec<u8>`, [`Bytes`], [`BytesMut`](bytes::BytesMut) | `Utf8Bytes::try_from`, checked, without a copy |
 /// | `&[u8]` | `Utf8Bytes::try_from`, checked, copies |
 ///
-/// It converts into [`Bytes`] without a copy, and into `Vec<u8>` without one if there is no other clone. It dereferences
-/// to `str`, and compares with `str`, `String` and `Cow<str>` in both directions.
+/// It converts into [`Bytes`] without a copy, and into `Vec<u8>` without one if there is no other clone. It
+/// dereferences to `str`, and compares with `str`, `String` and `Cow<str>` in both directions.
 #[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Utf8Bytes(Bytes);
 

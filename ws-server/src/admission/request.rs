@@ -8,8 +8,8 @@ use ws_tokio::internal::guarded;
 ///
 /// It derefs to [`http::Request`]. Until the request is answered, the subprotocol and the headers that are set here go
 /// into the 101 response: in a hook, in [`Handler::accept`], and through
-/// [`PendingUpgrade::request_mut`](crate::PendingUpgrade::request_mut). In the function of [`Server::serve`] the request
-/// is answered, and to set them has no effect.
+/// [`PendingUpgrade::request_mut`](crate::PendingUpgrade::request_mut). In the function of [`Server::serve`] the
+/// request is answered, and to set them has no effect.
 ///
 /// A hook can pass a value on, such as the user that it has authenticated: put it into
 /// [`extensions_mut`](Self::extensions_mut), and take it out in [`Handler::accept`] or in the function of
@@ -43,8 +43,8 @@ use ws_tokio::internal::guarded;
 /// [`Handler::accept`]: crate::Handler::accept
 /// [`Server::serve`]: crate::Server::serve
 ///
-/// `uri()` is the target as the client sent it: usually a path, or a URL in absolute form, `http://host/path`. The
-/// host of such a URL replaces the `Host` header, also in `headers()` (RFC 9112 section 3.2.2). [`path`](Self::path) and
+/// `uri()` is the target as the client sent it: usually a path, or a URL in absolute form, `http://host/path`. The host
+/// of such a URL replaces the `Host` header, also in `headers()` (RFC 9112 section 3.2.2). [`path`](Self::path) and
 /// [`query`](Self::query) are the same in both forms. A quotation mark in a query appears as `%22`. `version()` is
 /// HTTP/1.1, or HTTP/1.0 for a plain request to [`ServerBuilder::http`](crate::ServerBuilder::http). A request of an
 /// [`Adopter`](crate::adopt::Adopter) may be an extended CONNECT of HTTP/2 or HTTP/3.

@@ -128,8 +128,8 @@ impl Conn<'_> {
     }
 
     /// Starts the closing handshake, as [`close`](Self::close) does, with an empty Close frame. The peer reports the
-    /// code 1005 (RFC 6455 section 7.1.5). A proxy passes on a Close without a code with it. To pass on an end without a
-    /// Close frame, 1006, use [`abort`](Self::abort).
+    /// code 1005 (RFC 6455 section 7.1.5). A proxy passes on a Close without a code with it. To pass on an end without
+    /// a Close frame, 1006, use [`abort`](Self::abort).
     pub fn close_without_code(&mut self) {
         self.connection.close_without_code(self.now, self.tx);
     }

@@ -85,7 +85,7 @@ pub trait Handler: Sized + 'static {
         let _ = (conn, info);
     }
 
-    /// The handshake failed after `accept` had succeeded: the 101 could not be written, the server is shutting down, or a
-    /// [`Reservation`](crate::adopt::Reservation) was dropped or has expired.
+    /// The handshake failed after `accept` had succeeded: the 101 could not be written, the server is shutting down, or
+    /// a [`Reservation`](crate::adopt::Reservation) was dropped or has expired.
     fn on_handshake_failed(&mut self) {}
 }

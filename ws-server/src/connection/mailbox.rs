@@ -95,8 +95,8 @@ impl Mailbox {
         self.woken.load(Ordering::Relaxed) && self.woken.swap(false, Ordering::Acquire)
     }
 
-    /// Moves control frames, messages and a close to the connection, as far as it has room for them. Returns whether some are
-    /// left. Ends the connection if a sender has aborted it.
+    /// Moves control frames, messages and a close to the connection, as far as it has room for them. Returns whether
+    /// some are left. Ends the connection if a sender has aborted it.
     pub(super) fn transfer(&self, connection: &mut Connection, tx: &mut TransmitQueue, now: Instant) -> bool {
         let mut state = self.lock();
         if state.is_aborted {

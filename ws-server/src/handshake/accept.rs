@@ -24,9 +24,8 @@ use super::{acceptor::Acceptor, error::AcceptError};
 ///
 /// For a TCP stream, also set [`with_send_queue`](WebSocket::with_send_queue); [`Acceptor`] shows how.
 ///
-/// Use an [`Acceptor`] for other settings and for a stream over TLS, and a [`Server`](crate::Server) for limits over all
-/// connections and graceful
-/// shutdown.
+/// Use an [`Acceptor`] for other settings and for a stream over TLS, and a [`Server`](crate::Server) for limits over
+/// all connections and graceful shutdown.
 ///
 /// # Errors
 /// [`AcceptError`]. A bad request has been answered.

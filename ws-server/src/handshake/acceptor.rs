@@ -47,8 +47,8 @@ use super::{
 /// ```
 ///
 /// The stream may be of any type, so an acceptor does not know that it is TCP.
-/// [`with_send_queue`](WebSocket::with_send_queue) tells the connection, so that a peer that reads slowly is not mistaken
-/// for one that does not read.
+/// [`with_send_queue`](WebSocket::with_send_queue) tells the connection, so that a peer that reads slowly is not
+/// mistaken for one that does not read.
 ///
 /// For TLS, see [`Tls::accept`](crate::Tls::accept).
 ///

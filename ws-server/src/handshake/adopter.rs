@@ -26,8 +26,8 @@ use super::{
 /// task, thread and runtime.
 ///
 /// The server runs an adopted connection as one that it has accepted itself. All its settings apply: limits, Origin
-/// policy, hooks, compression, deadlines, keepalive, memory budget, graceful shutdown. On shards under Linux, an adopted
-/// TCP connection has neither a task nor a tokio socket.
+/// policy, hooks, compression, deadlines, keepalive, memory budget, graceful shutdown. On shards under Linux, an
+/// adopted TCP connection has neither a task nor a tokio socket.
 ///
 /// An adoption has two steps, so that the server decides before the request is answered:
 ///
@@ -240,7 +240,8 @@ impl Reservation {
     }
 
     /// Waits until the reservation has ended, because its deadline has passed or the server has ended. From then on,
-    /// [`adopt`](Self::adopt) returns [`AdoptError::Expired`]. An HTTP server waits for its upgrade no longer than this.
+    /// [`adopt`](Self::adopt) returns [`AdoptError::Expired`]. An HTTP server waits for its upgrade no longer than
+    /// this.
     ///
     /// # Cancel safety
     /// It can be dropped and called again.

@@ -50,8 +50,8 @@ impl AcceptError {
     }
 }
 
-/// Why a server does not take a connection ([`Adopter::reserve`](crate::adopt::Adopter::reserve)). The request has no answer
-/// yet: [`into_rejection`](Self::into_rejection) is the answer.
+/// Why a server does not take a connection ([`Adopter::reserve`](crate::adopt::Adopter::reserve)). The request has no
+/// answer yet: [`into_rejection`](Self::into_rejection) is the answer.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReserveError {

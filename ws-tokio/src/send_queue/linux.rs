@@ -1,6 +1,5 @@
-//! Linux: the state is read through netlink (sock_diag(7)). It is the same as that of
-//! `SIOCOUTQ` and `TCP_INFO`, and needs no unsafe code. A query is seven system calls; one is made when a deadline is about
-//! to pass.
+//! Linux: the state is read through netlink (sock_diag(7)). It is the same as that of `SIOCOUTQ` and `TCP_INFO`, and
+//! needs no unsafe code. A query is seven system calls; one is made when a deadline is about to pass.
 
 use std::{
     net::{IpAddr, SocketAddr},

@@ -61,7 +61,8 @@ pub trait Outlet: PingOutlet + Send + Sync {
     /// Ends the connection at once, without a Close frame.
     fn abort(&self);
 
-    /// Waits until [`state`](Self::state) is no longer open. `place` is `None` at first; it is set while the task waits.
+    /// Waits until [`state`](Self::state) is no longer open. `place` is `None` at first; it is set while the task
+    /// waits.
     fn poll_closed(&self, cx: &mut Context<'_>, place: &mut Option<Place>) -> Poll<()>;
 
     /// A future was dropped while it waited in [`poll_closed`](Self::poll_closed).

@@ -51,17 +51,17 @@ impl Sender {
 /// a later [`Sender::send`] sends. `poll_flush` then waits as `send` does.
 ///
 /// `poll_close` flushes, begins the closing handshake with 1000, as [`Sender::close`] does, and does not wait for its
-/// end. It closes the connection for all other handles, too. `forward` of futures-util closes its sink at the end of the
-/// stream.
+/// end. It closes the connection for all other handles, too. `forward` of futures-util closes its sink at the end of
+/// the stream.
 ///
-/// An error means that the connection is not open, or that a message was sent before `poll_ready` was ready. The message
-/// is dropped.
+/// An error means that the connection is not open, or that a message was sent before `poll_ready` was ready. The
+/// message is dropped.
 ///
 /// # Cancel safety
-/// A future that polls the sink, such as futures-util's `send`, can be dropped. A message that waits stays in the clone,
-/// with its place, until the sink is polled again; dropping the clone drops the message and passes the place on. So
-/// after such a drop, either flush the sink or drop the clone: other senders may wait behind it. [`Sender::send`] keeps
-/// no place.
+/// A future that polls the sink, such as futures-util's `send`, can be dropped. A message that waits stays in the
+/// clone, with its place, until the sink is polled again; dropping the clone drops the message and passes the place on.
+/// So after such a drop, either flush the sink or drop the clone: other senders may wait behind it. [`Sender::send`]
+/// keeps no place.
 impl Sink<Message> for Sender {
     type Error = Error;
 

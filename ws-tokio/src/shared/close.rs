@@ -11,8 +11,8 @@ use super::state::{SharedState, lock};
 use crate::{thread_buffers::ReceiveLease, wait_list::Place};
 
 impl<S> SharedState<S> {
-    /// Begins the closing handshake. Messages that are held or still arrive are dropped. Without a code, the Close frame
-    /// is empty.
+    /// Begins the closing handshake. Messages that are held or still arrive are dropped. Without a code, the Close
+    /// frame is empty.
     pub(crate) fn queue_close(&mut self, code: Option<CloseCode>, reason: &str) {
         self.refresh_now();
         if let Some(driver) = &mut self.driver {

@@ -34,8 +34,8 @@ impl<S> SharedState<S> {
         (!self.is_open()).then(|| Err(self.end_error()))
     }
 
-    /// Stores the waker of the task that waits for the pong, as [`PendingPings::wait`](crate::pings::PendingPings::wait)
-    /// does.
+    /// Stores the waker of the task that waits for the pong, as
+    /// [`PendingPings::wait`](crate::pings::PendingPings::wait) does.
     pub(crate) fn wait_for_pong(&mut self, number: u64, waker: &Waker, clone: &mut Option<Waker>) -> bool {
         let pings = self.rare.as_mut().and_then(|rare| rare.pings.as_mut());
         pings.is_none_or(|pings| pings.wait(number, waker, clone))

@@ -76,8 +76,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
     }
 
     /// Queues a sender's message once there is room and all senders that came before are served. `message` is taken
-    /// when it is accepted or refused. If the task's waker must be stored, this takes it from `clones`; if there is none,
-    /// it sets `waker_missing`: then poll again with clones.
+    /// when it is accepted or refused. If the task's waker must be stored, this takes it from `clones`; if there is
+    /// none, it sets `waker_missing`: then poll again with clones.
     pub(crate) fn poll_queue_in_order(
         &mut self,
         cx: &mut Context<'_>,

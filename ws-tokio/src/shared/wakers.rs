@@ -13,7 +13,8 @@ use crate::foreign::{Foreign, run_unlocked};
 #[derive(Debug, Default)]
 pub(crate) struct Wakers(Mutex<List>);
 
-/// The first value of [`List::flush_at`], and the last: as many senders as the default write queue has messages may wait.
+/// The first value of [`List::flush_at`], and the last: as many senders as the default write queue has messages may
+/// wait.
 const FIRST_FLUSH: usize = 64;
 const LAST_FLUSH: usize = 64 * 1024;
 

@@ -115,8 +115,8 @@ impl<S> WebSocket<S> {
         lock(&self.shared).driver()?.connection().deflate_params()
     }
 
-    /// Splits the connection into its parts. `None` if the connection is over. Afterwards, every [`Sender`](crate::Sender) of it
-    /// behaves as after the connection's end.
+    /// Splits the connection into its parts. `None` if the connection is over. Afterwards, every
+    /// [`Sender`](crate::Sender) of it behaves as after the connection's end.
     #[must_use]
     pub fn into_parts(mut self) -> Option<Parts<S>> {
         self.owned = false;

@@ -12,9 +12,9 @@ use crate::sender::Sender;
 /// completes the closing handshake and watches the deadlines, as described on [`WebSocket`].
 ///
 /// # Dropping
-/// Dropping the `Receiver` drops the `WebSocket`: under a server's `serve` the connection closes with 1000, in all other
-/// cases the transport is dropped without a Close frame. Each [`Sender`] then gets an error. Dropping the senders does
-/// not end the connection.
+/// Dropping the `Receiver` drops the `WebSocket`: under a server's `serve` the connection closes with 1000, in all
+/// other cases the transport is dropped without a Close frame. Each [`Sender`] then gets an error. Dropping the senders
+/// does not end the connection.
 #[derive(Debug)]
 pub struct Receiver<S> {
     pub(super) ws: WebSocket<S>,

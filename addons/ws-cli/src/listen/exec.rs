@@ -13,7 +13,8 @@ use super::{GRACE, Socket};
 use crate::console;
 
 /// Runs the command. Each message is a line of its input, each line of its output is a message. The connection closes
-/// when the command's output ends, with 1000 if the command succeeded, and the input of the command ends with the connection.
+/// when the command's output ends, with 1000 if the command succeeded, and the input of the command ends with the
+/// connection.
 pub(super) async fn serve(mut socket: Socket, request: Request, command: String) {
     let mut child = match start(&socket, &request, &command) {
         Ok(child) => child,

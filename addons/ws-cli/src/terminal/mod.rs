@@ -249,8 +249,8 @@ fn has_colour(colour: ColorArg) -> bool {
 
 /// Turns off what the terminal does with keys, for as long as it lives.
 ///
-/// The editor does that for each line. In between, a key would be echoed, and Ctrl-D would be lost. And its thread may be
-/// in the middle of a line when the program ends.
+/// The editor does that for each line. In between, a key would be echoed, and Ctrl-D would be lost. And its thread may
+/// be in the middle of a line when the program ends.
 struct RawMode {
     #[cfg(unix)]
     before: Option<rustix::termios::Termios>,

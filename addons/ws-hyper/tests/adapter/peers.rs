@@ -1,5 +1,5 @@
-//! Chromium over HTTP/2, and HAProxy with HTTP/2 on either side. Where they are not installed, the tests are skipped; see
-//! e2e-tests/peers.
+//! Chromium over HTTP/2, and HAProxy with HTTP/2 on either side. Where they are not installed, the tests are skipped;
+//! see e2e-tests/peers.
 
 use std::{net::SocketAddr, time::Duration};
 

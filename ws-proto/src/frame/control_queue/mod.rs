@@ -50,8 +50,8 @@ impl ControlFrame {
     }
 }
 
-/// A queue of control frames in 256 bytes: an entry with a payload of `n` bytes takes `n + 2` bytes. A connection has one.
-/// A driver whose applications send pings from other threads can keep them in one until the connection's turn.
+/// A queue of control frames in 256 bytes: an entry with a payload of `n` bytes takes `n + 2` bytes. A connection has
+/// one. A driver whose applications send pings from other threads can keep them in one until the connection's turn.
 #[derive(Clone)]
 pub struct ControlQueue {
     ring: [u8; CONTROL_QUEUE_CAPACITY],
