@@ -133,11 +133,13 @@ fn bench_counts_all_messages_and_prints_latencies() {
 #[test]
 fn a_stall_counts_for_all_messages_that_were_due_in_it() {
     const STALL: Duration = Duration::from_millis(300);
-    // The server answers nothing for a while, then everything.
+    // From the first message on, the server answers nothing for a while, then everything.
     let url = serve(Server::builder(), |mut ws, _| async move {
+        let mut next = ws.recv().await;
         tokio::time::sleep(STALL).await;
-        while let Some(message) = ws.recv().await {
+        while let Some(message) = next {
             let _ = ws.send(message).await;
+            next = ws.recv().await;
         }
     });
     let output = run(&["bench", &format!("ws://{url}"), "-r", "1000", "-d", "300ms", "--json"], b"").ok();
