@@ -18,10 +18,12 @@ texts=$(mktemp -d)
 trap 'rm -rf "$texts"' EXIT
 for crate in ws-proto ws-tokio ws-server ws-client; do
   # -sss leaves out the implementations that the compiler and the derives make.
-  cargo +nightly public-api -p "$crate" --all-features -sss 2>"$texts/log" >"$texts/$crate.txt" ||
+  cargo +nightly public-api -p "$crate" --all-features -sss 2>"$texts/log" >"$texts/unsorted" ||
     { cat "$texts/log"; exit 1; }
+  # Sorted, so that code that moves to another file changes nothing. Each line has its whole path.
+  LC_ALL=C sort -u "$texts/unsorted" >"$texts/$crate.txt"
 done
-rm "$texts/log"
+rm "$texts/log" "$texts/unsorted"
 if [ "$mode" = write ]; then
   mkdir -p docs/api
   cp "$texts"/*.txt docs/api/
