@@ -99,7 +99,7 @@ msrv:
 
 # Builds the packages that would be published, and compiles the crates from them. Uncommitted changes are included.
 package:
-    cargo package --allow-dirty --quiet -p ws-proto -p ws-tokio -p ws-server -p ws-client -p ws-simulation -p ws-hyper -p ws-cli
+    bash .ci/package.sh
 
 # Writes the public API of each crate to docs/api. Needs a nightly compiler and cargo-public-api.
 public-api:
