@@ -144,6 +144,10 @@ simulate-seed SEED *OPTIONS:
 peers:
     bash e2e-tests/peers/setup.sh
 
+# Compiles the benchmark, which is a workspace of its own.
+bench-check:
+    cargo check --manifest-path bench/Cargo.toml --workspace --quiet
+
 # Measures speed and memory beside other libraries; see bench/README.md.
 bench *ARGS:
     bash bench/run.sh {{ARGS}}

@@ -5,9 +5,9 @@ use axum::response::Response;
 use axum::routing::any;
 use bench_common::server::MAX_MESSAGE;
 use ws_hyper::axum::{InState, WebSocketUpgrade};
-use ws_hyper::{Config, Upgrader, WebSocket};
+use ws_hyper::{Config, HyperStream, Upgrader, WebSocket};
 
-async fn echo(mut ws: WebSocket) {
+async fn echo(mut ws: WebSocket<HyperStream>) {
     while let Some(message) = ws.recv().await {
         if ws.send(message).await.is_err() {
             break;
