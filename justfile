@@ -6,6 +6,7 @@ default:
 # All tests.
 test:
     cargo test --workspace
+    cargo test -p ws-cluster --all-features
 
 # Formats all code.
 fmt:
@@ -32,6 +33,9 @@ features:
     cargo clippy -p ws-hyper --features axum --quiet -- -D warnings
     cargo clippy -p ws-hyper --features adopt --quiet -- -D warnings
     cargo clippy -p ws-hyper --no-default-features --features http2,adopt,axum --quiet -- -D warnings
+    cargo clippy -p ws-cluster --features redis --all-targets --quiet -- -D warnings
+    cargo clippy -p ws-cluster --features nats --all-targets --quiet -- -D warnings
+    cargo clippy -p ws-cluster --all-targets --quiet -- -D warnings
     cargo test -p ws-proto -p ws-client --quiet
     cargo test -p ws-client --features http2 --test http2 --quiet
     cargo test -p ws-simulation --quiet
@@ -39,7 +43,7 @@ features:
 # Documentation; a warning is an error. Checks that the front pages stay short.
 doc:
     RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
-    RUSTDOCFLAGS="-D warnings" cargo doc -p ws-proto -p ws-tokio -p ws-server -p ws-client -p ws-hyper --all-features --no-deps --quiet
+    RUSTDOCFLAGS="-D warnings" cargo doc -p ws-proto -p ws-tokio -p ws-server -p ws-client -p ws-hyper -p ws-cluster --all-features --no-deps --quiet
     python3 .ci/front_pages.py
 
 # Checks that the modules of each crate import only modules below them.
@@ -112,7 +116,7 @@ public-api-check:
 # Looks for changes that break users. It compares with the last published version, so CI does not run it before the
 # first release. Needs cargo-semver-checks.
 semver-checks:
-    cargo semver-checks -p ws-proto -p ws-tokio -p ws-server -p ws-client -p ws-simulation -p ws-hyper --all-features
+    cargo semver-checks -p ws-proto -p ws-tokio -p ws-server -p ws-client -p ws-simulation -p ws-hyper -p ws-cluster --all-features
 
 # Masking, buffers, queues and text under Miri, which finds undefined behaviour. Needs a nightly compiler with Miri.
 miri:
@@ -139,6 +143,11 @@ simulate SEEDS='1000000' *OPTIONS:
 # Repeats one of them and prints all its steps.
 simulate-seed SEED *OPTIONS:
     cargo run --release --quiet -p ws-simulation --features deflate --example simulate -- --seed {{SEED}} {{OPTIONS}}
+
+# Makes the pictures of the chat in docs/images. Needs node and Chromium; Inter and Noto Color Emoji make them pretty.
+chat-screenshots:
+    cargo build --release --quiet --bin chat-server
+    node ws-examples/tests/browser/screenshots.mjs "${CARGO_TARGET_DIR:-target}/release/chat-server" docs/images
 
 # Installs the peers that the interoperation tests talk to.
 peers:

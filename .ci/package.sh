@@ -3,7 +3,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-packages=(ws-proto ws-tokio ws-server ws-client ws-simulation ws-hyper ws-cli)
+packages=(ws-proto ws-tokio ws-server ws-client ws-simulation ws-hyper ws-cluster ws-cli)
 target="${CARGO_TARGET_DIR:-target}"
 
 # Cargo unpacks the packages into a local registry, takes a registry's crate of one version as unchangeable, and keeps

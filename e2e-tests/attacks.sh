@@ -14,7 +14,7 @@ case "${1:-}" in
 esac
 
 # The number of rows that the table must have.
-readonly rows=40
+readonly rows=44
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

@@ -2,8 +2,9 @@
 # Installs the other implementations for the end-to-end tests into .peers/ at the top of the workspace:
 #   .peers/python   a virtual environment with `websockets`
 #   .peers/node     node_modules with `ws` and `wscat`
-# Also installs Chromium, nginx, HAProxy, tinyproxy and microsocks through apt-get, if that is possible and they are missing.
-# Programs that are already installed are not changed.
+#   .peers/nats     nats-server of the Debian package, without its service
+# Also installs Chromium, nginx, HAProxy, tinyproxy, microsocks and redis-server through apt-get, if that is possible and
+# they are missing. Programs that are already installed are not changed.
 #
 # A peer that cannot be installed is reported and left out. The tests that need it print that they skip it.
 # With WS_REQUIRE_PEERS=1 that is an error, here and in the tests.
@@ -81,9 +82,37 @@ setup_packages() {
     done
 }
 
+# The tests start servers of their own, so the one of the package is not started.
+setup_redis() {
+    local policy=/usr/sbin/policy-rc.d made=0
+    if ! has redis-server && [ "$(id -u)" = 0 ] && has apt-get && [ ! -e "$policy" ]; then
+        printf '#!/bin/sh\nexit 101\n' >"$policy"
+        chmod +x "$policy"
+        made=1
+    fi
+    setup_packages redis-server
+    [ "$made" = 0 ] || rm -f "$policy"
+}
+
+# Not installed as a package, because that starts a service.
+setup_nats() {
+    if PATH=$PATH:/usr/sbin:$peers/nats/usr/sbin has nats-server; then
+        echo "nats-server: there"
+    elif ! has apt-get || ! has dpkg-deb; then
+        leave_out "nats-server: missing, and there is no apt-get or no dpkg-deb"
+    elif { [ "$(id -u)" != 0 ] || apt-get update -qq; } && mkdir -p "$peers/nats" && cd "$peers/nats" \
+        && apt-get download -qq nats-server && dpkg-deb --extract nats-server_*.deb .; then
+        echo "nats-server: installed"
+    else
+        leave_out "nats-server: see above"
+    fi
+}
+
 mkdir -p "$peers"
 setup_python
 setup_node
 setup_chromium
 setup_packages nginx haproxy tinyproxy microsocks
+setup_redis
+(setup_nats; exit "$missing") || missing=1
 [ "${WS_REQUIRE_PEERS:-0}" != 1 ] || exit "$missing"

@@ -123,7 +123,15 @@ impl Installed {
             Peer::Node => "node/client.mjs",
             Peer::Chromium => "node/chat.mjs",
         };
-        self.start(script, &[&[url], options].concat())
+        self.start(&peers().join(script), &[&[url], options].concat())
+    }
+
+    /// Starts a script of another crate. For [`Peer::Chromium`], `--browser PATH` comes before the other options.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub fn script(&self, script: &Path, options: &[&str]) -> Child {
+        self.start(script, options)
     }
 
     /// Starts the echo server and waits until it listens. The second value is its `ws://` or `wss://` URL, without a
@@ -137,20 +145,24 @@ impl Installed {
             Peer::Node => "node/server.mjs",
             Peer::Chromium => panic!("a browser is no server"),
         };
-        let mut server = self.start(script, options);
+        let mut server = self.start(&peers().join(script), options);
         let line = server.line().await;
         let url = line.strip_prefix("listening on ").unwrap_or_else(|| panic!("unexpected line: {line}"));
         let url = url.to_owned();
         (server, url)
     }
 
-    fn start(&self, script: &str, options: &[&str]) -> Child {
+    fn start(&self, script: &Path, options: &[&str]) -> Child {
         let mut command = Command::new(&self.program);
-        command.arg(workspace().join("e2e-tests/peers").join(script)).args(&self.options).args(options);
+        command.arg(script).args(&self.options).args(options);
         // Without this, Python writes byte code of imported modules into the source tree.
         command.env("PYTHONDONTWRITEBYTECODE", "1");
-        Child::start(format!("{:?} {script}", self.peer), command)
+        Child::start(format!("{:?} {}", self.peer, script.display()), command)
     }
+}
+
+fn peers() -> PathBuf {
+    workspace().join("e2e-tests/peers")
 }
 
 fn workspace() -> &'static Path {

@@ -26,6 +26,7 @@ use tokio::time::timeout;
 use ws_server::{
     Handler, Request, Server, ServerBuilder, ServerStream, ShutdownHandle, ShutdownReport, WebSocket,
     adopt::Adopter,
+    stats::{ServerStats, StatsHandle},
 };
 
 /// How long connections may take to end after a test. It only bounds a failure: a peer that is gone, or answers a
@@ -39,6 +40,7 @@ pub struct ServerRunner {
     addr: SocketAddr,
     adopter: Adopter,
     handle: ShutdownHandle,
+    stats: StatsHandle,
     task: JoinHandle<io::Result<ShutdownReport>>,
 }
 
@@ -115,8 +117,8 @@ impl ServerRunner {
         Fut: Future<Output = io::Result<ShutdownReport>> + Send + 'static,
     {
         let addr = server.local_addr().expect("a bound listener");
-        let (adopter, handle) = (server.adopter(), server.shutdown_handle());
-        Self { addr, adopter, handle, task: tokio::spawn(run(server)) }
+        let (adopter, handle, stats) = (server.adopter(), server.shutdown_handle(), server.stats_handle());
+        Self { addr, adopter, handle, stats, task: tokio::spawn(run(server)) }
     }
 
     /// The address that the server listens on.
@@ -132,6 +134,25 @@ impl ServerRunner {
     /// The handle that shuts the server down and counts its connections.
     pub fn handle(&self) -> &ShutdownHandle {
         &self.handle
+    }
+
+    /// What the server has counted so far.
+    pub fn stats(&self) -> ServerStats {
+        self.stats.snapshot()
+    }
+
+    /// The handle of [`stats`](Self::stats), which outlives the server.
+    pub fn stats_handle(&self) -> StatsHandle {
+        self.stats.clone()
+    }
+
+    /// Waits until the server has counted what `reached` asks for.
+    ///
+    /// # Panics
+    /// When that takes too long.
+    pub async fn wait_for_stats(&self, reached: impl Fn(&ServerStats) -> bool) -> ServerStats {
+        self.wait_until("statistics", || reached(&self.stats())).await;
+        self.stats()
     }
 
     /// A client that has sent nothing yet.

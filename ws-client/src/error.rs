@@ -1,6 +1,6 @@
 //! Errors of URLs, proxies and connection attempts.
 
-use std::io;
+use std::{fmt, io};
 
 use http::{HeaderName, Method, StatusCode};
 #[doc(inline)]
@@ -18,7 +18,44 @@ pub use ws_tokio::tls::TlsError;
 
 pub use crate::refusal::Refusal;
 
+/// The most characters that a message shows of a text that a peer may have sent.
+const MOST_SHOWN: usize = 160;
+
+/// The beginning of a text, for messages. `Debug` quotes and escapes it as `str` does. `Display` escapes control
+/// characters only.
+struct Short<'a>(&'a str);
+
+impl Short<'_> {
+    /// The part that is shown, and what stands for the rest.
+    fn parts(&self) -> (&str, &'static str) {
+        match self.0.char_indices().nth(MOST_SHOWN) {
+            Some((end, _)) => (&self.0[..end], "…"),
+            None => (self.0, ""),
+        }
+    }
+}
+
+impl fmt::Debug for Short<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (shown, rest) = self.parts();
+        write!(f, "{shown:?}{rest}")
+    }
+}
+
+impl fmt::Display for Short<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        use fmt::Write as _;
+        let (shown, rest) = self.parts();
+        for char in shown.chars() {
+            if char.is_control() { write!(f, "{}", char.escape_default())? } else { f.write_char(char)? }
+        }
+        f.write_str(rest)
+    }
+}
+
 /// A URL is not a valid WebSocket URL.
+///
+/// `Display` shows the beginning of a long text only, because a redirect of the server may have it.
 ///
 /// No variant has the query or the fragment of the URL, which may contain tokens. If the URL has an `@`, a placeholder
 /// stands for its text, which may contain a password.
@@ -26,17 +63,17 @@ pub use crate::refusal::Refusal;
 #[non_exhaustive]
 pub enum UrlError {
     /// The URL cannot be parsed.
-    #[error("invalid URL {0:?}")]
+    #[error("invalid URL {:?}", Short(.0))]
     Invalid(String),
     /// The scheme is not `ws`, `wss` or `ws+unix`.
-    #[error("unsupported URL scheme {0:?}, expected ws, wss or ws+unix")]
+    #[error("unsupported URL scheme {:?}, expected ws, wss or ws+unix", Short(.0))]
     Scheme(String),
     /// The URL has no host.
-    #[error("the URL {0:?} has no host")]
+    #[error("the URL {:?} has no host", Short(.0))]
     NoHost(String),
     /// The host is invalid, such as `[example.com]`, `[::1]example.com`, `256.0.0.1` or `a<b`. Without the
     /// feature `idna` this includes international names.
-    #[error("the URL's host {host:?} is invalid: {reason}")]
+    #[error("the URL's host {:?} is invalid: {reason}", Short(.host))]
     #[non_exhaustive]
     Host {
         /// The host and the port, as written in the URL.
@@ -45,7 +82,7 @@ pub enum UrlError {
         reason: &'static str,
     },
     /// The port is not a number up to 65535.
-    #[error("the port of {0:?} is not a number up to 65535")]
+    #[error("the port of {:?} is not a number up to 65535", Short(.0))]
     Port(String),
     /// The user name or password is invalid: its percent-encoding is malformed, it has a backslash, white
     /// space or a control character that is not percent-encoded, or the decoded user name has a colon.
@@ -137,7 +174,7 @@ pub enum ProxyError {
     Refused(StatusCode),
     /// An HTTP proxy requires an authentication scheme that is not supported, such as Digest, NTLM or
     /// Negotiate. The text lists the schemes that the proxy supports.
-    #[error("the proxy requires {0} authentication, but only Basic is supported")]
+    #[error("the proxy requires {} authentication, but only Basic is supported", Short(.0))]
     UnsupportedAuthentication(String),
     /// The response of an HTTP proxy is invalid.
     #[error("the response of the proxy is invalid")]
@@ -199,7 +236,7 @@ const fn socks5_reply(reply: u8) -> &'static str {
 ///
 /// [`source`](std::error::Error::source) has the cause, which `Display` does not repeat: print the chain to
 /// see both. URLs with credentials, the queries and fragments of URLs, and the values of headers are not part of any
-/// error.
+/// error. Of a long text that a server or proxy may have sent, `Display` shows the beginning only.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConnectError {
@@ -219,7 +256,7 @@ pub enum ConnectError {
     #[error("the method of the request is {0}, expected GET")]
     Method(Method),
     /// The host name cannot be resolved.
-    #[error("cannot resolve {host}")]
+    #[error("cannot resolve {}", Short(.host))]
     #[non_exhaustive]
     Resolve {
         /// The host name.
@@ -228,7 +265,7 @@ pub enum ConnectError {
         source: io::Error,
     },
     /// Connecting failed for every address of the host.
-    #[error("cannot connect to {host}")]
+    #[error("cannot connect to {}", Short(.host))]
     #[non_exhaustive]
     Connect {
         /// The host and port.
@@ -254,7 +291,7 @@ pub enum ConnectError {
     Tls(TlsError),
     /// The TLS handshake failed. For example, the certificate is not trusted, has expired or is for another
     /// name, or the peers support no common version.
-    #[error("the TLS handshake with {host} failed")]
+    #[error("the TLS handshake with {} failed", Short(.host))]
     #[non_exhaustive]
     TlsHandshake {
         /// The host name.
@@ -263,7 +300,7 @@ pub enum ConnectError {
         source: io::Error,
     },
     /// A redirect was not followed, because it leads from `wss` to `ws` or its `Location` is invalid.
-    #[error("the redirect to {location:?} was not followed")]
+    #[error("the redirect to {:?} was not followed", Short(.location))]
     #[non_exhaustive]
     Redirect {
         /// The `Location` without query and fragment, or a placeholder if it may contain a password.

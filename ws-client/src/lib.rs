@@ -37,6 +37,7 @@
 //! | compress | `Connector::deflate` (feature `deflate`) |
 //! | see the socket and the TLS connection | [`WebSocket::with_io`], [`ClientStream`] |
 //! | send from several tasks, or receive and send in two | [`WebSocket::sender`], [`WebSocket::split`] |
+//! | count what a connection does, learn why it closed | [`Connector::statistics`], [`Connector::recorder`] |
 //! | measure the round-trip time, see pings, pongs and the Close | [`WebSocket::ping_rtt`], [`WebSocket::recv_event`] |
 //!
 //! # Events
@@ -70,6 +71,7 @@ mod redirect;
 mod refusal;
 mod request;
 mod response;
+pub mod stats;
 mod stream;
 #[cfg(feature = "tls-core")]
 pub mod tls;

@@ -81,7 +81,7 @@ pub struct Config {
     /// byte that the peer received. Default 5 s.
     pub close_timeout: Duration,
     /// Closes the connection with 1001 after this time without traffic in either direction. Keepalive traffic does not
-    /// count. Default: off.
+    /// count. Time in which reading has stopped for a paused application does not count, either. Default: off.
     pub idle_timeout: Option<Duration>,
     /// Detects peers that have vanished. A pong may be late while the peer is still receiving what was written before
     /// the ping. While reading has stopped for a paused application, acknowledgements of the peer's system count
@@ -91,7 +91,8 @@ pub struct Config {
     /// Ends the connection if the peer receives none of the pending bytes for this time, also after a close. A
     /// transport that reports its send queue (TCP on Linux) is queried 16 times in this time, so the end may come a
     /// sixteenth later. `None`: the connection waits without limit while it is open, and for `close_timeout` after a
-    /// close. Default 60 s.
+    /// close. Two ends without it that both only send then wait for each other, once both hold `max_held_bytes`.
+    /// Default 60 s.
     pub write_timeout: Option<Duration>,
     /// Ends the connection with 1008 if a message or a frame is not complete this long after it began. Time in which
     /// reading has stopped for a paused application does not count. This limits how long a peer can make this side hold
@@ -108,6 +109,14 @@ pub struct Config {
     /// async functions and to the default `Handler::on_ping`; an `on_ping` of the application's own replaces it. Turn
     /// it off for an application that receives pings and answers them itself, such as a proxy that passes them on.
     pub auto_pong: bool,
+    /// Whether a connection counts what it receives and sends, and measures the round-trip time with the pings of
+    /// [`keepalive`](Self::keepalive): [`Connection::stats`](crate::Connection::stats). The counters take about 600
+    /// bytes per connection. Default: no.
+    pub statistics: bool,
+    /// How many of its latest events a connection records, from 1 to 65,536: frames, the write queue, timers, Close
+    /// frames and errors, to find out why it closed ([`Connection::recording`](crate::Connection::recording)). An event
+    /// takes 16 bytes. The memory does not count against the memory budget. Default `None`: it records nothing.
+    pub recorder: Option<usize>,
     /// Maximum data messages that wait to be written. The next one is refused with `Full`. At least 1.
     /// Default 65,536.
     pub write_queue_messages: usize,
@@ -119,6 +128,9 @@ pub struct Config {
     #[cfg(feature = "deflate")]
     pub deflate: Option<crate::deflate::DeflateConfig>,
 }
+
+/// The most events that a connection can record.
+const LONGEST_RECORDER: usize = 65_536;
 
 impl Default for Config {
     fn default() -> Self {
@@ -132,6 +144,8 @@ impl Default for Config {
             message_timeout: Some(Duration::from_secs(120)),
             validate_utf8: true,
             auto_pong: true,
+            statistics: false,
+            recorder: None,
             write_queue_messages: 65_536,
             write_queue_bytes: 1024 * 1024,
             #[cfg(feature = "deflate")]
@@ -184,6 +198,9 @@ impl Config {
         if self.limits.max_header_lines > Limits::MAX_HEADER_LINES {
             let value = self.limits.max_header_lines;
             return Err(ConfigError::new("max_header_lines", value, "must be at most 24,576"));
+        }
+        if let Some(events) = self.recorder.filter(|events| !(1..=LONGEST_RECORDER).contains(events)) {
+            return Err(ConfigError::new("recorder", events, "must be from 1 to 65,536"));
         }
         #[cfg(feature = "deflate")]
         if let Some(deflate) = &self.deflate {

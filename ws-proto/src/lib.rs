@@ -130,13 +130,15 @@ pub mod mask;
 pub mod memory;
 mod message;
 mod prepared;
+pub mod recorder;
 mod role;
+pub mod stats;
 pub mod utf8;
 
 pub use close::{frame::CloseFrame, info::CloseInfo};
 pub use close_code::CloseCode;
 pub use config::{Config, Keepalive, Limits, ValidConfig};
-pub use connection::{Connection, ConnectionState, Event, HeldEvent, Queued, SendQueue, TransportAction};
+pub use connection::{Connection, ConnectionState, Event, HeldEvent, SendQueue, TransportAction};
 pub use deadline::deadline_after;
 pub use memory::{
     receive::ReceiveBuffer,
@@ -146,6 +148,7 @@ pub use memory::{
 pub use message::{Message, MessageKind, MessageRef};
 pub use prepared::PreparedMessage;
 pub use role::Role;
+pub use stats::Queued;
 pub use utf8::bytes::Utf8Bytes;
 
 /// Compiles the README's code.

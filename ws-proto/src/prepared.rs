@@ -71,9 +71,10 @@ impl PreparedMessage {
     }
 
     /// A server's complete frame, uncompressed.
-    pub(crate) fn plain_frame(&self) -> Bytes {
+    #[inline]
+    pub(crate) fn plain_frame(&self) -> &Bytes {
         let Inner { kind, payload, plain, .. } = &*self.0;
-        plain.get_or_init(|| frame(FrameHeader::new(kind.opcode(), 0, None), payload)).clone()
+        plain.get_or_init(|| frame(FrameHeader::new(kind.opcode(), 0, None), payload))
     }
 
     /// A server's complete frame, compressed for a window of `window_bits`; `None` if compression does not make it
@@ -83,7 +84,7 @@ impl PreparedMessage {
         &self,
         window_bits: u8,
         deflate: impl FnOnce(&[u8]) -> Option<Vec<u8>>,
-    ) -> Option<Bytes> {
+    ) -> Option<&Bytes> {
         let Inner { kind, payload, compressed, .. } = &*self.0;
         let slot = compressed.get(usize::from(window_bits.checked_sub(9)?))?;
         let make = || {
@@ -91,7 +92,7 @@ impl PreparedMessage {
             let header = FrameHeader { rsv: crate::frame::RSV1, ..FrameHeader::new(kind.opcode(), 0, None) };
             Some(frame(header, &deflated))
         };
-        slot.get_or_init(make).clone()
+        slot.get_or_init(make).as_ref()
     }
 }
 

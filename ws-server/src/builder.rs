@@ -17,6 +17,10 @@ use crate::{
     shard::server_state::ServerState,
 };
 
+mod network;
+mod observation;
+mod topics;
+
 /// Settings of a [`Server`]. Sizes are in bytes.
 ///
 /// A limit that can be absent is an [`Option`]: `.max_connections(1000)` sets it, `.max_connections(None)` removes it.
@@ -47,7 +51,8 @@ impl ServerBuilder {
     /// The most connections from one address, and as many handshakes. Further requests are answered with 429; with TLS,
     /// further handshakes are closed without an answer. An IPv6 network of 64 bits counts as one address.
     ///
-    /// Default: `None`, no limit, because behind a proxy all users have the same address.
+    /// Default: `None`, no limit, because behind a proxy all users have the same address, unless
+    /// [`proxy_protocol`](Self::proxy_protocol) or [`forwarded`](Self::forwarded) names it.
     pub fn max_connections_per_address(mut self, count: impl Into<Option<usize>>) -> Self {
         self.options.max_per_address = count.into();
         self
@@ -118,6 +123,23 @@ impl ServerBuilder {
     /// ping after 30 s, and 30 s for the answer.
     pub fn keepalive(mut self, keepalive: impl Into<Option<Keepalive>>) -> Self {
         self.options.protocol.keepalive = keepalive.into();
+        self
+    }
+
+    /// Sets whether each connection counts what it receives and sends, and measures the round-trip time with the pings
+    /// of [`keepalive`](Self::keepalive): [`WebSocket::stats`](crate::WebSocket::stats) and
+    /// [`Conn::stats`](crate::Conn::stats). It takes about 600 bytes per connection. Default: no.
+    pub const fn statistics(mut self, on: bool) -> Self {
+        self.options.protocol.statistics = on;
+        self
+    }
+
+    /// Sets how many of its latest events each connection records, from 1 to 65,536, to find out why it closed:
+    /// [`CloseInfo::recording`](ws_proto::CloseInfo::recording). The server logs the recording of a connection that
+    /// ends without a complete closing handshake, at the debug level. An event takes 16 bytes, which do not count
+    /// against the [`memory_budget`](Self::memory_budget). Default: `None`, off.
+    pub fn recorder(mut self, events: impl Into<Option<usize>>) -> Self {
+        self.options.protocol.recorder = events.into();
         self
     }
 
@@ -285,7 +307,7 @@ impl ServerBuilder {
     /// Safe. Nothing listens then.
     pub async fn bind(self, addr: impl ToSocketAddrs) -> io::Result<Server> {
         let server = self.build_state()?;
-        let listener = Listener::bind(addr, server.options.backlog).await?;
+        let listener = Listener::bind(addr, server.options.listener_settings()).await?;
         Ok(Server::new(Some(listener), server))
     }
 
@@ -354,7 +376,8 @@ impl ServerBuilder {
         }
         // A handler's connections give pings to `Handler::on_ping`, whose default follows `protocol.auto_pong`.
         let handler_protocol = protocol.derive(|config| config.auto_pong = false).map_err(invalid)?;
-        Ok(ServerState::new(self.options, protocol, handler_protocol))
+        let options = self.options.with_topics(protocol.memory_budget()).map_err(invalid)?;
+        Ok(ServerState::new(options, protocol, handler_protocol))
     }
 }
 

@@ -60,15 +60,20 @@
 //! | TLS | [`tls`](ServerBuilder::tls) |
 //! | compression | [`deflate`](ServerBuilder::deflate) |
 //! | Unix sockets, a listener of your own | [`bind_unix`](ServerBuilder::bind_unix), [`listener`](ServerBuilder::listener) |
+//! | to know the clients behind a proxy | [`proxy`](mod@proxy), [`proxy_protocol`](ServerBuilder::proxy_protocol), [`forwarded`](ServerBuilder::forwarded) |
 //! | threads of the server's own (shards) | [`Server::sharded`] |
-//! | graceful shutdown, counts of connections | [`Server::shutdown_handle`] |
+//! | graceful shutdown | [`Server::shutdown_handle`] |
+//! | statistics, metrics, to observe connections | [`stats`], [`Server::stats_handle`], [`observer`](ServerBuilder::observer) |
+//! | to send to many connections: topics, publish and subscribe | [`topics`](mod@topics), [`Server::topics`], [`topics`](ServerBuilder::topics) |
 //! | to send from other tasks, or to receive and send in two | [`WebSocket::sender`], [`Conn::sender`], [`WebSocket::split`] |
 //! | the round-trip time; pings, pongs and the peer's Close | [`WebSocket::ping_rtt`], [`WebSocket::recv_event`] |
+//! | to count what a connection does, and to learn why it closed | [`statistics`](ServerBuilder::statistics), [`recorder`](ServerBuilder::recorder) |
 //! | WebSockets inside axum or hyper, on the server's shards | [`Server::adopter`], [`without_listener`](ServerBuilder::without_listener) |
 //! | only the handshake, on any stream | [`accept()`], [`accept_with`], [`Acceptor`] |
 //!
-//! Less common names are in modules: [`error`], [`message`] for payloads and events, [`close`], `tls`, and [`protocol`]
-//! for limits, checked configurations and the parts of a connection. `ws-client` has the same modules.
+//! Less common names are in modules: [`error`], [`message`] for payloads and events, [`close`], [`topics`](mod@topics),
+//! [`stats`], `tls`, and [`protocol`] for limits, checked configurations and the parts of a connection. `ws-client` has
+//! the same modules, except for topics.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![warn(unnameable_types)]
 
@@ -80,14 +85,20 @@ mod connection;
 mod engine;
 pub mod error;
 mod handshake;
+mod measure;
 pub mod message;
+#[cfg(feature = "metrics")]
+pub mod metrics;
 mod net;
 mod options;
 pub mod protocol;
+pub mod proxy;
 mod server;
 mod shard;
+pub mod stats;
 #[cfg(feature = "tls-core")]
 pub mod tls;
+pub mod topics;
 
 #[cfg(test)]
 mod tests;

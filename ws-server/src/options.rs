@@ -1,4 +1,4 @@
-use std::{pin::Pin, sync::Arc, time::Duration};
+use std::{net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use ws_proto::{
@@ -8,7 +8,11 @@ use ws_proto::{
     memory::{BufferPoolConfig, MemoryBudget},
 };
 
-use crate::admission::request::Request;
+use crate::{
+    admission::request::Request,
+    measure::Observer,
+    topics::{Topics, TopicsBuilder},
+};
 
 /// Answers a plain HTTP request.
 pub(crate) type HttpHook = Arc<dyn Fn(&Request) -> http::Response<Bytes> + Send + Sync>;
@@ -47,12 +51,22 @@ pub(crate) struct Options {
     pub(crate) receive_buffer: usize,
     pub(crate) pool: Option<BufferPoolConfig>,
     pub(crate) read_while_blocked: bool,
+    pub(crate) reuse_port: bool,
+    pub(crate) proxy_protocol: Option<crate::proxy::ProxyProtocol>,
+    pub(crate) forwarded: Option<crate::proxy::Forwarded>,
     pub(crate) origin: OriginPolicy,
     pub(crate) http: Option<HttpHook>,
     pub(crate) on_request: Option<RequestHook>,
     pub(crate) on_request_async: Option<AsyncRequestHook>,
     #[cfg(feature = "tls-core")]
     pub(crate) tls: Option<crate::net::Tls>,
+    pub(crate) observer: Option<Arc<dyn Observer>>,
+    /// Whether handshakes and connections are spans of `tracing`.
+    pub(crate) spans: bool,
+    /// `None`: topics with the defaults and the server's memory budget.
+    pub(crate) topics: Option<Topics>,
+    /// Topics to be made, with the server's memory budget unless they have one.
+    pub(crate) topics_settings: Option<Box<TopicsBuilder>>,
 }
 
 impl Default for Options {
@@ -73,12 +87,19 @@ impl Default for Options {
             receive_buffer: ws_proto::memory::DEFAULT_RECEIVE_BUFFER,
             pool: None,
             read_while_blocked: false,
+            reuse_port: false,
+            proxy_protocol: None,
+            forwarded: None,
             origin: OriginPolicy::SameHost,
             http: None,
             on_request: None,
             on_request_async: None,
             #[cfg(feature = "tls-core")]
             tls: None,
+            observer: None,
+            spans: false,
+            topics: None,
+            topics_settings: None,
         }
     }
 }
@@ -109,6 +130,20 @@ impl Options {
     pub(crate) fn expected_connections(&self) -> usize {
         const AT_LEAST: usize = 16 * 1024;
         self.initial_connections.max(AT_LEAST.min(self.max_connections.unwrap_or(AT_LEAST)))
+    }
+
+    pub(crate) const fn listener_settings(&self) -> crate::net::listener::Settings {
+        crate::net::listener::Settings { backlog: self.backlog, reuse_port: self.reuse_port }
+    }
+
+    /// Whether the connections of this peer begin with a header of the PROXY protocol.
+    pub(crate) fn expects_proxy_header(&self, peer: Option<SocketAddr>) -> bool {
+        self.proxy_protocol.as_ref().is_some_and(|protocol| protocol.trusts(peer))
+    }
+
+    /// Whether the requests of this peer may name another one.
+    pub(crate) fn trusts_forwarded(&self, peer: Option<SocketAddr>) -> bool {
+        self.forwarded.as_ref().is_some_and(|forwarded| forwarded.trusts(peer))
     }
 
     /// Whether a handshake waits for nothing but its request.

@@ -8,7 +8,8 @@ use crate::{
     engine::{tasks, threads},
     handshake::Adopter,
     net::{listener::Listener, stream::ServerStream},
-    shard::{ShutdownHandle, ShutdownReport, server_state::ServerState, shutdown::ForceOnDrop},
+    shard::{ShutdownHandle, ShutdownReport, StatsHandle, server_state::ServerState, shutdown::ForceOnDrop},
+    topics::Topics,
 };
 
 /// A WebSocket server that listens.
@@ -64,11 +65,23 @@ impl Server {
         ShutdownHandle::new(Arc::clone(&self.state.0))
     }
 
+    /// A handle that reads the server's statistics. It can be cloned, and used in other tasks and threads.
+    #[must_use]
+    pub fn stats_handle(&self) -> StatsHandle {
+        StatsHandle::new(Arc::clone(&self.state.0))
+    }
+
     /// A handle that gives connections to the server whose handshake is done elsewhere, inside axum or hyper for
     /// example.
     #[must_use]
     pub fn adopter(&self) -> Adopter {
         Adopter::new(Arc::clone(&self.state.0))
+    }
+
+    /// The topics of the server's connections. Clone the handle to publish from elsewhere.
+    #[must_use]
+    pub fn topics(&self) -> &Topics {
+        &self.state.0.topics
     }
 
     /// Moves the server to `shards` threads of its own. Each thread is a shard: it has a single-threaded runtime, and

@@ -3,6 +3,7 @@
 use std::{
     fmt, io,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
     time::Instant,
 };
@@ -11,16 +12,19 @@ use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite};
 use ws_proto::{
     Connection, Event, ReceiveBuffer, SendQueue, TransmitQueue, TransportAction, memory::Backlog,
+    recorder::Recording, stats::ConnectionStats,
 };
 
 use crate::{
     foreign::{Foreign, run_unlocked},
     parts::Parts,
     thread_buffers,
+    traffic::TrafficCounters,
     transport_io::{read_once, write_once},
 };
 
 mod direct_writer;
+mod prepared;
 
 pub use direct_writer::{DirectWriter, WriterParts};
 
@@ -43,6 +47,8 @@ pub struct Driver<S> {
     connection: Connection,
     /// Present only while it is in use.
     tx: Option<Box<TransmitQueue>>,
+    /// Where the server counts what its connections receive and send.
+    counters: Option<Arc<TrafficCounters>>,
     /// Bytes that came with the handshake; they are read before those of the transport.
     unread: Option<Box<Bytes>>,
     write_shut_down: bool,
@@ -68,8 +74,8 @@ impl<S> Driver<S> {
     }
 
     const fn with_trust(io: S, connection: Connection, is_trusted: bool) -> Self {
-        let (tx, unread) = (None, None);
-        Self { io, connection, tx, unread, write_shut_down: false, needs_flush: false, is_trusted }
+        let (tx, counters, unread) = (None, None, None);
+        Self { io, connection, tx, counters, unread, write_shut_down: false, needs_flush: false, is_trusted }
     }
 
     /// Returns the state machine, for its getters.
@@ -98,6 +104,28 @@ impl<S> Driver<S> {
         WriterParts { connection: &mut self.connection, tx, writer }
     }
 
+    /// Counts from now on what the connection receives and sends.
+    pub fn count_in(&mut self, counters: Arc<TrafficCounters>) {
+        self.counters = Some(counters);
+    }
+
+    /// The counters of [`count_in`](Self::count_in).
+    pub(crate) fn counters(&self) -> Option<&TrafficCounters> {
+        self.counters.as_deref()
+    }
+
+    /// Adds what was received and sent in this turn to the counters. `waiting` returns the bytes that wait.
+    #[inline]
+    fn count_turn(&mut self, waiting: impl FnOnce(&Connection, &TransmitQueue) -> usize) {
+        let Some(tx) = self.tx.as_deref_mut() else { return };
+        let waiting = waiting(&self.connection, tx);
+        // The queue may have counted for another connection if nothing is taken.
+        let (traffic, growth) = tx.take_traffic(waiting);
+        if let Some(counters) = &self.counters {
+            counters.add(&traffic, growth);
+        }
+    }
+
     /// Returns the transport.
     pub const fn io(&self) -> &S {
         &self.io
@@ -113,6 +141,7 @@ impl<S> Driver<S> {
     /// [`preload`](Self::preload) that are not read yet.
     pub fn into_parts(mut self) -> Parts<S> {
         self.drop_spent();
+        self.count_turn(|_, _| 0);
         let received = self.unread.map_or_else(Bytes::new, |unread| *unread);
         let mut transmit = self.tx.map_or_else(TransmitQueue::new, |tx| *tx);
         transmit.keep_spent(false);
@@ -186,6 +215,16 @@ impl<S> Driver<S> {
         self.connection.handle_timeout(now, tx);
     }
 
+    /// Returns what the connection has received and sent, if it counts that.
+    pub fn stats(&self) -> Option<ConnectionStats> {
+        self.connection.stats(self.queue())
+    }
+
+    /// Returns the connection's latest events, if it records them.
+    pub fn recording(&self) -> Option<Recording> {
+        self.connection.recording()
+    }
+
     /// Returns how many bytes wait to be written, encoded or not.
     pub fn queued(&self) -> usize {
         self.tx.as_ref().map_or(0, |tx| self.connection.queued(tx).bytes)
@@ -194,6 +233,11 @@ impl<S> Driver<S> {
     /// Returns how many accepted messages the transport has not taken yet.
     pub(crate) fn queued_messages(&self) -> usize {
         self.tx.as_ref().map_or(0, |tx| self.connection.queued(tx).messages)
+    }
+
+    /// Returns whether the transport took no more bytes when they were last offered, and some are left.
+    pub(crate) fn is_blocked(&self) -> bool {
+        self.queue().blocked_since().is_some()
     }
 
     /// Returns whether everything is written to a transport with its own buffer that is not flushed yet.
@@ -215,6 +259,7 @@ impl<S> Driver<S> {
     #[inline]
     pub fn end_turn(&mut self) {
         self.drop_spent();
+        self.count_turn(|connection, tx| if tx.is_empty() { 0 } else { connection.queued(tx).bytes });
         // A message that is still being compressed needs it again.
         if !self.connection.is_deflating()
             && let Some(tx) = self.tx.take_if(|tx| tx.is_empty())
@@ -239,12 +284,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             unread.copy_to_slice(&mut target[..n]);
             self.connection.handle_received(n, now, rx);
             self.unread.take_if(|unread| unread.is_empty());
+            self.parts_mut().1.count_read(n);
             return Poll::Ready(());
         }
         let target = self.connection.read_target(rx);
         match ready!(read_once(&mut self.io, cx, target, self.is_trusted)) {
             Ok(0) => self.connection.handle_eof(now),
-            Ok(n) => self.connection.handle_received(n, now, rx),
+            Ok(n) => {
+                self.report_clock();
+                self.connection.handle_received(n, now, rx);
+                self.parts_mut().1.count_read(n);
+            }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => return wake_and_wait(cx),
             Err(error) => self.on_read_error(error.kind(), now),
         }
@@ -284,6 +334,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
                 Poll::Ready(Ok(0)) => return self.on_write_error(io::ErrorKind::WriteZero, now),
                 Poll::Ready(Ok(n)) => {
                     tx.advance(n.min(tx.len()));
+                    if self.connection.wants_clock() {
+                        self.connection.handle_clock(clock());
+                    }
                     self.connection.handle_written(now);
                     if tx.has_spent() {
                         drop_spent(tx);
@@ -344,6 +397,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         Poll::Ready(())
     }
 
+    /// Tells the connection the exact time, if it asks: `now` may be coarse.
+    #[inline]
+    fn report_clock(&mut self) {
+        if self.connection.wants_clock() {
+            self.connection.handle_clock(clock());
+        }
+    }
+
     fn on_write_error(&mut self, kind: io::ErrorKind, now: Instant) -> Poll<()> {
         self.needs_flush = false;
         let (connection, tx) = self.parts_mut();
@@ -374,6 +435,11 @@ impl<S> fmt::Debug for Driver<S> {
 fn wake_and_wait(cx: &Context<'_>) -> Poll<()> {
     cx.waker().wake_by_ref();
     Poll::Pending
+}
+
+#[cold]
+fn clock() -> Instant {
+    tokio::time::Instant::now().into_std()
 }
 
 #[cold]

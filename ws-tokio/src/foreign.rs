@@ -10,12 +10,14 @@ use std::{
     marker::PhantomData,
     mem,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::MutexGuard,
+    sync::{Arc, MutexGuard},
     task::Waker,
 };
 
 use bytes::Bytes;
 use ws_proto::{Message, PreparedMessage};
+
+use crate::feed::Feed;
 
 /// The destructor of a panic's payload may panic too, with another payload. After this many panics the last payload is
 /// leaked.
@@ -49,6 +51,8 @@ pub enum Foreign {
     Waker(Waker),
     /// A waker to wake.
     Wake(Waker),
+    /// A feed to drop.
+    Feed(Arc<dyn Feed>),
 }
 
 /// Omits payloads, to keep them out of logs.
@@ -60,6 +64,7 @@ impl fmt::Debug for Foreign {
             Self::Prepared(_) => "Prepared",
             Self::Waker(_) => "Waker",
             Self::Wake(_) => "Wake",
+            Self::Feed(_) => "Feed",
         })
     }
 }

@@ -9,6 +9,7 @@
 mod driver;
 mod error;
 mod event;
+mod feed;
 mod foreign;
 mod full_writes;
 #[cfg(feature = "client")]
@@ -21,11 +22,13 @@ mod send_queue;
 mod sender;
 mod server_half;
 mod shared;
+mod shutdown;
 mod stream_sink;
 mod thread_buffers;
 mod time;
 #[cfg(feature = "tls-core")]
 pub mod tls;
+mod traffic;
 mod transport_io;
 mod wait_list;
 mod websocket;
@@ -36,6 +39,7 @@ pub use parts::Parts;
 pub use recv_event::Events;
 pub use send_queue::tcp_send_queue;
 pub use sender::Sender;
+pub use shutdown::{Shutdown, ShutdownParts};
 pub use websocket::{Receiver, WebSocket};
 
 /// For `ws-server`, `ws-client` and `ws-hyper` only. It is not part of the public API and may change in any release.
@@ -45,13 +49,16 @@ pub mod internal {
     pub use crate::masks::{random_seed, seeded_masks};
     pub use crate::{
         driver::{DirectWriter, Driver, WriterParts},
+        feed::{Attach, Feed, Filled, Home},
         foreign::{Foreign, Hold, Locked, Panicked, guarded, run_unlocked},
         full_writes::FullWrites,
         pings::{PendingPings, PingOutlet},
         sender::Outlet,
         server_half::{ServerHalf, TurnEnd},
+        shutdown::release_evenly,
         thread_buffers::{ReceiveLease, configure_thread, trim_default_pools, trim_thread_pool},
         time::{deadline_in, yield_turn},
+        traffic::{TimeCounters, TrafficCounters, TrafficTotals},
         wait_list::{Entry, Place, WaitList},
     };
 }

@@ -8,7 +8,8 @@ use ws_proto::{Connection, TransmitQueue};
 pub struct Parts<S> {
     /// The transport.
     pub io: S,
-    /// The state machine, with messages that were received and not taken.
+    /// The state machine, with messages that were received and not taken, and with those that were sent and are not
+    /// encoded yet.
     pub connection: Connection,
     /// Encoded bytes that are not written yet.
     pub transmit: TransmitQueue,

@@ -1,6 +1,7 @@
 use std::{
     fmt,
     io::ErrorKind,
+    sync::Arc,
     task::{Context, Poll, Waker},
     time::Instant,
 };
@@ -10,7 +11,9 @@ use ws_proto::{CloseCode, CloseInfo, Connection, close::Initiator, error::Connec
 
 use crate::{
     driver::Driver,
+    feed::Home,
     shared::{Shared, SharedState, lock},
+    traffic::TrafficCounters,
     websocket::WebSocket,
 };
 
@@ -51,6 +54,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ServerHalf<S> {
         driver.preload(received);
         let shared = SharedState::for_server_task(driver).shared();
         (Self { shared: shared.clone() }, WebSocket::from_shared(shared, true))
+    }
+
+    /// Counts from now on what the connection receives and sends.
+    pub fn count_in(&self, counters: Arc<TrafficCounters>) {
+        if let Some(driver) = lock(&self.shared).driver_mut() {
+            driver.count_in(counters);
+        }
+    }
+
+    /// Says that a reactor runs the connection, and where.
+    pub fn set_home(&self, home: Home) {
+        lock(&self.shared).set_home(home);
     }
 
     /// Begins a turn. Call it before the application's future is polled. Until [`end_turn`](Self::end_turn), messages

@@ -74,7 +74,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Sink<Message> for WebSocket<S> {
     }
 
     fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        ready!(self.poll_left_over(cx))?;
+        self.queue_left_over()?;
         if self.is_open() {
             lock(self.shared()).queue_close_and_receive(Some(CloseCode::NORMAL), "");
         }

@@ -66,6 +66,8 @@ struct Node {
     previous: u32,
     next: u32,
     state: State,
+    /// See [`WaitList::set_mark`].
+    mark: Option<u64>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -136,6 +138,20 @@ impl WaitList {
         let Some(clone) = clone.take() else { return false };
         discard(known.replace(clone));
         true
+    }
+
+    /// Notes a mark of the connection's [`Feed`](crate::internal::Feed) for a sender that waits: of the feed, only what
+    /// came before that mark goes before the sender's message.
+    pub fn set_mark(&mut self, place: Option<&Place>, mark: Option<u64>) {
+        if let Some((list, place)) = self.0.as_mut().zip(place) {
+            list.node_mut(place.0).mark = mark;
+        }
+    }
+
+    /// Returns the mark that was noted for a sender. Call it before [`enter`](Self::enter), which may free the place.
+    #[must_use]
+    pub fn mark(&self, place: Option<&Place>) -> Option<u64> {
+        self.0.as_ref()?.node(place?.0).mark
     }
 
     /// Returns whether this sender is the first of the waiting senders.
@@ -250,7 +266,7 @@ impl List {
 
     fn join(&mut self, first: bool, len: usize) -> u32 {
         let (previous, next) = if first { (NONE, self.first) } else { (self.last, NONE) };
-        let node = Node { waker: None, len, previous, next, state: State::Waiting };
+        let node = Node { waker: None, len, previous, next, state: State::Waiting, mark: None };
         let at = self.insert(node);
         self.set_next(previous, at);
         self.set_previous(next, at);
@@ -271,7 +287,7 @@ impl List {
 
     fn release(&mut self, at: u32) {
         let next = self.free;
-        let free = Node { waker: None, len: 0, previous: NONE, next, state: State::Free };
+        let free = Node { waker: None, len: 0, previous: NONE, next, state: State::Free, mark: None };
         let Node { waker, .. } = mem::replace(self.node_mut(at), free);
         discard(waker);
         self.free = at;

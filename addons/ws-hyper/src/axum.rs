@@ -188,7 +188,8 @@ impl<W> WebSocketUpgrade<W> {
     }
 
     /// Accepts the request, and serves the connection in a task of its own ([`Upgrade::on_upgrade`]). If the response
-    /// cannot be sent as the handler wants ([`AnswerError`]), the client gets 500 and the error is logged.
+    /// cannot be sent as the handler wants ([`AnswerError`]), the client gets 500 and the error is logged. After the
+    /// begin of a shutdown it gets 503.
     #[must_use = "the handler must return the response"]
     pub fn on_upgrade<F, Fut>(self, serve: F) -> Response
     where
@@ -262,7 +263,12 @@ impl IntoResponse for BeginError {
 
 impl IntoResponse for AnswerError {
     fn into_response(self) -> Response {
-        tracing::error!(error = &self as &dyn std::error::Error, "a WebSocket request is answered with 500");
+        if !matches!(self, Self::ShuttingDown) {
+            tracing::error!(
+                error = &self as &dyn std::error::Error,
+                "a WebSocket request is answered with 500"
+            );
+        }
         Self::into_response(self)
     }
 }

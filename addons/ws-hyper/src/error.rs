@@ -102,7 +102,7 @@ impl BeginError {
     }
 }
 
-/// An accepted request cannot be answered as the application wants. The client gets 500.
+/// An accepted request cannot be answered as the application wants.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum AnswerError {
@@ -115,14 +115,26 @@ pub enum AnswerError {
     /// This thread is not in a tokio runtime with timers.
     #[error("a WebSocket needs a tokio runtime with timers")]
     NoRuntime,
+    /// The upgrader began to shut down after [`Upgrader::begin`](crate::Upgrader::begin).
+    #[error("the server is shutting down")]
+    ShuttingDown,
 }
 
 impl AnswerError {
-    /// Returns the answer: 500 without a body.
+    /// Returns the status of the answer: 503 if the upgrader shuts down, and 500 otherwise.
+    #[must_use]
+    pub const fn status(&self) -> StatusCode {
+        match self {
+            Self::ShuttingDown => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Response(_) | Self::Config(_) | Self::NoRuntime => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    /// Returns the answer: the [`status`](Self::status) without a body.
     #[must_use]
     pub fn into_response<B: From<Bytes>>(self) -> Response<B> {
         let mut response = Response::new(B::from(Bytes::new()));
-        *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+        *response.status_mut() = self.status();
         response
     }
 }

@@ -5,14 +5,15 @@ use std::{
     pin::pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU8, Ordering},
+        atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering},
     },
     task::Waker,
+    time::Duration,
 };
 
 use tokio::sync::Notify;
 use ws_proto::{CloseCode, CloseInfo};
-use ws_tokio::internal::guarded;
+use ws_tokio::internal::{guarded, release_evenly};
 
 /// Connections for which memory stays allocated when there are none.
 const FEW: usize = 64;
@@ -44,8 +45,12 @@ pub struct ShutdownReport {
 pub(crate) struct Tracker {
     /// A [`Phase`].
     phase: AtomicU8,
+    /// Whether a shutdown has begun, although requests may still be accepted.
+    is_draining: AtomicBool,
+    /// While a shutdown is spread over a time, only connections with smaller ids close.
+    released: AtomicU64,
     list: Mutex<List>,
-    /// Notified when the last connection ends.
+    /// Notified when the last connection ends, and when nothing is accepted any more.
     empty: Notify,
 }
 
@@ -80,19 +85,25 @@ impl Tracker {
         let (tasks, close) = (HashMap::new(), (CloseCode::GOING_AWAY, Box::default()));
         Arc::new(Self {
             phase: AtomicU8::new(Phase::Running as u8),
+            is_draining: AtomicBool::new(false),
+            released: AtomicU64::new(u64::MAX),
             list: Mutex::new(List { tasks, next: 0, close, clean: 0, unclean: 0 }),
             empty: Notify::new(),
         })
     }
 
-    /// Adds a connection.
-    pub(crate) fn track(self: &Arc<Self>, polled_by: PolledBy) -> Tracked {
+    /// Adds a connection. `None`: a shutdown has begun.
+    pub(crate) fn track(self: &Arc<Self>, polled_by: PolledBy) -> Option<Tracked> {
         let mut list = self.list();
+        // A shutdown begins under this lock.
+        if self.phase() != Phase::Running {
+            return None;
+        }
         let id = list.next;
         list.next += 1;
         list.tasks.insert(id, Task { waker: None, polled_by });
         drop(list);
-        Tracked { tracker: Arc::clone(self), id, has_waker: false, is_counted: false }
+        Some(Tracked { tracker: Arc::clone(self), id, has_waker: false, is_counted: false })
     }
 
     pub(crate) fn phase(&self) -> Phase {
@@ -107,7 +118,16 @@ impl Tracker {
         self.list().tasks.len()
     }
 
-    /// Begins a shutdown, at the first call. Connections close with this code and reason.
+    /// Says that a shutdown has begun. Returns whether this is the first call.
+    pub(crate) fn begin_draining(&self) -> bool {
+        !self.is_draining.swap(true, Ordering::Relaxed)
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.is_draining.load(Ordering::Relaxed)
+    }
+
+    /// Accepts no more, at the first call. Connections close with this code and reason once they are released.
     pub(crate) fn drain(&self, code: CloseCode, reason: &str) {
         {
             let mut list = self.list();
@@ -116,8 +136,36 @@ impl Tracker {
             }
             list.close = (code, reason.into());
             (list.clean, list.unclean) = (0, 0);
+            self.released.store(0, Ordering::Relaxed);
+            // A task that sees the phase also sees that its connection is held back.
             self.phase.store(Phase::Draining as u8, Ordering::Release);
         }
+        self.notify_empty();
+    }
+
+    /// Releases the connections that there are, evenly over a time. They close then.
+    pub(crate) async fn release_evenly(&self, time: Duration) {
+        let mut ids: Vec<u64> = self.list().tasks.keys().copied().collect();
+        ids.sort_unstable();
+        let mut due = 0;
+        release_evenly(ids.len(), time, |count| {
+            let batch = &ids[due..due + count];
+            due += count;
+            let Some(last) = batch.last() else { return };
+            self.released.store(last + 1, Ordering::Relaxed);
+            // The lock orders the store before the turns of the connections.
+            let list = self.list();
+            let tasks = batch.iter().filter_map(|id| list.tasks.get(id));
+            let wakers: Vec<_> = tasks.filter_map(|task| task.waker.clone()).collect();
+            drop(list);
+            wake(wakers);
+        })
+        .await;
+    }
+
+    /// Releases all connections, also later ones.
+    pub(crate) fn release_all(&self) {
+        self.released.store(u64::MAX, Ordering::Relaxed);
         self.wake_all();
     }
 
@@ -146,12 +194,12 @@ impl Tracker {
         let _ = guarded(|| self.empty.notify_waiters());
     }
 
-    /// Waits until there is no connection.
+    /// Waits until nothing is accepted and there is no connection.
     pub(crate) async fn wait_empty(&self) {
         loop {
             let mut empty = pin!(self.empty.notified());
             empty.as_mut().enable();
-            if self.connections() == 0 {
+            if self.phase() != Phase::Running && self.connections() == 0 {
                 return;
             }
             empty.await;
@@ -165,16 +213,19 @@ impl Tracker {
 
     /// Wakes all tasks after the lock is released.
     fn wake_all(&self) {
-        let wakers: Vec<_> = self.list().tasks.values().filter_map(|task| task.waker.clone()).collect();
-        wakers.into_iter().for_each(|waker| {
-            // The panic hook has reported a panic of the executor.
-            let _ = guarded(move || waker.wake_by_ref());
-        });
+        wake(self.list().tasks.values().filter_map(|task| task.waker.clone()).collect());
     }
 
     fn list(&self) -> MutexGuard<'_, List> {
         self.list.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn wake(wakers: Vec<Arc<Waker>>) {
+    wakers.into_iter().for_each(|waker| {
+        // The panic hook has reported a panic of the executor.
+        let _ = guarded(move || waker.wake_by_ref());
+    });
 }
 
 /// A connection's place in the tracker. Dropping it removes the connection.
@@ -187,8 +238,13 @@ pub(crate) struct Tracked {
 }
 
 impl Tracked {
+    /// How far the shutdown has come for this connection. While a shutdown is spread over a time, it begins for each
+    /// connection at another moment.
     pub(crate) fn phase(&self) -> Phase {
-        self.tracker.phase()
+        match self.tracker.phase() {
+            Phase::Draining if self.id >= self.tracker.released.load(Ordering::Relaxed) => Phase::Running,
+            phase => phase,
+        }
     }
 
     /// The code and the reason of the Close that a shutdown sends.
@@ -277,19 +333,47 @@ mod tests {
         }
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn connections_close_evenly_over_the_time_of_a_shutdown() {
+        let tracker = Tracker::new();
+        let wakes = Arc::new(Wakes::default());
+        let waker = Waker::from(Arc::clone(&wakes));
+        let mut tracked: Vec<_> = (0..110).map(|_| tracker.track(PolledBy::Adapter).unwrap()).collect();
+        tracked.drain(..10);
+        tracked.iter_mut().for_each(|tracked| tracked.set_task(&waker));
+        tracker.drain(CloseCode::SERVICE_RESTART, "");
+        let releasing = tracker.release_evenly(Duration::from_secs(10));
+        tokio::pin!(releasing);
+        for second in 1..=9 {
+            let passing = tokio::time::sleep(Duration::from_secs(1));
+            tokio::select! {
+                () = &mut releasing => panic!("after {second} s"),
+                () = passing => {}
+            }
+            let closing = tracked.iter().filter(|tracked| tracked.phase() == Phase::Draining).count();
+            assert!((second * 10 - 1..=second * 10 + 1).contains(&closing), "{closing} after {second} s");
+            assert_eq!(wakes.0.load(Ordering::Relaxed), closing);
+        }
+        releasing.await;
+        assert!(tracked.iter().all(|tracked| tracked.phase() == Phase::Draining));
+    }
+
     #[test]
     fn a_shutdown_wakes_each_connection_and_waits_for_the_last_one() {
         let tracker = Tracker::new();
         let wakes = Arc::new(Wakes::default());
         let waker = Waker::from(Arc::clone(&wakes));
-        let (mut one, mut other) = (tracker.track(PolledBy::Adapter), tracker.track(PolledBy::Adapter));
+        let [mut one, mut other] = [(); 2].map(|()| tracker.track(PolledBy::Adapter).unwrap());
         one.set_task(&waker);
         one.set_task(Waker::noop());
         other.set_task(&waker);
         assert_eq!(tracker.connections(), 2);
         tracker.drain(CloseCode::GOING_AWAY, "bye");
         tracker.drain(CloseCode::NORMAL, "not this one");
+        assert_eq!((tracker.phase(), one.phase()), (Phase::Draining, Phase::Running));
+        tracker.release_all();
         assert_eq!((one.phase(), one.close()), (Phase::Draining, (CloseCode::GOING_AWAY, "bye".into())));
+        assert!(tracker.track(PolledBy::Adapter).is_none(), "the shutdown has begun");
         assert_eq!(wakes.0.load(Ordering::Relaxed), 2);
         let mut waiting = pin!(tracker.wait_empty());
         let mut cx = Context::from_waker(&waker);

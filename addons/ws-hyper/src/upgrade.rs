@@ -190,7 +190,7 @@ impl Upgrade {
         let response = handshake.response(&parts)?.map(|()| B::default());
         let (runtime, deadline) = timer(timeout).ok_or(AnswerError::NoRuntime)?;
         let (is_http2, subprotocol) = (handshake.is_extended_connect(), parts.subprotocol);
-        let tracked = Some(tracker.track(polled_by));
+        let tracked = Some(tracker.track(polled_by).ok_or(AnswerError::ShuttingDown)?);
         let pending = Pending { on_upgrade, deadline, is_http2, config, extensions, subprotocol, tracked };
         Ok(Answer { response, pending, runtime, on_failed_upgrade })
     }
@@ -219,6 +219,10 @@ fn fail(error: UpgradeError, on_failed_upgrade: Option<OnFailedUpgrade>) {
 }
 
 /// The WebSocket of a request that was accepted, once hyper has written the response.
+///
+/// Poll it soon: the [`upgrade_timeout`](crate::Upgrader::upgrade_timeout) is checked when it is polled, and no task of
+/// the adapter does that. While the application keeps it and does not poll it, the upgraded connection stays open. No
+/// deadline ends it, and the pings of the client are not answered.
 ///
 /// # Cancel safety
 /// All state is in this value, so it can be polled by reference, as `select!` does. Dropping it before it is ready

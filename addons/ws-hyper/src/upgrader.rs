@@ -5,10 +5,10 @@ use std::{sync::Arc, time::Duration};
 use http::{Extensions, HeaderMap, Request, Uri, Version, request};
 use hyper::upgrade::OnUpgrade;
 use ws_proto::{
-    CloseCode, ValidConfig,
+    ValidConfig,
     handshake::{OriginPolicy, RequestError, ServerHandshake, TransportSecurity},
 };
-use ws_tokio::internal::guarded;
+use ws_tokio::{Shutdown, ShutdownParts, internal::guarded};
 
 use crate::{
     error::{BeginError, BeginErrorKind},
@@ -129,34 +129,79 @@ impl Upgrader {
         begun.map_err(|kind| BeginError::new(kind, version))
     }
 
-    /// Shuts all connections down, as [`shutdown_with`](Self::shutdown_with) does, with a Close 1001 (going away).
+    /// Shuts all connections down, as [`shutdown_with`](Self::shutdown_with) does, at once and with a Close 1001 (going
+    /// away).
     ///
     /// # Cancel safety
     /// As [`shutdown_with`](Self::shutdown_with).
     pub async fn shutdown(&self, grace: Duration) -> ShutdownReport {
-        self.shutdown_with(CloseCode::GOING_AWAY, "", grace).await
+        self.shutdown_with(Shutdown::new().grace(grace)).await
     }
 
-    /// Shuts all connections down and waits until they have ended. Requests are answered with 503 from now on. Every
-    /// connection gets a Close with this code and reason, and has `grace` to finish the closing handshake; an upgrade
-    /// that is under way is completed first. Connections that are left after that are cut off. An
-    /// [`Upgrading`](crate::Upgrading) that is left fails when the application polls it, and is not waited for. In a
-    /// second call, only the `grace` counts.
+    /// Shuts all connections down and waits until they have ended, as the settings say.
+    ///
+    /// 1. [`is_draining`](Self::is_draining) is true, for health checks. Requests are still accepted for
+    ///    [`ready_delay`](Shutdown::ready_delay).
+    /// 2. From then on, requests are answered with 503, also those that were begun and not accepted yet
+    ///    ([`AnswerError::ShuttingDown`](crate::error::AnswerError::ShuttingDown)). An upgrade that is under way is
+    ///    completed first.
+    /// 3. Connections get a Close with the code and the reason, evenly over [`spread`](Shutdown::spread).
+    /// 4. They have [`grace`](Shutdown::grace) to finish the closing handshake. Connections that are left after that are
+    ///    cut off. An [`Upgrading`](crate::Upgrading) that is left fails when the application polls it, and is not
+    ///    waited for.
+    ///
+    /// In a second call, only the `grace` counts, from the call on.
     ///
     /// This concerns WebSockets only: shut the HTTP server down as well. Over HTTP/2 its connections end with their
     /// last stream.
     ///
     /// # Cancel safety
-    /// The shutdown has begun after the first poll. If the future is dropped then, each connection still has its
-    /// `close_timeout`, and none is cut off at the end of `grace`.
-    pub async fn shutdown_with(&self, code: CloseCode, reason: &str, grace: Duration) -> ShutdownReport {
-        self.tracker.drain(code, reason);
-        let forced = tokio::time::timeout(grace, self.tracker.wait_empty()).await.is_err();
+    /// The shutdown has begun after the first poll. If the future is dropped then, delay and spread are over: each
+    /// connection gets its Close at once. It still has its `close_timeout`, and none is cut off at the end of `grace`.
+    pub async fn shutdown_with(&self, settings: Shutdown) -> ShutdownReport {
+        let is_first = self.tracker.begin_draining();
+        let ending = async {
+            if is_first {
+                self.close_connections(&settings).await;
+            }
+            tokio::time::sleep(settings.parts().grace).await;
+        };
+        let forced = tokio::select! {
+            biased;
+            () = self.tracker.wait_empty() => false,
+            () = ending => true,
+        };
         if forced {
             self.tracker.force();
             self.tracker.wait_empty().await;
         }
         self.tracker.report(forced)
+    }
+
+    async fn close_connections(&self, settings: &Shutdown) {
+        /// Ends the delay and the spread, also when it is dropped.
+        struct Release<'a>(&'a Tracker, ShutdownParts<'a>);
+        impl Drop for Release<'_> {
+            fn drop(&mut self) {
+                self.0.drain(self.1.code, self.1.reason);
+                self.0.release_all();
+            }
+        }
+        let parts = settings.parts();
+        let release = Release(&self.tracker, parts);
+        if !parts.ready_delay.is_zero() {
+            tokio::time::sleep(parts.ready_delay).await;
+        }
+        self.tracker.drain(parts.code, parts.reason);
+        self.tracker.release_evenly(parts.spread).await;
+        drop(release);
+    }
+
+    /// Whether a shutdown has begun: the server should get no more connections. It may still accept some for
+    /// [`Shutdown::ready_delay`]. For health checks.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.tracker.is_draining()
     }
 
     /// Returns how many connections are open, closing, or being upgraded.

@@ -85,24 +85,37 @@ export class Browser extends EventEmitter {
   }
 }
 
-// One tab. Its WebSocket counts as open once the browser has accepted the server's 101.
+// One tab.
 export class Page {
   #browser;
   #session;
 
+  // A page whose WebSocket is open: the browser has accepted the server's 101.
   static async open(browser, url) {
+    const page = await Page.blank(browser);
+    const handshake = page.event("Network.webSocketHandshakeResponseReceived");
+    await page.visit(url);
+    page.handshake = (await handshake).response;
+    return page;
+  }
+
+  // An empty tab. `context` is the id of a browser context, which has its own storage.
+  static async blank(browser, context = undefined) {
     const page = new Page();
     page.#browser = browser;
-    const { targetId } = await browser.send("Target.createTarget", { url: "about:blank" });
+    const target = { url: "about:blank", browserContextId: context };
+    const { targetId } = await browser.send("Target.createTarget", target);
     const { sessionId } = await browser.send("Target.attachToTarget", { targetId, flatten: true });
     page.#session = sessionId;
-    for (const domain of ["Page", "Runtime", "Network"]) await page.#send(`${domain}.enable`);
-    const handshake = page.event("Network.webSocketHandshakeResponseReceived");
-    const { errorText } = await page.#send("Page.navigate", { url });
-    if (errorText) throw new Error(`${url}: ${errorText}`);
-    page.handshake = (await handshake).response;
-    await page.evaluate(`(${whenLoaded})()`);
+    for (const domain of ["Page", "Runtime", "Network"]) await page.command(`${domain}.enable`);
     return page;
+  }
+
+  // Returns once the page is loaded.
+  async visit(url) {
+    const { errorText } = await this.command("Page.navigate", { url });
+    if (errorText) throw new Error(`${url}: ${errorText}`);
+    await this.evaluate(`(${whenLoaded})()`);
   }
 
   // The next event of this kind. An exception in the page ends the wait.
@@ -122,12 +135,13 @@ export class Page {
   // The value of an expression, or of the promise that it yields.
   async evaluate(expression) {
     const parameters = { expression, awaitPromise: true, returnByValue: true, userGesture: true };
-    const { result, exceptionDetails } = await this.#send("Runtime.evaluate", parameters);
+    const { result, exceptionDetails } = await this.command("Runtime.evaluate", parameters);
     if (exceptionDetails) throw thrown(exceptionDetails);
     return result.value;
   }
 
-  #send(method, params) {
+  // A command of the DevTools protocol to this tab.
+  command(method, params) {
     return this.#browser.send(method, params, this.#session);
   }
 }

@@ -25,6 +25,7 @@ mod refusals;
 mod relay;
 mod requests;
 mod responses;
+mod statistics;
 mod support;
 mod temporary;
 mod timeouts;

@@ -1,4 +1,5 @@
-//! Tests that count and do not depend on the machine's speed: allocations per message, and memory per connection.
+//! Tests that count and do not depend on the machine's speed: allocations per message and
+//! delivery, and memory per connection, membership and topic.
 //!
 //! `ws-server`'s own tests count system calls, on a transport that records each of them.
 
@@ -7,6 +8,7 @@ mod adoption;
 mod client;
 mod counting;
 mod server;
+mod topics;
 mod waiting;
 
 #[test]

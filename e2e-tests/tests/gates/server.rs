@@ -69,7 +69,7 @@ impl Load {
     }
 }
 
-async fn upgraded(addr: SocketAddr) -> TcpStream {
+pub(crate) async fn upgraded(addr: SocketAddr) -> TcpStream {
     let mut stream = TcpStream::connect(addr).await.expect("the server listens");
     stream.set_nodelay(true).expect("a socket");
     let request = format!(

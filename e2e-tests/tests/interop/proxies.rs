@@ -18,7 +18,10 @@ use ws_client::{
     CloseCode, Connector, DeflateConfig, Proxy, ProxyUrl,
     error::{ConnectError, ProxyError},
 };
-use ws_server::{Rejection, Request, Server, Tls};
+use ws_server::{
+    Rejection, Request, Server, Tls,
+    proxy::{Forwarded, Networks, ProxyProtocol},
+};
 
 use crate::{guide, our_client::converse};
 
@@ -104,10 +107,14 @@ async fn closed_with_bye(server: &mut ObservedServer) {
     assert_eq!((info.code(), info.reason()), (1000, "bye"));
 }
 
-/// Refuses a request unless the proxy has replaced the client's `X-Forwarded-For` with the address.
+/// Refuses a request unless the proxy has replaced the client's `X-Forwarded-For` with the address, and the server has
+/// read it.
 fn forwarded(request: &mut Request) -> Result<(), Rejection> {
     let lines = request.headers().get_all("x-forwarded-for").iter().count();
-    let is_right = lines == 1 && request.header("x-forwarded-for") == Some("127.0.0.1");
+    let is_right = lines == 1
+        && request.header("x-forwarded-for") == Some("127.0.0.1")
+        && request.peer_addr() == Some(SocketAddr::from(([127, 0, 0, 1], 0)))
+        && request.proxy_addr().is_some_and(|proxy| proxy.port() != 0);
     if is_right { Ok(()) } else { Err(Rejection::default()) }
 }
 
@@ -120,7 +127,8 @@ async fn works_behind(
     for api in Api::ALL {
         let files = CertificateFiles::new();
         let (checked, mut check) = watch::channel(!has_health_checks);
-        let builder = compressing().on_request(forwarded).http(move |request| {
+        let trusted = Forwarded::x_forwarded_for(Networks::loopback());
+        let builder = compressing().forwarded(trusted).on_request(forwarded).http(move |request| {
             if request.path() == "/health" {
                 checked.send_replace(true);
             }
@@ -162,6 +170,111 @@ fn our_server_works_behind_nginx_as_the_guide_configures_it() {
 #[test]
 fn our_server_works_behind_haproxy_as_the_guide_configures_it() {
     harness::run(works_behind(haproxy, true));
+}
+
+/// HAProxy, which passes the bytes of TCP connections on, with a header of the PROXY protocol in front.
+async fn haproxy_on_tcp(files: &CertificateFiles, upstream: SocketAddr, send: &str) -> Option<(Child, u16)> {
+    let port = free_port();
+    let config = format!(
+        "defaults\n    mode tcp\n    timeout connect 5s\n    timeout client 1h\n    timeout server 1h\n\
+        frontend in\n    bind 127.0.0.1:{port}\n    default_backend out\n\
+        backend out\n    server one {upstream} {send}\n"
+    );
+    let path = files.folder().join("tcp.cfg");
+    std::fs::write(&path, config).unwrap();
+    let child = program("haproxy", &["-db", "-f", text(&path)])?;
+    listens(port).await;
+    Some((child, port))
+}
+
+#[test]
+fn our_server_knows_the_clients_of_haproxy() {
+    harness::run(async {
+        for (send, with_tls) in [
+            ("send-proxy", false),
+            ("send-proxy", true),
+            ("send-proxy-v2", false),
+            ("send-proxy-v2", true),
+            ("send-proxy-v2 proxy-v2-options crc32c,unique-id check check-send-proxy inter 20", false),
+        ] {
+            let files = CertificateFiles::new();
+            let (seen, mut clients) = tokio::sync::mpsc::unbounded_channel();
+            let mut builder = Server::builder()
+                .proxy_protocol(ProxyProtocol::from_proxies(Networks::loopback()))
+                .on_request(move |request| {
+                    let _ = seen.send((request.peer_addr().unwrap(), request.proxy_addr().unwrap()));
+                    Ok(())
+                });
+            if with_tls {
+                builder = builder.tls(Tls::from_pem(files.read("cert"), files.read("key")).unwrap());
+            }
+            let mut server = start_sharded_echo(Api::Handler, builder, 1).await;
+            let Some((proxy, port)) = haproxy_on_tcp(&files, server.addr(), send).await else {
+                server.stop().await;
+                return;
+            };
+            let tls = ws_client::Tls::builder().authority(files.authority().pem()).build().unwrap();
+            let scheme = if with_tls { "wss" } else { "ws" };
+            let url = format!("{scheme}://localhost:{port}/");
+            let mut ws = Connector::new().tls(tls).connect(&url).await.unwrap();
+            let own = ws.with_io(|io| io.local_addr()).unwrap().unwrap();
+            let (client, through) = clients.recv().await.unwrap();
+            assert_eq!(client, own, "{send}");
+            assert!(through.ip().is_loopback() && through != own, "{send}: {through}");
+            ws.send("hello").await.unwrap();
+            assert_eq!(ws.recv().await.unwrap().as_text(), Some("hello"));
+            assert!(ws.close(CloseCode::NORMAL, "bye").await.is_clean());
+            closed_with_bye(&mut server).await;
+            drop(proxy);
+            server.stop().await;
+        }
+    });
+}
+
+/// HAProxy, which appends to `Forwarded` what it knows of the client.
+async fn haproxy_with_forwarded(files: &CertificateFiles, upstream: SocketAddr) -> Option<(Child, u16)> {
+    let port = free_port();
+    let config = format!(
+        "defaults\n    mode http\n    timeout connect 5s\n    timeout client 1h\n    timeout server 1h\n\
+        frontend in\n    bind 127.0.0.1:{port}\n    default_backend out\n\
+        backend out\n    http-request add-header Forwarded 'for=\"%[src]:%[src_port]\";proto=http'\n    server one {upstream} source 127.0.0.2\n"
+    );
+    let path = files.folder().join("forwarded.cfg");
+    std::fs::write(&path, config).unwrap();
+    let child = program("haproxy", &["-db", "-f", text(&path)])?;
+    listens(port).await;
+    Some((child, port))
+}
+
+#[test]
+fn our_server_reads_the_forwarded_header_of_haproxy() {
+    harness::run(async {
+        let files = CertificateFiles::new();
+        let (seen, mut clients) = tokio::sync::mpsc::unbounded_channel();
+        let builder = Server::builder()
+            .forwarded(Forwarded::rfc_7239("127.0.0.2".parse::<Networks>().unwrap()))
+            .on_request(move |request| {
+                let _ =
+                    seen.send((request.peer_addr().unwrap(), request.header("forwarded").map(str::to_owned)));
+                Ok(())
+            });
+        let server = start_echo(Api::Async, builder).await;
+        let Some((proxy, port)) = haproxy_with_forwarded(&files, server.addr()).await else {
+            server.stop().await;
+            return;
+        };
+        // What the client claims about itself comes first.
+        for claim in ["for=192.0.2.1", "for=\"", "nonsense"] {
+            let connector = Connector::new().header("forwarded", claim);
+            let mut ws = connector.connect(&format!("ws://127.0.0.1:{port}/")).await.unwrap();
+            let own = ws.with_io(|io| io.local_addr()).unwrap().unwrap();
+            let (client, header) = clients.recv().await.unwrap();
+            assert_eq!(client, own, "{header:?}");
+            assert!(ws.close(CloseCode::NORMAL, "").await.is_clean());
+        }
+        drop(proxy);
+        server.stop().await;
+    });
 }
 
 #[test]

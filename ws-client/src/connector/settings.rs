@@ -151,6 +151,20 @@ impl Connector {
         self.with(|settings| settings.protocol.keepalive = keepalive.into())
     }
 
+    /// Sets whether the connection counts what it receives and sends, and measures the round-trip time with the
+    /// pings of [`keepalive`](Self::keepalive): [`WebSocket::stats`](crate::WebSocket::stats). It takes about
+    /// 600 bytes per connection. Default: no.
+    pub fn statistics(self, on: bool) -> Self {
+        self.with(|settings| settings.protocol.statistics = on)
+    }
+
+    /// Sets how many of its latest events the connection records, from 1 to 65,536, to find out why it closed:
+    /// [`CloseInfo::recording`](ws_proto::CloseInfo::recording). An event takes 16 bytes. Default: `None`,
+    /// off.
+    pub fn recorder(self, events: impl Into<Option<usize>>) -> Self {
+        self.with(|settings| settings.protocol.recorder = events.into())
+    }
+
     /// Ends the connection if the server takes nothing of what waits to be written for this time, also while
     /// the connection is closing. `None` is no limit. Default: 60 s.
     ///

@@ -170,6 +170,45 @@ fn the_reply_of_a_socks_proxy_is_a_number_and_its_meaning() {
 }
 
 #[test]
+fn a_message_has_only_the_beginning_of_a_long_text_of_the_peer() {
+    // Its escapes are longer than the text.
+    let long = || "\u{1}".repeat(60_000);
+    let url_errors = || {
+        [
+            UrlError::Invalid(long()),
+            UrlError::Scheme(long()),
+            UrlError::NoHost(long()),
+            UrlError::Host { host: long(), reason: "a reason" },
+            UrlError::Port(long()),
+        ]
+    };
+    let redirect = |source| ConnectError::Redirect { location: long(), source };
+    let mut errors = vec![
+        redirect(RedirectError::Downgrade),
+        ConnectError::Resolve { host: long(), source: io_error() },
+        ConnectError::Connect { host: long(), source: io_error() },
+        ConnectError::TlsHandshake { host: long(), source: io_error() },
+        ConnectError::Proxy { proxy: text(), source: ProxyError::UnsupportedAuthentication(long()) },
+    ];
+    errors.extend(url_errors().map(|error| redirect(error.into())));
+    errors.extend(url_errors().map(ConnectError::from));
+    for error in errors {
+        let mut next: Option<&dyn Error> = Some(&error);
+        while let Some(error) = next {
+            let shown = error.to_string();
+            assert!(shown.len() < 2_000, "{} bytes: {shown:.100}", shown.len());
+            assert!(!shown.contains('\u{1}'), "a control character");
+            next = error.source();
+        }
+    }
+    let short = redirect(RedirectError::Downgrade).to_string();
+    assert!(
+        short.starts_with("the redirect to \"\\u{1}") && short.ends_with("\"… was not followed"),
+        "{short}"
+    );
+}
+
+#[test]
 fn a_socks_proxy_that_may_not_connect_is_not_temporary() {
     let through = |source| ConnectError::Proxy { proxy: text(), source };
     for (reply, is_temporary) in

@@ -1,8 +1,12 @@
 use std::fmt;
 
-use crate::error::{ConnectionError, TimedOut, WithCauses};
+use crate::{
+    error::{ConnectionError, TimedOut, WithCauses},
+    recorder::Recording,
+    stats::ConnectionStats,
+};
 
-use super::{CloseCode, CloseFrame};
+use super::{CloseCode, CloseFrame, trace::Trace};
 
 /// Which side started the end of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -20,6 +24,9 @@ pub enum Initiator {
 ///
 /// It prints as one line for logs: which side closed, the codes, the peer's reason, and the error with its causes. For
 /// example: `closed by the peer: received 1001 "restart", sent 1001`.
+///
+/// Two of them are equal if their public fields are; [`stats`](Self::stats) and [`recording`](Self::recording) do not
+/// count.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CloseInfo {
@@ -33,13 +40,14 @@ pub struct CloseInfo {
     /// Close was read afterwards, because no answer to it could be sent: then `received` has that Close, and `sent`
     /// is `None`.
     pub error: Option<ConnectionError>,
+    pub(crate) trace: Trace,
 }
 
 impl CloseInfo {
     /// An end without Close frames and without an error. The fields can be set afterwards.
     #[must_use]
     pub const fn new(initiator: Initiator) -> Self {
-        Self { received: None, sent: None, initiator, error: None }
+        Self { received: None, sent: None, initiator, error: None, trace: Trace::NONE }
     }
 
     /// Whether the closing handshake was completed (`wasClean` in the browsers' API): both sides sent a Close frame,
@@ -64,6 +72,20 @@ impl CloseInfo {
     #[must_use]
     pub fn reason(&self) -> &str {
         self.received.as_ref().map_or("", |frame| &frame.reason)
+    }
+
+    /// The statistics of the connection at its end. `None` without
+    /// [`Config::statistics`](crate::Config::statistics), and if the connection was dropped before its end.
+    #[must_use]
+    pub fn stats(&self) -> Option<&ConnectionStats> {
+        self.trace.stats()
+    }
+
+    /// The latest events before the end, the last one of them: why did it close? `None` without
+    /// [`Config::recorder`](crate::Config::recorder), and if the connection was dropped before its end.
+    #[must_use]
+    pub fn recording(&self) -> Option<&Recording> {
+        self.trace.recording()
     }
 
     /// `Ok` after a clean close, or the error that ended the connection, for use with `?`.

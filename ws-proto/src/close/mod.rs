@@ -4,12 +4,14 @@
 
 pub(crate) mod frame;
 pub(crate) mod info;
+mod trace;
 
 pub(crate) use crate::close_code::CloseCode;
 pub(crate) use frame::CloseFrame;
 pub use frame::MAX_CLOSE_REASON;
 pub(crate) use info::CloseInfo;
 pub use info::Initiator;
+pub(crate) use trace::Trace;
 
 #[cfg(test)]
 mod tests;

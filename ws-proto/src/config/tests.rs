@@ -20,7 +20,7 @@ fn accepts(change: impl FnOnce(&mut Config)) {
 fn a_value_outside_its_range_is_refused_with_its_name_and_value() {
     let zero = Duration::ZERO;
     let nanosecond = Duration::from_nanos(1);
-    let cases: [(Change, &str); 9] = [
+    let cases: [(Change, &str); 11] = [
         (|config| config.limits.max_held_bytes = 0, "max_held_bytes = 0: must be at least 1"),
         (|config| config.write_queue_messages = 0, "write_queue_messages = 0: must be at least 1"),
         (|config| config.limits.max_head_size = 63, "max_head_size = 63: must be at least 64 bytes"),
@@ -29,6 +29,8 @@ fn a_value_outside_its_range_is_refused_with_its_name_and_value() {
             |config| config.limits.max_header_lines = Limits::MAX_HEADER_LINES + 1,
             "max_header_lines = 24577: must be at most 24,576",
         ),
+        (|config| config.recorder = Some(0), "recorder = 0: must be from 1 to 65,536"),
+        (|config| config.recorder = Some(65_537), "recorder = 65537: must be from 1 to 65,536"),
         (|config| config.close_timeout = Duration::ZERO, "close_timeout = 0ns: must be longer than zero"),
         (|config| config.idle_timeout = Some(Duration::ZERO), "idle_timeout = 0ns: must be longer than zero"),
         (
@@ -61,6 +63,7 @@ fn the_edges_of_the_ranges_are_accepted() {
         config.limits.max_header_lines = 5;
         config.limits.max_frame_size = Some(0);
         config.limits.max_message_size = 0;
+        config.recorder = Some(1);
         config.keepalive = Some(Keepalive::new(Duration::from_millis(1), Duration::from_millis(1)));
     });
     accepts(|config| {
@@ -68,6 +71,7 @@ fn the_edges_of_the_ranges_are_accepted() {
         config.write_queue_messages = usize::MAX;
         config.limits.max_header_lines = Limits::MAX_HEADER_LINES;
         config.limits.max_frame_size = Some(usize::MAX);
+        config.recorder = Some(65_536);
         config.keepalive = Some(Keepalive::new(Duration::MAX, Duration::MAX));
     });
 }

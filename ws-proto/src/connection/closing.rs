@@ -25,6 +25,7 @@ use crate::{
     deadline::deadline_after,
     error::{ConnectionError, TimedOut},
     memory::TransmitQueue,
+    recorder::RecordedEvent,
 };
 
 use super::{Connection, Flow, TransportAction, inbox::End, outbox::Begun};
@@ -114,6 +115,7 @@ impl Connection {
     pub fn abort(&mut self, tx: &mut TransmitQueue) {
         self.inbox = None;
         if self.phase != Phase::Finished {
+            self.observe(RecordedEvent::Aborted);
             self.begin(Initiator::Local, None, self.last_received);
             self.finish(tx);
         }
@@ -159,6 +161,9 @@ impl Connection {
             return;
         }
         self.begin(initiator, error, now);
+        if initiator == Initiator::Local {
+            self.observe(RecordedEvent::CloseRequested { code: frame.code });
+        }
         self.phase = Phase::Receiving;
         self.queue_close(frame, false, tx);
     }
@@ -188,6 +193,7 @@ impl Connection {
     /// Cuts off all sends that wait to be written.
     fn cut_off_writes(&mut self, tx: &mut TransmitQueue) {
         self.drop_waiting_data(tx);
+        self.observe_cut_off(tx);
         let begun = self.outbox.take().and_then(|outbox| outbox.begun);
         let unwritten = !tx.is_empty();
         let cut_off = tx.abort() + usize::from(begun.as_ref().is_some_and(Begun::notifies));
@@ -248,6 +254,7 @@ impl Connection {
             let unfinished = info.received.is_none() || info.sent.is_none() || !tx.is_empty();
             if unfinished && info.error.is_none() {
                 info.error = Some(timeout.into());
+                self.observe(RecordedEvent::Failed(timeout.into()));
             }
         }
         self.finish(tx);
@@ -260,9 +267,12 @@ impl Connection {
             && self.closing.as_ref().is_some_and(|closing| !closing.reported && closing.cut_off == 0)
     }
 
-    pub(super) fn take_close_report(&mut self) -> Option<CloseInfo> {
+    pub(super) fn take_close_report(&mut self, tx: &TransmitQueue) -> Option<CloseInfo> {
         self.phase = Phase::Finished;
+        self.observe(RecordedEvent::Ended);
+        let trace = self.trace(tx);
         let closing = self.closing.as_deref_mut()?;
+        closing.info.trace = trace;
         closing.reported = true;
         Some(closing.info.clone())
     }
@@ -309,6 +319,10 @@ impl Connection {
 
     /// Sets the deadline, if none is set, and records the first error.
     fn begin(&mut self, initiator: Initiator, error: Option<ConnectionError>, now: Instant) -> &mut Closing {
+        self.observe_time(now);
+        if let Some(error) = error {
+            self.observe(RecordedEvent::Failed(error));
+        }
         let deadline = deadline_after(now, self.config.close_timeout);
         let closing = self.closing.get_or_insert_with(|| {
             Box::new(Closing {

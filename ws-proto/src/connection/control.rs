@@ -41,7 +41,7 @@ impl Connection {
         if self.must_wait(tx) || tx.len() >= PONGS_AHEAD {
             self.outbox.get_or_insert_default().set_pong(payload);
         } else {
-            self.encode(OpCode::Pong, payload, tx);
+            self.encode_control(OpCode::Pong, payload, tx);
         }
     }
 
@@ -90,7 +90,7 @@ impl Connection {
             let queue = self.outbox.get_or_insert_default().control_mut();
             return queue.push(opcode, payload).map_err(|_| ControlError::Full);
         }
-        self.encode(opcode, payload, tx);
+        self.encode_control(opcode, payload, tx);
         tx.count_control(entry);
         Ok(())
     }

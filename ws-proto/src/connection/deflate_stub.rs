@@ -111,7 +111,7 @@ impl Connection {
         false
     }
 
-    pub(super) const fn compressed_frame(&mut self, _message: &PreparedMessage) -> Option<Bytes> {
+    pub(super) const fn compressed_frame<'m>(&mut self, _message: &'m PreparedMessage) -> Option<&'m Bytes> {
         None
     }
 

@@ -16,6 +16,7 @@ impl Connection {
     /// queue becomes [blocked](TransmitQueue::set_blocked): from then on waiting bytes count against the memory budget.
     #[inline]
     pub fn pump(&mut self, tx: &mut TransmitQueue) {
+        self.observe_queue(tx);
         self.move_waiting(tx);
         if !self.charge.is_zero() || tx.is_blocked() {
             self.update_charge(tx);
@@ -32,7 +33,7 @@ impl Connection {
                     self.outbox = None;
                     return;
                 }
-                Some(Next::Control(frame)) => self.encode(frame.opcode(), frame.payload(), tx),
+                Some(Next::Control(frame)) => self.encode_control(frame.opcode(), frame.payload(), tx),
                 Some(Next::Rest(begun)) => {
                     self.encode_rest(begun, tx);
                     pieces += 1;
@@ -74,7 +75,12 @@ impl Connection {
 
     /// Drops messages that are not encoded yet. A partly encoded frame stays: the next frame can only begin after it.
     pub(super) fn drop_waiting_data(&mut self, tx: &mut TransmitQueue) {
-        let cut_off = self.outbox.as_deref_mut().map_or(0, |outbox| outbox.drop_data(tx));
+        self.observe_queue(tx);
+        let Some(outbox) = self.outbox.as_deref_mut() else { return };
+        let before = outbox.len();
+        let cut_off = outbox.drop_data(tx);
+        let dropped = before - outbox.len();
+        self.observe_dropped(dropped);
         if let Some(closing) = self.closing.as_deref_mut() {
             closing.cut_off += cut_off;
         }

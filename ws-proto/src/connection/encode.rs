@@ -7,6 +7,7 @@ use crate::{
     frame::{FrameHeader, MAX_CONTROL_PAYLOAD, OpCode},
     mask::Mask,
     memory::TransmitQueue,
+    recorder::RecordedEvent,
 };
 
 use super::{
@@ -27,11 +28,16 @@ impl Connection {
         self.encode_frame(FrameHeader::new(opcode, 0, None), payload, tx);
     }
 
+    /// Encodes a control frame.
+    pub(super) fn encode_control(&mut self, opcode: OpCode, payload: &[u8], tx: &mut TransmitQueue) {
+        tx.traffic.sent.control_frames += 1;
+        self.encode(opcode, payload, tx);
+    }
+
     /// Encodes a frame. It sets the payload length and the mask key of `header`.
     #[inline]
     pub(super) fn encode_frame(&mut self, header: FrameHeader, payload: &[u8], tx: &mut TransmitQueue) {
-        let FrameHeader { payload_len, mask, .. } = self.next_header(header.opcode, payload.len());
-        let header = FrameHeader { payload_len, mask, ..header };
+        let header = self.next_header(header, payload.len());
         tx.push_header(&header, payload.len());
         match header.mask {
             None => tx.push_slice(payload),
@@ -51,7 +57,7 @@ impl Connection {
             tx.end_send(notify);
             return tx.spend(payload);
         }
-        let header = self.next_header(kind.opcode(), payload.len());
+        let header = self.next_header(FrameHeader::new(kind.opcode(), 0, None), payload.len());
         tx.push_header(&header, 0);
         match header.mask {
             None => {
@@ -94,6 +100,7 @@ impl Connection {
     /// Queues a frame that is already encoded.
     fn encode_framed(&mut self, message: Outgoing, tx: &mut TransmitQueue) {
         self.note_other_write();
+        self.observe_framed(&message.payload);
         if message.payload.len() < IN_PLACE_FROM {
             tx.push_slice(&message.payload);
         } else {
@@ -115,14 +122,19 @@ impl Connection {
 
     pub(super) fn encode_keepalive(&mut self, tx: &mut TransmitQueue) {
         let alone = tx.is_empty();
-        self.encode(OpCode::Ping, b"", tx);
+        match self.next_keepalive_payload() {
+            Some(number) => self.encode_control(OpCode::Ping, &number, tx),
+            None => self.encode_control(OpCode::Ping, b"", tx),
+        }
+        self.observe_keepalive();
         self.unwritten_ping = if alone { UnwrittenPing::Alone } else { UnwrittenPing::WithOthers };
     }
 
     pub(super) fn encode_close(&mut self, frame: CloseFrame, tx: &mut TransmitQueue) {
         let mut payload = [0; MAX_CONTROL_PAYLOAD];
         let len = frame.encode(&mut payload);
-        self.encode(OpCode::Close, &payload[..len], tx);
+        self.encode_control(OpCode::Close, &payload[..len], tx);
+        self.observe(RecordedEvent::CloseSent { code: frame.code });
         if let Some(closing) = self.closing.as_deref_mut() {
             closing.info.sent = Some(frame);
         }
@@ -136,13 +148,18 @@ impl Connection {
         }
     }
 
-    /// The header of a frame to send; a client's has a fresh mask key.
+    /// Completes the header of a frame to send with its payload length; a client's gets a fresh mask key.
     #[inline]
-    pub(super) fn next_header(&mut self, opcode: OpCode, len: usize) -> FrameHeader {
+    pub(super) fn next_header(&mut self, header: FrameHeader, len: usize) -> FrameHeader {
         self.note_other_write();
-        let masks = self.optional.as_mut().and_then(|optional| optional.masks.as_mut());
-        let key = masks.map(|masks| masks.mask_key());
-        FrameHeader::new(opcode, len as u64, key)
+        let mut header = FrameHeader { payload_len: len as u64, ..header };
+        if let Some(optional) = &mut self.optional {
+            header.mask = optional.masks.as_mut().map(|masks| masks.mask_key());
+            if let Some(monitor) = &mut optional.monitor {
+                monitor.on_frame_sent(&header);
+            }
+        }
+        header
     }
 }
 

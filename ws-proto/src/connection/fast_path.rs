@@ -4,7 +4,11 @@
 //! The fast path halves the cost of a small message in this crate (`bench/RESULTS.md`).
 
 use crate::{
-    error::ProtocolError, mask::apply_mask, memory::ReceiveBuffer, message::MessageKind, role::Role,
+    error::ProtocolError,
+    mask::apply_mask,
+    memory::{ReceiveBuffer, TransmitQueue},
+    message::MessageKind,
+    role::Role,
     utf8::is_valid_utf8,
 };
 
@@ -20,22 +24,27 @@ impl Connection {
     pub(super) fn next_fast(
         &mut self,
         rx: &mut ReceiveBuffer,
+        tx: &mut TransmitQueue,
     ) -> Option<Result<(MessageKind, At), ProtocolError>> {
         if self.partial.is_some() || !matches!(self.phase, Phase::Open) {
             return None;
         }
         if matches!(self.flow, Flow::Deliver) {
-            return if self.inbox.is_none() { self.fast_message(rx) } else { None };
+            return if self.inbox.is_none() { self.fast_message(rx, tx) } else { None };
         }
-        self.hold_fast(rx)
+        self.hold_fast(rx, tx)
     }
 
-    fn hold_fast(&mut self, rx: &mut ReceiveBuffer) -> Option<Result<(MessageKind, At), ProtocolError>> {
+    fn hold_fast(
+        &mut self,
+        rx: &mut ReceiveBuffer,
+        tx: &mut TransmitQueue,
+    ) -> Option<Result<(MessageKind, At), ProtocolError>> {
         if self.ends_held() {
             return None;
         }
         loop {
-            match self.fast_message(rx)? {
+            match self.fast_message(rx, tx)? {
                 Ok((kind, at)) => {
                     let more = rx.unprocessed().len();
                     self.inbox.get_or_insert_default().push_slice(kind.opcode(), at.bytes(rx), more);
@@ -47,7 +56,11 @@ impl Connection {
 
     /// Returns a message if the next bytes are one complete frame with a complete message.
     #[inline]
-    fn fast_message(&mut self, rx: &mut ReceiveBuffer) -> Option<Result<(MessageKind, At), ProtocolError>> {
+    fn fast_message(
+        &mut self,
+        rx: &mut ReceiveBuffer,
+        tx: &mut TransmitQueue,
+    ) -> Option<Result<(MessageKind, At), ProtocolError>> {
         let base = rx.start;
         let bytes = rx.unprocessed_mut();
         let kind = match *bytes.first()? {
@@ -74,7 +87,9 @@ impl Connection {
         let valid = kind == MessageKind::Binary || !self.config.validate_utf8 || is_valid_utf8(payload);
         rx.consume(start + len);
         self.note_activity();
+        self.observe_fast_message(kind, len, valid);
         Some(if valid {
+            tx.traffic.received.count_message(len);
             Ok((kind, At::Window { start: base + start, len }))
         } else {
             Err(ProtocolError::InvalidUtf8)

@@ -103,6 +103,7 @@ impl Connection {
 
     /// Handles a complete header; `rx` is positioned at the payload.
     fn on_header(&mut self, header: &FrameHeader, rx: &mut ReceiveBuffer) -> Result<Step, ConnectionError> {
+        self.observe_header(header);
         let available = rx.unprocessed().len();
         let whole = usize::try_from(header.payload_len).ok().filter(|len| *len <= available);
         if header.opcode.is_control() {

@@ -14,10 +14,10 @@ mod fast_path;
 mod frames;
 mod held;
 mod inbox;
+mod monitor;
 mod outbox;
 mod partial;
 mod pong_deadline;
-mod queued;
 mod receive;
 mod send;
 mod send_queue;
@@ -26,12 +26,11 @@ mod timers;
 use std::time::Instant;
 
 pub use event::{Event, HeldEvent};
-pub use queued::Queued;
 pub use send_queue::SendQueue;
 
 use crate::{
     close::CloseInfo, config::ValidConfig, handshake::Extensions, mask::MaskSource, memory::Charge,
-    role::Role,
+    recorder::RecordedEvent, role::Role,
 };
 
 use closing::{Closing, Phase};
@@ -39,6 +38,7 @@ use compressed::{Compression, agreed_compression};
 #[cfg(not(feature = "deflate"))]
 use deflate_stub as compressed;
 use inbox::Inbox;
+use monitor::Monitor;
 use outbox::Outbox;
 use partial::Partial;
 use pong_deadline::PongDeadline;
@@ -90,14 +90,14 @@ pub enum TransportAction {
 /// - **Getters** take `&self`: [`state`](Self::state), [`close_info`](Self::close_info),
 ///   [`wants_read`](Self::wants_read), [`wants_turn`](Self::wants_turn), [`transport_action`](Self::transport_action),
 ///   [`poll_timeout`](Self::poll_timeout), [`held_bytes`](Self::held_bytes),
-///   [`unfinished_bytes`](Self::unfinished_bytes).
+///   [`unfinished_bytes`](Self::unfinished_bytes), [`stats`](Self::stats), [`recording`](Self::recording).
 /// - **Inputs** report what happened: [`receive`](Self::receive) for bytes that the driver has, or
 ///   [`handle_received`](Self::handle_received) after a read into [`read_target`](Self::read_target),
 ///   [`handle_eof`](Self::handle_eof),
 ///   [`handle_written`](Self::handle_written), [`handle_flushed`](Self::handle_flushed),
 ///   [`handle_timeout`](Self::handle_timeout), [`handle_write_error`](Self::handle_write_error),
 ///   [`handle_transport_error`](Self::handle_transport_error), and, from drivers that support it,
-///   [`handle_send_queue`](Self::handle_send_queue).
+///   [`handle_send_queue`](Self::handle_send_queue) and [`handle_clock`](Self::handle_clock).
 /// - **Commands** come from the application: [`send`](Self::send), [`send_bytes`](Self::send_bytes),
 ///   [`send_received`](Self::send_received),
 ///   [`ping`](Self::ping), [`pong`](Self::pong), [`close`](Self::close),
@@ -160,7 +160,16 @@ struct Optional {
     /// Present if permessage-deflate was agreed upon.
     compression: Option<Compression>,
     /// The latest report of the transport's send queue; present only while a deadline depends on it.
-    queue_report: Option<QueueReport>,
+    queue_report: Option<Box<QueueReport>>,
+    /// Counts and records, if the configuration asks for it.
+    monitor: Option<Box<Monitor>>,
+}
+
+impl Optional {
+    const fn is_empty(&self) -> bool {
+        let no_monitor = self.monitor.is_none();
+        no_monitor && self.masks.is_none() && self.compression.is_none() && self.queue_report.is_none()
+    }
 }
 
 impl Connection {
@@ -178,9 +187,10 @@ impl Connection {
     }
 
     fn new(config: ValidConfig, masks: Option<Box<dyn MaskSource + Send>>, now: Instant) -> Self {
+        let optional = Optional { masks, monitor: Monitor::for_config(&config, now), ..Optional::default() };
         Self {
             config,
-            optional: masks.map(|masks| Box::new(Optional { masks: Some(masks), ..Optional::default() })),
+            optional: (!optional.is_empty()).then(|| Box::new(optional)),
             partial: None,
             inbox: None,
             outbox: None,
@@ -213,7 +223,10 @@ impl Connection {
     /// Holds received messages until [`resume`](Self::resume). Pings are still answered and the peer's Close is still
     /// processed. Messages are held up to `max_held_bytes`; beyond that, [`wants_read`](Self::wants_read) is false.
     /// [`poll_event`](Self::poll_event) still returns pings and pongs; [`hold_ping`](Self::hold_ping) holds them too.
-    pub const fn pause(&mut self) {
+    pub fn pause(&mut self) {
+        if self.flow != Flow::Pause {
+            self.observe(RecordedEvent::Paused);
+        }
         self.flow = Flow::Pause;
     }
 
@@ -227,6 +240,9 @@ impl Connection {
     /// Delivers messages again, held ones first. Call [`poll_event`](Self::poll_event) afterwards.
     pub fn resume(&mut self) {
         self.was_stalled |= !self.wants_read();
+        if self.flow == Flow::Pause {
+            self.observe(RecordedEvent::Resumed);
+        }
         self.flow = Flow::Deliver;
     }
 

@@ -8,6 +8,7 @@ use crate::{
     frame::OpCode,
     memory::{ReceiveBuffer, TransmitQueue},
     message::MessageKind,
+    recorder::RecordedEvent,
 };
 
 use super::{
@@ -95,6 +96,7 @@ impl Connection {
         }
         self.last_received = now;
         self.pong_due = None;
+        self.observe_read(n, now);
         self.forgive_stall(now);
         if self.reads_directly(rx)
             && let Some((frame, message)) = large_message(&mut self.partial)
@@ -124,7 +126,7 @@ impl Connection {
         rx: &'rx mut ReceiveBuffer,
         tx: &mut TransmitQueue,
     ) -> Option<Event<'rx>> {
-        let located = match self.next_fast(rx) {
+        let located = match self.next_fast(rx, tx) {
             Some(Ok((kind, at))) => Located::Message(kind, at),
             Some(Err(error)) => {
                 self.end_or_hold(End::Failure(error.into()), tx);
@@ -136,7 +138,7 @@ impl Connection {
             Located::Message(kind, at) => Event::Message(at.message(kind, self.config.validate_utf8, rx)),
             Located::Ping(at) => Event::Ping(at.bytes(rx)),
             Located::Pong(at) => Event::Pong(at.bytes(rx)),
-            Located::Closed => Event::Closed(self.take_close_report()?),
+            Located::Closed => Event::Closed(self.take_close_report(tx)?),
         })
     }
 
@@ -182,7 +184,7 @@ impl Connection {
                     self.end_or_hold(End::Failure(ConnectionError::Eof), tx);
                 }
                 Ok(Step::Message(kind, at)) => {
-                    if let Some(located) = self.deliver(kind, at, rx) {
+                    if let Some(located) = self.deliver(kind, at, rx, tx) {
                         return Some(located);
                     }
                 }
@@ -225,10 +227,18 @@ impl Connection {
     }
 
     /// Delivers a complete message, holds it while the application is paused, or drops it if the connection is closing.
-    fn deliver(&mut self, kind: MessageKind, at: At, rx: &mut ReceiveBuffer) -> Option<Located> {
+    fn deliver(
+        &mut self,
+        kind: MessageKind,
+        at: At,
+        rx: &mut ReceiveBuffer,
+        tx: &mut TransmitQueue,
+    ) -> Option<Located> {
         if !self.phase.delivers() {
             return None;
         }
+        self.observe_message(at.bytes(rx).len());
+        tx.traffic.received.count_message(at.bytes(rx).len());
         if !self.is_paused() {
             return Some(Located::Message(kind, at));
         }
@@ -254,10 +264,14 @@ impl Connection {
             self.end_or_hold(End::Failure(limit.into()), tx);
             return None;
         }
+        self.observe_control(opcode, at.bytes(rx), tx);
         match opcode {
             OpCode::Close => {
                 let end = match CloseFrame::parse(at.bytes(rx)) {
-                    Ok(frame) => End::PeerClose(frame),
+                    Ok(frame) => {
+                        self.observe(RecordedEvent::CloseReceived { code: frame.code });
+                        End::PeerClose(frame)
+                    }
                     Err(error) => End::Failure(error.into()),
                 };
                 self.end_or_hold(end, tx);

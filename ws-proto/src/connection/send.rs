@@ -2,18 +2,20 @@
 
 use std::io::IoSlice;
 
-use bytes::Bytes;
+use bytes::{Buf as _, Bytes};
 
 use crate::{
     error::SendError,
+    frame::FrameHeader,
     memory::{Backlog, MemoryBudget, Notify, TransmitQueue},
     message::{Message, MessageKind, MessageRef},
     prepared::PreparedMessage,
     role::Role,
+    stats::Queued,
 };
 
 use super::{
-    Connection, Queued,
+    Connection,
     closing::Phase,
     compressed::fits_one_frame,
     encode::IN_PLACE_FROM,
@@ -33,7 +35,7 @@ impl Connection {
         payload: &[u8],
         tx: &mut TransmitQueue,
     ) -> Result<(), SendError> {
-        self.admit(payload.len(), tx)?;
+        self.admit(payload.len(), payload.len(), tx)?;
         let compress = self.compresses(payload.len());
         if self.must_wait(tx) || (compress && !fits_one_frame(payload.len())) {
             let payload = Bytes::copy_from_slice(payload);
@@ -63,8 +65,9 @@ impl Connection {
         if !in_place || self.must_wait(tx) {
             return self.send(kind, payload, tx);
         }
-        self.admit(payload.len(), tx)?;
-        let header = self.next_header(kind.opcode(), payload.len());
+        self.admit(payload.len(), payload.len(), tx)?;
+        self.observe_queue(tx);
+        let header = self.next_header(FrameHeader::new(kind.opcode(), 0, None), payload.len());
         tx.push_header(&header, 0);
         tx.push_through(payload, write);
         tx.end_send(false);
@@ -84,7 +87,7 @@ impl Connection {
         notify: Notify,
         tx: &mut TransmitQueue,
     ) -> Result<(), SendError<Bytes>> {
-        if let Err(error) = self.admit(payload.len(), tx) {
+        if let Err(error) = self.admit(payload.len(), payload.len(), tx) {
             return Err(error.map(|()| payload));
         }
         let form = form(self.compresses(payload.len()));
@@ -143,14 +146,80 @@ impl Connection {
         let (kind, payload) = (message.kind(), message.payload());
         let compress = message.may_compress() && self.compresses(payload.len());
         let is_framed = self.role() == Role::Server && !(compress && self.compresses_in_order());
-        self.admit_shared(payload.len(), if is_framed { 0 } else { payload.len() }, tx)?;
+        self.admit(payload.len(), if is_framed { 0 } else { payload.len() }, tx)?;
         let (payload, form) = if !is_framed {
             (payload.clone(), form(compress))
         } else {
-            let compressed = if compress { self.compressed_frame(message) } else { None };
-            (compressed.unwrap_or_else(|| message.plain_frame()), Form::Framed)
+            (self.prepared_frame(message, compress).clone(), Form::Framed)
         };
         self.send_or_wait(Outgoing { kind, payload, notify: notify.is_yes(), form }, tx);
+        Ok(())
+    }
+
+    /// Whether a driver may send a prepared message with [`begin_prepared`](Self::begin_prepared): nothing is in
+    /// progress, and the prepared frame is sent as it is. The transmit queue must be empty.
+    #[doc(hidden)]
+    #[inline]
+    #[must_use]
+    pub fn sends_prepared_frames(&self) -> bool {
+        let is_plain = match &self.optional {
+            None => true,
+            Some(optional) => {
+                // A monitor counts what is sent.
+                let is_plain = optional.masks.is_none() && optional.monitor.is_none();
+                is_plain && !self.compresses_in_order()
+            }
+        };
+        is_plain && self.is_settled()
+    }
+
+    /// The frame of a prepared message, for a driver that writes it without a transmit queue, and then calls
+    /// [`handle_written`](Self::handle_written). What the transport does not take goes into a queue with
+    /// [`send_rest`](Self::send_rest). Only if the connection
+    /// [sends prepared frames](Self::sends_prepared_frames), and the transmit queue is empty.
+    #[doc(hidden)]
+    #[inline]
+    pub fn begin_prepared<'m>(&mut self, message: &'m PreparedMessage) -> &'m [u8] {
+        let compress =
+            self.optional.is_some() && message.may_compress() && self.compresses(message.payload().len());
+        self.prepared_frame(message, compress)
+    }
+
+    /// Queues what is left of a prepared message whose first `written` bytes were written.
+    #[doc(hidden)]
+    #[cold]
+    pub fn send_rest(&mut self, message: &PreparedMessage, written: usize, tx: &mut TransmitQueue) {
+        tx.traffic.sent.count_message(message.payload().len());
+        let compress = message.may_compress() && self.compresses(message.payload().len());
+        let payload = self.prepared_frame(message, compress).clone();
+        self.encode_owned(Outgoing { kind: message.kind(), payload, notify: false, form: Form::Framed }, tx);
+        tx.advance(written);
+    }
+
+    /// A server's frame of a prepared message.
+    #[inline]
+    fn prepared_frame<'m>(&mut self, message: &'m PreparedMessage, compress: bool) -> &'m Bytes {
+        let compressed = if compress { self.compressed_frame(message) } else { None };
+        compressed.unwrap_or_else(|| message.plain_frame())
+    }
+
+    /// Sends a message beyond the limits of the write queue. For `ws-tokio`, which has accepted the message before, and
+    /// closes the connection behind it or returns its parts.
+    ///
+    /// # Errors
+    /// [`SendError::Closed`] with the message if the connection is not open.
+    #[doc(hidden)]
+    pub fn send_accepted(
+        &mut self,
+        message: Message,
+        tx: &mut TransmitQueue,
+    ) -> Result<(), SendError<Message>> {
+        if self.phase != Phase::Open {
+            return Err(SendError::Closed(message));
+        }
+        let (kind, payload) = (message.kind(), message.into_bytes());
+        let form = form(self.compresses(payload.len()));
+        self.send_or_wait(Outgoing { kind, payload, notify: false, form }, tx);
         Ok(())
     }
 
@@ -166,17 +235,21 @@ impl Connection {
     /// `Full`, try again once this is true.
     #[must_use]
     pub fn has_room(&self, tx: &TransmitQueue) -> bool {
-        self.admit_shared(1, MemoryBudget::SMALL, tx).is_ok()
+        self.admits(1, MemoryBudget::SMALL, tx).is_ok()
+    }
+
+    /// Accepts a message of `len` bytes, of which `owned` are not shared, or refuses it.
+    #[inline]
+    fn admit(&mut self, len: usize, owned: usize, tx: &mut TransmitQueue) -> Result<(), SendError> {
+        let admitted = self.admits(len, owned, tx);
+        self.observe_send(len, &admitted, tx);
+        admitted?;
+        tx.traffic.sent.count_message(len);
+        Ok(())
     }
 
     #[inline]
-    fn admit(&self, len: usize, tx: &TransmitQueue) -> Result<(), SendError> {
-        self.admit_shared(len, len, tx)
-    }
-
-    /// As [`admit`](Self::admit), for a message of which only `owned` bytes are not shared.
-    #[inline]
-    fn admit_shared(&self, len: usize, owned: usize, tx: &TransmitQueue) -> Result<(), SendError> {
+    fn admits(&self, len: usize, owned: usize, tx: &TransmitQueue) -> Result<(), SendError> {
         if self.phase != Phase::Open {
             return Err(SendError::Closed(()));
         }

@@ -75,21 +75,22 @@ impl Connection {
     pub fn handle_send_queue(&mut self, queue: SendQueue, now: Instant) {
         let same = |report: &&QueueReport| report.queue.acknowledged == queue.acknowledged;
         let since = self.queue_report().filter(same).map_or(now, |report| report.since);
-        self.optional.get_or_insert_default().queue_report = Some(QueueReport { queue, at: now, since });
+        let report = QueueReport { queue, at: now, since };
+        self.optional.get_or_insert_default().queue_report = Some(Box::new(report));
     }
 
     /// Drops the latest report; no deadline depends on it.
     pub(super) fn forget_queue_report(&mut self) {
         if let Some(optional) = &mut self.optional {
             optional.queue_report = None;
-            if optional.masks.is_none() && optional.compression.is_none() {
+            if optional.is_empty() {
                 self.optional = None;
             }
         }
     }
 
     fn queue_report(&self) -> Option<&QueueReport> {
-        self.optional.as_ref()?.queue_report.as_ref()
+        self.optional.as_ref()?.queue_report.as_deref()
     }
 
     /// The report of `now`, if there is one.

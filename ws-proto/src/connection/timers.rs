@@ -8,6 +8,7 @@ use crate::{
     deadline::deadline_after,
     error::{ConnectionError, TimedOut},
     memory::TransmitQueue,
+    recorder::RecordedEvent,
 };
 
 use super::{
@@ -45,6 +46,7 @@ impl Connection {
         if self.phase == Phase::Finished {
             return;
         }
+        self.observe_time(now);
         if self.wants_send_queue(now, tx) {
             // The driver did not report the send queue, so it cannot.
             self.watched = false;
@@ -82,7 +84,9 @@ impl Connection {
     }
 
     /// The transport accepted bytes at `now`.
+    #[inline]
     pub fn handle_written(&mut self, now: Instant) {
+        self.observe_write(now);
         let ping = std::mem::replace(&mut self.unwritten_ping, UnwrittenPing::None);
         if ping != UnwrittenPing::Alone {
             self.last_activity = now;
@@ -101,6 +105,7 @@ impl Connection {
     /// A transport with a buffer of its own flushed the last of it at `now`; see [`TransmitQueue::set_unflushed`]. This
     /// extends the deadline of a close, as a write does.
     pub fn handle_flushed(&mut self, now: Instant) {
+        self.observe_time(now);
         self.move_close_deadline(now);
     }
 
@@ -113,6 +118,7 @@ impl Connection {
             self.queue_keepalive(tx);
         } else if let Some(left) = self.pong_waits.checked_sub(1) {
             self.pong_waits = left;
+            self.observe(RecordedEvent::KeepaliveLate);
             return self.set_pong_deadline(deadline_after(now, Waits::of(keepalive).before(left)));
         } else {
             let was_stalled = self.was_stalled;
@@ -120,6 +126,7 @@ impl Connection {
             if !was_stalled && self.has_vanished(keepalive.timeout, now, tx) {
                 return self.fail(TimedOut::Keepalive.into(), now, tx);
             }
+            self.observe(RecordedEvent::KeepaliveLate);
             if self.is_full() {
                 // The peer's system acknowledges the ping, even if the pong stays unread on this side.
                 self.queue_keepalive(tx);

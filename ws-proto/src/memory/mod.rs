@@ -14,6 +14,7 @@ mod pooled;
 pub(crate) mod receive;
 pub(crate) mod sends;
 mod spent;
+mod traffic;
 pub(crate) mod transmit;
 
 pub use backlog::{Backlog, MESSAGE_OVERHEAD};
@@ -24,6 +25,8 @@ pub(crate) use pooled::PooledBuffer;
 pub use receive::DEFAULT_RECEIVE_BUFFER;
 pub(crate) use receive::ReceiveBuffer;
 pub(crate) use sends::{Completion, Notify};
+#[doc(hidden)]
+pub use traffic::{Traffic, TrafficCounts};
 pub(crate) use transmit::TransmitQueue;
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use crate::{
 use super::{
     sends::{Completion, Sends},
     spent::Spent,
+    traffic::Traffic,
 };
 
 /// The number of written bytes from which the remaining bytes are moved over them.
@@ -33,7 +34,12 @@ pub struct TransmitQueue {
     sends: Sends,
     /// Bytes ever queued, and ever written.
     queued: u64,
-    written: u64,
+    pub(super) written: u64,
+    /// As much of `written` was counted in `traffic`.
+    pub(super) counted: u64,
+    /// The bytes that waited when `traffic` was taken last.
+    pub(super) counted_waiting: u64,
+    pub(crate) traffic: Traffic,
     /// Bytes of queued control frames, and the position in the stream where the last one ends. The bytes count until
     /// that frame is written.
     control_bytes: u16,
@@ -76,6 +82,9 @@ impl TransmitQueue {
             sends: Sends::new(),
             queued: 0,
             written: 0,
+            counted: 0,
+            counted_waiting: 0,
+            traffic: Traffic::NONE,
             control_bytes: 0,
             control_end: 0,
             blocked_since: None,
@@ -126,7 +135,7 @@ impl TransmitQueue {
     /// connection, where control frames may overtake data. An empty queue is never blocked.
     pub fn set_blocked(&mut self, now: Instant) {
         if !self.is_empty() {
-            self.blocked_since.get_or_insert(now);
+            self.block(now);
         }
     }
 
@@ -134,7 +143,14 @@ impl TransmitQueue {
     /// [`set_flushed`](Self::set_flushed), the queue is not empty, and it counts as blocked.
     pub fn set_unflushed(&mut self, now: Instant) {
         self.unflushed = true;
-        self.blocked_since.get_or_insert(now);
+        self.block(now);
+    }
+
+    fn block(&mut self, now: Instant) {
+        if self.blocked_since.is_none() {
+            self.blocked_since = Some(now);
+            self.traffic.blocked += 1;
+        }
     }
 
     /// A transport with a buffer of its own has passed on all bytes.
@@ -159,6 +175,7 @@ impl TransmitQueue {
     /// Discards everything. Returns the number of sends that asked for a report and were cut off.
     pub fn abort(&mut self) -> usize {
         let cut_off = self.sends.cut_off();
+        self.counted += self.queued - self.written;
         self.written = self.queued;
         self.reset();
         self.spent.settle();

@@ -77,6 +77,16 @@ impl Permits {
     }
 
     fn acquire_share(self: &Arc<Self>, shares: &Shares, network: Network) -> Result<Permit, Full> {
+        self.count_in_share(shares, network, || self.count()).map(Permit)
+    }
+
+    /// Counts one more permit of a share, if `count_in_all` counts it in all permits.
+    fn count_in_share(
+        self: &Arc<Self>,
+        shares: &Shares,
+        network: Network,
+        count_in_all: impl FnOnce() -> bool,
+    ) -> Result<Arc<Self>, Full> {
         let mut by_network = shares.lock();
         let known = by_network.get(&network).cloned();
         let share =
@@ -84,13 +94,13 @@ impl Permits {
         if share.active() >= share.max {
             return Err(Full::Address);
         }
-        if !self.count() {
+        if !count_in_all() {
             return Err(Full::Server);
         }
         // The share is not full: its count only grows under the lock.
         share.count();
         by_network.insert(network, Arc::clone(&share));
-        Ok(Permit(share))
+        Ok(share)
     }
 
     pub(crate) fn active(&self) -> usize {
@@ -186,6 +196,18 @@ impl Network {
 #[derive(Debug)]
 pub(crate) struct Permit(Arc<Permits>);
 
+impl Permit {
+    /// Counts the permit in the share of `peer` from now on, unless it counts in a share already. If the share is full,
+    /// nothing changes.
+    pub(crate) fn assign(&mut self, peer: Option<SocketAddr>) -> Result<(), Full> {
+        if let Some((shares, peer)) = self.0.shares().zip(peer) {
+            let share = self.0.count_in_share(shares, Network::of(peer.ip()), || true)?;
+            self.0 = share;
+        }
+        Ok(())
+    }
+}
+
 impl Drop for Permit {
     fn drop(&mut self) {
         self.0.release();
@@ -279,6 +301,35 @@ mod tests {
         let _all = [permits.acquire(None).unwrap(), permits.acquire(None).unwrap()];
         assert_eq!(permits.acquire(from("10.0.0.1")).unwrap_err(), Full::Server);
         assert!(permits.shares().unwrap().lock().is_empty());
+    }
+
+    #[test]
+    fn a_permit_that_is_assigned_to_an_address_counts_once_and_in_its_share() {
+        let permits = Permits::with_shares(Some(3), Some(1));
+        let mut permit = permits.acquire(None).unwrap();
+        permit.assign(None).unwrap();
+        permit.assign(from("10.0.0.1")).unwrap();
+        assert_eq!((permits.active(), permits.acquire(from("10.0.0.1")).unwrap_err()), (1, Full::Address));
+        // It belongs to that address now.
+        permit.assign(from("10.0.0.2")).unwrap();
+        let mut second = permits.acquire(None).unwrap();
+        assert_eq!(second.assign(from("10.0.0.1")), Err(Full::Address));
+        second.assign(from("10.0.0.2")).unwrap();
+        assert_eq!(permits.active(), 2);
+        drop(permit);
+        assert!(permits.acquire(from("10.0.0.1")).is_ok());
+        drop(second);
+        assert_eq!(permits.active(), 0);
+        assert!(permits.shares().unwrap().lock().is_empty());
+    }
+
+    #[test]
+    fn without_a_limit_per_address_assigning_changes_nothing() {
+        let permits = Permits::with_shares(Some(2), None);
+        let mut permit = permits.acquire(None).unwrap();
+        permit.assign(from("10.0.0.1")).unwrap();
+        drop(permit);
+        assert_eq!(permits.active(), 0);
     }
 
     #[test]

@@ -4,6 +4,8 @@ use http::{HeaderName, HeaderValue, Method};
 use ws_proto::handshake::{Rejection, ResponseParts, token_list};
 use ws_tokio::internal::guarded;
 
+use crate::proxy::Forwarded;
+
 /// A request to open a WebSocket: method, target, every header line, the peer's address.
 ///
 /// It derefs to [`http::Request`]. Until the request is answered, the subprotocol and the headers that are set here go
@@ -51,6 +53,9 @@ use ws_tokio::internal::guarded;
 pub struct Request {
     inner: http::Request<()>,
     peer: Option<SocketAddr>,
+    /// Boxed because few requests have one, and functions keep requests for long.
+    proxy: Option<Box<SocketAddr>>,
+    is_server_draining: bool,
     pub(crate) acceptance: ResponseParts,
 }
 
@@ -61,14 +66,65 @@ impl Request {
         if let Some(host) = authority.and_then(|authority| HeaderValue::from_str(authority).ok()) {
             inner.headers_mut().insert(http::header::HOST, host);
         }
-        Self { inner, peer, acceptance: ResponseParts::default() }
+        let acceptance = ResponseParts::default();
+        Self { inner, peer, proxy: None, is_server_draining: false, acceptance }
+    }
+
+    /// Sets the proxy through which the peer has connected.
+    pub(crate) fn set_proxy(&mut self, proxy: Option<Box<SocketAddr>>) {
+        self.proxy = proxy;
+    }
+
+    /// Notes whether the server's shutdown has begun.
+    pub(crate) const fn set_server_draining(&mut self, yes: bool) {
+        self.is_server_draining = yes;
+    }
+
+    /// Replaces the peer by the client that the request names, if the peer is a proxy that may name one.
+    pub(crate) fn follow_forwarded(&mut self, forwarded: Option<&Forwarded>) {
+        let Some(forwarded) = forwarded.filter(|forwarded| forwarded.trusts(self.peer)) else { return };
+        if let Some(client) = forwarded.client(self.inner.headers()) {
+            let proxy = self.peer.replace(client);
+            self.proxy = self.proxy.take().or_else(|| proxy.map(Box::new));
+        }
     }
 
     /// The peer's address. `None` on a Unix socket and for an [`Acceptor`](crate::Acceptor). For an adopted connection,
     /// the address of its [`OpeningRequest`](crate::adopt::OpeningRequest).
+    ///
+    /// If a trusted proxy names its client, it is the client's address:
+    /// [`proxy_protocol`](crate::ServerBuilder::proxy_protocol), [`forwarded`](crate::ServerBuilder::forwarded).
     #[must_use]
     pub const fn peer_addr(&self) -> Option<SocketAddr> {
         self.peer
+    }
+
+    /// The address of the proxy that has connected, if [`peer_addr`](Self::peer_addr) is not the socket's but what the
+    /// proxy says. `None` for a proxy on a Unix socket.
+    #[must_use]
+    pub fn proxy_addr(&self) -> Option<SocketAddr> {
+        self.proxy.as_deref().copied()
+    }
+
+    /// Whether the server's shutdown had begun when the request was read. The answer to a health check, in
+    /// [`ServerBuilder::http`](crate::ServerBuilder::http), is 503 then: [`Shutdown::ready_delay`] says for how long.
+    ///
+    /// ```
+    /// use ws_server::{Server, http::{Response, StatusCode}};
+    ///
+    /// let server = Server::builder().http(|request| {
+    ///     let mut response = Response::new("ok\n".into());
+    ///     if request.is_server_draining() {
+    ///         *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+    ///     }
+    ///     response
+    /// });
+    /// ```
+    ///
+    /// [`Shutdown::ready_delay`]: crate::close::Shutdown::ready_delay
+    #[must_use]
+    pub const fn is_server_draining(&self) -> bool {
+        self.is_server_draining
     }
 
     /// The path, without the query.
@@ -138,6 +194,7 @@ impl fmt::Debug for Request {
             .field("path", &self.path())
             .field("headers", &self.inner.headers().keys().map(HeaderName::as_str).collect::<Vec<_>>())
             .field("peer", &self.peer)
+            .field("proxy", &self.proxy)
             .finish_non_exhaustive()
     }
 }

@@ -6,8 +6,13 @@ use ws_proto::{
     CloseCode, Connection, ConnectionState, Message, MessageKind, MessageRef, Notify, PreparedMessage,
     Queued, TransmitQueue,
     error::{ControlError, SendError},
+    recorder::Recording,
+    stats::ConnectionStats,
 };
-use ws_tokio::{Sender, internal::DirectWriter};
+use ws_tokio::{
+    Sender,
+    internal::{DirectWriter, Filled},
+};
 
 use super::{handler_state::HandlerState, mailbox::Mailbox};
 
@@ -49,6 +54,9 @@ impl Conn<'_> {
     #[inline]
     pub fn send(&mut self, message: MessageRef<'_>) -> Result<(), SendError<Message>> {
         let sent = if message.is_assembled() {
+            if !self.fill_from_feed() {
+                return self.refuse(message.into_message());
+            }
             self.connection.send_received(message, self.tx)
         } else {
             self.send_lent(message.kind(), message.as_bytes())
@@ -63,6 +71,9 @@ impl Conn<'_> {
     /// # Errors
     /// As [`send_text`](Self::send_text). The error returns the message.
     pub fn send_message(&mut self, message: Message) -> Result<(), SendError<Message>> {
+        if !self.fill_from_feed() {
+            return self.refuse(message);
+        }
         let sent = self.connection.send_message(message, Notify::Yes, self.tx);
         self.note_refusal(&sent);
         sent
@@ -74,6 +85,9 @@ impl Conn<'_> {
     /// # Errors
     /// As [`send_text`](Self::send_text).
     pub fn send_prepared(&mut self, message: &PreparedMessage) -> Result<(), SendError> {
+        if !self.fill_from_feed() {
+            return self.refuse(());
+        }
         let sent = self.connection.send_prepared(message, Notify::No, self.tx);
         self.note_refusal(&sent);
         sent
@@ -124,6 +138,7 @@ impl Conn<'_> {
     ///
     /// A reason over 123 bytes is cut at a character boundary.
     pub fn close(&mut self, code: CloseCode, reason: &str) {
+        self.fill_from_feed();
         self.connection.close(code, reason, self.now, self.tx);
     }
 
@@ -131,6 +146,7 @@ impl Conn<'_> {
     /// code 1005 (RFC 6455 section 7.1.5). A proxy passes on a Close without a code with it. To pass on an end without
     /// a Close frame, 1006, use [`abort`](Self::abort).
     pub fn close_without_code(&mut self) {
+        self.fill_from_feed();
         self.connection.close_without_code(self.now, self.tx);
     }
 
@@ -141,7 +157,7 @@ impl Conn<'_> {
 
     /// Holds received messages until [`resume`](Self::resume). Pings are still answered, and the peer's Close is still
     /// processed, until `max_held_bytes` of messages are held; then nothing more is read.
-    pub const fn pause(&mut self) {
+    pub fn pause(&mut self) {
         self.state.pauses.by_handler = true;
         self.connection.pause();
     }
@@ -163,7 +179,8 @@ impl Conn<'_> {
     pub fn sender(&mut self) -> Sender {
         let HandlerState { registration, mailbox, .. } = &mut *self.state;
         let mailbox = mailbox.get_or_insert_with(|| {
-            Arc::new(Mailbox::new(self.connection.config(), registration.waker(self.waker)))
+            let counters = Arc::clone(&registration.shard().server.counters.traffic);
+            Arc::new(Mailbox::new(self.connection.config(), registration.waker(self.waker), counters))
         });
         Sender::new(Arc::clone(mailbox))
     }
@@ -194,6 +211,21 @@ impl Conn<'_> {
         self.connection.queued(self.tx)
     }
 
+    /// Returns what the connection has received and sent so far, and its round-trip time; also in
+    /// [`on_close`](crate::Handler::on_close). `None` without [`statistics`](crate::ServerBuilder::statistics).
+    #[must_use]
+    pub fn stats(&self) -> Option<ConnectionStats> {
+        self.connection.stats(self.tx)
+    }
+
+    /// Returns the connection's latest events, to find out why it closes; also in
+    /// [`on_close`](crate::Handler::on_close), where [`CloseInfo::recording`](ws_proto::CloseInfo::recording) has them
+    /// too. `None` without [`recorder`](crate::ServerBuilder::recorder).
+    #[must_use]
+    pub fn recording(&self) -> Option<Recording> {
+        self.connection.recording()
+    }
+
     /// The negotiated parameters of compression; `None` without compression.
     #[cfg(feature = "deflate")]
     #[must_use]
@@ -201,10 +233,35 @@ impl Conn<'_> {
         self.connection.deflate_params()
     }
 
+    /// Moves what waits in the connection's feed to the write queue, before a message of the handler or a Close. Returns
+    /// whether the message may follow; if not, there will be room later.
     #[inline]
-    pub(super) const fn note_refusal<P>(&mut self, sent: &Result<(), SendError<P>>) {
+    fn fill_from_feed(&mut self) -> bool {
+        self.state.mailbox_with_feed().is_none() || self.transfer_feed()
+    }
+
+    #[cold]
+    fn transfer_feed(&mut self) -> bool {
+        let Some(mailbox) = &self.state.mailbox else { return true };
+        if mailbox.transfer_feed(self.connection, self.tx, self.now) == Filled::Empty {
+            return true;
+        }
+        self.state.wants.room = true;
+        self.state.wants.room_for_mailbox = true;
+        false
+    }
+
+    /// Refuses a message behind a feed that is not empty.
+    #[cold]
+    fn refuse<P>(&mut self, payload: P) -> Result<(), SendError<P>> {
+        self.state.note_refusal();
+        Err(SendError::Full(payload))
+    }
+
+    #[inline]
+    pub(super) fn note_refusal<P>(&mut self, sent: &Result<(), SendError<P>>) {
         if matches!(sent, Err(SendError::Full(_))) {
-            self.state.wants.room = true;
+            self.state.note_refusal();
         }
     }
 
@@ -212,6 +269,9 @@ impl Conn<'_> {
     /// copied.
     #[inline]
     pub(super) fn send_lent(&mut self, kind: MessageKind, payload: &[u8]) -> Result<(), SendError> {
+        if !self.fill_from_feed() {
+            return Err(SendError::Full(()));
+        }
         if payload.len() < WRITE_THROUGH_FROM {
             return self.connection.send(kind, payload, self.tx);
         }
@@ -227,6 +287,9 @@ impl Conn<'_> {
     }
 
     pub(super) fn queue_owned(&mut self, kind: MessageKind, payload: Bytes) -> Result<(), SendError<Bytes>> {
+        if !self.fill_from_feed() {
+            return Err(SendError::Full(payload));
+        }
         self.connection.send_bytes(kind, payload, Notify::Yes, self.tx)
     }
 }

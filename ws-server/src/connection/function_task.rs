@@ -7,10 +7,13 @@ use std::{
 };
 
 use tokio::io::{AsyncRead, AsyncWrite};
-use ws_proto::{CloseCode, error::ConnectionError};
+use ws_proto::error::ConnectionError;
 use ws_tokio::internal::{ServerHalf, TurnEnd, guarded};
 
-use crate::shard::{registration::Registration, server_state::ShutdownPhase};
+use crate::{
+    measure::PanicPlace,
+    shard::{registration::Registration, server_state::ShutdownPhase},
+};
 
 pub(crate) struct FunctionTask<F, S: AsyncRead + AsyncWrite + Unpin> {
     served: ServerHalf<S>,
@@ -19,20 +22,18 @@ pub(crate) struct FunctionTask<F, S: AsyncRead + AsyncWrite + Unpin> {
     registration: Registration,
     /// Whether the registration has this task's waker.
     waker_is_set: bool,
-    /// Whether the end was counted.
-    is_over: bool,
 }
 
 impl<F: Future<Output = ()>, S: AsyncRead + AsyncWrite + Unpin> FunctionTask<F, S> {
     /// Without an application the task only brings the connection to its end.
     pub(crate) fn new(served: ServerHalf<S>, application: Option<F>, registration: Registration) -> Self {
-        Self {
-            served,
-            application: application.map(Box::pin),
-            registration,
-            waker_is_set: false,
-            is_over: false,
-        }
+        Self { served, application: application.map(Box::pin), registration, waker_is_set: false }
+    }
+
+    /// The time of this connection's turns.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn now(&self) -> std::time::Instant {
+        self.registration.shard().now()
     }
 
     /// The server's half of the connection.
@@ -44,12 +45,23 @@ impl<F: Future<Output = ()>, S: AsyncRead + AsyncWrite + Unpin> FunctionTask<F, 
     /// One turn, as a task's poll function. A panic of the application's future ends the connection with 1011. Any
     /// other panic passes through; call [`on_panic`](Self::on_panic) then.
     pub(crate) fn turn(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match self.registration.span() {
+            None => self.turn_in_span(cx),
+            Some(span) => span.in_scope(|| self.turn_in_span(cx)),
+        }
+    }
+
+    #[inline]
+    fn turn_in_span(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let tick = self.registration.shard().tick();
         let now = self.registration.shard().time_of(tick);
         self.served.begin_turn(cx, now);
-        match self.registration.shard().server.phase() {
+        match self.registration.shutdown_phase() {
             ShutdownPhase::Running => {}
-            ShutdownPhase::Draining => self.served.close(CloseCode::GOING_AWAY, ""),
+            ShutdownPhase::Draining => {
+                let (code, reason) = self.registration.shard().server.shutdown_close();
+                self.served.close(code, reason);
+            }
             ShutdownPhase::Forcing => {
                 self.served.abort();
                 self.end_application();
@@ -58,9 +70,8 @@ impl<F: Future<Output = ()>, S: AsyncRead + AsyncWrite + Unpin> FunctionTask<F, 
         self.poll_application(cx);
         let armed = self.registration.is_armed(tick);
         let TurnEnd { over: has_ended, due } = self.served.end_turn_with_timer(cx, now, armed);
-        if has_ended && !self.is_over {
-            self.is_over = true;
-            self.registration.shard().server.count_end(self.served.close_info().as_ref());
+        if has_ended && !self.registration.has_ended() {
+            self.registration.end(self.served.close_info().as_ref());
         }
         if has_ended && self.application.is_none() {
             return Poll::Ready(());
@@ -81,7 +92,10 @@ impl<F: Future<Output = ()>, S: AsyncRead + AsyncWrite + Unpin> FunctionTask<F, 
             Ok(Poll::Pending) => {}
             Ok(Poll::Ready(())) => self.end_application(),
             Err(_) => {
-                tracing::error!("a connection's future panicked; its connection is closed with 1011");
+                self.registration.shard().server.note_panic(
+                    PanicPlace::Function,
+                    "a connection's future panicked; its connection is closed with 1011",
+                );
                 self.served.fail(ConnectionError::Internal);
                 self.end_application();
             }
@@ -108,13 +122,5 @@ impl<F: Future<Output = ()>, S: AsyncRead + AsyncWrite + Unpin> Future for Funct
             this.on_panic();
             Poll::Ready(())
         })
-    }
-}
-
-impl<F, S: AsyncRead + AsyncWrite + Unpin> Drop for FunctionTask<F, S> {
-    fn drop(&mut self) {
-        if !self.is_over {
-            self.registration.shard().server.count_end(None);
-        }
     }
 }

@@ -45,6 +45,15 @@ pub(super) struct Wants {
     pub(super) room_for_mailbox: bool,
 }
 
+impl Wants {
+    /// Whether the connection waits for nothing else.
+    #[cfg(target_os = "linux")]
+    #[inline]
+    pub(super) const fn is_empty(&self) -> bool {
+        !self.turn && !self.room && !self.room_for_mailbox
+    }
+}
+
 impl HandlerState {
     pub(super) fn new(registration: Registration) -> Self {
         Self {
@@ -54,6 +63,19 @@ impl HandlerState {
             pauses: Pauses::default(),
             wants: Wants::default(),
         }
+    }
+
+    /// A send was refused with `Full`.
+    #[cold]
+    pub(super) fn note_refusal(&mut self) {
+        self.wants.room = true;
+        self.registration.shard().server.counters.traffic.add_refused();
+    }
+
+    /// The mailbox, if it has a feed.
+    #[inline]
+    pub(super) fn mailbox_with_feed(&self) -> Option<&Mailbox> {
+        self.mailbox.as_deref().filter(|mailbox| mailbox.has_feed())
     }
 
     /// The pong may answer a ping that a sender times.

@@ -3,18 +3,19 @@
 use std::{
     future::Future,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
     time::Instant,
 };
 
 use ws_proto::{
-    CloseCode, CloseInfo, Connection, ConnectionState, Event, ReceiveBuffer, TransportAction,
-    error::ConnectionError,
+    CloseInfo, Connection, ConnectionState, Event, ReceiveBuffer, TransportAction, error::ConnectionError,
 };
 use ws_tokio::internal::{Driver, ReceiveLease, WriterParts, guarded, yield_turn};
 
 use crate::{
     connection::Handler,
+    measure::PanicPlace,
     net::Io,
     shard::{registration::Registration, server_state::ShutdownPhase},
 };
@@ -23,6 +24,9 @@ use super::{
     conn::Conn,
     handler_state::{HandlerState, Life, Pauses},
 };
+
+#[cfg(target_os = "linux")]
+mod direct;
 
 /// Most reads per turn, so that other connections get their turns.
 const READS_PER_TURN: usize = 4;
@@ -48,6 +52,7 @@ impl<H: Handler, S: Io> HandlerTask<H, S> {
             if is_trusted { Driver::trusting(io, connection) } else { Driver::new(io, connection) };
         driver.preload(received);
         driver.connection_mut().watch_send_queue();
+        driver.count_in(Arc::clone(&registration.shard().server.counters.traffic));
         Self { driver, handler, state: HandlerState::new(registration) }
     }
 
@@ -66,6 +71,14 @@ impl<H: Handler, S: Io> HandlerTask<H, S> {
     /// [wants another turn](Self::take_wants_turn). A panic of a callback passes through; call
     /// [`on_panic`](Self::on_panic) then.
     pub(crate) fn turn(&mut self, cx: &mut Context<'_>, rx: &mut ReceiveBuffer) -> Poll<()> {
+        match self.state.registration.span() {
+            None => self.turn_in_span(cx, rx),
+            Some(span) => span.in_scope(|| self.turn_in_span(cx, rx)),
+        }
+    }
+
+    #[inline]
+    fn turn_in_span(&mut self, cx: &mut Context<'_>, rx: &mut ReceiveBuffer) -> Poll<()> {
         let tick = self.state.registration.shard().tick();
         let now = self.state.registration.shard().time_of(tick);
         if self.state.life == Life::New {
@@ -95,7 +108,11 @@ impl<H: Handler, S: Io> HandlerTask<H, S> {
         if self.state.life == Life::Over {
             return Poll::Ready(());
         }
-        tracing::error!("a handler panicked; its connection is closed with 1011");
+        self.state
+            .registration
+            .shard()
+            .server
+            .note_panic(PanicPlace::Handler, "a handler panicked; its connection is closed with 1011");
         // The state machine is consistent between callbacks.
         let now = self.state.registration.shard().now();
         let (connection, tx) = self.driver.parts_mut();
@@ -112,10 +129,11 @@ impl<H: Handler, S: Io> HandlerTask<H, S> {
         self.call(cx, now, |handler, conn| handler.on_open(conn));
     }
 
-    /// Takes what other tasks sent, if something is new, or if there was no room for all of it.
+    /// Takes what other tasks sent, if something is new, or if there was no room for all of it. A feed may always have
+    /// something new.
     fn empty_mailbox(&mut self, now: Instant) {
         if let Some(mailbox) = &self.state.mailbox
-            && (mailbox.take_woken() || self.state.wants.room_for_mailbox)
+            && (mailbox.take_woken() || self.state.wants.room_for_mailbox || mailbox.has_feed())
         {
             let (connection, tx) = self.driver.parts_mut();
             self.state.wants.room_for_mailbox = mailbox.transfer(connection, tx, now);
@@ -131,11 +149,12 @@ impl<H: Handler, S: Io> HandlerTask<H, S> {
     }
 
     fn follow_shutdown(&mut self, now: Instant) {
-        match self.state.registration.shard().server.phase() {
+        match self.state.registration.shutdown_phase() {
             ShutdownPhase::Running => {}
             ShutdownPhase::Draining => {
+                let (code, reason) = self.state.registration.shard().server.shutdown_close();
                 let (connection, tx) = self.driver.parts_mut();
-                connection.close(CloseCode::GOING_AWAY, "", now, tx);
+                connection.close(code, reason, now, tx);
             }
             ShutdownPhase::Forcing => {
                 let (connection, tx) = self.driver.parts_mut();
@@ -197,7 +216,7 @@ impl<H: Handler, S: Io> HandlerTask<H, S> {
     #[cold]
     fn report_end(&mut self, cx: &Context<'_>, now: Instant, info: &CloseInfo) {
         self.state.life = Life::Over;
-        self.state.registration.shard().server.count_end(Some(info));
+        self.state.registration.end(Some(info));
         if let Some(mailbox) = &self.state.mailbox {
             mailbox.end(ConnectionState::Closed);
         }
@@ -244,12 +263,17 @@ impl<H: Handler, S: Io> HandlerTask<H, S> {
     }
 
     fn report_room(&mut self, cx: &Context<'_>, now: Instant) -> bool {
-        if !self.state.wants.room || !self.driver.has_room() {
+        if !self.state.wants.room || !self.driver.has_room() || !self.has_room_behind_feed() {
             return false;
         }
         self.state.wants.room = false;
         self.call(cx, now, |handler, conn| handler.on_writable(conn));
         true
+    }
+
+    fn has_room_behind_feed(&mut self) -> bool {
+        let (connection, tx) = self.driver.parts_mut();
+        self.state.mailbox_with_feed().is_none_or(|mailbox| mailbox.has_room_behind_feed(connection, tx))
     }
 
     /// The peer does not take all of what is written.
@@ -323,8 +347,5 @@ impl<H, S> Drop for HandlerTask<H, S> {
             mailbox.end(ConnectionState::Closed);
         }
         self.driver.abort();
-        if self.state.life != Life::Over {
-            self.state.registration.shard().server.count_end(None);
-        }
     }
 }

@@ -6,7 +6,7 @@
 
 use std::{
     sync::{
-        Mutex, PoisonError,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::Instant,
@@ -18,12 +18,13 @@ use ws_proto::{
     frame::{ControlQueue, OpCode},
     memory::{Backlog, MemoryAccount, MemoryBudget},
 };
-use ws_tokio::internal::{Locked, PendingPings, WaitList};
+use ws_tokio::internal::{Feed, Filled, Locked, PendingPings, TrafficCounters, WaitList};
 
 use crate::shard::wake::ConnWaker;
 
-use super::queued::{MessageQueue, Queued};
+use super::queued::{Entry, MessageQueue, Queued};
 
+mod feed;
 mod outlet;
 mod ping_rtt;
 
@@ -32,6 +33,10 @@ pub(crate) struct Mailbox {
     waker: ConnWaker,
     /// Whether the connection was woken and has not looked into the mailbox since.
     woken: AtomicBool,
+    /// Whether a feed was attached. Never reset.
+    has_feed: AtomicBool,
+    /// Counts refused messages.
+    counters: Arc<TrafficCounters>,
     state: Mutex<State>,
 }
 
@@ -48,6 +53,8 @@ struct State {
     closed_waiters: WaitList,
     /// The connection's next turn ends it without a Close frame.
     is_aborted: bool,
+    /// Present while the connection is open, once one is attached.
+    feed: Option<Arc<dyn Feed>>,
     uncommon: Option<Box<Uncommon>>,
 }
 
@@ -72,10 +79,12 @@ impl Uncommon {
 struct CloseRequest {
     code: Option<CloseCode>,
     reason: Box<str>,
+    /// Of the connection's feed, what came before this mark goes first.
+    mark: u64,
 }
 
 impl Mailbox {
-    pub(super) fn new(config: &ValidConfig, waker: ConnWaker) -> Self {
+    pub(super) fn new(config: &ValidConfig, waker: ConnWaker, counters: Arc<TrafficCounters>) -> Self {
         let state = State {
             messages: MessageQueue::default(),
             backlog: Backlog::new(),
@@ -84,9 +93,11 @@ impl Mailbox {
             senders: WaitList::new(),
             closed_waiters: WaitList::new(),
             is_aborted: false,
+            feed: None,
             uncommon: None,
         };
-        Self { config: config.clone(), waker, woken: AtomicBool::new(false), state: Mutex::new(state) }
+        let (woken, has_feed) = (AtomicBool::new(false), AtomicBool::new(false));
+        Self { config: config.clone(), waker, woken, has_feed, counters, state: Mutex::new(state) }
     }
 
     /// Whether something was put in since the last call.
@@ -95,19 +106,32 @@ impl Mailbox {
         self.woken.load(Ordering::Relaxed) && self.woken.swap(false, Ordering::Acquire)
     }
 
-    /// Moves control frames, messages and a close to the connection, as far as it has room for them. Returns whether
-    /// some are left. Ends the connection if a sender has aborted it.
+    /// Whether something was put in since [`take_woken`](Self::take_woken). If a thread puts something in and then
+    /// publishes, what it put in is seen here by those that see the publication.
+    #[cfg_attr(
+        not(target_os = "linux"),
+        expect(dead_code, reason = "only the reactor writes without a turn")
+    )]
+    #[inline]
+    pub(super) fn is_woken(&self) -> bool {
+        self.woken.load(Ordering::Relaxed)
+    }
+
+    /// Moves control frames, messages, what waits in the feed, and a close to the connection, as far as it has room for
+    /// them. Returns whether some are left. Ends the connection if a sender has aborted it.
     pub(super) fn transfer(&self, connection: &mut Connection, tx: &mut TransmitQueue, now: Instant) -> bool {
         let mut state = self.lock();
         if state.is_aborted {
             connection.abort(tx);
         }
         state.transfer_control(connection, tx);
-        state.transfer_messages(self.transfer_until(), connection, tx);
-        state.transfer_close(connection, tx, now);
+        let moved = state.transfer_messages(self.transfer_until(), connection, tx, now);
+        if moved == Filled::Empty {
+            state.transfer_close(connection, tx, now);
+        }
         state.set_connection(connection.state());
         self.promise_room(&mut state);
-        state.has_something_to_send()
+        (moved == Filled::More && state.is_connected()) || state.has_something_to_send()
     }
 
     /// The connection is closing or closed: what waits is dropped, and senders get an error.
@@ -117,7 +141,7 @@ impl Mailbox {
 
     /// Bytes in the connection's write queue from which on messages stay in the mailbox. Without it, as many bytes as
     /// the limit allows could wait in both.
-    fn transfer_until(&self) -> usize {
+    pub(super) fn transfer_until(&self) -> usize {
         (self.config.write_queue_bytes / 16).clamp(4 * 1024, 64 * 1024)
     }
 
@@ -171,7 +195,8 @@ impl Mailbox {
 
     fn push(&self, state: &mut State, message: Queued) {
         state.count_in(&message);
-        state.messages.push(message);
+        let mark = state.feed_mark();
+        state.messages.push(Entry { message, mark });
         state.charge(&self.config);
     }
 
@@ -202,21 +227,43 @@ impl State {
         }
     }
 
-    fn transfer_messages(&mut self, until: usize, connection: &mut Connection, tx: &mut TransmitQueue) {
-        while connection.queued(tx).bytes < until
-            && let Some(message) = self.messages.pop()
-        {
-            // The connection counts the message from here, unless it gives it back.
-            self.count_out(&message);
-            match message.send(connection, tx) {
-                Ok(()) => {}
-                Err(SendError::Full(message)) => {
-                    self.count_in(&message);
-                    self.settle_account();
-                    self.messages.put_back(message);
-                    return;
-                }
-                Err(SendError::Closed(message)) => return message.drop_unlocked(),
+    /// Moves messages, each behind what came before it in the feed.
+    fn transfer_messages(
+        &mut self,
+        until: usize,
+        connection: &mut Connection,
+        tx: &mut TransmitQueue,
+        now: Instant,
+    ) -> Filled {
+        loop {
+            if self.fill_before_next(until, connection, tx, now) == Filled::More {
+                return Filled::More;
+            }
+            if self.messages.is_empty() {
+                return Filled::Empty;
+            }
+            if connection.queued(tx).bytes >= until || self.transfer_one(connection, tx) == Filled::More {
+                return Filled::More;
+            }
+        }
+    }
+
+    /// Moves the next message.
+    fn transfer_one(&mut self, connection: &mut Connection, tx: &mut TransmitQueue) -> Filled {
+        let Some(Entry { message, mark }) = self.messages.pop() else { return Filled::Empty };
+        // The connection counts the message from here, unless it gives it back.
+        self.count_out(&message);
+        match message.send(connection, tx) {
+            Ok(()) => Filled::Empty,
+            Err(SendError::Full(message)) => {
+                self.count_in(&message);
+                self.settle_account();
+                self.messages.put_back(Entry { message, mark });
+                Filled::More
+            }
+            Err(SendError::Closed(message)) => {
+                message.drop_unlocked();
+                Filled::Empty
             }
         }
     }
@@ -229,7 +276,7 @@ impl State {
         };
         let close = if self.messages.is_empty() { uncommon.close.take() } else { None };
         match close {
-            Some(CloseRequest { code: Some(code), reason }) => {
+            Some(CloseRequest { code: Some(code), reason, .. }) => {
                 connection.close_and_receive(code, &reason, now, tx)
             }
             Some(CloseRequest { code: None, .. }) => connection.close_without_code_and_receive(now, tx),
@@ -276,7 +323,11 @@ impl State {
 
     /// Whether senders may send: the connection is open, and no sender has closed it.
     fn is_open(&self) -> bool {
-        self.connection == ConnectionState::Open && !self.is_closing()
+        self.is_connected() && !self.is_closing()
+    }
+
+    fn is_connected(&self) -> bool {
+        self.connection == ConnectionState::Open
     }
 
     fn is_closing(&self) -> bool {
@@ -287,6 +338,7 @@ impl State {
     fn set_connection(&mut self, connection: ConnectionState) {
         self.connection = connection;
         if connection != ConnectionState::Open {
+            self.end_feed();
             self.drop_queued();
             self.end_waiting();
         }

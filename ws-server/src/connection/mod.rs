@@ -1,16 +1,17 @@
 //! The two ways to write a server, a [`Handler`] and an async function, and the task of a connection for each.
 
-use std::{future::Future, marker::PhantomData};
+use std::{future::Future, marker::PhantomData, sync::Arc};
 
 use ws_proto::{ValidConfig, handshake::Rejection};
 use ws_tokio::{
     WebSocket,
-    internal::{ServerHalf, guarded},
+    internal::{Home, ServerHalf, guarded},
 };
 
 use crate::{
     admission::Request,
     handshake::established::{Application, Established, HandshakeFailed},
+    measure::PanicPlace,
     net::Io,
     shard::server_state::ServerState,
 };
@@ -23,6 +24,7 @@ pub(crate) mod handler_task;
 mod mailbox;
 mod payload;
 mod queued;
+mod topics;
 
 pub use conn::Conn;
 pub use handler::Handler;
@@ -120,14 +122,39 @@ where
     type Task = FunctionTask<Fut, S>;
 
     fn build_task(&self, io: S, established: Established<NothingAccepted>) -> Option<Self::Task> {
+        Some(self.build(io, established, None))
+    }
+}
+
+impl<F> FunctionApp<F> {
+    /// Calls the function. `home` is set if a reactor runs the connection.
+    pub(crate) fn build<Fut, S>(
+        &self,
+        io: S,
+        established: Established<NothingAccepted>,
+        home: Option<Home>,
+    ) -> FunctionTask<Fut, S>
+    where
+        F: Fn(WebSocket<S>, Request) -> Fut + 'static,
+        Fut: Future<Output = ()> + 'static,
+        S: Io + 'static,
+    {
         let Established { request, connection, received, registration, .. } = established;
         let (served, ws) = if io.is_trusted() {
             ServerHalf::trusting(io, connection, &received)
         } else {
             ServerHalf::new(io, connection, &received)
         };
+        served.count_in(Arc::clone(&registration.shard().server.counters.traffic));
+        if let Some(home) = home {
+            served.set_home(home);
+        }
         let ws = ws.with_send_queue(S::send_queue).with_subprotocol(request.subprotocol().map(str::to_owned));
         let application = guarded(|| (self.0)(ws, request));
-        Some(FunctionTask::new(served, application.ok(), registration))
+        if application.is_err() {
+            let line = "the function of a connection panicked; the connection is closed with 1011";
+            registration.shard().server.note_panic(PanicPlace::Function, line);
+        }
+        FunctionTask::new(served, application.ok(), registration)
     }
 }

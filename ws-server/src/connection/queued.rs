@@ -8,8 +8,15 @@ use ws_tokio::internal::{Foreign, run_unlocked};
 /// A queue of messages, first in, first out. Most mailboxes hold at most one message, which needs no allocation.
 #[derive(Default)]
 pub(super) struct MessageQueue {
-    first: Option<Queued>,
-    more: VecDeque<Queued>,
+    first: Option<Entry>,
+    more: VecDeque<Entry>,
+}
+
+/// A message that waits.
+pub(super) struct Entry {
+    pub(super) message: Queued,
+    /// Of the connection's feed, what came before this mark goes first. 0 without a feed.
+    pub(super) mark: u64,
 }
 
 /// Capacity that the queue keeps for the next burst, in messages.
@@ -69,31 +76,36 @@ impl Queued {
 }
 
 impl MessageQueue {
-    pub(super) fn push(&mut self, message: Queued) {
+    pub(super) fn push(&mut self, entry: Entry) {
         if self.is_empty() {
-            self.first = Some(message);
+            self.first = Some(entry);
         } else {
-            self.more.push_back(message);
+            self.more.push_back(entry);
         }
     }
 
-    pub(super) fn pop(&mut self) -> Option<Queued> {
-        let message = self.first.take().or_else(|| self.more.pop_front());
+    pub(super) fn pop(&mut self) -> Option<Entry> {
+        let entry = self.first.take().or_else(|| self.more.pop_front());
         if self.more.capacity() > KEPT_CAPACITY && self.more.len() < self.more.capacity() / 4 {
             self.more.shrink_to(self.more.capacity() / 2);
         }
-        message
+        entry
     }
 
     /// Puts the message that was popped last back to the front.
-    pub(super) fn put_back(&mut self, message: Queued) {
-        self.first = Some(message);
+    pub(super) fn put_back(&mut self, entry: Entry) {
+        self.first = Some(entry);
+    }
+
+    /// The mark of the message that is next.
+    pub(super) fn first_mark(&self) -> Option<u64> {
+        self.first.as_ref().or_else(|| self.more.front()).map(|entry| entry.mark)
     }
 
     /// Drops all messages after the mailbox is unlocked.
     pub(super) fn drop_unlocked(&mut self) {
         let Self { first, more } = std::mem::take(self);
-        first.into_iter().chain(more).for_each(Queued::drop_unlocked);
+        first.into_iter().chain(more).for_each(|entry| entry.message.drop_unlocked());
     }
 
     pub(super) fn is_empty(&self) -> bool {

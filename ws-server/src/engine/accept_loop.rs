@@ -5,6 +5,7 @@ use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 use crate::{
     admission::permits::{Full, Permit, Permits},
     handshake::{rejection_when_full, send_response},
+    measure::{HandshakeFailure, log_limited},
     net::{
         Io as _,
         listener::{Accepting, Incoming},
@@ -42,17 +43,23 @@ pub(crate) async fn accept_loop(
                 if socket.set_nodelay(server.options.tcp_nodelay).is_err() {
                     continue;
                 }
-                match server.handshakes.acquire(peer) {
+                // A trusted proxy names its clients later. The handshake counts as one of the client then.
+                let names_clients =
+                    server.options.expects_proxy_header(peer) || server.options.trusts_forwarded(peer);
+                let counted = peer.filter(|_| !names_clients);
+                match server.handshakes.acquire(counted) {
                     Ok(permit) => on_accepted(socket, peer, permit),
-                    Err(full) => reject(socket, peer, full, server, &rejections),
+                    Err(full) => reject(socket, counted, full, server, &rejections),
                 }
             }
             Err(error) if concerns_one_peer(&error) => {
-                tracing::debug!(%error, "a peer left before its connection was accepted")
+                let line = "a peer left before its connection was accepted";
+                log_limited!(server.log_limits, Socket, debug, %error, "{line}");
             }
             Err(error) => {
                 // The process is out of descriptors or memory. The listener stays readable, so a retry at once would
                 // spin.
+                server.counters.count_backoff();
                 tracing::warn!(%error, ?backoff, "accepting a connection failed");
                 tokio::select! {
                     () = &mut draining => return,
@@ -74,9 +81,11 @@ fn reject(
     socket: Incoming,
     peer: Option<SocketAddr>,
     full: Full,
-    server: &ServerState,
+    server: &Arc<ServerState>,
     rejections: &Arc<Permits>,
 ) {
+    let mut progress = server.begin_handshake(peer);
+    progress.fail(HandshakeFailure::Overload);
     if server.options.uses_tls() {
         // The response needs a TLS handshake, which costs more than a server without free permits can spend.
         return;
@@ -84,8 +93,9 @@ fn reject(
     let (Ok(permit), Ok(mut stream)) = (rejections.acquire(peer), socket.into_stream()) else { return };
     let patience = server.options.handshake_timeout;
     tokio::spawn(async move {
-        let response = rejection_when_full(full).encode();
-        send_response(&mut stream, &response, patience, ServerStream::send_queue).await;
-        drop(permit);
+        let rejection = rejection_when_full(full);
+        progress.refuse(rejection.response().status());
+        send_response(&mut stream, &rejection.encode(), patience, ServerStream::send_queue).await;
+        drop((progress, permit));
     });
 }

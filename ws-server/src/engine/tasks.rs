@@ -15,8 +15,7 @@ use crate::{
     shard::{
         AbortOnDrop, LoadShare, Shard, ShutdownReport,
         adoption::{Adoption, Door},
-        server_state::ShutdownPhase,
-        shutdown::{ForceOnDrop, drain, end_unserved},
+        shutdown::{ForceOnDrop, drain, end_unserved, stop_accepting},
         wake::WakeTable,
     },
 };
@@ -60,10 +59,12 @@ where
         };
         tokio::spawn(handshake::run(Arc::clone(&app), io, handshake, start));
     };
-    match listener {
-        Some(listener) => accept_loop(listener, &server, on_accepted).await,
-        None => server.reached(ShutdownPhase::Draining).await,
-    }
+    let accepting = async {
+        if let Some(listener) = listener {
+            accept_loop(listener, &server, on_accepted).await;
+        }
+    };
+    tokio::join!(accepting, stop_accepting(&server));
     let report = drain(&server).await;
     drop((clock, force));
     report

@@ -13,6 +13,7 @@ use ws_tokio::internal::guarded;
 
 use crate::{
     handshake::{self, GuardedFuture, Handshake, Step, established::Established, try_immediately},
+    measure::log_limited,
     net::{
         listener::{Incoming, Listener},
         runtime,
@@ -22,7 +23,7 @@ use crate::{
         AbortOnDrop, LoadShare, Shard, ShutdownReport,
         adoption::{Adoption, Door},
         server_state::{ServerState, ShutdownPhase},
-        shutdown::{ForceOnDrop, drain},
+        shutdown::{ForceOnDrop, drain, stop_accepting},
     },
 };
 
@@ -68,7 +69,7 @@ where
     let workers = if shards <= 1 {
         let workers = vec![start(0, &server, app, listener)?];
         server.open_door(door(&workers));
-        server.reached(ShutdownPhase::Draining).await;
+        stop_accepting(&server).await;
         workers
     } else {
         accept_for(listener, shards, &server, app).await?
@@ -105,14 +106,16 @@ where
         let least_loaded = workers.iter().min_by_key(|worker| worker.shard.load());
         if let Some(worker) = least_loaded {
             let handshake = Handshake::new(peer, LoadShare::new(&worker.shard), permit);
-            // The receiver is dropped only when the server drains.
+            // The receiver is dropped only when a shutdown ends handshakes.
             let _ = worker.sender.send(Arrival::Socket(socket, handshake));
         }
     };
-    match listener {
-        Some(listener) => accept_loop(listener, server, on_accepted).await,
-        None => server.reached(ShutdownPhase::Draining).await,
-    }
+    let accepting = async {
+        if let Some(listener) = listener {
+            accept_loop(listener, server, on_accepted).await;
+        }
+    };
+    tokio::join!(accepting, stop_accepting(server));
     Ok(workers)
 }
 
@@ -124,7 +127,7 @@ fn door(workers: &[Worker]) -> Door {
     Arc::new(move |adoption| {
         let running = shards.iter().filter_map(|(shard, sender)| Some((shard.upgrade()?, sender)));
         if let Some((shard, sender)) = running.min_by_key(|(shard, _)| shard.load()) {
-            // The receiver is dropped when the server drains.
+            // The receiver is dropped when a shutdown ends handshakes.
             let _ = sender.send(Arrival::Adoption(adoption, LoadShare::new(&shard)));
         }
     })
@@ -212,21 +215,22 @@ struct Handshakes<A: Sharded> {
 }
 
 impl<A: Sharded> Handshakes<A> {
-    /// Starts a handshake for each arrival until the server drains. Those that are still in the channel are then
+    /// Starts a handshake for each arrival until a shutdown ends handshakes. Those that are still in the channel are then
     /// dropped with it, and so are their permits, for which the drain waits.
     async fn start_all(&self, mut receiver: mpsc::UnboundedReceiver<Arrival>) {
-        let draining = self.server.reached(ShutdownPhase::Draining);
-        tokio::pin!(draining);
+        let end = self.server.handshakes_end();
+        tokio::pin!(end);
         loop {
             let next = tokio::select! {
                 next = receiver.recv() => next,
-                () = &mut draining => break,
+                () = &mut end => break,
             };
             let Some(arrival) = next else { break };
             // Destructors of the application's values may panic.
             if guarded(|| self.start(arrival)).is_err() {
                 // So may a `tracing` subscriber.
-                let _ = guarded(|| tracing::error!("a handshake panicked"));
+                let limits = &self.server.log_limits;
+                let _ = guarded(|| log_limited!(limits, Panic, error, "a handshake panicked"));
             }
         }
     }
@@ -269,9 +273,9 @@ impl<A: Sharded> Handshakes<A> {
                     ));
                 }
             }
-            Step::Rejected(handshake, response) => {
+            Step::Rejected(handshake, refusal) => {
                 if let Some(io) = register(Incoming::Tcp(stream)) {
-                    tokio::task::spawn_local(handshake::reject(io, handshake, response));
+                    tokio::task::spawn_local(handshake::reject(io, handshake, refusal));
                 }
             }
             Step::Wait(handshake) => self.spawn_handshake(Incoming::Tcp(stream), handshake),

@@ -191,7 +191,7 @@ impl Acceptor {
             Ok(Err(error)) => return Err(answer(&mut io, error, &Method::GET, self.timeout).await),
             Err(_elapsed) => {
                 if !received.is_empty() {
-                    send_response(&mut io, &request_timeout(), self.timeout, |_| None).await;
+                    send_response(&mut io, &request_timeout().response, self.timeout, |_| None).await;
                 }
                 return Err(AcceptError::TimedOut);
             }
@@ -263,7 +263,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> PendingUpgrade<S> {
             }
         };
         let status = rejection.response().status();
-        send_response(&mut self.io, &encode(rejection), self.timeout, |_| None).await;
+        send_response(&mut self.io, &encode(rejection).response, self.timeout, |_| None).await;
         Err(AcceptError::Rejected(status))
     }
 
@@ -299,7 +299,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> PendingUpgrade<S> {
     /// # Cancel safety
     /// Dropping the future drops the stream. The peer may have received a part of the rejection.
     pub async fn reject(mut self, rejection: Rejection) {
-        send_response(&mut self.io, &encode(rejection), self.timeout, |_| None).await;
+        send_response(&mut self.io, &encode(rejection).response, self.timeout, |_| None).await;
     }
 }
 

@@ -8,7 +8,8 @@ use ws_proto::handshake::{Rejection, ServerHandshake, TransportSecurity};
 use ws_tokio::internal::guarded;
 
 use crate::{
-    admission::Request,
+    admission::{Request, permits::Permit},
+    measure::PanicPlace,
     net::stream::ServerStream,
     shard::{
         adoption::{Adoption, Handover, Offer},
@@ -134,20 +135,46 @@ impl Adopter {
         opening: OpeningRequest,
     ) -> Result<(Box<Adoption>, oneshot::Receiver<Result<Offer, Rejection>>), ReserveError> {
         let OpeningRequest { request, protocol, peer, security } = opening;
-        let request = Request::new(request, peer);
+        let mut request = Request::new(request, peer);
+        request.set_server_draining(self.server.is_draining());
+        request.follow_forwarded(self.server.options.forwarded.as_ref());
+        let peer = request.peer_addr();
+        let mut progress = self.server.begin_handshake(peer);
+        let acquired = self.acquire(&request, protocol.as_deref(), security).inspect_err(|error| {
+            if let ReserveError::Rejected(rejection) = error {
+                progress.refuse(rejection.response().status());
+            }
+        });
+        let (handshake, handshake_permit, connection_permit) = acquired?;
+        let (decision, decided) = oneshot::channel();
+        let adoption =
+            Adoption { progress, request, handshake, handshake_permit, connection_permit, decision };
+        Ok((Box::new(adoption), decided))
+    }
+
+    /// Checks a request and acquires the permits of its handshake and its connection.
+    fn acquire(
+        &self,
+        request: &Request,
+        protocol: Option<&str>,
+        security: TransportSecurity,
+    ) -> Result<(ServerHandshake, Permit, Permit), ReserveError> {
+        let peer = request.peer_addr();
         let check = || {
-            let handshake = ServerHandshake::from_request(&*request, protocol.as_deref())?;
-            check_origin(&request, &self.server.options.origin, security)?;
+            let handshake = ServerHandshake::from_request(&**request, protocol)?;
+            check_origin(request, &self.server.options.origin, security)?;
             Ok(handshake)
         };
-        let handshake = guarded(check).unwrap_or(Err(AcceptError::Panicked)).map_err(refused)?;
+        let checked = guarded(check).unwrap_or_else(|_panicked| {
+            self.server.note_panic(PanicPlace::Request, "a custom origin policy panicked");
+            Err(AcceptError::Panicked)
+        });
+        let handshake = checked.map_err(refused)?;
         let full = |full| ReserveError::Rejected(rejection_when_full(full));
         let handshake_permit = self.server.handshakes.acquire(peer).map_err(full)?;
         // A full server rejects before it asks the application.
         let connection_permit = self.server.connections.acquire(peer).map_err(full)?;
-        let (decision, decided) = oneshot::channel();
-        let adoption = Adoption { request, handshake, handshake_permit, connection_permit, decision };
-        Ok((Box::new(adoption), decided))
+        Ok((handshake, handshake_permit, connection_permit))
     }
 }
 

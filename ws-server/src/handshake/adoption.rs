@@ -10,6 +10,7 @@ use ws_tokio::internal::guarded;
 
 use crate::{
     admission::{Request, permits::Permit},
+    measure::HandshakeFailure,
     net::stream::Detached,
     shard::{
         LoadShare,
@@ -38,14 +39,17 @@ pub(crate) async fn adopt<A, P>(
 {
     let server = Arc::clone(&load.shard().server);
     let deadline = ws_tokio::internal::deadline_in(server.options.handshake_timeout);
-    let Adoption { request, handshake, handshake_permit, connection_permit, decision } = *adoption;
+    let Adoption { mut progress, request, handshake, handshake_permit, connection_permit, decision } =
+        *adoption;
     let asking = ask(&*app, &server, request, handshake, connection_permit);
-    let Some(asked) = in_time(&server, ShutdownPhase::Draining, deadline, Box::pin(asking)).await else {
+    let Some(asked) = in_time(|| server.handshakes_end(), deadline, || Box::pin(asking)).await else {
         return;
     };
     let (mut accepted, response) = match asked.unwrap_or_else(|_elapsed| Err(timed_out())) {
         Ok(accepted) => accepted,
         Err(rejection) => {
+            progress.refuse(rejection.response().status());
+            drop(progress);
             // The rejection is dropped here if the caller is gone. Its destructors may panic.
             let _ = guarded(|| drop(decision.send(Err(rejection))));
             return;
@@ -55,13 +59,19 @@ pub(crate) async fn adopt<A, P>(
     if decision.send(Ok(Offer { response, handover })).is_err() {
         return;
     }
-    let Some(Handover { stream, received }) = wait(&server, deadline, handed_over).await else { return };
+    let Some(Handover { stream, received }) = wait(&server, deadline, handed_over).await else {
+        if tokio::time::Instant::now() >= deadline {
+            progress.fail(HandshakeFailure::TimedOut);
+        }
+        return;
+    };
     // A socket that cannot be configured is broken already.
     if stream.set_nodelay(server.options.tcp_nodelay).is_err() {
         return;
     }
     accepted.received = received;
-    let handshake = Handshake::new(accepted.request.peer_addr(), load, handshake_permit);
+    let peer = accepted.request.peer_addr();
+    let handshake = Handshake::adopted(progress, peer, load, handshake_permit);
     start(app, stream, accepted.establish::<A>(&server, handshake));
 }
 
@@ -72,7 +82,7 @@ async fn wait(
     deadline: tokio::time::Instant,
     mut handed_over: oneshot::Receiver<Handover>,
 ) -> Option<Handover> {
-    match in_time(server, ShutdownPhase::Forcing, deadline, &mut handed_over).await {
+    match in_time(|| server.reached(ShutdownPhase::Forcing), deadline, || &mut handed_over).await {
         Some(Ok(handover)) => handover.ok(),
         _ => {
             // A connection that was handed over before this moment is taken.
@@ -91,7 +101,7 @@ async fn ask<A: Application>(
     connection_permit: Permit,
 ) -> Result<(AcceptedRequest<A::Accepted>, Response<()>), Rejection> {
     if let Some(hook) = &server.options.on_request_async {
-        request = ask_async_hook(hook, request).await?;
+        request = ask_async_hook(server, hook, request).await?;
     }
     let accepted = ask_application(app, server, &mut request)?;
     let extensions = handshake.negotiate(&server.protocol);

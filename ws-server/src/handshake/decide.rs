@@ -1,6 +1,6 @@
 //! Decides whether a request becomes a connection. The server and [`Acceptor`](crate::Acceptor) share the checks here.
 
-use http::StatusCode;
+use http::{Method, StatusCode};
 use ws_proto::{
     ValidConfig,
     handshake::{Extensions, OriginPolicy, Rejection, RequestError, ServerHandshake, TransportSecurity},
@@ -13,6 +13,7 @@ use crate::{
         permits::{Full, Permit},
         request::encode_rejection,
     },
+    measure::{HandshakeOutcome, PanicPlace},
     shard::server_state::ServerState,
 };
 
@@ -21,8 +22,22 @@ use super::{
     established::{AcceptedRequest, Application, NotifyOnDrop},
 };
 
-/// An accepted request, or the encoded response that rejects it.
-pub(super) type Decision<T> = Result<AcceptedRequest<T>, Vec<u8>>;
+/// An accepted request, or the response that refuses it.
+pub(super) type Decision<T> = Result<AcceptedRequest<T>, Refusal>;
+
+/// A response that is not 101, encoded.
+#[derive(Debug)]
+pub(crate) struct Refusal {
+    pub(crate) response: Vec<u8>,
+    pub(crate) outcome: HandshakeOutcome,
+}
+
+impl Refusal {
+    pub(super) fn new(rejection: &Rejection, method: &Method) -> Self {
+        let outcome = HandshakeOutcome::Refused(rejection.response().status());
+        Self { response: encode_rejection(rejection, method), outcome }
+    }
+}
 
 /// Checks a request without asking the application: is it a WebSocket handshake, and is its origin allowed?
 pub(super) fn check(
@@ -56,19 +71,22 @@ pub(super) fn accept_upgrade(
     Ok((extensions, response))
 }
 
-/// Checks a request to the server and acquires its connection permit. `Err` is the encoded rejection.
+/// Checks a request to the server and acquires its connection permit. `Err` is the rejection.
 pub(super) fn admit(
     server: &ServerState,
     request: &Request,
     over_tls: bool,
-) -> Result<(ServerHandshake, Permit), Vec<u8>> {
+) -> Result<(ServerHandshake, Permit), Refusal> {
     let handshake = match guarded(|| check(request, &server.options.origin, over_tls)) {
         Ok(Ok(handshake)) => handshake,
         Ok(Err(AcceptError::Request(error))) if error.is_not_upgrade() => {
             return Err(answer_plain_http(server, request, error));
         }
-        Ok(Err(error)) => return Err(error.response(request.method()).unwrap_or_default()),
-        Err(_panicked) => return Err(encode(accepting_panicked())),
+        Ok(Err(error)) => {
+            let rejection = error.rejection().unwrap_or_else(internal_error);
+            return Err(Refusal::new(&rejection, request.method()));
+        }
+        Err(_panicked) => return Err(encode(accepting_panicked(server))),
     };
     // A full server rejects before it asks the application.
     let connection_permit = server.connections.acquire(request.peer_addr());
@@ -107,36 +125,39 @@ pub(super) fn ask_application<A: Application>(
     };
     match guarded(ask) {
         Ok(accepted) => accepted.map(NotifyOnDrop::new),
-        Err(_panicked) => Err(accepting_panicked()),
+        Err(_panicked) => Err(accepting_panicked(server)),
     }
 }
 
 /// Answers a request that asks for no WebSocket, with the application's hook if there is one.
-fn answer_plain_http(server: &ServerState, request: &Request, error: RequestError) -> Vec<u8> {
+fn answer_plain_http(server: &ServerState, request: &Request, error: RequestError) -> Refusal {
     let rejection = match &server.options.http {
-        None => Rejection::from(error),
+        None => return Refusal::new(&Rejection::from(error), request.method()),
         Some(hook) => match guarded(|| hook(request)) {
             Ok(response) => Rejection::from(response),
             Err(_panicked) => {
-                tracing::error!("the `http` hook panicked; the request is answered with 500");
+                let line = "the `http` hook panicked; the request is answered with 500";
+                server.note_panic(PanicPlace::Request, line);
                 return encode(internal_error());
             }
         },
     };
-    let encoded = encode_rejection(&rejection, request.method());
+    let mut answer = Refusal::new(&rejection, request.method());
+    answer.outcome = HandshakeOutcome::AnsweredHttp(rejection.response().status());
     let _ = guarded(|| drop(rejection));
-    encoded
+    answer
 }
 
 /// Encodes an application's rejection. Its destructors may panic.
-pub(super) fn encode(rejection: Rejection) -> Vec<u8> {
-    let encoded = rejection.encode();
+pub(super) fn encode(rejection: Rejection) -> Refusal {
+    let encoded = Refusal::new(&rejection, &Method::GET);
     let _ = guarded(|| drop(rejection));
     encoded
 }
 
-pub(super) fn accepting_panicked() -> Rejection {
-    tracing::error!("the application panicked while it decided about a request; it is answered with 500");
+pub(super) fn accepting_panicked(server: &ServerState) -> Rejection {
+    let line = "the application panicked while it decided about a request; it is answered with 500";
+    server.note_panic(PanicPlace::Request, line);
     internal_error()
 }
 

@@ -8,7 +8,8 @@ use ws_tokio::internal::guarded;
 
 use crate::{
     admission::{Request, permits::Permit},
-    shard::{registration::Registration, server_state::ServerState},
+    measure::HandshakeOutcome,
+    shard::{registration::Registration, server_state::ServerState, watched::Watched},
 };
 
 use super::Handshake;
@@ -47,10 +48,19 @@ impl<T: HandshakeFailed> AcceptedRequest<T> {
     where
         A: Application<Accepted = T>,
     {
-        let Handshake { load, permit, .. } = handshake;
-        drop(permit);
+        let Handshake { load, permit, mut progress, .. } = handshake;
         let Self { accepted, request, extensions, connection_permit, received, .. } = self;
-        let registration = Registration::new(load, connection_permit);
+        #[cfg(feature = "deflate")]
+        let compression = extensions.deflate().is_some();
+        #[cfg(not(feature = "deflate"))]
+        let compression = false;
+        progress.end(HandshakeOutcome::Accepted);
+        let handshake_span = progress.span().clone();
+        // It is counted before its permit is free.
+        drop(progress);
+        drop(permit);
+        let watched = Watched::open(server, &request, compression, &handshake_span);
+        let registration = Registration::new(load, connection_permit, watched);
         let config = A::protocol(server).clone();
         let connection = Connection::server(config, registration.shard().now()).with_extensions(extensions);
         Established { accepted, request, connection, received, registration }

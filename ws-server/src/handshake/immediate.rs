@@ -8,12 +8,13 @@ use std::{
 
 use ws_proto::handshake::RequestReader;
 
-use crate::{admission::Request, shard::server_state::ServerState};
+use crate::shard::server_state::ServerState;
 
 use super::{
     Handshake,
-    decide::{admit, decide},
+    decide::{Refusal, admit, decide, encode, rejection_when_full},
     established::{AcceptedRequest, Application, Established, HandshakeFailed},
+    proxy_header::ProxyHeaderError,
 };
 
 /// How far a handshake has come.
@@ -23,7 +24,7 @@ pub(crate) enum Step<T: HandshakeFailed> {
     /// The rest of the 101 response is to be written.
     Accepted(Handshake, AcceptedRequest<T>),
     /// This response is to be written.
-    Rejected(Handshake, Vec<u8>),
+    Rejected(Handshake, Refusal),
     /// More bytes, or slower steps, are needed. `Handshake::received` holds what was read.
     Wait(Handshake),
     /// The peer has left.
@@ -47,20 +48,29 @@ pub(crate) fn try_immediately<A: Application>(
         Err(error) if error.kind() == ErrorKind::WouldBlock => return Step::Wait(handshake),
         Err(_) => return Step::Gone,
     }
-    // Malformed requests take the slow path, which reports the error.
+    // Malformed headers and requests take the slow path, which reports the error.
+    if handshake.expects_proxy_header {
+        match handshake.take_proxy_header(&server.options) {
+            Ok(true) => {}
+            Err(ProxyHeaderError::Full(full)) => {
+                return Step::Rejected(handshake, encode(rejection_when_full(full)));
+            }
+            Ok(false) | Err(_) => return Step::Wait(handshake),
+        }
+    }
     let Ok(Some((request, head_len))) = RequestReader::new(&server.protocol.limits).read(&handshake.received)
     else {
         return Step::Wait(handshake);
     };
-    let request = Request::new(request, handshake.peer);
     let rest = handshake.received[head_len..].to_vec();
     handshake.load.shard().head_buffers.put_back(std::mem::take(&mut handshake.received));
     // A server with TLS never decides at once.
-    let decision =
-        admit(server, &request, false).and_then(|admitted| decide(app, server, admitted, request, rest));
+    let decision = handshake.begin_request(request).and_then(|request| {
+        admit(server, &request, false).and_then(|admitted| decide(app, server, admitted, request, rest))
+    });
     let mut accepted = match decision {
         Ok(accepted) => accepted,
-        Err(response) => return Step::Rejected(handshake, response),
+        Err(refusal) => return Step::Rejected(handshake, refusal),
     };
     let mut stream = stream;
     match stream.write(&accepted.response) {

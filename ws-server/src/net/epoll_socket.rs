@@ -55,6 +55,21 @@ impl Socket {
         self.writable |= events.intersects(EventFlags::OUT | EventFlags::HUP | EventFlags::ERR);
     }
 
+    /// Whether a write may be tried, and the connection is not queued for another turn.
+    pub(crate) const fn is_idle_and_writable(&self) -> bool {
+        self.writable && !self.wants_turn
+    }
+
+    /// Writes what the kernel takes, and returns the number of bytes. The next write reports an error again.
+    #[inline]
+    pub(crate) fn write_now(&mut self, bytes: &[u8]) -> usize {
+        match self.write_with(bytes.len(), |stream| stream.write(bytes)) {
+            Poll::Ready(Ok(written)) => written,
+            _ => 0,
+        }
+    }
+
+    #[inline]
     fn write_with(
         &mut self,
         wanted: usize,

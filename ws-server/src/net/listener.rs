@@ -6,6 +6,14 @@ use tokio::net::{TcpSocket, ToSocketAddrs};
 
 use crate::net::{runtime, stream::ServerStream};
 
+/// Settings of a TCP listener.
+#[derive(Clone, Copy)]
+pub(crate) struct Settings {
+    pub(crate) backlog: u32,
+    /// `SO_REUSEPORT`, on the systems that have it.
+    pub(crate) reuse_port: bool,
+}
+
 /// A listening socket that is not registered with a runtime yet.
 pub(crate) enum Listener {
     Tcp(std::net::TcpListener),
@@ -41,11 +49,11 @@ impl Incoming {
 
 impl Listener {
     /// Listens on the first address that works.
-    pub(crate) async fn bind(addr: impl ToSocketAddrs, backlog: u32) -> io::Result<Self> {
+    pub(crate) async fn bind(addr: impl ToSocketAddrs, settings: Settings) -> io::Result<Self> {
         runtime::check()?;
         let mut last = io::Error::new(io::ErrorKind::InvalidInput, "the name resolves to no address");
         for addr in tokio::net::lookup_host(addr).await? {
-            match runtime::register(|| listen_on(addr, backlog)) {
+            match runtime::register(|| listen_on(addr, settings)) {
                 Ok(listener) => return Ok(Self::Tcp(listener)),
                 Err(error) => last = error,
             }
@@ -69,13 +77,26 @@ impl Listener {
     }
 }
 
-fn listen_on(addr: SocketAddr, backlog: u32) -> io::Result<std::net::TcpListener> {
+fn listen_on(addr: SocketAddr, settings: Settings) -> io::Result<std::net::TcpListener> {
     let socket = if addr.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     // On Windows it would let two servers share the port.
     #[cfg(unix)]
     socket.set_reuseaddr(true)?;
+    if settings.reuse_port {
+        set_reuse_port(&socket)?;
+    }
     socket.bind(addr)?;
-    socket.listen(backlog)?.into_std()
+    socket.listen(settings.backlog)?.into_std()
+}
+
+#[cfg(all(unix, not(any(target_os = "solaris", target_os = "illumos", target_os = "cygwin"))))]
+fn set_reuse_port(socket: &TcpSocket) -> io::Result<()> {
+    socket.set_reuseport(true)
+}
+
+#[cfg(not(all(unix, not(any(target_os = "solaris", target_os = "illumos", target_os = "cygwin")))))]
+fn set_reuse_port(_socket: &TcpSocket) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
 }
 
 #[cfg(target_os = "linux")]
@@ -203,12 +224,11 @@ pub(crate) mod unix {
         path::{Path, PathBuf},
     };
 
-    /// A listening Unix socket. Dropping it removes its file.
+    /// A listening Unix socket. Dropping it removes its file, if the server has made the file.
     pub(crate) struct Bound {
         pub(super) listener: UnixListener,
-        path: PathBuf,
-        /// Device and inode number of the file.
-        file: (u64, u64),
+        /// The path of the file that the server has made, with the file's device and inode number.
+        file: Option<(PathBuf, (u64, u64))>,
     }
 
     impl Bound {
@@ -219,13 +239,20 @@ pub(crate) mod unix {
             let permitted =
                 mode.map_or(Ok(()), |mode| fs::set_permissions(path, Permissions::from_mode(mode)));
             let listener = permitted.and_then(|()| listen(bound)).inspect_err(|_| remove(path, file))?;
-            Ok(Self { listener, path: path.to_owned(), file })
+            Ok(Self { listener, file: Some((path.to_owned(), file)) })
+        }
+
+        /// A socket that others have made, in non-blocking mode.
+        pub(crate) const fn existing(listener: UnixListener) -> Self {
+            Self { listener, file: None }
         }
     }
 
     impl Drop for Bound {
         fn drop(&mut self) {
-            remove(&self.path, self.file);
+            if let Some((path, file)) = &self.file {
+                remove(path, *file);
+            }
         }
     }
 

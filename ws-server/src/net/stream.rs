@@ -158,7 +158,7 @@ impl ServerStream {
     }
 
     /// Whether the stream is plain TCP that is registered with the runtime.
-    #[cfg(target_os = "linux")]
+    #[cfg(any(target_os = "linux", feature = "tls-core"))]
     pub(crate) const fn is_tcp(&self) -> bool {
         matches!(self.0, Kind::Tcp(_))
     }
@@ -169,6 +169,17 @@ impl ServerStream {
         match self.0 {
             Kind::Tcp(stream) => stream.into_std(),
             _ => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+
+    /// The next byte, which stays in the socket. An error for other streams than plain TCP.
+    #[cfg(feature = "tls-core")]
+    pub(crate) async fn peek_byte(&self) -> io::Result<u8> {
+        let Kind::Tcp(stream) = &self.0 else { return Err(io::ErrorKind::Unsupported.into()) };
+        let mut byte = [0];
+        match stream.peek(&mut byte).await? {
+            0 => Err(io::ErrorKind::UnexpectedEof.into()),
+            _ => Ok(byte[0]),
         }
     }
 

@@ -11,11 +11,14 @@ use crate::{
     net::stream::Detached,
 };
 
+use super::progress::HandshakeProgress;
+
 /// Passes a request to the server's shard with the lowest load. If the server ends, the request is dropped.
 pub(crate) type Door = Arc<dyn Fn(Box<Adoption>) + Send + Sync>;
 
 /// A request that was checked and has its permits. The application has not been asked.
 pub(crate) struct Adoption {
+    pub(crate) progress: Box<HandshakeProgress>,
     pub(crate) request: Request,
     pub(crate) handshake: ServerHandshake,
     pub(crate) handshake_permit: Permit,

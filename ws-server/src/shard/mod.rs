@@ -12,10 +12,13 @@ use tokio::{sync::Notify, task::JoinHandle};
 
 pub(crate) mod adoption;
 mod head_buffers;
+pub(crate) mod progress;
 pub(crate) mod registration;
 mod registry;
 pub(crate) mod server_state;
 pub(crate) mod shutdown;
+mod spread;
+mod stats_handle;
 mod timer_wheel;
 pub(crate) mod wake;
 #[cfg_attr(
@@ -23,9 +26,11 @@ pub(crate) mod wake;
     expect(dead_code, reason = "only the reactor reads the queue")
 )]
 pub(crate) mod wake_queue;
+pub(crate) mod watched;
 
 pub use server_state::ShutdownReport;
 pub use shutdown::ShutdownHandle;
+pub use stats_handle::StatsHandle;
 
 use head_buffers::HeadBuffers;
 use registry::Registry;

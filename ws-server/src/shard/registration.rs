@@ -1,8 +1,25 @@
-use std::{sync::Arc, task::Waker, time::Instant};
+use std::{
+    num::NonZero,
+    sync::{
+        Arc,
+        atomic::{Ordering, fence},
+    },
+    task::Waker,
+    time::{Duration, Instant},
+};
+
+use tracing::Span;
+use ws_proto::CloseInfo;
+use ws_tokio::internal::guarded;
 
 use crate::admission::permits::Permit;
 
-use super::{LoadShare, MAX_TIMER, Shard, wake::ConnWaker};
+use super::{
+    LoadShare, MAX_TIMER, Shard,
+    server_state::ShutdownPhase,
+    wake::ConnWaker,
+    watched::{Watched, cut_off},
+};
 
 /// A connection's entry on its shard: its id, its wake-ups, its timer. Dropping it frees the id and the permit.
 pub(crate) struct Registration {
@@ -10,19 +27,68 @@ pub(crate) struct Registration {
     id: u32,
     /// The earliest tick for which the timer wheel has an entry; 0 if there is none.
     armed: u64,
+    /// The low bits of the tick at which the connection was opened. `None` once it has ended.
+    opened: Option<NonZero<u32>>,
+    /// Present if an observer or a span watches the connection.
+    watched: Option<Box<Watched>>,
     _permit: Permit,
 }
 
 impl Registration {
-    pub(crate) fn new(load: LoadShare, permit: Permit) -> Self {
+    pub(crate) fn new(load: LoadShare, permit: Permit, watched: Option<Box<Watched>>) -> Self {
         let shard = load.shard();
         // The clock does not run while the shard has no connections.
         let id = shard.registry.add(|| shard.start_clock());
-        Self { load, id, armed: 0, _permit: permit }
+        let opened = Some(NonZero::new(shard.tick() as u32).unwrap_or(NonZero::<u32>::MIN));
+        Self { load, id, armed: 0, opened, watched, _permit: permit }
+    }
+
+    /// The connection has ended: counts it, and tells those who watch it. Only the first call has an effect.
+    #[cold]
+    pub(crate) fn end(&mut self, info: Option<&CloseInfo>) {
+        let Some(opened) = self.opened.take() else { return };
+        let (watched, shard) = (self.watched.take(), self.load.shard());
+        // Tick 0 was noted as 1.
+        let ticks = (shard.tick() as u32).wrapping_sub(opened.get()).cast_signed().max(0).unsigned_abs();
+        let age = Duration::from_nanos(shard.tick_nanos.saturating_mul(ticks.into()));
+        let cut_off = info.is_none().then(cut_off);
+        if let Some(info) = info.or(cut_off.as_ref()) {
+            shard.server.count_end(info, age);
+        }
+        if let Some(watched) = watched {
+            watched.close(&shard.server, info);
+        }
+    }
+
+    /// Whether [`end`](Self::end) was called.
+    pub(crate) const fn has_ended(&self) -> bool {
+        self.opened.is_none()
+    }
+
+    /// The connection's span, if it has one.
+    #[inline]
+    pub(crate) fn span(&self) -> Option<Span> {
+        self.watched.as_ref().map(|watched| watched.span())
     }
 
     pub(crate) const fn shard(&self) -> &Arc<Shard> {
         self.load.shard()
+    }
+
+    /// How far the shutdown has come for this connection. While a shutdown is spread over a time, it begins for each
+    /// connection at another moment.
+    #[inline]
+    pub(crate) fn shutdown_phase(&self) -> ShutdownPhase {
+        match self.shard().server.phase() {
+            ShutdownPhase::Draining if self.is_held_back() => ShutdownPhase::Running,
+            phase => phase,
+        }
+    }
+
+    #[cold]
+    fn is_held_back(&self) -> bool {
+        fence(Ordering::Acquire);
+        !self.shard().registry.is_released(self.id)
     }
 
     /// The connection's id on its shard. Another connection gets the same id later.
@@ -62,14 +128,14 @@ impl Registration {
 
 impl Drop for Registration {
     fn drop(&mut self) {
+        // A `tracing` subscriber may panic.
+        let _ = guarded(|| self.end(None));
         self.shard().registry.remove(self.id);
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use ws_proto::Config;
 
     use super::*;
@@ -86,7 +152,7 @@ mod tests {
     }
 
     fn registration(shard: &Arc<Shard>) -> Registration {
-        Registration::new(LoadShare::new(shard), shard.server.connections.acquire(None).ok().unwrap())
+        Registration::new(LoadShare::new(shard), shard.server.connections.acquire(None).ok().unwrap(), None)
     }
 
     async fn pass(shard: &Shard, time: Duration) {

@@ -1,7 +1,10 @@
 //! The ids of a shard's connections, with the wake-ups and timers for each.
 
 use std::{
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
     task::Waker,
 };
 
@@ -10,7 +13,11 @@ use super::{
     wake::{ConnWaker, WakeTable},
 };
 
-pub(crate) struct Registry(Mutex<State>);
+pub(crate) struct Registry {
+    state: Mutex<State>,
+    /// While a shutdown is spread over a time, only connections with smaller ids may close.
+    released: AtomicU32,
+}
 
 struct State {
     wake_table: WakeTable,
@@ -25,7 +32,8 @@ impl Registry {
     /// Creates a registry with room for `initial` connections.
     pub(super) fn new(wake_table: WakeTable, initial: usize) -> Self {
         let free = Vec::with_capacity(initial);
-        Self(Mutex::new(State { wake_table, count: 0, free, used: 0, wheel: TimerWheel::new() }))
+        let state = State { wake_table, count: 0, free, used: 0, wheel: TimerWheel::new() };
+        Self { state: Mutex::new(state), released: AtomicU32::new(u32::MAX) }
     }
 
     /// Allocates an id. `on_first` is called if no other id is in use.
@@ -88,6 +96,42 @@ impl Registry {
         batch.wake();
     }
 
+    /// Holds all connections back when a shutdown begins.
+    pub(super) fn hold_back(&self) {
+        self.released.store(0, Ordering::Relaxed);
+    }
+
+    /// Whether a shutdown may close this connection.
+    pub(super) fn is_released(&self, id: u32) -> bool {
+        id < self.released.load(Ordering::Relaxed)
+    }
+
+    /// The ids in use, in order.
+    pub(super) fn ids(&self) -> Vec<u32> {
+        let (count, mut free) = {
+            let state = self.lock();
+            (state.count, state.free.clone())
+        };
+        free.sort_unstable();
+        let mut free = free.into_iter().peekable();
+        (0..count).filter(|id| free.next_if_eq(id).is_none()).collect()
+    }
+
+    /// Releases and wakes these connections, which come behind all that were released before.
+    pub(super) fn release(&self, ids: &[u32]) {
+        let Some(last) = ids.last() else { return };
+        self.released.store(last + 1, Ordering::Relaxed);
+        // The lock below orders the store before the turns of the connections.
+        let batch = self.lock().wake_table.batch(ids);
+        batch.wake();
+    }
+
+    /// Releases and wakes all connections, also later ones.
+    pub(super) fn release_all(&self) {
+        self.released.store(u32::MAX, Ordering::Relaxed);
+        self.wake_all();
+    }
+
     /// The number of entries on the timer wheel.
     #[cfg(test)]
     pub(super) fn timers(&self) -> usize {
@@ -95,7 +139,7 @@ impl Registry {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -175,6 +219,39 @@ mod tests {
         registry.wake_due(1);
         assert_eq!((ended_woken.take(), open_woken.take()), (0, 1));
         assert_eq!(Arc::strong_count(&ended_woken), 1, "its waker is dropped");
+    }
+
+    #[test]
+    fn the_ids_in_use_are_listed_in_order() {
+        let registry = Registry::new(WakeTable::tasks(0), 0);
+        assert_eq!(registry.ids(), []);
+        for _ in 0..6 {
+            registry.add(|| ());
+        }
+        for id in [4, 0, 5] {
+            registry.remove(id);
+        }
+        assert_eq!(registry.ids(), [1, 2, 3]);
+        registry.add(|| ());
+        assert_eq!(registry.ids(), [1, 2, 3, 5]);
+    }
+
+    #[test]
+    fn connections_are_held_back_until_they_are_released() {
+        let registry = Registry::new(WakeTable::tasks(0), 0);
+        let [(_, first), (_, second), (_, third)] = connections(&registry);
+        let released = || [0, 1, 2].map(|id| registry.is_released(id));
+        assert_eq!(released(), [true; 3]);
+        registry.hold_back();
+        assert_eq!(released(), [false; 3]);
+        registry.release(&[]);
+        registry.release(&[1]);
+        // Their order is that of their ids.
+        assert_eq!(released(), [true, true, false]);
+        assert_eq!([&first, &second, &third].map(|counter| counter.take()), [0, 1, 0]);
+        registry.release_all();
+        assert_eq!(released(), [true; 3]);
+        assert_eq!([first, second, third].map(|counter| counter.take()), [1; 3]);
     }
 
     #[test]

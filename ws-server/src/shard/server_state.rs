@@ -1,27 +1,37 @@
 //! The state that all shards of a server share.
 
 use std::{
+    net::SocketAddr,
     sync::{
         Arc, Mutex, OnceLock, PoisonError, Weak,
-        atomic::{AtomicU8, AtomicUsize, Ordering},
+        atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
 
 use tokio::sync::watch;
-use ws_proto::{CloseInfo, ValidConfig};
-use ws_tokio::internal::guarded;
+use ws_proto::{CloseCode, CloseInfo, ValidConfig};
+use ws_tokio::{Shutdown, internal::guarded};
 
-use crate::{admission::permits::Permits, options::Options};
+use crate::{
+    admission::permits::Permits,
+    measure::{Counters, HandshakeEnd, LogLimits, Observer, PanicPlace, ServerStats, log_limited},
+    options::Options,
+    topics::Topics,
+};
 
-use super::{adoption::Door, registry::Registry};
+use super::{
+    adoption::Door,
+    progress::{HandshakeProgress, HandshakeReports},
+    registry::Registry,
+};
 
 /// How far a server's shutdown has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub(crate) enum ShutdownPhase {
     Running,
-    /// Nothing new is accepted; connections close with 1001.
+    /// Nothing new is accepted; connections close.
     Draining,
     /// Connections that are left are cut off.
     Forcing,
@@ -31,7 +41,8 @@ pub(crate) enum ShutdownPhase {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ShutdownReport {
-    /// Connections that ended by a completed closing handshake after the shutdown began.
+    /// Connections that ended by a completed closing handshake after the shutdown began, and after its
+    /// [`ready_delay`](crate::close::Shutdown::ready_delay).
     pub clean: usize,
     /// Connections that ended in another way: the peer vanished, or was cut off at the end of the grace period.
     pub unclean: usize,
@@ -39,15 +50,20 @@ pub struct ShutdownReport {
     pub forced: bool,
 }
 
-/// Passes the grace period to the server's future, and the report back.
+/// Passes the settings of a shutdown to the server's future, and the report back.
 pub(crate) struct ShutdownState {
-    pub(super) grace: OnceLock<Duration>,
+    pub(super) settings: OnceLock<Shutdown>,
+    /// Whether the settings are there.
+    pub(super) has_begun: watch::Sender<bool>,
+    /// Whether handshakes end that have no response yet.
+    ends_handshakes: watch::Sender<bool>,
     pub(super) report: watch::Sender<Option<ShutdownReport>>,
 }
 
 impl Default for ShutdownState {
     fn default() -> Self {
-        Self { grace: OnceLock::new(), report: watch::Sender::new(None) }
+        let (has_begun, ends_handshakes) = (watch::Sender::new(false), watch::Sender::new(false));
+        Self { settings: OnceLock::new(), has_begun, ends_handshakes, report: watch::Sender::new(None) }
     }
 }
 
@@ -57,6 +73,11 @@ pub(crate) struct ServerState {
     pub(crate) protocol: ValidConfig,
     /// The settings of connections that handlers serve. Handlers answer pings themselves.
     pub(crate) handler_protocol: ValidConfig,
+    pub(crate) topics: Topics,
+    pub(crate) counters: Counters,
+    pub(crate) log_limits: LogLimits,
+    /// The number of the next connection that is watched.
+    next_connection_id: AtomicU64,
     pub(crate) handshakes: Arc<Permits>,
     pub(crate) connections: Arc<Permits>,
     phase: AtomicU8,
@@ -72,9 +93,14 @@ pub(crate) struct ServerState {
 
 impl ServerState {
     pub(crate) fn new(options: Options, protocol: ValidConfig, handler_protocol: ValidConfig) -> Arc<Self> {
+        let topics = options.topics.clone().unwrap_or_else(|| Topics::of_server(protocol.memory_budget()));
         Arc::new(Self {
             protocol,
             handler_protocol,
+            topics,
+            counters: Counters::new(),
+            log_limits: LogLimits::default(),
+            next_connection_id: AtomicU64::new(1),
             handshakes: Permits::with_shares(options.max_handshakes, options.max_per_address),
             connections: Permits::with_shares(options.max_connections, options.max_per_address),
             phase: AtomicU8::new(ShutdownPhase::Running as u8),
@@ -103,10 +129,37 @@ impl ServerState {
         }
     }
 
-    /// Advances to a later phase, never back, and wakes all connections.
+    /// Whether a shutdown has begun, although connections may still be accepted.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.shutdown.settings.get().is_some() || self.phase() > ShutdownPhase::Running
+    }
+
+    /// The Close that connections get in a shutdown.
+    pub(crate) fn shutdown_close(&self) -> (CloseCode, &str) {
+        self.shutdown.settings.get().map_or((CloseCode::GOING_AWAY, ""), |settings| {
+            let parts = settings.parts();
+            (parts.code, parts.reason)
+        })
+    }
+
+    /// The registries of all shards.
+    pub(super) fn registries(&self) -> Vec<Arc<Registry>> {
+        let registries = self.registries.lock().unwrap_or_else(PoisonError::into_inner);
+        registries.iter().filter_map(Weak::upgrade).collect()
+    }
+
+    /// Advances to a later phase, never back, and wakes all connections, unless the shutdown is spread over a time.
     pub(crate) fn enter(&self, phase: ShutdownPhase) {
         self.ends_at_drain.get_or_init(|| self.ends());
-        self.phase.fetch_max(phase as u8, Ordering::Relaxed);
+        let registries = self.registries();
+        let settings = self.shutdown.settings.get();
+        let is_spread = phase == ShutdownPhase::Draining
+            && settings.is_some_and(|settings| !settings.parts().spread.is_zero());
+        if is_spread && self.phase() == ShutdownPhase::Running {
+            registries.iter().for_each(|registry| registry.hold_back());
+        }
+        // A thread that sees the phase also sees that the connections are held back.
+        self.phase.fetch_max(phase as u8, Ordering::Release);
         // Wakers of the tasks that wait for it may run any executor's code.
         let _ = guarded(|| {
             self.phase_changes.send_if_modified(|current| {
@@ -117,14 +170,29 @@ impl ServerState {
                 later
             })
         });
-        let registries = self.registries.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        registries.iter().filter_map(Weak::upgrade).for_each(|registry| registry.wake_all());
+        if !is_spread {
+            self.end_handshakes();
+            registries.iter().for_each(|registry| registry.wake_all());
+        }
     }
 
     /// Waits for `phase` or a later one.
     pub(crate) async fn reached(&self, phase: ShutdownPhase) {
         // `self` owns the sender, so `wait_for` does not fail.
         let _ = self.phase_changes.subscribe().wait_for(|current| *current >= phase).await;
+    }
+
+    /// Ends the handshakes that have no response yet.
+    pub(super) fn end_handshakes(&self) {
+        // Wakers of the tasks that wait for it may run any executor's code.
+        let _ = guarded(|| self.shutdown.ends_handshakes.send_replace(true));
+    }
+
+    /// Waits until handshakes end that have no response yet: when the server drains or, if that is spread over a time,
+    /// at the end of the time.
+    pub(crate) async fn handshakes_end(&self) {
+        // `self` owns the sender, so `wait_for` does not fail.
+        let _ = self.shutdown.ends_handshakes.subscribe().wait_for(|ended| *ended).await;
     }
 
     /// Opens the way for connections to adopt. The server runs now.
@@ -150,11 +218,63 @@ impl ServerState {
         }
     }
 
-    /// Counts how a connection ended.
-    pub(crate) fn count_end(&self, info: Option<&CloseInfo>) {
-        let clean = info.is_some_and(CloseInfo::is_clean);
+    /// Counts how a connection ended that was open for `age`.
+    pub(super) fn count_end(&self, info: &CloseInfo, age: Duration) {
+        let clean = info.is_clean();
+        self.counters.count_close(info, age);
         let counter = if clean { &self.clean } else { &self.unclean };
         counter.fetch_add(1, Ordering::Relaxed);
+        if !clean && let Some(recording) = info.recording() {
+            log_limited!(
+                self.log_limits,
+                End,
+                debug,
+                "a connection ended: {info}; its latest events:\n{recording}"
+            );
+        }
+    }
+
+    /// A handshake begins. It is counted when the result is dropped.
+    pub(crate) fn begin_handshake(self: &Arc<Self>, peer: Option<SocketAddr>) -> Box<HandshakeProgress> {
+        // Boxed because handshakes move from future to future.
+        Box::new(HandshakeProgress::new(Arc::<Self>::clone(self), self.options.spans, peer))
+    }
+
+    /// Calls the observer, if there is one.
+    pub(super) fn observe(&self, call: impl FnOnce(&dyn Observer)) {
+        if let Some(observer) = &self.options.observer
+            && guarded(|| call(&**observer)).is_err()
+        {
+            // A `tracing` subscriber may panic too.
+            let _ = guarded(|| self.note_panic(PanicPlace::Observer, "an observer panicked"));
+        }
+    }
+
+    /// Counts a panic of the application's code, and logs it.
+    pub(crate) fn note_panic(&self, place: PanicPlace, line: &str) {
+        self.counters.count_panic(place);
+        log_limited!(self.log_limits, Panic, error, "{line}");
+    }
+
+    pub(super) fn next_connection_id(&self) -> u64 {
+        self.next_connection_id.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// A snapshot of the statistics.
+    pub(super) fn stats(&self) -> ServerStats {
+        let mut stats = self.counters.snapshot();
+        stats.connections = self.connections.active() as u64;
+        stats.handshakes.active = self.handshakes.active() as u64;
+        let (clean, unclean) = self.ends();
+        (stats.closes.clean, stats.closes.unclean) = (clean as u64, unclean as u64);
+        stats.pressure.dropped_publications = self.topics.missed();
+        stats.memory_used = self.memory_used() as u64;
+        stats
+    }
+
+    /// Bytes of the memory budget that all connections use.
+    pub(super) fn memory_used(&self) -> usize {
+        self.protocol.memory_budget().map_or(0, ws_proto::memory::MemoryBudget::used)
     }
 
     /// Connections that have ended so far: cleanly, and not cleanly.
@@ -182,5 +302,16 @@ impl ServerState {
         .flatten()
         .fold(Duration::from_secs(5), Duration::min);
         (shortest / 32).clamp(Duration::from_millis(1), Duration::from_millis(100))
+    }
+}
+
+impl HandshakeReports for ServerState {
+    fn handshake_ended(&self, end: &HandshakeEnd) {
+        self.counters.count_handshake(end);
+        self.observe(|observer| observer.handshake_ended(end));
+    }
+
+    fn is_shutting_down(&self) -> bool {
+        *self.shutdown.ends_handshakes.borrow() || self.phase() == ShutdownPhase::Forcing
     }
 }

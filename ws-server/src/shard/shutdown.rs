@@ -2,9 +2,13 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use ws_tokio::internal::guarded;
+use tokio::time::Instant;
+use ws_tokio::{Shutdown, internal::guarded};
 
-use super::server_state::{ServerState, ShutdownPhase, ShutdownReport};
+use super::{
+    server_state::{ServerState, ShutdownPhase, ShutdownReport},
+    spread::release_evenly,
+};
 
 /// Shuts down a [`Server`](crate::Server). Cheap to clone.
 #[derive(Clone)]
@@ -25,7 +29,16 @@ impl ShutdownHandle {
     /// # Cancel safety
     /// The shutdown goes on if the future is dropped after its first poll.
     pub async fn shutdown(&self, grace: Duration) -> ShutdownReport {
-        self.start(grace);
+        self.shutdown_with(Shutdown::new().grace(grace)).await
+    }
+
+    /// As [`shutdown`](Self::shutdown), with a code and a reason of your choice, and spread over a time, for which
+    /// handshakes go on too: see [`Shutdown`]. A second call only waits; the settings of the first call count.
+    ///
+    /// # Cancel safety
+    /// As [`shutdown`](Self::shutdown).
+    pub async fn shutdown_with(&self, settings: Shutdown) -> ShutdownReport {
+        self.start_with(settings);
         let mut report = self.server.shutdown.report.subscribe();
         let done = report.wait_for(Option::is_some).await.map(|report| *report);
         done.ok().flatten().unwrap_or(ShutdownReport { clean: 0, unclean: 0, forced: true })
@@ -33,8 +46,26 @@ impl ShutdownHandle {
 
     /// Starts a [`shutdown`](Self::shutdown) without waiting for its end.
     pub fn start(&self, grace: Duration) {
-        self.server.shutdown.grace.get_or_init(|| grace);
-        self.server.enter(ShutdownPhase::Draining);
+        self.start_with(Shutdown::new().grace(grace));
+    }
+
+    /// Starts a shutdown with [`shutdown_with`](Self::shutdown_with)'s settings, without waiting for its end.
+    pub fn start_with(&self, settings: Shutdown) {
+        let state = &self.server.shutdown;
+        if state.settings.get_or_init(|| settings).parts().ready_delay.is_zero() {
+            self.server.enter(ShutdownPhase::Draining);
+        }
+        // Wakers of the tasks that wait for it may run any executor's code.
+        let _ = guarded(|| state.has_begun.send_replace(true));
+    }
+
+    /// Whether a shutdown has begun: the server should get no more connections. It may still accept some for
+    /// [`Shutdown::ready_delay`]. For health checks; the function of
+    /// [`ServerBuilder::http`](crate::ServerBuilder::http) can also ask
+    /// [`Request::is_server_draining`](crate::Request::is_server_draining).
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.server.is_draining()
     }
 
     /// Connections that are open or closing.
@@ -47,7 +78,7 @@ impl ShutdownHandle {
     /// budget.
     #[must_use]
     pub fn memory_used(&self) -> usize {
-        self.server.protocol.memory_budget().map_or(0, ws_proto::memory::MemoryBudget::used)
+        self.server.memory_used()
     }
 
     /// Handshakes in progress, and [`Reservation`](crate::adopt::Reservation)s.
@@ -66,16 +97,48 @@ impl fmt::Debug for ShutdownHandle {
     }
 }
 
-/// Waits until all handshakes and connections have ended. Those that are left after the grace period are cut off.
+/// Waits until the server stops accepting: at once when a shutdown begins, or after its delay.
+pub(crate) async fn stop_accepting(server: &ServerState) {
+    let delay = async {
+        // The server owns the sender, so `wait_for` does not fail.
+        let _ = server.shutdown.has_begun.subscribe().wait_for(|has_begun| *has_begun).await;
+        let settings = server.shutdown.settings.get();
+        tokio::time::sleep(settings.map_or(Duration::ZERO, |settings| settings.parts().ready_delay)).await;
+        server.enter(ShutdownPhase::Draining);
+    };
+    tokio::select! {
+        () = server.reached(ShutdownPhase::Draining) => {}
+        () = delay => {}
+    }
+}
+
+/// Closes all connections, and waits until they and all handshakes have ended. Those that are left after the grace
+/// period are cut off.
 pub(crate) async fn drain(server: &ServerState) -> ShutdownReport {
-    let grace = server.shutdown.grace.get().copied().unwrap_or_default();
+    // Without settings a shard has failed.
+    let settings = server.shutdown.settings.get().map(Shutdown::parts);
+    let (spread, grace) =
+        settings.map_or_else(Default::default, |settings| (settings.spread, settings.grace));
     let before = server.ends_at_drain();
     let all_ended = async {
         server.handshakes.wait_empty().await;
         server.connections.wait_empty().await;
     };
     tokio::pin!(all_ended);
-    let forced = tokio::time::timeout(grace, &mut all_ended).await.is_err();
+    let patience = async {
+        let start = Instant::now();
+        release_evenly(&server.registries(), spread).await;
+        // Without connections, handshakes have the time too.
+        tokio::time::sleep(spread.saturating_sub(start.elapsed())).await;
+        server.end_handshakes();
+        tokio::time::sleep(grace).await;
+    };
+    let forced = tokio::select! {
+        biased;
+        () = &mut all_ended => false,
+        () = patience => true,
+    };
+    server.end_handshakes();
     if forced {
         server.enter(ShutdownPhase::Forcing);
         all_ended.await;

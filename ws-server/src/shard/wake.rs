@@ -1,6 +1,11 @@
 //! Ways to wake a connection: the waker of its own task, or an entry in the wake queue of the reactor that runs it.
 
-use std::{sync::Arc, task::Waker};
+use std::{
+    sync::Arc,
+    task::{Wake, Waker},
+};
+
+use ws_tokio::internal::Home;
 
 use super::wake_queue::WakeQueue;
 
@@ -92,6 +97,32 @@ impl ConnWaker {
             Self::Task(waker) => waker.wake_by_ref(),
             Self::Queue(queue, id) => queue.push(&[*id]),
         }
+    }
+
+    /// A waker that does the same. To clone it runs no foreign code, but to make it may, so call this without a lock.
+    pub(crate) fn to_waker(&self) -> Waker {
+        Waker::from(Arc::new(match self {
+            Self::Task(waker) => Self::Task(waker.clone()),
+            Self::Queue(queue, id) => Self::Queue(Arc::clone(queue), *id),
+        }))
+    }
+
+    /// The place of a connection that a reactor runs.
+    pub(crate) fn home(&self) -> Option<Home> {
+        match self {
+            Self::Task(_) => None,
+            Self::Queue(queue, id) => Some(queue.home(*id)),
+        }
+    }
+}
+
+impl Wake for ConnWaker {
+    fn wake(self: Arc<Self>) {
+        (*self).wake();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        (**self).wake();
     }
 }
 

@@ -4,14 +4,19 @@ use std::{
     mem,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
     task::{Wake, Waker},
 };
 
+use ws_tokio::internal::Home;
+
 /// The ids of connections that need a turn without an event of their socket.
-#[derive(Default)]
-pub(crate) struct WakeQueue(Mutex<State>);
+pub(crate) struct WakeQueue {
+    /// The number of the reactor's shard.
+    shard: u32,
+    state: Mutex<State>,
+}
 
 #[derive(Default)]
 struct State {
@@ -27,7 +32,25 @@ pub(crate) struct Pending {
     pub(crate) all: bool,
 }
 
+impl Default for WakeQueue {
+    fn default() -> Self {
+        /// Unique in the process, because servers may share their topics.
+        static SHARDS: AtomicU32 = AtomicU32::new(0);
+        Self { shard: SHARDS.fetch_add(1, Ordering::Relaxed), state: Mutex::default() }
+    }
+}
+
 impl WakeQueue {
+    /// The number of the reactor's shard, which is unique in the process.
+    pub(crate) const fn shard(&self) -> u32 {
+        self.shard
+    }
+
+    /// The place of a connection of this reactor.
+    pub(crate) const fn home(&self, id: u32) -> Home {
+        Home { shard: self.shard, id }
+    }
+
     /// Wakes these connections.
     pub(crate) fn push(&self, ids: &[u32]) {
         if !ids.is_empty() {
@@ -38,6 +61,11 @@ impl WakeQueue {
     /// Wakes all connections.
     pub(crate) fn push_all(&self) {
         self.change(|pending| pending.all = true);
+    }
+
+    /// Wakes the reader, without a connection.
+    pub(crate) fn wake(&self) {
+        self.change(|_| {});
     }
 
     /// Swaps what is pending with `spare`, whose allocation is used next. The next push wakes `reader`.
@@ -59,7 +87,18 @@ impl WakeQueue {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A waker of the reactor itself.
+impl Wake for WakeQueue {
+    fn wake(self: Arc<Self>) {
+        Self::wake(&self);
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        Self::wake(self);
     }
 }
 
@@ -142,6 +181,10 @@ mod tests {
         queue.take(&reader, &mut pending);
         queue.push_all();
         assert_eq!(counter.0.load(Ordering::Relaxed), 2);
+        queue.take(&reader, &mut pending);
+        queue.wake();
+        queue.wake();
+        assert_eq!(counter.0.load(Ordering::Relaxed), 3, "without an id");
     }
 
     #[test]

@@ -8,7 +8,9 @@ use crate::{
     Acceptor, Conn, OriginPolicy, PendingUpgrade, Request, Server, ServerBuilder, ServerStream,
     ShardedServer, ShutdownHandle, ShutdownReport,
     adopt::{Adopter, OpeningRequest, Reservation},
+    close::Shutdown,
     error::{AcceptError, AdoptError, ReserveError},
+    proxy::{Forwarded, Network, NetworkError, Networks, ProxyProtocol},
 };
 
 const fn is_debug<T: Debug>() {}
@@ -23,9 +25,14 @@ fn every_public_type_has_debug() {
     is_debug::<Adopter>();
     is_debug::<AdoptError>();
     is_debug::<Conn<'_>>();
+    is_debug::<Forwarded>();
+    is_debug::<Network>();
+    is_debug::<NetworkError>();
+    is_debug::<Networks>();
     is_debug::<OpeningRequest>();
     is_debug::<OriginPolicy>();
     is_debug::<PendingUpgrade<Stream>>();
+    is_debug::<ProxyProtocol>();
     is_debug::<Rejection>();
     is_debug::<Request>();
     is_debug::<Reservation>();
@@ -34,6 +41,7 @@ fn every_public_type_has_debug() {
     is_debug::<ServerBuilder>();
     is_debug::<ServerStream>();
     is_debug::<ShardedServer>();
+    is_debug::<Shutdown>();
     is_debug::<ShutdownHandle>();
     is_debug::<ShutdownReport>();
     #[cfg(feature = "tls-core")]

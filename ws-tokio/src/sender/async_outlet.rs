@@ -1,7 +1,7 @@
 //! The outlet of a [`WebSocket`](crate::WebSocket).
 
 use std::{
-    sync::Mutex,
+    sync::{Arc, Mutex},
     task::{Context, Poll},
 };
 
@@ -13,6 +13,7 @@ use ws_proto::{
 
 use super::outlet::Outlet;
 use crate::{
+    feed::{Attach, Feed},
     shared::{SharedState, WakerClones, lock, lock_and_poll, poll_closed},
     wait_list::Place,
 };
@@ -24,14 +25,18 @@ const MAX_ATTEMPTS: usize = 4;
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Outlet for Mutex<SharedState<S>> {
     fn try_send(&self, message: Message) -> Result<(), SendError<Message>> {
         let mut state = lock(self);
-        state.queue_as_newcomer(message)?;
+        let queued = state.queue_as_newcomer(message);
+        state.count_refusal(&queued);
+        queued?;
         state.write_queued();
         Ok(())
     }
 
     fn try_send_prepared(&self, message: &PreparedMessage) -> Result<(), SendError> {
         let mut state = lock(self);
-        state.queue_prepared_as_newcomer(message)?;
+        let queued = state.queue_prepared_as_newcomer(message);
+        state.count_refusal(&queued);
+        queued?;
         state.write_queued();
         Ok(())
     }
@@ -106,6 +111,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Outlet for Mutex<SharedState<S>> 
 
     fn cancelled_closed(&self, place: Place) {
         lock(self).closed_waiters.leave(place);
+    }
+
+    fn attach(&self, make: &mut dyn FnMut(Attach) -> Arc<dyn Feed>) -> Option<Arc<dyn Feed>> {
+        lock(self).attach(make)
     }
 
     fn state(&self) -> ConnectionState {

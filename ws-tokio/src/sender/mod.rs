@@ -5,7 +5,10 @@ use ws_proto::{
     error::{ControlError, SendError},
 };
 
-use crate::wait_list::Place;
+use crate::{
+    feed::{Attach, Feed},
+    wait_list::Place,
+};
 
 mod async_outlet;
 mod outlet;
@@ -140,6 +143,12 @@ impl Sender {
     pub async fn closed(&self) {
         let mut waiting = Closing { outlet: &*self.outlet, place: None };
         poll_fn(|cx| waiting.outlet.poll_closed(cx, &mut waiting.place)).await;
+    }
+
+    /// Attaches a feed to the connection, as the connection's [`Outlet`](crate::internal::Outlet::attach) does.
+    #[doc(hidden)]
+    pub fn attach(&self, make: &mut dyn FnMut(Attach) -> Arc<dyn Feed>) -> Option<Arc<dyn Feed>> {
+        self.outlet.attach(make)
     }
 
     /// Returns whether messages can be sent.

@@ -1,11 +1,18 @@
-use std::task::{Context, Poll};
+use std::{
+    sync::Arc,
+    task::{Context, Poll},
+};
 
 use ws_proto::{
     CloseCode, ConnectionState, Message, PreparedMessage,
     error::{ControlError, SendError},
 };
 
-use crate::{pings::PingOutlet, wait_list::Place};
+use crate::{
+    feed::{Attach, Feed},
+    pings::PingOutlet,
+    wait_list::Place,
+};
 
 /// The destination of a [`Sender`](crate::Sender): one of the library's connections.
 pub trait Outlet: PingOutlet + Send + Sync {
@@ -67,6 +74,11 @@ pub trait Outlet: PingOutlet + Send + Sync {
 
     /// A future was dropped while it waited in [`poll_closed`](Self::poll_closed).
     fn cancelled_closed(&self, place: Place);
+
+    /// Attaches the feed that `make` makes, and returns it. If there is one already, it is returned, and `make` is not
+    /// called. `None`: the connection is not open. `make` runs under the connection's lock; it must not use a handle to
+    /// the connection.
+    fn attach(&self, make: &mut dyn FnMut(Attach) -> Arc<dyn Feed>) -> Option<Arc<dyn Feed>>;
 
     /// Returns whether the connection is open, closing or closed. It is not open once a close was requested.
     fn state(&self) -> ConnectionState;

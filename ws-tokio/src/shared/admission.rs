@@ -7,23 +7,63 @@ use crate::wait_list::Place;
 
 impl<S> SharedState<S> {
     /// Queues a message of the connection's owner if there is room that is not promised to senders.
-    pub(crate) fn queue(&mut self, message: Message) -> Result<(), SendError<Message>> {
-        if !self.senders.is_empty() && !self.owner_may_send(message.len()) {
-            return Err(SendError::Full(message));
-        }
-        self.queue_ignoring_promises(message)
+    /// `mark` is `None` at first; keep it for the next attempt to send the same message.
+    pub(crate) fn queue(
+        &mut self,
+        message: Message,
+        mark: &mut Option<u64>,
+    ) -> Result<(), SendError<Message>> {
+        let len = message.len();
+        let may_send = self.fill_before(len, *mark) && (self.senders.is_empty() || self.owner_may_send(len));
+        let queued = if may_send { self.push(message) } else { Err(SendError::Full(message)) };
+        self.mark_refusal(&queued, mark);
+        queued
     }
 
     /// Queues a message of a sender that does not wait, if there is room and no other sender waits.
     pub(crate) fn queue_as_newcomer(&mut self, message: Message) -> Result<(), SendError<Message>> {
-        if !self.senders.is_empty() && !self.newcomer_may_send(message.len()) {
-            return Err(SendError::Full(message));
+        let len = message.len();
+        let may_send =
+            self.fill_before(len, None) && (self.senders.is_empty() || self.newcomer_may_send(len));
+        if may_send { self.push(message) } else { Err(SendError::Full(message)) }
+    }
+
+    /// Counts a message that is refused for good: its sender does not wait.
+    pub(crate) fn count_refusal<P>(&self, queued: &Result<(), SendError<P>>) {
+        if matches!(queued, Err(SendError::Full(_)))
+            && let Some(counters) = self.driver().and_then(|driver| driver.counters())
+        {
+            counters.add_refused();
         }
-        self.queue_ignoring_promises(message)
+    }
+
+    /// Queues a message of a sender that was promised room. Of the feed, only what came before `mark` goes first.
+    pub(crate) fn queue_as_promised(
+        &mut self,
+        message: Message,
+        mark: Option<u64>,
+    ) -> Result<(), SendError<Message>> {
+        if self.fill_ignoring_promises(mark) { self.push(message) } else { Err(SendError::Full(message)) }
+    }
+
+    /// Queues a message that was accepted before, beyond the limits of the queue. Of the feed, what came before `mark`
+    /// goes first, as far as there is room.
+    pub(crate) fn queue_accepted(
+        &mut self,
+        message: Message,
+        mark: Option<u64>,
+    ) -> Result<(), SendError<Message>> {
+        self.fill_ignoring_promises(mark);
+        let Some(driver) = &mut self.driver else { return Err(SendError::Closed(message)) };
+        let (connection, tx) = driver.parts_mut();
+        connection.send_accepted(message, tx)?;
+        self.accepted += 1;
+        self.wake_idle_server_task();
+        Ok(())
     }
 
     /// Queues a message if there is room, promised or not.
-    pub(crate) fn queue_ignoring_promises(&mut self, message: Message) -> Result<(), SendError<Message>> {
+    fn push(&mut self, message: Message) -> Result<(), SendError<Message>> {
         let Some(driver) = &mut self.driver else { return Err(SendError::Closed(message)) };
         let (connection, tx) = driver.parts_mut();
         connection.send_message(message, Notify::No, tx)?;
@@ -33,22 +73,27 @@ impl<S> SharedState<S> {
     }
 
     /// Queues a prepared message, as [`queue`](Self::queue) does.
-    pub(crate) fn queue_prepared(&mut self, message: &PreparedMessage) -> Result<(), SendError> {
-        if !self.senders.is_empty() && !self.owner_may_send(message.payload().len()) {
-            return Err(SendError::Full(()));
-        }
-        self.queue_prepared_ignoring_promises(message)
+    pub(crate) fn queue_prepared(
+        &mut self,
+        message: &PreparedMessage,
+        mark: &mut Option<u64>,
+    ) -> Result<(), SendError> {
+        let len = message.payload().len();
+        let may_send = self.fill_before(len, *mark) && (self.senders.is_empty() || self.owner_may_send(len));
+        let queued = if may_send { self.push_prepared(message) } else { Err(SendError::Full(())) };
+        self.mark_refusal(&queued, mark);
+        queued
     }
 
     /// Queues a prepared message, as [`queue_as_newcomer`](Self::queue_as_newcomer) does.
     pub(crate) fn queue_prepared_as_newcomer(&mut self, message: &PreparedMessage) -> Result<(), SendError> {
-        if !self.senders.is_empty() && !self.newcomer_may_send(message.payload().len()) {
-            return Err(SendError::Full(()));
-        }
-        self.queue_prepared_ignoring_promises(message)
+        let len = message.payload().len();
+        let may_send =
+            self.fill_before(len, None) && (self.senders.is_empty() || self.newcomer_may_send(len));
+        if may_send { self.push_prepared(message) } else { Err(SendError::Full(())) }
     }
 
-    fn queue_prepared_ignoring_promises(&mut self, message: &PreparedMessage) -> Result<(), SendError> {
+    fn push_prepared(&mut self, message: &PreparedMessage) -> Result<(), SendError> {
         let Some(driver) = &mut self.driver else { return Err(SendError::Closed(())) };
         let (connection, tx) = driver.parts_mut();
         connection.send_prepared(message, Notify::No, tx)?;
@@ -66,7 +111,7 @@ impl<S> SharedState<S> {
         !self.is_open() || (!self.senders.has_waiting() && self.has_room_beside_senders(len))
     }
 
-    fn has_room_beside_senders(&self, len: usize) -> bool {
+    pub(super) fn has_room_beside_senders(&self, len: usize) -> bool {
         self.driver.as_ref().is_some_and(|driver| driver.has_room_beside(len, &self.senders.promised()))
     }
 
@@ -94,6 +139,7 @@ impl<S> SharedState<S> {
         if !self.promise_room() && was_first {
             self.change_first_sender();
         }
+        self.wake_for_feed();
     }
 
     /// Makes the new first sender move the bytes. Needed only without a server's task.

@@ -15,6 +15,7 @@ impl<S> SharedState<S> {
     /// frame is empty.
     pub(crate) fn queue_close(&mut self, code: Option<CloseCode>, reason: &str) {
         self.refresh_now();
+        self.fill_before_close();
         if let Some(driver) = &mut self.driver {
             let (connection, tx) = driver.parts_mut();
             match code {
@@ -29,6 +30,7 @@ impl<S> SharedState<S> {
     /// empty.
     pub(crate) fn queue_close_and_receive(&mut self, code: Option<CloseCode>, reason: &str) {
         self.refresh_now();
+        self.fill_before_close();
         if let Some(driver) = &mut self.driver {
             let (connection, tx) = driver.parts_mut();
             match code {

@@ -9,11 +9,13 @@
 //!   admission   whether there is room for a message
 //!   close       begins the end, and waits until nothing more can be sent
 //!   state       the connection, its transport, and the tasks that wait for it, behind one lock
+//!   feed        messages that wait elsewhere, and go out among the connection's own
 //!   rare        what only some connections have
 //! ```
 
 mod admission;
 mod close;
+mod feed;
 mod ping_rtt;
 mod rare;
 mod receive;

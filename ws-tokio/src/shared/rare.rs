@@ -1,11 +1,13 @@
-//! What only some connections have: events, pings that are timed, and how the connection ended.
+//! What only some connections have: events, pings that are timed, a feed, and how the connection ended.
+
+use std::sync::Arc;
 
 use ws_proto::{CloseInfo, Connection};
 
 use super::wakers::Wakers;
-use crate::pings::PendingPings;
+use crate::{feed::Feed, pings::PendingPings};
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Rare {
     /// Set at the end.
     pub(super) close_info: Option<CloseInfo>,
@@ -15,6 +17,8 @@ pub(crate) struct Rare {
     pub(super) close_taken: bool,
     /// Present once a ping was timed.
     pub(super) pings: Option<PendingPings>,
+    /// Present while the connection is open, once one is attached.
+    pub(super) feed: Option<Arc<dyn Feed>>,
 }
 
 /// Notes a pong that was received.

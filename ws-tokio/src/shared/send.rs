@@ -7,7 +7,7 @@ use ws_proto::{Message, PreparedMessage, error::SendError};
 
 use super::{
     state::{Mode, SharedState},
-    transfer::{ensure_paused, write},
+    transfer::ensure_paused,
 };
 use crate::wait_list::{Entry, Place};
 
@@ -29,15 +29,17 @@ impl WakerClones {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
-    /// Queues the owner's `message` once there is room. `message` is taken when it is accepted or refused.
+    /// Queues the owner's `message` once there is room. `message` is taken when it is accepted or refused. `mark` is
+    /// `None` at first; keep it for the next poll.
     pub(crate) fn poll_queue(
         &mut self,
         cx: &mut Context<'_>,
         message: &mut Option<Message>,
+        mark: &mut Option<u64>,
     ) -> Poll<Result<(), SendError<Message>>> {
         loop {
             let Some(next) = message.take() else { return Poll::Ready(Ok(())) };
-            match self.queue(next) {
+            match self.queue(next, mark) {
                 Err(SendError::Full(back)) => *message = Some(back),
                 result => return Poll::Ready(result),
             }
@@ -52,9 +54,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
         &mut self,
         cx: &mut Context<'_>,
         message: &PreparedMessage,
+        mark: &mut Option<u64>,
     ) -> Poll<Result<(), SendError>> {
         loop {
-            match self.queue_prepared(message) {
+            match self.queue_prepared(message, mark) {
                 Err(SendError::Full(())) => {}
                 result => return Poll::Ready(result),
             }
@@ -88,18 +91,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
         (self.waker_missing, self.waker_added) = (false, false);
         loop {
             let Some(next) = message.take() else { return Poll::Ready(Ok(())) };
+            let mut mark = self.senders.mark(place.as_ref());
             let (len, entry) = (next.len(), self.senders.enter(place));
             let queued = match entry {
                 Entry::Newcomer => self.queue_as_newcomer(next),
-                Entry::Promised => self.queue_ignoring_promises(next),
+                Entry::Promised => self.queue_as_promised(next, mark),
                 Entry::Waits => Err(SendError::Full(next)),
             };
+            self.mark_refusal(&queued, &mut mark);
             match queued {
                 Err(SendError::Full(back)) => *message = Some(back),
                 result => return Poll::Ready(result),
             }
             self.waker_missing =
                 !self.senders.wait(place, entry == Entry::Promised, len, cx.waker(), &mut clones.for_list);
+            self.senders.set_mark(place.as_ref(), mark);
             if self.waker_missing || self.has_server_task() || !self.senders.is_first(place.as_ref()) {
                 return Poll::Pending;
             }
@@ -138,7 +144,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
         }
         self.refresh_now();
         let before = self.queued();
-        if self.poll_written(cx).is_ready() || (room && self.queued() < before) {
+        if self.poll_written(cx, !room).is_ready() || (room && self.queued() < before) {
             self.receive_pending(cx);
             return Poll::Ready(());
         }
@@ -146,7 +152,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
             // The peer may not read because it waits itself: for pongs, or until its data is read. Deadlines may pass
             // too.
             self.poll_background(cx, ensure_paused);
-            return self.poll_written(cx);
+            return self.poll_written(cx, !room);
         }
         Poll::Pending
     }
@@ -181,8 +187,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
             return;
         }
         self.refresh_now();
+        let _ = self.write_out();
         let Some(driver) = &mut self.driver else { return };
-        let _ = write(driver, &mut Context::from_waker(&self.waker), self.now);
         driver.end_turn();
         self.promise_room();
         self.notify_send_end(Waker::noop());

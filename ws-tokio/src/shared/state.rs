@@ -13,10 +13,12 @@ use tokio::time::Sleep;
 use ws_proto::{
     CloseCode, CloseInfo, Connection, ConnectionState, SendQueue, TransportAction,
     error::{ConnectionError, ControlError},
+    recorder::Recording,
+    stats::ConnectionStats,
 };
 
 use super::{rare::Rare, wakers::Wakers};
-use crate::{driver::Driver, foreign::Hold, wait_list::WaitList};
+use crate::{driver::Driver, feed::Home, foreign::Hold, wait_list::WaitList};
 
 pub(crate) type Shared<S> = Arc<Mutex<SharedState<S>>>;
 
@@ -61,8 +63,8 @@ pub(crate) enum Mode {
     Inline { timer: Option<Pin<Box<Sleep>>> },
     /// The server's task that runs the application's future. It writes at the end of each turn and watches the
     /// deadlines. `receiving`: the application waits in `recv`, whose polls read. `reads` and `writes` count those of
-    /// this turn.
-    ServerTask { turn: Turn, receiving: bool, reads: u8, writes: u8 },
+    /// this turn. `home` is set if a reactor runs the connection.
+    ServerTask { turn: Turn, receiving: bool, reads: u8, writes: u8, home: Option<Home> },
 }
 
 /// What a server's task is doing. Other tasks may use the connection at any time.
@@ -82,7 +84,8 @@ impl<S> SharedState<S> {
     }
 
     pub(crate) fn for_server_task(driver: Driver<S>) -> Self {
-        Self::new(driver, Mode::ServerTask { turn: Turn::Idle, receiving: false, reads: 0, writes: 0 })
+        let (turn, receiving) = (Turn::Idle, false);
+        Self::new(driver, Mode::ServerTask { turn, receiving, reads: 0, writes: 0, home: None })
     }
 
     fn new(mut driver: Driver<S>, mode: Mode) -> Self {
@@ -132,6 +135,20 @@ impl<S> SharedState<S> {
         match &self.driver {
             Some(driver) => driver.connection().close_info(),
             None => self.close_info(),
+        }
+    }
+
+    pub(crate) fn stats(&self) -> Option<ConnectionStats> {
+        match &self.driver {
+            Some(driver) => driver.stats(),
+            None => self.close_info()?.stats().copied(),
+        }
+    }
+
+    pub(crate) fn recording(&self) -> Option<Recording> {
+        match &self.driver {
+            Some(driver) => driver.recording(),
+            None => self.close_info()?.recording().cloned(),
         }
     }
 
@@ -240,7 +257,9 @@ impl<S> SharedState<S> {
     pub(crate) fn begin_turn(&mut self, task: &Waker, at: Instant) {
         self.advance_to(at);
         self.waiting.register(task);
-        self.mode = Mode::ServerTask { turn: Turn::Application, receiving: false, reads: 0, writes: 0 };
+        if let Mode::ServerTask { turn, receiving, reads, writes, .. } = &mut self.mode {
+            (*turn, *receiving, *reads, *writes) = (Turn::Application, false, 0, 0);
+        }
     }
 
     /// Ends the application's part of a turn. Returns whether the application waits in `recv`.
@@ -347,6 +366,7 @@ impl<S> Drop for StateGuard<'_, S> {
         if self.state.closed_waiters.has_waiting() && !self.state.is_open() {
             self.state.closed_waiters.end();
         }
+        self.state.end_feed_unless_open();
         if let Some(driver) = &mut self.state.driver {
             driver.drop_spent();
         }

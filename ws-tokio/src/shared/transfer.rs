@@ -24,7 +24,8 @@ pub(super) const READS_PER_TURN: u8 = 4;
 const WRITES_PER_TURN: u8 = 4;
 
 impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
-    pub(super) fn poll_written(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    /// Writes what is queued and, if `fills`, what waits in the feed. `Ready`: what was queued is written.
+    pub(super) fn poll_written(&mut self, cx: &mut Context<'_>, fills: bool) -> Poll<()> {
         let Some(driver) = &mut self.driver else { return Poll::Ready(()) };
         let mut io_cx = Context::from_waker(&self.waker);
         if let Mode::ServerTask { turn: Turn::Application, writes, .. } = &mut self.mode {
@@ -35,8 +36,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
                 return Poll::Pending;
             }
         }
-        let written = write(driver, &mut io_cx, self.now);
-        driver.end_turn();
+        let written = if fills { self.write_out().result } else { write(driver, &mut io_cx, self.now) };
+        if let Some(driver) = &mut self.driver {
+            driver.end_turn();
+        }
         self.notify_send_end(cx.waker());
         written
     }
@@ -51,12 +54,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
             return Poll::Pending;
         }
         self.refresh_now();
+        let written = self.write_out();
         let Some(driver) = &mut self.driver else { return Poll::Ready(()) };
-        let mut io_cx = Context::from_waker(&self.waker);
-        let queued = driver.queued();
-        let _ = write(driver, &mut io_cx, self.now);
-        driver.poll_shut_down(&mut io_cx);
-        if driver.queued() < queued {
+        driver.poll_shut_down(&mut Context::from_waker(&self.waker));
+        if written.made_room {
             // The owner may wait for room.
             self.waiting.wake_others(cx.waker());
         }
@@ -202,7 +203,7 @@ pub(super) fn write<S: AsyncRead + AsyncWrite + Unpin>(
 
 /// Pauses the connection unless it is paused or on hold. So an end that waits for the reply to the latest message
 /// continues to wait.
-pub(super) const fn ensure_paused(connection: &mut Connection) {
+pub(super) fn ensure_paused(connection: &mut Connection) {
     if !connection.is_paused() {
         connection.pause();
     }

@@ -1,4 +1,4 @@
-use std::{future::poll_fn, time::Duration};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use ws_proto::{CloseCode, CloseInfo, close::Initiator};
@@ -35,13 +35,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
 
     async fn close_with(&mut self, code: Option<CloseCode>, reason: &str) -> CloseInfo {
         // An error means that the connection is no longer open; then only its end is awaited.
-        let limit = self.left_over.as_ref().and_then(|_| self.close_timeout_without_write_timeout());
-        let queued = poll_fn(|cx| self.poll_left_over(cx));
-        let _ = match limit {
-            // Nothing else limits the wait for room.
-            Some(limit) => tokio::time::timeout(limit, queued).await.unwrap_or(Ok(())),
-            None => queued.await,
-        };
+        let _ = self.queue_left_over();
         lock(&self.shared).queue_close(code, reason);
         while self.recv().await.is_some() {}
         self.close_info().unwrap_or(CloseInfo::new(Initiator::Local))

@@ -1,6 +1,8 @@
 use std::fmt;
 
-use ws_proto::{CloseInfo, ConnectionState, Message, error::ConnectionError};
+use ws_proto::{
+    CloseInfo, ConnectionState, error::ConnectionError, recorder::Recording, stats::ConnectionStats,
+};
 
 use crate::{
     parts::Parts,
@@ -13,6 +15,7 @@ mod receive;
 mod send;
 mod split;
 
+use send::LeftOver;
 pub use split::Receiver;
 
 /// A WebSocket connection on any tokio transport, for clients and servers.
@@ -50,7 +53,7 @@ pub struct WebSocket<S> {
     /// Whether `Stream` has reported the end.
     terminated: bool,
     /// A message that the `Sink` has accepted and the write queue has no room for yet.
-    left_over: Option<Box<Message>>,
+    left_over: Option<Box<LeftOver>>,
 }
 
 impl<S> WebSocket<S> {
@@ -100,6 +103,20 @@ impl<S> WebSocket<S> {
         lock(&self.shared).close_info().cloned()
     }
 
+    /// Returns what the connection has received and sent so far, and its round-trip time; also after its end. `None`
+    /// without [`Config::statistics`](ws_proto::Config::statistics), and after [`into_parts`](Self::into_parts).
+    #[must_use]
+    pub fn stats(&self) -> Option<ConnectionStats> {
+        lock(&self.shared).stats()
+    }
+
+    /// Returns the connection's latest events, to find out why it closed; also after its end. `None` without
+    /// [`Config::recorder`](ws_proto::Config::recorder), and after [`into_parts`](Self::into_parts).
+    #[must_use]
+    pub fn recording(&self) -> Option<Recording> {
+        lock(&self.shared).recording()
+    }
+
     /// Sets whether later messages may be compressed. On by default; no effect unless compression was negotiated.
     #[cfg(feature = "deflate")]
     pub fn set_compression(&mut self, on: bool) {
@@ -117,8 +134,14 @@ impl<S> WebSocket<S> {
 
     /// Splits the connection into its parts. `None` if the connection is over. Afterwards, every
     /// [`Sender`](crate::Sender) of it behaves as after the connection's end.
+    ///
+    /// What was sent and is not written yet is in the parts, with the message that the `Sink` has accepted beyond the
+    /// limits of the write queue: first in [`Parts::transmit`], and then in [`Parts::connection`], whose
+    /// [`pump`](ws_proto::Connection::pump) moves it.
     #[must_use]
     pub fn into_parts(mut self) -> Option<Parts<S>> {
+        // An error means that the connection is no longer open.
+        let _ = self.queue_left_over();
         self.owned = false;
         let driver = lock(&self.shared).take_driver()?;
         let mut parts = driver.into_parts();
@@ -135,6 +158,10 @@ impl<S> WebSocket<S> {
 
 impl<S> Drop for WebSocket<S> {
     fn drop(&mut self) {
+        if self.owned && self.has_server_task {
+            // It goes out before the Close.
+            let _ = self.queue_left_over();
+        }
         let mut state = lock(&self.shared);
         if self.owned && state.has_server_task() {
             state.on_owner_dropped();

@@ -46,10 +46,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// # Cancel safety
     /// As [`send`](Self::send).
     pub async fn feed(&mut self, message: impl Into<Message>) -> Result<(), SendError<Message>> {
-        let mut message = Some(message.into());
+        let (mut message, mut mark) = (Some(message.into()), None);
         poll_fn(|cx| {
             let _ = ready!(self.poll_left_over(cx));
-            lock_and_poll(&self.shared, cx, |state, cx| state.poll_queue(cx, &mut message))
+            lock_and_poll(&self.shared, cx, |state, cx| state.poll_queue(cx, &mut message, &mut mark))
         })
         .await
     }
@@ -63,9 +63,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// # Cancel safety
     /// As [`send`](Self::send).
     pub async fn send_prepared(&mut self, message: &PreparedMessage) -> Result<(), SendError> {
+        let mut mark = None;
         poll_fn(|cx| {
             let _ = ready!(self.poll_left_over(cx));
-            lock_and_poll(&self.shared, cx, |state, cx| state.poll_queue_prepared(cx, message))
+            lock_and_poll(&self.shared, cx, |state, cx| state.poll_queue_prepared(cx, message, &mut mark))
         })
         .await?;
         if !self.has_server_task {
@@ -114,6 +115,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     }
 }
 
+/// A message that the `Sink` has accepted and the write queue has no room for yet.
+pub(super) struct LeftOver {
+    pub(super) message: Message,
+    /// Of the connection's feed, only what came before this mark goes first.
+    mark: Option<u64>,
+}
+
 /// For [`Sink`](futures_sink::Sink): `start_send` must accept a message after `poll_ready`, even one that is larger
 /// than the room that is left.
 impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
@@ -122,9 +130,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         if self.left_over.is_some() {
             return Err(SendError::Full(message));
         }
-        match lock(&self.shared).queue(message) {
+        let mut mark = None;
+        match lock(&self.shared).queue(message, &mut mark) {
             Err(SendError::Full(message)) => {
-                self.left_over = Some(Box::new(message));
+                self.left_over = Some(Box::new(LeftOver { message, mark }));
                 Ok(())
             }
             result => result,
@@ -133,10 +142,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
 
     /// Waits until the message that is left over is queued.
     pub(crate) fn poll_left_over(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SendError<Message>>> {
-        let Some(message) = self.left_over.take() else { return Poll::Ready(Ok(())) };
-        let mut message = Some(*message);
-        let result = lock_and_poll(&self.shared, cx, |state, cx| state.poll_queue(cx, &mut message));
-        self.left_over = message.map(Box::new);
+        let Some(left_over) = self.left_over.take() else { return Poll::Ready(Ok(())) };
+        let LeftOver { message, mut mark } = *left_over;
+        let mut message = Some(message);
+        let poll =
+            |state: &mut SharedState<S>, cx: &mut Context<'_>| state.poll_queue(cx, &mut message, &mut mark);
+        let result = lock_and_poll(&self.shared, cx, poll);
+        self.left_over = message.map(|message| Box::new(LeftOver { message, mark }));
         result
+    }
+}
+
+impl<S> WebSocket<S> {
+    /// Queues the message that is left over, beyond the limits of the write queue. Call it only if no other message can
+    /// follow: before a Close, and before the connection is taken apart.
+    pub(crate) fn queue_left_over(&mut self) -> Result<(), SendError<Message>> {
+        let Some(left_over) = self.left_over.take() else { return Ok(()) };
+        let LeftOver { message, mark } = *left_over;
+        lock(&self.shared).queue_accepted(message, mark)
     }
 }

@@ -1,7 +1,7 @@
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite};
-use ws_proto::{CloseInfo, Message};
+use ws_proto::{CloseInfo, Message, recorder::Recording, stats::ConnectionStats};
 
 use super::WebSocket;
 use crate::sender::Sender;
@@ -37,7 +37,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
     /// accepted and not yet queued goes out first when the `Sink` of this [`Sender`] is polled.
     #[must_use]
     pub fn split(mut self) -> (Sender, Receiver<S>) {
-        let left_over = self.left_over.take().map(|message| *message);
+        let left_over = self.left_over.take().map(|left_over| left_over.message);
         (self.sender().with_left_over(left_over), Receiver { ws: self })
     }
 }
@@ -74,6 +74,18 @@ impl<S> Receiver<S> {
     #[must_use]
     pub fn close_info(&self) -> Option<CloseInfo> {
         self.ws.close_info()
+    }
+
+    /// Returns what the connection has received and sent. See [`WebSocket::stats`].
+    #[must_use]
+    pub fn stats(&self) -> Option<ConnectionStats> {
+        self.ws.stats()
+    }
+
+    /// Returns the connection's latest events. See [`WebSocket::recording`].
+    #[must_use]
+    pub fn recording(&self) -> Option<Recording> {
+        self.ws.recording()
     }
 
     /// Calls `f` with the transport. See [`WebSocket::with_io`].

@@ -1,11 +1,16 @@
 //! `into_parts` and `with_received`.
 
+use std::pin::Pin;
+
 use bytes::Buf;
+use futures_sink::Sink as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use ws_proto::{CloseCode, Event, Message, ReceiveBuffer, error::SendError};
 use ws_tokio::{Parts, WebSocket};
 
-use crate::support::{Frame, Peer, ROLES, TestTransport, cancelled_after, config, connection, open};
+use crate::support::{
+    Frame, Peer, ROLES, TestTransport, cancelled_after, config, connection, open, open_with,
+};
 
 /// The messages that the state machine still holds.
 fn remaining(parts: &mut Parts<TestTransport>) -> Vec<Message> {
@@ -45,6 +50,25 @@ async fn into_parts_returns_what_was_sent_but_not_written() {
             transmit.advance(n);
         }
         assert_eq!(peer.received(), [Frame::text("in two parts")]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn into_parts_returns_what_the_sink_has_accepted_beyond_the_limits() {
+    for role in ROLES {
+        let mut config = config();
+        config.write_queue_messages = 1;
+        let (mut ws, peer) = open_with(role, config);
+        Pin::new(&mut ws).start_send("in the queue".into()).unwrap();
+        Pin::new(&mut ws).start_send("beyond the limits".into()).unwrap();
+        let Parts { mut io, mut connection, mut transmit, .. } = ws.into_parts().unwrap();
+        connection.pump(&mut transmit);
+        while !transmit.is_empty() {
+            let n = io.write(transmit.chunk()).await.unwrap();
+            transmit.advance(n);
+            connection.pump(&mut transmit);
+        }
+        assert_eq!(peer.received(), ["in the queue", "beyond the limits"].map(Frame::text));
     }
 }
 

@@ -16,6 +16,8 @@ mod extreme_configs;
 mod failed_writes;
 mod failures_at_any_moment;
 mod faulty_transport;
+mod feeds;
+mod feeds_of_slow_peers;
 mod forwarding;
 mod into_parts;
 mod only_sending;

@@ -1,8 +1,9 @@
 //! Under a server's task, messages go out at the end of the application's turn, and control frames are answered
 //! whatever the application does.
 
-use std::{future::pending, io::ErrorKind, time::Duration};
+use std::{future::pending, io::ErrorKind, pin::Pin, time::Duration};
 
+use futures_sink::Sink as _;
 use tokio::{
     task::yield_now,
     time::{Instant, sleep, timeout},
@@ -188,6 +189,21 @@ async fn an_application_that_returns_closes_with_1000() {
     assert_eq!(peer.received(), [Frame::text("first"), Frame::text("last"), Frame::close(1000, "")]);
     assert_eq!(peer.counts().writes, 1);
     assert!(peer.is_disconnected());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_sink_accepted_beyond_the_limits_goes_out_before_the_close_of_an_application_that_returns() {
+    let mut config = config();
+    config.write_queue_messages = 1;
+    let (task, peer) = serve(config, |mut ws| async move {
+        Pin::new(&mut ws).start_send("in the queue".into()).unwrap();
+        Pin::new(&mut ws).start_send("beyond the limits".into()).unwrap();
+    });
+    peer.answer_close();
+    assert!(task.await.is_clean());
+    let frames = peer.received();
+    assert_eq!(frames[..2], ["in the queue", "beyond the limits"].map(Frame::text));
+    assert_eq!((frames.len(), frames[2].opcode), (3, opcode::CLOSE));
 }
 
 #[tokio::test(start_paused = true)]

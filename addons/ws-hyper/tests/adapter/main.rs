@@ -17,3 +17,4 @@ mod shutdown;
 mod support;
 mod tls;
 mod tls_server;
+mod topics;

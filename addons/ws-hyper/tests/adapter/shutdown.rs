@@ -3,7 +3,7 @@
 use std::{
     pin::pin,
     task::{Context, Waker},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use e2e_tests::{
@@ -11,7 +11,11 @@ use e2e_tests::{
     raw_peer::{RawClient, RawFrame},
 };
 use tokio::sync::{mpsc, oneshot};
-use ws_hyper::{CloseCode, Upgrader, error::UpgradeError};
+use ws_hyper::{
+    CloseCode, Upgrader,
+    close::Shutdown,
+    error::{AnswerError, UpgradeError},
+};
 
 use crate::support::{ALL, HyperServer, Once, Serve, send_request, text};
 
@@ -62,14 +66,14 @@ fn a_shutdown_may_have_a_code_and_a_reason() {
         let mut client = RawClient::open(server.addr, "/").await;
         client.send(RawFrame::text("a")).await;
         client.expect_text("a").await;
-        let code = CloseCode::try_from(1012).unwrap();
+        let restart = Shutdown::new().code(CloseCode::SERVICE_RESTART).reason("new version").grace(HOUR);
         let ((), report) = tokio::join!(
             async {
                 assert_eq!(client.expect_close(1012).await, "new version");
                 client.send(RawFrame::close(1012, "")).await;
                 drop(client);
             },
-            upgrader.shutdown_with(code, "new version", HOUR),
+            upgrader.shutdown_with(restart),
         );
         assert_eq!((report.clean, report.unclean, report.forced), (1, 0, false));
     });
@@ -102,6 +106,92 @@ fn a_connection_that_does_not_end_is_cut_off_after_the_grace_period() {
 }
 
 #[test]
+fn closes_are_spread_over_the_time_and_until_then_connections_work_as_before() {
+    const SPREAD: Duration = Duration::from_secs(1);
+    harness::run(async {
+        for serve in ALL {
+            let upgrader = Upgrader::default();
+            let server = HyperServer::echo(serve, upgrader.clone()).await;
+            let start = Instant::now();
+            let mut clients = Vec::new();
+            for _ in 0..10_u32 {
+                let mut client = RawClient::open(server.addr, "/").await;
+                client.send(RawFrame::text("a")).await;
+                client.expect_text("a").await;
+                clients.push(client);
+            }
+            let shutdown = tokio::spawn({
+                let upgrader = upgrader.clone();
+                async move { upgrader.shutdown_with(Shutdown::new().spread(SPREAD).grace(HOUR)).await }
+            });
+            // The last one is closed after the whole time.
+            let last = clients.last_mut().unwrap();
+            has_begun(&upgrader).await;
+            last.send(RawFrame::text("still here")).await;
+            last.expect_text("still here").await;
+            for (before, mut client) in (0..).zip(clients) {
+                client.expect_close(1001).await;
+                let came = start.elapsed();
+                assert!(came >= SPREAD / 10 * before, "Close {before} after {came:?}");
+                client.send(RawFrame::close(1001, "")).await;
+                client.expect_eof().await;
+            }
+            let report = shutdown.await.unwrap();
+            assert_eq!((report.clean, report.unclean, report.forced), (10, 0, false), "{serve:?}");
+        }
+    });
+}
+
+/// Waits until a shutdown has begun.
+async fn has_begun(upgrader: &Upgrader) {
+    while !upgrader.is_draining() {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[test]
+fn for_the_delay_requests_are_accepted_and_the_upgrader_is_not_ready() {
+    harness::run(async {
+        let upgrader = Upgrader::default();
+        let server = HyperServer::echo(Serve::Http1, upgrader.clone()).await;
+        assert!(!upgrader.is_draining());
+        let delay = Duration::from_millis(500);
+        let start = Instant::now();
+        let shutdown = tokio::spawn({
+            let upgrader = upgrader.clone();
+            async move { upgrader.shutdown_with(Shutdown::new().ready_delay(delay).grace(HOUR)).await }
+        });
+        has_begun(&upgrader).await;
+        let mut late = RawClient::open(server.addr, "/").await;
+        late.expect_close(1001).await;
+        assert!(start.elapsed() >= delay);
+        late.send(RawFrame::close(1001, "")).await;
+        late.expect_eof().await;
+        assert_eq!(shutdown.await.unwrap().clean, 1);
+    });
+}
+
+#[test]
+fn a_shutdown_that_is_dropped_closes_all_connections_at_once() {
+    harness::run(async {
+        for settings in [Shutdown::new().spread(HOUR), Shutdown::new().ready_delay(HOUR)] {
+            let upgrader = Upgrader::default();
+            let server = HyperServer::echo(Serve::Http1, upgrader.clone()).await;
+            let mut client = RawClient::open(server.addr, "/").await;
+            client.send(RawFrame::text("a")).await;
+            client.expect_text("a").await;
+            {
+                let mut shutdown = pin!(upgrader.shutdown_with(settings));
+                assert!(shutdown.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+            }
+            client.expect_close(1001).await;
+            client.send(RawFrame::close(1001, "")).await;
+            client.expect_eof().await;
+        }
+    });
+}
+
+#[test]
 fn later_requests_get_503() {
     harness::run(async {
         let upgrader = Upgrader::default();
@@ -111,6 +201,35 @@ fn later_requests_get_503() {
         let mut client = RawClient::connect(server.addr).await;
         let request = client.request("/").to_bytes();
         assert_eq!(client.upgrade_with(request).await.status(), 503);
+    });
+}
+
+#[test]
+fn a_request_that_is_accepted_after_the_shutdown_began_gets_503() {
+    harness::run(async {
+        for is_accept in [false, true] {
+            let upgrader = Upgrader::default();
+            let shared = upgrader.clone();
+            let server = HyperServer::start(Serve::Http1, move |mut request| {
+                let upgrade = shared.begin(&mut request).unwrap();
+                let shared = shared.clone();
+                async move {
+                    assert!(!shared.shutdown(HOUR).await.forced);
+                    let answered = if is_accept {
+                        upgrade.accept().map(|accepted| accepted.response)
+                    } else {
+                        upgrade.on_upgrade(crate::support::echo)
+                    };
+                    assert!(matches!(answered, Err(AnswerError::ShuttingDown)));
+                    answered.unwrap_or_else(|error| error.into_response())
+                }
+            })
+            .await;
+            let mut client = RawClient::connect(server.addr).await;
+            let request = client.request("/").to_bytes();
+            assert_eq!(client.upgrade_with(request).await.status(), 503, "{is_accept}");
+            assert_eq!(upgrader.connections(), 0);
+        }
     });
 }
 

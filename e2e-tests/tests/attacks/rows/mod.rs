@@ -1,5 +1,6 @@
 //! The rows of the table, one file per kind of attack.
 
+mod addresses;
 mod allocation;
 mod broadcasts;
 mod bursts;
@@ -29,6 +30,7 @@ mod slow_readers;
 mod small_messages;
 mod splits;
 mod tls;
+mod topics;
 mod transports;
 mod unfinished;
 mod utf8;

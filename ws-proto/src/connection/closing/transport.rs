@@ -4,7 +4,7 @@ use std::{io, time::Instant};
 
 use crate::{
     close::Initiator, connection::TransportAction, deadline::deadline_after, error::ConnectionError,
-    memory::TransmitQueue, role::Role,
+    memory::TransmitQueue, recorder::RecordedEvent, role::Role,
 };
 
 use super::{Connection, Phase};
@@ -14,6 +14,10 @@ impl Connection {
     /// long as the peer receives them (`write_timeout`).
     pub fn handle_eof(&mut self, now: Instant) {
         self.last_received = now;
+        self.observe_time(now);
+        if !self.eof {
+            self.observe(RecordedEvent::StreamEnded);
+        }
         self.eof = true;
     }
 

@@ -61,15 +61,20 @@ impl Connection {
     }
 
     /// The compressed frame of a prepared message; `None` if compression does not make it smaller.
-    pub(in crate::connection) fn compressed_frame(&mut self, message: &PreparedMessage) -> Option<Bytes> {
+    pub(in crate::connection) fn compressed_frame<'m>(
+        &mut self,
+        message: &'m PreparedMessage,
+    ) -> Option<&'m Bytes> {
         let compression = self.compression_mut()?;
-        message.compressed_frame(compression.send_window_bits(), |payload| {
+        let frame = message.compressed_frame(compression.send_window_bits(), |payload| {
             let mut deflater = compression.take_deflater();
             let mut out = Vec::new();
             let done = deflater.deflate(payload, true, &mut out);
             compression.put_deflater(deflater);
             done.then_some(out)
-        })
+        })?;
+        self.observe_compressed_frame(message.payload().len(), frame);
+        Some(frame)
     }
 
     /// Begins to compress a large message in several frames; `None` if it is to be sent as it is. A peer that does not
@@ -106,6 +111,7 @@ impl Connection {
             compression.deflate_small(payload, &mut out);
             let shrinks = out.len() < payload.len();
             if shrinks {
+                self.observe_deflated(true, payload.len(), out.len());
                 self.encode_frame(compressed_header(kind), &out, tx);
                 tx.end_send(notify);
             }
@@ -119,6 +125,7 @@ impl Connection {
         let is_compressed =
             deflater.deflate(payload, true, &mut out) && (takeover || out.len() < payload.len());
         if is_compressed {
+            self.observe_deflated(true, payload.len(), out.len());
             self.encode_frame(compressed_header(kind), &out, tx);
             tx.end_send(notify);
         }
@@ -141,6 +148,7 @@ impl Connection {
         deflating.payload.advance(piece);
         if !done {
             // The message cannot be finished, and no other message can be sent before that.
+            self.observe_dropped(1);
             self.end(End::Failure(ConnectionError::Internal), tx);
             if let Some(closing) = self.closing.as_deref_mut() {
                 closing.cut_off += usize::from(deflating.notify);
@@ -148,6 +156,7 @@ impl Connection {
             tx.spend(deflating.into_payload());
             return None;
         }
+        self.observe_deflated(fin, piece, out.len());
         if fin || !out.is_empty() {
             let (rsv, opcode) = match deflating.opcode.take() {
                 Some(opcode) => (RSV1, opcode),

@@ -126,6 +126,7 @@ impl Connection {
                 if text && !is_valid_utf8(rx.inflated(len)) {
                     return Err(ProtocolError::InvalidUtf8.into());
                 }
+                self.observe_inflated(len, input.bytes(rx).len());
                 Ok(Step::Message(kind, At::Inflated { len }))
             }
             Inflated::More(len) => {
@@ -178,6 +179,7 @@ impl Connection {
             compression.put_inflater(message.inflater);
         }
         rx.inflated_in_turn += SLICE;
+        self.observe_inflated(message.output.len(), message.input.len());
         rx.assembled = message.output;
         Ok(Step::Message(message.kind, At::Assembled))
     }

@@ -1,17 +1,23 @@
 //! Extreme configurations: all values that `validate` accepts must be safe, even if they are useless.
 
+#[cfg(feature = "deflate")]
+mod compressed;
+
 use std::time::{Duration, Instant};
 
 use bytes::{Buf as _, Bytes};
 use proptest::prelude::*;
 
 use crate::{
-    CloseCode, Config, Connection, Event, Keepalive, MessageKind, Notify, Queued, ReceiveBuffer,
-    TransmitQueue, ValidConfig, error::SendError, mask::MaskSource, memory::MemoryBudget,
+    CloseCode, Config, Connection, ConnectionState, Event, Keepalive, MessageKind, Notify, Queued,
+    ReceiveBuffer, TransmitQueue, TransportAction, ValidConfig, error::SendError, mask::MaskSource,
+    memory::MemoryBudget,
 };
 
 /// The most steps before nothing may be left to do.
 const MOST_STEPS: usize = 20_000;
+/// The most deadlines that pass after a close, until both ends are over.
+const MOST_DEADLINES: usize = 100;
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 fn sizes() -> impl Strategy<Value = usize> {
@@ -42,14 +48,39 @@ fn limits() -> impl Strategy<Value = crate::Limits> {
     )
 }
 
-/// Half of the groups of settings are defaults, so that not everything fails at once.
+/// Limits with which reading stops early and nothing else does.
+fn little_held() -> impl Strategy<Value = crate::Limits> {
+    let fragments = prop::sample::select(vec![0, 1, crate::Limits::default().max_fragments]);
+    (prop::sample::select(vec![1, 2, 1000]), fragments).prop_map(|(max_held_bytes, max_fragments)| {
+        crate::Limits { max_fragments, max_held_bytes, ..Default::default() }
+    })
+}
+
+type Timeouts = (Duration, Option<Duration>, Option<Duration>, Duration);
+
+/// `close_timeout`, `idle_timeout`, `write_timeout` and `message_timeout`.
+fn timeouts() -> impl Strategy<Value = Timeouts> {
+    (durations(), prop::option::of(durations()), prop::option::of(durations()), durations())
+}
+
+/// Half of the groups of settings are defaults, so that not everything fails at once. One case in three has small
+/// limits together with extreme deadlines.
 fn configs() -> impl Strategy<Value = ValidConfig> {
-    let timeouts = (durations(), prop::option::of(durations()), prop::option::of(durations()), durations());
+    prop_oneof![
+        2 => configs_of(prop::option::of(limits()), prop::option::of(timeouts())),
+        1 => configs_of(little_held().prop_map(Some), timeouts().prop_map(Some)),
+    ]
+}
+
+fn configs_of(
+    limits: impl Strategy<Value = Option<crate::Limits>>,
+    timeouts: impl Strategy<Value = Option<Timeouts>>,
+) -> impl Strategy<Value = ValidConfig> {
     let queue = (sizes(), sizes(), prop::option::of(sizes()));
     let flags = (any::<bool>(), any::<bool>());
     let keepalive = prop::option::of((durations(), durations()));
-    (prop::option::of(limits()), prop::option::of(timeouts), keepalive, prop::option::of(queue), flags)
-        .prop_map(|(limits, timeouts, keepalive, queue, (validate_utf8, auto_pong))| {
+    (limits, timeouts, keepalive, prop::option::of(queue), flags).prop_map(
+        |(limits, timeouts, keepalive, queue, (validate_utf8, auto_pong))| {
             let mut config = Config { validate_utf8, auto_pong, ..Config::default() };
             config.limits = limits.unwrap_or_default();
             let mut memory_budget = None;
@@ -71,7 +102,8 @@ fn configs() -> impl Strategy<Value = ValidConfig> {
             let config = config.validate().expect("within the ranges");
             // A budget that is too small for the limits is refused.
             memory_budget.and_then(|budget| config.clone().with_memory_budget(budget).ok()).unwrap_or(config)
-        })
+        },
+    )
 }
 
 #[derive(Debug, Clone)]
@@ -122,12 +154,23 @@ struct End {
     tx: TransmitQueue,
     inbound: Vec<u8>,
     is_blocked: bool,
+    /// The peer has shut down or closed its side of the transport.
+    peer_has_ended: bool,
+    reported_closed: bool,
 }
 
 impl End {
     fn new(connection: Connection) -> Self {
         let rx = ReceiveBuffer::new(4096, crate::memory::BufferPool::default());
-        Self { connection, rx, tx: TransmitQueue::new(), inbound: Vec::new(), is_blocked: false }
+        Self {
+            connection,
+            rx,
+            tx: TransmitQueue::new(),
+            inbound: Vec::new(),
+            is_blocked: false,
+            peer_has_ended: false,
+            reported_closed: false,
+        }
     }
 
     /// Goes once through the contract. Returns whether anything changed.
@@ -135,7 +178,11 @@ impl End {
         let mut progress = false;
         for _ in 0..MOST_STEPS {
             match self.connection.poll_event(&mut self.rx, &mut self.tx) {
-                Some(Event::Closed(_)) | None => break,
+                Some(Event::Closed(_)) => {
+                    self.reported_closed = true;
+                    break;
+                }
+                None => break,
                 Some(_) => progress = true,
             }
         }
@@ -157,8 +204,25 @@ impl End {
             self.inbound.drain(..n);
             self.connection.handle_received(n, now, &mut self.rx);
             progress |= n > 0;
+        } else if self.connection.wants_read() && self.peer_has_ended {
+            self.connection.handle_eof(now);
+            progress = true;
         }
         progress | self.connection.wants_turn()
+    }
+
+    /// Whether the transport carries nothing more from this end.
+    fn has_ended(&self) -> bool {
+        self.connection.transport_action(&self.tx) != TransportAction::Continue
+    }
+
+    /// Every wait must have an end. While the connection is open, and after a close as well, it may be the peer's bytes
+    /// or the application's reading. After a close there must also be a deadline of this end.
+    fn has_a_deadline_after_a_close(&self) -> bool {
+        self.connection.state() == ConnectionState::Open
+            || self.reported_closed
+            || self.connection.transport_action(&self.tx) == TransportAction::Close
+            || self.connection.poll_timeout(&self.tx).is_some()
     }
 
     /// A send may be refused as busy only if something waits, because only then an event says when to try again.
@@ -202,7 +266,10 @@ impl Pair {
             let [client, server] = &mut self.ends;
             let progress =
                 client.step(&mut server.inbound, self.now) | server.step(&mut client.inbound, self.now);
-            if progress {
+            let ended_before = [client.peer_has_ended, server.peer_has_ended];
+            server.peer_has_ended |= client.has_ended();
+            client.peer_has_ended |= server.has_ended();
+            if progress || ended_before != [client.peer_has_ended, server.peer_has_ended] {
                 continue;
             }
             let mut any_due = false;
@@ -215,10 +282,42 @@ impl Pair {
             due_in_a_row = if any_due { due_in_a_row + 1 } else { 0 };
             prop_assert!(due_in_a_row < 8, "a timer fires repeatedly without progress of time");
             if !any_due {
+                let have_deadlines = self.ends.iter().all(End::has_a_deadline_after_a_close);
+                prop_assert!(have_deadlines, "a close without a deadline");
                 return Ok(());
             }
         }
         prop_assert!(false, "the connection does not settle");
+        Ok(())
+    }
+
+    /// One end closes, and both applications receive. Whatever is blocked stays blocked. Both ends must be over after
+    /// some of their deadlines.
+    fn ends_after_a_close_of(&mut self, client: bool, receives: bool) -> Result<(), TestCaseError> {
+        let now = self.now;
+        let End { connection, tx, .. } = &mut self.ends[usize::from(client)];
+        if receives {
+            connection.close_and_receive(CloseCode::NORMAL, "", now, tx);
+        } else {
+            connection.close(CloseCode::NORMAL, "", now, tx);
+        }
+        for _ in 0..MOST_DEADLINES {
+            for end in &mut self.ends {
+                end.connection.resume();
+            }
+            self.settles()?;
+            if self.ends.iter().all(|end| end.reported_closed) {
+                return Ok(());
+            }
+            // The deadlines of the end that closes must suffice, and then those of the other.
+            let mut waiting =
+                [usize::from(client), usize::from(!client)].map(|at| &self.ends[at]).into_iter();
+            let next = waiting.find(|end| !end.reported_closed);
+            let next = next.and_then(|end| end.connection.poll_timeout(&end.tx));
+            prop_assert!(next.is_some(), "an end waits without a deadline");
+            self.now = self.now.max(next.unwrap_or(self.now));
+        }
+        prop_assert!(false, "the connection does not end");
         Ok(())
     }
 
@@ -246,65 +345,14 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
     #[test]
-    fn any_configuration_is_safe(ours in configs(), theirs in configs(), steps in steps()) {
-        Pair::new(&ours, &theirs, |connection| connection).runs(&steps)?;
-    }
-}
-
-#[cfg(feature = "deflate")]
-mod compressed {
-    use http::{HeaderMap, header};
-
-    use super::*;
-    use crate::{
-        Role,
-        deflate::{DeflateConfig, SharedDeflate, accept_answer, accept_offer, offer},
-        handshake::{Extensions, parse_extensions},
-    };
-
-    fn deflates() -> impl Strategy<Value = DeflateConfig> {
-        let bits = || prop::sample::select(vec![9, 12, 15]);
-        (prop::sample::select(vec![1, 5, 9]), bits(), bits(), sizes(), sizes(), any::<[bool; 2]>()).prop_map(
-            |(level, sent, received, threshold, budget, [send_takeover, receive_takeover])| {
-                let mut deflate = DeflateConfig::server();
-                deflate.level = level;
-                deflate.send_window_bits = sent;
-                deflate.receive_window_bits = received;
-                deflate.threshold = threshold;
-                deflate.codec_budget = budget;
-                deflate.send_takeover = send_takeover;
-                deflate.receive_takeover = receive_takeover;
-                deflate
-            },
-        )
-    }
-
-    fn listed(header: &str) -> Vec<crate::handshake::Extension> {
-        let mut headers = HeaderMap::new();
-        headers.insert(header::SEC_WEBSOCKET_EXTENSIONS, header.parse().unwrap());
-        parse_extensions(&headers).unwrap()
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(500))]
-
-        #[test]
-        fn any_compression_is_safe(
-            client in deflates(),
-            server in deflates(),
-            ours in configs(),
-            theirs in configs(),
-            steps in steps(),
-        ) {
-            let client = SharedDeflate::new(client);
-            let Some((accepted, answer)) = accept_offer(&SharedDeflate::new(server), &listed(&offer(&client))) else { return Ok(()) };
-            let agreed = accept_answer(&client, &listed(&answer)).expect("an answer to its own offer");
-            let agreed = agreed.expect("an answer that it accepts");
-            let agree = |connection: Connection| {
-                let deflate = if connection.role() == Role::Client { &agreed } else { &accepted };
-                connection.with_extensions(Extensions { deflate: Some(deflate.clone()) })
-            };
-            Pair::new(&ours, &theirs, agree).runs(&steps)?;
-        }
+    fn any_configuration_is_safe(
+        ours in configs(),
+        theirs in configs(),
+        steps in steps(),
+        [client_closes, receives] in any::<[bool; 2]>(),
+    ) {
+        let mut pair = Pair::new(&ours, &theirs, |connection| connection);
+        pair.runs(&steps)?;
+        pair.ends_after_a_close_of(client_closes, receives)?;
     }
 }

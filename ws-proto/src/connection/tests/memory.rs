@@ -39,6 +39,12 @@ fn a_connection_is_small() {
 }
 
 #[test]
+fn a_connection_that_counts_takes_what_the_documentation_says() {
+    let monitor = size_of::<crate::connection::monitor::Monitor>();
+    assert!((400..=450).contains(&monitor), "{monitor}");
+}
+
+#[test]
 fn a_message_in_progress_takes_little_more_than_its_bytes() {
     assert!(size_of::<Partial>() <= 320, "{}", size_of::<Partial>());
 }

@@ -30,9 +30,15 @@ mod memory_budget;
 mod message_timeout;
 mod pause;
 mod properties;
+mod recorder;
 mod reference_decoder;
+mod round_trip;
 mod send_queue;
 mod spent;
 mod splits;
+mod stats;
+#[cfg(feature = "deflate")]
+mod stats_compression;
+mod stats_ends;
 mod timers;
 mod utf8;

@@ -1,16 +1,25 @@
-use std::task::{Context, Poll};
+use std::{
+    sync::Arc,
+    task::{Context, Poll},
+};
 
 use ws_proto::{
     CloseCode, ConnectionState, Message, PreparedMessage,
     error::{ControlError, SendError},
     frame::{MAX_CONTROL_PAYLOAD, OpCode},
 };
-use ws_tokio::internal::{Entry, Outlet, Place};
+use ws_tokio::internal::{Attach, Entry, Feed, Outlet, Place};
 
 use super::{CloseRequest, Mailbox};
 use crate::connection::queued::Queued;
 
 impl Mailbox {
+    fn note_refusal(&self, error: &SendError) {
+        if matches!(error, SendError::Full(())) {
+            self.counters.add_refused();
+        }
+    }
+
     fn push_control(&self, opcode: OpCode, payload: &[u8]) -> Result<(), ControlError> {
         let mut state = self.lock();
         if !state.is_open() {
@@ -35,13 +44,17 @@ impl Outlet for Mailbox {
                 self.unlock_and_wake(state);
                 Ok(())
             }
-            Err(error) => Err(error.map(|()| message)),
+            Err(error) => {
+                self.note_refusal(&error);
+                Err(error.map(|()| message))
+            }
         }
     }
 
     fn try_send_prepared(&self, message: &PreparedMessage) -> Result<(), SendError> {
         let mut state = self.lock();
-        self.admit_newcomer(&state, message.payload().len(), 0)?;
+        self.admit_newcomer(&state, message.payload().len(), 0)
+            .inspect_err(|error| self.note_refusal(error))?;
         self.push(&mut state, Queued::Prepared(message.clone()));
         self.unlock_and_wake(state);
         Ok(())
@@ -98,7 +111,8 @@ impl Outlet for Mailbox {
     fn close(&self, code: Option<CloseCode>, reason: &str) {
         let mut state = self.lock();
         if state.is_open() {
-            state.uncommon().close = Some(CloseRequest { code, reason: reason.into() });
+            let mark = state.feed_mark();
+            state.uncommon().close = Some(CloseRequest { code, reason: reason.into(), mark });
             // Messages of senders that still wait are not accepted any more.
             state.end_waiting();
             self.unlock_and_wake(state);
@@ -109,6 +123,7 @@ impl Outlet for Mailbox {
         let mut state = self.lock();
         if state.connection != ConnectionState::Closed && !state.is_aborted {
             state.is_aborted = true;
+            state.end_feed();
             state.drop_queued();
             state.end_waiting();
             self.unlock_and_wake(state);
@@ -136,6 +151,10 @@ impl Outlet for Mailbox {
 
     fn cancelled_closed(&self, place: Place) {
         self.lock().closed_waiters.leave(place);
+    }
+
+    fn attach(&self, make: &mut dyn FnMut(Attach) -> Arc<dyn Feed>) -> Option<Arc<dyn Feed>> {
+        self.attach_feed(make)
     }
 
     fn state(&self) -> ConnectionState {

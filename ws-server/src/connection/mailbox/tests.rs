@@ -13,6 +13,8 @@ use ws_tokio::internal::{Outlet, PingOutlet as _};
 
 use super::*;
 
+mod feed;
+
 /// A mailbox and the connection that it belongs to.
 struct Endpoint {
     mailbox: Mailbox,
@@ -49,7 +51,7 @@ impl Endpoint {
     fn with(config: ValidConfig) -> Self {
         let (wakes, now) = (Arc::<Wakes>::default(), Instant::now());
         let waker = ConnWaker::Task(Waker::from(Arc::clone(&wakes)));
-        let mailbox = Mailbox::new(&config, waker);
+        let mailbox = Mailbox::new(&config, waker, Arc::default());
         Self { mailbox, wakes, connection: Connection::server(config, now), tx: TransmitQueue::new(), now }
     }
 

@@ -4,9 +4,11 @@ use std::{
     future::Future,
     sync::Arc,
     task::{Context, Poll, Waker},
+    time::Instant,
 };
 
 use rustix::event::epoll::EventFlags;
+use ws_proto::PreparedMessage;
 use ws_tokio::internal::ReceiveLease;
 
 use crate::{
@@ -26,6 +28,20 @@ pub(crate) trait ReactorConn: 'static {
     /// Gives the connection a turn. `Ready`: it is over. `Pending`: it waits, or, if it woke `waker`, wants another
     /// turn. `rx` is the thread's receive buffer, once a connection needed it.
     fn turn(&mut self, waker: &Waker, rx: &mut Option<ReceiveLease>) -> Poll<()>;
+
+    /// The time of the connection's turns.
+    fn now(&self) -> Instant;
+
+    /// Whether a turn would do nothing but write what topics have for the connection, so that
+    /// [`send_prepared`](Self::send_prepared) can do it. Called with a lock of the topics.
+    fn takes_prepared(&mut self) -> bool {
+        false
+    }
+
+    /// Writes a message, if the connection [takes it](Self::takes_prepared). `false`: the rest waits for a turn.
+    fn send_prepared(&mut self, _message: &PreparedMessage, _now: Instant) -> bool {
+        false
+    }
 
     /// The turn panicked. `Ready`: the connection is over. `Pending`: it wants another turn.
     fn on_panic(&mut self) -> Poll<()>;
@@ -51,6 +67,20 @@ impl<H: Handler> ReactorConn for HandlerTask<H, Socket> {
         }
         rx.end_turn();
         polled
+    }
+
+    fn now(&self) -> Instant {
+        self.now()
+    }
+
+    #[inline]
+    fn takes_prepared(&mut self) -> bool {
+        (*self).takes_prepared()
+    }
+
+    #[inline]
+    fn send_prepared(&mut self, message: &PreparedMessage, now: Instant) -> bool {
+        self.send_prepared(message, now)
     }
 
     fn on_panic(&mut self) -> Poll<()> {
@@ -90,6 +120,10 @@ impl<F: Future<Output = ()> + 'static> ReactorConn for FunctionConn<F> {
     fn turn(&mut self, _waker: &Waker, _rx: &mut Option<ReceiveLease>) -> Poll<()> {
         self.turn_waker.begin_turn();
         self.task.turn(&mut Context::from_waker(&self.waker))
+    }
+
+    fn now(&self) -> Instant {
+        self.task.now()
     }
 
     fn on_panic(&mut self) -> Poll<()> {

@@ -13,6 +13,7 @@
 //! ```
 
 mod connection;
+mod deliveries;
 mod end;
 mod schedule;
 mod table;
@@ -47,6 +48,7 @@ use crate::{
 };
 
 use connection::{FunctionConn, ReactorConn};
+use deliveries::LocalDelivery;
 use end::Ending;
 use schedule::Schedule;
 use table::ConnTable;
@@ -67,6 +69,8 @@ struct ReactorState<A: BuildConn> {
     /// Connections whose handshakes are done. They are inserted in the next poll, after the memory of their handshakes
     /// is freed, so that long-lived memory does not fragment the memory of handshakes.
     new_conns: RefCell<Vec<NewConn<A>>>,
+    /// What the server's topics deliver to these connections.
+    delivery: LocalDelivery,
     server: Arc<ServerState>,
     has_ended: Cell<bool>,
 }
@@ -129,7 +133,7 @@ where
         wake_queue: &Arc<WakeQueue>,
     ) -> Option<Self::Conn> {
         let id = established.registration.id();
-        let task = self.build_task(ServerStream::from(socket), established)?;
+        let task = self.build(ServerStream::from(socket), established, Some(wake_queue.home(id)));
         Some(FunctionConn::new(task, wake_queue, id))
     }
 }
@@ -189,7 +193,8 @@ impl<A: BuildConn> ReactorState<A> {
     fn new(epoll: OwnedFd, Seed { wake_queue, server }: Seed) -> io::Result<Self> {
         let connections = RefCell::new(ConnTable::new(server.options.initial_connections));
         let (new_conns, has_ended) = (RefCell::default(), Cell::new(false));
-        Ok(Self { epoll: watch(epoll)?, wake_queue, connections, new_conns, server, has_ended })
+        let (epoll, delivery) = (watch(epoll)?, LocalDelivery::new(&server.topics, &wake_queue));
+        Ok(Self { epoll, wake_queue, connections, new_conns, delivery, server, has_ended })
     }
 
     /// Registers a socket with epoll. Its events carry the connection's id.
@@ -211,11 +216,13 @@ impl<A: BuildConn> ReactorState<A> {
     fn poll(&self, cx: &mut Context<'_>, schedule: &mut Schedule) -> Poll<io::Result<()>> {
         self.wake_queue.take(cx.waker(), &mut schedule.pending);
         schedule.queue_pending();
+        // After the wake queue: what is published from here on wakes this task.
+        self.delivery.queue_due(schedule);
         self.insert_new_conns();
         self.run_due_turns(schedule);
         let polled = self.poll_events(cx, schedule);
         schedule.rx = None;
-        if !schedule.woken.is_empty() {
+        if !schedule.woken.is_empty() || !schedule.due.is_empty() {
             // They may take many polls, so what tokio watches comes in between.
             yield_turn(cx);
         } else if !schedule.want_turn.is_empty() || schedule.sweep.is_some() {
@@ -241,6 +248,7 @@ impl<A: BuildConn> ReactorState<A> {
     /// Gives the turns that do not wait for an event, as far as one poll may.
     fn run_due_turns(&self, schedule: &mut Schedule) {
         let mut connections = self.connections.borrow_mut();
+        self.delivery.run_due(schedule, &mut connections);
         schedule.run_queued(&mut connections);
         schedule.run_sweep(&mut connections);
     }

@@ -4,7 +4,8 @@
 //! reactor is short and looks for events in between:
 //!
 //! - `want_turn`: connections whose last turn was not enough;
-//! - `woken`: connections that another thread, a timer or a future has woken;
+//! - `due`: connections that have publications. Most need no turn for that, only a write;
+//! - `woken`: connections that another thread, a timer or a future has woken, or that are due and need a turn;
 //! - `sweep`: all connections, after a change that concerns them all, such as a shutdown.
 
 use std::{
@@ -21,7 +22,10 @@ use rustix::event::epoll::Event;
 use tokio::task::coop;
 use ws_tokio::internal::{ReceiveLease, guarded};
 
-use crate::shard::wake_queue::Pending;
+use crate::{
+    shard::wake_queue::Pending,
+    topics::{Due, Singles},
+};
 
 use super::{EVENTS_PER_CALL, connection::ReactorConn, table::ConnTable};
 
@@ -43,6 +47,9 @@ pub(super) struct Schedule {
     pub(super) pending: Pending,
     pub(super) want_turn: VecDeque<u32>,
     pub(super) woken: VecDeque<u32>,
+    pub(super) due: VecDeque<Due>,
+    /// Empty. Its memory is used again.
+    pub(super) singles: Singles,
     /// The next connection of a sweep that has begun.
     pub(super) sweep: Option<u32>,
 }
@@ -72,13 +79,15 @@ impl Schedule {
             pending: Pending::default(),
             want_turn: VecDeque::new(),
             woken: VecDeque::new(),
+            due: VecDeque::new(),
+            singles: Singles::default(),
             sweep: None,
         }
     }
 
     /// Whether turns are due apart from those of a sweep.
     pub(super) fn has_turns(&self) -> bool {
-        !self.want_turn.is_empty() || !self.woken.is_empty()
+        !self.want_turn.is_empty() || !self.woken.is_empty() || !self.due.is_empty()
     }
 
     /// Queues the connections that the wake queue has named.
@@ -155,7 +164,7 @@ impl Schedule {
     }
 
     /// Queues a connection for another turn, in the next poll.
-    fn queue_turn(&mut self, id: u32, connection: &mut impl ReactorConn) {
+    pub(super) fn queue_turn(&mut self, id: u32, connection: &mut impl ReactorConn) {
         if !mem::replace(connection.wants_turn(), true) {
             self.want_turn.push_back(id);
         }

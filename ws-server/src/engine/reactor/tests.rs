@@ -1,5 +1,6 @@
 //! Reactors with test connections.
 
+mod due;
 mod faults;
 mod schedule;
 

@@ -62,7 +62,7 @@ fn run(app: &Counting, server: &ServerState, head: &str) -> Decision<Token> {
 
 /// The rejection, as text.
 fn rejection(decision: Decision<Token>) -> String {
-    String::from_utf8(decision.err().expect("rejected")).unwrap()
+    String::from_utf8(decision.err().expect("rejected").response).unwrap()
 }
 
 #[test]

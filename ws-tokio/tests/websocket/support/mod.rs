@@ -1,6 +1,7 @@
 //! A transport that a test controls, the peer at its other end with its own encoder and decoder, and a task that counts
 //! its wake-ups.
 
+mod feed;
 mod peer;
 mod polling;
 mod serve;
@@ -10,6 +11,7 @@ mod wire;
 use ws_proto::{Config, Connection, Role, ValidConfig, mask::ChaChaMaskSource};
 use ws_tokio::WebSocket;
 
+pub(crate) use feed::TestFeed;
 pub(crate) use peer::Peer;
 pub(crate) use polling::{Task, cancelled_after};
 pub(crate) use serve::{echo, serve};

@@ -58,6 +58,10 @@ impl ReactorConn for Probe {
         }
     }
 
+    fn now(&self) -> std::time::Instant {
+        std::time::Instant::now()
+    }
+
     fn on_panic(&mut self) -> Poll<()> {
         self.log.borrow_mut().push((self.number, "on_panic"));
         match self.panics {

@@ -49,6 +49,10 @@ impl ReactorConn for Stub {
         Poll::Pending
     }
 
+    fn now(&self) -> std::time::Instant {
+        std::time::Instant::now()
+    }
+
     fn on_panic(&mut self) -> Poll<()> {
         Poll::Ready(())
     }
