@@ -18,7 +18,7 @@ cargo +nightly fuzz build --features fuzzing
 longest() {
     case $1 in
     frame_header) echo 64 ;;
-    extensions) echo 1024 ;;
+    extensions | envelope) echo 1024 ;;
     request_head | response_head) echo 9000 ;;
     operations | encode | workload) echo 4096 ;;
     *) echo 16384 ;;

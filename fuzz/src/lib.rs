@@ -5,6 +5,7 @@
 
 mod deflate;
 mod differential;
+mod envelope;
 mod extensions;
 mod frame_header;
 mod heads;
@@ -17,6 +18,7 @@ mod workload;
 
 pub use deflate::deflate;
 pub use differential::{differential_tokio_websockets, differential_tungstenite, encode};
+pub use envelope::envelope;
 pub use extensions::extensions;
 pub use frame_header::frame_header;
 pub use heads::{request_head, response_head};
@@ -29,7 +31,7 @@ pub use workload::workload;
 pub type Target = fn(&[u8]);
 
 /// All targets.
-pub const TARGETS: [(&str, Target); 12] = [
+pub const TARGETS: [(&str, Target); 13] = [
     ("frame_header", frame_header),
     ("receive", receive),
     ("request_head", request_head),
@@ -42,4 +44,5 @@ pub const TARGETS: [(&str, Target); 12] = [
     ("differential_tokio_websockets", differential_tokio_websockets),
     ("encode", encode),
     ("workload", workload),
+    ("envelope", envelope),
 ];

@@ -1,0 +1,212 @@
+use std::{sync::Arc, time::Duration};
+
+use ws_cluster::{
+    Backplane as _, BackplaneError, BackplaneEvent, GapCause, Health, LogOptions, Position, Topics,
+};
+
+use crate::{
+    node::{LOG, Node, builder, bytes, eventually, is_disconnected, live_event, logged_event, texts},
+    server::NatsServer,
+};
+
+fn is_up(event: &BackplaneEvent) -> bool {
+    *event == BackplaneEvent::Up
+}
+
+#[tokio::test]
+async fn a_killed_server_is_down_and_then_up_with_its_log() {
+    let Some(mut server) = NatsServer::start() else { return };
+    let (mut node, mut other) = (Node::start(&server).await, Node::start(&server).await);
+    node.watch_live(&["a"]).await;
+    node.watch_logged(&["b"]).await;
+    let before = node.append("b", "1").await;
+    assert_eq!(node.next().await, logged_event("b", before, None, "1"));
+
+    server.kill();
+    assert_eq!(node.next().await, BackplaneEvent::Down);
+    assert_eq!(node.health(), Health::Disconnected);
+    assert!(is_disconnected(&node.publish_live("a", bytes("lost")).await.unwrap_err()));
+    assert!(is_disconnected(&node.publish_logged("b", bytes("lost"), &LOG).await.unwrap_err()));
+    assert!(is_disconnected(&node.history("b", None, 1).await.unwrap_err()));
+
+    server.restart();
+    assert_eq!(node.next().await, BackplaneEvent::Up);
+    other.until(is_up).await;
+    assert_eq!(node.health(), Health::Healthy);
+    other.live("a", "2").await;
+    assert_eq!(node.next().await, live_event("a", "2"));
+    let after = other.append("b", "3").await;
+    assert_eq!(node.next().await, logged_event("b", after, Some(before.offset), "3"));
+    let history = node.read("b", Some(before)).await;
+    assert_eq!((texts(&history), history.complete), (vec!["3".to_owned()], true));
+    assert_eq!(after, Position { epoch: before.epoch, offset: before.offset + 1 });
+}
+
+#[tokio::test]
+async fn a_server_with_an_empty_store_begins_a_new_epoch() {
+    let Some(mut server) = NatsServer::start() else { return };
+    let (mut node, mut other) = (Node::start(&server).await, Node::start(&server).await);
+    node.watch_logged(&["a"]).await;
+    other.watch_logged(&["a"]).await;
+    node.append("a", "1").await;
+    let old = node.append("a", "2").await;
+
+    server.restart_empty();
+    node.until(is_up).await;
+    other.until(is_up).await;
+    let history = node.read("a", Some(old)).await;
+    assert!(!history.complete && history.entries.is_empty() && history.newest.offset == 0);
+    assert_ne!(history.newest.epoch, old.epoch);
+
+    let new = other.append("a", "3").await;
+    assert_eq!(new, Position { epoch: history.newest.epoch, offset: 1 });
+    assert_eq!(node.next().await, logged_event("a", new, None, "3"));
+    assert_eq!(other.next().await, logged_event("a", new, None, "3"));
+    assert!(!node.read("a", Some(old)).await.complete);
+}
+
+#[tokio::test]
+async fn a_stream_that_is_deleted_while_nodes_are_connected_is_created_again() {
+    let Some(server) = NatsServer::start() else { return };
+    let (mut node, mut other) = (Node::start(&server).await, Node::start(&server).await);
+    node.watch_logged(&["a"]).await;
+    other.watch_logged(&["a"]).await;
+    let old = node.append("a", "1").await;
+    assert_eq!(server.api("STREAM.DELETE.test_log", "").await["success"], true);
+
+    // Each node sees it, whichever creates the stream.
+    for node in [&mut node, &mut other] {
+        node.until(|event| *event == BackplaneEvent::Down).await;
+        assert_eq!(node.next().await, BackplaneEvent::Up);
+    }
+    let new = other.append("a", "2").await;
+    assert_ne!(new.epoch, old.epoch);
+    assert_eq!(node.next().await, logged_event("a", new, None, "2"));
+    assert!(!node.read("a", Some(old)).await.complete);
+}
+
+#[tokio::test]
+async fn publishing_after_the_stream_was_deleted_begins_a_new_epoch() {
+    let Some(server) = NatsServer::start() else { return };
+    // No periodic check comes first.
+    let node = Node::start_with(builder(&server).probe_interval(Duration::from_secs(3_600))).await;
+    let old = node.append("a", "1").await;
+    assert_eq!(server.api("STREAM.DELETE.test_log", "").await["success"], true);
+    let new = node.append("a", "2").await;
+    assert!(new.epoch != old.epoch && new.offset == 1);
+}
+
+#[tokio::test]
+async fn a_server_that_stops_is_deaf_and_nothing_is_lost_once_it_goes_on() {
+    let Some(server) = NatsServer::start() else { return };
+    let deaf_soon = builder(&server).probe_timeout(Duration::from_secs(1)).deadline(Duration::from_secs(1));
+    let mut node = Node::start_with(deaf_soon).await;
+    node.watch_live(&["a"]).await;
+    node.watch_logged(&["b"]).await;
+    server.pause();
+    let timed_out = node.publish_live("a", bytes("1")).await.unwrap_err();
+    assert!(matches!(timed_out, BackplaneError::TimedOut { after } if after == Duration::from_secs(1)));
+    node.health_is(Health::Deaf).await;
+    // It connects anew, and cannot.
+    assert_eq!(node.until(|event| *event == BackplaneEvent::Down).await, BackplaneEvent::Down);
+    server.resume();
+    node.until(is_up).await;
+    node.health_is(Health::Healthy).await;
+    node.live("a", "2").await;
+    // The server may have had the first one before the connection was given up.
+    node.until(|event| *event == live_event("a", "2")).await;
+}
+
+#[tokio::test]
+async fn a_publication_that_is_sent_again_is_in_the_log_once() {
+    let Some(server) = NatsServer::start() else { return };
+    let deadline = Duration::from_secs(30);
+    let mut node = Node::start_with(builder(&server).deadline(deadline).probe_timeout(deadline)).await;
+    node.watch_logged(&["a"]).await;
+    server.pause();
+    let publisher = Arc::clone(&node.backplane);
+    let publishing = publisher.publish_logged("a", bytes("1"), &LOG);
+    tokio::pin!(publishing);
+    // A third of the deadline, and some.
+    let time = tokio::time::timeout(deadline / 3 + Duration::from_secs(2), &mut publishing).await;
+    assert!(time.is_err(), "a stopped server has answered");
+    server.resume();
+    let position = publishing.await.unwrap();
+    assert_eq!(node.next().await, logged_event("a", position, None, "1"));
+    assert_eq!(texts(&node.read("a", None).await), ["1"]);
+    let after = node.append("a", "2").await;
+    assert_eq!(node.next().await, logged_event("a", after, Some(position.offset), "2"));
+}
+
+#[tokio::test]
+async fn a_logged_publication_survives_a_restart_within_its_deadline() {
+    let Some(mut server) = NatsServer::start() else { return };
+    let deadline = Duration::from_secs(60);
+    let mut node = Node::start_with(builder(&server).deadline(deadline)).await;
+    node.append("a", "0").await;
+    server.pause();
+    let publisher = Arc::clone(&node.backplane);
+    let publishing = publisher.publish_logged("a", bytes("1"), &LOG);
+    tokio::pin!(publishing);
+    assert!(tokio::time::timeout(Duration::from_millis(300), &mut publishing).await.is_err());
+    server.restart();
+    publishing.await.unwrap();
+    node.until(is_up).await;
+    assert_eq!(texts(&node.read("a", None).await), ["0", "1"]);
+}
+
+/// The test's runtime has one thread, so the client reads everything before the receiver runs.
+#[tokio::test]
+async fn messages_that_the_client_drops_are_a_gap() {
+    let Some(server) = NatsServer::start() else { return };
+    let mut node = Node::start_with(builder(&server).groups(1).subscription_capacity(8)).await;
+    node.watch_live(&["a"]).await;
+    let publisher = async_nats::connect(server.url()).await.unwrap();
+    let gap = BackplaneEvent::Gap { topics: Topics::All, cause: GapCause::SlowConsumer };
+    let mut gaps = 0;
+    for _ in 0..100 {
+        for _ in 0..200 {
+            publisher.publish("test.live.0.a", bytes("1")).await.unwrap();
+        }
+        publisher.flush().await.unwrap();
+        let events = node.events_until_now().await;
+        gaps += events.iter().filter(|event| **event == gap).count();
+        let heard = events.iter().filter(|event| **event == live_event("a", "1")).count();
+        if heard < 200 && gaps == 0 {
+            // The report may come behind the message that ended the wait.
+            assert_eq!(node.until(|event| matches!(event, BackplaneEvent::Gap { .. })).await, gap);
+            gaps += 1;
+        }
+        if gaps > 0 {
+            return;
+        }
+    }
+    panic!("the client has dropped nothing");
+}
+
+#[tokio::test]
+async fn events_that_are_not_taken_are_a_gap() {
+    let Some(server) = NatsServer::start() else { return };
+    let mut node = Node::start_with(builder(&server).event_queue_limit(1_000)).await;
+    node.watch_live(&["a"]).await;
+    for number in 0..20 {
+        node.live("a", &number.to_string()).await;
+    }
+    let events = node.until(|event| matches!(event, BackplaneEvent::Gap { .. })).await;
+    let topics = Topics::Some(vec!["a".into()]);
+    assert_eq!(events, BackplaneEvent::Gap { topics, cause: GapCause::Overflow });
+}
+
+#[tokio::test]
+async fn jetstream_that_comes_back_late_is_waited_for() {
+    let Some(mut server) = NatsServer::start() else { return };
+    let mut node = Node::start(&server).await;
+    node.watch_logged(&["a"]).await;
+    let options = LogOptions::new(10, Duration::from_secs(100));
+    for restart in 0..3 {
+        server.restart();
+        node.until(is_up).await;
+        node.publish_logged("a", bytes(&restart.to_string()), &options).await.unwrap();
+    }
+    eventually(async || node.read("a", None).await.entries.len() == 3).await;
+}

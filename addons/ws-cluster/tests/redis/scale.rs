@@ -1,0 +1,40 @@
+use std::{sync::Arc, time::Duration};
+
+use tokio::time::Instant;
+use ws_cluster::{Backplane, BackplaneEvent, Interest, Topics, redis::RedisBackplane};
+
+use crate::{nodes::Node, server::Server};
+
+/// The aim is 5 seconds, which an optimised build keeps with ease. The bound is what a busy machine keeps in a debug build.
+const BOUND: Duration = Duration::from_secs(30);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_topics_are_watched_again_after_a_lost_connection() {
+    const COUNT: usize = 100_000;
+    let Some(server) = Server::start(&[]).await else { return };
+    let mut node = Node::new(RedisBackplane::builder([server.url()]).deadline(BOUND));
+    let mut interest = Interest::default();
+    interest.add_live = (0..COUNT).map(|number| Arc::from(format!("topic {number}"))).collect();
+    let begin = Instant::now();
+    node.backplane.watch(interest).await.unwrap();
+    println!("{COUNT} topics watched in {:?}", begin.elapsed());
+
+    node.wait_for(|event| *event == BackplaneEvent::Up).await;
+    let _: usize = server.command(&["CLIENT", "KILL", "TYPE", "pubsub"]).await;
+    node.wait_for(|event| *event == BackplaneEvent::Down).await;
+    let begin = Instant::now();
+    let mut gaps = 0;
+    loop {
+        match node.any_event().await {
+            BackplaneEvent::Gap { topics: Topics::Some(topics), .. } => gaps += topics.len(),
+            // Gaps that wait together are merged, and many topics become all.
+            BackplaneEvent::Gap { topics: Topics::All, .. } => gaps = COUNT,
+            BackplaneEvent::Up => break,
+            event => panic!("{event:?}"),
+        }
+    }
+    let took = begin.elapsed();
+    println!("{COUNT} topics watched again in {took:?}");
+    assert!(gaps >= COUNT, "{gaps}");
+    assert!(took < BOUND, "{took:?}");
+}
