@@ -1,26 +1,25 @@
-//! A chat server with one room. It serves the web page of the chat on the same port.
+//! A chat with rooms, on the topics of `ws-server`. It serves its web page on the same port.
 //!
 //! `cargo run --release --bin chat-server -- [ADDR] [--tls-cert PEM --tls-key PEM]`, then open
-//! `http://127.0.0.1:9002/` in two windows.
+//! `http://127.0.0.1:9002/` in two windows. With `--redis URL` or `--nats URL`, several processes have the same rooms.
+//!
+//! Each room has two topics. The log has the messages, with a history: a page that was away gets what it missed. The
+//! live topic has what is of use only now: who joins, leaves and writes.
 
-mod room;
+mod backplane;
+mod options;
+mod page;
+mod protocol;
+mod rate;
+mod rooms;
+mod visitor;
 
-use std::{io, path::PathBuf, process::ExitCode, sync::Arc};
+use std::{process::ExitCode, sync::Arc, time::Duration};
 
-use bytes::Bytes;
-use http::{StatusCode, header};
-use lexopt::{
-    ValueExt as _,
-    prelude::{Long, Short, Value},
-};
 use ws_examples::with_causes;
-use ws_server::{DeflateConfig, Request, Server, ServerStream, Tls, WebSocket};
 
-use room::Room;
-
-const PAGE: &str = include_str!("page.html");
-
-const USAGE: &str = "usage: chat-server [ADDR] [--tls-cert PEM --tls-key PEM]";
+use options::{Options, USAGE};
+use rooms::Rooms;
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -35,9 +34,14 @@ async fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let server = match options.bind().await {
-        Ok(server) => server,
+    let started = async {
+        let rooms = Arc::new(Rooms::start(&options)?);
+        Ok((options.bind(rooms.topics()).await?, rooms))
+    };
+    let (server, rooms) = match started.await {
+        Ok(started) => started,
         Err(error) => {
+            let error: std::io::Error = error;
             eprintln!("chat-server: {}", with_causes(&error));
             return ExitCode::FAILURE;
         }
@@ -45,78 +49,13 @@ async fn main() -> ExitCode {
     let handle = server.shutdown_handle();
     tokio::spawn(async move {
         if tokio::signal::ctrl_c().await.is_ok() {
-            handle.shutdown(std::time::Duration::from_secs(5)).await;
+            handle.shutdown(Duration::from_secs(5)).await;
         }
     });
-    let room = Arc::new(Room::default());
-    server.serve(move |ws, _request| chat(ws, Arc::clone(&room))).await;
+    let presence = tokio::spawn(rooms::tell_presence(Arc::clone(&rooms)));
+    let visited = Arc::clone(&rooms);
+    server.serve(move |ws, _request| visitor::serve(ws, Arc::clone(&visited))).await;
+    presence.abort();
+    rooms.leave_cluster().await;
     ExitCode::SUCCESS
-}
-
-/// Command-line options.
-struct Options {
-    addr: String,
-    /// The paths of the certificate and the key.
-    tls: Option<(PathBuf, PathBuf)>,
-}
-
-impl Options {
-    /// Parses the command line. `None` means `--help`.
-    fn parse(mut parser: lexopt::Parser) -> Result<Option<Self>, lexopt::Error> {
-        let mut addr = "127.0.0.1:9002".to_owned();
-        let (mut cert, mut key) = (None, None);
-        while let Some(arg) = parser.next()? {
-            match arg {
-                Short('h') | Long("help") => return Ok(None),
-                Long("tls-cert") => cert = Some(parser.value()?.into()),
-                Long("tls-key") => key = Some(parser.value()?.into()),
-                Value(value) => addr = value.string()?,
-                other => return Err(other.unexpected()),
-            }
-        }
-        if cert.is_some() != key.is_some() {
-            return Err("--tls-cert and --tls-key must be used together".into());
-        }
-        Ok(Some(Self { addr, tls: cert.zip(key) }))
-    }
-
-    /// Starts a server with these options.
-    async fn bind(&self) -> io::Result<Server> {
-        let addr = &self.addr;
-        let (mut builder, mut scheme) =
-            (Server::builder().http(page).deflate(DeflateConfig::server()), "http");
-        if let Some((cert, key)) = &self.tls {
-            let tls = Tls::from_pem(std::fs::read(cert)?, std::fs::read(key)?).map_err(io::Error::other)?;
-            (builder, scheme) = (builder.tls(tls), "https");
-        }
-        let server = builder
-            .bind(addr)
-            .await
-            .map_err(|error| io::Error::new(error.kind(), format!("cannot listen on {addr}: {error}")))?;
-        println!("listening on {scheme}://{}/", server.local_addr()?);
-        Ok(server)
-    }
-}
-
-/// Answers HTTP requests that are not WebSocket upgrades.
-fn page(request: &Request) -> http::Response<Bytes> {
-    let (status, body) = match request.path() {
-        "/" => (StatusCode::OK, PAGE),
-        _ => (StatusCode::NOT_FOUND, "<!doctype html><title>Not found</title>Page not found."),
-    };
-    let mut response = http::Response::new(Bytes::from_static(body.as_bytes()));
-    *response.status_mut() = status;
-    let html = header::HeaderValue::from_static("text/html; charset=utf-8");
-    response.headers_mut().insert(header::CONTENT_TYPE, html);
-    response
-}
-
-/// Serves one visitor.
-async fn chat(mut ws: WebSocket<ServerStream>, room: Arc<Room>) {
-    let visitor = room.enter(ws.sender());
-    while let Some(message) = ws.recv().await {
-        if let Some(text) = message.as_text() {
-            room.say(&format!("visitor {}: {text}", visitor.number));
-        }
-    }
 }

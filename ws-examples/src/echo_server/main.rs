@@ -5,6 +5,7 @@
 mod handler;
 mod options;
 mod signals;
+mod stats;
 
 use std::{process::ExitCode, time::Duration};
 
@@ -58,6 +59,9 @@ async fn serve(options: Options) -> std::io::Result<()> {
     let signals = Signals::new()?;
     println!("listening on {scheme}://{}", server.local_addr()?);
     tokio::spawn(end_on_signal(signals, server.shutdown_handle()));
+    if let Some(interval) = options.stats {
+        tokio::spawn(stats::print_every(interval, server.stats_handle()));
+    }
     let report = match options.api {
         Api::Handler if options.shards == 0 => server.serve_handler::<Echo>(()).await,
         Api::Async if options.shards == 0 => server.serve(|ws, _request| echo(ws)).await,

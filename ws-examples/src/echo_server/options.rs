@@ -13,7 +13,7 @@ usage: echo-server [--listen ADDR] [--api handler|async] [--shards N]
                    [--max-message-size BYTES] [--max-connections N] [--max-handshakes N]
                    [--idle-timeout-ms N] [--close-timeout-ms N] [--handshake-timeout-ms N]
                    [--write-queue-messages N] [--no-utf8] [--subprotocol NAME]...
-                   [--deflate] [--tls-cert PEM --tls-key PEM]";
+                   [--deflate] [--tls-cert PEM --tls-key PEM] [--stats SECONDS]";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Api {
@@ -39,6 +39,8 @@ pub(crate) struct Options {
     deflate: bool,
     tls_cert: Option<PathBuf>,
     tls_key: Option<PathBuf>,
+    /// How often the main figures are printed on stderr.
+    pub(crate) stats: Option<Duration>,
 }
 
 /// An error that names the option and its value, on one line.
@@ -78,6 +80,7 @@ impl Default for Options {
             deflate: false,
             tls_cert: None,
             tls_key: None,
+            stats: None,
         }
     }
 }
@@ -118,6 +121,10 @@ impl Options {
                 Long("deflate") => options.deflate = true,
                 Long("tls-cert") => options.tls_cert = Some(parser.value()?.into()),
                 Long("tls-key") => options.tls_key = Some(parser.value()?.into()),
+                Long("stats") => {
+                    let seconds = count("--stats", &mut parser)?;
+                    options.stats = Some(Duration::from_secs(seconds as u64));
+                }
                 other => return Err(unknown(&other)),
             }
         }
@@ -223,7 +230,7 @@ mod tests {
         let options = parse(
             "--listen 127.0.0.1:0 --api async --shards 2 --max-message-size 0 --max-connections 3 --max-handshakes 4 \
              --idle-timeout-ms 5 --close-timeout-ms 6 --handshake-timeout-ms 7 --write-queue-messages 8 --no-utf8 \
-             --subprotocol a --subprotocol b --deflate",
+             --subprotocol a --subprotocol b --deflate --stats 10",
         );
         let options = options.unwrap().unwrap();
         assert_eq!((options.listen.as_str(), options.api, options.shards), ("127.0.0.1:0", Api::Async, 2));
@@ -232,6 +239,7 @@ mod tests {
         assert_eq!(options.subprotocols, ["a", "b"]);
         assert!(!options.validate_utf8);
         assert!(options.deflate);
+        assert_eq!(options.stats, Some(Duration::from_secs(10)));
     }
 
     #[test]

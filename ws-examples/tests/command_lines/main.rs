@@ -1,7 +1,6 @@
 //! Runs the examples through their command lines.
 #![allow(clippy::unwrap_used, reason = "a panic in a helper fails the test")]
 
-mod chat_server;
 mod echo_client;
 mod echo_server;
 mod echo_server_options;
@@ -14,3 +13,5 @@ mod proto_echo;
 #[cfg(target_os = "linux")]
 mod reconnecting;
 mod reverse_proxy;
+#[cfg(target_os = "linux")]
+mod socket_activation;

@@ -11,12 +11,13 @@ use rustix::process::{Pid, Signal, kill_process};
 
 pub(crate) const ECHO_SERVER: &str = env!("CARGO_BIN_EXE_echo-server");
 pub(crate) const ECHO_CLIENT: &str = env!("CARGO_BIN_EXE_echo-client");
-pub(crate) const CHAT_SERVER: &str = env!("CARGO_BIN_EXE_chat-server");
 pub(crate) const REVERSE_PROXY: &str = env!("CARGO_BIN_EXE_reverse-proxy");
 pub(crate) const JSON_RPC: &str = env!("CARGO_BIN_EXE_json-rpc");
 #[cfg(target_os = "linux")]
 pub(crate) const MARKET_DATA: &str = env!("CARGO_BIN_EXE_market-data");
 pub(crate) const BLOCKING_ECHO: &str = env!("CARGO_BIN_EXE_blocking-echo");
+#[cfg(target_os = "linux")]
+pub(crate) const SOCKET_ACTIVATION: &str = env!("CARGO_BIN_EXE_socket-activation");
 pub(crate) const POLLING_ECHO: &str = env!("CARGO_BIN_EXE_polling-echo");
 
 /// Deadline for each wait. A wait that reaches it fails the test.
@@ -40,6 +41,11 @@ impl Program {
     pub(crate) fn start(program: &str, args: &[&str]) -> Self {
         let mut command = Command::new(program);
         command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        Self::spawn(command)
+    }
+
+    /// Starts a program whose standard output is piped.
+    pub(crate) fn spawn(mut command: Command) -> Self {
         let mut process = command.spawn().expect("cargo has built the program");
         let stdout = BufReader::new(process.stdout.take().expect("piped"));
         Self { process, stdout }
@@ -100,10 +106,12 @@ impl Program {
         Ended { status, stdout, stderr: self.stderr() }
     }
 
-    /// Everything that the program wrote to standard error. Waits until the program ends.
+    /// Everything that the program wrote to standard error, if that is piped. Waits until the program ends.
     fn stderr(&mut self) -> String {
         let mut text = String::new();
-        self.process.stderr.take().expect("piped").read_to_string(&mut text).unwrap();
+        if let Some(mut stderr) = self.process.stderr.take() {
+            stderr.read_to_string(&mut text).unwrap();
+        }
         text
     }
 }
