@@ -31,7 +31,8 @@ fn options() -> Result<Options, String> {
     if options.rounds == 0 {
         return Err(String::from("--rounds starts at 1"));
     }
-    bench_common::os::pin_to_core(options.core).map_err(|error| format!("core {}: {error}", options.core))?;
+    bench_common::os::pin_to_cores(&[options.core])
+        .map_err(|error| format!("core {}: {error}", options.core))?;
     Ok(options)
 }
 

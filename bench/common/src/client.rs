@@ -1,4 +1,5 @@
-//! The part that all measured clients share: one connection, a number of messages in flight, each echo compared.
+//! The part that all measured clients share: one connection, a number of messages in flight, each echo compared; or a
+//! stream of messages from the server.
 
 use crate::args::Args;
 use crate::json::Numbers;
@@ -10,8 +11,11 @@ use std::time::{Duration, Instant};
 /// The number of rounds between two reads of the clock.
 const ROUNDS_PER_LOOK: u32 = 16;
 
+/// Of a stream, one message in this many is compared byte by byte.
+const COMPARE_EVERY: u32 = 64;
+
 /// A client's command line: `--addr IP:PORT --size B --depth D`, and `--count N` messages or `--seconds S`, after
-/// `--warmup S`.
+/// `--warmup S`. With `--receive`, the client sends nothing and receives the stream of `floor-stream`.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
     /// The echo server.
@@ -20,8 +24,19 @@ pub struct Options {
     pub size: usize,
     /// The number of messages in flight.
     pub depth: u64,
+    /// How to receive a stream. With `None`, messages are sent and their echoes received.
+    pub receive: Option<Receive>,
     end: End,
     warmup: Duration,
+}
+
+/// The form in which a stream is received.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Receive {
+    /// Messages. All clients have it.
+    Messages,
+    /// Messages and control frames, with a method of its own. Only our client has it.
+    Events,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -43,6 +58,12 @@ impl Options {
             addr: args.take_optional("addr")?.ok_or("--addr IP:PORT is missing")?,
             size: args.take("size", 20)?,
             depth: args.take("depth", 1)?,
+            receive: match args.take_optional::<String>("receive")?.as_deref() {
+                None => None,
+                Some("" | "messages") => Some(Receive::Messages),
+                Some("events") => Some(Receive::Events),
+                Some(other) => return Err(format!("--receive messages|events, not `{other}`")),
+            },
             end: args.take_optional("count")?.map_or(End::After(seconds), End::Count),
             warmup: Duration::from_secs_f64(args.take("warmup", 0.5)?),
         };
@@ -53,14 +74,15 @@ impl Options {
         Ok(options)
     }
 
-    /// The payload of all messages: bytes without a pattern.
+    /// The payload of all messages.
     pub fn payload(&self) -> Vec<u8> {
-        (0..self.size as u64).map(|index| (index.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u8).collect()
+        payload(self.size)
     }
 
-    /// The URL of the server.
+    /// The URL of the server. For a stream, its path is the size of the messages.
     pub fn url(&self) -> String {
-        format!("ws://{}/", self.addr)
+        let path = self.receive.map(|_| self.size.to_string()).unwrap_or_default();
+        format!("ws://{}/{path}", self.addr)
     }
 
     /// Starts the warm-up.
@@ -109,6 +131,18 @@ impl Meter {
         }
     }
 
+    /// Checks a message of a stream: its length always, its bytes once in a while.
+    ///
+    /// # Errors
+    /// Names its length.
+    #[inline]
+    pub fn check(&self, message: &[u8], expected: &[u8]) -> Result<(), Box<dyn Error>> {
+        if message.len() == expected.len() && !self.rounds.is_multiple_of(COMPARE_EVERY) {
+            return Ok(());
+        }
+        check(message, expected)
+    }
+
     fn messages(&self) -> u64 {
         u64::from(self.rounds) * self.options.depth
     }
@@ -122,6 +156,7 @@ impl Meter {
         numbers.push("messages", messages);
         numbers.push("messages_per_s", messages / elapsed.as_secs_f64());
         numbers.push("cpu_ns_per_message", cpu as f64 / messages);
+        numbers.push("payload_bytes_per_s", messages * self.options.size as f64 / elapsed.as_secs_f64());
         numbers.push("client_busy", cpu as f64 / elapsed.as_nanos() as f64);
         let peak = Process { pid: std::process::id() }.peak_resident_bytes();
         numbers.push("peak_resident_bytes", peak.unwrap_or(0) as f64);
@@ -129,17 +164,22 @@ impl Meter {
     }
 }
 
+/// A payload of `size` bytes without a pattern.
+pub fn payload(size: usize) -> Vec<u8> {
+    (0..size as u64).map(|index| (index.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u8).collect()
+}
+
 fn own_cpu() -> u64 {
     Process { pid: std::process::id() }.cpu_ns().unwrap_or(0)
 }
 
-/// Checks that an echo equals the message.
+/// Checks that a message equals the expected one.
 ///
 /// # Errors
 /// Names its length.
-pub fn check(echo: &[u8], sent: &[u8]) -> Result<(), Box<dyn Error>> {
-    if echo == sent {
+pub fn check(message: &[u8], expected: &[u8]) -> Result<(), Box<dyn Error>> {
+    if message == expected {
         return Ok(());
     }
-    Err(format!("not an echo: {} bytes sent, {} received", sent.len(), echo.len()).into())
+    Err(format!("the wrong message: {} bytes expected, {} received", expected.len(), message.len()).into())
 }

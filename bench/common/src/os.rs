@@ -22,15 +22,25 @@ pub fn raise_file_limit() {
     }
 }
 
-/// Binds the calling thread, and the threads and processes that it starts, to one core.
+/// The number of files that this process may have open.
+pub fn file_limit() -> usize {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: `limit` is a valid place for one `rlimit`.
+    let status = unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) };
+    if status == 0 { usize::try_from(limit.rlim_cur).unwrap_or(usize::MAX) } else { 0 }
+}
+
+/// Binds the calling thread, and the threads and processes that it starts, to these cores. Does not allocate.
 ///
 /// # Errors
 /// The kernel's error, for example that there is no such core.
-pub fn pin_to_core(core: usize) -> io::Result<()> {
+pub fn pin_to_cores(cores: &[usize]) -> io::Result<()> {
     // SAFETY: an all-zero `cpu_set_t` is the empty set; `CPU_SET` checks its index against the set's size.
     let set = unsafe {
         let mut set: libc::cpu_set_t = std::mem::zeroed();
-        libc::CPU_SET(core, &mut set);
+        for &core in cores {
+            libc::CPU_SET(core, &mut set);
+        }
         set
     };
     // SAFETY: `set` is initialised and its size is passed beside it.

@@ -1,10 +1,13 @@
 //! Opens connections and upgrades them, many at a time on one thread.
 
 use crate::histogram::Histogram;
+use crate::options::Options;
+use crate::stream::{Stream, TlsSettings};
 use bench_common::epoll::{Epoll, Interest};
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddrV4, TcpStream};
 use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 /// The server counts as stuck after this time without an event.
@@ -17,48 +20,56 @@ const ACCEPT: &[u8] = b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 /// One source address has about 28,000 ports. This many are used of each.
 const PORTS_PER_SOURCE: usize = 10_000;
 
-/// Open and upgraded connections, and the time that each took.
+/// Open and upgraded connections, by number, and the time that each took.
 #[derive(Debug)]
 pub(crate) struct Connected {
-    pub(crate) streams: Vec<TcpStream>,
+    pub(crate) streams: Vec<Stream>,
     pub(crate) latency: Histogram,
 }
 
 struct Attempt {
-    stream: TcpStream,
+    stream: Stream,
     started: Instant,
+    connected: bool,
     asked: bool,
     answer: Vec<u8>,
 }
 
-/// Opens `count` connections, `at_once` of them at a time.
-pub(crate) fn connect(server: SocketAddrV4, count: usize, at_once: usize) -> Result<Connected, String> {
-    open(server, count, at_once, "")
+/// Opens `count` connections, some at a time.
+pub(crate) fn connect(options: &Options, count: usize) -> Result<Connected, String> {
+    open(options, count, |_| request(options.addr, "/", ""))
+}
+
+/// The same, each with a target that names its group: connection `n` of the result belongs to group `n % groups`.
+pub(crate) fn connect_in_groups(options: &Options, count: usize, groups: usize) -> Result<Connected, String> {
+    open(options, count, |number| request(options.addr, &format!("/{}", number % groups), ""))
 }
 
 /// The same with permessage-deflate, without context takeover.
-pub(crate) fn connect_deflating(
-    server: SocketAddrV4,
-    count: usize,
-    at_once: usize,
-) -> Result<Connected, String> {
+pub(crate) fn connect_deflating(options: &Options, count: usize) -> Result<Connected, String> {
     let offer = "permessage-deflate; server_no_context_takeover; client_no_context_takeover";
-    open(server, count, at_once, &format!("Sec-WebSocket-Extensions: {offer}\r\n"))
+    let extension = format!("Sec-WebSocket-Extensions: {offer}\r\n");
+    open(options, count, |_| request(options.addr, "/", &extension))
 }
 
-fn open(server: SocketAddrV4, count: usize, at_once: usize, extra: &str) -> Result<Connected, String> {
-    let request = format!(
-        "GET / HTTP/1.1\r\nHost: {server}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+fn request(server: SocketAddrV4, target: &str, extra: &str) -> String {
+    format!(
+        "GET {target} HTTP/1.1\r\nHost: {server}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
          Sec-WebSocket-Key: {KEY}\r\nSec-WebSocket-Version: 13\r\n{extra}\r\n"
-    );
+    )
+}
+
+/// Opens connections. `request` makes the request of a connection by its number.
+fn open(options: &Options, count: usize, request: impl Fn(usize) -> String) -> Result<Connected, String> {
+    let mut streams = Vec::with_capacity(count);
+    let mut latency = Histogram::new();
     let mut epoll = Epoll::new().map_err(text)?;
     let mut attempts: Vec<Option<Attempt>> = Vec::with_capacity(count);
-    let mut done = Connected { streams: Vec::with_capacity(count), latency: Histogram::new() };
     let mut progress = Instant::now();
-    while done.streams.len() < count {
-        while attempts.len() < count && attempts.len() - done.streams.len() < at_once {
-            let attempt =
-                Attempt::start(server, attempts.len()).map_err(|error| format!("connect: {error}"))?;
+    while streams.len() < count {
+        while attempts.len() < count && attempts.len() - streams.len() < options.at_once {
+            let attempt = Attempt::start(options.addr, options.tls.as_ref());
+            let attempt = attempt.map_err(|error| format!("connect: {error}"))?;
             epoll.add(&attempt.stream, attempts.len() as u64, Interest::Write).map_err(text)?;
             attempts.push(Some(attempt));
         }
@@ -66,39 +77,47 @@ fn open(server: SocketAddrV4, count: usize, at_once: usize, extra: &str) -> Resu
             let token = epoll.event(index).token;
             let slot = &mut attempts[token as usize];
             let Some(attempt) = slot else { continue };
-            if attempt.step(&epoll, token, request.as_bytes())?
+            if attempt.step(&epoll, token, || request(token as usize))?
                 && let Some(attempt) = slot.take()
             {
                 progress = Instant::now();
-                done.latency.record(attempt.started.elapsed().as_nanos() as u64);
-                done.streams.push(attempt.stream);
+                latency.record(attempt.started.elapsed().as_nanos() as u64);
+                streams.push((token, attempt.stream));
             }
         }
         if progress.elapsed() > PATIENCE {
-            return Err(format!("only {} of {count} connections were accepted", done.streams.len()));
+            return Err(format!("only {} of {count} connections were accepted", streams.len()));
         }
     }
-    Ok(done)
+    streams.sort_unstable_by_key(|(number, _)| *number);
+    Ok(Connected { streams: streams.into_iter().map(|(_, stream)| stream).collect(), latency })
 }
 
 impl Attempt {
-    fn start(server: SocketAddrV4, number: usize) -> io::Result<Self> {
+    fn start(server: SocketAddrV4, tls: Option<&TlsSettings>) -> io::Result<Self> {
         let started = Instant::now();
-        let stream = start_connect(server, number)?;
-        stream.set_nodelay(true)?;
-        Ok(Self { stream, started, asked: false, answer: Vec::new() })
+        let socket = start_connect(server)?;
+        socket.set_nodelay(true)?;
+        let stream = Stream::new(socket, tls)?;
+        Ok(Self { stream, started, connected: false, asked: false, answer: Vec::new() })
     }
 
     /// Makes progress until it would block. Returns true when the correct response has arrived.
-    fn step(&mut self, epoll: &Epoll, token: u64, request: &[u8]) -> Result<bool, String> {
-        if !self.asked {
+    fn step(&mut self, epoll: &Epoll, token: u64, request: impl FnOnce() -> String) -> Result<bool, String> {
+        if !self.connected {
             if let Some(error) = self.stream.take_error().map_err(text)? {
                 return Err(format!("connect: {error}"));
             }
-            // A new socket accepts a whole request of this size.
-            self.stream.write_all(request).map_err(text)?;
-            self.asked = true;
+            self.connected = true;
             epoll.modify(&self.stream, token, Interest::Read).map_err(text)?;
+        }
+        if !self.asked {
+            if !self.stream.handshake().map_err(text)? {
+                return Ok(false);
+            }
+            // A new socket accepts a whole request of this size.
+            self.stream.write_all(request().as_bytes()).map_err(text)?;
+            self.asked = true;
         }
         let mut chunk = [0; 1024];
         match self.stream.read(&mut chunk) {
@@ -125,7 +144,7 @@ impl Attempt {
     }
 }
 
-fn start_connect(server: SocketAddrV4, number: usize) -> io::Result<TcpStream> {
+fn start_connect(server: SocketAddrV4) -> io::Result<TcpStream> {
     let flags = libc::SOCK_STREAM | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
     // SAFETY: takes no pointer.
     let raw = unsafe { libc::socket(libc::AF_INET, flags, 0) };
@@ -135,7 +154,7 @@ fn start_connect(server: SocketAddrV4, number: usize) -> io::Result<TcpStream> {
     // SAFETY: the kernel has just returned this descriptor, so nothing else owns it.
     let socket = unsafe { OwnedFd::from_raw_fd(raw) };
     if server.ip().is_loopback() {
-        bind_source(&socket, number)?;
+        bind_source(&socket)?;
     }
     let address = raw_address(server);
     let length = size_of::<libc::sockaddr_in>() as libc::socklen_t;
@@ -149,11 +168,13 @@ fn start_connect(server: SocketAddrV4, number: usize) -> io::Result<TcpStream> {
 }
 
 /// Takes the next loopback address when the ports of one are used up.
-fn bind_source(socket: &OwnedFd, number: usize) -> io::Result<()> {
+fn bind_source(socket: &OwnedFd) -> io::Result<()> {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
     // A run must not use the ports of connections of an earlier run in TIME_WAIT.
     let family = (std::process::id() % 200) as u8;
     let address = raw_address(SocketAddrV4::new(
-        Ipv4Addr::new(127, 1, family, 1 + (number / PORTS_PER_SOURCE) as u8),
+        Ipv4Addr::new(127, 1, family, 1 + (number / PORTS_PER_SOURCE % 254) as u8),
         0,
     ));
     let one: libc::c_int = 1;

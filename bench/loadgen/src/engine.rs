@@ -4,9 +4,9 @@ use crate::connect::PATIENCE;
 use crate::histogram::Histogram;
 use crate::plan::Plan;
 use crate::scratch::Scratch;
+use crate::stream::Stream;
 use bench_common::epoll::{Epoll, Interest};
 use std::io::{self, ErrorKind, Read as _, Write as _};
-use std::net::TcpStream;
 use std::time::Instant;
 
 /// The number of buffers that are sent on one connection before the next connection is handled.
@@ -26,7 +26,7 @@ pub(crate) enum Then {
 
 #[derive(Debug)]
 struct Connection {
-    stream: TcpStream,
+    stream: Stream,
     seed: u64,
     /// The messages to send, and the bytes of them that the kernel has accepted.
     issued: u64,
@@ -62,7 +62,7 @@ pub(crate) struct Engine {
 
 impl Engine {
     /// `depth` is the number of messages of a connection that can be in flight. With 0, no latency is measured.
-    pub(crate) fn new(streams: Vec<TcpStream>, plan: Plan, depth: usize, then: Then) -> Result<Self, String> {
+    pub(crate) fn new(streams: Vec<Stream>, plan: Plan, depth: usize, then: Then) -> Result<Self, String> {
         let epoll = Epoll::new().map_err(|error| error.to_string())?;
         let mut connections = Vec::with_capacity(streams.len());
         for (index, stream) in streams.into_iter().enumerate() {
@@ -104,7 +104,7 @@ impl Engine {
     }
 
     /// Returns the connections, still open.
-    pub(crate) fn into_streams(self) -> Vec<TcpStream> {
+    pub(crate) fn into_streams(self) -> Vec<Stream> {
         self.connections.into_iter().map(|connection| connection.stream).collect()
     }
 
@@ -119,9 +119,10 @@ impl Engine {
         self.issue_at(index, count, now).map_err(|error| format!("connection {index}: {error}"))
     }
 
-    /// Expects one message of connection `sender` on every connection.
-    pub(crate) fn expect_everywhere(&mut self, sender: usize, count: u64) {
-        for connection in &mut self.connections {
+    /// Expects `count` messages of connection `sender` on every connection of its group: those whose numbers, modulo
+    /// `groups`, are `sender`.
+    pub(crate) fn expect_in_group(&mut self, sender: usize, groups: usize, count: u64) {
+        for connection in self.connections[sender..].iter_mut().step_by(groups) {
             connection.seed = sender as u64;
             connection.expected += count;
         }
@@ -209,8 +210,9 @@ impl Engine {
     fn write(&mut self, index: usize) -> io::Result<()> {
         let connection = &mut self.connections[index];
         let end = connection.issued * self.plan.request_len();
+        let mut sent = connection.stream.send_rest()?;
         for _ in 0..WRITES_PER_TURN {
-            if connection.written == end {
+            if connection.written == end || !sent {
                 break;
             }
             let count = self.plan.fill(connection.seed, connection.written, end, &mut self.buffer);
@@ -219,11 +221,12 @@ impl Engine {
                 result => result?,
             };
             connection.written += taken as u64;
+            sent = connection.stream.send_rest()?;
             if taken < count {
                 break;
             }
         }
-        let interest = if connection.written == end { Interest::Read } else { Interest::Both };
+        let interest = if connection.written == end && sent { Interest::Read } else { Interest::Both };
         if interest != connection.interest {
             connection.interest = interest;
             self.epoll.modify(&connection.stream, index as u64, interest)?;

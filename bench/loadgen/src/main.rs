@@ -10,6 +10,7 @@ mod modes;
 mod options;
 mod plan;
 mod scratch;
+mod stream;
 
 use std::process::ExitCode;
 

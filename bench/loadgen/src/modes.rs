@@ -1,9 +1,12 @@
-//! The loads: a closed loop, the same with compression, idle connections, a storm of connections, a broadcast.
+//! The loads: a closed loop, the same with compression, idle connections, a storm of
+//! connections, a broadcast, messages of mixed sizes.
 
 mod broadcast;
 mod deflate;
 mod echo;
 mod idle;
+mod memory;
+mod mixed;
 mod storm;
 mod window;
 
@@ -15,6 +18,8 @@ pub(crate) fn run(options: &Options) -> Result<Numbers, String> {
     let mut numbers = Numbers::default();
     if options.deflate {
         deflate::run(options, &mut numbers)?;
+    } else if options.mixed {
+        mixed::run(options, &mut numbers)?;
     } else if options.connect_storm > 0 {
         storm::run(options, &mut numbers)?;
     } else if options.broadcast_receivers > 0 {

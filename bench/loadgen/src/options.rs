@@ -1,6 +1,7 @@
 //! The command line.
 
 use crate::plan::Opcode;
+use crate::stream::TlsSettings;
 use bench_common::args::Args;
 use bench_common::os::Process;
 use std::net::SocketAddrV4;
@@ -20,10 +21,15 @@ pub(crate) struct Options {
     pub(crate) idle_burst: Option<usize>,
     pub(crate) connect_storm: usize,
     pub(crate) broadcast_receivers: usize,
+    pub(crate) broadcast_groups: usize,
     pub(crate) at_once: usize,
     pub(crate) deflate: bool,
+    pub(crate) mixed: bool,
+    pub(crate) tls: Option<TlsSettings>,
     pub(crate) server: Option<Process>,
     pub(crate) max_resident: u64,
+    /// No more idle connections are opened if less memory than this is available.
+    pub(crate) min_available: u64,
 }
 
 impl Options {
@@ -51,14 +57,25 @@ impl Options {
             idle_burst: burst,
             connect_storm: args.take("connect-storm", 0)?,
             broadcast_receivers: args.take("broadcast-receivers", 0)?,
+            broadcast_groups: args.take("broadcast-groups", 1)?,
             at_once: args.take("at-once", 64)?,
             deflate: args.take_flag("deflate"),
+            mixed: args.take_flag("mixed"),
+            tls: args.take_optional::<String>("tls")?.map(|file| TlsSettings::trusting(&file)).transpose()?,
             server: args.take_optional("server-pid")?.map(|pid| Process { pid }),
             max_resident: args.take("max-resident-mib", 6144_u64)? << 20,
+            min_available: args.take("min-available-mib", 0_u64)? << 20,
         };
         args.finish()?;
-        if options.depth == 0 || options.at_once == 0 {
-            return Err(String::from("--depth and --at-once start at 1"));
+        if options.depth == 0 || options.at_once == 0 || options.broadcast_groups == 0 {
+            return Err(String::from("--depth, --at-once and --broadcast-groups start at 1"));
+        }
+        if options.tls.is_some() && (options.mixed || options.deflate) {
+            // Their loops do not wait for room in the kernel's buffer.
+            return Err(String::from("--tls: not with --mixed or --deflate"));
+        }
+        if options.broadcast_receivers > 0 && options.broadcast_groups > options.broadcast_receivers {
+            return Err(String::from("--broadcast-groups: fewer than --broadcast-receivers"));
         }
         Ok(options)
     }

@@ -15,6 +15,36 @@ pub(crate) enum Role {
     Deflate,
     /// A client that sends messages and checks their echoes.
     Client,
+    /// A client that receives a stream of messages.
+    Receiver,
+    /// An echo server on a multi-threaded runtime.
+    Workers,
+    /// An echo server with TLS.
+    Tls,
+    /// Our echo server with threads of its own.
+    Shards,
+    /// An echo server for a very large number of connections.
+    Million,
+}
+
+impl Role {
+    /// The program that ratios refer to, and the name of these ratios.
+    pub(crate) const fn base(self) -> Option<(&'static str, &'static str)> {
+        match self {
+            Self::Echo => Some(("floor-tokio", "floor")),
+            Self::Broadcast => Some(("floor-broadcast", "floor")),
+            Self::Axum => Some(("own-tasks", "own")),
+            Self::Receiver => Some(("floor-receive", "floor")),
+            Self::Shards => Some(("shards-1-handler", "one shard")),
+            Self::Million => Some(("million-floor", "floor")),
+            Self::Deflate | Self::Client | Self::Workers | Self::Tls => None,
+        }
+    }
+
+    /// Whether the measured programs are clients.
+    pub(crate) const fn is_client(self) -> bool {
+        matches!(self, Self::Client | Self::Receiver)
+    }
 }
 
 /// The format of a number.
@@ -54,6 +84,10 @@ pub(crate) struct Case {
     pub(crate) role: Role,
     /// Options for the load generator, or for the client.
     pub(crate) load: &'static str,
+    /// Options for the servers.
+    pub(crate) server_options: &'static str,
+    /// The number of the server's cores.
+    pub(crate) cores: usize,
     /// Options for the same load without the disturbance. It runs first, and its p99.9 becomes `p999_alone_us`.
     pub(crate) undisturbed: Option<&'static str>,
     /// The maximum number of rounds, for figures without noise.

@@ -81,12 +81,30 @@ static BROADCAST: &[Column] = &[
 static CLIENT: &[Column] =
     &[CPU, compared("messages_per_s", "messages/s", Unit::Count, Better::More), PEAK, CLIENT_BUSY];
 
+static RECEIVER: &[Column] = &[
+    CPU,
+    compared("messages_per_s", "messages/s", Unit::Count, Better::More),
+    column("payload_bytes_per_s", "payload MB/s", Unit::MegabytesPerSecond),
+    PEAK,
+    CLIENT_BUSY,
+];
+
+static MILLION: &[Column] = &[
+    compared("idle_bytes_per_connection", "bytes/connection", Unit::Count, Better::Less),
+    column("idle_connections", "connections", Unit::Count),
+    column("kernel_bytes_per_connection", "kernel, both ends", Unit::Count),
+    column("generator_bytes_per_connection", "generator", Unit::Count),
+    PEAK,
+];
+
 const fn echo(name: &'static str, title: &'static str, load: &'static str) -> Case {
     Case {
         name,
         title,
         role: Role::Echo,
         load,
+        server_options: "",
+        cores: 1,
         undisturbed: None,
         max_rounds: usize::MAX,
         on_demand: false,
@@ -110,15 +128,38 @@ const fn client(name: &'static str, title: &'static str, load: &'static str) -> 
     Case { role: Role::Client, columns: CLIENT, ..echo(name, title, load) }
 }
 
+const fn receiver(name: &'static str, title: &'static str, load: &'static str) -> Case {
+    Case { role: Role::Receiver, columns: RECEIVER, ..echo(name, title, load) }
+}
+
+const fn tls(name: &'static str, title: &'static str, load: &'static str) -> Case {
+    Case { role: Role::Tls, ..echo(name, title, load) }
+}
+
+const fn shards(name: &'static str, title: &'static str, load: &'static str) -> Case {
+    Case { role: Role::Shards, cores: 2, ..echo(name, title, load) }
+}
+
+const SMALL: &str = "--connections 100 --size 20";
+const PIPELINED: &str = "--connections 10 --size 64 --depth 64";
+
+const fn one_worker(name: &'static str, title: &'static str, load: &'static str) -> Case {
+    Case { role: Role::Workers, server_options: "--workers 1", ..echo(name, title, load) }
+}
+
+const fn two_workers(name: &'static str, title: &'static str, load: &'static str) -> Case {
+    Case { role: Role::Workers, server_options: "--workers 2", cores: 2, ..echo(name, title, load) }
+}
+
 /// All cases, in the order of the report.
 pub(crate) static CASES: &[Case] = &[
-    echo("small", "100 connections × 20 B binary, 1 in flight", "--connections 100 --size 20"),
+    echo("small", "100 connections × 20 B binary, 1 in flight", SMALL),
     echo(
         "text-1k",
         "100 connections × 1 KiB text, 1 in flight",
         "--connections 100 --size 1024 --opcode text",
     ),
-    echo("pipelined", "10 connections × 64 B binary, 64 in flight", "--connections 10 --size 64 --depth 64"),
+    echo("pipelined", "10 connections × 64 B binary, 64 in flight", PIPELINED),
     echo(
         "pipelined-text",
         "50 connections × 1000 B text, 16 in flight",
@@ -148,7 +189,7 @@ pub(crate) static CASES: &[Case] = &[
         )
     },
     Case {
-        undisturbed: Some("--connections 100 --size 20"),
+        undisturbed: Some(SMALL),
         columns: BESIDE,
         ..echo(
             "beside-idle",
@@ -182,6 +223,15 @@ pub(crate) static CASES: &[Case] = &[
             "--broadcast-receivers 10000 --size 100",
         )
     },
+    Case {
+        role: Role::Broadcast,
+        columns: BROADCAST,
+        ..echo(
+            "broadcast-topics",
+            "100 topics × 100 connections, 10 × 100 B at a time in each",
+            "--broadcast-receivers 9999 --broadcast-groups 100 --depth 10 --size 100",
+        )
+    },
     deflate(
         "deflate-1k",
         "100 connections × 1000 B JSON compressed, 1 in flight",
@@ -210,16 +260,8 @@ pub(crate) static CASES: &[Case] = &[
             "--idle 10000 --size 1000",
         )
     },
-    axum(
-        "axum-small",
-        "inside axum: 100 connections × 20 B binary, 1 in flight",
-        "--connections 100 --size 20",
-    ),
-    axum(
-        "axum-pipelined",
-        "inside axum: 10 connections × 64 B binary, 64 in flight",
-        "--connections 10 --size 64 --depth 64",
-    ),
+    axum("axum-small", "inside axum: 100 connections × 20 B binary, 1 in flight", SMALL),
+    axum("axum-pipelined", "inside axum: 10 connections × 64 B binary, 64 in flight", PIPELINED),
     Case {
         max_rounds: 3,
         columns: IDLE_ONCE,
@@ -233,16 +275,60 @@ pub(crate) static CASES: &[Case] = &[
     client("client-1k", "one client, 1 KiB binary, 1 in flight", "--size 1024"),
     client("client-64k", "one client, 64 KiB binary, 1 in flight", "--size 65536"),
     client("client-1m", "one client, 1 MiB binary, 1 in flight", "--size 1048576"),
+    receiver("stream-40", "one client receives a stream of 40 B messages", "--receive --size 40"),
+    receiver("stream-200", "one client receives a stream of 200 B messages", "--receive --size 200"),
+    receiver("stream-1k", "one client receives a stream of 1000 B messages", "--receive --size 1000"),
+    receiver("stream-20k", "one client receives a stream of 20,000 B messages", "--receive --size 20000"),
+    one_worker("workers-1-small", "runtime of 1 worker: 100 connections × 20 B, 1 in flight", SMALL),
+    one_worker("workers-1-pipelined", "runtime of 1 worker: 10 connections × 64 B, 64 in flight", PIPELINED),
+    two_workers("workers-2-small", "runtime of 2 workers: 100 connections × 20 B, 1 in flight", SMALL),
+    two_workers(
+        "workers-2-pipelined",
+        "runtime of 2 workers: 10 connections × 64 B, 64 in flight",
+        PIPELINED,
+    ),
+    shards("shards-small", "1 and 2 shards: 100 connections × 20 B, 1 in flight", SMALL),
+    shards("shards-pipelined", "1 and 2 shards: 10 connections × 64 B, 64 in flight", PIPELINED),
+    tls("tls-small", "TLS 1.3: 100 connections × 20 B binary, 1 in flight", SMALL),
+    tls("tls-64k", "TLS 1.3: 10 connections × 64 KiB binary, 1 in flight", "--connections 10 --size 65536"),
+    echo(
+        "mixed",
+        "100 connections, 90 % of messages 20–100 B, 10 % 16 KiB, a ping before 10 %, 1 in flight",
+        "--mixed --connections 100",
+    ),
+    Case {
+        role: Role::Million,
+        max_rounds: 1,
+        on_demand: true,
+        columns: MILLION,
+        ..echo(
+            "idle-1m",
+            "1,000,000 idle connections after one message each, or as many as fit into memory",
+            "--connections 0 --idle 1000000 --at-once 256 --min-available-mib 2048",
+        )
+    },
 ];
 
 #[cfg(test)]
 mod tests {
     use super::CASES;
+    use crate::servers::SERVERS;
     use std::collections::BTreeSet;
 
     #[test]
     fn names_are_unique() {
         let names: BTreeSet<_> = CASES.iter().map(|case| case.name).collect();
         assert_eq!(names.len(), CASES.len());
+    }
+
+    #[test]
+    fn each_case_has_servers_and_its_base_among_them() {
+        for case in CASES {
+            let mut servers = SERVERS.iter().filter(|server| server.takes_part(case));
+            match case.role.base() {
+                Some((base, _)) => assert!(servers.any(|server| server.name == base), "{}", case.name),
+                None => assert!(servers.next().is_some(), "{}", case.name),
+            }
+        }
     }
 }

@@ -4,6 +4,7 @@
 
 mod case;
 mod cases;
+mod certificate;
 mod machine;
 mod measure;
 mod options;
@@ -13,12 +14,12 @@ mod results;
 mod servers;
 mod svg;
 
-use case::Case;
+use case::{Case, Role};
+use certificate::Certificate;
 use measure::Rig;
 use options::Options;
 use results::Results;
 use servers::Server;
-use std::path::Path;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -31,7 +32,17 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let results = run(&options);
+    // All cases with TLS use the same certificate.
+    let certificate =
+        options.cases.iter().any(|case| case.role == Role::Tls).then(Certificate::new).transpose();
+    let certificate = match certificate {
+        Ok(certificate) => certificate,
+        Err(error) => {
+            eprintln!("no certificate: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let results = run(&options, certificate.as_ref());
     match write(&options, &results) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -41,7 +52,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(options: &Options) -> Results {
+fn run(options: &Options, certificate: Option<&Certificate>) -> Results {
     let mut results = Results::new(options);
     let present: Vec<(&Server, _)> = options
         .servers
@@ -57,7 +68,8 @@ fn run(options: &Options) -> Results {
     for &case in &options.cases {
         for round in 0..options.rounds.min(case.max_rounds) {
             for (server, binary) in present.iter().filter(|(server, _)| server.takes_part(case)) {
-                one(options, case, server, binary, round, &mut results);
+                let rig = Rig { options, server, binary, certificate };
+                one(&rig, case, round, &mut results);
             }
         }
         println!("{}", report::table(case, &results));
@@ -65,15 +77,8 @@ fn run(options: &Options) -> Results {
     results
 }
 
-fn one(
-    options: &Options,
-    case: &'static Case,
-    server: &'static Server,
-    binary: &Path,
-    round: usize,
-    results: &mut Results,
-) {
-    let rig = Rig { options, server, binary };
+fn one(rig: &Rig<'_>, case: &'static Case, round: usize, results: &mut Results) {
+    let server = rig.server;
     let outcome = rig.measure(case);
     match &outcome {
         Ok(numbers) => eprintln!("{} {} {}: {}", case.name, round + 1, server.name, case.glance(numbers)),

@@ -16,6 +16,8 @@ pub(crate) struct Options {
     pub(crate) seconds: f64,
     pub(crate) warmup: f64,
     pub(crate) server_core: usize,
+    /// The other core of servers that have two.
+    pub(crate) second_core: usize,
     pub(crate) generator_core: usize,
     pub(crate) builds: Builds,
     pub(crate) results: PathBuf,
@@ -26,6 +28,9 @@ impl Options {
         let mut args = Args::from_env()?;
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let before: Option<PathBuf> = args.take_optional("before")?;
+        let server_core = args.take("server-core", cores - 1)?;
+        let generator_core = args.take("generator-core", 0)?;
+        let free = (0..cores).rev().find(|core| ![server_core, generator_core].contains(core));
         let options = Self {
             cases: select(&mut args, "cases", CASES, |case| case.name, |case| !case.on_demand)?,
             servers: select(
@@ -38,8 +43,9 @@ impl Options {
             rounds: args.take("rounds", 5)?,
             seconds: args.take("seconds", 3.0)?,
             warmup: args.take("warmup", 0.5)?,
-            server_core: args.take("server-core", cores - 1)?,
-            generator_core: args.take("generator-core", 0)?,
+            server_core,
+            second_core: args.take("second-core", free.unwrap_or(generator_core))?,
+            generator_core,
             builds: Builds { ours: args.take_optional("ours")?, before },
             results: args.take("results", bench_folder().join("results"))?,
         };

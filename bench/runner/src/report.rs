@@ -1,7 +1,8 @@
 //! The table for people and the raw numbers for programs.
 
-use crate::case::{Case, Column, Role};
+use crate::case::{Case, Column};
 use crate::results::{Results, Row};
+use crate::servers::Group;
 use std::fmt::Write as _;
 
 /// The whole report in Markdown.
@@ -13,7 +14,8 @@ pub(crate) fn document(results: &Results) -> String {
     let _ = writeln!(
         text,
         "Medians of {} rounds of {} s, interleaved; ± is the median absolute deviation. Load average before the first \
-         run: {}.\n“× peer” is the ratio to the best Rust library's plain `send` loop, “× floor” to the floor on tokio, “× own” to our own server. \
+         run: {}.\n“× peer” is the ratio to the best Rust library's plain `send` loop, “× floor” to the floor, “× own” to our own server, \
+         “× one shard” to one shard with the handler API. \
          For CPU and bytes less is better.\n",
         results.rounds, results.seconds, machine.load
     );
@@ -32,16 +34,16 @@ pub(crate) fn table(case: &Case, results: &Results) -> String {
         .iter()
         .filter(|column| results.of(case).any(|row| row.figure(column).is_some()))
         .collect();
-    let mut text = format!("## {}: {}\n\n| server |", case.name, case.title);
+    let mut text = format!("## {}: {}\n\n| server |", case.name, results.title(case));
+    let mut cells = 0;
     for column in &columns {
-        let ratios = match (column.compared, case.role) {
-            (None, _) => "",
-            (Some(_), Role::Axum) => " × peer | × own |",
-            (Some(_), _) => " × peer | × floor |",
-        };
-        let _ = write!(text, " {} |{ratios}", column.title);
+        let ratios = ratios(case, column, results);
+        cells += 1 + ratios.len();
+        let _ = write!(text, " {} |", column.title);
+        for (name, _) in ratios {
+            let _ = write!(text, " × {name} |");
+        }
     }
-    let cells = columns.iter().map(|column| if column.compared.is_some() { 3 } else { 1 }).sum::<usize>();
     let _ = write!(text, "\n|---|{}", "--:|".repeat(cells));
     for row in results.of(case) {
         let _ = write!(text, "\n| {} |", label(row));
@@ -63,20 +65,32 @@ fn label(row: &Row) -> String {
     format!("{}{version}", row.server.name)
 }
 
-fn cell(case: &Case, column: &Column, row: &Row, results: &Results) -> String {
-    let Some(figure) = row.figure(column) else {
-        return String::from(if column.compared.is_some() { " – | – | – |" } else { " – |" });
-    };
-    let value = column.unit.show(figure.median);
+/// The medians that a column is compared with, and their names.
+fn ratios(case: &Case, column: &Column, results: &Results) -> Vec<(&'static str, Option<f64>)> {
     if column.compared.is_none() {
-        return format!(" {value} |");
+        return Vec::new();
     }
-    let ratio = |base: Option<f64>| match base {
-        Some(base) if base > 0.0 => format!("{:.2}", figure.median / base),
-        _ => String::from("–"),
+    let peer = results.of(case).any(|row| row.server.group == Group::Peer);
+    let peer = peer.then(|| ("peer", results.best_peer(case, column)));
+    let base = case.role.base().map(|(_, name)| (name, results.base(case, column)));
+    peer.into_iter().chain(base).collect()
+}
+
+fn cell(case: &Case, column: &Column, row: &Row, results: &Results) -> String {
+    let figure = row.figure(column);
+    let mut text = match figure {
+        None => String::from(" – |"),
+        Some(figure) if column.compared.is_none() => format!(" {} |", column.unit.show(figure.median)),
+        Some(figure) => format!(" {} ± {:.1} % |", column.unit.show(figure.median), figure.spread * 100.0),
     };
-    let (peer, floor) = (ratio(results.best_peer(case, column)), ratio(results.floor(case, column)));
-    format!(" {value} ± {:.1} % | {peer} | {floor} |", figure.spread * 100.0)
+    for (_, base) in ratios(case, column, results) {
+        // Writing to a String cannot fail.
+        let _ = match (figure, base) {
+            (Some(figure), Some(base)) if base > 0.0 => write!(text, " {:.2} |", figure.median / base),
+            _ => write!(text, " – |"),
+        };
+    }
+    text
 }
 
 /// Every run in JSON.

@@ -29,13 +29,16 @@ pub(crate) struct Results {
     pub(crate) machine: Machine,
     pub(crate) rounds: usize,
     pub(crate) seconds: f64,
+    /// The second core of a server is the generator's core.
+    pub(crate) shared: bool,
     pub(crate) rows: Vec<Row>,
 }
 
 impl Results {
     pub(crate) fn new(options: &Options) -> Self {
         let (rounds, seconds) = (options.rounds, options.seconds);
-        Self { machine: Machine::this(), rounds, seconds, rows: Vec::new() }
+        let shared = options.second_core == options.generator_core;
+        Self { machine: Machine::this(), rounds, seconds, shared, rows: Vec::new() }
     }
 
     pub(crate) fn add(
@@ -78,9 +81,17 @@ impl Results {
         }
     }
 
-    /// The median of the floor.
-    pub(crate) fn floor(&self, case: &Case, column: &Column) -> Option<f64> {
-        self.of(case).find(|row| row.server.is_base())?.figure(column).map(|figure| figure.median)
+    /// The median of the program that ratios refer to.
+    pub(crate) fn base(&self, case: &Case, column: &Column) -> Option<f64> {
+        let (base, _) = case.role.base()?;
+        self.of(case).find(|row| row.server.name == base)?.figure(column).map(|figure| figure.median)
+    }
+
+    /// The title of a case, with a note if the server and the generator share a core.
+    pub(crate) fn title(&self, case: &Case) -> String {
+        let note =
+            if case.cores > 1 && self.shared { " (the generator shares one of 2 server cores)" } else { "" };
+        format!("{}{note}", case.title)
     }
 }
 

@@ -28,14 +28,9 @@ pub(crate) struct Server {
     /// The library whose version is shown after the name.
     pub(crate) library: Option<&'static str>,
     pub(crate) role: Role,
+    /// It has no more cores than this, even if the case has more.
+    pub(crate) max_cores: usize,
 }
-
-/// The floors that ratios refer to.
-const ECHO_FLOOR: &str = "floor-tokio";
-const BROADCAST_FLOOR: &str = "floor-broadcast";
-
-/// Our own server, to which the ratios of the servers inside axum refer.
-const AXUM_BASE: &str = "own-tasks";
 
 macro_rules! ours {
     ($api:literal) => {
@@ -59,11 +54,27 @@ macro_rules! ours {
 }
 
 const fn ours(name: &'static str, group: Group, arguments: &'static [&'static str]) -> Server {
-    Server { name, group, binary: "echo-server", arguments, library: None, role: Role::Echo }
+    Server {
+        name,
+        group,
+        binary: "echo-server",
+        arguments,
+        library: None,
+        role: Role::Echo,
+        max_cores: usize::MAX,
+    }
 }
 
 const fn peer(name: &'static str, binary: &'static str, library: &'static str) -> Server {
-    Server { name, group: Group::Peer, binary, arguments: &[], library: Some(library), role: Role::Echo }
+    Server {
+        name,
+        group: Group::Peer,
+        binary,
+        arguments: &[],
+        library: Some(library),
+        role: Role::Echo,
+        max_cores: usize::MAX,
+    }
 }
 
 const fn deflating(name: &'static str, binary: &'static str, library: &'static str) -> Server {
@@ -71,15 +82,45 @@ const fn deflating(name: &'static str, binary: &'static str, library: &'static s
 }
 
 const fn axum(name: &'static str, group: Group, library: Option<&'static str>) -> Server {
-    Server { name, group, binary: name, arguments: &[], library, role: Role::Axum }
+    Server { name, group, binary: name, arguments: &[], library, role: Role::Axum, max_cores: usize::MAX }
 }
 
 const fn client(name: &'static str, group: Group, library: Option<&'static str>) -> Server {
-    Server { name, group, binary: name, arguments: &[], library, role: Role::Client }
+    Server { name, group, binary: name, arguments: &[], library, role: Role::Client, max_cores: usize::MAX }
+}
+
+const fn receiver(
+    name: &'static str,
+    group: Group,
+    binary: &'static str,
+    library: Option<&'static str>,
+) -> Server {
+    Server { name, binary, role: Role::Receiver, ..client("", group, library) }
+}
+
+/// Our server with the options that `echo-server` does not have.
+const fn own(name: &'static str, role: Role, arguments: &'static [&'static str]) -> Server {
+    Server { role, binary: "server-ours", ..ours(name, Group::Ours, arguments) }
+}
+
+const fn shards(name: &'static str, shards: usize, arguments: &'static [&'static str]) -> Server {
+    Server { max_cores: shards, ..own(name, Role::Shards, arguments) }
+}
+
+const fn peer_as(role: Role, name: &'static str, binary: &'static str, library: &'static str) -> Server {
+    Server { role, ..peer(name, binary, library) }
 }
 
 const fn floor(name: &'static str) -> Server {
-    Server { name, group: Group::Floor, binary: name, arguments: &[], library: None, role: Role::Echo }
+    Server {
+        name,
+        group: Group::Floor,
+        binary: name,
+        arguments: &[],
+        library: None,
+        role: Role::Echo,
+        max_cores: usize::MAX,
+    }
 }
 
 /// All servers, in the order in which they run.
@@ -94,14 +135,11 @@ pub(crate) static SERVERS: &[Server] = &[
     peer("yawc", "server-yawc", "yawc"),
     peer("tungstenite", "server-tungstenite", "tokio-tungstenite"),
     Server {
-        name: "tungstenite-forward",
         group: Group::Batching,
-        binary: "server-tungstenite",
         arguments: &["--style", "forward"],
-        library: Some("tokio-tungstenite"),
-        role: Role::Echo,
+        ..peer("tungstenite-forward", "server-tungstenite", "tokio-tungstenite")
     },
-    floor(ECHO_FLOOR),
+    floor("floor-tokio"),
     floor("floor-epoll"),
     Server {
         name: "ours-broadcast",
@@ -110,8 +148,20 @@ pub(crate) static SERVERS: &[Server] = &[
         ..ours("", Group::Ours, &[])
     },
     Server {
-        name: BROADCAST_FLOOR,
+        name: "ours-topics",
+        binary: "server-ours-topics",
+        role: Role::Broadcast,
+        ..ours("", Group::Ours, &[])
+    },
+    Server {
+        name: "floor-broadcast",
         arguments: &["--broadcast"],
+        role: Role::Broadcast,
+        ..floor("floor-epoll")
+    },
+    Server {
+        name: "floor-write-each",
+        arguments: &["--broadcast", "--each"],
         role: Role::Broadcast,
         ..floor("floor-epoll")
     },
@@ -126,16 +176,52 @@ pub(crate) static SERVERS: &[Server] = &[
     axum("axum-ws", Group::Peer, Some("axum")),
     axum("axum-fastwebsockets", Group::Peer, Some("fastwebsockets")),
     axum("axum-yawc", Group::Peer, Some("yawc")),
-    axum(AXUM_BASE, Group::Ours, None),
+    axum("own-tasks", Group::Ours, None),
     Server { role: Role::Axum, ..ours("own-echo-server", Group::Ours, ours!("async", "0",)) },
     client("client-ours", Group::Ours, None),
     client("client-fastwebsockets", Group::Peer, Some("fastwebsockets")),
     client("client-tokio-websockets", Group::Peer, Some("tokio-websockets")),
     client("client-tungstenite", Group::Peer, Some("tokio-tungstenite")),
+    receiver("receive-ours", Group::Ours, "client-ours", None),
+    Server {
+        arguments: &["--receive", "events"],
+        ..receiver("receive-ours-events", Group::Ours, "client-ours", None)
+    },
+    receiver("receive-fastwebsockets", Group::Peer, "client-fastwebsockets", Some("fastwebsockets")),
+    receiver("receive-tokio-websockets", Group::Peer, "client-tokio-websockets", Some("tokio-websockets")),
+    receiver("receive-tungstenite", Group::Peer, "client-tungstenite", Some("tokio-tungstenite")),
+    receiver("floor-receive", Group::Floor, "floor-receive", None),
+    own("workers-ours-handler", Role::Workers, &["--api", "handler"]),
+    own("workers-ours-async", Role::Workers, &["--api", "async"]),
+    peer_as(Role::Workers, "workers-fastwebsockets", "server-fastwebsockets", "fastwebsockets"),
+    peer_as(Role::Workers, "workers-tokio-websockets", "server-tokio-websockets", "tokio-websockets"),
+    peer_as(Role::Workers, "workers-sockudo-ws", "server-sockudo", "sockudo-ws"),
+    peer_as(Role::Workers, "workers-yawc", "server-yawc", "yawc"),
+    peer_as(Role::Workers, "workers-tungstenite", "server-tungstenite", "tokio-tungstenite"),
+    shards("shards-1-handler", 1, &["--api", "handler", "--shards", "1"]),
+    shards("shards-2-handler", 2, &["--api", "handler", "--shards", "2"]),
+    shards("shards-1-async", 1, &["--api", "async", "--shards", "1"]),
+    shards("shards-2-async", 2, &["--api", "async", "--shards", "2"]),
+    Server { role: Role::Tls, ..ours("tls-handler", Group::Ours, ours!("handler")) },
+    Server { role: Role::Tls, ..ours("tls-async", Group::Ours, ours!("async")) },
+    peer_as(Role::Tls, "tls-fastwebsockets", "server-fastwebsockets", "fastwebsockets"),
+    peer_as(Role::Tls, "tls-tokio-websockets", "server-tokio-websockets", "tokio-websockets"),
+    peer_as(Role::Tls, "tls-tungstenite", "server-tungstenite", "tokio-tungstenite"),
+    own("million-handler", Role::Million, &["--api", "handler", "--shards", "1"]),
+    own("million-async", Role::Million, &["--api", "async", "--shards", "1"]),
+    peer_as(Role::Million, "million-fastwebsockets", "server-fastwebsockets", "fastwebsockets"),
+    peer_as(Role::Million, "million-tokio-websockets", "server-tokio-websockets", "tokio-websockets"),
+    peer_as(Role::Million, "million-sockudo-ws", "server-sockudo", "sockudo-ws"),
+    peer_as(Role::Million, "million-yawc", "server-yawc", "yawc"),
+    peer_as(Role::Million, "million-tungstenite", "server-tungstenite", "tokio-tungstenite"),
+    Server { name: "million-floor", role: Role::Million, ..floor("floor-tokio") },
 ];
 
 /// The server that all clients are measured with.
 pub(crate) const CLIENTS_SERVER: &str = "floor-epoll";
+
+/// The source of all streams.
+pub(crate) const STREAM_SOURCE: &str = "floor-stream";
 
 impl Server {
     /// The path of its binary: in this program's folder, or for our server also in the main workspace's target folder.
@@ -158,11 +244,6 @@ impl Server {
     /// Whether this server takes part in the case, and the case shows what is special about it.
     pub(crate) fn takes_part(&self, case: &Case) -> bool {
         self.role == case.role && (self.group != Group::Batching || case.load.contains("--depth"))
-    }
-
-    /// Whether this is the floor that ratios refer to, or our own server in its place.
-    pub(crate) fn is_base(&self) -> bool {
-        [ECHO_FLOOR, BROADCAST_FLOOR, AXUM_BASE].contains(&self.name)
     }
 
     /// The version of its library that was built.

@@ -56,7 +56,7 @@ fn panel(case: &Case, results: &Results, svg: &mut String) {
         svg,
         "<text x=\"12\" y=\"20\" font-weight=\"600\">{}</text>\
          <text x=\"12\" y=\"36\" font-size=\"11\" fill=\"#59636e\">{}, {direction}</text>",
-        escape(case.title),
+        escape(&results.title(case)),
         escape(column.title)
     );
     let longest = results.of(case).filter_map(|row| Some(row.figure(column)?.median)).fold(0.0, f64::max);

@@ -38,7 +38,10 @@ async fn run(options: Options) -> Result<(), Box<dyn Error>> {
     let mut ws = FragmentCollector::new(ws);
     let payload = options.payload();
     let mut meter = options.meter();
-    while meter.goes_on() {
+    while options.receive.is_some() && meter.goes_on() {
+        meter.check(&ws.read_frame().await?.payload, &payload)?;
+    }
+    while options.receive.is_none() && meter.goes_on() {
         for _ in 0..options.depth {
             ws.write_frame(Frame::binary(Payload::Borrowed(&payload))).await?;
         }

@@ -15,7 +15,11 @@ async fn run(options: Options) -> Result<(), Box<dyn Error>> {
     let (mut ws, _response) = builder.connect_on(stream).await?;
     let payload = Bytes::from(options.payload());
     let mut meter = options.meter();
-    while meter.goes_on() {
+    while options.receive.is_some() && meter.goes_on() {
+        let message = ws.next().await.ok_or("the server closed")??;
+        meter.check(message.as_payload(), &payload)?;
+    }
+    while options.receive.is_none() && meter.goes_on() {
         for _ in 0..options.depth {
             ws.feed(Message::binary(payload.clone())).await?;
         }

@@ -17,7 +17,11 @@ async fn run(options: Options) -> Result<(), Box<dyn Error>> {
     let (mut ws, _response) = client_async_with_config(options.url(), stream, Some(config)).await?;
     let payload = Bytes::from(options.payload());
     let mut meter = options.meter();
-    while meter.goes_on() {
+    while options.receive.is_some() && meter.goes_on() {
+        let message = ws.next().await.ok_or("the server closed")??;
+        meter.check(&message.into_data(), &payload)?;
+    }
+    while options.receive.is_none() && meter.goes_on() {
         for _ in 0..options.depth {
             ws.feed(Message::Binary(payload.clone())).await?;
         }

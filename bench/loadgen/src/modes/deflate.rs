@@ -8,10 +8,10 @@ use crate::connect::{PATIENCE, connect_deflating};
 use crate::histogram::Histogram;
 use crate::messages::Messages;
 use crate::options::Options;
+use crate::stream::Stream;
 use bench_common::epoll::{Epoll, Interest};
 use bench_common::json::Numbers;
 use std::io::{ErrorKind, Read as _, Write as _};
-use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 /// Echoes of one in this many are decompressed.
@@ -19,7 +19,7 @@ const VERIFY_EVERY: u64 = 64;
 const READ: usize = 256 * 1024;
 
 struct Connection {
-    stream: TcpStream,
+    stream: Stream,
     /// The message in flight, and the time at which it was sent.
     message: u64,
     issued: Instant,
@@ -45,7 +45,7 @@ pub(crate) fn run(options: &Options, numbers: &mut Numbers) -> Result<(), String
     if options.idle > 0 {
         return idle(options, &messages, numbers);
     }
-    let streams = connect_deflating(options.addr, options.connections, options.at_once)?.streams;
+    let streams = connect_deflating(options, options.connections)?.streams;
     let mut work = Loop::new(&messages, streams, true)?;
     work.issue_all()?;
     work.turn_for(options.warmup)?;
@@ -66,7 +66,7 @@ fn idle(options: &Options, messages: &Messages, numbers: &mut Numbers) -> Result
     let mut before = 0;
     for count in [1, options.idle] {
         before = if silent.is_empty() { before } else { resident(options.server) };
-        let streams = connect_deflating(options.addr, count, options.at_once)?.streams;
+        let streams = connect_deflating(options, count)?.streams;
         let mut work = Loop::new(messages, streams, false)?;
         work.issue_all()?;
         while work.completed < count as u64 {
@@ -81,7 +81,7 @@ fn idle(options: &Options, messages: &Messages, numbers: &mut Numbers) -> Result
 }
 
 impl<'a> Loop<'a> {
-    fn new(messages: &'a Messages, streams: Vec<TcpStream>, closed: bool) -> Result<Self, String> {
+    fn new(messages: &'a Messages, streams: Vec<Stream>, closed: bool) -> Result<Self, String> {
         let epoll = Epoll::new().map_err(|error| error.to_string())?;
         let mut connections = Vec::with_capacity(streams.len());
         for (index, stream) in streams.into_iter().enumerate() {

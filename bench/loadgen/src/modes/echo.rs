@@ -9,7 +9,7 @@ use crate::plan::Plan;
 use bench_common::json::Numbers;
 
 pub(crate) fn run(options: &Options, numbers: &mut Numbers) -> Result<(), String> {
-    let streams = connect(options.addr, options.connections, options.at_once)?.streams;
+    let streams = connect(options, options.connections)?.streams;
     let plan = Plan::new(options.size, options.opcode);
     let depth = usize::try_from(options.depth).unwrap_or(usize::MAX);
     let mut engine = Engine::new(streams, plan, depth, Then::SendNext)?;

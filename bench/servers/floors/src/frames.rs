@@ -86,6 +86,21 @@ impl Echo {
     }
 }
 
+/// Splits echoes that follow one another into single frames.
+pub fn split(mut frames: &[u8]) -> impl Iterator<Item = &[u8]> {
+    std::iter::from_fn(move || {
+        let short = usize::from(*frames.get(1)?);
+        let length = match short {
+            126 => 4 + usize::from(u16::from_be_bytes([*frames.get(2)?, *frames.get(3)?])),
+            127 => frames.len(),
+            short => 2 + short,
+        };
+        let (frame, rest) = frames.split_at_checked(length)?;
+        frames = rest;
+        Some(frame)
+    })
+}
+
 struct Header {
     first: u8,
     size: usize,
@@ -153,5 +168,15 @@ mod tests {
             assert!(got == expected, "pieces of {cut}");
             assert!(echo.between_frames());
         }
+    }
+
+    #[test]
+    fn frames_are_split() {
+        let (mut sent, mut echoes) = (Vec::new(), Vec::new());
+        for size in [0, 5, 125, 126, 1000] {
+            frame(&vec![1; size], [0; 4], &mut sent, &mut echoes);
+        }
+        let sizes: Vec<_> = super::split(&echoes).map(<[u8]>::len).collect();
+        assert_eq!(sizes, [2, 7, 127, 130, 1004]);
     }
 }

@@ -10,6 +10,14 @@ pub fn answer(head: &[u8]) -> Option<Option<Vec<u8>>> {
     head.ends_with(b"\r\n\r\n").then(|| key(head).map(response))
 }
 
+/// The number at the end of the target: 7 for `/7` and for `ws://host/7`, and 0 without a number.
+pub fn group(head: &[u8]) -> usize {
+    let target = head.split(|byte| *byte == b' ').nth(1).unwrap_or_default();
+    let last = target.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
+    let digits = last.iter().take_while(|byte| byte.is_ascii_digit());
+    digits.fold(0_usize, |number, digit| number.saturating_mul(10).saturating_add(usize::from(digit - b'0')))
+}
+
 fn key(head: &[u8]) -> Option<&[u8]> {
     const NAME: &[u8] = b"sec-websocket-key:";
     let line = head
@@ -36,5 +44,12 @@ mod tests {
         let answer = super::answer(head).flatten().expect("complete, with a key");
         assert!(String::from_utf8_lossy(&answer).contains(": s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"));
         assert_eq!(super::answer(&head[..40]), None);
+    }
+
+    #[test]
+    fn the_target_may_name_a_group() {
+        assert_eq!(super::group(b"GET /17 HTTP/1.1\r\n"), 17);
+        assert_eq!(super::group(b"GET / HTTP/1.1\r\n"), 0);
+        assert_eq!(super::group(b"GET ws://127.0.0.1:9001/40 HTTP/1.1\r\n"), 40);
     }
 }

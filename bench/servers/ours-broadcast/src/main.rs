@@ -1,13 +1,21 @@
-//! Broadcast with our handler API: each connection registers its `Sender`, and each message is sent to all.
+//! Broadcast with our handler API: each connection registers its `Sender` in the room that its target names, and each
+//! message is sent to all of the room.
 
 use bench_common::server::{self, MAX_MESSAGE};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 use tokio::net::TcpListener;
 use ws_server::{
     CloseInfo, Conn, Handler, MessageRef, Rejection, Request, Sender, Server, message::PreparedMessage,
 };
 
-/// The `Sender`s of all connections.
+/// The rooms by the targets of their connections.
+#[derive(Clone, Default)]
+struct Rooms(Arc<Mutex<HashMap<String, Room>>>);
+
+/// The `Sender`s of the connections of a room.
 #[derive(Clone, Default)]
 struct Room(Arc<Mutex<Places>>);
 
@@ -45,10 +53,12 @@ struct Member {
 }
 
 impl Handler for Member {
-    type Context = Room;
+    type Context = Rooms;
 
-    fn accept(_request: &mut Request, room: &Room) -> Result<Self, Rejection> {
-        Ok(Self { room: room.clone(), place: usize::MAX })
+    fn accept(request: &mut Request, rooms: &Rooms) -> Result<Self, Rejection> {
+        let mut rooms = rooms.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let room = rooms.entry(request.path().to_owned()).or_default().clone();
+        Ok(Self { room, place: usize::MAX })
     }
 
     fn on_open(&mut self, conn: &mut Conn<'_>) {
@@ -75,6 +85,6 @@ fn main() -> std::io::Result<()> {
     runtime.block_on(async move {
         let listener = TcpListener::from_std(server::listen(options.listen)?)?;
         let server = Server::builder().max_message_size(MAX_MESSAGE).listener(listener)?;
-        server.sharded(1).serve_handler::<Member>(Room::default()).await.map(drop)
+        server.sharded(1).serve_handler::<Member>(Rooms::default()).await.map(drop)
     })
 }

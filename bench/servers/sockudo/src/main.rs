@@ -1,6 +1,7 @@
 //! Echo server on sockudo-ws: its `simple_echo` example.
 
-use bench_common::server::{self, MAX_MESSAGE};
+use bench_common::server::MAX_MESSAGE;
+use bench_runtime::{Clock, Start};
 use bytes::BytesMut;
 use futures_util::{Sink, SinkExt, Stream, StreamExt};
 use sockudo_ws::deflate::{DeflateNegotiation, negotiate_server_deflate};
@@ -72,12 +73,8 @@ async fn serve(listener: TcpListener, deflate: bool) -> std::io::Result<()> {
 }
 
 fn main() -> std::io::Result<()> {
-    let mut options = server::options();
-    let deflate = options.rest.take_flag("deflate");
-    options.rest.finish().unwrap_or_else(|message| server::refuse(&message));
+    let mut start = Start::from_env();
+    let deflate = start.flag("deflate");
     // Its closing deadline needs the clock.
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
-    runtime.block_on(
-        async move { serve(TcpListener::from_std(server::listen(options.listen)?)?, deflate).await },
-    )
+    start.run(Clock::On, |listener| serve(listener, deflate))
 }

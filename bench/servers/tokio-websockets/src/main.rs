@@ -1,11 +1,12 @@
 //! Echo server on tokio-websockets: its `echo_server` example.
 
-use bench_common::server;
+use bench_runtime::{Clock, Start, TlsAcceptor};
 use futures_util::{SinkExt, StreamExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpListener;
 use tokio_websockets::{Config, Error, Limits, ServerBuilder};
 
-async fn echo(conn: TcpStream) -> Result<(), Error> {
+async fn echo<S: AsyncRead + AsyncWrite + Unpin>(conn: S) -> Result<(), Error> {
     let (_request, mut server) = ServerBuilder::new()
         .config(Config::default().frame_size(usize::MAX))
         .limits(Limits::unlimited())
@@ -19,17 +20,25 @@ async fn echo(conn: TcpStream) -> Result<(), Error> {
     Ok(())
 }
 
-async fn serve(listener: TcpListener) -> std::io::Result<()> {
+async fn serve(listener: TcpListener, tls: Option<TlsAcceptor>) -> std::io::Result<()> {
     loop {
         let (conn, _) = listener.accept().await?;
         conn.set_nodelay(true)?;
-        tokio::spawn(tokio::task::unconstrained(echo(conn)));
+        let Some(tls) = tls.clone() else {
+            tokio::spawn(tokio::task::unconstrained(echo(conn)));
+            continue;
+        };
+        tokio::spawn(tokio::task::unconstrained(async move {
+            if let Ok(conn) = tls.accept(conn).await {
+                // An error means that the connection has ended.
+                let _ = echo(conn).await;
+            }
+        }));
     }
 }
 
 fn main() -> std::io::Result<()> {
-    let options = server::options();
-    options.rest.finish().unwrap_or_else(|message| server::refuse(&message));
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
-    runtime.block_on(async move { serve(TcpListener::from_std(server::listen(options.listen)?)?).await })
+    let mut start = Start::from_env();
+    let tls = start.tls();
+    start.run(Clock::Off, |listener| serve(listener, tls))
 }

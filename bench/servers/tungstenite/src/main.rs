@@ -2,10 +2,17 @@
 //! its `echo-server` example (`read.forward(write)`, which flushes once per batch).
 
 use bench_common::server::{self, MAX_MESSAGE};
+use bench_runtime::{Clock, Start, TlsAcceptor};
 use futures_util::{SinkExt, StreamExt, TryStreamExt, future};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpListener;
 use tokio_tungstenite::tungstenite::{Error, protocol::WebSocketConfig};
 use tokio_tungstenite::{WebSocketStream, accept_async_with_config};
+
+/// A connection with or without TLS.
+trait Stream: AsyncRead + AsyncWrite + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Stream for S {}
 
 #[derive(Clone, Copy)]
 enum Style {
@@ -13,7 +20,7 @@ enum Style {
     Forward,
 }
 
-async fn accept_connection(stream: TcpStream, style: Style) -> Result<(), Error> {
+async fn accept_connection<S: Stream>(stream: S, style: Style) -> Result<(), Error> {
     let config =
         WebSocketConfig::default().max_message_size(Some(MAX_MESSAGE)).max_frame_size(Some(MAX_MESSAGE));
     let ws_stream = accept_async_with_config(stream, Some(config)).await?;
@@ -23,7 +30,7 @@ async fn accept_connection(stream: TcpStream, style: Style) -> Result<(), Error>
     }
 }
 
-async fn send_loop(mut ws_stream: WebSocketStream<TcpStream>) -> Result<(), Error> {
+async fn send_loop<S: Stream>(mut ws_stream: WebSocketStream<S>) -> Result<(), Error> {
     while let Some(msg) = ws_stream.next().await {
         let msg = msg?;
         if msg.is_text() || msg.is_binary() {
@@ -33,30 +40,35 @@ async fn send_loop(mut ws_stream: WebSocketStream<TcpStream>) -> Result<(), Erro
     Ok(())
 }
 
-async fn forward(ws_stream: WebSocketStream<TcpStream>) -> Result<(), Error> {
+async fn forward<S: Stream>(ws_stream: WebSocketStream<S>) -> Result<(), Error> {
     let (write, read) = ws_stream.split();
     read.try_filter(|msg| future::ready(msg.is_text() || msg.is_binary())).forward(write).await
 }
 
-async fn serve(listener: TcpListener, style: Style) -> std::io::Result<()> {
+async fn serve(listener: TcpListener, style: Style, tls: Option<TlsAcceptor>) -> std::io::Result<()> {
     loop {
         let (stream, _) = listener.accept().await?;
         stream.set_nodelay(true)?;
-        tokio::spawn(accept_connection(stream, style));
+        let Some(tls) = tls.clone() else {
+            tokio::spawn(accept_connection(stream, style));
+            continue;
+        };
+        tokio::spawn(async move {
+            if let Ok(stream) = tls.accept(stream).await {
+                // An error means that the connection has ended.
+                let _ = accept_connection(stream, style).await;
+            }
+        });
     }
 }
 
 fn main() -> std::io::Result<()> {
-    let mut options = server::options();
-    let style = match options.rest.take("style", String::from("send")).as_deref() {
-        Ok("send") => Style::Send,
-        Ok("forward") => Style::Forward,
+    let mut start = Start::from_env();
+    let style = match start.option("style", String::from("send")).as_str() {
+        "send" => Style::Send,
+        "forward" => Style::Forward,
         _ => server::refuse("--style send|forward"),
     };
-    options.rest.finish().unwrap_or_else(|message| server::refuse(&message));
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
-    runtime.block_on(async move {
-        let listener = TcpListener::from_std(server::listen(options.listen)?)?;
-        serve(listener, style).await
-    })
+    let tls = start.tls();
+    start.run(Clock::Off, |listener| serve(listener, style, tls))
 }

@@ -1,6 +1,7 @@
 //! Echo server on yawc: the hyper upgrade of its crate documentation and the `next` / `send` loop shown there.
 
-use bench_common::server::{self, MAX_MESSAGE};
+use bench_common::server::MAX_MESSAGE;
+use bench_runtime::{Clock, Start};
 use futures_util::{SinkExt, StreamExt};
 use http_body_util::Empty;
 use hyper::body::{Bytes, Incoming};
@@ -54,12 +55,8 @@ async fn serve(listener: TcpListener, deflate: Option<DeflatePool>) -> std::io::
 }
 
 fn main() -> std::io::Result<()> {
-    let mut options = server::options();
+    let mut start = Start::from_env();
     // One thread compresses one message at a time.
-    let deflate = options.rest.take_flag("deflate").then(|| DeflatePool::new(1));
-    options.rest.finish().unwrap_or_else(|message| server::refuse(&message));
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(
-        async move { serve(TcpListener::from_std(server::listen(options.listen)?)?, deflate).await },
-    )
+    let deflate = start.flag("deflate").then(|| DeflatePool::new(1));
+    start.run(Clock::On, |listener| serve(listener, deflate))
 }

@@ -1,29 +1,42 @@
-//! The floor on raw epoll: one `recv` and one `send` per wakeup. With `--broadcast`, each message is sent to
-//! all connections by a loop of `send`.
+//! The floor on raw epoll: one `recv` and one `send` per wakeup. With `--broadcast`, what a wakeup has read is sent to
+//! all connections with the same target by a loop of `send`; with `--each`, each message by a `send` of its own.
 
 use bench_common::epoll::{Epoll, Interest};
 use bench_common::server;
-use floors::frames::{Echo, PAD};
+use floors::frames::{Echo, PAD, split};
 use floors::{READ, Scratch, upgrade};
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::AsRawFd as _;
 
 const LISTENER: u64 = u64::MAX;
+/// Most groups of connections.
+const GROUPS: usize = 100_000;
 
 struct Connection {
     stream: TcpStream,
     upgraded: bool,
+    group: usize,
     echo: Echo,
     /// The request until it is complete, then the bytes that the kernel has not accepted.
     buffer: Vec<u8>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Broadcast {
+    /// All that was read with one `send`.
+    Batch,
+    /// One `send` for each message.
+    Each,
 }
 
 struct Server {
     epoll: Epoll,
     listener: TcpListener,
     connections: Vec<Option<Connection>>,
-    broadcast: bool,
+    /// The upgraded connections of each group. A slot may be in use by a later connection.
+    groups: Vec<Vec<usize>>,
+    broadcast: Option<Broadcast>,
 }
 
 impl Server {
@@ -60,7 +73,7 @@ impl Server {
                 self.connections.resize_with(slot + 1, || None);
             }
             let connection =
-                Connection { stream, upgraded: false, echo: Echo::default(), buffer: Vec::new() };
+                Connection { stream, upgraded: false, group: 0, echo: Echo::default(), buffer: Vec::new() };
             self.connections[slot] = Some(connection);
         }
     }
@@ -76,22 +89,43 @@ impl Server {
             result => result?,
         };
         if !connection.upgraded {
-            return connection.upgrade(&scratch[PAD..PAD + read]);
+            connection.upgrade(&scratch[PAD..PAD + read])?;
+            if connection.upgraded {
+                let group = connection.group;
+                self.join(slot, group);
+            }
+            return Ok(());
         }
         let echo = connection.echo.turn(scratch, read);
-        if self.broadcast {
-            return self.send_to_all(slot, &scratch[echo]);
+        match self.broadcast {
+            None => connection.send(&self.epoll, &scratch[echo]),
+            Some(Broadcast::Batch) => self.send_to_all(slot, &scratch[echo]),
+            Some(Broadcast::Each) => {
+                split(&scratch[echo]).try_for_each(|frame| self.send_to_all(slot, frame))
+            }
         }
-        connection.send(&self.epoll, &scratch[echo])
+    }
+
+    fn join(&mut self, slot: usize, group: usize) {
+        if self.groups.len() <= group {
+            self.groups.resize_with(group + 1, Vec::new);
+        }
+        let members = &mut self.groups[group];
+        if !members.contains(&slot) {
+            members.push(slot);
+        }
     }
 
     fn send_to_all(&mut self, from: usize, frames: &[u8]) -> io::Result<()> {
         // Pieces of a message would mix with those of other senders.
-        if !self.connections[from].as_ref().is_some_and(|sender| sender.echo.between_frames()) {
+        let Some(sender) = self.connections[from].as_ref().filter(|sender| sender.echo.between_frames()) else {
             return Err(ErrorKind::InvalidData.into());
-        }
-        for slot in &mut self.connections {
-            let Some(connection) = slot.as_mut().filter(|connection| connection.upgraded) else { continue };
+        };
+        let group = sender.group;
+        for slot in &self.groups[group] {
+            let slot = &mut self.connections[*slot];
+            let current = slot.as_mut().filter(|other| other.upgraded && other.group == group);
+            let Some(connection) = current else { continue };
             if connection.send(&self.epoll, frames).is_err() {
                 *slot = None;
             }
@@ -105,6 +139,7 @@ impl Connection {
         self.buffer.extend_from_slice(received);
         let Some(answer) = upgrade::answer(&self.buffer) else { return Ok(()) };
         let answer = answer.ok_or(ErrorKind::InvalidData)?;
+        self.group = upgrade::group(&self.buffer).min(GROUPS - 1);
         (self.upgraded, self.buffer) = (true, Vec::new());
         (&self.stream).write_all(&answer)
     }
@@ -143,8 +178,10 @@ fn write_some(mut stream: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
 
 fn main() -> io::Result<()> {
     let mut options = server::options();
-    let broadcast = options.rest.take_flag("broadcast");
+    let broadcasts = options.rest.take_flag("broadcast");
+    let kind = if options.rest.take_flag("each") { Broadcast::Each } else { Broadcast::Batch };
+    let broadcast = broadcasts.then_some(kind);
     options.rest.finish().unwrap_or_else(|message| server::refuse(&message));
     let listener = server::listen(options.listen)?;
-    Server { epoll: Epoll::new()?, listener, connections: Vec::new(), broadcast }.run()
+    Server { epoll: Epoll::new()?, listener, connections: Vec::new(), groups: Vec::new(), broadcast }.run()
 }
