@@ -1,15 +1,8 @@
 //! Moves bytes between a transport and the state machine.
 
-use std::{
-    fmt, io,
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll, ready},
-    time::Instant,
-};
+use std::{fmt, sync::Arc, time::Instant};
 
-use bytes::{Buf, Bytes};
-use tokio::io::{AsyncRead, AsyncWrite};
+use bytes::Bytes;
 use ws_proto::{
     Connection, Event, ReceiveBuffer, SendQueue, TransmitQueue, TransportAction, memory::Backlog,
     recorder::Recording, stats::ConnectionStats,
@@ -20,16 +13,13 @@ use crate::{
     parts::Parts,
     thread_buffers,
     traffic::TrafficCounters,
-    transport_io::{read_once, write_once},
 };
 
 mod direct_writer;
 mod prepared;
+mod steps;
 
 pub use direct_writer::{DirectWriter, WriterParts};
-
-/// Steps per poll for a message that is compressed as it is sent, 256 KiB each. Then the task yields.
-const COMPRESSING_ROUNDS: usize = 4;
 
 /// A connection and its transport, for a task that calls the steps itself.
 ///
@@ -269,177 +259,10 @@ impl<S> Driver<S> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
-    /// Reads once. `Ready` means that [`poll_event`](Self::poll_event) may return an event, the end included. `Pending`
-    /// means that the waker is registered, or that nothing may be read at the moment ([`Connection::wants_read`]). In
-    /// the second case, schedule another turn if the connection [wants one](Connection::wants_turn).
-    #[inline]
-    pub fn poll_read(&mut self, cx: &mut Context<'_>, now: Instant, rx: &mut ReceiveBuffer) -> Poll<()> {
-        if !self.connection.wants_read() {
-            return Poll::Pending;
-        }
-        if let Some(unread) = &mut self.unread {
-            let target = self.connection.read_target(rx);
-            let n = target.len().min(unread.len());
-            unread.copy_to_slice(&mut target[..n]);
-            self.connection.handle_received(n, now, rx);
-            self.unread.take_if(|unread| unread.is_empty());
-            self.parts_mut().1.count_read(n);
-            return Poll::Ready(());
-        }
-        let target = self.connection.read_target(rx);
-        match ready!(read_once(&mut self.io, cx, target, self.is_trusted)) {
-            Ok(0) => self.connection.handle_eof(now),
-            Ok(n) => {
-                self.report_clock();
-                self.connection.handle_received(n, now, rx);
-                self.parts_mut().1.count_read(n);
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => return wake_and_wait(cx),
-            Err(error) => self.on_read_error(error.kind(), now),
-        }
-        Poll::Ready(())
-    }
-
-    /// Writes and flushes what is queued. `Ready` means that nothing is left, or that writing failed; then the bytes
-    /// that the peer sent before are still read ([`Connection::handle_write_error`]). `Pending` means that the
-    /// transport is full and the waker is registered, or that the driver [wants another turn](Self::wants_write_turn),
-    /// which the caller must schedule.
-    #[inline]
-    pub fn poll_write(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<()> {
-        let mut rounds = 0;
-        loop {
-            let Some(tx) = self.tx.as_deref_mut() else { return Poll::Ready(()) };
-            if rounds >= COMPRESSING_ROUNDS && self.connection.is_deflating() {
-                return Poll::Pending;
-            }
-            rounds += 1;
-            self.connection.pump(tx);
-            if tx.is_written() {
-                let held_something_up = tx.blocked_since().is_some();
-                ready!(self.poll_flush(cx, now));
-                if held_something_up && self.queue().blocked_since().is_none() {
-                    continue;
-                }
-                return Poll::Ready(());
-            }
-            self.needs_flush = true;
-            match write_once(Pin::new(&mut self.io), cx, tx) {
-                Poll::Pending => {
-                    tx.set_blocked(now);
-                    // From now on the queued bytes count towards the limits.
-                    self.connection.pump(tx);
-                    return Poll::Pending;
-                }
-                Poll::Ready(Ok(0)) => return self.on_write_error(io::ErrorKind::WriteZero, now),
-                Poll::Ready(Ok(n)) => {
-                    tx.advance(n.min(tx.len()));
-                    if self.connection.wants_clock() {
-                        self.connection.handle_clock(clock());
-                    }
-                    self.connection.handle_written(now);
-                    if tx.has_spent() {
-                        drop_spent(tx);
-                    }
-                }
-                Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {
-                    tx.set_blocked(now);
-                    return wake_and_wait(cx);
-                }
-                Poll::Ready(Err(error)) => return self.on_write_error(error.kind(), now),
-            }
-        }
-    }
-
-    /// Returns whether [`poll_write`](Self::poll_write) stopped so that other tasks can run.
-    pub fn wants_write_turn(&self) -> bool {
-        self.connection.is_deflating() && self.queue().blocked_since().is_none()
-    }
-
-    /// Shuts down the write half of the transport once the state machine asks for it.
-    pub fn poll_shut_down(&mut self, cx: &mut Context<'_>) {
-        if !self.write_shut_down && self.transport_action() == TransportAction::ShutDownWrite {
-            // The next read reports an error of the shutdown too.
-            self.write_shut_down = Pin::new(&mut self.io).poll_shutdown(cx).is_ready();
-        }
-    }
-
-    /// Flushes the transport. TLS, for example, has a buffer of its own.
-    fn poll_flush(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<()> {
-        // The buffer of a transport that is finished is discarded.
-        if !self.needs_flush || self.transport_action() == TransportAction::Close {
-            return Poll::Ready(());
-        }
-        let flushed = match Pin::new(&mut self.io).poll_flush(cx) {
-            Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {
-                wake_and_wait(cx).map(Ok)
-            }
-            flushed => flushed,
-        };
-        let (connection, tx) = self.parts_mut();
-        let was_held = !tx.is_empty();
-        // After an error too: the transport's buffer does not reach the peer.
-        if matches!(flushed, Poll::Ready(Ok(()))) {
-            tx.set_flushed()
-        } else {
-            tx.set_unflushed(now)
-        }
-        if flushed.is_pending() {
-            // From now on the queued bytes count towards the limits.
-            connection.pump(tx);
-        }
-        match ready!(flushed) {
-            Ok(()) if was_held => connection.handle_flushed(now),
-            Ok(()) => {}
-            Err(error) => return self.on_write_error(error.kind(), now),
-        }
-        self.needs_flush = false;
-        Poll::Ready(())
-    }
-
-    /// Tells the connection the exact time, if it asks: `now` may be coarse.
-    #[inline]
-    fn report_clock(&mut self) {
-        if self.connection.wants_clock() {
-            self.connection.handle_clock(clock());
-        }
-    }
-
-    fn on_write_error(&mut self, kind: io::ErrorKind, now: Instant) -> Poll<()> {
-        self.needs_flush = false;
-        let (connection, tx) = self.parts_mut();
-        connection.handle_write_error(kind, now, tx);
-        Poll::Ready(())
-    }
-
-    fn on_read_error(&mut self, kind: io::ErrorKind, now: Instant) {
-        match kind {
-            // TLS without close_notify says as much as a TCP FIN: the peer has left.
-            io::ErrorKind::UnexpectedEof => self.connection.handle_eof(now),
-            kind => {
-                let (connection, tx) = self.parts_mut();
-                connection.handle_transport_error(kind, tx);
-            }
-        }
-    }
-}
-
 impl<S> fmt::Debug for Driver<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Driver").field("connection", &self.connection).finish_non_exhaustive()
     }
-}
-
-/// Wakes the task and returns `Pending`, after `Interrupted`. The transport is not polled again at once, because it may
-/// return `Interrupted` forever.
-fn wake_and_wait(cx: &Context<'_>) -> Poll<()> {
-    cx.waker().wake_by_ref();
-    Poll::Pending
-}
-
-#[cold]
-fn clock() -> Instant {
-    tokio::time::Instant::now().into_std()
 }
 
 #[cold]

@@ -8,6 +8,7 @@ mod idle;
 mod memory;
 mod mixed;
 mod storm;
+mod turn;
 mod window;
 
 use crate::options::Options;

@@ -31,7 +31,7 @@ pub(super) enum LinkError {
     Refused(Box<dyn std::error::Error + Send + Sync>),
 }
 
-/// The server knows nobody that answers a request.
+/// The server knows no subscriber that answers a request.
 #[derive(Debug, thiserror::Error)]
 #[error("nothing answers the request; JetStream may be disabled or starting")]
 pub(super) struct NoAnswer;
@@ -69,7 +69,7 @@ pub(super) struct Pulse {
 #[derive(Debug)]
 pub(super) enum Waiting {
     Call(oneshot::Sender<()>),
-    /// A publication that nobody waits for any more. It may still be in the client's buffer.
+    /// A publication whose caller does not wait any more. It may still be in the client's buffer.
     Given(#[expect(dead_code, reason = "it is dropped")] Room),
 }
 

@@ -17,10 +17,10 @@ use tokio::{
 use ws_cluster::{Backplane, BackplaneError, Cluster, ClusterError, ClusterEvent, Health, LogOptions, Mode};
 use ws_server::{
     Config, WebSocket,
-    topics::{History, Position, SlowPolicy, Stamp, TopicOptions, Topics},
+    topics::{Position, SlowPolicy, Topics},
 };
 
-use crate::LIMIT;
+use crate::support::{LIMIT, options};
 
 /// Publishers of each node, half of them for the logged topic.
 const PUBLISHERS: usize = 4;
@@ -101,18 +101,10 @@ pub(crate) struct Report {
     pub(crate) seconds: f64,
 }
 
-fn options(topic: &str) -> TopicOptions {
-    let slow = SlowPolicy::disconnect().max_messages(100_000).max_bytes(64 * 1024 * 1024);
-    let options = TopicOptions::new().slow(slow);
-    if topic.starts_with("log") {
-        options.history(History::new(500)).stamp(Stamp::new("", "=", ""))
-    } else {
-        options
-    }
-}
-
 impl Node {
     pub(crate) async fn start(backplane: impl Backplane, names: &Names) -> Self {
+        let slow = SlowPolicy::disconnect().max_messages(100_000).max_bytes(64 * 1024 * 1024);
+        let options = move |topic: &str| options(topic, 500).slow(slow);
         let topics = Topics::builder().options_by_name(options).build().unwrap();
         let cluster = Cluster::builder(&topics, backplane)
             .mode(|topic| if topic.starts_with("log") { Mode::Logged(LOG) } else { Mode::Live })

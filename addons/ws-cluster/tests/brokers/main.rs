@@ -14,55 +14,30 @@ mod nats_server;
 #[path = "../redis/server.rs"]
 mod redis_server;
 mod scale;
+#[path = "../support/mod.rs"]
+mod support;
 
 use redis_server as server;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::{
-    io::{DuplexStream, duplex},
-    time::timeout,
-};
+use tokio::time::timeout;
 use ws_cluster::{
-    Backplane, Cluster, ClusterEvent, ClusterEvents, GapCause, Health, LogOptions, Mode, PresenceEvent,
-    nats::NatsBackplane, redis::RedisBackplane,
+    Backplane, Cluster, ClusterEvent, ClusterEvents, GapCause, Health, PresenceEvent, nats::NatsBackplane,
+    redis::RedisBackplane,
 };
-use ws_server::{
-    Config, WebSocket,
-    topics::{
-        History, Member, Position, PublishOptions, Recovered, Stamp, SubscribeOptions, TopicOptions, Topics,
-    },
-};
+use ws_server::topics::{Position, PublishOptions, Recovered, SubscribeOptions, Topics};
 
-/// The time after which a test fails. Nothing needs that long.
-const LIMIT: Duration = Duration::from_secs(60);
+use support::{LIMIT, Peer, mode, options};
 
 struct Node {
     cluster: Cluster,
     events: ClusterEvents,
 }
 
-/// A connection that is a member, seen from its peer.
-struct Peer {
-    member: Member,
-    ws: WebSocket<DuplexStream>,
-}
-
-fn mode(topic: &str) -> Mode {
-    if topic.starts_with("log") { Mode::Logged(LogOptions::default()) } else { Mode::Live }
-}
-
-fn options(topic: &str) -> TopicOptions {
-    if topic.starts_with("log") {
-        TopicOptions::new().history(History::new(500)).stamp(Stamp::new("", "=", ""))
-    } else {
-        TopicOptions::new()
-    }
-}
-
 impl Node {
     async fn new(backplane: impl Backplane) -> Self {
-        let topics = Topics::builder().options_by_name(options).build().unwrap();
+        let topics = Topics::builder().options_by_name(|topic| options(topic, 500)).build().unwrap();
         let builder = Cluster::builder(&topics, backplane).mode(mode).deadline(Duration::from_secs(20));
         let cluster = builder.start().unwrap();
         let events = cluster.events();
@@ -81,12 +56,7 @@ impl Node {
     }
 
     fn connect(&self) -> Peer {
-        let (server, client) = duplex(64 * 1024);
-        let config = Config::default().validate().unwrap();
-        let mut server = WebSocket::server(server, config.clone());
-        let member = self.cluster.topics().join(&server.sender()).unwrap();
-        tokio::spawn(async move { while server.recv().await.is_some() {} });
-        Peer { member, ws: WebSocket::client(client, config).unwrap() }
+        Peer::join(self.cluster.topics())
     }
 
     async fn subscribed(&self, topic: &str) -> Peer {
@@ -110,20 +80,6 @@ impl Node {
             }
         };
         timeout(LIMIT, found).await.expect("the event in time");
-    }
-}
-
-impl Peer {
-    async fn text(&mut self) -> String {
-        let message = timeout(LIMIT, self.ws.recv()).await.expect("in time").expect("a message");
-        message.as_text().expect("text").to_owned()
-    }
-
-    /// A publication of a logged topic: its position and its text.
-    async fn entry(&mut self) -> (Position, String) {
-        let text = self.text().await;
-        let (position, text) = text.split_once('=').expect("a stamp");
-        (position.parse().expect("a position"), text.to_owned())
     }
 }
 

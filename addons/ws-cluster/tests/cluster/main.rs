@@ -5,17 +5,13 @@ mod live;
 mod logged;
 mod presence;
 mod random;
+#[path = "../support/mod.rs"]
+mod support;
 
-use std::time::Duration;
+use ws_cluster::{Cluster, MemoryBroker};
+use ws_server::topics::{Position, Topics};
 
-use tokio::io::{DuplexStream, duplex};
-use ws_cluster::{Cluster, LogOptions, MemoryBroker, Mode};
-use ws_server::{
-    Config, WebSocket,
-    topics::{History, Member, Position, Stamp, TopicOptions, Topics},
-};
-
-const DEADLINE: Duration = Duration::from_secs(30);
+use support::{Peer, mode, options};
 
 /// A node of the cluster. Topics that begin with `log` are logged.
 struct Node {
@@ -23,38 +19,15 @@ struct Node {
     cluster: Cluster,
 }
 
-/// A connection that is a member, seen from its peer.
-struct Peer {
-    member: Member,
-    ws: WebSocket<DuplexStream>,
-}
-
-fn mode(topic: &str) -> Mode {
-    if topic.starts_with("log") { Mode::Logged(LogOptions::default()) } else { Mode::Live }
-}
-
-fn options(topic: &str) -> TopicOptions {
-    if topic.starts_with("log") {
-        TopicOptions::new().history(History::new(100)).stamp(Stamp::new("", "=", ""))
-    } else {
-        TopicOptions::new()
-    }
-}
-
 impl Node {
     fn new(broker: &MemoryBroker) -> Self {
-        let topics = Topics::builder().options_by_name(options).build().unwrap();
+        let topics = Topics::builder().options_by_name(|topic| options(topic, 100)).build().unwrap();
         let cluster = Cluster::builder(&topics, broker.node()).mode(mode).start().unwrap();
         Self { topics, cluster }
     }
 
     fn connect(&self) -> Peer {
-        let (server, client) = duplex(64 * 1024);
-        let config = Config::default().validate().unwrap();
-        let mut server = WebSocket::server(server, config.clone());
-        let member = self.topics.join(&server.sender()).unwrap();
-        tokio::spawn(async move { while server.recv().await.is_some() {} });
-        Peer { member, ws: WebSocket::client(client, config).unwrap() }
+        Peer::join(&self.topics)
     }
 
     async fn subscribed(&self, topic: &str) -> Peer {
@@ -69,25 +42,12 @@ impl Node {
 }
 
 impl Peer {
-    async fn text(&mut self) -> String {
-        let message =
-            tokio::time::timeout(DEADLINE, self.ws.recv()).await.expect("in time").expect("a message");
-        message.as_text().expect("text").to_owned()
-    }
-
     async fn texts(&mut self, count: usize) -> Vec<String> {
         let mut texts = Vec::new();
         while texts.len() < count {
             texts.push(self.text().await);
         }
         texts
-    }
-
-    /// A publication of a logged topic: its position and its text.
-    async fn entry(&mut self) -> (Position, String) {
-        let text = self.text().await;
-        let (position, text) = text.split_once('=').expect("a stamp");
-        (position.parse().expect("a position"), text.to_owned())
     }
 
     /// The texts of entries whose offsets follow each other.

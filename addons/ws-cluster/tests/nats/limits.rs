@@ -36,7 +36,7 @@ async fn publications_in_flight_are_bounded_in_bytes() {
         // A small one still fits.
         assert!(tokio::time::timeout(brief, node.publish_live("a", bytes("1"))).await.is_err());
     }
-    // The client may still hold what nobody waits for any more.
+    // The client may still hold publications whose callers do not wait any more.
     let result = node.publish_live("a", envelope.clone()).await;
     assert!(matches!(result, Err(BackplaneError::Full { .. })), "{result:?}");
     // The room comes back once the server has taken it.

@@ -62,7 +62,7 @@ async fn a_connection_that_is_subscribed_where_nobody_publishes_is_replaced() {
     assert_eq!(node.event().await, live("room", "there"));
 }
 
-/// A master that was demoted while connections stay: publishing works there, and reaches nobody else.
+/// A master that was demoted while connections stay: publishing works there, and reaches no other node.
 #[tokio::test]
 async fn a_demoted_server_is_not_healthy() {
     let Some(old) = Server::start(&[]).await else { return };

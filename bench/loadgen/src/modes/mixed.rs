@@ -2,14 +2,15 @@
 //! is a ping. One message is in flight on each connection. Each echo and each pong is compared.
 
 use super::echo::latencies;
+use super::turn::{read, wait_for_events};
 use super::window::Window;
-use crate::connect::{PATIENCE, connect};
+use crate::connect::connect;
 use crate::histogram::Histogram;
 use crate::options::Options;
 use crate::stream::Stream;
 use bench_common::epoll::{Epoll, Interest};
 use bench_common::json::Numbers;
-use std::io::{ErrorKind, Read as _, Write as _};
+use std::io::Write as _;
 use std::time::{Duration, Instant};
 
 /// The number of different messages, with a masking key each. Connections start at different ones.
@@ -165,15 +166,7 @@ impl Loop {
     }
 
     fn turn(&mut self) -> Result<(), String> {
-        let started = Instant::now();
-        let mut count = 0;
-        while count == 0 {
-            count = self.epoll.wait(100).map_err(|error| error.to_string())?;
-            if started.elapsed() > PATIENCE {
-                return Err(String::from("the server has stopped answering"));
-            }
-        }
-        for event in 0..count {
+        for event in 0..wait_for_events(&mut self.epoll)? {
             let index = self.epoll.event(event).token as usize;
             self.read(index).map_err(|error| format!("connection {index}: {error}"))?;
         }
@@ -182,11 +175,7 @@ impl Loop {
 
     fn read(&mut self, index: usize) -> Result<(), String> {
         let connection = &mut self.connections[index];
-        let count = match connection.stream.read(&mut self.buffer) {
-            Ok(0) => return Err(String::from("closed by the server")),
-            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
-            result => result.map_err(|error| error.to_string())?,
-        };
+        let Some(count) = read(&mut connection.stream, &mut self.buffer)? else { return Ok(()) };
         connection.received.extend_from_slice(&self.buffer[..count]);
         let mut at = 0;
         let mut echoed = false;
