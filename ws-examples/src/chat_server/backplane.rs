@@ -68,7 +68,7 @@ impl Backplane {
             None => return Ok(Self { topics, cluster: None }),
             Some(Broker::Redis(url)) => {
                 let backplane =
-                    RedisBackplane::builder([url]).prefix("ws-chat").build().map_err(io::Error::other)?;
+                    RedisBackplane::builder([url]).prefix("ws-chat").start().map_err(io::Error::other)?;
                 Cluster::builder(&topics, backplane)
             }
             Some(Broker::Nats(url)) => {

@@ -4,6 +4,7 @@
 pub struct Queued {
     /// Data messages.
     pub messages: usize,
-    /// Bytes: payloads that wait, and frames that are encoded, control frames included.
+    /// Bytes: payloads that wait and [`MESSAGE_OVERHEAD`](crate::memory::MESSAGE_OVERHEAD) for each of them, and
+    /// frames that are encoded, control frames included.
     pub bytes: usize,
 }

@@ -22,7 +22,7 @@ pub(crate) async fn run(options: Options, listener: TcpListener) -> Result<(), B
     let topics = Topics::builder().options(topic).build()?;
     let cluster = match &options.redis {
         Some(url) => {
-            let backplane = RedisBackplane::builder([url]).build()?;
+            let backplane = RedisBackplane::builder([url]).start()?;
             let mode = |_: &str| Mode::Logged(LogOptions::default());
             Some(Cluster::builder(&topics, backplane).mode(mode).start()?)
         }

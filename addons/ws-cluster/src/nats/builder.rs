@@ -12,7 +12,7 @@ use crate::LogOptions;
 /// Options of a [`NatsBackplane`]. All nodes of a cluster need the same prefix, stream and number of groups.
 #[derive(Clone)]
 #[must_use]
-pub struct NatsBuilder {
+pub struct NatsBackplaneBuilder {
     urls: Vec<String>,
     options: ConnectOptions,
     config: Config,
@@ -59,9 +59,12 @@ pub enum NatsConfigError {
         /// Which address, from 1 on.
         number: usize,
     },
+    /// There is no tokio runtime, which the connection needs.
+    #[error("there is no tokio runtime")]
+    NoRuntime,
 }
 
-impl NatsBuilder {
+impl NatsBackplaneBuilder {
     pub(super) fn new(url: String) -> Self {
         Self {
             urls: vec![url],
@@ -153,13 +156,13 @@ impl NatsBuilder {
     }
 
     /// Most bytes of publications that wait for the broker. Default: 16 MiB.
-    pub fn in_flight_limit(mut self, bytes: usize) -> Self {
+    pub fn max_in_flight_bytes(mut self, bytes: usize) -> Self {
         self.config.in_flight = bytes;
         self
     }
 
     /// Most bytes of events that wait to be taken; see [`EventQueue::new`](crate::EventQueue::new). Default: 64 MiB.
-    pub fn event_queue_limit(mut self, bytes: usize) -> Self {
+    pub fn max_event_bytes(mut self, bytes: usize) -> Self {
         self.config.event_queue = bytes;
         self
     }
@@ -188,16 +191,14 @@ impl NatsBuilder {
     /// Starts to connect, and returns at once. [`Up`](crate::BackplaneEvent::Up) tells when it is connected.
     ///
     /// # Errors
-    /// [`NatsConfigError`] if an option cannot be used.
-    ///
-    /// # Panics
-    /// Outside a tokio runtime.
+    /// [`NatsConfigError`] if an option cannot be used, or outside a tokio runtime.
     pub fn start(self) -> Result<NatsBackplane, NatsConfigError> {
         self.config.validate()?;
         let mut servers = Vec::new();
         for (index, url) in self.urls.iter().enumerate() {
             servers.push(server(url).ok_or(NatsConfigError::Url { number: index + 1 })?);
         }
+        tokio::runtime::Handle::try_current().map_err(|_| NatsConfigError::NoRuntime)?;
         let options = self.options.subscription_capacity(self.config.subscription_capacity);
         Ok(NatsBackplane::start(self.config, servers, options))
     }
@@ -218,7 +219,8 @@ impl Config {
     }
 
     fn validate(&self) -> Result<(), NatsConfigError> {
-        let tokens = "tokens of letters, digits, `-` and `_`, with dots between them, of at most 128 bytes";
+        let tokens =
+            "must be tokens of letters, digits, `-` and `_`, with dots between them, of at most 128 bytes";
         if !self.prefix.split('.').all(is_word) || self.prefix.len() > LONGEST_PREFIX {
             return Err(wrong("prefix", &self.prefix, tokens));
         }
@@ -226,17 +228,17 @@ impl Config {
             if let Some(name) = name
                 && (!is_word(name) || name.len() > LONGEST_PREFIX)
             {
-                return Err(wrong(option, name, "at most 128 letters, digits, `-` and `_`"));
+                return Err(wrong(option, name, "must be at most 128 letters, digits, `-` and `_`"));
             }
         }
         if !(1..=4_096).contains(&self.groups) {
-            return Err(wrong("groups", self.groups, "from 1 to 4,096"));
+            return Err(wrong("groups", self.groups, "must be from 1 to 4,096"));
         }
         if !(1..=5).contains(&self.replicas) {
-            return Err(wrong("replicas", self.replicas, "from 1 to 5"));
+            return Err(wrong("replicas", self.replicas, "must be from 1 to 5"));
         }
         at_least_one("log.max_entries", self.log.max_entries)?;
-        at_least_one("in_flight_limit", self.in_flight)?;
+        at_least_one("max_in_flight_bytes", self.in_flight)?;
         at_least_one("subscription_capacity", self.subscription_capacity)?;
         let times = [
             ("log.max_age", self.log.max_age),
@@ -246,7 +248,7 @@ impl Config {
         ];
         for (option, time) in times {
             if time < Duration::from_millis(100) {
-                return Err(wrong(option, format_args!("{time:?}"), "at least 100 ms"));
+                return Err(wrong(option, format_args!("{time:?}"), "must be at least 100 ms"));
             }
         }
         Ok(())
@@ -254,7 +256,7 @@ impl Config {
 }
 
 fn at_least_one(option: &'static str, value: usize) -> Result<(), NatsConfigError> {
-    if value == 0 { Err(wrong(option, value, "at least 1")) } else { Ok(()) }
+    if value == 0 { Err(wrong(option, value, "must be at least 1")) } else { Ok(()) }
 }
 
 fn wrong(option: &'static str, value: impl fmt::Display, reason: &'static str) -> NatsConfigError {
@@ -279,10 +281,10 @@ fn server(url: &str) -> Option<Server> {
     Some(Server { address, login })
 }
 
-impl fmt::Debug for NatsBuilder {
+impl fmt::Debug for NatsBackplaneBuilder {
     /// Prints neither the servers' addresses nor the connect options, which may hold secrets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("NatsBuilder")
+        f.debug_struct("NatsBackplaneBuilder")
             .field("servers", &self.urls.len())
             .field("config", &self.config)
             .finish_non_exhaustive()
@@ -295,19 +297,26 @@ mod tests {
 
     #[tokio::test]
     async fn an_error_names_the_option_and_its_value() {
-        let error = NatsBuilder::new("localhost".into()).prefix("a b").start().unwrap_err();
+        let error = NatsBackplaneBuilder::new("localhost".into()).prefix("a b").start().unwrap_err();
         assert!(error.to_string().starts_with("`prefix` is a b: "), "{error}");
-        let error = NatsBuilder::new("localhost".into()).groups(5_000).start().unwrap_err();
-        assert_eq!(error.to_string(), "`groups` is 5000: from 1 to 4,096");
-        let error = NatsBuilder::new("localhost".into()).deadline(Duration::ZERO).start().unwrap_err();
-        assert_eq!(error.to_string(), "`deadline` is 0ns: at least 100 ms");
+        let error = NatsBackplaneBuilder::new("localhost".into()).groups(5_000).start().unwrap_err();
+        assert_eq!(error.to_string(), "`groups` is 5000: must be from 1 to 4,096");
+        let error =
+            NatsBackplaneBuilder::new("localhost".into()).deadline(Duration::ZERO).start().unwrap_err();
+        assert_eq!(error.to_string(), "`deadline` is 0ns: must be at least 100 ms");
+    }
+
+    #[test]
+    fn outside_of_a_runtime_there_is_an_error() {
+        let error = NatsBackplaneBuilder::new("localhost".into()).start().unwrap_err();
+        assert!(matches!(error, NatsConfigError::NoRuntime), "{error}");
     }
 
     #[tokio::test]
     async fn no_secret_is_printed() {
         for url in ["nats://user:hunter2@host", "http://user:hunter2@host", "nats://user:hunter2@[host"] {
             let options = ConnectOptions::new().user_and_password("user".into(), "hunter2".into());
-            let builder = NatsBuilder::new(url.into()).server(url).connect_options(options);
+            let builder = NatsBackplaneBuilder::new(url.into()).server(url).connect_options(options);
             let mut printed = format!("{builder:?}");
             match builder.start() {
                 Ok(backplane) => printed += &format!("{backplane:?}"),

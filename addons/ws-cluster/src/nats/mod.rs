@@ -97,7 +97,7 @@ use std::{
 pub use async_nats::ConnectOptions;
 use bytes::Bytes;
 
-pub use self::builder::{NatsBuilder, NatsConfigError};
+pub use self::builder::{NatsBackplaneBuilder, NatsConfigError};
 use self::{
     builder::Config,
     connect::{Connector, Server},
@@ -119,8 +119,8 @@ pub struct NatsBackplane {
 
 impl NatsBackplane {
     /// Options for a connection to this server, such as `nats://host:4222`, or `tls://host` to require TLS.
-    pub fn builder(url: impl Into<String>) -> NatsBuilder {
-        NatsBuilder::new(url.into())
+    pub fn builder(url: impl Into<String>) -> NatsBackplaneBuilder {
+        NatsBackplaneBuilder::new(url.into())
     }
 
     fn start(config: Config, servers: Vec<Server>, options: ConnectOptions) -> Self {

@@ -30,7 +30,7 @@ pub struct RedisBackplaneBuilder {
     connect_timeout: Duration,
     deadline: Duration,
     window: usize,
-    event_bytes: usize,
+    max_event_bytes: usize,
     #[cfg(feature = "redis-tls")]
     roots: Vec<Vec<u8>>,
 }
@@ -57,15 +57,15 @@ pub enum RedisConfigError {
         count: usize,
     },
     /// A URL cannot be used. The URL is not shown, because it may have a password.
-    #[error("URL {index} cannot be used: {reason}")]
+    #[error("URL number {number} cannot be used: {reason}")]
     Url {
-        /// The place in the list, from 0 on.
-        index: usize,
+        /// The place in the list, from 1 on.
+        number: usize,
         /// What is wrong with it.
         reason: &'static str,
     },
     /// An option has a value that cannot be used.
-    #[error("the option {option} cannot be {value}: {reason}")]
+    #[error("`{option}` is {value}: {reason}")]
     Option {
         /// The name of the option.
         option: &'static str,
@@ -99,7 +99,7 @@ impl RedisBackplaneBuilder {
             connect_timeout: Duration::from_secs(3),
             deadline: Duration::from_secs(5),
             window: 16 * 1024 * 1024,
-            event_bytes: 64 * 1024 * 1024,
+            max_event_bytes: 64 * 1024 * 1024,
             #[cfg(feature = "redis-tls")]
             roots: Vec::new(),
         }
@@ -157,14 +157,14 @@ impl RedisBackplaneBuilder {
 
     /// The most bytes of publications (topics and envelopes) that wait for the broker's answer. Beyond it, publishing
     /// fails with [`Full`](crate::BackplaneError::Full). Default: 16 MiB.
-    pub const fn in_flight_bytes(mut self, bytes: usize) -> Self {
+    pub const fn max_in_flight_bytes(mut self, bytes: usize) -> Self {
         self.window = bytes;
         self
     }
 
     /// The limit of the [`EventQueue`]. Default: 64 MiB.
-    pub const fn event_bytes(mut self, bytes: usize) -> Self {
-        self.event_bytes = bytes;
+    pub const fn max_event_bytes(mut self, bytes: usize) -> Self {
+        self.max_event_bytes = bytes;
         self
     }
 
@@ -182,7 +182,7 @@ impl RedisBackplaneBuilder {
     ///
     /// # Errors
     /// [`RedisConfigError`]. That no server can be reached is no error here.
-    pub fn build(self) -> Result<RedisBackplane, RedisConfigError> {
+    pub fn start(self) -> Result<RedisBackplane, RedisConfigError> {
         self.check()?;
         let (endpoints, credentials) = self.endpoints()?;
         let connecting = |credentials| -> Result<Connecting, RedisConfigError> {
@@ -210,7 +210,7 @@ impl RedisBackplaneBuilder {
         let connecting = connecting(credentials)?;
         let topology = Arc::new(Topology::new(source, connecting.clone()));
         let commands = Arc::new(Commands::new(Arc::clone(&topology), connecting.clone()));
-        let (queue, events) = EventQueue::new(self.event_bytes);
+        let (queue, events) = EventQueue::new(self.max_event_bytes);
         let names = Names::new(&self.prefix);
         let subscriber = Subscriber::start(Context {
             topology: Arc::clone(&topology),
@@ -237,7 +237,11 @@ impl RedisBackplaneBuilder {
             Err(RedisConfigError::Option { option, value: format!("{value:?}"), reason })
         };
         if self.prefix.contains(['{', '}']) {
-            return option("prefix", &self.prefix, "it has a brace, which chooses the slots in a cluster");
+            return option(
+                "prefix",
+                &self.prefix,
+                "must not have a brace, which chooses the slots in a cluster",
+            );
         }
         let times = [
             ("probe_interval", self.probe_interval),
@@ -247,7 +251,7 @@ impl RedisBackplaneBuilder {
         ];
         for (name, time) in times {
             if time.is_zero() || time > Duration::from_secs(24 * 60 * 60) {
-                return option(name, &time, "it has to be above zero and at most one day");
+                return option(name, &time, "must be above zero and at most one day");
             }
         }
         match (&self.kind, self.urls.len()) {
@@ -261,10 +265,11 @@ impl RedisBackplaneBuilder {
         let mut endpoints = Vec::new();
         let mut credentials = None;
         for (index, url) in self.urls.iter().enumerate() {
-            let (endpoint, own) = parse(url).map_err(|reason| RedisConfigError::Url { index, reason })?;
+            let (endpoint, own) =
+                parse(url).map_err(|reason| RedisConfigError::Url { number: index + 1, reason })?;
             if matches!(endpoint, Endpoint::Unix(_)) && !matches!(self.kind, Kind::Single) {
                 let reason = "a Unix socket does not lead to the other servers";
-                return Err(RedisConfigError::Url { index, reason });
+                return Err(RedisConfigError::Url { number: index + 1, reason });
             }
             endpoints.push(endpoint);
             credentials.get_or_insert(own);
@@ -283,8 +288,8 @@ impl fmt::Debug for RedisBackplaneBuilder {
             .field("probe_timeout", &self.probe_timeout)
             .field("connect_timeout", &self.connect_timeout)
             .field("deadline", &self.deadline)
-            .field("in_flight_bytes", &self.window)
-            .field("event_bytes", &self.event_bytes)
+            .field("max_in_flight_bytes", &self.window)
+            .field("max_event_bytes", &self.max_event_bytes)
             .finish_non_exhaustive()
     }
 }

@@ -4,9 +4,9 @@
 //! use ws_cluster::redis::RedisBackplane;
 //!
 //! # async fn build() -> Result<(), Box<dyn std::error::Error>> {
-//! let one = RedisBackplane::builder(["redis://:password@redis-1:6379"]).prefix("chat").build()?;
-//! let cluster = RedisBackplane::builder(["redis://redis-1:6379", "redis://redis-2:6379"]).cluster().build()?;
-//! let sentinel = RedisBackplane::builder(["redis://sentinel-1:26379"]).sentinel("mymaster").build()?;
+//! let one = RedisBackplane::builder(["redis://:password@redis-1:6379"]).prefix("chat").start()?;
+//! let cluster = RedisBackplane::builder(["redis://redis-1:6379", "redis://redis-2:6379"]).cluster().start()?;
+//! let sentinel = RedisBackplane::builder(["redis://sentinel-1:26379"]).sentinel("mymaster").start()?;
 //! # Ok(())
 //! # }
 //! ```
@@ -107,8 +107,8 @@ impl RedisBackplane {
     /// use ws_cluster::redis::RedisBackplane;
     ///
     /// # async fn example() -> Result<(), ws_cluster::redis::RedisConfigError> {
-    /// let single = RedisBackplane::builder(["redis://redis.internal"]).build()?;
-    /// let cluster = RedisBackplane::builder(["redis://a.internal", "redis://b.internal"]).cluster().build()?;
+    /// let single = RedisBackplane::builder(["redis://redis.internal"]).start()?;
+    /// let cluster = RedisBackplane::builder(["redis://a.internal", "redis://b.internal"]).cluster().start()?;
     /// # Ok(()) }
     /// ```
     pub fn builder<I>(urls: I) -> RedisBackplaneBuilder

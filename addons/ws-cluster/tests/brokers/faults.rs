@@ -15,7 +15,7 @@ const SOME: u64 = 30;
 
 fn quick(builder: RedisBackplaneBuilder) -> RedisBackplane {
     let builder = builder.probe_interval(Duration::from_millis(200)).probe_timeout(Duration::from_secs(1));
-    builder.build().unwrap()
+    builder.start().unwrap()
 }
 
 fn on_redis(server: &redis_server::Server) -> RedisBackplane {

@@ -189,7 +189,7 @@ async fn all(here: Node, there: Node) {
 
 fn on_redis(server: &redis_server::Server) -> RedisBackplane {
     let builder = RedisBackplane::builder([server.url()]);
-    builder.probe_interval(Duration::from_millis(200)).probe_timeout(Duration::from_secs(10)).build().unwrap()
+    builder.probe_interval(Duration::from_millis(200)).probe_timeout(Duration::from_secs(10)).start().unwrap()
 }
 
 fn on_nats(server: &nats_server::NatsServer) -> NatsBackplane {

@@ -42,7 +42,7 @@ async fn many_nodes<B: Backplane>(broker: &str, backplane: impl Fn() -> B) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn twenty_four_nodes_share_one_redis() {
     let Some(server) = redis_server::Server::start(&[]).await else { return };
-    many_nodes("redis", || RedisBackplane::builder([server.url()]).build().unwrap()).await;
+    many_nodes("redis", || RedisBackplane::builder([server.url()]).start().unwrap()).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -110,7 +110,7 @@ async fn watched_again(broker: &str, nodes: [Busy; 2], cut: impl AsyncFnOnce()) 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_nodes_watch_many_topics_of_redis_again() {
     let Some(server) = redis_server::Server::start(&[]).await else { return };
-    let backplane = || RedisBackplane::builder([server.url()]).deadline(LIMIT).build().unwrap();
+    let backplane = || RedisBackplane::builder([server.url()]).deadline(LIMIT).start().unwrap();
     let nodes = [Busy::start(backplane()).await, Busy::start(backplane()).await];
     let cut = async || {
         let _: usize = server.command(&["CLIENT", "KILL", "TYPE", "pubsub"]).await;

@@ -187,7 +187,7 @@ async fn messages_that_the_client_drops_are_a_gap() {
 #[tokio::test]
 async fn events_that_are_not_taken_are_a_gap() {
     let Some(server) = NatsServer::start() else { return };
-    let mut node = Node::start_with(builder(&server).event_queue_limit(1_000)).await;
+    let mut node = Node::start_with(builder(&server).max_event_bytes(1_000)).await;
     node.watch_live(&["a"]).await;
     for number in 0..20 {
         node.live("a", &number.to_string()).await;

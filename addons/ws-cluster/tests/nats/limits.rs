@@ -13,7 +13,7 @@ async fn publications_in_flight_are_bounded_in_bytes() {
     let Some(mut server) = NatsServer::start() else { return };
     let limit = 10_000;
     let mut node =
-        Node::start_with(builder(&server).in_flight_limit(limit).deadline(Duration::from_secs(60))).await;
+        Node::start_with(builder(&server).max_in_flight_bytes(limit).deadline(Duration::from_secs(60))).await;
     let envelope = Bytes::from(vec![0; 4_000]);
     server.pause();
     {
@@ -60,7 +60,8 @@ async fn publications_in_flight_are_bounded_in_bytes() {
 async fn publications_that_are_sent_again_count_once() {
     let Some(server) = NatsServer::start() else { return };
     let node =
-        Node::start_with(builder(&server).in_flight_limit(5_000).deadline(Duration::from_millis(300))).await;
+        Node::start_with(builder(&server).max_in_flight_bytes(5_000).deadline(Duration::from_millis(300)))
+            .await;
     let envelope = Bytes::from(vec![0; 4_000]);
     server.pause();
     let result = node.publish_logged("a", envelope.clone(), &LOG).await;

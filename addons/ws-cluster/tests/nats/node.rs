@@ -7,7 +7,7 @@ use tokio::time::timeout;
 use ws_cluster::{
     Backplane as _, BackplaneError, BackplaneEvent, BackplaneEvents, Health, History, Interest, LogOptions,
     Position,
-    nats::{NatsBackplane, NatsBuilder},
+    nats::{NatsBackplane, NatsBackplaneBuilder},
 };
 
 use crate::server::{NatsServer, PATIENCE};
@@ -27,7 +27,7 @@ impl Deref for Node {
     }
 }
 
-pub(crate) fn builder(server: &NatsServer) -> NatsBuilder {
+pub(crate) fn builder(server: &NatsServer) -> NatsBackplaneBuilder {
     NatsBackplane::builder(server.url())
         .prefix("test")
         .probe_interval(Duration::from_millis(200))
@@ -41,7 +41,7 @@ impl Node {
         Self::start_with(builder(server)).await
     }
 
-    pub(crate) async fn start_with(builder: NatsBuilder) -> Self {
+    pub(crate) async fn start_with(builder: NatsBackplaneBuilder) -> Self {
         let mut node = Self::begin(builder);
         assert_eq!(node.next().await, BackplaneEvent::Up);
         assert_eq!(node.health(), Health::Healthy);
@@ -49,7 +49,7 @@ impl Node {
     }
 
     /// A node that may not be connected yet.
-    pub(crate) fn begin(builder: NatsBuilder) -> Self {
+    pub(crate) fn begin(builder: NatsBackplaneBuilder) -> Self {
         let backplane = Arc::new(builder.start().unwrap());
         let events = backplane.take_events().unwrap();
         Self { backplane, events }

@@ -159,8 +159,9 @@ async fn without_a_server_calls_fail_and_what_is_watched_is_kept() {
 #[tokio::test]
 async fn a_full_window_refuses_and_a_deadline_ends_the_wait() {
     let Some(server) = Server::start(&[]).await else { return };
-    let builder =
-        RedisBackplane::builder([server.url()]).in_flight_bytes(1_000).deadline(Duration::from_millis(500));
+    let builder = RedisBackplane::builder([server.url()])
+        .max_in_flight_bytes(1_000)
+        .deadline(Duration::from_millis(500));
     let node = Node::new(builder);
     node.backplane.publish_live("room", text(1)).await.unwrap();
     server.suspend();
@@ -182,7 +183,7 @@ async fn a_full_window_refuses_and_a_deadline_ends_the_wait() {
 #[tokio::test]
 async fn a_node_that_does_not_read_its_events_gets_a_gap_and_stays_connected() {
     let Some(server) = Server::start(&[]).await else { return };
-    let mut node = Node::new(quick(RedisBackplane::builder([server.url()])).event_bytes(10_000));
+    let mut node = Node::new(quick(RedisBackplane::builder([server.url()])).max_event_bytes(10_000));
     node.watch_live(&["room"]).await.unwrap();
     node.wait_for(|event| *event == BackplaneEvent::Up).await;
     for _ in 0..200 {
@@ -257,12 +258,12 @@ async fn dropping_the_backplane_ends_its_connections() {
 #[tokio::test]
 async fn options_that_cannot_work_are_refused() {
     let build = |urls: &[&str]| RedisBackplane::builder(urls.iter().copied());
-    let error = |builder: ws_cluster::redis::RedisBackplaneBuilder| builder.build().unwrap_err();
+    let error = |builder: ws_cluster::redis::RedisBackplaneBuilder| builder.start().unwrap_err();
     assert!(matches!(error(build(&[])), RedisConfigError::NoUrl));
     assert!(matches!(error(build(&["redis://a", "redis://b"])), RedisConfigError::SeveralUrls { count: 2 }));
     let url = error(build(&["redis://a", "nonsense://:pass@b"]).cluster());
-    assert_eq!(url.to_string(), "URL 1 cannot be used: it is not a Redis URL");
-    assert!(matches!(error(build(&["unix:///a"]).cluster()), RedisConfigError::Url { index: 0, .. }));
+    assert_eq!(url.to_string(), "URL number 2 cannot be used: it is not a Redis URL");
+    assert!(matches!(error(build(&["unix:///a"]).cluster()), RedisConfigError::Url { number: 1, .. }));
     let braces = error(build(&["redis://a"]).prefix("a{b"));
     assert!(matches!(braces, RedisConfigError::Option { option: "prefix", .. }), "{braces}");
     let zero = error(build(&["redis://a"]).probe_interval(Duration::ZERO));

@@ -24,7 +24,7 @@ pub(crate) fn quick(builder: RedisBackplaneBuilder) -> RedisBackplaneBuilder {
 
 impl Node {
     pub(crate) fn new(builder: RedisBackplaneBuilder) -> Self {
-        let backplane = Arc::new(builder.build().unwrap());
+        let backplane = Arc::new(builder.start().unwrap());
         let events = backplane.take_events().unwrap();
         assert!(backplane.take_events().is_none());
         Self { backplane, events }
