@@ -149,6 +149,11 @@ chat-screenshots:
     cargo build --release --quiet --bin chat-server
     node ws-examples/tests/browser/screenshots.mjs "${CARGO_TARGET_DIR:-target}/release/chat-server" docs/images
 
+# Makes the pictures of the dashboard in docs/images, which takes a minute. Needs the same.
+dashboard-screenshots:
+    cargo build --release --quiet --bin dashboard
+    node ws-examples/tests/browser/dashboard_screenshots.mjs "${CARGO_TARGET_DIR:-target}/release/dashboard" docs/images
+
 # Installs the peers that the interoperation tests talk to.
 peers:
     bash e2e-tests/peers/setup.sh

@@ -1,5 +1,7 @@
 //! What the examples share.
 
+pub mod site;
+
 use std::{error::Error, ops::RangeInclusive, process::ExitCode, time::Duration};
 
 use lexopt::{

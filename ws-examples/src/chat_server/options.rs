@@ -6,9 +6,10 @@ use lexopt::{
     ValueExt as _,
     prelude::{Long, Short, Value},
 };
+use ws_examples::site;
 use ws_server::{DeflateConfig, Keepalive, Server, Tls, topics::Topics};
 
-use crate::page;
+use crate::page::FILES;
 
 pub(crate) const USAGE: &str = "\
 usage: chat-server [ADDR] [--tls-cert PEM --tls-key PEM] [--history MESSAGES]
@@ -67,7 +68,7 @@ impl Options {
         let keepalive = Keepalive::new(Duration::from_secs(20), Duration::from_secs(10));
         let mut builder = Server::builder()
             .topics(topics.clone())
-            .http(page::respond)
+            .http(|request| site::respond(&FILES, request))
             .max_message_size(MAX_COMMAND)
             .keepalive(keepalive)
             .deflate(DeflateConfig::server());

@@ -1,13 +1,12 @@
 // Makes the pictures of the chat: `node screenshots.mjs CHAT_SERVER FOLDER`. With `--url URL`, of a server that runs.
 
-import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { writeFileSync } from "node:fs";
 import { connect, createServer } from "node:net";
 import { join } from "node:path";
-import { createInterface } from "node:readline";
 import { Browser } from "../../../e2e-tests/peers/node/cdp.mjs";
 import { readOptions, runClient } from "../../../e2e-tests/peers/node/library.mjs";
+import { start } from "./server.mjs";
 import { PHONE as REAL_PHONE, Visitor } from "./visitor.mjs";
 
 // Smaller files.
@@ -42,13 +41,6 @@ class Line {
   mend() {
     this.#isCut = false;
   }
-}
-
-async function start(program) {
-  const server = spawn(program, ["127.0.0.1:0"], { stdio: ["ignore", "pipe", "inherit"] });
-  process.once("exit", () => server.kill());
-  const [line] = await once(createInterface(server.stdout), "line");
-  return line.replace("listening on ", "");
 }
 
 async function act(browser, url, save) {

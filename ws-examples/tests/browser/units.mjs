@@ -1,17 +1,10 @@
-// Tests the parts of the page that need no browser. It prints `ok` at the end.
+// Tests the parts of the chat page that need no browser. It prints `ok` at the end.
 
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
-import { runClient } from "../../../e2e-tests/peers/node/library.mjs";
+import { load, runLaws } from "./laws.mjs";
 
-// As a module, whatever node thinks of the file's name.
-function load(name) {
-  const source = readFileSync(new URL(`../../src/chat_server/page/${name}`, import.meta.url), "utf8");
-  return import(`data:text/javascript,${encodeURIComponent(source)}`);
-}
-
-const { Room } = await load("rooms.js");
-const { Outbox } = await load("outbox.js");
+const { Room } = await load("chat_server/page/rooms.js");
+const { Outbox } = await load("chat_server/page/outbox.js");
 
 const isMine = (id) => id === "me";
 const message = (id, text, ref = `ref of ${text}`) => ({ type: "said", room: "lobby", id, name: id, text, ref, time: 1 });
@@ -103,12 +96,4 @@ const laws = {
   },
 };
 
-runClient(async () => {
-  for (const [law, check] of Object.entries(laws)) {
-    try {
-      await check();
-    } catch (error) {
-      throw new Error(law, { cause: error });
-    }
-  }
-});
+runLaws(laws);

@@ -1,32 +1,17 @@
 //! The page in Chromium. `tests/browser/chat.mjs` has the scenarios.
 
-use std::{path::Path, time::Duration};
-
-use e2e_tests::{
-    certificates::CertificateFiles,
-    harness::{self, Options},
-    peers::{Child, Peer},
-};
+use e2e_tests::{certificates::CertificateFiles, peers::Child};
 
 use crate::{
     balancer::Balancer,
     page::{CHAT_SERVER, start},
     program::Program,
+    script::{run, script},
 };
 
 /// Starts a scenario. `None` without a browser.
 pub(crate) fn scenario(name: &str, options: &[&str]) -> Option<Child> {
     script("chat.mjs", &[&[name], options].concat())
-}
-
-fn script(name: &str, options: &[&str]) -> Option<Child> {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/browser").join(name);
-    Some(Peer::Chromium.find()?.script(&script, options))
-}
-
-/// Runs a test. A browser may take long to start.
-pub(crate) fn run(test: impl Future<Output = ()>) {
-    harness::run_with(Options { deadline: Duration::from_secs(100), ..Options::default() }, test);
 }
 
 /// Runs a scenario with a server of its own.

@@ -11,3 +11,7 @@ mod person;
 #[allow(dead_code, reason = "shared with other tests")]
 mod program;
 mod protocol;
+#[path = "../browser/script.rs"]
+mod script;
+#[path = "../browser/site.rs"]
+mod site;

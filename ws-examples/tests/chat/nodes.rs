@@ -4,11 +4,7 @@ use e2e_tests::harness;
 use serde_json::json;
 
 use crate::{
-    balancer::Balancer,
-    broker::Broker,
-    browser::{run, scenario},
-    page::start,
-    person::Person,
+    balancer::Balancer, broker::Broker, browser::scenario, page::start, person::Person, script::run,
 };
 
 /// A visitor of one process talks to one of another, with history, presence and typing.
