@@ -128,6 +128,10 @@ miri:
 attacks *ARGS:
     bash e2e-tests/attacks.sh {{ARGS}}
 
+# Drains servers of CONNECTIONS over SECONDS, with clients in another process, and prints how many closed per second.
+drain CONNECTIONS='10000' SECONDS='60':
+    cargo run --release --quiet -p e2e-tests --example drain -- {{CONNECTIONS}} {{SECONDS}}
+
 # Runs the fuzz targets on the inputs in fuzz/corpus, on the stable compiler.
 fuzz-replay:
     cargo test --manifest-path fuzz/Cargo.toml --quiet

@@ -18,7 +18,7 @@
 //! # }
 //! ```
 //!
-//! An [`Observer`] learns of each handshake and of each connection's beginning and end.
+//! An [`Observer`] learns of each handshake, of each connection's beginning and end, and of peers that are slow.
 //!
 //! With [`ServerBuilder::statistics`](crate::ServerBuilder::statistics) each connection counts too:
 //! [`WebSocket::stats`](crate::WebSocket::stats) and [`Conn::stats`](crate::Conn::stats) return a [`ConnectionStats`].
@@ -27,8 +27,9 @@
 #[doc(inline)]
 pub use crate::{
     measure::{
-        CloseCount, Closed, Closes, HandshakeEnd, HandshakeFailure, HandshakeFailures, HandshakeOutcome,
-        Handshakes, Histogram, Observer, Opened, Panics, Pressure, ServerStats, Traffic,
+        CaughtUp, CloseCount, Closed, Closes, HandshakeEnd, HandshakeFailure, HandshakeFailures,
+        HandshakeOutcome, Handshakes, Histogram, Observer, Opened, Panics, Pressure, ServerStats, Slow,
+        SlowReason, Traffic,
     },
     shard::StatsHandle,
 };

@@ -11,6 +11,7 @@ use ws_proto::{
 use crate::{
     foreign::{Foreign, run_unlocked},
     parts::Parts,
+    pressure::Pressure,
     thread_buffers,
     traffic::TrafficCounters,
 };
@@ -225,8 +226,19 @@ impl<S> Driver<S> {
         self.tx.as_ref().map_or(0, |tx| self.connection.queued(tx).messages)
     }
 
+    /// Returns what waits to be written, and since when the transport has taken no bytes.
+    pub fn pressure(&self) -> Pressure {
+        let tx = self.queue();
+        Pressure {
+            queued: self.connection.queued(tx),
+            blocked_since: tx.blocked_since(),
+            ..Pressure::default()
+        }
+    }
+
     /// Returns whether the transport took no more bytes when they were last offered, and some are left.
-    pub(crate) fn is_blocked(&self) -> bool {
+    #[inline]
+    pub fn is_blocked(&self) -> bool {
         self.queue().blocked_since().is_some()
     }
 

@@ -4,6 +4,8 @@ use std::{any::Any, sync::Arc, task::Waker, time::Instant};
 
 use ws_proto::{Connection, TransmitQueue, ValidConfig};
 
+use crate::pressure::FeedPressure;
+
 /// Messages for a connection that wait elsewhere. The connection takes them before it queues messages of its own, so
 /// that the order in which they were made is kept, and whenever it may write.
 ///
@@ -23,6 +25,11 @@ pub trait Feed: Send + Sync {
 
     /// The mark of this moment. Messages that come later come after it.
     fn mark(&self) -> u64;
+
+    /// What waits, and whether messages were dropped because the peer takes them too slowly.
+    fn pressure(&self) -> FeedPressure {
+        FeedPressure::default()
+    }
 
     /// The connection sends nothing more.
     fn ended(&self);

@@ -17,6 +17,7 @@ mod masks;
 mod parts;
 mod ping_rtt;
 mod pings;
+mod pressure;
 mod recv_event;
 mod send_queue;
 mod sender;
@@ -53,6 +54,7 @@ pub mod internal {
         foreign::{Foreign, Hold, Locked, Panicked, guarded, run_unlocked},
         full_writes::FullWrites,
         pings::{PendingPings, PingOutlet},
+        pressure::{FeedPressure, Pressure},
         sender::Outlet,
         server_half::{ServerHalf, TurnEnd},
         shutdown::release_evenly,

@@ -12,6 +12,7 @@ use ws_proto::{CloseCode, CloseInfo, Connection, close::Initiator, error::Connec
 use crate::{
     driver::Driver,
     feed::Home,
+    pressure::Pressure,
     shared::{Shared, SharedState, lock},
     traffic::TrafficCounters,
     websocket::WebSocket,
@@ -33,6 +34,8 @@ pub struct TurnEnd {
     pub over: bool,
     /// When the next turn is due at the latest. `None` if there is no deadline, or the task's timer is early enough.
     pub due: Option<Instant>,
+    /// [`pressure`](ServerHalf::pressure) may have something to tell.
+    pub pressed: bool,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> ServerHalf<S> {
@@ -104,9 +107,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ServerHalf<S> {
             state.notify_finished();
         }
         state.end_turn();
-        let Some(driver) = state.driver() else { return TurnEnd { over: true, due: None } };
+        let pressed = state.is_pressed();
+        let Some(driver) = state.driver() else { return TurnEnd { over: true, due: None, pressed } };
         let due = if armed && driver.is_quiet() { None } else { driver.poll_timeout() };
-        TurnEnd { over: false, due }
+        TurnEnd { over: false, due, pressed }
     }
 
     /// Updates a transport that wakes no tasks by itself. `f` sets its readiness; then all tasks that wait for it are
@@ -117,6 +121,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ServerHalf<S> {
             f(driver.io_mut());
         }
         state.waiting.wake_others(task);
+    }
+
+    /// Returns what waits for the peer, and what that has led to. That the feed has closed the connection is told once.
+    /// With `asks_feed`, and while the transport takes no bytes, what waits in the feed counts too.
+    #[must_use]
+    pub fn pressure(&self, asks_feed: bool) -> Pressure {
+        lock(&self.shared).take_pressure(asks_feed)
     }
 
     /// Returns when the next turn is due if there is no wake-up before.

@@ -60,7 +60,7 @@ impl<F: Future<Output = ()>> ConnectionTask<F> {
         }
         self.poll_application(cx);
         let is_armed = self.timer.is_armed(cx);
-        let TurnEnd { over, due } = self.served.end_turn_with_timer(cx, now, is_armed);
+        let TurnEnd { over, due, .. } = self.served.end_turn_with_timer(cx, now, is_armed);
         if over {
             self.tracked.count_end(self.served.close_info().as_ref());
             if self.application.is_none() {

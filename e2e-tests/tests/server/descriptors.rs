@@ -74,6 +74,7 @@ fn without_descriptors_accepting_backs_off_and_recovers() {
             for _ in 0..4 {
                 last = next(&mut warnings).await;
             }
+            assert!(server.stats().accept_backoffs >= 5);
             let waited = last - first;
             assert!(
                 waited >= Duration::from_millis(10 + 20 + 40 + 80),
@@ -85,7 +86,11 @@ fn without_descriptors_accepting_backs_off_and_recovers() {
             waiting.upgrade("/").await;
             close_normally(waiting).await;
             close_normally(established).await;
+            let stats = server.stats_handle();
             server.stop().await;
+            // Each of them has logged a warning.
+            let further = std::iter::from_fn(|| warnings.try_recv().ok()).count();
+            assert_eq!(stats.snapshot().accept_backoffs, 5 + further as u64);
         }
     });
 }

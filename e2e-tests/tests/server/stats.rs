@@ -211,23 +211,78 @@ fn round_trip_times_of_the_keepalive_are_counted_with_statistics() {
     );
 }
 
-/// The echoes that a client has got: messages, payload bytes, and the bytes on the wire of each direction.
-async fn talk(addr: std::net::SocketAddr, seed: usize) -> [u64; 4] {
-    let mut client = RawClient::open(addr, "/").await;
-    let mut counts = [0; 4];
-    for round in 0..50 {
-        let frame = RawFrame::binary(vec![round as u8; (seed * 31 + round * 97) % 3000]);
-        client.send(frame.clone()).await;
-        client.expect_binary(&vec![round as u8; (seed * 31 + round * 97) % 3000]).await;
-        counts[0] += 1;
-        counts[1] += ((seed * 31 + round * 97) % 3000) as u64;
-        counts[2] += wire(Side::Client, std::slice::from_ref(&frame));
-        counts[3] += wire(Side::Server, &[frame]);
+/// What a client has counted: messages, payload bytes, and the bytes on the wire of each direction.
+#[derive(Default)]
+struct Counts {
+    messages: u64,
+    payload_bytes: u64,
+    /// From the client.
+    received: u64,
+    /// From the server.
+    sent: u64,
+    control_frames: u64,
+}
+
+impl Counts {
+    fn add(&mut self, other: &Self) {
+        self.messages += other.messages;
+        self.payload_bytes += other.payload_bytes;
+        self.received += other.received;
+        self.sent += other.sent;
+        self.control_frames += other.control_frames;
     }
-    let close = RawFrame::close(1000, "");
-    counts[2] += wire(Side::Client, std::slice::from_ref(&close));
-    counts[3] += wire(Side::Server, &[close]);
-    close_normally(client).await;
+
+    fn add_received(&mut self, frame: &RawFrame) {
+        self.received += wire(Side::Client, std::slice::from_ref(frame));
+    }
+
+    fn add_sent(&mut self, frame: &RawFrame) {
+        self.sent += wire(Side::Server, std::slice::from_ref(frame));
+    }
+}
+
+/// How a client ends its connection, by its number.
+const ENDS: [(u16, Initiator); 4] = [
+    (1000, Initiator::Remote),
+    (3000, Initiator::Remote),
+    (4000, Initiator::Remote),
+    (1002, Initiator::Library),
+];
+
+async fn talk(addr: std::net::SocketAddr, seed: usize) -> Counts {
+    let mut client = RawClient::open(addr, "/").await;
+    let mut counts = Counts::default();
+    for round in 0..50 {
+        let len = (seed * 31 + round * 97) % 3000;
+        let frame = RawFrame::binary(vec![round as u8; len]);
+        client.send(frame.clone()).await;
+        client.expect_binary(&frame.payload).await;
+        counts.messages += 1;
+        counts.payload_bytes += len as u64;
+        counts.add_received(&frame);
+        counts.add_sent(&frame);
+    }
+    let (code, initiator) = ENDS[seed % ENDS.len()];
+    let code = if code >= 3000 { code + (seed as u16) } else { code };
+    if initiator == Initiator::Library {
+        // A frame that breaks the protocol, with a reserved opcode. It is not one of the control frames.
+        let fault = RawFrame::new(3, "");
+        client.send(fault.clone()).await;
+        counts.add_received(&fault);
+        let close = client.recv_frame().await;
+        assert_eq!(close.close_code().map(|(code, _)| code), Some(code));
+        counts.sent += 2 + close.payload.len() as u64;
+        counts.control_frames += 1;
+        drop(client);
+        return counts;
+    }
+    let close = RawFrame::close(code, "");
+    client.send(close.clone()).await;
+    client.expect_close(code).await;
+    client.expect_eof().await;
+    counts.add_received(&close);
+    counts.add_sent(&close);
+    counts.control_frames += 1;
     counts
 }
 
@@ -243,16 +298,20 @@ fn under_load_on_several_threads_the_sums_are_what_the_clients_have_counted() {
                 };
                 let mut clients = JoinSet::new();
                 (0..24).for_each(|seed| drop(clients.spawn(talk(server.addr(), seed))));
-                let mut sums = [0; 4];
+                let mut sums = Counts::default();
                 while let Some(counts) = clients.join_next().await {
-                    let counts = counts.unwrap();
-                    sums.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
+                    sums.add(&counts.unwrap());
                 }
                 let stats = after_the_end(&server).await;
-                assert_eq!(stats.received, traffic(sums[0], sums[1], sums[2], 24));
-                assert_eq!(stats.sent, traffic(sums[0], sums[1], sums[3], 24));
-                assert_eq!((stats.handshakes.accepted, stats.closes.clean), (24, 24));
-                assert_eq!(ends(&stats), [(1000, Initiator::Remote, 24)]);
+                let Counts { messages, payload_bytes, received, sent, control_frames } = sums;
+                // The clients of six connections break the protocol and send no Close.
+                assert_eq!(stats.received, traffic(messages, payload_bytes, received, control_frames - 6));
+                assert_eq!(stats.sent, traffic(messages, payload_bytes, sent, control_frames));
+                assert_eq!((stats.handshakes.accepted, stats.connection_times.count()), (24, 24));
+                assert_eq!((stats.closes.clean, stats.closes.unclean), (18, 6));
+                let mut expected = ENDS.map(|(code, initiator)| (code, initiator, 6));
+                expected.sort_by_key(|(code, ..)| *code);
+                assert_eq!(ends(&stats), expected);
                 assert_eq!(stats.pressure.queued_bytes, 0);
                 server.stop().await;
             }

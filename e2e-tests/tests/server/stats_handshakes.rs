@@ -9,7 +9,10 @@ use std::time::Duration;
 use ws_server::{
     OriginPolicy, Rejection, Server, ServerBuilder, Tls,
     http::{Response, StatusCode},
-    stats::{Closed, HandshakeEnd, HandshakeFailure, HandshakeOutcome, Observer, Opened, ServerStats},
+    stats::{
+        CaughtUp, Closed, HandshakeEnd, HandshakeFailure, HandshakeOutcome, Observer, Opened, ServerStats,
+        Slow,
+    },
 };
 
 fn refused(stats: &ServerStats) -> Vec<(u16, u64)> {
@@ -207,14 +210,29 @@ fn an_observer_that_panics_harms_nothing_and_its_panics_are_counted() {
         fn closed(&self, _connection: &Closed) {
             panic!("on purpose");
         }
+
+        fn slow(&self, _connection: &Slow) {
+            panic!("on purpose");
+        }
+
+        fn caught_up(&self, _connection: &CaughtUp) {
+            panic!("on purpose");
+        }
     }
     let options = Options { allow_panics: true, ..Options::default() };
     harness::run_with(options, async {
         with_observer(Panics, options, async |server| {
-            close_normally(server.open().await).await;
+            let mut client = server.open_slow().await;
+            // More than half of the write queue.
+            let large = vec![7; 12 << 20];
+            client.send(RawFrame::binary(large.clone())).await;
+            server.wait_for_stats(|stats| stats.pressure.became_slow == 1).await;
+            client.expect_binary(&large).await;
+            server.wait_for_stats(|stats| stats.panics.observers == 4).await;
+            close_normally(client).await;
             server.wait_for_connections(0).await;
             let stats = server.stats();
-            assert_eq!((stats.panics.observers, stats.panics.total()), (3, 3));
+            assert_eq!((stats.panics.observers, stats.panics.total()), (5, 5));
             assert_eq!((stats.handshakes.accepted, stats.closes.clean), (1, 1));
         })
         .await;

@@ -15,6 +15,8 @@ use crate::{
     shard::{registration::Registration, server_state::ShutdownPhase},
 };
 
+use super::slowness::Slowness;
+
 pub(crate) struct FunctionTask<F, S: AsyncRead + AsyncWrite + Unpin> {
     served: ServerHalf<S>,
     /// The application's future, until it is done.
@@ -22,12 +24,14 @@ pub(crate) struct FunctionTask<F, S: AsyncRead + AsyncWrite + Unpin> {
     registration: Registration,
     /// Whether the registration has this task's waker.
     waker_is_set: bool,
+    slowness: Slowness,
 }
 
 impl<F: Future<Output = ()>, S: AsyncRead + AsyncWrite + Unpin> FunctionTask<F, S> {
     /// Without an application the task only brings the connection to its end.
     pub(crate) fn new(served: ServerHalf<S>, application: Option<F>, registration: Registration) -> Self {
-        Self { served, application: application.map(Box::pin), registration, waker_is_set: false }
+        let (application, slowness) = (application.map(Box::pin), Slowness::default());
+        Self { served, application, registration, waker_is_set: false, slowness }
     }
 
     /// The time of this connection's turns.
@@ -69,7 +73,10 @@ impl<F: Future<Output = ()>, S: AsyncRead + AsyncWrite + Unpin> FunctionTask<F, 
         }
         self.poll_application(cx);
         let armed = self.registration.is_armed(tick);
-        let TurnEnd { over: has_ended, due } = self.served.end_turn_with_timer(cx, now, armed);
+        let TurnEnd { over: has_ended, due, pressed } = self.served.end_turn_with_timer(cx, now, armed);
+        if pressed || self.slowness.is_slow() {
+            self.follow_pressure(has_ended);
+        }
         if has_ended && !self.registration.has_ended() {
             self.registration.end(self.served.close_info().as_ref());
         }
@@ -84,6 +91,17 @@ impl<F: Future<Output = ()>, S: AsyncRead + AsyncWrite + Unpin> FunctionTask<F, 
     pub(crate) fn on_panic(&mut self) {
         tracing::error!("a connection's turn panicked; the connection is cut off");
         self.end_application();
+    }
+
+    /// Tells the observer if the peer has become slow, or is no longer.
+    #[cold]
+    fn follow_pressure(&mut self, has_ended: bool) {
+        let pressure = self.served.pressure(!self.slowness.is_slow());
+        if has_ended {
+            self.slowness.follow_end(&pressure, &mut self.registration);
+        } else {
+            self.slowness.follow(&pressure, &mut self.registration);
+        }
     }
 
     fn poll_application(&mut self, cx: &mut Context<'_>) {

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use crate::shard::registration::Registration;
 
-use super::mailbox::Mailbox;
+use super::{mailbox::Mailbox, slowness::Slowness};
 
 /// What a handler's connection has in addition to the handler and the protocol's state.
 pub(super) struct HandlerState {
@@ -12,6 +12,7 @@ pub(super) struct HandlerState {
     pub(super) life: Life,
     pub(super) pauses: Pauses,
     pub(super) wants: Wants,
+    pub(super) slowness: Slowness,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -62,6 +63,7 @@ impl HandlerState {
             life: Life::New,
             pauses: Pauses::default(),
             wants: Wants::default(),
+            slowness: Slowness::default(),
         }
     }
 
@@ -69,7 +71,14 @@ impl HandlerState {
     #[cold]
     pub(super) fn note_refusal(&mut self) {
         self.wants.room = true;
+        self.slowness.note_refusal();
         self.registration.shard().server.counters.traffic.add_refused();
+    }
+
+    /// Whether the pressure may have changed, apart from the transport.
+    #[inline]
+    pub(super) fn is_pressed(&self) -> bool {
+        self.slowness.is_pressed() || self.mailbox.as_ref().is_some_and(|mailbox| mailbox.is_pressed())
     }
 
     /// The mailbox, if it has a feed.

@@ -11,7 +11,7 @@ use std::{
 use ws_proto::{
     CloseInfo, Connection, ConnectionState, Event, ReceiveBuffer, TransportAction, error::ConnectionError,
 };
-use ws_tokio::internal::{Driver, ReceiveLease, WriterParts, guarded, yield_turn};
+use ws_tokio::internal::{Driver, Pressure, ReceiveLease, WriterParts, guarded, yield_turn};
 
 use crate::{
     connection::Handler,
@@ -105,14 +105,16 @@ impl<H: Handler, S: Io> HandlerTask<H, S> {
 
     /// A callback panicked: the connection closes with 1011. `Pending`: it wants another turn.
     pub(crate) fn on_panic(&mut self) -> Poll<()> {
-        if self.state.life == Life::Over {
+        let is_over = self.state.life == Life::Over;
+        let line = if is_over {
+            "a handler panicked at the end of its connection"
+        } else {
+            "a handler panicked; its connection is closed with 1011"
+        };
+        self.state.registration.shard().server.note_panic(PanicPlace::Handler, line);
+        if is_over {
             return Poll::Ready(());
         }
-        self.state
-            .registration
-            .shard()
-            .server
-            .note_panic(PanicPlace::Handler, "a handler panicked; its connection is closed with 1011");
         // The state machine is consistent between callbacks.
         let now = self.state.registration.shard().now();
         let (connection, tx) = self.driver.parts_mut();
@@ -216,6 +218,11 @@ impl<H: Handler, S: Io> HandlerTask<H, S> {
     #[cold]
     fn report_end(&mut self, cx: &Context<'_>, now: Instant, info: &CloseInfo) {
         self.state.life = Life::Over;
+        if self.state.is_pressed() {
+            let pressure = self.pressure();
+            let HandlerState { slowness, registration, .. } = &mut self.state;
+            slowness.follow_end(&pressure, registration);
+        }
         self.state.registration.end(Some(info));
         if let Some(mailbox) = &self.state.mailbox {
             mailbox.end(ConnectionState::Closed);
@@ -305,9 +312,30 @@ impl<H: Handler, S: Io> HandlerTask<H, S> {
     fn end_turn(&mut self, tick: u64) {
         self.end_mailbox_unless_open();
         self.driver.end_turn();
+        if self.driver.is_blocked() || self.state.is_pressed() {
+            self.follow_pressure();
+        }
         if !self.driver.is_quiet() || !self.state.registration.is_armed(tick) {
             self.state.registration.arm(self.driver.poll_timeout(), tick);
         }
+    }
+
+    /// Tells the observer if the peer has become slow, or is no longer.
+    #[cold]
+    fn follow_pressure(&mut self) {
+        let pressure = self.pressure();
+        let HandlerState { slowness, registration, .. } = &mut self.state;
+        slowness.follow(&pressure, registration);
+    }
+
+    fn pressure(&self) -> Pressure {
+        let HandlerState { mailbox, slowness, .. } = &self.state;
+        let mut pressure = self.driver.pressure();
+        pressure.refused = slowness.has_refused();
+        if let Some(mailbox) = mailbox {
+            mailbox.take_pressure(&mut pressure, !slowness.is_slow());
+        }
+        pressure
     }
 
     fn call(&mut self, cx: &Context<'_>, now: Instant, f: impl FnOnce(&mut H, &mut Conn<'_>)) {

@@ -27,6 +27,7 @@ use super::queued::{Entry, MessageQueue, Queued};
 mod feed;
 mod outlet;
 mod ping_rtt;
+mod pressure;
 
 pub(crate) struct Mailbox {
     config: ValidConfig,
@@ -35,6 +36,8 @@ pub(crate) struct Mailbox {
     woken: AtomicBool,
     /// Whether a feed was attached. Never reset.
     has_feed: AtomicBool,
+    /// Whether [`take_pressure`](Self::take_pressure) may have something to tell.
+    is_pressed: AtomicBool,
     /// Counts refused messages.
     counters: Arc<TrafficCounters>,
     state: Mutex<State>,
@@ -53,6 +56,10 @@ struct State {
     closed_waiters: WaitList,
     /// The connection's next turn ends it without a Close frame.
     is_aborted: bool,
+    /// A message was refused since nothing waited.
+    has_refused: bool,
+    /// The feed has closed the connection.
+    is_cut_off: bool,
     /// Present while the connection is open, once one is attached.
     feed: Option<Arc<dyn Feed>>,
     uncommon: Option<Box<Uncommon>>,
@@ -93,11 +100,21 @@ impl Mailbox {
             senders: WaitList::new(),
             closed_waiters: WaitList::new(),
             is_aborted: false,
+            has_refused: false,
+            is_cut_off: false,
             feed: None,
             uncommon: None,
         };
-        let (woken, has_feed) = (AtomicBool::new(false), AtomicBool::new(false));
-        Self { config: config.clone(), waker, woken, has_feed, counters, state: Mutex::new(state) }
+        let [woken, has_feed, is_pressed] = [const { AtomicBool::new(false) }; 3];
+        Self {
+            config: config.clone(),
+            waker,
+            woken,
+            has_feed,
+            is_pressed,
+            counters,
+            state: Mutex::new(state),
+        }
     }
 
     /// Whether something was put in since the last call.
@@ -131,6 +148,7 @@ impl Mailbox {
         }
         state.set_connection(connection.state());
         self.promise_room(&mut state);
+        self.press_if_cut_off(&state);
         (moved == Filled::More && state.is_connected()) || state.has_something_to_send()
     }
 

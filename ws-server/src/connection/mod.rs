@@ -24,6 +24,7 @@ pub(crate) mod handler_task;
 mod mailbox;
 mod payload;
 mod queued;
+mod slowness;
 mod topics;
 
 pub use conn::Conn;

@@ -12,7 +12,7 @@ use ws_tokio::internal::{TimeCounters, TrafficCounters};
 
 use super::{
     CloseCount, Closes, HandshakeEnd, HandshakeFailure, HandshakeFailures, HandshakeOutcome, Handshakes,
-    Histogram, Panics, Pressure, ServerStats, Traffic,
+    Histogram, Panics, Pressure, ServerStats, SlowReason, Traffic,
 };
 
 /// The lowest and the number of the status codes that are counted one by one.
@@ -33,6 +33,8 @@ pub(crate) struct Counters {
     handshake_times: TimeCounters,
     closes: [[AtomicU64; INITIATORS.len()]; CODES],
     connection_times: TimeCounters,
+    became_slow: AtomicU64,
+    disconnected_members: AtomicU64,
     panics: [AtomicU64; PanicPlace::ALL],
     accept_backoffs: AtomicU64,
 }
@@ -61,6 +63,8 @@ impl Counters {
             handshake_times: TimeCounters::default(),
             closes: [const { [const { AtomicU64::new(0) }; INITIATORS.len()] }; CODES],
             connection_times: TimeCounters::default(),
+            became_slow: AtomicU64::new(0),
+            disconnected_members: AtomicU64::new(0),
             panics: [const { AtomicU64::new(0) }; PanicPlace::ALL],
             accept_backoffs: AtomicU64::new(0),
         }
@@ -91,6 +95,14 @@ impl Counters {
         self.accept_backoffs.fetch_add(1, Relaxed);
     }
 
+    /// A connection is slow. With `was_slow`, it was so already.
+    pub(crate) fn count_slow(&self, reason: SlowReason, was_slow: bool) {
+        self.became_slow.fetch_add(u64::from(!was_slow), Relaxed);
+        if reason == SlowReason::Disconnected {
+            self.disconnected_members.fetch_add(1, Relaxed);
+        }
+    }
+
     pub(crate) fn count_close(&self, info: &CloseInfo, age: Duration) {
         self.connection_times.record(age);
         let initiator = INITIATORS.iter().position(|initiator| *initiator == info.initiator).unwrap_or(2);
@@ -111,6 +123,8 @@ impl Counters {
                 refused_sends: traffic.refused,
                 blocked_writes: traffic.blocked,
                 dropped_publications: 0,
+                became_slow: self.became_slow.load(Relaxed),
+                disconnected_members: self.disconnected_members.load(Relaxed),
             },
             round_trips: histogram(self.traffic.round_trips()),
             panics: self.panics(),

@@ -3,6 +3,8 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use http::StatusCode;
 use ws_proto::CloseInfo;
 
+use super::{CaughtUp, Slow};
+
 /// Learns of handshakes and connections as they begin and end, for logs and metrics of your own. Set it with
 /// [`ServerBuilder::observer`](crate::ServerBuilder::observer).
 ///
@@ -27,6 +29,24 @@ pub trait Observer: Send + Sync + 'static {
     fn closed(&self, connection: &Closed) {
         let _ = connection;
     }
+
+    /// A connection has become slow: its transport takes no more bytes, and half of its queue's limits waits, or a
+    /// message was refused or waits for room, or publications were dropped. It is slow until nothing waits any more.
+    /// Until then this is not called again, except that a policy of topics closes the connection
+    /// ([`SlowReason::Disconnected`](super::SlowReason::Disconnected)), which is told in each case.
+    ///
+    /// It is called at the end of a turn, not per message. A queue that is full for a moment, of which the transport
+    /// then takes all, is not slow. [`Pressure::became_slow`](crate::stats::Pressure::became_slow) counts the calls
+    /// without those for a connection that was slow already.
+    fn slow(&self, connection: &Slow) {
+        let _ = connection;
+    }
+
+    /// A connection that was [`slow`](Self::slow) has caught up: nothing waits any more. If it ends before, only
+    /// [`closed`](Self::closed) is called.
+    fn caught_up(&self, connection: &CaughtUp) {
+        let _ = connection;
+    }
 }
 
 impl<T: Observer + ?Sized> Observer for Arc<T> {
@@ -40,6 +60,14 @@ impl<T: Observer + ?Sized> Observer for Arc<T> {
 
     fn closed(&self, connection: &Closed) {
         (**self).closed(connection);
+    }
+
+    fn slow(&self, connection: &Slow) {
+        (**self).slow(connection);
+    }
+
+    fn caught_up(&self, connection: &CaughtUp) {
+        (**self).caught_up(connection);
     }
 }
 

@@ -127,13 +127,18 @@ pub struct Pressure {
     /// Publications that members of the server's [topics](mod@crate::topics) did not get because their peers were too
     /// slow ([`Member::missed`](crate::topics::Member::missed)). Servers that share topics have the same number.
     pub dropped_publications: u64,
+    /// How often a connection became slow ([`Observer::slow`](crate::stats::Observer::slow)).
+    pub became_slow: u64,
+    /// Connections that a [`SlowPolicy`](crate::topics::SlowPolicy) of topics has closed.
+    pub disconnected_members: u64,
 }
 
 /// Panics of the application's code, by place. Each was caught.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Panics {
-    /// Callbacks of a [`Handler`](crate::Handler). The connection was closed with 1011.
+    /// Callbacks of a [`Handler`](crate::Handler), without `accept` and `on_handshake_failed`. The connection was closed
+    /// with 1011, unless it was over.
     pub handlers: u64,
     /// Async functions, or the futures that they return. The connection was closed with 1011.
     pub functions: u64,

@@ -51,6 +51,8 @@ pub fn samples(stats: &ServerStats) -> Vec<Sample> {
     samples.number(table::QUEUE_FULL, [], stats.pressure.refused_sends);
     samples.number(table::BLOCKED_WRITES, [], stats.pressure.blocked_writes);
     samples.number(table::DROPPED_PUBLICATIONS, [], stats.pressure.dropped_publications);
+    samples.number(table::SLOW, [], stats.pressure.became_slow);
+    samples.number(table::DISCONNECTED_MEMBERS, [], stats.pressure.disconnected_members);
     samples.times(table::PING_RTT_SECONDS, stats.round_trips);
     samples.number(table::MEMORY_HELD_BYTES, [], stats.memory_used);
     for (place, count) in [

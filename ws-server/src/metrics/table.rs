@@ -69,6 +69,10 @@ metrics! {
         "How often a transport took no more bytes.";
     DROPPED_PUBLICATIONS: "websocket_server_dropped_publications_total", Counter, [],
         "Publications that slow members of topics did not get.";
+    SLOW: "websocket_server_slow_total", Counter, [],
+        "How often a connection became slow: its peer did not take what was sent.";
+    DISCONNECTED_MEMBERS: "websocket_server_disconnected_members_total", Counter, [],
+        "Connections that a policy of topics has closed because they were too slow.";
     PING_RTT_SECONDS: "websocket_server_ping_rtt_seconds", Histogram, [],
         "Round-trip times of keepalive pings; only with statistics per connection.";
     MEMORY_HELD_BYTES: "websocket_server_memory_held_bytes", Gauge, [],

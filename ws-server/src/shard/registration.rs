@@ -10,9 +10,9 @@ use std::{
 
 use tracing::Span;
 use ws_proto::CloseInfo;
-use ws_tokio::internal::guarded;
+use ws_tokio::internal::{Pressure, guarded};
 
-use crate::admission::permits::Permit;
+use crate::{admission::permits::Permit, measure::SlowReason};
 
 use super::{
     LoadShare, MAX_TIMER, Shard,
@@ -57,6 +57,23 @@ impl Registration {
         }
         if let Some(watched) = watched {
             watched.close(&shard.server, info);
+        }
+    }
+
+    /// The peer is slow. With `was_slow`, it was so already.
+    pub(crate) fn note_slow(&mut self, reason: SlowReason, pressure: &Pressure, was_slow: bool) {
+        let shard = self.load.shard();
+        shard.server.counters.count_slow(reason, was_slow);
+        if let Some(watched) = &mut self.watched {
+            let blocked = pressure.blocked_since.map(|since| shard.now().saturating_duration_since(since));
+            watched.slow(&shard.server, reason, pressure.queued, blocked.unwrap_or_default());
+        }
+    }
+
+    /// The peer is no longer slow.
+    pub(crate) fn note_caught_up(&mut self) {
+        if let Some(watched) = &mut self.watched {
+            watched.caught_up(&self.load.shard().server);
         }
     }
 

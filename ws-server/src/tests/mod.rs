@@ -6,6 +6,7 @@ mod debug;
 #[cfg(target_os = "linux")]
 mod direct;
 mod flush;
+mod stats;
 mod topics;
 mod transport;
 

@@ -24,6 +24,9 @@ struct State {
     readable: bool,
     written: Vec<u8>,
     calls: Calls,
+    /// How many more bytes the peer takes. `None` is no limit.
+    room: Option<usize>,
+    writer: Option<Waker>,
     reader: Option<Waker>,
 }
 
@@ -46,6 +49,15 @@ impl Script {
         state.readable = true;
         if let Some(reader) = state.reader.take() {
             reader.wake();
+        }
+    }
+
+    /// The peer takes this many bytes more, and then no more.
+    pub(super) fn take_only(&self, room: usize) {
+        let mut state = self.0.borrow_mut();
+        state.room = Some(room);
+        if let Some(writer) = state.writer.take() {
+            writer.wake();
         }
     }
 
@@ -88,13 +100,22 @@ impl AsyncWrite for Counted {
 
     fn poll_write_vectored(
         self: Pin<&mut Self>,
-        _cx: &mut Context<'_>,
+        cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let mut state = self.0.0.borrow_mut();
         state.calls.writes += 1;
-        slices.iter().for_each(|slice| state.written.extend_from_slice(slice));
-        Poll::Ready(Ok(slices.iter().map(|slice| slice.len()).sum()))
+        if state.room == Some(0) {
+            state.writer = Some(cx.waker().clone());
+            return Poll::Pending;
+        }
+        let before = state.written.len();
+        for slice in slices {
+            let taken = slice.len().min(state.room.unwrap_or(usize::MAX));
+            state.room = state.room.map(|room| room - taken);
+            state.written.extend_from_slice(&slice[..taken]);
+        }
+        Poll::Ready(Ok(state.written.len() - before))
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -12,7 +12,7 @@ use std::{
 use ws_proto::{Connection, TransmitQueue};
 use ws_tokio::{
     Sender,
-    internal::{Attach, Feed, Filled},
+    internal::{Attach, Feed, FeedPressure, Filled},
 };
 
 use super::{
@@ -87,6 +87,10 @@ impl Feed for Shared {
 
     fn mark(&self) -> u64 {
         self.delivery.last_number()
+    }
+
+    fn pressure(&self) -> FeedPressure {
+        self.delivery.pressure(self.slot)
     }
 
     fn ended(&self) {

@@ -29,11 +29,12 @@ impl<S> SharedState<S> {
     }
 
     /// Counts a message that is refused for good: its sender does not wait.
-    pub(crate) fn count_refusal<P>(&self, queued: &Result<(), SendError<P>>) {
+    pub(crate) fn count_refusal<P>(&mut self, queued: &Result<(), SendError<P>>) {
         if matches!(queued, Err(SendError::Full(_)))
             && let Some(counters) = self.driver().and_then(|driver| driver.counters())
         {
             counters.add_refused();
+            self.note_refusal();
         }
     }
 

@@ -60,7 +60,7 @@ impl<S> SharedState<S> {
     }
 
     #[inline]
-    fn feed(&self) -> Option<&Arc<dyn Feed>> {
+    pub(super) fn feed(&self) -> Option<&Arc<dyn Feed>> {
         self.rare.as_ref()?.feed.as_ref()
     }
 
@@ -121,6 +121,7 @@ impl<S> SharedState<S> {
         }
         if !is_open {
             // The feed has closed the connection, because the peer is too slow.
+            self.is_cut_off = true;
             self.senders.end();
             self.waiting.wake_all();
         }

@@ -10,6 +10,7 @@
 //!   close       begins the end, and waits until nothing more can be sent
 //!   state       the connection, its transport, and the tasks that wait for it, behind one lock
 //!   feed        messages that wait elsewhere, and go out among the connection's own
+//!   pressure    what a slow peer leads to
 //!   rare        what only some connections have
 //! ```
 
@@ -17,6 +18,7 @@ mod admission;
 mod close;
 mod feed;
 mod ping_rtt;
+mod pressure;
 mod rare;
 mod receive;
 mod received;

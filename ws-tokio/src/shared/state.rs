@@ -49,6 +49,9 @@ pub(crate) struct SharedState<S> {
     ended_driver: Option<Box<Driver<S>>>,
     /// `recv` was polled since the last send, so the send need not read.
     pub(crate) has_received: bool,
+    /// A message was refused since nothing waited, and the feed has closed the connection. A server looks at them.
+    pub(super) has_refused: bool,
+    pub(super) is_cut_off: bool,
     /// Whether the tasks that wait for the end were woken because only held messages are left.
     finish_notified: bool,
     /// Number of messages that were accepted so far.
@@ -108,6 +111,8 @@ impl<S> SharedState<S> {
             waker_added: false,
             ended_driver: None,
             has_received: false,
+            has_refused: false,
+            is_cut_off: false,
             finish_notified: false,
             accepted: 0,
             read_send_queue: |_| None,

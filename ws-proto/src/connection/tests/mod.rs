@@ -40,5 +40,6 @@ mod stats;
 #[cfg(feature = "deflate")]
 mod stats_compression;
 mod stats_ends;
+mod stats_fields;
 mod timers;
 mod utf8;

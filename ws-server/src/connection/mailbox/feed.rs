@@ -48,6 +48,7 @@ impl Mailbox {
         let mut state = self.lock();
         let filled = state.transfer_feed(connection, tx, now);
         self.promise_room(&mut state);
+        self.press_if_cut_off(&state);
         filled
     }
 
@@ -72,7 +73,7 @@ impl State {
     /// Moves what waits in the feed before the next message of the mailbox, or before the close if there is none.
     #[inline]
     pub(super) fn fill_before_next(
-        &self,
+        &mut self,
         until: usize,
         connection: &mut Connection,
         tx: &mut TransmitQueue,
@@ -105,7 +106,7 @@ impl State {
     }
 
     fn fill(
-        &self,
+        &mut self,
         until: usize,
         before: Option<u64>,
         connection: &mut Connection,
@@ -114,7 +115,9 @@ impl State {
     ) -> Filled {
         match &self.feed {
             Some(feed) if connection.state() == ConnectionState::Open => {
-                feed.fill(until, before, connection, tx, now)
+                let filled = feed.fill(until, before, connection, tx, now);
+                self.is_cut_off |= connection.state() != ConnectionState::Open;
+                filled
             }
             _ => Filled::Empty,
         }

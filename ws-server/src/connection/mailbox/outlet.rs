@@ -8,15 +8,16 @@ use ws_proto::{
     error::{ControlError, SendError},
     frame::{MAX_CONTROL_PAYLOAD, OpCode},
 };
-use ws_tokio::internal::{Attach, Entry, Feed, Outlet, Place};
+use ws_tokio::internal::{Attach, Entry, Feed, Locked, Outlet, Place};
 
-use super::{CloseRequest, Mailbox};
+use super::{CloseRequest, Mailbox, State};
 use crate::connection::queued::Queued;
 
 impl Mailbox {
-    fn note_refusal(&self, error: &SendError) {
+    fn note_refusal(&self, error: &SendError, state: Locked<'_, State>) {
         if matches!(error, SendError::Full(())) {
             self.counters.add_refused();
+            self.press(state);
         }
     }
 
@@ -45,7 +46,7 @@ impl Outlet for Mailbox {
                 Ok(())
             }
             Err(error) => {
-                self.note_refusal(&error);
+                self.note_refusal(&error, state);
                 Err(error.map(|()| message))
             }
         }
@@ -53,8 +54,10 @@ impl Outlet for Mailbox {
 
     fn try_send_prepared(&self, message: &PreparedMessage) -> Result<(), SendError> {
         let mut state = self.lock();
-        self.admit_newcomer(&state, message.payload().len(), 0)
-            .inspect_err(|error| self.note_refusal(error))?;
+        if let Err(error) = self.admit_newcomer(&state, message.payload().len(), 0) {
+            self.note_refusal(&error, state);
+            return Err(error);
+        }
         self.push(&mut state, Queued::Prepared(message.clone()));
         self.unlock_and_wake(state);
         Ok(())

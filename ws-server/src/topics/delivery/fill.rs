@@ -46,6 +46,7 @@ impl Store {
         loop {
             let head = self.members[index].head;
             if head == NONE {
+                self.members[index].is_slow = false;
                 return Filled::Empty;
             }
             let Node { number, held, .. } = self.nodes[head];

@@ -27,7 +27,7 @@ use std::{
 };
 
 use ws_proto::{Connection, TransmitQueue, memory::MemoryBudget};
-use ws_tokio::internal::{Filled, Locked, guarded};
+use ws_tokio::internal::{FeedPressure, Filled, Locked, guarded};
 
 use self::{inbox::Inbox, members::Members};
 #[cfg_attr(
@@ -278,6 +278,16 @@ impl Delivery {
     pub(crate) fn waiting(&self, slot: Slot) -> Waiting {
         let members = self.lock_executed();
         members.store.find(slot).map_or_else(Waiting::default, |member| members.store.waiting(member))
+    }
+
+    /// What waits for the member, and whether it has missed publications.
+    pub(crate) fn pressure(&self, slot: Slot) -> FeedPressure {
+        let members = self.lock_executed();
+        let pressure = members.store.find(slot).map(|member| {
+            let Waiting { messages, bytes } = members.store.waiting(member);
+            FeedPressure { messages, bytes, missed: members.store.members[member].is_slow }
+        });
+        pressure.unwrap_or_default()
     }
 
     /// Locks the members, after the inbox is executed.

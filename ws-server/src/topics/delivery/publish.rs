@@ -93,7 +93,13 @@ impl Store {
             && policy.admits(entry.cost, record.messages, record.bytes)
             && member.admits(entry.cost);
         if !is_plain || !entry.append(&mut self.nodes, member, (subscription, record)) {
-            return self.offer_slowly(subscription, incoming);
+            let was_slow = member.is_slow;
+            self.offer_slowly(subscription, incoming);
+            if !was_slow && self.members[index].is_slow {
+                // The connection gets a turn, in which it sees that its peer is slow.
+                self.ask(index);
+            }
+            return;
         }
         incoming.uses += 1;
         member.mark_due(index, &mut self.due);

@@ -180,6 +180,8 @@ impl Store {
         {
             self.remove(self.nodes[newest].next_in_ring);
         }
+        let member = &mut self.members[self.subscriptions[subscription].member];
+        member.is_slow &= member.nodes > 0;
     }
 
     /// Drops all that waits for a member. With `is_missed`, the member misses it.

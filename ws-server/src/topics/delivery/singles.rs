@@ -114,7 +114,7 @@ impl Store {
         nodes.free(member.head);
         (member.head, member.tail) = (NONE, NONE);
         (member.nodes, member.messages, member.bytes) = (0, 0, 0);
-        member.is_due = false;
+        (member.is_due, member.is_slow) = (false, false);
         let Subscription { live, messages, bytes, .. } = &mut subscriptions[subscription];
         (*live, *messages, *bytes) = (NONE, 0, 0);
         keys.forget(subscription);

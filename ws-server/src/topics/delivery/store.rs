@@ -56,6 +56,8 @@ pub(super) struct Member {
     pub(super) close: Option<CloseCode>,
     /// `close` was passed on to the connection.
     pub(super) is_closed: bool,
+    /// The member has missed publications since all that waited was taken.
+    pub(super) is_slow: bool,
     /// The bytes of the recovered publications that wait.
     pub(super) recovered_bytes: usize,
     wake: Wake,
@@ -253,7 +255,9 @@ impl Store {
     /// Counts publications that a member does not get.
     pub(super) fn miss(&mut self, subscription: u32, count: u64) {
         let member = self.subscriptions[subscription].member;
-        self.members[member].missed += count;
+        let record = &mut self.members[member];
+        record.missed += count;
+        record.is_slow = true;
         self.missed_by_all += count;
         *self.missed.entry(subscription).or_default() += count;
     }

@@ -193,15 +193,19 @@ impl World {
             reference.is_asked = true;
         }
         for Subject { reference, .. } in &self.members {
-            assert!(reference.is_asked || !reference.wants_turn(), "{reference:?}");
+            assert!(
+                (reference.is_asked && !reference.is_asked_again) || !reference.wants_turn(),
+                "{reference:?}"
+            );
         }
     }
 
-    /// A member that was asked, and had not been before.
+    /// A member that was asked, and had not been before, or became slow.
     fn asked(&mut self, id: u32) -> &mut Reference {
         let member = self.members.iter_mut().find(|member| member.reference.id == u64::from(id));
         let reference = &mut member.expect("a member that has not left").reference;
-        assert!(reference.wants_turn() && !reference.is_asked, "{reference:?}");
+        let was_asked_again = std::mem::take(&mut reference.is_asked_again);
+        assert!(reference.wants_turn() && (!reference.is_asked || was_asked_again), "{reference:?}");
         reference
     }
 

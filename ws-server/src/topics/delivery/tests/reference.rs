@@ -47,6 +47,10 @@ pub(super) struct Reference {
     is_closed: bool,
     /// Whether the connection was asked, and has not taken all.
     pub(super) is_asked: bool,
+    /// It has missed publications since nothing waited.
+    is_slow: bool,
+    /// It became slow, so the connection is asked even if it was asked already.
+    pub(super) is_asked_again: bool,
 }
 
 impl Reference {
@@ -61,6 +65,8 @@ impl Reference {
             is_closing: false,
             is_closed: false,
             is_asked: false,
+            is_slow: false,
+            is_asked_again: false,
         }
     }
 
@@ -78,13 +84,21 @@ impl Reference {
     }
 
     pub(super) fn unsubscribe(&mut self, topic: u64) {
-        self.topics.remove(&topic);
+        let was_subscribed = self.topics.remove(&topic).is_some();
         self.greatest.remove(&topic);
         self.queue.retain(|entry| entry.topic != topic);
         self.forget_asked();
+        self.is_slow &= !was_subscribed || !self.queue.is_empty();
+        self.is_asked_again &= self.wants_turn();
     }
 
     pub(super) fn publish(&mut self, topic: u64, sample: &Sample, place: u64) {
+        let was_slow = self.is_slow;
+        self.offer(topic, sample, place);
+        self.is_asked_again |= self.is_slow && !was_slow;
+    }
+
+    fn offer(&mut self, topic: u64, sample: &Sample, place: u64) {
         let Some((slow, _)) = self.topics.get(&topic).copied() else { return };
         if sample.except == Some(self.id) {
             return;
@@ -163,9 +177,14 @@ impl Reference {
 
     fn miss(&mut self, topic: u64) {
         self.missed += 1;
+        self.is_slow = true;
         if let Some((_, missed)) = self.topics.get_mut(&topic) {
             *missed += 1;
         }
+    }
+
+    const fn forget_slow(&mut self) {
+        (self.is_slow, self.is_asked_again) = (false, false);
     }
 
     fn forget_asked(&mut self) {
@@ -198,6 +217,7 @@ impl Reference {
             self.queue.remove(0);
         }
         self.is_asked = false;
+        self.forget_slow();
         (got, Filled::Empty)
     }
 
@@ -210,6 +230,7 @@ impl Reference {
         let number = sample.number;
         self.queue.clear();
         self.is_asked = false;
+        self.forget_slow();
         Some(number)
     }
 

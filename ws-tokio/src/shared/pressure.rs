@@ -1,0 +1,36 @@
+//! What a slow peer leads to. A server's task looks at the end of a turn.
+
+use super::state::SharedState;
+use crate::pressure::Pressure;
+
+impl<S> SharedState<S> {
+    /// A message was refused. The first time since nothing waited, the server's task gets a turn to see it.
+    pub(super) fn note_refusal(&mut self) {
+        if !self.has_refused {
+            self.has_refused = true;
+            self.wake_idle_server_task();
+        }
+    }
+
+    /// Whether [`take_pressure`](Self::take_pressure) may have something to tell.
+    #[inline]
+    pub(crate) fn is_pressed(&self) -> bool {
+        self.has_refused || self.is_cut_off || self.driver().is_some_and(|driver| driver.is_blocked())
+    }
+
+    /// What waits for the peer, and what that has led to. That the feed has closed the connection is told once. The
+    /// feed is asked on request, and only while the transport takes no bytes.
+    pub(crate) fn take_pressure(&mut self, asks_feed: bool) -> Pressure {
+        let mut pressure = self.driver().map(|driver| driver.pressure()).unwrap_or_default();
+        self.has_refused &= pressure.queued.bytes > 0;
+        pressure.refused = self.has_refused || !self.senders.is_empty();
+        pressure.cut_off = std::mem::take(&mut self.is_cut_off);
+        if asks_feed
+            && pressure.blocked_since.is_some()
+            && let Some(feed) = self.feed()
+        {
+            pressure.add_feed(feed.pressure());
+        }
+        pressure
+    }
+}
