@@ -1,6 +1,6 @@
 //! Moves bytes between a transport and the state machine.
 
-use std::{fmt, sync::Arc, time::Instant};
+use std::{fmt, time::Instant};
 
 use bytes::Bytes;
 use ws_proto::{
@@ -38,8 +38,6 @@ pub struct Driver<S> {
     connection: Connection,
     /// Present only while it is in use.
     tx: Option<Box<TransmitQueue>>,
-    /// Where the server counts what its connections receive and send.
-    counters: Option<Arc<TrafficCounters>>,
     /// Bytes that came with the handshake; they are read before those of the transport.
     unread: Option<Box<Bytes>>,
     write_shut_down: bool,
@@ -65,8 +63,8 @@ impl<S> Driver<S> {
     }
 
     const fn with_trust(io: S, connection: Connection, is_trusted: bool) -> Self {
-        let (tx, counters, unread) = (None, None, None);
-        Self { io, connection, tx, counters, unread, write_shut_down: false, needs_flush: false, is_trusted }
+        let (tx, unread) = (None, None);
+        Self { io, connection, tx, unread, write_shut_down: false, needs_flush: false, is_trusted }
     }
 
     /// Returns the state machine, for its getters.
@@ -95,28 +93,6 @@ impl<S> Driver<S> {
         WriterParts { connection: &mut self.connection, tx, writer }
     }
 
-    /// Counts from now on what the connection receives and sends.
-    pub fn count_in(&mut self, counters: Arc<TrafficCounters>) {
-        self.counters = Some(counters);
-    }
-
-    /// The counters of [`count_in`](Self::count_in).
-    pub(crate) fn counters(&self) -> Option<&TrafficCounters> {
-        self.counters.as_deref()
-    }
-
-    /// Adds what was received and sent in this turn to the counters. `waiting` returns the bytes that wait.
-    #[inline]
-    fn count_turn(&mut self, waiting: impl FnOnce(&Connection, &TransmitQueue) -> usize) {
-        let Some(tx) = self.tx.as_deref_mut() else { return };
-        let waiting = waiting(&self.connection, tx);
-        // The queue may have counted for another connection if nothing is taken.
-        let (traffic, growth) = tx.take_traffic(waiting);
-        if let Some(counters) = &self.counters {
-            counters.add(&traffic, growth);
-        }
-    }
-
     /// Returns the transport.
     pub const fn io(&self) -> &S {
         &self.io
@@ -129,10 +105,12 @@ impl<S> Driver<S> {
     }
 
     /// Returns the transport, the state machine, the bytes that wait to be written, and the bytes of
-    /// [`preload`](Self::preload) that are not read yet.
-    pub fn into_parts(mut self) -> Parts<S> {
+    /// [`preload`](Self::preload) that are not read yet. `counters` as in [`end_turn`](Self::end_turn).
+    pub fn into_parts(mut self, counters: Option<&TrafficCounters>) -> Parts<S> {
         self.drop_spent();
-        self.count_turn(|_, _| 0);
+        if let Some(tx) = &mut self.tx {
+            count_turn(tx, 0, counters);
+        }
         let received = self.unread.map_or_else(Bytes::new, |unread| *unread);
         let mut transmit = self.tx.map_or_else(TransmitQueue::new, |tx| *tx);
         transmit.keep_spent(false);
@@ -140,13 +118,13 @@ impl<S> Driver<S> {
     }
 
     /// Ends the connection at once and drops what waits to be written. Call it before the driver is dropped, so that a
-    /// payload whose destructor panics does not affect the others.
-    pub fn abort(&mut self) {
+    /// payload whose destructor panics does not affect the others. `counters` as in [`end_turn`](Self::end_turn).
+    pub fn abort(&mut self, counters: Option<&TrafficCounters>) {
         if !self.is_quiet() {
             let (connection, tx) = self.parts_mut();
             connection.abort(tx);
         }
-        self.end_turn();
+        self.end_turn(counters);
     }
 
     /// Drops the payloads that are written or abandoned. If this thread holds a lock of a connection, they are dropped
@@ -257,14 +235,21 @@ impl<S> Driver<S> {
         self.connection.has_room_beside(len, promised, self.queue())
     }
 
-    /// Returns the transmit queue to the thread if it is empty. Call it at the end of each turn.
+    /// Adds what was received and sent in this turn to the server's `counters`, and returns the transmit queue to the
+    /// thread if it is empty. Call it at the end of each turn.
     #[inline]
-    pub fn end_turn(&mut self) {
-        self.drop_spent();
-        self.count_turn(|connection, tx| if tx.is_empty() { 0 } else { connection.queued(tx).bytes });
+    pub fn end_turn(&mut self, counters: Option<&TrafficCounters>) {
+        let Some(tx) = self.tx.as_deref_mut() else { return };
+        if tx.has_spent() {
+            drop_spent(tx);
+        }
+        let is_empty = tx.is_empty();
+        let waiting = if is_empty { 0 } else { self.connection.queued(tx).bytes };
+        count_turn(tx, waiting, counters);
         // A message that is still being compressed needs it again.
-        if !self.connection.is_deflating()
-            && let Some(tx) = self.tx.take_if(|tx| tx.is_empty())
+        if is_empty
+            && !self.connection.is_deflating()
+            && let Some(tx) = self.tx.take()
         {
             thread_buffers::put_queue(tx);
         }
@@ -274,6 +259,16 @@ impl<S> Driver<S> {
 impl<S> fmt::Debug for Driver<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Driver").field("connection", &self.connection).finish_non_exhaustive()
+    }
+}
+
+/// Adds what was received and sent since the last call to the counters. `waiting` bytes wait to be written.
+#[inline]
+fn count_turn(tx: &mut TransmitQueue, waiting: usize, counters: Option<&TrafficCounters>) {
+    match counters {
+        Some(counters) => counters.add(tx, waiting),
+        // The next connection that gets the queue may be one that counts.
+        None => tx.discard_traffic(waiting),
     }
 }
 

@@ -13,7 +13,7 @@ use crate::{
     driver::Driver,
     feed::Home,
     pressure::Pressure,
-    shared::{Shared, SharedState, lock},
+    shared::{Shared, SharedState, lock, turn},
     traffic::TrafficCounters,
     websocket::WebSocket,
 };
@@ -56,14 +56,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ServerHalf<S> {
     fn with_driver(mut driver: Driver<S>, received: &[u8]) -> (Self, WebSocket<S>) {
         driver.preload(received);
         let shared = SharedState::for_server_task(driver).shared();
-        (Self { shared: shared.clone() }, WebSocket::from_shared(shared, true))
+        (Self { shared: shared.clone() }, WebSocket::from_shared(shared))
     }
 
     /// Counts from now on what the connection receives and sends.
     pub fn count_in(&self, counters: Arc<TrafficCounters>) {
-        if let Some(driver) = lock(&self.shared).driver_mut() {
-            driver.count_in(counters);
-        }
+        lock(&self.shared).count_in(counters);
     }
 
     /// Says that a reactor runs the connection, and where.
@@ -74,7 +72,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ServerHalf<S> {
     /// Begins a turn. Call it before the application's future is polled. Until [`end_turn`](Self::end_turn), messages
     /// are queued and not written.
     pub fn begin_turn(&self, cx: &Context<'_>, now: Instant) {
-        lock(&self.shared).begin_turn(cx.waker(), now);
+        turn::begin(&*self.shared, cx.waker(), now);
     }
 
     /// Ends a turn. Call it after the application's future was polled. It handles the deadlines that have passed at
@@ -91,7 +89,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ServerHalf<S> {
     /// [`poll_timeout`](Self::poll_timeout) do. `armed` says that the task has a timer that has not fired. Then
     /// deadlines are not checked, because they can only have moved to a later time.
     pub fn end_turn_with_timer(&self, cx: &mut Context<'_>, now: Instant, armed: bool) -> TurnEnd {
+        if armed && turn::is_done(&*self.shared) {
+            turn::end(&*self.shared);
+            return TurnEnd { over: false, due: None };
+        }
         let mut state = lock(&self.shared);
+        turn::end(&*self.shared);
         let receiving = state.end_application();
         state.waiting.register(cx.waker());
         if !armed {
@@ -166,6 +169,8 @@ impl<S> fmt::Debug for ServerHalf<S> {
 
 impl<S> Drop for ServerHalf<S> {
     fn drop(&mut self) {
+        // A panic may have cut the turn short.
+        turn::end(&*self.shared);
         let mut state = lock(&self.shared);
         if state.driver().is_some() {
             // No task moves the bytes any more, so the connection ends, and the application's tasks are woken.

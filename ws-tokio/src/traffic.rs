@@ -1,7 +1,7 @@
 //! What the connections of a server have received and sent, summed up.
 
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     fmt,
     sync::{
         Mutex, PoisonError,
@@ -10,7 +10,10 @@ use std::{
     time::Duration,
 };
 
-use ws_proto::memory::{Traffic, TrafficCounts};
+use ws_proto::{
+    TransmitQueue,
+    memory::{Traffic, TrafficCounts},
+};
 
 /// Slots. Each but the last belongs to one thread, which writes it without atomic read-modify-writes.
 const SLOTS: usize = 64;
@@ -71,23 +74,40 @@ impl TrafficCounters {
         Self { slots: (0..SLOTS).map(|_| Slot::default()).collect(), round_trips: TimeCounters::default() }
     }
 
-    /// Adds what a connection has counted in a turn. What waits has changed by `queued`, in wrapping arithmetic.
+    /// Adds what a connection has counted in a turn in its queue. `waiting` bytes wait there.
     #[inline]
-    pub(crate) fn add(&self, traffic: &Traffic, queued: u64) {
-        let Traffic { received, sent, blocked, round_trip } = traffic;
+    pub(crate) fn add(&self, tx: &mut TransmitQueue, waiting: usize) {
+        let (traffic, growth) = tx.traffic(waiting);
+        self.take(traffic, growth);
+    }
+
+    /// Takes what was counted. What waits has changed by `queued`, in wrapping arithmetic.
+    #[inline]
+    fn take(&self, traffic: &mut Traffic, queued: u64) {
         let writer = self.writer();
-        writer.add(Count::ReceivedMessages, received.messages);
-        writer.add(Count::ReceivedPayload, received.payload_bytes);
-        writer.add(Count::ReceivedWire, received.wire_bytes);
-        writer.add(Count::ReceivedControl, received.control_frames);
-        writer.add(Count::SentMessages, sent.messages);
-        writer.add(Count::SentPayload, sent.payload_bytes);
-        writer.add(Count::SentWire, sent.wire_bytes);
-        writer.add(Count::SentControl, sent.control_frames);
-        writer.add(Count::Blocked, *blocked);
+        let Traffic { received, sent, .. } = traffic;
+        writer.take(Count::ReceivedMessages, &mut received.messages);
+        writer.take(Count::ReceivedPayload, &mut received.payload_bytes);
+        writer.take(Count::ReceivedWire, &mut received.wire_bytes);
+        writer.take(Count::SentMessages, &mut sent.messages);
+        writer.take(Count::SentPayload, &mut sent.payload_bytes);
+        writer.take(Count::SentWire, &mut sent.wire_bytes);
+        let rare = queued | traffic.blocked | received.control_frames | sent.control_frames;
+        if rare != 0 || traffic.round_trip.is_some() {
+            self.take_rare(&writer, traffic, queued);
+        }
+    }
+
+    /// Takes what few turns count.
+    #[cold]
+    fn take_rare(&self, writer: &Writer<'_>, traffic: &mut Traffic, queued: u64) {
+        let Traffic { received, sent, blocked, round_trip } = traffic;
+        writer.take(Count::ReceivedControl, &mut received.control_frames);
+        writer.take(Count::SentControl, &mut sent.control_frames);
+        writer.take(Count::Blocked, blocked);
         writer.add(Count::Queued, queued);
-        if let Some(sample) = round_trip {
-            self.round_trips.record(*sample);
+        if let Some(sample) = round_trip.take() {
+            self.round_trips.record(sample);
         }
     }
 
@@ -163,16 +183,18 @@ struct Writer<'a> {
 
 impl Writer<'_> {
     #[inline]
+    fn take(&self, count: Count, value: &mut u64) {
+        self.add(count, std::mem::take(value));
+    }
+
+    #[inline]
     fn add(&self, count: Count, value: u64) {
-        if value == 0 {
-            return;
-        }
         let counter = &self.slot.0[count as usize];
-        if self.is_shared {
-            counter.fetch_add(value, Relaxed);
-        } else {
+        if !self.is_shared {
             // No other thread writes it.
             counter.store(counter.load(Relaxed).wrapping_add(value), Relaxed);
+        } else if value != 0 {
+            counter.fetch_add(value, Relaxed);
         }
     }
 }
@@ -190,14 +212,27 @@ struct FreeSlots {
 
 thread_local! {
     static THREAD_SLOT: RefCell<Option<ThreadSlot>> = const { RefCell::new(None) };
+    /// The number of the thread's slot; `UNKNOWN` until it counts something. It has no destructor, so reading it is
+    /// cheap.
+    static NUMBER: Cell<usize> = const { Cell::new(UNKNOWN) };
 }
+
+const UNKNOWN: usize = SLOTS;
 
 impl ThreadSlot {
     #[inline]
     fn current() -> usize {
+        let number = NUMBER.get();
+        if number == UNKNOWN { Self::find() } else { number }
+    }
+
+    #[cold]
+    fn find() -> usize {
         let number = |slot: &RefCell<Option<Self>>| slot.borrow_mut().get_or_insert_with(Self::take).0;
         // While the thread ends it may have none.
-        THREAD_SLOT.try_with(number).unwrap_or(SHARED)
+        let number = THREAD_SLOT.try_with(number).unwrap_or(SHARED);
+        NUMBER.set(number);
+        number
     }
 
     #[cold]
@@ -214,6 +249,7 @@ impl ThreadSlot {
 
 impl Drop for ThreadSlot {
     fn drop(&mut self) {
+        NUMBER.set(SHARED);
         if self.0 != SHARED {
             FREE.lock().unwrap_or_else(PoisonError::into_inner).returned.push(self.0);
         }
@@ -278,7 +314,7 @@ mod tests {
                 .map(|_| {
                     scope.spawn(|| {
                         for _ in 0..1000 {
-                            counters.add(&one_message(), 0);
+                            counters.take(&mut one_message(), 0);
                         }
                         counters.add_refused();
                     })
@@ -296,12 +332,12 @@ mod tests {
     #[test]
     fn what_waits_may_grow_on_one_thread_and_shrink_on_another() {
         let counters = TrafficCounters::new();
-        counters.add(&Traffic::default(), 500);
+        counters.take(&mut Traffic::default(), 500);
         thread::scope(|scope| {
-            scope.spawn(|| counters.add(&Traffic::default(), 100_u64.wrapping_sub(500)));
+            scope.spawn(|| counters.take(&mut Traffic::default(), 100_u64.wrapping_sub(500)));
         });
         assert_eq!(counters.totals().queued, 100);
-        counters.add(&Traffic::default(), 0_u64.wrapping_sub(100));
+        counters.take(&mut Traffic::default(), 0_u64.wrapping_sub(100));
         assert_eq!(counters.totals(), TrafficTotals::default());
     }
 

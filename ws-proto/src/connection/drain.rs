@@ -16,6 +16,14 @@ impl Connection {
     /// queue becomes [blocked](TransmitQueue::set_blocked): from then on waiting bytes count against the memory budget.
     #[inline]
     pub fn pump(&mut self, tx: &mut TransmitQueue) {
+        let something_waits = self.outbox.is_some() || tx.is_blocked() || !self.charge.is_zero();
+        // With a monitor, there is something to observe.
+        if something_waits || self.optional.is_some() {
+            self.pump_waiting(tx);
+        }
+    }
+
+    fn pump_waiting(&mut self, tx: &mut TransmitQueue) {
         self.observe_queue(tx);
         self.move_waiting(tx);
         if !self.charge.is_zero() || tx.is_blocked() {
@@ -23,7 +31,6 @@ impl Connection {
         }
     }
 
-    #[inline]
     fn move_waiting(&mut self, tx: &mut TransmitQueue) {
         let mut pieces = 0;
         while !tx.is_blocked() && tx.len() < PUMP_AHEAD {

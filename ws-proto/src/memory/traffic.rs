@@ -48,16 +48,23 @@ impl TransmitQueue {
         self.traffic.received.wire_bytes += bytes as u64;
     }
 
-    /// Takes what was counted since the last call. `waiting` bytes wait to be written now; the second value is by how
-    /// much that is more, in wrapping arithmetic.
+    /// What was counted since the last call. The caller sets what it takes to zero. `waiting` bytes wait to be written
+    /// now; the second value is by how much that is more, in wrapping arithmetic.
     #[doc(hidden)]
     #[inline]
-    pub const fn take_traffic(&mut self, waiting: usize) -> (Traffic, u64) {
+    pub const fn traffic(&mut self, waiting: usize) -> (&mut Traffic, u64) {
         let growth = (waiting as u64).wrapping_sub(self.counted_waiting);
         self.counted_waiting = waiting as u64;
         self.traffic.sent.wire_bytes = self.written - self.counted;
         self.counted = self.written;
-        (std::mem::replace(&mut self.traffic, Traffic::NONE), growth)
+        (&mut self.traffic, growth)
+    }
+
+    /// Forgets what was counted since the last call.
+    #[doc(hidden)]
+    #[inline]
+    pub const fn discard_traffic(&mut self, waiting: usize) {
+        *self.traffic(waiting).0 = Traffic::NONE;
     }
 }
 

@@ -355,7 +355,30 @@ impl Buf for TransmitQueue {
 
     /// # Panics
     /// If `n` is greater than [`remaining`](Buf::remaining), as [`Buf`] specifies.
+    #[inline]
     fn advance(&mut self, n: usize) {
+        if n == self.len() && self.large.is_empty() {
+            self.finish_small();
+        } else {
+            self.advance_in_pieces(n);
+        }
+    }
+}
+
+impl TransmitQueue {
+    /// All is written, and it was small.
+    fn finish_small(&mut self) {
+        self.written = self.queued;
+        self.sends.complete(self.written);
+        self.small.clear();
+        self.head = 0;
+        self.control_bytes = 0;
+        self.blocked_since = None;
+        self.unflushed = false;
+        self.spent.settle();
+    }
+
+    fn advance_in_pieces(&mut self, n: usize) {
         assert!(n <= self.len(), "advanced past the end of the queue");
         let mut left = n;
         while left > 0 {

@@ -25,13 +25,23 @@ pub(crate) struct FunctionTask<F, S: AsyncRead + AsyncWrite + Unpin> {
     /// Whether the registration has this task's waker.
     waker_is_set: bool,
     slowness: Slowness,
+    /// Whether the reactor has queued the connection for another turn. The flag costs no memory here.
+    #[cfg(target_os = "linux")]
+    pub(crate) wants_turn: bool,
 }
 
 impl<F: Future<Output = ()>, S: AsyncRead + AsyncWrite + Unpin> FunctionTask<F, S> {
     /// Without an application the task only brings the connection to its end.
     pub(crate) fn new(served: ServerHalf<S>, application: Option<F>, registration: Registration) -> Self {
-        let (application, slowness) = (application.map(Box::pin), Slowness::default());
-        Self { served, application, registration, waker_is_set: false, slowness }
+        Self {
+            served,
+            application: application.map(Box::pin),
+            registration,
+            waker_is_set: false,
+            slowness: Slowness::default(),
+            #[cfg(target_os = "linux")]
+            wants_turn: false,
+        }
     }
 
     /// The time of this connection's turns.

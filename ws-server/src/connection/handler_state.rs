@@ -1,5 +1,7 @@
 use std::sync::Arc;
 
+use ws_tokio::internal::TrafficCounters;
+
 use crate::shard::registration::Registration;
 
 use super::{mailbox::Mailbox, slowness::Slowness};
@@ -67,12 +69,18 @@ impl HandlerState {
         }
     }
 
+    /// Where the server counts what its connections receive and send.
+    #[inline]
+    pub(super) fn counters(&self) -> &TrafficCounters {
+        &self.registration.shard().server.counters.traffic
+    }
+
     /// A send was refused with `Full`.
     #[cold]
     pub(super) fn note_refusal(&mut self) {
         self.wants.room = true;
         self.slowness.note_refusal();
-        self.registration.shard().server.counters.traffic.add_refused();
+        self.counters().add_refused();
     }
 
     /// Whether the pressure may have changed, apart from the transport.

@@ -3,7 +3,6 @@
 use std::{
     future::Future,
     pin::Pin,
-    sync::Arc,
     task::{Context, Poll},
     time::Instant,
 };
@@ -52,7 +51,6 @@ impl<H: Handler, S: Io> HandlerTask<H, S> {
             if is_trusted { Driver::trusting(io, connection) } else { Driver::new(io, connection) };
         driver.preload(received);
         driver.connection_mut().watch_send_queue();
-        driver.count_in(Arc::clone(&registration.shard().server.counters.traffic));
         Self { driver, handler, state: HandlerState::new(registration) }
     }
 
@@ -311,7 +309,7 @@ impl<H: Handler, S: Io> HandlerTask<H, S> {
     /// Gives the transmit queue back if it is empty, and arms the timer.
     fn end_turn(&mut self, tick: u64) {
         self.end_mailbox_unless_open();
-        self.driver.end_turn();
+        self.driver.end_turn(Some(self.state.counters()));
         if self.driver.is_blocked() || self.state.is_pressed() {
             self.follow_pressure();
         }
@@ -374,6 +372,6 @@ impl<H, S> Drop for HandlerTask<H, S> {
         if let Some(mailbox) = &self.state.mailbox {
             mailbox.end(ConnectionState::Closed);
         }
-        self.driver.abort();
+        self.driver.abort(Some(self.state.counters()));
     }
 }

@@ -120,10 +120,11 @@ where
     Fut: Future<Output = ()> + 'static,
     S: Io + 'static,
 {
-    type Task = FunctionTask<Fut, S>;
+    /// Boxed: tokio rounds the memory of a task up to a multiple of 128 bytes.
+    type Task = Box<FunctionTask<Fut, S>>;
 
     fn build_task(&self, io: S, established: Established<NothingAccepted>) -> Option<Self::Task> {
-        Some(self.build(io, established, None))
+        Some(Box::new(self.build(io, established, None)))
     }
 }
 

@@ -37,18 +37,19 @@ use foreign::Foreign;
 #[derive(Debug)]
 pub struct ServerStream(Kind);
 
+/// All but the usual kinds are boxed, so that the stream is no larger than a `TcpStream`.
 #[derive(Debug)]
 enum Kind {
     Tcp(TcpStream),
     #[cfg(unix)]
-    Unix(UnixStream),
+    Unix(Box<UnixStream>),
     /// TLS over TCP.
     #[cfg(feature = "tls-core")]
     Tls(Box<TlsStream<TcpStream>>),
     /// TCP on the epoll descriptor of a shard's reactor.
     #[cfg(target_os = "linux")]
     Reactor(Socket),
-    Foreign(Foreign),
+    Foreign(Box<Foreign>),
 }
 
 /// Evaluates an expression for the stream of each kind.
@@ -96,7 +97,7 @@ impl ServerStream {
     ///
     /// A panic of the transport ends its connection. The transport must not use its own connection.
     pub fn from_io(io: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) -> Self {
-        Self(Kind::Foreign(Foreign::new(io)))
+        Self(Kind::Foreign(Box::new(Foreign::new(io))))
     }
 
     /// The socket, for its options. `None` for a transport of [`from_io`](Self::from_io).
@@ -211,7 +212,7 @@ impl From<TcpStream> for ServerStream {
 #[cfg(unix)]
 impl From<UnixStream> for ServerStream {
     fn from(stream: UnixStream) -> Self {
-        Self(Kind::Unix(stream))
+        Self(Kind::Unix(Box::new(stream)))
     }
 }
 

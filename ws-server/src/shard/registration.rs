@@ -25,7 +25,7 @@ use super::{
 pub(crate) struct Registration {
     load: LoadShare,
     id: u32,
-    /// The earliest tick for which the timer wheel has an entry; 0 if there is none.
+    /// The earliest tick for which the timer wheel has an entry; 0 if there is none, and [`NEVER`] if none is needed.
     armed: u64,
     /// The low bits of the tick at which the connection was opened. `None` once it has ended.
     opened: Option<NonZero<u32>>,
@@ -33,6 +33,9 @@ pub(crate) struct Registration {
     watched: Option<Box<Watched>>,
     _permit: Permit,
 }
+
+/// A tick that does not come.
+const NEVER: u64 = u64::MAX;
 
 impl Registration {
     pub(crate) fn new(load: LoadShare, permit: Permit, watched: Option<Box<Watched>>) -> Self {
@@ -124,16 +127,22 @@ impl Registration {
         self.shard().registry.waker(self.id, current)
     }
 
-    /// Whether the timer wheel has an entry for a time after `tick`.
+    /// Whether the timer wheel has an entry for a time after `tick`, or needs none.
     #[inline]
     pub(crate) const fn is_armed(&self, tick: u64) -> bool {
         self.armed > tick
     }
 
     /// Wakes the connection at `due`, or up to one tick later. An entry for an earlier time is enough, because the
-    /// connection then arms its timer again. No entry is further away than [`MAX_TIMER`].
+    /// connection then arms its timer again. No entry is further away than [`MAX_TIMER`]. `None`: there is no deadline
+    /// until the next call.
     pub(crate) fn arm(&mut self, due: Option<Instant>, tick: u64) {
-        let Some(due) = due else { return };
+        let Some(due) = due else {
+            if !self.is_armed(tick) {
+                self.armed = NEVER;
+            }
+            return;
+        };
         let shard = self.load.shard();
         let due = (shard.tick_of(due) + 1).min(tick + shard.ticks(MAX_TIMER));
         if !self.is_armed(tick) || due < self.armed {
@@ -212,6 +221,22 @@ mod tests {
         assert!(
             !registration.is_armed(tick) || shard.time_of(registration.armed) <= due + Duration::from_secs(1)
         );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_without_a_deadline_has_no_entry_until_it_has_one() {
+        let shard = shard();
+        let mut registration = registration(&shard);
+        let tick = shard.tick();
+        assert!(!registration.is_armed(tick));
+        registration.arm(None, tick);
+        assert_eq!((registration.is_armed(tick), shard.registry.timers()), (true, 0));
+        registration.arm(Some(shard.now() + Duration::from_secs(1)), tick);
+        assert_eq!((registration.is_armed(tick), shard.registry.timers()), (true, 1));
+        // An entry for an earlier time is enough.
+        registration.arm(None, tick);
+        pass(&shard, Duration::from_secs(2)).await;
+        assert_eq!((registration.is_armed(shard.tick()), shard.registry.timers()), (false, 0));
     }
 
     #[tokio::test(start_paused = true)]

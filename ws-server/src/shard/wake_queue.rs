@@ -117,8 +117,10 @@ impl TurnWaker {
     /// Begins a turn. A later wake-up asks for another turn.
     pub(crate) fn begin_turn(&self) {
         // The swap also acquires. A thread that found the flag set has pushed nothing, and this turn must see what that
-        // thread did before.
-        self.woken.swap(false, Ordering::AcqRel);
+        // thread did before. A thread that sets the flag after this load pushes the id, so another turn follows.
+        if self.woken.load(Ordering::Relaxed) {
+            self.woken.swap(false, Ordering::AcqRel);
+        }
     }
 }
 

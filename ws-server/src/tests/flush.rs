@@ -149,12 +149,12 @@ fn a_transport_that_passes_nothing_on_is_given_up_in_time() {
     let (connection, tx) = driver.parts_mut();
     connection.send(MessageKind::Binary, &[0; 20], tx).expect("open");
     assert!(driver.poll_write(&mut cx, now).is_pending());
-    driver.end_turn();
+    driver.end_turn(None);
     assert!(!driver.is_quiet());
     assert_eq!(driver.poll_timeout(), Some(now + Duration::from_secs(60)), "the write timeout");
     transport.set_stuck(false);
     assert!(driver.poll_write(&mut cx, now).is_ready());
-    driver.end_turn();
+    driver.end_turn(None);
     assert!(driver.is_quiet());
     assert_eq!(driver.poll_timeout(), None);
 }

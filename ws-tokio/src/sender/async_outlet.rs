@@ -66,7 +66,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Outlet for Mutex<SharedState<S>> 
 
     fn poll_handed_over(&self, cx: &mut Context<'_>, number: &mut Option<u64>) -> Poll<()> {
         lock_and_poll(self, cx, |state, cx| {
-            let number = *number.get_or_insert(state.accepted);
+            let number = *number.get_or_insert_with(|| state.accepted());
             state.poll_handed_over(cx, number)
         })
     }
@@ -110,7 +110,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Outlet for Mutex<SharedState<S>> 
     }
 
     fn cancelled_closed(&self, place: Place) {
-        lock(self).closed_waiters.leave(place);
+        lock(self).leave_closed_waiters(place);
     }
 
     fn attach(&self, make: &mut dyn FnMut(Attach) -> Arc<dyn Feed>) -> Option<Arc<dyn Feed>> {

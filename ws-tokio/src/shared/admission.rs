@@ -1,8 +1,11 @@
 //! Decides whether a message may be queued. Room is promised to waiting senders, in the order of their arrival.
 
-use ws_proto::{Message, Notify, PreparedMessage, error::SendError};
+use ws_proto::{Message, Notify, PreparedMessage, error::SendError, memory::Backlog};
 
-use super::state::{Mode, SharedState};
+use super::{
+    rare::Rare,
+    state::{Mode, SharedState},
+};
 use crate::wait_list::Place;
 
 impl<S> SharedState<S> {
@@ -14,7 +17,7 @@ impl<S> SharedState<S> {
         mark: &mut Option<u64>,
     ) -> Result<(), SendError<Message>> {
         let len = message.len();
-        let may_send = self.fill_before(len, *mark) && (self.senders.is_empty() || self.owner_may_send(len));
+        let may_send = self.fill_before(len, *mark) && (!self.has_senders() || self.owner_may_send(len));
         let queued = if may_send { self.push(message) } else { Err(SendError::Full(message)) };
         self.mark_refusal(&queued, mark);
         queued
@@ -23,15 +26,14 @@ impl<S> SharedState<S> {
     /// Queues a message of a sender that does not wait, if there is room and no other sender waits.
     pub(crate) fn queue_as_newcomer(&mut self, message: Message) -> Result<(), SendError<Message>> {
         let len = message.len();
-        let may_send =
-            self.fill_before(len, None) && (self.senders.is_empty() || self.newcomer_may_send(len));
+        let may_send = self.fill_before(len, None) && (!self.has_senders() || self.newcomer_may_send(len));
         if may_send { self.push(message) } else { Err(SendError::Full(message)) }
     }
 
     /// Counts a message that is refused for good: its sender does not wait.
     pub(crate) fn count_refusal<P>(&mut self, queued: &Result<(), SendError<P>>) {
         if matches!(queued, Err(SendError::Full(_)))
-            && let Some(counters) = self.driver().and_then(|driver| driver.counters())
+            && let Some(counters) = &self.counters
         {
             counters.add_refused();
             self.note_refusal();
@@ -58,7 +60,7 @@ impl<S> SharedState<S> {
         let Some(driver) = &mut self.driver else { return Err(SendError::Closed(message)) };
         let (connection, tx) = driver.parts_mut();
         connection.send_accepted(message, tx)?;
-        self.accepted += 1;
+        self.note_accepted(1);
         self.wake_idle_server_task();
         Ok(())
     }
@@ -68,7 +70,7 @@ impl<S> SharedState<S> {
         let Some(driver) = &mut self.driver else { return Err(SendError::Closed(message)) };
         let (connection, tx) = driver.parts_mut();
         connection.send_message(message, Notify::No, tx)?;
-        self.accepted += 1;
+        self.note_accepted(1);
         self.wake_idle_server_task();
         Ok(())
     }
@@ -80,7 +82,7 @@ impl<S> SharedState<S> {
         mark: &mut Option<u64>,
     ) -> Result<(), SendError> {
         let len = message.payload().len();
-        let may_send = self.fill_before(len, *mark) && (self.senders.is_empty() || self.owner_may_send(len));
+        let may_send = self.fill_before(len, *mark) && (!self.has_senders() || self.owner_may_send(len));
         let queued = if may_send { self.push_prepared(message) } else { Err(SendError::Full(())) };
         self.mark_refusal(&queued, mark);
         queued
@@ -89,8 +91,7 @@ impl<S> SharedState<S> {
     /// Queues a prepared message, as [`queue_as_newcomer`](Self::queue_as_newcomer) does.
     pub(crate) fn queue_prepared_as_newcomer(&mut self, message: &PreparedMessage) -> Result<(), SendError> {
         let len = message.payload().len();
-        let may_send =
-            self.fill_before(len, None) && (self.senders.is_empty() || self.newcomer_may_send(len));
+        let may_send = self.fill_before(len, None) && (!self.has_senders() || self.newcomer_may_send(len));
         if may_send { self.push_prepared(message) } else { Err(SendError::Full(())) }
     }
 
@@ -98,35 +99,56 @@ impl<S> SharedState<S> {
         let Some(driver) = &mut self.driver else { return Err(SendError::Closed(())) };
         let (connection, tx) = driver.parts_mut();
         connection.send_prepared(message, Notify::No, tx)?;
-        self.accepted += 1;
+        self.note_accepted(1);
         self.wake_idle_server_task();
         Ok(())
     }
 
+    /// Returns whether a sender waits or was promised room.
+    #[inline]
+    pub(super) fn has_senders(&self) -> bool {
+        self.rare.as_ref().is_some_and(|rare| !rare.senders.is_empty())
+    }
+
+    fn has_waiting_senders(&self) -> bool {
+        self.rare.as_ref().is_some_and(|rare| rare.senders.has_waiting())
+    }
+
+    /// Returns the room that senders were promised.
+    pub(super) fn promised(&self) -> Backlog {
+        self.rare.as_ref().map_or_else(Backlog::default, |rare| rare.senders.promised())
+    }
+
     /// Returns whether the owner may send while senders wait or have promises.
     fn owner_may_send(&mut self, len: usize) -> bool {
-        !self.is_open() || (self.has_room_beside_senders(len) && self.senders.owner_may_pass())
+        if !self.is_open() {
+            return true;
+        }
+        let may_pass = |rare: &mut Box<Rare<S>>| rare.senders.owner_may_pass();
+        self.has_room_beside_senders(len) && self.rare.as_mut().is_none_or(may_pass)
     }
 
     fn newcomer_may_send(&self, len: usize) -> bool {
-        !self.is_open() || (!self.senders.has_waiting() && self.has_room_beside_senders(len))
+        !self.is_open() || (!self.has_waiting_senders() && self.has_room_beside_senders(len))
     }
 
     pub(super) fn has_room_beside_senders(&self, len: usize) -> bool {
-        self.driver.as_ref().is_some_and(|driver| driver.has_room_beside(len, &self.senders.promised()))
+        self.driver.as_ref().is_some_and(|driver| driver.has_room_beside(len, &self.promised()))
     }
 
     /// Promises free room to waiting senders. If the connection is not open, wakes them all instead. Returns whether
     /// room was promised.
     pub(crate) fn promise_room(&mut self) -> bool {
-        if self.senders.is_empty() {
+        if !self.has_senders() {
             return false;
         }
-        let Some(driver) = self.driver.as_ref().filter(|_| self.is_open()) else {
-            self.senders.end();
+        let is_open = self.is_open();
+        let Some(rare) = &mut self.rare else { return false };
+        let Some(driver) = self.driver.as_ref().filter(|_| is_open) else {
+            rare.senders.end();
             return false;
         };
-        let any = self.senders.promise(|len, promised| driver.has_room_beside(len, promised));
+        let any = rare.senders.promise(|len, promised| driver.has_room_beside(len, promised));
         if any {
             self.change_first_sender();
         }
@@ -135,8 +157,9 @@ impl<S> SharedState<S> {
 
     /// Removes a sender from the wait list.
     pub(crate) fn leave_wait_list(&mut self, place: Place) {
-        let was_first = self.senders.is_first(Some(&place));
-        self.senders.leave(place);
+        let senders = &mut self.rare().senders;
+        let was_first = senders.is_first(Some(&place));
+        senders.leave(place);
         if !self.promise_room() && was_first {
             self.change_first_sender();
         }
@@ -147,7 +170,7 @@ impl<S> SharedState<S> {
     fn change_first_sender(&mut self) {
         if matches!(self.mode, Mode::Inline { .. }) {
             self.waiting.release_sender();
-            self.senders.wake_first();
+            self.rare().senders.wake_first();
         }
     }
 }

@@ -7,7 +7,7 @@ use std::{
 
 use ws_proto::{CloseCode, Event};
 
-use super::state::{SharedState, lock};
+use super::{guard::lock, state::SharedState};
 use crate::{thread_buffers::ReceiveLease, wait_list::Place};
 
 impl<S> SharedState<S> {
@@ -41,6 +41,11 @@ impl<S> SharedState<S> {
         }
     }
 
+    /// A task no longer waits until nothing more can be sent.
+    pub(crate) fn leave_closed_waiters(&mut self, place: Place) {
+        self.rare().closed_waiters.leave(place);
+    }
+
     /// Ends the connection at once, without a Close frame. The transport is dropped after the lock is released.
     pub(crate) fn abort(&mut self) {
         let Some(driver) = &mut self.driver else { return };
@@ -66,11 +71,11 @@ pub(crate) fn poll_closed<S>(
         let mut state = lock(shared);
         if !state.is_open() {
             if let Some(place) = place.take() {
-                state.closed_waiters.leave(place);
+                state.leave_closed_waiters(place);
             }
             return Poll::Ready(());
         }
-        if state.closed_waiters.wait(place, false, 0, cx.waker(), &mut clone) {
+        if state.rare().closed_waiters.wait(place, false, 0, cx.waker(), &mut clone) {
             return Poll::Pending;
         }
         // A waker's clone may run code of the executor, so it is made without the lock.

@@ -43,12 +43,12 @@ impl<S> SharedState<S> {
         if let Some(feed) = self.feed() {
             return Some(Arc::clone(feed));
         }
+        let config = driver.connection().config().clone();
         let home = match self.mode {
             Mode::ServerTask { home, .. } => home,
             Mode::Inline { .. } => None,
         };
-        let config = driver.connection().config().clone();
-        let feed = make(Attach { home, waker: self.waker.clone(), config });
+        let feed = make(Attach { home, waker: self.waiting.shared_waker(), config });
         self.rare().feed = Some(Arc::clone(&feed));
         Some(feed)
     }
@@ -72,7 +72,7 @@ impl<S> SharedState<S> {
             return true;
         }
         // The message is refused anyway, so the feed need not take the room that is promised.
-        if !self.senders.is_empty() && !self.has_room_beside_senders(len) {
+        if self.has_senders() && !self.has_room_beside_senders(len) {
             return false;
         }
         self.fill_ignoring_promises(mark)
@@ -115,14 +115,14 @@ impl<S> SharedState<S> {
         let is_open = connection.state() == ConnectionState::Open;
         let moved = driver.queued_messages().saturating_sub(queued) as u64;
         if moved > 0 {
-            self.accepted += moved;
+            self.note_accepted(moved);
             // The message that they go before may be refused. They are written even so.
             self.wake_idle_server_task();
         }
         if !is_open {
             // The feed has closed the connection, because the peer is too slow.
             self.is_cut_off = true;
-            self.senders.end();
+            self.end_senders();
             self.waiting.wake_all();
         }
         filled
@@ -132,7 +132,7 @@ impl<S> SharedState<S> {
     /// even so: it may close the connection.
     fn fill_to_write(&mut self) {
         let Some(driver) = &self.driver else { return };
-        let limit = if driver.is_blocked() || self.senders.promised().messages() > 0 {
+        let limit = if driver.is_blocked() || self.promised().messages() > 0 {
             0
         } else {
             (driver.connection().config().write_queue_bytes / 16).clamp(4 * 1024, 64 * 1024)
@@ -141,7 +141,7 @@ impl<S> SharedState<S> {
     }
 
     /// Wakes the tasks that move the bytes: room that was promised may be free for the feed.
-    pub(super) fn wake_for_feed(&self) {
+    pub(super) fn wake_for_feed(&mut self) {
         if self.feed().is_some() {
             self.waiting.wake_all();
         }
@@ -166,6 +166,7 @@ impl<S> SharedState<S> {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
     /// Writes what is queued, and then what waits in the feed, until nothing is left or the transport blocks.
+    #[inline]
     pub(super) fn write_out(&mut self) -> Written {
         let before = self.queued();
         if self.feed().is_some() {
@@ -193,13 +194,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
             made_room |= self.queued() < before;
         }
         if last.is_ready() {
-            yield_turn(&mut Context::from_waker(&self.waker));
+            yield_turn(&mut Context::from_waker(self.waiting.transport()));
         }
         Written { result, made_room }
     }
 
     fn write_queue(&mut self) -> Poll<()> {
         let Some(driver) = &mut self.driver else { return Poll::Ready(()) };
-        write(driver, &mut Context::from_waker(&self.waker), self.now)
+        write(driver, &mut Context::from_waker(self.waiting.transport()), self.now)
     }
 }

@@ -9,14 +9,18 @@
 //!   admission   whether there is room for a message
 //!   close       begins the end, and waits until nothing more can be sent
 //!   state       the connection, its transport, and the tasks that wait for it, behind one lock
+//!   guard       the lock
+//!   turn        the turn of a server's task that runs on this thread
 //!   feed        messages that wait elsewhere, and go out among the connection's own
 //!   pressure    what a slow peer leads to
 //!   rare        what only some connections have
+//!   waiting     the tasks that wait, and the waker that the transport gets
 //! ```
 
 mod admission;
 mod close;
 mod feed;
+mod guard;
 mod ping_rtt;
 mod pressure;
 mod rare;
@@ -25,8 +29,11 @@ mod received;
 mod send;
 mod state;
 mod transfer;
+pub(crate) mod turn;
+mod waiting;
 mod wakers;
 
 pub(crate) use close::poll_closed;
+pub(crate) use guard::{lock, lock_and_poll};
 pub(crate) use send::WakerClones;
-pub(crate) use state::{Shared, SharedState, lock, lock_and_poll, now};
+pub(crate) use state::{Shared, SharedState, now};

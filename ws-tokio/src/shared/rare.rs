@@ -1,14 +1,14 @@
-//! What only some connections have: events, pings that are timed, a feed, and how the connection ended.
+//! What only some connections have: events, pings that are timed, a feed, senders that wait, and how the connection
+//! ended.
 
 use std::sync::Arc;
 
 use ws_proto::{CloseInfo, Connection};
 
-use super::wakers::Wakers;
-use crate::{feed::Feed, pings::PendingPings};
+use super::waiting::Waiting;
+use crate::{driver::Driver, feed::Feed, pings::PendingPings, wait_list::WaitList};
 
-#[derive(Default)]
-pub(crate) struct Rare {
+pub(crate) struct Rare<S> {
     /// Set at the end.
     pub(super) close_info: Option<CloseInfo>,
     /// The application receives control frames, so they are held with the messages.
@@ -19,10 +19,31 @@ pub(crate) struct Rare {
     pub(super) pings: Option<PendingPings>,
     /// Present while the connection is open, once one is attached.
     pub(super) feed: Option<Arc<dyn Feed>>,
+    /// Senders that wait for room in the write queue.
+    pub(super) senders: WaitList,
+    /// Tasks that wait until nothing more can be sent. They do not move bytes.
+    pub(crate) closed_waiters: WaitList,
+    /// Dropped after the lock is released, because its transport has a destructor.
+    pub(super) ended_driver: Option<Box<Driver<S>>>,
+}
+
+impl<S> Default for Rare<S> {
+    fn default() -> Self {
+        Self {
+            close_info: None,
+            wants_events: false,
+            close_taken: false,
+            pings: None,
+            feed: None,
+            senders: WaitList::new(),
+            closed_waiters: WaitList::new(),
+            ended_driver: None,
+        }
+    }
 }
 
 /// Notes a pong that was received.
-pub(super) fn on_pong(rare: &mut Option<Box<Rare>>, waiting: &Wakers, payload: &[u8]) {
+pub(super) fn on_pong<S>(rare: &mut Option<Box<Rare<S>>>, waiting: &mut Waiting, payload: &[u8]) {
     if let Some(pings) = rare.as_mut().and_then(|rare| rare.pings.as_mut())
         && pings.on_pong(payload)
     {
@@ -33,6 +54,6 @@ pub(super) fn on_pong(rare: &mut Option<Box<Rare>>, waiting: &Wakers, payload: &
 
 /// Returns whether control frames are held with the messages. Without `auto_pong` they always are: only the application
 /// answers pings, so it must be able to receive all of them.
-pub(super) fn holds_control(rare: &Option<Box<Rare>>, connection: &Connection) -> bool {
+pub(super) fn holds_control<S>(rare: &Option<Box<Rare<S>>>, connection: &Connection) -> bool {
     rare.as_ref().is_some_and(|rare| rare.wants_events) || !connection.config().auto_pong
 }

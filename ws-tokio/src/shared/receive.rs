@@ -10,8 +10,10 @@ use super::{
     received::Received,
     state::{Mode, SharedState},
     transfer::{READS_PER_TURN, ensure_paused, write},
+    turn,
 };
 use crate::{
+    driver::Driver,
     event::Event,
     thread_buffers::{ReceiveLease, trim_thread_pool},
 };
@@ -37,8 +39,27 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
         let next = self.poll_next(cx);
         if let Mode::ServerTask { receiving, .. } = &mut self.mode {
             *receiving = next.is_pending();
+            if next.is_pending() {
+                self.end_turn_early(cx);
+            }
         }
         next
+    }
+
+    /// The application waits for the next message. In the turn of its own task, all that is usually left to do is to
+    /// write what it has sent. So this is done here, which saves the end of the turn a lock.
+    fn end_turn_early(&mut self, cx: &mut Context<'_>) {
+        if self.waker_missing || !turn::is_entered(self, cx.waker()) {
+            return;
+        }
+        self.end_application();
+        if self.move_output(cx).is_ready() {
+            return;
+        }
+        self.end_turn();
+        if self.driver.as_ref().is_some_and(Driver::is_quiet) {
+            turn::set_done();
+        }
     }
 
     fn poll_next<R: Received>(&mut self, cx: &mut Context<'_>) -> Poll<Option<R>> {
@@ -56,14 +77,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
         let mut nothing_new = driver.connection().is_settled();
         for step in 0.. {
             let Some(driver) = &mut self.driver else { return Poll::Ready(R::take_close(self)) };
-            driver.connection_mut().resume();
             while !nothing_new && let Some(event) = driver.poll_event(&mut rx) {
                 match event {
                     Parsed::Closed(info) => {
                         self.on_closed(info);
                         return Poll::Ready(R::take_close(self));
                     }
-                    Parsed::Pong(payload) => on_pong(&mut self.rare, &self.waiting, payload),
+                    Parsed::Pong(payload) => on_pong(&mut self.rare, &mut self.waiting, payload),
                     _ => {}
                 }
                 if let Some(received) = R::from_parsed(event) {
@@ -130,12 +150,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
             return;
         }
         if let Some(driver) = &mut self.driver {
-            let mut io_cx = Context::from_waker(&self.waker);
+            let mut io_cx = Context::from_waker(self.waiting.transport());
             // Replies to pings or to a Close.
             let _ = write(driver, &mut io_cx, self.now);
             driver.poll_shut_down(&mut io_cx);
-            driver.end_turn();
         }
+        self.end_step();
         self.notify_send_end(cx.waker());
         // Another task may wait for the messages in `recv`.
         self.waiting.wake_others(cx.waker());
@@ -146,7 +166,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
         let mut rx = ReceiveLease::take();
         for read in 0..READS_PER_TURN {
             let Some(driver) = &mut self.driver else { return read > 0 };
-            let mut io_cx = Context::from_waker(&self.waker);
+            let mut io_cx = Context::from_waker(self.waiting.transport());
             let goes_on = driver.connection().wants_turn();
             if !goes_on && driver.poll_read(&mut io_cx, self.now, &mut rx).is_pending() {
                 return read > 0;

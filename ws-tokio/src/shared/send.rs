@@ -31,6 +31,7 @@ impl WakerClones {
 impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
     /// Queues the owner's `message` once there is room. `message` is taken when it is accepted or refused. `mark` is
     /// `None` at first; keep it for the next poll.
+    #[inline]
     pub(crate) fn poll_queue(
         &mut self,
         cx: &mut Context<'_>,
@@ -74,7 +75,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
         if self.queued() < before || self.promise_room() || !self.is_open() {
             return Poll::Ready(());
         }
-        self.senders.wait_as_owner();
+        if let Some(rare) = &mut self.rare {
+            rare.senders.wait_as_owner();
+        }
         Poll::Pending
     }
 
@@ -91,8 +94,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
         (self.waker_missing, self.waker_added) = (false, false);
         loop {
             let Some(next) = message.take() else { return Poll::Ready(Ok(())) };
-            let mut mark = self.senders.mark(place.as_ref());
-            let (len, entry) = (next.len(), self.senders.enter(place));
+            let (mut mark, len) = (self.mark_of(place.as_ref()), next.len());
+            let entry = self.rare.as_mut().map_or(Entry::Newcomer, |rare| rare.senders.enter(place));
             let queued = match entry {
                 Entry::Newcomer => self.queue_as_newcomer(next),
                 Entry::Promised => self.queue_as_promised(next, mark),
@@ -103,10 +106,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
                 Err(SendError::Full(back)) => *message = Some(back),
                 result => return Poll::Ready(result),
             }
-            self.waker_missing =
-                !self.senders.wait(place, entry == Entry::Promised, len, cx.waker(), &mut clones.for_list);
-            self.senders.set_mark(place.as_ref(), mark);
-            if self.waker_missing || self.has_server_task() || !self.senders.is_first(place.as_ref()) {
+            let senders = &mut self.rare().senders;
+            let is_stored =
+                senders.wait(place, entry == Entry::Promised, len, cx.waker(), &mut clones.for_list);
+            senders.set_mark(place.as_ref(), mark);
+            let is_first = senders.is_first(place.as_ref());
+            self.waker_missing = !is_stored;
+            if self.waker_missing || self.has_server_task() || !is_first {
                 return Poll::Pending;
             }
             // The first sender moves the bytes, because there may be no other task that does.
@@ -126,11 +132,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
         }
     }
 
+    fn mark_of(&self, place: Option<&Place>) -> Option<u64> {
+        self.rare.as_ref()?.senders.mark(place)
+    }
+
     /// Waits until everything queued is written or the connection is over.
     pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let flushed = self.poll_flush_or_room(cx, false);
         self.promise_room();
         flushed
+    }
+
+    /// Waits until what was sent is written, unless a server's task writes it.
+    #[inline]
+    pub(crate) fn poll_sent(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.has_server_task() { Poll::Ready(()) } else { self.poll_flush(cx) }
     }
 
     /// Waits as [`poll_flush`](Self::poll_flush) does, but does not promise room to senders. With `room`, for an owner
@@ -176,7 +192,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
 
     fn is_handed_over(&self, number: u64) -> bool {
         self.driver().is_none_or(|driver| {
-            let written = self.accepted.saturating_sub(driver.queued_messages() as u64);
+            let written = self.accepted().saturating_sub(driver.queued_messages() as u64);
             written >= number && !driver.is_unflushed()
         })
     }
@@ -188,8 +204,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
         }
         self.refresh_now();
         let _ = self.write_out();
-        let Some(driver) = &mut self.driver else { return };
-        driver.end_turn();
+        if self.driver.is_none() {
+            return;
+        }
+        self.end_step();
         self.promise_room();
         self.notify_send_end(Waker::noop());
         if self.deadline_precedes_timer() || self.is_finished() {

@@ -2,10 +2,9 @@
 //! several tasks use the connection at the same time.
 
 use std::{
-    ops::{Deref, DerefMut},
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    task::{Context, Poll, Waker},
+    sync::{Arc, Mutex},
+    task::Context,
     time::Instant,
 };
 
@@ -17,8 +16,8 @@ use ws_proto::{
     stats::ConnectionStats,
 };
 
-use super::{rare::Rare, wakers::Wakers};
-use crate::{driver::Driver, feed::Home, foreign::Hold, wait_list::WaitList};
+use super::{rare::Rare, turn, waiting::Waiting};
+use crate::{driver::Driver, feed::Home, traffic::TrafficCounters};
 
 pub(crate) type Shared<S> = Arc<Mutex<SharedState<S>>>;
 
@@ -28,15 +27,11 @@ pub(crate) struct SharedState<S> {
     pub(crate) mode: Mode,
     pub(crate) now: Instant,
     /// `None` for most connections before their end.
-    pub(super) rare: Option<Box<Rare>>,
+    pub(super) rare: Option<Box<Rare<S>>>,
     /// The tasks that wait for the transport or for the end.
-    pub(crate) waiting: Arc<Wakers>,
-    /// Senders that wait for room in the write queue.
-    pub(crate) senders: WaitList,
-    /// Tasks that wait until nothing more can be sent. They do not move bytes.
-    pub(crate) closed_waiters: WaitList,
-    /// Wakes all of `waiting`. The transport gets only this waker.
-    pub(crate) waker: Waker,
+    pub(crate) waiting: Waiting,
+    /// Where the server counts what its connections receive and send.
+    pub(super) counters: Option<Arc<TrafficCounters>>,
     /// Whether the tasks that wait for room were woken because nothing more can be sent.
     pub(crate) send_end_notified: bool,
     /// The `WebSocket` was dropped, so messages are discarded.
@@ -45,8 +40,6 @@ pub(crate) struct SharedState<S> {
     pub(crate) waker_missing: bool,
     /// The waker of the task that polls has just been registered.
     pub(crate) waker_added: bool,
-    /// Dropped after the lock is released, because its transport has a destructor.
-    ended_driver: Option<Box<Driver<S>>>,
     /// `recv` was polled since the last send, so the send need not read.
     pub(crate) has_received: bool,
     /// A message was refused since nothing waited, and the feed has closed the connection. A server looks at them.
@@ -54,16 +47,15 @@ pub(crate) struct SharedState<S> {
     pub(super) is_cut_off: bool,
     /// Whether the tasks that wait for the end were woken because only held messages are left.
     finish_notified: bool,
-    /// Number of messages that were accepted so far.
-    pub(crate) accepted: u64,
     /// Reads the state of the transport's send queue.
     pub(crate) read_send_queue: fn(&S) -> Option<SendQueue>,
 }
 
 /// Which tasks move the bytes.
 pub(crate) enum Mode {
-    /// The tasks that poll a handle. The connection has a timer of its own for its deadlines.
-    Inline { timer: Option<Pin<Box<Sleep>>> },
+    /// The tasks that poll a handle. The connection has a timer of its own for its deadlines. `accepted` counts the
+    /// messages that were accepted so far.
+    Inline { timer: Option<Pin<Box<Sleep>>>, accepted: u64 },
     /// The server's task that runs the application's future. It writes at the end of each turn and watches the
     /// deadlines. `receiving`: the application waits in `recv`, whose polls read. `reads` and `writes` count those of
     /// this turn. `home` is set if a reactor runs the connection.
@@ -83,38 +75,34 @@ pub(crate) enum Turn {
 
 impl<S> SharedState<S> {
     pub(crate) fn inline(io: S, connection: Connection) -> Self {
-        Self::new(Driver::new(io, connection), Mode::Inline { timer: None })
+        let mode = Mode::Inline { timer: None, accepted: 0 };
+        Self::new(Driver::new(io, connection), mode, Waiting::inline())
     }
 
     pub(crate) fn for_server_task(driver: Driver<S>) -> Self {
         let (turn, receiving) = (Turn::Idle, false);
-        Self::new(driver, Mode::ServerTask { turn, receiving, reads: 0, writes: 0, home: None })
+        let mode = Mode::ServerTask { turn, receiving, reads: 0, writes: 0, home: None };
+        Self::new(driver, mode, Waiting::for_server_task())
     }
 
-    fn new(mut driver: Driver<S>, mode: Mode) -> Self {
+    fn new(mut driver: Driver<S>, mode: Mode, waiting: Waiting) -> Self {
         // Messages are held, up to `max_held_bytes`, until `recv` takes them.
         driver.connection_mut().pause();
-        let waiting = Arc::new(Wakers::default());
-        let waker = Waker::from(Arc::clone(&waiting));
         Self {
             driver: Some(driver),
             mode,
             now: now(),
             rare: None,
             waiting,
-            senders: WaitList::new(),
-            closed_waiters: WaitList::new(),
-            waker,
+            counters: None,
             send_end_notified: false,
             owner_dropped: false,
             waker_missing: false,
             waker_added: false,
-            ended_driver: None,
             has_received: false,
             has_refused: false,
             is_cut_off: false,
             finish_notified: false,
-            accepted: 0,
             read_send_queue: |_| None,
         }
     }
@@ -157,7 +145,7 @@ impl<S> SharedState<S> {
         }
     }
 
-    pub(super) fn rare(&mut self) -> &mut Rare {
+    pub(super) fn rare(&mut self) -> &mut Rare<S> {
         self.rare.get_or_insert_default()
     }
 
@@ -181,31 +169,89 @@ impl<S> SharedState<S> {
         matches!(self.mode, Mode::ServerTask { .. })
     }
 
-    /// Takes the connection. All waiting tasks are woken.
-    pub(crate) fn take_driver(&mut self) -> Option<Driver<S>> {
+    /// Whether a server's task runs the connection and waits.
+    #[inline]
+    pub(super) const fn has_idle_server_task(&self) -> bool {
+        matches!(self.mode, Mode::ServerTask { turn: Turn::Idle, .. })
+    }
+
+    /// Counts from now on what the connection receives and sends.
+    pub(crate) fn count_in(&mut self, counters: Arc<TrafficCounters>) {
+        self.counters = Some(counters);
+    }
+
+    /// Number of messages that were accepted so far. Not counted under a server's task.
+    pub(crate) const fn accepted(&self) -> u64 {
+        if let Mode::Inline { accepted, .. } = self.mode { accepted } else { 0 }
+    }
+
+    /// Notes that messages were accepted.
+    #[inline]
+    pub(super) const fn note_accepted(&mut self, messages: u64) {
+        if let Mode::Inline { accepted, .. } = &mut self.mode {
+            *accepted += messages;
+        }
+    }
+
+    /// Ends a step of the connection: counts what it moved, and returns an empty write queue to the thread. A turn of
+    /// a server's task does both once, at its end.
+    #[inline]
+    pub(super) fn end_step(&mut self) {
+        if !matches!(self.mode, Mode::ServerTask { turn: Turn::Application | Turn::Transport, .. }) {
+            self.return_queue();
+        }
+    }
+
+    fn return_queue(&mut self) {
+        if let Some(driver) = &mut self.driver {
+            driver.end_turn(self.counters.as_deref());
+        }
+    }
+
+    /// Takes the connection, and where it is counted. All waiting tasks are woken.
+    pub(crate) fn take_driver(&mut self) -> Option<(Driver<S>, Option<Arc<TrafficCounters>>)> {
         self.waiting.wake_all();
-        self.senders.end();
+        self.end_senders();
         self.end_pings();
-        self.driver.take()
+        Some((self.driver.take()?, self.counters.clone()))
     }
 
     /// Ends the transport. It and what waits to be written are dropped after the lock is released.
     pub(crate) fn end(&mut self) {
         self.waiting.wake_all();
-        self.senders.end();
+        self.end_senders();
         self.end_pings();
         if let Some(mut driver) = self.driver.take() {
-            driver.abort();
-            self.ended_driver = Some(Box::new(driver));
+            driver.abort(self.counters.as_deref());
+            self.rare().ended_driver = Some(Box::new(driver));
+        }
+    }
+
+    /// Wakes the senders that wait: nothing more can be sent.
+    pub(super) fn end_senders(&mut self) {
+        if let Some(rare) = &mut self.rare {
+            rare.senders.end();
         }
     }
 
     /// Returns whether the task's waker is registered. If not, [`lock_and_poll`] adds it and polls again. Call this
     /// before polling the transport.
+    #[inline]
     pub(crate) fn has_waker_of(&mut self, cx: &Context<'_>) -> bool {
         // `Waker::will_wake` may return false for a clone, so the list is not searched for one that was just added.
-        self.waker_missing = !self.waker_added && !self.waiting.contains(cx.waker());
-        !self.waker_missing
+        let has_it = self.waker_added || self.waiting.contains(cx.waker()) || self.register_server_task(cx);
+        self.waker_missing = !has_it;
+        has_it
+    }
+
+    /// Registers the server's task, if this is its turn. Its waker may be cloned under a lock.
+    #[cold]
+    fn register_server_task(&mut self, cx: &Context<'_>) -> bool {
+        let is_its_turn = turn::is_entered(self, cx.waker());
+        if is_its_turn {
+            self.waiting.register(cx.waker());
+        }
+        is_its_turn
     }
 
     /// Polls after the waker of the task was registered. If it was removed since, the task has been woken.
@@ -252,18 +298,22 @@ impl<S> SharedState<S> {
     }
 
     /// Wakes a server's task that waits, so that it writes what was queued outside its turn and checks the deadlines.
-    pub(crate) fn wake_idle_server_task(&self) {
-        if matches!(self.mode, Mode::ServerTask { turn: Turn::Idle, .. }) {
+    #[inline]
+    pub(crate) fn wake_idle_server_task(&mut self) {
+        if self.has_idle_server_task() {
             self.waiting.wake_all();
         }
     }
 
-    /// Begins the application's part of a turn of the server's task.
-    pub(crate) fn begin_turn(&mut self, task: &Waker, at: Instant) {
+    /// Begins the application's part of a turn of the server's task, or continues it if it had ended early.
+    #[inline]
+    pub(super) fn enter_turn(&mut self, at: Instant, again: bool) {
         self.advance_to(at);
-        self.waiting.register(task);
         if let Mode::ServerTask { turn, receiving, reads, writes, .. } = &mut self.mode {
-            (*turn, *receiving, *reads, *writes) = (Turn::Application, false, 0, 0);
+            *turn = Turn::Application;
+            if !again {
+                (*receiving, *reads, *writes) = (false, 0, 0);
+            }
         }
     }
 
@@ -278,9 +328,7 @@ impl<S> SharedState<S> {
         if let Mode::ServerTask { turn, .. } = &mut self.mode {
             *turn = Turn::Idle;
         }
-        if let Some(driver) = &mut self.driver {
-            driver.end_turn();
-        }
+        self.return_queue();
     }
 
     /// Handles the deadlines that have passed at `at`.
@@ -328,73 +376,15 @@ pub(crate) fn now() -> Instant {
     tokio::time::Instant::now().into_std()
 }
 
-/// A guard of the lock. After its release, written and abandoned payloads and an ended transport are dropped, and tasks
-/// are woken.
-pub(crate) struct StateGuard<'a, S> {
-    // Dropped in this order.
-    state: MutexGuard<'a, SharedState<S>>,
-    ended_driver: Option<Box<Driver<S>>>,
-    _hold: Hold,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// Locks the state. Poisoning is ignored, because the state machine is still consistent after a panic under the lock.
-#[inline]
-pub(crate) fn lock<S>(shared: &Mutex<SharedState<S>>) -> StateGuard<'_, S> {
-    let _hold = Hold::new();
-    let state = shared.lock().unwrap_or_else(PoisonError::into_inner);
-    StateGuard { state, ended_driver: None, _hold }
-}
-
-impl<S> Deref for StateGuard<'_, S> {
-    type Target = SharedState<S>;
-
-    #[inline]
-    fn deref(&self) -> &SharedState<S> {
-        &self.state
+    #[test]
+    fn the_state_of_a_connection_is_small() {
+        // As large as tokio's `TcpStream`.
+        let (state, driver) = (size_of::<SharedState<[u64; 4]>>(), size_of::<Driver<[u64; 4]>>());
+        println!("a connection's state: {state} bytes, {driver} of them for its driver");
+        assert!(state <= 256, "{state}");
     }
-}
-
-impl<S> DerefMut for StateGuard<'_, S> {
-    #[inline]
-    fn deref_mut(&mut self) -> &mut SharedState<S> {
-        &mut self.state
-    }
-}
-
-impl<S> Drop for StateGuard<'_, S> {
-    #[inline]
-    fn drop(&mut self) {
-        self.ended_driver = self.state.ended_driver.take();
-        if self.state.senders.take_owner_wake() {
-            self.state.waiting.wake_all();
-        }
-        if self.state.closed_waiters.has_waiting() && !self.state.is_open() {
-            self.state.closed_waiters.end();
-        }
-        self.state.end_feed_unless_open();
-        if let Some(driver) = &mut self.state.driver {
-            driver.drop_spent();
-        }
-    }
-}
-
-/// Polls under the lock, for a task of the application. If its waker is not registered yet, the waker is cloned without
-/// the lock, because a clone may run code of the executor, and the poll is repeated.
-pub(crate) fn lock_and_poll<S, T>(
-    shared: &Mutex<SharedState<S>>,
-    cx: &mut Context<'_>,
-    mut poll: impl FnMut(&mut SharedState<S>, &mut Context<'_>) -> Poll<T>,
-) -> Poll<T> {
-    {
-        let mut state = lock(shared);
-        (state.waker_missing, state.waker_added) = (false, false);
-        let polled = poll(&mut state, cx);
-        if polled.is_ready() || !state.waker_missing {
-            return polled;
-        }
-    }
-    let waker = cx.waker().clone();
-    let mut state = lock(shared);
-    state.waiting.add(waker);
-    state.with_waker_added(|state| poll(state, cx))
 }

@@ -27,7 +27,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
     /// Writes what is queued and, if `fills`, what waits in the feed. `Ready`: what was queued is written.
     pub(super) fn poll_written(&mut self, cx: &mut Context<'_>, fills: bool) -> Poll<()> {
         let Some(driver) = &mut self.driver else { return Poll::Ready(()) };
-        let mut io_cx = Context::from_waker(&self.waker);
+        let mut io_cx = Context::from_waker(self.waiting.transport());
         if let Mode::ServerTask { turn: Turn::Application, writes, .. } = &mut self.mode {
             // A turn must end even if the peer reads as fast as the application sends.
             *writes = writes.saturating_add(1);
@@ -37,26 +37,38 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
             }
         }
         let written = if fills { self.write_out().result } else { write(driver, &mut io_cx, self.now) };
-        if let Some(driver) = &mut self.driver {
-            driver.end_turn();
-        }
+        self.end_step();
         self.notify_send_end(cx.waker());
         written
     }
 
     /// Writes, except in the application's part of a turn, and shuts down the write half once the state machine asks
     /// for it. `Ready`: the transport is finished.
+    #[inline]
     pub(crate) fn poll_output(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if self.driver.is_none() {
             return Poll::Ready(());
         }
-        if matches!(self.mode, Mode::ServerTask { turn: Turn::Application, .. }) || !self.has_waker_of(cx) {
+        if matches!(self.mode, Mode::ServerTask { turn: Turn::Application, .. }) {
+            return Poll::Pending;
+        }
+        self.poll_output_outside_application(cx)
+    }
+
+    fn poll_output_outside_application(&mut self, cx: &Context<'_>) -> Poll<()> {
+        if !self.has_waker_of(cx) {
             return Poll::Pending;
         }
         self.refresh_now();
+        self.move_output(cx)
+    }
+
+    /// The part of [`poll_output`](Self::poll_output) for a task that may write now, and is registered.
+    #[inline]
+    pub(super) fn move_output(&mut self, cx: &Context<'_>) -> Poll<()> {
         let written = self.write_out();
         let Some(driver) = &mut self.driver else { return Poll::Ready(()) };
-        driver.poll_shut_down(&mut Context::from_waker(&self.waker));
+        driver.poll_shut_down(&mut Context::from_waker(self.waiting.transport()));
         if written.made_room {
             // The owner may wait for room.
             self.waiting.wake_others(cx.waker());
@@ -67,6 +79,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
     }
 
     /// Writes, reads and checks the timer, once. `Ready`: there may be new events.
+    #[inline]
     pub(super) fn poll_progress(&mut self, cx: &mut Context<'_>, rx: &mut ReceiveLease) -> Poll<()> {
         if self.poll_output(cx).is_ready() {
             return Poll::Ready(());
@@ -78,7 +91,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
             return Poll::Pending;
         }
         let Some(driver) = &mut self.driver else { return Poll::Ready(()) };
-        let mut io_cx = Context::from_waker(&self.waker);
+        let mut io_cx = Context::from_waker(self.waiting.transport());
         if let Mode::ServerTask { turn: Turn::Application | Turn::Transport, reads, .. } = &mut self.mode {
             *reads = reads.saturating_add(1);
             if *reads > READS_PER_TURN {
@@ -90,13 +103,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
         if read.is_pending() && driver.connection().wants_turn() {
             yield_turn(&mut io_cx);
         }
-        driver.end_turn();
+        self.end_step();
         if read.is_ready() { read } else { self.poll_timer() }
     }
 
     /// Polls the connection's own timer, unless a server's task watches the deadlines. `Ready`: a deadline was handled.
     fn poll_timer(&mut self) -> Poll<()> {
-        let Mode::Inline { timer } = &mut self.mode else { return Poll::Pending };
+        let Mode::Inline { timer, .. } = &mut self.mode else { return Poll::Pending };
         let Some(driver) = &mut self.driver else { return Poll::Ready(()) };
         loop {
             let Some(due) = driver.poll_timeout() else { return Poll::Pending };
@@ -113,7 +126,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
                 sleep.as_mut().reset(due);
             }
             // The future that polled last may be dropped, so the timer wakes all tasks.
-            if sleep.as_mut().poll(&mut Context::from_waker(&self.waker)).is_pending() {
+            if sleep.as_mut().poll(&mut Context::from_waker(self.waiting.transport())).is_pending() {
                 return Poll::Pending;
             }
         }
@@ -121,7 +134,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
 
     /// Returns whether a deadline is earlier than the connection's timer.
     pub(super) fn deadline_precedes_timer(&self) -> bool {
-        let Mode::Inline { timer } = &self.mode else { return false };
+        let Mode::Inline { timer, .. } = &self.mode else { return false };
         let Some(due) = self.driver.as_ref().and_then(Driver::poll_timeout) else { return false };
         timer.as_ref().is_none_or(|timer| timer.deadline().into_std() > due)
     }
@@ -145,7 +158,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
                     if holds_control(&self.rare, driver.connection()) {
                         driver.connection_mut().hold_pong(payload);
                     }
-                    on_pong(&mut self.rare, &self.waiting, payload);
+                    on_pong(&mut self.rare, &mut self.waiting, payload);
                 }
                 Event::Closed(info) => closed = Some(info),
                 _ => {}
@@ -161,12 +174,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
         if self.queued() > 0 {
             self.refresh_now();
         }
-        if let Some(driver) = &mut self.driver {
-            if matches!(self.mode, Mode::Inline { .. }) {
-                let _ = write(driver, &mut Context::from_waker(&self.waker), self.now);
-            }
-            driver.end_turn();
+        if let Some(driver) = &mut self.driver
+            && matches!(self.mode, Mode::Inline { .. })
+        {
+            let _ = write(driver, &mut Context::from_waker(self.waiting.transport()), self.now);
         }
+        self.end_step();
         self.promise_room();
     }
 

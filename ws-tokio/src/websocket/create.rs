@@ -7,7 +7,7 @@ impl<S> WebSocket<S> {
     /// Creates a `WebSocket` from a transport and a connection whose opening handshake is complete.
     #[must_use]
     pub fn new(io: S, connection: Connection) -> Self {
-        Self::from_shared(SharedState::inline(io, connection).shared(), false)
+        Self::from_shared(SharedState::inline(io, connection).shared())
     }
 
     /// Creates the server's end of a connection whose opening handshake was completed elsewhere. Set what was read
@@ -55,7 +55,9 @@ impl<S> WebSocket<S> {
     /// Sets the negotiated subprotocol.
     #[must_use]
     pub fn with_subprotocol(mut self, subprotocol: Option<String>) -> Self {
-        self.subprotocol = subprotocol.map(String::into_boxed_str);
+        if subprotocol.is_some() || self.rare.is_some() {
+            self.rare.get_or_insert_default().subprotocol = subprotocol.map(String::into_boxed_str);
+        }
         self
     }
 

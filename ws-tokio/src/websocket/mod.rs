@@ -45,33 +45,36 @@ pub use split::Receiver;
 /// not use a handle to the connection, and their panics reach the caller.
 pub struct WebSocket<S> {
     shared: Shared<S>,
-    /// Whether a server's task writes the messages.
-    has_server_task: bool,
+    /// `None` for most connections.
+    rare: Option<Box<Rare>>,
+}
+
+/// What only some connections have.
+#[derive(Default)]
+struct Rare {
     subprotocol: Option<Box<str>>,
-    /// False after `into_parts`.
-    owned: bool,
     /// Whether `Stream` has reported the end.
     terminated: bool,
     /// A message that the `Sink` has accepted and the write queue has no room for yet.
-    left_over: Option<Box<LeftOver>>,
+    left_over: Option<LeftOver>,
 }
 
 impl<S> WebSocket<S> {
-    pub(crate) const fn from_shared(shared: Shared<S>, has_server_task: bool) -> Self {
-        Self { shared, has_server_task, subprotocol: None, owned: true, terminated: false, left_over: None }
+    pub(crate) const fn from_shared(shared: Shared<S>) -> Self {
+        Self { shared, rare: None }
     }
 
     pub(crate) const fn shared(&self) -> &Shared<S> {
         &self.shared
     }
 
-    pub(crate) const fn is_terminated_stream(&self) -> bool {
-        self.terminated
+    pub(crate) fn is_terminated_stream(&self) -> bool {
+        self.rare.as_ref().is_some_and(|rare| rare.terminated)
     }
 
     /// Returns the error that ended the connection, at the first call only.
     pub(crate) fn take_error(&mut self) -> Option<ConnectionError> {
-        if std::mem::replace(&mut self.terminated, true) {
+        if std::mem::replace(&mut self.rare.get_or_insert_default().terminated, true) {
             return None;
         }
         lock(&self.shared).close_info().filter(|info| !info.is_clean()).and_then(|info| info.error)
@@ -80,7 +83,7 @@ impl<S> WebSocket<S> {
     /// Returns the negotiated subprotocol (RFC 6455 section 1.9).
     #[must_use]
     pub fn subprotocol(&self) -> Option<&str> {
-        self.subprotocol.as_deref()
+        self.rare.as_ref()?.subprotocol.as_deref()
     }
 
     /// Returns whether messages can be sent.
@@ -142,9 +145,8 @@ impl<S> WebSocket<S> {
     pub fn into_parts(mut self) -> Option<Parts<S>> {
         // An error means that the connection is no longer open.
         let _ = self.queue_left_over();
-        self.owned = false;
-        let driver = lock(&self.shared).take_driver()?;
-        let mut parts = driver.into_parts();
+        let (driver, counters) = lock(&self.shared).take_driver()?;
+        let mut parts = driver.into_parts(counters.as_deref());
         parts.connection.resume();
         Some(parts)
     }
@@ -158,14 +160,14 @@ impl<S> WebSocket<S> {
 
 impl<S> Drop for WebSocket<S> {
     fn drop(&mut self) {
-        if self.owned && self.has_server_task {
+        if self.rare.is_some() && lock(&self.shared).has_server_task() {
             // It goes out before the Close.
             let _ = self.queue_left_over();
         }
         let mut state = lock(&self.shared);
-        if self.owned && state.has_server_task() {
+        if state.has_server_task() {
             state.on_owner_dropped();
-        } else if self.owned {
+        } else {
             state.end();
         }
     }

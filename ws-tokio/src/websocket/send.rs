@@ -1,5 +1,6 @@
 use std::{
     future::poll_fn,
+    num::NonZero,
     task::{Context, Poll, ready},
 };
 
@@ -29,12 +30,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// # Cancel safety
     /// If the future is dropped while the queue is full, nothing is sent. Once the message is queued, it goes out whole
     /// even if the future is dropped.
-    pub async fn send(&mut self, message: impl Into<Message>) -> Result<(), SendError<Message>> {
-        self.feed(message).await?;
-        if !self.has_server_task {
-            self.flush().await;
-        }
-        Ok(())
+    pub fn send(
+        &mut self,
+        message: impl Into<Message>,
+    ) -> impl Future<Output = Result<(), SendError<Message>>> {
+        // Not an `async fn`, whose future would hold the message twice.
+        let (mut message, mut mark) = (Some(message.into()), Mark::default());
+        poll_fn(move |cx| self.poll_send(cx, &mut message, &mut mark, SharedState::poll_sent))
     }
 
     /// Queues a message without flushing. Use it for many small messages, with one [`flush`](Self::flush) at the end.
@@ -45,13 +47,34 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     ///
     /// # Cancel safety
     /// As [`send`](Self::send).
-    pub async fn feed(&mut self, message: impl Into<Message>) -> Result<(), SendError<Message>> {
-        let (mut message, mut mark) = (Some(message.into()), None);
-        poll_fn(|cx| {
+    pub fn feed(
+        &mut self,
+        message: impl Into<Message>,
+    ) -> impl Future<Output = Result<(), SendError<Message>>> {
+        let (mut message, mut mark) = (Some(message.into()), Mark::default());
+        poll_fn(move |cx| self.poll_send(cx, &mut message, &mut mark, |_, _| Poll::Ready(())))
+    }
+
+    /// Queues the message, once there is room, and then waits for `then`.
+    fn poll_send(
+        &mut self,
+        cx: &mut Context<'_>,
+        message: &mut Option<Message>,
+        mark: &mut Mark,
+        then: impl Fn(&mut SharedState<S>, &mut Context<'_>) -> Poll<()>,
+    ) -> Poll<Result<(), SendError<Message>>> {
+        if self.rare.is_some() {
             let _ = ready!(self.poll_left_over(cx));
-            lock_and_poll(&self.shared, cx, |state, cx| state.poll_queue(cx, &mut message, &mut mark))
-        })
-        .await
+        }
+        let mut known = mark.get();
+        let sent = lock_and_poll(&self.shared, cx, |state, cx| {
+            if message.is_some() {
+                ready!(state.poll_queue(cx, message, &mut known))?;
+            }
+            then(state, cx).map(Ok)
+        });
+        *mark = Mark::new(known);
+        sent
     }
 
     /// Sends a message that goes to many connections, as [`send`](Self::send) does. It is framed and compressed only
@@ -63,16 +86,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// # Cancel safety
     /// As [`send`](Self::send).
     pub async fn send_prepared(&mut self, message: &PreparedMessage) -> Result<(), SendError> {
-        let mut mark = None;
+        let (mut mark, mut is_queued) = (None, false);
         poll_fn(|cx| {
             let _ = ready!(self.poll_left_over(cx));
-            lock_and_poll(&self.shared, cx, |state, cx| state.poll_queue_prepared(cx, message, &mut mark))
+            lock_and_poll(&self.shared, cx, |state, cx| {
+                if !is_queued {
+                    ready!(state.poll_queue_prepared(cx, message, &mut mark))?;
+                    is_queued = true;
+                }
+                state.poll_sent(cx).map(Ok)
+            })
         })
-        .await?;
-        if !self.has_server_task {
-            self.flush().await;
-        }
-        Ok(())
+        .await
     }
 
     /// Waits until the transport has taken everything that is queued, or the connection is over.
@@ -81,6 +106,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// Safe.
     pub async fn flush(&mut self) {
         poll_fn(|cx| lock_and_poll(&self.shared, cx, SharedState::poll_flush)).await;
+    }
+
+    /// Waits until what was sent is written, unless a server's task writes it.
+    async fn sent(&self) {
+        poll_fn(|cx| lock_and_poll(&self.shared, cx, SharedState::poll_sent)).await;
     }
 
     /// Sends a ping (RFC 6455 section 5.5.2). The keepalive of the configuration sends its own.
@@ -92,9 +122,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// The ping is queued at the first poll.
     pub async fn ping(&mut self, payload: &[u8]) -> Result<(), ControlError> {
         lock(&self.shared).queue_ping(payload)?;
-        if !self.has_server_task {
-            self.flush().await;
-        }
+        self.sent().await;
         Ok(())
     }
 
@@ -108,10 +136,27 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// The pong is queued at the first poll.
     pub async fn pong(&mut self, payload: &[u8]) -> Result<(), ControlError> {
         lock(&self.shared).queue_pong(payload)?;
-        if !self.has_server_task {
-            self.flush().await;
-        }
+        self.sent().await;
         Ok(())
+    }
+}
+
+/// The feed's mark of a message that waits, if there is one. Half the size of an `Option<u64>`, because it is part of
+/// the future of each `send`.
+#[derive(Default, Clone, Copy)]
+struct Mark(Option<NonZero<u64>>);
+
+impl Mark {
+    /// The mark `u64::MAX`, which no feed reaches, is `None`.
+    const fn new(mark: Option<u64>) -> Self {
+        match mark {
+            Some(mark) => Self(NonZero::new(mark.wrapping_add(1))),
+            None => Self(None),
+        }
+    }
+
+    fn get(self) -> Option<u64> {
+        self.0.map(|mark| mark.get() - 1)
     }
 }
 
@@ -127,13 +172,13 @@ pub(super) struct LeftOver {
 impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// Queues a message, or stores it as left over until there is room.
     pub(crate) fn queue_or_leave_over(&mut self, message: Message) -> Result<(), SendError<Message>> {
-        if self.left_over.is_some() {
+        if self.rare.as_ref().is_some_and(|rare| rare.left_over.is_some()) {
             return Err(SendError::Full(message));
         }
         let mut mark = None;
         match lock(&self.shared).queue(message, &mut mark) {
             Err(SendError::Full(message)) => {
-                self.left_over = Some(Box::new(LeftOver { message, mark }));
+                self.rare.get_or_insert_default().left_over = Some(LeftOver { message, mark });
                 Ok(())
             }
             result => result,
@@ -142,23 +187,27 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
 
     /// Waits until the message that is left over is queued.
     pub(crate) fn poll_left_over(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SendError<Message>>> {
-        let Some(left_over) = self.left_over.take() else { return Poll::Ready(Ok(())) };
-        let LeftOver { message, mut mark } = *left_over;
+        let Some(LeftOver { message, mut mark }) = self.take_left_over() else { return Poll::Ready(Ok(())) };
         let mut message = Some(message);
         let poll =
             |state: &mut SharedState<S>, cx: &mut Context<'_>| state.poll_queue(cx, &mut message, &mut mark);
         let result = lock_and_poll(&self.shared, cx, poll);
-        self.left_over = message.map(|message| Box::new(LeftOver { message, mark }));
+        if let Some(message) = message {
+            self.rare.get_or_insert_default().left_over = Some(LeftOver { message, mark });
+        }
         result
     }
 }
 
 impl<S> WebSocket<S> {
+    pub(super) fn take_left_over(&mut self) -> Option<LeftOver> {
+        self.rare.as_mut()?.left_over.take()
+    }
+
     /// Queues the message that is left over, beyond the limits of the write queue. Call it only if no other message can
     /// follow: before a Close, and before the connection is taken apart.
     pub(crate) fn queue_left_over(&mut self) -> Result<(), SendError<Message>> {
-        let Some(left_over) = self.left_over.take() else { return Ok(()) };
-        let LeftOver { message, mark } = *left_over;
+        let Some(LeftOver { message, mark }) = self.take_left_over() else { return Ok(()) };
         lock(&self.shared).queue_accepted(message, mark)
     }
 }

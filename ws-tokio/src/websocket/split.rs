@@ -37,7 +37,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
     /// accepted and not yet queued goes out first when the `Sink` of this [`Sender`] is polled.
     #[must_use]
     pub fn split(mut self) -> (Sender, Receiver<S>) {
-        let left_over = self.left_over.take().map(|left_over| left_over.message);
+        let left_over = self.take_left_over().map(|left_over| left_over.message);
         (self.sender().with_left_over(left_over), Receiver { ws: self })
     }
 }

@@ -31,5 +31,6 @@ mod server_half;
 mod splitting;
 mod timers;
 mod traits;
+mod turns;
 mod wakers;
 mod websocket_in_another_task;

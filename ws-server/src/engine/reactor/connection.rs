@@ -94,13 +94,12 @@ pub(crate) struct FunctionConn<F> {
     task: FunctionTask<F, ServerStream>,
     turn_waker: Arc<TurnWaker>,
     waker: Waker,
-    wants_turn: bool,
 }
 
 impl<F> FunctionConn<F> {
     pub(super) fn new(task: FunctionTask<F, ServerStream>, wake_queue: &Arc<WakeQueue>, id: u32) -> Self {
         let turn_waker = TurnWaker::new(wake_queue, id);
-        Self { task, waker: Waker::from(Arc::clone(&turn_waker)), turn_waker, wants_turn: false }
+        Self { task, waker: Waker::from(Arc::clone(&turn_waker)), turn_waker }
     }
 }
 
@@ -114,7 +113,7 @@ impl<F: Future<Output = ()> + 'static> ReactorConn for FunctionConn<F> {
     }
 
     fn wants_turn(&mut self) -> &mut bool {
-        &mut self.wants_turn
+        &mut self.task.wants_turn
     }
 
     fn turn(&mut self, _waker: &Waker, _rx: &mut Option<ReceiveLease>) -> Poll<()> {
