@@ -31,6 +31,7 @@ mod time;
 pub mod tls;
 mod traffic;
 mod transport_io;
+mod turn_work;
 mod wait_list;
 mod websocket;
 
@@ -61,6 +62,7 @@ pub mod internal {
         thread_buffers::{ReceiveLease, configure_thread, trim_default_pools, trim_thread_pool},
         time::{deadline_in, yield_turn},
         traffic::{TimeCounters, TrafficCounters, TrafficTotals},
+        turn_work::{begin_turn_work, count_turn_message, count_work, yield_turn_or_rest},
         wait_list::{Entry, Place, WaitList},
     };
 }

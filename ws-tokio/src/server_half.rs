@@ -15,6 +15,7 @@ use crate::{
     pressure::Pressure,
     shared::{Shared, SharedState, lock, turn},
     traffic::TrafficCounters,
+    turn_work::begin_turn_work,
     websocket::WebSocket,
 };
 
@@ -72,6 +73,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ServerHalf<S> {
     /// Begins a turn. Call it before the application's future is polled. Until [`end_turn`](Self::end_turn), messages
     /// are queued and not written.
     pub fn begin_turn(&self, cx: &Context<'_>, now: Instant) {
+        begin_turn_work();
         turn::begin(&*self.shared, cx.waker(), now);
     }
 
@@ -91,7 +93,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ServerHalf<S> {
     pub fn end_turn_with_timer(&self, cx: &mut Context<'_>, now: Instant, armed: bool) -> TurnEnd {
         if armed && turn::is_done(&*self.shared) {
             turn::end(&*self.shared);
-            return TurnEnd { over: false, due: None };
+            return TurnEnd { over: false, due: None, pressed: false };
         }
         let mut state = lock(&self.shared);
         turn::end(&*self.shared);

@@ -59,6 +59,7 @@ mod topics;
 mod topics_ends;
 mod topics_faults;
 mod topics_slow;
+mod turns;
 #[cfg(unix)]
 mod unix;
 mod waiting_senders;

@@ -21,7 +21,7 @@ use super::{
 pub(super) enum Compression {}
 
 #[derive(Debug)]
-pub(super) enum Inflating {}
+pub(super) enum InflatingMessage {}
 
 #[derive(Debug)]
 pub(super) enum Deflating {}
@@ -36,12 +36,8 @@ pub(super) const fn agreed_compression(_extensions: Extensions, _role: Role) -> 
     None
 }
 
-impl Inflating {
-    pub(super) const fn bytes(&self) -> usize {
-        match *self {}
-    }
-
-    pub(super) const fn is_next(&self, _rx: &ReceiveBuffer) -> bool {
+impl InflatingMessage {
+    pub(super) const fn len(&self) -> usize {
         match *self {}
     }
 
@@ -74,10 +70,6 @@ impl Connection {
         false
     }
 
-    pub(super) const fn is_inflating(&self) -> bool {
-        false
-    }
-
     pub(super) const fn holds_too_much(&self) -> bool {
         false
     }
@@ -86,7 +78,7 @@ impl Connection {
         false
     }
 
-    pub(super) const fn set_aside(&mut self, _rx: &mut ReceiveBuffer) -> Step {
+    pub(super) const fn set_aside_inflated(&mut self, _rx: &mut ReceiveBuffer) -> Step {
         Step::Yield
     }
 
@@ -99,8 +91,8 @@ impl Connection {
         Err(ConnectionError::Internal)
     }
 
-    pub(super) const fn inflate_more(&mut self, _rx: &mut ReceiveBuffer) -> Result<Step, ConnectionError> {
-        Ok(Step::Continue)
+    pub(super) fn inflate_more(&mut self, rx: &mut ReceiveBuffer) -> Result<Step, ConnectionError> {
+        Ok(self.take_up(rx))
     }
 
     pub(super) const fn compresses(&self, _len: usize) -> bool {

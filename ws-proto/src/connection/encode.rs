@@ -142,7 +142,7 @@ impl Connection {
 
     /// Notes that bytes other than a keepalive ping are pending.
     #[inline]
-    fn note_other_write(&mut self) {
+    pub(super) fn note_other_write(&mut self) {
         if self.unwritten_ping == UnwrittenPing::Alone {
             self.unwritten_ping = UnwrittenPing::WithOthers;
         }

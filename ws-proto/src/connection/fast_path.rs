@@ -1,111 +1,124 @@
 //! The fast path for the common case: no partial message, and a complete message in one frame.
 //!
-//! All other cases, including every faulty header, go to the general path, which parses the same bytes from the start.
-//! The fast path halves the cost of a small message in this crate (`bench/RESULTS.md`).
+//! All other cases, including every frame with a fault, go to the general path, which parses the same bytes from the
+//! start. The fast path halves the cost of a small message in this crate (`bench/RESULTS.md`).
 
 use crate::{
-    error::ProtocolError,
-    mask::apply_mask,
+    mask::{apply_mask, apply_mask_and_test},
     memory::{ReceiveBuffer, TransmitQueue},
     message::MessageKind,
-    role::Role,
     utf8::is_valid_utf8,
 };
 
-use super::{Connection, Flow, closing::Phase, event::At};
+use super::{Connection, Flow, closing::Phase};
 
 const FINAL_TEXT: u8 = 0x81;
 const FINAL_BINARY: u8 = 0x82;
 
+/// The longest header that the fast path parses: two bytes, a length of two bytes, a mask key.
+const LONGEST: usize = 8;
+
+/// A message in the receive window that is unmasked and consumed.
+#[derive(Clone, Copy)]
+pub(super) struct FastMessage {
+    pub(super) kind: MessageKind,
+    pub(super) start: usize,
+    pub(super) len: usize,
+}
+
 impl Connection {
-    /// Returns the next message if the fast path applies. While the application is paused, it holds all messages for
-    /// which the fast path applies.
+    /// Whether the next message is delivered, and may take the fast path.
     #[inline]
-    pub(super) fn next_fast(
-        &mut self,
-        rx: &mut ReceiveBuffer,
-        tx: &mut TransmitQueue,
-    ) -> Option<Result<(MessageKind, At), ProtocolError>> {
-        if self.partial.is_some() || !matches!(self.phase, Phase::Open) {
-            return None;
-        }
-        if matches!(self.flow, Flow::Deliver) {
-            return if self.inbox.is_none() { self.fast_message(rx, tx) } else { None };
-        }
-        self.hold_fast(rx, tx)
+    pub(super) const fn delivers_fast(&self) -> bool {
+        self.partial.is_none()
+            && self.inbox.is_none()
+            && matches!(self.phase, Phase::Open)
+            && matches!(self.flow, Flow::Deliver)
     }
 
-    fn hold_fast(
-        &mut self,
-        rx: &mut ReceiveBuffer,
-        tx: &mut TransmitQueue,
-    ) -> Option<Result<(MessageKind, At), ProtocolError>> {
-        if self.ends_held() {
-            return None;
+    /// While the application is paused, holds all messages for which the fast path applies.
+    pub(super) fn hold_fast(&mut self, rx: &mut ReceiveBuffer, tx: &mut TransmitQueue) {
+        if self.partial.is_some()
+            || !matches!(self.phase, Phase::Open)
+            || !self.is_paused()
+            || self.ends_held()
+        {
+            return;
         }
-        loop {
-            match self.fast_message(rx, tx)? {
-                Ok((kind, at)) => {
-                    let more = rx.unprocessed().len();
-                    self.inbox.get_or_insert_default().push_slice(kind.opcode(), at.bytes(rx), more);
-                }
-                Err(error) => return Some(Err(error)),
-            }
+        let start = rx.start;
+        while self.fast_message(rx, tx).is_some() {}
+        let frames = rx.processed(start, rx.start - start);
+        if !frames.is_empty() {
+            // With their headers they are what the inbox holds.
+            self.inbox.get_or_insert_default().push_frames(frames, rx.unprocessed().len());
         }
     }
 
     /// Returns a message if the next bytes are one complete frame with a complete message.
-    #[inline]
-    fn fast_message(
+    #[inline(never)]
+    pub(super) fn fast_message(
         &mut self,
         rx: &mut ReceiveBuffer,
         tx: &mut TransmitQueue,
-    ) -> Option<Result<(MessageKind, At), ProtocolError>> {
+    ) -> Option<FastMessage> {
         let base = rx.start;
         let bytes = rx.unprocessed_mut();
-        let kind = match *bytes.first()? {
+        let head = u64::from_le_bytes(bytes.first_chunk().copied().unwrap_or_else(|| padded(bytes)));
+        let kind = match head as u8 {
             FINAL_TEXT => MessageKind::Text,
             FINAL_BINARY => MessageKind::Binary,
             _ => return None,
         };
-        let (len, key_at) = short_len(bytes)?;
-        let limits = &self.config.limits;
-        if len > limits.max_message_size || limits.max_frame_size.is_some_and(|most| len > most) {
-            return None;
-        }
-        let masked = bytes[1] & 0x80 != 0;
-        let start = match (self.role(), masked) {
-            (Role::Server, true) => key_at + 4,
-            (Role::Client, false) => key_at,
+        let (len, key_at, key) = match (head >> 8) as u8 & 0x7f {
+            short @ 0..126 => (usize::from(short), 2, (head >> 16) as u32),
+            126 => (usize::from(((head >> 16) as u16).swap_bytes()), 4, (head >> 32) as u32),
             _ => return None,
         };
-        let key = bytes.get(key_at..)?.first_chunk::<4>().copied();
-        let payload = bytes.get_mut(start..start + len)?;
-        if masked {
-            apply_mask(key?, payload);
+        let limits = &self.config.limits;
+        let most =
+            limits.max_frame_size.map_or(limits.max_message_size, |most| most.min(limits.max_message_size));
+        if len > most || (key_at == 4 && len < 126) {
+            return None;
         }
-        let valid = kind == MessageKind::Binary || !self.config.validate_utf8 || is_valid_utf8(payload);
+        let is_client = self.optional.as_ref().is_some_and(|optional| optional.masks.is_some());
+        let is_masked = head & 0x8000 != 0;
+        if is_masked == is_client {
+            return None;
+        }
+        let start = if is_masked { key_at + 4 } else { key_at };
+        let payload = bytes.get_mut(start..start + len)?;
+        let key = key.to_le_bytes();
+        if kind == MessageKind::Text && self.config.validate_utf8 {
+            let is_ascii = is_masked && apply_mask_and_test(key, payload);
+            if !is_ascii && !is_valid_utf8(payload) {
+                return refuse(is_masked.then_some(key), payload);
+            }
+        } else if is_masked {
+            apply_mask(key, payload);
+        }
         rx.consume(start + len);
         self.note_activity();
-        self.observe_fast_message(kind, len, valid);
-        Some(if valid {
-            tx.traffic.received.count_message(len);
-            Ok((kind, At::Window { start: base + start, len }))
-        } else {
-            Err(ProtocolError::InvalidUtf8)
-        })
+        if self.optional.is_some() {
+            self.observe_fast_message(kind, len);
+        }
+        tx.traffic.received.count_message(len);
+        Some(FastMessage { kind, start: base + start, len })
     }
 }
 
-/// The payload's length and the offset of the mask key, for minimally encoded lengths below 64 KiB.
-#[inline]
-fn short_len(bytes: &[u8]) -> Option<(usize, usize)> {
-    match bytes.get(1)? & 0x7f {
-        126 => {
-            let len = u16::from_be_bytes([*bytes.get(2)?, *bytes.get(3)?]);
-            (len >= 126).then_some((usize::from(len), 4))
-        }
-        127 => None,
-        short => Some((usize::from(short), 2)),
+/// The payload is masked again, for the general path.
+#[cold]
+fn refuse(key: Option<[u8; 4]>, payload: &mut [u8]) -> Option<FastMessage> {
+    if let Some(key) = key {
+        apply_mask(key, payload);
     }
+    None
+}
+
+/// The beginning of a window that has fewer bytes than the longest header.
+#[cold]
+fn padded(bytes: &[u8]) -> [u8; LONGEST] {
+    let mut padded = [0; LONGEST];
+    padded.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
+    padded
 }

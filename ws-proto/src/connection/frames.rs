@@ -22,7 +22,7 @@ impl Connection {
     /// Parses the next frame, as far as it has arrived.
     pub(super) fn step(&mut self, rx: &mut ReceiveBuffer) -> Result<Step, ConnectionError> {
         if let Some(partial) = &self.partial {
-            if partial.inflating.as_ref().is_some_and(|inflating| inflating.is_next(rx)) {
+            if partial.set_aside.as_ref().is_some_and(|set_aside| set_aside.is_next(rx)) {
                 return self.inflate_more(rx);
             }
             if partial.frame.is_some() {
@@ -37,7 +37,7 @@ impl Connection {
             return Ok(Step::NeedMore);
         }
         if self.holds_too_much() || self.has_inflated_enough(rx) {
-            return Ok(self.set_aside(rx));
+            return Ok(self.set_aside_inflated(rx));
         }
         match self.parse_header(bytes)? {
             Some((header, header_len)) => {

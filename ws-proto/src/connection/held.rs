@@ -5,7 +5,7 @@ use crate::{
     message::{Message, MessageKind},
 };
 
-use super::{Connection, HeldEvent, closing::Phase};
+use super::{Connection, Flow, HeldEvent, closing::Phase};
 
 impl Connection {
     /// Takes the oldest held message, even while the application is paused, and parses no received bytes. It is for a
@@ -18,6 +18,20 @@ impl Connection {
                 return Some(message);
             }
         }
+    }
+
+    /// Takes the oldest held message, if the connection is [on hold](Self::hold) and stays so. It does what
+    /// [`resume`](Self::resume), [`take_held`](Self::take_held) and `hold` do together. `None`: call these.
+    #[doc(hidden)]
+    #[inline]
+    pub fn take_next_held(&mut self) -> Option<Message> {
+        if !matches!(self.flow, Flow::Hold) || self.phase != Phase::Open {
+            return None;
+        }
+        let is_stalled = !self.wants_read();
+        let (kind, payload) = self.inbox.as_mut()?.pop_message()?;
+        self.was_stalled |= is_stalled;
+        Some(Message::received(kind, self.config.validate_utf8, payload))
     }
 
     /// Takes the oldest held message, ping or pong, as [`take_held`](Self::take_held) does.

@@ -34,8 +34,8 @@ pub(super) struct Inbox {
     pub(super) end: Option<(End, Instant)>,
 }
 
-/// Small messages and control frames are packed side by side as unmasked frames, so that holding one takes no more
-/// memory than it took on the wire. Larger assembled messages are moved.
+/// Small messages and control frames are packed side by side as frames with unmasked payloads, so that holding one takes
+/// no more memory than it took on the wire. Larger assembled messages are moved.
 #[derive(Debug)]
 enum Held {
     Packed { frames: Vec<u8>, read: usize },
@@ -45,13 +45,25 @@ enum Held {
 impl Inbox {
     /// Holds a copy of a message or of a control frame. `more` received bytes are not parsed yet and may contain
     /// further messages.
-    #[inline]
     pub(super) fn push_slice(&mut self, opcode: OpCode, payload: &[u8], more: usize) {
+        self.pack(MAX_HEADER_LEN + payload.len(), more, |frames| {
+            FrameHeader::append_message(opcode, payload, frames);
+        });
+    }
+
+    /// Holds copies of messages: whole frames as they were received, except that the payloads are unmasked.
+    pub(super) fn push_frames(&mut self, received: &[u8], more: usize) {
+        self.pack(received.len(), more, |frames| frames.extend_from_slice(received));
+    }
+
+    /// Appends to the packed frames at most `len` bytes.
+    #[inline]
+    fn pack(&mut self, len: usize, more: usize, append: impl FnOnce(&mut Vec<u8>)) {
         if !matches!(self.held.back(), Some(Held::Packed { .. })) {
             // Reserve for the first run only. If packed and assembled messages alternate, each run would reserve the
             // same bytes.
             let more = if self.held.is_empty() { more } else { 0 };
-            let frames = Vec::with_capacity(MAX_HEADER_LEN + payload.len() + more);
+            let frames = Vec::with_capacity(len + more);
             self.spare += frames.capacity();
             self.held.push_back(Held::Packed { frames, read: 0 });
             self.bytes += MESSAGE_OVERHEAD;
@@ -63,8 +75,7 @@ impl Inbox {
                 *read = 0;
             }
             let (before, capacity) = (frames.len(), frames.capacity());
-            FrameHeader::new(opcode, payload.len() as u64, None).append_to(frames);
-            frames.extend_from_slice(payload);
+            append(frames);
             let added = frames.len() - before;
             self.bytes += added;
             self.spare += frames.capacity() - capacity;
@@ -92,6 +103,21 @@ impl Inbox {
     #[inline]
     pub(super) fn pop_bytes(&mut self) -> Option<(OpCode, Bytes)> {
         self.pop_as(Bytes::copy_from_slice, PooledBuffer::into_bytes)
+    }
+
+    /// Takes the oldest item if it is a message, as owned bytes.
+    #[inline]
+    pub(super) fn pop_message(&mut self) -> Option<(MessageKind, Bytes)> {
+        let kind = match self.held.front()? {
+            Held::Message(kind, _) => *kind,
+            Held::Packed { frames, read } => match OpCode::from_bits(*frames.get(*read)?)? {
+                OpCode::Text => MessageKind::Text,
+                OpCode::Binary => MessageKind::Binary,
+                _ => return None,
+            },
+        };
+        let (_, payload) = self.pop_bytes()?;
+        Some((kind, payload))
     }
 
     #[inline]
@@ -162,15 +188,17 @@ impl Inbox {
     }
 }
 
-/// Splits off the first frame that [`Inbox::push_slice`] wrote: opcode, payload, and the frame's length.
+/// Splits off the first packed frame: opcode, payload, and the frame's length.
 #[inline]
 fn unpack(frames: &[u8]) -> Option<(OpCode, &[u8], usize)> {
-    let [first, short_len, rest @ ..] = frames else { return None };
+    let [first, second, rest @ ..] = frames else { return None };
     let opcode = OpCode::from_bits(*first)?;
-    let (len, start) = match short_len {
+    let (len, start) = match second & 0x7f {
         126 => (usize::from(u16::from_be_bytes(*rest.first_chunk()?)), 4),
         127 => (u64::from_be_bytes(*rest.first_chunk()?) as usize, 10),
-        short => (usize::from(*short), 2),
+        short => (usize::from(short), 2),
     };
+    // A frame as it was received still has its mask key.
+    let start = if second & 0x80 == 0 { start } else { start + 4 };
     Some((opcode, frames.get(start..start + len)?, start + len))
 }

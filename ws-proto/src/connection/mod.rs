@@ -21,6 +21,7 @@ mod pong_deadline;
 mod receive;
 mod send;
 mod send_queue;
+mod set_aside;
 mod timers;
 
 use std::time::Instant;
@@ -102,14 +103,15 @@ pub enum TransportAction {
 ///   [`send_received`](Self::send_received),
 ///   [`ping`](Self::ping), [`pong`](Self::pong), [`close`](Self::close),
 ///   [`close_and_receive`](Self::close_and_receive), [`pause`](Self::pause), [`resume`](Self::resume),
-///   [`hold_ping`](Self::hold_ping), [`hold_pong`](Self::hold_pong), [`abort`](Self::abort).
+///   [`hold_ping`](Self::hold_ping), [`hold_pong`](Self::hold_pong), [`set_aside`](Self::set_aside),
+///   [`abort`](Self::abort).
 /// - **Outputs** must be drained. Call [`poll_event`](Self::poll_event) until it returns `None`. Then call
 ///   [`pump`](Self::pump) and write the transmit queue until it is empty or the transport accepts no more. Then call
 ///   [`poll_completion`](Self::poll_completion) until it returns `None`.
 ///
 /// After any input or command, drain the outputs in that order. Then query
-/// [`transport_action`](Self::transport_action), [`poll_timeout`](Self::poll_timeout) and, with compression,
-/// [`wants_turn`](Self::wants_turn). Commands are valid at any time, also between two events. `now` must not decrease.
+/// [`transport_action`](Self::transport_action), [`poll_timeout`](Self::poll_timeout) and, with compression or after
+/// [`set_aside`](Self::set_aside), [`wants_turn`](Self::wants_turn). Commands are valid at any time, also between two events. `now` must not decrease.
 /// The crate's documentation shows the loop.
 pub struct Connection {
     config: ValidConfig,
@@ -298,8 +300,8 @@ impl Connection {
         self.inbox.as_ref().map_or(0, |inbox| inbox.bytes())
     }
 
-    /// Bytes of the message in progress: the part received, the part inflated, and the bytes received after a message
-    /// that is still being inflated.
+    /// Bytes of the message in progress: the part received, the part inflated, and the bytes that were
+    /// [set aside](Self::set_aside), or received after a message that is still being inflated.
     #[must_use]
     pub fn unfinished_bytes(&self) -> usize {
         self.partial.as_ref().map_or(0, |partial| partial.bytes())
@@ -310,7 +312,7 @@ impl Connection {
     #[must_use]
     pub fn wants_read(&self) -> bool {
         match (self.phase, &self.inbox) {
-            _ if self.eof || self.is_inflating() => false,
+            _ if self.eof || self.has_set_aside() => false,
             (Phase::Finished, _) => false,
             (Phase::Open, Some(inbox)) if inbox.end.is_some() => false,
             (phase, Some(inbox)) if phase.delivers() => inbox.bytes() < self.config.limits.max_held_bytes,
@@ -325,16 +327,17 @@ impl Connection {
             && !self.eof
             && !self.wants_read()
             && !self.ends_held()
-            && (!self.is_inflating() || self.holds_too_much())
+            && (!self.has_set_aside() || self.holds_too_much())
     }
 
     /// Whether [`poll_event`](Self::poll_event) has more work although it returned `None` and no bytes were received. A
-    /// large compressed message is inflated in slices, so that it does not block the thread. Call `poll_event` again
-    /// soon, after other connections have run. Until then nothing is read.
+    /// large compressed message is inflated in slices, so that it does not block the thread, and a driver may
+    /// [set bytes aside](Self::set_aside). Call `poll_event` again soon, after other connections have run. Until then
+    /// nothing is read.
     #[inline]
     #[must_use]
     pub fn wants_turn(&self) -> bool {
-        self.is_inflating() && !self.holds_too_much()
+        self.has_set_aside() && !self.holds_too_much()
     }
 }
 

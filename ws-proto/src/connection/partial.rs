@@ -11,7 +11,7 @@ use crate::{
     utf8::Utf8Validator,
 };
 
-use super::{charge::ChargedMemory, compressed::Inflating};
+use super::{charge::ChargedMemory, set_aside::SetAside};
 
 /// With at least this many missing payload bytes, a read goes directly into the message's own buffer.
 pub(super) const DIRECT_READ_FROM: usize = 16 * 1024;
@@ -29,15 +29,15 @@ pub(super) struct Partial {
     pub(super) message: Option<Assembly>,
     /// When the incomplete frame or message began.
     pub(super) since: Option<Instant>,
-    /// Present while a message is being inflated, or received bytes wait for that.
-    pub(super) inflating: Option<Box<Inflating>>,
+    /// Present while received bytes wait for another turn, or a message is being inflated.
+    pub(super) set_aside: Option<Box<SetAside>>,
 }
 
 impl Partial {
     /// Payload bytes held.
     pub(super) fn bytes(&self) -> usize {
-        let inflating = self.inflating.as_ref().map_or(0, |inflating| inflating.bytes());
-        self.message.as_ref().map_or(0, |message| message.buffer.len()) + inflating
+        let set_aside = self.set_aside.as_ref().map_or(0, |set_aside| set_aside.len());
+        self.message.as_ref().map_or(0, |message| message.buffer.len()) + set_aside
     }
 
     /// Whether a frame or message is incomplete, so that the peer must send the rest.
@@ -46,14 +46,14 @@ impl Partial {
     }
 
     pub(super) fn is_idle(&self) -> bool {
-        !self.is_begun() && self.inflating.is_none()
+        !self.is_begun() && self.set_aside.is_none()
     }
 
     /// Bytes of memory held in buffers.
     pub(super) fn held_bytes(&self) -> usize {
         let message = self.message.as_ref().map_or(0, |message| message.buffer.capacity());
-        let inflating = self.inflating.as_ref().map_or(0, |inflating| inflating.held_bytes());
-        message + inflating
+        let set_aside = self.set_aside.as_ref().map_or(0, |set_aside| set_aside.held_bytes());
+        message + set_aside
     }
 }
 

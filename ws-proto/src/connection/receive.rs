@@ -7,7 +7,7 @@ use crate::{
     error::{ConnectionError, LimitExceeded},
     frame::OpCode,
     memory::{ReceiveBuffer, TransmitQueue},
-    message::MessageKind,
+    message::{MessageKind, MessageRef},
     recorder::RecordedEvent,
 };
 
@@ -15,6 +15,7 @@ use super::{
     Connection, Event,
     closing::{Phase, holds_end},
     event::{At, Located, Step},
+    fast_path::FastMessage,
     inbox::End,
     partial::{DIRECT_READ_AT_MOST, DIRECT_READ_FROM, large_message},
 };
@@ -126,15 +127,40 @@ impl Connection {
         rx: &'rx mut ReceiveBuffer,
         tx: &mut TransmitQueue,
     ) -> Option<Event<'rx>> {
-        let located = match self.next_fast(rx, tx) {
-            Some(Ok((kind, at))) => Located::Message(kind, at),
-            Some(Err(error)) => {
-                self.end_or_hold(End::Failure(error.into()), tx);
-                self.locate_or_settle(rx, tx)?
-            }
-            None => self.locate_or_settle(rx, tx)?,
-        };
-        Some(match located {
+        if self.delivers_fast()
+            && let Some(FastMessage { kind, start, len }) = self.fast_message(rx, tx)
+        {
+            let at = At::Window { start, len };
+            return Some(Event::Message(at.message(kind, self.config.validate_utf8, rx)));
+        }
+        self.poll_any_event(rx, tx)
+    }
+
+    /// Returns the next event if it is a message that takes the fast path. `None`: call
+    /// [`poll_event`](Self::poll_event). It is inlined, and separate from that, so that the message is passed to the
+    /// application in registers: copying one that was just written stalls the processor.
+    #[doc(hidden)]
+    #[inline(always)]
+    pub fn poll_message<'rx>(
+        &mut self,
+        rx: &'rx mut ReceiveBuffer,
+        tx: &mut TransmitQueue,
+    ) -> Option<MessageRef<'rx>> {
+        if !self.delivers_fast() {
+            return None;
+        }
+        let FastMessage { kind, start, len } = self.fast_message(rx, tx)?;
+        Some(At::Window { start, len }.message(kind, self.config.validate_utf8, rx))
+    }
+
+    #[inline(never)]
+    fn poll_any_event<'rx>(
+        &mut self,
+        rx: &'rx mut ReceiveBuffer,
+        tx: &mut TransmitQueue,
+    ) -> Option<Event<'rx>> {
+        self.hold_fast(rx, tx);
+        Some(match self.locate_or_settle(rx, tx)? {
             Located::Message(kind, at) => Event::Message(at.message(kind, self.config.validate_utf8, rx)),
             Located::Ping(at) => Event::Ping(at.bytes(rx)),
             Located::Pong(at) => Event::Pong(at.bytes(rx)),
@@ -170,7 +196,7 @@ impl Connection {
             match step {
                 Ok(Step::Continue) => {}
                 Ok(Step::Yield) => return None,
-                // More bytes wait in the inflating state; move them into the window next.
+                // More bytes were set aside; move them into the window next.
                 Ok(Step::NeedMore) if self.wants_turn() => rx.rewind(),
                 Ok(Step::NeedMore) if self.ends_held() => {
                     rx.discard();
@@ -327,7 +353,10 @@ impl Connection {
 
     #[inline]
     pub(super) fn note_activity(&mut self) {
-        self.last_activity = self.last_activity.max(self.last_received);
+        // Mostly they are equal: one read brings many messages.
+        if self.last_activity != self.last_received {
+            self.last_activity = self.last_activity.max(self.last_received);
+        }
     }
 
     /// Whether an end is held.

@@ -35,6 +35,18 @@ impl Connection {
         payload: &[u8],
         tx: &mut TransmitQueue,
     ) -> Result<(), SendError> {
+        if self.sends_plainly(tx) {
+            return self.send_plain(kind, payload, tx);
+        }
+        self.send_any(kind, payload, tx)
+    }
+
+    fn send_any(
+        &mut self,
+        kind: MessageKind,
+        payload: &[u8],
+        tx: &mut TransmitQueue,
+    ) -> Result<(), SendError> {
         self.admit(payload.len(), payload.len(), tx)?;
         let compress = self.compresses(payload.len());
         if self.must_wait(tx) || (compress && !fits_one_frame(payload.len())) {
@@ -44,6 +56,31 @@ impl Connection {
             self.encode(kind.opcode(), payload, tx);
             tx.end_send(false);
         }
+        Ok(())
+    }
+
+    /// Whether a message is neither masked nor compressed nor counted, and need not wait, so that
+    /// [`send_plain`](Self::send_plain) sends it.
+    #[inline]
+    fn sends_plainly(&self, tx: &TransmitQueue) -> bool {
+        self.optional.is_none() && self.phase == Phase::Open && !self.must_wait(tx)
+    }
+
+    /// Sends a message as [`send_any`](Self::send_any) does. It is the short form for most messages of a server.
+    #[inline]
+    fn send_plain(
+        &mut self,
+        kind: MessageKind,
+        payload: &[u8],
+        tx: &mut TransmitQueue,
+    ) -> Result<(), SendError> {
+        let len = payload.len();
+        if !self.has_room_after(tx.pending_sends(), tx.len() + tx.overhead(), len, len) {
+            return Err(SendError::Full(()));
+        }
+        tx.traffic.sent.count_message(len);
+        self.note_other_write();
+        tx.push_message(kind.opcode(), payload);
         Ok(())
     }
 
@@ -80,7 +117,25 @@ impl Connection {
     ///
     /// # Errors
     /// As [`send`](Self::send). The error contains the payload.
+    #[inline]
     pub fn send_bytes(
+        &mut self,
+        kind: MessageKind,
+        payload: Bytes,
+        notify: Notify,
+        tx: &mut TransmitQueue,
+    ) -> Result<(), SendError<Bytes>> {
+        if payload.len() < IN_PLACE_FROM && !notify.is_yes() && self.sends_plainly(tx) {
+            if self.send_plain(kind, &payload, tx).is_err() {
+                return Err(SendError::Full(payload));
+            }
+            tx.spend(payload);
+            return Ok(());
+        }
+        self.send_any_bytes(kind, payload, notify, tx)
+    }
+
+    fn send_any_bytes(
         &mut self,
         kind: MessageKind,
         payload: Bytes,
@@ -99,6 +154,7 @@ impl Connection {
     ///
     /// # Errors
     /// As [`send_bytes`](Self::send_bytes). The error contains the message.
+    #[inline]
     pub fn send_message(
         &mut self,
         message: Message,
@@ -268,8 +324,13 @@ impl Connection {
     fn finds_room(&self, len: usize, owned: usize, promised: &Backlog, tx: &TransmitQueue) -> bool {
         let Queued { messages, bytes } = self.queued(tx);
         let bytes = bytes + tx.overhead() + promised.bytes();
-        self.config.has_room_for(len, messages + promised.messages(), bytes)
-            && self.has_budget_for(owned, bytes)
+        self.has_room_after(messages + promised.messages(), bytes, len, owned)
+    }
+
+    /// Whether there is room for a message of `len` bytes behind `messages` that count `bytes`.
+    #[inline]
+    fn has_room_after(&self, messages: usize, bytes: usize, len: usize, owned: usize) -> bool {
+        self.config.has_room_for(len, messages, bytes) && self.has_budget_for(owned, bytes)
     }
 
     /// Whether new frames must wait in the connection: the transport is blocked, or older frames wait.

@@ -115,6 +115,23 @@ impl FrameHeader {
         }
     }
 
+    /// Appends a server's frame with a whole message: what [`append_to`](Self::append_to) writes, and the payload. The
+    /// header is made of constants as far as possible, because this is done for each message.
+    #[inline(always)]
+    pub(crate) fn append_message(opcode: OpCode, payload: &[u8], out: &mut Vec<u8>) {
+        out.reserve(MAX_HEADER_LEN + payload.len());
+        let (first, len) = (FIN | opcode.bits(), payload.len());
+        match len {
+            0..=125 => out.extend_from_slice(&[first, len as u8]),
+            126..=0xffff => {
+                let [high, low] = (len as u16).to_be_bytes();
+                out.extend_from_slice(&[first, LEN_16, high, low]);
+            }
+            _ => Self::new(opcode, len as u64, None).append_to(out),
+        }
+        out.extend_from_slice(payload);
+    }
+
     /// Length in bytes of the header that [`encode`](Self::encode) writes.
     #[must_use]
     pub const fn encoded_len(&self) -> usize {

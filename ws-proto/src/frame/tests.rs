@@ -189,3 +189,18 @@ proptest! {
         prop_assert_eq!(header.encoded_len(), bytes.len());
     }
 }
+
+#[test]
+fn a_message_appended_at_once_is_its_header_and_its_payload() {
+    for opcode in [OpCode::Text, OpCode::Binary] {
+        for len in [0, 1, 125, 126, 127, 255, 256, 65_535, 65_536, 70_000] {
+            let payload: Vec<u8> = (0..len).map(|at| at as u8).collect();
+            let mut expected = vec![9];
+            FrameHeader::new(opcode, len as u64, None).append_to(&mut expected);
+            expected.extend(&payload);
+            let mut frame = vec![9];
+            FrameHeader::append_message(opcode, &payload, &mut frame);
+            assert_eq!(frame, expected, "{len} bytes");
+        }
+    }
+}

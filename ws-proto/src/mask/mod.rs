@@ -11,7 +11,7 @@ mod source;
 pub use source::{ChaChaMaskSource, MaskSource};
 
 /// The length from which CPU feature detection is worthwhile.
-const DISPATCH_FROM: usize = 128;
+const DISPATCH_FROM: usize = 64;
 
 /// A mask key, and the position in it for the next payload byte.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,6 +49,12 @@ pub fn apply_mask(key: [u8; 4], data: &mut [u8]) {
     } else {
         arch::apply(key, data);
     }
+}
+
+/// As [`apply_mask`]. Returns whether all bytes are ASCII afterwards, which shows in the same pass.
+#[inline]
+pub(crate) fn apply_mask_and_test(key: [u8; 4], data: &mut [u8]) -> bool {
+    if data.len() < DISPATCH_FROM { body::apply_and_test(key, data) } else { arch::apply_and_test(key, data) }
 }
 
 /// Appends a masked copy of `source` to `target`.

@@ -1,6 +1,6 @@
 use proptest::prelude::*;
 
-use super::{Mask, append_masked, apply_mask, body};
+use super::{Mask, append_masked, apply_mask, apply_mask_and_test, body};
 
 /// Distance between the lengths that are tested: 1, or more under Miri, which is slow.
 const STEP: usize = if cfg!(miri) { 37 } else { 1 };
@@ -46,6 +46,22 @@ fn masking_twice_restores_the_payload() {
     let once = masked(KEY, &original);
     assert_ne!(once, original);
     assert_eq!(masked(KEY, &once), original);
+}
+
+#[test]
+fn a_byte_that_is_not_ascii_is_found_at_every_place_of_every_length() {
+    for len in (0..=300).step_by(STEP) {
+        let ascii: Vec<u8> = (0..len).map(|at| (at % 128) as u8).collect();
+        for at in (0..=len).step_by(STEP) {
+            let mut text = ascii.clone();
+            if let Some(byte) = text.get_mut(at) {
+                *byte |= 0x80;
+            }
+            let mut buffer = reference_mask(KEY, 0, &text);
+            assert_eq!(apply_mask_and_test(KEY, &mut buffer), at == len, "byte {at} of {len}");
+            assert_eq!(buffer, text);
+        }
+    }
 }
 
 #[test]

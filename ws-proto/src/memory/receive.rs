@@ -125,7 +125,6 @@ impl ReceiveBuffer {
     }
 
     /// Appends as many of `bytes` as fit. Returns their number.
-    #[cfg(any(feature = "deflate", test))]
     pub(crate) fn extend(&mut self, bytes: &[u8]) -> usize {
         let spare = self.spare_mut();
         let n = spare.len().min(bytes.len());

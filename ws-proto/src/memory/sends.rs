@@ -35,42 +35,55 @@ const SEND_OVERHEAD: usize = MESSAGE_OVERHEAD / 2;
 /// The data sends of a transmit queue that are not completely written, and those that are not reported.
 #[derive(Default)]
 pub(super) struct Sends {
-    /// Where the sends end, as positions in the stream.
+    /// Where the sends end, as positions in the stream; without the newest ones.
     ends: VecDeque<Send>,
-    /// The number of sends that `ends` stands for.
+    /// The newest send, or run of sends. Its count is 0 if there is none.
+    newest: Send,
+    /// Where the first send of the newest run ends.
+    run_start: u64,
+    /// The number of sends that all entries stand for.
     pending: usize,
     /// Sends that asked for a report, are written, and are not reported yet.
     completed: u32,
 }
 
 /// A send that is not written yet, or a short run of small ones that did not ask for a report.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Default, Clone, Copy)]
 struct Send {
     /// The position where the last one ends.
     end: u64,
     count: u32,
-    /// Bytes from the end of the first one to the end of the last one.
-    run: u16,
     notify: bool,
+}
+
+impl Send {
+    const NONE: Self = Self { end: 0, count: 0, notify: false };
 }
 
 impl Sends {
     pub(super) const fn new() -> Self {
-        Self { ends: VecDeque::new(), pending: 0, completed: 0 }
+        Self { ends: VecDeque::new(), newest: Send::NONE, run_start: 0, pending: 0, completed: 0 }
     }
 
     /// Adds a send that ends at the position `end` and is not written yet.
     #[inline]
     pub(super) fn push(&mut self, end: u64, notify: bool) {
         self.pending += 1;
-        if let Some(last) = self.ends.back_mut().filter(|last| !notify && !last.notify) {
-            let run = end - last.end + u64::from(last.run);
-            if run <= LONGEST_RUN {
-                *last = Send { end, count: last.count + 1, run: run as u16, notify };
-                return;
-            }
+        let newest = &mut self.newest;
+        if newest.count > 0 && !notify && !newest.notify && end - self.run_start <= LONGEST_RUN {
+            newest.end = end;
+            newest.count += 1;
+        } else {
+            self.begin(Send { end, count: 1, notify });
         }
-        self.ends.push_back(Send { end, count: 1, run: 0, notify });
+    }
+
+    fn begin(&mut self, send: Send) {
+        if self.newest.count > 0 {
+            self.ends.push_back(self.newest);
+        }
+        self.run_start = send.end;
+        self.newest = send;
     }
 
     /// Adds a send that is already written.
@@ -82,17 +95,27 @@ impl Sends {
     /// Completes the sends that end within the first `written` bytes of the stream.
     #[inline]
     pub(super) fn complete(&mut self, written: u64) {
-        while let Some(send) = self.ends.front().filter(|send| send.end <= written) {
-            self.completed += u32::from(send.notify);
-            self.pending -= send.count as usize;
+        while let Some(send) = self.ends.front().copied().filter(|send| send.end <= written) {
+            self.note_written(send);
             self.ends.pop_front();
         }
+        if self.newest.count > 0 && self.newest.end <= written {
+            self.note_written(self.newest);
+            self.newest = Send::NONE;
+        }
+    }
+
+    #[inline]
+    const fn note_written(&mut self, send: Send) {
+        self.completed += send.notify as u32;
+        self.pending -= send.count as usize;
     }
 
     /// Drops the pending sends. Returns how many of them asked for a report.
     pub(super) fn cut_off(&mut self) -> usize {
-        let cut_off = self.ends.iter().filter(|send| send.notify).count();
+        let cut_off = self.ends.iter().chain([&self.newest]).filter(|send| send.notify).count();
         self.ends.clear();
+        self.newest = Send::NONE;
         self.pending = 0;
         cut_off
     }
@@ -117,7 +140,7 @@ impl Sends {
     /// What the pending sends count in addition to their bytes.
     #[inline]
     pub(super) fn overhead(&self) -> usize {
-        self.ends.len() * SEND_OVERHEAD
+        (self.ends.len() + usize::from(self.newest.count > 0)) * SEND_OVERHEAD
     }
 
     #[inline]

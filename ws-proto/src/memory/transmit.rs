@@ -3,7 +3,7 @@ use std::{collections::VecDeque, fmt, io::IoSlice, time::Instant};
 use bytes::{Buf, Bytes};
 
 use crate::{
-    frame::{FrameHeader, MAX_HEADER_LEN},
+    frame::{FrameHeader, MAX_HEADER_LEN, OpCode},
     mask::Mask,
 };
 
@@ -226,6 +226,15 @@ impl TransmitQueue {
         let before = self.small.len();
         header.append_to(&mut self.small);
         self.queued += (self.small.len() - before) as u64;
+    }
+
+    /// Appends a server's frame with a whole message, which is one data send.
+    #[inline(always)]
+    pub(crate) fn push_message(&mut self, opcode: OpCode, payload: &[u8]) {
+        let before = self.small.len();
+        FrameHeader::append_message(opcode, payload, &mut self.small);
+        self.queued += (self.small.len() - before) as u64;
+        self.sends.push(self.queued, false);
     }
 
     /// Appends copied bytes.

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use tokio::io::AsyncWrite;
 use ws_proto::{
     CloseCode, Connection, ConnectionState, Message, MessageKind, MessageRef, Notify, PreparedMessage,
-    Queued, TransmitQueue,
+    Queued, ReceiveBuffer, TransmitQueue,
     error::{ControlError, SendError},
     recorder::Recording,
     stats::ConnectionStats,
@@ -53,17 +53,32 @@ impl Conn<'_> {
     /// As [`send_text`](Self::send_text). The error returns the message, owned.
     #[inline]
     pub fn send(&mut self, message: MessageRef<'_>) -> Result<(), SendError<Message>> {
-        let sent = if message.is_assembled() {
-            if !self.fill_from_feed() {
-                return self.refuse(message.into_message());
-            }
-            self.connection.send_received(message, self.tx)
-        } else {
-            self.send_lent(message.kind(), message.as_bytes())
-                .map_err(|error| error.map(|()| message.into_message()))
-        };
+        if message.is_assembled() {
+            return self.send_assembled(message);
+        }
+        match self.send_lent(message.kind(), message.as_bytes()) {
+            Ok(()) => Ok(()),
+            refused => self.return_lent(refused, message),
+        }
+    }
+
+    fn send_assembled(&mut self, message: MessageRef<'_>) -> Result<(), SendError<Message>> {
+        if !self.fill_from_feed() {
+            return self.refuse(message.into_message());
+        }
+        let sent = self.connection.send_received(message, self.tx);
         self.note_refusal(&sent);
         sent
+    }
+
+    #[cold]
+    fn return_lent(
+        &mut self,
+        refused: Result<(), SendError>,
+        message: MessageRef<'_>,
+    ) -> Result<(), SendError<Message>> {
+        self.note_refusal(&refused);
+        refused.map_err(|error| error.map(|()| message.into_message()))
     }
 
     /// Sends an owned message. `on_write_complete` is called once it is written.
@@ -231,6 +246,13 @@ impl Conn<'_> {
     #[must_use]
     pub fn deflate_params(&self) -> Option<ws_proto::deflate::DeflateParams> {
         self.connection.deflate_params()
+    }
+
+    /// This turn delivers no further messages.
+    #[cold]
+    pub(super) fn end_messages(&mut self, rx: &mut ReceiveBuffer) {
+        self.state.wants.messages = true;
+        self.connection.set_aside(rx, self.tx);
     }
 
     /// Moves what waits in the connection's feed to the write queue, before a message of the handler or a Close. Returns

@@ -42,6 +42,8 @@ pub(super) struct Pauses {
 pub(super) struct Wants {
     /// Another turn, because there is more to do.
     pub(super) turn: bool,
+    /// Further messages in another turn: this one has delivered as many as it may.
+    pub(super) messages: bool,
     /// Room for a message: a send was refused with `Full`, and `on_writable` has not been called since.
     pub(super) room: bool,
     /// Room for what is left in the mailbox.

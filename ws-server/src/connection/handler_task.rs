@@ -10,7 +10,10 @@ use std::{
 use ws_proto::{
     CloseInfo, Connection, ConnectionState, Event, ReceiveBuffer, TransportAction, error::ConnectionError,
 };
-use ws_tokio::internal::{Driver, Pressure, ReceiveLease, WriterParts, guarded, yield_turn};
+use ws_tokio::internal::{
+    Driver, Pressure, ReceiveLease, WriterParts, begin_turn_work, count_turn_message, guarded,
+    yield_turn_or_rest,
+};
 
 use crate::{
     connection::Handler,
@@ -79,6 +82,7 @@ impl<H: Handler, S: Io> HandlerTask<H, S> {
     fn turn_in_span(&mut self, cx: &mut Context<'_>, rx: &mut ReceiveBuffer) -> Poll<()> {
         let tick = self.state.registration.shard().tick();
         let now = self.state.registration.shard().time_of(tick);
+        begin_turn_work();
         if self.state.life == Life::New {
             self.start(cx, now);
         }
@@ -90,13 +94,18 @@ impl<H: Handler, S: Io> HandlerTask<H, S> {
             return Poll::Ready(());
         }
         let mut reads = 0;
-        while reads < READS_PER_TURN && self.driver.poll_read(cx, now, rx).is_ready() {
+        while reads < READS_PER_TURN
+            && !self.state.wants.messages
+            && self.driver.poll_read(cx, now, rx).is_ready()
+        {
             reads += 1;
             if self.dispatch_and_write(cx, now, rx).is_ready() {
                 return Poll::Ready(());
             }
         }
-        self.state.wants.turn |= reads == READS_PER_TURN || self.driver.connection().wants_turn();
+        self.state.wants.turn |= reads == READS_PER_TURN
+            || std::mem::take(&mut self.state.wants.messages)
+            || self.driver.connection().wants_turn();
         self.end_turn(tick);
         Poll::Pending
     }
@@ -163,7 +172,8 @@ impl<H: Handler, S: Io> HandlerTask<H, S> {
         }
     }
 
-    /// Gives all events to the handler, and writes what it sent. `Ready`: the connection is over.
+    /// Gives all events to the handler, or as many as a turn may, and writes what it sent. `Ready`: the connection is
+    /// over.
     fn dispatch_and_write(&mut self, cx: &mut Context<'_>, now: Instant, rx: &mut ReceiveBuffer) -> Poll<()> {
         loop {
             self.dispatch(cx, now, rx);
@@ -173,7 +183,7 @@ impl<H: Handler, S: Io> HandlerTask<H, S> {
             if self.state.life == Life::Over {
                 return Poll::Ready(());
             }
-            if self.driver.transport_action() != TransportAction::Close {
+            if self.driver.transport_action() != TransportAction::Close || self.state.wants.messages {
                 return Poll::Pending;
             }
             // Nothing holds the end up any more: the messages that were held are delivered, and then the end.
@@ -181,7 +191,7 @@ impl<H: Handler, S: Io> HandlerTask<H, S> {
         }
     }
 
-    /// Gives all events to the handler.
+    /// Gives all events to the handler, or as many as a turn may. The others wait in the connection.
     fn dispatch(&mut self, cx: &Context<'_>, now: Instant, rx: &mut ReceiveBuffer) {
         if self.state.life == Life::Failed {
             return self.dispatch_end(cx, now, rx);
@@ -189,7 +199,14 @@ impl<H: Handler, S: Io> HandlerTask<H, S> {
         let WriterParts { connection, tx, mut writer } = self.driver.writer_parts();
         let mut conn =
             Conn { writer: &mut writer, connection, tx, state: &mut self.state, now, waker: cx.waker() };
-        while let Some(event) = conn.connection.poll_event(rx, conn.tx) {
+        loop {
+            while let Some(message) = conn.connection.poll_message(rx, conn.tx) {
+                self.handler.on_message(&mut conn, message);
+                if count_turn_message() {
+                    return conn.end_messages(rx);
+                }
+            }
+            let Some(event) = conn.connection.poll_event(rx, conn.tx) else { return };
             match event {
                 Event::Message(message) => self.handler.on_message(&mut conn, message),
                 Event::Ping(payload) => self.handler.on_ping(&mut conn, payload),
@@ -199,6 +216,9 @@ impl<H: Handler, S: Io> HandlerTask<H, S> {
                 }
                 Event::Closed(info) => return self.report_end(cx, now, &info),
                 _ => {}
+            }
+            if count_turn_message() {
+                return conn.end_messages(rx);
             }
         }
     }
@@ -361,7 +381,7 @@ impl<H: Handler, S: Io> Future for HandlerTask<H, S> {
             this.on_panic()
         });
         if polled.is_pending() && this.take_wants_turn() {
-            yield_turn(cx);
+            yield_turn_or_rest(cx);
         }
         polled
     }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use ws_tokio::internal::count_work;
 
 use super::{
     delivery::Command,
@@ -50,7 +51,10 @@ impl Member {
             match self.0.subscribe(&topic, &options, presence.clone()) {
                 Ok(Some(subscribed)) => {
                     self.0.delivery.kick();
-                    if subscribed.recovered.messages() > 0 {
+                    let recovered = subscribed.recovered.messages();
+                    if recovered > 0 {
+                        // Few of these messages fill a turn.
+                        count_work(recovered);
                         // A list of what is recovered waits with the command. Lists must not pile up.
                         self.0.delivery.execute();
                     }

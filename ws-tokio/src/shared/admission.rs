@@ -23,6 +23,22 @@ impl<S> SharedState<S> {
         queued
     }
 
+    /// Queues a message of the connection's owner in a turn of a server's task, if nothing else has to be done first. If
+    /// not, it returns the message: call [`queue`](Self::queue). It may leave a payload that is
+    /// spent.
+    #[inline]
+    pub(crate) fn queue_in_turn(&mut self, message: Message) -> Result<(), Message> {
+        if !self.is_application_turn() || self.rare.is_some() {
+            return Err(message);
+        }
+        let Some(driver) = &mut self.driver else { return Err(message) };
+        let (connection, tx) = driver.parts_mut();
+        match connection.send_message(message, Notify::No, tx) {
+            Ok(()) => Ok(()),
+            Err(SendError::Full(message) | SendError::Closed(message)) => Err(message),
+        }
+    }
+
     /// Queues a message of a sender that does not wait, if there is room and no other sender waits.
     pub(crate) fn queue_as_newcomer(&mut self, message: Message) -> Result<(), SendError<Message>> {
         let len = message.len();
@@ -110,7 +126,7 @@ impl<S> SharedState<S> {
         self.rare.as_ref().is_some_and(|rare| !rare.senders.is_empty())
     }
 
-    fn has_waiting_senders(&self) -> bool {
+    pub(super) fn has_waiting_senders(&self) -> bool {
         self.rare.as_ref().is_some_and(|rare| rare.senders.has_waiting())
     }
 

@@ -25,13 +25,19 @@ pub(crate) struct StateGuard<'a, S> {
 #[inline]
 pub(crate) fn lock<S>(shared: &Mutex<SharedState<S>>) -> StateGuard<'_, S> {
     let _hold = Hold::new();
+    StateGuard { state: lock_briefly(shared), ended_driver: None, _hold }
+}
+
+/// Locks the state for an operation that wakes no task, ends no transport and drops no payload.
+#[inline]
+pub(crate) fn lock_briefly<S>(shared: &Mutex<SharedState<S>>) -> MutexGuard<'_, SharedState<S>> {
     let mut state = shared.lock().unwrap_or_else(PoisonError::into_inner);
     if state.has_idle_server_task()
         && let Some(Entered { now, again }) = turn::enter(shared, &*state)
     {
         state.enter_turn(now, again);
     }
-    StateGuard { state, ended_driver: None, _hold }
+    state
 }
 
 impl<S> Deref for StateGuard<'_, S> {

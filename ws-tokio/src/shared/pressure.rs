@@ -23,7 +23,7 @@ impl<S> SharedState<S> {
     pub(crate) fn take_pressure(&mut self, asks_feed: bool) -> Pressure {
         let mut pressure = self.driver().map(|driver| driver.pressure()).unwrap_or_default();
         self.has_refused &= pressure.queued.bytes > 0;
-        pressure.refused = self.has_refused || !self.senders.is_empty();
+        pressure.refused = self.has_refused || self.has_waiting_senders();
         pressure.cut_off = std::mem::take(&mut self.is_cut_off);
         if asks_feed
             && pressure.blocked_since.is_some()

@@ -16,11 +16,33 @@ use crate::{
     driver::Driver,
     event::Event,
     thread_buffers::{ReceiveLease, trim_thread_pool},
+    time::yield_turn,
+    turn_work::{count_work, is_check_due, is_turn_long, was_turn_long, yield_turn_or_rest},
 };
 
 /// Steps of one poll without a message, such as reads of pings, before the task yields. Custom transports do not take
 /// part in tokio's cooperative budget.
 const STEPS_PER_POLL: usize = 128;
+
+impl<S> SharedState<S> {
+    /// Takes a message that an earlier read has brought, as [`poll_recv`](Self::poll_recv) does. `None`: call that.
+    #[inline]
+    pub(crate) fn take_held(&mut self) -> Option<Message> {
+        let is_turn = self.is_application_turn();
+        if is_turn && is_check_due() {
+            return None;
+        }
+        let message = self.driver.as_mut()?.connection_mut().take_next_held()?;
+        if is_turn {
+            count_work(1);
+        }
+        self.has_received = true;
+        if let Mode::ServerTask { receiving, .. } = &mut self.mode {
+            *receiving = false;
+        }
+        Some(message)
+    }
+}
 
 impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
     /// Takes the next message. `None` once the connection is over.
@@ -36,7 +58,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
 
     fn poll_received<R: Received>(&mut self, cx: &mut Context<'_>) -> Poll<Option<R>> {
         self.has_received = true;
+        // If the waker was just added, this is the same poll as before.
+        let is_long = || (is_check_due() && is_turn_long()) || (self.waker_added && was_turn_long());
+        if self.is_application_turn() && is_long() {
+            return self.poll_next_turn(cx);
+        }
         let next = self.poll_next(cx);
+        if next.is_ready() && self.is_application_turn() {
+            count_work(1);
+        }
         if let Mode::ServerTask { receiving, .. } = &mut self.mode {
             *receiving = next.is_pending();
             if next.is_pending() {
@@ -57,9 +87,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
             return;
         }
         self.end_turn();
-        if self.driver.as_ref().is_some_and(Driver::is_quiet) {
+        if self.driver.as_ref().is_some_and(Driver::is_quiet) && !self.is_pressed() {
             turn::set_done();
         }
+    }
+
+    /// Waits for the next turn.
+    #[cold]
+    fn poll_next_turn<T>(&mut self, cx: &Context<'_>) -> Poll<T> {
+        let Mode::ServerTask { receiving, home, .. } = &mut self.mode else { return Poll::Pending };
+        *receiving = true;
+        // A reactor looks for events after each turn.
+        let is_task = home.is_none();
+        if self.has_waker_of(cx) {
+            let mut io_cx = Context::from_waker(self.waiting.transport());
+            if is_task { yield_turn_or_rest(&mut io_cx) } else { yield_turn(&mut io_cx) }
+        }
+        Poll::Pending
     }
 
     fn poll_next<R: Received>(&mut self, cx: &mut Context<'_>) -> Poll<Option<R>> {

@@ -305,6 +305,12 @@ impl<S> SharedState<S> {
         }
     }
 
+    /// Whether a server's task polls the application's future now.
+    #[inline]
+    pub(super) const fn is_application_turn(&self) -> bool {
+        matches!(self.mode, Mode::ServerTask { turn: Turn::Application, .. })
+    }
+
     /// Begins the application's part of a turn of the server's task, or continues it if it had ended early.
     #[inline]
     pub(super) fn enter_turn(&mut self, at: Instant, again: bool) {

@@ -7,11 +7,14 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use ws_proto::Message;
 
 use super::WebSocket;
-use crate::shared::{SharedState, lock_and_poll};
+use crate::shared::{SharedState, lock_and_poll, lock_briefly};
 
 impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// Receives the next text or binary message. Returns `None` once the connection is over;
     /// [`close_info`](Self::close_info) says how it ended. The library handles control frames.
+    ///
+    /// Under a server's `serve`, a connection that has received messages for about a millisecond waits here once, so
+    /// that other connections run.
     ///
     /// # Cancel safety
     /// Dropping the future loses nothing. The next call continues where this one stopped.
@@ -20,7 +23,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     }
 
     /// Polls for the next message, as [`recv`](Self::recv) does.
+    // Inlined, so that the message is not copied on its way: copying what was just written stalls the processor.
+    #[inline(always)]
     pub fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<Message>> {
+        let held = lock_briefly(&self.shared).take_held();
+        if held.is_some() { Poll::Ready(held) } else { self.poll_recv_next(cx) }
+    }
+
+    #[inline(never)]
+    fn poll_recv_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Message>> {
         lock_and_poll(&self.shared, cx, SharedState::poll_recv)
     }
 }

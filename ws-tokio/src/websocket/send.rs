@@ -11,7 +11,10 @@ use ws_proto::{
 };
 
 use super::WebSocket;
-use crate::shared::{SharedState, lock, lock_and_poll};
+use crate::{
+    driver::Driver,
+    shared::{SharedState, lock, lock_and_poll, lock_briefly},
+};
 
 impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// Sends a message. Waits while the write queue is at its limits.
@@ -65,6 +68,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     ) -> Poll<Result<(), SendError<Message>>> {
         if self.rare.is_some() {
             let _ = ready!(self.poll_left_over(cx));
+        } else if let Some(new) = message.take() {
+            let Err(refused) = self.queue_in_turn(new) else { return Poll::Ready(Ok(())) };
+            *message = Some(refused);
         }
         let mut known = mark.get();
         let sent = lock_and_poll(&self.shared, cx, |state, cx| {
@@ -202,6 +208,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
 impl<S> WebSocket<S> {
     pub(super) fn take_left_over(&mut self) -> Option<LeftOver> {
         self.rare.as_mut()?.left_over.take()
+    }
+
+    /// Queues a message in a turn of a server's task, if it has nothing to wait for. If not, returns the message.
+    #[inline]
+    fn queue_in_turn(&self, message: Message) -> Result<(), Message> {
+        let mut state = lock_briefly(&self.shared);
+        state.queue_in_turn(message)?;
+        if state.driver().is_some_and(Driver::has_spent) {
+            drop(state);
+            // The payload is dropped after its release.
+            drop(lock(&self.shared));
+        }
+        Ok(())
     }
 
     /// Queues the message that is left over, beyond the limits of the write queue. Call it only if no other message can

@@ -45,16 +45,9 @@ impl Compressed {
     }
 }
 
-/// A message that is being inflated, and the bytes received after it.
+/// A message that is being inflated.
 #[derive(Debug)]
-pub(in crate::connection) struct Inflating {
-    message: Option<InflatingMessage>,
-    /// Bytes received after the message, not parsed yet.
-    behind: Vec<u8>,
-}
-
-#[derive(Debug)]
-struct InflatingMessage {
+pub(in crate::connection) struct InflatingMessage {
     kind: MessageKind,
     input: PooledBuffer,
     /// Bytes of the input that are consumed.
@@ -69,10 +62,6 @@ struct InflatingMessage {
 }
 
 impl Connection {
-    pub(in crate::connection) fn is_inflating(&self) -> bool {
-        self.partial.as_ref().is_some_and(|partial| partial.inflating.is_some())
-    }
-
     /// Whether so much is held for a paused application that nothing more is inflated: received bytes may become a
     /// thousand times as large.
     pub(in crate::connection) fn holds_too_much(&self) -> bool {
@@ -88,10 +77,10 @@ impl Connection {
         rx.inflated_in_turn >= SLICE
     }
 
-    /// Keeps received bytes for later.
-    pub(in crate::connection) fn set_aside(&mut self, rx: &mut ReceiveBuffer) -> Step {
+    /// Keeps received bytes for another turn, and begins to count anew what is inflated.
+    pub(in crate::connection) fn set_aside_inflated(&mut self, rx: &mut ReceiveBuffer) -> Step {
         rx.inflated_in_turn = 0;
-        self.inflating_mut().keep(rx);
+        self.set_aside_mut().keep(rx);
         Step::Yield
     }
 
@@ -139,7 +128,7 @@ impl Connection {
                 let mut message = InflatingMessage { kind, input, at, output, utf8, inflater, borrowed };
                 let mut memory = ChargedMemory::of(&mut self.charge, &self.config);
                 message.take_over(rx.inflated(len), limit, &mut memory)?;
-                self.inflating_mut().message = Some(message);
+                self.set_aside_mut().message = Some(message);
                 self.inflate_more(rx)
             }
         }
@@ -152,29 +141,18 @@ impl Connection {
     ) -> Result<Step, ConnectionError> {
         let (limit, is_wanted) = (self.config.limits.max_message_size, self.phase.delivers());
         let holds_too_much = self.holds_too_much();
-        let Some(mut message) = self.inflating_mut().message.take().filter(|_| is_wanted) else {
-            if holds_too_much {
-                return Ok(Step::Yield);
-            }
-            let inflating = self.inflating_mut();
-            rx.rewind();
-            // `extend` resets the count; what was inflated so far still counts.
-            let inflated = rx.inflated_in_turn;
-            let taken = rx.extend(&inflating.behind);
-            rx.inflated_in_turn = inflated;
-            inflating.behind.drain(..taken);
-            self.end_inflating();
-            return Ok(Step::Continue);
+        let Some(mut message) = self.set_aside_mut().message.take().filter(|_| is_wanted) else {
+            return Ok(if holds_too_much { Step::Yield } else { self.take_up(rx) });
         };
         let mut memory = ChargedMemory::of(&mut self.charge, &self.config);
         if !message.inflate_slice(limit, &mut memory)? {
-            let inflating = self.inflating_mut();
-            inflating.message = Some(message);
-            inflating.keep(rx);
+            let set_aside = self.set_aside_mut();
+            set_aside.message = Some(message);
+            set_aside.keep(rx);
             rx.inflated_in_turn = 0;
             return Ok(Step::Yield);
         }
-        self.end_inflating();
+        self.end_set_aside();
         if let Some(compression) = self.compression_mut() {
             compression.put_inflater(message.inflater);
         }
@@ -183,58 +161,25 @@ impl Connection {
         rx.assembled = message.output;
         Ok(Step::Message(message.kind, At::Assembled))
     }
-
-    fn inflating_mut(&mut self) -> &mut Inflating {
-        let partial = self.partial.get_or_insert_default();
-        partial.inflating.get_or_insert_with(|| Box::new(Inflating { message: None, behind: Vec::new() }))
-    }
-
-    /// Drops the inflating state, unless bytes still wait in it.
-    fn end_inflating(&mut self) {
-        if let Some(partial) = &mut self.partial {
-            partial.inflating.take_if(|inflating| inflating.behind.is_empty());
-        }
-        self.drop_idle_partial();
-    }
-}
-
-impl Inflating {
-    /// Payload bytes held: compressed, inflated, and received after the message.
-    pub(in crate::connection) fn bytes(&self) -> usize {
-        let message = self.message.as_ref().map_or(0, |message| message.input.len() + message.output.len());
-        message + self.behind.len()
-    }
-
-    /// Whether this state comes next. If not, the receive window holds bytes that were received after the message.
-    pub(in crate::connection) const fn is_next(&self, rx: &ReceiveBuffer) -> bool {
-        self.message.is_some() || rx.is_empty()
-    }
-
-    /// Bytes of memory in use, including a borrowed inflater.
-    pub(in crate::connection) fn held_bytes(&self) -> usize {
-        let message = |message: &InflatingMessage| {
-            message.input.capacity() + message.output.capacity() + message.borrowed
-        };
-        self.message.as_ref().map_or(0, message) + self.behind.capacity()
-    }
-
-    /// Memory allocated for the bytes of messages alone.
-    #[cfg(test)]
-    pub(in crate::connection) fn capacity(&self) -> usize {
-        let message = |message: &InflatingMessage| message.input.capacity() + message.output.capacity();
-        self.message.as_ref().map_or(0, message) + self.behind.capacity()
-    }
-
-    /// Takes the unparsed received bytes and puts them before those that already wait.
-    fn keep(&mut self, rx: &mut ReceiveBuffer) {
-        if !rx.is_empty() {
-            self.behind.splice(..0, rx.unprocessed().iter().copied());
-        }
-        rx.discard();
-    }
 }
 
 impl InflatingMessage {
+    /// Payload bytes held: compressed and inflated.
+    pub(in crate::connection) fn len(&self) -> usize {
+        self.input.len() + self.output.len()
+    }
+
+    /// Bytes of memory in use, including a borrowed inflater.
+    pub(in crate::connection) const fn held_bytes(&self) -> usize {
+        self.input.capacity() + self.output.capacity() + self.borrowed
+    }
+
+    /// Memory allocated for bytes alone.
+    #[cfg(test)]
+    pub(in crate::connection) const fn capacity(&self) -> usize {
+        self.input.capacity() + self.output.capacity()
+    }
+
     /// Inflates a slice. Returns true when the message is complete.
     fn inflate_slice(
         &mut self,

@@ -13,7 +13,7 @@ use crate::{
 use super::Connection;
 
 pub(super) use deflating::{Deflating, fits_one_frame};
-pub(super) use inflating::{Compressed, Inflating};
+pub(super) use inflating::{Compressed, InflatingMessage};
 
 pub(super) type Compression = Session;
 

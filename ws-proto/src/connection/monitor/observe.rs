@@ -92,19 +92,12 @@ impl Connection {
         }
     }
 
-    /// A message in one frame was received; text that is not UTF-8 is not a message.
+    /// A message in one frame was received.
     #[inline]
-    pub(in crate::connection) fn observe_fast_message(
-        &mut self,
-        kind: MessageKind,
-        len: usize,
-        is_valid: bool,
-    ) {
+    pub(in crate::connection) fn observe_fast_message(&mut self, kind: MessageKind, len: usize) {
         if let Some(monitor) = self.monitor_mut() {
             monitor.on_frame_received(kind.opcode(), true, len as u64);
-            if is_valid {
-                monitor.on_message_received(len);
-            }
+            monitor.on_message_received(len);
         }
     }
 

@@ -168,8 +168,8 @@ fn a_message_that_is_being_inflated_is_charged_for_its_inflater() {
         assert!(end.connection.wants_turn(), "the message is being inflated");
         let held = end.connection.memory_in_use(&end.tx);
         assert_eq!(budget.used(), held.next_multiple_of(1024));
-        let inflating = end.connection.partial.as_ref().and_then(|partial| partial.inflating.as_ref());
-        held - inflating.unwrap().capacity()
+        let set_aside = end.connection.partial.as_ref().and_then(|partial| partial.set_aside.as_ref());
+        held - set_aside.unwrap().capacity()
     };
     let (borrowed, own) = (held_beside_buffers(false), held_beside_buffers(true));
     // An inflater with context is not charged: it belongs to the connection and has a budget of its own.

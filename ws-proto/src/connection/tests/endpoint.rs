@@ -83,6 +83,8 @@ pub(super) struct Endpoint {
     pub(super) now: Instant,
     /// Echoes every message from within the event.
     pub(super) echoes: bool,
+    /// Sets aside what is left after each event.
+    pub(super) sets_aside: bool,
     /// The most bytes that one read returns.
     pub(super) read_size: usize,
     /// The send queue that the transport reports, if it can.
@@ -124,6 +126,7 @@ impl Endpoint {
             tx: TransmitQueue::new(),
             now,
             echoes: false,
+            sets_aside: false,
             read_size: usize::MAX,
             send_queue: None,
             takes: usize::MAX,
@@ -256,6 +259,10 @@ impl Endpoint {
             }
             self.closed = matches!(seen, Seen::Closed(_));
             self.seen.push_back(seen);
+            if self.sets_aside {
+                self.connection.set_aside(&mut self.rx, &self.tx);
+                break;
+            }
         }
         assert!(self.rx.is_empty(), "received bytes are left unprocessed");
         assert!(!self.rx.spare_mut().is_empty(), "no room to read into");

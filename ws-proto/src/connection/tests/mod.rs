@@ -34,6 +34,7 @@ mod recorder;
 mod reference_decoder;
 mod round_trip;
 mod send_queue;
+mod set_aside;
 mod spent;
 mod splits;
 mod stats;

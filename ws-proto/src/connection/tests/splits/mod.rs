@@ -145,6 +145,26 @@ fn single_bytes_give_the_result_of_the_whole() {
 }
 
 #[test]
+fn bytes_set_aside_after_each_event_give_the_result_of_the_whole() {
+    let config = limits();
+    for frames in corpus() {
+        for role in ROLES {
+            let bytes = bytes_of(&frames, role);
+            let whole = outcome(role, &config, [&bytes[..]]);
+            for cut in in_two(bytes.len()) {
+                let mut end = Endpoint::with_buffer(role, &config, small_buffer());
+                end.sets_aside = true;
+                let set_aside = outcome_of(end, pieces(&bytes, &cut));
+                assert!(
+                    set_aside == whole,
+                    "{role:?} {frames:?} cut at {cut:?}: {set_aside:?}, not {whole:?}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
 fn pieces_of_every_small_size_give_the_result_of_the_whole() {
     check_corpus(&ROLES, |_, length| (2..8).map(|size| (0..length).step_by(size).collect()).collect());
 }

@@ -1,0 +1,109 @@
+//! Turns: a connection with many messages does not keep the others waiting.
+
+use e2e_tests::harness;
+use e2e_tests::raw_peer::{RawConnection, RawFrame, RequestHead, Side};
+use e2e_tests::server::{Script, ServerRunner};
+use std::io::Write as _;
+use std::net::{SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Mutex};
+use std::thread::sleep;
+use std::time::Duration;
+use tokio::sync::Notify;
+use ws_server::Server;
+
+/// The messages that one peer sends at once.
+const MANY: usize = 20_000;
+/// Each so many of them take long.
+const SLOW: usize = 50;
+
+/// An application that is slow to handle the many messages of one peer, until another peer's message comes.
+#[derive(Default)]
+struct Application {
+    /// How many of the many messages it has handled.
+    handled: AtomicUsize,
+    /// The same, when the other peer's message came.
+    when_other_came: AtomicUsize,
+    other: Mutex<Option<TcpStream>>,
+    done: Notify,
+}
+
+impl Application {
+    fn on_message(&self, payload: &[u8]) {
+        let handled = self.handled.load(SeqCst);
+        if payload == b"other" {
+            self.when_other_came.store(handled, SeqCst);
+            return;
+        }
+        self.handled.store(handled + 1, SeqCst);
+        if handled == 2 * SLOW {
+            // The other peer's message arrives while this turn goes on.
+            let mut other = self.other.lock().unwrap().take().unwrap();
+            other.write_all(&RawFrame::binary("other").encode(Side::Client)).unwrap();
+        }
+        if handled.is_multiple_of(SLOW) && self.when_other_came.load(SeqCst) == 0 {
+            sleep(Duration::from_millis(2));
+        }
+        if handled + 1 == MANY {
+            self.done.notify_one();
+        }
+    }
+
+    /// Both peers connect, and one sends its messages.
+    async fn is_used(&self, server: SocketAddr) {
+        let (mut many, _) = connect(server).await;
+        let (other, stream) = connect(server).await;
+        *self.other.lock().unwrap() = Some(stream);
+        many.send_together(&vec![RawFrame::binary("m"); MANY]).await;
+        self.done.notified().await;
+        let handled = self.when_other_came.load(SeqCst);
+        assert!((2 * SLOW..1000).contains(&handled), "the other message came after {handled} of {MANY}");
+        for mut peer in [many, other] {
+            peer.send(RawFrame::close(1000, "")).await;
+            peer.expect_close(1000).await;
+            peer.expect_eof().await;
+        }
+    }
+}
+
+/// Also returns another handle to the socket.
+async fn connect(server: SocketAddr) -> (RawConnection, TcpStream) {
+    let stream = tokio::net::TcpStream::connect(server).await.unwrap().into_std().unwrap();
+    let socket = stream.try_clone().unwrap();
+    let stream = tokio::net::TcpStream::from_std(stream).unwrap();
+    let mut connection = RawConnection::new(stream, Side::Client).unwrap();
+    connection.send_bytes(RequestHead::new(server, "/").to_bytes()).await;
+    assert_eq!(connection.recv_head().await.status(), 101);
+    (connection, socket)
+}
+
+#[test]
+fn a_handler_with_many_messages_lets_other_connections_run() {
+    harness::run(async {
+        let app = Arc::<Application>::default();
+        let called = Arc::clone(&app);
+        let script = Script::new().on_message(move |_, message| called.on_message(message.as_bytes()));
+        let server = script.start(Server::builder()).await;
+        app.is_used(server.addr()).await;
+        server.stop().await;
+    });
+}
+
+#[test]
+fn a_function_with_many_messages_lets_other_connections_run() {
+    harness::run(async {
+        let app = Arc::<Application>::default();
+        let called = Arc::clone(&app);
+        let server = ServerRunner::serve(Server::builder(), move |mut ws| {
+            let app = Arc::clone(&called);
+            async move {
+                while let Some(message) = ws.recv().await {
+                    app.on_message(message.as_bytes());
+                }
+            }
+        })
+        .await;
+        app.is_used(server.addr()).await;
+        server.stop().await;
+    });
+}
