@@ -254,8 +254,17 @@ impl<'a> MessageRef<'a> {
     pub fn into_bytes(self) -> Bytes {
         match self.payload {
             Payload::Lent(bytes) => Bytes::copy_from_slice(bytes),
-            Payload::Window { rx, start, len } => rx.detach(start, len),
+            Payload::Window { rx, start, len } => rx.detach(start, len).into_bytes(),
             Payload::Assembled(buffer) => std::mem::take(buffer).into_bytes(),
+        }
+    }
+
+    /// The payload in a buffer of its own; it is copied in the same cases as [`into_bytes`](Self::into_bytes).
+    pub(crate) fn into_buffer(self) -> PooledBuffer {
+        match self.payload {
+            Payload::Lent(bytes) => PooledBuffer::from(bytes.to_vec()),
+            Payload::Window { rx, start, len } => rx.detach(start, len),
+            Payload::Assembled(buffer) => std::mem::take(buffer),
         }
     }
 

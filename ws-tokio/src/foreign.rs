@@ -115,6 +115,18 @@ pub fn run_unlocked(foreign: Foreign) {
     }
 }
 
+/// Wakes a task and returns the waker, to be used again. `None` if this thread has a [`Hold`]: then it is woken and
+/// dropped later.
+pub(crate) fn wake_unlocked(waker: Waker) -> Option<Waker> {
+    if HELD.get() > 0 {
+        run_unlocked(Foreign::Wake(waker));
+        return None;
+    }
+    // The panic hook has reported the panic.
+    let _ = guarded(|| waker.wake_by_ref());
+    Some(waker)
+}
+
 /// Marks that this thread holds a lock. While there is one, [`run_unlocked`] defers foreign code. Drop it after the
 /// lock is released.
 #[derive(Debug)]

@@ -40,6 +40,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
 
     /// Polls for the next event, as [`recv_event`](Self::recv_event) does.
     pub fn poll_recv_event(&mut self, cx: &mut Context<'_>) -> Poll<Option<Event>> {
+        self.put_back_lent();
         lock_and_poll(self.shared(), cx, SharedState::poll_recv_event)
     }
 

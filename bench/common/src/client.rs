@@ -35,6 +35,9 @@ pub struct Options {
 pub enum Receive {
     /// Messages. All clients have it.
     Messages,
+    /// Messages that are lent until the next call, with a method of its own. Only our client has it: fastwebsockets
+    /// lends its messages in any case.
+    Lent,
     /// Messages and control frames, with a method of its own. Only our client has it.
     Events,
 }
@@ -61,8 +64,9 @@ impl Options {
             receive: match args.take_optional::<String>("receive")?.as_deref() {
                 None => None,
                 Some("" | "messages") => Some(Receive::Messages),
+                Some("lent") => Some(Receive::Lent),
                 Some("events") => Some(Receive::Events),
-                Some(other) => return Err(format!("--receive messages|events, not `{other}`")),
+                Some(other) => return Err(format!("--receive messages|lent|events, not `{other}`")),
             },
             end: args.take_optional("count")?.map_or(End::After(seconds), End::Count),
             warmup: Duration::from_secs_f64(args.take("warmup", 0.5)?),

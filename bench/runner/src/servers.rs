@@ -184,6 +184,10 @@ pub(crate) static SERVERS: &[Server] = &[
     client("client-tungstenite", Group::Peer, Some("tokio-tungstenite")),
     receiver("receive-ours", Group::Ours, "client-ours", None),
     Server {
+        arguments: &["--receive", "lent"],
+        ..receiver("receive-ours-lent", Group::Ours, "client-ours", None)
+    },
+    Server {
         arguments: &["--receive", "events"],
         ..receiver("receive-ours-events", Group::Ours, "client-ours", None)
     },

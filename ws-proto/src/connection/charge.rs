@@ -33,6 +33,11 @@ impl<'a> ChargedMemory<'a> {
         self.charge.grow(buffer.growth(needed, announced), self.budget)?;
         buffer.reserve_total(needed, announced).map_err(|_| ConnectionError::Internal)
     }
+
+    /// Charges `bytes` for a buffer that a message is about to take. Returns whether the budget allows it.
+    pub(super) fn allows(&mut self, bytes: usize) -> bool {
+        self.charge.grow(bytes, self.budget).is_ok()
+    }
 }
 
 impl Connection {

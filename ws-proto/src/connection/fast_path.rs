@@ -45,13 +45,10 @@ impl Connection {
         {
             return;
         }
-        let start = rx.start;
+        let from = rx.start;
         while self.fast_message(rx, tx).is_some() {}
-        let frames = rx.processed(start, rx.start - start);
-        if !frames.is_empty() {
-            // With their headers they are what the inbox holds.
-            self.inbox.get_or_insert_default().push_frames(frames, rx.unprocessed().len());
-        }
+        // With their headers they are what the inbox holds.
+        self.hold_run(from..rx.start, rx);
     }
 
     /// Returns a message if the next bytes are one complete frame with a complete message.

@@ -142,7 +142,7 @@ impl Connection {
         if self.must_be_utf8(kind) && !is_valid_utf8(at.bytes(rx)) {
             return Err(ProtocolError::InvalidUtf8.into());
         }
-        Ok(Step::Message(kind, at))
+        Ok(Step::Message(kind, if rx.is_large() { self.take_window(at, rx) } else { at }))
     }
 
     pub(super) fn must_be_utf8(&self, kind: MessageKind) -> bool {
@@ -197,21 +197,23 @@ impl Connection {
         let Some(partial) = self.partial.as_deref_mut() else { return Ok(Step::Continue) };
         let Some(frame) = partial.frame.as_mut() else { return Ok(Step::Continue) };
         let n = frame.remaining.min(rx.unprocessed().len());
-        let bytes = &mut rx.unprocessed_mut()[..n];
-        frame.unmask(bytes);
+        let at = rx.start;
+        frame.unmask(&mut rx.unprocessed_mut()[..n]);
+        rx.consume(n);
         match partial.message.as_mut().filter(|_| !frame.opcode.is_control()) {
-            None => partial.control.extend(bytes),
+            None => partial.control.extend(rx.processed(at, n)),
             Some(message) => {
-                let expected = frame.expected(message.buffer.len());
-                message.reserve(n, expected, &mut ChargedMemory::of(&mut self.charge, &self.config))?;
+                let mut memory = ChargedMemory::of(&mut self.charge, &self.config);
                 let start = message.buffer.len();
-                message.buffer.extend_from_slice(bytes);
+                if !rx.is_large() || !message.take_window(at, n, rx, &mut memory) {
+                    message.reserve(n, frame.expected(start), &mut memory)?;
+                    message.buffer.extend_from_slice(rx.processed(at, n));
+                }
                 message.validate_from(start)?;
                 self.last_activity = self.last_activity.max(self.last_received);
             }
         }
         frame.remaining -= n;
-        rx.consume(n);
         if frame.remaining > 0 {
             return self.prepare_direct_read();
         }
@@ -249,6 +251,9 @@ impl Connection {
                 return self.inflate(message.kind, Compressed::Assembled(message.buffer), rx);
             }
             message.finish()?;
+            if message.fragments == 0 {
+                self.expect_large(message.buffer.len(), rx);
+            }
             rx.assembled = message.buffer;
             Step::Message(message.kind, At::Assembled)
         } else {

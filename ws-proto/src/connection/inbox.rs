@@ -1,6 +1,6 @@
 //! Messages, pings and pongs received while the application is paused, and the end that follows them.
 
-use std::{collections::VecDeque, time::Instant};
+use std::{collections::VecDeque, ops::Deref, time::Instant};
 
 use bytes::Bytes;
 
@@ -30,16 +30,64 @@ pub(super) struct Inbox {
     bytes: usize,
     /// Bytes allocated beyond that.
     spare: usize,
+    /// What the run that was taken last counts: it is still held.
+    lent: Size,
     /// The held end and its deadline. It takes effect after the held messages are delivered, or at the deadline.
     pub(super) end: Option<(End, Instant)>,
+}
+
+/// What an entry counts.
+#[derive(Debug, Clone, Copy, Default)]
+struct Size {
+    bytes: usize,
+    spare: usize,
 }
 
 /// Small messages and control frames are packed side by side as frames with unmasked payloads, so that holding one takes
 /// no more memory than it took on the wire. Larger assembled messages are moved.
 #[derive(Debug)]
-enum Held {
-    Packed { frames: Vec<u8>, read: usize },
+pub(super) enum Held {
+    Packed { frames: Frames, read: usize },
     Message(MessageKind, PooledBuffer),
+}
+
+/// Where packed frames are.
+#[derive(Debug)]
+pub(super) enum Frames {
+    Copied(Vec<u8>),
+    /// In the receive window that they arrived in. Most of it is theirs.
+    Window(PooledBuffer),
+}
+
+impl Frames {
+    fn capacity(&self) -> usize {
+        match self {
+            Self::Copied(frames) => frames.capacity(),
+            Self::Window(frames) => frames.capacity(),
+        }
+    }
+}
+
+impl Deref for Frames {
+    type Target = [u8];
+
+    #[inline]
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Copied(frames) => frames,
+            Self::Window(frames) => frames,
+        }
+    }
+}
+
+impl Held {
+    fn size(&self) -> Size {
+        let (bytes, capacity) = match self {
+            Self::Packed { frames, read } => (frames.len() - read, frames.capacity()),
+            Self::Message(_, buffer) => (buffer.len(), buffer.capacity()),
+        };
+        Size { bytes: MESSAGE_OVERHEAD + bytes, spare: capacity - bytes }
+    }
 }
 
 impl Inbox {
@@ -56,19 +104,28 @@ impl Inbox {
         self.pack(received.len(), more, |frames| frames.extend_from_slice(received));
     }
 
+    /// Holds such messages without a copy.
+    pub(super) fn push_window(&mut self, received: PooledBuffer) {
+        let held = Held::Packed { frames: Frames::Window(received), read: 0 };
+        let Size { bytes, spare } = held.size();
+        self.bytes += bytes;
+        self.spare += spare;
+        self.held.push_back(held);
+    }
+
     /// Appends to the packed frames at most `len` bytes.
     #[inline]
     fn pack(&mut self, len: usize, more: usize, append: impl FnOnce(&mut Vec<u8>)) {
-        if !matches!(self.held.back(), Some(Held::Packed { .. })) {
+        if !matches!(self.held.back(), Some(Held::Packed { frames: Frames::Copied(_), .. })) {
             // Reserve for the first run only. If packed and assembled messages alternate, each run would reserve the
             // same bytes.
             let more = if self.held.is_empty() { more } else { 0 };
             let frames = Vec::with_capacity(len + more);
             self.spare += frames.capacity();
-            self.held.push_back(Held::Packed { frames, read: 0 });
+            self.held.push_back(Held::Packed { frames: Frames::Copied(frames), read: 0 });
             self.bytes += MESSAGE_OVERHEAD;
         }
-        if let Some(Held::Packed { frames, read }) = self.held.back_mut() {
+        if let Some(Held::Packed { frames: Frames::Copied(frames), read }) = self.held.back_mut() {
             if *read > frames.len() / 2 {
                 // Without this a run that is never quite empty would grow without limit.
                 frames.drain(..*read);
@@ -150,10 +207,33 @@ impl Inbox {
         Some((opcode, payload))
     }
 
+    /// Takes the oldest entry. It counts until the next call, or until it is put back.
+    pub(super) fn take_run(&mut self) -> Option<Held> {
+        self.end_run();
+        let held = self.held.pop_front()?;
+        self.lent = held.size();
+        Some(held)
+    }
+
+    /// Puts back what is left of the entry that was taken last.
+    pub(super) fn put_back(&mut self, held: Held) {
+        self.end_run();
+        let Size { bytes, spare } = held.size();
+        self.bytes += bytes;
+        self.spare += spare;
+        self.held.push_front(held);
+    }
+
+    fn end_run(&mut self) {
+        let Size { bytes, spare } = std::mem::take(&mut self.lent);
+        self.bytes -= bytes;
+        self.spare -= spare;
+    }
+
     /// Drops the messages and control frames. Returns whether an end is held.
     pub(super) fn keep_only_the_end(&mut self) -> bool {
         self.held = VecDeque::new();
-        (self.bytes, self.spare) = (0, 0);
+        (self.bytes, self.spare, self.lent) = (0, 0, Size::default());
         self.end.is_some()
     }
 
@@ -190,7 +270,7 @@ impl Inbox {
 
 /// Splits off the first packed frame: opcode, payload, and the frame's length.
 #[inline]
-fn unpack(frames: &[u8]) -> Option<(OpCode, &[u8], usize)> {
+pub(super) fn unpack(frames: &[u8]) -> Option<(OpCode, &[u8], usize)> {
     let [first, second, rest @ ..] = frames else { return None };
     let opcode = OpCode::from_bits(*first)?;
     let (len, start) = match second & 0x7f {

@@ -14,11 +14,13 @@ mod fast_path;
 mod frames;
 mod held;
 mod inbox;
+mod large;
 mod monitor;
 mod outbox;
 mod partial;
 mod pong_deadline;
 mod receive;
+mod run;
 mod send;
 mod send_queue;
 mod set_aside;
@@ -27,6 +29,7 @@ mod timers;
 use std::time::Instant;
 
 pub use event::{Event, HeldEvent};
+pub use run::MessageRun;
 pub use send_queue::SendQueue;
 
 use crate::{
@@ -138,6 +141,8 @@ pub struct Connection {
     watched: bool,
     /// The memory that counts against the budget.
     charge: Charge,
+    /// The length of the latest message, if it was larger than the receive window. The next one may be so too.
+    expected_large: u32,
     /// Control frames received in the current second.
     control_frames: u32,
     /// Microseconds of the current second that have passed.
@@ -208,6 +213,7 @@ impl Connection {
             unwritten_ping: UnwrittenPing::None,
             watched: false,
             charge: Charge::default(),
+            expected_large: 0,
             control_frames: 0,
             control_age: 0,
         }

@@ -6,7 +6,7 @@ use crate::{
     error::{ConnectionError, ProtocolError},
     frame::{FrameHeader, MAX_CONTROL_PAYLOAD, MAX_HEADER_LEN, OpCode},
     mask::Mask,
-    memory::{BufferPool, PooledBuffer},
+    memory::{BufferPool, PooledBuffer, ReceiveBuffer},
     message::MessageKind,
     utf8::Utf8Validator,
 };
@@ -16,8 +16,7 @@ use super::{charge::ChargedMemory, set_aside::SetAside};
 /// With at least this many missing payload bytes, a read goes directly into the message's own buffer.
 pub(super) const DIRECT_READ_FROM: usize = 16 * 1024;
 
-/// The largest direct read. New memory is zeroed, then read into, then unmasked; this size keeps it in the processor's
-/// cache meanwhile.
+/// The largest direct read. Each read also makes room for the sender, so the kernel wakes it.
 pub(super) const DIRECT_READ_AT_MOST: usize = 256 * 1024;
 
 /// Everything in progress on the receiving side. A connection between messages has none.
@@ -183,6 +182,22 @@ impl Assembly {
     ) -> Result<(), ConnectionError> {
         let len = self.buffer.len();
         memory.reserve(&mut self.buffer, len + more, len.saturating_add(expected))
+    }
+
+    /// Takes the processed bytes at `at..at + n` together with the window, which is one for large messages. Returns
+    /// false if the message has a beginning already, or if they would pin too much memory.
+    pub(super) fn take_window(
+        &mut self,
+        at: usize,
+        n: usize,
+        rx: &mut ReceiveBuffer,
+        memory: &mut ChargedMemory<'_>,
+    ) -> bool {
+        let takes = self.buffer.is_empty() && rx.large_capacity(n).is_some_and(|bytes| memory.allows(bytes));
+        if takes {
+            self.buffer = rx.take_large(at, n);
+        }
+        takes
     }
 
     /// Validates the payload from `start`, which has just been unmasked.

@@ -81,6 +81,9 @@ impl Connection {
     /// Call it only when [`poll_event`](Self::poll_event) has returned `None`.
     #[inline]
     pub fn read_target<'a>(&'a mut self, rx: &'a mut ReceiveBuffer) -> &'a mut [u8] {
+        if self.expected_large > 0 && !self.reads_directly(rx) {
+            self.open_large_window(rx);
+        }
         if self.reads_directly(rx)
             && let Some((frame, message)) = large_message(&mut self.partial)
         {
@@ -113,6 +116,7 @@ impl Connection {
                 self.hold_end(End::Failure(error.into()));
             }
         } else {
+            self.expected_large = 0;
             rx.commit(n);
         }
     }

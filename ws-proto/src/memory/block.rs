@@ -18,6 +18,10 @@ pub(super) fn placement(pointer: *const u8) -> usize {
 /// The extra bytes that [`placement`] may need.
 pub(super) const PLACEMENT_ROOM: usize = PAGE - 1;
 
+/// The size of a cache line in bytes. A block that is placed has room for one before a payload of its capacity, so that
+/// it can hold a frame's header too.
+pub(super) const LINE: usize = 64;
+
 /// Memory for one payload. A large one is placed within its page.
 #[derive(Default)]
 pub(super) struct Block {
@@ -56,7 +60,7 @@ impl Block {
 
     /// Grows to `capacity` bytes and keeps the first `filled`.
     pub(super) fn grow(&mut self, filled: usize, capacity: usize) -> Result<(), TryReserveError> {
-        let room = if capacity < PLACED_FROM { self.start } else { PLACEMENT_ROOM };
+        let room = if capacity < PLACED_FROM { self.start } else { PLACEMENT_ROOM + LINE };
         let wanted = capacity.saturating_add(room);
         self.bytes.try_reserve_exact(wanted - self.bytes.len().min(wanted))?;
         if capacity >= PLACED_FROM {
@@ -98,6 +102,25 @@ impl Block {
         let (from, to) = (self.start + from, self.start + to);
         self.initialize(to);
         &mut self.bytes[from..to]
+    }
+
+    /// How many bytes of the payload need not be cleared before they are read into.
+    pub(super) fn initialized(&self) -> usize {
+        self.bytes.len().saturating_sub(self.start)
+    }
+
+    /// Drops the first `n` bytes of the payload.
+    pub(super) const fn advance(&mut self, n: usize) {
+        self.start += n;
+    }
+
+    /// Makes the block empty, at its position within a page.
+    pub(super) fn clear(&mut self) {
+        if self.footprint() >= PLACED_FROM + PLACEMENT_ROOM {
+            self.place(0);
+        } else {
+            self.start = 0;
+        }
     }
 
     /// The offset of the payload in [`memory`](Self::memory).

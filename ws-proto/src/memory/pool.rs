@@ -112,17 +112,20 @@ impl BufferPool {
             capacity if capacity >= wanted => (0, capacity),
             capacity => (1, usize::MAX - capacity),
         };
+        // Of equal buffers, the one that was returned last is most likely in the processor's cache.
         let best = (0..unused.buffers.len())
+            .rev()
             .filter(|at| (needed..=most).contains(&unused.buffers[*at].capacity()))
             .min_by_key(|at| rank(&unused.buffers[*at]))?;
-        let buffer = unused.buffers.swap_remove(best);
+        let buffer = unused.buffers.remove(best);
         unused.bytes -= buffer.footprint();
         unused.low_mark = unused.low_mark.min(unused.buffers.len());
         Some(buffer)
     }
 
     /// Keeps `buffer` for reuse if it is large enough and the pool has room for it.
-    pub(super) fn put_back(&self, buffer: Block) {
+    pub(super) fn put_back(&self, mut buffer: Block) {
+        buffer.clear();
         let mut unused = self.unused();
         let bytes = unused.bytes + buffer.footprint();
         if buffer.capacity() >= self.0.config.buffer_size && bytes <= self.0.config.max_retained {

@@ -7,6 +7,10 @@ use super::{BufferPool, block::Block};
 /// The first allocation for a message that arrives in parts, in bytes, if its announced length is not smaller.
 const FIRST_CAPACITY: usize = 1024;
 
+/// The most new memory that one read uses, in bytes. It is cleared, then read into, then unmasked; this size keeps it in
+/// the processor's cache meanwhile.
+const CLEAR_AT_MOST: usize = 256 * 1024;
+
 /// A growable buffer for one message. A large one returns to its [`BufferPool`] when it is dropped.
 #[derive(Debug, Default)]
 pub(crate) struct PooledBuffer {
@@ -50,7 +54,9 @@ impl PooledBuffer {
     }
 
     fn target(&self, needed: usize, announced: usize) -> usize {
-        let doubled = needed.max(self.block.capacity().saturating_mul(2)).max(FIRST_CAPACITY);
+        // A message that begins will most likely grow: reserve twice its first part.
+        let first = if self.filled == 0 { needed.saturating_mul(2) } else { needed };
+        let doubled = first.max(self.block.capacity().saturating_mul(2)).max(FIRST_CAPACITY);
         doubled.min(announced.max(needed))
     }
 
@@ -62,7 +68,8 @@ impl PooledBuffer {
 
     /// Room after the payload to read into, at most `max` bytes.
     pub(crate) fn spare_mut(&mut self, max: usize) -> &mut [u8] {
-        let end = self.block.capacity().min(self.filled.saturating_add(max));
+        let cleared = self.block.initialized().max(self.filled.saturating_add(CLEAR_AT_MOST));
+        let end = self.block.capacity().min(self.filled.saturating_add(max)).min(cleared);
         self.block.slice_mut(self.filled, end)
     }
 
@@ -94,7 +101,7 @@ impl PooledBuffer {
             return Bytes::copy_from_slice(&self);
         }
         match &self.pool {
-            Some(pool) if self.block.capacity() >= pool.buffer_size() => Bytes::from_owner(self),
+            Some(pool) if self.block.footprint() >= pool.buffer_size() => Bytes::from_owner(self),
             _ => {
                 let (mut bytes, start) = mem::take(&mut self.block).into_vec();
                 bytes.truncate(start + self.filled);

@@ -1,8 +1,9 @@
 use std::{fmt, mem};
 
-use bytes::Bytes;
-
-use super::{BufferPool, PooledBuffer, block::Block};
+use super::{
+    BufferPool, PooledBuffer,
+    block::{Block, LINE},
+};
 
 /// The default size of the read window, in bytes. It is twice 64 KiB, because a frame with a payload of that common
 /// size also has a header.
@@ -29,6 +30,8 @@ pub struct ReceiveBuffer {
     limit: usize,
     pub(crate) start: usize,
     end: usize,
+    /// The standard window, while a larger one is open for one large message.
+    standard: Block,
     /// The assembled message of the latest event; the next event replaces it.
     pub(crate) assembled: PooledBuffer,
     /// Scratch memory for inflated messages; allocated for the first one.
@@ -67,22 +70,23 @@ impl ReceiveBuffer {
             limit: 0,
             start: 0,
             end: 0,
+            standard: Block::default(),
             assembled: PooledBuffer::default(),
             inflated: Vec::new(),
             inflated_in_turn: 0,
             pool,
             control_frames: 0,
         };
-        buffer.open_window(window);
+        buffer.open_window(window, size);
         buffer
     }
 
-    /// Makes `block` the window, empty, and returns the previous block.
-    fn open_window(&mut self, mut block: Block) -> Block {
+    /// Makes the first `size` bytes of `block` the window, empty, and returns the previous block.
+    fn open_window(&mut self, mut block: Block, size: usize) -> Block {
         // Initialize it now, so that it is never cleared again.
-        block.slice_mut(0, self.size);
+        block.slice_mut(0, size);
         self.base = block.start();
-        self.limit = self.base + self.size;
+        self.limit = self.base + size;
         self.start = self.base;
         self.end = self.base;
         mem::replace(&mut self.wire, block)
@@ -91,23 +95,34 @@ impl ReceiveBuffer {
     /// Whether a payload of `len` bytes in the window should be detached with the window rather than copied. It must
     /// fill at least half of the window, so that it does not pin much more than its own size.
     pub(crate) fn is_worth_detaching(&self, len: usize) -> bool {
-        len >= self.size / 2 && self.size >= self.pool.buffer_size()
+        len >= self.size / 2 && self.size >= self.pool.buffer_size() && !self.is_large()
     }
 
     /// Detaches the processed bytes at `start..start + len` together with the window, and opens another window.
-    pub(crate) fn detach(&mut self, start: usize, len: usize) -> Bytes {
+    pub(crate) fn detach(&mut self, start: usize, len: usize) -> PooledBuffer {
         let fresh = self.pool.take(self.size, self.size).unwrap_or_else(|| Block::with_capacity(self.size));
         if fresh.capacity() < self.size {
             // There is no memory for another window.
-            return Bytes::copy_from_slice(self.processed(start, len));
+            return PooledBuffer::from(self.processed(start, len).to_vec());
         }
+        let old = self.replace_window(fresh);
+        self.take_from(old, start, len)
+    }
+
+    /// Makes `block` the standard window, with the bytes that are not processed, and returns the previous block.
+    fn replace_window(&mut self, block: Block) -> Block {
         let unprocessed = self.start..self.end;
-        let old = self.open_window(fresh);
+        let old = self.open_window(block, self.size);
         let rest = &old.memory()[unprocessed];
         self.spare_mut()[..rest.len()].copy_from_slice(rest);
         self.end += rest.len();
-        let start = start - old.start();
-        Bytes::from_owner(PooledBuffer::filled(old, start + len, self.pool.clone())).slice(start..)
+        old
+    }
+
+    /// The bytes at `start..start + len` of a window that was replaced.
+    fn take_from(&self, mut window: Block, start: usize, len: usize) -> PooledBuffer {
+        window.advance(start - window.start());
+        PooledBuffer::filled(window, len, self.pool.clone())
     }
 
     /// The memory to read into. It is never empty after `poll_event` has returned `None`.
@@ -145,6 +160,14 @@ impl ReceiveBuffer {
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.start == self.end
+    }
+
+    /// Whether the latest read has filled most of the window. It most likely has many messages.
+    #[doc(hidden)]
+    #[inline]
+    #[must_use]
+    pub const fn is_mostly_filled(&self) -> bool {
+        self.end - self.start >= self.size / 2
     }
 
     /// The size of the window, in bytes: what one read can bring.
@@ -185,6 +208,9 @@ impl ReceiveBuffer {
     #[inline]
     pub(crate) fn rewind(&mut self) {
         if self.start == self.end {
+            if self.is_large() {
+                self.close_large();
+            }
             self.start = self.base;
             self.end = self.base;
         }
@@ -205,6 +231,58 @@ impl ReceiveBuffer {
     #[inline]
     pub(crate) fn processed(&self, start: usize, len: usize) -> &[u8] {
         &self.wire.memory()[start..start + len]
+    }
+}
+
+/// A window for one large message. The message takes the memory with it, so it is not copied.
+impl ReceiveBuffer {
+    /// Whether a window for a large message is open.
+    #[inline]
+    pub(crate) const fn is_large(&self) -> bool {
+        self.standard.footprint() > 0
+    }
+
+    /// Opens a window for a frame with a header of `header` bytes and a payload of `len` bytes, of which it reads at
+    /// most `first`. It needs an unused block of the pool. Everything received must be processed.
+    #[cold]
+    pub(crate) fn open_large(&mut self, header: usize, first: usize, len: usize) {
+        let lead = LINE - header;
+        let (size, capacity) = (header + first, header + len);
+        if self.is_large() {
+            if self.limit - self.base == size && self.wire.capacity() >= capacity {
+                return;
+            }
+            self.close_large();
+        }
+        if let Some(mut block) = self.pool.take(lead + capacity, lead + capacity) {
+            // The payload begins at the start of a cache line.
+            block.advance(lead);
+            self.standard = self.open_window(block, size);
+        }
+    }
+
+    /// Returns to the standard window.
+    #[cold]
+    fn close_large(&mut self) {
+        let standard = mem::take(&mut self.standard);
+        let large = self.open_window(standard, self.size);
+        self.pool.put_back(large);
+    }
+
+    /// The memory, in bytes, that a payload of `len` bytes in this window would take with it. `None` if there is no
+    /// window for a large message, or if the payload would pin too much memory.
+    pub(crate) fn large_capacity(&self, len: usize) -> Option<usize> {
+        let is_worthwhile = len >= self.pool.buffer_size() || len >= self.wire.capacity() / 4;
+        let rest = self.end - self.start;
+        (self.is_large() && is_worthwhile && rest <= self.size).then(|| self.wire.capacity())
+    }
+
+    /// Takes the processed bytes at `start..start + len` together with the window, and returns to the standard window.
+    /// Call it only if [`large_capacity`](Self::large_capacity) is not `None`.
+    pub(crate) fn take_large(&mut self, start: usize, len: usize) -> PooledBuffer {
+        let standard = mem::take(&mut self.standard);
+        let large = self.replace_window(standard);
+        self.take_from(large, start, len)
     }
 }
 

@@ -114,6 +114,6 @@ fn add_waker_and_poll<S, T>(
 ) -> Poll<T> {
     let waker = cx.waker().clone();
     let mut state = lock(shared);
-    state.waiting.add(waker);
+    state.waiting.add(waker, cx.waker());
     state.with_waker_added(|state| poll(state, cx))
 }

@@ -1,9 +1,9 @@
 //! Receives the next message or event, and reads while the application does not receive.
 
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite};
-use ws_proto::{Connection, Event as Parsed, Message, TransportAction};
+use ws_proto::{Connection, Event as Parsed, Message, MessageRun, TransportAction};
 
 use super::{
     rare::on_pong,
@@ -50,6 +50,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
         self.poll_received(cx)
     }
 
+    /// Takes the next messages, to lend them one after the other. `None` once the connection is over.
+    pub(crate) fn poll_recv_run(&mut self, cx: &mut Context<'_>) -> Poll<Option<MessageRun>> {
+        self.poll_received(cx)
+    }
+
     /// Takes the next message or control frame. `None` once the connection is over.
     pub(crate) fn poll_recv_event(&mut self, cx: &mut Context<'_>) -> Poll<Option<Event>> {
         self.rare().wants_events = true;
@@ -58,11 +63,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
 
     fn poll_received<R: Received>(&mut self, cx: &mut Context<'_>) -> Poll<Option<R>> {
         self.has_received = true;
-        // If the waker was just added, this is the same poll as before.
-        let is_long = || (is_check_due() && is_turn_long()) || (self.waker_added && was_turn_long());
-        if self.is_application_turn() && is_long() {
-            return self.poll_next_turn(cx);
-        }
+        ready!(self.poll_rest(cx));
         let next = self.poll_next(cx);
         if next.is_ready() && self.is_application_turn() {
             count_work(1);
@@ -92,9 +93,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
         }
     }
 
+    /// `Pending`: the turn of the server's task has been long, and the task waits for the next one.
+    #[inline]
+    pub(crate) fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        // If the waker was just added, this is the same poll as before.
+        let is_long = || (is_check_due() && is_turn_long()) || (self.waker_added && was_turn_long());
+        if self.is_application_turn() && is_long() { self.poll_next_turn(cx) } else { Poll::Ready(()) }
+    }
+
     /// Waits for the next turn.
     #[cold]
-    fn poll_next_turn<T>(&mut self, cx: &Context<'_>) -> Poll<T> {
+    fn poll_next_turn(&mut self, cx: &Context<'_>) -> Poll<()> {
         let Mode::ServerTask { receiving, home, .. } = &mut self.mode else { return Poll::Pending };
         *receiving = true;
         // A reactor looks for events after each turn.
@@ -121,6 +130,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
         let mut nothing_new = driver.connection().is_settled();
         for step in 0.. {
             let Some(driver) = &mut self.driver else { return Poll::Ready(R::take_close(self)) };
+            if R::TAKES_RUNS && rx.is_mostly_filled() {
+                self.hold_received(&mut rx, Connection::hold);
+                let Some(driver) = &mut self.driver else { return Poll::Ready(R::take_close(self)) };
+                if let Some(held) = R::take_held(driver.connection_mut()) {
+                    self.write_replies();
+                    return Poll::Ready(Some(held));
+                }
+                driver.connection_mut().resume();
+                continue;
+            }
             while !nothing_new && let Some(event) = driver.poll_event(&mut rx) {
                 match event {
                     Parsed::Closed(info) => {

@@ -1,11 +1,14 @@
 //! What an application receives: messages, or all events.
 
-use ws_proto::{Connection, Event as Parsed, Message};
+use ws_proto::{Connection, Event as Parsed, Message, MessageRun};
 
 use super::state::SharedState;
 use crate::event::Event;
 
 pub(crate) trait Received: Sized {
+    /// Whether to hold all messages of a read that brings many, and then take them together.
+    const TAKES_RUNS: bool = false;
+
     /// Takes the oldest item that is held.
     fn take_held(connection: &mut Connection) -> Option<Self>;
 
@@ -25,6 +28,26 @@ impl Received for Message {
     #[inline]
     fn from_parsed(event: Parsed<'_>) -> Option<Self> {
         if let Parsed::Message(message) = event { Some(message.into_message()) } else { None }
+    }
+
+    #[inline]
+    fn take_close<S>(_state: &mut SharedState<S>) -> Option<Self> {
+        None
+    }
+}
+
+/// Messages to lend.
+impl Received for MessageRun {
+    const TAKES_RUNS: bool = true;
+
+    #[inline]
+    fn take_held(connection: &mut Connection) -> Option<Self> {
+        connection.take_held_run()
+    }
+
+    #[inline]
+    fn from_parsed(event: Parsed<'_>) -> Option<Self> {
+        if let Parsed::Message(message) = event { Some(message.into_run()) } else { None }
     }
 
     #[inline]

@@ -84,10 +84,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
         if self.poll_output(cx).is_ready() {
             return Poll::Ready(());
         }
-        if self.driver.is_none() {
-            return Poll::Ready(());
-        }
-        if !self.has_waker_of(cx) {
+        // `poll_output` has checked it, except in the application's part of a turn.
+        let is_checked = !matches!(self.mode, Mode::ServerTask { turn: Turn::Application, .. });
+        if if is_checked { self.waker_missing } else { !self.has_waker_of(cx) } {
             return Poll::Pending;
         }
         let Some(driver) = &mut self.driver else { return Poll::Ready(()) };

@@ -63,9 +63,10 @@ impl Waiting {
         }
     }
 
-    /// Adds a task of the application unless it is registered.
-    pub(super) fn add(&mut self, waker: Waker) {
-        self.many().add(waker);
+    /// Adds a task of the application unless it is registered. `waker` is a clone of `lent`, the waker that the task
+    /// polls with.
+    pub(super) fn add(&mut self, waker: Waker, lent: &Waker) {
+        self.many().add(waker, lent);
     }
 
     /// Returns whether this task is the sender that moves the bytes.
@@ -109,7 +110,7 @@ impl Waiting {
             Self::ServerTask(task) => {
                 let (task, wakers) = (task.take(), Arc::<Wakers>::default());
                 if let Some(task) = task {
-                    wakers.add(task);
+                    wakers.register(&task);
                 }
                 *self = Self::of(Arc::clone(&wakers));
                 wakers

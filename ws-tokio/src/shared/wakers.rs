@@ -1,10 +1,10 @@
 use std::{
-    mem,
+    mem, ptr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    task::{Wake, Waker},
+    task::{RawWakerVTable, Wake, Waker},
 };
 
-use crate::foreign::{Foreign, run_unlocked};
+use crate::foreign::{Foreign, run_unlocked, wake_unlocked};
 
 /// The tasks that wait for one connection. A transport stores only one waker, but several tasks may use a connection:
 /// its owner, a server's task, and any number of senders. So the transport gets a waker that wakes them all.
@@ -21,7 +21,7 @@ const LAST_FLUSH: usize = 64 * 1024;
 #[derive(Debug, Default)]
 struct List {
     /// The usual case is one task, which needs no allocation.
-    first: Option<Waker>,
+    first: Option<First>,
     more: Vec<Waker>,
     /// When `more` has so many wakers, all tasks are woken before another one is added.
     flush_at: usize,
@@ -29,15 +29,49 @@ struct List {
     sender: Option<Waker>,
 }
 
+/// A task whose waker is kept when the transport wakes it: it will most likely poll again.
+#[derive(Debug)]
+struct First {
+    waker: Waker,
+    /// The table of the waker that `waker` is a clone of, if both have the same data. Some executors lend their tasks a
+    /// waker whose table differs from that of its clones, so `Waker::will_wake` is false for them.
+    lent_as: Option<&'static RawWakerVTable>,
+    /// It was woken and has not polled since, so it counts as not listed.
+    is_woken: bool,
+}
+
+impl First {
+    const fn new(waker: Waker, lent_as: Option<&'static RawWakerVTable>) -> Self {
+        Self { waker, lent_as, is_woken: false }
+    }
+
+    fn will_wake(&self, waker: &Waker) -> bool {
+        self.waker.will_wake(waker)
+            || self.waker.data() == waker.data()
+                && self.lent_as.is_some_and(|table| ptr::eq(table, waker.vtable()))
+    }
+}
+
+/// The table of `lent` if `clone`, which is a clone of it, has the same data. The clone keeps the data alive, so another
+/// waker with the same data and table is one of the same task.
+fn shared_table(clone: &Waker, lent: &Waker) -> Option<&'static RawWakerVTable> {
+    (clone.data() == lent.data()).then(|| lent.vtable())
+}
+
 impl List {
-    fn contains(&self, waker: &Waker) -> bool {
+    /// Whether this task is listed; then it counts as not woken.
+    fn contains(&mut self, waker: &Waker) -> bool {
         self.is_sender(waker) || self.is_listed(waker)
     }
 
-    fn is_listed(&self, waker: &Waker) -> bool {
-        match &self.first {
+    fn is_listed(&mut self, waker: &Waker) -> bool {
+        match &mut self.first {
             None => false,
-            Some(first) => first.will_wake(waker) || self.more.iter().any(|known| known.will_wake(waker)),
+            Some(first) if first.will_wake(waker) => {
+                first.is_woken = false;
+                true
+            }
+            Some(_) => self.more.iter().any(|known| known.will_wake(waker)),
         }
     }
 
@@ -45,16 +79,15 @@ impl List {
         self.sender.as_ref().is_some_and(|sender| sender.will_wake(waker))
     }
 
-    /// Adds a waker unless it is in the list; then it is returned.
-    fn push(&mut self, waker: Waker) -> Option<Waker> {
+    /// Adds a waker unless it is in the list. Returns a waker to drop.
+    fn push(&mut self, waker: Waker, lent_as: Option<&'static RawWakerVTable>) -> Option<Waker> {
         if self.is_listed(&waker) {
             return Some(waker);
         }
-        if self.first.is_none() {
-            self.first = Some(waker);
-        } else {
-            self.more.push(waker);
+        if self.first.as_ref().is_none_or(|first| first.is_woken) {
+            return self.first.replace(First::new(waker, lent_as)).map(|before| before.waker);
         }
+        self.more.push(waker);
         None
     }
 
@@ -75,14 +108,21 @@ impl List {
         Some(self.take())
     }
 
-    fn into_wakers(self) -> impl Iterator<Item = Waker> {
-        self.first.into_iter().chain(self.more).chain(self.sender)
+    /// Wakes all tasks.
+    fn wake(self) {
+        if let Some(first) = self.first {
+            let waker = first.waker;
+            run_unlocked(if first.is_woken { Foreign::Waker(waker) } else { Foreign::Wake(waker) });
+        }
+        wake(self.more.into_iter().chain(self.sender));
     }
 
     /// Returns whether a task other than `current` waits.
     fn has_others(&self, current: &Waker) -> bool {
-        let is_other = |waker: &Option<Waker>| waker.as_ref().is_some_and(|waker| !waker.will_wake(current));
-        !self.more.is_empty() || is_other(&self.first) || is_other(&self.sender)
+        let other_first =
+            self.first.as_ref().is_some_and(|first| !first.is_woken && !first.will_wake(current));
+        let other_sender = self.sender.as_ref().is_some_and(|sender| !sender.will_wake(current));
+        !self.more.is_empty() || other_first || other_sender
     }
 }
 
@@ -97,19 +137,26 @@ impl Wakers {
     pub(crate) fn register(&self, waker: &Waker) {
         let mut waiting = self.lock();
         if !waiting.contains(waker) {
-            waiting.push(waker.clone());
+            let clone = waker.clone();
+            let table = shared_table(&clone, waker);
+            let before = waiting.push(clone, table);
+            drop(waiting);
+            discard(before);
         }
     }
 
-    /// Adds a task unless it is registered.
-    pub(crate) fn add(&self, waker: Waker) {
+    /// Adds a task unless it is registered. `waker` is a clone of `lent`, the waker that the task polls with.
+    pub(crate) fn add(&self, waker: Waker, lent: &Waker) {
+        let table = shared_table(&waker, lent);
         let (known, flushed) = {
             let mut waiting = self.lock();
             let flushed = waiting.take_if_full();
-            (if waiting.is_sender(&waker) { Some(waker) } else { waiting.push(waker) }, flushed)
+            (if waiting.is_sender(&waker) { Some(waker) } else { waiting.push(waker, table) }, flushed)
         };
         discard(known);
-        wake(flushed.into_iter().flat_map(List::into_wakers));
+        if let Some(flushed) = flushed {
+            flushed.wake();
+        }
     }
 
     /// Returns whether this task is the sender that moves the bytes.
@@ -122,7 +169,7 @@ impl Wakers {
         let known = {
             let mut waiting = self.lock();
             // The task of the previous sender may also wait for something other than room.
-            waiting.sender.replace(clone).and_then(|before| waiting.push(before))
+            waiting.sender.replace(clone).and_then(|before| waiting.push(before, None))
         };
         discard(known);
     }
@@ -136,28 +183,44 @@ impl Wakers {
     /// Wakes and removes all tasks.
     pub(crate) fn wake_all(&self) {
         let list = self.lock().take();
-        wake(list.into_wakers());
+        list.wake();
+    }
+
+    /// Wakes all tasks. They do not wait any more, but the first one's waker is kept.
+    fn wake_and_keep(&self) {
+        let mut list = self.lock().take();
+        let first = list.first.take();
+        list.wake();
+        let Some(First { waker, lent_as, is_woken }) = first else { return };
+        let Some(waker) = (if is_woken { Some(waker) } else { wake_unlocked(waker) }) else { return };
+        let kept = First { waker, lent_as, is_woken: true };
+        let mut waiting = self.lock();
+        if waiting.first.is_none() {
+            waiting.first = Some(kept);
+            return;
+        }
+        drop(waiting);
+        discard(Some(kept.waker));
     }
 
     /// Wakes and removes all tasks except one.
     pub(crate) fn wake_others(&self, current: &Waker) {
-        let (others, sender) = {
+        let others = {
             let mut waiting = self.lock();
             if !waiting.has_others(current) {
                 return;
             }
-            let List { first, more, sender, .. } = waiting.take();
-            let (mut current_task, others): (Vec<_>, Vec<_>) =
-                first.into_iter().chain(more).partition(|waker| waker.will_wake(current));
-            waiting.first = current_task.pop();
-            let (kept, woken) = match sender {
-                Some(sender) if sender.will_wake(current) => (Some(sender), None),
-                sender => (None, sender),
-            };
-            waiting.sender = kept;
-            (others, woken)
+            let mut others = waiting.take();
+            waiting.first = others.first.take_if(|first| first.will_wake(current));
+            waiting.sender = others.sender.take_if(|sender| sender.will_wake(current));
+            if waiting.first.is_none()
+                && let Some(at) = others.more.iter().position(|waker| waker.will_wake(current))
+            {
+                waiting.first = Some(First::new(others.more.swap_remove(at), None));
+            }
+            others
         };
-        wake(others.into_iter().chain(sender));
+        others.wake();
     }
 
     fn lock(&self) -> MutexGuard<'_, List> {
@@ -167,11 +230,11 @@ impl Wakers {
 
 impl Wake for Wakers {
     fn wake(self: Arc<Self>) {
-        self.wake_all();
+        self.wake_and_keep();
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        self.wake_all();
+        self.wake_and_keep();
     }
 }
 
@@ -201,7 +264,10 @@ mod tests {
     #[test]
     fn a_task_whose_wakers_are_never_equal_does_not_grow_the_list_without_bound() {
         let (wakers, woken) = (Wakers::default(), Arc::new(AtomicUsize::new(0)));
-        let add = || wakers.add(Waker::from(Arc::new(Counter(Arc::clone(&woken)))));
+        let add = || {
+            let waker = Waker::from(Arc::new(Counter(Arc::clone(&woken))));
+            wakers.add(waker.clone(), &waker);
+        };
         // The first one is not in `more`.
         (0..=FIRST_FLUSH).for_each(|_| add());
         assert_eq!(woken.load(Ordering::Relaxed), 0);

@@ -36,6 +36,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     async fn close_with(&mut self, code: Option<CloseCode>, reason: &str) -> CloseInfo {
         // An error means that the connection is no longer open; then only its end is awaited.
         let _ = self.queue_left_over();
+        self.drop_lent();
         lock(&self.shared).queue_close(code, reason);
         while self.recv().await.is_some() {}
         self.close_info().unwrap_or(CloseInfo::new(Initiator::Local))
@@ -48,6 +49,7 @@ impl<S> WebSocket<S> {
     /// Then [`recv`](Self::recv) returns `None`, and [`close_info`](Self::close_info) has no error. Works on a
     /// connection that is closing, too; does nothing if it is over.
     pub fn abort(&mut self) {
+        self.drop_lent();
         lock(&self.shared).abort();
     }
 

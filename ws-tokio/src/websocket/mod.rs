@@ -11,10 +11,12 @@ use crate::{
 
 mod close;
 mod create;
+mod lend;
 mod receive;
 mod send;
 mod split;
 
+use lend::Lent;
 use send::LeftOver;
 pub use split::Receiver;
 
@@ -57,6 +59,8 @@ struct Rare {
     terminated: bool,
     /// A message that the `Sink` has accepted and the write queue has no room for yet.
     left_over: Option<LeftOver>,
+    /// Messages that `recv_ref` lends next. Present once it was called.
+    lent: Option<Lent>,
 }
 
 impl<S> WebSocket<S> {
@@ -145,6 +149,7 @@ impl<S> WebSocket<S> {
     pub fn into_parts(mut self) -> Option<Parts<S>> {
         // An error means that the connection is no longer open.
         let _ = self.queue_left_over();
+        self.put_back_lent();
         let (driver, counters) = lock(&self.shared).take_driver()?;
         let mut parts = driver.into_parts(counters.as_deref());
         parts.connection.resume();

@@ -26,6 +26,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     // Inlined, so that the message is not copied on its way: copying what was just written stalls the processor.
     #[inline(always)]
     pub fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<Message>> {
+        self.put_back_lent();
         let held = lock_briefly(&self.shared).take_held();
         if held.is_some() { Poll::Ready(held) } else { self.poll_recv_next(cx) }
     }

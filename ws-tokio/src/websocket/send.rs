@@ -66,7 +66,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         mark: &mut Mark,
         then: impl Fn(&mut SharedState<S>, &mut Context<'_>) -> Poll<()>,
     ) -> Poll<Result<(), SendError<Message>>> {
-        if self.rare.is_some() {
+        if self.rare.as_ref().is_some_and(|rare| rare.left_over.is_some()) {
             let _ = ready!(self.poll_left_over(cx));
         } else if let Some(new) = message.take() {
             let Err(refused) = self.queue_in_turn(new) else { return Poll::Ready(Ok(())) };

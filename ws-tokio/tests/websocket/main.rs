@@ -24,6 +24,7 @@ mod only_sending;
 mod payload_destructors;
 mod ping_rtt;
 mod recv_event;
+mod recv_ref;
 mod repeated_cancellation;
 mod sender_sink;
 mod senders;

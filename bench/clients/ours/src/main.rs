@@ -1,5 +1,5 @@
-//! Our client in a loop of `feed`, `flush` and `recv`. With one message in flight, that is `send` and `recv`. A
-//! stream is received with `recv` or `recv_event`.
+//! Our client in a loop of `feed`, `send` and `recv`. With one message in flight, that is `send` and `recv`. A stream is
+//! received with `recv`, `recv_ref` or `recv_event`.
 
 use bench_common::client::{self, Options, Receive};
 use bench_common::server::MAX_MESSAGE;
@@ -20,6 +20,12 @@ async fn run(options: Options) -> Result<(), Box<dyn Error>> {
                 meter.check(message.as_bytes(), &payload)?;
             }
         }
+        Some(Receive::Lent) => {
+            while meter.goes_on() {
+                let message = ws.recv_ref().await.ok_or("the server closed")?;
+                meter.check(message.as_bytes(), &payload)?;
+            }
+        }
         Some(Receive::Events) => {
             while meter.goes_on() {
                 let Some(Event::Message(message)) = ws.recv_event().await else {
@@ -30,10 +36,10 @@ async fn run(options: Options) -> Result<(), Box<dyn Error>> {
         }
     }
     while options.receive.is_none() && meter.goes_on() {
-        for _ in 0..options.depth {
+        for _ in 1..options.depth {
             ws.feed(payload.clone()).await?;
         }
-        ws.flush().await;
+        ws.send(payload.clone()).await?;
         for _ in 0..options.depth {
             let echo = ws.recv().await.ok_or("the server closed")?;
             client::check(echo.as_bytes(), &payload)?;

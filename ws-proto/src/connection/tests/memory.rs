@@ -12,7 +12,8 @@ use super::{
 };
 
 const MIB: usize = 1 << 20;
-const PAGE: usize = 4096;
+/// What a large block may take beyond its capacity: it is placed within a page, and has room for a header.
+const EXTRA: usize = 4096 + 64;
 
 /// The memory that the message in progress has allocated.
 fn allocated(connection: &Connection) -> usize {
@@ -89,7 +90,7 @@ fn memory_stays_within_twice_the_bytes_received() {
             let (allocated, received) = (allocated(&end.connection), received(&end.connection));
             assert_eq!(received, sent);
             // A direct read has at least 16 KiB of room.
-            assert!(allocated <= 2 * (received + 16 * 1024) + PAGE, "{allocated} for {received}");
+            assert!(allocated <= 2 * (received + 16 * 1024) + EXTRA, "{allocated} for {received}");
         }
     });
 }
@@ -101,7 +102,7 @@ fn memory_never_exceeds_the_announced_length() {
         end.receives([binary("").announcing(length as u64)]);
         end.receives_bytes(&vec![1; length - 1]);
         // The position of a large payload within a page is chosen, which may take up to a page.
-        assert!((length..length + PAGE).contains(&allocated(&end.connection)));
+        assert!((length..length + EXTRA).contains(&allocated(&end.connection)));
     });
 }
 
@@ -189,7 +190,7 @@ fn a_large_message_uses_a_pooled_buffer_that_is_returned() {
     let pool = small_pool();
     let whole = pool.retained();
     let mut server = with_pool(Role::Server, &pool);
-    assert!((64 * 1024..64 * 1024 + PAGE).contains(&whole));
+    assert!((64 * 1024..64 * 1024 + EXTRA).contains(&whole));
     for _ in 0..3 {
         server.receives([binary(vec![1; 64 * 1024])]);
         assert_eq!(pool.retained(), 0, "lent");
@@ -271,7 +272,7 @@ fn a_message_that_fills_half_the_window_is_detached_with_it() {
         assert!(taken.iter().map(|(same, bytes)| (*same, &bytes[..])).eq(expected));
         assert_eq!(pool.retained(), 0, "the only spare window is in use");
         drop(taken);
-        assert!((WINDOW..WINDOW + PAGE).contains(&pool.retained()));
+        assert!((WINDOW..WINDOW + EXTRA).contains(&pool.retained()));
         assert_eq!(rx.spare_mut().len(), WINDOW);
     }
 }

@@ -1,0 +1,132 @@
+//! Held messages that are taken side by side, and lent without the connection.
+
+use crate::{
+    ReceiveBuffer, Role,
+    memory::{BufferPool, BufferPoolConfig},
+};
+
+use super::{
+    endpoint::{Endpoint, both, config},
+    wire::{binary, ping, text},
+};
+
+const WINDOW: usize = 128 * 1024;
+
+fn with_standard_window(role: Role) -> Endpoint {
+    let pool = BufferPool::new(BufferPoolConfig { preheat: 0, ..BufferPoolConfig::default() });
+    Endpoint::with_buffer(role, &config(|_| ()), ReceiveBuffer::new(WINDOW, pool))
+}
+
+#[test]
+fn a_run_has_the_messages_of_a_read_in_order_and_no_control_frames() {
+    both(|mut end| {
+        end.pauses();
+        end.receives([text("a"), binary("b"), ping("x"), text("")]);
+        end.connection.hold_ping(b"held");
+        end.receives([binary(vec![7; 300])]);
+        let mut seen = Vec::new();
+        while let Some(mut run) = end.connection.take_held_run() {
+            while let Some(message) = run.next_message() {
+                seen.push((message.is_text(), message.as_bytes().to_vec()));
+            }
+            assert!(!run.has_next());
+        }
+        let all = [(true, b"a".to_vec()), (false, b"b".to_vec()), (true, Vec::new()), (false, vec![7; 300])];
+        assert_eq!(seen, all);
+    });
+}
+
+#[test]
+fn messages_that_fill_most_of_the_window_keep_it() {
+    for role in [Role::Server, Role::Client] {
+        let mut end = with_standard_window(role);
+        end.connection.pause();
+        let frames: Vec<u8> =
+            (0..100_u8).flat_map(|n| binary([n; 1000]).encode(role == Role::Server)).collect();
+        let window = end.rx.spare_mut().as_ptr_range();
+        end.receives_bytes(&frames);
+        let held = end.connection.held_bytes();
+        assert!((frames.len()..frames.len() + 1024).contains(&held), "{held}");
+        let mut run = end.connection.take_held_run().unwrap();
+        for n in 0..100 {
+            let message = run.next_message().unwrap();
+            assert_eq!(message.as_bytes(), [n; 1000]);
+            assert!(window.contains(&message.as_bytes().as_ptr()), "not copied");
+        }
+        assert!(run.next_message().is_none());
+        assert_eq!(end.rx.spare_mut().len(), WINDOW);
+        assert_eq!(end.rx.pool().retained(), 0);
+        drop(run);
+        assert!(end.rx.pool().retained() >= WINDOW, "the window is used again");
+        end.resumes();
+        end.receives([text("behind")]);
+        end.delivers_text("behind");
+    }
+}
+
+#[test]
+fn owned_messages_come_from_the_same_window() {
+    for role in [Role::Server, Role::Client] {
+        let mut end = with_standard_window(role);
+        end.connection.pause();
+        let frames: Vec<u8> =
+            (0..100_u8).flat_map(|n| binary([n; 1000]).encode(role == Role::Server)).collect();
+        end.receives_bytes(&frames);
+        for n in 0..50 {
+            assert_eq!(end.connection.take_held().unwrap().as_bytes(), [n; 1000]);
+        }
+        end.resumes();
+        for n in 50..100 {
+            end.delivers_binary([n; 1000]);
+        }
+        assert_eq!(end.connection.held_bytes(), 0);
+    }
+}
+
+#[test]
+fn a_run_counts_as_held_until_the_next_one_is_taken() {
+    both(|mut end| {
+        end.pauses();
+        end.receives([text("a"), text("b")]);
+        let held = end.connection.held_bytes();
+        assert!(held > 0);
+        let run = end.connection.take_held_run();
+        assert!(run.is_some());
+        assert_eq!(end.connection.held_bytes(), held);
+        assert!(end.connection.take_held_run().is_none());
+        assert_eq!(end.connection.held_bytes(), 0);
+    });
+}
+
+#[test]
+fn what_is_left_of_a_run_is_held_again_before_what_came_later() {
+    both(|mut end| {
+        end.pauses();
+        end.receives([text("a"), text("b"), text("c")]);
+        let mut run = end.connection.take_held_run().unwrap();
+        assert_eq!(run.next_message().unwrap().as_text(), Some("a"));
+        end.receives([text("d")]);
+        end.connection.put_back_run(run);
+        end.resumes();
+        for expected in ["b", "c", "d"] {
+            end.delivers_text(expected);
+        }
+        assert_eq!(end.connection.held_bytes(), 0);
+        assert!(end.connection.is_settled());
+    });
+}
+
+#[test]
+fn an_end_waits_behind_a_run() {
+    both(|mut end| {
+        end.connection.hold();
+        end.receives([text("a"), text("b"), super::wire::close(1000, "")]);
+        let mut run = end.connection.take_held_run().unwrap();
+        assert_eq!(run.next_message().unwrap().as_text(), Some("a"));
+        end.drive();
+        end.is_open();
+        end.connection.put_back_run(run);
+        end.resumes();
+        end.delivers_text("b");
+    });
+}

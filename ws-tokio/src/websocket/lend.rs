@@ -1,0 +1,134 @@
+use std::{
+    future::poll_fn,
+    task::{Context, Poll, ready},
+};
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use ws_proto::{MessageRef, MessageRun};
+
+use super::{Receiver, WebSocket};
+use crate::{
+    shared::{Shared, SharedState, lock, lock_and_poll},
+    turn_work::{count_work, is_check_due},
+};
+
+/// Messages that are lent one after the other.
+pub(super) struct Lent {
+    run: MessageRun,
+    /// A server's task runs the connection.
+    is_served: bool,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
+    /// Receives the next text or binary message and lends its payload until the next call. Otherwise the same as
+    /// [`recv`](Self::recv), and both can be used in turn.
+    ///
+    /// It suits a task that reads many small messages and keeps few of them: `recv` allocates memory for each payload
+    /// and copies it, and locks the connection for each call. [`MessageRef::into_message`] makes an owned message.
+    ///
+    /// The connection takes several messages at a time from one read. Those that are not lent yet count towards
+    /// `max_held_bytes`. They are lent even if another task has ended the connection with
+    /// [`Sender::abort`](crate::Sender::abort) meanwhile.
+    ///
+    /// ```
+    /// use tokio::io::{AsyncRead, AsyncWrite};
+    /// use ws_tokio::WebSocket;
+    ///
+    /// /// Returns how many bytes the peer sends.
+    /// async fn count<S: AsyncRead + AsyncWrite + Unpin>(ws: &mut WebSocket<S>) -> usize {
+    ///     let mut bytes = 0;
+    ///     while let Some(message) = ws.recv_ref().await {
+    ///         bytes += message.len();
+    ///     }
+    ///     bytes
+    /// }
+    /// ```
+    ///
+    /// # Cancel safety
+    /// Dropping the future loses nothing. The next call continues where this one stopped.
+    #[doc(alias = "zero-copy")]
+    pub async fn recv_ref(&mut self) -> Option<MessageRef<'_>> {
+        poll_fn(|cx| self.poll_lent(cx)).await;
+        self.next_lent()
+    }
+
+    /// Polls for the next message, as [`recv_ref`](Self::recv_ref) does.
+    pub fn poll_recv_ref(&mut self, cx: &mut Context<'_>) -> Poll<Option<MessageRef<'_>>> {
+        ready!(self.poll_lent(cx));
+        Poll::Ready(self.next_lent())
+    }
+
+    /// `Ready`: there is a message to lend, or the connection is over.
+    fn poll_lent(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Self { shared, rare } = self;
+        let lent = &mut rare.get_or_insert_default().lent;
+        if let Some(lent) = lent {
+            if lent.run.has_next() {
+                return if lent.is_served { poll_rest(shared, cx) } else { Poll::Ready(()) };
+            }
+            // No memory is held while the task waits.
+            lent.run = MessageRun::empty();
+        }
+        let run = lock_and_poll(shared, cx, |state, cx| {
+            let is_served = state.has_server_task();
+            state.poll_recv_run(cx).map(|run| run.map(|run| Lent { run, is_served }))
+        });
+        if let Some(run) = ready!(run) {
+            *lent = Some(run);
+        }
+        Poll::Ready(())
+    }
+}
+
+/// Counts a message that is lent. `Pending`: the turn of the server's task has been long.
+#[inline]
+fn poll_rest<S: AsyncRead + AsyncWrite + Unpin>(shared: &Shared<S>, cx: &mut Context<'_>) -> Poll<()> {
+    count_work(1);
+    if is_check_due() { lock_and_poll(shared, cx, SharedState::poll_rest) } else { Poll::Ready(()) }
+}
+
+impl<S> WebSocket<S> {
+    #[inline]
+    fn next_lent(&mut self) -> Option<MessageRef<'_>> {
+        self.rare.as_mut()?.lent.as_mut()?.run.next_message()
+    }
+
+    /// Returns the messages that are not lent yet to the connection.
+    #[inline]
+    pub(crate) fn put_back_lent(&mut self) {
+        if let Some(rare) = &mut self.rare
+            && let Some(lent) = rare.lent.take()
+        {
+            self.put_back(lent.run);
+        }
+    }
+
+    #[cold]
+    fn put_back(&self, run: MessageRun) {
+        if let Some(driver) = lock(&self.shared).driver_mut() {
+            driver.connection_mut().put_back_run(run);
+        }
+    }
+
+    /// Drops the messages that are not lent yet: the connection ends.
+    pub(super) fn drop_lent(&mut self) {
+        if let Some(rare) = &mut self.rare {
+            rare.lent = None;
+        }
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Receiver<S> {
+    /// Receives the next message and lends its payload until the next call. See [`WebSocket::recv_ref`].
+    ///
+    /// # Cancel safety
+    /// Dropping the future loses nothing. The next call continues where this one stopped.
+    pub async fn recv_ref(&mut self) -> Option<MessageRef<'_>> {
+        self.ws.recv_ref().await
+    }
+
+    /// Polls for the next message, as [`recv_ref`](Self::recv_ref) does.
+    pub fn poll_recv_ref(&mut self, cx: &mut Context<'_>) -> Poll<Option<MessageRef<'_>>> {
+        self.ws.poll_recv_ref(cx)
+    }
+}
