@@ -22,6 +22,7 @@ lint:
 # Lints and tests the crates with some or all features off. A build of the whole workspace always has them on.
 features:
     cargo clippy -p ws-proto --all-targets --quiet -- -D warnings
+    cargo clippy -p ws-proto --no-default-features --quiet -- -D warnings
     cargo clippy -p ws-proto --features deflate --all-targets --quiet -- -D warnings
     cargo clippy -p ws-simulation --all-targets --quiet -- -D warnings
     cargo clippy -p ws-server -p ws-client --all-targets --quiet -- -D warnings
@@ -169,6 +170,11 @@ bench-check:
 # Measures speed and memory beside other libraries; see bench/README.md.
 bench *ARGS:
     bash bench/run.sh {{ARGS}}
+
+# Counts the instructions per message of the hot paths and fails if one grew by more than 5 %. `--write` updates the table
+# in e2e-tests/instructions. Needs valgrind.
+instructions *ARGS:
+    cargo run --release --quiet -p instructions -- {{ARGS}}
 
 # What CI runs.
 ci:

@@ -133,7 +133,8 @@ impl Options {
     }
 
     pub(crate) const fn listener_settings(&self) -> crate::net::listener::Settings {
-        crate::net::listener::Settings { backlog: self.backlog, reuse_port: self.reuse_port }
+        let (backlog, reuse_port, nodelay) = (self.backlog, self.reuse_port, self.tcp_nodelay);
+        crate::net::listener::Settings { backlog, reuse_port, nodelay }
     }
 
     /// Whether the connections of this peer begin with a header of the PROXY protocol.

@@ -3,6 +3,8 @@
 
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, Status};
 
+use super::small_inflater::{self, SmallInflater};
+
 /// The last bytes of a flush, which are neither sent nor received (RFC 7692 section 7.2.1).
 const TAIL: [u8; 4] = [0x00, 0x00, 0xff, 0xff];
 /// An empty message, compressed (section 7.2.3.6).
@@ -11,6 +13,8 @@ const EMPTY: u8 = 0x00;
 const MAX_WINDOW_BITS: u8 = 15;
 /// The bytes that an inflater takes, independent of its window.
 pub(crate) const INFLATER_SIZE: usize = 48 * 1024;
+/// The bytes that an inflater without a context takes.
+pub(crate) const SHARED_INFLATER_SIZE: usize = INFLATER_SIZE + size_of::<SmallInflater>();
 
 /// The bytes that an inflater with a context takes: the library's part, and the [`History`].
 pub(super) const fn kept_inflater_size(window_bits: u8) -> usize {
@@ -134,6 +138,8 @@ pub(crate) struct Inflater {
     history: Option<History>,
     /// The work of restarts since the last call of [`take_work`](Self::take_work).
     work: usize,
+    /// For small messages without context, once there was one.
+    small: Option<Box<SmallInflater>>,
 }
 
 /// The result of a step.
@@ -148,7 +154,7 @@ pub(crate) enum Inflated {
 impl Default for Inflater {
     fn default() -> Self {
         let raw = Decompress::new_with_window_bits(false, MAX_WINDOW_BITS);
-        Self { raw, was_full: false, ended: false, history: None, work: 0 }
+        Self { raw, was_full: false, ended: false, history: None, work: 0, small: None }
     }
 }
 
@@ -166,12 +172,22 @@ impl Inflater {
 
     /// Allows later messages to refer to earlier ones, within a window of `window_bits`.
     pub(super) fn keep_context(&mut self, window_bits: u8) {
+        self.small = None;
         self.history.get_or_insert_with(|| History::new(history_size(window_bits)));
     }
 
     /// The work besides inflating since the last call, measured in bytes inflated.
     pub(crate) fn take_work(&mut self) -> usize {
         std::mem::take(&mut self.work)
+    }
+
+    /// Inflates a whole message to the beginning of `output`, and returns its length. `None` if it is not a small and
+    /// usual one without context: give it to [`inflate`](Self::inflate), which also decides whether it is valid.
+    pub(crate) fn inflate_small(&mut self, input: &[u8], output: &mut [u8]) -> Option<usize> {
+        if input.len() > small_inflater::MOST || self.history.is_some() {
+            return None;
+        }
+        self.small.get_or_insert_with(|| Box::new(SmallInflater::new())).inflate(input, output)
     }
 
     /// Inflates from `input`, which shrinks by what was read, into `output`, which is not empty. It stops when the

@@ -22,39 +22,56 @@ pub(super) static LITERALS: [(u16, u8); 288] = {
     codes
 };
 
-/// For each length minus 3: its symbol minus 257, and the number of extra bits that give its distance from that
-/// symbol's first length.
-static LENGTHS: [(u8, u8); 256] = {
+/// For each length minus 3: its code and extra bits as in the stream, and their number.
+static LENGTHS: [(u16, u8); 256] = {
     let mut lengths = [(0, 0); 256];
-    let mut length = 0;
-    while length < 256 {
-        lengths[length] = if length == 255 {
-            // 258 has a symbol of its own.
-            (28, 0)
-        } else if length < 8 {
-            (length as u8, 0)
-        } else {
-            // Four symbols for each power of two.
-            let extra = length.ilog2() - 2;
-            (4 * (extra as u8 + 1) + (length >> extra) as u8 - 4, extra as u8)
-        };
-        length += 1;
+    let mut beyond = 0;
+    while beyond < 256 {
+        let (symbol, extra_len) = length_symbol(beyond);
+        let (code, len) = LITERALS[symbol];
+        let extra = beyond & ((1 << extra_len) - 1);
+        lengths[beyond] = (code | (extra as u16) << len, len + extra_len);
+        beyond += 1;
     }
     lengths
 };
 
-/// The symbol of a length from 3 to 258, its extra bits, and their number.
-#[inline]
-pub(super) fn length_symbol(length: usize) -> (usize, u32, u32) {
-    let beyond = length - 3;
-    let (symbol, extra_len) = LENGTHS[beyond];
-    let extra = beyond as u32 & ((1 << extra_len) - 1);
-    (257 + usize::from(symbol), extra, extra_len.into())
+/// The symbol of a length minus 3, and the number of extra bits that give the length's distance from that symbol's
+/// first length.
+const fn length_symbol(beyond: usize) -> (usize, u8) {
+    if beyond == 255 {
+        // 258 has a symbol of its own.
+        (285, 0)
+    } else if beyond < 8 {
+        (257 + beyond, 0)
+    } else {
+        // Four symbols for each power of two.
+        let extra = beyond.ilog2() - 2;
+        (257 + 4 * (extra as usize + 1) + (beyond >> extra) - 4, extra as u8)
+    }
 }
+
+/// The code of a length from 3 to 258 and its extra bits, and their number.
+#[inline]
+pub(super) fn length_code(length: usize) -> (u16, u32) {
+    let (bits, count) = LENGTHS[length - 3];
+    (bits, count.into())
+}
+
+/// The code of each distance symbol.
+static DISTANCES: [u8; 32] = {
+    let mut codes = [0; 32];
+    let mut symbol = 0;
+    while symbol < 32 {
+        codes[symbol] = (symbol as u8).reverse_bits() >> (8 - DISTANCE_BITS);
+        symbol += 1;
+    }
+    codes
+};
 
 /// The code of a distance from 1 to 32,768, its extra bits, and their number.
 #[inline]
-pub(super) fn distance_symbol(distance: usize) -> (u16, u32, u32) {
+pub(super) fn distance_symbol(distance: usize) -> (u8, u32, u32) {
     let beyond = distance as u32 - 1;
     // Two symbols for each power of two.
     let (symbol, extra_len) = if beyond < 4 {
@@ -63,8 +80,7 @@ pub(super) fn distance_symbol(distance: usize) -> (u16, u32, u32) {
         let extra_len = beyond.ilog2() - 1;
         (2 * (extra_len + 1) + (beyond >> extra_len) - 2, extra_len)
     };
-    let code = (symbol as u16).reverse_bits() >> (16 - DISTANCE_BITS);
-    (code, beyond & ((1 << extra_len) - 1), extra_len)
+    (DISTANCES[symbol as usize & 31], beyond & ((1 << extra_len) - 1), extra_len)
 }
 
 #[cfg(test)]
@@ -142,8 +158,9 @@ mod tests {
         for length in 3..=258 {
             let at = LENGTH_TABLE.iter().rposition(|(first, _)| *first <= length).unwrap();
             let (first, extra_len) = LENGTH_TABLE[at];
-            let extra = (length - first) as u32;
-            assert_eq!(length_symbol(length), (257 + at, extra, extra_len), "{length}");
+            let (code, len) = LITERALS[257 + at];
+            let bits = code | ((length - first) as u16) << len;
+            assert_eq!(length_code(length), (bits, u32::from(len) + extra_len), "{length}");
         }
     }
 
@@ -152,7 +169,7 @@ mod tests {
         for distance in 1..=32_768 {
             let at = DISTANCE_TABLE.iter().rposition(|(first, _)| *first <= distance).unwrap();
             let (first, extra_len) = DISTANCE_TABLE[at];
-            let code = (at as u16).reverse_bits() >> 11;
+            let code = (at as u8).reverse_bits() >> 3;
             assert_eq!(distance_symbol(distance), (code, (distance - first) as u32, extra_len), "{distance}");
         }
     }

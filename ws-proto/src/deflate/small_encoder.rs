@@ -4,7 +4,7 @@
 //! 1,000 bytes. Here the table has 8 KiB. The match finder is that of the library's fastest level: it knows only the
 //! latest position with the same four bytes. `bench/RESULTS.md` has the measured gain.
 
-use super::codes::{DISTANCE_BITS, END_OF_BLOCK, LITERALS, distance_symbol, length_symbol};
+use super::codes::{DISTANCE_BITS, END_OF_BLOCK, LITERALS, distance_symbol, length_code};
 
 /// The largest message, in bytes: a position in the table has 16 bits, and no distance exceeds a window of 32 KiB.
 pub(crate) const MOST: usize = 32 * 1024;
@@ -115,9 +115,8 @@ impl BitWriter<'_> {
     }
 
     fn put_match(&mut self, length: usize, distance: usize) {
-        let (symbol, extra, extra_len) = length_symbol(length);
-        let (code, len) = LITERALS[symbol];
-        self.put(u32::from(code) | extra << len, u32::from(len) + extra_len);
+        let (bits, count) = length_code(length);
+        self.put(bits.into(), count);
         let (code, extra, extra_len) = distance_symbol(distance);
         self.put(u32::from(code) | extra << DISTANCE_BITS, DISTANCE_BITS + extra_len);
     }

@@ -6,9 +6,13 @@
 
 mod arch;
 mod body;
+#[cfg(feature = "chacha")]
+mod chacha;
 mod source;
 
-pub use source::{ChaChaMaskSource, MaskSource};
+#[cfg(feature = "chacha")]
+pub use chacha::ChaChaMaskSource;
+pub use source::MaskSource;
 
 /// The length from which CPU feature detection is worthwhile.
 const DISPATCH_FROM: usize = 64;

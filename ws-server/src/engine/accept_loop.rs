@@ -40,7 +40,7 @@ pub(crate) async fn accept_loop(
             Ok((socket, peer)) => {
                 backoff = FIRST_BACKOFF;
                 // A socket that cannot be configured is broken already.
-                if socket.set_nodelay(server.options.tcp_nodelay).is_err() {
+                if !listener.has_nodelay() && socket.set_nodelay(server.options.tcp_nodelay).is_err() {
                     continue;
                 }
                 // A trusted proxy names its clients later. The handshake counts as one of the client then.

@@ -2,7 +2,7 @@
 //! bomb neither exceeds the size limit nor blocks the thread. The connection reads nothing meanwhile.
 
 use crate::{
-    deflate::{INFLATER_SIZE, Inflated, Inflater},
+    deflate::{Inflated, Inflater, SHARED_INFLATER_SIZE},
     error::{ConnectionError, LimitExceeded, ProtocolError},
     memory::{PooledBuffer, ReceiveBuffer},
     message::MessageKind,
@@ -103,7 +103,7 @@ impl Connection {
             // zlib would wait for the rest of a block, and take it from the next message.
             return Err(ProtocolError::InvalidDeflate.into());
         }
-        let borrowed = if compression.receives_with_takeover() { 0 } else { INFLATER_SIZE };
+        let borrowed = if compression.receives_with_takeover() { 0 } else { SHARED_INFLATER_SIZE };
         let mut inflater = compression.take_inflater();
         let (inflated, read) = inflate_into_scratch(&mut inflater, &input, limit, rx);
         match inflated? {
@@ -255,12 +255,18 @@ fn inflate_into_scratch(
     let mut scratch = std::mem::take(&mut rx.inflated);
     scratch.resize(SCRATCH, 0);
     let bytes = input.bytes(rx);
-    let first = &bytes[..bytes.len().min(INPUT_SLICE)];
     // One byte more than the limit detects a message over it.
     let room = SCRATCH.min(limit.saturating_add(1));
-    let mut rest = first;
-    let inflated = inflater.inflate(&mut rest, first.len() == bytes.len(), &mut scratch[..room]);
-    let read = first.len() - rest.len();
+    let (inflated, read) = match inflater.inflate_small(bytes, &mut scratch[..room]) {
+        Some(len) => (Ok(Inflated::Done(len)), bytes.len()),
+        None => {
+            let first = &bytes[..bytes.len().min(INPUT_SLICE)];
+            let mut rest = first;
+            let is_whole = first.len() == bytes.len();
+            let inflated = inflater.inflate(&mut rest, is_whole, &mut scratch[..room]);
+            (inflated, first.len() - rest.len())
+        }
+    };
     rx.inflated = scratch;
     (inflated.map_err(|()| ProtocolError::InvalidDeflate), read)
 }
