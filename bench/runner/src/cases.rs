@@ -171,11 +171,7 @@ pub(crate) static CASES: &[Case] = &[
         "--connections 37 --size 300 --depth 7",
     ),
     large("64k", "10 connections × 64 KiB binary, 1 in flight", "--connections 10 --size 65536"),
-    large(
-        "200k",
-        "4 connections × 200 kB binary, 2 in flight",
-        "--connections 4 --size 200000 --depth 2",
-    ),
+    large("200k", "4 connections × 200 kB binary, 2 in flight", "--connections 4 --size 200000 --depth 2"),
     large("1m", "2 connections × 1 MiB binary, 1 in flight", "--connections 2 --size 1048576"),
     large("16m", "1 connection × 16 MiB binary, 1 in flight", "--connections 1 --size 16777216"),
     large("100m", "1 connection × 100 MiB binary, 1 in flight", "--connections 1 --size 104857600"),

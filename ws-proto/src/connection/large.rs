@@ -16,8 +16,14 @@ impl Connection {
     /// Notes a message in one frame. If it was larger than the window, the next one may be so too.
     pub(super) fn expect_large(&mut self, len: usize, rx: &ReceiveBuffer) {
         if len > rx.size() {
-            self.expected_large = u32::try_from(len).unwrap_or(0);
+            self.optional.get_or_insert_default().expected_large = len;
         }
+    }
+
+    /// The length of the latest message, if it was large and no byte was received since. 0 if not.
+    #[inline]
+    pub(super) fn expected_large(&self) -> usize {
+        self.optional.as_ref().map_or(0, |optional| optional.expected_large)
     }
 
     /// Opens a window for a message as long as the one before, if the pool has a buffer for it and the memory budget
@@ -28,7 +34,7 @@ impl Connection {
             Role::Server => MAX_HEADER_LEN,
             Role::Client => SERVERS_HEADER,
         };
-        let len = self.expected_large as usize;
+        let len = self.expected_large();
         // A driver may call this before it has drained the events.
         if rx.is_empty() && self.charge.allows(len, self.config.memory_budget()) {
             rx.open_large(header, len.min(DIRECT_READ_AT_MOST), len);

@@ -141,8 +141,6 @@ pub struct Connection {
     watched: bool,
     /// The memory that counts against the budget.
     charge: Charge,
-    /// The length of the latest message, if it was larger than the receive window. The next one may be so too.
-    expected_large: u32,
     /// Control frames received in the current second.
     control_frames: u32,
     /// Microseconds of the current second that have passed.
@@ -170,6 +168,8 @@ struct Optional {
     queue_report: Option<Box<QueueReport>>,
     /// Counts and records, if the configuration asks for it.
     monitor: Option<Box<Monitor>>,
+    /// The length of the latest message, if it was larger than the receive window. The next one may be so too.
+    expected_large: usize,
 }
 
 impl Optional {
@@ -213,7 +213,6 @@ impl Connection {
             unwritten_ping: UnwrittenPing::None,
             watched: false,
             charge: Charge::default(),
-            expected_large: 0,
             control_frames: 0,
             control_age: 0,
         }

@@ -81,7 +81,7 @@ impl Connection {
     /// Call it only when [`poll_event`](Self::poll_event) has returned `None`.
     #[inline]
     pub fn read_target<'a>(&'a mut self, rx: &'a mut ReceiveBuffer) -> &'a mut [u8] {
-        if self.expected_large > 0 && !self.reads_directly(rx) {
+        if self.expected_large() > 0 && !self.reads_directly(rx) {
             self.open_large_window(rx);
         }
         if self.reads_directly(rx)
@@ -116,7 +116,9 @@ impl Connection {
                 self.hold_end(End::Failure(error.into()));
             }
         } else {
-            self.expected_large = 0;
+            if let Some(optional) = &mut self.optional {
+                optional.expected_large = 0;
+            }
             rx.commit(n);
         }
     }

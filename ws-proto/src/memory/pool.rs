@@ -92,12 +92,16 @@ impl BufferPool {
         Arc::strong_count(&self.0) == 1
     }
 
-    /// Frees the buffers that were not needed since the last call, except the preheated number. Call it periodically.
+    /// Frees the buffers that were not needed since the last call, except the preheated number of buffers that are not
+    /// twice as large as the preheated ones. Call it periodically.
     pub fn trim(&self) {
+        let most = self.0.config.buffer_size.saturating_mul(2);
         let mut unused = self.unused();
         let count = unused.buffers.len();
-        let keep = self.0.config.preheat.max(count - unused.low_mark.min(count)).min(count);
+        let needed = count - unused.low_mark.min(count);
         unused.buffers.sort_unstable_by_key(Block::capacity);
+        let small = unused.buffers.partition_point(|buffer| buffer.capacity() < most);
+        let keep = needed.max(self.0.config.preheat.min(small));
         let freed = unused.buffers.split_off(keep);
         unused.bytes -= freed.iter().map(Block::footprint).sum::<usize>();
         unused.low_mark = unused.buffers.len();

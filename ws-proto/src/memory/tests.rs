@@ -78,6 +78,21 @@ fn trim_frees_unneeded_buffers_and_keeps_the_preheated_ones() {
 }
 
 #[test]
+fn trim_frees_large_buffers_that_preheated_ones_have_grown_to() {
+    let pool = pool(64, 2, 4096);
+    let mut buffers = [PooledBuffer::new(pool.clone()), PooledBuffer::new(pool.clone())];
+    for buffer in &mut buffers {
+        buffer.reserve_total(64, 64).unwrap();
+        buffer.reserve_total(1024, 1024).unwrap();
+    }
+    drop(buffers);
+    assert_eq!(pool.retained(), 2048);
+    pool.trim();
+    pool.trim();
+    assert_eq!(pool.retained(), 0);
+}
+
+#[test]
 fn memory_follows_the_received_length_not_the_announced_one() {
     let mut buffer = PooledBuffer::new(BufferPool::default());
     buffer.reserve_total(10, usize::MAX / 2).unwrap();

@@ -121,7 +121,7 @@ impl<S> SharedState<S> {
         }
         if !is_open {
             // The feed has closed the connection, because the peer is too slow.
-            self.is_cut_off = true;
+            self.rare().is_cut_off = true;
             self.end_senders();
             self.waiting.wake_all();
         }

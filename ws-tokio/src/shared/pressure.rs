@@ -15,7 +15,9 @@ impl<S> SharedState<S> {
     /// Whether [`take_pressure`](Self::take_pressure) may have something to tell.
     #[inline]
     pub(crate) fn is_pressed(&self) -> bool {
-        self.has_refused || self.is_cut_off || self.driver().is_some_and(|driver| driver.is_blocked())
+        self.has_refused
+            || self.rare.as_ref().is_some_and(|rare| rare.is_cut_off)
+            || self.driver().is_some_and(|driver| driver.is_blocked())
     }
 
     /// What waits for the peer, and what that has led to. That the feed has closed the connection is told once. The
@@ -24,7 +26,7 @@ impl<S> SharedState<S> {
         let mut pressure = self.driver().map(|driver| driver.pressure()).unwrap_or_default();
         self.has_refused &= pressure.queued.bytes > 0;
         pressure.refused = self.has_refused || self.has_waiting_senders();
-        pressure.cut_off = std::mem::take(&mut self.is_cut_off);
+        pressure.cut_off = self.rare.as_mut().is_some_and(|rare| std::mem::take(&mut rare.is_cut_off));
         if asks_feed
             && pressure.blocked_since.is_some()
             && let Some(feed) = self.feed()

@@ -19,6 +19,8 @@ pub(crate) struct Rare<S> {
     pub(super) pings: Option<PendingPings>,
     /// Present while the connection is open, once one is attached.
     pub(super) feed: Option<Arc<dyn Feed>>,
+    /// The feed has closed the connection. A server looks at it.
+    pub(super) is_cut_off: bool,
     /// Senders that wait for room in the write queue.
     pub(super) senders: WaitList,
     /// Tasks that wait until nothing more can be sent. They do not move bytes.
@@ -35,6 +37,7 @@ impl<S> Default for Rare<S> {
             close_taken: false,
             pings: None,
             feed: None,
+            is_cut_off: false,
             senders: WaitList::new(),
             closed_waiters: WaitList::new(),
             ended_driver: None,

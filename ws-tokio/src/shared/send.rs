@@ -1,6 +1,6 @@
 //! Sends: waits for room in the write queue, in order, and for the transport.
 
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, Waker};
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use ws_proto::{Message, PreparedMessage, error::SendError};

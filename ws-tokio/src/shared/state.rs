@@ -42,9 +42,8 @@ pub(crate) struct SharedState<S> {
     pub(crate) waker_added: bool,
     /// `recv` was polled since the last send, so the send need not read.
     pub(crate) has_received: bool,
-    /// A message was refused since nothing waited, and the feed has closed the connection. A server looks at them.
+    /// A message was refused since nothing waited. A server looks at it.
     pub(super) has_refused: bool,
-    pub(super) is_cut_off: bool,
     /// Whether the tasks that wait for the end were woken because only held messages are left.
     finish_notified: bool,
     /// Reads the state of the transport's send queue.
@@ -101,7 +100,6 @@ impl<S> SharedState<S> {
             waker_added: false,
             has_received: false,
             has_refused: false,
-            is_cut_off: false,
             finish_notified: false,
             read_send_queue: |_| None,
         }

@@ -83,7 +83,7 @@ fn a_message_over_a_limit_ends_the_connection_and_its_sender_learns_of_it() {
 
 #[test]
 fn a_message_over_the_memory_budget_ends_the_connection_and_its_sender_learns_of_it() {
-    let sum = with(Fault::Budget, 1200);
+    let sum = with(Fault::Budget, 2000);
     assert!(sum.over_budget > 10 && sum.lost > 50 && sum.delivered > 500, "{sum}");
 }
 

@@ -118,7 +118,8 @@ impl Server {
 
     fn send_to_all(&mut self, from: usize, frames: &[u8]) -> io::Result<()> {
         // Pieces of a message would mix with those of other senders.
-        let Some(sender) = self.connections[from].as_ref().filter(|sender| sender.echo.between_frames()) else {
+        let Some(sender) = self.connections[from].as_ref().filter(|sender| sender.echo.between_frames())
+        else {
             return Err(ErrorKind::InvalidData.into());
         };
         let group = sender.group;
