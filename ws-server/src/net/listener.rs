@@ -13,6 +13,10 @@ pub(crate) struct Settings {
     /// `SO_REUSEPORT`, on the systems that have it.
     pub(crate) reuse_port: bool,
     /// `TCP_NODELAY` of the accepted sockets.
+    #[cfg_attr(
+        not(target_os = "linux"),
+        expect(dead_code, reason = "accepted sockets inherit it on Linux only")
+    )]
     pub(crate) nodelay: bool,
 }
 
