@@ -264,7 +264,7 @@ impl<'a> MessageRef<'a> {
         match self.payload {
             Payload::Lent(bytes) => PooledBuffer::from(bytes.to_vec()),
             Payload::Window { rx, start, len } => rx.detach(start, len),
-            Payload::Assembled(buffer) => std::mem::take(buffer),
+            Payload::Assembled(buffer) => std::mem::take(buffer).trimmed(),
         }
     }
 

@@ -35,6 +35,8 @@ pub struct TurnEnd {
     pub over: bool,
     /// When the next turn is due at the latest. `None` if there is no deadline, or the task's timer is early enough.
     pub due: Option<Instant>,
+    /// Nothing is in progress. If not, `due` may be `None` only because reading has stopped for a while.
+    pub is_settled: bool,
     /// [`pressure`](ServerHalf::pressure) may have something to tell.
     pub pressed: bool,
 }
@@ -93,7 +95,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ServerHalf<S> {
     pub fn end_turn_with_timer(&self, cx: &mut Context<'_>, now: Instant, armed: bool) -> TurnEnd {
         if armed && turn::is_done(&*self.shared) {
             turn::end(&*self.shared);
-            return TurnEnd { over: false, due: None, pressed: false };
+            return TurnEnd { over: false, due: None, is_settled: true, pressed: false };
         }
         let mut state = lock(&self.shared);
         turn::end(&*self.shared);
@@ -113,9 +115,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ServerHalf<S> {
         }
         state.end_turn();
         let pressed = state.is_pressed();
-        let Some(driver) = state.driver() else { return TurnEnd { over: true, due: None, pressed } };
+        let Some(driver) = state.driver() else {
+            return TurnEnd { over: true, due: None, is_settled: true, pressed };
+        };
         let due = if armed && driver.is_quiet() { None } else { driver.poll_timeout() };
-        TurnEnd { over: false, due, pressed }
+        TurnEnd { over: false, due, is_settled: driver.is_quiet(), pressed }
     }
 
     /// Updates a transport that wakes no tasks by itself. `f` sets its readiness; then all tasks that wait for it are

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::sleep;
 use std::time::Duration;
 use tokio::sync::Notify;
-use ws_server::Server;
+use ws_server::{Server, ServerBuilder};
 
 /// The messages that one peer sends at once.
 const MANY: usize = 20_000;
@@ -104,6 +104,76 @@ fn a_function_with_many_messages_lets_other_connections_run() {
         })
         .await;
         app.is_used(server.addr()).await;
+        server.stop().await;
+    });
+}
+
+/// Sends many messages together with the handshake, and is silent then.
+async fn is_silent_after_many(server: SocketAddr) {
+    let stream = tokio::net::TcpStream::connect(server).await.unwrap();
+    let mut peer = RawConnection::new(stream, Side::Client).unwrap();
+    let mut bytes = RequestHead::new(server, "/").to_bytes();
+    for _ in 0..3 * SLOW {
+        bytes.extend(RawFrame::binary("m").encode(Side::Client));
+    }
+    peer.send_bytes(bytes).await;
+    assert_eq!(peer.recv_head().await.status(), 101);
+    peer.expect_close(1001).await;
+    peer.send(RawFrame::close(1001, "")).await;
+    peer.expect_eof().await;
+}
+
+fn with_idle_timeout() -> ServerBuilder {
+    Server::builder().idle_timeout(Some(Duration::from_millis(300))).keepalive(None)
+}
+
+#[test]
+fn a_handler_whose_first_turn_was_long_has_its_idle_timeout() {
+    harness::run(async {
+        let script = Script::new().on_message(|_, _| sleep(Duration::from_micros(100)));
+        let server = script.start(with_idle_timeout()).await;
+        is_silent_after_many(server.addr()).await;
+        server.stop().await;
+    });
+}
+
+#[test]
+fn a_function_whose_first_turn_was_long_has_its_idle_timeout() {
+    harness::run(async {
+        let server = ServerRunner::serve(with_idle_timeout(), |mut ws| async move {
+            while ws.recv().await.is_some() {
+                sleep(Duration::from_micros(100));
+            }
+        })
+        .await;
+        is_silent_after_many(server.addr()).await;
+        server.stop().await;
+    });
+}
+
+#[test]
+fn a_function_that_borrows_its_messages_answers_all_of_them_before_a_close() {
+    harness::run(async {
+        let server = ServerRunner::serve(Server::builder(), |mut ws| async move {
+            while let Some(message) = ws.recv_ref().await {
+                let message = message.into_message();
+                tokio::time::sleep(Duration::from_millis(1)).await;
+                if ws.send(message).await.is_err() {
+                    break;
+                }
+            }
+        })
+        .await;
+        let (mut peer, _) = connect(server.addr()).await;
+        let mut frames: Vec<_> = (0..10).map(|n| RawFrame::binary([n])).collect();
+        frames.push(RawFrame::close(1000, ""));
+        peer.send_together(&frames).await;
+        for n in 0..10 {
+            peer.expect_binary(&[n]).await;
+        }
+        peer.expect_close(1000).await;
+        peer.expect_eof().await;
+        drop(peer);
         server.stop().await;
     });
 }

@@ -123,7 +123,9 @@ impl Connection {
 
     /// Ends the connection now, or later: after the held messages are delivered, or when the application resumes.
     pub(super) fn end_or_hold(&mut self, end: End, tx: &mut TransmitQueue) {
-        let behind_messages = self.inbox.as_ref().is_some_and(|inbox| inbox.has_messages());
+        let paused = self.is_paused();
+        let behind_messages =
+            self.inbox.as_ref().is_some_and(|inbox| inbox.has_messages() || (paused && inbox.is_lending()));
         if self.phase == Phase::Open && (behind_messages || holds_end(self.flow, &end)) {
             self.hold_end(end);
         } else {

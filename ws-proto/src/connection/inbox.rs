@@ -215,6 +215,11 @@ impl Inbox {
         Some(held)
     }
 
+    /// Whether the entry that was taken last still counts.
+    pub(super) const fn is_lending(&self) -> bool {
+        self.lent.bytes > 0
+    }
+
     /// Puts back what is left of the entry that was taken last.
     pub(super) fn put_back(&mut self, held: Held) {
         self.end_run();
@@ -224,7 +229,8 @@ impl Inbox {
         self.held.push_front(held);
     }
 
-    fn end_run(&mut self) {
+    /// The entry that was taken last counts no more.
+    pub(super) fn end_run(&mut self) {
         let Size { bytes, spare } = std::mem::take(&mut self.lent);
         self.bytes -= bytes;
         self.spare -= spare;

@@ -248,6 +248,10 @@ impl Connection {
                 _ => Located::Message(MessageKind::Binary, At::Assembled),
             });
         }
+        // The application has not asked for more since it took a run of messages.
+        if paused && inbox.is_lending() {
+            return None;
+        }
         if inbox.end.as_ref().is_some_and(|(end, _)| holds_end(self.flow, end)) && self.phase == Phase::Open {
             return None;
         }

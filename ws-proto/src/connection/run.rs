@@ -118,8 +118,17 @@ impl Connection {
     /// Holds what is left of a run again, before all other messages.
     #[doc(hidden)]
     pub fn put_back_run(&mut self, mut run: MessageRun) {
-        if self.phase.delivers() && run.has_next() {
-            self.inbox.get_or_insert_default().put_back(run.held);
+        let delivers = self.phase.delivers();
+        let Some(inbox) = &mut self.inbox else {
+            if delivers && run.has_next() {
+                self.inbox.get_or_insert_default().put_back(run.held);
+            }
+            return;
+        };
+        if (delivers || inbox.is_lending()) && run.has_next() {
+            inbox.put_back(run.held);
+        } else {
+            inbox.end_run();
         }
     }
 }

@@ -15,7 +15,7 @@ pub(super) const MOST: usize = 4 * 1024;
 /// The most blocks. Each costs as much time as some hundred bytes.
 const MOST_BLOCKS: usize = 8;
 
-/// The longest codes that are decoded, in bits. Rarely has a small message longer ones.
+/// The longest codes that are decoded, in bits. A small message rarely has longer ones.
 const LITERAL_BITS: usize = 11;
 const DISTANCE_BITS: usize = 9;
 const LENGTH_BITS: usize = 7;

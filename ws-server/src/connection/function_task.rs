@@ -83,7 +83,8 @@ impl<F: Future<Output = ()>, S: AsyncRead + AsyncWrite + Unpin> FunctionTask<F, 
         }
         self.poll_application(cx);
         let armed = self.registration.is_armed(tick);
-        let TurnEnd { over: has_ended, due, pressed } = self.served.end_turn_with_timer(cx, now, armed);
+        let TurnEnd { over: has_ended, due, is_settled, pressed } =
+            self.served.end_turn_with_timer(cx, now, armed);
         if pressed || self.slowness.is_slow() {
             self.follow_pressure(has_ended);
         }
@@ -93,7 +94,7 @@ impl<F: Future<Output = ()>, S: AsyncRead + AsyncWrite + Unpin> FunctionTask<F, 
         if has_ended && self.application.is_none() {
             return Poll::Ready(());
         }
-        self.registration.arm(due, tick);
+        self.registration.arm(due, is_settled, tick);
         Poll::Pending
     }
 

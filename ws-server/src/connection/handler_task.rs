@@ -103,8 +103,8 @@ impl<H: Handler, S: Io> HandlerTask<H, S> {
                 return Poll::Ready(());
             }
         }
-        self.state.wants.turn |= reads == READS_PER_TURN
-            || std::mem::take(&mut self.state.wants.messages)
+        self.state.wants.turn |= std::mem::take(&mut self.state.wants.messages)
+            || reads == READS_PER_TURN
             || self.driver.connection().wants_turn();
         self.end_turn(tick);
         Poll::Pending
@@ -333,8 +333,9 @@ impl<H: Handler, S: Io> HandlerTask<H, S> {
         if self.driver.is_blocked() || self.state.is_pressed() {
             self.follow_pressure();
         }
-        if !self.driver.is_quiet() || !self.state.registration.is_armed(tick) {
-            self.state.registration.arm(self.driver.poll_timeout(), tick);
+        let is_settled = self.driver.is_quiet();
+        if !is_settled || !self.state.registration.is_armed(tick) {
+            self.state.registration.arm(self.driver.poll_timeout(), is_settled, tick);
         }
     }
 

@@ -134,11 +134,13 @@ impl Registration {
     }
 
     /// Wakes the connection at `due`, or up to one tick later. An entry for an earlier time is enough, because the
-    /// connection then arms its timer again. No entry is further away than [`MAX_TIMER`]. `None`: there is no deadline
-    /// until the next call.
-    pub(crate) fn arm(&mut self, due: Option<Instant>, tick: u64) {
+    /// connection then arms its timer again. No entry is further away than [`MAX_TIMER`].
+    ///
+    /// `None`: there is no deadline. If nothing is in progress (`is_settled`), this holds until the next call. If not,
+    /// reading may only have stopped for a while, and the next turn looks again.
+    pub(crate) fn arm(&mut self, due: Option<Instant>, is_settled: bool, tick: u64) {
         let Some(due) = due else {
-            if !self.is_armed(tick) {
+            if is_settled && !self.is_armed(tick) {
                 self.armed = NEVER;
             }
             return;
@@ -192,7 +194,7 @@ mod tests {
         for _ in 0..10 {
             for _ in 0..1000 {
                 let tick = shard.tick();
-                registration(&shard).arm(Some(shard.now() + 24 * HOUR), tick);
+                registration(&shard).arm(Some(shard.now() + 24 * HOUR), true, tick);
             }
             pass(&shard, MAX_TIMER / 2).await;
         }
@@ -211,7 +213,7 @@ mod tests {
             let tick = shard.tick();
             if !registration.is_armed(tick) {
                 armed += 1;
-                registration.arm(Some(due), tick);
+                registration.arm(Some(due), true, tick);
                 assert!(registration.is_armed(tick));
             }
             pass(&shard, Duration::from_secs(1)).await;
@@ -229,12 +231,14 @@ mod tests {
         let mut registration = registration(&shard);
         let tick = shard.tick();
         assert!(!registration.is_armed(tick));
-        registration.arm(None, tick);
+        registration.arm(None, false, tick);
+        assert!(!registration.is_armed(tick), "something is in progress");
+        registration.arm(None, true, tick);
         assert_eq!((registration.is_armed(tick), shard.registry.timers()), (true, 0));
-        registration.arm(Some(shard.now() + Duration::from_secs(1)), tick);
+        registration.arm(Some(shard.now() + Duration::from_secs(1)), true, tick);
         assert_eq!((registration.is_armed(tick), shard.registry.timers()), (true, 1));
         // An entry for an earlier time is enough.
-        registration.arm(None, tick);
+        registration.arm(None, true, tick);
         pass(&shard, Duration::from_secs(2)).await;
         assert_eq!((registration.is_armed(shard.tick()), shard.registry.timers()), (false, 0));
     }

@@ -24,8 +24,7 @@ impl<S> SharedState<S> {
     }
 
     /// Queues a message of the connection's owner in a turn of a server's task, if nothing else has to be done first. If
-    /// not, it returns the message: call [`queue`](Self::queue). It may leave a payload that is
-    /// spent.
+    /// not, it returns the message: call [`queue`](Self::queue). It may leave a spent payload, which the caller drops.
     #[inline]
     pub(crate) fn queue_in_turn(&mut self, message: Message) -> Result<(), Message> {
         if !self.is_application_turn() || self.rare.is_some() {

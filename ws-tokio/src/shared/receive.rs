@@ -159,7 +159,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
                 self.write_replies();
                 return Poll::Ready(Some(close));
             }
-            if step == STEPS_PER_POLL {
+            if step >= STEPS_PER_POLL {
                 self.waiting.wake_all();
                 break;
             }

@@ -7,7 +7,7 @@ use crate::{
 
 use super::{
     endpoint::{Endpoint, both, config},
-    wire::{binary, ping, text},
+    wire::{binary, close, ping, text},
 };
 
 const WINDOW: usize = 128 * 1024;
@@ -120,7 +120,7 @@ fn what_is_left_of_a_run_is_held_again_before_what_came_later() {
 fn an_end_waits_behind_a_run() {
     both(|mut end| {
         end.connection.hold();
-        end.receives([text("a"), text("b"), super::wire::close(1000, "")]);
+        end.receives([text("a"), text("b"), close(1000, "")]);
         let mut run = end.connection.take_held_run().unwrap();
         assert_eq!(run.next_message().unwrap().as_text(), Some("a"));
         end.drive();
@@ -128,5 +128,43 @@ fn an_end_waits_behind_a_run() {
         end.connection.put_back_run(run);
         end.resumes();
         end.delivers_text("b");
+    });
+}
+
+#[test]
+fn an_end_behind_a_run_takes_effect_once_the_application_asks_for_more() {
+    both(|mut end| {
+        end.pauses();
+        end.receives([text("a"), text("b"), close(1000, "")]);
+        let mut run = end.connection.take_held_run().unwrap();
+        assert_eq!(run.next_message().unwrap().as_bytes(), b"a");
+        let held = end.connection.held_bytes();
+        assert!(held > 0);
+        end.drive();
+        assert_eq!(end.connection.held_bytes(), held, "the run still counts");
+        end.sends_text("answer");
+        end.sent_text("answer");
+        end.connection.put_back_run(run);
+        end.resumes();
+        end.delivers_text("b");
+        end.sent_close(1000);
+        assert_eq!(end.connection.held_bytes(), 0);
+    });
+}
+
+#[test]
+fn a_close_that_comes_after_a_run_was_taken_waits_too() {
+    both(|mut end| {
+        end.pauses();
+        end.receives([text("a")]);
+        let run = end.connection.take_held_run().unwrap();
+        end.receives([close(1000, "")]);
+        end.sends_text("answer");
+        end.sent_text("answer");
+        drop(run);
+        end.resumes();
+        assert!(end.connection.take_held_run().is_none());
+        end.drive();
+        end.sent_close(1000);
     });
 }
