@@ -40,7 +40,6 @@ impl Connection {
     pub(super) fn hold_fast(&mut self, rx: &mut ReceiveBuffer, tx: &mut TransmitQueue) {
         if self.partial.is_some()
             || !matches!(self.phase, Phase::Open)
-            || !self.is_paused()
             || self.ends_held()
         {
             return;

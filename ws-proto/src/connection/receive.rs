@@ -165,7 +165,6 @@ impl Connection {
         rx: &'rx mut ReceiveBuffer,
         tx: &mut TransmitQueue,
     ) -> Option<Event<'rx>> {
-        self.hold_fast(rx, tx);
         Some(match self.locate_or_settle(rx, tx)? {
             Located::Message(kind, at) => Event::Message(at.message(kind, self.config.validate_utf8, rx)),
             Located::Ping(at) => Event::Ping(at.bytes(rx)),
@@ -197,6 +196,9 @@ impl Connection {
                     let delivered = self.inbox.is_none();
                     return (delivered && self.is_report_due(tx)).then_some(Located::Closed);
                 }
+            }
+            if self.is_paused() {
+                self.hold_fast(rx, tx);
             }
             let step = if self.ends_held() { Ok(Step::NeedMore) } else { self.step(rx) };
             match step {
