@@ -38,10 +38,7 @@ impl Connection {
 
     /// While the application is paused, holds all messages for which the fast path applies.
     pub(super) fn hold_fast(&mut self, rx: &mut ReceiveBuffer, tx: &mut TransmitQueue) {
-        if self.partial.is_some()
-            || !matches!(self.phase, Phase::Open)
-            || self.ends_held()
-        {
+        if self.partial.is_some() || !matches!(self.phase, Phase::Open) || self.ends_held() {
             return;
         }
         let from = rx.start;
