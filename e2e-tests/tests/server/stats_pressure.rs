@@ -39,6 +39,16 @@ async fn expect_pressure(server: &ServerRunner, accepted: &AtomicU64) {
     assert_eq!((stats.sent.messages, stats.sent.payload_bytes), (accepted, accepted * MESSAGE as u64));
 }
 
+/// A slow client makes the server send until its queue is full, and vanishes.
+async fn rises_and_falls(server: &ServerRunner, accepted: &AtomicU64) {
+    let mut client = server.open_slow().await;
+    client.send(RawFrame::text("go")).await;
+    expect_pressure(server, accepted).await;
+    client.into_connection().reset();
+    server.wait_for_connections(0).await;
+    assert_eq!(server.stats().pressure.queued_bytes, 0);
+}
+
 #[test]
 fn a_handler_that_sends_until_its_queue_is_full() {
     harness::run(async {
@@ -50,12 +60,7 @@ fn a_handler_that_sends_until_its_queue_is_full() {
             }
         });
         let server = script.start(Server::builder().write_queue_bytes(8 << 20)).await;
-        let mut client = server.open_slow().await;
-        client.send(RawFrame::text("go")).await;
-        expect_pressure(&server, &accepted).await;
-        client.into_connection().reset();
-        server.wait_for_connections(0).await;
-        assert_eq!(server.stats().pressure.queued_bytes, 0);
+        rises_and_falls(&server, &accepted).await;
         server.stop().await;
     });
 }
@@ -77,12 +82,7 @@ fn a_sender_of_a_function_that_sends_until_the_queue_is_full() {
             }
         };
         let server = ServerRunner::serve(Server::builder().write_queue_bytes(8 << 20), serve).await;
-        let mut client = server.open_slow().await;
-        client.send(RawFrame::text("go")).await;
-        expect_pressure(&server, &accepted).await;
-        client.into_connection().reset();
-        server.wait_for_connections(0).await;
-        assert_eq!(server.stats().pressure.queued_bytes, 0);
+        rises_and_falls(&server, &accepted).await;
         server.stop().await;
     });
 }

@@ -20,6 +20,16 @@ impl Connection {
         }
     }
 
+    /// Bytes of another message were received, so its length will show.
+    #[cold]
+    pub(super) fn expect_no_large(&mut self) {
+        if let Some(optional) = &mut self.optional {
+            optional.expected_large = 0;
+            // Without it, small messages take the short ways.
+            self.optional.take_if(|optional| optional.is_empty());
+        }
+    }
+
     /// The length of the latest message, if it was large and no byte was received since. 0 if not.
     #[inline]
     pub(super) fn expected_large(&self) -> usize {

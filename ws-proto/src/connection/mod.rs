@@ -114,8 +114,8 @@ pub enum TransportAction {
 ///
 /// After any input or command, drain the outputs in that order. Then query
 /// [`transport_action`](Self::transport_action), [`poll_timeout`](Self::poll_timeout) and, with compression or after
-/// [`set_aside`](Self::set_aside), [`wants_turn`](Self::wants_turn). Commands are valid at any time, also between two events. `now` must not decrease.
-/// The crate's documentation shows the loop.
+/// [`set_aside`](Self::set_aside), [`wants_turn`](Self::wants_turn). Commands are valid at any time, also between two
+/// events. `now` must not decrease. The crate's documentation shows the loop.
 pub struct Connection {
     config: ValidConfig,
     /// `None` for most connections of a server.
@@ -174,8 +174,11 @@ struct Optional {
 
 impl Optional {
     const fn is_empty(&self) -> bool {
-        let no_monitor = self.monitor.is_none();
-        no_monitor && self.masks.is_none() && self.compression.is_none() && self.queue_report.is_none()
+        self.monitor.is_none()
+            && self.expected_large == 0
+            && self.masks.is_none()
+            && self.compression.is_none()
+            && self.queue_report.is_none()
     }
 }
 

@@ -116,8 +116,8 @@ impl Connection {
                 self.hold_end(End::Failure(error.into()));
             }
         } else {
-            if let Some(optional) = &mut self.optional {
-                optional.expected_large = 0;
+            if self.expected_large() > 0 {
+                self.expect_no_large();
             }
             rx.commit(n);
         }

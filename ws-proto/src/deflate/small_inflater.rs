@@ -3,8 +3,8 @@
 //! The library keeps a window and a state that can stop at any byte, and builds tables for large inputs. A message of
 //! 1,000 bytes pays for all of that and uses none. This one decodes what compressors usually make of a small message:
 //! blocks with fixed or dynamic codes, and the empty stored block of the flush, whose last four bytes are not sent
-//! (RFC 7692 section 7.2.1). It refuses everything else, valid or not, and leaves the decision to the library. So it
-//! must never accept what the library does not, and the tests compare both.
+//! (RFC 7692 section 7.2.1). It refuses everything else, valid or not, and leaves the decision to the library. It
+//! must never accept what the library refuses; the tests compare both.
 
 use super::decode_table::{
     CODE_LENGTHS, DISTANCES, END, EXCEPTION, LITERAL, LITERALS, build, entry_value, with_length,

@@ -197,7 +197,7 @@ impl ReceiveBuffer {
         &mut self.wire.memory_mut()[self.start..self.end]
     }
 
-    /// Marks bytes as processed. A fully processed window starts again at its beginning, so no byte is moved.
+    /// Marks bytes as processed. No byte is moved: [`rewind`](Self::rewind) starts again at the beginning.
     #[inline]
     pub(crate) fn consume(&mut self, n: usize) {
         self.start += n;
@@ -270,7 +270,7 @@ impl ReceiveBuffer {
     }
 
     /// The memory, in bytes, that a payload of `len` bytes in this window would take with it. `None` if there is no
-    /// window for a large message, or if the payload would pin too much memory.
+    /// window for a large message, or if a payload below the pool's buffer size would pin more than four times its size.
     pub(crate) fn large_capacity(&self, len: usize) -> Option<usize> {
         let is_worthwhile = len >= self.pool.buffer_size() || len >= self.wire.capacity() / 4;
         let rest = self.end - self.start;

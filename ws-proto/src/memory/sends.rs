@@ -27,7 +27,7 @@ pub enum Completion {
     CutOff,
 }
 
-/// The most bytes that sends may have together to share one entry, and so complete together.
+/// The most bytes between the ends of the first and the last send that share one entry, and so complete together.
 const LONGEST_RUN: u64 = 4096;
 /// What an entry counts in addition to the encoded bytes: less than a message that waits.
 const SEND_OVERHEAD: usize = MESSAGE_OVERHEAD / 2;
@@ -47,7 +47,7 @@ pub(super) struct Sends {
     completed: u32,
 }
 
-/// A send that is not written yet, or a short run of small ones that did not ask for a report.
+/// A send that is not written yet, or a run that did not ask for a report. All but the first of a run are small.
 #[derive(Debug, Default, Clone, Copy)]
 struct Send {
     /// The position where the last one ends.

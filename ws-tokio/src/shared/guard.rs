@@ -24,11 +24,11 @@ pub(crate) struct StateGuard<'a, S> {
 /// Locks the state. Poisoning is ignored, because the state machine is still consistent after a panic under the lock.
 #[inline]
 pub(crate) fn lock<S>(shared: &Mutex<SharedState<S>>) -> StateGuard<'_, S> {
-    let _hold = Hold::new();
-    StateGuard { state: lock_briefly(shared), ended_driver: None, _hold }
+    StateGuard::of(lock_briefly(shared))
 }
 
-/// Locks the state for an operation that wakes no task, ends no transport and drops no payload.
+/// Locks the state for operations that wake no task, end no transport and drop no payload.
+/// [`StateGuard::of`] and [`poll_locked`] go on from there with any operation.
 #[inline]
 pub(crate) fn lock_briefly<S>(shared: &Mutex<SharedState<S>>) -> MutexGuard<'_, SharedState<S>> {
     let mut state = shared.lock().unwrap_or_else(PoisonError::into_inner);
@@ -38,6 +38,13 @@ pub(crate) fn lock_briefly<S>(shared: &Mutex<SharedState<S>>) -> MutexGuard<'_, 
         state.enter_turn(now, again);
     }
     state
+}
+
+impl<'a, S> StateGuard<'a, S> {
+    #[inline]
+    pub(crate) fn of(state: MutexGuard<'a, SharedState<S>>) -> Self {
+        Self { state, ended_driver: None, _hold: Hold::new() }
+    }
 }
 
 impl<S> Deref for StateGuard<'_, S> {
@@ -93,10 +100,21 @@ impl<S> SharedState<S> {
 pub(crate) fn lock_and_poll<S, T>(
     shared: &Mutex<SharedState<S>>,
     cx: &mut Context<'_>,
+    poll: impl FnMut(&mut SharedState<S>, &mut Context<'_>) -> Poll<T>,
+) -> Poll<T> {
+    poll_locked(shared, lock_briefly(shared), cx, poll)
+}
+
+/// As [`lock_and_poll`], for a state that is locked already.
+#[inline]
+pub(crate) fn poll_locked<S, T>(
+    shared: &Mutex<SharedState<S>>,
+    state: MutexGuard<'_, SharedState<S>>,
+    cx: &mut Context<'_>,
     mut poll: impl FnMut(&mut SharedState<S>, &mut Context<'_>) -> Poll<T>,
 ) -> Poll<T> {
     {
-        let mut state = lock(shared);
+        let mut state = StateGuard::of(state);
         (state.waker_missing, state.waker_added) = (false, false);
         let polled = poll(&mut state, cx);
         if polled.is_ready() || !state.waker_missing {

@@ -34,6 +34,6 @@ mod waiting;
 mod wakers;
 
 pub(crate) use close::poll_closed;
-pub(crate) use guard::{lock, lock_and_poll, lock_briefly};
+pub(crate) use guard::{StateGuard, lock, lock_and_poll, lock_briefly, poll_locked};
 pub(crate) use send::WakerClones;
 pub(crate) use state::{Shared, SharedState, now};

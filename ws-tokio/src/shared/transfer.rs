@@ -49,7 +49,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
         if self.driver.is_none() {
             return Poll::Ready(());
         }
-        if matches!(self.mode, Mode::ServerTask { turn: Turn::Application, .. }) {
+        if self.is_application_turn() {
             return Poll::Pending;
         }
         self.poll_output_outside_application(cx)
@@ -85,8 +85,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
             return Poll::Ready(());
         }
         // `poll_output` has checked it, except in the application's part of a turn.
-        let is_checked = !matches!(self.mode, Mode::ServerTask { turn: Turn::Application, .. });
-        if if is_checked { self.waker_missing } else { !self.has_waker_of(cx) } {
+        let is_missing = if self.is_application_turn() { !self.has_waker_of(cx) } else { self.waker_missing };
+        if is_missing {
             return Poll::Pending;
         }
         let Some(driver) = &mut self.driver else { return Poll::Ready(()) };

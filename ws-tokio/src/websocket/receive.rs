@@ -1,5 +1,6 @@
 use std::{
     future::poll_fn,
+    sync::MutexGuard,
     task::{Context, Poll},
 };
 
@@ -7,7 +8,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use ws_proto::Message;
 
 use super::WebSocket;
-use crate::shared::{SharedState, lock_and_poll, lock_briefly};
+use crate::shared::{Shared, SharedState, lock_briefly, poll_locked};
 
 impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// Receives the next text or binary message. Returns `None` once the connection is over;
@@ -27,12 +28,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     #[inline(always)]
     pub fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<Message>> {
         self.put_back_lent();
-        let held = lock_briefly(&self.shared).take_held();
-        if held.is_some() { Poll::Ready(held) } else { self.poll_recv_next(cx) }
+        let mut state = lock_briefly(&self.shared);
+        let held = state.take_held();
+        if held.is_some() { Poll::Ready(held) } else { poll_next(&self.shared, state, cx) }
     }
+}
 
-    #[inline(never)]
-    fn poll_recv_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Message>> {
-        lock_and_poll(&self.shared, cx, SharedState::poll_recv)
-    }
+#[inline(never)]
+fn poll_next<S: AsyncRead + AsyncWrite + Unpin>(
+    shared: &Shared<S>,
+    state: MutexGuard<'_, SharedState<S>>,
+    cx: &mut Context<'_>,
+) -> Poll<Option<Message>> {
+    poll_locked(shared, state, cx, SharedState::poll_recv)
 }

@@ -1,6 +1,7 @@
 use std::{
     future::poll_fn,
     num::NonZero,
+    sync::MutexGuard,
     task::{Context, Poll, ready},
 };
 
@@ -13,7 +14,7 @@ use ws_proto::{
 use super::WebSocket;
 use crate::{
     driver::Driver,
-    shared::{SharedState, lock, lock_and_poll, lock_briefly},
+    shared::{SharedState, StateGuard, lock, lock_and_poll, lock_briefly, poll_locked},
 };
 
 impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
@@ -68,12 +69,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     ) -> Poll<Result<(), SendError<Message>>> {
         if self.rare.as_ref().is_some_and(|rare| rare.left_over.is_some()) {
             let _ = ready!(self.poll_left_over(cx));
-        } else if let Some(new) = message.take() {
-            let Err(refused) = self.queue_in_turn(new) else { return Poll::Ready(Ok(())) };
+        }
+        let mut state = lock_briefly(&self.shared);
+        if let Some(new) = message.take() {
+            let Err(refused) = state.queue_in_turn(new) else {
+                release(state);
+                return Poll::Ready(Ok(()));
+            };
             *message = Some(refused);
         }
         let mut known = mark.get();
-        let sent = lock_and_poll(&self.shared, cx, |state, cx| {
+        let sent = poll_locked(&self.shared, state, cx, |state, cx| {
             if message.is_some() {
                 ready!(state.poll_queue(cx, message, &mut known))?;
             }
@@ -147,6 +153,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     }
 }
 
+/// Releases the lock. A payload that is spent is dropped after that.
+#[inline]
+fn release<S>(state: MutexGuard<'_, SharedState<S>>) {
+    if state.driver().is_some_and(Driver::has_spent) {
+        drop(StateGuard::of(state));
+    }
+}
+
 /// The feed's mark of a message that waits, if there is one. Half the size of an `Option<u64>`, because it is part of
 /// the future of each `send`.
 #[derive(Default, Clone, Copy)]
@@ -208,19 +222,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
 impl<S> WebSocket<S> {
     pub(super) fn take_left_over(&mut self) -> Option<LeftOver> {
         self.rare.as_mut()?.left_over.take()
-    }
-
-    /// Queues a message in a turn of a server's task, if it has nothing to wait for. If not, returns the message.
-    #[inline]
-    fn queue_in_turn(&self, message: Message) -> Result<(), Message> {
-        let mut state = lock_briefly(&self.shared);
-        state.queue_in_turn(message)?;
-        if state.driver().is_some_and(Driver::has_spent) {
-            drop(state);
-            // The payload is dropped after its release.
-            drop(lock(&self.shared));
-        }
-        Ok(())
     }
 
     /// Queues the message that is left over, beyond the limits of the write queue. Call it only if no other message can

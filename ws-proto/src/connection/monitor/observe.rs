@@ -45,8 +45,9 @@ impl Connection {
         Trace::new(self.stats(tx), self.recording())
     }
 
-    /// Whether the exact time of the next read or write is needed, for the round-trip time or the recorder. It is for a driver whose
-    /// `now` is coarse: before it reports the read or the write, it calls [`handle_clock`](Self::handle_clock).
+    /// Whether the exact time of the next read or write is needed, for the round-trip time or the recorder. It is for a
+    /// driver whose `now` is coarse: before it reports the read or the write, it calls
+    /// [`handle_clock`](Self::handle_clock).
     #[inline]
     #[must_use]
     pub fn wants_clock(&self) -> bool {
