@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Buf;
 use ws_proto::{
-    CloseInfo, Completion, Connection, Event, MessageKind, ReceiveBuffer, Role, TransmitQueue,
+    CloseInfo, Completion, Connection, Event, MessageKind, MessageRun, ReceiveBuffer, Role, TransmitQueue,
     TransportAction, ValidConfig,
     handshake::Extensions,
     mask::MaskSource,
@@ -43,6 +43,10 @@ pub(crate) struct Machine {
     /// The number of bytes that the transport still accepts.
     pub(crate) takes: usize,
     pub(crate) closed: bool,
+    /// Whether the rest of a read is set aside after each event.
+    pub(crate) sets_aside: bool,
+    /// Held messages that were taken together.
+    run: Option<MessageRun>,
 }
 
 impl Machine {
@@ -65,6 +69,8 @@ impl Machine {
             written: Vec::new(),
             takes: usize::MAX,
             closed: false,
+            sets_aside: false,
+            run: None,
         }
     }
 
@@ -92,7 +98,7 @@ impl Machine {
     /// Advances time, with a transport that accepts all bytes, until the connection has ended.
     pub(crate) fn finish(&mut self) {
         self.takes = usize::MAX;
-        self.connection.resume();
+        self.resume();
         self.end_of_stream();
         for _ in 0..64 {
             if self.closed {
@@ -108,6 +114,31 @@ impl Machine {
             self.drive();
         }
         assert!(self.closed, "it ends once its stream has ended");
+    }
+
+    pub(crate) fn resume(&mut self) {
+        self.put_back_run();
+        self.connection.resume();
+    }
+
+    /// Receives at most `most` messages of a run that stays out.
+    pub(crate) fn receive_of_run(&mut self, most: usize) {
+        if self.run.is_none() && self.connection.is_paused() {
+            let held = self.connection.held_bytes();
+            self.run = self.connection.take_held_run();
+            assert_eq!(self.connection.held_bytes(), held, "a run still counts as held");
+        }
+        for _ in 0..most {
+            let Some(message) = self.run.as_mut().and_then(MessageRun::next_message) else { return };
+            self.seen.push(Seen::Message(message.kind(), message.as_bytes().to_vec()));
+        }
+    }
+
+    pub(crate) fn put_back_run(&mut self) {
+        let Some(run) = self.run.take() else { return };
+        let held = self.connection.held_bytes();
+        self.connection.put_back_run(run);
+        assert!(self.connection.held_bytes() <= held, "what is left of a run counts no more than the run");
     }
 
     pub(crate) fn drive(&mut self) {
@@ -134,10 +165,19 @@ impl Machine {
                 Event::Pong(payload) => Seen::Pong(payload.to_vec()),
                 Event::Closed(info) => {
                     self.closed = true;
+                    self.run = None;
                     Seen::Closed(info)
                 }
                 _ => continue,
             });
+            if self.sets_aside {
+                self.connection.set_aside(&mut self.rx, &self.tx);
+                assert!(
+                    !(self.connection.wants_turn() && self.connection.wants_read()),
+                    "what waits comes first"
+                );
+                break;
+            }
         }
         assert!(self.rx.is_empty(), "received bytes were left lying");
     }

@@ -4,8 +4,8 @@
 use std::{collections::VecDeque, time::Duration};
 
 use ws_proto::{
-    Notify,
-    CloseCode, Completion, Config, ConnectionState, MessageKind, Role, ValidConfig, deflate::DeflateConfig,
+    CloseCode, Completion, Config, ConnectionState, MessageKind, Notify, Role, ValidConfig,
+    deflate::DeflateConfig,
 };
 
 use crate::{
@@ -125,6 +125,12 @@ pub fn operations(data: &[u8]) {
 
 fn operate(operation: u8, side: &mut Side, peer: &mut Side, input: &mut Input<'_>) {
     let machine = &mut side.machine;
+    match operation {
+        120..=121 => return machine.receive_of_run(input.below(5)),
+        122..=123 => return machine.put_back_run(),
+        124..=127 => return machine.sets_aside = operation & 1 != 0,
+        _ => {}
+    }
     match operation % 12 {
         0..=2 => side.send(input),
         3 => {
@@ -133,7 +139,7 @@ fn operate(operation: u8, side: &mut Side, peer: &mut Side, input: &mut Input<'_
         }
         4 => machine.connection.pause(),
         5 => machine.connection.hold(),
-        6 => machine.connection.resume(),
+        6 => machine.resume(),
         7 => machine.takes = input.number(),
         8 => machine.takes = usize::MAX,
         9 => drop(side.deliver(input.number(), peer)),
@@ -155,7 +161,7 @@ fn operate(operation: u8, side: &mut Side, peer: &mut Side, input: &mut Input<'_
 fn end(client: &mut Side, server: &mut Side) {
     for side in [&mut *client, &mut *server] {
         side.machine.takes = usize::MAX;
-        side.machine.connection.resume();
+        side.machine.resume();
         side.machine.drive();
     }
     settle(client, server);

@@ -1,4 +1,5 @@
-//! Arbitrary bytes, cut in arbitrary ways. The events must not depend on the cuts.
+//! Arbitrary bytes, cut in arbitrary ways, with and without breaks between the events of a read. The events must not
+//! depend on that.
 
 use ws_proto::{Config, Role, ValidConfig, deflate::DeflateConfig, handshake::Extensions};
 
@@ -24,11 +25,16 @@ pub fn receive(data: &[u8]) {
     let config = config.validate().expect("valid");
     let steps = [1 + input.below(8), 1 + input.below(64), 1 + input.number() % 2000];
     let wire = input.rest();
-    let at_once = events(role, &config, deflate, wire, &[usize::MAX]);
-    let in_pieces = events(role, &config, deflate, wire, &steps);
-    let one_by_one = events(role, &config, deflate, wire, &[1]);
-    assert_eq!(at_once, in_pieces);
-    assert_eq!(at_once, one_by_one);
+    let events = |steps: &[usize], sets_aside| {
+        let mut machine = Machine::new(role, &config, agreed(role, &config, deflate));
+        machine.sets_aside = sets_aside;
+        receive_all(machine, wire, steps)
+    };
+    let at_once = events(&[usize::MAX], false);
+    assert_eq!(at_once, events(&steps, false));
+    assert_eq!(at_once, events(&[1], false));
+    assert_eq!(at_once, events(&[usize::MAX], true), "what is set aside comes next");
+    assert_eq!(at_once, events(&steps, true));
     for seen in &at_once {
         if let Seen::Message(_, payload) = seen {
             assert!(payload.len() <= config.limits.max_message_size);
@@ -36,9 +42,11 @@ pub fn receive(data: &[u8]) {
     }
 }
 
-fn events(role: Role, config: &ValidConfig, deflate: bool, wire: &[u8], steps: &[usize]) -> Vec<Seen> {
-    let extensions = if deflate { agreement(role, config) } else { Extensions::default() };
-    let mut machine = Machine::new(role, config, extensions);
+fn agreed(role: Role, config: &ValidConfig, deflate: bool) -> Extensions {
+    if deflate { agreement(role, config) } else { Extensions::default() }
+}
+
+fn receive_all(mut machine: Machine, wire: &[u8], steps: &[usize]) -> Vec<Seen> {
     let (mut rest, mut step) = (wire, steps.iter().cycle());
     while !rest.is_empty() {
         let size = (*step.next().expect("endless")).min(rest.len());

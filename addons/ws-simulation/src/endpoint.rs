@@ -1,5 +1,7 @@
 //! One connection with its application, driven as the contract of [`Connection`] requires.
 
+mod check;
+
 use std::{
     io::{ErrorKind, IoSlice},
     time::Instant,
@@ -8,13 +10,13 @@ use std::{
 use bytes::Buf as _;
 
 use ws_proto::{
-    Completion, Connection, ConnectionState, Event, ReceiveBuffer, TransmitQueue, TransportAction,
+    Completion, Connection, ConnectionState, Event, MessageRun, ReceiveBuffer, TransmitQueue, TransportAction,
 };
 
 use crate::{
     app::App,
     dice::Dice,
-    fact::{Bounds, Fact, Usage},
+    fact::Fact,
     link::Link,
     network::Read,
     trace::{At, Step},
@@ -43,6 +45,10 @@ pub(crate) struct Endpoint<'a> {
     read_ended: bool,
     /// A timer is being served.
     in_timer: bool,
+    /// The percentage of events after which it sets the rest of the read aside.
+    sets_aside: usize,
+    /// Held messages that the application has taken.
+    run: Option<MessageRun>,
     /// The result of `poll_timeout` when the connection was last settled.
     settled: Option<Option<Instant>>,
 }
@@ -53,6 +59,7 @@ impl<'a> Endpoint<'a> {
         if dice.percent(50) {
             connection.watch_send_queue();
         }
+        let sets_aside = dice.pick([0, 0, 20, 100]);
         Self {
             at,
             connection,
@@ -65,6 +72,8 @@ impl<'a> Endpoint<'a> {
             must_read_on: false,
             read_ended: false,
             in_timer: false,
+            sets_aside,
+            run: None,
             settled: None,
         }
     }
@@ -83,8 +92,8 @@ impl<'a> Endpoint<'a> {
         world: &mut World,
         act: impl FnOnce(&mut dyn App, &mut Link<'_>, &mut Dice),
     ) {
-        let Self { connection, tx, app, dice, at, .. } = self;
-        act(&mut **app, &mut Link { connection, tx, world, at: *at }, dice);
+        let Self { connection, tx, app, dice, at, run, .. } = self;
+        act(&mut **app, &mut Link { connection, tx, world, at: *at, run }, dice);
     }
 
     /// Reads once and handles the result. Returns whether anything changed.
@@ -123,11 +132,13 @@ impl<'a> Endpoint<'a> {
 
     /// Does everything that can be done, in the order of the contract. Returns whether anything changed.
     pub(crate) fn settle(&mut self, rx: &mut ReceiveBuffer, world: &mut World) -> bool {
-        let mut moved = false;
+        // Bytes that were set aside may be parsed without an event.
+        let mut moved = self.connection.wants_turn();
         for _ in 0..MOST_ROUNDS {
             let progress = self.drain_events(rx, world) | self.write(world) | self.drain_completions(world);
             moved |= progress;
-            if progress {
+            let ends_turn = self.sets_aside > 0 && self.connection.wants_turn();
+            if progress && !ends_turn {
                 continue;
             }
             // In the other half of the cases, other connections run first.
@@ -145,7 +156,7 @@ impl<'a> Endpoint<'a> {
 
     fn drain_events(&mut self, rx: &mut ReceiveBuffer, world: &mut World) -> bool {
         let mut moved = false;
-        let Self { connection, tx, app, dice, at, .. } = self;
+        let Self { connection, tx, app, dice, at, run, .. } = self;
         while let Some(event) = connection.poll_event(rx, tx) {
             moved = true;
             let paused = connection.is_paused();
@@ -154,8 +165,13 @@ impl<'a> Endpoint<'a> {
             }
             if note_event(*at, &event, paused, world) {
                 self.closed = Some(world.now);
+                *run = None;
             }
-            app.on_event(event, &mut Link { connection, tx, world, at: *at }, dice);
+            app.on_event(event, &mut Link { connection, tx, world, at: *at, run }, dice);
+            if dice.percent(self.sets_aside) {
+                set_aside(*at, connection, rx, tx, world);
+                break;
+            }
         }
         moved
     }
@@ -179,6 +195,7 @@ impl<'a> Endpoint<'a> {
                 Ok(0) => {
                     world.report.blocked += u64::from(self.tx.blocked_since().is_none());
                     self.tx.set_blocked(world.now);
+                    self.connection.pump(&mut self.tx);
                     return moved;
                 }
                 Ok(n) => {
@@ -300,40 +317,24 @@ impl<'a> Endpoint<'a> {
             _ => {}
         }
     }
+}
 
-    /// Checks what must hold whenever a connection is at rest.
-    fn check(&mut self, rx: &mut ReceiveBuffer, world: &mut World) {
-        let Self { connection, tx, at, .. } = self;
-        let (at, due) = (*at, connection.poll_timeout(tx));
-        let queued = connection.queued(tx).bytes;
-        let limits = &connection.config().limits;
-        let bounds = Bounds {
-            write_queue_bytes: connection.config().write_queue_bytes,
-            max_held_bytes: limits.max_held_bytes,
-            read: rx.size(),
-        };
-        let (held, unfinished) = (connection.held_bytes(), connection.unfinished_bytes());
-        world.note(at, Fact::Uses(Usage { queued, held, unfinished, bounds }));
-        if !rx.is_empty() {
-            world.accuse(at, "received bytes are left unprocessed");
-        }
-        if self.finished && self.closed.is_none() && !connection.is_paused() {
-            world.accuse(at, "the transport is finished, but Closed is not reported");
-        }
-        if self.closed.is_some() {
-            let over = connection.state() == ConnectionState::Closed && tx.is_empty() && due.is_none();
-            if !over || connection.wants_read() || connection.transport_action(tx) != TransportAction::Close {
-                world.accuse(at, "the connection has more to do after Closed");
-            }
-        }
-        let at_rest = connection.is_settled() && tx.is_empty();
-        let due = at_rest.then_some(due);
-        if let (Some(before), Some(now)) = (self.settled, due)
-            && is_earlier(now, before)
-        {
-            world.accuse(at, format!("the timer becomes earlier, from {before:?} to {now:?}"));
-        }
-        self.settled = due.or(self.settled);
+/// Ends a turn: the rest of the read waits in the connection.
+fn set_aside(
+    at: At,
+    connection: &mut Connection,
+    rx: &mut ReceiveBuffer,
+    tx: &TransmitQueue,
+    world: &mut World,
+) {
+    let is_rest = !rx.is_empty();
+    connection.set_aside(rx, tx);
+    if is_rest {
+        world.report.set_aside += 1;
+        world.trace(at, Step::SetsAside);
+    }
+    if connection.wants_turn() && connection.wants_read() {
+        world.accuse(at, "a connection wants to read while bytes are set aside");
     }
 }
 
@@ -374,9 +375,4 @@ fn note_event(at: At, event: &Event<'_>, early: bool, world: &mut World) -> bool
         unknown => world.accuse(at, format!("an event without a rule: {unknown:?}")),
     }
     false
-}
-
-/// Compares two deadlines; `None` is never due.
-fn is_earlier(now: Option<Instant>, before: Option<Instant>) -> bool {
-    now.is_some_and(|now| before.is_none_or(|before| now < before))
 }

@@ -1,10 +1,12 @@
+mod run;
+
 use std::{borrow::Cow, time::Instant};
 
 use bytes::Bytes;
 
 use ws_proto::{
-    CloseCode, Connection, ConnectionState, HeldEvent, Message, MessageKind, Notify, PreparedMessage, Queued,
-    Role, TransmitQueue,
+    CloseCode, Connection, ConnectionState, HeldEvent, Message, MessageKind, MessageRun, Notify,
+    PreparedMessage, Queued, Role, TransmitQueue,
     error::{ConnectionError, ControlError, SendError},
 };
 
@@ -21,6 +23,8 @@ pub struct Link<'a> {
     pub(crate) tx: &'a mut TransmitQueue,
     pub(crate) world: &'a mut World,
     pub(crate) at: At,
+    /// Held messages that were taken, and are lent to the application one after the other.
+    pub(crate) run: &'a mut Option<MessageRun>,
 }
 
 impl Link<'_> {
@@ -167,12 +171,14 @@ impl Link<'_> {
 
     /// As [`Connection::resume`]. Held messages are delivered with the next events.
     pub fn resume(&mut self) {
+        self.put_back_run();
         self.world.trace(self.at, Step::Resumes);
         self.connection.resume();
     }
 
     /// As [`Connection::take_held_event`].
     pub fn take_held_event(&mut self) -> Option<HeldEvent> {
+        self.put_back_run();
         let event = self.connection.take_held_event()?;
         match &event {
             HeldEvent::Message(message) => {

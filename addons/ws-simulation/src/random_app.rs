@@ -121,6 +121,32 @@ impl RandomApp {
         if dice.percent(70) { link.pause() } else { link.hold() }
     }
 
+    /// Takes one item that is held.
+    fn take(&mut self, link: &mut Link<'_>, dice: &mut Dice) {
+        match link.take_held_event() {
+            Some(HeldEvent::Message(message)) => {
+                self.on_message(message.as_bytes().to_vec().into(), message.kind(), link, dice);
+            }
+            Some(HeldEvent::Ping(payload)) if self.manners.answers => link.answer_ping(&payload),
+            _ => {}
+        }
+    }
+
+    /// Receives messages of a run. The rest may stay out while the connection goes on. A run has no control frames, so
+    /// it is not for an application that holds them.
+    fn borrow(&mut self, link: &mut Link<'_>, dice: &mut Dice) {
+        if !link.is_lending() && !link.take_run() {
+            return;
+        }
+        for _ in 0..dice.between(0, 4) {
+            let Some((kind, message)) = link.next_of_run() else { break };
+            self.on_message(message, kind, link, dice);
+        }
+        if dice.percent(30) {
+            link.put_back_run();
+        }
+    }
+
     fn on_message(&mut self, message: Bytes, kind: MessageKind, link: &mut Link<'_>, dice: &mut Dice) {
         if dice.percent(self.manners.echoes) {
             let _ = link.send_bytes(kind, message.clone(), notify(dice));
@@ -159,8 +185,14 @@ impl App for RandomApp {
     }
 
     fn on_turn(&mut self, link: &mut Link<'_>, dice: &mut Dice) {
-        if link.is_paused() && dice.percent(40) {
-            return link.resume();
+        if link.is_paused() {
+            match dice.below(100) {
+                0..40 => return link.resume(),
+                40..50 if self.manners.holds_control => return self.take(link, dice),
+                40..60 if !self.manners.holds_control => return self.borrow(link, dice),
+                60..65 => return self.take(link, dice),
+                _ => {}
+            }
         }
         match dice.below(100) {
             0..60 => self.send(link, dice),
@@ -173,13 +205,6 @@ impl App for RandomApp {
                 let _ = link.pong(&payload);
             }
             72..79 if self.manners.pauses => Self::pause(link, dice),
-            79..83 if link.is_paused() => match link.take_held_event() {
-                Some(HeldEvent::Message(message)) => {
-                    self.on_message(message.as_bytes().to_vec().into(), message.kind(), link, dice);
-                }
-                Some(HeldEvent::Ping(payload)) if self.manners.answers => link.answer_ping(&payload),
-                _ => {}
-            },
             83..87 => drop(self.kept.pop()),
             #[cfg(feature = "deflate")]
             87..90 => link.set_compression(dice.percent(70)),

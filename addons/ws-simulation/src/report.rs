@@ -56,6 +56,10 @@ pub struct Report {
     pub aborts: u64,
     /// Jumps of the clock.
     pub jumps: u64,
+    /// Times that the rest of a read was set aside.
+    pub set_aside: u64,
+    /// Runs of held messages that were taken together.
+    pub runs_lent: u64,
     /// Simulations whose connections shared one receive buffer.
     pub shared_buffers: u64,
 }
@@ -103,6 +107,8 @@ impl AddAssign for Report {
         second.into_iter().for_each(|(sum, more)| *sum += more);
         let Self { resets, silences, aborts, jumps, shared_buffers, over_budget, unflushed, .. } = self;
         self.failed_writes += more.failed_writes;
+        self.set_aside += more.set_aside;
+        self.runs_lent += more.runs_lent;
         let third: [(&mut u64, u64); 7] = [
             (resets, more.resets),
             (silences, more.silences),
@@ -132,7 +138,8 @@ impl fmt::Display for Report {
         writeln!(f, "{blocked} blocked writes, {} flushes; {timers} timers", self.unflushed)?;
         write!(f, "{stalls} stalls, {half_closes} half-closes, ")?;
         write!(f, "{resets} resets, {silences} silences, {aborts} aborts, {jumps} time jumps, ")?;
-        write!(f, "{} failed writes, {} over the memory budget", self.failed_writes, self.over_budget)
+        writeln!(f, "{} failed writes, {} over the memory budget", self.failed_writes, self.over_budget)?;
+        write!(f, "{} reads set aside, {} runs lent", self.set_aside, self.runs_lent)
     }
 }
 

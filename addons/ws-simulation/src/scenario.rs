@@ -70,7 +70,7 @@ impl Scenario {
             configs,
             pairs,
             shared_buffer,
-            window: dice.pick([256, 256, 300, 1024, 4096]),
+            window: dice.pick([256, 256, 300, 1024, 4096, 65_536]),
             steps: dice.between(20, 160),
             natures,
             manners,

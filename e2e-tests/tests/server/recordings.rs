@@ -2,11 +2,16 @@
 
 use std::time::Duration;
 
+use e2e_tests::harness;
 use e2e_tests::raw_peer::RawFrame;
-use e2e_tests::server::close_normally;
-use ws_server::{CloseInfo, Keepalive, Server, ServerBuilder, stats::RecordedEvent};
+use e2e_tests::server::{ServerRunner, close_normally};
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+use ws_server::{
+    CloseInfo, Conn, Handler, Keepalive, MessageRef, Rejection, Request, Server, ServerBuilder, ServerStream,
+    WebSocket, error::SendError, message::PreparedMessage, stats::RecordedEvent,
+};
 
-use crate::statistics::{PLUG, with_both};
+use crate::statistics::{PLUG, plug, with_both};
 
 fn recording() -> ServerBuilder {
     Server::builder().recorder(64)
@@ -95,6 +100,91 @@ fn a_slow_peer_that_is_cut_off_is_recorded() {
         assert!(lines.iter().any(|line| line == failed), "{lines:#?}");
         assert_eq!(lines.last().unwrap(), "ended");
         drop((reader, writer));
+    });
+}
+
+/// Has room for one message.
+fn narrow() -> ServerBuilder {
+    recording().write_queue_messages(1)
+}
+
+/// The lengths of the messages that found the write queue full.
+fn refusals(info: &CloseInfo) -> Vec<u64> {
+    let events = info.recording().expect("the server records").events();
+    let len = |event| if let RecordedEvent::SendRefused { len } = event { Some(len) } else { None };
+    events.filter_map(|recorded| len(recorded.event)).collect()
+}
+
+/// Answers with a message that fills the write queue, and one behind it that is sent as the message says.
+async fn answer_twice(mut ws: WebSocket<ServerStream>, tell: UnboundedSender<CloseInfo>) {
+    while let Some(message) = ws.recv().await {
+        ws.send(plug()).await.unwrap();
+        match message.as_text() {
+            Some("send") => ws.send("waits").await.unwrap(),
+            Some("prepared") => ws.send_prepared(&PreparedMessage::new("waits")).await.unwrap(),
+            Some("sender") => ws.sender().send("waits").await.unwrap(),
+            _ => {
+                let refused = ws.sender().try_send("waits");
+                assert!(matches!(refused, Err(SendError::Full(_))), "{refused:?}");
+                ws.send("waits").await.unwrap();
+            }
+        }
+    }
+    tell.send(ws.close_info().expect("it is over")).expect("the test waits for it");
+}
+
+#[test]
+fn a_message_that_waits_for_room_is_recorded_once() {
+    harness::run(async {
+        let (tell, mut told) = unbounded_channel();
+        let server = ServerRunner::serve(narrow(), move |ws| answer_twice(ws, tell.clone())).await;
+        for way in ["send", "prepared", "sender", "try_send"] {
+            println!("with {way}");
+            let mut client = server.open().await;
+            client.send(RawFrame::text(way)).await;
+            assert_eq!(client.recv_frame().await.payload.len(), plug().len());
+            client.expect_text("waits").await;
+            close_normally(client).await;
+            assert_eq!(refusals(&told.recv().await.unwrap()), [5]);
+        }
+        server.stop().await;
+    });
+}
+
+/// As [`answer_twice`]. The second message is refused, and then waits in the mailbox.
+struct AnswersTwice(UnboundedSender<CloseInfo>);
+
+impl Handler for AnswersTwice {
+    type Context = UnboundedSender<CloseInfo>;
+
+    fn accept(_request: &mut Request, context: &Self::Context) -> Result<Self, Rejection> {
+        Ok(Self(context.clone()))
+    }
+
+    fn on_message(&mut self, conn: &mut Conn<'_>, _message: MessageRef<'_>) {
+        conn.send_message(plug()).unwrap();
+        let refused = conn.send_text("waits");
+        assert_eq!(refused, Err(SendError::Full("waits")));
+        conn.sender().try_send("waits").unwrap();
+    }
+
+    fn on_close(&mut self, _conn: &mut Conn<'_>, info: &CloseInfo) {
+        self.0.send(info.clone()).expect("the test waits for it");
+    }
+}
+
+#[test]
+fn a_message_that_a_handler_was_refused_is_recorded_once() {
+    harness::run(async {
+        let (tell, mut told) = unbounded_channel();
+        let server = ServerRunner::serve_handler::<AnswersTwice>(narrow(), tell).await;
+        let mut client = server.open().await;
+        client.send(RawFrame::text("")).await;
+        assert_eq!(client.recv_frame().await.payload.len(), plug().len());
+        client.expect_text("waits").await;
+        close_normally(client).await;
+        assert_eq!(refusals(&told.recv().await.unwrap()), [5]);
+        server.stop().await;
     });
 }
 

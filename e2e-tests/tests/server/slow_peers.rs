@@ -176,9 +176,14 @@ fn a_steady_reader_is_not_given_up_while_the_kernel_has_no_room() {
 #[test]
 fn a_peer_behind_a_slow_line_is_not_given_up() {
     const SLOW_LINE: &str =
-        "ip link set lo mtu 1500 up && tc qdisc add dev lo root tbf rate 8mbit burst 32k latency 100ms";
+        "ip link set lo mtu 1500 up && tc qdisc add dev lo root tbf rate 8mbit burst 32k latency 400ms";
+    // Each of the two messages takes 6 s at least. The line drops packets, so either may make no progress for a second
+    // or two.
+    let builder = || {
+        Server::builder().keepalive(Some(Keepalive::new(SECOND, 3 * SECOND))).write_timeout(Some(4 * SECOND))
+    };
     harness::run_in_own_network(SLOW_LINE, async {
-        let (server, other) = senders_of_one(impatient).await;
+        let (server, other) = senders_of_one(builder).await;
         let clients = [server.open().await, other.open().await];
         // Reads without a pause.
         let [first, second] = clients.map(|mut client| async move {

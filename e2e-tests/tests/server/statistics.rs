@@ -22,7 +22,7 @@ pub(crate) type End = (CloseInfo, Option<ConnectionStats>);
 /// Asks for more than the systems buffer for a peer that does not read.
 pub(crate) const PLUG: &str = "plug";
 
-fn plug() -> Message {
+pub(crate) fn plug() -> Message {
     Message::binary(vec![0; 8 << 20])
 }
 

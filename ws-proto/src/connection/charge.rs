@@ -61,6 +61,16 @@ impl Connection {
         }
     }
 
+    /// Whether the connection is charged for what it holds, no more and no less. It holds once `poll_event` has returned
+    /// `None` and the outputs are drained. For simulations.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn is_charged_exactly(&self, tx: &TransmitQueue) -> bool {
+        let counts = tx.is_blocked() || !self.is_settled();
+        let held = if counts { self.memory_in_use(tx) } else { 0 };
+        self.config.memory_budget().is_none() || self.charge.is_for(held)
+    }
+
     /// Whether the budget allows a message to wait after `waiting` bytes. `len` is the part of it that is not shared.
     #[inline]
     pub(super) fn has_budget_for(&self, len: usize, waiting: usize) -> bool {

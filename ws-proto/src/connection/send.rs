@@ -274,6 +274,8 @@ impl Connection {
             return Err(SendError::Closed(message));
         }
         let (kind, payload) = (message.kind(), message.into_bytes());
+        self.observe_send(payload.len(), &Ok(()), tx);
+        tx.traffic.sent.count_message(payload.len());
         let form = form(self.compresses(payload.len()));
         self.send_or_wait(Outgoing { kind, payload, notify: false, form }, tx);
         Ok(())

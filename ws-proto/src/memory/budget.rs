@@ -122,7 +122,7 @@ impl Charge {
     /// Charges `held` bytes, or nothing if they are fewer than [`MemoryBudget::SMALL`].
     pub(crate) fn set(&mut self, held: usize, budget: Option<&MemoryBudget>) {
         let Some(budget) = budget else { return };
-        let due = if held < MemoryBudget::SMALL { 0 } else { units(held) };
+        let due = units_due(held);
         let used = &budget.0.used;
         match (due as usize * Self::UNIT).checked_sub(self.bytes()) {
             Some(0) => {}
@@ -130,6 +130,11 @@ impl Charge {
             None => drop(used.fetch_sub((self.0 - due) as usize * Self::UNIT, Ordering::Relaxed)),
         }
         self.0 = due;
+    }
+
+    /// Whether `held` bytes are charged as [`set`](Self::set) charges them.
+    pub(crate) fn is_for(&self, held: usize) -> bool {
+        self.0 == units_due(held)
     }
 
     /// Charges `more` bytes if the budget allows it.
@@ -153,6 +158,11 @@ impl Charge {
     pub(crate) fn allows(&self, more: usize, budget: Option<&MemoryBudget>) -> bool {
         budget.is_none_or(|budget| budget.allows(self.bytes(), more, budget.used()))
     }
+}
+
+/// What to charge for `held` bytes.
+fn units_due(held: usize) -> u32 {
+    if held < MemoryBudget::SMALL { 0 } else { units(held) }
 }
 
 fn units(bytes: usize) -> u32 {

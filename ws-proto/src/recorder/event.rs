@@ -29,7 +29,8 @@ pub enum RecordedEvent {
         /// The payload bytes, as on the wire.
         len: u64,
     },
-    /// The write queue was full, so a message was refused with `Full`.
+    /// The write queue was full, so a message was refused with `Full`, or waits for room. It is recorded once, until a
+    /// message is accepted.
     SendRefused {
         /// The message's payload bytes.
         len: u64,

@@ -53,7 +53,7 @@ pub(crate) fn try_immediately<A: Application>(
         match handshake.take_proxy_header(&server.options) {
             Ok(true) => {}
             Err(ProxyHeaderError::Full(full)) => {
-                return Step::Rejected(handshake, encode(rejection_when_full(full)));
+                return reject(stream, handshake, encode(rejection_when_full(full)));
             }
             Ok(false) | Err(_) => return Step::Wait(handshake),
         }
@@ -70,7 +70,7 @@ pub(crate) fn try_immediately<A: Application>(
     });
     let mut accepted = match decision {
         Ok(accepted) => accepted,
-        Err(refusal) => return Step::Rejected(handshake, refusal),
+        Err(refusal) => return reject(stream, handshake, refusal),
     };
     let mut stream = stream;
     match stream.write(&accepted.response) {
@@ -82,6 +82,16 @@ pub(crate) fn try_immediately<A: Application>(
         Err(_) => return Step::Gone,
     }
     Step::Accepted(handshake, accepted)
+}
+
+/// Writes what the socket takes of a rejection. The runtime would write it later, once it knows that the socket takes
+/// bytes, and a shutdown that begins before leaves no time for that.
+#[cold]
+fn reject<T: HandshakeFailed>(mut stream: &TcpStream, handshake: Handshake, mut refusal: Refusal) -> Step<T> {
+    // A later write reports an error again.
+    let written = stream.write(&refusal.response).unwrap_or(0);
+    refusal.response.drain(..written);
+    Step::Rejected(handshake, refusal)
 }
 
 /// Reads once. Returns false at the end of the stream.

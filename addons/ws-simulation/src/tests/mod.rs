@@ -27,6 +27,15 @@ fn equal_seeds_give_equal_runs_and_different_seeds_different_runs() {
 }
 
 #[test]
+fn reads_are_set_aside_and_held_messages_are_lent() {
+    let mut sum = Report::default();
+    for seed in 0..1000 {
+        sum += Simulation::new(seed).run(Instant::now()).unwrap();
+    }
+    assert!(sum.set_aside > 1000 && sum.runs_lent > 10, "{sum}");
+}
+
+#[test]
 fn a_run_does_not_depend_on_the_start_of_the_clock() {
     let run = |start| {
         let (result, trace) = Simulation::new(7).last_steps(usize::MAX).run_and_trace(start);

@@ -3,7 +3,7 @@
 
 use super::echo::latencies;
 use super::idle::resident;
-use super::turn::{read, wait_for_events};
+use super::turn::{Turns, read};
 use super::window::Window;
 use crate::connect::connect_deflating;
 use crate::histogram::Histogram;
@@ -13,7 +13,7 @@ use crate::stream::Stream;
 use bench_common::epoll::{Epoll, Interest};
 use bench_common::json::Numbers;
 use std::io::Write as _;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// Echoes of one in this many are decompressed.
 const VERIFY_EVERY: u64 = 64;
@@ -113,21 +113,11 @@ impl<'a> Loop<'a> {
         // With one message in flight, the kernel's buffer is empty, and it is larger than any message.
         connection.stream.write_all(request).map_err(|error| format!("connection {index}: {error}"))
     }
+}
 
-    fn turn_for(&mut self, time: Duration) -> Result<(), String> {
-        let end = Instant::now() + time;
-        while Instant::now() < end {
-            self.turn()?;
-        }
-        Ok(())
-    }
-
-    fn turn(&mut self) -> Result<(), String> {
-        for event in 0..wait_for_events(&mut self.epoll)? {
-            let index = self.epoll.event(event).token as usize;
-            self.read(index).map_err(|error| format!("connection {index}: {error}"))?;
-        }
-        Ok(())
+impl Turns for Loop<'_> {
+    fn epoll(&mut self) -> &mut Epoll {
+        &mut self.epoll
     }
 
     fn read(&mut self, index: usize) -> Result<(), String> {

@@ -2,7 +2,7 @@
 //! is a ping. One message is in flight on each connection. Each echo and each pong is compared.
 
 use super::echo::latencies;
-use super::turn::{read, wait_for_events};
+use super::turn::{Turns, read};
 use super::window::Window;
 use crate::connect::connect;
 use crate::histogram::Histogram;
@@ -11,7 +11,7 @@ use crate::stream::Stream;
 use bench_common::epoll::{Epoll, Interest};
 use bench_common::json::Numbers;
 use std::io::Write as _;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// The number of different messages, with a masking key each. Connections start at different ones.
 const COUNT: usize = 200;
@@ -156,21 +156,11 @@ impl Loop {
         let sent = connection.stream.write_all(&message.request);
         sent.map_err(|error| format!("connection {index}: {error}"))
     }
+}
 
-    fn turn_for(&mut self, time: Duration) -> Result<(), String> {
-        let end = Instant::now() + time;
-        while Instant::now() < end {
-            self.turn()?;
-        }
-        Ok(())
-    }
-
-    fn turn(&mut self) -> Result<(), String> {
-        for event in 0..wait_for_events(&mut self.epoll)? {
-            let index = self.epoll.event(event).token as usize;
-            self.read(index).map_err(|error| format!("connection {index}: {error}"))?;
-        }
-        Ok(())
+impl Turns for Loop {
+    fn epoll(&mut self) -> &mut Epoll {
+        &mut self.epoll
     }
 
     fn read(&mut self, index: usize) -> Result<(), String> {

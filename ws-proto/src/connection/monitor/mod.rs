@@ -29,6 +29,8 @@ pub(super) struct Monitor {
     was_blocked: bool,
     /// Whether reading had stopped because too much is held, as of the latest look.
     was_full: bool,
+    /// A message was refused, and none was accepted since.
+    has_refused: bool,
 }
 
 /// What waits, as of a look at it.
@@ -53,6 +55,7 @@ impl Monitor {
                 recorder: config.recorder.map(|length| Recorder::new(length, now)),
                 was_blocked: false,
                 was_full: false,
+                has_refused: false,
             })
         })
     }
@@ -101,9 +104,15 @@ impl Monitor {
 
     fn on_send<T>(&mut self, len: usize, admitted: &Result<(), SendError<T>>) {
         match admitted {
-            Ok(()) => count_message(&mut self.stats.sent, len),
-            Err(SendError::Full(_)) => self.record(RecordedEvent::SendRefused { len: len as u64 }),
-            Err(SendError::Closed(_)) => {}
+            Ok(()) => {
+                count_message(&mut self.stats.sent, len);
+                self.has_refused = false;
+            }
+            // A message that waits for room is tried again and again.
+            Err(SendError::Full(_)) if !std::mem::replace(&mut self.has_refused, true) => {
+                self.record(RecordedEvent::SendRefused { len: len as u64 });
+            }
+            Err(_) => {}
         }
     }
 

@@ -105,6 +105,29 @@ fn a_slow_peer_that_is_cut_off() {
 }
 
 #[test]
+fn a_full_queue_is_recorded_once_until_a_message_is_accepted() {
+    let one = recording(|config| config.write_queue_messages = 1);
+    both_with(&one, |mut end| {
+        end.transport_blocks();
+        end.sends_owned(vec![0; 125]);
+        for payload in [&b"refused"[..], b"refused", b"another"] {
+            let refused = end.connection.send(MessageKind::Text, payload, &mut end.tx);
+            assert_eq!(refused, Err(SendError::Full(())));
+        }
+        end.transport_flows();
+        end.transport_blocks();
+        end.sends_owned(vec![0; 125]);
+        for _ in 0..2 {
+            let refused = end.connection.send(MessageKind::Text, b"late", &mut end.tx);
+            assert_eq!(refused, Err(SendError::Full(())));
+        }
+        let refused = |event: &RecordedEvent| matches!(event, RecordedEvent::SendRefused { .. });
+        let refusals: Vec<_> = events(end.connection.recording()).into_iter().filter(refused).collect();
+        assert_eq!(refusals, [7, 4].map(|len| RecordedEvent::SendRefused { len }));
+    });
+}
+
+#[test]
 fn a_slow_peer_that_catches_up_is_blocked_once() {
     both_with(&recording(|_| ()), |mut end| {
         end.transport_blocks();

@@ -45,6 +45,25 @@ pub(super) fn direction(messages: u64, payload_bytes: u64, frames: u64, wire_byt
 }
 
 #[test]
+fn a_message_that_was_accepted_before_counts_once_it_is_sent() {
+    let one = config(|config| {
+        config.statistics = true;
+        config.write_queue_messages = 1;
+    });
+    both_with(&one, |mut end| {
+        end.transport_blocks();
+        end.sends_text("first");
+        let refused = end.connection.send_message(Message::text("second"), Notify::No, &mut end.tx);
+        let Err(SendError::Full(message)) = refused else { panic!("{refused:?}") };
+        end.connection.send_accepted(message, &mut end.tx).unwrap();
+        let sent = end.stats().sent;
+        assert_eq!((sent.messages, sent.payload_bytes), (2, 11));
+        let traffic = end.tx.traffic.sent;
+        assert_eq!((traffic.messages, traffic.payload_bytes), (2, 11));
+    });
+}
+
+#[test]
 fn a_connection_counts_only_if_it_is_configured() {
     both(|mut end| {
         end.receives([text("one")]);
