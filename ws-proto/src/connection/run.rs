@@ -44,6 +44,12 @@ pub(super) struct Lease {
     was_read: AtomicBool,
 }
 
+/// Whether a frame with this first byte, of those that are held, is a message.
+#[inline]
+const fn is_data(first: u8) -> bool {
+    first & 0x08 == 0
+}
+
 /// Whether the connection holds the run no more.
 #[inline]
 fn is_dropped(lease: &Arc<Lease>) -> bool {
@@ -96,7 +102,7 @@ impl MessageRun {
         }
         *read = next;
         lease.was_read.store(true, Ordering::Relaxed);
-        Some(Message::received(kind, self.validated, Bytes::copy_from_slice(payload)))
+        Some(Message::received(kind, self.validated, Bytes::from(Box::<[u8]>::from(payload))))
     }
 
     /// Whether the connection has dropped what it holds since the run was taken.
@@ -109,16 +115,26 @@ impl MessageRun {
     /// Whether [`next_message`](Self::next_message) returns a message. Control frames before it are dropped.
     #[inline]
     pub fn has_next(&mut self) -> bool {
-        match &mut self.held {
+        match &self.held {
             Held::Message(..) => !self.lent,
-            Held::Packed { frames, read } => loop {
-                match unpack(&frames[*read..]) {
-                    None => return false,
-                    Some((OpCode::Text | OpCode::Binary, ..)) => return true,
-                    Some((.., len)) => *read += len,
-                }
+            Held::Packed { frames, read } => match frames.get(*read) {
+                None => false,
+                Some(first) => is_data(*first) || self.skip_control_frames(),
             },
         }
+    }
+
+    /// Drops the control frames before the next message. Returns whether there is one.
+    #[cold]
+    fn skip_control_frames(&mut self) -> bool {
+        let Held::Packed { frames, read } = &mut self.held else { return false };
+        while let Some((opcode, _, len)) = unpack(&frames[*read..]) {
+            if !opcode.is_control() {
+                return true;
+            }
+            *read += len;
+        }
+        false
     }
 
     /// Lends the next message.
