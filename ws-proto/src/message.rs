@@ -277,7 +277,10 @@ impl<'a> MessageRef<'a> {
         Message::received(kind, validated, self.into_bytes())
     }
 
-    pub(crate) const fn is_validated(&self) -> bool {
+    /// Whether text was checked as it arrived. For `ws-tokio`.
+    #[doc(hidden)]
+    #[must_use]
+    pub const fn is_validated(&self) -> bool {
         self.validated
     }
 

@@ -129,6 +129,7 @@ pub(crate) static SERVERS: &[Server] = &[
     ours("before-handler", Group::Before, ours!("handler")),
     ours("ours-async", Group::Ours, ours!("async")),
     ours("before-async", Group::Before, ours!("async")),
+    ours("ours-async-lent", Group::Ours, ours!("async-lent")),
     peer("fastwebsockets", "server-fastwebsockets", "fastwebsockets"),
     peer("tokio-websockets", "server-tokio-websockets", "tokio-websockets"),
     peer("sockudo-ws", "server-sockudo", "sockudo-ws"),

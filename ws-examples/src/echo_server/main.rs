@@ -9,6 +9,7 @@ mod stats;
 
 use std::{process::ExitCode, time::Duration};
 
+use tokio::io::{AsyncRead, AsyncWrite};
 use ws_examples::with_causes;
 use ws_server::{ShutdownHandle, WebSocket};
 
@@ -65,17 +66,29 @@ async fn serve(options: Options) -> std::io::Result<()> {
     let report = match options.api {
         Api::Handler if options.shards == 0 => server.serve_handler::<Echo>(()).await,
         Api::Async if options.shards == 0 => server.serve(|ws, _request| echo(ws)).await,
+        Api::AsyncLent if options.shards == 0 => server.serve(|ws, _request| echo_lent(ws)).await,
         Api::Handler => server.sharded(options.shards).serve_handler::<Echo>(()).await?,
         Api::Async => server.sharded(options.shards).serve(|ws, _request| echo(ws)).await?,
+        Api::AsyncLent => server.sharded(options.shards).serve(|ws, _request| echo_lent(ws)).await?,
     };
     eprintln!("ended: {} connections closed cleanly, {} otherwise", report.clean, report.unclean);
     Ok(())
 }
 
 /// Serves a connection with the async API.
-async fn echo<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin>(mut ws: WebSocket<S>) {
+async fn echo<S: AsyncRead + AsyncWrite + Unpin>(mut ws: WebSocket<S>) {
     while let Some(message) = ws.recv().await {
         if ws.send(message).await.is_err() {
+            break;
+        }
+    }
+}
+
+/// Serves a connection with the async API, without an owned message for each one.
+async fn echo_lent<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(ws: WebSocket<S>) {
+    let (sender, mut receiver) = ws.split();
+    while let Some(message) = receiver.recv_ref().await {
+        if sender.send_ref(message).await.is_err() {
             break;
         }
     }

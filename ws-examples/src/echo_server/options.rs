@@ -9,7 +9,7 @@ use lexopt::{
 use ws_server::{DeflateConfig, OriginPolicy, Server, ServerBuilder, Tls};
 
 pub(crate) const USAGE: &str = "\
-usage: echo-server [--listen ADDR] [--api handler|async] [--shards N]
+usage: echo-server [--listen ADDR] [--api handler|async|async-lent] [--shards N]
                    [--max-message-size BYTES] [--max-connections N] [--max-handshakes N]
                    [--idle-timeout-ms N] [--close-timeout-ms N] [--handshake-timeout-ms N]
                    [--write-queue-messages N] [--no-utf8] [--subprotocol NAME]...
@@ -19,6 +19,8 @@ usage: echo-server [--listen ADDR] [--api handler|async] [--shards N]
 pub(crate) enum Api {
     Handler,
     Async,
+    /// As `Async`, with messages that are lent.
+    AsyncLent,
 }
 
 #[derive(Debug, Clone)]
@@ -192,7 +194,8 @@ fn api(value: &str) -> Result<Api, BadOption> {
     match value {
         "handler" => Ok(Api::Handler),
         "async" => Ok(Api::Async),
-        other => Err(BadOption(format!("--api {other}: expected handler or async"))),
+        "async-lent" => Ok(Api::AsyncLent),
+        other => Err(BadOption(format!("--api {other}: expected handler, async or async-lent"))),
     }
 }
 
@@ -245,7 +248,7 @@ mod tests {
     #[test]
     fn an_error_names_the_option_and_its_value() {
         for (line, error) in [
-            ("--api both", "--api both: expected handler or async"),
+            ("--api both", "--api both: expected handler, async or async-lent"),
             ("--shards x", "--shards x: expected a whole number"),
             ("--idle-timeout-ms -1", "--idle-timeout-ms -1: expected a whole number"),
             ("--listen", "--listen needs a value"),

@@ -10,13 +10,15 @@ use rustix::process::Signal;
 use crate::program::{ECHO_SERVER, Program, run};
 
 /// The combinations of APIs and threads.
-const MODES: [&[&str]; 7] = [
+const MODES: [&[&str]; 9] = [
     &[],
     &["--api", "handler"],
     &["--api", "async"],
+    &["--api", "async-lent"],
     &["--api", "handler", "--shards", "2"],
     &["--api", "handler", "--shards", "0"],
     &["--api", "async", "--shards", "2"],
+    &["--api", "async-lent", "--shards", "2"],
     &["--api", "async", "--shards", "0"],
 ];
 

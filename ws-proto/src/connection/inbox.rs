@@ -1,6 +1,6 @@
 //! Messages, pings and pongs received while the application is paused, and the end that follows them.
 
-use std::{collections::VecDeque, ops::Deref, time::Instant};
+use std::{collections::VecDeque, ops::Deref, sync::Arc, time::Instant};
 
 use bytes::Bytes;
 
@@ -11,6 +11,8 @@ use crate::{
     memory::{MESSAGE_OVERHEAD, PooledBuffer},
     message::MessageKind,
 };
+
+use super::run::Lease;
 
 /// The end of the incoming messages.
 #[derive(Debug)]
@@ -23,6 +25,9 @@ pub(super) enum End {
 /// payloads.
 const PACKED_BELOW: usize = 1024;
 
+/// The fewest messages, if they are of equal size, that are worth being taken as a run.
+const SEVERAL: usize = 4;
+
 #[derive(Debug, Default)]
 pub(super) struct Inbox {
     held: VecDeque<Held>,
@@ -32,6 +37,8 @@ pub(super) struct Inbox {
     spare: usize,
     /// What the run that was taken last counts: it is still held.
     lent: Size,
+    /// Shared with that run while it counts.
+    lease: Option<Arc<Lease>>,
     /// The held end and its deadline. It takes effect after the held messages are delivered, or at the deadline.
     pub(super) end: Option<(End, Instant)>,
 }
@@ -208,11 +215,25 @@ impl Inbox {
     }
 
     /// Takes the oldest entry. It counts until the next call, or until it is put back.
-    pub(super) fn take_run(&mut self) -> Option<Held> {
+    pub(super) fn take_run(&mut self) -> Option<(Held, Arc<Lease>)> {
         self.end_run();
         let held = self.held.pop_front()?;
         self.lent = held.size();
-        Some(held)
+        let lease = Arc::clone(self.lease.insert(Arc::default()));
+        Some((held, lease))
+    }
+
+    /// Takes the oldest entry, as [`take_run`](Self::take_run) does, if it has several messages.
+    #[inline]
+    pub(super) fn take_several(&mut self) -> Option<(Held, Arc<Lease>)> {
+        let Held::Packed { frames, read } = self.held.front()? else { return None };
+        let (.., len) = unpack(&frames[*read..])?;
+        if frames.len() - read >= SEVERAL * len { self.take_run() } else { None }
+    }
+
+    /// What is shared with the entry that was taken last, if that still counts.
+    pub(super) const fn lease(&self) -> Option<&Arc<Lease>> {
+        self.lease.as_ref()
     }
 
     /// Whether the entry that was taken last still counts.
@@ -231,6 +252,7 @@ impl Inbox {
 
     /// The entry that was taken last counts no more.
     pub(super) fn end_run(&mut self) {
+        self.lease = None;
         let Size { bytes, spare } = std::mem::take(&mut self.lent);
         self.bytes -= bytes;
         self.spare -= spare;
@@ -238,7 +260,7 @@ impl Inbox {
 
     /// Drops the messages and control frames. Returns whether an end is held.
     pub(super) fn keep_only_the_end(&mut self) -> bool {
-        self.held = VecDeque::new();
+        (self.held, self.lease) = (VecDeque::new(), None);
         (self.bytes, self.spare, self.lent) = (0, 0, Size::default());
         self.end.is_some()
     }

@@ -1,15 +1,24 @@
 //! Messages that are lent to the application one after the other, without the connection.
 
-use std::{fmt, ops::Range};
+use std::{
+    fmt,
+    ops::Range,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use bytes::Bytes;
 
 use crate::{
     frame::OpCode,
     memory::{PooledBuffer, ReceiveBuffer},
-    message::{MessageKind, MessageRef},
+    message::{Message, MessageKind, MessageRef},
 };
 
 use super::{
-    Connection,
+    Connection, Flow,
     closing::Phase,
     inbox::{Frames, Held, unpack},
 };
@@ -23,6 +32,28 @@ pub struct MessageRun {
     validated: bool,
     /// The message of `held` was lent.
     lent: bool,
+    /// `None` for a message that was not held.
+    lease: Option<Arc<Lease>>,
+}
+
+/// What a connection and a run that was taken from it share as long as the run counts as held. If the connection drops
+/// what it holds, the run has the lease alone.
+#[derive(Debug, Default)]
+pub(super) struct Lease {
+    /// A message of the run was taken since this was last looked at.
+    was_read: AtomicBool,
+}
+
+/// Whether a frame with this first byte, of those that are held, is a message.
+#[inline]
+const fn is_data(first: u8) -> bool {
+    first & 0x08 == 0
+}
+
+/// Whether the connection holds the run no more.
+#[inline]
+fn is_dropped(lease: &Arc<Lease>) -> bool {
+    Arc::strong_count(lease) == 1
 }
 
 /// Payloads must not reach logs.
@@ -34,29 +65,76 @@ impl fmt::Debug for MessageRun {
 
 impl MessageRun {
     pub(crate) const fn one(kind: MessageKind, validated: bool, buffer: PooledBuffer) -> Self {
-        Self { held: Held::Message(kind, buffer), validated, lent: false }
+        Self { held: Held::Message(kind, buffer), validated, lent: false, lease: None }
     }
 
     /// A run of no messages.
     #[must_use]
     pub const fn empty() -> Self {
         let held = Held::Packed { frames: Frames::Copied(Vec::new()), read: 0 };
-        Self { held, validated: false, lent: false }
+        Self { held, validated: false, lent: false, lease: None }
+    }
+
+    /// Whether nothing is left, not even a control frame.
+    fn is_empty(&self) -> bool {
+        match &self.held {
+            Held::Message(..) => self.lent,
+            Held::Packed { frames, read } => *read == frames.len(),
+        }
+    }
+
+    /// Takes the next message, as a copy. `None` if it is the last one, or is not the next frame, or if the connection
+    /// has dropped what it holds: [put the run back](Connection::put_back_run), and ask the connection. So while all
+    /// messages of a run are taken in this way, the connection knows when none is left.
+    #[inline]
+    pub fn take_message(&mut self) -> Option<Message> {
+        let Held::Packed { frames, read } = &mut self.held else { return None };
+        let lease = self.lease.as_ref()?;
+        let (opcode, payload, len) = unpack(&frames[*read..])?;
+        let kind = match opcode {
+            OpCode::Text => MessageKind::Text,
+            OpCode::Binary => MessageKind::Binary,
+            _ => return None,
+        };
+        let next = *read + len;
+        if next == frames.len() || is_dropped(lease) {
+            return None;
+        }
+        *read = next;
+        lease.was_read.store(true, Ordering::Relaxed);
+        Some(Message::received(kind, self.validated, Bytes::from(Box::<[u8]>::from(payload))))
+    }
+
+    /// Whether the connection has dropped what it holds since the run was taken.
+    #[inline]
+    #[must_use]
+    pub fn is_dropped(&self) -> bool {
+        self.lease.as_ref().is_some_and(is_dropped)
     }
 
     /// Whether [`next_message`](Self::next_message) returns a message. Control frames before it are dropped.
     #[inline]
     pub fn has_next(&mut self) -> bool {
-        match &mut self.held {
+        match &self.held {
             Held::Message(..) => !self.lent,
-            Held::Packed { frames, read } => loop {
-                match unpack(&frames[*read..]) {
-                    None => return false,
-                    Some((OpCode::Text | OpCode::Binary, ..)) => return true,
-                    Some((.., len)) => *read += len,
-                }
+            Held::Packed { frames, read } => match frames.get(*read) {
+                None => false,
+                Some(first) => is_data(*first) || self.skip_control_frames(),
             },
         }
+    }
+
+    /// Drops the control frames before the next message. Returns whether there is one.
+    #[cold]
+    fn skip_control_frames(&mut self) -> bool {
+        let Held::Packed { frames, read } = &mut self.held else { return false };
+        while let Some((opcode, _, len)) = unpack(&frames[*read..]) {
+            if !opcode.is_control() {
+                return true;
+            }
+            *read += len;
+        }
+        false
     }
 
     /// Lends the next message.
@@ -64,6 +142,9 @@ impl MessageRun {
     pub fn next_message(&mut self) -> Option<MessageRef<'_>> {
         if !self.has_next() {
             return None;
+        }
+        if let Some(lease) = &self.lease {
+            lease.was_read.store(true, Ordering::Relaxed);
         }
         match &mut self.held {
             Held::Message(kind, buffer) => {
@@ -106,8 +187,8 @@ impl Connection {
         }
         let validated = self.config.validate_utf8;
         let inbox = self.inbox.as_mut()?;
-        while let Some(held) = inbox.take_run() {
-            let mut run = MessageRun { held, validated, lent: false };
+        while let Some((held, lease)) = inbox.take_run() {
+            let mut run = MessageRun { held, validated, lent: false, lease: Some(lease) };
             if run.has_next() {
                 return Some(run);
             }
@@ -115,17 +196,38 @@ impl Connection {
         None
     }
 
-    /// Holds what is left of a run again, before all other messages.
+    /// Takes the oldest held messages, as [`take_held_run`](Self::take_held_run) does, if several small ones lie side
+    /// by side and the connection is [on hold](Self::hold). For [`MessageRun::take_message`].
     #[doc(hidden)]
-    pub fn put_back_run(&mut self, mut run: MessageRun) {
+    #[inline]
+    pub fn take_rest_run(&mut self) -> Option<MessageRun> {
+        if !matches!(self.flow, Flow::Hold) || self.phase != Phase::Open {
+            return None;
+        }
+        let (held, lease) = self.inbox.as_mut()?.take_several()?;
+        Some(MessageRun { held, validated: self.config.validate_utf8, lent: false, lease: Some(lease) })
+    }
+
+    /// Whether a message was taken from the latest run since the last call.
+    #[doc(hidden)]
+    #[inline]
+    pub fn take_run_read(&mut self) -> bool {
+        let lease = self.inbox.as_ref().and_then(|inbox| inbox.lease());
+        lease.is_some_and(|lease| lease.was_read.swap(false, Ordering::Relaxed))
+    }
+
+    /// Holds what is left of a run again, before all other messages and control frames.
+    #[doc(hidden)]
+    pub fn put_back_run(&mut self, run: MessageRun) {
+        self.was_stalled |= !self.wants_read();
         let delivers = self.phase.delivers();
         let Some(inbox) = &mut self.inbox else {
-            if delivers && run.has_next() {
+            if delivers && !run.is_empty() {
                 self.inbox.get_or_insert_default().put_back(run.held);
             }
             return;
         };
-        if (delivers || inbox.is_lending()) && run.has_next() {
+        if (delivers || inbox.is_lending()) && !run.is_empty() {
             inbox.put_back(run.held);
         } else {
             inbox.end_run();

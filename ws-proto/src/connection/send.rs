@@ -84,6 +84,17 @@ impl Connection {
         Ok(())
     }
 
+    /// Sends a message, as [`send`](Self::send) does, if it is small, is neither masked nor compressed nor counted, and
+    /// there is room. Returns whether it was sent. For `ws-tokio`, which sends owned messages in this way too.
+    #[doc(hidden)]
+    #[inline]
+    #[must_use]
+    pub fn send_if_plain(&mut self, kind: MessageKind, payload: &[u8], tx: &mut TransmitQueue) -> bool {
+        payload.len() < IN_PLACE_FROM
+            && self.sends_plainly(tx)
+            && self.send_plain(kind, payload, tx).is_ok()
+    }
+
     /// As [`send`](Self::send), but a large payload is offered to the transport at once, after the pending bytes. Only
     /// the part that the transport does not accept is copied. `write` writes what it can of the slices and returns the
     /// number of bytes written, 0 if none. It may ignore an error: the next write reports it again.

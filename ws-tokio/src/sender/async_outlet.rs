@@ -7,14 +7,14 @@ use std::{
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use ws_proto::{
-    CloseCode, ConnectionState, Message, PreparedMessage,
+    CloseCode, ConnectionState, Message, MessageRef, PreparedMessage,
     error::{ControlError, SendError},
 };
 
 use super::outlet::Outlet;
 use crate::{
     feed::{Attach, Feed},
-    shared::{SharedState, WakerClones, lock, lock_and_poll, poll_closed},
+    shared::{SharedState, StateGuard, WakerClones, lock, lock_and_poll, lock_briefly, poll_closed},
     wait_list::Place,
 };
 
@@ -62,6 +62,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Outlet for Mutex<SharedState<S>> 
         }
         cx.waker().wake_by_ref();
         Poll::Pending
+    }
+
+    fn send_lent(&self, message: &MessageRef<'_>) -> Result<Option<u64>, SendError> {
+        if message.is_text() && !message.is_validated() {
+            // What is not valid is sent as an owned message is: as binary.
+            return Err(SendError::Full(()));
+        }
+        let mut state = lock_briefly(self);
+        if state.queue_in_turn(message.kind(), message.as_bytes()) {
+            return Ok(None);
+        }
+        let mut state = StateGuard::of(state);
+        state.queue_lent_as_newcomer(message)?;
+        let number = (!state.has_server_task()).then(|| state.accepted());
+        state.write_queued();
+        Ok(number)
     }
 
     fn poll_handed_over(&self, cx: &mut Context<'_>, number: &mut Option<u64>) -> Poll<()> {

@@ -1,7 +1,7 @@
 use std::{fmt, future::poll_fn, sync::Arc};
 
 use ws_proto::{
-    CloseCode, ConnectionState, Message, PreparedMessage,
+    CloseCode, ConnectionState, Message, MessageRef, PreparedMessage,
     error::{ControlError, SendError},
 };
 
@@ -63,6 +63,47 @@ impl Sender {
     /// the connection is polled.
     pub async fn send(&self, message: impl Into<Message>) -> Result<(), SendError<Message>> {
         let mut waiting = Sending { outlet: &*self.outlet, send: PendingSend::new(message.into()) };
+        poll_fn(|cx| waiting.send.poll_written(waiting.outlet, cx)).await
+    }
+
+    /// Sends a message that [`recv_ref`](crate::WebSocket::recv_ref) has lent, as [`send`](Self::send) does. Its payload
+    /// is copied straight into the write queue, so small messages need no memory of their own. A message that has to
+    /// wait for room becomes an owned one.
+    ///
+    /// With [`Config::validate_utf8`](ws_proto::Config::validate_utf8) off, text that is not valid UTF-8 is sent as
+    /// binary, as after [`MessageRef::into_message`].
+    ///
+    /// ```
+    /// use tokio::io::{AsyncRead, AsyncWrite};
+    /// use ws_proto::{Message, error::SendError};
+    /// use ws_tokio::WebSocket;
+    ///
+    /// /// Sends each message back.
+    /// async fn echo<S>(ws: WebSocket<S>) -> Result<(), SendError<Message>>
+    /// where
+    ///     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    /// {
+    ///     let (sender, mut receiver) = ws.split();
+    ///     while let Some(message) = receiver.recv_ref().await {
+    ///         sender.send_ref(message).await?;
+    ///     }
+    ///     Ok(())
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// [`SendError::Closed`] with the message, owned, if the connection is not open.
+    ///
+    /// # Cancel safety
+    /// As [`send`](Self::send).
+    pub async fn send_ref(&self, message: MessageRef<'_>) -> Result<(), SendError<Message>> {
+        let send = match self.outlet.send_lent(&message) {
+            Ok(None) => return Ok(()),
+            Ok(Some(number)) => PendingSend::accepted(number),
+            Err(SendError::Full(())) => PendingSend::new(message.into_message()),
+            Err(SendError::Closed(())) => return Err(SendError::Closed(message.into_message())),
+        };
+        let mut waiting = Sending { outlet: &*self.outlet, send };
         poll_fn(|cx| waiting.send.poll_written(waiting.outlet, cx)).await
     }
 

@@ -4,7 +4,7 @@ use std::{
 };
 
 use ws_proto::{
-    CloseCode, ConnectionState, Message, PreparedMessage,
+    CloseCode, ConnectionState, Message, MessageRef, PreparedMessage,
     error::{ControlError, SendError},
 };
 
@@ -36,6 +36,17 @@ pub trait Outlet: PingOutlet + Send + Sync {
         message: &mut Option<Message>,
         place: &mut Option<Place>,
     ) -> Poll<Result<(), SendError<Message>>>;
+
+    /// Queues a copy of a lent message, if that takes no wait, and starts to write it. Returns the number to pass to
+    /// [`poll_handed_over`](Self::poll_handed_over), or `None` if another task writes.
+    ///
+    /// # Errors
+    /// [`SendError`]. After `Full`, send an owned message with [`poll_send`](Self::poll_send). By default, every message
+    /// is sent like that.
+    fn send_lent(&self, message: &MessageRef<'_>) -> Result<Option<u64>, SendError> {
+        let _ = message;
+        Err(SendError::Full(()))
+    }
 
     /// A future was dropped while it waited: in [`poll_send`](Self::poll_send) if it had a place, which the next sender
     /// gets, or in [`poll_handed_over`](Self::poll_handed_over).

@@ -23,6 +23,11 @@ impl PendingSend {
         Self { message: Some(message), place: None, number: None, is_registered: false }
     }
 
+    /// A message that is accepted already, and its number.
+    pub(super) const fn accepted(number: u64) -> Self {
+        Self { message: None, place: None, number: Some(number), is_registered: false }
+    }
+
     /// Continues with another message; `None` if it is accepted already. The latest one must not wait for room.
     pub(super) fn restart(&mut self, message: Option<Message>) {
         (self.message, self.number) = (message, None);

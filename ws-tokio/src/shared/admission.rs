@@ -1,6 +1,8 @@
 //! Decides whether a message may be queued. Room is promised to waiting senders, in the order of their arrival.
 
-use ws_proto::{Message, Notify, PreparedMessage, error::SendError, memory::Backlog};
+use ws_proto::{
+    Message, MessageKind, MessageRef, Notify, PreparedMessage, error::SendError, memory::Backlog,
+};
 
 use super::{
     rare::Rare,
@@ -23,19 +25,16 @@ impl<S> SharedState<S> {
         queued
     }
 
-    /// Queues a message of the connection's owner in a turn of a server's task, if nothing else has to be done first. If
-    /// not, it returns the message: call [`queue`](Self::queue). It may leave a spent payload, which the caller drops.
+    /// Queues a copy of a message in a turn of a server's task, if nothing else has to be done. Returns whether it is
+    /// queued; if not, call [`queue`](Self::queue) or [`queue_as_newcomer`](Self::queue_as_newcomer).
     #[inline]
-    pub(crate) fn queue_in_turn(&mut self, message: Message) -> Result<(), Message> {
+    pub(crate) fn queue_in_turn(&mut self, kind: MessageKind, payload: &[u8]) -> bool {
         if !self.is_application_turn() || self.rare.is_some() {
-            return Err(message);
+            return false;
         }
-        let Some(driver) = &mut self.driver else { return Err(message) };
+        let Some(driver) = &mut self.driver else { return false };
         let (connection, tx) = driver.parts_mut();
-        match connection.send_message(message, Notify::No, tx) {
-            Ok(()) => Ok(()),
-            Err(SendError::Full(message) | SendError::Closed(message)) => Err(message),
-        }
+        connection.send_if_plain(kind, payload, tx)
     }
 
     /// Queues a message of a sender that does not wait, if there is room and no other sender waits.
@@ -43,6 +42,21 @@ impl<S> SharedState<S> {
         let len = message.len();
         let may_send = self.fill_before(len, None) && (!self.has_senders() || self.newcomer_may_send(len));
         if may_send { self.push(message) } else { Err(SendError::Full(message)) }
+    }
+
+    /// Queues a copy of a lent message, as [`queue_as_newcomer`](Self::queue_as_newcomer) does.
+    pub(crate) fn queue_lent_as_newcomer(&mut self, message: &MessageRef<'_>) -> Result<(), SendError> {
+        let len = message.len();
+        let may_send = self.fill_before(len, None) && (!self.has_senders() || self.newcomer_may_send(len));
+        if !may_send {
+            return Err(SendError::Full(()));
+        }
+        let Some(driver) = &mut self.driver else { return Err(SendError::Closed(())) };
+        let (connection, tx) = driver.parts_mut();
+        connection.send(message.kind(), message.as_bytes(), tx)?;
+        self.note_accepted(1);
+        self.wake_idle_server_task();
+        Ok(())
     }
 
     /// Counts a message that is refused for good: its sender does not wait.

@@ -206,7 +206,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
     /// has arrived, as tokio's sockets do, makes no system call. Does nothing under a server's task, which reads by
     /// itself.
     pub(crate) fn receive_pending(&mut self, cx: &Context<'_>) {
-        if std::mem::take(&mut self.has_received) || self.has_server_task() {
+        if self.takes_received() || self.has_server_task() {
             return;
         }
         if !self.read_available() && !self.handle_due_timeout() {
@@ -222,6 +222,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
         self.notify_send_end(cx.waker());
         // Another task may wait for the messages in `recv`.
         self.waiting.wake_others(cx.waker());
+    }
+
+    /// Whether `recv` was polled, or has taken a message of a run, since the last call.
+    fn takes_received(&mut self) -> bool {
+        let driver = self.driver.as_mut();
+        let has_read_run = driver.is_some_and(|driver| driver.connection_mut().take_run_read());
+        std::mem::take(&mut self.has_received) | has_read_run
     }
 
     /// Reads until nothing is left, a few times at most. Returns whether there was something.

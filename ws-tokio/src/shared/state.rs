@@ -305,7 +305,7 @@ impl<S> SharedState<S> {
 
     /// Whether a server's task polls the application's future now.
     #[inline]
-    pub(super) const fn is_application_turn(&self) -> bool {
+    pub(crate) const fn is_application_turn(&self) -> bool {
         matches!(self.mode, Mode::ServerTask { turn: Turn::Application, .. })
     }
 

@@ -4,19 +4,35 @@ use std::{
 };
 
 use tokio::io::{AsyncRead, AsyncWrite};
-use ws_proto::{MessageRef, MessageRun};
+use ws_proto::{Message, MessageRef, MessageRun};
 
-use super::{Receiver, WebSocket};
+use super::{Rare, Receiver, WebSocket};
 use crate::{
-    shared::{Shared, SharedState, lock, lock_and_poll},
+    shared::{Shared, SharedState, lock_and_poll, lock_briefly},
     turn_work::{count_work, is_check_due},
 };
 
-/// Messages that are lent one after the other.
+/// The messages that `recv` takes from a run before it locks the connection again. Until then, all of the run counts
+/// towards `max_held_bytes`.
+const TAKEN_AT_ONCE: u8 = 64;
+
+/// Messages that `recv_ref` lends one after the other, and of which `recv` makes owned ones.
 pub(super) struct Lent {
     run: MessageRun,
     /// A server's task runs the connection.
     is_served: bool,
+    /// The run was taken in a turn of that task.
+    in_turn: bool,
+    /// The messages that `recv` may still take.
+    left: u8,
+}
+
+impl Lent {
+    /// A run that was taken for `recv`.
+    pub(super) fn for_recv<S>(run: MessageRun, state: &SharedState<S>) -> Self {
+        let (is_served, in_turn) = (state.has_server_task(), state.is_application_turn());
+        Self { run, is_served, in_turn, left: TAKEN_AT_ONCE }
+    }
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
@@ -26,9 +42,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// It suits a task that reads many small messages and keeps few of them: `recv` allocates memory for each payload
     /// and copies it, and locks the connection for each call. [`MessageRef::into_message`] makes an owned message.
     ///
-    /// The connection takes several messages at a time from one read. Those that are not lent yet count towards
-    /// `max_held_bytes`. They are lent even if another task has ended the connection with
-    /// [`Sender::abort`](crate::Sender::abort) meanwhile.
+    /// The connection takes several messages at a time from one read. They count towards `max_held_bytes` until the last
+    /// one is lent.
     ///
     /// ```
     /// use tokio::io::{AsyncRead, AsyncWrite};
@@ -63,7 +78,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         let Self { shared, rare } = self;
         let lent = &mut rare.get_or_insert_default().lent;
         if let Some(lent) = lent {
-            if lent.run.has_next() {
+            if lent.run.has_next() && !lent.run.is_dropped() {
                 return if lent.is_served { poll_rest(shared, cx) } else { Poll::Ready(()) };
             }
             // No memory is held while the task waits.
@@ -71,7 +86,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         }
         let run = lock_and_poll(shared, cx, |state, cx| {
             let is_served = state.has_server_task();
-            state.poll_recv_run(cx).map(|run| run.map(|run| Lent { run, is_served }))
+            let run = state.poll_recv_run(cx);
+            run.map(|run| run.map(|run| Lent { run, is_served, in_turn: false, left: 0 }))
         });
         if let Some(run) = ready!(run) {
             *lent = Some(run);
@@ -93,20 +109,26 @@ impl<S> WebSocket<S> {
         self.rare.as_mut()?.lent.as_mut()?.run.next_message()
     }
 
-    /// Returns the messages that are not lent yet to the connection.
+    /// Makes an owned message of the next one, without the connection. `None`: [put the
+    /// messages back](put_back_lent), and ask the connection.
     #[inline]
-    pub(crate) fn put_back_lent(&mut self) {
-        if let Some(rare) = &mut self.rare
-            && let Some(lent) = rare.lent.take()
-        {
-            self.put_back(lent.run);
+    pub(super) fn take_lent(&mut self) -> Option<Message> {
+        let lent = self.rare.as_mut()?.lent.as_mut()?;
+        lent.left = lent.left.checked_sub(1)?;
+        if lent.in_turn {
+            if is_check_due() {
+                return None;
+            }
+            count_work(1);
         }
+        lent.run.take_message()
     }
 
-    #[cold]
-    fn put_back(&self, run: MessageRun) {
-        if let Some(driver) = lock(&self.shared).driver_mut() {
-            driver.connection_mut().put_back_run(run);
+    /// Returns the messages that are not lent yet to the connection.
+    pub(crate) fn put_back_lent(&mut self) {
+        let Self { shared, rare } = self;
+        if let Some(rare) = rare {
+            put_back_lent(&mut lock_briefly(shared), rare);
         }
     }
 
@@ -115,6 +137,16 @@ impl<S> WebSocket<S> {
         if let Some(rare) = &mut self.rare {
             rare.lent = None;
         }
+    }
+}
+
+/// Returns the messages that are not lent yet to the connection.
+#[inline(never)]
+pub(super) fn put_back_lent<S>(state: &mut SharedState<S>, rare: &mut Rare) {
+    if let Some(lent) = rare.lent.take()
+        && let Some(driver) = state.driver_mut()
+    {
+        driver.connection_mut().put_back_run(lent.run);
     }
 }
 

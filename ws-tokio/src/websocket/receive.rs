@@ -7,12 +7,18 @@ use std::{
 use tokio::io::{AsyncRead, AsyncWrite};
 use ws_proto::Message;
 
-use super::WebSocket;
+use super::{
+    Rare, WebSocket,
+    lend::{Lent, put_back_lent},
+};
 use crate::shared::{Shared, SharedState, lock_briefly, poll_locked};
 
 impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// Receives the next text or binary message. Returns `None` once the connection is over;
     /// [`close_info`](Self::close_info) says how it ended. The library handles control frames.
+    ///
+    /// Messages that arrive together are taken from the connection together, up to 64 at a time. They count towards
+    /// `max_held_bytes` until the last one is returned.
     ///
     /// Under a server's `serve`, a connection that has received messages for about a millisecond waits here once, so
     /// that other connections run.
@@ -27,10 +33,28 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     // Inlined, so that the message is not copied on its way: copying what was just written stalls the processor.
     #[inline(always)]
     pub fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<Message>> {
-        self.put_back_lent();
-        let mut state = lock_briefly(&self.shared);
-        let held = state.take_held();
-        if held.is_some() { Poll::Ready(held) } else { poll_next(&self.shared, state, cx) }
+        if let Some(message) = self.take_lent() {
+            return Poll::Ready(Some(message));
+        }
+        let Self { shared, rare } = self;
+        let mut state = lock_briefly(shared);
+        if let Some(rare) = rare {
+            put_back_lent(&mut state, rare);
+        }
+        if let Some(message) = state.take_held() {
+            take_run(&mut state, rare);
+            return Poll::Ready(Some(message));
+        }
+        poll_next(shared, state, cx)
+    }
+}
+
+/// Takes the messages behind the one that was taken, if there are several. The next calls make owned messages of them
+/// without the lock.
+#[inline(never)]
+fn take_run<S>(state: &mut SharedState<S>, rare: &mut Option<Box<Rare>>) {
+    if let Some(run) = state.driver_mut().and_then(|driver| driver.connection_mut().take_rest_run()) {
+        rare.get_or_insert_default().lent = Some(Lent::for_recv(run, state));
     }
 }
 

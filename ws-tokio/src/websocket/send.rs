@@ -1,7 +1,6 @@
 use std::{
     future::poll_fn,
     num::NonZero,
-    sync::MutexGuard,
     task::{Context, Poll, ready},
 };
 
@@ -13,8 +12,8 @@ use ws_proto::{
 
 use super::WebSocket;
 use crate::{
-    driver::Driver,
-    shared::{SharedState, StateGuard, lock, lock_and_poll, lock_briefly, poll_locked},
+    foreign::{Foreign, run_unlocked},
+    shared::{SharedState, lock, lock_and_poll, lock_briefly, poll_locked},
 };
 
 impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
@@ -71,12 +70,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
             let _ = ready!(self.poll_left_over(cx));
         }
         let mut state = lock_briefly(&self.shared);
-        if let Some(new) = message.take() {
-            let Err(refused) = state.queue_in_turn(new) else {
-                release(state);
-                return Poll::Ready(Ok(()));
-            };
-            *message = Some(refused);
+        if let Some(new) = message
+            && state.queue_in_turn(new.kind(), new.as_bytes())
+        {
+            drop(state);
+            drop_sent(message);
+            return Poll::Ready(Ok(()));
         }
         let mut known = mark.get();
         let sent = poll_locked(&self.shared, state, cx, |state, cx| {
@@ -153,11 +152,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     }
 }
 
-/// Releases the lock. A payload that is spent is dropped after that.
+/// Drops a message that was copied. One that owns its memory alone is freed at once: that runs no foreign destructor.
 #[inline]
-fn release<S>(state: MutexGuard<'_, SharedState<S>>) {
-    if state.driver().is_some_and(Driver::has_spent) {
-        drop(StateGuard::of(state));
+fn drop_sent(message: &mut Option<Message>) {
+    if let Some(payload) = message.take().map(Message::into_bytes)
+        && !payload.is_unique()
+    {
+        run_unlocked(Foreign::Payload(payload));
     }
 }
 

@@ -55,6 +55,22 @@ fn function(stop: Stop) -> SocketAddr {
     serve(|server: Server| server.sharded(1).serve(echo!(stop)))
 }
 
+fn lent_function(stop: Stop) -> SocketAddr {
+    serve(|server: Server| {
+        server.sharded(1).serve(move |ws, _request| {
+            let stop = stop.clone();
+            async move {
+                let (sender, mut receiver) = ws.split();
+                while let Some(message) = receiver.recv_ref().await {
+                    if !stop.obey(message.as_bytes()) {
+                        sender.send_ref(message).await.expect("room for an echo");
+                    }
+                }
+            }
+        })
+    })
+}
+
 fn task(stop: Stop) -> SocketAddr {
     serve(|server: Server| server.serve(echo!(stop)))
 }
@@ -77,6 +93,11 @@ pub(crate) fn async_small(count: u32) {
 /// As [`handler_pipelined`], with an async function on a shard.
 pub(crate) fn async_pipelined(count: u32) {
     pipelined(function, count);
+}
+
+/// As [`async_pipelined`], with messages that are lent.
+pub(crate) fn async_lent(count: u32) {
+    pipelined(lent_function, count);
 }
 
 /// As [`handler_small`], with an async function on a task of the caller's runtime.
