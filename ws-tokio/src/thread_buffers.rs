@@ -52,13 +52,17 @@ pub fn trim_default_pools() {
 ///
 /// If a callback of the application polls another connection during a turn, that connection gets a new buffer.
 #[derive(Debug)]
-pub struct ReceiveLease(Option<Box<ReceiveBuffer>>);
+pub struct ReceiveLease {
+    rx: Option<Box<ReceiveBuffer>>,
+    /// A transmit queue for short turns, which follow one another.
+    queue: Option<Box<TransmitQueue>>,
+}
 
 impl ReceiveLease {
     /// Takes the buffer of this thread.
     #[must_use]
     pub fn take() -> Self {
-        Self(Some(RECEIVE.take().unwrap_or_else(new_receive_buffer)))
+        Self { rx: Some(RECEIVE.take().unwrap_or_else(new_receive_buffer)), queue: None }
     }
 
     /// Ends a connection's turn, so that the next connection can use the buffer.
@@ -67,7 +71,22 @@ impl ReceiveLease {
         self.release_assembled();
         if !self.is_empty() {
             // After a panic in a callback, bytes of that connection are left; the next one must not see them.
-            self.0 = Some(new_receive_buffer());
+            self.rx = Some(new_receive_buffer());
+        }
+    }
+
+    /// Takes an empty transmit queue for a short turn.
+    #[inline]
+    pub(crate) fn take_queue(&mut self) -> Box<TransmitQueue> {
+        self.queue.take().unwrap_or_else(take_queue)
+    }
+
+    /// Returns the queue after a short turn; it must be empty. One that has grown goes to the thread.
+    #[inline]
+    pub(crate) fn put_queue(&mut self, queue: Box<TransmitQueue>) {
+        debug_assert!(queue.is_empty() && !queue.has_spent());
+        if let Some(before) = self.queue.replace(queue) {
+            put_queue(before);
         }
     }
 }
@@ -77,21 +96,24 @@ impl std::ops::Deref for ReceiveLease {
 
     #[inline]
     fn deref(&self) -> &ReceiveBuffer {
-        self.0.as_deref().expect("present until drop")
+        self.rx.as_deref().expect("present until drop")
     }
 }
 
 impl std::ops::DerefMut for ReceiveLease {
     #[inline]
     fn deref_mut(&mut self) -> &mut ReceiveBuffer {
-        self.0.as_deref_mut().expect("present until drop")
+        self.rx.as_deref_mut().expect("present until drop")
     }
 }
 
 impl Drop for ReceiveLease {
     fn drop(&mut self) {
         self.end_turn();
-        RECEIVE.set(self.0.take());
+        if let Some(queue) = self.queue.take() {
+            put_queue(queue);
+        }
+        RECEIVE.set(self.rx.take());
     }
 }
 
