@@ -113,8 +113,16 @@ impl Drop for ReceiveLease {
         if let Some(queue) = self.queue.take() {
             put_queue(queue);
         }
-        RECEIVE.set(self.rx.take());
+        if let Some(other) = RECEIVE.replace(self.rx.take()) {
+            drop_buffer(other);
+        }
     }
+}
+
+/// Drops the buffer of a connection that was polled in the turn of another one.
+#[cold]
+fn drop_buffer(buffer: Box<ReceiveBuffer>) {
+    drop(buffer);
 }
 
 fn new_receive_buffer() -> Box<ReceiveBuffer> {

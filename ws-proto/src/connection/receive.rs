@@ -181,13 +181,20 @@ impl Connection {
         is_drained
     }
 
-    /// Whether the connection of a server is settled, its messages are delivered, and it neither compresses nor counts
-    /// nor records. For a driver that then takes short ways.
+    /// Whether the connection is one of a server and settled, and neither compresses nor counts nor records. For a driver
+    /// that then takes short ways.
     #[doc(hidden)]
     #[inline]
     #[must_use]
-    pub const fn awaits_message(&self) -> bool {
-        self.optional.is_none() && self.is_settled() && matches!(self.flow, Flow::Deliver)
+    pub const fn is_plain(&self) -> bool {
+        self.optional.is_none() && self.is_settled()
+    }
+
+    /// Delivers messages again, as [`resume`](Self::resume) does. Only if the connection [is plain](Self::is_plain).
+    #[doc(hidden)]
+    #[inline]
+    pub const fn resume_plain(&mut self) {
+        self.flow = Flow::Deliver;
     }
 
     #[inline(never)]

@@ -147,7 +147,34 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         if !self.needs_flush || self.transport_action() == TransportAction::Close {
             return Poll::Ready(());
         }
-        let flushed = match Pin::new(&mut self.io).poll_flush(cx) {
+        let flushed = Pin::new(&mut self.io).poll_flush(cx);
+        self.on_flush(flushed, cx, now)
+    }
+
+    /// Handles the result of a flush. `Pending`: something is left in the transport's buffer.
+    #[inline]
+    pub(super) fn on_flush(
+        &mut self,
+        flushed: Poll<io::Result<()>>,
+        cx: &Context<'_>,
+        now: Instant,
+    ) -> Poll<()> {
+        if matches!(flushed, Poll::Ready(Ok(()))) && self.tx.as_ref().is_none_or(|tx| tx.is_empty()) {
+            self.needs_flush = false;
+            return Poll::Ready(());
+        }
+        self.on_held_up_flush(flushed, cx, now)
+    }
+
+    /// The transport holds bytes back, or did so before, or has failed.
+    #[cold]
+    fn on_held_up_flush(
+        &mut self,
+        flushed: Poll<io::Result<()>>,
+        cx: &Context<'_>,
+        now: Instant,
+    ) -> Poll<()> {
+        let flushed = match flushed {
             Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {
                 wake_and_wait(cx).map(Ok)
             }

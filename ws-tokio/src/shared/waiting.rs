@@ -38,6 +38,15 @@ impl Waiting {
         }
     }
 
+    /// The waker of the server's task, if it waits and no other task was ever registered.
+    #[inline]
+    pub(super) const fn only_server_task(&self) -> Option<&Waker> {
+        match self {
+            Self::ServerTask(task) => task.as_ref(),
+            Self::Many { .. } => None,
+        }
+    }
+
     /// A waker that wakes all tasks that wait when it is called.
     pub(super) fn shared_waker(&mut self) -> Waker {
         self.many();
