@@ -52,6 +52,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
 
     /// Takes the next messages, to lend them one after the other. `None` once the connection is over.
     pub(crate) fn poll_recv_run(&mut self, cx: &mut Context<'_>) -> Poll<Option<MessageRun>> {
+        if let Some(received) = self.poll_shortly(cx) {
+            return received;
+        }
         self.poll_received(cx)
     }
 
@@ -63,9 +66,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
 
     fn poll_received<R: Received>(&mut self, cx: &mut Context<'_>) -> Poll<Option<R>> {
         self.has_received = true;
-        if let Some(received) = self.poll_shortly(cx) {
-            return received;
-        }
         ready!(self.poll_rest(cx));
         let next = self.poll_next(cx);
         self.finish_received(cx, next)

@@ -23,7 +23,7 @@ use crate::{
 impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
     /// Receives, if this is a turn of the server's task and nothing is in progress or waits. `None`: nothing was done.
     #[inline]
-    pub(super) fn poll_shortly<R: Received>(&mut self, cx: &mut Context<'_>) -> Option<Poll<Option<R>>> {
+    pub(crate) fn poll_shortly<R: Received>(&mut self, cx: &mut Context<'_>) -> Option<Poll<Option<R>>> {
         let Mode::ServerTask { turn: Turn::Application, receiving, reads, .. } = &mut self.mode else {
             return None;
         };
@@ -32,6 +32,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
         if self.rare.is_some() || self.waker_added || *reads >= READS_PER_TURN || is_check_due() {
             return None;
         }
+        (self.waker_missing, self.has_received) = (false, true);
         driver.connection_mut().resume_plain();
         *reads += 1;
         let mut rx = ReceiveLease::take();
@@ -61,7 +62,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
     /// Ends the turn, as [`end_turn_early`](Self::end_turn_early) does.
     #[inline]
     fn end_turn_shortly(&mut self, cx: &mut Context<'_>) {
-        self.waker_missing = false;
         if self.has_refused || !turn::is_entered(self, cx.waker()) || !self.write_shortly(cx) {
             return self.end_turn_early(cx);
         }

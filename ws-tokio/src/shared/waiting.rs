@@ -103,6 +103,15 @@ impl Waiting {
         }
     }
 
+    /// Returns whether [`wake_others`](Self::wake_others) may wake a task.
+    #[inline]
+    pub(crate) fn may_have_others(&self, current: &Waker) -> bool {
+        match self {
+            Self::ServerTask(task) => task.as_ref().is_some_and(|task| !task.will_wake(current)),
+            Self::Many { .. } => true,
+        }
+    }
+
     /// Wakes and removes all tasks except one.
     #[inline]
     pub(crate) fn wake_others(&mut self, current: &Waker) {

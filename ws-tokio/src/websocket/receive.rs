@@ -8,7 +8,10 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use ws_proto::Message;
 
 use super::WebSocket;
-use crate::shared::{Shared, SharedState, lock_briefly, poll_locked};
+use crate::{
+    foreign::Hold,
+    shared::{Shared, SharedState, StateGuard, lock_briefly, poll_locked},
+};
 
 impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// Receives the next text or binary message. Returns `None` once the connection is over;
@@ -37,8 +40,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
 #[inline(never)]
 fn poll_next<S: AsyncRead + AsyncWrite + Unpin>(
     shared: &Shared<S>,
-    state: MutexGuard<'_, SharedState<S>>,
+    mut state: MutexGuard<'_, SharedState<S>>,
     cx: &mut Context<'_>,
 ) -> Poll<Option<Message>> {
+    let hold = Hold::new();
+    if let Some(received) = state.poll_shortly(cx) {
+        StateGuard::release(state);
+        drop(hold);
+        return received;
+    }
+    drop(hold);
     poll_locked(shared, state, cx, SharedState::poll_recv)
 }
