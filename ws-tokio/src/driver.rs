@@ -18,6 +18,7 @@ use crate::{
 
 mod direct_writer;
 mod prepared;
+mod short;
 mod steps;
 
 pub use direct_writer::{DirectWriter, WriterParts};

@@ -13,7 +13,7 @@ use crate::{
     driver::Driver,
     feed::Home,
     pressure::Pressure,
-    shared::{Shared, SharedState, lock, turn},
+    shared::{Shared, SharedState, StateGuard, lock, lock_briefly, turn},
     traffic::TrafficCounters,
     turn_work::begin_turn_work,
     websocket::WebSocket,
@@ -125,11 +125,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ServerHalf<S> {
     /// Updates a transport that wakes no tasks by itself. `f` sets its readiness; then all tasks that wait for it are
     /// woken except `task`, which is about to be polled.
     pub fn notify_transport(&self, task: &Waker, f: impl FnOnce(&mut S)) {
-        let mut state = lock(&self.shared);
+        let mut state = lock_briefly(&self.shared);
         if let Some(driver) = state.driver_mut() {
             f(driver.io_mut());
         }
-        state.waiting.wake_others(task);
+        if state.waiting.may_have_others(task) {
+            StateGuard::of(state).waiting.wake_others(task);
+        }
     }
 
     /// Returns what waits for the peer, and what that has led to. That the feed has closed the connection is told once.

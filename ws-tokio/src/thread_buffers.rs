@@ -22,9 +22,18 @@ type SpareQueues = Vec<Box<TransmitQueue>>;
 /// The pools of the threads that were not configured, so that any thread can trim them.
 static DEFAULT_POOLS: Mutex<Vec<BufferPool>> = Mutex::new(Vec::new());
 
+/// What the next turn takes. One variable, because each has a destructor, which is checked for at each use.
+struct Buffers {
+    receive: Cell<Option<Box<ReceiveBuffer>>>,
+    /// The empty queue that was returned last.
+    queue: Cell<Option<Box<TransmitQueue>>>,
+    queues: RefCell<SpareQueues>,
+}
+
 thread_local! {
-    static RECEIVE: Cell<Option<Box<ReceiveBuffer>>> = const { Cell::new(None) };
-    static QUEUES: RefCell<SpareQueues> = const { RefCell::new(Vec::new()) };
+    static BUFFERS: Buffers = const {
+        Buffers { receive: Cell::new(None), queue: Cell::new(None), queues: RefCell::new(Vec::new()) }
+    };
     static POOL: RefCell<Option<BufferPool>> = const { RefCell::new(None) };
 }
 
@@ -32,7 +41,8 @@ thread_local! {
 /// connection. The defaults are 128 KiB and [`BufferPool::default`].
 pub fn configure_thread(receive_buffer: usize, pool: BufferPool) {
     POOL.set(Some(pool.clone()));
-    RECEIVE.set(Some(Box::new(ReceiveBuffer::new(receive_buffer, pool))));
+    let buffer = Box::new(ReceiveBuffer::new(receive_buffer, pool));
+    BUFFERS.with(|buffers| buffers.receive.set(Some(buffer)));
 }
 
 /// Frees the buffers for large messages that this thread has not needed lately ([`BufferPool::trim`]).
@@ -52,13 +62,17 @@ pub fn trim_default_pools() {
 ///
 /// If a callback of the application polls another connection during a turn, that connection gets a new buffer.
 #[derive(Debug)]
-pub struct ReceiveLease(Option<Box<ReceiveBuffer>>);
+pub struct ReceiveLease {
+    rx: Option<Box<ReceiveBuffer>>,
+    /// A transmit queue for short turns, which follow one another.
+    queue: Option<Box<TransmitQueue>>,
+}
 
 impl ReceiveLease {
     /// Takes the buffer of this thread.
     #[must_use]
     pub fn take() -> Self {
-        Self(Some(RECEIVE.take().unwrap_or_else(new_receive_buffer)))
+        Self { rx: Some(BUFFERS.with(|buffers| buffers.receive.take()).unwrap_or_else(new_receive_buffer)), queue: None }
     }
 
     /// Ends a connection's turn, so that the next connection can use the buffer.
@@ -67,7 +81,22 @@ impl ReceiveLease {
         self.release_assembled();
         if !self.is_empty() {
             // After a panic in a callback, bytes of that connection are left; the next one must not see them.
-            self.0 = Some(new_receive_buffer());
+            self.rx = Some(new_receive_buffer());
+        }
+    }
+
+    /// Takes an empty transmit queue for a short turn.
+    #[inline]
+    pub(crate) fn take_queue(&mut self) -> Box<TransmitQueue> {
+        self.queue.take().unwrap_or_else(take_queue)
+    }
+
+    /// Returns the queue after a short turn; it must be empty.
+    #[inline]
+    pub(crate) fn put_queue(&mut self, queue: Box<TransmitQueue>) {
+        debug_assert!(queue.is_empty() && !queue.has_spent());
+        if let Some(other) = self.queue.replace(queue) {
+            put_queue(other);
         }
     }
 }
@@ -77,22 +106,33 @@ impl std::ops::Deref for ReceiveLease {
 
     #[inline]
     fn deref(&self) -> &ReceiveBuffer {
-        self.0.as_deref().expect("present until drop")
+        self.rx.as_deref().expect("present until drop")
     }
 }
 
 impl std::ops::DerefMut for ReceiveLease {
     #[inline]
     fn deref_mut(&mut self) -> &mut ReceiveBuffer {
-        self.0.as_deref_mut().expect("present until drop")
+        self.rx.as_deref_mut().expect("present until drop")
     }
 }
 
 impl Drop for ReceiveLease {
     fn drop(&mut self) {
         self.end_turn();
-        RECEIVE.set(self.0.take());
+        if let Some(queue) = self.queue.take() {
+            put_queue(queue);
+        }
+        if let Some(other) = BUFFERS.with(|buffers| buffers.receive.replace(self.rx.take())) {
+            drop_buffer(other);
+        }
     }
+}
+
+/// Drops the buffer of a connection that was polled in the turn of another one.
+#[cold]
+fn drop_buffer(buffer: Box<ReceiveBuffer>) {
+    drop(buffer);
 }
 
 fn new_receive_buffer() -> Box<ReceiveBuffer> {
@@ -109,7 +149,12 @@ fn new_default_pool() -> BufferPool {
 /// Takes an empty transmit queue.
 #[inline]
 pub(crate) fn take_queue() -> Box<TransmitQueue> {
-    QUEUES.with_borrow_mut(Vec::pop).unwrap_or_else(new_queue)
+    BUFFERS.with(|buffers| buffers.queue.take()).unwrap_or_else(take_spare_queue)
+}
+
+#[cold]
+fn take_spare_queue() -> Box<TransmitQueue> {
+    BUFFERS.with(|buffers| buffers.queues.borrow_mut().pop()).unwrap_or_else(new_queue)
 }
 
 fn new_queue() -> Box<TransmitQueue> {
@@ -123,9 +168,17 @@ fn new_queue() -> Box<TransmitQueue> {
 #[inline]
 pub(crate) fn put_queue(mut queue: Box<TransmitQueue>) {
     debug_assert!(queue.is_empty() && !queue.has_spent());
-    QUEUES.with_borrow_mut(|queues| {
-        if queues.len() < MAX_SPARE_QUEUES {
-            queue.shrink_to(SPARE_QUEUE_CAPACITY);
+    queue.shrink_to(SPARE_QUEUE_CAPACITY);
+    if let Some(before) = BUFFERS.with(|buffers| buffers.queue.replace(Some(queue))) {
+        put_spare_queue(before);
+    }
+}
+
+#[cold]
+fn put_spare_queue(queue: Box<TransmitQueue>) {
+    BUFFERS.with(|buffers| {
+        let mut queues = buffers.queues.borrow_mut();
+        if queues.len() < MAX_SPARE_QUEUES - 1 {
             queues.push(queue);
         }
     });

@@ -85,13 +85,12 @@ impl TrafficCounters {
     #[inline]
     fn take(&self, traffic: &mut Traffic, queued: u64) {
         let writer = self.writer();
+        if writer.is_shared {
+            take_usual(traffic, |count, value| writer.take(count, value));
+        } else {
+            take_usual(traffic, |count, value| writer.add_unshared(count, std::mem::take(value)));
+        }
         let Traffic { received, sent, .. } = traffic;
-        writer.take(Count::ReceivedMessages, &mut received.messages);
-        writer.take(Count::ReceivedPayload, &mut received.payload_bytes);
-        writer.take(Count::ReceivedWire, &mut received.wire_bytes);
-        writer.take(Count::SentMessages, &mut sent.messages);
-        writer.take(Count::SentPayload, &mut sent.payload_bytes);
-        writer.take(Count::SentWire, &mut sent.wire_bytes);
         let rare = queued | traffic.blocked | received.control_frames | sent.control_frames;
         if rare != 0 || traffic.round_trip.is_some() {
             self.take_rare(&writer, traffic, queued);
@@ -189,14 +188,31 @@ impl Writer<'_> {
 
     #[inline]
     fn add(&self, count: Count, value: u64) {
-        let counter = &self.slot.0[count as usize];
         if !self.is_shared {
-            // No other thread writes it.
-            counter.store(counter.load(Relaxed).wrapping_add(value), Relaxed);
+            self.add_unshared(count, value);
         } else if value != 0 {
-            counter.fetch_add(value, Relaxed);
+            self.slot.0[count as usize].fetch_add(value, Relaxed);
         }
     }
+
+    /// Adds to a slot that no other thread writes.
+    #[inline]
+    fn add_unshared(&self, count: Count, value: u64) {
+        let counter = &self.slot.0[count as usize];
+        counter.store(counter.load(Relaxed).wrapping_add(value), Relaxed);
+    }
+}
+
+/// Takes what most turns count.
+#[inline(always)]
+fn take_usual(traffic: &mut Traffic, take: impl Fn(Count, &mut u64)) {
+    let Traffic { received, sent, .. } = traffic;
+    take(Count::ReceivedMessages, &mut received.messages);
+    take(Count::ReceivedPayload, &mut received.payload_bytes);
+    take(Count::ReceivedWire, &mut received.wire_bytes);
+    take(Count::SentMessages, &mut sent.messages);
+    take(Count::SentPayload, &mut sent.payload_bytes);
+    take(Count::SentWire, &mut sent.wire_bytes);
 }
 
 /// The number of a thread's slot. It is free again when the thread has ended.

@@ -290,7 +290,7 @@ impl Connection {
     /// receive buffer and the transmit queue are empty too, the driver has nothing to do but read.
     #[inline]
     #[must_use]
-    pub fn is_settled(&self) -> bool {
+    pub const fn is_settled(&self) -> bool {
         let nothing_waits = self.partial.is_none() && self.inbox.is_none() && self.outbox.is_none();
         nothing_waits && self.charge.is_zero() && matches!(self.phase, Phase::Open) && !self.eof
     }

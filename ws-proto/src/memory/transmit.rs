@@ -204,7 +204,10 @@ impl TransmitQueue {
     }
 
     /// Whether [`poll_completion`](Self::poll_completion) would return a report.
-    pub(crate) const fn has_completion(&self) -> bool {
+    #[doc(hidden)]
+    #[inline]
+    #[must_use]
+    pub const fn has_completion(&self) -> bool {
         self.sends.has_completion()
     }
 

@@ -29,6 +29,8 @@ use super::{
 
 #[cfg(target_os = "linux")]
 mod direct;
+#[cfg(target_os = "linux")]
+mod short;
 
 /// Most reads per turn, so that other connections get their turns.
 const READS_PER_TURN: usize = 4;
@@ -93,7 +95,19 @@ impl<H: Handler, S: Io> HandlerTask<H, S> {
         if !self.driver.is_quiet() && self.dispatch_and_write(cx, now, rx).is_ready() {
             return Poll::Ready(());
         }
-        let mut reads = 0;
+        self.read_and_end_turn(cx, now, tick, rx, 0)
+    }
+
+    /// The part of a turn that reads, and the end of it. `reads` were made before.
+    #[inline]
+    fn read_and_end_turn(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: Instant,
+        tick: u64,
+        rx: &mut ReceiveBuffer,
+        mut reads: usize,
+    ) -> Poll<()> {
         while reads < READS_PER_TURN
             && !self.state.wants.messages
             && self.driver.poll_read(cx, now, rx).is_ready()
@@ -177,18 +191,27 @@ impl<H: Handler, S: Io> HandlerTask<H, S> {
     fn dispatch_and_write(&mut self, cx: &mut Context<'_>, now: Instant, rx: &mut ReceiveBuffer) -> Poll<()> {
         loop {
             self.dispatch(cx, now, rx);
-            // Senders learn that nothing more is sent no later than the peer does.
-            self.end_mailbox_unless_open();
-            self.write(cx, now);
-            if self.state.life == Life::Over {
-                return Poll::Ready(());
+            if let Some(polled) = self.write_dispatched(cx, now) {
+                return polled;
             }
-            if self.driver.transport_action() != TransportAction::Close || self.state.wants.messages {
-                return Poll::Pending;
-            }
-            // Nothing holds the end up any more: the messages that were held are delivered, and then the end.
-            self.lift_pauses();
         }
+    }
+
+    /// Writes what the callbacks sent. `Ready`: the connection is over. `None`: there is more to dispatch.
+    #[inline]
+    fn write_dispatched(&mut self, cx: &mut Context<'_>, now: Instant) -> Option<Poll<()>> {
+        // Senders learn that nothing more is sent no later than the peer does.
+        self.end_mailbox_unless_open();
+        self.write(cx, now);
+        if self.state.life == Life::Over {
+            return Some(Poll::Ready(()));
+        }
+        if self.driver.transport_action() != TransportAction::Close || self.state.wants.messages {
+            return Some(Poll::Pending);
+        }
+        // Nothing holds the end up any more: the messages that were held are delivered, and then the end.
+        self.lift_pauses();
+        None
     }
 
     /// Gives all events to the handler, or as many as a turn may. The others wait in the connection.

@@ -1,12 +1,16 @@
 use std::{
-    io::{self, ErrorKind, IoSlice, Read as _, Write as _},
+    io::{self, ErrorKind, IoSlice, Write as _},
     net::{Shutdown, SocketAddr, TcpStream},
     os::fd::{AsFd, BorrowedFd},
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
-use rustix::event::epoll::EventFlags;
+use rustix::{
+    event::epoll::EventFlags,
+    io::Errno,
+    net::{RecvFlags, SendFlags},
+};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use ws_proto::SendQueue;
 
@@ -17,6 +21,9 @@ use crate::net::Io;
 ///
 /// As in tokio, a short read or write clears the readiness until the kernel's next event. This saves a call that
 /// would only return `EAGAIN`.
+///
+/// Reads and writes are made with rustix, which enters the kernel itself. The C library's functions are cancellation
+/// points: in a process with several threads, each call takes two atomic read-modify-writes more.
 #[derive(Debug)]
 pub(crate) struct Socket {
     stream: TcpStream,
@@ -60,10 +67,47 @@ impl Socket {
         self.writable && !self.wants_turn
     }
 
+    /// Whether the next event is the first reason to read: what has arrived was read, and the peer has not closed.
+    pub(crate) const fn is_read(&self) -> bool {
+        !self.readable
+    }
+
+    /// Whether bytes may have arrived, a write may be tried, and no end was reported.
+    #[inline]
+    pub(crate) const fn is_ready_and_open(&self) -> bool {
+        self.readable && self.writable && !self.ended
+    }
+
+    /// Reads what has arrived, as far as it fits into `target`.
+    #[inline]
+    pub(crate) fn read_now(&mut self, target: &mut [u8]) -> Poll<io::Result<usize>> {
+        if !self.readable {
+            return Poll::Pending;
+        }
+        let wanted = target.len();
+        match rustix::net::recv(&self.stream, target, RecvFlags::empty()) {
+            Ok((read, _)) => {
+                self.readable = self.ended || read == wanted;
+                Poll::Ready(Ok(read))
+            }
+            Err(Errno::WOULDBLOCK) => {
+                self.readable = false;
+                Poll::Pending
+            }
+            Err(error) => Poll::Ready(Err(error.into())),
+        }
+    }
+
+    /// Writes what the kernel takes.
+    #[inline]
+    pub(crate) fn write_now(&mut self, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.write_with(bytes.len(), |stream| Ok(rustix::net::send(stream, bytes, SendFlags::NOSIGNAL)?))
+    }
+
     /// Writes what the kernel takes, and returns the number of bytes. The next write reports an error again.
     #[inline]
-    pub(crate) fn write_now(&mut self, bytes: &[u8]) -> usize {
-        match self.write_with(bytes.len(), |stream| stream.write(bytes)) {
+    pub(crate) fn write_or_nothing(&mut self, bytes: &[u8]) -> usize {
+        match self.write_now(bytes) {
             Poll::Ready(Ok(written)) => written,
             _ => 0,
         }
@@ -110,29 +154,15 @@ impl AsyncRead for Socket {
         _cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if !self.readable {
-            return Poll::Pending;
-        }
-        let target = buf.initialize_unfilled();
-        let wanted = target.len();
-        match self.stream.read(target) {
-            Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                self.readable = false;
-                Poll::Pending
-            }
-            Err(error) => Poll::Ready(Err(error)),
-            Ok(read) => {
-                self.readable = self.ended || read == wanted;
-                buf.advance(read);
-                Poll::Ready(Ok(()))
-            }
-        }
+        let read = ready!(self.read_now(buf.initialize_unfilled()))?;
+        buf.advance(read);
+        Poll::Ready(Ok(()))
     }
 }
 
 impl AsyncWrite for Socket {
     fn poll_write(mut self: Pin<&mut Self>, _cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.write_with(bytes.len(), |stream| stream.write(bytes))
+        self.write_now(bytes)
     }
 
     fn poll_write_vectored(

@@ -91,6 +91,13 @@ impl Registration {
         self.watched.as_ref().map(|watched| watched.span())
     }
 
+    /// Whether an observer or a span watches the connection.
+    #[cfg(target_os = "linux")]
+    #[inline]
+    pub(crate) const fn is_watched(&self) -> bool {
+        self.watched.is_some()
+    }
+
     pub(crate) const fn shard(&self) -> &Arc<Shard> {
         self.load.shard()
     }

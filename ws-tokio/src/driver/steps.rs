@@ -36,7 +36,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             return Poll::Ready(());
         }
         let target = self.connection.read_target(rx);
-        match ready!(read_once(&mut self.io, cx, target, self.is_trusted)) {
+        let read = ready!(read_once(&mut self.io, cx, target, self.is_trusted));
+        self.on_read(read, cx, now, rx)
+    }
+
+    /// Handles the result of a read, for [`poll_read`](Self::poll_read).
+    #[inline(always)]
+    pub(super) fn on_read(
+        &mut self,
+        read: io::Result<usize>,
+        cx: &Context<'_>,
+        now: Instant,
+        rx: &mut ReceiveBuffer,
+    ) -> Poll<()> {
+        match read {
             Ok(0) => self.connection.handle_eof(now),
             Ok(n) => {
                 self.report_clock();
@@ -72,30 +85,46 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
                 return Poll::Ready(());
             }
             self.needs_flush = true;
-            match write_once(Pin::new(&mut self.io), cx, tx) {
-                Poll::Pending => {
-                    tx.set_blocked(now);
-                    // From now on the queued bytes count towards the limits.
-                    self.connection.pump(tx);
-                    return Poll::Pending;
-                }
-                Poll::Ready(Ok(0)) => return self.on_write_error(io::ErrorKind::WriteZero, now),
-                Poll::Ready(Ok(n)) => {
-                    tx.advance(n.min(tx.len()));
-                    if self.connection.wants_clock() {
-                        self.connection.handle_clock(clock());
-                    }
-                    self.connection.handle_written(now);
-                    if tx.has_spent() {
-                        drop_spent(tx);
-                    }
-                }
-                Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {
-                    tx.set_blocked(now);
-                    return wake_and_wait(cx);
-                }
-                Poll::Ready(Err(error)) => return self.on_write_error(error.kind(), now),
+            let written = write_once(Pin::new(&mut self.io), cx, tx);
+            if let Some(end) = self.on_write(written, cx, now) {
+                return end;
             }
+        }
+    }
+
+    /// Handles the result of a write, for [`poll_write`](Self::poll_write). `None`: go on.
+    #[inline(always)]
+    pub(super) fn on_write(
+        &mut self,
+        written: Poll<io::Result<usize>>,
+        cx: &Context<'_>,
+        now: Instant,
+    ) -> Option<Poll<()>> {
+        let tx = self.tx.as_deref_mut()?;
+        match written {
+            Poll::Pending => {
+                tx.set_blocked(now);
+                // From now on the queued bytes count towards the limits.
+                self.connection.pump(tx);
+                Some(Poll::Pending)
+            }
+            Poll::Ready(Ok(0)) => Some(self.on_write_error(io::ErrorKind::WriteZero, now)),
+            Poll::Ready(Ok(n)) => {
+                tx.advance(n.min(tx.len()));
+                if self.connection.wants_clock() {
+                    self.connection.handle_clock(clock());
+                }
+                self.connection.handle_written(now);
+                if tx.has_spent() {
+                    drop_spent(tx);
+                }
+                None
+            }
+            Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {
+                tx.set_blocked(now);
+                Some(wake_and_wait(cx))
+            }
+            Poll::Ready(Err(error)) => Some(self.on_write_error(error.kind(), now)),
         }
     }
 
@@ -118,7 +147,34 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         if !self.needs_flush || self.transport_action() == TransportAction::Close {
             return Poll::Ready(());
         }
-        let flushed = match Pin::new(&mut self.io).poll_flush(cx) {
+        let flushed = Pin::new(&mut self.io).poll_flush(cx);
+        self.on_flush(flushed, cx, now)
+    }
+
+    /// Handles the result of a flush. `Pending`: something is left in the transport's buffer.
+    #[inline]
+    pub(super) fn on_flush(
+        &mut self,
+        flushed: Poll<io::Result<()>>,
+        cx: &Context<'_>,
+        now: Instant,
+    ) -> Poll<()> {
+        if matches!(flushed, Poll::Ready(Ok(()))) && self.tx.as_ref().is_none_or(|tx| tx.is_empty()) {
+            self.needs_flush = false;
+            return Poll::Ready(());
+        }
+        self.on_held_up_flush(flushed, cx, now)
+    }
+
+    /// The transport holds bytes back, or did so before, or has failed.
+    #[cold]
+    fn on_held_up_flush(
+        &mut self,
+        flushed: Poll<io::Result<()>>,
+        cx: &Context<'_>,
+        now: Instant,
+    ) -> Poll<()> {
+        let flushed = match flushed {
             Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {
                 wake_and_wait(cx).map(Ok)
             }

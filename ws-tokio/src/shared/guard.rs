@@ -45,6 +45,14 @@ impl<'a, S> StateGuard<'a, S> {
     pub(crate) fn of(state: MutexGuard<'a, SharedState<S>>) -> Self {
         Self { state, ended_driver: None, _hold: Hold::new() }
     }
+
+    /// Releases the lock after an operation that usually leaves nothing else to do at its release.
+    #[inline]
+    pub(crate) fn release(state: MutexGuard<'a, SharedState<S>>) {
+        if state.rare.is_some() || state.driver.as_ref().is_some_and(Driver::has_spent) {
+            drop(Self::of(state));
+        }
+    }
 }
 
 impl<S> Deref for StateGuard<'_, S> {

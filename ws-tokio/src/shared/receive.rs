@@ -52,6 +52,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
 
     /// Takes the next messages, to lend them one after the other. `None` once the connection is over.
     pub(crate) fn poll_recv_run(&mut self, cx: &mut Context<'_>) -> Poll<Option<MessageRun>> {
+        if let Some(received) = self.poll_shortly(cx) {
+            return received;
+        }
         self.poll_received(cx)
     }
 
@@ -65,6 +68,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
         self.has_received = true;
         ready!(self.poll_rest(cx));
         let next = self.poll_next(cx);
+        self.finish_received(cx, next)
+    }
+
+    /// Goes on with what was read, after a read of this poll.
+    #[cold]
+    pub(super) fn poll_parsed<R: Received>(
+        &mut self,
+        cx: &mut Context<'_>,
+        rx: ReceiveLease,
+    ) -> Poll<Option<R>> {
+        let next = self.poll_events(cx, rx, false);
+        self.finish_received(cx, next)
+    }
+
+    fn finish_received<R>(&mut self, cx: &mut Context<'_>, next: Poll<Option<R>>) -> Poll<Option<R>> {
         if next.is_ready() && self.is_application_turn() {
             count_work(1);
         }
@@ -79,7 +97,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
 
     /// The application waits for the next message. In the turn of its own task, all that is usually left to do is to
     /// write what it has sent. So this is done here, which saves the end of the turn a lock.
-    fn end_turn_early(&mut self, cx: &mut Context<'_>) {
+    pub(super) fn end_turn_early(&mut self, cx: &mut Context<'_>) {
         if self.waker_missing || !turn::is_entered(self, cx.waker()) {
             return;
         }
@@ -125,9 +143,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
             connection.hold();
             return Poll::Ready(Some(held));
         }
-        let mut rx = ReceiveLease::take();
         // With no message held and none incomplete, there is no event before the next read.
-        let mut nothing_new = driver.connection().is_settled();
+        let nothing_new = driver.connection().is_settled();
+        self.poll_events(cx, ReceiveLease::take(), nothing_new)
+    }
+
+    /// Takes the next event, and reads until there is one. `nothing_new`: there is none before the next read.
+    fn poll_events<R: Received>(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut rx: ReceiveLease,
+        mut nothing_new: bool,
+    ) -> Poll<Option<R>> {
         for step in 0.. {
             let Some(driver) = &mut self.driver else { return Poll::Ready(R::take_close(self)) };
             if R::TAKES_RUNS && rx.is_mostly_filled() {

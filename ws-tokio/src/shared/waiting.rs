@@ -38,6 +38,15 @@ impl Waiting {
         }
     }
 
+    /// The waker of the server's task, if it waits and no other task was ever registered.
+    #[inline]
+    pub(super) const fn only_server_task(&self) -> Option<&Waker> {
+        match self {
+            Self::ServerTask(task) => task.as_ref(),
+            Self::Many { .. } => None,
+        }
+    }
+
     /// A waker that wakes all tasks that wait when it is called.
     pub(super) fn shared_waker(&mut self) -> Waker {
         self.many();
@@ -91,6 +100,15 @@ impl Waiting {
         match self {
             Self::ServerTask(task) => wake(task.take()),
             Self::Many { wakers, .. } => wakers.wake_all(),
+        }
+    }
+
+    /// Returns whether [`wake_others`](Self::wake_others) may wake a task.
+    #[inline]
+    pub(crate) fn may_have_others(&self, current: &Waker) -> bool {
+        match self {
+            Self::ServerTask(task) => task.as_ref().is_some_and(|task| !task.will_wake(current)),
+            Self::Many { .. } => true,
         }
     }
 

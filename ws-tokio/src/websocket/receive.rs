@@ -11,7 +11,10 @@ use super::{
     Rare, WebSocket,
     lend::{Lent, put_back_lent},
 };
-use crate::shared::{Shared, SharedState, lock_briefly, poll_locked};
+use crate::{
+    foreign::Hold,
+    shared::{Shared, SharedState, StateGuard, lock_briefly, poll_locked},
+};
 
 impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// Receives the next text or binary message. Returns `None` once the connection is over;
@@ -61,8 +64,15 @@ fn take_run<S>(state: &mut SharedState<S>, rare: &mut Option<Box<Rare>>) {
 #[inline(never)]
 fn poll_next<S: AsyncRead + AsyncWrite + Unpin>(
     shared: &Shared<S>,
-    state: MutexGuard<'_, SharedState<S>>,
+    mut state: MutexGuard<'_, SharedState<S>>,
     cx: &mut Context<'_>,
 ) -> Poll<Option<Message>> {
+    let hold = Hold::new();
+    if let Some(received) = state.poll_shortly(cx) {
+        StateGuard::release(state);
+        drop(hold);
+        return received;
+    }
+    drop(hold);
     poll_locked(shared, state, cx, SharedState::poll_recv)
 }

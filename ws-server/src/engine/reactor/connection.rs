@@ -29,6 +29,18 @@ pub(crate) trait ReactorConn: 'static {
     /// turn. `rx` is the thread's receive buffer, once a connection needed it.
     fn turn(&mut self, waker: &Waker, rx: &mut Option<ReceiveLease>) -> Poll<()>;
 
+    /// Notes what the kernel reported, and gives the connection a turn.
+    #[inline]
+    fn turn_after_event(
+        &mut self,
+        events: EventFlags,
+        waker: &Waker,
+        rx: &mut Option<ReceiveLease>,
+    ) -> Poll<()> {
+        self.note_events(events);
+        self.turn(waker, rx)
+    }
+
     /// The time of the connection's turns.
     fn now(&self) -> Instant;
 
@@ -62,6 +74,23 @@ impl<H: Handler> ReactorConn for HandlerTask<H, Socket> {
     fn turn(&mut self, waker: &Waker, rx: &mut Option<ReceiveLease>) -> Poll<()> {
         let rx = rx.get_or_insert_with(ReceiveLease::take);
         let polled = self.turn(&mut Context::from_waker(waker), rx);
+        if self.take_wants_turn() {
+            waker.wake_by_ref();
+        }
+        rx.end_turn();
+        polled
+    }
+
+    #[inline]
+    fn turn_after_event(
+        &mut self,
+        events: EventFlags,
+        waker: &Waker,
+        rx: &mut Option<ReceiveLease>,
+    ) -> Poll<()> {
+        self.note_events(events);
+        let rx = rx.get_or_insert_with(ReceiveLease::take);
+        let polled = self.turn_after_event(&mut Context::from_waker(waker), rx);
         if self.take_wants_turn() {
             waker.wake_by_ref();
         }

@@ -288,12 +288,7 @@ impl<A: BuildConn> ReactorState<A> {
         let mut connections = self.connections.borrow_mut();
         for event in &events {
             let (id, flags) = (event.data.u64() as u32, event.flags);
-            let Some(connection) = connections.get_mut(id) else { continue };
-            let _ = guarded(|| connection.note_events(flags));
-            // A connection that is queued for another turn reads its events then.
-            if !*connection.wants_turn() {
-                schedule.turn(id, &mut connections);
-            }
+            schedule.turn_after_event(id, flags, &mut connections);
         }
         schedule.events = events;
         Ok(count)

@@ -18,7 +18,7 @@ use std::{
     task::{Poll, Waker},
 };
 
-use rustix::event::epoll::Event;
+use rustix::event::epoll::{Event, EventFlags};
 use tokio::task::coop;
 use ws_tokio::internal::{ReceiveLease, guarded};
 
@@ -140,15 +140,44 @@ impl Schedule {
         self.sweep = (end < connections.end()).then_some(end);
     }
 
-    /// Gives a connection a turn, if it is still there. A panic ends here.
+    /// Tells a connection what the kernel reported, and gives it a turn, if it is still there.
+    #[inline]
+    pub(super) fn turn_after_event<T: ReactorConn>(
+        &mut self,
+        id: u32,
+        events: EventFlags,
+        connections: &mut ConnTable<T>,
+    ) {
+        let Some(connection) = connections.get_mut(id) else { return };
+        if *connection.wants_turn() || !coop::has_budget_remaining() {
+            // A connection that is queued for another turn reads its events then.
+            let _ = guarded(|| connection.note_events(events));
+            return self.queue_turn(id, connection);
+        }
+        self.run(id, connections, |connection, waker, rx| connection.turn_after_event(events, waker, rx));
+    }
+
+    /// Gives a connection a turn, if it is still there.
     pub(super) fn turn<T: ReactorConn>(&mut self, id: u32, connections: &mut ConnTable<T>) {
         let Some(connection) = connections.get_mut(id) else { return };
         if !coop::has_budget_remaining() {
             // Async functions have used up the budget of this poll, so tokio's other tasks come first.
             return self.queue_turn(id, connection);
         }
+        self.run(id, connections, T::turn);
+    }
+
+    /// Runs a turn. A panic ends here.
+    #[inline]
+    fn run<T: ReactorConn>(
+        &mut self,
+        id: u32,
+        connections: &mut ConnTable<T>,
+        turn: impl FnOnce(&mut T, &Waker, &mut Option<ReceiveLease>) -> Poll<()>,
+    ) {
+        let Some(connection) = connections.get_mut(id) else { return };
         self.flag.0.store(false, Ordering::Relaxed);
-        let turn = guarded(|| connection.turn(&self.waker, &mut self.rx));
+        let turn = guarded(|| turn(connection, &self.waker, &mut self.rx));
         let polled = turn.unwrap_or_else(|_panicked| {
             // It may hold bytes of that connection.
             self.rx = None;
