@@ -139,6 +139,12 @@ impl<S> Driver<S> {
         }
     }
 
+    /// Returns whether [`drop_spent`](Self::drop_spent) has something to drop.
+    #[inline]
+    pub(crate) fn has_spent(&self) -> bool {
+        self.tx.as_ref().is_some_and(|tx| tx.has_spent())
+    }
+
     /// Returns the next event from the received bytes.
     #[inline]
     pub fn poll_event<'rx>(&mut self, rx: &'rx mut ReceiveBuffer) -> Option<Event<'rx>> {
