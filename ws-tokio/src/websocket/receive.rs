@@ -15,7 +15,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// [`close_info`](Self::close_info) says how it ended. The library handles control frames.
     ///
     /// Under a server's `serve`, a connection that has received messages for about a millisecond waits here once, so
-    /// that other connections run.
+    /// that other connections run. In any other task, `recv` counts against tokio's cooperative budget.
     ///
     /// # Cancel safety
     /// Dropping the future loses nothing. The next call continues where this one stopped.
