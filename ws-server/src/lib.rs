@@ -99,6 +99,7 @@ pub mod stats;
 #[cfg(feature = "tls-core")]
 pub mod tls;
 pub mod topics;
+mod wait;
 
 #[cfg(test)]
 mod tests;

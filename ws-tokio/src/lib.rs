@@ -6,6 +6,7 @@
 //! then call [`WebSocket::server`], `WebSocket::client` (feature `client`) or [`WebSocket::new`].
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod delegate;
 mod driver;
 mod error;
 mod event;

@@ -12,6 +12,7 @@ use crate::{
         stream::ServerStream,
     },
     shard::server_state::{ServerState, ShutdownPhase},
+    wait::{First, first},
 };
 
 const FIRST_BACKOFF: Duration = Duration::from_millis(10);
@@ -32,10 +33,7 @@ pub(crate) async fn accept_loop(
     tokio::pin!(draining);
     let mut backoff = FIRST_BACKOFF;
     loop {
-        let accepted = tokio::select! {
-            () = &mut draining => return,
-            accepted = listener.accept() => accepted,
-        };
+        let First::Right(accepted) = first!(&mut draining, listener.accept()) else { return };
         match accepted {
             Ok((socket, peer)) => {
                 backoff = FIRST_BACKOFF;
@@ -61,9 +59,8 @@ pub(crate) async fn accept_loop(
                 // spin.
                 server.counters.count_backoff();
                 tracing::warn!(%error, ?backoff, "accepting a connection failed");
-                tokio::select! {
-                    () = &mut draining => return,
-                    () = tokio::time::sleep(backoff) => {}
+                if let First::Left(()) = first!(&mut draining, tokio::time::sleep(backoff)) {
+                    return;
                 }
                 backoff = (backoff * 2).min(LAST_BACKOFF);
             }

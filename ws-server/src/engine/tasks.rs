@@ -18,6 +18,7 @@ use crate::{
         shutdown::{ForceOnDrop, drain, end_unserved, stop_accepting},
         wake::WakeTable,
     },
+    wait::both,
 };
 
 use super::accept_loop::accept_loop;
@@ -64,7 +65,7 @@ where
             accept_loop(listener, &server, on_accepted).await;
         }
     };
-    tokio::join!(accepting, stop_accepting(&server));
+    both!(accepting, stop_accepting(&server));
     let report = drain(&server).await;
     drop((clock, force));
     report

@@ -25,6 +25,7 @@ use crate::{
         server_state::{ServerState, ShutdownPhase},
         shutdown::{ForceOnDrop, drain, stop_accepting},
     },
+    wait::{First, both, first},
 };
 
 use super::{Engine, Sharded, accept_loop::accept_loop};
@@ -115,7 +116,7 @@ where
             accept_loop(listener, server, on_accepted).await;
         }
     };
-    tokio::join!(accepting, stop_accepting(server));
+    both!(accepting, stop_accepting(server));
     Ok(workers)
 }
 
@@ -198,7 +199,7 @@ async fn work<A: Sharded>(
                 },
             );
             // The channel delays each handshake by one poll. By then most requests have arrived.
-            tokio::join!(handshakes.start_all(receiver), accepting);
+            both!(handshakes.start_all(receiver), accepting);
         }
     }
     server.handshakes.wait_empty().await;
@@ -221,11 +222,7 @@ impl<A: Sharded> Handshakes<A> {
         let end = self.server.handshakes_end();
         tokio::pin!(end);
         loop {
-            let next = tokio::select! {
-                next = receiver.recv() => next,
-                () = &mut end => break,
-            };
-            let Some(arrival) = next else { break };
+            let First::Right(Some(arrival)) = first!(&mut end, receiver.recv()) else { break };
             // Destructors of the application's values may panic.
             if guarded(|| self.start(arrival)).is_err() {
                 // So may a `tracing` subscriber.

@@ -37,6 +37,7 @@ use crate::{
         progress::HandshakeProgress,
         server_state::{ServerState, ShutdownPhase},
     },
+    wait::{First, first},
 };
 
 pub use accept::{accept, accept_with};
@@ -278,12 +279,11 @@ pub(crate) async fn reject(mut io: ServerStream, mut handshake: Handshake, refus
     handshake.progress.end(refusal.outcome);
     let server = Arc::clone(&handshake.load.shard().server);
     let patience = server.options.handshake_timeout;
-    tokio::select! {
-        // A response that can be written at once is written even while the server shuts down.
-        biased;
-        () = send_response(&mut io, &refusal.response, patience, ServerStream::send_queue) => {}
-        () = server.handshakes_end() => {}
-    }
+    // A response that can be written at once is written even while the server shuts down.
+    first!(
+        send_response(&mut io, &refusal.response, patience, ServerStream::send_queue),
+        server.handshakes_end()
+    );
 }
 
 /// Polls a future until the deadline. `None` means that `end` came first. A result that is ready at that moment counts.
@@ -298,10 +298,9 @@ where
     E: Future<Output = ()>,
     F: Future<Output = T>,
 {
-    tokio::select! {
-        biased;
-        outcome = tokio::time::timeout_at(deadline, future()) => Some(outcome),
-        () = end() => None,
+    match first!(tokio::time::timeout_at(deadline, future()), end()) {
+        First::Left(outcome) => Some(outcome),
+        First::Right(()) => None,
     }
 }
 

@@ -18,6 +18,7 @@ use crate::{
     measure::{Counters, HandshakeEnd, LogLimits, Observer, PanicPlace, ServerStats, log_limited},
     options::Options,
     topics::Topics,
+    wait::{First, first},
 };
 
 use super::{
@@ -211,10 +212,9 @@ impl ServerState {
     pub(crate) async fn door(&self) -> Option<Door> {
         let mut door = self.door.subscribe();
         let opened = async { door.wait_for(Option::is_some).await.ok().and_then(|door| door.clone()) };
-        tokio::select! {
-            biased;
-            () = self.reached(ShutdownPhase::Draining) => None,
-            opened = opened => opened,
+        match first!(self.reached(ShutdownPhase::Draining), opened) {
+            First::Left(()) => None,
+            First::Right(opened) => opened,
         }
     }
 

@@ -5,6 +5,8 @@ use std::{fmt, sync::Arc, time::Duration};
 use tokio::time::Instant;
 use ws_tokio::{Shutdown, internal::guarded};
 
+use crate::wait::{First, first};
+
 use super::{
     server_state::{ServerState, ShutdownPhase, ShutdownReport},
     spread::release_evenly,
@@ -106,10 +108,7 @@ pub(crate) async fn stop_accepting(server: &ServerState) {
         tokio::time::sleep(settings.map_or(Duration::ZERO, |settings| settings.parts().ready_delay)).await;
         server.enter(ShutdownPhase::Draining);
     };
-    tokio::select! {
-        () = server.reached(ShutdownPhase::Draining) => {}
-        () = delay => {}
-    }
+    first!(server.reached(ShutdownPhase::Draining), delay);
 }
 
 /// Closes all connections, and waits until they and all handshakes have ended. Those that are left after the grace
@@ -133,11 +132,7 @@ pub(crate) async fn drain(server: &ServerState) -> ShutdownReport {
         server.end_handshakes();
         tokio::time::sleep(grace).await;
     };
-    let forced = tokio::select! {
-        biased;
-        () = &mut all_ended => false,
-        () = patience => true,
-    };
+    let forced = matches!(first!(&mut all_ended, patience), First::Right(()));
     server.end_handshakes();
     if forced {
         server.enter(ShutdownPhase::Forcing);

@@ -2,7 +2,10 @@
 
 use std::task::{Context, Poll, ready};
 
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    task::coop::poll_proceed,
+};
 use ws_proto::{Connection, Event as Parsed, Message, MessageRun, TransportAction};
 
 use super::{
@@ -17,25 +20,24 @@ use crate::{
     event::Event,
     thread_buffers::{ReceiveLease, trim_thread_pool},
     time::yield_turn,
-    turn_work::{count_work, is_check_due, is_turn_long, was_turn_long, yield_turn_or_rest},
+    turn_work::{begin_work, count_work, is_check_due, is_turn_long, was_turn_long, yield_turn_or_rest},
 };
 
 /// Steps of one poll without a message, such as reads of pings, before the task yields. Custom transports do not take
 /// part in tokio's cooperative budget.
 const STEPS_PER_POLL: usize = 128;
+/// What 64 messages count in tokio's cooperative budget: tokio gives a task 128 units per poll.
+const UNITS_PER_CHECK: usize = 4;
 
 impl<S> SharedState<S> {
     /// Takes a message that an earlier read has brought, as [`poll_recv`](Self::poll_recv) does. `None`: call that.
     #[inline]
     pub(crate) fn take_held(&mut self) -> Option<Message> {
-        let is_turn = self.is_application_turn();
-        if is_turn && is_check_due() {
+        if is_check_due() {
             return None;
         }
         let message = self.driver.as_mut()?.connection_mut().take_next_held()?;
-        if is_turn {
-            count_work(1);
-        }
+        count_work(1);
         self.has_received = true;
         if let Mode::ServerTask { receiving, .. } = &mut self.mode {
             *receiving = false;
@@ -61,7 +63,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
     /// Takes the next message or control frame. `None` once the connection is over.
     pub(crate) fn poll_recv_event(&mut self, cx: &mut Context<'_>) -> Poll<Option<Event>> {
         self.rare().wants_events = true;
-        self.poll_received(cx)
+        let next = self.poll_received(cx);
+        if next.is_ready() && !self.is_application_turn() {
+            count_work(1);
+        }
+        next
     }
 
     fn poll_received<R: Received>(&mut self, cx: &mut Context<'_>) -> Poll<Option<R>> {
@@ -111,12 +117,34 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
         }
     }
 
-    /// `Pending`: the turn of the server's task has been long, and the task waits for the next one.
+    /// `Pending`: the turn of the server's task has been long, and the task waits for the next one. Or another task has
+    /// received many messages, and is polled again after others have run.
     #[inline]
     pub(crate) fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if !self.is_application_turn() {
+            return if is_check_due() { self.poll_others(cx) } else { Poll::Ready(()) };
+        }
         // If the waker was just added, this is the same poll as before.
         let is_long = || (is_check_due() && is_turn_long()) || (self.waker_added && was_turn_long());
-        if self.is_application_turn() && is_long() { self.poll_next_turn(cx) } else { Poll::Ready(()) }
+        if is_long() { self.poll_next_turn(cx) } else { Poll::Ready(()) }
+    }
+
+    /// Outside of a server's turn, counts messages that an earlier read has brought against tokio's cooperative budget,
+    /// which counts reads and not the messages in them. `Pending`: it is used up, and other tasks run first.
+    #[cold]
+    fn poll_others(&mut self, cx: &Context<'_>) -> Poll<()> {
+        if self.driver.as_ref().is_none_or(|driver| driver.connection().held_bytes() == 0) {
+            return Poll::Ready(());
+        }
+        if !self.has_waker_of(cx) {
+            return Poll::Pending;
+        }
+        begin_work();
+        let mut io_cx = Context::from_waker(self.waiting.transport());
+        for _ in 0..UNITS_PER_CHECK {
+            ready!(poll_proceed(&mut io_cx)).made_progress();
+        }
+        Poll::Ready(())
     }
 
     /// Waits for the next turn.

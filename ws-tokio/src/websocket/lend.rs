@@ -63,13 +63,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// Dropping the future loses nothing. The next call continues where this one stopped.
     #[doc(alias = "zero-copy")]
     pub async fn recv_ref(&mut self) -> Option<MessageRef<'_>> {
-        poll_fn(|cx| self.poll_lent(cx)).await;
+        poll_fn(|cx| self.poll_rest_and_lent(cx)).await;
         self.next_lent()
     }
 
     /// Polls for the next message, as [`recv_ref`](Self::recv_ref) does.
     pub fn poll_recv_ref(&mut self, cx: &mut Context<'_>) -> Poll<Option<MessageRef<'_>>> {
-        ready!(self.poll_lent(cx));
+        ready!(self.poll_rest_and_lent(cx));
         Poll::Ready(self.next_lent())
     }
 
@@ -96,7 +96,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     }
 }
 
-/// Counts a message that is lent. `Pending`: the turn of the server's task has been long.
+impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
+    /// As [`poll_lent`](Self::poll_lent). Outside of a server's task, messages of a run count too.
+    #[inline]
+    fn poll_rest_and_lent(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.rare.as_ref().and_then(|rare| rare.lent.as_ref()).is_some_and(|lent| !lent.is_served) {
+            ready!(poll_rest(&self.shared, cx));
+        }
+        self.poll_lent(cx)
+    }
+}
+
+/// Counts a message that is lent. `Pending`: the turn of the server's task has been long, or others run first.
 #[inline]
 fn poll_rest<S: AsyncRead + AsyncWrite + Unpin>(shared: &Shared<S>, cx: &mut Context<'_>) -> Poll<()> {
     count_work(1);

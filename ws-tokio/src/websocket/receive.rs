@@ -24,7 +24,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// `max_held_bytes` until the last one is returned.
     ///
     /// Under a server's `serve`, a connection that has received messages for about a millisecond waits here once, so
-    /// that other connections run.
+    /// that other connections run. In any other task, `recv` counts against tokio's cooperative budget.
     ///
     /// # Cancel safety
     /// Dropping the future loses nothing. The next call continues where this one stopped.

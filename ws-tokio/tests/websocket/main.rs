@@ -18,6 +18,7 @@ mod failures_at_any_moment;
 mod faulty_transport;
 mod feeds;
 mod feeds_of_slow_peers;
+mod floods;
 mod forwarding;
 mod into_parts;
 mod only_sending;
