@@ -90,9 +90,7 @@ impl Connection {
     #[inline]
     #[must_use]
     pub fn send_if_plain(&mut self, kind: MessageKind, payload: &[u8], tx: &mut TransmitQueue) -> bool {
-        payload.len() < IN_PLACE_FROM
-            && self.sends_plainly(tx)
-            && self.send_plain(kind, payload, tx).is_ok()
+        payload.len() < IN_PLACE_FROM && self.sends_plainly(tx) && self.send_plain(kind, payload, tx).is_ok()
     }
 
     /// As [`send`](Self::send), but a large payload is offered to the transport at once, after the pending bytes. Only

@@ -1,7 +1,7 @@
 //! Held messages that are taken side by side, and lent without the connection.
 
 use crate::{
-    ReceiveBuffer, Role,
+    Connection, HeldEvent, Message, ReceiveBuffer, Role,
     memory::{BufferPool, BufferPoolConfig},
 };
 
@@ -166,5 +166,105 @@ fn a_close_that_comes_after_a_run_was_taken_waits_too() {
         assert!(end.connection.take_held_run().is_none());
         end.drive();
         end.sent_close(1000);
+    });
+}
+
+/// Takes owned messages, from runs as long as they have more than one.
+fn take_owned(connection: &mut Connection) -> Vec<Message> {
+    let mut taken = Vec::new();
+    while let Some(message) = connection.take_next_held() {
+        taken.push(message);
+        if let Some(mut run) = connection.take_rest_run() {
+            taken.extend(std::iter::from_fn(|| run.take_message()));
+            connection.put_back_run(run);
+        }
+    }
+    taken
+}
+
+#[test]
+fn owned_messages_of_runs_are_those_that_are_taken_one_by_one() {
+    for role in [Role::Server, Role::Client] {
+        let frames: Vec<_> = (0..200_usize)
+            .flat_map(|n| match n % 17 {
+                0 => vec![binary(vec![n as u8; 70 * n])],
+                9 => vec![text(""), ping("p")],
+                _ => vec![text(&"é".repeat(n % 80)), binary([n as u8])],
+            })
+            .collect();
+        let bytes: Vec<u8> = frames.iter().flat_map(|frame| frame.encode(role == Role::Server)).collect();
+        let [one_by_one, by_runs] = [false, true].map(|by_runs| {
+            let mut end = with_standard_window(role);
+            let mut taken = Vec::new();
+            for part in bytes.chunks(10_000) {
+                end.connection.hold();
+                end.receives_bytes(part);
+                if by_runs {
+                    taken.extend(take_owned(&mut end.connection));
+                } else {
+                    taken.extend(std::iter::from_fn(|| end.connection.take_held()));
+                }
+            }
+            assert!(end.connection.held_bytes() == 0);
+            taken
+        });
+        assert!(one_by_one.len() > 300 && by_runs == one_by_one);
+    }
+}
+
+#[test]
+fn the_last_message_of_a_run_is_left_to_the_connection() {
+    both(|mut end| {
+        end.connection.hold();
+        end.receives(["1", "2", "3", "4", "5", "6"].map(text));
+        assert_eq!(end.connection.take_next_held().unwrap(), "1");
+        let mut run = end.connection.take_rest_run().unwrap();
+        assert!(!end.connection.take_run_read());
+        for expected in ["2", "3", "4", "5"] {
+            assert_eq!(run.take_message().unwrap(), expected);
+            assert!(end.connection.take_run_read() && !end.connection.take_run_read());
+        }
+        assert!(run.take_message().is_none());
+        end.connection.put_back_run(run);
+        assert!(end.connection.take_rest_run().is_none(), "one message is not worth a run");
+        assert_eq!(end.connection.take_next_held().unwrap(), "6");
+        assert_eq!(end.connection.held_bytes(), 0);
+    });
+}
+
+#[test]
+fn a_run_ends_when_the_connection_drops_what_it_holds() {
+    for close in [false, true] {
+        both(|mut end| {
+            end.connection.hold();
+            end.receives(["1", "2", "3", "4", "5", "6"].map(text));
+            let mut run = end.connection.take_rest_run().unwrap();
+            assert_eq!(run.take_message().unwrap(), "1");
+            assert!(!run.is_dropped());
+            if close {
+                end.closes(1000, "");
+            } else {
+                end.connection.abort(&mut end.tx);
+            }
+            assert!(run.is_dropped() && run.take_message().is_none());
+            end.connection.put_back_run(run);
+            assert!(end.connection.take_held().is_none());
+            assert_eq!(end.connection.held_bytes(), 0);
+        });
+    }
+}
+
+#[test]
+fn control_frames_before_the_next_message_are_put_back_too() {
+    both(|mut end| {
+        end.pauses();
+        end.receives([text("a"), text("b")]);
+        end.connection.hold_ping(b"held");
+        end.receives([text("c")]);
+        let mut run = end.connection.take_held_run().unwrap();
+        assert!(run.next_message().is_some() && run.next_message().is_some());
+        end.connection.put_back_run(run);
+        let events: Vec<_> = std::iter::from_fn(|| end.connection.take_held_event()).collect();
+        assert_eq!(events, [HeldEvent::Ping("held".into()), HeldEvent::Message("c".into())]);
     });
 }
