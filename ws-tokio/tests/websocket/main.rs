@@ -29,6 +29,7 @@ mod repeated_cancellation;
 mod sender_sink;
 mod senders;
 mod server_half;
+mod short_way;
 mod splitting;
 mod timers;
 mod traits;
