@@ -270,7 +270,7 @@ impl<S> fmt::Debug for Driver<S> {
 }
 
 /// Adds what was received and sent since the last call to the counters. `waiting` bytes wait to be written.
-#[inline]
+#[inline(always)]
 fn count_turn(tx: &mut TransmitQueue, waiting: usize, counters: Option<&TrafficCounters>) {
     match counters {
         Some(counters) => counters.add(tx, waiting),

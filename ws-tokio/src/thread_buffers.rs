@@ -72,7 +72,10 @@ impl ReceiveLease {
     /// Takes the buffer of this thread.
     #[must_use]
     pub fn take() -> Self {
-        Self { rx: Some(BUFFERS.with(|buffers| buffers.receive.take()).unwrap_or_else(new_receive_buffer)), queue: None }
+        Self {
+            rx: Some(BUFFERS.with(|buffers| buffers.receive.take()).unwrap_or_else(new_receive_buffer)),
+            queue: None,
+        }
     }
 
     /// Ends a connection's turn, so that the next connection can use the buffer.

@@ -36,6 +36,33 @@ impl Connection {
             && matches!(self.flow, Flow::Deliver)
     }
 
+    /// Whether nothing was received that is not processed, and nothing is in progress: there is no event. Then the whole
+    /// window is spare again.
+    #[inline]
+    pub(super) fn is_drained(&self, rx: &mut ReceiveBuffer, tx: &TransmitQueue) -> bool {
+        let is_drained = rx.is_empty() && self.is_settled() && !tx.is_blocked();
+        if is_drained {
+            rx.rewind();
+        }
+        is_drained
+    }
+
+    /// Whether the connection is one of a server and settled, and neither compresses nor counts nor records. For a driver
+    /// that then takes short ways.
+    #[doc(hidden)]
+    #[inline]
+    #[must_use]
+    pub const fn is_plain(&self) -> bool {
+        self.optional.is_none() && self.is_settled()
+    }
+
+    /// Delivers messages again, as [`resume`](Self::resume) does. Only if the connection [is plain](Self::is_plain).
+    #[doc(hidden)]
+    #[inline]
+    pub const fn resume_plain(&mut self) {
+        self.flow = Flow::Deliver;
+    }
+
     /// While the application is paused, holds all messages for which the fast path applies.
     pub(super) fn hold_fast(&mut self, rx: &mut ReceiveBuffer, tx: &mut TransmitQueue) {
         if self.partial.is_some() || !matches!(self.phase, Phase::Open) || self.ends_held() {

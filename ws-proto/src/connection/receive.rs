@@ -12,7 +12,7 @@ use crate::{
 };
 
 use super::{
-    Connection, Event, Flow,
+    Connection, Event,
     closing::{Phase, holds_end},
     event::{At, Located, Step},
     fast_path::FastMessage,
@@ -81,7 +81,11 @@ impl Connection {
     /// Call it only when [`poll_event`](Self::poll_event) has returned `None`.
     #[inline]
     pub fn read_target<'a>(&'a mut self, rx: &'a mut ReceiveBuffer) -> &'a mut [u8] {
-        if self.partial.is_none() && self.optional.is_none() { rx.spare_mut() } else { self.any_read_target(rx) }
+        if self.partial.is_none() && self.optional.is_none() {
+            rx.spare_mut()
+        } else {
+            self.any_read_target(rx)
+        }
     }
 
     fn any_read_target<'a>(&'a mut self, rx: &'a mut ReceiveBuffer) -> &'a mut [u8] {
@@ -168,33 +172,6 @@ impl Connection {
         }
         let FastMessage { kind, start, len } = self.fast_message(rx, tx)?;
         Some(At::Window { start, len }.message(kind, self.config.validate_utf8, rx))
-    }
-
-    /// Whether nothing was received that is not processed, and nothing is in progress: there is no event. Then the whole
-    /// window is spare again.
-    #[inline]
-    fn is_drained(&self, rx: &mut ReceiveBuffer, tx: &TransmitQueue) -> bool {
-        let is_drained = rx.is_empty() && self.is_settled() && !tx.is_blocked();
-        if is_drained {
-            rx.rewind();
-        }
-        is_drained
-    }
-
-    /// Whether the connection is one of a server and settled, and neither compresses nor counts nor records. For a driver
-    /// that then takes short ways.
-    #[doc(hidden)]
-    #[inline]
-    #[must_use]
-    pub const fn is_plain(&self) -> bool {
-        self.optional.is_none() && self.is_settled()
-    }
-
-    /// Delivers messages again, as [`resume`](Self::resume) does. Only if the connection [is plain](Self::is_plain).
-    #[doc(hidden)]
-    #[inline]
-    pub const fn resume_plain(&mut self) {
-        self.flow = Flow::Deliver;
     }
 
     #[inline(never)]

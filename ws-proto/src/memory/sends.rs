@@ -105,6 +105,18 @@ impl Sends {
         }
     }
 
+    /// Completes all pending sends.
+    #[inline]
+    pub(super) fn complete_all(&mut self) {
+        if !self.ends.is_empty() {
+            return self.complete(u64::MAX);
+        }
+        if self.newest.count > 0 {
+            self.note_written(self.newest);
+            self.newest = Send::NONE;
+        }
+    }
+
     #[inline]
     const fn note_written(&mut self, send: Send) {
         self.completed += send.notify as u32;

@@ -11,8 +11,7 @@ use ws_proto::{
     CloseInfo, Connection, ConnectionState, Event, ReceiveBuffer, TransportAction, error::ConnectionError,
 };
 use ws_tokio::internal::{
-    Driver, Pressure, ReceiveLease, WriterParts, begin_turn_work, count_turn_message, guarded,
-    yield_turn_or_rest,
+    Driver, ReceiveLease, WriterParts, begin_turn_work, count_turn_message, guarded, yield_turn_or_rest,
 };
 
 use crate::{
@@ -29,6 +28,7 @@ use super::{
 
 #[cfg(target_os = "linux")]
 mod direct;
+mod pressure;
 #[cfg(target_os = "linux")]
 mod short;
 
@@ -99,7 +99,6 @@ impl<H: Handler, S: Io> HandlerTask<H, S> {
     }
 
     /// The part of a turn that reads, and the end of it. `reads` were made before.
-    #[inline]
     fn read_and_end_turn(
         &mut self,
         cx: &mut Context<'_>,
@@ -260,9 +259,7 @@ impl<H: Handler, S: Io> HandlerTask<H, S> {
     fn report_end(&mut self, cx: &Context<'_>, now: Instant, info: &CloseInfo) {
         self.state.life = Life::Over;
         if self.state.is_pressed() {
-            let pressure = self.pressure();
-            let HandlerState { slowness, registration, .. } = &mut self.state;
-            slowness.follow_end(&pressure, registration);
+            self.follow_last_pressure();
         }
         self.state.registration.end(Some(info));
         if let Some(mailbox) = &self.state.mailbox {
@@ -360,24 +357,6 @@ impl<H: Handler, S: Io> HandlerTask<H, S> {
         if !is_settled || !self.state.registration.is_armed(tick) {
             self.state.registration.arm(self.driver.poll_timeout(), is_settled, tick);
         }
-    }
-
-    /// Tells the observer if the peer has become slow, or is no longer.
-    #[cold]
-    fn follow_pressure(&mut self) {
-        let pressure = self.pressure();
-        let HandlerState { slowness, registration, .. } = &mut self.state;
-        slowness.follow(&pressure, registration);
-    }
-
-    fn pressure(&self) -> Pressure {
-        let HandlerState { mailbox, slowness, .. } = &self.state;
-        let mut pressure = self.driver.pressure();
-        pressure.refused = slowness.has_refused();
-        if let Some(mailbox) = mailbox {
-            mailbox.take_pressure(&mut pressure, !slowness.is_slow());
-        }
-        pressure
     }
 
     fn call(&mut self, cx: &Context<'_>, now: Instant, f: impl FnOnce(&mut H, &mut Conn<'_>)) {

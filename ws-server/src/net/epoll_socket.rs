@@ -67,7 +67,7 @@ impl Socket {
         self.writable && !self.wants_turn
     }
 
-    /// Whether the next event is the first reason to read: what has arrived was read, and the peer has not closed.
+    /// Whether what had arrived is read, and no end was reported. Then a read waits for the kernel's next event.
     pub(crate) const fn is_read(&self) -> bool {
         !self.readable
     }
@@ -149,6 +149,7 @@ impl Io for Socket {
 }
 
 impl AsyncRead for Socket {
+    #[inline]
     fn poll_read(
         mut self: Pin<&mut Self>,
         _cx: &mut Context<'_>,
@@ -161,6 +162,7 @@ impl AsyncRead for Socket {
 }
 
 impl AsyncWrite for Socket {
+    #[inline]
     fn poll_write(mut self: Pin<&mut Self>, _cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         self.write_now(bytes)
     }

@@ -28,6 +28,8 @@ use super::epoll_socket::Socket;
 
 mod detached;
 mod foreign;
+#[cfg(target_os = "linux")]
+mod tcp;
 
 pub(crate) use detached::Detached;
 
@@ -248,6 +250,10 @@ impl AsyncRead for ServerStream {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        #[cfg(target_os = "linux")]
+        if let Kind::Tcp(stream) = &self.0 {
+            return tcp::poll_read(stream, cx, buf);
+        }
         each!(&mut self.0, stream => Pin::new(stream).poll_read(cx, buf))
     }
 }
@@ -255,6 +261,10 @@ impl AsyncRead for ServerStream {
 impl AsyncWrite for ServerStream {
     #[inline]
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        #[cfg(target_os = "linux")]
+        if let Kind::Tcp(stream) = &self.0 {
+            return tcp::poll_write(stream, cx, bytes);
+        }
         each!(&mut self.0, stream => Pin::new(stream).poll_write(cx, bytes))
     }
 

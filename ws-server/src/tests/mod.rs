@@ -6,6 +6,8 @@ mod debug;
 #[cfg(target_os = "linux")]
 mod direct;
 mod flush;
+#[cfg(target_os = "linux")]
+mod short;
 mod stats;
 mod topics;
 mod transport;

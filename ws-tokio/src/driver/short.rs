@@ -79,8 +79,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         now: Instant,
         rx: &mut ReceiveBuffer,
     ) -> Poll<()> {
-        let read =
-            ready!(read_once(&mut self.io, cx, self.connection.read_target(rx), self.is_trusted));
+        let read = ready!(read_once(&mut self.io, cx, self.connection.read_target(rx), self.is_trusted));
         self.on_read(read, cx, now, rx)
     }
 

@@ -32,6 +32,7 @@ mod send_ref;
 mod sender_sink;
 mod senders;
 mod server_half;
+mod short_way;
 mod splitting;
 mod timers;
 mod traits;

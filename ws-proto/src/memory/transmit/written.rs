@@ -56,7 +56,7 @@ impl TransmitQueue {
     /// All is written, and it was small.
     fn finish_small(&mut self) {
         self.written = self.queued;
-        self.sends.complete(self.written);
+        self.sends.complete_all();
         self.small.clear();
         self.head = 0;
         self.control_bytes = 0;

@@ -154,7 +154,12 @@ impl Schedule {
             let _ = guarded(|| connection.note_events(events));
             return self.queue_turn(id, connection);
         }
-        self.run(id, connections, |connection, waker, rx| connection.turn_after_event(events, waker, rx));
+        let turn = |connection: &mut T, waker: &Waker, rx: &mut Option<ReceiveLease>| {
+            connection.turn_after_event(events, waker, rx)
+        };
+        if self.run(id, connection, turn).is_ready() {
+            remove(id, connections);
+        }
     }
 
     /// Gives a connection a turn, if it is still there.
@@ -164,18 +169,19 @@ impl Schedule {
             // Async functions have used up the budget of this poll, so tokio's other tasks come first.
             return self.queue_turn(id, connection);
         }
-        self.run(id, connections, T::turn);
+        if self.run(id, connection, T::turn).is_ready() {
+            remove(id, connections);
+        }
     }
 
-    /// Runs a turn. A panic ends here.
+    /// Runs a turn, and queues another one that the connection wants. A panic ends here. `Ready`: the connection is over.
     #[inline]
     fn run<T: ReactorConn>(
         &mut self,
         id: u32,
-        connections: &mut ConnTable<T>,
+        connection: &mut T,
         turn: impl FnOnce(&mut T, &Waker, &mut Option<ReceiveLease>) -> Poll<()>,
-    ) {
-        let Some(connection) = connections.get_mut(id) else { return };
+    ) -> Poll<()> {
         self.flag.0.store(false, Ordering::Relaxed);
         let turn = guarded(|| turn(connection, &self.waker, &mut self.rx));
         let polled = turn.unwrap_or_else(|_panicked| {
@@ -184,12 +190,10 @@ impl Schedule {
             self.flag.0.store(true, Ordering::Relaxed);
             guarded(|| connection.on_panic()).unwrap_or(Poll::Ready(()))
         });
-        if polled.is_ready() {
-            // Destructors of handlers may panic too.
-            let _ = guarded(|| drop(connections.remove(id)));
-        } else if self.flag.0.load(Ordering::Relaxed) {
+        if polled.is_pending() && self.flag.0.load(Ordering::Relaxed) {
             self.queue_turn(id, connection);
         }
+        polled
     }
 
     /// Queues a connection for another turn, in the next poll.
@@ -198,4 +202,10 @@ impl Schedule {
             self.want_turn.push_back(id);
         }
     }
+}
+
+/// Drops a connection that is over. Destructors of handlers may panic too.
+#[cold]
+fn remove<T>(id: u32, connections: &mut ConnTable<T>) {
+    let _ = guarded(|| drop(connections.remove(id)));
 }
