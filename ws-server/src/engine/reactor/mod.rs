@@ -237,9 +237,9 @@ impl<A: BuildConn> ReactorState<A> {
         self.insert_new_conns();
         self.run_due_turns(schedule);
         let polled = self.poll_events(cx, schedule);
-        self.run_handshakes(cx, schedule);
+        let has_requests = self.run_handshakes(cx, schedule);
         schedule.rx = None;
-        if !schedule.woken.is_empty() || !schedule.due.is_empty() || self.has_requests() {
+        if !schedule.woken.is_empty() || !schedule.due.is_empty() || has_requests {
             // They may take many polls, so what tokio watches comes in between.
             yield_turn(cx);
         } else if !schedule.want_turn.is_empty() || schedule.sweep.is_some() {

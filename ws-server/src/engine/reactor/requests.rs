@@ -28,91 +28,95 @@ use crate::{
 use super::{BuildConn, NewConn, ReactorState, schedule::Schedule};
 
 /// A socket waits for its request for once or twice this long, and then in a task.
-const PATIENCE: Duration = Duration::from_millis(20);
+pub(super) const PATIENCE: Duration = Duration::from_millis(20);
 /// Most handshakes per poll. Connections get their turns in between.
 const HANDSHAKES_PER_POLL: usize = 64;
-/// Room for sockets that is kept when none waits.
-const KEPT_SOCKETS: usize = 128;
-
-/// What does with a handshake what needs more than one read.
-pub(super) type Continue<A> = Rc<dyn Requests<A>>;
 
 /// The sockets that wait, by the ids that their connections will have.
 pub(super) struct Expected<A: BuildConn> {
     sockets: HashMap<u32, Waiting<A>>,
-    /// The ids of sockets with something to read.
-    arrived: VecDeque<u32>,
-    /// Ends when sockets that wait are to be looked at.
+    /// The ids of sockets that have something to read, or have waited too long.
+    due: VecDeque<u32>,
+    /// Ends when sockets that wait are to be looked at. `None` if there are none.
     look: Option<Pin<Box<Sleep>>>,
 }
 
-struct Waiting<A: BuildConn> {
+pub(super) struct Waiting<A: BuildConn> {
     stream: TcpStream,
     handshake: Handshake,
     id: ReservedId,
-    requests: Continue<A>,
+    requests: Rc<dyn Requests<A>>,
     /// What the kernel has reported so far.
-    events: EventFlags,
+    pub(super) events: EventFlags,
     /// Whether it waited already when the sockets were last looked at.
     is_late: bool,
+    is_due: bool,
 }
 
 impl<A: BuildConn> Default for Expected<A> {
     fn default() -> Self {
-        Self { sockets: HashMap::new(), arrived: VecDeque::new(), look: None }
+        Self { sockets: HashMap::new(), due: VecDeque::new(), look: None }
     }
 }
 
 impl<A: BuildConn> Expected<A> {
     /// Notes an event of a socket that may be here.
-    fn note(&mut self, id: u32, events: EventFlags) {
+    pub(super) fn note(&mut self, id: u32, events: EventFlags) {
         const TO_READ: EventFlags =
             EventFlags::IN.union(EventFlags::RDHUP).union(EventFlags::HUP).union(EventFlags::ERR);
         let Some(waiting) = self.sockets.get_mut(&id) else { return };
-        if !waiting.events.intersects(TO_READ) && events.intersects(TO_READ) {
-            self.arrived.push_back(id);
+        if events.intersects(TO_READ) && !std::mem::replace(&mut waiting.is_due, true) {
+            self.due.push_back(id);
         }
         waiting.events |= events;
     }
 
-    /// The next socket with something to read.
-    fn next_arrived(&mut self) -> Option<Waiting<A>> {
-        loop {
-            let id = self.arrived.pop_front()?;
-            if let Some(waiting) = self.sockets.remove(&id) {
-                return Some(waiting);
-            }
-        }
+    /// Takes the next socket that is due.
+    pub(super) fn next_due(&mut self) -> Option<Waiting<A>> {
+        let id = self.due.pop_front()?;
+        self.sockets.remove(&id)
     }
 
-    /// The sockets that have waited too long. With `all`, every socket has.
-    fn take_late(&mut self, cx: &mut Context<'_>, all: bool) -> Vec<Waiting<A>> {
-        let mut late = Vec::new();
-        while !self.sockets.is_empty() {
-            if all {
-                self.arrived.clear();
-                late.extend(self.sockets.drain().map(|(_, waiting)| waiting));
-                break;
-            }
+    /// Whether there is nothing to look at.
+    const fn is_unused(&self) -> bool {
+        self.look.is_none()
+    }
+
+    /// Looks for sockets that have waited too long. With `all`, every socket has.
+    fn queue_late(&mut self, cx: &mut Context<'_>, all: bool) {
+        loop {
             let look = self.look.get_or_insert_with(|| Box::pin(sleep(PATIENCE)));
-            if look.as_mut().poll(cx).is_pending() {
-                return late;
+            let is_pending = look.as_mut().poll(cx).is_pending();
+            if is_pending && !all {
+                return;
+            }
+            for (id, waiting) in &mut self.sockets {
+                let is_late = std::mem::replace(&mut waiting.is_late, true) || all;
+                if is_late && !std::mem::replace(&mut waiting.is_due, true) {
+                    self.due.push_back(*id);
+                }
+            }
+            if is_pending {
+                return;
+            }
+            if self.sockets.is_empty() {
+                // Frees their memory, too.
+                *self = Self::default();
+                return;
             }
             self.look = None;
-            let is_late = |waiting: &mut Waiting<A>| std::mem::replace(&mut waiting.is_late, true);
-            late.extend(self.sockets.extract_if(|_, waiting| is_late(waiting)).map(|(_, waiting)| waiting));
         }
-        if self.sockets.capacity() > 2 * KEPT_SOCKETS {
-            self.sockets.shrink_to(KEPT_SOCKETS);
-            self.arrived.shrink_to(KEPT_SOCKETS);
-        }
-        late
     }
 }
 
 impl<A: BuildConn> ReactorState<A> {
     /// Waits for the request of an accepted socket.
-    pub(super) fn expect_request(&self, requests: Continue<A>, stream: TcpStream, handshake: Handshake) {
+    pub(super) fn expect_request(
+        &self,
+        requests: Rc<dyn Requests<A>>,
+        stream: TcpStream,
+        handshake: Handshake,
+    ) {
         if self.has_ended.get() {
             return;
         }
@@ -121,11 +125,12 @@ impl<A: BuildConn> ReactorState<A> {
             return tracing::warn!(%error, "registering a socket with epoll failed");
         }
         let (number, events) = (id.id(), EventFlags::empty());
-        let waiting = Waiting { stream, handshake, id, requests, events, is_late: false };
+        let waiting = Waiting { stream, handshake, id, requests, events, is_late: false, is_due: false };
         let mut expected = self.expected.borrow_mut();
         let before = expected.sockets.insert(number, waiting);
-        if expected.look.is_none() {
-            // The reactor looks at the time that the socket waits.
+        if expected.is_unused() {
+            expected.look = Some(Box::pin(sleep(PATIENCE)));
+            // The reactor begins to look at the time.
             self.wake_queue.wake();
         }
         drop(expected);
@@ -137,12 +142,17 @@ impl<A: BuildConn> ReactorState<A> {
         self.expected.borrow_mut().note(id, events);
     }
 
-    /// Does the handshakes whose requests have arrived, as many as one poll may, and leaves those to tasks that have
-    /// waited for long. The new connections are inserted before the kernel is asked for events again, so that no event
-    /// of theirs is lost.
-    pub(super) fn run_handshakes(&self, cx: &mut Context<'_>, schedule: &mut Schedule) {
+    /// Does the handshakes whose requests have arrived, and leaves to tasks those that have waited too long, as many as
+    /// one poll may. The new connections are inserted before the kernel is asked for events again, so that no event
+    /// of theirs is lost. Returns whether more sockets are due.
+    pub(super) fn run_handshakes(&self, cx: &mut Context<'_>, schedule: &mut Schedule) -> bool {
+        if self.expected.borrow().is_unused() {
+            return false;
+        }
+        let is_shutting_down = self.server.phase() > ShutdownPhase::Running;
+        self.expected.borrow_mut().queue_late(cx, is_shutting_down);
         for _ in 0..HANDSHAKES_PER_POLL {
-            let Some(waiting) = self.expected.borrow_mut().next_arrived() else { break };
+            let Some(waiting) = self.expected.borrow_mut().next_due() else { break };
             // Destructors of the application's values may panic.
             self.guard_handshake(|| self.run_handshake(waiting, schedule));
         }
@@ -150,16 +160,7 @@ impl<A: BuildConn> ReactorState<A> {
             self.insert_new_conns();
             schedule.run_opened(&mut self.connections.borrow_mut());
         }
-        let is_shutting_down = self.server.phase() > ShutdownPhase::Running;
-        let late = self.expected.borrow_mut().take_late(cx, is_shutting_down);
-        for Waiting { stream, handshake, requests, .. } in late {
-            self.guard_handshake(|| self.go_on(&requests, stream, Step::Wait(handshake)));
-        }
-    }
-
-    /// Whether more requests have arrived than one poll handles.
-    pub(super) fn has_requests(&self) -> bool {
-        !self.expected.borrow().arrived.is_empty()
+        !self.expected.borrow().due.is_empty()
     }
 
     /// Drops the sockets that wait.
@@ -186,7 +187,7 @@ impl<A: BuildConn> ReactorState<A> {
     }
 
     /// Leaves a handshake to tasks.
-    fn go_on(&self, requests: &Continue<A>, stream: TcpStream, step: Step<A::Accepted>) {
+    fn go_on(&self, requests: &Rc<dyn Requests<A>>, stream: TcpStream, step: Step<A::Accepted>) {
         // The socket's id is free now, so its events must end before.
         match epoll::delete(&self.epoll, &stream) {
             Ok(()) => requests.go_on(stream, step),
