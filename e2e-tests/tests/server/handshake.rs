@@ -67,6 +67,24 @@ fn frames_behind_the_request_are_delivered_after_on_open() {
 }
 
 #[test]
+fn more_frames_behind_the_request_than_one_read_takes_are_answered() {
+    echo_test(async |server| {
+        // The kernel reports them once, together with the request.
+        for size in [700, 3000, 60_000] {
+            let mut client = server.connect().await;
+            let text = "x".repeat(size);
+            let frames = [&text[..], "last"].map(|text| client.writer.encode(&RawFrame::text(text)));
+            let request = client.request("/").to_bytes();
+            client.send_bytes([request, frames.concat()].concat()).await;
+            client.recv_head().await.assert_switching_protocols(SAMPLE_KEY);
+            client.expect_text(&text).await;
+            client.expect_text("last").await;
+            close_normally(client).await;
+        }
+    });
+}
+
+#[test]
 fn a_ping_behind_the_request_is_answered() {
     echo_test(async |server| {
         let mut client = server.connect().await;

@@ -1,7 +1,7 @@
 //! A compressor for small messages without context (RFC 1951 section 3.2.6, one block with the fixed codes).
 //!
 //! The library's compressor clears a table of 128 KiB for each message, which is most of the cost of a message of
-//! 1,000 bytes. Here the table has 8 KiB. The match finder is that of the library's fastest level: it knows only the
+//! 1,000 bytes. Here the table has 4 or 8 KiB. The match finder is that of the library's fastest level: it knows only the
 //! latest position with the same four bytes. `bench/RESULTS.md` has the measured gain.
 
 use super::codes::{DISTANCE_BITS, END_OF_BLOCK, LITERALS, distance_symbol, length_code};
@@ -9,7 +9,11 @@ use super::codes::{DISTANCE_BITS, END_OF_BLOCK, LITERALS, distance_symbol, lengt
 /// The largest message, in bytes: a position in the table has 16 bits, and no distance exceeds a window of 32 KiB.
 pub(crate) const MOST: usize = 32 * 1024;
 
-const TABLE_BITS: u32 = 12;
+/// The entries of the table.
+const TABLE: usize = 4096;
+/// The entries for a message of up to [`SHORT`] bytes. Clearing them is a large part of what such a message costs.
+const SHORT_TABLE: usize = 2048;
+const SHORT: usize = 2048;
 /// The shortest match that is found.
 const MIN_MATCH: usize = 4;
 const MAX_MATCH: usize = 258;
@@ -18,16 +22,25 @@ const MAX_MATCH: usize = 258;
 /// distance beyond a window of `window_bits`. The output may be longer than the payload by at most an eighth.
 /// `payload` has at most [`MOST`] bytes.
 pub(crate) fn deflate(payload: &[u8], window_bits: u8, out: &mut Vec<u8>) {
+    if payload.len() <= SHORT {
+        deflate_with::<SHORT_TABLE>(payload, window_bits, out);
+    } else {
+        deflate_with::<TABLE>(payload, window_bits, out);
+    }
+}
+
+#[inline(never)]
+fn deflate_with<const N: usize>(payload: &[u8], window_bits: u8, out: &mut Vec<u8>) {
     let window = 1_usize << window_bits;
     out.reserve(payload.len() + payload.len() / 8 + 16);
     let mut bits = BitWriter { out, pending: 0, count: 0 };
     // Header of a block that is not the last, with the fixed codes.
     bits.put(0b010, 3);
     // The latest position with each hash, plus one; 0 means none.
-    let mut places = [0_u16; 1 << TABLE_BITS];
+    let mut places = [0_u16; N];
     let (mut at, mut literals_from, mut misses) = (0, 0, 0_usize);
     while let Some(word) = word_at(payload, at) {
-        let place = &mut places[hash(word)];
+        let place = &mut places[hash::<N>(word)];
         let candidate = usize::from(std::mem::replace(place, at as u16 + 1));
         let found = candidate
             .checked_sub(1)
@@ -46,7 +59,7 @@ pub(crate) fn deflate(payload: &[u8], window_bits: u8, out: &mut Vec<u8>) {
         literals_from = at;
         // The next match mostly begins at the end of this one.
         if let Some(word) = word_at(payload, at - 2) {
-            places[hash(word)] = (at - 2) as u16 + 1;
+            places[hash::<N>(word)] = (at - 2) as u16 + 1;
         }
     }
     bits.put_literals(&payload[literals_from..]);
@@ -61,8 +74,8 @@ fn word_at(bytes: &[u8], at: usize) -> Option<u32> {
     Some(u32::from_le_bytes(*bytes.get(at..)?.first_chunk()?))
 }
 
-const fn hash(word: u32) -> usize {
-    (word.wrapping_mul(0x9e37_79b1) >> (32 - TABLE_BITS)) as usize
+const fn hash<const N: usize>(word: u32) -> usize {
+    (word.wrapping_mul(0x9e37_79b1) >> (u32::BITS - N.ilog2())) as usize
 }
 
 /// The length of the match between the bytes at `from` and at `at`, of which the first four are equal.
@@ -108,7 +121,16 @@ impl BitWriter<'_> {
     }
 
     fn put_literals(&mut self, bytes: &[u8]) {
-        for byte in bytes {
+        let (triples, rest) = bytes.as_chunks::<3>();
+        for triple in triples {
+            // A literal has nine bits at most.
+            let [(one, one_len), (two, two_len), (three, three_len)] =
+                triple.map(|byte| LITERALS[usize::from(byte)]);
+            let before_three = u32::from(one_len) + u32::from(two_len);
+            let codes = u32::from(one) | u32::from(two) << one_len | u32::from(three) << before_three;
+            self.put(codes, before_three + u32::from(three_len));
+        }
+        for byte in rest {
             let (code, len) = LITERALS[usize::from(*byte)];
             self.put(code.into(), len.into());
         }

@@ -1,3 +1,4 @@
+use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::config::Limits;
@@ -70,7 +71,7 @@ impl HeadScanner {
             return Err(HeadError::NotHttp);
         }
         let window = &bytes[..bytes.len().min(self.max_size)];
-        while let Some(offset) = window[self.scanned..].iter().position(|byte| *byte == b'\n') {
+        while let Some(offset) = line_feed(&window[self.scanned..]) {
             let line_feed = self.scanned + offset;
             self.scanned = line_feed + 1;
             let has_return = line_feed > self.line_start && window[line_feed - 1] == b'\r';
@@ -102,14 +103,52 @@ impl HeadScanner {
     }
 }
 
-/// All header lines, including repeated ones.
-pub(super) fn header_map(lines: &[httparse::Header<'_>]) -> Result<HeaderMap, HeadError> {
+/// The position of the first line feed. Looks at eight bytes at a time.
+fn line_feed(bytes: &[u8]) -> Option<usize> {
+    const ONES: u64 = u64::from_le_bytes([1; 8]);
+    const LINE_FEEDS: u64 = u64::from_le_bytes([b'\n'; 8]);
+    let (words, rest) = bytes.as_chunks::<8>();
+    for (index, word) in words.iter().enumerate() {
+        let differences = u64::from_le_bytes(*word) ^ LINE_FEEDS;
+        // The lowest high bit that is set marks the first byte without a difference.
+        let equal = differences.wrapping_sub(ONES) & !differences & (ONES << 7);
+        if equal != 0 {
+            return Some(8 * index + equal.trailing_zeros() as usize / 8);
+        }
+    }
+    rest.iter().position(|byte| *byte == b'\n').map(|offset| 8 * words.len() + offset)
+}
+
+/// All header lines, including repeated ones. The lines are slices of `head`, and the values share its memory.
+pub(super) fn header_map(head: &Bytes, lines: &[httparse::Header<'_>]) -> Result<HeaderMap, HeadError> {
     // The infallible calls panic if there are more lines than a map can hold.
     let mut headers = HeaderMap::try_with_capacity(lines.len()).map_err(|_| HeadError::TooManyLines)?;
     for line in lines {
         let name = HeaderName::from_bytes(line.name.as_bytes()).map_err(|_| HeadError::NotHttp)?;
-        let value = HeaderValue::from_bytes(line.value).map_err(|_| HeadError::NotHttp)?;
+        let value =
+            HeaderValue::from_maybe_shared(head.slice_ref(line.value)).map_err(|_| HeadError::NotHttp)?;
         headers.try_append(name, value).map_err(|_| HeadError::TooManyLines)?;
     }
     Ok(headers)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::line_feed;
+
+    #[test]
+    fn the_first_line_feed_is_found_at_any_position_behind_any_bytes() {
+        for before in 0..=u8::MAX {
+            for len in 0..20 {
+                for position in 0..len {
+                    let mut bytes = vec![before; len];
+                    bytes[position] = b'\n';
+                    let expected = bytes.iter().position(|byte| *byte == b'\n');
+                    assert_eq!(line_feed(&bytes), expected, "{bytes:?}");
+                }
+                let none = vec![before; len];
+                assert_eq!(line_feed(&none), none.iter().position(|byte| *byte == b'\n'), "{none:?}");
+            }
+        }
+    }
 }

@@ -1,5 +1,4 @@
-use std::borrow::Cow;
-
+use bytes::Bytes;
 use http::{Method, Uri, Version};
 
 use crate::config::Limits;
@@ -61,33 +60,34 @@ fn parse(head: &[u8], lines: usize) -> Result<Request, RequestError> {
     };
     let mut request = Request::new(());
     *request.method_mut() = Method::from_bytes(method.as_bytes()).map_err(|_| RequestError::Malformed)?;
-    *request.uri_mut() = uri(target)?;
+    *request.uri_mut() = uri(&head, target)?;
     *request.version_mut() = version;
-    *request.headers_mut() = header_map(parsed.headers)?;
+    *request.headers_mut() = header_map(&head, parsed.headers)?;
     Ok(request)
 }
 
-/// The version at the end of the request line (RFC 9112 section 2.3), and the head in a form that `httparse` accepts,
-/// which supports no version above 1.1. A recipient treats a higher minor version as the highest that it supports
-/// (RFC 9110 section 6.2).
-fn version(head: &[u8]) -> Result<(Version, Cow<'_, [u8]>), RequestError> {
+/// The version at the end of the request line (RFC 9112 section 2.3), and a copy of the head for the request's target
+/// and header values, in a form that `httparse` accepts, which supports no version above 1.1. A recipient treats a
+/// higher minor version as the highest that it supports (RFC 9110 section 6.2).
+fn version(head: &[u8]) -> Result<(Version, Bytes), RequestError> {
     let end = head.windows(2).position(|end| end == b"\r\n").ok_or(RequestError::Malformed)?;
     let version = head[..end].rsplit(|byte| *byte == b' ').next();
     match version {
-        Some(b"HTTP/1.0") => Ok((Version::HTTP_10, Cow::Borrowed(head))),
-        Some(b"HTTP/1.1") => Ok((Version::HTTP_11, Cow::Borrowed(head))),
+        Some(b"HTTP/1.0") => Ok((Version::HTTP_10, Bytes::copy_from_slice(head))),
+        Some(b"HTTP/1.1") => Ok((Version::HTTP_11, Bytes::copy_from_slice(head))),
         Some([b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'2'..=b'9']) => {
             let mut head = head.to_vec();
             head[end - 1] = b'1';
-            Ok((Version::HTTP_11, Cow::Owned(head)))
+            Ok((Version::HTTP_11, Bytes::from(head)))
         }
         Some([b'H', b'T', b'T', b'P', b'/', b'0'..=b'9', b'.', b'0'..=b'9']) => Err(RequestError::Version),
         _ => Err(RequestError::Malformed),
     }
 }
 
-/// Parses the target. It must not have a fragment, nor a backslash, which some readers take for a slash.
-fn uri(target: &str) -> Result<Uri, RequestError> {
+/// Parses the target, a slice of `head`. It must not have a fragment, nor a backslash, which some readers take for a
+/// slash.
+fn uri(head: &Bytes, target: &str) -> Result<Uri, RequestError> {
     // `Uri` accepts these, or truncates the target there.
     if !target.is_ascii() || target.contains(['#', '\\']) {
         return Err(RequestError::Target);
@@ -95,5 +95,6 @@ fn uri(target: &str) -> Result<Uri, RequestError> {
     // `Uri` accepts a quotation mark in a path but not in a query, where some clients send one.
     let encoded = target.split_once('?').filter(|(_, query)| query.contains('"'));
     let encoded = encoded.map(|(path, query)| format!("{path}?{}", query.replace('"', "%22")));
-    encoded.as_deref().unwrap_or(target).parse().map_err(|_| RequestError::Target)
+    let target = encoded.map_or_else(|| head.slice_ref(target.as_bytes()), Bytes::from);
+    Uri::from_maybe_shared(target).map_err(|_| RequestError::Target)
 }

@@ -322,8 +322,10 @@ pub(super) fn single(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
 /// Exactly one `Host`, which may be empty (RFC 9112 section 3.2). HTTP/1.0 may have none.
 pub(super) fn check_host(headers: &HeaderMap, is_needed: bool) -> Result<(), RequestError> {
     let is_host = |host: &str| host.is_empty() || split_authority(host).is_some();
-    let is_missing = !headers.contains_key(header::HOST);
-    let is_valid = single(headers, header::HOST).is_some_and(is_host) || (is_missing && !is_needed);
+    let is_valid = match single(headers, header::HOST) {
+        Some(host) => is_host(host),
+        None => !is_needed && !headers.contains_key(header::HOST),
+    };
     if is_valid { Ok(()) } else { Err(RequestError::Host) }
 }
 

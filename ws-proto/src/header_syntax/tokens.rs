@@ -4,12 +4,12 @@ use http::{HeaderMap, header::AsHeaderName};
 
 /// Whether a header lists `token` on any of its lines. The comparison ignores case.
 pub(crate) fn has_token(headers: &HeaderMap, name: impl AsHeaderName, token: &str) -> bool {
-    headers
-        .get_all(name)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .any(|item| item.trim_matches([' ', '\t']).eq_ignore_ascii_case(token))
+    let is_token = |item: &str| item.trim_matches([' ', '\t']).eq_ignore_ascii_case(token);
+    headers.get_all(name).iter().any(|value| {
+        // Most values are the token alone.
+        value.as_bytes().eq_ignore_ascii_case(token.as_bytes())
+            || value.to_str().is_ok_and(|value| value.split(',').any(is_token))
+    })
 }
 
 /// The most tokens in a list; no known peer offers as many subprotocols. Each takes memory of its own, and an HTTP

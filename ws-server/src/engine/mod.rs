@@ -13,7 +13,10 @@ use ws_tokio::WebSocket;
 use crate::{
     admission::Request,
     connection::{FunctionApp, Handler, HandlerApp},
-    handshake::established::{Application, Established},
+    handshake::{
+        Handshake, Step,
+        established::{Application, Established},
+    },
     net::stream::ServerStream,
     shard::{server_state::ServerState, wake::WakeTable},
 };
@@ -36,11 +39,23 @@ pub(crate) trait Engine<A: Application>: Clone + 'static {
     /// An error if the engine has failed and runs no connections any more.
     fn outcome(&self) -> io::Result<()>;
 
+    /// Does the handshake of an accepted socket that is not registered with the runtime, once its request arrives.
+    /// Only for servers that [decide at once](crate::options::Options::decides_at_once).
+    fn expect_request(&self, requests: Rc<dyn Requests<A>>, stream: TcpStream, handshake: Handshake);
+
     /// Starts a connection on a stream of the runtime.
     fn add_stream(&self, app: &Rc<A>, io: ServerStream, established: Established<A::Accepted>);
 
     /// Starts a connection on a socket that is not registered with the runtime.
     fn add_unregistered(&self, app: &Rc<A>, stream: TcpStream, established: Established<A::Accepted>);
+}
+
+/// The handshakes of a shard.
+pub(crate) trait Requests<A: Application> {
+    fn app(&self) -> &Rc<A>;
+
+    /// Goes on with a handshake that cannot be done at once.
+    fn go_on(&self, stream: TcpStream, step: Step<A::Accepted>);
 }
 
 impl<H: Handler> Sharded for HandlerApp<H> {

@@ -116,8 +116,8 @@ mod without_reactor {
     use super::Tasks;
     use crate::{
         connection::BuildTask,
-        engine::Engine,
-        handshake::established::Established,
+        engine::{Engine, Requests},
+        handshake::{Handshake, Step, established::Established, try_immediately},
         net::ServerStream,
         shard::{server_state::ServerState, wake::WakeTable},
     };
@@ -135,6 +135,14 @@ mod without_reactor {
 
         fn outcome(&self) -> io::Result<()> {
             Ok(())
+        }
+
+        fn expect_request(&self, requests: Rc<dyn Requests<A>>, stream: TcpStream, handshake: Handshake) {
+            let (app, server) = (requests.app(), Arc::clone(&handshake.load.shard().server));
+            match try_immediately(&**app, &server, &stream, handshake, None) {
+                Step::Established(established, _) => self.add_unregistered(app, stream, established),
+                step => requests.go_on(stream, step),
+            }
         }
 
         fn add_stream(&self, app: &Rc<A>, io: ServerStream, established: Established<A::Accepted>) {

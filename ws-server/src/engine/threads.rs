@@ -12,7 +12,7 @@ use tokio::{
 use ws_tokio::internal::guarded;
 
 use crate::{
-    handshake::{self, GuardedFuture, Handshake, Step, established::Established, try_immediately},
+    handshake::{self, GuardedFuture, Handshake, Step, established::Established},
     measure::log_limited,
     net::{
         listener::{Incoming, Listener},
@@ -28,7 +28,7 @@ use crate::{
     wait::{First, both, first},
 };
 
-use super::{Engine, Sharded, accept_loop::accept_loop};
+use super::{Engine, Requests, Sharded, accept_loop::accept_loop};
 
 /// Tasks that a shard's runtime polls before it asks the kernel for events.
 const EVENT_INTERVAL: u32 = 256;
@@ -44,8 +44,8 @@ enum Arrival {
 /// What a shard's thread gets.
 struct Source {
     receiver: mpsc::UnboundedReceiver<Arrival>,
-    /// The listener of a single shard, which accepts its sockets itself, and the channel for them.
-    listener: Option<(Listener, mpsc::UnboundedSender<Arrival>)>,
+    /// The listener of a single shard, which accepts its sockets itself.
+    listener: Option<Listener>,
 }
 
 struct Worker {
@@ -151,7 +151,7 @@ where
     let (wake_table, seed) = A::Engine::prepare(server);
     let shard = Shard::new(Arc::clone(server), wake_table);
     let (sender, receiver) = mpsc::unbounded_channel();
-    let source = Source { receiver, listener: listener.map(|listener| (listener, sender.clone())) };
+    let source = Source { receiver, listener };
     let thread = thread::Builder::new().name(format!("ws-shard-{number}")).spawn({
         let (shard, runtime) = (Arc::clone(&shard), build_runtime as fn() -> io::Result<LocalRuntime>);
         let server = Arc::clone(server);
@@ -185,20 +185,19 @@ async fn work<A: Sharded>(
     let clock = AbortOnDrop(tokio::task::spawn_local(
         Arc::clone(&shard).run_clock(ws_tokio::internal::trim_thread_pool),
     ));
-    let handshakes = Handshakes { app: Rc::new(app), engine, server: Arc::clone(&server) };
+    let handshakes = Rc::new(Handshakes { app: Rc::new(app), engine, server: Arc::clone(&server) });
     let Source { receiver, listener } = source;
     match listener {
         None => handshakes.start_all(receiver).await,
-        Some((listener, sender)) => {
+        Some(listener) => {
             let accepting = accept_loop(
                 listener.start(server.options.expected_connections())?,
                 &server,
                 |socket, peer, permit| {
                     let handshake = Handshake::new(peer, LoadShare::new(&shard), permit);
-                    let _ = sender.send(Arrival::Socket(socket, handshake));
+                    handshakes.start_guarded(Arrival::Socket(socket, handshake));
                 },
             );
-            // The channel delays each handshake by one poll. By then most requests have arrived.
             both!(handshakes.start_all(receiver), accepting);
         }
     }
@@ -218,23 +217,31 @@ struct Handshakes<A: Sharded> {
 impl<A: Sharded> Handshakes<A> {
     /// Starts a handshake for each arrival until a shutdown ends handshakes. Those that are still in the channel are then
     /// dropped with it, and so are their permits, for which the drain waits.
-    async fn start_all(&self, mut receiver: mpsc::UnboundedReceiver<Arrival>) {
+    async fn start_all(self: &Rc<Self>, mut receiver: mpsc::UnboundedReceiver<Arrival>) {
         let end = self.server.handshakes_end();
         tokio::pin!(end);
         loop {
             let First::Right(Some(arrival)) = first!(&mut end, receiver.recv()) else { break };
-            // Destructors of the application's values may panic.
-            if guarded(|| self.start(arrival)).is_err() {
-                // So may a `tracing` subscriber.
-                let limits = &self.server.log_limits;
-                let _ = guarded(|| log_limited!(limits, Panic, error, "a handshake panicked"));
-            }
+            self.start_guarded(arrival);
         }
     }
 
-    fn start(&self, arrival: Arrival) {
+    fn start_guarded(self: &Rc<Self>, arrival: Arrival) {
+        // Destructors of the application's values may panic.
+        if guarded(|| self.start(arrival)).is_err() {
+            // So may a `tracing` subscriber.
+            let limits = &self.server.log_limits;
+            let _ = guarded(|| log_limited!(limits, Panic, error, "a handshake panicked"));
+        }
+    }
+
+    fn start(self: &Rc<Self>, arrival: Arrival) {
         match arrival {
-            Arrival::Socket(Incoming::Tcp(stream), handshake) => self.start_tcp(stream, handshake),
+            Arrival::Socket(Incoming::Tcp(stream), handshake) if self.server.options.decides_at_once() => {
+                let requests = Rc::<Self>::clone(self);
+                self.engine.expect_request(requests, stream, handshake);
+            }
+            Arrival::Socket(socket @ Incoming::Tcp(_), handshake) => self.spawn_handshake(socket, handshake),
             #[cfg(unix)]
             Arrival::Socket(socket @ Incoming::Unix(_), handshake) => self.spawn_handshake(socket, handshake),
             Arrival::Adoption(adoption, load) => self.spawn_adoption(adoption, load),
@@ -255,31 +262,6 @@ impl<A: Sharded> Handshakes<A> {
         tokio::task::spawn_local(GuardedFuture::new(Box::pin(adopting)));
     }
 
-    fn start_tcp(&self, stream: TcpStream, handshake: Handshake) {
-        match try_immediately(&*self.app, &self.server, &stream, handshake) {
-            Step::Established(established) => self.engine.add_unregistered(&self.app, stream, established),
-            Step::Accepted(handshake, accepted) => {
-                if let Some(io) = register(Incoming::Tcp(stream)) {
-                    let app = Rc::clone(&self.app);
-                    tokio::task::spawn_local(handshake::finish(
-                        app,
-                        io,
-                        handshake,
-                        accepted,
-                        self.on_established(),
-                    ));
-                }
-            }
-            Step::Rejected(handshake, refusal) => {
-                if let Some(io) = register(Incoming::Tcp(stream)) {
-                    tokio::task::spawn_local(handshake::reject(io, handshake, refusal));
-                }
-            }
-            Step::Wait(handshake) => self.spawn_handshake(Incoming::Tcp(stream), handshake),
-            Step::Gone => {}
-        }
-    }
-
     fn spawn_handshake(&self, socket: Incoming, handshake: Handshake) {
         if let Some(io) = register(socket) {
             let app = Rc::clone(&self.app);
@@ -290,6 +272,31 @@ impl<A: Sharded> Handshakes<A> {
     fn on_established(&self) -> impl FnOnce(Rc<A>, ServerStream, Established<A::Accepted>) + use<A> {
         let engine = self.engine.clone();
         move |app, io, established| engine.add_stream(&app, io, established)
+    }
+}
+
+impl<A: Sharded> Requests<A> for Handshakes<A> {
+    fn app(&self) -> &Rc<A> {
+        &self.app
+    }
+
+    fn go_on(&self, stream: TcpStream, step: Step<A::Accepted>) {
+        match step {
+            Step::Established(established, _) => self.engine.add_unregistered(&self.app, stream, established),
+            Step::Accepted(handshake, accepted) => {
+                if let Some(io) = register(Incoming::Tcp(stream)) {
+                    let (app, start) = (Rc::clone(&self.app), self.on_established());
+                    tokio::task::spawn_local(handshake::finish(app, io, handshake, accepted, start));
+                }
+            }
+            Step::Rejected(handshake, refusal) => {
+                if let Some(io) = register(Incoming::Tcp(stream)) {
+                    tokio::task::spawn_local(handshake::reject(io, handshake, refusal));
+                }
+            }
+            Step::Wait(handshake) => self.spawn_handshake(Incoming::Tcp(stream), handshake),
+            Step::Gone => {}
+        }
     }
 }
 

@@ -72,7 +72,7 @@ pub(crate) async fn adopt<A, P>(
     accepted.received = received;
     let peer = accepted.request.peer_addr();
     let handshake = Handshake::adopted(progress, peer, load, handshake_permit);
-    start(app, stream, accepted.establish::<A>(&server, handshake));
+    start(app, stream, accepted.establish::<A>(&server, handshake, None));
 }
 
 /// Waits for the connection. It comes even if the server has begun to shut down since it accepted the request: it then

@@ -9,7 +9,11 @@ use ws_tokio::internal::guarded;
 use crate::{
     admission::{Request, permits::Permit},
     measure::HandshakeOutcome,
-    shard::{registration::Registration, server_state::ServerState, watched::Watched},
+    shard::{
+        registration::{Registration, ReservedId},
+        server_state::ServerState,
+        watched::Watched,
+    },
 };
 
 use super::Handshake;
@@ -43,8 +47,13 @@ pub(crate) struct AcceptedRequest<T: HandshakeFailed> {
 }
 
 impl<T: HandshakeFailed> AcceptedRequest<T> {
-    /// Makes it a connection and frees the handshake's permit.
-    pub(super) fn establish<A>(self, server: &ServerState, handshake: Handshake) -> Established<T>
+    /// Makes it a connection and frees the handshake's permit. The connection gets the reserved id, if there is one.
+    pub(super) fn establish<A>(
+        self,
+        server: &ServerState,
+        handshake: Handshake,
+        id: Option<ReservedId>,
+    ) -> Established<T>
     where
         A: Application<Accepted = T>,
     {
@@ -60,7 +69,7 @@ impl<T: HandshakeFailed> AcceptedRequest<T> {
         drop(progress);
         drop(permit);
         let watched = Watched::open(server, &request, compression, &handshake_span);
-        let registration = Registration::new(load, connection_permit, watched);
+        let registration = Registration::new(load, id, connection_permit, watched);
         let config = A::protocol(server).clone();
         let connection = Connection::server(config, registration.shard().now()).with_extensions(extensions);
         Established { accepted, request, connection, received, registration }

@@ -8,7 +8,7 @@ use std::{
 
 use ws_proto::handshake::RequestReader;
 
-use crate::shard::server_state::ServerState;
+use crate::shard::{registration::ReservedId, server_state::ServerState};
 
 use super::{
     Handshake,
@@ -19,8 +19,8 @@ use super::{
 
 /// How far a handshake has come.
 pub(crate) enum Step<T: HandshakeFailed> {
-    /// The 101 response is sent.
-    Established(Established<T>),
+    /// The 101 response is sent. `true`: the socket may have more to read.
+    Established(Established<T>, bool),
     /// The rest of the 101 response is to be written.
     Accepted(Handshake, AcceptedRequest<T>),
     /// This response is to be written.
@@ -31,23 +31,25 @@ pub(crate) enum Step<T: HandshakeFailed> {
     Gone,
 }
 
-/// Does a handshake as far as possible without waiting. The socket must be in non-blocking mode.
+/// Does a handshake as far as possible without waiting. The socket must be in non-blocking mode. The connection gets
+/// the reserved id, if there is one.
 pub(crate) fn try_immediately<A: Application>(
     app: &A,
     server: &ServerState,
     stream: &TcpStream,
     mut handshake: Handshake,
+    id: Option<ReservedId>,
 ) -> Step<A::Accepted> {
     if !server.options.decides_at_once() {
         return Step::Wait(handshake);
     }
     handshake.received = handshake.load.shard().head_buffers.take();
-    match read(stream, &mut handshake.received) {
-        Ok(true) => {}
+    let has_more = match read(stream, &mut handshake.received) {
+        Ok(true) => handshake.received.len() == handshake.received.capacity(),
         Ok(false) => return Step::Gone,
         Err(error) if error.kind() == ErrorKind::WouldBlock => return Step::Wait(handshake),
         Err(_) => return Step::Gone,
-    }
+    };
     // Malformed headers and requests take the slow path, which reports the error.
     if handshake.expects_proxy_header {
         match handshake.take_proxy_header(&server.options) {
@@ -75,7 +77,7 @@ pub(crate) fn try_immediately<A: Application>(
     let mut stream = stream;
     match stream.write(&accepted.response) {
         Ok(written) if written == accepted.response.len() => {
-            return Step::Established(accepted.establish::<A>(server, handshake));
+            return Step::Established(accepted.establish::<A>(server, handshake, id), has_more);
         }
         Ok(written) => drop(accepted.response.drain(..written)),
         Err(error) if error.kind() == ErrorKind::WouldBlock => {}

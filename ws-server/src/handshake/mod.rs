@@ -114,7 +114,7 @@ pub(crate) async fn run<A, P>(
     P: Deref<Target = A>,
 {
     let server = Arc::clone(&handshake.load.shard().server);
-    let deadline = ws_tokio::internal::deadline_in(server.options.handshake_timeout);
+    let deadline = handshake.progress.deadline(server.options.handshake_timeout);
     if handshake.expects_proxy_header {
         // Boxed because few connections have a header.
         let options = &server.options;
@@ -267,7 +267,7 @@ async fn send_101<A, P>(
         io.flush().await
     };
     match in_time(|| server.reached(ShutdownPhase::Forcing), deadline, write).await {
-        Some(Ok(Ok(()))) => start(app, io, accepted.establish::<A>(&server, handshake)),
+        Some(Ok(Ok(()))) => start(app, io, accepted.establish::<A>(&server, handshake, None)),
         Some(Err(_elapsed)) => handshake.progress.fail(HandshakeFailure::TimedOut),
         Some(Ok(Err(_))) | None => {}
     }

@@ -1,4 +1,4 @@
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use http::StatusCode;
 use tokio::time::Instant;
@@ -29,6 +29,11 @@ impl HandshakeProgress {
     pub(super) fn new(server: Arc<dyn HandshakeReports>, has_span: bool, peer: Option<SocketAddr>) -> Self {
         let span = if has_span { spans::handshake() } else { Span::none() };
         Self { server, started: Instant::now(), peer, outcome: None, span }
+    }
+
+    /// The end of the time that the handshake may take.
+    pub(crate) fn deadline(&self, timeout: Duration) -> Instant {
+        ws_proto::deadline_after(self.started.into_std(), timeout).into()
     }
 
     /// Another address is known now.

@@ -37,11 +37,48 @@ pub(crate) struct Registration {
 /// A tick that does not come.
 const NEVER: u64 = u64::MAX;
 
-impl Registration {
-    pub(crate) fn new(load: LoadShare, permit: Permit, watched: Option<Box<Watched>>) -> Self {
-        let shard = load.shard();
+/// The id of a connection that does not exist yet. Dropping it frees the id.
+pub(crate) struct ReservedId {
+    /// `None` once a connection has the id.
+    shard: Option<Arc<Shard>>,
+    id: u32,
+}
+
+impl ReservedId {
+    pub(crate) fn new(shard: &Arc<Shard>) -> Self {
         // The clock does not run while the shard has no connections.
         let id = shard.registry.add(|| shard.start_clock());
+        Self { shard: Some(Arc::clone(shard)), id }
+    }
+
+    pub(crate) const fn id(&self) -> u32 {
+        self.id
+    }
+
+    fn take(mut self) -> u32 {
+        self.shard = None;
+        self.id
+    }
+}
+
+impl Drop for ReservedId {
+    fn drop(&mut self) {
+        if let Some(shard) = &self.shard {
+            shard.registry.remove(self.id);
+        }
+    }
+}
+
+impl Registration {
+    /// Without a reserved id, the connection gets another one. A reserved one is of the same shard.
+    pub(crate) fn new(
+        load: LoadShare,
+        id: Option<ReservedId>,
+        permit: Permit,
+        watched: Option<Box<Watched>>,
+    ) -> Self {
+        let shard = load.shard();
+        let id = id.unwrap_or_else(|| ReservedId::new(shard)).take();
         let opened = Some(NonZero::new(shard.tick() as u32).unwrap_or(NonZero::<u32>::MIN));
         Self { load, id, armed: 0, opened, watched, _permit: permit }
     }
@@ -187,7 +224,8 @@ mod tests {
     }
 
     fn registration(shard: &Arc<Shard>) -> Registration {
-        Registration::new(LoadShare::new(shard), shard.server.connections.acquire(None).ok().unwrap(), None)
+        let permit = shard.server.connections.acquire(None).ok().unwrap();
+        Registration::new(LoadShare::new(shard), None, permit, None)
     }
 
     async fn pass(shard: &Shard, time: Duration) {
@@ -260,6 +298,20 @@ mod tests {
         drop(first);
         assert_eq!(registration(&shard).id, id);
         drop(second);
+        assert!(shard.registry.is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reserved_id_becomes_that_of_the_connection_or_is_free_again() {
+        let shard = shard();
+        let (first, second) = (ReservedId::new(&shard), ReservedId::new(&shard));
+        let (unused, id) = (first.id(), second.id());
+        let permit = shard.server.connections.acquire(None).ok().unwrap();
+        let registration = Registration::new(LoadShare::new(&shard), Some(second), permit, None);
+        assert_eq!((registration.id, shard.registry.ids()), (id, vec![unused, id]));
+        drop(first);
+        assert_eq!(shard.registry.ids(), [id]);
+        drop(registration);
         assert!(shard.registry.is_empty());
     }
 }

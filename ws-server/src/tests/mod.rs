@@ -72,7 +72,12 @@ fn registration() -> Registration {
 
 fn registration_on(server: &Arc<ServerState>) -> Registration {
     let permit = server.connections.acquire(None).expect("no limit");
-    Registration::new(LoadShare::new(&Shard::new(Arc::clone(server), WakeTable::tasks(1))), permit, None)
+    Registration::new(
+        LoadShare::new(&Shard::new(Arc::clone(server), WakeTable::tasks(1))),
+        None,
+        permit,
+        None,
+    )
 }
 
 fn connection() -> Connection {

@@ -15,6 +15,7 @@
 mod connection;
 mod deliveries;
 mod end;
+mod requests;
 mod schedule;
 mod table;
 
@@ -41,8 +42,11 @@ use ws_tokio::{
 use crate::{
     admission::Request,
     connection::{BuildTask, FunctionApp, Handler, HandlerApp, handler_task::HandlerTask},
-    engine::{Engine, tasks::Tasks},
-    handshake::established::{Application, Established},
+    engine::{Engine, Requests, tasks::Tasks},
+    handshake::{
+        Handshake,
+        established::{Application, Established},
+    },
     net::{async_fd::watch, epoll_socket::Socket, stream::ServerStream},
     shard::{server_state::ServerState, wake::WakeTable, wake_queue::WakeQueue},
 };
@@ -50,6 +54,7 @@ use crate::{
 use connection::{FunctionConn, ReactorConn};
 use deliveries::LocalDelivery;
 use end::Ending;
+use requests::Expected;
 use schedule::Schedule;
 use table::ConnTable;
 
@@ -69,6 +74,8 @@ struct ReactorState<A: BuildConn> {
     /// Connections whose handshakes are done. They are inserted in the next poll, after the memory of their handshakes
     /// is freed, so that long-lived memory does not fragment the memory of handshakes.
     new_conns: RefCell<Vec<NewConn<A>>>,
+    /// Sockets that are no connections yet.
+    expected: RefCell<Expected<A>>,
     /// What the server's topics deliver to these connections.
     delivery: LocalDelivery,
     server: Arc<ServerState>,
@@ -158,6 +165,15 @@ impl<A: BuildConn + BuildTask<ServerStream>> Engine<A> for Reactor<A> {
         self.0.outcome()
     }
 
+    fn expect_request(
+        &self,
+        requests: Rc<dyn Requests<A>>,
+        stream: std::net::TcpStream,
+        handshake: Handshake,
+    ) {
+        self.0.expect_request(requests, stream, handshake);
+    }
+
     fn add_stream(&self, app: &Rc<A>, io: ServerStream, established: Established<A::Accepted>) {
         if !io.is_tcp() {
             return Tasks.spawn(app, io, established);
@@ -178,8 +194,9 @@ impl<A: BuildConn + BuildTask<ServerStream>> Engine<A> for Reactor<A> {
             return tracing::warn!("a connection was dropped because its shard has ended");
         }
         let id = established.registration.id();
-        match self.0.register(stream, id) {
-            Ok(socket) => {
+        match self.0.watch(&stream, id) {
+            Ok(()) => {
+                let socket = Socket::new(stream);
                 self.0.new_conns.borrow_mut().push(NewConn { app: Rc::clone(app), socket, established });
                 // The first turn must not wait for an event.
                 self.0.wake_queue.push(&[id]);
@@ -192,16 +209,15 @@ impl<A: BuildConn + BuildTask<ServerStream>> Engine<A> for Reactor<A> {
 impl<A: BuildConn> ReactorState<A> {
     fn new(epoll: OwnedFd, Seed { wake_queue, server }: Seed) -> io::Result<Self> {
         let connections = RefCell::new(ConnTable::new(server.options.initial_connections));
-        let (new_conns, has_ended) = (RefCell::default(), Cell::new(false));
+        let (new_conns, expected, has_ended) = (RefCell::default(), RefCell::default(), Cell::new(false));
         let (epoll, delivery) = (watch(epoll)?, LocalDelivery::new(&server.topics, &wake_queue));
-        Ok(Self { epoll, wake_queue, connections, new_conns, delivery, server, has_ended })
+        Ok(Self { epoll, wake_queue, connections, new_conns, expected, delivery, server, has_ended })
     }
 
     /// Registers a socket with epoll. Its events carry the connection's id.
-    fn register(&self, stream: std::net::TcpStream, id: u32) -> io::Result<Socket> {
+    fn watch(&self, stream: &std::net::TcpStream, id: u32) -> io::Result<()> {
         let flags = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
-        epoll::add(&self.epoll, &stream, EventData::new_u64(id.into()), flags)?;
-        Ok(Socket::new(stream))
+        Ok(epoll::add(&self.epoll, stream, EventData::new_u64(id.into()), flags)?)
     }
 
     /// Runs the connections. Returns only if tokio reports an error of the epoll descriptor.
@@ -221,8 +237,9 @@ impl<A: BuildConn> ReactorState<A> {
         self.insert_new_conns();
         self.run_due_turns(schedule);
         let polled = self.poll_events(cx, schedule);
+        let has_requests = self.run_handshakes(cx, schedule);
         schedule.rx = None;
-        if !schedule.woken.is_empty() || !schedule.due.is_empty() {
+        if !schedule.woken.is_empty() || !schedule.due.is_empty() || has_requests {
             // They may take many polls, so what tokio watches comes in between.
             yield_turn(cx);
         } else if !schedule.want_turn.is_empty() || schedule.sweep.is_some() {
@@ -288,7 +305,11 @@ impl<A: BuildConn> ReactorState<A> {
         let mut connections = self.connections.borrow_mut();
         for event in &events {
             let (id, flags) = (event.data.u64() as u32, event.flags);
-            schedule.turn_after_event(id, flags, &mut connections);
+            if connections.get_mut(id).is_some() {
+                schedule.turn_after_event(id, flags, &mut connections);
+            } else {
+                self.note_request(id, flags);
+            }
         }
         schedule.events = events;
         Ok(count)

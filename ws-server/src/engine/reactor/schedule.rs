@@ -48,6 +48,8 @@ pub(super) struct Schedule {
     pub(super) want_turn: VecDeque<u32>,
     pub(super) woken: VecDeque<u32>,
     pub(super) due: VecDeque<Due>,
+    /// Connections that are opened in this poll.
+    pub(super) opened: Vec<u32>,
     /// Empty. Its memory is used again.
     pub(super) singles: Singles,
     /// The next connection of a sweep that has begun.
@@ -80,6 +82,7 @@ impl Schedule {
             want_turn: VecDeque::new(),
             woken: VecDeque::new(),
             due: VecDeque::new(),
+            opened: Vec::new(),
             singles: Singles::default(),
             sweep: None,
         }
@@ -128,6 +131,15 @@ impl Schedule {
             // Frees what a large broadcast has allocated.
             self.woken.shrink_to(16 * TURNS_PER_POLL);
         }
+    }
+
+    /// Gives new connections their first turn.
+    pub(super) fn run_opened<T: ReactorConn>(&mut self, connections: &mut ConnTable<T>) {
+        let mut opened = mem::take(&mut self.opened);
+        for id in opened.drain(..) {
+            self.turn(id, connections);
+        }
+        self.opened = opened;
     }
 
     /// Continues a sweep: gives a turn to the next [`SWEEP_PER_POLL`] connections.

@@ -2,6 +2,7 @@
 
 mod due;
 mod faults;
+mod requests;
 mod schedule;
 
 use std::{marker::PhantomData, sync::Arc};

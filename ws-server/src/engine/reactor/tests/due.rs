@@ -157,7 +157,7 @@ async fn a_publication_keeps_a_connection_with_an_event_and_a_woken_one_waiting_
     peer.set_nodelay(true).unwrap();
     let stream = listener.accept().unwrap().0;
     let arrived = stream.try_clone().unwrap();
-    let _socket = fixture.reactor.register(stream, with_event).unwrap();
+    fixture.reactor.watch(&stream, with_event).unwrap();
     // The socket is writable, which is an event too.
     while !fixture.poll().await.contains(&Entry::Turn(with_event)) {}
     fixture.publish();

@@ -127,7 +127,7 @@ async fn a_broadcast_keeps_a_connection_with_an_event_waiting_for_one_poll() {
         peer.set_nodelay(true).unwrap();
         let stream = listener.accept().unwrap().0;
         let arrived = stream.try_clone().unwrap();
-        let _socket = fixture.reactor.register(stream, MANY).unwrap();
+        fixture.reactor.watch(&stream, MANY).unwrap();
         // The socket is writable, which is an event too.
         while !fixture.poll().await.contains(&MANY) {}
         fixture.wake(MANY);

@@ -1,0 +1,205 @@
+//! Sockets whose requests are expected.
+//!
+//! A request usually arrives some microseconds after its connection was accepted. Its socket waits for it on the
+//! reactor's epoll descriptor, where it stays once it is a connection: it is registered once, and needs no task. A
+//! request that does not come soon, or not in one piece, is a matter of tasks.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    net::TcpStream,
+    pin::Pin,
+    rc::Rc,
+    task::Context,
+    time::Duration,
+};
+
+use rustix::event::{epoll, epoll::EventFlags};
+use tokio::time::{Sleep, sleep};
+use ws_tokio::internal::guarded;
+
+use crate::{
+    engine::Requests,
+    handshake::{Handshake, Step, try_immediately},
+    measure::log_limited,
+    net::epoll_socket::Socket,
+    shard::{registration::ReservedId, server_state::ShutdownPhase},
+};
+
+use super::{BuildConn, NewConn, ReactorState, schedule::Schedule};
+
+/// A socket waits for its request for once or twice this long, and then in a task.
+pub(super) const PATIENCE: Duration = Duration::from_millis(20);
+/// Most handshakes per poll. Connections get their turns in between.
+const HANDSHAKES_PER_POLL: usize = 64;
+
+/// The sockets that wait, by the ids that their connections will have.
+pub(super) struct Expected<A: BuildConn> {
+    sockets: HashMap<u32, Waiting<A>>,
+    /// The ids of sockets that have something to read, or have waited too long.
+    due: VecDeque<u32>,
+    /// Ends when sockets that wait are to be looked at. `None` if there are none.
+    look: Option<Pin<Box<Sleep>>>,
+}
+
+pub(super) struct Waiting<A: BuildConn> {
+    stream: TcpStream,
+    handshake: Handshake,
+    id: ReservedId,
+    requests: Rc<dyn Requests<A>>,
+    /// What the kernel has reported so far.
+    pub(super) events: EventFlags,
+    /// Whether it waited already when the sockets were last looked at.
+    is_late: bool,
+    is_due: bool,
+}
+
+impl<A: BuildConn> Default for Expected<A> {
+    fn default() -> Self {
+        Self { sockets: HashMap::new(), due: VecDeque::new(), look: None }
+    }
+}
+
+impl<A: BuildConn> Expected<A> {
+    /// Notes an event of a socket that may be here.
+    pub(super) fn note(&mut self, id: u32, events: EventFlags) {
+        const TO_READ: EventFlags =
+            EventFlags::IN.union(EventFlags::RDHUP).union(EventFlags::HUP).union(EventFlags::ERR);
+        let Some(waiting) = self.sockets.get_mut(&id) else { return };
+        if events.intersects(TO_READ) && !std::mem::replace(&mut waiting.is_due, true) {
+            self.due.push_back(id);
+        }
+        waiting.events |= events;
+    }
+
+    /// Takes the next socket that is due.
+    pub(super) fn next_due(&mut self) -> Option<Waiting<A>> {
+        let id = self.due.pop_front()?;
+        self.sockets.remove(&id)
+    }
+
+    /// Whether there is nothing to look at.
+    const fn is_unused(&self) -> bool {
+        self.look.is_none()
+    }
+
+    /// Looks for sockets that have waited too long. With `all`, every socket has.
+    fn queue_late(&mut self, cx: &mut Context<'_>, all: bool) {
+        loop {
+            let look = self.look.get_or_insert_with(|| Box::pin(sleep(PATIENCE)));
+            let is_pending = look.as_mut().poll(cx).is_pending();
+            if is_pending && !all {
+                return;
+            }
+            for (id, waiting) in &mut self.sockets {
+                let is_late = std::mem::replace(&mut waiting.is_late, true) || all;
+                if is_late && !std::mem::replace(&mut waiting.is_due, true) {
+                    self.due.push_back(*id);
+                }
+            }
+            if is_pending {
+                return;
+            }
+            if self.sockets.is_empty() {
+                // Frees their memory, too.
+                *self = Self::default();
+                return;
+            }
+            self.look = None;
+        }
+    }
+}
+
+impl<A: BuildConn> ReactorState<A> {
+    /// Waits for the request of an accepted socket.
+    pub(super) fn expect_request(
+        &self,
+        requests: Rc<dyn Requests<A>>,
+        stream: TcpStream,
+        handshake: Handshake,
+    ) {
+        if self.has_ended.get() {
+            return;
+        }
+        let id = ReservedId::new(handshake.load.shard());
+        if let Err(error) = self.watch(&stream, id.id()) {
+            return tracing::warn!(%error, "registering a socket with epoll failed");
+        }
+        let (number, events) = (id.id(), EventFlags::empty());
+        let waiting = Waiting { stream, handshake, id, requests, events, is_late: false, is_due: false };
+        let mut expected = self.expected.borrow_mut();
+        let before = expected.sockets.insert(number, waiting);
+        if expected.is_unused() {
+            expected.look = Some(Box::pin(sleep(PATIENCE)));
+            // The reactor begins to look at the time.
+            self.wake_queue.wake();
+        }
+        drop(expected);
+        drop(before);
+    }
+
+    /// Notes an event of a socket that is no connection yet.
+    pub(super) fn note_request(&self, id: u32, events: EventFlags) {
+        self.expected.borrow_mut().note(id, events);
+    }
+
+    /// Does the handshakes whose requests have arrived, and leaves to tasks those that have waited too long, as many as
+    /// one poll may. The new connections are inserted before the kernel is asked for events again, so that no event
+    /// of theirs is lost. Returns whether more sockets are due.
+    pub(super) fn run_handshakes(&self, cx: &mut Context<'_>, schedule: &mut Schedule) -> bool {
+        if self.expected.borrow().is_unused() {
+            return false;
+        }
+        let is_shutting_down = self.server.phase() > ShutdownPhase::Running;
+        self.expected.borrow_mut().queue_late(cx, is_shutting_down);
+        for _ in 0..HANDSHAKES_PER_POLL {
+            let Some(waiting) = self.expected.borrow_mut().next_due() else { break };
+            // Destructors of the application's values may panic.
+            self.guard_handshake(|| self.run_handshake(waiting, schedule));
+        }
+        if !schedule.opened.is_empty() {
+            self.insert_new_conns();
+            schedule.run_opened(&mut self.connections.borrow_mut());
+        }
+        !self.expected.borrow().due.is_empty()
+    }
+
+    /// Drops the sockets that wait.
+    pub(super) fn drop_expected(&self) {
+        for (_, waiting) in self.expected.take().sockets {
+            let _ = guarded(|| drop(waiting));
+        }
+    }
+
+    fn run_handshake(&self, waiting: Waiting<A>, schedule: &mut Schedule) {
+        let Waiting { stream, handshake, id, requests, mut events, .. } = waiting;
+        let (app, number) = (requests.app(), id.id());
+        match try_immediately(&**app, &self.server, &stream, handshake, Some(id)) {
+            Step::Established(established, has_more) => {
+                events.set(EventFlags::IN, has_more);
+                let mut socket = Socket::new(stream);
+                socket.note(events);
+                self.new_conns.borrow_mut().push(NewConn { app: Rc::clone(app), socket, established });
+                schedule.opened.push(number);
+            }
+            Step::Gone => {}
+            step => self.go_on(&requests, stream, step),
+        }
+    }
+
+    /// Leaves a handshake to tasks.
+    fn go_on(&self, requests: &Rc<dyn Requests<A>>, stream: TcpStream, step: Step<A::Accepted>) {
+        // The socket's id is free now, so its events must end before.
+        match epoll::delete(&self.epoll, &stream) {
+            Ok(()) => requests.go_on(stream, step),
+            Err(error) => tracing::warn!(%error, "deregistering a socket from epoll failed"),
+        }
+    }
+
+    fn guard_handshake(&self, step: impl FnOnce()) {
+        if guarded(step).is_err() {
+            // A `tracing` subscriber may panic too.
+            let limits = &self.server.log_limits;
+            let _ = guarded(|| log_limited!(limits, Panic, error, "a handshake panicked"));
+        }
+    }
+}
