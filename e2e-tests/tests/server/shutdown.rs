@@ -251,9 +251,8 @@ fn a_refusal_that_can_be_said_at_once_is_said() {
 }
 
 #[test]
-fn a_refusal_of_a_request_that_arrives_at_once_is_said_too() {
+fn a_refusal_of_a_whole_request_is_said_too() {
     harness::run(async {
-        // A shard decides about a request that has arrived whole before the runtime watches the socket.
         for _ in 0..20 {
             let server = shut_down_by_request(|| Err(Rejection::new(StatusCode::IM_A_TEAPOT))).await;
             let mut client = server.connect().await;

@@ -23,7 +23,7 @@ pub(crate) enum Step<T: HandshakeFailed> {
     Established(Established<T>, bool),
     /// The rest of the 101 response is to be written.
     Accepted(Handshake, AcceptedRequest<T>),
-    /// This response is to be written.
+    /// The rest of this response is to be written.
     Rejected(Handshake, Refusal),
     /// More bytes, or slower steps, are needed. `Handshake::received` holds what was read.
     Wait(Handshake),
@@ -86,13 +86,12 @@ pub(crate) fn try_immediately<A: Application>(
     Step::Accepted(handshake, accepted)
 }
 
-/// Writes what the socket takes of a rejection. The runtime would write it later, once it knows that the socket takes
-/// bytes, and a shutdown that begins before leaves no time for that.
-#[cold]
+/// Writes what the socket takes of a refusal. A server that shuts down waits for no more than that.
 fn reject<T: HandshakeFailed>(mut stream: &TcpStream, handshake: Handshake, mut refusal: Refusal) -> Step<T> {
-    // A later write reports an error again.
-    let written = stream.write(&refusal.response).unwrap_or(0);
-    refusal.response.drain(..written);
+    // The next write reports an error again.
+    if let Ok(written) = stream.write(&refusal.response) {
+        refusal.response.drain(..written);
+    }
     Step::Rejected(handshake, refusal)
 }
 
