@@ -109,7 +109,7 @@ fn an_invalid_option_is_an_error_and_the_status_is_2() {
         for (args, message) in [
             (&["--what"][..], "unknown option --what (--help shows all)"),
             (&["--listen"], "--listen needs a value"),
-            (&["--api", "both"], "--api both: expected handler or async"),
+            (&["--api", "both"], "--api both: expected handler, async or async-lent"),
             (&["--max-message-size", "1MB"], "--max-message-size 1MB: expected a whole number"),
             (&["--idle-timeout-ms", "-5"], "--idle-timeout-ms -5: expected a whole number"),
             (&["--close-timeout-ms", "0"], "--close-timeout-ms 0: must be at least 1 ms"),

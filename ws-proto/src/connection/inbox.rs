@@ -1,6 +1,14 @@
 //! Messages, pings and pongs received while the application is paused, and the end that follows them.
 
-use std::{collections::VecDeque, ops::Deref, sync::Arc, time::Instant};
+use std::{
+    collections::VecDeque,
+    ops::Deref,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Instant,
+};
 
 use bytes::Bytes;
 
@@ -11,8 +19,6 @@ use crate::{
     memory::{MESSAGE_OVERHEAD, PooledBuffer},
     message::MessageKind,
 };
-
-use super::run::Lease;
 
 /// The end of the incoming messages.
 #[derive(Debug)]
@@ -38,9 +44,39 @@ pub(super) struct Inbox {
     /// What the run that was taken last counts: it is still held.
     lent: Size,
     /// Shared with that run while it counts.
-    lease: Option<Arc<Lease>>,
+    lease: Option<Lease>,
     /// The held end and its deadline. It takes effect after the held messages are delivered, or at the deadline.
     pub(super) end: Option<(End, Instant)>,
+}
+
+/// What the inbox and an entry that was taken from it share as long as the entry counts. If the inbox drops its part,
+/// the entry has the lease alone. It is set if a message of the entry was taken since this was last looked at.
+#[derive(Debug)]
+pub(super) struct Lease(Arc<AtomicBool>);
+
+impl Lease {
+    /// Both parts of a new lease.
+    fn new() -> (Self, Self) {
+        let was_read = Arc::new(AtomicBool::new(false));
+        (Self(Arc::clone(&was_read)), Self(was_read))
+    }
+
+    /// Whether the inbox holds the entry no more.
+    #[inline]
+    pub(super) fn is_dropped(&self) -> bool {
+        Arc::strong_count(&self.0) == 1
+    }
+
+    /// Notes that a message was taken.
+    #[inline]
+    pub(super) fn note_read(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether a message was taken since the last call.
+    pub(super) fn take_read(&self) -> bool {
+        self.0.swap(false, Ordering::Relaxed)
+    }
 }
 
 /// What an entry counts.
@@ -215,24 +251,25 @@ impl Inbox {
     }
 
     /// Takes the oldest entry. It counts until the next call, or until it is put back.
-    pub(super) fn take_run(&mut self) -> Option<(Held, Arc<Lease>)> {
+    pub(super) fn take_run(&mut self) -> Option<(Held, Lease)> {
         self.end_run();
         let held = self.held.pop_front()?;
         self.lent = held.size();
-        let lease = Arc::clone(self.lease.insert(Arc::default()));
+        let (own, lease) = Lease::new();
+        self.lease = Some(own);
         Some((held, lease))
     }
 
     /// Takes the oldest entry, as [`take_run`](Self::take_run) does, if it has several messages.
     #[inline]
-    pub(super) fn take_several(&mut self) -> Option<(Held, Arc<Lease>)> {
+    pub(super) fn take_several(&mut self) -> Option<(Held, Lease)> {
         let Held::Packed { frames, read } = self.held.front()? else { return None };
         let (.., len) = unpack(&frames[*read..])?;
         if frames.len() - read >= SEVERAL * len { self.take_run() } else { None }
     }
 
     /// What is shared with the entry that was taken last, if that still counts.
-    pub(super) const fn lease(&self) -> Option<&Arc<Lease>> {
+    pub(super) const fn lease(&self) -> Option<&Lease> {
         self.lease.as_ref()
     }
 

@@ -1,13 +1,6 @@
 //! Messages that are lent to the application one after the other, without the connection.
 
-use std::{
-    fmt,
-    ops::Range,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-};
+use std::{fmt, ops::Range};
 
 use bytes::Bytes;
 
@@ -20,7 +13,7 @@ use crate::{
 use super::{
     Connection, Flow,
     closing::Phase,
-    inbox::{Frames, Held, unpack},
+    inbox::{Frames, Held, Lease, unpack},
 };
 
 /// Held messages, or one message, taken from a connection with [`Connection::take_held_run`] or
@@ -33,27 +26,13 @@ pub struct MessageRun {
     /// The message of `held` was lent.
     lent: bool,
     /// `None` for a message that was not held.
-    lease: Option<Arc<Lease>>,
-}
-
-/// What a connection and a run that was taken from it share as long as the run counts as held. If the connection drops
-/// what it holds, the run has the lease alone.
-#[derive(Debug, Default)]
-pub(super) struct Lease {
-    /// A message of the run was taken since this was last looked at.
-    was_read: AtomicBool,
+    lease: Option<Lease>,
 }
 
 /// Whether a frame with this first byte, of those that are held, is a message.
 #[inline]
 const fn is_data(first: u8) -> bool {
     first & 0x08 == 0
-}
-
-/// Whether the connection holds the run no more.
-#[inline]
-fn is_dropped(lease: &Arc<Lease>) -> bool {
-    Arc::strong_count(lease) == 1
 }
 
 /// Payloads must not reach logs.
@@ -97,11 +76,11 @@ impl MessageRun {
             _ => return None,
         };
         let next = *read + len;
-        if next == frames.len() || is_dropped(lease) {
+        if next == frames.len() || lease.is_dropped() {
             return None;
         }
         *read = next;
-        lease.was_read.store(true, Ordering::Relaxed);
+        lease.note_read();
         Some(Message::received(kind, self.validated, Bytes::from(Box::<[u8]>::from(payload))))
     }
 
@@ -109,7 +88,7 @@ impl MessageRun {
     #[inline]
     #[must_use]
     pub fn is_dropped(&self) -> bool {
-        self.lease.as_ref().is_some_and(is_dropped)
+        self.lease.as_ref().is_some_and(Lease::is_dropped)
     }
 
     /// Whether [`next_message`](Self::next_message) returns a message. Control frames before it are dropped.
@@ -144,7 +123,7 @@ impl MessageRun {
             return None;
         }
         if let Some(lease) = &self.lease {
-            lease.was_read.store(true, Ordering::Relaxed);
+            lease.note_read();
         }
         match &mut self.held {
             Held::Message(kind, buffer) => {
@@ -212,8 +191,7 @@ impl Connection {
     #[doc(hidden)]
     #[inline]
     pub fn take_run_read(&mut self) -> bool {
-        let lease = self.inbox.as_ref().and_then(|inbox| inbox.lease());
-        lease.is_some_and(|lease| lease.was_read.swap(false, Ordering::Relaxed))
+        self.inbox.as_ref().and_then(|inbox| inbox.lease()).is_some_and(Lease::take_read)
     }
 
     /// Holds what is left of a run again, before all other messages and control frames.

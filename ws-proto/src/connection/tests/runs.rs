@@ -189,7 +189,7 @@ fn owned_messages_of_runs_are_those_that_are_taken_one_by_one() {
             .flat_map(|n| match n % 17 {
                 0 => vec![binary(vec![n as u8; 70 * n])],
                 9 => vec![text(""), ping("p")],
-                _ => vec![text(&"é".repeat(n % 80)), binary([n as u8])],
+                _ => vec![text("é".repeat(n % 80)), binary([n as u8])],
             })
             .collect();
         let bytes: Vec<u8> = frames.iter().flat_map(|frame| frame.encode(role == Role::Server)).collect();
