@@ -13,7 +13,7 @@ use crate::{
     driver::Driver,
     feed::Home,
     pressure::Pressure,
-    shared::{Shared, SharedState, StateGuard, lock, lock_briefly, turn},
+    shared::{Input, Shared, SharedState, StateGuard, lock, lock_briefly, turn},
     traffic::TrafficCounters,
     turn_work::begin_turn_work,
     websocket::WebSocket,
@@ -122,12 +122,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ServerHalf<S> {
         TurnEnd { over: false, due, is_settled: driver.is_quiet(), pressed }
     }
 
-    /// Updates a transport that wakes no tasks by itself. `f` sets its readiness; then all tasks that wait for it are
-    /// woken except `task`, which is about to be polled.
-    pub fn notify_transport(&self, task: &Waker, f: impl FnOnce(&mut S)) {
+    /// Updates a transport that wakes no tasks by itself. `f` sets its readiness, and returns whether a read that does not
+    /// fill its memory takes all that has arrived, so that there is nothing to read until the next call. Then all tasks
+    /// that wait for the transport are woken except `task`, which is about to be polled.
+    pub fn notify_transport(&self, task: &Waker, f: impl FnOnce(&mut S) -> bool) {
         let mut state = lock_briefly(&self.shared);
         if let Some(driver) = state.driver_mut() {
-            f(driver.io_mut());
+            state.input = if f(driver.io_mut()) { Input::Some } else { Input::Unknown };
         }
         if state.waiting.may_have_others(task) {
             StateGuard::of(state).waiting.wake_others(task);

@@ -62,6 +62,11 @@ impl Socket {
         self.writable |= events.intersects(EventFlags::OUT | EventFlags::HUP | EventFlags::ERR);
     }
 
+    /// Whether the kernel has reported an end.
+    pub(crate) const fn has_ended(&self) -> bool {
+        self.ended
+    }
+
     /// Whether a write may be tried, and the connection is not queued for another turn.
     pub(crate) const fn is_idle_and_writable(&self) -> bool {
         self.writable && !self.wants_turn

@@ -38,4 +38,4 @@ mod wakers;
 pub(crate) use close::poll_closed;
 pub(crate) use guard::{StateGuard, lock, lock_and_poll, lock_briefly, poll_locked};
 pub(crate) use send::WakerClones;
-pub(crate) use state::{Shared, SharedState, now};
+pub(crate) use state::{Input, Shared, SharedState, now};

@@ -11,7 +11,7 @@ use ws_proto::{Connection, Event as Parsed};
 
 use super::{
     received::Received,
-    state::{Mode, SharedState, Turn},
+    state::{Input, Mode, SharedState, Turn},
     transfer::READS_PER_TURN,
     turn,
 };
@@ -34,6 +34,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
         }
         (self.waker_missing, self.has_received) = (false, true);
         driver.connection_mut().resume_plain();
+        if self.input == Input::None {
+            *receiving = true;
+            self.end_turn_shortly(cx);
+            return Some(Poll::Pending);
+        }
         *reads += 1;
         let mut rx = ReceiveLease::take();
         let read = driver.read_plain(&mut Context::from_waker(waker), self.now, &mut rx);
@@ -41,6 +46,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
         if read.is_pending() {
             self.end_turn_shortly(cx);
             return Some(Poll::Pending);
+        }
+        if self.input == Input::Some && !rx.is_full() {
+            self.input = Input::None;
         }
         if R::TAKES_RUNS && rx.is_mostly_filled() {
             return Some(self.poll_parsed(cx, rx));

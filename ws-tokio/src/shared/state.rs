@@ -42,12 +42,24 @@ pub(crate) struct SharedState<S> {
     pub(crate) waker_added: bool,
     /// `recv` was polled since the last send, so the send need not read.
     pub(crate) has_received: bool,
+    /// What is known of the bytes that have arrived.
+    pub(crate) input: Input,
     /// A message was refused since nothing waited. A server looks at it.
     pub(super) has_refused: bool,
     /// Whether the tasks that wait for the end were woken because only held messages are left.
     finish_notified: bool,
     /// Reads the state of the transport's send queue.
     pub(crate) read_send_queue: fn(&S) -> Option<SendQueue>,
+}
+
+/// What is known of the bytes that a transport has which wakes no tasks by itself. It is told what arrives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Input {
+    Unknown,
+    /// A read that does not fill its memory takes all.
+    Some,
+    /// All is read.
+    None,
 }
 
 /// Which tasks move the bytes.
@@ -99,6 +111,7 @@ impl<S> SharedState<S> {
             waker_missing: false,
             waker_added: false,
             has_received: false,
+            input: Input::Unknown,
             has_refused: false,
             finish_notified: false,
             read_send_queue: |_| None,

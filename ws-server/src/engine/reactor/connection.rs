@@ -135,9 +135,9 @@ impl<F> FunctionConn<F> {
 impl<F: Future<Output = ()> + 'static> ReactorConn for FunctionConn<F> {
     fn note_events(&mut self, events: EventFlags) {
         self.task.served().notify_transport(&self.waker, |stream| {
-            if let Some(socket) = stream.reactor_socket() {
-                socket.note(events);
-            }
+            let Some(socket) = stream.reactor_socket() else { return false };
+            socket.note(events);
+            !socket.has_ended()
         });
     }
 
