@@ -251,6 +251,19 @@ fn a_refusal_that_can_be_said_at_once_is_said() {
 }
 
 #[test]
+fn a_refusal_of_a_whole_request_is_said_too() {
+    harness::run(async {
+        for _ in 0..20 {
+            let server = shut_down_by_request(|| Err(Rejection::new(StatusCode::IM_A_TEAPOT))).await;
+            let mut client = server.connect().await;
+            let request = client.request("/").to_bytes();
+            assert_eq!(client.upgrade_with(request).await.status(), 418);
+            assert_eq!(counts(server.stop().await), (0, 0, false));
+        }
+    });
+}
+
+#[test]
 fn no_connection_is_accepted_during_a_shutdown() {
     harness::run(async {
         for api in Api::ALL {

@@ -23,7 +23,7 @@ pub(crate) enum Step<T: HandshakeFailed> {
     Established(Established<T>, bool),
     /// The rest of the 101 response is to be written.
     Accepted(Handshake, AcceptedRequest<T>),
-    /// This response is to be written.
+    /// The rest of this response is to be written.
     Rejected(Handshake, Refusal),
     /// More bytes, or slower steps, are needed. `Handshake::received` holds what was read.
     Wait(Handshake),
@@ -55,7 +55,7 @@ pub(crate) fn try_immediately<A: Application>(
         match handshake.take_proxy_header(&server.options) {
             Ok(true) => {}
             Err(ProxyHeaderError::Full(full)) => {
-                return Step::Rejected(handshake, encode(rejection_when_full(full)));
+                return reject(stream, handshake, encode(rejection_when_full(full)));
             }
             Ok(false) | Err(_) => return Step::Wait(handshake),
         }
@@ -72,7 +72,7 @@ pub(crate) fn try_immediately<A: Application>(
     });
     let mut accepted = match decision {
         Ok(accepted) => accepted,
-        Err(refusal) => return Step::Rejected(handshake, refusal),
+        Err(refusal) => return reject(stream, handshake, refusal),
     };
     let mut stream = stream;
     match stream.write(&accepted.response) {
@@ -84,6 +84,15 @@ pub(crate) fn try_immediately<A: Application>(
         Err(_) => return Step::Gone,
     }
     Step::Accepted(handshake, accepted)
+}
+
+/// Writes what the socket takes of a refusal. A server that shuts down waits for no more than that.
+fn reject<T: HandshakeFailed>(mut stream: &TcpStream, handshake: Handshake, mut refusal: Refusal) -> Step<T> {
+    // The next write reports an error again.
+    if let Ok(written) = stream.write(&refusal.response) {
+        refusal.response.drain(..written);
+    }
+    Step::Rejected(handshake, refusal)
 }
 
 /// Reads once. Returns false at the end of the stream.
