@@ -121,16 +121,7 @@ impl BitWriter<'_> {
     }
 
     fn put_literals(&mut self, bytes: &[u8]) {
-        let (triples, rest) = bytes.as_chunks::<3>();
-        for triple in triples {
-            // A literal has nine bits at most.
-            let [(one, one_len), (two, two_len), (three, three_len)] =
-                triple.map(|byte| LITERALS[usize::from(byte)]);
-            let before_three = u32::from(one_len) + u32::from(two_len);
-            let codes = u32::from(one) | u32::from(two) << one_len | u32::from(three) << before_three;
-            self.put(codes, before_three + u32::from(three_len));
-        }
-        for byte in rest {
+        for byte in bytes {
             let (code, len) = LITERALS[usize::from(*byte)];
             self.put(code.into(), len.into());
         }
