@@ -1,6 +1,11 @@
 //! Messages, pings and pongs received while the application is paused, and the end that follows them.
 
-use std::{collections::VecDeque, ops::Deref, time::Instant};
+use std::{
+    collections::VecDeque,
+    mem,
+    ops::{Deref, Range},
+    time::Instant,
+};
 
 use bytes::Bytes;
 
@@ -22,6 +27,9 @@ pub(super) enum End {
 /// Assembled messages shorter than this are packed too. As entries of their own they would take more memory than their
 /// payloads.
 const PACKED_BELOW: usize = 1024;
+
+/// A message that shares the receive window that it arrived in pins at most this many times its size.
+const PINS_AT_MOST: usize = 8;
 
 #[derive(Debug, Default)]
 pub(super) struct Inbox {
@@ -57,6 +65,11 @@ pub(super) enum Frames {
     Copied(Vec<u8>),
     /// In the receive window that they arrived in. Most of it is theirs.
     Window(PooledBuffer),
+    /// The same, once the application has messages that share the window.
+    Shared {
+        window: Bytes,
+        capacity: usize,
+    },
 }
 
 impl Frames {
@@ -64,7 +77,28 @@ impl Frames {
         match self {
             Self::Copied(frames) => frames.capacity(),
             Self::Window(frames) => frames.capacity(),
+            Self::Shared { capacity, .. } => *capacity,
         }
+    }
+
+    /// The payload at `at`, owned. If it fills enough of a window, it shares the window. Otherwise it is copied.
+    #[inline(never)]
+    fn owned(&mut self, at: Range<usize>) -> Bytes {
+        if at.len() >= self.capacity() / PINS_AT_MOST
+            && let Some(window) = self.share()
+        {
+            return window.slice(at);
+        }
+        Bytes::copy_from_slice(&self[at])
+    }
+
+    /// The window that the frames are in, as memory that messages can share.
+    fn share(&mut self) -> Option<&Bytes> {
+        if let Self::Window(window) = self {
+            let capacity = window.capacity();
+            *self = Self::Shared { window: Bytes::from_owner(mem::take(window)), capacity };
+        }
+        if let Self::Shared { window, .. } = self { Some(window) } else { None }
     }
 }
 
@@ -76,6 +110,7 @@ impl Deref for Frames {
         match self {
             Self::Copied(frames) => frames,
             Self::Window(frames) => frames,
+            Self::Shared { window, .. } => window,
         }
     }
 }
@@ -153,13 +188,17 @@ impl Inbox {
 
     /// Takes the oldest message or control frame, for the receive buffer to lend.
     pub(super) fn pop(&mut self) -> Option<(OpCode, PooledBuffer)> {
-        self.pop_as(|payload| PooledBuffer::from(payload.to_vec()), |buffer| buffer)
+        self.pop_as(
+            |payload| PooledBuffer::from(payload.to_vec()),
+            |frames, at| PooledBuffer::from(frames[at].to_vec()),
+            |buffer| buffer,
+        )
     }
 
     /// Takes the oldest message or control frame as owned bytes.
     #[inline]
     pub(super) fn pop_bytes(&mut self) -> Option<(OpCode, Bytes)> {
-        self.pop_as(Bytes::copy_from_slice, PooledBuffer::into_bytes)
+        self.pop_as(Bytes::copy_from_slice, Frames::owned, PooledBuffer::into_bytes)
     }
 
     /// Takes the oldest item if it is a message, as owned bytes.
@@ -181,19 +220,24 @@ impl Inbox {
     fn pop_as<T>(
         &mut self,
         copy: impl FnOnce(&[u8]) -> T,
+        copy_or_share: impl FnOnce(&mut Frames, Range<usize>) -> T,
         take: impl FnOnce(PooledBuffer) -> T,
     ) -> Option<(OpCode, T)> {
         let (opcode, payload, size, exhausted) = match self.held.front_mut()? {
             Held::Message(kind, buffer) => {
-                let buffer = std::mem::take(buffer);
+                let buffer = mem::take(buffer);
                 let size = MESSAGE_OVERHEAD + buffer.len();
                 self.spare -= buffer.capacity() - buffer.len();
                 (kind.opcode(), take(buffer), size, true)
             }
             Held::Packed { frames, read } => {
                 let (opcode, payload, frame_len) = unpack(&frames[*read..])?;
-                let payload = copy(payload);
-                *read += frame_len;
+                let end = *read + frame_len;
+                let payload = match payload.len() {
+                    ..PACKED_BELOW => copy(payload),
+                    len => copy_or_share(frames, end - len..end),
+                };
+                *read = end;
                 self.spare += frame_len;
                 let exhausted = *read == frames.len();
                 self.spare -= if exhausted { frames.capacity() } else { 0 };
@@ -231,7 +275,7 @@ impl Inbox {
 
     /// The entry that was taken last counts no more.
     pub(super) fn end_run(&mut self) {
-        let Size { bytes, spare } = std::mem::take(&mut self.lent);
+        let Size { bytes, spare } = mem::take(&mut self.lent);
         self.bytes -= bytes;
         self.spare -= spare;
     }
