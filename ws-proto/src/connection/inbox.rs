@@ -83,7 +83,7 @@ impl Frames {
 
     /// The payload at `at`, owned. If it fills enough of a window, it shares the window. Otherwise it is copied.
     #[inline(never)]
-    fn owned(&mut self, at: Range<usize>) -> Bytes {
+    pub(super) fn owned(&mut self, at: Range<usize>) -> Bytes {
         if at.len() >= self.capacity() / PINS_AT_MOST
             && let Some(window) = self.share()
         {
