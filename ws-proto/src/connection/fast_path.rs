@@ -68,8 +68,15 @@ impl Connection {
         if self.partial.is_some() || !matches!(self.phase, Phase::Open) || self.ends_held() {
             return;
         }
-        let from = rx.start;
-        while self.fast_message(rx, tx).is_some() {}
+        let (from, mut latest) = (rx.start, rx.start);
+        loop {
+            let start = rx.start;
+            if self.fast_message(rx, tx).is_none() {
+                break;
+            }
+            latest = start;
+        }
+        self.note_run(rx.start - from, rx.start - latest);
         // With their headers they are what the inbox holds.
         self.hold_run(from..rx.start, rx);
     }

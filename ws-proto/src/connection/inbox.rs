@@ -2,7 +2,8 @@
 
 use std::{
     collections::VecDeque,
-    ops::Deref,
+    mem,
+    ops::{Deref, Range},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -29,10 +30,13 @@ pub(super) enum End {
 
 /// Assembled messages shorter than this are packed too. As entries of their own they would take more memory than their
 /// payloads.
-const PACKED_BELOW: usize = 1024;
+pub(super) const PACKED_BELOW: usize = 1024;
 
 /// The fewest messages, if they are of equal size, that are worth being taken as a run.
 const SEVERAL: usize = 4;
+
+/// A message that shares the receive window that it arrived in pins at most this many times its size.
+const PINS_AT_MOST: usize = 8;
 
 #[derive(Debug, Default)]
 pub(super) struct Inbox {
@@ -100,6 +104,11 @@ pub(super) enum Frames {
     Copied(Vec<u8>),
     /// In the receive window that they arrived in. Most of it is theirs.
     Window(PooledBuffer),
+    /// The same, once the application has messages that share the window.
+    Shared {
+        window: Bytes,
+        capacity: usize,
+    },
 }
 
 impl Frames {
@@ -107,7 +116,28 @@ impl Frames {
         match self {
             Self::Copied(frames) => frames.capacity(),
             Self::Window(frames) => frames.capacity(),
+            Self::Shared { capacity, .. } => *capacity,
         }
+    }
+
+    /// The payload at `at`, owned. If it fills enough of a window, it shares the window. Otherwise it is copied.
+    #[inline(never)]
+    pub(super) fn owned(&mut self, at: Range<usize>) -> Bytes {
+        if at.len() >= self.capacity() / PINS_AT_MOST
+            && let Some(window) = self.share()
+        {
+            return window.slice(at);
+        }
+        Bytes::copy_from_slice(&self[at])
+    }
+
+    /// The window that the frames are in, as memory that messages can share.
+    fn share(&mut self) -> Option<&Bytes> {
+        if let Self::Window(window) = self {
+            let capacity = window.capacity();
+            *self = Self::Shared { window: Bytes::from_owner(mem::take(window)), capacity };
+        }
+        if let Self::Shared { window, .. } = self { Some(window) } else { None }
     }
 }
 
@@ -119,6 +149,7 @@ impl Deref for Frames {
         match self {
             Self::Copied(frames) => frames,
             Self::Window(frames) => frames,
+            Self::Shared { window, .. } => window,
         }
     }
 }
@@ -196,13 +227,17 @@ impl Inbox {
 
     /// Takes the oldest message or control frame, for the receive buffer to lend.
     pub(super) fn pop(&mut self) -> Option<(OpCode, PooledBuffer)> {
-        self.pop_as(|payload| PooledBuffer::from(payload.to_vec()), |buffer| buffer)
+        self.pop_as(
+            |payload| PooledBuffer::from(payload.to_vec()),
+            |frames, at| PooledBuffer::from(frames[at].to_vec()),
+            |buffer| buffer,
+        )
     }
 
     /// Takes the oldest message or control frame as owned bytes.
     #[inline]
     pub(super) fn pop_bytes(&mut self) -> Option<(OpCode, Bytes)> {
-        self.pop_as(Bytes::copy_from_slice, PooledBuffer::into_bytes)
+        self.pop_as(Bytes::copy_from_slice, Frames::owned, PooledBuffer::into_bytes)
     }
 
     /// Takes the oldest item if it is a message, as owned bytes.
@@ -224,19 +259,24 @@ impl Inbox {
     fn pop_as<T>(
         &mut self,
         copy: impl FnOnce(&[u8]) -> T,
+        copy_or_share: impl FnOnce(&mut Frames, Range<usize>) -> T,
         take: impl FnOnce(PooledBuffer) -> T,
     ) -> Option<(OpCode, T)> {
         let (opcode, payload, size, exhausted) = match self.held.front_mut()? {
             Held::Message(kind, buffer) => {
-                let buffer = std::mem::take(buffer);
+                let buffer = mem::take(buffer);
                 let size = MESSAGE_OVERHEAD + buffer.len();
                 self.spare -= buffer.capacity() - buffer.len();
                 (kind.opcode(), take(buffer), size, true)
             }
             Held::Packed { frames, read } => {
                 let (opcode, payload, frame_len) = unpack(&frames[*read..])?;
-                let payload = copy(payload);
-                *read += frame_len;
+                let end = *read + frame_len;
+                let payload = match payload.len() {
+                    ..PACKED_BELOW => copy(payload),
+                    len => copy_or_share(frames, end - len..end),
+                };
+                *read = end;
                 self.spare += frame_len;
                 let exhausted = *read == frames.len();
                 self.spare -= if exhausted { frames.capacity() } else { 0 };
@@ -290,7 +330,7 @@ impl Inbox {
     /// The entry that was taken last counts no more.
     pub(super) fn end_run(&mut self) {
         self.lease = None;
-        let Size { bytes, spare } = std::mem::take(&mut self.lent);
+        let Size { bytes, spare } = mem::take(&mut self.lent);
         self.bytes -= bytes;
         self.spare -= spare;
     }

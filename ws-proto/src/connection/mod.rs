@@ -9,6 +9,7 @@ mod control;
 mod deflate_stub;
 mod drain;
 mod encode;
+mod equal;
 mod event;
 mod fast_path;
 mod frames;
@@ -170,6 +171,8 @@ struct Optional {
     monitor: Option<Box<Monitor>>,
     /// The length of the latest message, if it was larger than the receive window. The next one may be so too.
     expected_large: usize,
+    /// The length of the frames of the latest run of messages, if they were equally long. 0 if not.
+    equal_frames: usize,
 }
 
 impl Optional {

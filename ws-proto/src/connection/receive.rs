@@ -92,12 +92,15 @@ impl Connection {
         if self.expected_large() > 0 && !self.reads_directly(rx) {
             self.open_large_window(rx);
         }
+        let most = self.len_of_whole_messages(rx);
         if self.reads_directly(rx)
             && let Some((frame, message)) = large_message(&mut self.partial)
         {
             return message.buffer.spare_mut(frame.remaining.min(DIRECT_READ_AT_MOST));
         }
-        rx.spare_mut()
+        let room = rx.spare_mut();
+        let len = room.len().min(most);
+        &mut room[..len]
     }
 
     /// `n` bytes were read into the [`read_target`](Self::read_target) at `now`.

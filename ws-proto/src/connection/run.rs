@@ -13,7 +13,7 @@ use crate::{
 use super::{
     Connection, Flow,
     closing::Phase,
-    inbox::{Frames, Held, Lease, unpack},
+    inbox::{Frames, Held, Lease, PACKED_BELOW, unpack},
 };
 
 /// Held messages, or one message, taken from a connection with [`Connection::take_held_run`] or
@@ -62,7 +62,7 @@ impl MessageRun {
         }
     }
 
-    /// Takes the next message, as a copy. `None` if it is the last one, or is not the next frame, or if the connection
+    /// Takes the next message, owned: a small one is a copy, a large one may share the window. `None` if it is the last one, or is not the next frame, or if the connection
     /// has dropped what it holds: [put the run back](Connection::put_back_run), and ask the connection. So while all
     /// messages of a run are taken in this way, the connection knows when none is left.
     #[inline]
@@ -81,7 +81,11 @@ impl MessageRun {
         }
         *read = next;
         lease.note_read();
-        Some(Message::received(kind, self.validated, Bytes::from(Box::<[u8]>::from(payload))))
+        let payload = match payload.len() {
+            ..PACKED_BELOW => Bytes::from(Box::<[u8]>::from(payload)),
+            len => frames.owned(next - len..next),
+        };
+        Some(Message::received(kind, self.validated, payload))
     }
 
     /// Whether the connection has dropped what it holds since the run was taken.

@@ -20,6 +20,9 @@ pub(crate) trait Received: Sized {
 }
 
 impl Received for Message {
+    // Large ones of a read share its memory.
+    const TAKES_RUNS: bool = true;
+
     #[inline]
     fn take_held(connection: &mut Connection) -> Option<Self> {
         connection.take_held()

@@ -16,6 +16,7 @@ mod completions;
 mod compression;
 mod control;
 mod disconnect;
+mod equal_messages;
 mod extremes;
 mod failed_writes;
 mod fragmentation;

@@ -17,6 +17,12 @@ fn with_standard_window(role: Role) -> Endpoint {
     Endpoint::with_buffer(role, &config(|_| ()), ReceiveBuffer::new(WINDOW, pool))
 }
 
+fn both_with_window(check: impl Fn(Endpoint, Role)) {
+    for role in [Role::Server, Role::Client] {
+        check(with_standard_window(role), role);
+    }
+}
+
 #[test]
 fn a_run_has_the_messages_of_a_read_in_order_and_no_control_frames() {
     both(|mut end| {
@@ -81,6 +87,56 @@ fn owned_messages_come_from_the_same_window() {
         }
         assert_eq!(end.connection.held_bytes(), 0);
     }
+}
+
+#[test]
+fn owned_messages_of_an_eighth_of_the_window_share_it() {
+    for role in [Role::Server, Role::Client] {
+        let mut end = with_standard_window(role);
+        end.connection.pause();
+        let lens = [20_000, 16_000, 20_000, 20_000];
+        let frames: Vec<u8> =
+            lens.iter().flat_map(|len| binary(vec![1; *len]).encode(role == Role::Server)).collect();
+        let window = end.rx.spare_mut().as_ptr_range();
+        end.receives_bytes(&frames);
+        let held = end.connection.held_bytes();
+        let mut kept = Vec::new();
+        for len in lens {
+            let message = end.connection.take_held().unwrap();
+            assert_eq!(message.as_bytes(), vec![1; len]);
+            assert_eq!(window.contains(&message.as_bytes().as_ptr()), len == 20_000, "{len}");
+            kept.push(message);
+            let left = (lens.len() - kept.len()) * 16_000;
+            assert!((left..=held).contains(&end.connection.held_bytes()));
+        }
+        assert_eq!(end.connection.held_bytes(), 0);
+        // The window is used again once no message shares it.
+        let last = kept.pop();
+        drop(kept);
+        assert_eq!(end.rx.pool().retained(), 0);
+        drop(last);
+        assert!(end.rx.pool().retained() >= WINDOW);
+    }
+}
+
+#[test]
+fn a_run_whose_first_messages_share_the_window_is_lent_and_put_back() {
+    both_with_window(|mut end, role| {
+        end.connection.pause();
+        let frames: Vec<u8> =
+            (0..5_u8).flat_map(|n| binary([n; 20_000]).encode(role == Role::Server)).collect();
+        end.receives_bytes(&frames);
+        let first = end.connection.take_held().unwrap();
+        let mut run = end.connection.take_held_run().unwrap();
+        assert_eq!(run.next_message().unwrap().as_bytes(), [1; 20_000]);
+        end.connection.put_back_run(run);
+        assert_eq!(end.connection.take_held().unwrap().as_bytes(), [2; 20_000]);
+        end.resumes();
+        end.delivers_binary([3; 20_000]);
+        end.delivers_binary([4; 20_000]);
+        assert_eq!(end.connection.held_bytes(), 0);
+        assert_eq!(first.as_bytes(), [0; 20_000]);
+    });
 }
 
 #[test]
