@@ -21,8 +21,6 @@ pub(super) struct Lent {
     run: MessageRun,
     /// A server's task runs the connection.
     is_served: bool,
-    /// The run was taken in a turn of that task.
-    in_turn: bool,
     /// The messages that `recv` may still take.
     left: u8,
 }
@@ -30,8 +28,7 @@ pub(super) struct Lent {
 impl Lent {
     /// A run that was taken for `recv`.
     pub(super) fn for_recv<S>(run: MessageRun, state: &SharedState<S>) -> Self {
-        let (is_served, in_turn) = (state.has_server_task(), state.is_application_turn());
-        Self { run, is_served, in_turn, left: TAKEN_AT_ONCE }
+        Self { run, is_served: state.has_server_task(), left: TAKEN_AT_ONCE }
     }
 }
 
@@ -87,7 +84,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         let run = lock_and_poll(shared, cx, |state, cx| {
             let is_served = state.has_server_task();
             let run = state.poll_recv_run(cx);
-            run.map(|run| run.map(|run| Lent { run, is_served, in_turn: false, left: 0 }))
+            run.map(|run| run.map(|run| Lent { run, is_served, left: 0 }))
         });
         if let Some(run) = ready!(run) {
             *lent = Some(run);
@@ -126,12 +123,10 @@ impl<S> WebSocket<S> {
     pub(super) fn take_lent(&mut self) -> Option<Message> {
         let lent = self.rare.as_mut()?.lent.as_mut()?;
         lent.left = lent.left.checked_sub(1)?;
-        if lent.in_turn {
-            if is_check_due() {
-                return None;
-            }
-            count_work(1);
+        if is_check_due() {
+            return None;
         }
+        count_work(1);
         lent.run.take_message()
     }
 
