@@ -39,8 +39,11 @@ impl Connection {
     }
 
     fn len_of_whole_frames(&self, frame: usize, room: usize) -> usize {
-        let begun = self.partial.as_ref().and_then(|partial| partial.frame.as_ref());
-        let missing = begun.map_or(0, |begun| begun.remaining);
+        let missing = self.partial.as_ref().map_or(0, |partial| match &partial.frame {
+            Some(begun) => begun.remaining,
+            None if partial.header.is_empty() => 0,
+            None => frame.saturating_sub(partial.header.bytes().len()),
+        });
         let whole = room.saturating_sub(missing) / frame;
         if whole < SEVERAL { room } else { missing + whole * frame }
     }

@@ -4,10 +4,6 @@ use std::{
     collections::VecDeque,
     mem,
     ops::{Deref, Range},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
     time::Instant,
 };
 
@@ -20,6 +16,8 @@ use crate::{
     memory::{MESSAGE_OVERHEAD, PooledBuffer},
     message::MessageKind,
 };
+
+use super::lease::Lease;
 
 /// The end of the incoming messages.
 #[derive(Debug)]
@@ -51,36 +49,6 @@ pub(super) struct Inbox {
     lease: Option<Lease>,
     /// The held end and its deadline. It takes effect after the held messages are delivered, or at the deadline.
     pub(super) end: Option<(End, Instant)>,
-}
-
-/// What the inbox and an entry that was taken from it share as long as the entry counts. If the inbox drops its part,
-/// the entry has the lease alone. It is set if a message of the entry was taken since this was last looked at.
-#[derive(Debug)]
-pub(super) struct Lease(Arc<AtomicBool>);
-
-impl Lease {
-    /// Both parts of a new lease.
-    fn new() -> (Self, Self) {
-        let was_read = Arc::new(AtomicBool::new(false));
-        (Self(Arc::clone(&was_read)), Self(was_read))
-    }
-
-    /// Whether the inbox holds the entry no more.
-    #[inline]
-    pub(super) fn is_dropped(&self) -> bool {
-        Arc::strong_count(&self.0) == 1
-    }
-
-    /// Notes that a message was taken.
-    #[inline]
-    pub(super) fn note_read(&self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-
-    /// Whether a message was taken since the last call.
-    pub(super) fn take_read(&self) -> bool {
-        self.0.swap(false, Ordering::Relaxed)
-    }
 }
 
 /// What an entry counts.
@@ -309,8 +277,8 @@ impl Inbox {
     }
 
     /// What is shared with the entry that was taken last, if that still counts.
-    pub(super) const fn lease(&self) -> Option<&Lease> {
-        self.lease.as_ref()
+    pub(super) const fn lease_mut(&mut self) -> Option<&mut Lease> {
+        self.lease.as_mut()
     }
 
     /// Whether the entry that was taken last still counts.
@@ -363,8 +331,9 @@ impl Inbox {
         self.capacity() + self.held.capacity() * size_of::<Held>()
     }
 
-    pub(super) const fn bytes(&self) -> usize {
-        self.bytes
+    /// Bytes of everything held, without the messages that were taken from the latest entry.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes - self.lease.as_ref().map_or(0, Lease::taken)
     }
 
     /// Bytes of memory in use.

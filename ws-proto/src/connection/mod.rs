@@ -16,6 +16,7 @@ mod frames;
 mod held;
 mod inbox;
 mod large;
+mod lease;
 mod monitor;
 mod outbox;
 mod partial;

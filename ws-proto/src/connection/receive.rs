@@ -300,6 +300,9 @@ impl Connection {
         }
         let inbox = self.inbox.get_or_insert_default();
         match at {
+            At::Window { start, len } if rx.is_worth_detaching(len) => {
+                inbox.push_buffer(kind, rx.detach(start, len));
+            }
             At::Window { start, len } => {
                 inbox.push_slice(kind.opcode(), rx.processed(start, len), rx.unprocessed().len());
             }

@@ -13,7 +13,8 @@ use crate::{
 use super::{
     Connection, Flow,
     closing::Phase,
-    inbox::{Frames, Held, Lease, PACKED_BELOW, unpack},
+    inbox::{Frames, Held, PACKED_BELOW, unpack},
+    lease::Lease,
 };
 
 /// Held messages, or one message, taken from a connection with [`Connection::take_held_run`] or
@@ -80,7 +81,7 @@ impl MessageRun {
             return None;
         }
         *read = next;
-        lease.note_read();
+        lease.note_taken(len);
         let payload = match payload.len() {
             ..PACKED_BELOW => Bytes::from(Box::<[u8]>::from(payload)),
             len => frames.owned(next - len..next),
@@ -126,17 +127,17 @@ impl MessageRun {
         if !self.has_next() {
             return None;
         }
-        if let Some(lease) = &self.lease {
-            lease.note_read();
-        }
+        let lease = self.lease.as_ref();
         match &mut self.held {
             Held::Message(kind, buffer) => {
                 self.lent = true;
+                lease.inspect(|lease| lease.note_taken(buffer.len()));
                 Some(MessageRef::assembled(*kind, self.validated, buffer))
             }
             Held::Packed { frames, read } => {
                 let (opcode, payload, len) = unpack(&frames[*read..])?;
                 *read += len;
+                lease.inspect(|lease| lease.note_taken(len));
                 let kind = if opcode == OpCode::Text { MessageKind::Text } else { MessageKind::Binary };
                 Some(MessageRef::lent(kind, self.validated, payload))
             }
@@ -195,7 +196,7 @@ impl Connection {
     #[doc(hidden)]
     #[inline]
     pub fn take_run_read(&mut self) -> bool {
-        self.inbox.as_ref().and_then(|inbox| inbox.lease()).is_some_and(Lease::take_read)
+        self.inbox.as_mut().and_then(|inbox| inbox.lease_mut()).is_some_and(Lease::take_read)
     }
 
     /// Holds what is left of a run again, before all other messages and control frames.

@@ -134,6 +134,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
     #[cold]
     fn poll_others(&mut self, cx: &Context<'_>) -> Poll<()> {
         if self.driver.as_ref().is_none_or(|driver| driver.connection().held_bytes() == 0) {
+            begin_work();
             return Poll::Ready(());
         }
         if !self.has_waker_of(cx) {

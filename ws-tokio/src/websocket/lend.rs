@@ -12,8 +12,7 @@ use crate::{
     turn_work::{count_work, is_check_due},
 };
 
-/// The messages that `recv` takes from a run before it locks the connection again. Until then, all of the run counts
-/// towards `max_held_bytes`.
+/// The messages that `recv` takes from a run before it locks the connection again.
 const TAKEN_AT_ONCE: u8 = 64;
 
 /// Messages that `recv_ref` lends one after the other, and of which `recv` makes owned ones.
@@ -39,8 +38,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// It suits a task that reads many small messages and keeps few of them: `recv` allocates memory for each payload
     /// and copies it, and locks the connection for each call. [`MessageRef::into_message`] makes an owned message.
     ///
-    /// The connection takes several messages at a time from one read. They count towards `max_held_bytes` until the last
-    /// one is lent.
+    /// The connection takes several messages at a time from one read. Those that are not lent yet count
+    /// towards `max_held_bytes`.
     ///
     /// ```
     /// use tokio::io::{AsyncRead, AsyncWrite};

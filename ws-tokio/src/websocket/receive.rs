@@ -20,8 +20,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// Receives the next text or binary message. Returns `None` once the connection is over;
     /// [`close_info`](Self::close_info) says how it ended. The library handles control frames.
     ///
-    /// Messages that arrive together are taken from the connection together, up to 64 at a time. They count towards
-    /// `max_held_bytes` until the last one is returned.
+    /// Messages that arrive together are taken from the connection together, up to 64 at a time. Those that are not
+    /// returned yet count towards `max_held_bytes`. The payload of a message of about 16 KiB to 64 KiB may share the
+    /// memory of a read, which has at most eight times its size: copy what is kept for long.
     ///
     /// Under a server's `serve`, a connection that has received messages for about a millisecond waits here once, so
     /// that other connections run. In any other task, `recv` counts against tokio's cooperative budget.
@@ -64,10 +65,12 @@ fn take_run<S>(state: &mut SharedState<S>, rare: &mut Option<Box<Rare>>) {
 #[inline(never)]
 fn poll_next<S: AsyncRead + AsyncWrite + Unpin>(
     shared: &Shared<S>,
-    mut state: MutexGuard<'_, SharedState<S>>,
+    state: MutexGuard<'_, SharedState<S>>,
     cx: &mut Context<'_>,
 ) -> Poll<Option<Message>> {
     let hold = Hold::new();
+    // If the transport panics, the lock is released before foreign code runs.
+    let mut state = state;
     if let Some(received) = state.poll_shortly(cx) {
         StateGuard::release(state);
         drop(hold);

@@ -43,6 +43,18 @@ fn after_messages_of_equal_length_a_read_ends_with_a_message() {
 }
 
 #[test]
+fn a_header_that_a_read_cuts_is_part_of_its_message() {
+    for cut in 1..4 {
+        let mut end = paused_client();
+        let frame = frame(300);
+        end.receives_bytes(&frame.repeat(3)[..2 * frame.len() + cut]);
+        let missing = frame.len() - cut;
+        let room = room(&mut end);
+        assert_eq!(room, missing + (ROOM - missing) / frame.len() * frame.len());
+    }
+}
+
+#[test]
 fn after_messages_of_other_lengths_a_read_fills_the_window() {
     let mut end = paused_client();
     end.receives_bytes(&frame(300).repeat(3));

@@ -324,3 +324,37 @@ fn control_frames_before_the_next_message_are_put_back_too() {
         assert_eq!(events, [HeldEvent::Ping("held".into()), HeldEvent::Message("c".into())]);
     });
 }
+
+#[test]
+fn a_held_message_of_half_the_window_takes_it_along() {
+    both_with_window(|mut end, role| {
+        end.connection.pause();
+        let window = end.rx.spare_mut().as_ptr_range();
+        end.receives_bytes(&binary(vec![1; 70_000]).encode(role == Role::Server));
+        let message = end.connection.take_held().unwrap();
+        assert_eq!(message.as_bytes(), vec![1; 70_000]);
+        assert!(window.contains(&message.as_bytes().as_ptr()), "not copied");
+    });
+}
+
+#[test]
+fn messages_of_a_run_count_until_they_are_taken() {
+    both_with_window(|mut end, role| {
+        end.connection.pause();
+        let frames = binary(vec![1; 1000]).encode(role == Role::Server).repeat(100);
+        end.receives_bytes(&frames);
+        let held = end.connection.held_bytes();
+        assert!(!end.connection.wants_read());
+        let mut run = end.connection.take_held_run().unwrap();
+        assert_eq!(end.connection.held_bytes(), held);
+        for n in 1..50 {
+            assert!(if n % 2 == 0 { run.take_message().is_some() } else { run.next_message().is_some() });
+            assert_eq!(end.connection.held_bytes(), held - n * frames.len() / 100);
+        }
+        assert!(end.connection.wants_read());
+        assert!(end.connection.take_run_read());
+        assert!(!end.connection.take_run_read());
+        end.connection.put_back_run(run);
+        assert_eq!(end.connection.held_bytes(), held - 49 * frames.len() / 100);
+    });
+}
