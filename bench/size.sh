@@ -18,6 +18,8 @@ fi
 work="$(mktemp -d)"
 # The lock files are copies, and belong to this run.
 trap 'rm -rf "$work"; rm -f size/*/Cargo.lock' EXIT
+# Seconds have a decimal point.
+export LC_ALL=C
 TIMEFORMAT="%1R %1U %1S"
 unset RUSTFLAGS CARGO_PROFILE_RELEASE_DEBUG CARGO_PROFILE_RELEASE_LTO
 

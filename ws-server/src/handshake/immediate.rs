@@ -20,7 +20,14 @@ use super::{
 /// How far a handshake has come.
 pub(crate) enum Step<T: HandshakeFailed> {
     /// The 101 response is sent. `true`: the socket may have more to read.
-    Established(Established<T>, bool),
+    Established(
+        Established<T>,
+        #[cfg_attr(
+            not(target_os = "linux"),
+            expect(dead_code, reason = "only the reactor keeps what it knows of a socket")
+        )]
+        bool,
+    ),
     /// The rest of the 101 response is to be written.
     Accepted(Handshake, AcceptedRequest<T>),
     /// The rest of this response is to be written.
@@ -87,7 +94,12 @@ pub(crate) fn try_immediately<A: Application>(
 }
 
 /// Writes what the socket takes of a refusal. A server that shuts down waits for no more than that.
-fn reject<T: HandshakeFailed>(mut stream: &TcpStream, handshake: Handshake, mut refusal: Refusal) -> Step<T> {
+fn reject<T: HandshakeFailed>(
+    mut stream: &TcpStream,
+    mut handshake: Handshake,
+    mut refusal: Refusal,
+) -> Step<T> {
+    handshake.progress.end(refusal.outcome);
     // The next write reports an error again.
     if let Ok(written) = stream.write(&refusal.response) {
         refusal.response.drain(..written);

@@ -51,6 +51,7 @@ impl ReservedId {
         Self { shard: Some(Arc::clone(shard)), id }
     }
 
+    #[cfg(any(test, target_os = "linux"))]
     pub(crate) const fn id(&self) -> u32 {
         self.id
     }

@@ -6,13 +6,18 @@ use std::{
     io::{self, ErrorKind},
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
+    sync::mpsc,
     task::{Context, Poll},
 };
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    time::Instant,
+};
 use ws_proto::{Message, Role, error::ConnectionError};
-use ws_tokio::WebSocket;
+use ws_tokio::{WebSocket, internal::ServerHalf};
 
+use crate::payload_destructors::{payload, use_connection, without_deadlock};
 use crate::support::{Frame, Peer, ROLES, Task, TestTransport, config, connection};
 
 /// Polls of the transport within one poll of a future. A future that needs more spins.
@@ -268,4 +273,29 @@ async fn a_panic_in_poll_shutdown_reaches_the_caller_and_the_connection_still_en
     assert_eq!(ws.recv().await, None);
     assert!(ws.close_info().unwrap().is_clean());
     assert_eq!(peer.received(), [Frame::close(1000, "")]);
+}
+
+#[test]
+fn if_a_flush_panics_in_a_turn_written_payloads_are_dropped_after_the_lock_is_released() {
+    without_deadlock(|| {
+        let (transport, peer) = TestTransport::new(Role::Server);
+        let fault = Cell::new(Fault::PanicInFlush);
+        let transport = FaultyTransport { transport, fault, polls: Cell::new(0) };
+        let (half, mut ws) = ServerHalf::new(transport, connection(Role::Server, config()), &[]);
+        let (task, now) = (Task::new(), Instant::now().into_std());
+        // The first turn has nothing to write.
+        half.begin_turn(&mut task.cx(), now);
+        assert!(ws.poll_recv(&mut task.cx()).is_pending());
+        assert!(half.end_turn(&mut task.cx(), now).is_pending());
+        half.begin_turn(&mut task.cx(), now);
+        let (own, (dropped, is_dropped)) = (ws.sender(), mpsc::channel());
+        let payload = payload(20_000, move || {
+            use_connection(&own);
+            dropped.send(()).unwrap();
+        });
+        assert!(task.poll(&mut Box::pin(ws.send(payload))).is_ready());
+        assert!(catch_unwind(AssertUnwindSafe(|| ws.poll_recv(&mut task.cx()))).is_err());
+        is_dropped.try_recv().expect("it was written");
+        assert_eq!(peer.received()[0], Frame::binary(vec![b'p'; 20_000]));
+    });
 }

@@ -50,7 +50,8 @@ impl Drop for Owner {
     }
 }
 
-fn payload(len: usize, on_drop: impl FnOnce() + Send + 'static) -> Bytes {
+/// A payload of this length that calls a function when it is dropped.
+pub(crate) fn payload(len: usize, on_drop: impl FnOnce() + Send + 'static) -> Bytes {
     Bytes::from_owner(Owner { bytes: vec![b'p'; len], on_drop: Some(Box::new(on_drop)) })
 }
 
