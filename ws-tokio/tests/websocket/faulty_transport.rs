@@ -284,10 +284,10 @@ fn if_a_flush_panics_in_a_turn_written_payloads_are_dropped_after_the_lock_is_re
         let (half, mut ws) = ServerHalf::new(transport, connection(Role::Server, config()), &[]);
         let (task, now) = (Task::new(), Instant::now().into_std());
         // The first turn has nothing to write.
-        half.begin_turn(&mut task.cx(), now);
+        half.begin_turn(&task.cx(), now);
         assert!(ws.poll_recv(&mut task.cx()).is_pending());
         assert!(half.end_turn(&mut task.cx(), now).is_pending());
-        half.begin_turn(&mut task.cx(), now);
+        half.begin_turn(&task.cx(), now);
         let (own, (dropped, is_dropped)) = (ws.sender(), mpsc::channel());
         let payload = payload(20_000, move || {
             use_connection(&own);
