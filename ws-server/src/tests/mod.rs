@@ -41,7 +41,7 @@ type Task = Pin<Box<dyn Future<Output = ()>>>;
 const ROUNDS: usize = 200;
 const SMALL: [usize; 2] = [20, 1000];
 
-struct Echo;
+pub(crate) struct Echo;
 
 impl Handler for Echo {
     type Context = ();
@@ -131,7 +131,7 @@ fn run_to_end(task: &mut Task) {
     panic!("the task is not woken");
 }
 
-fn masked(size: usize) -> Vec<u8> {
+pub(crate) fn masked(size: usize) -> Vec<u8> {
     let mut frame = vec![0x82];
     match size {
         0..126 => frame.push(0x80 | size as u8),

@@ -14,7 +14,7 @@ use std::{
 };
 
 use rustix::event::{epoll, epoll::EventFlags};
-use tokio::time::{Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep};
 use ws_tokio::internal::guarded;
 
 use crate::{
@@ -31,6 +31,10 @@ use super::{BuildConn, NewConn, ReactorState, schedule::Schedule};
 pub(super) const PATIENCE: Duration = Duration::from_millis(20);
 /// Most handshakes per poll. Connections get their turns in between.
 const HANDSHAKES_PER_POLL: usize = 64;
+/// A poll begins no more handshakes after this time. The application's hooks may take long.
+const TIME_PER_POLL: Duration = Duration::from_millis(1);
+/// Handshakes between two looks at the clock.
+const HANDSHAKES_PER_LOOK: usize = 8;
 
 /// The sockets that wait, by the ids that their connections will have.
 pub(super) struct Expected<A: BuildConn> {
@@ -151,10 +155,17 @@ impl<A: BuildConn> ReactorState<A> {
         }
         let is_shutting_down = self.server.phase() > ShutdownPhase::Running;
         self.expected.borrow_mut().queue_late(cx, is_shutting_down);
-        for _ in 0..HANDSHAKES_PER_POLL {
+        if self.expected.borrow().due.is_empty() {
+            return false;
+        }
+        let began = Instant::now();
+        for count in 1..=HANDSHAKES_PER_POLL {
             let Some(waiting) = self.expected.borrow_mut().next_due() else { break };
             // Destructors of the application's values may panic.
             self.guard_handshake(|| self.run_handshake(waiting, schedule));
+            if count.is_multiple_of(HANDSHAKES_PER_LOOK) && began.elapsed() >= TIME_PER_POLL {
+                break;
+            }
         }
         if !schedule.opened.is_empty() {
             self.insert_new_conns();
