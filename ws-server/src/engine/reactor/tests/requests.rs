@@ -4,13 +4,21 @@ use std::{
     io::{Read as _, Write as _},
     net::{Shutdown, TcpListener, TcpStream},
     pin::pin,
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::{
+        Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
     task::Waker,
     time::Duration,
 };
 
 use rustix::event::{PollFd, PollFlags};
 use tokio::time::Instant;
+use tracing::{
+    Event, Metadata, Subscriber,
+    field::Field,
+    span::{Attributes, Id, Record},
+};
 use ws_tokio::internal::ReceiveLease;
 
 use super::*;
@@ -295,4 +303,59 @@ async fn a_handshake_that_panics_frees_its_id_and_the_next_one_runs() {
         assert_eq!((test.tasks.panics.get(), test.tasks.started.get()), (None, 1), "{panics:?}");
         test.expect_nothing_of(2);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_socket_waits_for_its_request_no_longer_than_a_handshake_may_take() {
+    let handshake_timeout = Duration::from_millis(10);
+    let options = Options { handshake_timeout, ..Options::default() };
+    let mut test = Test::with(TestApp::<NoConn>(PhantomData), options);
+    let (started, _silent) = (Instant::now(), test.accept());
+    test.run().await;
+    let waited = started.elapsed();
+    assert!((handshake_timeout..PATIENCE).contains(&waited), "{waited:?}");
+}
+
+/// Keeps the fields of each event as text.
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<String>>>);
+
+impl Subscriber for Lines {
+    fn enabled(&self, _metadata: &Metadata<'_>) -> bool {
+        true
+    }
+
+    fn new_span(&self, _span: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+
+    fn record(&self, _span: &Id, _values: &Record<'_>) {}
+
+    fn record_follows_from(&self, _span: &Id, _follows: &Id) {}
+
+    fn event(&self, event: &Event<'_>) {
+        let mut line = String::new();
+        event.record(&mut |field: &Field, value: &dyn std::fmt::Debug| {
+            line += &format!("{}={value:?};", field.name());
+        });
+        self.0.lock().unwrap().push(line);
+    }
+
+    fn enter(&self, _span: &Id) {}
+
+    fn exit(&self, _span: &Id) {}
+}
+
+#[tokio::test]
+async fn a_peer_that_leaves_before_its_request_is_logged() {
+    let lines = Lines::default();
+    let _guard = tracing::subscriber::set_default(lines.clone());
+    let mut test = Test::new();
+    let _peer = test.accept_ended(b"");
+    assert!(!test.run_handshakes().await);
+    test.expect_nothing_of(1);
+    let lines = std::mem::take(&mut *lines.0.lock().unwrap());
+    let failed: Vec<_> = lines.iter().filter(|line| line.contains("message=handshake failed;")).collect();
+    assert_eq!(failed.len(), 1, "{lines:?}");
+    assert!(failed[0].contains("error=I/O failed during the handshake: "), "{failed:?}");
 }
