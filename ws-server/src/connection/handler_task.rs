@@ -31,6 +31,8 @@ mod direct;
 mod pressure;
 #[cfg(target_os = "linux")]
 mod short;
+#[cfg(all(test, target_os = "linux"))]
+pub(crate) use short::SHORT_TURNS;
 
 /// Most reads per turn, so that other connections get their turns.
 const READS_PER_TURN: usize = 4;

@@ -13,7 +13,9 @@ use crate::shard::{registration::ReservedId, server_state::ServerState};
 use super::{
     Handshake,
     decide::{Refusal, admit, decide, encode, rejection_when_full},
+    error::AcceptError,
     established::{AcceptedRequest, Application, Established, HandshakeFailed},
+    log_failure,
     proxy_header::ProxyHeaderError,
 };
 
@@ -53,9 +55,9 @@ pub(crate) fn try_immediately<A: Application>(
     handshake.received = handshake.load.shard().head_buffers.take();
     let has_more = match read(stream, &mut handshake.received) {
         Ok(true) => handshake.received.len() == handshake.received.capacity(),
-        Ok(false) => return Step::Gone,
+        Ok(false) => return gone(&handshake, ErrorKind::UnexpectedEof.into()),
         Err(error) if error.kind() == ErrorKind::WouldBlock => return Step::Wait(handshake),
-        Err(_) => return Step::Gone,
+        Err(error) => return gone(&handshake, error),
     };
     // Malformed headers and requests take the slow path, which reports the error.
     if handshake.expects_proxy_header {
@@ -91,6 +93,12 @@ pub(crate) fn try_immediately<A: Application>(
         Err(_) => return Step::Gone,
     }
     Step::Accepted(handshake, accepted)
+}
+
+/// The peer has left before its request.
+fn gone<T: HandshakeFailed>(handshake: &Handshake, error: io::Error) -> Step<T> {
+    log_failure(handshake, &AcceptError::from(error));
+    Step::Gone
 }
 
 /// Writes what the socket takes of a refusal. A server that shuts down waits for no more than that.

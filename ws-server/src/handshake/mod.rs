@@ -223,13 +223,19 @@ async fn conclude<A, P>(
             if matches!(error, AcceptError::TimedOut) {
                 handshake.progress.fail(HandshakeFailure::TimedOut);
             }
-            let (peer, server) = (handshake.peer, &handshake.load.shard().server);
-            log_limited!(
-                server.log_limits, Handshake, debug,
-                error = %WithCauses(&error), ?peer, "handshake failed"
-            );
+            log_failure(&handshake, &error);
         }
     }
+}
+
+/// Logs why a handshake ends without a response.
+#[cold]
+fn log_failure(handshake: &Handshake, error: &AcceptError) {
+    let (peer, server) = (handshake.peer, &handshake.load.shard().server);
+    log_limited!(
+        server.log_limits, Handshake, debug,
+        error = %WithCauses(error), ?peer, "handshake failed"
+    );
 }
 
 /// Writes the rest of the 101 response of a handshake that [`try_immediately`] began.

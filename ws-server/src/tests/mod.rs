@@ -8,6 +8,8 @@ mod direct;
 mod flush;
 #[cfg(target_os = "linux")]
 mod short;
+#[cfg(target_os = "linux")]
+mod short_entry;
 mod stats;
 mod topics;
 mod transport;
@@ -23,6 +25,7 @@ use std::{
     time::Instant,
 };
 
+use tracing::Span;
 use ws_proto::{Completion, Config, Connection, MessageRef, handshake::Rejection};
 use ws_tokio::{WebSocket, internal::ServerHalf};
 
@@ -32,7 +35,10 @@ use crate::{
     handshake,
     net::stream::ServerStream,
     options::Options,
-    shard::{LoadShare, Shard, registration::Registration, server_state::ServerState, wake::WakeTable},
+    shard::{
+        LoadShare, Shard, registration::Registration, server_state::ServerState, wake::WakeTable,
+        watched::Watched,
+    },
 };
 use transport::{Counted, Script};
 
@@ -41,7 +47,7 @@ type Task = Pin<Box<dyn Future<Output = ()>>>;
 const ROUNDS: usize = 200;
 const SMALL: [usize; 2] = [20, 1000];
 
-struct Echo;
+pub(crate) struct Echo;
 
 impl Handler for Echo {
     type Context = ();
@@ -72,11 +78,12 @@ fn registration() -> Registration {
 
 fn registration_on(server: &Arc<ServerState>) -> Registration {
     let permit = server.connections.acquire(None).expect("no limit");
+    let watched = Watched::open(server, &Request::new(http::Request::new(()), None), false, &Span::none());
     Registration::new(
         LoadShare::new(&Shard::new(Arc::clone(server), WakeTable::tasks(1))),
         None,
         permit,
-        None,
+        watched,
     )
 }
 
@@ -131,7 +138,7 @@ fn run_to_end(task: &mut Task) {
     panic!("the task is not woken");
 }
 
-fn masked(size: usize) -> Vec<u8> {
+pub(crate) fn masked(size: usize) -> Vec<u8> {
     let mut frame = vec![0x82];
     match size {
         0..126 => frame.push(0x80 | size as u8),

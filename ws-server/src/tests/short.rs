@@ -183,7 +183,7 @@ impl Fixture {
     }
 }
 
-fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
+pub(super) fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     let key = [9, 0, 200, 33];
     let mut frame = vec![first];
     match payload.len() {

@@ -20,6 +20,12 @@ use crate::{
     turn_work::{count_work, is_check_due},
 };
 
+#[cfg(test)]
+thread_local! {
+    /// How many calls of `recv` have gone the short way on this thread.
+    static SHORT_RECEIVES: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+}
+
 impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
     /// Receives, if this is a turn of the server's task and nothing is in progress or waits. `None`: nothing was done.
     #[inline]
@@ -32,6 +38,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
         if self.rare.is_some() || self.waker_added || *reads >= READS_PER_TURN || is_check_due() {
             return None;
         }
+        #[cfg(test)]
+        SHORT_RECEIVES.set(SHORT_RECEIVES.get() + 1);
         (self.waker_missing, self.has_received) = (false, true);
         driver.connection_mut().resume_plain();
         if self.input == Input::None {
@@ -84,5 +92,72 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
     fn write_shortly(&mut self, cx: &Context<'_>) -> bool {
         let Some(driver) = &mut self.driver else { return false };
         driver.write_plain(&mut Context::from_waker(cx.waker()), self.now)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{future::Future, pin::Pin, task::Waker, time::Instant};
+
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
+    use ws_proto::{Config, Connection};
+
+    use super::SHORT_RECEIVES;
+    use crate::{internal::ServerHalf, websocket::WebSocket};
+
+    struct Fixture {
+        served: ServerHalf<DuplexStream>,
+        application: Pin<Box<dyn Future<Output = ()>>>,
+        peer: DuplexStream,
+    }
+
+    impl Fixture {
+        /// An echo whose first turn is done.
+        fn new() -> Self {
+            let (peer, transport) = tokio::io::duplex(1000);
+            let connection = Connection::server(Config::default().validate().unwrap(), Instant::now());
+            let (served, mut ws): (_, WebSocket<_>) = ServerHalf::new(transport, connection, &[]);
+            let application = Box::pin(async move {
+                while let Some(message) = ws.recv().await {
+                    ws.send(message).await.unwrap();
+                }
+            });
+            let mut fixture = Self { served, application, peer };
+            fixture.turn(true);
+            fixture
+        }
+
+        /// Polls the application, in a turn of the server's task or outside of one. Returns how many calls of `recv`
+        /// went the short way.
+        fn turn(&mut self, of_server: bool) -> usize {
+            SHORT_RECEIVES.set(0);
+            let (cx, now) = (&mut std::task::Context::from_waker(Waker::noop()), Instant::now());
+            if of_server {
+                self.served.begin_turn(cx, now);
+            }
+            assert!(self.application.as_mut().poll(cx).is_pending());
+            if of_server {
+                assert!(self.served.end_turn(cx, now).is_pending());
+            }
+            SHORT_RECEIVES.get()
+        }
+
+        async fn echo(&mut self, of_server: bool) -> usize {
+            self.peer.write_all(&[0x82, 0x81, 0, 0, 0, 0, b'x']).await.unwrap();
+            let count = self.turn(of_server);
+            let mut echo = [0; 3];
+            self.peer.read_exact(&mut echo).await.unwrap();
+            assert_eq!(echo, [0x82, 1, b'x']);
+            count
+        }
+    }
+
+    #[tokio::test]
+    async fn a_small_echo_is_received_the_short_way_in_a_turn_of_the_server_only() {
+        let mut fixture = Fixture::new();
+        for _ in 0..3 {
+            assert!(fixture.echo(true).await > 0);
+        }
+        assert_eq!(fixture.echo(false).await, 0);
     }
 }

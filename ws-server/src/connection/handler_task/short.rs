@@ -8,6 +8,12 @@ use crate::{connection::Handler, net::epoll_socket::Socket, shard::server_state:
 
 use super::{super::handler_state::Life, HandlerTask};
 
+#[cfg(test)]
+thread_local! {
+    /// How many short turns have begun on this thread.
+    pub(crate) static SHORT_TURNS: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+}
+
 impl<H: Handler> HandlerTask<H, Socket> {
     /// A turn after an event of the kernel, with the same effects as [`turn`](Self::turn). Steps that can have none are
     /// left out. Wherever something unusual shows, it goes on as that one.
@@ -33,6 +39,8 @@ impl<H: Handler> HandlerTask<H, Socket> {
     }
 
     fn short_turn(&mut self, cx: &mut Context<'_>, tick: u64, lease: &mut ReceiveLease) -> Poll<()> {
+        #[cfg(test)]
+        SHORT_TURNS.set(SHORT_TURNS.get() + 1);
         let now = self.state.registration.shard().time_of(tick);
         begin_turn_work();
         if self.driver.read_shortly(cx, now, lease, Socket::read_now).is_pending() {

@@ -14,7 +14,7 @@ use std::{
 };
 
 use rustix::event::{epoll, epoll::EventFlags};
-use tokio::time::{Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep};
 use ws_tokio::internal::guarded;
 
 use crate::{
@@ -27,10 +27,16 @@ use crate::{
 
 use super::{BuildConn, NewConn, ReactorState, schedule::Schedule};
 
-/// A socket waits for its request for once or twice this long, and then in a task.
+/// A socket waits for its request for once or twice this long at most, and then in a task.
 pub(super) const PATIENCE: Duration = Duration::from_millis(20);
+/// The resolution of tokio's timers.
+const SHORTEST_PATIENCE: Duration = Duration::from_millis(1);
 /// Most handshakes per poll. Connections get their turns in between.
 const HANDSHAKES_PER_POLL: usize = 64;
+/// A poll begins no more handshakes after this time. The application's hooks may take long.
+const TIME_PER_POLL: Duration = Duration::from_millis(1);
+/// Handshakes between two looks at the clock.
+const HANDSHAKES_PER_LOOK: usize = 8;
 
 /// The sockets that wait, by the ids that their connections will have.
 pub(super) struct Expected<A: BuildConn> {
@@ -82,10 +88,10 @@ impl<A: BuildConn> Expected<A> {
         self.look.is_none()
     }
 
-    /// Looks for sockets that have waited too long. With `all`, every socket has.
-    fn queue_late(&mut self, cx: &mut Context<'_>, all: bool) {
+    /// Looks for sockets that have waited too long, every `patience`. With `all`, every socket has.
+    fn queue_late(&mut self, cx: &mut Context<'_>, patience: Duration, all: bool) {
         loop {
-            let look = self.look.get_or_insert_with(|| Box::pin(sleep(PATIENCE)));
+            let look = self.look.get_or_insert_with(|| Box::pin(sleep(patience)));
             let is_pending = look.as_mut().poll(cx).is_pending();
             if is_pending && !all {
                 return;
@@ -129,12 +135,17 @@ impl<A: BuildConn> ReactorState<A> {
         let mut expected = self.expected.borrow_mut();
         let before = expected.sockets.insert(number, waiting);
         if expected.is_unused() {
-            expected.look = Some(Box::pin(sleep(PATIENCE)));
+            expected.look = Some(Box::pin(sleep(self.patience())));
             // The reactor begins to look at the time.
             self.wake_queue.wake();
         }
         drop(expected);
         drop(before);
+    }
+
+    /// [`PATIENCE`], or less if a handshake may take no more than twice as long.
+    fn patience(&self) -> Duration {
+        (self.server.options.handshake_timeout / 2).clamp(SHORTEST_PATIENCE, PATIENCE)
     }
 
     /// Notes an event of a socket that is no connection yet.
@@ -150,11 +161,18 @@ impl<A: BuildConn> ReactorState<A> {
             return false;
         }
         let is_shutting_down = self.server.phase() > ShutdownPhase::Running;
-        self.expected.borrow_mut().queue_late(cx, is_shutting_down);
-        for _ in 0..HANDSHAKES_PER_POLL {
+        self.expected.borrow_mut().queue_late(cx, self.patience(), is_shutting_down);
+        if self.expected.borrow().due.is_empty() {
+            return false;
+        }
+        let began = Instant::now();
+        for count in 1..=HANDSHAKES_PER_POLL {
             let Some(waiting) = self.expected.borrow_mut().next_due() else { break };
             // Destructors of the application's values may panic.
             self.guard_handshake(|| self.run_handshake(waiting, schedule));
+            if count.is_multiple_of(HANDSHAKES_PER_LOOK) && began.elapsed() >= TIME_PER_POLL {
+                break;
+            }
         }
         if !schedule.opened.is_empty() {
             self.insert_new_conns();
