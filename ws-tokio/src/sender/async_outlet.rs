@@ -22,6 +22,10 @@ use crate::{
 /// between.
 const MAX_ATTEMPTS: usize = 4;
 
+/// A lent message of this many bytes or more becomes an owned one, which mostly takes the memory that it is in. It is then
+/// written from there.
+const OWNED_FROM: usize = 16 * 1024;
+
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Outlet for Mutex<SharedState<S>> {
     fn try_send(&self, message: Message) -> Result<(), SendError<Message>> {
         let mut state = lock(self);
@@ -65,7 +69,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Outlet for Mutex<SharedState<S>> 
     }
 
     fn send_lent(&self, message: &MessageRef<'_>) -> Result<Option<u64>, SendError> {
-        if message.is_text() && !message.is_validated() {
+        let may_be_invalid = message.is_text() && !message.is_validated();
+        if may_be_invalid || message.len() >= OWNED_FROM {
             // What is not valid is sent as an owned message is: as binary.
             return Err(SendError::Full(()));
         }

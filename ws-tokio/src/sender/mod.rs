@@ -67,8 +67,9 @@ impl Sender {
     }
 
     /// Sends a message that [`recv_ref`](crate::WebSocket::recv_ref) has lent, as [`send`](Self::send) does. Its payload
-    /// is copied straight into the write queue, so small messages need no memory of their own. A message that has to
-    /// wait for room becomes an owned one, and so does each message to the connection of a server's `Handler`.
+    /// is copied straight into the write queue, so small messages need no memory of their own. A message of 16 KiB or
+    /// more, or one that has to wait for room, becomes an owned one, and so does each message to the connection of a
+    /// server's `Handler`.
     ///
     /// With [`Config::validate_utf8`](ws_proto::Config::validate_utf8) off, text that is not valid UTF-8 is sent as
     /// binary, as after [`MessageRef::into_message`].
