@@ -68,8 +68,13 @@ fn a_subscriber_gets_each_publication_exactly_once_recovered_or_live() {
             scope.spawn(|| {
                 let slowest = || last.iter().map(|last| last.load(Ordering::SeqCst)).min().unwrap();
                 let mut newest = 0;
-                while slowest() < u64::MAX {
-                    if newest < slowest() + AHEAD {
+                loop {
+                    // Read once: it is the maximum as soon as the last subscriber has ended.
+                    let slowest = slowest();
+                    if slowest == u64::MAX {
+                        break;
+                    }
+                    if newest < slowest + AHEAD {
                         newest = topics.publish(TOPIC, vec![0]).unwrap().position.unwrap().offset;
                     } else {
                         thread::yield_now();
