@@ -63,9 +63,10 @@ impl MessageRun {
         }
     }
 
-    /// Takes the next message, owned: a small one is a copy, a large one may share the window. `None` if it is the last one, or is not the next frame, or if the connection
-    /// has dropped what it holds: [put the run back](Connection::put_back_run), and ask the connection. So while all
-    /// messages of a run are taken in this way, the connection knows when none is left.
+    /// Takes the next message, owned: a small one is a copy, a large one may share the window. `None` if it is the last
+    /// one, or is not the next frame, or if the connection has dropped what it holds: [put the run
+    /// back](Connection::put_back_run), and ask the connection. So while all messages of a run are taken in this way, the
+    /// connection knows when none is left.
     #[inline]
     pub fn take_message(&mut self) -> Option<Message> {
         let Held::Packed { frames, read } = &mut self.held else { return None };
@@ -82,6 +83,7 @@ impl MessageRun {
         }
         *read = next;
         lease.note_taken(len);
+        // As `Inbox::pop_bytes` does. A common function for both took 4 % more instructions per message.
         let payload = match payload.len() {
             ..PACKED_BELOW => Bytes::from(Box::<[u8]>::from(payload)),
             len => frames.owned(next - len..next),

@@ -84,6 +84,10 @@ impl Connection {
         Ok(())
     }
 
+    /// Payloads of this many bytes or more are written from where they are, and not copied into the queue.
+    #[doc(hidden)]
+    pub const IN_PLACE_FROM: usize = IN_PLACE_FROM;
+
     /// Sends a message, as [`send`](Self::send) does, if it is small, is neither masked nor compressed nor counted, and
     /// there is room. Returns whether it was sent. For `ws-tokio`, which sends owned messages in this way too.
     #[doc(hidden)]

@@ -50,6 +50,9 @@ use crate::proxy::Forwarded;
 /// [`query`](Self::query) are the same in both forms. A quotation mark in a query appears as `%22`. `version()` is
 /// HTTP/1.1, or HTTP/1.0 for a plain request to [`ServerBuilder::http`](crate::ServerBuilder::http). A request of an
 /// [`Adopter`](crate::adopt::Adopter) may be an extended CONNECT of HTTP/2 or HTTP/3.
+///
+/// Header values and the target share one copy of the request's head. One that is kept keeps all of it in memory, at
+/// most [`max_head_size`](ws_proto::Limits::max_head_size): copy what is kept for long.
 pub struct Request {
     inner: http::Request<()>,
     peer: Option<SocketAddr>,

@@ -7,16 +7,13 @@ use std::{
     time::Instant,
 };
 
-use ws_proto::{
-    CloseInfo, Connection, ConnectionState, Event, ReceiveBuffer, TransportAction, error::ConnectionError,
-};
+use ws_proto::{Connection, ConnectionState, Event, ReceiveBuffer, TransportAction};
 use ws_tokio::internal::{
     Driver, ReceiveLease, WriterParts, begin_turn_work, count_turn_message, guarded, yield_turn_or_rest,
 };
 
 use crate::{
     connection::Handler,
-    measure::PanicPlace,
     net::Io,
     shard::{registration::Registration, server_state::ShutdownPhase},
 };
@@ -28,6 +25,7 @@ use super::{
 
 #[cfg(target_os = "linux")]
 mod direct;
+mod ending;
 mod pressure;
 #[cfg(target_os = "linux")]
 mod short;
@@ -122,27 +120,6 @@ impl<H: Handler, S: Io> HandlerTask<H, S> {
             || reads == READS_PER_TURN
             || self.driver.connection().wants_turn();
         self.end_turn(tick);
-        Poll::Pending
-    }
-
-    /// A callback panicked: the connection closes with 1011. `Pending`: it wants another turn.
-    pub(crate) fn on_panic(&mut self) -> Poll<()> {
-        let is_over = self.state.life == Life::Over;
-        let line = if is_over {
-            "a handler panicked at the end of its connection"
-        } else {
-            "a handler panicked; its connection is closed with 1011"
-        };
-        self.state.registration.shard().server.note_panic(PanicPlace::Handler, line);
-        if is_over {
-            return Poll::Ready(());
-        }
-        // The state machine is consistent between callbacks.
-        let now = self.state.registration.shard().now();
-        let (connection, tx) = self.driver.parts_mut();
-        connection.fail(ConnectionError::Internal, now, tx);
-        self.state.life = Life::Failed;
-        self.lift_pauses();
         Poll::Pending
     }
 
@@ -244,37 +221,6 @@ impl<H: Handler, S: Io> HandlerTask<H, S> {
             if count_turn_message() {
                 return conn.end_messages(rx);
             }
-        }
-    }
-
-    /// After a panic of a callback: of all events the handler gets only the end.
-    #[cold]
-    fn dispatch_end(&mut self, cx: &Context<'_>, now: Instant, rx: &mut ReceiveBuffer) {
-        while let Some(event) = self.driver.poll_event(rx) {
-            if let Event::Closed(info) = event {
-                return self.report_end(cx, now, &info);
-            }
-        }
-    }
-
-    #[cold]
-    fn report_end(&mut self, cx: &Context<'_>, now: Instant, info: &CloseInfo) {
-        self.state.life = Life::Over;
-        if self.state.is_pressed() {
-            self.follow_last_pressure();
-        }
-        self.state.registration.end(Some(info));
-        if let Some(mailbox) = &self.state.mailbox {
-            mailbox.end(ConnectionState::Closed);
-        }
-        self.call(cx, now, |handler, conn| handler.on_close(conn, info));
-    }
-
-    fn end_mailbox_unless_open(&self) {
-        let Some(mailbox) = &self.state.mailbox else { return };
-        let state = self.driver.connection().state();
-        if state != ConnectionState::Open {
-            mailbox.end(state);
         }
     }
 

@@ -11,7 +11,7 @@ use std::{
 
 use bytes::Buf as _;
 use tokio::io::{AsyncRead, AsyncWrite};
-use ws_proto::ReceiveBuffer;
+use ws_proto::{ReceiveBuffer, TransmitQueue};
 
 use super::{Driver, count_turn};
 use crate::{thread_buffers::ReceiveLease, traffic::TrafficCounters, transport_io::read_once};
@@ -61,10 +61,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         if !self.write_all_with(cx, now, write) {
             return false;
         }
-        let Some(tx) = self.tx.take_if(|tx| tx.is_empty() && !tx.has_spent() && !tx.has_completion()) else {
-            return false;
-        };
-        let mut tx = tx;
+        let is_done = |tx: &mut Box<TransmitQueue>| tx.is_empty() && !tx.has_spent() && !tx.has_completion();
+        let Some(mut tx) = self.tx.take_if(is_done) else { return false };
         count_turn(&mut tx, 0, Some(counters));
         lease.put_queue(tx);
         true

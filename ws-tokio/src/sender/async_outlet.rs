@@ -7,7 +7,7 @@ use std::{
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use ws_proto::{
-    CloseCode, ConnectionState, Message, MessageRef, PreparedMessage,
+    CloseCode, Connection, ConnectionState, Message, MessageRef, PreparedMessage,
     error::{ControlError, SendError},
 };
 
@@ -21,10 +21,6 @@ use crate::{
 /// Attempts within one poll of a send: one that finds that the waker must be stored, and one after each wake-up in
 /// between.
 const MAX_ATTEMPTS: usize = 4;
-
-/// A lent message of this many bytes or more becomes an owned one, which mostly takes the memory that it is in. It is then
-/// written from there.
-const OWNED_FROM: usize = 16 * 1024;
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Outlet for Mutex<SharedState<S>> {
     fn try_send(&self, message: Message) -> Result<(), SendError<Message>> {
@@ -70,8 +66,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Outlet for Mutex<SharedState<S>> 
 
     fn send_lent(&self, message: &MessageRef<'_>) -> Result<Option<u64>, SendError> {
         let may_be_invalid = message.is_text() && !message.is_validated();
-        if may_be_invalid || message.len() >= OWNED_FROM {
-            // What is not valid is sent as an owned message is: as binary.
+        // What is not valid is sent as an owned message is: as binary. A large message mostly takes the memory that it is
+        // in, and is written from there.
+        if may_be_invalid || message.len() >= Connection::IN_PLACE_FROM {
             return Err(SendError::Full(()));
         }
         let mut state = lock_briefly(self);

@@ -11,6 +11,7 @@
 //!   close       begins the end, and waits until nothing more can be sent
 //!   state       the connection, its transport, and the tasks that wait for it, behind one lock
 //!   guard       the lock
+//!   input       whether there is something to read
 //!   turn        the turn of a server's task that runs on this thread
 //!   feed        messages that wait elsewhere, and go out among the connection's own
 //!   pressure    what a slow peer leads to
@@ -22,6 +23,7 @@ mod admission;
 mod close;
 mod feed;
 mod guard;
+mod input;
 mod ping_rtt;
 mod pressure;
 mod rare;
@@ -37,5 +39,6 @@ mod wakers;
 
 pub(crate) use close::poll_closed;
 pub(crate) use guard::{StateGuard, lock, lock_and_poll, lock_briefly, poll_locked};
+pub(crate) use input::Input;
 pub(crate) use send::WakerClones;
-pub(crate) use state::{Input, Shared, SharedState, now};
+pub(crate) use state::{Shared, SharedState, now};

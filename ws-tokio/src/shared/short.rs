@@ -10,8 +10,9 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use ws_proto::{Connection, Event as Parsed};
 
 use super::{
+    input::Input,
     received::Received,
-    state::{Input, Mode, SharedState, Turn},
+    state::{Mode, SharedState, Turn},
     transfer::READS_PER_TURN,
     turn,
 };

@@ -16,7 +16,7 @@ use ws_proto::{
     stats::ConnectionStats,
 };
 
-use super::{rare::Rare, turn, waiting::Waiting};
+use super::{input::Input, rare::Rare, turn, waiting::Waiting};
 use crate::{driver::Driver, feed::Home, traffic::TrafficCounters};
 
 pub(crate) type Shared<S> = Arc<Mutex<SharedState<S>>>;
@@ -50,16 +50,6 @@ pub(crate) struct SharedState<S> {
     finish_notified: bool,
     /// Reads the state of the transport's send queue.
     pub(crate) read_send_queue: fn(&S) -> Option<SendQueue>,
-}
-
-/// What is known of the bytes that a transport has which wakes no tasks by itself. It is told what arrives.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Input {
-    Unknown,
-    /// A read that does not fill its memory takes all.
-    Some,
-    /// All is read.
-    None,
 }
 
 /// Which tasks move the bytes.

@@ -18,16 +18,14 @@ const TAKEN_AT_ONCE: u8 = 64;
 /// Messages that `recv_ref` lends one after the other, and of which `recv` makes owned ones.
 pub(super) struct Lent {
     run: MessageRun,
-    /// A server's task runs the connection.
-    is_served: bool,
     /// The messages that `recv` may still take.
     left: u8,
 }
 
 impl Lent {
     /// A run that was taken for `recv`.
-    pub(super) fn for_recv<S>(run: MessageRun, state: &SharedState<S>) -> Self {
-        Self { run, is_served: state.has_server_task(), left: TAKEN_AT_ONCE }
+    pub(super) const fn for_recv(run: MessageRun) -> Self {
+        Self { run, left: TAKEN_AT_ONCE }
     }
 }
 
@@ -59,13 +57,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// Dropping the future loses nothing. The next call continues where this one stopped.
     #[doc(alias = "zero-copy")]
     pub async fn recv_ref(&mut self) -> Option<MessageRef<'_>> {
-        poll_fn(|cx| self.poll_rest_and_lent(cx)).await;
+        poll_fn(|cx| self.poll_lent(cx)).await;
         self.next_lent()
     }
 
     /// Polls for the next message, as [`recv_ref`](Self::recv_ref) does.
     pub fn poll_recv_ref(&mut self, cx: &mut Context<'_>) -> Poll<Option<MessageRef<'_>>> {
-        ready!(self.poll_rest_and_lent(cx));
+        ready!(self.poll_lent(cx));
         Poll::Ready(self.next_lent())
     }
 
@@ -75,31 +73,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         let lent = &mut rare.get_or_insert_default().lent;
         if let Some(lent) = lent {
             if lent.run.has_next() && !lent.run.is_dropped() {
-                return if lent.is_served { poll_rest(shared, cx) } else { Poll::Ready(()) };
+                return poll_rest(shared, cx);
             }
             // No memory is held while the task waits.
             lent.run = MessageRun::empty();
         }
         let run = lock_and_poll(shared, cx, |state, cx| {
-            let is_served = state.has_server_task();
-            let run = state.poll_recv_run(cx);
-            run.map(|run| run.map(|run| Lent { run, is_served, left: 0 }))
+            state.poll_recv_run(cx).map(|run| run.map(|run| Lent { run, left: 0 }))
         });
         if let Some(run) = ready!(run) {
             *lent = Some(run);
         }
         Poll::Ready(())
-    }
-}
-
-impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
-    /// As [`poll_lent`](Self::poll_lent). Outside of a server's task, messages of a run count too.
-    #[inline]
-    fn poll_rest_and_lent(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.rare.as_ref().and_then(|rare| rare.lent.as_ref()).is_some_and(|lent| !lent.is_served) {
-            ready!(poll_rest(&self.shared, cx));
-        }
-        self.poll_lent(cx)
     }
 }
 
@@ -132,7 +117,7 @@ impl<S> WebSocket<S> {
     /// Returns the messages that are not lent yet to the connection.
     pub(crate) fn put_back_lent(&mut self) {
         let Self { shared, rare } = self;
-        if let Some(rare) = rare {
+        if let Some(rare) = rare.as_mut().filter(|rare| rare.lent.is_some()) {
             put_back_lent(&mut lock_briefly(shared), rare);
         }
     }

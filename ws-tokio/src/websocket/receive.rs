@@ -58,7 +58,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
 #[inline(never)]
 fn take_run<S>(state: &mut SharedState<S>, rare: &mut Option<Box<Rare>>) {
     if let Some(run) = state.driver_mut().and_then(|driver| driver.connection_mut().take_rest_run()) {
-        rare.get_or_insert_default().lent = Some(Lent::for_recv(run, state));
+        rare.get_or_insert_default().lent = Some(Lent::for_recv(run));
     }
 }
 

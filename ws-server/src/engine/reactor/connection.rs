@@ -59,6 +59,23 @@ pub(crate) trait ReactorConn: 'static {
     fn on_panic(&mut self) -> Poll<()>;
 }
 
+/// Runs a turn with the thread's receive buffer.
+#[inline]
+fn with_buffer<H: Handler>(
+    task: &mut HandlerTask<H, Socket>,
+    waker: &Waker,
+    rx: &mut Option<ReceiveLease>,
+    turn: impl FnOnce(&mut HandlerTask<H, Socket>, &mut Context<'_>, &mut ReceiveLease) -> Poll<()>,
+) -> Poll<()> {
+    let rx = rx.get_or_insert_with(ReceiveLease::take);
+    let polled = turn(task, &mut Context::from_waker(waker), rx);
+    if task.take_wants_turn() {
+        waker.wake_by_ref();
+    }
+    rx.end_turn();
+    polled
+}
+
 impl<H: Handler> ReactorConn for HandlerTask<H, Socket> {
     #[inline]
     fn note_events(&mut self, events: EventFlags) {
@@ -72,13 +89,7 @@ impl<H: Handler> ReactorConn for HandlerTask<H, Socket> {
 
     #[inline]
     fn turn(&mut self, waker: &Waker, rx: &mut Option<ReceiveLease>) -> Poll<()> {
-        let rx = rx.get_or_insert_with(ReceiveLease::take);
-        let polled = self.turn(&mut Context::from_waker(waker), rx);
-        if self.take_wants_turn() {
-            waker.wake_by_ref();
-        }
-        rx.end_turn();
-        polled
+        with_buffer(self, waker, rx, |task, cx, rx| task.turn(cx, rx))
     }
 
     #[inline]
@@ -89,13 +100,7 @@ impl<H: Handler> ReactorConn for HandlerTask<H, Socket> {
         rx: &mut Option<ReceiveLease>,
     ) -> Poll<()> {
         self.note_events(events);
-        let rx = rx.get_or_insert_with(ReceiveLease::take);
-        let polled = self.turn_after_event(&mut Context::from_waker(waker), rx);
-        if self.take_wants_turn() {
-            waker.wake_by_ref();
-        }
-        rx.end_turn();
-        polled
+        with_buffer(self, waker, rx, Self::turn_after_event)
     }
 
     fn now(&self) -> Instant {

@@ -305,9 +305,7 @@ impl<A: BuildConn> ReactorState<A> {
         let mut connections = self.connections.borrow_mut();
         for event in &events {
             let (id, flags) = (event.data.u64() as u32, event.flags);
-            if connections.get_mut(id).is_some() {
-                schedule.turn_after_event(id, flags, &mut connections);
-            } else {
+            if !schedule.turn_after_event(id, flags, &mut connections) {
                 self.note_request(id, flags);
             }
         }

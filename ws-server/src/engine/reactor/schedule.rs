@@ -152,19 +152,20 @@ impl Schedule {
         self.sweep = (end < connections.end()).then_some(end);
     }
 
-    /// Tells a connection what the kernel reported, and gives it a turn, if it is still there.
+    /// Tells a connection what the kernel reported, and gives it a turn. `false`: it is not there.
     #[inline]
     pub(super) fn turn_after_event<T: ReactorConn>(
         &mut self,
         id: u32,
         events: EventFlags,
         connections: &mut ConnTable<T>,
-    ) {
-        let Some(connection) = connections.get_mut(id) else { return };
+    ) -> bool {
+        let Some(connection) = connections.get_mut(id) else { return false };
         if *connection.wants_turn() || !coop::has_budget_remaining() {
             // A connection that is queued for another turn reads its events then.
             let _ = guarded(|| connection.note_events(events));
-            return self.queue_turn(id, connection);
+            self.queue_turn(id, connection);
+            return true;
         }
         let turn = |connection: &mut T, waker: &Waker, rx: &mut Option<ReceiveLease>| {
             connection.turn_after_event(events, waker, rx)
@@ -172,6 +173,7 @@ impl Schedule {
         if self.run(id, connection, turn).is_ready() {
             remove(id, connections);
         }
+        true
     }
 
     /// Gives a connection a turn, if it is still there.
