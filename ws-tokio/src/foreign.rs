@@ -133,7 +133,7 @@ pub(crate) fn wake_unlocked(waker: Waker) -> Option<Waker> {
 pub struct Hold(PhantomData<*const ()>);
 
 impl Hold {
-    /// Creates the mark, before or after the lock is taken, but before foreign code can reach [`run_unlocked`] under it.
+    /// Creates the mark. Create it before foreign code can be passed to [`run_unlocked`] under the lock.
     #[inline]
     #[must_use]
     #[expect(clippy::new_without_default, reason = "it counts")]
