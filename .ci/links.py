@@ -11,7 +11,15 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-WITH_PATHS = ["ARCHITECTURE.md", "SECURITY.md", "CONTRIBUTING.md", "docs/glossary.md", "docs/decisions.md"]
+WITH_PATHS = [
+    "ARCHITECTURE.md",
+    "SECURITY.md",
+    "CONTRIBUTING.md",
+    "docs/glossary.md",
+    "docs/decisions.md",
+    "bench/RESULTS.md",
+    "bench/LOG.md",
+]
 
 
 def documents():

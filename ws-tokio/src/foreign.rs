@@ -133,7 +133,7 @@ pub(crate) fn wake_unlocked(waker: Waker) -> Option<Waker> {
 pub struct Hold(PhantomData<*const ()>);
 
 impl Hold {
-    /// Creates the mark. Call it before taking the lock.
+    /// Creates the mark. Create it before foreign code can be passed to [`run_unlocked`] under the lock.
     #[inline]
     #[must_use]
     #[expect(clippy::new_without_default, reason = "it counts")]

@@ -1,3 +1,5 @@
+//! The server's handle to a connection with an async function. It begins and ends the turns.
+
 use std::{
     fmt,
     io::ErrorKind,

@@ -1,3 +1,5 @@
+//! Times by the runtime's clock, and yielding to the runtime.
+
 use std::{future::Future as _, pin::pin, task::Context, time::Duration};
 
 use tokio::time::Instant;

@@ -64,13 +64,14 @@ pub fn yield_turn_or_rest(cx: &mut Context<'_>) {
     }
 }
 
-/// Counts work for a message that costs more than usual: each unit is about as much as a small message.
+/// Counts work. A small message is one unit.
 #[inline]
 pub fn count_work(units: usize) {
     WORK.set(WORK.get().saturating_add(u32::try_from(units).unwrap_or(u32::MAX)));
 }
 
-/// Counts a message that was delivered. Returns whether the turn should deliver no further ones. Then it begins anew.
+/// Counts a message that was delivered. Returns whether the turn should deliver no further ones. After `true`, the next
+/// call starts a new measurement.
 #[inline]
 pub fn count_turn_message() -> bool {
     count_work(1);

@@ -1,3 +1,5 @@
+//! What `poll_event` returns, and what was held for an application that did not receive.
+
 use std::fmt;
 
 use bytes::Bytes;

@@ -1,7 +1,7 @@
 //! The fast path for the common case: no partial message, and a complete message in one frame.
 //!
 //! All other cases, including every frame with a fault, go to the general path, which parses the same bytes from the
-//! start. The fast path halves the cost of a small message in this crate (`bench/RESULTS.md`).
+//! start. The fast path halves the cost of a small message in this crate (`bench/LOG.md`).
 
 use crate::{
     mask::{apply_mask, apply_mask_and_test},

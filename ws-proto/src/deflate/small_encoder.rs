@@ -2,7 +2,7 @@
 //!
 //! The library's compressor clears a table of 128 KiB for each message, which is most of the cost of a message of
 //! 1,000 bytes. Here the table has 4 or 8 KiB. The match finder is that of the library's fastest level: it knows only
-//! the latest position with the same four bytes. `bench/RESULTS.md` has the measured gain.
+//! the latest position with the same four bytes. `bench/LOG.md` has the measured gain.
 
 use super::codes::{DISTANCE_BITS, END_OF_BLOCK, LITERALS, distance_symbol, length_code};
 

@@ -1,4 +1,4 @@
-//! The same loops, compiled for wider instruction sets. `bench/RESULTS.md` has the measured gain of each.
+//! The same loops, compiled for wider instruction sets. `bench/LOG.md` has the measured gain of each.
 
 /// XORs `data` with the repeating key, using the widest vectors that are worthwhile.
 #[cfg(target_arch = "x86_64")]

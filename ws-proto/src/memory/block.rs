@@ -10,7 +10,7 @@ const PLACED_FROM: usize = 64 * 1024;
 /// The kernel copies a socket's bytes from and to whole pages of its own, mostly from their start. Some processors
 /// (Zen 3 among them) copy at a sixteenth of their speed if the target is 1 to 31 bytes after the source, modulo a
 /// page. Half a page is the largest distance from that in both directions, and it costs other processors nothing.
-/// `bench/RESULTS.md` has the figures.
+/// `bench/LOG.md` has the figures.
 pub(super) fn placement(pointer: *const u8) -> usize {
     (PAGE / 2).wrapping_sub(pointer.addr()) % PAGE
 }

@@ -1,3 +1,5 @@
+//! What a handler's callbacks can do with their connection.
+
 use std::{fmt, io::IoSlice, sync::Arc, task::Waker, time::Instant};
 
 use bytes::Bytes;

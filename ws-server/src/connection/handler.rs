@@ -1,3 +1,5 @@
+//! The callbacks of a server's connection.
+
 use ws_proto::{CloseInfo, Completion, MessageRef, handshake::Rejection};
 
 use crate::admission::Request;

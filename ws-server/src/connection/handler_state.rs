@@ -1,3 +1,5 @@
+//! How far a handler's connection has come, why it delivers no messages, and what it waits for.
+
 use std::sync::Arc;
 
 use ws_tokio::internal::TrafficCounters;

@@ -1,3 +1,5 @@
+//! Writes of large payloads, which bypass the transmit queue.
+
 use std::{
     fmt,
     io::IoSlice,

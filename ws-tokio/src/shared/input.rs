@@ -1,3 +1,5 @@
+//! What is known of the bytes that a transport has.
+
 /// What is known of the bytes that a transport has which wakes no tasks by itself. It is told what arrives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Input {

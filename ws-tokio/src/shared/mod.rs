@@ -17,6 +17,7 @@
 //!   pressure    what a slow peer leads to
 //!   rare        what only some connections have
 //!   waiting     the tasks that wait, and the waker that the transport gets
+//!   wakers      the list of those tasks, if there are several
 //! ```
 
 mod admission;

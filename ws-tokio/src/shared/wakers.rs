@@ -1,3 +1,5 @@
+//! The tasks that wait for one connection, and a waker that wakes them all.
+
 use std::{
     mem, ptr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},

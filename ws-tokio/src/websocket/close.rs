@@ -1,3 +1,5 @@
+//! Closes and aborts a WebSocket.
+
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};

@@ -1,3 +1,5 @@
+//! Creates a WebSocket from a transport.
+
 use ws_proto::{Connection, SendQueue, ValidConfig};
 
 use super::WebSocket;

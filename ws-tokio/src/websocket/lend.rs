@@ -1,3 +1,5 @@
+//! Receives messages that are lent, and the runs that `recv` takes.
+
 use std::{
     future::poll_fn,
     task::{Context, Poll, ready},
@@ -34,10 +36,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// [`recv`](Self::recv), and both can be used in turn.
     ///
     /// It suits a task that reads many small messages and keeps few of them: `recv` allocates memory for each payload
-    /// and copies it, and locks the connection for each call. [`MessageRef::into_message`] makes an owned message.
+    /// and copies it. [`MessageRef::into_message`] makes an owned message.
     ///
-    /// The connection takes several messages at a time from one read. Those that are not lent yet count
-    /// towards `max_held_bytes`.
+    /// Messages that arrive together are taken from the connection together. Those that are not lent yet count towards
+    /// `max_held_bytes`.
     ///
     /// ```
     /// use tokio::io::{AsyncRead, AsyncWrite};
@@ -101,8 +103,8 @@ impl<S> WebSocket<S> {
         self.rare.as_mut()?.lent.as_mut()?.run.next_message()
     }
 
-    /// Makes an owned message of the next one, without the connection. `None`: [put the
-    /// messages back](put_back_lent), and ask the connection.
+    /// Makes an owned message of the next one, without the connection. `None`: [put the messages back](put_back_lent),
+    /// and ask the connection.
     #[inline]
     pub(super) fn take_lent(&mut self) -> Option<Message> {
         let lent = self.rare.as_mut()?.lent.as_mut()?;

@@ -1,3 +1,5 @@
+//! The async type for both roles. Each file has the methods for one purpose.
+
 use std::fmt;
 
 use ws_proto::{

@@ -1,3 +1,5 @@
+//! Receives owned messages.
+
 use std::{
     future::poll_fn,
     sync::MutexGuard,
@@ -69,7 +71,7 @@ fn poll_next<S: AsyncRead + AsyncWrite + Unpin>(
     cx: &mut Context<'_>,
 ) -> Poll<Option<Message>> {
     let hold = Hold::new();
-    // If the transport panics, the lock is released before foreign code runs.
+    // Rebound, so that a panic releases the lock before it drops `hold`.
     let mut state = state;
     if let Some(received) = state.poll_shortly(cx) {
         StateGuard::release(state);

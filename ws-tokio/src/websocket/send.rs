@@ -1,3 +1,5 @@
+//! Sends messages and control frames, and keeps the message that a `Sink` has accepted without room for it.
+
 use std::{
     future::poll_fn,
     num::NonZero,

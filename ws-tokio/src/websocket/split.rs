@@ -1,3 +1,5 @@
+//! The receiving half of a WebSocket, and how to get both halves.
+
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -33,8 +35,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
     /// The sender comes first, as in the `split` of futures-util. That one keeps each message until its sink is polled
     /// again, so it cannot send the reply to the last message before a Close that arrives together with it.
     ///
-    /// A message that the `Sink` of the `WebSocket` has
-    /// accepted and not yet queued goes out first when the `Sink` of this [`Sender`] is polled.
+    /// A message that the `Sink` of the `WebSocket` has accepted and not yet queued goes out first when the `Sink` of
+    /// this [`Sender`] is polled.
     #[must_use]
     pub fn split(mut self) -> (Sender, Receiver<S>) {
         let left_over = self.take_left_over().map(|left_over| left_over.message);

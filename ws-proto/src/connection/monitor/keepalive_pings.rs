@@ -1,3 +1,5 @@
+//! The number and the times of the keepalive's latest ping.
+
 use std::time::{Duration, Instant};
 
 /// The pings of the keepalive, which carry a number, and the time of the latest one.

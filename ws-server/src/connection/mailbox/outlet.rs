@@ -1,3 +1,5 @@
+//! What a `Sender` of a handler's connection does: it puts messages, control frames and closes into the mailbox.
+
 use std::{
     sync::Arc,
     task::{Context, Poll},
