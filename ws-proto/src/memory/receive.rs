@@ -162,6 +162,14 @@ impl ReceiveBuffer {
         self.start == self.end
     }
 
+    /// Where the bytes that are not processed begin. It holds until all are processed.
+    #[doc(hidden)]
+    #[inline]
+    #[must_use]
+    pub const fn position(&self) -> usize {
+        self.start
+    }
+
     /// Whether the latest read has filled the window.
     #[doc(hidden)]
     #[inline]
