@@ -126,6 +126,25 @@ fn a_close_behind_lent_messages_waits_until_the_application_asks_for_more() {
 }
 
 #[test]
+fn nothing_is_lent_if_the_rest_may_take_the_window_along() {
+    for (len, is_lent) in [(WINDOW / 2 - 100, true), (WINDOW / 2, false)] {
+        let pool = BufferPool::new(BufferPoolConfig { preheat: 0, buffer_size: WINDOW, ..BufferPoolConfig::default() });
+        let mut end = Endpoint::with_buffer(Role::Server, &config(|_| ()), ReceiveBuffer::new(WINDOW, pool));
+        read(&mut end, &encode([text("a"), ping("p"), binary(vec![7; len])]));
+        let from = end.rx.position();
+        let run = lend(&mut end, from);
+        assert_eq!(run.is_some(), is_lent);
+        if let Some(run) = run {
+            put_back(&mut end, run);
+        } else {
+            hold_rest(&mut end);
+        }
+        assert_eq!(end.connection.take_held().unwrap(), "a");
+        assert_eq!(end.connection.take_held().unwrap().len(), len);
+    }
+}
+
+#[test]
 fn they_end_when_the_connection_drops_what_it_holds() {
     let (mut end, mut run) = lent([text("a"), text("b")]);
     end.connection.abort(&mut end.tx);
