@@ -62,7 +62,7 @@ pub fn trim_thread_pool() {
     POOL.with_borrow(|pool| pool.iter().for_each(BufferPool::trim));
 }
 
-/// Does the same as [`trim_thread_pool`] for all threads that were not configured.
+/// Frees the buffers for large messages that the threads which were not configured have not needed lately.
 pub fn trim_default_pools() {
     let mut pools = DEFAULT_POOLS.lock().unwrap_or_else(PoisonError::into_inner);
     // Removes the pools of threads that have ended.
@@ -169,7 +169,8 @@ impl LendPermit {
 
     /// Returns the permit and the buffer. On another thread than that of the permit, the buffer is dropped.
     pub(crate) fn give_back(self, rx: Box<ReceiveBuffer>) {
-        let is_home = |buffers: &Buffers| buffers.lent.get().is_some_and(|permit| Arc::ptr_eq(permit, &self.0));
+        let is_home =
+            |buffers: &Buffers| buffers.lent.get().is_some_and(|permit| Arc::ptr_eq(permit, &self.0));
         // Fails only while the thread exits.
         if BUFFERS.try_with(is_home).unwrap_or(false) {
             drop(ReceiveLease { rx: Some(rx), queue: None });

@@ -262,10 +262,11 @@ impl Connection {
         self.inbox.as_mut().and_then(|inbox| inbox.lease_mut()).is_some_and(Lease::take_read)
     }
 
-    /// Holds what is left of a run again, before all other messages and control frames. [Take its
-    /// buffer](MessageRun::take_buffer) before.
+    /// Holds what is left of a run again, before all other messages and control frames. To use its buffer again, [take
+    /// it](MessageRun::take_buffer) before.
     #[doc(hidden)]
-    pub fn put_back_run(&mut self, run: MessageRun) {
+    pub fn put_back_run(&mut self, mut run: MessageRun) {
+        drop(run.take_buffer());
         self.was_stalled |= !self.wants_read();
         let delivers = self.phase.delivers();
         let Some(inbox) = &mut self.inbox else {

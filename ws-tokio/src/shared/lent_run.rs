@@ -14,7 +14,11 @@ pub(crate) struct LentRun {
 
 impl LentRun {
     /// Messages that are in a thread's receive buffer.
-    pub(super) fn in_buffer(messages: ReceivedMessages, rx: ReceiveLease, permit: LendPermit) -> Option<Self> {
+    pub(super) fn in_buffer(
+        messages: ReceivedMessages,
+        rx: ReceiveLease,
+        permit: LendPermit,
+    ) -> Option<Self> {
         let messages = MessageRun::in_buffer(messages, rx.into_buffer()?);
         Some(Self { messages, permit: Some(permit) })
     }

@@ -29,7 +29,7 @@ fn nth(connection: usize, number: usize) -> String {
 async fn check(mut ws: WebSocket<TestTransport>, connection: usize, seen: Arc<AtomicUsize>) {
     loop {
         let number = seen.load(SeqCst);
-        if (number / 5 + connection) % 3 == 0 {
+        if (number / 5 + connection).is_multiple_of(3) {
             let Some(message) = ws.recv().await else { return };
             assert_eq!(message, nth(connection, number));
             drop(ws.send(message).await);
@@ -119,7 +119,7 @@ async fn a_connection_takes_its_messages_to_another_thread() {
         });
         peer.send_all(["e", "f"].map(Frame::text));
         turn(&half, &task, |cx| {
-            ["d", "e", "f"].map(|expected| expect(&mut ws, cx, expected));
+            ["d", "e", "f"].iter().for_each(|expected| expect(&mut ws, cx, expected));
             assert!(ws.poll_recv(cx).is_pending());
         });
     });

@@ -67,8 +67,7 @@ impl Link<'_> {
 
     /// As [`Connection::put_back_run`](ws_proto::Connection::put_back_run), if a run is out.
     pub(crate) fn put_back_run(&mut self) {
-        let Some(mut run) = self.run.take() else { return };
-        drop(run.take_buffer());
+        let Some(run) = self.run.take() else { return };
         let held = self.connection.held_bytes();
         self.connection.put_back_run(run);
         self.world.trace(self.at, Step::PutsBackRun);

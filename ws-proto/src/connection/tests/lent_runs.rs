@@ -15,7 +15,10 @@ use super::{
 const WINDOW: usize = 4096;
 
 fn buffer() -> ReceiveBuffer {
-    ReceiveBuffer::new(WINDOW, BufferPool::new(BufferPoolConfig { preheat: 0, ..BufferPoolConfig::default() }))
+    ReceiveBuffer::new(
+        WINDOW,
+        BufferPool::new(BufferPoolConfig { preheat: 0, ..BufferPoolConfig::default() }),
+    )
 }
 
 fn encode(frames: impl IntoIterator<Item = Frame>) -> Vec<u8> {
@@ -128,7 +131,11 @@ fn a_close_behind_lent_messages_waits_until_the_application_asks_for_more() {
 #[test]
 fn nothing_is_lent_if_the_rest_may_take_the_window_along() {
     for (len, is_lent) in [(WINDOW / 2 - 100, true), (WINDOW / 2, false)] {
-        let pool = BufferPool::new(BufferPoolConfig { preheat: 0, buffer_size: WINDOW, ..BufferPoolConfig::default() });
+        let pool = BufferPool::new(BufferPoolConfig {
+            preheat: 0,
+            buffer_size: WINDOW,
+            ..BufferPoolConfig::default()
+        });
         let mut end = Endpoint::with_buffer(Role::Server, &config(|_| ()), ReceiveBuffer::new(WINDOW, pool));
         read(&mut end, &encode([text("a"), ping("p"), binary(vec![7; len])]));
         let from = end.rx.position();
