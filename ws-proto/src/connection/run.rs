@@ -202,8 +202,8 @@ impl Connection {
     /// Takes the messages that come next in the receive buffer, as long as each is a whole frame, together with those
     /// that were delivered since the [position](ReceiveBuffer::position) `from`. They count as held, before all that comes
     /// later. Pass everything else in the buffer to [`poll_event`](Self::poll_event), and then the buffer to
-    /// [`MessageRun::in_buffer`]. `None` if there is no message, or if what is left of the read may take the window along.
-    /// Only if the connection [is plain](Self::is_plain).
+    /// [`MessageRun::in_buffer`]. `None` if there is no message, or if the buffer
+    /// [may not lend](ReceiveBuffer::may_lend). Only if the connection [is plain](Self::is_plain).
     #[doc(hidden)]
     pub fn lend_received(
         &mut self,
@@ -211,7 +211,7 @@ impl Connection {
         rx: &mut ReceiveBuffer,
         tx: &mut TransmitQueue,
     ) -> Option<ReceivedMessages> {
-        if rx.is_large() || rx.is_mostly_filled() {
+        if !rx.may_lend() {
             return None;
         }
         self.hold();

@@ -186,6 +186,15 @@ impl ReceiveBuffer {
         self.end - self.start >= self.size / 2
     }
 
+    /// Whether what is left of the read cannot take the window along as it is processed, so that messages can be lent from
+    /// it.
+    #[doc(hidden)]
+    #[inline]
+    #[must_use]
+    pub const fn may_lend(&self) -> bool {
+        !self.is_large() && !self.is_mostly_filled()
+    }
+
     /// The size of the window, in bytes: what one read can bring.
     #[must_use]
     pub const fn size(&self) -> usize {

@@ -68,13 +68,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
         if R::TAKES_RUNS && rx.is_mostly_filled() {
             return Some(self.poll_parsed(cx, rx));
         }
-        let from = rx.position();
+        let (from, may_lend) = (rx.position(), rx.may_lend());
         let (connection, tx) = driver.parts_mut();
         let Some((message, has_more)) = connection.poll_first_message(&mut rx, tx) else {
             return Some(self.poll_parsed(cx, rx));
         };
         count_work(1);
-        if has_more && let Some(permit) = LendPermit::take() {
+        if has_more
+            && may_lend
+            && let Some(permit) = LendPermit::take()
+        {
             let first = R::from_first(message);
             return Some(Poll::Ready(self.take_together(first, from, permit, rx, rest)));
         }
