@@ -138,9 +138,9 @@ pub mod utf8;
 pub use close::{frame::CloseFrame, info::CloseInfo};
 pub use close_code::CloseCode;
 pub use config::{Config, Keepalive, Limits, ValidConfig};
-#[doc(hidden)]
-pub use connection::MessageRun;
 pub use connection::{Connection, ConnectionState, Event, HeldEvent, SendQueue, TransportAction};
+#[doc(hidden)]
+pub use connection::{MessageRun, ReceivedMessages};
 pub use deadline::deadline_after;
 pub use memory::{
     receive::ReceiveBuffer,

@@ -2,8 +2,8 @@
 //! receive buffer only during a turn.
 
 use std::{
-    cell::{Cell, RefCell},
-    sync::{Mutex, PoisonError},
+    cell::{Cell, OnceCell, RefCell},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use ws_proto::{
@@ -25,6 +25,10 @@ static DEFAULT_POOLS: Mutex<Vec<BufferPool>> = Mutex::new(Vec::new());
 /// What the next turn takes. One variable, because each has a destructor, which is checked for at each use.
 struct Buffers {
     receive: Cell<Option<Box<ReceiveBuffer>>>,
+    /// Another one, if one was needed while the first was lent.
+    spare: Cell<Option<Box<ReceiveBuffer>>>,
+    /// Shared with the run of messages that a buffer of this thread is lent to, if there is one.
+    lent: OnceCell<Arc<()>>,
     /// The empty queue that was returned last.
     queue: Cell<Option<Box<TransmitQueue>>>,
     queues: RefCell<SpareQueues>,
@@ -32,7 +36,13 @@ struct Buffers {
 
 thread_local! {
     static BUFFERS: Buffers = const {
-        Buffers { receive: Cell::new(None), queue: Cell::new(None), queues: RefCell::new(Vec::new()) }
+        Buffers {
+            receive: Cell::new(None),
+            spare: Cell::new(None),
+            lent: OnceCell::new(),
+            queue: Cell::new(None),
+            queues: RefCell::new(Vec::new()),
+        }
     };
     static POOL: RefCell<Option<BufferPool>> = const { RefCell::new(None) };
 }
@@ -45,12 +55,14 @@ pub fn configure_thread(receive_buffer: usize, pool: BufferPool) {
     BUFFERS.with(|buffers| buffers.receive.set(Some(buffer)));
 }
 
-/// Frees the buffers for large messages that this thread has not needed lately ([`BufferPool::trim`]).
+/// Frees the buffers for large messages that this thread has not needed lately ([`BufferPool::trim`]), and its second
+/// receive buffer.
 pub fn trim_thread_pool() {
+    BUFFERS.with(|buffers| buffers.spare.take());
     POOL.with_borrow(|pool| pool.iter().for_each(BufferPool::trim));
 }
 
-/// Does the same as [`trim_thread_pool`] for all threads that were not configured.
+/// Frees the buffers for large messages that the threads which were not configured have not needed lately.
 pub fn trim_default_pools() {
     let mut pools = DEFAULT_POOLS.lock().unwrap_or_else(PoisonError::into_inner);
     // Removes the pools of threads that have ended.
@@ -73,9 +85,14 @@ impl ReceiveLease {
     #[must_use]
     pub fn take() -> Self {
         Self {
-            rx: Some(BUFFERS.with(|buffers| buffers.receive.take()).unwrap_or_else(new_receive_buffer)),
+            rx: Some(BUFFERS.with(|buffers| buffers.receive.take()).unwrap_or_else(take_spare_buffer)),
             queue: None,
         }
+    }
+
+    /// Takes the buffer out, for a run of messages that are in it.
+    pub(crate) fn into_buffer(mut self) -> Option<Box<ReceiveBuffer>> {
+        self.rx.take()
     }
 
     /// Ends a connection's turn, so that the next connection can use the buffer.
@@ -122,20 +139,54 @@ impl std::ops::DerefMut for ReceiveLease {
 
 impl Drop for ReceiveLease {
     fn drop(&mut self) {
-        self.end_turn();
         if let Some(queue) = self.queue.take() {
             put_queue(queue);
         }
+        if self.rx.is_none() {
+            return;
+        }
+        self.end_turn();
         if let Some(other) = BUFFERS.with(|buffers| buffers.receive.replace(self.rx.take())) {
-            drop_buffer(other);
+            keep_spare_buffer(other);
         }
     }
 }
 
-/// Drops the buffer of a connection that was polled in the turn of another one.
+/// The right to lend the buffer of a thread to a run of messages, which may outlive the turn. A thread has one, so that
+/// functions that wait with such messages keep one buffer per thread at most.
+#[derive(Debug)]
+pub(crate) struct LendPermit(Arc<()>);
+
+impl LendPermit {
+    /// Takes the permit of this thread. `None` if it is taken.
+    #[inline]
+    pub(crate) fn take() -> Option<Self> {
+        BUFFERS.with(|buffers| {
+            let permit = buffers.lent.get_or_init(Arc::default);
+            (Arc::strong_count(permit) == 1).then(|| Self(Arc::clone(permit)))
+        })
+    }
+
+    /// Returns the permit and the buffer. On another thread than that of the permit, the buffer is dropped.
+    pub(crate) fn give_back(self, rx: Box<ReceiveBuffer>) {
+        let is_home =
+            |buffers: &Buffers| buffers.lent.get().is_some_and(|permit| Arc::ptr_eq(permit, &self.0));
+        // Fails only while the thread exits.
+        if BUFFERS.try_with(is_home).unwrap_or(false) {
+            drop(ReceiveLease { rx: Some(rx), queue: None });
+        }
+    }
+}
+
+/// Keeps a buffer that was needed while the thread's was in use.
 #[cold]
-fn drop_buffer(buffer: Box<ReceiveBuffer>) {
-    drop(buffer);
+fn keep_spare_buffer(buffer: Box<ReceiveBuffer>) {
+    drop(BUFFERS.with(|buffers| buffers.spare.replace(Some(buffer))));
+}
+
+#[cold]
+fn take_spare_buffer() -> Box<ReceiveBuffer> {
+    BUFFERS.with(|buffers| buffers.spare.take()).unwrap_or_else(new_receive_buffer)
 }
 
 fn new_receive_buffer() -> Box<ReceiveBuffer> {
@@ -185,4 +236,75 @@ fn put_spare_queue(queue: Box<TransmitQueue>) {
             queues.push(queue);
         }
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{ptr::from_ref, thread};
+
+    use super::*;
+
+    fn address(rx: &ReceiveBuffer) -> usize {
+        from_ref(rx).addr()
+    }
+
+    fn lend() -> (Box<ReceiveBuffer>, LendPermit) {
+        let permit = LendPermit::take().unwrap();
+        (ReceiveLease::take().into_buffer().unwrap(), permit)
+    }
+
+    #[test]
+    fn a_thread_lends_one_buffer_at_a_time_and_goes_on_with_another() {
+        let (rx, permit) = lend();
+        let lent = address(&rx);
+        assert!(LendPermit::take().is_none());
+        let other = ReceiveLease::take();
+        assert_ne!(address(&other), lent);
+        drop(other);
+        permit.give_back(rx);
+        assert_eq!(address(&ReceiveLease::take()), lent);
+        assert!(LendPermit::take().is_some());
+    }
+
+    /// Needs two buffers at a time. Returns where the second one is.
+    fn need_two() -> usize {
+        let (rx, permit) = lend();
+        let second = address(&ReceiveLease::take());
+        permit.give_back(rx);
+        second
+    }
+
+    #[test]
+    fn the_second_buffer_is_kept_for_the_next_time_until_it_is_trimmed() {
+        let second = need_two();
+        assert_eq!(need_two(), second);
+        trim_thread_pool();
+        assert!(BUFFERS.with(|buffers| buffers.spare.take()).is_none());
+    }
+
+    #[test]
+    fn a_buffer_that_comes_back_on_another_thread_is_dropped_there_and_the_permit_is_free_again() {
+        let (rx, permit) = lend();
+        thread::spawn(move || {
+            let own = address(&ReceiveLease::take());
+            permit.give_back(rx);
+            assert_eq!(address(&ReceiveLease::take()), own);
+        })
+        .join()
+        .unwrap();
+        assert!(LendPermit::take().is_some());
+    }
+
+    #[test]
+    fn a_buffer_with_unprocessed_bytes_does_not_come_back() {
+        let (mut rx, permit) = lend();
+        let lent = address(&rx);
+        let config = ws_proto::Config::default().validate().unwrap();
+        let now = std::time::Instant::now();
+        ws_proto::Connection::server(config, now).receive(b"bytes", now, &mut rx);
+        assert!(!rx.is_empty());
+        permit.give_back(rx);
+        let next = ReceiveLease::take();
+        assert!(next.is_empty() && address(&next) != lent);
+    }
 }

@@ -13,6 +13,11 @@ pub trait App {
         false
     }
 
+    /// Whether the messages of a read may be lent together. Then the connection is on hold.
+    fn takes_runs(&self) -> bool {
+        false
+    }
+
     /// Called at random times, to act without an event.
     fn on_turn(&mut self, _link: &mut Link<'_>, _dice: &mut Dice) {}
 
@@ -28,6 +33,10 @@ impl<A: App + ?Sized> App for &mut A {
 
     fn holds_control(&self) -> bool {
         (**self).holds_control()
+    }
+
+    fn takes_runs(&self) -> bool {
+        (**self).takes_runs()
     }
 
     fn on_turn(&mut self, link: &mut Link<'_>, dice: &mut Dice) {

@@ -17,7 +17,7 @@ use crate::{
     app::App,
     dice::Dice,
     fact::Fact,
-    link::Link,
+    link::{Link, lend_received},
     network::Read,
     trace::{At, Step},
     world::{World, first_bytes},
@@ -157,6 +157,11 @@ impl<'a> Endpoint<'a> {
     fn drain_events(&mut self, rx: &mut ReceiveBuffer, world: &mut World) -> bool {
         let mut moved = false;
         let Self { connection, tx, app, dice, at, run, .. } = self;
+        let lent = if run.is_none() && app.takes_runs() && dice.percent(50) {
+            lend_received(connection, rx, tx)
+        } else {
+            None
+        };
         while let Some(event) = connection.poll_event(rx, tx) {
             moved = true;
             let paused = connection.is_paused();
@@ -172,6 +177,9 @@ impl<'a> Endpoint<'a> {
                 set_aside(*at, connection, rx, tx, world);
                 break;
             }
+        }
+        if let Some(messages) = lent.filter(|_| self.closed.is_none()) {
+            Link { connection, tx, world, at: *at, run }.begin_run(messages, rx);
         }
         moved
     }

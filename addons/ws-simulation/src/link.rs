@@ -1,5 +1,7 @@
 mod run;
 
+pub(crate) use run::lend_received;
+
 use std::{borrow::Cow, time::Instant};
 
 use bytes::Bytes;

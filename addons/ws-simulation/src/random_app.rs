@@ -139,7 +139,7 @@ impl RandomApp {
             return;
         }
         for _ in 0..dice.between(0, 4) {
-            let Some((kind, message)) = link.next_of_run() else { break };
+            let Some((kind, message)) = link.next_of_run(dice.percent(50)) else { break };
             self.on_message(message, kind, link, dice);
         }
         if dice.percent(30) {
@@ -182,6 +182,10 @@ impl App for RandomApp {
 
     fn holds_control(&self) -> bool {
         self.manners.holds_control
+    }
+
+    fn takes_runs(&self) -> bool {
+        self.manners.pauses && !self.manners.holds_control
     }
 
     fn on_turn(&mut self, link: &mut Link<'_>, dice: &mut Dice) {

@@ -3,14 +3,16 @@
 //! All other cases, including every frame with a fault, go to the general path, which parses the same bytes from the
 //! start. The fast path halves the cost of a small message in this crate (`bench/LOG.md`).
 
+use std::ops::Range;
+
 use crate::{
     mask::{apply_mask, apply_mask_and_test},
     memory::{ReceiveBuffer, TransmitQueue},
-    message::MessageKind,
+    message::{MessageKind, MessageRef},
     utf8::is_valid_utf8,
 };
 
-use super::{Connection, Flow, closing::Phase};
+use super::{Connection, Flow, closing::Phase, event::At};
 
 const FINAL_TEXT: u8 = 0x81;
 const FINAL_BINARY: u8 = 0x82;
@@ -63,11 +65,47 @@ impl Connection {
         self.flow = Flow::Deliver;
     }
 
+    /// Returns the next event if it is a message that takes the fast path. `None`: call
+    /// [`poll_event`](Self::poll_event). It is inlined, and separate from that, so that the message is passed to the
+    /// application in registers: copying one that was just written stalls the processor.
+    #[doc(hidden)]
+    #[inline(always)]
+    pub fn poll_message<'rx>(
+        &mut self,
+        rx: &'rx mut ReceiveBuffer,
+        tx: &mut TransmitQueue,
+    ) -> Option<MessageRef<'rx>> {
+        self.poll_first_message(rx, tx).map(|(message, _)| message)
+    }
+
+    /// Returns the next message, as [`poll_message`](Self::poll_message) does, and whether more bytes were received.
+    #[doc(hidden)]
+    #[inline(always)]
+    pub fn poll_first_message<'rx>(
+        &mut self,
+        rx: &'rx mut ReceiveBuffer,
+        tx: &mut TransmitQueue,
+    ) -> Option<(MessageRef<'rx>, bool)> {
+        if !self.delivers_fast() || rx.is_empty() {
+            return None;
+        }
+        let FastMessage { kind, start, len } = self.fast_message(rx, tx)?;
+        let has_more = !rx.is_empty();
+        Some((At::Window { start, len }.message(kind, self.config.validate_utf8, rx), has_more))
+    }
+
     /// While the application is paused, holds all messages for which the fast path applies.
     pub(super) fn hold_fast(&mut self, rx: &mut ReceiveBuffer, tx: &mut TransmitQueue) {
         if self.partial.is_some() || !matches!(self.phase, Phase::Open) || self.ends_held() {
             return;
         }
+        // With their headers they are what the inbox holds.
+        let received = self.fast_messages(rx, tx);
+        self.hold_run(received, rx);
+    }
+
+    /// Consumes the next messages, as long as the fast path applies. Returns where their frames are.
+    pub(super) fn fast_messages(&mut self, rx: &mut ReceiveBuffer, tx: &mut TransmitQueue) -> Range<usize> {
         let (from, mut latest) = (rx.start, rx.start);
         loop {
             let start = rx.start;
@@ -77,8 +115,7 @@ impl Connection {
             latest = start;
         }
         self.note_run(rx.start - from, rx.start - latest);
-        // With their headers they are what the inbox holds.
-        self.hold_run(from..rx.start, rx);
+        from..rx.start
     }
 
     /// Returns a message if the next bytes are one complete frame with a complete message.

@@ -13,7 +13,7 @@ use crate::{
     close::CloseFrame,
     error::ConnectionError,
     frame::{FrameHeader, MAX_HEADER_LEN, OpCode},
-    memory::{MESSAGE_OVERHEAD, PooledBuffer},
+    memory::{MESSAGE_OVERHEAD, PooledBuffer, ReceiveBuffer},
     message::MessageKind,
 };
 
@@ -77,6 +77,11 @@ pub(super) enum Frames {
         window: Bytes,
         capacity: usize,
     },
+    /// In the receive buffer itself, up to `end`. Only a run that was taken has it.
+    Buffer {
+        rx: Box<ReceiveBuffer>,
+        end: usize,
+    },
 }
 
 impl Frames {
@@ -85,6 +90,7 @@ impl Frames {
             Self::Copied(frames) => frames.capacity(),
             Self::Window(frames) => frames.capacity(),
             Self::Shared { capacity, .. } => *capacity,
+            Self::Buffer { rx, .. } => rx.size(),
         }
     }
 
@@ -118,6 +124,7 @@ impl Deref for Frames {
             Self::Copied(frames) => frames,
             Self::Window(frames) => frames,
             Self::Shared { window, .. } => window,
+            Self::Buffer { rx, end } => rx.processed(0, *end),
         }
     }
 }
@@ -262,10 +269,22 @@ impl Inbox {
     pub(super) fn take_run(&mut self) -> Option<(Held, Lease)> {
         self.end_run();
         let held = self.held.pop_front()?;
-        self.lent = held.size();
-        let (own, lease) = Lease::new();
-        self.lease = Some(own);
+        let lease = self.begin_run(held.size());
         Some((held, lease))
+    }
+
+    /// Counts `bytes` of frames that are lent from where they were received, as an entry that was taken.
+    pub(super) fn lend(&mut self, bytes: usize) -> Lease {
+        self.end_run();
+        let size = Size { bytes: MESSAGE_OVERHEAD + bytes, spare: 0 };
+        self.bytes += size.bytes;
+        self.begin_run(size)
+    }
+
+    fn begin_run(&mut self, size: Size) -> Lease {
+        let (own, lease) = Lease::new();
+        (self.lent, self.lease) = (size, Some(own));
+        lease
     }
 
     /// Takes the oldest entry, as [`take_run`](Self::take_run) does, if it has several messages.
@@ -281,9 +300,14 @@ impl Inbox {
         self.lease.as_mut()
     }
 
-    /// Whether the entry that was taken last still counts.
-    pub(super) const fn is_lending(&self) -> bool {
-        self.lent.bytes > 0
+    /// Whether the entry that was taken last still counts, and not all of its messages are the application's own.
+    pub(super) fn is_lending(&self) -> bool {
+        self.lent.bytes > self.lease.as_ref().map_or(0, Lease::taken)
+    }
+
+    /// Whether nothing is held, and nothing is lent.
+    pub(super) fn is_empty(&self) -> bool {
+        self.held.is_empty() && self.end.is_none() && self.lent.bytes == 0
     }
 
     /// Puts back what is left of the entry that was taken last.

@@ -31,7 +31,7 @@ mod timers;
 use std::time::Instant;
 
 pub use event::{Event, HeldEvent};
-pub use run::MessageRun;
+pub use run::{MessageRun, ReceivedMessages};
 pub use send_queue::SendQueue;
 
 use crate::{

@@ -7,7 +7,7 @@ use crate::{
     error::{ConnectionError, LimitExceeded},
     frame::OpCode,
     memory::{ReceiveBuffer, TransmitQueue},
-    message::{MessageKind, MessageRef},
+    message::MessageKind,
     recorder::RecordedEvent,
 };
 
@@ -158,23 +158,6 @@ impl Connection {
             return Some(Event::Message(at.message(kind, self.config.validate_utf8, rx)));
         }
         self.poll_any_event(rx, tx)
-    }
-
-    /// Returns the next event if it is a message that takes the fast path. `None`: call
-    /// [`poll_event`](Self::poll_event). It is inlined, and separate from that, so that the message is passed to the
-    /// application in registers: copying one that was just written stalls the processor.
-    #[doc(hidden)]
-    #[inline(always)]
-    pub fn poll_message<'rx>(
-        &mut self,
-        rx: &'rx mut ReceiveBuffer,
-        tx: &mut TransmitQueue,
-    ) -> Option<MessageRef<'rx>> {
-        if !self.delivers_fast() || rx.is_empty() {
-            return None;
-        }
-        let FastMessage { kind, start, len } = self.fast_message(rx, tx)?;
-        Some(At::Window { start, len }.message(kind, self.config.validate_utf8, rx))
     }
 
     #[inline(never)]

@@ -1,12 +1,12 @@
 //! Messages that are lent to the application one after the other, without the connection.
 
-use std::{fmt, ops::Range};
+use std::{fmt, mem, ops::Range};
 
 use bytes::Bytes;
 
 use crate::{
     frame::OpCode,
-    memory::{PooledBuffer, ReceiveBuffer},
+    memory::{MESSAGE_OVERHEAD, PooledBuffer, ReceiveBuffer, TransmitQueue},
     message::{Message, MessageKind, MessageRef},
 };
 
@@ -30,6 +30,15 @@ pub struct MessageRun {
     lease: Option<Lease>,
 }
 
+/// Where messages of a read are in the receive buffer, and what the connection knows of them.
+#[doc(hidden)]
+#[must_use]
+pub struct ReceivedMessages {
+    frames: Range<usize>,
+    validated: bool,
+    lease: Lease,
+}
+
 /// Whether a frame with this first byte, of those that are held, is a message.
 #[inline]
 const fn is_data(first: u8) -> bool {
@@ -40,6 +49,12 @@ const fn is_data(first: u8) -> bool {
 impl fmt::Debug for MessageRun {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MessageRun").finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for ReceivedMessages {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ReceivedMessages").finish_non_exhaustive()
     }
 }
 
@@ -63,26 +78,47 @@ impl MessageRun {
         }
     }
 
-    /// Takes the next message, owned: a small one is a copy, a large one may share the window. `None` if it is the last
-    /// one, or is not the next frame, or if the connection has dropped what it holds: [put the run
-    /// back](Connection::put_back_run), and ask the connection. So while all messages of a run are taken in this way, the
-    /// connection knows when none is left.
+    /// The messages of the receive buffer that [`Connection::lend_received`] has found.
+    #[must_use]
+    pub fn in_buffer(messages: ReceivedMessages, rx: Box<ReceiveBuffer>) -> Self {
+        let ReceivedMessages { frames: Range { start, end }, validated, lease } = messages;
+        let held = Held::Packed { frames: Frames::Buffer { rx, end }, read: start };
+        Self { held, validated, lent: false, lease: Some(lease) }
+    }
+
+    /// Takes the receive buffer that the messages are in. Those that are left are copied.
+    #[must_use]
+    pub fn take_buffer(&mut self) -> Option<Box<ReceiveBuffer>> {
+        let Held::Packed { frames, read } = &mut self.held else { return None };
+        if !matches!(frames, Frames::Buffer { .. }) {
+            return None;
+        }
+        let left = Frames::Copied(frames[*read..].to_vec());
+        *read = 0;
+        if let Frames::Buffer { rx, .. } = mem::replace(frames, left) { Some(rx) } else { None }
+    }
+
+    /// Takes the next message, owned: a small one is a copy, a large one may share the window. `None` if none is left, or
+    /// if the next frame is not a message, or if the connection has dropped what it holds: [put the run
+    /// back](Connection::put_back_run), and ask the connection. Once all messages of a run were taken in this way, the
+    /// connection holds nothing back for it.
     #[inline]
     pub fn take_message(&mut self) -> Option<Message> {
         let Held::Packed { frames, read } = &mut self.held else { return None };
         let lease = self.lease.as_ref()?;
-        let (opcode, payload, len) = unpack(&frames[*read..])?;
+        let left = &frames[*read..];
+        let (opcode, payload, len) = unpack(left)?;
         let kind = match opcode {
             OpCode::Text => MessageKind::Text,
             OpCode::Binary => MessageKind::Binary,
             _ => return None,
         };
-        let next = *read + len;
-        if next == frames.len() || lease.is_dropped() {
+        if lease.is_dropped() {
             return None;
         }
+        lease.note_taken(if len == left.len() { len + MESSAGE_OVERHEAD } else { len });
+        let next = *read + len;
         *read = next;
-        lease.note_taken(len);
         // As `Inbox::pop_bytes` does. A common function for both took 4 % more instructions per message.
         let payload = match payload.len() {
             ..PACKED_BELOW => Bytes::from(Box::<[u8]>::from(payload)),
@@ -163,6 +199,31 @@ impl Connection {
         }
     }
 
+    /// Takes the messages that come next in the receive buffer, as long as each is a whole frame, together with those
+    /// that were delivered since the [position](ReceiveBuffer::position) `from`. They count as held, before all that comes
+    /// later. Pass everything else in the buffer to [`poll_event`](Self::poll_event), and then the buffer to
+    /// [`MessageRun::in_buffer`]. `None` if there is no message, or if the buffer
+    /// [may not lend](ReceiveBuffer::may_lend). Only if the connection [is plain](Self::is_plain).
+    #[doc(hidden)]
+    pub fn lend_received(
+        &mut self,
+        from: usize,
+        rx: &mut ReceiveBuffer,
+        tx: &mut TransmitQueue,
+    ) -> Option<ReceivedMessages> {
+        if !rx.may_lend() {
+            return None;
+        }
+        self.hold();
+        let frames = from..self.fast_messages(rx, tx).end;
+        if frames.is_empty() {
+            return None;
+        }
+        let lease = self.inbox.get_or_insert_default().lend(frames.len());
+        self.update_charge(tx);
+        Some(ReceivedMessages { frames, validated: self.config.validate_utf8, lease })
+    }
+
     /// Takes the oldest held messages that lie side by side, or one large message, even while the application is
     /// paused. They count as held until the next call.
     #[doc(hidden)]
@@ -201,9 +262,11 @@ impl Connection {
         self.inbox.as_mut().and_then(|inbox| inbox.lease_mut()).is_some_and(Lease::take_read)
     }
 
-    /// Holds what is left of a run again, before all other messages and control frames.
+    /// Holds what is left of a run again, before all other messages and control frames. To use its buffer again, [take
+    /// it](MessageRun::take_buffer) before.
     #[doc(hidden)]
-    pub fn put_back_run(&mut self, run: MessageRun) {
+    pub fn put_back_run(&mut self, mut run: MessageRun) {
+        drop(run.take_buffer());
         self.was_stalled |= !self.wants_read();
         let delivers = self.phase.delivers();
         let Some(inbox) = &mut self.inbox else {
@@ -216,6 +279,7 @@ impl Connection {
             inbox.put_back(run.held);
         } else {
             inbox.end_run();
+            self.inbox.take_if(|inbox| inbox.is_empty());
         }
     }
 }

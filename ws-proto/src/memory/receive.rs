@@ -162,6 +162,14 @@ impl ReceiveBuffer {
         self.start == self.end
     }
 
+    /// Where the bytes that are not processed begin. It holds until all are processed.
+    #[doc(hidden)]
+    #[inline]
+    #[must_use]
+    pub const fn position(&self) -> usize {
+        self.start
+    }
+
     /// Whether the latest read has filled the window.
     #[doc(hidden)]
     #[inline]
@@ -176,6 +184,15 @@ impl ReceiveBuffer {
     #[must_use]
     pub const fn is_mostly_filled(&self) -> bool {
         self.end - self.start >= self.size / 2
+    }
+
+    /// Whether what is left of the read cannot take the window along as it is processed, so that messages can be lent from
+    /// it.
+    #[doc(hidden)]
+    #[inline]
+    #[must_use]
+    pub const fn may_lend(&self) -> bool {
+        !self.is_large() && !self.is_mostly_filled()
     }
 
     /// The size of the window, in bytes: what one read can bring.

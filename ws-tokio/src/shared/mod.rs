@@ -5,6 +5,7 @@
 //!   receive     takes the next message or event; holds messages while the application does not receive
 //!   received    what the application receives: messages, or all events
 //!   short       the short way of `recv`, for the usual case
+//!   lent_run    messages that were taken together
 //!   ping_rtt    times a ping
 //!   transfer    one write, one read, one look at the timer
 //!   admission   whether there is room for a message
@@ -25,6 +26,7 @@ mod close;
 mod feed;
 mod guard;
 mod input;
+mod lent_run;
 mod ping_rtt;
 mod pressure;
 mod rare;
@@ -41,5 +43,6 @@ mod wakers;
 pub(crate) use close::poll_closed;
 pub(crate) use guard::{StateGuard, lock, lock_and_poll, lock_briefly, poll_locked};
 pub(crate) use input::Input;
+pub(crate) use lent_run::LentRun;
 pub(crate) use send::WakerClones;
 pub(crate) use state::{Shared, SharedState, now};

@@ -6,9 +6,10 @@ use tokio::{
     io::{AsyncRead, AsyncWrite},
     task::coop::poll_proceed,
 };
-use ws_proto::{Connection, Event as Parsed, Message, MessageRun, TransportAction};
+use ws_proto::{Connection, Event as Parsed, Message, TransportAction};
 
 use super::{
+    lent_run::LentRun,
     rare::on_pong,
     received::Received,
     state::{Mode, SharedState},
@@ -53,8 +54,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
     }
 
     /// Takes the next messages, to lend them one after the other. `None` once the connection is over.
-    pub(crate) fn poll_recv_run(&mut self, cx: &mut Context<'_>) -> Poll<Option<MessageRun>> {
-        if let Some(received) = self.poll_shortly(cx) {
+    pub(crate) fn poll_recv_run(&mut self, cx: &mut Context<'_>) -> Poll<Option<LentRun>> {
+        if let Some(received) = self.poll_shortly(cx, &mut None) {
             return received;
         }
         self.poll_received(cx)

@@ -1,8 +1,8 @@
 //! What an application receives: messages, or all events.
 
-use ws_proto::{Connection, Event as Parsed, Message, MessageRun};
+use ws_proto::{Connection, Event as Parsed, Message, MessageRef};
 
-use super::state::SharedState;
+use super::{lent_run::LentRun, state::SharedState};
 use crate::event::Event;
 
 pub(crate) trait Received: Sized {
@@ -17,6 +17,15 @@ pub(crate) trait Received: Sized {
 
     /// Takes the peer's Close, after everything before it is delivered.
     fn take_close<S>(state: &mut SharedState<S>) -> Option<Self>;
+}
+
+/// What the short way of `recv` takes.
+pub(crate) trait Taken: Received {
+    /// Takes the first of several messages, unless the run has it too.
+    fn from_first(message: MessageRef<'_>) -> Option<Self>;
+
+    /// Takes the run. `rest` gets what is not taken now.
+    fn from_run(first: Option<Self>, run: LentRun, rest: &mut Option<LentRun>) -> Option<Self>;
 }
 
 impl Received for Message {
@@ -39,23 +48,48 @@ impl Received for Message {
     }
 }
 
+impl Taken for Message {
+    #[inline]
+    fn from_first(message: MessageRef<'_>) -> Option<Self> {
+        Some(message.into_message())
+    }
+
+    #[inline]
+    fn from_run(first: Option<Self>, run: LentRun, rest: &mut Option<LentRun>) -> Option<Self> {
+        *rest = Some(run);
+        first
+    }
+}
+
 /// Messages to lend.
-impl Received for MessageRun {
+impl Received for LentRun {
     const TAKES_RUNS: bool = true;
 
     #[inline]
     fn take_held(connection: &mut Connection) -> Option<Self> {
-        connection.take_held_run()
+        connection.take_held_run().map(Self::from)
     }
 
     #[inline]
     fn from_parsed(event: Parsed<'_>) -> Option<Self> {
-        if let Parsed::Message(message) = event { Some(message.into_run()) } else { None }
+        if let Parsed::Message(message) = event { Some(message.into_run().into()) } else { None }
     }
 
     #[inline]
     fn take_close<S>(_state: &mut SharedState<S>) -> Option<Self> {
         None
+    }
+}
+
+impl Taken for LentRun {
+    #[inline]
+    fn from_first(_message: MessageRef<'_>) -> Option<Self> {
+        None
+    }
+
+    #[inline]
+    fn from_run(_first: Option<Self>, run: LentRun, _rest: &mut Option<LentRun>) -> Option<Self> {
+        Some(run)
     }
 }
 

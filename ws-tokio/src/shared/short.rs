@@ -11,13 +11,14 @@ use ws_proto::{Connection, Event as Parsed};
 
 use super::{
     input::Input,
-    received::Received,
+    lent_run::LentRun,
+    received::Taken,
     state::{Mode, SharedState, Turn},
     transfer::READS_PER_TURN,
     turn,
 };
 use crate::{
-    thread_buffers::ReceiveLease,
+    thread_buffers::{LendPermit, ReceiveLease},
     turn_work::{count_work, is_check_due},
 };
 
@@ -29,8 +30,13 @@ thread_local! {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
     /// Receives, if this is a turn of the server's task and nothing is in progress or waits. `None`: nothing was done.
+    /// `rest` gets the messages of a read behind those that are returned.
     #[inline]
-    pub(crate) fn poll_shortly<R: Received>(&mut self, cx: &mut Context<'_>) -> Option<Poll<Option<R>>> {
+    pub(crate) fn poll_shortly<R: Taken>(
+        &mut self,
+        cx: &mut Context<'_>,
+        rest: &mut Option<LentRun>,
+    ) -> Option<Poll<Option<R>>> {
         let Mode::ServerTask { turn: Turn::Application, receiving, reads, .. } = &mut self.mode else {
             return None;
         };
@@ -62,18 +68,49 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
         if R::TAKES_RUNS && rx.is_mostly_filled() {
             return Some(self.poll_parsed(cx, rx));
         }
+        let (from, may_lend) = (rx.position(), rx.may_lend());
         let (connection, tx) = driver.parts_mut();
-        let Some(message) = connection.poll_message(&mut rx, tx) else {
+        let Some((message, has_more)) = connection.poll_first_message(&mut rx, tx) else {
             return Some(self.poll_parsed(cx, rx));
         };
-        let received = R::from_parsed(Parsed::Message(message));
         count_work(1);
-        if rx.is_empty() {
-            connection.hold();
-        } else {
+        if has_more
+            && may_lend
+            && let Some(permit) = LendPermit::take()
+        {
+            let first = R::from_first(message);
+            return Some(Poll::Ready(self.take_together(first, from, permit, rx, rest)));
+        }
+        let received = R::from_parsed(Parsed::Message(message));
+        if has_more {
             self.hold_received(&mut rx, Connection::hold);
+        } else {
+            connection.hold();
         }
         Some(Poll::Ready(received))
+    }
+
+    /// Takes the messages of a read that has several. They stay where they are: the run takes the receive buffer. Its
+    /// first frame is at `from`, unless its first message was taken.
+    #[inline(never)]
+    fn take_together<R: Taken>(
+        &mut self,
+        first: Option<R>,
+        from: usize,
+        permit: LendPermit,
+        mut rx: ReceiveLease,
+        rest: &mut Option<LentRun>,
+    ) -> Option<R> {
+        let (connection, tx) = self.driver.as_mut()?.parts_mut();
+        let from = if first.is_some() { rx.position() } else { from };
+        let messages = connection.lend_received(from, &mut rx, tx);
+        if !rx.is_empty() {
+            self.hold_received(&mut rx, Connection::hold);
+        }
+        match messages.and_then(|messages| LentRun::in_buffer(messages, rx, permit)) {
+            Some(run) => R::from_run(first, run, rest),
+            None => first,
+        }
     }
 
     /// Ends the turn, as [`end_turn_early`](Self::end_turn_early) does.

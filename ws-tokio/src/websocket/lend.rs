@@ -6,11 +6,11 @@ use std::{
 };
 
 use tokio::io::{AsyncRead, AsyncWrite};
-use ws_proto::{Message, MessageRef, MessageRun};
+use ws_proto::{Message, MessageRef};
 
 use super::{Rare, Receiver, WebSocket};
 use crate::{
-    shared::{Shared, SharedState, lock_and_poll, lock_briefly},
+    shared::{LentRun, Shared, SharedState, lock_and_poll, lock_briefly},
     turn_work::{count_work, is_check_due},
 };
 
@@ -19,14 +19,14 @@ const TAKEN_AT_ONCE: u8 = 64;
 
 /// Messages that `recv_ref` lends one after the other, and of which `recv` makes owned ones.
 pub(super) struct Lent {
-    run: MessageRun,
+    run: LentRun,
     /// The messages that `recv` may still take.
     left: u8,
 }
 
 impl Lent {
     /// A run that was taken for `recv`.
-    pub(super) const fn for_recv(run: MessageRun) -> Self {
+    pub(super) const fn for_recv(run: LentRun) -> Self {
         Self { run, left: TAKEN_AT_ONCE }
     }
 }
@@ -72,20 +72,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// `Ready`: there is a message to lend, or the connection is over.
     fn poll_lent(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let Self { shared, rare } = self;
-        let lent = &mut rare.get_or_insert_default().lent;
-        if let Some(lent) = lent {
-            if lent.run.has_next() && !lent.run.is_dropped() {
-                return poll_rest(shared, cx);
-            }
-            // No memory is held while the task waits.
-            lent.run = MessageRun::empty();
+        let rare = rare.get_or_insert_default();
+        if let Some(Lent { run, .. }) = &mut rare.lent
+            && run.messages.has_next()
+            && !run.messages.is_dropped()
+        {
+            return poll_rest(shared, cx);
         }
         let run = lock_and_poll(shared, cx, |state, cx| {
-            state.poll_recv_run(cx).map(|run| run.map(|run| Lent { run, left: 0 }))
+            // No memory is held while the task waits.
+            put_back_lent(state, rare);
+            state.poll_recv_run(cx)
         });
-        if let Some(run) = ready!(run) {
-            *lent = Some(run);
-        }
+        rare.lent = ready!(run).map(|run| Lent { run, left: 0 });
         Poll::Ready(())
     }
 }
@@ -100,7 +99,7 @@ fn poll_rest<S: AsyncRead + AsyncWrite + Unpin>(shared: &Shared<S>, cx: &mut Con
 impl<S> WebSocket<S> {
     #[inline]
     fn next_lent(&mut self) -> Option<MessageRef<'_>> {
-        self.rare.as_mut()?.lent.as_mut()?.run.next_message()
+        self.rare.as_mut()?.lent.as_mut()?.run.messages.next_message()
     }
 
     /// Makes an owned message of the next one, without the connection. `None`: [put the messages back](put_back_lent),
@@ -113,7 +112,7 @@ impl<S> WebSocket<S> {
             return None;
         }
         count_work(1);
-        lent.run.take_message()
+        lent.run.messages.take_message()
     }
 
     /// Returns the messages that are not lent yet to the connection.
@@ -138,7 +137,7 @@ pub(super) fn put_back_lent<S>(state: &mut SharedState<S>, rare: &mut Rare) {
     if let Some(lent) = rare.lent.take()
         && let Some(driver) = state.driver_mut()
     {
-        driver.connection_mut().put_back_run(lent.run);
+        driver.connection_mut().put_back_run(lent.run.into_rest());
     }
 }
 

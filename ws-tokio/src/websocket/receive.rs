@@ -51,7 +51,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
             take_run(&mut state, rare);
             return Poll::Ready(Some(message));
         }
-        poll_next(shared, state, cx)
+        poll_next(shared, state, rare, cx)
     }
 }
 
@@ -60,7 +60,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
 #[inline(never)]
 fn take_run<S>(state: &mut SharedState<S>, rare: &mut Option<Box<Rare>>) {
     if let Some(run) = state.driver_mut().and_then(|driver| driver.connection_mut().take_rest_run()) {
-        rare.get_or_insert_default().lent = Some(Lent::for_recv(run));
+        rare.get_or_insert_default().lent = Some(Lent::for_recv(run.into()));
     }
 }
 
@@ -68,14 +68,19 @@ fn take_run<S>(state: &mut SharedState<S>, rare: &mut Option<Box<Rare>>) {
 fn poll_next<S: AsyncRead + AsyncWrite + Unpin>(
     shared: &Shared<S>,
     state: MutexGuard<'_, SharedState<S>>,
+    rare: &mut Option<Box<Rare>>,
     cx: &mut Context<'_>,
 ) -> Poll<Option<Message>> {
     let hold = Hold::new();
     // Rebound, so that a panic releases the lock before it drops `hold`.
     let mut state = state;
-    if let Some(received) = state.poll_shortly(cx) {
+    let mut rest = None;
+    if let Some(received) = state.poll_shortly(cx, &mut rest) {
         StateGuard::release(state);
         drop(hold);
+        if let Some(run) = rest {
+            rare.get_or_insert_default().lent = Some(Lent::for_recv(run));
+        }
         return received;
     }
     drop(hold);

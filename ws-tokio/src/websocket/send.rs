@@ -3,6 +3,7 @@
 use std::{
     future::poll_fn,
     num::NonZero,
+    sync::MutexGuard,
     task::{Context, Poll, ready},
 };
 
@@ -15,7 +16,7 @@ use ws_proto::{
 use super::WebSocket;
 use crate::{
     foreign::{Foreign, run_unlocked},
-    shared::{SharedState, lock, lock_and_poll, lock_briefly, poll_locked},
+    shared::{Shared, SharedState, lock, lock_and_poll, lock_briefly, poll_locked},
 };
 
 impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
@@ -79,15 +80,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
             drop_sent(message);
             return Poll::Ready(Ok(()));
         }
-        let mut known = mark.get();
-        let sent = poll_locked(&self.shared, state, cx, |state, cx| {
-            if message.is_some() {
-                ready!(state.poll_queue(cx, message, &mut known))?;
-            }
-            then(state, cx).map(Ok)
-        });
-        *mark = Mark::new(known);
-        sent
+        poll_send_locked(&self.shared, state, cx, message, mark, then)
     }
 
     /// Sends a message that goes to many connections, as [`send`](Self::send) does. It is framed and compressed only
@@ -154,6 +147,27 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     }
 }
 
+/// Queues the message, once there is room, and then waits for `then`.
+#[inline(never)]
+fn poll_send_locked<S: AsyncRead + AsyncWrite + Unpin>(
+    shared: &Shared<S>,
+    state: MutexGuard<'_, SharedState<S>>,
+    cx: &mut Context<'_>,
+    message: &mut Option<Message>,
+    mark: &mut Mark,
+    then: impl Fn(&mut SharedState<S>, &mut Context<'_>) -> Poll<()>,
+) -> Poll<Result<(), SendError<Message>>> {
+    let mut known = mark.get();
+    let sent = poll_locked(shared, state, cx, |state, cx| {
+        if message.is_some() {
+            ready!(state.poll_queue(cx, message, &mut known))?;
+        }
+        then(state, cx).map(Ok)
+    });
+    *mark = Mark::new(known);
+    sent
+}
+
 /// Drops a message that was copied. One that owns its memory alone is freed at once: that runs no foreign destructor.
 #[inline]
 fn drop_sent(message: &mut Option<Message>) {
@@ -209,6 +223,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     }
 
     /// Waits until the message that is left over is queued.
+    #[cold]
     pub(crate) fn poll_left_over(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SendError<Message>>> {
         let Some(LeftOver { message, mut mark }) = self.take_left_over() else { return Poll::Ready(Ok(())) };
         let mut message = Some(message);

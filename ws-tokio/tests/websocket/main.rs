@@ -21,6 +21,7 @@ mod feeds_of_slow_peers;
 mod floods;
 mod forwarding;
 mod into_parts;
+mod lent_buffers;
 mod only_sending;
 mod payload_destructors;
 mod ping_rtt;

@@ -2,10 +2,22 @@
 
 use bytes::Bytes;
 
-use ws_proto::MessageKind;
+use ws_proto::{Connection, MessageKind, MessageRun, ReceiveBuffer, ReceivedMessages, TransmitQueue};
 
 use super::Link;
 use crate::{fact::Fact, trace::Step};
+
+/// As [`Connection::lend_received`], if the connection is one that may.
+pub(crate) fn lend_received(
+    connection: &mut Connection,
+    rx: &mut ReceiveBuffer,
+    tx: &mut TransmitQueue,
+) -> Option<ReceivedMessages> {
+    if rx.is_empty() || connection.is_paused() || !connection.is_plain() {
+        return None;
+    }
+    connection.lend_received(rx.position(), rx, tx)
+}
 
 impl Link<'_> {
     /// As [`Connection::take_held_run`](ws_proto::Connection::take_held_run). Returns whether there is a run. One that
@@ -24,15 +36,30 @@ impl Link<'_> {
         self.run.is_some()
     }
 
+    /// Goes on with messages that were [lent](lend_received). The rest of the read is processed.
+    pub(crate) fn begin_run(&mut self, messages: ReceivedMessages, rx: &mut ReceiveBuffer) {
+        let next = ReceiveBuffer::new(rx.size(), rx.pool().clone());
+        *self.run = Some(MessageRun::in_buffer(messages, Box::new(std::mem::replace(rx, next))));
+        self.world.report.runs_lent += 1;
+        self.world.trace(self.at, Step::TakesRun);
+    }
+
     /// Whether a run is out.
     pub(crate) const fn is_lending(&self) -> bool {
         self.run.is_some()
     }
 
-    /// The next message of the run.
-    pub(crate) fn next_of_run(&mut self) -> Option<(MessageKind, Bytes)> {
-        let message = self.run.as_mut()?.next_message()?;
-        let (kind, payload) = (message.kind(), Bytes::copy_from_slice(message.as_bytes()));
+    /// The next message of the run, taken as an owned one or lent.
+    pub(crate) fn next_of_run(&mut self, owned: bool) -> Option<(MessageKind, Bytes)> {
+        let run = self.run.as_mut()?;
+        let taken = if owned { run.take_message() } else { None };
+        let (kind, payload) = match taken {
+            Some(message) => (message.kind(), message.into_bytes()),
+            None => {
+                let message = run.next_message()?;
+                (message.kind(), Bytes::copy_from_slice(message.as_bytes()))
+            }
+        };
         self.world.trace(self.at, Step::GetsMessage(payload.len()));
         self.world.note(self.at, Fact::Delivered { kind, payload: payload[..].into() });
         Some((kind, payload))

@@ -26,6 +26,7 @@ mod held_end;
 mod keepalive;
 mod large_messages;
 mod large_sends;
+mod lent_runs;
 mod limits;
 mod memory;
 mod memory_budget;

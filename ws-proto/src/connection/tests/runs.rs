@@ -269,22 +269,27 @@ fn owned_messages_of_runs_are_those_that_are_taken_one_by_one() {
 }
 
 #[test]
-fn the_last_message_of_a_run_is_left_to_the_connection() {
+fn the_connection_knows_when_the_last_message_of_a_run_is_taken() {
     both(|mut end| {
         end.connection.hold();
         end.receives(["1", "2", "3", "4", "5", "6"].map(text));
+        end.receives([close(1000, "")]);
         assert_eq!(end.connection.take_next_held().unwrap(), "1");
         let mut run = end.connection.take_rest_run().unwrap();
         assert!(!end.connection.take_run_read());
-        for expected in ["2", "3", "4", "5"] {
+        end.connection.pause();
+        for expected in ["2", "3", "4", "5", "6"] {
+            end.drive();
+            end.is_open();
             assert_eq!(run.take_message().unwrap(), expected);
             assert!(end.connection.take_run_read() && !end.connection.take_run_read());
         }
-        assert!(run.take_message().is_none());
-        end.connection.put_back_run(run);
-        assert!(end.connection.take_rest_run().is_none(), "one message is not worth a run");
-        assert_eq!(end.connection.take_next_held().unwrap(), "6");
         assert_eq!(end.connection.held_bytes(), 0);
+        assert!(run.take_message().is_none());
+        end.drive();
+        end.sent_close(1000);
+        end.connection.put_back_run(run);
+        assert!(end.connection.take_held().is_none());
     });
 }
 

@@ -14,7 +14,7 @@ use ws_tokio::WebSocket;
 pub(crate) use feed::TestFeed;
 pub(crate) use peer::Peer;
 pub(crate) use polling::{Task, cancelled_after};
-pub(crate) use serve::{echo, serve};
+pub(crate) use serve::{ServerTask, echo, serve};
 pub(crate) use transport::TestTransport;
 pub(crate) use wire::{Frame, opcode};
 

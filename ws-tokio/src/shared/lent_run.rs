@@ -1,0 +1,52 @@
+//! Messages that were taken from a connection together.
+
+use ws_proto::{MessageRun, ReceivedMessages};
+
+use crate::thread_buffers::{LendPermit, ReceiveLease};
+
+/// Messages that the application gets one after the other, without the connection. They may be in the receive buffer of
+/// the thread that has received them. It returns there when they are taken or dropped.
+pub(crate) struct LentRun {
+    pub(crate) messages: MessageRun,
+    /// Present if they are in a thread's buffer.
+    permit: Option<LendPermit>,
+}
+
+impl LentRun {
+    /// Messages that are in a thread's receive buffer.
+    pub(super) fn in_buffer(
+        messages: ReceivedMessages,
+        rx: ReceiveLease,
+        permit: LendPermit,
+    ) -> Option<Self> {
+        let messages = MessageRun::in_buffer(messages, rx.into_buffer()?);
+        Some(Self { messages, permit: Some(permit) })
+    }
+
+    /// What is left, to be put back into the connection.
+    pub(crate) fn into_rest(mut self) -> MessageRun {
+        self.give_back();
+        std::mem::replace(&mut self.messages, MessageRun::empty())
+    }
+
+    /// Returns the buffer to its thread.
+    fn give_back(&mut self) {
+        if let Some(permit) = self.permit.take()
+            && let Some(rx) = self.messages.take_buffer()
+        {
+            permit.give_back(rx);
+        }
+    }
+}
+
+impl From<MessageRun> for LentRun {
+    fn from(messages: MessageRun) -> Self {
+        Self { messages, permit: None }
+    }
+}
+
+impl Drop for LentRun {
+    fn drop(&mut self) {
+        self.give_back();
+    }
+}
