@@ -140,3 +140,6 @@ impl BitWriter<'_> {
         self.out.extend_from_slice(&bytes[..self.count.div_ceil(8) as usize]);
     }
 }
+
+#[cfg(test)]
+mod tests;
