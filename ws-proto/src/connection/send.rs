@@ -94,14 +94,19 @@ impl Connection {
     #[inline]
     #[must_use]
     pub fn send_if_plain(&mut self, kind: MessageKind, payload: &[u8], tx: &mut TransmitQueue) -> bool {
-        if payload.len() >= IN_PLACE_FROM {
-            return false;
+        if self.optional.is_some() {
+            return self.send_if_compressing(kind, payload, tx);
         }
-        if self.sends_plainly(tx) {
-            return self.send_plain(kind, payload, tx).is_ok();
-        }
-        let may_compress = self.optional.as_ref().is_some_and(|optional| optional.is_plain());
-        may_compress && !self.must_wait(tx) && self.send_any(kind, payload, tx).is_ok()
+        payload.len() < IN_PLACE_FROM && self.sends_plainly(tx) && self.send_plain(kind, payload, tx).is_ok()
+    }
+
+    /// The same for a connection that may compress.
+    #[inline(never)]
+    fn send_if_compressing(&mut self, kind: MessageKind, payload: &[u8], tx: &mut TransmitQueue) -> bool {
+        payload.len() < IN_PLACE_FROM
+            && self.optional.as_ref().is_some_and(|optional| optional.is_plain())
+            && !self.must_wait(tx)
+            && self.send_any(kind, payload, tx).is_ok()
     }
 
     /// As [`send`](Self::send), but a large payload is offered to the transport at once, after the pending bytes. Only
