@@ -7,6 +7,7 @@
 mod adoption;
 mod client;
 mod counting;
+mod idle;
 mod server;
 mod topics;
 mod waiting;

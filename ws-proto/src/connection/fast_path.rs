@@ -49,13 +49,13 @@ impl Connection {
         is_drained
     }
 
-    /// Whether the connection is one of a server and settled, and neither compresses nor counts nor records. For a driver
-    /// that then takes short ways.
+    /// Whether the connection is one of a server and settled, and neither counts nor records. It may compress. For a
+    /// driver that then takes short ways.
     #[doc(hidden)]
     #[inline]
     #[must_use]
-    pub const fn is_plain(&self) -> bool {
-        self.optional.is_none() && self.is_settled()
+    pub fn is_plain(&self) -> bool {
+        self.optional.as_ref().is_none_or(|optional| optional.is_plain()) && self.is_settled()
     }
 
     /// Delivers messages again, as [`resume`](Self::resume) does. Only if the connection [is plain](Self::is_plain).

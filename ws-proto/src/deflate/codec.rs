@@ -320,3 +320,6 @@ impl std::fmt::Debug for Inflater {
         f.write_str("Inflater")
     }
 }
+
+#[cfg(test)]
+mod tests;

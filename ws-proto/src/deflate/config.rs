@@ -128,3 +128,25 @@ impl Deref for SharedDeflate {
         &self.config
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_names_the_option_and_the_value_out_of_range() {
+        let error = |change: fn(&mut DeflateConfig)| {
+            let mut config = DeflateConfig::server();
+            change(&mut config);
+            config.check().unwrap_err().to_string()
+        };
+        let low = error(|config| config.level = 0);
+        assert!(low.starts_with("deflate.level = 0: "), "{low}");
+        let high = error(|config| config.level = 10);
+        assert!(high.starts_with("deflate.level = 10: "), "{high}");
+        let sent = error(|config| config.send_window_bits = 8);
+        assert!(sent.starts_with("deflate.send_window_bits = 8: "), "{sent}");
+        let received = error(|config| config.receive_window_bits = 16);
+        assert!(received.starts_with("deflate.receive_window_bits = 16: "), "{received}");
+    }
+}

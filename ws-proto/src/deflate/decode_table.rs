@@ -84,17 +84,15 @@ pub(super) const fn entry_value(entry: u32, bits: u32) -> (u32, u32) {
 
 /// Fills the beginning of `table` for a code that uses these symbols, with these lengths of their codes. Returns the
 /// number of bits that index it, or `None` if the code is not complete or too long for the table.
-pub(super) fn build<const N: usize>(
-    used: &[(u16, u8)],
-    entries: &[u32],
-    table: &mut [u32; N],
-) -> Option<u32> {
+// One function for tables of all sizes: a message builds three, and its code should be in the processor's cache.
+#[inline(never)]
+pub(super) fn build(used: &[(u16, u8)], entries: &[u32], table: &mut [u32]) -> Option<u32> {
     let mut counts = [0_u16; LONGEST + 1];
     for (_, length) in used {
         counts[usize::from(*length & 15)] += 1;
     }
     let longest = counts.iter().rposition(|count| *count > 0)?;
-    if 1 << longest > N || !is_complete(&counts) {
+    if 1 << longest > table.len() || !is_complete(&counts) {
         return None;
     }
     let mut places = [0_u16; LONGEST + 2];

@@ -27,6 +27,3 @@ pub(crate) use codec::{Deflater, Inflated, Inflater, SHARED_INFLATER_SIZE};
 pub(crate) use negotiate::{Agreed, accept_answer, accept_offer, offer};
 pub(crate) use pool::Reservation;
 pub(crate) use session::Session;
-
-#[cfg(test)]
-mod tests;

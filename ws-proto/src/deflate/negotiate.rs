@@ -246,3 +246,6 @@ fn push_bits(out: &mut String, name: &str, bits: u8) {
     // Writing to a `String` cannot fail.
     let _ = write!(out, "; {name}={bits}");
 }
+
+#[cfg(test)]
+mod tests;

@@ -128,10 +128,11 @@ impl BitWriter<'_> {
     }
 
     fn put_match(&mut self, length: usize, distance: usize) {
+        // At most 13 and 18 bits.
         let (bits, count) = length_code(length);
-        self.put(bits.into(), count);
         let (code, extra, extra_len) = distance_symbol(distance);
-        self.put(u32::from(code) | extra << DISTANCE_BITS, DISTANCE_BITS + extra_len);
+        let distance = u32::from(code) | extra << DISTANCE_BITS;
+        self.put(u32::from(bits) | distance << count, count + DISTANCE_BITS + extra_len);
     }
 
     /// Pads and writes the last byte.
@@ -140,3 +141,6 @@ impl BitWriter<'_> {
         self.out.extend_from_slice(&bytes[..self.count.div_ceil(8) as usize]);
     }
 }
+
+#[cfg(test)]
+mod tests;

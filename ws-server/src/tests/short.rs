@@ -1,5 +1,8 @@
 //! A turn after an event has the same effects as a usual one.
 
+#[cfg(feature = "deflate")]
+mod compressed;
+
 use std::{
     io::{Read as _, Write as _},
     net::{Shutdown, TcpListener, TcpStream},
@@ -102,7 +105,12 @@ struct Fixture {
 
 impl Fixture {
     fn new(after: After) -> Self {
-        let config = Config::default().validate().expect("the defaults are valid");
+        Self::with(after, Config::default(), |connection| connection)
+    }
+
+    /// With this configuration, and `agree` sets what the handshake agrees upon.
+    fn with(after: After, config: Config, agree: impl FnOnce(Connection) -> Connection) -> Self {
+        let config = config.validate().expect("a valid configuration");
         let server = ServerState::new(Options::default(), config.clone(), config.clone());
         let registration = registration_on(&server);
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
@@ -110,7 +118,7 @@ impl Fixture {
         let stream = listener.accept().expect("a connection").0;
         stream.set_nonblocking(true).expect("a socket");
         let socket = stream.try_clone().expect("a socket");
-        let connection = Connection::server(config, registration.shard().now());
+        let connection = agree(Connection::server(config, registration.shard().now()));
         let log = Log::default();
         let handler = Obedient(Arc::clone(&log));
         let task = HandlerTask::new(handler, Socket::new(stream), connection, &[], registration);

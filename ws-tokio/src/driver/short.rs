@@ -19,13 +19,13 @@ use crate::{thread_buffers::ReceiveLease, traffic::TrafficCounters, transport_io
 impl<S> Driver<S> {
     /// Returns whether a short turn may begin: nothing is in progress, and messages are delivered.
     #[inline]
-    pub const fn awaits_message(&self) -> bool {
+    pub fn awaits_message(&self) -> bool {
         self.tx.is_none() && self.reads_plainly() && !self.connection.is_paused()
     }
 
     /// Returns whether the connection is plain, and the next bytes are those of the transport.
     #[inline]
-    pub(crate) const fn reads_plainly(&self) -> bool {
+    pub(crate) fn reads_plainly(&self) -> bool {
         self.unread.is_none() && self.connection.is_plain()
     }
 }
@@ -68,17 +68,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         true
     }
 
-    /// Reads once, as [`poll_read`](Self::poll_read) does. Call it only if the driver
-    /// [reads plainly](Self::reads_plainly).
+    /// Reads once, as [`poll_read`](Self::poll_read) does. Returns whether the bytes fill the memory for them, so that
+    /// more may have arrived. Call it only if the driver [reads plainly](Self::reads_plainly).
     #[inline]
     pub(crate) fn read_plain(
         &mut self,
         cx: &mut Context<'_>,
         now: Instant,
         rx: &mut ReceiveBuffer,
-    ) -> Poll<()> {
-        let read = ready!(read_once(&mut self.io, cx, self.connection.read_target(rx), self.is_trusted));
-        self.on_read(read, cx, now, rx)
+    ) -> Poll<bool> {
+        let target = self.connection.read_target(rx);
+        let room = target.len();
+        let read = ready!(read_once(&mut self.io, cx, target, self.is_trusted));
+        let fills = read.as_ref().is_ok_and(|n| *n == room);
+        self.on_read(read, cx, now, rx).map(|()| fills)
     }
 
     /// Writes and flushes what was queued, as [`poll_write`](Self::poll_write) does. Call it only if the connection is

@@ -79,7 +79,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
     }
 
     /// Goes on with what was read, after a read of this poll.
-    #[cold]
+    #[inline(never)]
     pub(super) fn poll_parsed<R: Received>(
         &mut self,
         cx: &mut Context<'_>,

@@ -58,11 +58,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
         let mut rx = ReceiveLease::take();
         let read = driver.read_plain(&mut Context::from_waker(waker), self.now, &mut rx);
         *receiving = read.is_pending();
-        if read.is_pending() {
+        let Poll::Ready(fills) = read else {
             self.end_turn_shortly(cx);
             return Some(Poll::Pending);
-        }
-        if self.input == Input::Some && !rx.is_full() {
+        };
+        if self.input == Input::Some && !fills {
             self.input = Input::None;
         }
         if R::TAKES_RUNS && rx.is_mostly_filled() {
@@ -152,8 +152,11 @@ mod tests {
     impl Fixture {
         /// An echo whose first turn is done.
         fn new() -> Self {
+            Self::with(Connection::server(Config::default().validate().unwrap(), Instant::now()))
+        }
+
+        fn with(connection: Connection) -> Self {
             let (peer, transport) = tokio::io::duplex(1000);
-            let connection = Connection::server(Config::default().validate().unwrap(), Instant::now());
             let (served, mut ws): (_, WebSocket<_>) = ServerHalf::new(transport, connection, &[]);
             let application = Box::pin(async move {
                 while let Some(message) = ws.recv().await {
@@ -197,5 +200,26 @@ mod tests {
             assert!(fixture.echo(true).await > 0);
         }
         assert_eq!(fixture.echo(false).await, 0);
+    }
+
+    #[cfg(feature = "deflate")]
+    #[tokio::test]
+    async fn a_connection_that_compresses_receives_the_short_way_too() {
+        use ws_proto::handshake::{RequestReader, ServerHandshake};
+
+        let request = b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+            Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\
+            Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n";
+        let mut config = Config::default();
+        config.deflate = Some(ws_proto::deflate::DeflateConfig::server());
+        let config = config.validate().unwrap();
+        let (request, _) = RequestReader::new(&config.limits).read(request).unwrap().unwrap();
+        let extensions = ServerHandshake::new(&request).unwrap().negotiate(&config);
+        let connection = Connection::server(config, Instant::now()).with_extensions(extensions);
+        assert!(connection.deflate_params().is_some());
+        let mut fixture = Fixture::with(connection);
+        for _ in 0..3 {
+            assert!(fixture.echo(true).await > 0);
+        }
     }
 }

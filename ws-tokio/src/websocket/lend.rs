@@ -1,6 +1,7 @@
 //! Receives messages that are lent, and the runs that `recv` takes.
 
 use std::{
+    cell::Cell,
     future::poll_fn,
     task::{Context, Poll, ready},
 };
@@ -24,11 +25,27 @@ pub(super) struct Lent {
     left: u8,
 }
 
-impl Lent {
-    /// A run that was taken for `recv`.
-    pub(super) const fn for_recv(run: LentRun) -> Self {
-        Self { run, left: TAKEN_AT_ONCE }
+thread_local! {
+    /// A box for the next messages. A connection has one only until it waits again.
+    static SPARE: Cell<Option<Box<Rare>>> = const { Cell::new(None) };
+}
+
+/// Keeps messages that were taken for `recv`.
+pub(super) fn keep_for_recv(run: LentRun, rare: &mut Option<Box<Rare>>) {
+    keep(Lent { run, left: TAKEN_AT_ONCE }, rare);
+}
+
+fn keep(lent: Lent, rare: &mut Option<Box<Rare>>) {
+    rare.get_or_insert_with(|| SPARE.take().unwrap_or_default()).lent = Some(lent);
+}
+
+/// Takes the messages back. Without anything else, the box is left to the next connection of the thread.
+fn take(rare: &mut Option<Box<Rare>>) -> Option<Lent> {
+    let lent = rare.as_mut()?.lent.take();
+    if let Some(rare) = rare.take_if(|rare| rare.is_empty()) {
+        SPARE.set(Some(rare));
     }
+    lent
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
@@ -72,8 +89,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// `Ready`: there is a message to lend, or the connection is over.
     fn poll_lent(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let Self { shared, rare } = self;
-        let rare = rare.get_or_insert_default();
-        if let Some(Lent { run, .. }) = &mut rare.lent
+        if let Some(Lent { run, .. }) = rare.as_mut().and_then(|rare| rare.lent.as_mut())
             && run.messages.has_next()
             && !run.messages.is_dropped()
         {
@@ -84,8 +100,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
             put_back_lent(state, rare);
             state.poll_recv_run(cx)
         });
-        rare.lent = ready!(run).map(|run| Lent { run, left: 0 });
-        Poll::Ready(())
+        run.map(|run| {
+            if let Some(run) = run {
+                keep(Lent { run, left: 0 }, rare);
+            }
+        })
     }
 }
 
@@ -118,23 +137,21 @@ impl<S> WebSocket<S> {
     /// Returns the messages that are not lent yet to the connection.
     pub(crate) fn put_back_lent(&mut self) {
         let Self { shared, rare } = self;
-        if let Some(rare) = rare.as_mut().filter(|rare| rare.lent.is_some()) {
+        if rare.as_ref().is_some_and(|rare| rare.lent.is_some()) {
             put_back_lent(&mut lock_briefly(shared), rare);
         }
     }
 
     /// Drops the messages that are not lent yet: the connection ends.
     pub(super) fn drop_lent(&mut self) {
-        if let Some(rare) = &mut self.rare {
-            rare.lent = None;
-        }
+        take(&mut self.rare);
     }
 }
 
 /// Returns the messages that are not lent yet to the connection.
 #[inline(never)]
-pub(super) fn put_back_lent<S>(state: &mut SharedState<S>, rare: &mut Rare) {
-    if let Some(lent) = rare.lent.take()
+pub(super) fn put_back_lent<S>(state: &mut SharedState<S>, rare: &mut Option<Box<Rare>>) {
+    if let Some(lent) = take(rare)
         && let Some(driver) = state.driver_mut()
     {
         driver.connection_mut().put_back_run(lent.run.into_rest());

@@ -61,8 +61,15 @@ struct Rare {
     terminated: bool,
     /// A message that the `Sink` has accepted and the write queue has no room for yet.
     left_over: Option<LeftOver>,
-    /// Messages that `recv_ref` lends next. Present once it was called.
+    /// Messages that `recv_ref` lends next, or that `recv` returns next.
     lent: Option<Lent>,
+}
+
+impl Rare {
+    fn is_empty(&self) -> bool {
+        let Self { subprotocol, terminated, left_over, lent } = self;
+        subprotocol.is_none() && !terminated && left_over.is_none() && lent.is_none()
+    }
 }
 
 impl<S> WebSocket<S> {

@@ -11,7 +11,7 @@ use ws_proto::Message;
 
 use super::{
     Rare, WebSocket,
-    lend::{Lent, put_back_lent},
+    lend::{keep_for_recv, put_back_lent},
 };
 use crate::{
     foreign::Hold,
@@ -44,7 +44,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         }
         let Self { shared, rare } = self;
         let mut state = lock_briefly(shared);
-        if let Some(rare) = rare {
+        if rare.is_some() {
             put_back_lent(&mut state, rare);
         }
         if let Some(message) = state.take_held() {
@@ -60,7 +60,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
 #[inline(never)]
 fn take_run<S>(state: &mut SharedState<S>, rare: &mut Option<Box<Rare>>) {
     if let Some(run) = state.driver_mut().and_then(|driver| driver.connection_mut().take_rest_run()) {
-        rare.get_or_insert_default().lent = Some(Lent::for_recv(run.into()));
+        keep_for_recv(run.into(), rare);
     }
 }
 
@@ -79,7 +79,7 @@ fn poll_next<S: AsyncRead + AsyncWrite + Unpin>(
         StateGuard::release(state);
         drop(hold);
         if let Some(run) = rest {
-            rare.get_or_insert_default().lent = Some(Lent::for_recv(run));
+            keep_for_recv(run, rare);
         }
         return received;
     }

@@ -8,10 +8,10 @@ use std::{
 
 use proptest::prelude::*;
 use tokio::{runtime::Builder, task::yield_now};
-use ws_proto::{CloseCode, CloseInfo};
+use ws_proto::{CloseCode, CloseInfo, Config, Connection, Role};
 use ws_tokio::WebSocket;
 
-use crate::support::{Frame, Peer, Task, TestTransport, config, opcode, serve};
+use crate::support::{Frame, Peer, Task, TestTransport, config, connection, opcode, serve_connection};
 
 /// Most polls between two steps of the peer.
 const MOST_POLLS: usize = 1000;
@@ -142,11 +142,11 @@ fn ended(info: &CloseInfo) -> String {
     format!("{:?} {:?} {:?} {:?}", info.initiator, info.received, info.sent, info.error)
 }
 
-async fn run(steps: Vec<Step>, statistics: bool) -> Outcome {
+async fn run(steps: Vec<Step>, statistics: bool, connect: &dyn Fn(Config) -> Connection) -> Outcome {
     let mut config = config();
     config.statistics = statistics;
     let log = Log::default();
-    let (mut server, peer) = serve(config, |ws| obey(ws, Arc::clone(&log)));
+    let (mut server, peer) = serve_connection(connect(config), |ws| obey(ws, Arc::clone(&log)));
     let (task, mut end, mut received) = (Task::new(), None, Vec::new());
     task.cx().waker().wake_by_ref();
     let steps = steps.into_iter().flat_map(Step::in_parts);
@@ -169,14 +169,72 @@ async fn run(steps: Vec<Step>, statistics: bool) -> Outcome {
     Outcome { seen, received, reads_and_writes: (counts.reads, counts.writes), end }
 }
 
+/// Takes the same steps in the short way, where it can be taken, and in the other one.
+fn both_ways(steps: Vec<Step>, connect: impl Fn(Config) -> Connection) -> [Outcome; 2] {
+    let runtime = Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    [false, true].map(|statistics| runtime.block_on(run(steps.clone(), statistics, &connect)))
+}
+
 proptest! {
     #[test]
     fn whatever_happens_the_short_way_shows_what_the_long_way_does(
         steps in prop::collection::vec(steps(), 1..20),
     ) {
-        let runtime = Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
-        let short = runtime.block_on(run(steps.clone(), false));
-        let long = runtime.block_on(run(steps, true));
+        let [short, long] = both_ways(steps, |config| connection(Role::Server, config));
         prop_assert_eq!(short, long);
+    }
+}
+
+#[cfg(feature = "deflate")]
+mod compressed {
+    use ws_proto::deflate::DeflateConfig;
+
+    use super::*;
+    use crate::support::{compress, deflating};
+
+    /// Frames of which some are compressed.
+    fn compressed_frames() -> impl Strategy<Value = Vec<Frame>> {
+        let compressed = frames().prop_map(|frames| match &frames[..] {
+            [frame] if frame.is_data() => {
+                vec![Frame { compressed: true, payload: compress(&frame.payload), ..frame.clone() }]
+            }
+            [first, rest] => {
+                let payload = compress(&[&first.payload[..], &rest.payload].concat());
+                let whole = Frame { fin: true, compressed: true, payload, ..first.clone() };
+                whole.in_two(1).to_vec()
+            }
+            _ => frames,
+        });
+        // A message that is inflated in slices, and a fault.
+        let large = Frame { compressed: true, ..Frame::binary(compress(&[b'n'; 600_000])) };
+        let invalid = Frame { compressed: true, ..Frame::binary([0xff, 0xff]) };
+        prop_oneof![
+            30 => compressed,
+            10 => frames(),
+            2 => Just(vec![large]),
+            1 => Just(vec![invalid]),
+        ]
+    }
+
+    fn compressed_steps() -> impl Strategy<Value = Step> {
+        let batch = prop::collection::vec(compressed_frames(), 1..6).prop_map(|frames| frames.concat());
+        prop_oneof![
+            12 => compressed_frames().prop_map(Step::Send),
+            6 => batch.prop_map(Step::Send),
+            6 => steps(),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_happens_the_short_way_of_a_connection_that_compresses_shows_what_the_long_way_does(
+            steps in prop::collection::vec(compressed_steps(), 1..20),
+            takeover in any::<bool>(),
+        ) {
+            let mut deflate = DeflateConfig::server();
+            (deflate.send_takeover, deflate.receive_takeover) = (takeover, takeover);
+            let [short, long] = both_ways(steps, |config| deflating(config, deflate.clone()));
+            prop_assert_eq!(short, long);
+        }
     }
 }

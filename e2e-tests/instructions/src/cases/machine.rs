@@ -9,7 +9,7 @@ use ws_proto::{
     handshake::{RequestReader, ServerHandshake},
 };
 
-use super::wire::{COMPRESSED, REQUEST, TEXT, client_frame};
+use super::wire::{COMPRESSED, TEXT, client_frame, deflate_request};
 
 /// A server's connection and the buffers that its driver lends it.
 struct Server {
@@ -31,9 +31,7 @@ impl Server {
         deflate.level = level;
         config.deflate = Some(deflate);
         let config = config.validate().expect("valid settings");
-        let offer = "Sec-WebSocket-Extensions: permessage-deflate; client_no_context_takeover; \
-                     server_no_context_takeover\r\n\r\n";
-        let request = [&REQUEST[..REQUEST.len() - 2], offer.as_bytes()].concat();
+        let request = deflate_request();
         let read = RequestReader::new(&config.limits).read(&request);
         let (request, _) = read.expect("a valid request").expect("a whole request");
         let extensions = ServerHandshake::new(&request).expect("an upgrade").negotiate(&config);
@@ -83,12 +81,24 @@ pub(crate) fn text(count: u32) {
 
 /// Echoes 1,000 bytes of JSON, compressed in both directions. The client compresses at zlib's usual level.
 pub(crate) fn deflate(count: u32) {
-    let (mut client, mut server) = (Server::deflating(6), Server::deflating(1));
-    let requests: Vec<_> = (0..8).map(|seed| compressed(&mut client, &ticker(seed, 1000))).collect();
+    let (mut server, requests) = (Server::deflating(1), compressed_requests());
     for number in 0..count {
         assert_eq!(server.receive(&requests[number as usize % requests.len()], true), 1);
         assert!(!server.written().is_empty(), "no echo");
     }
+}
+
+/// Clients' frames with 1,000 bytes of JSON each, compressed at zlib's usual level.
+pub(crate) fn compressed_requests() -> Vec<Vec<u8>> {
+    let mut client = Server::deflating(6);
+    (0..8).map(|seed| compressed(&mut client, &ticker(seed, 1000))).collect()
+}
+
+/// What a server that compresses answers to such a frame.
+pub(crate) fn compressed_echo(request: &[u8]) -> Vec<u8> {
+    let mut server = Server::deflating(1);
+    assert_eq!(server.receive(request, true), 1);
+    server.written()
 }
 
 /// A client's frame with a message as `sender` compresses it.

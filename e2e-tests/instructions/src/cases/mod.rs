@@ -25,6 +25,8 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "async-small", count: 40 * 200, run: server::async_small },
     Case { name: "async-pipelined", count: 64 * 200, run: server::async_pipelined },
     Case { name: "async-lent", count: 64 * 200, run: server::async_lent },
+    Case { name: "handler-deflate", count: 40 * 50, run: server::handler_deflate },
+    Case { name: "async-deflate", count: 40 * 50, run: server::async_deflate },
     Case { name: "tasks-small", count: 40 * 200, run: server::tasks_small },
     Case { name: "client-small", count: 4000, run: client::small },
     Case { name: "client-stream", count: 100 * 100, run: client::stream },

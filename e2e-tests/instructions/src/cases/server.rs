@@ -5,11 +5,14 @@ use std::{
     net::SocketAddr,
 };
 
-use ws_server::{Conn, Handler, MessageRef, Rejection, Request, Server};
+use ws_server::{Conn, DeflateConfig, Handler, MessageRef, Rejection, Request, Server};
 
 use super::{
+    machine::{compressed_echo, compressed_requests},
     stopper::{Stop, stopper},
-    wire::{BINARY, client_frame, open, serve, server_frame},
+    wire::{
+        BINARY, REQUEST, client_frame, deflate_request, open, open_with, serve, serve_with, server_frame,
+    },
 };
 
 /// Connections of the cases with one message in flight on each.
@@ -53,6 +56,10 @@ fn handler(stop: Stop) -> SocketAddr {
 
 fn function(stop: Stop) -> SocketAddr {
     serve(|server: Server| server.sharded(1).serve(echo!(stop)))
+}
+
+fn serve_deflating<F: Future>(run: impl FnOnce(Server) -> F + Send + 'static) -> SocketAddr {
+    serve_with(Some(DeflateConfig::server()), run)
 }
 
 fn lent_function(stop: Stop) -> SocketAddr {
@@ -100,28 +107,50 @@ pub(crate) fn async_lent(count: u32) {
     pipelined(lent_function, count);
 }
 
+/// 1,000 bytes of JSON, compressed in both directions, one message in flight on each connection.
+pub(crate) fn handler_deflate(count: u32) {
+    deflate(|stop| serve_deflating(|server| server.sharded(1).serve_handler::<Echo>(stop)), count);
+}
+
+/// As [`handler_deflate`], with an async function on a shard.
+pub(crate) fn async_deflate(count: u32) {
+    deflate(|stop| serve_deflating(|server| server.sharded(1).serve(echo!(stop))), count);
+}
+
 /// As [`handler_small`], with an async function on a task of the caller's runtime.
 pub(crate) fn tasks_small(count: u32) {
     small(task, count);
 }
 
 fn small(start: fn(Stop) -> SocketAddr, count: u32) {
+    let echo = (client_frame(BINARY, &[b'x'; 20]), server_frame(BINARY, &[b'x'; 20]));
+    echoes(start, REQUEST, &[echo], count);
+}
+
+fn deflate(start: fn(Stop) -> SocketAddr, count: u32) {
+    let requests = compressed_requests().into_iter();
+    let echoed: Vec<_> = requests.map(|request| (request.clone(), compressed_echo(&request))).collect();
+    echoes(start, &deflate_request(), &echoed, count);
+}
+
+/// Sends frames to many connections in turn, one at a time to each. With each frame comes its echo.
+fn echoes(start: fn(Stop) -> SocketAddr, handshake: &[u8], frames: &[(Vec<u8>, Vec<u8>)], count: u32) {
     let (stop, mut stopper) = stopper();
     let addr = start(stop);
     stopper.connect(addr);
-    let mut streams: Vec<_> = (0..CONNECTIONS).map(|_| open(addr)).collect();
-    let (request, echo) = (client_frame(BINARY, &[b'x'; 20]), server_frame(BINARY, &[b'x'; 20]));
-    let mut received = vec![0; echo.len()];
+    let mut streams: Vec<_> = (0..CONNECTIONS).map(|_| open_with(handshake, addr)).collect();
+    let mut received = Vec::new();
     for _ in 0..count / CONNECTIONS {
         stopper.stop();
-        for stream in &mut streams {
-            stream.write_all(&request).expect("the kernel takes it");
+        for (stream, (request, _)) in streams.iter_mut().zip(frames.iter().cycle()) {
+            stream.write_all(request).expect("the kernel takes it");
         }
         stopper.resume();
-        for stream in &mut streams {
+        for (stream, (_, echo)) in streams.iter_mut().zip(frames.iter().cycle()) {
+            received.resize(echo.len(), 0);
             stream.read_exact(&mut received).expect("the server answers");
+            assert!(received == *echo, "not an echo");
         }
-        assert!(received == echo, "not an echo");
     }
 }
 

@@ -8,7 +8,7 @@ use std::{
 
 use tokio::runtime::Builder;
 use ws_proto::mask::apply_mask;
-use ws_server::Server;
+use ws_server::{DeflateConfig, Server};
 
 pub(crate) const TEXT: u8 = 0x81;
 pub(crate) const BINARY: u8 = 0x82;
@@ -46,6 +46,14 @@ pub(crate) const REQUEST: &[u8] = b"GET /chat HTTP/1.1\r\nHost: server.example.c
 
 /// Runs a server on a free port, on a thread that lives as long as the process.
 pub(crate) fn serve<F: Future>(run: impl FnOnce(Server) -> F + Send + 'static) -> SocketAddr {
+    serve_with(None, run)
+}
+
+/// As [`serve`], with compression if it is set.
+pub(crate) fn serve_with<F: Future>(
+    deflate: Option<DeflateConfig>,
+    run: impl FnOnce(Server) -> F + Send + 'static,
+) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     listener.set_nonblocking(true).expect("a socket");
     let addr = listener.local_addr().expect("a bound socket");
@@ -53,17 +61,30 @@ pub(crate) fn serve<F: Future>(run: impl FnOnce(Server) -> F + Send + 'static) -
         let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
         runtime.block_on(async {
             let listener = tokio::net::TcpListener::from_std(listener).expect("a listener");
-            let server = Server::builder().max_handshakes(1000).listener(listener).expect("valid settings");
+            let server = Server::builder().max_handshakes(1000).deflate(deflate);
+            let server = server.listener(listener).expect("valid settings");
             run(server).await
         });
     });
     addr
 }
 
+/// The same, which offers compression without context takeover.
+pub(crate) fn deflate_request() -> Vec<u8> {
+    let offer = "Sec-WebSocket-Extensions: permessage-deflate; client_no_context_takeover; \
+                 server_no_context_takeover\r\n\r\n";
+    [&REQUEST[..REQUEST.len() - 2], offer.as_bytes()].concat()
+}
+
 /// A connection whose handshake is complete.
 pub(crate) fn open(addr: SocketAddr) -> TcpStream {
+    open_with(REQUEST, addr)
+}
+
+/// As [`open`], with this request.
+pub(crate) fn open_with(request: &[u8], addr: SocketAddr) -> TcpStream {
     let mut stream = TcpStream::connect(addr).expect("the server listens");
-    stream.write_all(REQUEST).expect("the server reads");
+    stream.write_all(request).expect("the server reads");
     read_response(&mut stream);
     stream
 }

@@ -35,8 +35,6 @@ const SHORTEST_PATIENCE: Duration = Duration::from_millis(1);
 const HANDSHAKES_PER_POLL: usize = 64;
 /// A poll begins no more handshakes after this time. The application's hooks may take long.
 const TIME_PER_POLL: Duration = Duration::from_millis(1);
-/// Handshakes between two looks at the clock.
-const HANDSHAKES_PER_LOOK: usize = 8;
 
 /// The sockets that wait, by the ids that their connections will have.
 pub(super) struct Expected<A: BuildConn> {
@@ -166,11 +164,11 @@ impl<A: BuildConn> ReactorState<A> {
             return false;
         }
         let began = Instant::now();
-        for count in 1..=HANDSHAKES_PER_POLL {
+        for _ in 0..HANDSHAKES_PER_POLL {
             let Some(waiting) = self.expected.borrow_mut().next_due() else { break };
             // Destructors of the application's values may panic.
             self.guard_handshake(|| self.run_handshake(waiting, schedule));
-            if count.is_multiple_of(HANDSHAKES_PER_LOOK) && began.elapsed() >= TIME_PER_POLL {
+            if began.elapsed() >= TIME_PER_POLL {
                 break;
             }
         }

@@ -1,6 +1,8 @@
 //! A transport that a test controls, the peer at its other end with its own encoder and decoder, and a task that counts
 //! its wake-ups.
 
+#[cfg(feature = "deflate")]
+mod deflate;
 mod feed;
 mod peer;
 mod polling;
@@ -11,10 +13,12 @@ mod wire;
 use ws_proto::{Config, Connection, Role, ValidConfig, mask::ChaChaMaskSource};
 use ws_tokio::WebSocket;
 
+#[cfg(feature = "deflate")]
+pub(crate) use deflate::{compress, deflating};
 pub(crate) use feed::TestFeed;
 pub(crate) use peer::Peer;
 pub(crate) use polling::{Task, cancelled_after};
-pub(crate) use serve::{ServerTask, echo, serve};
+pub(crate) use serve::{ServerTask, echo, serve, serve_connection};
 pub(crate) use transport::TestTransport;
 pub(crate) use wire::{Frame, opcode};
 

@@ -7,7 +7,7 @@ use std::{
 };
 
 use tokio::time::{Instant, Sleep, sleep_until};
-use ws_proto::{CloseInfo, Config, Role};
+use ws_proto::{CloseInfo, Config, Connection, Role};
 use ws_tokio::{WebSocket, internal::ServerHalf};
 
 use super::{Peer, TestTransport, connection};
@@ -27,8 +27,19 @@ pub(crate) fn serve<F>(
 where
     F: Future<Output = ()> + Send + 'static,
 {
+    serve_connection(connection(Role::Server, config), application)
+}
+
+/// As [`serve`], with this connection.
+pub(crate) fn serve_connection<F>(
+    connection: Connection,
+    application: impl FnOnce(WebSocket<TestTransport>) -> F,
+) -> (ServerTask, Peer)
+where
+    F: Future<Output = ()> + Send + 'static,
+{
     let (transport, peer) = TestTransport::new(Role::Server);
-    let (half, ws) = ServerHalf::new(transport, connection(Role::Server, config), &[]);
+    let (half, ws) = ServerHalf::new(transport, connection, &[]);
     let application = Some(Box::pin(application(ws)) as _);
     (ServerTask { half, application, timer: None }, peer)
 }

@@ -12,13 +12,15 @@ pub(crate) mod opcode {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Frame {
     pub(crate) fin: bool,
+    /// RSV1: the frame begins a compressed message (RFC 7692 section 6).
+    pub(crate) compressed: bool,
     pub(crate) opcode: u8,
     pub(crate) payload: Vec<u8>,
 }
 
 impl Frame {
     pub(crate) fn new(opcode: u8, payload: impl Into<Vec<u8>>) -> Self {
-        Self { fin: true, opcode, payload: payload.into() }
+        Self { fin: true, compressed: false, opcode, payload: payload.into() }
     }
 
     pub(crate) fn text(payload: impl Into<Vec<u8>>) -> Self {
@@ -45,7 +47,7 @@ impl Frame {
     pub(crate) fn in_two(self, at: usize) -> [Self; 2] {
         let (first, second) = self.payload.split_at(at);
         let rest = Self::new(opcode::CONTINUATION, second);
-        [Self { fin: false, opcode: self.opcode, payload: first.to_vec() }, rest]
+        [Self { fin: false, payload: first.to_vec(), ..self }, rest]
     }
 
     pub(crate) fn is_data(&self) -> bool {
@@ -55,7 +57,7 @@ impl Frame {
     pub(crate) fn encode(&self, masked: bool) -> Vec<u8> {
         const KEY: [u8; 4] = [0xA1, 0x5C, 0x03, 0xF7];
         let mask_bit = if masked { 0x80 } else { 0 };
-        let mut bytes = vec![u8::from(self.fin) << 7 | self.opcode];
+        let mut bytes = vec![u8::from(self.fin) << 7 | u8::from(self.compressed) << 6 | self.opcode];
         match self.payload.len() {
             len @ ..126 => bytes.push(mask_bit | len as u8),
             len @ ..0x1_0000 => {
@@ -134,7 +136,9 @@ fn decode(bytes: &[u8], masked: bool) -> Option<(Frame, usize)> {
     };
     let (opcode, control) = (first & 0x0F, first & 0x08 != 0);
     assert_eq!(second & 0x80 != 0, masked, "wrong masking for the role");
-    assert!(first & 0x70 == 0 && matches!(opcode, 0..=2 | 8..=10), "first byte {first:#04x}");
+    let compressed = first & 0x40 != 0;
+    assert!(first & 0x30 == 0 && matches!(opcode, 0..=2 | 8..=10), "first byte {first:#04x}");
+    assert!(!compressed || matches!(opcode, opcode::TEXT | opcode::BINARY), "first byte {first:#04x}");
     assert!(len >= least, "length {len} not minimally encoded");
     assert!(!control || (len <= 125 && first & 0x80 != 0), "control frame of {len} bytes");
     let mut key = [0; 4];
@@ -144,5 +148,5 @@ fn decode(bytes: &[u8], masked: bool) -> Option<(Frame, usize)> {
     }
     let end = at + len as usize;
     let payload = bytes.get(at..end)?.iter().zip(key.iter().cycle()).map(|(byte, key)| byte ^ key).collect();
-    Some((Frame { fin: first & 0x80 != 0, opcode, payload }, end))
+    Some((Frame { fin: first & 0x80 != 0, compressed, opcode, payload }, end))
 }

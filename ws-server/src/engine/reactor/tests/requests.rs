@@ -110,7 +110,7 @@ impl Test<TestApp<NoConn>> {
     }
 
     /// The application is asked with this hook. Also returns how often it was.
-    fn with_hook(hook: fn()) -> (Self, Arc<AtomicUsize>) {
+    fn with_hook(hook: impl Fn() + Send + Sync + 'static) -> (Self, Arc<AtomicUsize>) {
         let asked = Arc::<AtomicUsize>::default();
         let count = Arc::clone(&asked);
         let on_request = move |_: &mut Request| {
@@ -255,13 +255,17 @@ async fn a_poll_does_a_limited_number_of_handshakes_and_the_next_one_goes_on() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_poll_does_few_handshakes_if_the_application_takes_long_to_decide() {
-    let (mut test, asked) = Test::with_hook(|| pass(Duration::from_millis(2)));
-    let _peers: Vec<_> = (0..20).map(|_| test.accept_with(REQUEST)).collect();
-    for (due, all) in [(true, 8), (true, 16), (false, 20)] {
-        assert_eq!((test.run_handshakes().await, asked.load(Ordering::Relaxed)), (due, all));
+async fn a_poll_begins_no_handshake_once_the_ones_before_have_taken_a_millisecond() {
+    for (each, per_poll) in [(2_000, 1), (1_000, 1), (400, 3), (100, 10)] {
+        let (mut test, asked) = Test::with_hook(move || pass(Duration::from_micros(each)));
+        let _peers: Vec<_> = (0..20).map(|_| test.accept_with(REQUEST)).collect();
+        for done in (per_poll..20).step_by(per_poll) {
+            assert!(test.run_handshakes().await, "more are due");
+            assert_eq!(asked.load(Ordering::Relaxed), done, "{each} µs each");
+        }
+        assert!(!test.run_handshakes().await);
+        test.expect_nothing_of(20);
     }
-    test.expect_nothing_of(20);
 }
 
 #[tokio::test]
