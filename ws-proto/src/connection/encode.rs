@@ -28,6 +28,13 @@ impl Connection {
         self.encode_frame(FrameHeader::new(opcode, 0, None), payload, tx);
     }
 
+    /// Encodes a message in one frame.
+    #[inline(never)]
+    pub(super) fn encode_message(&mut self, opcode: OpCode, payload: &[u8], tx: &mut TransmitQueue) {
+        self.encode(opcode, payload, tx);
+        tx.end_send(false);
+    }
+
     /// Encodes a control frame.
     pub(super) fn encode_control(&mut self, opcode: OpCode, payload: &[u8], tx: &mut TransmitQueue) {
         tx.traffic.sent.control_frames += 1;

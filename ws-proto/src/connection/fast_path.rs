@@ -47,13 +47,22 @@ impl Connection {
         is_drained
     }
 
-    /// Whether the connection is one of a server and settled, and neither compresses nor counts nor records. For a driver
-    /// that then takes short ways.
+    /// Whether the connection is settled, and neither compresses nor counts nor records, nor expects a large message.
+    /// For a driver that then takes short ways.
     #[doc(hidden)]
     #[inline]
     #[must_use]
     pub const fn is_plain(&self) -> bool {
-        self.optional.is_none() && self.is_settled()
+        self.has_plain_state() && self.is_settled()
+    }
+
+    /// Whether the connection has no state but what every one of its role has.
+    #[inline]
+    pub(super) const fn has_plain_state(&self) -> bool {
+        match &self.optional {
+            None => true,
+            Some(optional) => optional.is_plain(),
+        }
     }
 
     /// Delivers messages again, as [`resume`](Self::resume) does. Only if the connection [is plain](Self::is_plain).

@@ -178,9 +178,13 @@ struct Optional {
 
 impl Optional {
     const fn is_empty(&self) -> bool {
+        self.is_plain() && self.masks.is_none()
+    }
+
+    /// Whether there is nothing but what every client has.
+    const fn is_plain(&self) -> bool {
         self.monitor.is_none()
             && self.expected_large == 0
-            && self.masks.is_none()
             && self.compression.is_none()
             && self.queue_report.is_none()
     }

@@ -53,20 +53,19 @@ impl Connection {
             let payload = Bytes::copy_from_slice(payload);
             self.send_or_wait(Outgoing { kind, payload, notify: false, form: form(compress) }, tx);
         } else if !compress || !self.encode_deflated(kind, payload, false, tx) {
-            self.encode(kind.opcode(), payload, tx);
-            tx.end_send(false);
+            self.encode_message(kind.opcode(), payload, tx);
         }
         Ok(())
     }
 
-    /// Whether a message is neither masked nor compressed nor counted, and need not wait, so that
+    /// Whether a message is neither compressed nor counted, and need not wait, so that
     /// [`send_plain`](Self::send_plain) sends it.
     #[inline]
     fn sends_plainly(&self, tx: &TransmitQueue) -> bool {
-        self.optional.is_none() && self.phase == Phase::Open && !self.must_wait(tx)
+        self.has_plain_state() && self.phase == Phase::Open && !self.must_wait(tx)
     }
 
-    /// Sends a message as [`send_any`](Self::send_any) does. It is the short form for most messages of a server.
+    /// Sends a message as [`send_any`](Self::send_any) does. It is the short form for most messages.
     #[inline]
     fn send_plain(
         &mut self,
@@ -79,8 +78,12 @@ impl Connection {
             return Err(SendError::Full(()));
         }
         tx.traffic.sent.count_message(len);
-        self.note_other_write();
-        tx.push_message(kind.opcode(), payload);
+        if self.optional.is_some() {
+            self.encode_message(kind.opcode(), payload, tx);
+        } else {
+            self.note_other_write();
+            tx.push_message(kind.opcode(), payload);
+        }
         Ok(())
     }
 
@@ -88,8 +91,8 @@ impl Connection {
     #[doc(hidden)]
     pub const IN_PLACE_FROM: usize = IN_PLACE_FROM;
 
-    /// Sends a message, as [`send`](Self::send) does, if it is small, is neither masked nor compressed nor counted, and
-    /// there is room. Returns whether it was sent. For `ws-tokio`, which sends owned messages in this way too.
+    /// Sends a message, as [`send`](Self::send) does, if it is small, is neither compressed nor counted, and there is
+    /// room. Returns whether it was sent. For `ws-tokio`, which sends owned messages in this way too.
     #[doc(hidden)]
     #[inline]
     #[must_use]

@@ -28,6 +28,12 @@ impl<S> Driver<S> {
     pub(crate) const fn reads_plainly(&self) -> bool {
         self.unread.is_none() && self.connection.is_plain()
     }
+
+    /// Returns whether nothing was sent that the transport has not taken.
+    #[inline]
+    pub(crate) const fn has_no_output(&self) -> bool {
+        self.tx.is_none()
+    }
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
@@ -68,17 +74,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         true
     }
 
-    /// Reads once, as [`poll_read`](Self::poll_read) does. Call it only if the driver
-    /// [reads plainly](Self::reads_plainly).
+    /// Reads once, as [`poll_read`](Self::poll_read) does. `now` is called if there is something. Call it only if the
+    /// driver [reads plainly](Self::reads_plainly).
     #[inline]
     pub(crate) fn read_plain(
         &mut self,
         cx: &mut Context<'_>,
-        now: Instant,
+        now: impl FnOnce() -> Instant,
         rx: &mut ReceiveBuffer,
     ) -> Poll<()> {
         let read = ready!(read_once(&mut self.io, cx, self.connection.read_target(rx), self.is_trusted));
-        self.on_read(read, cx, now, rx)
+        self.on_read(read, cx, now(), rx)
     }
 
     /// Writes and flushes what was queued, as [`poll_write`](Self::poll_write) does. Call it only if the connection is

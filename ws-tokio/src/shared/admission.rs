@@ -26,15 +26,27 @@ impl<S> SharedState<S> {
     }
 
     /// Queues a copy of a message in a turn of a server's task, if nothing else has to be done. Returns whether it is
-    /// queued; if not, call [`queue`](Self::queue) or [`queue_as_newcomer`](Self::queue_as_newcomer).
+    /// queued; if not, call [`queue_as_newcomer`](Self::queue_as_newcomer).
     #[inline]
     pub(crate) fn queue_in_turn(&mut self, kind: MessageKind, payload: &[u8]) -> bool {
-        if !self.is_application_turn() || self.rare.is_some() {
-            return false;
-        }
-        let Some(driver) = &mut self.driver else { return false };
+        self.is_application_turn() && self.queue_plainly(kind, payload)
+    }
+
+    /// Queues a copy of the owner's message, if nothing else has to be done. Returns whether it is queued; if not, call
+    /// [`queue`](Self::queue).
+    #[inline]
+    pub(crate) fn queue_shortly(&mut self, kind: MessageKind, payload: &[u8]) -> bool {
+        let wakes_no_task = self.is_application_turn() || matches!(self.mode, Mode::Inline { .. });
+        wakes_no_task && self.queue_plainly(kind, payload)
+    }
+
+    #[inline]
+    fn queue_plainly(&mut self, kind: MessageKind, payload: &[u8]) -> bool {
+        let Some(driver) = self.driver.as_mut().filter(|_| self.rare.is_none()) else { return false };
         let (connection, tx) = driver.parts_mut();
-        connection.send_if_plain(kind, payload, tx)
+        let is_queued = connection.send_if_plain(kind, payload, tx);
+        self.note_accepted(u64::from(is_queued));
+        is_queued
     }
 
     /// Queues a message of a sender that does not wait, if there is room and no other sender waits.

@@ -1,8 +1,10 @@
-//! The short way of `recv` in a turn of a server's task, for the usual case: the connection is settled, and a read brings
-//! a small message or nothing.
+//! The short way of `recv` and `send`, for the usual case: the connection is settled, a read brings a small message or
+//! nothing, and the transport takes what is sent at once. It leads through a turn of a server's task, and through polls
+//! without such a task.
 //!
-//! It has the same effects as the steps of [`receive`](super::receive) and [`transfer`](super::transfer), and leaves out
-//! those that can have none. Where something unusual shows, it goes on with them.
+//! It has the same effects as the steps of [`receive`](super::receive), [`send`](super::send) and
+//! [`transfer`](super::transfer), and leaves out those that can have none. Where something unusual shows, it goes on with
+//! them.
 
 use std::task::{Context, Poll};
 
@@ -25,36 +27,37 @@ use crate::{
 thread_local! {
     /// How many calls of `recv` have gone the short way on this thread.
     static SHORT_RECEIVES: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+    /// How many messages were written the short way on this thread.
+    static SHORT_SENDS: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
-    /// Receives, if this is a turn of the server's task and nothing is in progress or waits. `None`: nothing was done.
+    /// Receives, if nothing is in progress or waits. `None`: go on with the usual steps.
     #[inline]
     pub(crate) fn poll_shortly<R: Received>(&mut self, cx: &mut Context<'_>) -> Option<Poll<Option<R>>> {
-        let Mode::ServerTask { turn: Turn::Application, receiving, reads, .. } = &mut self.mode else {
-            return None;
-        };
-        let driver = self.driver.as_mut().filter(|driver| driver.reads_plainly())?;
-        let waker = self.waiting.only_server_task().filter(|waker| waker.will_wake(cx.waker()))?;
-        if self.rare.is_some() || self.waker_added || *reads >= READS_PER_TURN || is_check_due() {
+        if !self.may_receive_shortly(cx) {
             return None;
         }
         #[cfg(test)]
         SHORT_RECEIVES.set(SHORT_RECEIVES.get() + 1);
         (self.waker_missing, self.has_received) = (false, true);
+        let driver = self.driver.as_mut()?;
         driver.connection_mut().resume_plain();
         if self.input == Input::None {
-            *receiving = true;
-            self.end_turn_shortly(cx);
-            return Some(Poll::Pending);
+            return self.wait_shortly(cx);
         }
-        *reads += 1;
+        if let Mode::ServerTask { receiving, reads, .. } = &mut self.mode {
+            *reads += 1;
+            *receiving = false;
+        }
         let mut rx = ReceiveLease::take();
-        let read = driver.read_plain(&mut Context::from_waker(waker), self.now, &mut rx);
-        *receiving = read.is_pending();
-        if read.is_pending() {
-            self.end_turn_shortly(cx);
-            return Some(Poll::Pending);
+        let now = || {
+            self.mode.refresh(&mut self.now);
+            self.now
+        };
+        let mut io_cx = Context::from_waker(self.waiting.transport());
+        if driver.read_plain(&mut io_cx, now, &mut rx).is_pending() {
+            return self.wait_shortly(cx);
         }
         if self.input == Input::Some && !rx.is_full() {
             self.input = Input::None;
@@ -67,13 +70,45 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
             return Some(self.poll_parsed(cx, rx));
         };
         let received = R::from_parsed(Parsed::Message(message));
-        count_work(1);
         if rx.is_empty() {
             connection.hold();
+            self.end_step();
         } else {
             self.hold_received(&mut rx, Connection::hold);
+            self.write_replies();
+        }
+        if self.is_application_turn() {
+            count_work(1);
         }
         Some(Poll::Ready(received))
+    }
+
+    /// Whether nothing is in progress or waits, and this task is registered.
+    #[inline]
+    fn may_receive_shortly(&mut self, cx: &Context<'_>) -> bool {
+        let Some(driver) = self.driver.as_ref().filter(|driver| driver.reads_plainly()) else { return false };
+        if self.rare.is_some() || self.waker_added || is_check_due() {
+            return false;
+        }
+        match &self.mode {
+            Mode::Inline { .. } => driver.has_no_output() && self.waiting.contains(cx.waker()),
+            Mode::ServerTask { turn: Turn::Application, reads, .. } => {
+                let task = self.waiting.only_server_task();
+                *reads < READS_PER_TURN && task.is_some_and(|task| task.will_wake(cx.waker()))
+            }
+            Mode::ServerTask { .. } => false,
+        }
+    }
+
+    /// Nothing has arrived. `None`: a deadline has passed, so there may be something all the same.
+    #[inline]
+    fn wait_shortly<R>(&mut self, cx: &mut Context<'_>) -> Option<Poll<Option<R>>> {
+        if let Mode::ServerTask { receiving, .. } = &mut self.mode {
+            *receiving = true;
+            self.end_turn_shortly(cx);
+            return Some(Poll::Pending);
+        }
+        self.poll_timer().is_pending().then_some(Poll::Pending)
     }
 
     /// Ends the turn, as [`end_turn_early`](Self::end_turn_early) does.
@@ -94,16 +129,45 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
         let Some(driver) = &mut self.driver else { return false };
         driver.write_plain(&mut Context::from_waker(cx.waker()), self.now)
     }
+
+    /// Writes what was queued [shortly](Self::queue_shortly), as [`poll_sent`](Self::poll_sent) does. `false`: call that.
+    #[inline]
+    pub(crate) fn write_sent_shortly(&mut self) -> bool {
+        if self.has_server_task() {
+            return true;
+        }
+        // A task that only sends reads too.
+        let may_write = self.has_received && self.rare.is_none();
+        let Some(driver) = self.driver.as_mut().filter(|driver| may_write && driver.connection().is_plain()) else {
+            return false;
+        };
+        self.mode.refresh(&mut self.now);
+        let is_written = driver.write_plain(&mut Context::from_waker(self.waiting.transport()), self.now);
+        // A flush that fails leaves nothing to write.
+        if !is_written || !driver.connection().is_plain() {
+            return false;
+        }
+        #[cfg(test)]
+        SHORT_SENDS.set(SHORT_SENDS.get() + 1);
+        self.has_received = false;
+        self.end_step();
+        true
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::{future::Future, pin::Pin, task::Waker, time::Instant};
+    use std::{
+        future::{Future, poll_fn},
+        pin::Pin,
+        task::{Poll, Waker},
+        time::Instant,
+    };
 
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
     use ws_proto::{Config, Connection};
 
-    use super::SHORT_RECEIVES;
+    use super::{SHORT_RECEIVES, SHORT_SENDS};
     use crate::{internal::ServerHalf, websocket::WebSocket};
 
     struct Fixture {
@@ -160,5 +224,23 @@ mod tests {
             assert!(fixture.echo(true).await > 0);
         }
         assert_eq!(fixture.echo(false).await, 0);
+    }
+
+    #[tokio::test]
+    async fn without_a_server_task_a_small_echo_takes_the_short_way() {
+        let (mut peer, transport) = tokio::io::duplex(1000);
+        let mut ws = WebSocket::server(transport, Config::default().validate().unwrap());
+        let (receives, sends) = (SHORT_RECEIVES.get(), SHORT_SENDS.get());
+        for _ in 0..3 {
+            assert!(poll_fn(|cx| Poll::Ready(ws.poll_recv(cx).is_pending())).await);
+            peer.write_all(&[0x82, 0x81, 0, 0, 0, 0, b'x']).await.unwrap();
+            let message = ws.recv().await.unwrap();
+            ws.send(message).await.unwrap();
+            let mut echo = [0; 3];
+            peer.read_exact(&mut echo).await.unwrap();
+            assert_eq!(echo, [0x82, 1, b'x']);
+        }
+        // The first poll registers the task.
+        assert_eq!((SHORT_RECEIVES.get() - receives, SHORT_SENDS.get() - sends), (5, 3));
     }
 }

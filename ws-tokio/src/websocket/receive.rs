@@ -68,14 +68,12 @@ fn poll_next<S: AsyncRead + AsyncWrite + Unpin>(
     state: MutexGuard<'_, SharedState<S>>,
     cx: &mut Context<'_>,
 ) -> Poll<Option<Message>> {
-    let hold = Hold::new();
-    // If the transport panics, the lock is released before foreign code runs.
+    let _hold = Hold::new();
+    // Dropped before the hold, also if the transport panics: foreign code runs after the lock is released.
     let mut state = state;
     if let Some(received) = state.poll_shortly(cx) {
         StateGuard::release(state);
-        drop(hold);
         return received;
     }
-    drop(hold);
     poll_locked(shared, state, cx, SharedState::poll_recv)
 }

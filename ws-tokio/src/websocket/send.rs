@@ -12,7 +12,7 @@ use ws_proto::{
 
 use super::WebSocket;
 use crate::{
-    foreign::{Foreign, run_unlocked},
+    foreign::{Foreign, Hold, run_unlocked},
     shared::{SharedState, lock, lock_and_poll, lock_briefly, poll_locked},
 };
 
@@ -39,7 +39,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     ) -> impl Future<Output = Result<(), SendError<Message>>> {
         // Not an `async fn`, whose future would hold the message twice.
         let (mut message, mut mark) = (Some(message.into()), Mark::default());
-        poll_fn(move |cx| self.poll_send(cx, &mut message, &mut mark, SharedState::poll_sent))
+        poll_fn(move |cx| self.poll_send(cx, &mut message, &mut mark, Then::Write))
     }
 
     /// Queues a message without flushing. Use it for many small messages, with one [`flush`](Self::flush) at the end.
@@ -55,34 +55,41 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         message: impl Into<Message>,
     ) -> impl Future<Output = Result<(), SendError<Message>>> {
         let (mut message, mut mark) = (Some(message.into()), Mark::default());
-        poll_fn(move |cx| self.poll_send(cx, &mut message, &mut mark, |_, _| Poll::Ready(())))
+        poll_fn(move |cx| self.poll_send(cx, &mut message, &mut mark, Then::Return))
     }
 
-    /// Queues the message, once there is room, and then waits for `then`.
+    /// Queues the message, once there is room, and then does what `then` says.
     fn poll_send(
         &mut self,
         cx: &mut Context<'_>,
         message: &mut Option<Message>,
         mark: &mut Mark,
-        then: impl Fn(&mut SharedState<S>, &mut Context<'_>) -> Poll<()>,
+        then: Then,
     ) -> Poll<Result<(), SendError<Message>>> {
         if self.rare.as_ref().is_some_and(|rare| rare.left_over.is_some()) {
             let _ = ready!(self.poll_left_over(cx));
         }
+        let hold = Hold::new();
+        // Dropped before the hold, also if the transport panics: foreign code runs after the lock is released.
         let mut state = lock_briefly(&self.shared);
         if let Some(new) = message
-            && state.queue_in_turn(new.kind(), new.as_bytes())
+            && state.queue_shortly(new.kind(), new.as_bytes())
         {
+            let is_sent = then == Then::Return || state.write_sent_shortly();
             drop(state);
+            drop(hold);
             drop_sent(message);
-            return Poll::Ready(Ok(()));
+            if is_sent {
+                return Poll::Ready(Ok(()));
+            }
+            state = lock_briefly(&self.shared);
         }
         let mut known = mark.get();
         let sent = poll_locked(&self.shared, state, cx, |state, cx| {
             if message.is_some() {
                 ready!(state.poll_queue(cx, message, &mut known))?;
             }
-            then(state, cx).map(Ok)
+            if then == Then::Write { state.poll_sent(cx).map(Ok) } else { Poll::Ready(Ok(())) }
         });
         *mark = Mark::new(known);
         sent
@@ -160,6 +167,14 @@ fn drop_sent(message: &mut Option<Message>) {
     {
         run_unlocked(Foreign::Payload(payload));
     }
+}
+
+/// What a send does once its message is queued.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Then {
+    /// It waits until the message is written, unless a server's task writes it.
+    Write,
+    Return,
 }
 
 /// The feed's mark of a message that waits, if there is one. Half the size of an `Option<u64>`, because it is part of
