@@ -32,21 +32,23 @@ impl<S> SharedState<S> {
         self.is_application_turn() && self.queue_plainly(kind, payload)
     }
 
-    /// Queues a copy of the owner's message, if nothing else has to be done. Returns whether it is queued; if not, call
+    /// Queues a copy of the owner's message in the same way, without a server's task. If it is not queued, call
     /// [`queue`](Self::queue).
     #[inline]
     pub(crate) fn queue_shortly(&mut self, kind: MessageKind, payload: &[u8]) -> bool {
-        let wakes_no_task = self.is_application_turn() || matches!(self.mode, Mode::Inline { .. });
-        wakes_no_task && self.queue_plainly(kind, payload)
+        let is_queued = !self.has_server_task() && self.queue_plainly(kind, payload);
+        self.note_accepted(u64::from(is_queued));
+        is_queued
     }
 
     #[inline]
     fn queue_plainly(&mut self, kind: MessageKind, payload: &[u8]) -> bool {
-        let Some(driver) = self.driver.as_mut().filter(|_| self.rare.is_none()) else { return false };
+        if self.rare.is_some() {
+            return false;
+        }
+        let Some(driver) = &mut self.driver else { return false };
         let (connection, tx) = driver.parts_mut();
-        let is_queued = connection.send_if_plain(kind, payload, tx);
-        self.note_accepted(u64::from(is_queued));
-        is_queued
+        connection.send_if_plain(kind, payload, tx)
     }
 
     /// Queues a message of a sender that does not wait, if there is room and no other sender waits.

@@ -14,7 +14,7 @@ use ws_proto::{Connection, Event as Parsed};
 use super::{
     input::Input,
     received::Received,
-    state::{Mode, SharedState, Turn},
+    state::{Mode, SharedState, Turn, now},
     transfer::READS_PER_TURN,
     turn,
 };
@@ -35,29 +35,39 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
     /// Receives, if nothing is in progress or waits. `None`: go on with the usual steps.
     #[inline]
     pub(crate) fn poll_shortly<R: Received>(&mut self, cx: &mut Context<'_>) -> Option<Poll<Option<R>>> {
-        if !self.may_receive_shortly(cx) {
+        let driver = self.driver.as_mut().filter(|driver| driver.reads_plainly())?;
+        if self.rare.is_some() || self.waker_added || is_check_due() {
             return None;
         }
+        let waker = match &mut self.mode {
+            Mode::ServerTask { turn: Turn::Application, receiving, reads, .. } if *reads < READS_PER_TURN => {
+                let waker = self.waiting.only_server_task().filter(|waker| waker.will_wake(cx.waker()))?;
+                *reads += u8::from(self.input != Input::None);
+                *receiving = false;
+                waker
+            }
+            Mode::Inline { .. } if driver.has_no_output() && self.waiting.contains(cx.waker()) => {
+                self.waiting.transport()
+            }
+            _ => return None,
+        };
         #[cfg(test)]
         SHORT_RECEIVES.set(SHORT_RECEIVES.get() + 1);
         (self.waker_missing, self.has_received) = (false, true);
-        let driver = self.driver.as_mut()?;
         driver.connection_mut().resume_plain();
         if self.input == Input::None {
-            return self.wait_shortly(cx);
+            return self.waits_shortly(cx).then_some(Poll::Pending);
         }
-        if let Mode::ServerTask { receiving, reads, .. } = &mut self.mode {
-            *reads += 1;
-            *receiving = false;
-        }
-        let mut rx = ReceiveLease::take();
-        let now = || {
-            self.mode.refresh(&mut self.now);
+        let is_inline = matches!(self.mode, Mode::Inline { .. });
+        let time = || {
+            if is_inline {
+                self.now = now().max(self.now);
+            }
             self.now
         };
-        let mut io_cx = Context::from_waker(self.waiting.transport());
-        if driver.read_plain(&mut io_cx, now, &mut rx).is_pending() {
-            return self.wait_shortly(cx);
+        let mut rx = ReceiveLease::take();
+        if driver.read_plain(&mut Context::from_waker(waker), time, &mut rx).is_pending() {
+            return self.waits_shortly(cx).then_some(Poll::Pending);
         }
         if self.input == Input::Some && !rx.is_full() {
             self.input = Input::None;
@@ -70,51 +80,35 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
             return Some(self.poll_parsed(cx, rx));
         };
         let received = R::from_parsed(Parsed::Message(message));
-        if rx.is_empty() {
+        let is_last = rx.is_empty();
+        if is_last {
             connection.hold();
-            self.end_step();
         } else {
             self.hold_received(&mut rx, Connection::hold);
-            self.write_replies();
         }
-        if self.is_application_turn() {
-            count_work(1);
+        match (is_inline, is_last) {
+            (true, true) => self.end_step(),
+            (true, false) => self.write_replies(),
+            (false, _) => count_work(1),
         }
         Some(Poll::Ready(received))
     }
 
-    /// Whether nothing is in progress or waits, and this task is registered.
+    /// Waits, because nothing has arrived. `false`: a deadline has passed, so there may be something all the same.
     #[inline]
-    fn may_receive_shortly(&mut self, cx: &Context<'_>) -> bool {
-        let Some(driver) = self.driver.as_ref().filter(|driver| driver.reads_plainly()) else { return false };
-        if self.rare.is_some() || self.waker_added || is_check_due() {
-            return false;
-        }
-        match &self.mode {
-            Mode::Inline { .. } => driver.has_no_output() && self.waiting.contains(cx.waker()),
-            Mode::ServerTask { turn: Turn::Application, reads, .. } => {
-                let task = self.waiting.only_server_task();
-                *reads < READS_PER_TURN && task.is_some_and(|task| task.will_wake(cx.waker()))
-            }
-            Mode::ServerTask { .. } => false,
-        }
-    }
-
-    /// Nothing has arrived. `None`: a deadline has passed, so there may be something all the same.
-    #[inline]
-    fn wait_shortly<R>(&mut self, cx: &mut Context<'_>) -> Option<Poll<Option<R>>> {
-        if let Mode::ServerTask { receiving, .. } = &mut self.mode {
-            *receiving = true;
-            self.end_turn_shortly(cx);
-            return Some(Poll::Pending);
-        }
-        self.poll_timer().is_pending().then_some(Poll::Pending)
+    fn waits_shortly(&mut self, cx: &mut Context<'_>) -> bool {
+        let Mode::ServerTask { receiving, .. } = &mut self.mode else {
+            return self.poll_timer().is_pending();
+        };
+        *receiving = true;
+        self.end_turn_shortly(cx);
+        true
     }
 
     /// Ends the turn, as [`end_turn_early`](Self::end_turn_early) does.
     #[inline]
     fn end_turn_shortly(&mut self, cx: &mut Context<'_>) {
-        if self.has_refused || !turn::is_entered(self, cx.waker()) || !self.write_shortly(cx) {
+        if self.has_refused || !turn::is_entered(self, cx.waker()) || !self.write_in_turn(cx) {
             return self.end_turn_early(cx);
         }
         self.end_turn();
@@ -125,23 +119,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
 
     /// Writes what was sent in this turn. `false`: something is left.
     #[inline]
-    fn write_shortly(&mut self, cx: &Context<'_>) -> bool {
+    fn write_in_turn(&mut self, cx: &Context<'_>) -> bool {
         let Some(driver) = &mut self.driver else { return false };
         driver.write_plain(&mut Context::from_waker(cx.waker()), self.now)
     }
 
     /// Writes what was queued [shortly](Self::queue_shortly), as [`poll_sent`](Self::poll_sent) does. `false`: call that.
     #[inline]
-    pub(crate) fn write_sent_shortly(&mut self) -> bool {
-        if self.has_server_task() {
-            return true;
-        }
+    pub(crate) fn write_shortly(&mut self) -> bool {
         // A task that only sends reads too.
-        let may_write = self.has_received && self.rare.is_none();
-        let Some(driver) = self.driver.as_mut().filter(|driver| may_write && driver.connection().is_plain()) else {
+        if !self.has_received || self.rare.is_some() {
+            return false;
+        }
+        self.refresh_now();
+        let Some(driver) = self.driver.as_mut().filter(|driver| driver.connection().is_plain()) else {
             return false;
         };
-        self.mode.refresh(&mut self.now);
         let is_written = driver.write_plain(&mut Context::from_waker(self.waiting.transport()), self.now);
         // A flush that fails leaves nothing to write.
         if !is_written || !driver.connection().is_plain() {

@@ -74,16 +74,6 @@ pub(crate) enum Turn {
     Transport,
 }
 
-impl Mode {
-    /// Reads the clock into `time`, except in a turn of a server's task, which sets the time once per turn.
-    #[inline]
-    pub(super) fn refresh(&self, time: &mut Instant) {
-        if matches!(self, Self::Inline { .. } | Self::ServerTask { turn: Turn::Idle, .. }) {
-            *time = now().max(*time);
-        }
-    }
-}
-
 impl<S> SharedState<S> {
     pub(crate) fn inline(io: S, connection: Connection) -> Self {
         let mode = Mode::Inline { timer: None, accepted: 0 };
@@ -375,9 +365,11 @@ impl<S> SharedState<S> {
         }
     }
 
-    /// Reads the clock, except in a turn of a server's task.
+    /// Reads the clock, except in a turn of a server's task, which sets the time once per turn.
     pub(crate) fn refresh_now(&mut self) {
-        self.mode.refresh(&mut self.now);
+        if matches!(self.mode, Mode::Inline { .. } | Mode::ServerTask { turn: Turn::Idle, .. }) {
+            self.advance_to(now());
+        }
     }
 
     /// The time does not go back: a server's clock is coarse and may lag behind the time that another task read.

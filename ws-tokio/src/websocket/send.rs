@@ -1,6 +1,7 @@
 use std::{
     future::poll_fn,
     num::NonZero,
+    sync::MutexGuard,
     task::{Context, Poll, ready},
 };
 
@@ -13,7 +14,7 @@ use ws_proto::{
 use super::WebSocket;
 use crate::{
     foreign::{Foreign, Hold, run_unlocked},
-    shared::{SharedState, lock, lock_and_poll, lock_briefly, poll_locked},
+    shared::{Shared, SharedState, lock, lock_and_poll, lock_briefly, poll_locked},
 };
 
 impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
@@ -69,30 +70,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         if self.rare.as_ref().is_some_and(|rare| rare.left_over.is_some()) {
             let _ = ready!(self.poll_left_over(cx));
         }
-        let hold = Hold::new();
-        // Dropped before the hold, also if the transport panics: foreign code runs after the lock is released.
         let mut state = lock_briefly(&self.shared);
         if let Some(new) = message
-            && state.queue_shortly(new.kind(), new.as_bytes())
+            && state.queue_in_turn(new.kind(), new.as_bytes())
         {
-            let is_sent = then == Then::Return || state.write_sent_shortly();
             drop(state);
-            drop(hold);
             drop_sent(message);
-            if is_sent {
-                return Poll::Ready(Ok(()));
-            }
-            state = lock_briefly(&self.shared);
+            return Poll::Ready(Ok(()));
         }
-        let mut known = mark.get();
-        let sent = poll_locked(&self.shared, state, cx, |state, cx| {
-            if message.is_some() {
-                ready!(state.poll_queue(cx, message, &mut known))?;
-            }
-            if then == Then::Write { state.poll_sent(cx).map(Ok) } else { Poll::Ready(Ok(())) }
-        });
-        *mark = Mark::new(known);
-        sent
+        poll_send_outside_turn(&self.shared, state, cx, message, mark, then)
     }
 
     /// Sends a message that goes to many connections, as [`send`](Self::send) does. It is framed and compressed only
@@ -157,6 +143,42 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         self.sent().await;
         Ok(())
     }
+}
+
+/// Sends without a turn of a server's task, or where its turn has more to do than to queue the message.
+#[inline(never)]
+fn poll_send_outside_turn<S: AsyncRead + AsyncWrite + Unpin>(
+    shared: &Shared<S>,
+    state: MutexGuard<'_, SharedState<S>>,
+    cx: &mut Context<'_>,
+    message: &mut Option<Message>,
+    mark: &mut Mark,
+    then: Then,
+) -> Poll<Result<(), SendError<Message>>> {
+    let hold = Hold::new();
+    // Dropped before the hold, also if the transport panics: foreign code runs after the lock is released.
+    let mut state = state;
+    if let Some(new) = message
+        && state.queue_shortly(new.kind(), new.as_bytes())
+    {
+        let is_sent = then == Then::Return || state.write_shortly();
+        drop(state);
+        drop(hold);
+        drop_sent(message);
+        if is_sent {
+            return Poll::Ready(Ok(()));
+        }
+        state = lock_briefly(shared);
+    }
+    let mut known = mark.get();
+    let sent = poll_locked(shared, state, cx, |state, cx| {
+        if message.is_some() {
+            ready!(state.poll_queue(cx, message, &mut known))?;
+        }
+        if then == Then::Write { state.poll_sent(cx).map(Ok) } else { Poll::Ready(Ok(())) }
+    });
+    *mark = Mark::new(known);
+    sent
 }
 
 /// Drops a message that was copied. One that owns its memory alone is freed at once: that runs no foreign destructor.
