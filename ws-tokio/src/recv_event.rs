@@ -12,7 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::{
     event::Event,
-    shared::{SharedState, lock_and_poll},
+    shared::{SharedState, lock_briefly, poll_locked},
     websocket::{Receiver, WebSocket},
 };
 
@@ -41,7 +41,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// Polls for the next event, as [`recv_event`](Self::recv_event) does.
     pub fn poll_recv_event(&mut self, cx: &mut Context<'_>) -> Poll<Option<Event>> {
         self.put_back_lent();
-        lock_and_poll(self.shared(), cx, SharedState::poll_recv_event)
+        let mut state = lock_briefly(self.shared());
+        if let Some(message) = state.take_held_as_event() {
+            return Poll::Ready(Some(Event::Message(message)));
+        }
+        poll_locked(self.shared(), state, cx, SharedState::poll_recv_event)
     }
 
     /// Returns a stream of what [`recv_event`](Self::recv_event) receives.

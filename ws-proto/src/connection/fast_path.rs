@@ -49,8 +49,8 @@ impl Connection {
         is_drained
     }
 
-    /// Whether the connection is one of a server and settled, and neither counts nor records. It may compress. For a
-    /// driver that then takes short ways.
+    /// Whether the connection is settled, and neither counts nor records, nor expects a large message. It may mask and
+    /// compress. For a driver that then takes short ways.
     #[doc(hidden)]
     #[inline]
     #[must_use]

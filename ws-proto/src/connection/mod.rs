@@ -178,14 +178,13 @@ struct Optional {
 
 impl Optional {
     const fn is_empty(&self) -> bool {
-        self.is_plain() && self.compression.is_none()
+        self.is_plain() && self.masks.is_none() && self.compression.is_none()
     }
 
-    /// Whether at most compression distinguishes the connection.
+    /// Whether at most masking and compression distinguish the connection.
     const fn is_plain(&self) -> bool {
         self.monitor.is_none()
             && self.expected_large == 0
-            && self.masks.is_none()
             && self.queue_report.is_none()
     }
 }

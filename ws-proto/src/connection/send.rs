@@ -88,21 +88,21 @@ impl Connection {
     #[doc(hidden)]
     pub const IN_PLACE_FROM: usize = IN_PLACE_FROM;
 
-    /// Sends a message, as [`send`](Self::send) does, if it is small, is neither masked nor counted, need not wait, and
-    /// there is room. Returns whether it was sent. For `ws-tokio`, which sends owned messages in this way too.
+    /// Sends a message, as [`send`](Self::send) does, if it is small, is not counted, need not wait, and there is room.
+    /// Returns whether it was sent. For `ws-tokio`, which sends owned messages in this way too.
     #[doc(hidden)]
     #[inline]
     #[must_use]
     pub fn send_if_plain(&mut self, kind: MessageKind, payload: &[u8], tx: &mut TransmitQueue) -> bool {
         if self.optional.is_some() {
-            return self.send_if_compressing(kind, payload, tx);
+            return self.send_if_nearly_plain(kind, payload, tx);
         }
         payload.len() < IN_PLACE_FROM && self.sends_plainly(tx) && self.send_plain(kind, payload, tx).is_ok()
     }
 
-    /// The same for a connection that may compress.
+    /// The same for a connection that masks or compresses.
     #[inline(never)]
-    fn send_if_compressing(&mut self, kind: MessageKind, payload: &[u8], tx: &mut TransmitQueue) -> bool {
+    fn send_if_nearly_plain(&mut self, kind: MessageKind, payload: &[u8], tx: &mut TransmitQueue) -> bool {
         payload.len() < IN_PLACE_FROM
             && self.optional.as_ref().is_some_and(|optional| optional.is_plain())
             && !self.must_wait(tx)

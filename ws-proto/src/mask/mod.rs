@@ -65,10 +65,11 @@ pub(crate) fn apply_mask_and_test(key: [u8; 4], data: &mut [u8]) -> bool {
 #[inline]
 pub(crate) fn append_masked(key: [u8; 4], source: &[u8], target: &mut Vec<u8>) {
     let start = target.len();
-    target.resize(start + source.len(), 0);
     if source.len() < DISPATCH_FROM {
-        body::copy(key, source, &mut target[start..]);
+        target.extend_from_slice(source);
+        body::apply(key, &mut target[start..]);
     } else {
+        target.resize(start + source.len(), 0);
         arch::copy(key, source, &mut target[start..]);
     }
 }

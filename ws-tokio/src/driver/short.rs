@@ -28,6 +28,12 @@ impl<S> Driver<S> {
     pub(crate) fn reads_plainly(&self) -> bool {
         self.unread.is_none() && self.connection.is_plain()
     }
+
+    /// Returns whether nothing was sent that the transport has not taken.
+    #[inline]
+    pub(crate) const fn has_no_output(&self) -> bool {
+        self.tx.is_none()
+    }
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
@@ -68,20 +74,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         true
     }
 
-    /// Reads once, as [`poll_read`](Self::poll_read) does. Returns whether the bytes fill the memory for them, so that
-    /// more may have arrived. Call it only if the driver [reads plainly](Self::reads_plainly).
+    /// Reads once, as [`poll_read`](Self::poll_read) does. `now` is called if there is something. Returns whether the
+    /// bytes fill the memory for them, so that more may have arrived. Call it only if the driver
+    /// [reads plainly](Self::reads_plainly).
     #[inline]
     pub(crate) fn read_plain(
         &mut self,
         cx: &mut Context<'_>,
-        now: Instant,
+        now: impl FnOnce() -> Instant,
         rx: &mut ReceiveBuffer,
     ) -> Poll<bool> {
         let target = self.connection.read_target(rx);
         let room = target.len();
         let read = ready!(read_once(&mut self.io, cx, target, self.is_trusted));
         let fills = read.as_ref().is_ok_and(|n| *n == room);
-        self.on_read(read, cx, now, rx).map(|()| fills)
+        self.on_read(read, cx, now(), rx).map(|()| fills)
     }
 
     /// Writes and flushes what was queued, as [`poll_write`](Self::poll_write) does. Call it only if the connection is

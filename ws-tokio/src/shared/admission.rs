@@ -26,10 +26,24 @@ impl<S> SharedState<S> {
     }
 
     /// Queues a copy of a message in a turn of a server's task, if nothing else has to be done. Returns whether it is
-    /// queued; if not, call [`queue`](Self::queue) or [`queue_as_newcomer`](Self::queue_as_newcomer).
+    /// queued; if not, call [`queue_as_newcomer`](Self::queue_as_newcomer).
     #[inline]
     pub(crate) fn queue_in_turn(&mut self, kind: MessageKind, payload: &[u8]) -> bool {
-        if !self.is_application_turn() || self.rare.is_some() {
+        self.is_application_turn() && self.queue_plainly(kind, payload)
+    }
+
+    /// Queues a copy of the owner's message in the same way, without a server's task. If it is not queued, call
+    /// [`queue`](Self::queue).
+    #[inline]
+    pub(crate) fn queue_shortly(&mut self, kind: MessageKind, payload: &[u8]) -> bool {
+        let is_queued = !self.has_server_task() && self.queue_plainly(kind, payload);
+        self.note_accepted(u64::from(is_queued));
+        is_queued
+    }
+
+    #[inline]
+    fn queue_plainly(&mut self, kind: MessageKind, payload: &[u8]) -> bool {
+        if self.rare.is_some() {
             return false;
         }
         let Some(driver) = &mut self.driver else { return false };

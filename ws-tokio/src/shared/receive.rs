@@ -45,6 +45,14 @@ impl<S> SharedState<S> {
         }
         Some(message)
     }
+
+    /// Takes a message that an earlier read has brought, as [`poll_recv_event`](Self::poll_recv_event) does. `None`:
+    /// call that.
+    #[inline]
+    pub(crate) fn take_held_as_event(&mut self) -> Option<Message> {
+        let wants_events = self.rare.as_ref().is_some_and(|rare| rare.wants_events);
+        if wants_events { self.take_held() } else { None }
+    }
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {

@@ -1,10 +1,15 @@
-//! The short way of `recv` in a turn of a server's task, for the usual case: the connection is settled, and a read brings
-//! a small message or nothing.
+//! The short way of `recv` and `send`, for the usual case: the connection is settled, a read brings a small message or
+//! nothing, and the transport takes what is sent at once. It leads through a turn of a server's task, and through polls
+//! without such a task.
 //!
-//! It has the same effects as the steps of [`receive`](super::receive) and [`transfer`](super::transfer), and leaves out
-//! those that can have none. Where something unusual shows, it goes on with them.
+//! It has the same effects as the steps of [`receive`](super::receive), [`send`](super::send) and
+//! [`transfer`](super::transfer), and leaves out those that can have none. Where something unusual shows, it goes on with
+//! them.
 
-use std::task::{Context, Poll};
+use std::{
+    task::{Context, Poll},
+    time::Instant,
+};
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use ws_proto::{Connection, Event as Parsed};
@@ -13,7 +18,7 @@ use super::{
     input::Input,
     lent_run::LentRun,
     received::Taken,
-    state::{Mode, SharedState, Turn},
+    state::{Mode, SharedState, Turn, now},
     transfer::READS_PER_TURN,
     turn,
 };
@@ -26,10 +31,12 @@ use crate::{
 thread_local! {
     /// How many calls of `recv` have gone the short way on this thread.
     static SHORT_RECEIVES: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+    /// How many messages were written the short way on this thread.
+    static SHORT_SENDS: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
-    /// Receives, if this is a turn of the server's task and nothing is in progress or waits. `None`: nothing was done.
+    /// Receives, if nothing is in progress or waits. `None`: go on with the usual steps. In a turn of a server's task,
     /// `rest` gets the messages of a read behind those that are returned.
     #[inline]
     pub(crate) fn poll_shortly<R: Taken>(
@@ -37,30 +44,34 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
         cx: &mut Context<'_>,
         rest: &mut Option<LentRun>,
     ) -> Option<Poll<Option<R>>> {
-        let Mode::ServerTask { turn: Turn::Application, receiving, reads, .. } = &mut self.mode else {
-            return None;
-        };
         let driver = self.driver.as_mut().filter(|driver| driver.reads_plainly())?;
-        let waker = self.waiting.only_server_task().filter(|waker| waker.will_wake(cx.waker()))?;
-        if self.rare.is_some() || self.waker_added || *reads >= READS_PER_TURN || is_check_due() {
+        if self.rare.is_some() || self.waker_added || is_check_due() {
             return None;
         }
+        let waker = match &mut self.mode {
+            Mode::ServerTask { turn: Turn::Application, receiving, reads, .. } if *reads < READS_PER_TURN => {
+                let waker = self.waiting.only_server_task().filter(|waker| waker.will_wake(cx.waker()))?;
+                *reads += u8::from(self.input != Input::None);
+                *receiving = false;
+                waker
+            }
+            Mode::Inline { .. } if driver.has_no_output() && self.waiting.contains(cx.waker()) => {
+                self.waiting.transport()
+            }
+            _ => return None,
+        };
         #[cfg(test)]
         SHORT_RECEIVES.set(SHORT_RECEIVES.get() + 1);
         (self.waker_missing, self.has_received) = (false, true);
         driver.connection_mut().resume_plain();
         if self.input == Input::None {
-            *receiving = true;
-            self.end_turn_shortly(cx);
-            return Some(Poll::Pending);
+            return self.waits_shortly(cx).then_some(Poll::Pending);
         }
-        *reads += 1;
+        let is_inline = matches!(self.mode, Mode::Inline { .. });
+        let time = || if is_inline { advance(&mut self.now) } else { self.now };
         let mut rx = ReceiveLease::take();
-        let read = driver.read_plain(&mut Context::from_waker(waker), self.now, &mut rx);
-        *receiving = read.is_pending();
-        let Poll::Ready(fills) = read else {
-            self.end_turn_shortly(cx);
-            return Some(Poll::Pending);
+        let Poll::Ready(fills) = driver.read_plain(&mut Context::from_waker(waker), time, &mut rx) else {
+            return self.waits_shortly(cx).then_some(Poll::Pending);
         };
         if self.input == Input::Some && !fills {
             self.input = Input::None;
@@ -73,11 +84,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
         let Some((message, has_more)) = connection.poll_first_message(&mut rx, tx) else {
             return Some(self.poll_parsed(cx, rx));
         };
-        count_work(1);
         if has_more
             && may_lend
+            && !is_inline
             && let Some(permit) = LendPermit::take()
         {
+            count_work(1);
             let first = R::from_first(message);
             return Some(Poll::Ready(self.take_together(first, from, permit, rx, rest)));
         }
@@ -87,7 +99,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
         } else {
             connection.hold();
         }
+        self.end_read_shortly(is_inline, has_more);
         Some(Poll::Ready(received))
+    }
+
+    /// Does what follows a read with a message. What came behind the message is held.
+    #[inline]
+    fn end_read_shortly(&mut self, is_inline: bool, has_held: bool) {
+        match (is_inline, has_held) {
+            (true, false) => self.end_step(),
+            (true, true) => self.write_replies(),
+            (false, _) => count_work(1),
+        }
     }
 
     /// Takes the messages of a read that has several. They stay where they are: the run takes the receive buffer. Its
@@ -113,10 +136,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
         }
     }
 
+    /// Waits, because nothing has arrived. `false`: a deadline has passed, so there may be something all the same.
+    #[inline]
+    fn waits_shortly(&mut self, cx: &mut Context<'_>) -> bool {
+        let Mode::ServerTask { receiving, .. } = &mut self.mode else {
+            return self.poll_timer().is_pending();
+        };
+        *receiving = true;
+        self.end_turn_shortly(cx);
+        true
+    }
+
     /// Ends the turn, as [`end_turn_early`](Self::end_turn_early) does.
     #[inline]
     fn end_turn_shortly(&mut self, cx: &mut Context<'_>) {
-        if self.has_refused || !turn::is_entered(self, cx.waker()) || !self.write_shortly(cx) {
+        if self.has_refused || !turn::is_entered(self, cx.waker()) || !self.write_in_turn(cx) {
             return self.end_turn_early(cx);
         }
         self.end_turn();
@@ -127,20 +161,54 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
 
     /// Writes what was sent in this turn. `false`: something is left.
     #[inline]
-    fn write_shortly(&mut self, cx: &Context<'_>) -> bool {
+    fn write_in_turn(&mut self, cx: &Context<'_>) -> bool {
         let Some(driver) = &mut self.driver else { return false };
         driver.write_plain(&mut Context::from_waker(cx.waker()), self.now)
     }
+
+    /// Writes what was queued [shortly](Self::queue_shortly), as [`poll_sent`](Self::poll_sent) does. `false`: call that.
+    #[inline]
+    pub(crate) fn write_shortly(&mut self) -> bool {
+        // A task that only sends reads too.
+        if !self.has_received || self.rare.is_some() {
+            return false;
+        }
+        self.refresh_now();
+        let Some(driver) = self.driver.as_mut().filter(|driver| driver.connection().is_plain()) else {
+            return false;
+        };
+        let is_written = driver.write_plain(&mut Context::from_waker(self.waiting.transport()), self.now);
+        // A flush that fails leaves nothing to write.
+        if !is_written || !driver.connection().is_plain() {
+            return false;
+        }
+        #[cfg(test)]
+        SHORT_SENDS.set(SHORT_SENDS.get() + 1);
+        self.has_received = false;
+        self.end_step();
+        true
+    }
+}
+
+/// Reads the clock. The time does not go back.
+fn advance(time: &mut Instant) -> Instant {
+    *time = now().max(*time);
+    *time
 }
 
 #[cfg(test)]
 mod tests {
-    use std::{future::Future, pin::Pin, task::Waker, time::Instant};
+    use std::{
+        future::{Future, poll_fn},
+        pin::Pin,
+        task::{Poll, Waker},
+        time::Instant,
+    };
 
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
     use ws_proto::{Config, Connection};
 
-    use super::SHORT_RECEIVES;
+    use super::{SHORT_RECEIVES, SHORT_SENDS};
     use crate::{internal::ServerHalf, websocket::WebSocket};
 
     struct Fixture {
@@ -221,5 +289,23 @@ mod tests {
         for _ in 0..3 {
             assert!(fixture.echo(true).await > 0);
         }
+    }
+
+    #[tokio::test]
+    async fn without_a_server_task_a_small_echo_takes_the_short_way() {
+        let (mut peer, transport) = tokio::io::duplex(1000);
+        let mut ws = WebSocket::server(transport, Config::default().validate().unwrap());
+        let (receives, sends) = (SHORT_RECEIVES.get(), SHORT_SENDS.get());
+        for _ in 0..3 {
+            assert!(poll_fn(|cx| Poll::Ready(ws.poll_recv(cx).is_pending())).await);
+            peer.write_all(&[0x82, 0x81, 0, 0, 0, 0, b'x']).await.unwrap();
+            let message = ws.recv().await.unwrap();
+            ws.send(message).await.unwrap();
+            let mut echo = [0; 3];
+            peer.read_exact(&mut echo).await.unwrap();
+            assert_eq!(echo, [0x82, 1, b'x']);
+        }
+        // The first poll registers the task.
+        assert_eq!((SHORT_RECEIVES.get() - receives, SHORT_SENDS.get() - sends), (5, 3));
     }
 }

@@ -1,11 +1,17 @@
 //! The steps of a poll: one write, one read, one check of the timer.
 
 use std::{
+    future::Future as _,
+    pin::{Pin, pin},
     task::{Context, Poll, Waker},
     time::Instant,
 };
 
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    task::coop::unconstrained,
+    time::Sleep,
+};
 use ws_proto::{Connection, ConnectionState, Event, TransportAction};
 
 use super::{
@@ -107,11 +113,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
     }
 
     /// Polls the connection's own timer, unless a server's task watches the deadlines. `Ready`: a deadline was handled.
-    fn poll_timer(&mut self) -> Poll<()> {
+    pub(super) fn poll_timer(&mut self) -> Poll<()> {
         let Mode::Inline { timer, .. } = &mut self.mode else { return Poll::Pending };
         let Some(driver) = &mut self.driver else { return Poll::Ready(()) };
         loop {
             let Some(due) = driver.poll_timeout() else { return Poll::Pending };
+            if timer.as_ref().is_some_and(|timer| is_early_enough(timer, due)) {
+                return Poll::Pending;
+            }
             if due <= now() {
                 driver.handle_timeout(now(), self.read_send_queue);
                 // Without a server no other code trims the pool, and deadlines pass now and then.
@@ -119,13 +128,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
                 return Poll::Ready(());
             }
             let due = tokio::time::Instant::from_std(due);
-            // A deadline usually moves to a later time. So an earlier timer is kept and reset when it fires.
             let sleep = timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(due)));
-            if sleep.deadline() > due || sleep.is_elapsed() {
-                sleep.as_mut().reset(due);
-            }
-            // The future that polled last may be dropped, so the timer wakes all tasks.
-            if sleep.as_mut().poll(&mut Context::from_waker(self.waiting.transport())).is_pending() {
+            sleep.as_mut().reset(due);
+            // The future that polled last may be dropped, so the timer wakes all tasks. It gets its waker even if the
+            // task's cooperative budget is used up, because it is not polled again before it fires.
+            let mut timer_cx = Context::from_waker(self.waiting.transport());
+            if pin!(unconstrained(sleep)).poll(&mut timer_cx).is_pending() {
                 return Poll::Pending;
             }
         }
@@ -198,6 +206,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
     pub(super) fn queued(&self) -> usize {
         self.driver.as_ref().map_or(0, Driver::queued)
     }
+}
+
+/// A deadline usually moves to a later time. So an earlier timer, which has its waker, is kept until it fires.
+fn is_early_enough(timer: &Pin<Box<Sleep>>, due: Instant) -> bool {
+    timer.deadline().into_std() <= due && !timer.is_elapsed()
 }
 
 /// Writes, as [`Driver::poll_write`] does, and schedules another poll if the driver wants one.

@@ -26,7 +26,7 @@ pub(super) struct Lent {
 }
 
 thread_local! {
-    /// A box for the next messages. A connection has one only until it waits again.
+    /// A box for the next messages. A connection has one only until it waits again. Not used while the thread ends.
     static SPARE: Cell<Option<Box<Rare>>> = const { Cell::new(None) };
 }
 
@@ -36,14 +36,14 @@ pub(super) fn keep_for_recv(run: LentRun, rare: &mut Option<Box<Rare>>) {
 }
 
 fn keep(lent: Lent, rare: &mut Option<Box<Rare>>) {
-    rare.get_or_insert_with(|| SPARE.take().unwrap_or_default()).lent = Some(lent);
+    rare.get_or_insert_with(|| SPARE.try_with(Cell::take).ok().flatten().unwrap_or_default()).lent = Some(lent);
 }
 
 /// Takes the messages back. Without anything else, the box is left to the next connection of the thread.
 fn take(rare: &mut Option<Box<Rare>>) -> Option<Lent> {
     let lent = rare.as_mut()?.lent.take();
     if let Some(rare) = rare.take_if(|rare| rare.is_empty()) {
-        SPARE.set(Some(rare));
+        let _ = SPARE.try_with(|spare| spare.set(Some(rare)));
     }
     lent
 }

@@ -71,18 +71,16 @@ fn poll_next<S: AsyncRead + AsyncWrite + Unpin>(
     rare: &mut Option<Box<Rare>>,
     cx: &mut Context<'_>,
 ) -> Poll<Option<Message>> {
-    let hold = Hold::new();
-    // Rebound, so that a panic releases the lock before it drops `hold`.
+    let _hold = Hold::new();
+    // Dropped before the hold, also if the transport panics: foreign code runs after the lock is released.
     let mut state = state;
     let mut rest = None;
     if let Some(received) = state.poll_shortly(cx, &mut rest) {
         StateGuard::release(state);
-        drop(hold);
         if let Some(run) = rest {
             keep_for_recv(run, rare);
         }
         return received;
     }
-    drop(hold);
     poll_locked(shared, state, cx, SharedState::poll_recv)
 }

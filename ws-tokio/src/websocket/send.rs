@@ -15,7 +15,7 @@ use ws_proto::{
 
 use super::WebSocket;
 use crate::{
-    foreign::{Foreign, run_unlocked},
+    foreign::{Foreign, Hold, run_unlocked},
     shared::{Shared, SharedState, lock, lock_and_poll, lock_briefly, poll_locked},
 };
 
@@ -42,7 +42,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     ) -> impl Future<Output = Result<(), SendError<Message>>> {
         // Not an `async fn`, whose future would hold the message twice.
         let (mut message, mut mark) = (Some(message.into()), Mark::default());
-        poll_fn(move |cx| self.poll_send(cx, &mut message, &mut mark, SharedState::poll_sent))
+        poll_fn(move |cx| self.poll_send(cx, &mut message, &mut mark, Then::Write))
     }
 
     /// Queues a message without flushing. Use it for many small messages, with one [`flush`](Self::flush) at the end.
@@ -58,16 +58,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         message: impl Into<Message>,
     ) -> impl Future<Output = Result<(), SendError<Message>>> {
         let (mut message, mut mark) = (Some(message.into()), Mark::default());
-        poll_fn(move |cx| self.poll_send(cx, &mut message, &mut mark, |_, _| Poll::Ready(())))
+        poll_fn(move |cx| self.poll_send(cx, &mut message, &mut mark, Then::Return))
     }
 
-    /// Queues the message, once there is room, and then waits for `then`.
+    /// Queues the message, once there is room, and then does what `then` says.
     fn poll_send(
         &mut self,
         cx: &mut Context<'_>,
         message: &mut Option<Message>,
         mark: &mut Mark,
-        then: impl Fn(&mut SharedState<S>, &mut Context<'_>) -> Poll<()>,
+        then: Then,
     ) -> Poll<Result<(), SendError<Message>>> {
         if self.rare.as_ref().is_some_and(|rare| rare.left_over.is_some()) {
             let _ = ready!(self.poll_left_over(cx));
@@ -80,7 +80,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
             drop_sent(message);
             return Poll::Ready(Ok(()));
         }
-        poll_send_locked(&self.shared, state, cx, message, mark, then)
+        poll_send_outside_turn(&self.shared, state, cx, message, mark, then)
     }
 
     /// Sends a message that goes to many connections, as [`send`](Self::send) does. It is framed and compressed only
@@ -147,22 +147,37 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     }
 }
 
-/// Queues the message, once there is room, and then waits for `then`.
+/// Sends without a turn of a server's task, or where its turn has more to do than to queue the message.
 #[inline(never)]
-fn poll_send_locked<S: AsyncRead + AsyncWrite + Unpin>(
+fn poll_send_outside_turn<S: AsyncRead + AsyncWrite + Unpin>(
     shared: &Shared<S>,
     state: MutexGuard<'_, SharedState<S>>,
     cx: &mut Context<'_>,
     message: &mut Option<Message>,
     mark: &mut Mark,
-    then: impl Fn(&mut SharedState<S>, &mut Context<'_>) -> Poll<()>,
+    then: Then,
 ) -> Poll<Result<(), SendError<Message>>> {
+    let hold = Hold::new();
+    // Dropped before the hold, also if the transport panics: foreign code runs after the lock is released.
+    let mut state = state;
+    if let Some(new) = message
+        && state.queue_shortly(new.kind(), new.as_bytes())
+    {
+        let is_sent = then == Then::Return || state.write_shortly();
+        drop(state);
+        drop(hold);
+        drop_sent(message);
+        if is_sent {
+            return Poll::Ready(Ok(()));
+        }
+        state = lock_briefly(shared);
+    }
     let mut known = mark.get();
     let sent = poll_locked(shared, state, cx, |state, cx| {
         if message.is_some() {
             ready!(state.poll_queue(cx, message, &mut known))?;
         }
-        then(state, cx).map(Ok)
+        if then == Then::Write { state.poll_sent(cx).map(Ok) } else { Poll::Ready(Ok(())) }
     });
     *mark = Mark::new(known);
     sent
@@ -176,6 +191,14 @@ fn drop_sent(message: &mut Option<Message>) {
     {
         run_unlocked(Foreign::Payload(payload));
     }
+}
+
+/// What a send does once its message is queued.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Then {
+    /// It waits until the message is written, unless a server's task writes it.
+    Write,
+    Return,
 }
 
 /// The feed's mark of a message that waits, if there is one. Half the size of an `Option<u64>`, because it is part of

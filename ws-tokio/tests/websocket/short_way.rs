@@ -1,17 +1,20 @@
-//! In a turn of a server's task, `recv` has a short way. A connection that counts never takes it, and shows what the other
-//! way does.
+//! `recv` and `send` have a short way, in a turn of a server's task and without one. A connection that counts never takes
+//! it, and shows what the other way does.
 
 use std::{
+    future::Future,
     io::ErrorKind,
+    pin::Pin,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use proptest::prelude::*;
-use tokio::{runtime::Builder, task::yield_now};
-use ws_proto::{CloseCode, CloseInfo, Config, Connection, Role};
+use tokio::{runtime::Builder, task::yield_now, time::sleep};
+use ws_proto::{CloseCode, Config, Connection, Role};
 use ws_tokio::WebSocket;
 
-use crate::support::{Frame, Peer, Task, TestTransport, config, connection, opcode, serve_connection};
+use crate::support::{Frame, Peer, ROLES, Task, TestTransport, config, connection, opcode, serve_connection};
 
 /// Most polls between two steps of the peer.
 const MOST_POLLS: usize = 1000;
@@ -19,7 +22,7 @@ const MOST_POLLS: usize = 1000;
 /// What the application saw.
 type Log = Arc<Mutex<Vec<Vec<u8>>>>;
 
-/// Does what the first byte of a message says.
+/// Does what the first byte of a message says. At last, it notes how the connection has ended.
 async fn obey(mut ws: WebSocket<TestTransport>, log: Log) {
     while let Some(message) = ws.recv().await {
         log.lock().unwrap().push(message.as_bytes().to_vec());
@@ -35,6 +38,7 @@ async fn obey(mut ws: WebSocket<TestTransport>, log: Log) {
             }
             Some(b'c') => drop(ws.close(CloseCode::NORMAL, "").await),
             Some(b'l') => drop(ws.send(vec![7; 40_000]).await),
+            Some(b'd') => drop(ws.feed(message).await),
             Some(b'q') => return,
             Some(b'x') => {
                 let event = format!("{:?}", ws.recv_event().await);
@@ -43,6 +47,9 @@ async fn obey(mut ws: WebSocket<TestTransport>, log: Log) {
             _ => {}
         }
     }
+    let info = ws.close_info().unwrap();
+    let end = format!("{:?} {:?} {:?} {:?}", info.initiator, info.received, info.sent, info.error);
+    log.lock().unwrap().push(end.into_bytes());
 }
 
 /// What the peer does.
@@ -50,21 +57,25 @@ async fn obey(mut ws: WebSocket<TestTransport>, log: Log) {
 enum Step {
     Send(Vec<Frame>),
     Bytes(Vec<u8>),
-    /// Bytes that arrive in two reads.
-    Cut(Vec<u8>, usize),
+    /// Frames whose bytes arrive in two reads.
+    Cut(Vec<Frame>, usize),
     ReadSlowly(usize),
     TakeOnly(usize),
     TakeEverything,
     RequireFlush,
     FailWrites,
+    FailFlushes,
     FailReads,
+    Wait(Duration),
     End,
 }
 
 impl Step {
-    fn in_parts(self) -> Vec<Self> {
+    fn in_parts(self, role: Role) -> Vec<Self> {
         match self {
-            Self::Cut(bytes, at) => {
+            Self::Cut(frames, at) => {
+                let bytes: Vec<u8> =
+                    frames.iter().flat_map(|frame| frame.encode(role == Role::Server)).collect();
                 let (first, second) = bytes.split_at(at.min(bytes.len()));
                 vec![Self::Bytes(first.to_vec()), Self::Bytes(second.to_vec())]
             }
@@ -72,14 +83,16 @@ impl Step {
         }
     }
 
-    fn run(self, peer: &Peer) {
+    async fn run(self, peer: &Peer) {
         match self {
+            Self::Wait(time) => sleep(time).await,
             Self::Send(frames) => peer.send_all(frames),
             Self::ReadSlowly(bytes) => peer.read_slowly(bytes),
             Self::TakeOnly(bytes) => peer.take_only(bytes),
             Self::TakeEverything => peer.take_everything(),
             Self::RequireFlush => peer.require_flush(),
             Self::FailWrites => peer.fail_writes(ErrorKind::BrokenPipe),
+            Self::FailFlushes => peer.fail_flushes(ErrorKind::BrokenPipe),
             Self::FailReads => peer.fail_reads(ErrorKind::ConnectionReset),
             Self::End => peer.end(),
             Self::Bytes(bytes) => peer.send_bytes(&bytes),
@@ -89,7 +102,7 @@ impl Step {
 }
 
 fn frames() -> impl Strategy<Value = Vec<Frame>> {
-    let orders = prop::sample::select(b"eeeeeeeeennnfsyprlx".to_vec());
+    let orders = prop::sample::select(b"eeeeeeeeennnfsyprlxd".to_vec());
     let lens = prop::sample::select(vec![0, 1, 19, 124, 125, 1000, 70_000]);
     let payload = (orders, lens).prop_map(|(order, len)| [vec![order], vec![b'.'; len]].concat());
     prop_oneof![
@@ -110,13 +123,11 @@ fn steps() -> impl Strategy<Value = Step> {
         Step::Send(vec![Frame::text(b"e\xff".to_vec())]),
         Step::Send(vec![Frame::new(opcode::CONTINUATION, "of nothing")]),
         Step::FailWrites,
+        Step::FailFlushes,
         Step::FailReads,
         Step::End,
     ]);
-    let beginning = (frames(), 1_usize..8).prop_map(|(frames, cut)| {
-        let bytes: Vec<u8> = frames.iter().flat_map(|frame| frame.encode(true)).collect();
-        Step::Cut(bytes, cut)
-    });
+    let beginning = (frames(), 1_usize..8).prop_map(|(frames, cut)| Step::Cut(frames, cut));
     prop_oneof![
         12 => frames().prop_map(Step::Send),
         6 => batch.prop_map(Step::Send),
@@ -125,54 +136,88 @@ fn steps() -> impl Strategy<Value = Step> {
         1 => (0_usize..100).prop_map(Step::TakeOnly),
         2 => Just(Step::TakeEverything),
         1 => Just(Step::RequireFlush),
+        1 => (1..30_u64).prop_map(|seconds| Step::Wait(Duration::from_secs(seconds))),
         1 => rare,
     ]
 }
 
-/// What the application saw, what the peer received, and how the connection ended.
+/// What the application saw, what the peer received, and what it took.
 #[derive(Debug, PartialEq)]
 struct Outcome {
+    is_over: bool,
     seen: Vec<Vec<u8>>,
     received: Vec<Frame>,
-    reads_and_writes: (usize, usize),
-    end: Option<String>,
+    writes: usize,
+    /// Of a client. A server that counts reads whole messages of equal length, and one that does not has no such guess.
+    reads: Option<usize>,
 }
 
-fn ended(info: &CloseInfo) -> String {
-    format!("{:?} {:?} {:?} {:?}", info.initiator, info.received, info.sent, info.error)
+/// Who runs the application.
+#[derive(Debug, Clone, Copy)]
+enum Runs {
+    ServerTask,
+    OwnTask(Role),
 }
 
-async fn run(steps: Vec<Step>, statistics: bool, connect: &dyn Fn(Config) -> Connection) -> Outcome {
+/// Makes the connection.
+type Connect<'a> = &'a dyn Fn(Role, Config) -> Connection;
+
+impl Runs {
+    fn role(self) -> Role {
+        if let Self::OwnTask(role) = self { role } else { Role::Server }
+    }
+
+    /// The application of a connection, and the peer.
+    fn start(self, connection: Connection, log: Log) -> (Pin<Box<dyn Future<Output = ()>>>, Peer) {
+        match self {
+            Self::ServerTask => {
+                let (server, peer) = serve_connection(connection, |ws| obey(ws, log));
+                (Box::pin(async move { drop(server.await) }), peer)
+            }
+            Self::OwnTask(role) => {
+                let (transport, peer) = TestTransport::new(role);
+                (Box::pin(obey(WebSocket::new(transport, connection), log)), peer)
+            }
+        }
+    }
+}
+
+async fn run(steps: Vec<Step>, runs: Runs, statistics: bool, connect: Connect<'_>) -> Outcome {
     let mut config = config();
     config.statistics = statistics;
+    config.idle_timeout = Some(Duration::from_secs(40));
     let log = Log::default();
-    let (mut server, peer) = serve_connection(connect(config), |ws| obey(ws, Arc::clone(&log)));
-    let (task, mut end, mut received) = (Task::new(), None, Vec::new());
+    let (mut application, peer) = runs.start(connect(runs.role(), config), Arc::clone(&log));
+    let (task, mut is_over, mut received) = (Task::new(), false, Vec::new());
     task.cx().waker().wake_by_ref();
-    let steps = steps.into_iter().flat_map(Step::in_parts);
-    for step in steps.chain([Step::TakeEverything, Step::End]) {
-        step.run(&peer);
+    let steps = steps.into_iter().flat_map(|step| step.in_parts(runs.role()));
+    for step in steps.chain([Step::TakeEverything, Step::End, Step::Wait(Duration::from_secs(100))]) {
+        step.run(&peer).await;
         for _ in 0..MOST_POLLS {
             // What yields is woken then.
             yield_now().await;
-            if end.is_some() || !task.was_woken() {
+            if is_over || !task.was_woken() {
                 break;
             }
-            if let std::task::Poll::Ready(info) = task.poll(&mut server) {
-                end = Some(ended(&info));
-            }
+            is_over = task.poll(&mut application).is_ready();
         }
         received.extend(peer.received());
     }
     let counts = peer.counts();
     let seen = std::mem::take(&mut *log.lock().unwrap());
-    Outcome { seen, received, reads_and_writes: (counts.reads, counts.writes), end }
+    let reads = (runs.role() == Role::Client).then_some(counts.reads);
+    Outcome { is_over, seen, received, writes: counts.writes, reads }
 }
 
 /// Takes the same steps in the short way, where it can be taken, and in the other one.
-fn both_ways(steps: Vec<Step>, connect: impl Fn(Config) -> Connection) -> [Outcome; 2] {
+fn check_both_ways(steps: &[Step], connect: Connect<'_>) -> Result<(), TestCaseError> {
     let runtime = Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
-    [false, true].map(|statistics| runtime.block_on(run(steps.clone(), statistics, &connect)))
+    for runs in ROLES.map(Runs::OwnTask).into_iter().chain([Runs::ServerTask]) {
+        let short = runtime.block_on(run(steps.to_vec(), runs, false, connect));
+        let long = runtime.block_on(run(steps.to_vec(), runs, true, connect));
+        prop_assert_eq!(short, long, "{:?}", runs);
+    }
+    Ok(())
 }
 
 proptest! {
@@ -180,8 +225,7 @@ proptest! {
     fn whatever_happens_the_short_way_shows_what_the_long_way_does(
         steps in prop::collection::vec(steps(), 1..20),
     ) {
-        let [short, long] = both_ways(steps, |config| connection(Role::Server, config));
-        prop_assert_eq!(short, long);
+        check_both_ways(&steps, &connection)?;
     }
 }
 
@@ -233,8 +277,7 @@ mod compressed {
         ) {
             let mut deflate = DeflateConfig::server();
             (deflate.send_takeover, deflate.receive_takeover) = (takeover, takeover);
-            let [short, long] = both_ways(steps, |config| deflating(config, deflate.clone()));
-            prop_assert_eq!(short, long);
+            check_both_ways(&steps, &|role, config| deflating(role, config, deflate.clone()))?;
         }
     }
 }

@@ -1,8 +1,17 @@
 //! Deadlines, in virtual time.
 
-use std::time::Duration;
+use std::{
+    future::{Future as _, poll_fn},
+    mem::take,
+    pin::pin,
+    task::Poll,
+    time::Duration,
+};
 
-use tokio::time::{Instant, sleep, timeout};
+use tokio::{
+    task::coop::poll_proceed,
+    time::{Instant, sleep, timeout},
+};
 use ws_proto::{
     CloseCode, Config, Keepalive, Message, Role,
     error::{ConnectionError, TimedOut},
@@ -46,6 +55,29 @@ async fn a_silent_peer_is_pinged_and_a_pong_keeps_it() {
             peer.send(Frame::pong(""));
         }
         assert!(!receiver.is_finished());
+        receiver.abort();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_timer_that_is_set_with_no_budget_left_wakes_the_task() {
+    for role in ROLES {
+        let (mut ws, peer) = open_with(role, with_keepalive());
+        let receiver = tokio::spawn(async move {
+            let (mut received, mut is_first) = (pin!(ws.recv()), true);
+            let polled = poll_fn(|cx| {
+                while take(&mut is_first)
+                    && let Poll::Ready(unit) = poll_proceed(cx)
+                {
+                    unit.made_progress();
+                    is_first = true;
+                }
+                received.as_mut().poll(cx)
+            });
+            polled.await
+        });
+        sleep(31 * SECOND).await;
+        assert_eq!(peer.received(), [Frame::ping("")]);
         receiver.abort();
     }
 }

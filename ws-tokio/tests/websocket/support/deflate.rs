@@ -1,35 +1,48 @@
 //! Connections and messages that are compressed.
 
 use bytes::Buf as _;
-use tokio::time::Instant;
 use ws_proto::{
-    Config, Connection, MessageKind, TransmitQueue,
+    Config, Connection, MessageKind, Role, TransmitQueue, ValidConfig,
     deflate::DeflateConfig,
-    handshake::{RequestReader, ServerHandshake},
+    handshake::{
+        ClientHandshake, ClientRequest, Extensions, RequestReader, ResponseParts, ResponseReader, ServerHandshake,
+    },
 };
+
+use super::connection;
 
 /// In the first byte of a frame: the message is compressed.
 const COMPRESSED: u8 = 0x40;
 
-const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: a.example\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-    Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\
-    Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n";
-
-/// A server's connection that compresses, with these settings.
-pub(crate) fn deflating(mut config: Config, deflate: DeflateConfig) -> Connection {
+/// A connection with this role that compresses, with these settings.
+pub(crate) fn deflating(role: Role, mut config: Config, deflate: DeflateConfig) -> Connection {
     config.deflate = Some(deflate);
-    let config = config.validate().expect("a valid configuration");
-    let read = RequestReader::new(&config.limits).read(REQUEST);
+    let extensions = negotiate(role, &config.clone().validate().expect("a valid configuration"));
+    connection(role, config).with_extensions(extensions)
+}
+
+/// What both sides agree upon if they have the same settings.
+fn negotiate(role: Role, config: &ValidConfig) -> Extensions {
+    let request = ClientRequest::new("a.example", "/").with_extensions(config);
+    let (client, bytes) = ClientHandshake::new(&request, *b"the sample nonce").expect("a valid request");
+    let read = RequestReader::new(&config.limits).read(&bytes);
     let (request, _) = read.expect("a valid request").expect("a whole request");
-    let extensions = ServerHandshake::new(&request).expect("an upgrade").negotiate(&config);
-    Connection::server(config, Instant::now().into_std()).with_extensions(extensions)
+    let mut server = ServerHandshake::new(&request).expect("an upgrade");
+    let extensions = server.negotiate(config);
+    if role == Role::Server {
+        return extensions;
+    }
+    let bytes = server.accept(&ResponseParts::default()).expect("an acceptance");
+    let read = ResponseReader::new(&config.limits).read(&bytes);
+    let (response, _) = read.expect("a valid response").expect("a whole response");
+    client.finish(&response).expect("an acceptance").extensions
 }
 
 /// This message as a server compresses it, without frames.
 pub(crate) fn compress(message: &[u8]) -> Vec<u8> {
     let mut deflate = DeflateConfig::server();
     deflate.threshold = 0;
-    let (mut connection, mut tx) = (deflating(Config::default(), deflate), TransmitQueue::new());
+    let (mut connection, mut tx) = (deflating(Role::Server, Config::default(), deflate), TransmitQueue::new());
     connection.send(MessageKind::Binary, message, &mut tx).expect("room");
     let mut compressed = Vec::new();
     while !tx.is_empty() {
