@@ -25,6 +25,8 @@ static DEFAULT_POOLS: Mutex<Vec<BufferPool>> = Mutex::new(Vec::new());
 /// What the next turn takes. One variable, because each has a destructor, which is checked for at each use.
 struct Buffers {
     receive: Cell<Option<Box<ReceiveBuffer>>>,
+    /// The size of both receive buffers.
+    size: Cell<usize>,
     /// Another one, if one was needed while the first was lent.
     spare: Cell<Option<Box<ReceiveBuffer>>>,
     /// Shared with the run of messages that a buffer of this thread is lent to, if there is one.
@@ -38,6 +40,7 @@ thread_local! {
     static BUFFERS: Buffers = const {
         Buffers {
             receive: Cell::new(None),
+            size: Cell::new(DEFAULT_RECEIVE_BUFFER),
             spare: Cell::new(None),
             lent: OnceCell::new(),
             queue: Cell::new(None),
@@ -52,7 +55,10 @@ thread_local! {
 pub fn configure_thread(receive_buffer: usize, pool: BufferPool) {
     POOL.set(Some(pool.clone()));
     let buffer = Box::new(ReceiveBuffer::new(receive_buffer, pool));
-    BUFFERS.with(|buffers| buffers.receive.set(Some(buffer)));
+    BUFFERS.with(|buffers| {
+        buffers.receive.set(Some(buffer));
+        buffers.size.set(receive_buffer);
+    });
 }
 
 /// Frees the buffers for large messages that this thread has not needed lately ([`BufferPool::trim`]), and its second
@@ -167,7 +173,8 @@ impl LendPermit {
         })
     }
 
-    /// Returns the permit and the buffer. On another thread than that of the permit, the buffer is dropped.
+    /// Returns the permit and the buffer. On another thread than that of the permit, the buffer is dropped: that thread has
+    /// its own, perhaps of another size.
     pub(crate) fn give_back(self, rx: Box<ReceiveBuffer>) {
         let is_home =
             |buffers: &Buffers| buffers.lent.get().is_some_and(|permit| Arc::ptr_eq(permit, &self.0));
@@ -191,7 +198,7 @@ fn take_spare_buffer() -> Box<ReceiveBuffer> {
 
 fn new_receive_buffer() -> Box<ReceiveBuffer> {
     let pool = POOL.with_borrow_mut(|pool| pool.get_or_insert_with(new_default_pool).clone());
-    Box::new(ReceiveBuffer::new(DEFAULT_RECEIVE_BUFFER, pool))
+    Box::new(ReceiveBuffer::new(BUFFERS.with(|buffers| buffers.size.get()), pool))
 }
 
 fn new_default_pool() -> BufferPool {
@@ -280,6 +287,16 @@ mod tests {
         assert_eq!(need_two(), second);
         trim_thread_pool();
         assert!(BUFFERS.with(|buffers| buffers.spare.take()).is_none());
+    }
+
+    #[test]
+    fn a_second_buffer_is_as_large_as_the_first() {
+        configure_thread(4096, BufferPool::default());
+        let (rx, permit) = lend();
+        assert_eq!((rx.size(), ReceiveLease::take().size()), (4096, 4096));
+        drop((rx, permit));
+        trim_thread_pool();
+        assert_eq!(ReceiveLease::take().size(), 4096);
     }
 
     #[test]

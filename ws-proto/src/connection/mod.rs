@@ -183,9 +183,7 @@ impl Optional {
 
     /// Whether at most masking and compression distinguish the connection.
     const fn is_plain(&self) -> bool {
-        self.monitor.is_none()
-            && self.expected_large == 0
-            && self.queue_report.is_none()
+        self.monitor.is_none() && self.expected_large == 0 && self.queue_report.is_none()
     }
 }
 
@@ -334,6 +332,13 @@ impl Connection {
             // In these states nothing is held.
             _ => true,
         }
+    }
+
+    /// Notes that reading has stopped, if it is the application's doing. For `ws-tokio`, whose application takes messages
+    /// of a [run](MessageRun) without the connection, so that nothing else shows when it has stopped.
+    #[doc(hidden)]
+    pub fn note_stall(&mut self) {
+        self.was_stalled |= self.is_full();
     }
 
     /// Whether reading has stopped because the application is paused and the held messages are at their limit.

@@ -71,10 +71,20 @@ impl MessageRun {
     }
 
     /// Whether nothing is left, not even a control frame.
-    fn is_empty(&self) -> bool {
+    #[must_use]
+    #[inline]
+    pub fn is_empty(&self) -> bool {
         match &self.held {
             Held::Message(..) => self.lent,
             Held::Packed { frames, read } => *read == frames.len(),
+        }
+    }
+
+    /// Drops all that is left.
+    pub fn skip_all(&mut self) {
+        match &mut self.held {
+            Held::Message(..) => self.lent = true,
+            Held::Packed { frames, read } => *read = frames.len(),
         }
     }
 

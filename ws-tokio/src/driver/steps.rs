@@ -24,6 +24,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
     #[inline]
     pub fn poll_read(&mut self, cx: &mut Context<'_>, now: Instant, rx: &mut ReceiveBuffer) -> Poll<()> {
         if !self.connection.wants_read() {
+            self.connection.note_stall();
             return Poll::Pending;
         }
         if let Some(unread) = &mut self.unread {

@@ -1,6 +1,6 @@
 //! Messages that were taken from a connection together.
 
-use ws_proto::{MessageRun, ReceivedMessages};
+use ws_proto::{Message, MessageRun, ReceivedMessages};
 
 use crate::thread_buffers::{LendPermit, ReceiveLease};
 
@@ -29,7 +29,17 @@ impl LentRun {
         std::mem::replace(&mut self.messages, MessageRun::empty())
     }
 
-    /// Returns the buffer to its thread.
+    /// Makes an owned message of the next one. With the last one, the buffer returns to its thread.
+    #[inline]
+    pub(crate) fn take_message(&mut self) -> Option<Message> {
+        let message = self.messages.take_message();
+        if self.permit.is_some() && self.messages.is_empty() {
+            self.give_back();
+        }
+        message
+    }
+
+    /// Returns the buffer to its thread. What is left in it is copied.
     fn give_back(&mut self) {
         if let Some(permit) = self.permit.take()
             && let Some(rx) = self.messages.take_buffer()
@@ -47,6 +57,7 @@ impl From<MessageRun> for LentRun {
 
 impl Drop for LentRun {
     fn drop(&mut self) {
+        self.messages.skip_all();
         self.give_back();
     }
 }

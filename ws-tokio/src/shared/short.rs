@@ -127,6 +127,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
         let (connection, tx) = self.driver.as_mut()?.parts_mut();
         let from = if first.is_some() { rx.position() } else { from };
         let messages = connection.lend_received(from, &mut rx, tx);
+        debug_assert!(messages.is_some() || first.is_some(), "the buffer may lend, so no message is lost");
         if !rx.is_empty() {
             self.hold_received(&mut rx, Connection::hold);
         }

@@ -36,7 +36,8 @@ pub(super) fn keep_for_recv(run: LentRun, rare: &mut Option<Box<Rare>>) {
 }
 
 fn keep(lent: Lent, rare: &mut Option<Box<Rare>>) {
-    rare.get_or_insert_with(|| SPARE.try_with(Cell::take).ok().flatten().unwrap_or_default()).lent = Some(lent);
+    rare.get_or_insert_with(|| SPARE.try_with(Cell::take).ok().flatten().unwrap_or_default()).lent =
+        Some(lent);
 }
 
 /// Takes the messages back. Without anything else, the box is left to the next connection of the thread.
@@ -131,7 +132,7 @@ impl<S> WebSocket<S> {
             return None;
         }
         count_work(1);
-        lent.run.messages.take_message()
+        lent.run.take_message()
     }
 
     /// Returns the messages that are not lent yet to the connection.

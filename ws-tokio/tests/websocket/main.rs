@@ -35,6 +35,7 @@ mod senders;
 mod server_half;
 mod short_way;
 mod splitting;
+mod stalls;
 mod timers;
 mod traits;
 mod turns;

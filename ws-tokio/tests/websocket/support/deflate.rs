@@ -5,7 +5,8 @@ use ws_proto::{
     Config, Connection, MessageKind, Role, TransmitQueue, ValidConfig,
     deflate::DeflateConfig,
     handshake::{
-        ClientHandshake, ClientRequest, Extensions, RequestReader, ResponseParts, ResponseReader, ServerHandshake,
+        ClientHandshake, ClientRequest, Extensions, RequestReader, ResponseParts, ResponseReader,
+        ServerHandshake,
     },
 };
 
@@ -42,7 +43,8 @@ fn negotiate(role: Role, config: &ValidConfig) -> Extensions {
 pub(crate) fn compress(message: &[u8]) -> Vec<u8> {
     let mut deflate = DeflateConfig::server();
     deflate.threshold = 0;
-    let (mut connection, mut tx) = (deflating(Role::Server, Config::default(), deflate), TransmitQueue::new());
+    let (mut connection, mut tx) =
+        (deflating(Role::Server, Config::default(), deflate), TransmitQueue::new());
     connection.send(MessageKind::Binary, message, &mut tx).expect("room");
     let mut compressed = Vec::new();
     while !tx.is_empty() {
