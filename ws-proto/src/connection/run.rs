@@ -212,8 +212,10 @@ impl Connection {
     /// Takes the messages that come next in the receive buffer, as long as each is a whole frame, together with those
     /// that were delivered since the [position](ReceiveBuffer::position) `from`. They count as held, before all that comes
     /// later. Pass everything else in the buffer to [`poll_event`](Self::poll_event), and then the buffer to
-    /// [`MessageRun::in_buffer`]. `None` if there is no message, or if the buffer
-    /// [may not lend](ReceiveBuffer::may_lend). Only if the connection [is plain](Self::is_plain).
+    /// [`MessageRun::in_buffer`].
+    ///
+    /// `None` if there is no message, or if the buffer [may not lend](ReceiveBuffer::may_lend): ask it before a message is
+    /// delivered. Only if the connection [is plain](Self::is_plain).
     #[doc(hidden)]
     pub fn lend_received(
         &mut self,

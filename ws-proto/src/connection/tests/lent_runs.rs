@@ -206,7 +206,7 @@ fn outcome(reads: &[(Vec<u8>, Ways)], lends: bool) -> (Vec<Message>, Vec<u8>, Ve
         let is_plain = end.connection.is_plain();
         read(&mut end, bytes);
         let from = end.rx.position();
-        if lends && is_plain {
+        if lends && is_plain && end.rx.may_lend() {
             let with_first = ways.first().is_none_or(|way| way % 2 == 0);
             let first = end.connection.poll_first_message(&mut end.rx, &mut end.tx);
             let first = first.map(|(message, _)| message.into_message());
