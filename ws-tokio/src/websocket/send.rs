@@ -157,16 +157,18 @@ fn poll_send_outside_turn<S: AsyncRead + AsyncWrite + Unpin>(
     mark: &mut Mark,
     then: Then,
 ) -> Poll<Result<(), SendError<Message>>> {
+    let mut queued;
     let hold = Hold::new();
-    // Dropped before the hold, also if the transport panics: foreign code runs after the lock is released.
+    // Dropped before these, also if the transport panics: foreign code runs after the lock is released.
     let mut state = state;
     if let Some(new) = message
         && state.queue_shortly(new.kind(), new.as_bytes())
     {
+        queued = message.take();
         let is_sent = then == Then::Return || state.write_shortly();
         drop(state);
         drop(hold);
-        drop_sent(message);
+        drop_sent(&mut queued);
         if is_sent {
             return Poll::Ready(Ok(()));
         }
