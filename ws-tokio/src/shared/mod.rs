@@ -41,4 +41,4 @@ pub(crate) use close::poll_closed;
 pub(crate) use guard::{StateGuard, lock, lock_and_poll, lock_briefly, poll_locked};
 pub(crate) use input::Input;
 pub(crate) use send::WakerClones;
-pub(crate) use state::{Shared, SharedState, now};
+pub(crate) use state::{Shared, SharedState};

@@ -17,7 +17,7 @@ use ws_proto::{
 };
 
 use super::{input::Input, rare::Rare, turn, waiting::Waiting};
-use crate::{driver::Driver, feed::Home, traffic::TrafficCounters};
+use crate::{driver::Driver, feed::Home, time::now, traffic::TrafficCounters};
 
 pub(crate) type Shared<S> = Arc<Mutex<SharedState<S>>>;
 
@@ -376,11 +376,6 @@ impl<S> SharedState<S> {
     fn advance_to(&mut self, at: Instant) {
         self.now = self.now.max(at);
     }
-}
-
-/// Returns the time of the runtime's clock, which tests may pause.
-pub(crate) fn now() -> Instant {
-    tokio::time::Instant::now().into_std()
 }
 
 #[cfg(test)]
