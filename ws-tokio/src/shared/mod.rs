@@ -13,6 +13,7 @@
 //!   guard       the lock
 //!   input       whether there is something to read
 //!   turn        the turn of a server's task that runs on this thread
+//!   reactor     where a reactor runs the connection, and how its transport leaves it
 //!   feed        messages that wait elsewhere, and go out among the connection's own
 //!   pressure    what a slow peer leads to
 //!   rare        what only some connections have
@@ -27,6 +28,7 @@ mod input;
 mod ping_rtt;
 mod pressure;
 mod rare;
+mod reactor;
 mod receive;
 mod received;
 mod send;

@@ -68,7 +68,7 @@ const KEPT_NEW_CONNS: usize = 256;
 pub(crate) struct Reactor<A: BuildConn>(Rc<ReactorState<A>>);
 
 struct ReactorState<A: BuildConn> {
-    epoll: AsyncFd<OwnedFd>,
+    epoll: Arc<AsyncFd<OwnedFd>>,
     wake_queue: Arc<WakeQueue>,
     connections: RefCell<ConnTable<A::Conn>>,
     /// Connections whose handshakes are done. They are inserted in the next poll, after the memory of their handshakes
@@ -111,6 +111,7 @@ pub(crate) trait BuildConn: Application {
         established: Established<Self::Accepted>,
         wake_queue: &Arc<WakeQueue>,
     ) -> Option<Self::Conn>;
+        epoll: &Arc<AsyncFd<OwnedFd>>,
 }
 
 impl<H: Handler> BuildConn for HandlerApp<H> {
@@ -122,6 +123,7 @@ impl<H: Handler> BuildConn for HandlerApp<H> {
         established: Established<Self::Accepted>,
         _wake_queue: &Arc<WakeQueue>,
     ) -> Option<Self::Conn> {
+        _epoll: &Arc<AsyncFd<OwnedFd>>,
         established.into_handler_task(socket)
     }
 }
@@ -139,8 +141,10 @@ where
         established: Established<Self::Accepted>,
         wake_queue: &Arc<WakeQueue>,
     ) -> Option<Self::Conn> {
+        epoll: &Arc<AsyncFd<OwnedFd>>,
         let id = established.registration.id();
-        let task = self.build(ServerStream::from(socket), established, Some(wake_queue.home(id)));
+        let stream = ServerStream::on_reactor(socket, Arc::downgrade(epoll));
+        let task = self.build(stream, established, Some(wake_queue.home(id)));
         Some(FunctionConn::new(task, wake_queue, id))
     }
 }
@@ -210,7 +214,7 @@ impl<A: BuildConn> ReactorState<A> {
     fn new(epoll: OwnedFd, Seed { wake_queue, server }: Seed) -> io::Result<Self> {
         let connections = RefCell::new(ConnTable::new(server.options.initial_connections));
         let (new_conns, expected, has_ended) = (RefCell::default(), RefCell::default(), Cell::new(false));
-        let (epoll, delivery) = (watch(epoll)?, LocalDelivery::new(&server.topics, &wake_queue));
+        let (epoll, delivery) = (Arc::new(watch(epoll)?), LocalDelivery::new(&server.topics, &wake_queue));
         Ok(Self { epoll, wake_queue, connections, new_conns, expected, delivery, server, has_ended })
     }
 
@@ -253,7 +257,8 @@ impl<A: BuildConn> ReactorState<A> {
         for NewConn { app, socket, established } in new_conns.drain(..) {
             let id = established.registration.id();
             // Runs the application's function, and destructors.
-            if let Ok(Some(connection)) = guarded(|| app.build_conn(socket, established, &self.wake_queue)) {
+            let build = || app.build_conn(socket, established, &self.wake_queue, &self.epoll);
+            if let Ok(Some(connection)) = guarded(build) {
                 let before = self.connections.borrow_mut().insert(id, connection);
                 let _ = guarded(|| drop(before));
             }

@@ -27,9 +27,9 @@ impl ServerStream {
             #[cfg(unix)]
             Kind::Unix(stream) => stream.into_std().map(Detached::Unix),
             #[cfg(target_os = "linux")]
-            Kind::Reactor(_) => {
-                Err(io::Error::new(io::ErrorKind::Unsupported, "the socket belongs to a shard of a server"))
-            }
+            Kind::Reactor(socket, epoll) => Ok(Detached::Tcp(socket.leave(&epoll))),
+            #[cfg(target_os = "linux")]
+            Kind::Unregistered(stream) => Ok(Detached::Tcp(stream)),
             #[cfg(feature = "tls-core")]
             Kind::Tls(_) => Ok(Detached::Other(self)),
             Kind::Foreign(_) => Ok(Detached::Other(self)),
