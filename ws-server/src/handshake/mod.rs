@@ -29,7 +29,8 @@ use ws_tokio::internal::guarded;
 
 use crate::{
     admission::{Request, permits::Permit},
-    measure::{HandshakeFailure, log_limited},
+    log_limit::log_limited,
+    measure::HandshakeFailure,
     net::{Io as _, stream::ServerStream},
     options::AsyncRequestHook,
     shard::{

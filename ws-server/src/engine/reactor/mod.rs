@@ -47,6 +47,7 @@ use crate::{
         Handshake,
         established::{Application, Established},
     },
+    log_limit::log_limited,
     net::{async_fd::watch, epoll_socket::Socket, stream::ServerStream},
     shard::{server_state::ServerState, wake::WakeTable, wake_queue::WakeQueue},
 };
@@ -110,8 +111,8 @@ pub(crate) trait BuildConn: Application {
         socket: Socket,
         established: Established<Self::Accepted>,
         wake_queue: &Arc<WakeQueue>,
-    ) -> Option<Self::Conn>;
         epoll: &Arc<AsyncFd<OwnedFd>>,
+    ) -> Option<Self::Conn>;
 }
 
 impl<H: Handler> BuildConn for HandlerApp<H> {
@@ -122,8 +123,8 @@ impl<H: Handler> BuildConn for HandlerApp<H> {
         socket: Socket,
         established: Established<Self::Accepted>,
         _wake_queue: &Arc<WakeQueue>,
-    ) -> Option<Self::Conn> {
         _epoll: &Arc<AsyncFd<OwnedFd>>,
+    ) -> Option<Self::Conn> {
         established.into_handler_task(socket)
     }
 }
@@ -140,8 +141,8 @@ where
         socket: Socket,
         established: Established<Self::Accepted>,
         wake_queue: &Arc<WakeQueue>,
-    ) -> Option<Self::Conn> {
         epoll: &Arc<AsyncFd<OwnedFd>>,
+    ) -> Option<Self::Conn> {
         let id = established.registration.id();
         let stream = ServerStream::on_reactor(socket, Arc::downgrade(epoll));
         let task = self.build(stream, established, Some(wake_queue.home(id)));
@@ -184,7 +185,7 @@ impl<A: BuildConn + BuildTask<ServerStream>> Engine<A> for Reactor<A> {
         }
         match io.into_std() {
             Ok(stream) => self.add_unregistered(app, stream, established),
-            Err(error) => tracing::warn!(%error, "deregistering a socket from the runtime failed"),
+            Err(error) => self.0.server.note_lost_socket(&error),
         }
     }
 
@@ -195,7 +196,8 @@ impl<A: BuildConn + BuildTask<ServerStream>> Engine<A> for Reactor<A> {
         established: Established<A::Accepted>,
     ) {
         if self.0.has_ended.get() {
-            return tracing::warn!("a connection was dropped because its shard has ended");
+            let line = "a connection was dropped because its shard has ended";
+            return log_limited!(self.0.server.log_limits, Socket, warn, "{line}");
         }
         let id = established.registration.id();
         match self.0.watch(&stream, id) {
@@ -205,7 +207,7 @@ impl<A: BuildConn + BuildTask<ServerStream>> Engine<A> for Reactor<A> {
                 // The first turn must not wait for an event.
                 self.0.wake_queue.push(&[id]);
             }
-            Err(error) => tracing::warn!(%error, "registering a socket with epoll failed"),
+            Err(error) => self.0.server.note_lost_socket(&error),
         }
     }
 }

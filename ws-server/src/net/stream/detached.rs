@@ -48,15 +48,12 @@ impl Detached {
     }
 
     /// Registers a plain socket with the runtime of this thread.
-    pub(crate) fn attach(self) -> Option<ServerStream> {
-        let attached = match self {
+    pub(crate) fn attach(self) -> io::Result<ServerStream> {
+        match self {
             Self::Tcp(stream) => TcpStream::from_std(stream).map(ServerStream::from),
             #[cfg(unix)]
             Self::Unix(stream) => UnixStream::from_std(stream).map(ServerStream::from),
             Self::Other(stream) => Ok(stream),
-        };
-        attached
-            .inspect_err(|error| tracing::warn!(%error, "registering a socket with the runtime failed"))
-            .ok()
+        }
     }
 }
