@@ -72,11 +72,7 @@ impl MessageRun {
         let Held::Packed { frames, read } = &mut self.held else { return None };
         let lease = self.lease.as_ref()?;
         let (opcode, payload, len) = unpack(&frames[*read..])?;
-        let kind = match opcode {
-            OpCode::Text => MessageKind::Text,
-            OpCode::Binary => MessageKind::Binary,
-            _ => return None,
-        };
+        let kind = MessageKind::from_opcode(opcode)?;
         let next = *read + len;
         if next == frames.len() || lease.is_dropped() {
             return None;

@@ -157,10 +157,9 @@ impl Mailbox {
         self.lock().set_connection(connection);
     }
 
-    /// Bytes in the connection's write queue from which on messages stay in the mailbox. Without it, as many bytes as
-    /// the limit allows could wait in both.
+    /// Bytes in the connection's write queue from which on messages stay in the mailbox.
     pub(super) fn transfer_until(&self) -> usize {
-        (self.config.write_queue_bytes / 16).clamp(4 * 1024, 64 * 1024)
+        self.config.transfer_until()
     }
 
     /// Promises the free room to senders that wait.

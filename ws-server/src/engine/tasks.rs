@@ -144,7 +144,7 @@ mod without_reactor {
         fn expect_request(&self, requests: Rc<dyn Requests<A>>, stream: TcpStream, handshake: Handshake) {
             let (app, server) = (requests.app(), Arc::clone(&handshake.load.shard().server));
             match try_immediately(&**app, &server, &stream, handshake, None) {
-                Step::Established(established, _) => self.add_unregistered(app, stream, established),
+                Step::Established { established, .. } => self.add_unregistered(app, stream, established),
                 step => requests.go_on(stream, step),
             }
         }

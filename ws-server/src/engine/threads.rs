@@ -286,7 +286,9 @@ impl<A: Sharded> Requests<A> for Handshakes<A> {
 
     fn go_on(&self, stream: TcpStream, step: Step<A::Accepted>) {
         match step {
-            Step::Established(established, _) => self.engine.add_unregistered(&self.app, stream, established),
+            Step::Established { established, .. } => {
+                self.engine.add_unregistered(&self.app, stream, established);
+            }
             Step::Accepted(handshake, accepted) => {
                 if let Some(io) = self.register(Incoming::Tcp(stream)) {
                     let (app, start) = (Rc::clone(&self.app), self.on_established());

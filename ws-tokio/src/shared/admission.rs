@@ -1,7 +1,8 @@
 //! Decides whether a message may be queued. Room is promised to waiting senders, in the order of their arrival.
 
 use ws_proto::{
-    Message, MessageKind, MessageRef, Notify, PreparedMessage, error::SendError, memory::Backlog,
+    Connection, Message, MessageKind, MessageRef, Notify, PreparedMessage, TransmitQueue, error::SendError,
+    memory::Backlog,
 };
 
 use super::{
@@ -18,8 +19,7 @@ impl<S> SharedState<S> {
         message: Message,
         mark: &mut Option<u64>,
     ) -> Result<(), SendError<Message>> {
-        let len = message.len();
-        let may_send = self.fill_before(len, *mark) && (!self.has_senders() || self.owner_may_send(len));
+        let may_send = self.owner_may_queue(message.len(), *mark);
         let queued = if may_send { self.push(message) } else { Err(SendError::Full(message)) };
         self.mark_refusal(&queued, mark);
         queued
@@ -39,24 +39,16 @@ impl<S> SharedState<S> {
 
     /// Queues a message of a sender that does not wait, if there is room and no other sender waits.
     pub(crate) fn queue_as_newcomer(&mut self, message: Message) -> Result<(), SendError<Message>> {
-        let len = message.len();
-        let may_send = self.fill_before(len, None) && (!self.has_senders() || self.newcomer_may_send(len));
+        let may_send = self.newcomer_may_queue(message.len());
         if may_send { self.push(message) } else { Err(SendError::Full(message)) }
     }
 
     /// Queues a copy of a lent message, as [`queue_as_newcomer`](Self::queue_as_newcomer) does.
     pub(crate) fn queue_lent_as_newcomer(&mut self, message: &MessageRef<'_>) -> Result<(), SendError> {
-        let len = message.len();
-        let may_send = self.fill_before(len, None) && (!self.has_senders() || self.newcomer_may_send(len));
-        if !may_send {
+        if !self.newcomer_may_queue(message.len()) {
             return Err(SendError::Full(()));
         }
-        let Some(driver) = &mut self.driver else { return Err(SendError::Closed(())) };
-        let (connection, tx) = driver.parts_mut();
-        connection.send(message.kind(), message.as_bytes(), tx)?;
-        self.note_accepted(1);
-        self.wake_idle_server_task();
-        Ok(())
+        self.push_with((), |connection, tx, ()| connection.send(message.kind(), message.as_bytes(), tx))
     }
 
     /// Counts a message that is refused for good: its sender does not wait.
@@ -86,19 +78,24 @@ impl<S> SharedState<S> {
         mark: Option<u64>,
     ) -> Result<(), SendError<Message>> {
         self.fill_ignoring_promises(mark);
-        let Some(driver) = &mut self.driver else { return Err(SendError::Closed(message)) };
-        let (connection, tx) = driver.parts_mut();
-        connection.send_accepted(message, tx)?;
-        self.note_accepted(1);
-        self.wake_idle_server_task();
-        Ok(())
+        self.push_with(message, |connection, tx, message| connection.send_accepted(message, tx))
     }
 
     /// Queues a message if there is room, promised or not.
     fn push(&mut self, message: Message) -> Result<(), SendError<Message>> {
-        let Some(driver) = &mut self.driver else { return Err(SendError::Closed(message)) };
+        self.push_with(message, |connection, tx, message| connection.send_message(message, Notify::No, tx))
+    }
+
+    /// Passes a payload to the state machine, and makes the connection's tasks write it.
+    #[inline]
+    fn push_with<P>(
+        &mut self,
+        payload: P,
+        send: impl FnOnce(&mut Connection, &mut TransmitQueue, P) -> Result<(), SendError<P>>,
+    ) -> Result<(), SendError<P>> {
+        let Some(driver) = &mut self.driver else { return Err(SendError::Closed(payload)) };
         let (connection, tx) = driver.parts_mut();
-        connection.send_message(message, Notify::No, tx)?;
+        send(connection, tx, payload)?;
         self.note_accepted(1);
         self.wake_idle_server_task();
         Ok(())
@@ -110,8 +107,7 @@ impl<S> SharedState<S> {
         message: &PreparedMessage,
         mark: &mut Option<u64>,
     ) -> Result<(), SendError> {
-        let len = message.payload().len();
-        let may_send = self.fill_before(len, *mark) && (!self.has_senders() || self.owner_may_send(len));
+        let may_send = self.owner_may_queue(message.payload().len(), *mark);
         let queued = if may_send { self.push_prepared(message) } else { Err(SendError::Full(())) };
         self.mark_refusal(&queued, mark);
         queued
@@ -119,18 +115,12 @@ impl<S> SharedState<S> {
 
     /// Queues a prepared message, as [`queue_as_newcomer`](Self::queue_as_newcomer) does.
     pub(crate) fn queue_prepared_as_newcomer(&mut self, message: &PreparedMessage) -> Result<(), SendError> {
-        let len = message.payload().len();
-        let may_send = self.fill_before(len, None) && (!self.has_senders() || self.newcomer_may_send(len));
+        let may_send = self.newcomer_may_queue(message.payload().len());
         if may_send { self.push_prepared(message) } else { Err(SendError::Full(())) }
     }
 
     fn push_prepared(&mut self, message: &PreparedMessage) -> Result<(), SendError> {
-        let Some(driver) = &mut self.driver else { return Err(SendError::Closed(())) };
-        let (connection, tx) = driver.parts_mut();
-        connection.send_prepared(message, Notify::No, tx)?;
-        self.note_accepted(1);
-        self.wake_idle_server_task();
-        Ok(())
+        self.push_with((), |connection, tx, ()| connection.send_prepared(message, Notify::No, tx))
     }
 
     /// Returns whether a sender waits or was promised room.
@@ -146,6 +136,16 @@ impl<S> SharedState<S> {
     /// Returns the room that senders were promised.
     pub(super) fn promised(&self) -> Backlog {
         self.rare.as_ref().map_or_else(Backlog::default, |rare| rare.senders.promised())
+    }
+
+    /// Returns whether the owner may queue a message of `len` bytes, behind what came before `mark` in the feed.
+    fn owner_may_queue(&mut self, len: usize, mark: Option<u64>) -> bool {
+        self.fill_before(len, mark) && (!self.has_senders() || self.owner_may_send(len))
+    }
+
+    /// Returns whether a sender that does not wait may queue a message of `len` bytes, behind what waits in the feed.
+    fn newcomer_may_queue(&mut self, len: usize) -> bool {
+        self.fill_before(len, None) && (!self.has_senders() || self.newcomer_may_send(len))
     }
 
     /// Returns whether the owner may send while senders wait or have promises.

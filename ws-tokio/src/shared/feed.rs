@@ -122,7 +122,7 @@ impl<S> SharedState<S> {
         let limit = if driver.is_blocked() || self.promised().messages() > 0 {
             0
         } else {
-            (driver.connection().config().write_queue_bytes / 16).clamp(4 * 1024, 64 * 1024)
+            driver.connection().config().transfer_until()
         };
         self.fill(limit, None);
     }

@@ -241,7 +241,7 @@ impl<S> SharedState<S> {
     #[inline]
     pub(crate) fn has_waker_of(&mut self, cx: &Context<'_>) -> bool {
         // `Waker::will_wake` may return false for a clone, so the list is not searched for one that was just added.
-        let has_it = self.waker_added || self.waiting.contains(cx.waker()) || self.register_server_task(cx);
+        let has_it = self.waker_added || self.waiting.note_poll(cx.waker()) || self.register_server_task(cx);
         self.waker_missing = !has_it;
         has_it
     }

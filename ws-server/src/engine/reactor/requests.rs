@@ -192,7 +192,7 @@ impl<A: BuildConn> ReactorState<A> {
         let Waiting { stream, handshake, id, requests, mut events, .. } = waiting;
         let (app, number) = (requests.app(), id.id());
         match try_immediately(&**app, &self.server, &stream, handshake, Some(id)) {
-            Step::Established(established, has_more) => {
+            Step::Established { established, has_more } => {
                 events.set(EventFlags::IN, has_more);
                 let mut socket = Socket::new(stream);
                 socket.note(events);
