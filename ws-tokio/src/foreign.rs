@@ -116,11 +116,13 @@ pub fn run_unlocked(foreign: Foreign) {
 }
 
 /// Wakes tasks with [`run_unlocked`].
+#[inline]
 pub(crate) fn wake_tasks(wakers: impl IntoIterator<Item = Waker>) {
     wakers.into_iter().for_each(|waker| run_unlocked(Foreign::Wake(waker)));
 }
 
 /// Drops a waker with [`run_unlocked`].
+#[inline]
 pub(crate) fn drop_waker(waker: Option<Waker>) {
     waker.into_iter().for_each(|waker| run_unlocked(Foreign::Waker(waker)));
 }

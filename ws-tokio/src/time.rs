@@ -8,6 +8,7 @@ use std::{
 use tokio::time::Instant;
 
 /// Returns the time of the runtime's clock, which tests may pause.
+#[inline]
 #[must_use]
 pub fn now() -> time::Instant {
     Instant::now().into_std()

@@ -97,6 +97,12 @@ impl MemoryAccount {
     #[doc(hidden)]
     #[inline]
     pub fn update(account: &mut Option<Self>, budget: Option<&MemoryBudget>, held: usize) {
+        if account.is_some() || held >= MemoryBudget::SMALL {
+            Self::change(account, budget, held);
+        }
+    }
+
+    fn change(account: &mut Option<Self>, budget: Option<&MemoryBudget>, held: usize) {
         if held < MemoryBudget::SMALL {
             *account = None;
         } else if let Some(account) = account {

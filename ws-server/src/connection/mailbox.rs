@@ -312,10 +312,13 @@ impl State {
 
     fn count_out(&mut self, message: &Queued) {
         self.backlog.remove(message.len(), message.shared_len());
-        self.charge(None);
+        if self.account.is_some() {
+            self.charge(None);
+        }
     }
 
     /// Charges the messages to the memory budget.
+    #[inline]
     fn charge(&mut self, budget: Option<&MemoryBudget>) {
         MemoryAccount::update(&mut self.account, budget, self.backlog.held_bytes());
     }

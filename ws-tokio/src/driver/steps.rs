@@ -224,8 +224,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
 /// Tells the connection the exact time, if it asks: the time of a turn may be coarse.
 #[inline]
 fn report_clock(connection: &mut Connection) {
-    if connection.wants_clock() {
+    #[cold]
+    fn report(connection: &mut Connection) {
         connection.handle_clock(now());
+    }
+    if connection.wants_clock() {
+        report(connection);
     }
 }
 

@@ -1,8 +1,7 @@
 //! Decides whether a message may be queued. Room is promised to waiting senders, in the order of their arrival.
 
 use ws_proto::{
-    Connection, Message, MessageKind, MessageRef, Notify, PreparedMessage, TransmitQueue, error::SendError,
-    memory::Backlog,
+    Message, MessageKind, MessageRef, Notify, PreparedMessage, error::SendError, memory::Backlog,
 };
 
 use super::{
@@ -48,7 +47,11 @@ impl<S> SharedState<S> {
         if !self.newcomer_may_queue(message.len()) {
             return Err(SendError::Full(()));
         }
-        self.push_with((), |connection, tx, ()| connection.send(message.kind(), message.as_bytes(), tx))
+        let Some(driver) = &mut self.driver else { return Err(SendError::Closed(())) };
+        let (connection, tx) = driver.parts_mut();
+        connection.send(message.kind(), message.as_bytes(), tx)?;
+        self.note_queued();
+        Ok(())
     }
 
     /// Counts a message that is refused for good: its sender does not wait.
@@ -78,27 +81,27 @@ impl<S> SharedState<S> {
         mark: Option<u64>,
     ) -> Result<(), SendError<Message>> {
         self.fill_ignoring_promises(mark);
-        self.push_with(message, |connection, tx, message| connection.send_accepted(message, tx))
+        let Some(driver) = &mut self.driver else { return Err(SendError::Closed(message)) };
+        let (connection, tx) = driver.parts_mut();
+        connection.send_accepted(message, tx)?;
+        self.note_queued();
+        Ok(())
     }
 
     /// Queues a message if there is room, promised or not.
     fn push(&mut self, message: Message) -> Result<(), SendError<Message>> {
-        self.push_with(message, |connection, tx, message| connection.send_message(message, Notify::No, tx))
+        let Some(driver) = &mut self.driver else { return Err(SendError::Closed(message)) };
+        let (connection, tx) = driver.parts_mut();
+        connection.send_message(message, Notify::No, tx)?;
+        self.note_queued();
+        Ok(())
     }
 
-    /// Passes a payload to the state machine, and makes the connection's tasks write it.
+    /// Notes that a message was queued, and makes a server's task write it.
     #[inline]
-    fn push_with<P>(
-        &mut self,
-        payload: P,
-        send: impl FnOnce(&mut Connection, &mut TransmitQueue, P) -> Result<(), SendError<P>>,
-    ) -> Result<(), SendError<P>> {
-        let Some(driver) = &mut self.driver else { return Err(SendError::Closed(payload)) };
-        let (connection, tx) = driver.parts_mut();
-        send(connection, tx, payload)?;
+    fn note_queued(&mut self) {
         self.note_accepted(1);
         self.wake_idle_server_task();
-        Ok(())
     }
 
     /// Queues a prepared message, as [`queue`](Self::queue) does.
@@ -120,7 +123,11 @@ impl<S> SharedState<S> {
     }
 
     fn push_prepared(&mut self, message: &PreparedMessage) -> Result<(), SendError> {
-        self.push_with((), |connection, tx, ()| connection.send_prepared(message, Notify::No, tx))
+        let Some(driver) = &mut self.driver else { return Err(SendError::Closed(())) };
+        let (connection, tx) = driver.parts_mut();
+        connection.send_prepared(message, Notify::No, tx)?;
+        self.note_queued();
+        Ok(())
     }
 
     /// Returns whether a sender waits or was promised room.
@@ -139,11 +146,13 @@ impl<S> SharedState<S> {
     }
 
     /// Returns whether the owner may queue a message of `len` bytes, behind what came before `mark` in the feed.
+    #[inline]
     fn owner_may_queue(&mut self, len: usize, mark: Option<u64>) -> bool {
         self.fill_before(len, mark) && (!self.has_senders() || self.owner_may_send(len))
     }
 
     /// Returns whether a sender that does not wait may queue a message of `len` bytes, behind what waits in the feed.
+    #[inline]
     fn newcomer_may_queue(&mut self, len: usize) -> bool {
         self.fill_before(len, None) && (!self.has_senders() || self.newcomer_may_send(len))
     }
@@ -167,10 +176,12 @@ impl<S> SharedState<S> {
 
     /// Promises free room to waiting senders. If the connection is not open, wakes them all instead. Returns whether
     /// room was promised.
+    #[inline]
     pub(crate) fn promise_room(&mut self) -> bool {
-        if !self.has_senders() {
-            return false;
-        }
+        self.has_senders() && self.promise_room_to_senders()
+    }
+
+    fn promise_room_to_senders(&mut self) -> bool {
         let is_open = self.is_open();
         let Some(rare) = &mut self.rare else { return false };
         let Some(driver) = self.driver.as_ref().filter(|_| is_open) else {
