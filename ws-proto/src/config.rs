@@ -297,6 +297,15 @@ impl ValidConfig {
         messages < self.write_queue_messages && fits
     }
 
+    /// Bytes in the write queue from which on other queues keep their messages. Without it, as many bytes as the limit
+    /// allows could wait in both.
+    #[doc(hidden)]
+    #[inline]
+    #[must_use]
+    pub fn transfer_until(&self) -> usize {
+        (self.write_queue_bytes / 16).clamp(4 * 1024, 64 * 1024)
+    }
+
     /// The memory that a connection's codecs take with context takeover; `None` without compression.
     #[cfg(feature = "deflate")]
     #[must_use]

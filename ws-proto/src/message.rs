@@ -22,6 +22,15 @@ pub enum MessageKind {
 }
 
 impl MessageKind {
+    /// The kind of the messages that frames with this opcode begin.
+    pub(crate) const fn from_opcode(opcode: OpCode) -> Option<Self> {
+        match opcode {
+            OpCode::Text => Some(Self::Text),
+            OpCode::Binary => Some(Self::Binary),
+            _ => None,
+        }
+    }
+
     pub(crate) const fn opcode(self) -> OpCode {
         match self {
             Self::Text => OpCode::Text,

@@ -85,6 +85,7 @@ mod connection;
 mod engine;
 pub mod error;
 mod handshake;
+mod log_limit;
 mod measure;
 pub mod message;
 #[cfg(feature = "metrics")]

@@ -105,6 +105,11 @@ impl<S> Driver<S> {
         &mut self.io
     }
 
+    /// Replaces the transport.
+    pub(crate) fn map_io(self, replace: impl FnOnce(S) -> S) -> Self {
+        Self { io: replace(self.io), ..self }
+    }
+
     /// Returns the transport, the state machine, the bytes that wait to be written, and the bytes of
     /// [`preload`](Self::preload) that are not read yet. `counters` as in [`end_turn`](Self::end_turn).
     pub fn into_parts(mut self, counters: Option<&TrafficCounters>) -> Parts<S> {

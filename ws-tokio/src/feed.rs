@@ -56,6 +56,12 @@ pub struct Home {
     pub id: u32,
 }
 
+/// Where a reactor runs a connection, and how its transport leaves it.
+pub(crate) struct OnReactor<S> {
+    pub(crate) home: Home,
+    pub(crate) release: fn(S) -> S,
+}
+
 /// What a feed is made from.
 #[derive(Debug)]
 pub struct Attach {

@@ -115,6 +115,18 @@ pub fn run_unlocked(foreign: Foreign) {
     }
 }
 
+/// Wakes tasks with [`run_unlocked`].
+#[inline]
+pub(crate) fn wake_tasks(wakers: impl IntoIterator<Item = Waker>) {
+    wakers.into_iter().for_each(|waker| run_unlocked(Foreign::Wake(waker)));
+}
+
+/// Drops a waker with [`run_unlocked`].
+#[inline]
+pub(crate) fn drop_waker(waker: Option<Waker>) {
+    waker.into_iter().for_each(|waker| run_unlocked(Foreign::Waker(waker)));
+}
+
 /// Wakes a task and returns the waker, to be used again. `None` if this thread has a [`Hold`]: then it is woken and
 /// dropped later.
 pub(crate) fn wake_unlocked(waker: Waker) -> Option<Waker> {

@@ -61,7 +61,7 @@ pub mod internal {
         server_half::{ServerHalf, TurnEnd},
         shutdown::release_evenly,
         thread_buffers::{ReceiveLease, configure_thread, trim_default_pools, trim_thread_pool},
-        time::{deadline_in, yield_turn},
+        time::{deadline_in, now, yield_turn},
         traffic::{TimeCounters, TrafficCounters, TrafficTotals},
         turn_work::{begin_turn_work, count_turn_message, count_work, yield_turn_or_rest},
         wait_list::{Entry, Place, WaitList},

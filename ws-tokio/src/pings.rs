@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use crate::{
     error::Error,
-    foreign::{Foreign, run_unlocked},
+    foreign::{drop_waker, wake_tasks},
 };
 
 /// Length of the payload: a number, and a hash of it.
@@ -84,7 +84,7 @@ impl PendingPings {
         for ping in self.waiting.iter_mut().filter(unanswered) {
             any = true;
             ping.answered_after = Some(now.saturating_duration_since(ping.sent_at));
-            wake(ping.waker.take());
+            wake_tasks(ping.waker.take());
         }
         any
     }
@@ -104,14 +104,14 @@ impl PendingPings {
         if clone.is_none() {
             return ping.waker.as_ref().is_some_and(|stored| stored.will_wake(waker));
         }
-        discard(std::mem::replace(&mut ping.waker, clone.take()));
+        drop_waker(std::mem::replace(&mut ping.waker, clone.take()));
         true
     }
 
     /// Removes a ping.
     pub fn forget(&mut self, number: u64) {
         if let Some(at) = self.waiting.iter().position(|ping| ping.number == number) {
-            discard(self.waiting.remove(at).waker);
+            drop_waker(self.waiting.remove(at).waker);
         }
         if self.waiting.is_empty() {
             self.waiting = Vec::new();
@@ -120,7 +120,7 @@ impl PendingPings {
 
     /// Wakes all tasks that wait: no more pongs arrive.
     pub fn end(&mut self) {
-        self.waiting.iter_mut().for_each(|ping| wake(ping.waker.take()));
+        self.waiting.iter_mut().for_each(|ping| wake_tasks(ping.waker.take()));
     }
 
     /// Returns whether no ping waits.
@@ -128,14 +128,6 @@ impl PendingPings {
     pub const fn is_idle(&self) -> bool {
         self.waiting.is_empty()
     }
-}
-
-fn wake(waker: Option<Waker>) {
-    waker.into_iter().for_each(|waker| run_unlocked(Foreign::Wake(waker)));
-}
-
-fn discard(waker: Option<Waker>) {
-    waker.into_iter().for_each(|waker| run_unlocked(Foreign::Waker(waker)));
 }
 
 #[cfg(test)]

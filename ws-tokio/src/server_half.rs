@@ -69,9 +69,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ServerHalf<S> {
         lock(&self.shared).count_in(counters);
     }
 
-    /// Says that a reactor runs the connection, and where.
-    pub fn set_home(&self, home: Home) {
-        lock(&self.shared).set_home(home);
+    /// Says that a reactor runs the connection, and where. `release` takes the transport out of the reactor, for
+    /// [`WebSocket::into_parts`]. The connection is locked during the call.
+    pub fn set_reactor(&self, home: Home, release: fn(S) -> S) {
+        lock(&self.shared).set_reactor(home, release);
     }
 
     /// Begins a turn. Call it before the application's future is polled. Until [`end_turn`](Self::end_turn), messages

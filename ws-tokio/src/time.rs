@@ -1,13 +1,25 @@
 //! Times by the runtime's clock, and yielding to the runtime.
 
-use std::{future::Future as _, pin::pin, task::Context, time::Duration};
+use std::{
+    future::Future as _,
+    pin::pin,
+    task::Context,
+    time::{self, Duration},
+};
 
 use tokio::time::Instant;
+
+/// Returns the time of the runtime's clock, which tests may pause.
+#[inline]
+#[must_use]
+pub fn now() -> time::Instant {
+    Instant::now().into_std()
+}
 
 /// Returns the time `wait` from now, by the runtime's clock. A wait of more than thirty years counts as thirty years.
 #[must_use]
 pub fn deadline_in(wait: Duration) -> Instant {
-    ws_proto::deadline_after(Instant::now().into_std(), wait).into()
+    ws_proto::deadline_after(now(), wait).into()
 }
 
 /// Schedules another poll of this task, after the runtime has polled its I/O driver.

@@ -14,7 +14,7 @@ use std::{mem, task::Waker};
 
 use ws_proto::memory::Backlog;
 
-use crate::foreign::{Foreign, run_unlocked};
+use crate::foreign::{drop_waker, wake_tasks};
 
 const NONE: u32 = u32::MAX;
 
@@ -137,7 +137,7 @@ impl WaitList {
             return true;
         }
         let Some(clone) = clone.take() else { return false };
-        discard(known.replace(clone));
+        drop_waker(known.replace(clone));
         true
     }
 
@@ -207,7 +207,7 @@ impl WaitList {
     pub fn wake_first(&mut self) {
         let Some(list) = self.0.as_mut().filter(|list| list.first != NONE) else { return };
         let first = list.first;
-        wake(list.node_mut(first).waker.take());
+        wake_tasks(list.node_mut(first).waker.take());
     }
 
     /// Returns whether the connection's owner, which has no place in the list, may send before the waiting senders. It
@@ -290,7 +290,7 @@ impl List {
         let next = self.free;
         let free = Node { waker: None, len: 0, previous: NONE, next, state: State::Free, mark: None };
         let Node { waker, .. } = mem::replace(self.node_mut(at), free);
-        discard(waker);
+        drop_waker(waker);
         self.free = at;
         self.taken -= 1;
     }
@@ -320,20 +320,12 @@ impl List {
         self.unlink(at);
         let node = self.node_mut(at);
         node.state = state;
-        wake(node.waker.take());
+        wake_tasks(node.waker.take());
     }
 
     fn request_owner_wake(&mut self) {
         self.owner_wake_due |= mem::take(&mut self.owner_waits);
     }
-}
-
-fn wake(waker: Option<Waker>) {
-    waker.into_iter().for_each(|waker| run_unlocked(Foreign::Wake(waker)));
-}
-
-fn discard(waker: Option<Waker>) {
-    waker.into_iter().for_each(|waker| run_unlocked(Foreign::Waker(waker)));
 }
 
 #[cfg(test)]

@@ -23,6 +23,7 @@ mod fragmentation;
 mod functions;
 mod handshake;
 mod http_hook;
+mod into_parts;
 mod memory_budget;
 mod options;
 mod panics;

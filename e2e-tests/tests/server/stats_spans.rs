@@ -3,6 +3,7 @@
 use e2e_tests::harness;
 use e2e_tests::raw_peer::RawFrame;
 use e2e_tests::server::{Api, close_normally, start_echo};
+use http::{HeaderName, HeaderValue};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{
@@ -28,6 +29,24 @@ struct Seen {
 /// A subscriber that keeps all spans and lines.
 #[derive(Clone, Default)]
 struct Collector(Arc<Mutex<Seen>>, Arc<AtomicU64>);
+
+impl Collector {
+    /// Becomes the subscriber of the process.
+    fn installed() -> Self {
+        let collector = Self::default();
+        let set = tracing::dispatcher::set_global_default(tracing::Dispatch::new(collector.clone()));
+        set.expect("each test has a process of its own");
+        collector
+    }
+
+    /// Checks that at least ten lines contain `text`, and at most ten for each second since `began`.
+    fn expect_ten_lines_per_second(&self, text: &str, began: tokio::time::Instant) {
+        let seconds = began.elapsed().as_secs() as usize + 1;
+        let lines = std::mem::take(&mut self.0.lock().unwrap().lines);
+        let count = lines.iter().filter(|line| line.values().any(|value| value.contains(text))).count();
+        assert!((10..=10 * seconds).contains(&count), "{count} lines in {seconds} s");
+    }
+}
 
 struct Visitor<'a>(&'a mut Fields);
 
@@ -93,9 +112,7 @@ async fn spans_of_one_connection(
     api: Api,
     configure: impl Fn(ServerBuilder) -> ServerBuilder,
 ) -> Vec<(String, Fields)> {
-    let collector = Collector::default();
-    let guard = tracing::dispatcher::set_global_default(tracing::Dispatch::new(collector.clone()));
-    guard.expect("each test has a process of its own");
+    let collector = Collector::installed();
     let server = start_echo(api, configure(Server::builder())).await;
     let mut client = server.connect().await;
     assert_eq!(client.upgrade("/chat?token=secret").await.status(), 101);
@@ -156,9 +173,7 @@ fn without_the_switch_there_are_no_spans() {
 #[test]
 fn peers_whose_handshakes_fail_cause_ten_log_lines_per_second() {
     harness::run(async {
-        let collector = Collector::default();
-        let set = tracing::dispatcher::set_global_default(tracing::Dispatch::new(collector.clone()));
-        set.expect("each test has a process of its own");
+        let collector = Collector::installed();
         let server = start_echo(Api::Handler, Server::builder()).await;
         let began = tokio::time::Instant::now();
         for number in 1..=200 {
@@ -167,13 +182,29 @@ fn peers_whose_handshakes_fail_cause_ten_log_lines_per_second() {
             drop(client);
             server.wait_for_stats(|stats| stats.handshakes.failed.total() == number).await;
         }
-        let seconds = began.elapsed().as_secs() as usize + 1;
+        collector.expect_ten_lines_per_second("handshake failed", began);
         close_normally(server.open().await).await;
         server.stop().await;
-        let lines = std::mem::take(&mut collector.0.lock().unwrap().lines);
-        let of_handshakes =
-            lines.iter().filter(|line| line.values().any(|value| value.contains("handshake failed")));
-        let count = of_handshakes.count();
-        assert!((10..=10 * seconds).contains(&count), "{count} lines in {seconds} s");
+    });
+}
+
+#[test]
+fn requests_whose_responses_cannot_be_sent_cause_ten_log_lines_per_second() {
+    harness::run(async {
+        let collector = Collector::installed();
+        let builder = Server::builder().on_request(|request| {
+            let name = HeaderName::from_static("sec-websocket-accept");
+            request.add_response_header(name, HeaderValue::from_static("forged"));
+            Ok(())
+        });
+        let server = start_echo(Api::Handler, builder).await;
+        let began = tokio::time::Instant::now();
+        for _ in 0..50 {
+            let mut client = server.connect().await;
+            let request = client.request("/").to_bytes();
+            assert_eq!(client.upgrade_with(request).await.status(), 500);
+        }
+        collector.expect_ten_lines_per_second("the application's response cannot be sent", began);
+        server.stop().await;
     });
 }

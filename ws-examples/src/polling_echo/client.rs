@@ -9,7 +9,8 @@ use std::{
 use bytes::Buf as _;
 use mio::net::TcpStream;
 use ws_proto::{
-    Connection, Event, Message, Notify, ReceiveBuffer, TransmitQueue, TransportAction, ValidConfig,
+    CloseInfo, Connection, Event, Message, Notify, ReceiveBuffer, TransmitQueue, TransportAction,
+    ValidConfig,
     error::SendError,
     handshake::{Rejection, RequestReader, ResponseParts, ServerHandshake},
 };
@@ -77,33 +78,13 @@ impl Client {
             connection.handle_timeout(now, tx);
         }
         for reads in 0..=READS_PER_TURN {
-            while let Some(event) = connection.poll_event(rx, tx) {
-                match event {
-                    Event::Message(message) => {
-                        if let Err(SendError::Full(message)) = connection.send_received(message, tx) {
-                            // Further messages are held, and so is the end: the answers go out before it. At
-                            // `max_held_bytes`, `wants_read` is false.
-                            *unsent = Some(message);
-                            connection.hold();
-                        }
-                    }
-                    Event::Closed(info) => {
-                        println!("{info}");
-                        return Turn::End;
-                    }
-                    _ => {}
-                }
+            if let Some(info) = answer_messages(connection, tx, rx, unsent) {
+                println!("{info}");
+                return Turn::End;
             }
             write(stream, connection, tx, now);
-            if let Some(message) = unsent.take() {
-                match connection.send_message(message, Notify::No, tx) {
-                    Err(SendError::Full(message)) => *unsent = Some(message),
-                    // Sent, or the connection is closing. The held messages are next.
-                    Ok(()) | Err(SendError::Closed(_)) => {
-                        connection.resume();
-                        continue;
-                    }
-                }
+            if retry_unsent(connection, tx, unsent) {
+                continue;
             }
             match connection.transport_action(tx) {
                 TransportAction::Continue => {}
@@ -168,6 +149,42 @@ impl Client {
         }
         Err(ErrorKind::TimedOut.into())
     }
+}
+
+/// Echoes the messages that were received. Returns how the connection ended, once it has.
+fn answer_messages(
+    connection: &mut Connection,
+    tx: &mut TransmitQueue,
+    rx: &mut ReceiveBuffer,
+    unsent: &mut Option<Message>,
+) -> Option<CloseInfo> {
+    while let Some(event) = connection.poll_event(rx, tx) {
+        match event {
+            Event::Message(message) => {
+                if let Err(SendError::Full(message)) = connection.send_received(message, tx) {
+                    // Further messages are held, and so is the end: the answers go out before it. At
+                    // `max_held_bytes`, `wants_read` is false.
+                    *unsent = Some(message);
+                    connection.hold();
+                }
+            }
+            Event::Closed(info) => return Some(info),
+            _ => {}
+        }
+    }
+    None
+}
+
+/// Sends the answer for which there was no room. Returns whether the messages that are held come next.
+fn retry_unsent(connection: &mut Connection, tx: &mut TransmitQueue, unsent: &mut Option<Message>) -> bool {
+    let Some(message) = unsent.take() else { return false };
+    if let Err(SendError::Full(message)) = connection.send_message(message, Notify::No, tx) {
+        *unsent = Some(message);
+        return false;
+    }
+    // It is sent, or the connection is closing.
+    connection.resume();
+    true
 }
 
 /// Writes until nothing is left, or the socket accepts no more.

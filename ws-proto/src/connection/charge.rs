@@ -74,10 +74,7 @@ impl Connection {
     /// Whether the budget allows a message to wait after `waiting` bytes. `len` is the part of it that is not shared.
     #[inline]
     pub(super) fn has_budget_for(&self, len: usize, waiting: usize) -> bool {
-        len == 0
-            || waiting == 0
-            || waiting.saturating_add(len) < MemoryBudget::SMALL
-            || self.charge.allows(len, self.config.memory_budget())
+        MemoryBudget::has_room(len, waiting, || self.charge.allows(len, self.config.memory_budget()))
     }
 }
 

@@ -153,11 +153,7 @@ impl Connection {
     /// begins a message.
     fn check_data(&mut self, header: &FrameHeader) -> Result<Option<MessageKind>, ConnectionError> {
         let limits = &self.config.limits;
-        let kind = match header.opcode {
-            OpCode::Text => Some(MessageKind::Text),
-            OpCode::Binary => Some(MessageKind::Binary),
-            _ => None,
-        };
+        let kind = MessageKind::from_opcode(header.opcode);
         let message = self.partial.as_mut().and_then(|partial| partial.message.as_mut());
         let received = match (&message, kind) {
             (Some(_), Some(_)) => return Err(ProtocolError::NestedMessage.into()),

@@ -44,8 +44,7 @@ impl Connection {
         let kind = match opcode {
             OpCode::Ping => return Some(HeldEvent::Ping(payload)),
             OpCode::Pong => return Some(HeldEvent::Pong(payload)),
-            OpCode::Text => MessageKind::Text,
-            _ => MessageKind::Binary,
+            opcode => MessageKind::from_opcode(opcode)?,
         };
         Some(HeldEvent::Message(Message::received(kind, self.config.validate_utf8, payload)))
     }

@@ -220,11 +220,9 @@ impl Inbox {
     pub(super) fn pop_message(&mut self) -> Option<(MessageKind, Bytes)> {
         let kind = match self.held.front()? {
             Held::Message(kind, _) => *kind,
-            Held::Packed { frames, read } => match OpCode::from_bits(*frames.get(*read)?)? {
-                OpCode::Text => MessageKind::Text,
-                OpCode::Binary => MessageKind::Binary,
-                _ => return None,
-            },
+            Held::Packed { frames, read } => {
+                MessageKind::from_opcode(OpCode::from_bits(*frames.get(*read)?)?)?
+            }
         };
         let (_, payload) = self.pop_bytes()?;
         Some((kind, payload))

@@ -118,11 +118,7 @@ impl MessageRun {
         let lease = self.lease.as_ref()?;
         let left = &frames[*read..];
         let (opcode, payload, len) = unpack(left)?;
-        let kind = match opcode {
-            OpCode::Text => MessageKind::Text,
-            OpCode::Binary => MessageKind::Binary,
-            _ => return None,
-        };
+        let kind = MessageKind::from_opcode(opcode)?;
         if lease.is_dropped() {
             return None;
         }

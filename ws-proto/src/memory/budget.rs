@@ -61,6 +61,14 @@ impl MemoryBudget {
         MemoryAccount { budget: self.clone(), charge: Charge::default() }
     }
 
+    /// Whether a message of `len` bytes may wait behind `waiting` bytes. `allows`: whether the budget has a share for
+    /// it; only asked if that matters.
+    #[doc(hidden)]
+    #[inline]
+    pub fn has_room(len: usize, waiting: usize, allows: impl FnOnce() -> bool) -> bool {
+        len == 0 || waiting == 0 || waiting.saturating_add(len) < Self::SMALL || allows()
+    }
+
     /// Whether a holder of `held` bytes may hold `more` bytes in addition.
     fn allows(&self, held: usize, more: usize, used: usize) -> bool {
         held.saturating_add(more) <= self.0.limit.saturating_sub(used)
@@ -84,6 +92,26 @@ pub struct MemoryAccount {
 }
 
 impl MemoryAccount {
+    /// Charges a holder of `held` bytes to the `budget`. The account exists only while the bytes are counted, so small
+    /// amounts do not touch the counter that all holders share. Without a budget, there is no new account.
+    #[doc(hidden)]
+    #[inline]
+    pub fn update(account: &mut Option<Self>, budget: Option<&MemoryBudget>, held: usize) {
+        if account.is_some() || held >= MemoryBudget::SMALL {
+            Self::change(account, budget, held);
+        }
+    }
+
+    fn change(account: &mut Option<Self>, budget: Option<&MemoryBudget>, held: usize) {
+        if held < MemoryBudget::SMALL {
+            *account = None;
+        } else if let Some(account) = account {
+            account.set(held);
+        } else if let Some(budget) = budget {
+            account.insert(budget.account()).set(held);
+        }
+    }
+
     /// Sets the charge to `bytes`, even if that exceeds the budget.
     pub fn set(&mut self, bytes: usize) {
         self.charge.set(bytes, Some(&self.budget));

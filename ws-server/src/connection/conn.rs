@@ -32,9 +32,6 @@ pub struct Conn<'a> {
     pub(super) waker: &'a Waker,
 }
 
-/// Borrowed payloads of this size or more are written to the socket at once, which saves the copy.
-const WRITE_THROUGH_FROM: usize = 16 * 1024;
-
 /// A socket of any type.
 pub(super) trait WriteThrough {
     /// Writes what the socket takes now, and returns how many bytes that is.
@@ -296,7 +293,7 @@ impl Conn<'_> {
         if !self.fill_from_feed() {
             return Err(SendError::Full(()));
         }
-        if payload.len() < WRITE_THROUGH_FROM {
+        if payload.len() < Connection::IN_PLACE_FROM {
             return self.connection.send(kind, payload, self.tx);
         }
         let (mut taken, writer, waker) = (0, &mut *self.writer, self.waker);

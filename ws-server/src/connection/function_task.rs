@@ -11,6 +11,7 @@ use ws_proto::error::ConnectionError;
 use ws_tokio::internal::{ServerHalf, TurnEnd, guarded};
 
 use crate::{
+    log_limit::log_limited,
     measure::PanicPlace,
     shard::{registration::Registration, server_state::ShutdownPhase},
 };
@@ -100,7 +101,8 @@ impl<F: Future<Output = ()>, S: AsyncRead + AsyncWrite + Unpin> FunctionTask<F, 
 
     /// A turn panicked outside of the application's future: the connection is cut off.
     pub(crate) fn on_panic(&mut self) {
-        tracing::error!("a connection's turn panicked; the connection is cut off");
+        let limits = &self.registration.shard().server.log_limits;
+        log_limited!(limits, Panic, error, "a connection's turn panicked; the connection is cut off");
         self.end_application();
     }
 

@@ -157,10 +157,9 @@ impl Mailbox {
         self.lock().set_connection(connection);
     }
 
-    /// Bytes in the connection's write queue from which on messages stay in the mailbox. Without it, as many bytes as
-    /// the limit allows could wait in both.
+    /// Bytes in the connection's write queue from which on messages stay in the mailbox.
     pub(super) fn transfer_until(&self) -> usize {
-        (self.config.write_queue_bytes / 16).clamp(4 * 1024, 64 * 1024)
+        self.config.transfer_until()
     }
 
     /// Promises the free room to senders that wait.
@@ -205,17 +204,16 @@ impl Mailbox {
     /// Whether the memory budget has a share for `owned` bytes behind the `waiting` ones.
     fn has_budget_for(&self, owned: usize, waiting: usize, account: Option<&MemoryAccount>) -> bool {
         let Some(budget) = self.config.memory_budget() else { return true };
-        owned == 0
-            || waiting == 0
-            || waiting.saturating_add(owned) < MemoryBudget::SMALL
-            || account.map_or_else(|| budget.account().allows(owned), |account| account.allows(owned))
+        MemoryBudget::has_room(owned, waiting, || {
+            account.map_or_else(|| budget.account().allows(owned), |account| account.allows(owned))
+        })
     }
 
     fn push(&self, state: &mut State, message: Queued) {
         state.count_in(&message);
         let mark = state.feed_mark();
         state.messages.push(Entry { message, mark });
-        state.charge(&self.config);
+        state.charge(self.config.memory_budget());
     }
 
     fn unlock_and_wake(&self, state: Locked<'_, State>) {
@@ -275,7 +273,7 @@ impl State {
             Ok(()) => Filled::Empty,
             Err(SendError::Full(message)) => {
                 self.count_in(&message);
-                self.settle_account();
+                self.charge(connection.config().memory_budget());
                 self.messages.put_back(Entry { message, mark });
                 Filled::More
             }
@@ -314,25 +312,15 @@ impl State {
 
     fn count_out(&mut self, message: &Queued) {
         self.backlog.remove(message.len(), message.shared_len());
-        self.settle_account();
+        if self.account.is_some() {
+            self.charge(None);
+        }
     }
 
-    /// Charges the messages to the memory budget. As on a connection, a small amount is not counted, so that small
-    /// messages do not touch the counter that all connections share.
-    fn charge(&mut self, config: &ValidConfig) {
-        if self.account.is_none() && self.backlog.held_bytes() >= MemoryBudget::SMALL {
-            self.account = config.memory_budget().map(MemoryBudget::account);
-        }
-        self.settle_account();
-    }
-
-    fn settle_account(&mut self) {
-        if let Some(account) = &mut self.account {
-            account.set(self.backlog.held_bytes());
-            if self.backlog.held_bytes() == 0 {
-                self.account = None;
-            }
-        }
+    /// Charges the messages to the memory budget.
+    #[inline]
+    fn charge(&mut self, budget: Option<&MemoryBudget>) {
+        MemoryAccount::update(&mut self.account, budget, self.backlog.held_bytes());
     }
 
     fn uncommon(&mut self) -> &mut Uncommon {

@@ -149,7 +149,7 @@ impl<F> FunctionApp<F> {
         };
         served.count_in(Arc::clone(&registration.shard().server.counters.traffic));
         if let Some(home) = home {
-            served.set_home(home);
+            served.set_reactor(home, S::leave_reactor);
         }
         let ws = ws.with_send_queue(S::send_queue).with_subprotocol(request.subprotocol().map(str::to_owned));
         let application = guarded(|| (self.0)(ws, request));

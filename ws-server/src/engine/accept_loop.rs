@@ -5,7 +5,8 @@ use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 use crate::{
     admission::permits::{Full, Permit, Permits},
     handshake::{rejection_when_full, send_response},
-    measure::{HandshakeFailure, log_limited},
+    log_limit::log_limited,
+    measure::HandshakeFailure,
     net::{
         Io as _,
         listener::{Accepting, Incoming},
@@ -58,7 +59,8 @@ pub(crate) async fn accept_loop(
                 // The process is out of descriptors or memory. The listener stays readable, so a retry at once would
                 // spin.
                 server.counters.count_backoff();
-                tracing::warn!(%error, ?backoff, "accepting a connection failed");
+                let line = "accepting a connection failed";
+                log_limited!(server.log_limits, Socket, warn, %error, ?backoff, "{line}");
                 if let First::Left(()) = first!(&mut draining, tokio::time::sleep(backoff)) {
                     return;
                 }

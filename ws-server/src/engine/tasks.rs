@@ -50,7 +50,7 @@ where
     let on_accepted = |socket: Incoming, peer, permit| {
         let io = match socket.into_stream() {
             Ok(io) => io,
-            Err(error) => return tracing::warn!(%error, "registering a socket with the runtime failed"),
+            Err(error) => return server.note_lost_socket(&error),
         };
         let handshake = Handshake::new(peer, LoadShare::new(&shard), permit);
         let start = |app: Arc<A>, io, established| {
@@ -82,8 +82,12 @@ where
     let (app, shard, runtime) = (Arc::downgrade(app), Arc::downgrade(shard), Handle::current());
     Arc::new(move |adoption: Box<Adoption>| {
         let Some((shard, app)) = shard.upgrade().zip(app.upgrade()) else { return };
-        let start = |app: Arc<A>, stream: Detached, established| {
-            let Some(io) = stream.attach() else { return };
+        let server = Arc::clone(&shard.server);
+        let start = move |app: Arc<A>, stream: Detached, established| {
+            let io = match stream.attach() {
+                Ok(io) => io,
+                Err(error) => return server.note_lost_socket(&error),
+            };
             if let Some(task) = app.build_task(io, established) {
                 tokio::spawn(GuardedFuture::new(task));
             }
@@ -140,7 +144,7 @@ mod without_reactor {
         fn expect_request(&self, requests: Rc<dyn Requests<A>>, stream: TcpStream, handshake: Handshake) {
             let (app, server) = (requests.app(), Arc::clone(&handshake.load.shard().server));
             match try_immediately(&**app, &server, &stream, handshake, None) {
-                Step::Established(established, _) => self.add_unregistered(app, stream, established),
+                Step::Established { established, .. } => self.add_unregistered(app, stream, established),
                 step => requests.go_on(stream, step),
             }
         }
@@ -152,7 +156,7 @@ mod without_reactor {
         fn add_unregistered(&self, app: &Rc<A>, stream: TcpStream, established: Established<A::Accepted>) {
             match tokio::net::TcpStream::from_std(stream) {
                 Ok(stream) => self.spawn(app, stream.into(), established),
-                Err(error) => tracing::warn!(%error, "registering a socket with the runtime failed"),
+                Err(error) => established.registration.shard().server.note_lost_socket(&error),
             }
         }
     }

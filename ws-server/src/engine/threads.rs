@@ -13,7 +13,7 @@ use ws_tokio::internal::guarded;
 
 use crate::{
     handshake::{self, GuardedFuture, Handshake, Step, established::Established},
-    measure::log_limited,
+    log_limit::log_limited,
     net::{
         listener::{Incoming, Listener},
         runtime,
@@ -249,24 +249,28 @@ impl<A: Sharded> Handshakes<A> {
     }
 
     fn spawn_adoption(&self, adoption: Box<Adoption>, load: LoadShare) {
-        let (app, engine) = (Rc::clone(&self.app), self.engine.clone());
+        let (app, engine, server) = (Rc::clone(&self.app), self.engine.clone(), Arc::clone(&self.server));
         let start = move |app: Rc<A>, stream: Detached, established| match stream {
             Detached::Tcp(stream) => engine.add_unregistered(&app, stream, established),
-            other => {
-                if let Some(io) = other.attach() {
-                    engine.add_stream(&app, io, established);
-                }
-            }
+            other => match other.attach() {
+                Ok(io) => engine.add_stream(&app, io, established),
+                Err(error) => server.note_lost_socket(&error),
+            },
         };
         let adopting = handshake::adopt(app, adoption, load, start);
         tokio::task::spawn_local(GuardedFuture::new(Box::pin(adopting)));
     }
 
     fn spawn_handshake(&self, socket: Incoming, handshake: Handshake) {
-        if let Some(io) = register(socket) {
+        if let Some(io) = self.register(socket) {
             let app = Rc::clone(&self.app);
             tokio::task::spawn_local(handshake::run(app, io, handshake, self.on_established()));
         }
+    }
+
+    /// Registers a socket with the runtime of this thread.
+    fn register(&self, socket: Incoming) -> Option<ServerStream> {
+        socket.into_stream().inspect_err(|error| self.server.note_lost_socket(error)).ok()
     }
 
     fn on_established(&self) -> impl FnOnce(Rc<A>, ServerStream, Established<A::Accepted>) + use<A> {
@@ -282,15 +286,17 @@ impl<A: Sharded> Requests<A> for Handshakes<A> {
 
     fn go_on(&self, stream: TcpStream, step: Step<A::Accepted>) {
         match step {
-            Step::Established(established, _) => self.engine.add_unregistered(&self.app, stream, established),
+            Step::Established { established, .. } => {
+                self.engine.add_unregistered(&self.app, stream, established);
+            }
             Step::Accepted(handshake, accepted) => {
-                if let Some(io) = register(Incoming::Tcp(stream)) {
+                if let Some(io) = self.register(Incoming::Tcp(stream)) {
                     let (app, start) = (Rc::clone(&self.app), self.on_established());
                     tokio::task::spawn_local(handshake::finish(app, io, handshake, accepted, start));
                 }
             }
             Step::Rejected(handshake, refusal) => {
-                if let Some(io) = register(Incoming::Tcp(stream)) {
+                if let Some(io) = self.register(Incoming::Tcp(stream)) {
                     tokio::task::spawn_local(handshake::reject(io, handshake, refusal));
                 }
             }
@@ -298,12 +304,4 @@ impl<A: Sharded> Requests<A> for Handshakes<A> {
             Step::Gone => {}
         }
     }
-}
-
-/// Registers a socket with the runtime of this thread.
-fn register(socket: Incoming) -> Option<ServerStream> {
-    socket
-        .into_stream()
-        .inspect_err(|error| tracing::warn!(%error, "registering a socket with the runtime failed"))
-        .ok()
 }

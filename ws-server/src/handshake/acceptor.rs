@@ -286,7 +286,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> PendingUpgrade<S> {
             self.io.flush().await
         };
         tokio::time::timeout(self.timeout, write).await.map_err(|_elapsed| AcceptError::TimedOut)??;
-        let now = tokio::time::Instant::now().into_std();
+        let now = ws_tokio::internal::now();
         let subprotocol = self.request.subprotocol().map(str::to_owned);
         let connection = Connection::server(self.config, now).with_extensions(extensions);
         let ws = WebSocket::new(self.io, connection);

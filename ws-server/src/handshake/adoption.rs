@@ -105,7 +105,8 @@ async fn ask<A: Application>(
     }
     let accepted = ask_application(app, server, &mut request)?;
     let extensions = handshake.negotiate(&server.protocol);
-    let response = handshake.response(&request.acceptance).map_err(|error| response_failed(&error))?;
+    let response =
+        handshake.response(&request.acceptance).map_err(|error| response_failed(server, &error))?;
     let (unwritten, received) = (Vec::new(), Vec::new());
     let accepted =
         AcceptedRequest { accepted, request, extensions, connection_permit, response: unwritten, received };

@@ -13,6 +13,7 @@ use crate::{
         permits::{Full, Permit},
         request::encode_rejection,
     },
+    log_limit::log_limited,
     measure::{HandshakeOutcome, PanicPlace},
     shard::server_state::ServerState,
 };
@@ -107,7 +108,7 @@ pub(super) fn decide<A: Application>(
         Ok((extensions, response)) => {
             Ok(AcceptedRequest { accepted, request, extensions, connection_permit, response, received })
         }
-        Err(error) => Err(encode(response_failed(&error))),
+        Err(error) => Err(encode(response_failed(server, &error))),
     }
 }
 
@@ -162,8 +163,9 @@ pub(super) fn accepting_panicked(server: &ServerState) -> Rejection {
 }
 
 /// The response that the application wants cannot be sent.
-pub(super) fn response_failed(error: &(dyn std::error::Error + 'static)) -> Rejection {
-    tracing::error!(error, "the application's response cannot be sent; the request is answered with 500");
+pub(super) fn response_failed(server: &ServerState, error: &(dyn std::error::Error + 'static)) -> Rejection {
+    let line = "the application's response cannot be sent; the request is answered with 500";
+    log_limited!(server.log_limits, Answer, error, error, "{line}");
     internal_error()
 }
 

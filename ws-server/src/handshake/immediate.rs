@@ -21,15 +21,16 @@ use super::{
 
 /// How far a handshake has come.
 pub(crate) enum Step<T: HandshakeFailed> {
-    /// The 101 response is sent. `true`: the socket may have more to read.
-    Established(
-        Established<T>,
+    /// The 101 response is sent.
+    Established {
+        established: Established<T>,
+        /// Whether the socket may have more to read.
         #[cfg_attr(
             not(target_os = "linux"),
             expect(dead_code, reason = "only the reactor keeps what it knows of a socket")
         )]
-        bool,
-    ),
+        has_more: bool,
+    },
     /// The rest of the 101 response is to be written.
     Accepted(Handshake, AcceptedRequest<T>),
     /// The rest of this response is to be written.
@@ -40,7 +41,8 @@ pub(crate) enum Step<T: HandshakeFailed> {
     Gone,
 }
 
-/// Does a handshake as far as possible without waiting. The socket must be in non-blocking mode. The connection gets
+/// Does a handshake as far as possible without waiting. The server must [decide at
+/// once](crate::options::Options::decides_at_once), and the socket must be in non-blocking mode. The connection gets
 /// the reserved id, if there is one.
 pub(crate) fn try_immediately<A: Application>(
     app: &A,
@@ -49,9 +51,6 @@ pub(crate) fn try_immediately<A: Application>(
     mut handshake: Handshake,
     id: Option<ReservedId>,
 ) -> Step<A::Accepted> {
-    if !server.options.decides_at_once() {
-        return Step::Wait(handshake);
-    }
     handshake.received = handshake.load.shard().head_buffers.take();
     let has_more = match read(stream, &mut handshake.received) {
         Ok(true) => handshake.received.len() == handshake.received.capacity(),
@@ -86,7 +85,8 @@ pub(crate) fn try_immediately<A: Application>(
     let mut stream = stream;
     match stream.write(&accepted.response) {
         Ok(written) if written == accepted.response.len() => {
-            return Step::Established(accepted.establish::<A>(server, handshake, id), has_more);
+            let established = accepted.establish::<A>(server, handshake, id);
+            return Step::Established { established, has_more };
         }
         Ok(written) => drop(accepted.response.drain(..written)),
         Err(error) if error.kind() == ErrorKind::WouldBlock => {}

@@ -29,7 +29,8 @@ use ws_tokio::internal::guarded;
 
 use crate::{
     admission::{Request, permits::Permit},
-    measure::{HandshakeFailure, log_limited},
+    log_limit::log_limited,
+    measure::HandshakeFailure,
     net::{Io as _, stream::ServerStream},
     options::AsyncRequestHook,
     shard::{
@@ -39,6 +40,9 @@ use crate::{
     },
     wait::{First, first},
 };
+
+#[cfg(feature = "tls-core")]
+use crate::net::Tls;
 
 pub use accept::{accept, accept_with};
 pub use acceptor::{Acceptor, PendingUpgrade};
@@ -132,23 +136,8 @@ pub(crate) async fn run<A, P>(
     #[cfg(feature = "tls-core")]
     if let Some(tls) = &server.options.tls {
         // Boxed because it is large, and most servers do without it.
-        match in_time(|| server.handshakes_end(), deadline, || Box::pin(io.accept_tls(tls))).await {
-            Some(Ok(Ok(secured))) => io = secured,
-            Some(Ok(Err(error))) => {
-                let peer = handshake.peer;
-                handshake.progress.fail(HandshakeFailure::Tls);
-                return log_limited!(
-                    server.log_limits, Handshake, debug,
-                    error = %WithCauses(&error), ?peer, "TLS handshake failed"
-                );
-            }
-            Some(Err(_elapsed)) => {
-                handshake.progress.fail(HandshakeFailure::TimedOut);
-                let peer = handshake.peer;
-                return log_limited!(server.log_limits, Handshake, debug, ?peer, "TLS handshake timed out");
-            }
-            None => return,
-        }
+        let Some(secured) = Box::pin(secure(io, &mut handshake, tls, deadline)).await else { return };
+        io = secured;
     }
     // The rest of the request may take long. Until it comes, keep only as many bytes as were received.
     let received = std::mem::take(&mut handshake.received);
@@ -167,6 +156,32 @@ pub(crate) async fn run<A, P>(
     });
     // Boxed to keep the future small while it waits for a slow client.
     Box::pin(conclude(app, io, handshake, outcome, deadline, start)).await;
+}
+
+/// Does the TLS handshake before the deadline. `None`: it has failed, or the server shuts down.
+#[cfg(feature = "tls-core")]
+async fn secure(
+    io: ServerStream,
+    handshake: &mut Handshake,
+    tls: &Tls,
+    deadline: Instant,
+) -> Option<ServerStream> {
+    let (peer, server) = (handshake.peer, &handshake.load.shard().server);
+    match in_time(|| server.handshakes_end(), deadline, || io.accept_tls(tls)).await? {
+        Ok(Ok(secured)) => return Some(secured),
+        Ok(Err(error)) => {
+            handshake.progress.fail(HandshakeFailure::Tls);
+            log_limited!(
+                server.log_limits, Handshake, debug,
+                error = %WithCauses(&error), ?peer, "TLS handshake failed"
+            );
+        }
+        Err(_elapsed) => {
+            handshake.progress.fail(HandshakeFailure::TimedOut);
+            log_limited!(server.log_limits, Handshake, debug, ?peer, "TLS handshake timed out");
+        }
+    }
+    None
 }
 
 /// Ends a handshake whose header of the PROXY protocol is bad, or does not come. A client of an address with too many

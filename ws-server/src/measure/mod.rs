@@ -2,7 +2,6 @@
 
 mod counters;
 mod histogram;
-mod log_limit;
 mod observer;
 mod slow;
 mod snapshot;
@@ -10,7 +9,6 @@ pub(crate) mod spans;
 
 pub(crate) use counters::{Counters, PanicPlace};
 pub use histogram::Histogram;
-pub(crate) use log_limit::{LogKind, LogLimits, log_level, log_limited};
 pub use observer::{Closed, HandshakeEnd, HandshakeFailure, HandshakeOutcome, Observer, Opened};
 pub use slow::{CaughtUp, Slow, SlowReason};
 pub use snapshot::{

@@ -1,17 +1,18 @@
 use std::{
     io::{self, ErrorKind, IoSlice, Write as _},
     net::{Shutdown, SocketAddr, TcpStream},
-    os::fd::{AsFd, BorrowedFd},
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
     pin::Pin,
+    sync::Weak,
     task::{Context, Poll, ready},
 };
 
 use rustix::{
-    event::epoll::EventFlags,
+    event::epoll::{self, EventFlags},
     io::Errno,
     net::{RecvFlags, SendFlags},
 };
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf, unix::AsyncFd};
 use ws_proto::SendQueue;
 
 use crate::net::Io;
@@ -52,6 +53,16 @@ impl Socket {
 
     pub(crate) fn local_addr(&self) -> io::Result<SocketAddr> {
         self.stream.local_addr()
+    }
+
+    /// Takes the socket out of its reactor: the reactor's epoll descriptor reports no more events of it.
+    pub(crate) fn leave(self, epoll: &Weak<AsyncFd<OwnedFd>>) -> TcpStream {
+        // A reactor that has ended has closed the descriptor.
+        if let Some(epoll) = epoll.upgrade() {
+            // Fails only if the socket is not registered.
+            let _ = epoll::delete(&*epoll, &self.stream);
+        }
+        self.stream
     }
 
     /// Records an event of the kernel.

@@ -8,6 +8,14 @@ pub(crate) trait Io: AsyncRead + AsyncWrite + Unpin {
         None
     }
 
+    /// Takes the transport out of the reactor that runs its connection.
+    fn leave_reactor(self) -> Self
+    where
+        Self: Sized,
+    {
+        self
+    }
+
     /// Whether the transport is known to keep the contract of [`AsyncRead`].
     fn is_trusted(&self) -> bool {
         true

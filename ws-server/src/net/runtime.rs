@@ -10,9 +10,7 @@ use tokio::runtime::Handle;
 
 /// Returns an error unless this thread is in a tokio runtime with timers.
 pub(crate) fn check() -> io::Result<()> {
-    if Handle::try_current().is_err() {
-        return Err(unsupported("this thread is not in a tokio runtime"));
-    }
+    check_entered()?;
     let make_timer = || {
         drop(tokio::time::sleep(Duration::ZERO));
         Ok(())
@@ -20,8 +18,14 @@ pub(crate) fn check() -> io::Result<()> {
     or_unsupported("the tokio runtime has no timers; call `enable_time` on its builder", make_timer)
 }
 
+/// Returns an error unless this thread is in a tokio runtime.
+fn check_entered() -> io::Result<()> {
+    Handle::try_current().map(drop).map_err(|_| unsupported("this thread is not in a tokio runtime"))
+}
+
 /// Runs code that registers a socket with the runtime of this thread.
 pub(crate) fn register<T>(register: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+    check_entered()?;
     or_unsupported("the tokio runtime has no I/O; call `enable_io` on its builder", register)
 }
 

@@ -15,6 +15,11 @@ use tokio::{
 #[cfg(unix)]
 use std::os::fd::{AsFd as _, BorrowedFd};
 
+#[cfg(target_os = "linux")]
+use std::{net, os::fd::OwnedFd, sync::Weak};
+
+#[cfg(target_os = "linux")]
+use tokio::io::unix::AsyncFd;
 #[cfg(unix)]
 use tokio::net::UnixStream;
 #[cfg(target_os = "linux")]
@@ -24,7 +29,7 @@ use super::Io;
 #[cfg(feature = "tls-core")]
 use super::TlsStream;
 #[cfg(target_os = "linux")]
-use super::epoll_socket::Socket;
+use super::{epoll_socket::Socket, runtime};
 
 mod detached;
 mod foreign;
@@ -36,6 +41,11 @@ pub(crate) use detached::Detached;
 use foreign::Foreign;
 
 /// The transport of a server's connection.
+///
+/// After [`WebSocket::into_parts`](crate::WebSocket::into_parts), the application can read it and write it as any
+/// stream of tokio. A plain TCP socket from a shard under Linux is then registered with the runtime of the task that
+/// uses it first; without one, the use fails with [`io::ErrorKind::Unsupported`]. Other transports stay in the runtime
+/// in which they were served.
 #[derive(Debug)]
 pub struct ServerStream(Kind);
 
@@ -50,21 +60,29 @@ enum Kind {
     Tls(Box<TlsStream<TcpStream>>),
     /// TCP on the epoll descriptor of a shard's reactor.
     #[cfg(target_os = "linux")]
-    Reactor(Socket),
+    Reactor(Socket, Weak<AsyncFd<OwnedFd>>),
+    /// TCP that has left a reactor. The first read or write registers it with the runtime.
+    #[cfg(target_os = "linux")]
+    Unregistered(net::TcpStream),
     Foreign(Box<Foreign>),
 }
 
-/// Evaluates an expression for the stream of each kind.
-macro_rules! each {
-    ($kind:expr, $stream:ident => $expression:expr) => {
-        match $kind {
+/// Polls the stream of each kind.
+macro_rules! poll_each {
+    ($this:expr, $stream:ident => $expression:expr) => {
+        match &mut $this.0 {
             Kind::Tcp($stream) => $expression,
             #[cfg(unix)]
             Kind::Unix($stream) => $expression,
             #[cfg(feature = "tls-core")]
             Kind::Tls($stream) => $expression,
             #[cfg(target_os = "linux")]
-            Kind::Reactor($stream) => $expression,
+            Kind::Reactor($stream, _) => $expression,
+            #[cfg(target_os = "linux")]
+            Kind::Unregistered(_) => {
+                let $stream = $this.register()?;
+                $expression
+            }
             Kind::Foreign($stream) => $expression,
         }
     };
@@ -88,7 +106,9 @@ macro_rules! each_tcp {
                 $expression
             }
             #[cfg(target_os = "linux")]
-            Kind::Reactor($stream) => $expression,
+            Kind::Reactor($stream, _) => $expression,
+            #[cfg(target_os = "linux")]
+            Kind::Unregistered($stream) => $expression,
         }
     };
 }
@@ -112,7 +132,9 @@ impl ServerStream {
             #[cfg(feature = "tls-core")]
             Kind::Tls(stream) => Some(stream.as_fd()),
             #[cfg(target_os = "linux")]
-            Kind::Reactor(stream) => Some(stream.as_fd()),
+            Kind::Reactor(stream, _) => Some(stream.as_fd()),
+            #[cfg(target_os = "linux")]
+            Kind::Unregistered(stream) => Some(stream.as_fd()),
             Kind::Foreign(_) => None,
         }
     }
@@ -168,7 +190,7 @@ impl ServerStream {
 
     /// Deregisters a plain TCP socket from the runtime.
     #[cfg(target_os = "linux")]
-    pub(crate) fn into_std(self) -> io::Result<std::net::TcpStream> {
+    pub(crate) fn into_std(self) -> io::Result<net::TcpStream> {
         match self.0 {
             Kind::Tcp(stream) => stream.into_std(),
             _ => Err(io::ErrorKind::Unsupported.into()),
@@ -199,8 +221,29 @@ impl ServerStream {
     #[cfg(target_os = "linux")]
     pub(crate) const fn reactor_socket(&mut self) -> Option<&mut Socket> {
         match &mut self.0 {
-            Kind::Reactor(socket) => Some(socket),
+            Kind::Reactor(socket, _) => Some(socket),
             _ => None,
+        }
+    }
+
+    /// TCP on the epoll descriptor of a reactor.
+    #[cfg(target_os = "linux")]
+    pub(crate) const fn on_reactor(socket: Socket, epoll: Weak<AsyncFd<OwnedFd>>) -> Self {
+        Self(Kind::Reactor(socket, epoll))
+    }
+
+    /// Registers a socket that has left a reactor with the runtime of this thread.
+    #[cfg(target_os = "linux")]
+    #[cold]
+    fn register(&mut self) -> io::Result<&mut TcpStream> {
+        if let Kind::Unregistered(stream) = &self.0 {
+            // A failed registration closes only the copy, so that it can be tried again.
+            let stream = stream.try_clone()?;
+            self.0 = Kind::Tcp(runtime::register(|| TcpStream::from_std(stream))?);
+        }
+        match &mut self.0 {
+            Kind::Tcp(stream) => Ok(stream),
+            _ => Err(io::ErrorKind::Unsupported.into()),
         }
     }
 }
@@ -218,13 +261,6 @@ impl From<UnixStream> for ServerStream {
     }
 }
 
-#[cfg(target_os = "linux")]
-impl From<Socket> for ServerStream {
-    fn from(socket: Socket) -> Self {
-        Self(Kind::Reactor(socket))
-    }
-}
-
 #[cfg(feature = "tls-core")]
 impl From<TlsStream<TcpStream>> for ServerStream {
     fn from(stream: TlsStream<TcpStream>) -> Self {
@@ -236,6 +272,14 @@ impl Io for ServerStream {
     #[cfg(target_os = "linux")]
     fn send_queue(&self) -> Option<SendQueue> {
         self.socket().and_then(|socket| ws_tokio::tcp_send_queue(&socket))
+    }
+
+    #[cfg(target_os = "linux")]
+    fn leave_reactor(self) -> Self {
+        match self.0 {
+            Kind::Reactor(socket, epoll) => Self(Kind::Unregistered(socket.leave(&epoll))),
+            kind => Self(kind),
+        }
     }
 
     fn is_trusted(&self) -> bool {
@@ -254,7 +298,7 @@ impl AsyncRead for ServerStream {
         if let Kind::Tcp(stream) = &self.0 {
             return tcp::poll_read(stream, cx, buf);
         }
-        each!(&mut self.0, stream => Pin::new(stream).poll_read(cx, buf))
+        poll_each!(self, stream => Pin::new(stream).poll_read(cx, buf))
     }
 }
 
@@ -265,7 +309,7 @@ impl AsyncWrite for ServerStream {
         if let Kind::Tcp(stream) = &self.0 {
             return tcp::poll_write(stream, cx, bytes);
         }
-        each!(&mut self.0, stream => Pin::new(stream).poll_write(cx, bytes))
+        poll_each!(self, stream => Pin::new(stream).poll_write(cx, bytes))
     }
 
     fn poll_write_vectored(
@@ -273,18 +317,27 @@ impl AsyncWrite for ServerStream {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        each!(&mut self.0, stream => Pin::new(stream).poll_write_vectored(cx, slices))
+        poll_each!(self, stream => Pin::new(stream).poll_write_vectored(cx, slices))
     }
 
     fn is_write_vectored(&self) -> bool {
-        each!(&self.0, stream => stream.is_write_vectored())
+        match &self.0 {
+            #[cfg(feature = "tls-core")]
+            Kind::Tls(stream) => stream.is_write_vectored(),
+            Kind::Foreign(stream) => stream.is_write_vectored(),
+            _ => true,
+        }
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        each!(&mut self.0, stream => Pin::new(stream).poll_flush(cx))
+        poll_each!(self, stream => Pin::new(stream).poll_flush(cx))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        each!(&mut self.0, stream => Pin::new(stream).poll_shutdown(cx))
+        poll_each!(self, stream => Pin::new(stream).poll_shutdown(cx))
     }
 }
+
+#[cfg(test)]
+#[cfg(target_os = "linux")]
+mod tests;

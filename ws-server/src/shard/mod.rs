@@ -9,6 +9,7 @@ use std::{
 };
 
 use tokio::{sync::Notify, task::JoinHandle};
+use ws_tokio::internal::now;
 
 pub(crate) mod adoption;
 mod head_buffers;
@@ -177,8 +178,4 @@ impl Drop for AbortOnDrop {
     fn drop(&mut self) {
         self.0.abort();
     }
-}
-
-fn now() -> Instant {
-    tokio::time::Instant::now().into_std()
 }

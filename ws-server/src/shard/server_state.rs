@@ -1,6 +1,7 @@
 //! The state that all shards of a server share.
 
 use std::{
+    io,
     net::SocketAddr,
     sync::{
         Arc, Mutex, OnceLock, PoisonError, Weak,
@@ -15,7 +16,8 @@ use ws_tokio::{Shutdown, internal::guarded};
 
 use crate::{
     admission::permits::Permits,
-    measure::{Counters, HandshakeEnd, LogLimits, Observer, PanicPlace, ServerStats, log_limited},
+    log_limit::{LogLimits, log_limited},
+    measure::{Counters, HandshakeEnd, Observer, PanicPlace, ServerStats},
     options::Options,
     topics::Topics,
     wait::{First, first},
@@ -100,7 +102,7 @@ impl ServerState {
             handler_protocol,
             topics,
             counters: Counters::new(),
-            log_limits: LogLimits::default(),
+            log_limits: LogLimits::new(),
             next_connection_id: AtomicU64::new(1),
             handshakes: Permits::with_shares(options.max_handshakes, options.max_per_address),
             connections: Permits::with_shares(options.max_connections, options.max_per_address),
@@ -254,6 +256,11 @@ impl ServerState {
     pub(crate) fn note_panic(&self, place: PanicPlace, line: &str) {
         self.counters.count_panic(place);
         log_limited!(self.log_limits, Panic, error, "{line}");
+    }
+
+    /// Logs that a socket could not be registered or deregistered, so that its connection is lost.
+    pub(crate) fn note_lost_socket(&self, error: &io::Error) {
+        log_limited!(self.log_limits, Socket, warn, %error, "registering or deregistering a socket failed");
     }
 
     pub(super) fn next_connection_id(&self) -> u64 {

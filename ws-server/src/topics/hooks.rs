@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use ws_tokio::internal::guarded;
 
+use crate::log_limit::{LogLimits, log_limited};
+
 use super::{error::Denied, member::Member, options::TopicOptions};
 
 type OptionsByName = Arc<dyn Fn(&str) -> TopicOptions + Send + Sync>;
@@ -13,6 +15,7 @@ type Authorize = Arc<dyn Fn(&Member, &str) -> Result<(), Denied> + Send + Sync>;
 pub(super) struct Hooks {
     pub(super) options_by_name: Option<OptionsByName>,
     pub(super) authorize: Option<Authorize>,
+    log_limits: Arc<LogLimits>,
 }
 
 impl Hooks {
@@ -20,11 +23,11 @@ impl Hooks {
     pub(super) fn options(&self, topic: &str) -> Option<TopicOptions> {
         let hook = self.options_by_name.as_ref()?;
         let Ok(options) = guarded(|| hook(topic)) else {
-            tracing::error!(topic, "the function for options of topics panicked");
+            log_limited!(self.log_limits, Panic, error, topic, "the function for options of topics panicked");
             return None;
         };
         if let Err(error) = options.check() {
-            tracing::error!(topic, %error, "the options of a topic are not valid");
+            log_limited!(self.log_limits, Answer, error, topic, %error, "the options of a topic are not valid");
             return None;
         }
         Some(options)
@@ -33,7 +36,8 @@ impl Hooks {
     pub(super) fn authorize(&self, member: &Member, topic: &str) -> Result<(), Denied> {
         let Some(hook) = &self.authorize else { return Ok(()) };
         guarded(|| hook(member, topic)).unwrap_or_else(|_| {
-            tracing::error!(topic, "the function that authorises subscriptions panicked");
+            let line = "the function that authorises subscriptions panicked";
+            log_limited!(self.log_limits, Panic, error, topic, "{line}");
             Err(Denied::new("the function that authorises panicked"))
         })
     }

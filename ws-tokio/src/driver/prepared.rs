@@ -18,22 +18,20 @@ impl<S> Driver<S> {
     /// [sends prepared frames](Self::sends_prepared_frames). `write` writes what the transport takes at once, and
     /// returns the number of bytes, 0 if there are none. The transport must have no buffer of its own that is to be
     /// flushed. Returns whether all is written; if not, the rest is queued, and [`poll_write`](Self::poll_write) writes
-    /// it or reports the error. `counters` as in [`end_turn`](Self::end_turn).
+    /// it or reports the error. What was sent is added to the server's `counters`.
     #[inline]
     pub fn send_prepared_through(
         &mut self,
         message: &PreparedMessage,
         now: Instant,
-        counters: Option<&TrafficCounters>,
+        counters: &TrafficCounters,
         write: impl FnOnce(&mut S, &[u8]) -> usize,
     ) -> bool {
         let frame = self.connection.begin_prepared(message);
         let written = write(&mut self.io, frame).min(frame.len());
         let is_written = written == frame.len();
         if is_written {
-            if let Some(counters) = counters {
-                counters.add_sent(message.payload().len(), written);
-            }
+            counters.add_sent(message.payload().len(), written);
         } else {
             let (connection, tx) = self.parts_mut();
             connection.send_rest(message, written, tx);

@@ -9,10 +9,13 @@ use std::{
 
 use bytes::Buf as _;
 use tokio::io::{AsyncRead, AsyncWrite};
-use ws_proto::{ReceiveBuffer, TransportAction};
+use ws_proto::{Connection, ReceiveBuffer, TransportAction};
 
 use super::{Driver, drop_spent};
-use crate::transport_io::{read_once, write_once};
+use crate::{
+    time::now,
+    transport_io::{read_once, write_once},
+};
 
 /// Steps per poll for a message that is compressed as it is sent, 256 KiB each. Then the task yields.
 const COMPRESSING_ROUNDS: usize = 4;
@@ -53,7 +56,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         match read {
             Ok(0) => self.connection.handle_eof(now),
             Ok(n) => {
-                self.report_clock();
+                report_clock(&mut self.connection);
                 self.connection.handle_received(n, now, rx);
                 self.parts_mut().1.count_read(n);
             }
@@ -112,9 +115,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             Poll::Ready(Ok(0)) => Some(self.on_write_error(io::ErrorKind::WriteZero, now)),
             Poll::Ready(Ok(n)) => {
                 tx.advance(n.min(tx.len()));
-                if self.connection.wants_clock() {
-                    self.connection.handle_clock(clock());
-                }
+                report_clock(&mut self.connection);
                 self.connection.handle_written(now);
                 if tx.has_spent() {
                     drop_spent(tx);
@@ -202,14 +203,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         Poll::Ready(())
     }
 
-    /// Tells the connection the exact time, if it asks: `now` may be coarse.
-    #[inline]
-    fn report_clock(&mut self) {
-        if self.connection.wants_clock() {
-            self.connection.handle_clock(clock());
-        }
-    }
-
     fn on_write_error(&mut self, kind: io::ErrorKind, now: Instant) -> Poll<()> {
         self.needs_flush = false;
         let (connection, tx) = self.parts_mut();
@@ -229,14 +222,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
     }
 }
 
+/// Tells the connection the exact time, if it asks: the time of a turn may be coarse.
+#[inline]
+fn report_clock(connection: &mut Connection) {
+    #[cold]
+    fn report(connection: &mut Connection) {
+        connection.handle_clock(now());
+    }
+    if connection.wants_clock() {
+        report(connection);
+    }
+}
+
 /// Wakes the task and returns `Pending`, after `Interrupted`. The transport is not polled again at once, because it may
 /// return `Interrupted` forever.
 fn wake_and_wait(cx: &Context<'_>) -> Poll<()> {
     cx.waker().wake_by_ref();
     Poll::Pending
-}
-
-#[cold]
-fn clock() -> Instant {
-    tokio::time::Instant::now().into_std()
 }

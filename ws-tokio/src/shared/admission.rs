@@ -18,8 +18,7 @@ impl<S> SharedState<S> {
         message: Message,
         mark: &mut Option<u64>,
     ) -> Result<(), SendError<Message>> {
-        let len = message.len();
-        let may_send = self.fill_before(len, *mark) && (!self.has_senders() || self.owner_may_send(len));
+        let may_send = self.owner_may_queue(message.len(), *mark);
         let queued = if may_send { self.push(message) } else { Err(SendError::Full(message)) };
         self.mark_refusal(&queued, mark);
         queued
@@ -53,23 +52,19 @@ impl<S> SharedState<S> {
 
     /// Queues a message of a sender that does not wait, if there is room and no other sender waits.
     pub(crate) fn queue_as_newcomer(&mut self, message: Message) -> Result<(), SendError<Message>> {
-        let len = message.len();
-        let may_send = self.fill_before(len, None) && (!self.has_senders() || self.newcomer_may_send(len));
+        let may_send = self.newcomer_may_queue(message.len());
         if may_send { self.push(message) } else { Err(SendError::Full(message)) }
     }
 
     /// Queues a copy of a lent message, as [`queue_as_newcomer`](Self::queue_as_newcomer) does.
     pub(crate) fn queue_lent_as_newcomer(&mut self, message: &MessageRef<'_>) -> Result<(), SendError> {
-        let len = message.len();
-        let may_send = self.fill_before(len, None) && (!self.has_senders() || self.newcomer_may_send(len));
-        if !may_send {
+        if !self.newcomer_may_queue(message.len()) {
             return Err(SendError::Full(()));
         }
         let Some(driver) = &mut self.driver else { return Err(SendError::Closed(())) };
         let (connection, tx) = driver.parts_mut();
         connection.send(message.kind(), message.as_bytes(), tx)?;
-        self.note_accepted(1);
-        self.wake_idle_server_task();
+        self.note_queued();
         Ok(())
     }
 
@@ -103,8 +98,7 @@ impl<S> SharedState<S> {
         let Some(driver) = &mut self.driver else { return Err(SendError::Closed(message)) };
         let (connection, tx) = driver.parts_mut();
         connection.send_accepted(message, tx)?;
-        self.note_accepted(1);
-        self.wake_idle_server_task();
+        self.note_queued();
         Ok(())
     }
 
@@ -113,9 +107,15 @@ impl<S> SharedState<S> {
         let Some(driver) = &mut self.driver else { return Err(SendError::Closed(message)) };
         let (connection, tx) = driver.parts_mut();
         connection.send_message(message, Notify::No, tx)?;
+        self.note_queued();
+        Ok(())
+    }
+
+    /// Notes that a message was queued, and makes a server's task write it.
+    #[inline]
+    fn note_queued(&mut self) {
         self.note_accepted(1);
         self.wake_idle_server_task();
-        Ok(())
     }
 
     /// Queues a prepared message, as [`queue`](Self::queue) does.
@@ -124,8 +124,7 @@ impl<S> SharedState<S> {
         message: &PreparedMessage,
         mark: &mut Option<u64>,
     ) -> Result<(), SendError> {
-        let len = message.payload().len();
-        let may_send = self.fill_before(len, *mark) && (!self.has_senders() || self.owner_may_send(len));
+        let may_send = self.owner_may_queue(message.payload().len(), *mark);
         let queued = if may_send { self.push_prepared(message) } else { Err(SendError::Full(())) };
         self.mark_refusal(&queued, mark);
         queued
@@ -133,8 +132,7 @@ impl<S> SharedState<S> {
 
     /// Queues a prepared message, as [`queue_as_newcomer`](Self::queue_as_newcomer) does.
     pub(crate) fn queue_prepared_as_newcomer(&mut self, message: &PreparedMessage) -> Result<(), SendError> {
-        let len = message.payload().len();
-        let may_send = self.fill_before(len, None) && (!self.has_senders() || self.newcomer_may_send(len));
+        let may_send = self.newcomer_may_queue(message.payload().len());
         if may_send { self.push_prepared(message) } else { Err(SendError::Full(())) }
     }
 
@@ -142,8 +140,7 @@ impl<S> SharedState<S> {
         let Some(driver) = &mut self.driver else { return Err(SendError::Closed(())) };
         let (connection, tx) = driver.parts_mut();
         connection.send_prepared(message, Notify::No, tx)?;
-        self.note_accepted(1);
-        self.wake_idle_server_task();
+        self.note_queued();
         Ok(())
     }
 
@@ -160,6 +157,18 @@ impl<S> SharedState<S> {
     /// Returns the room that senders were promised.
     pub(super) fn promised(&self) -> Backlog {
         self.rare.as_ref().map_or_else(Backlog::default, |rare| rare.senders.promised())
+    }
+
+    /// Returns whether the owner may queue a message of `len` bytes, behind what came before `mark` in the feed.
+    #[inline]
+    fn owner_may_queue(&mut self, len: usize, mark: Option<u64>) -> bool {
+        self.fill_before(len, mark) && (!self.has_senders() || self.owner_may_send(len))
+    }
+
+    /// Returns whether a sender that does not wait may queue a message of `len` bytes, behind what waits in the feed.
+    #[inline]
+    fn newcomer_may_queue(&mut self, len: usize) -> bool {
+        self.fill_before(len, None) && (!self.has_senders() || self.newcomer_may_send(len))
     }
 
     /// Returns whether the owner may send while senders wait or have promises.
@@ -181,10 +190,12 @@ impl<S> SharedState<S> {
 
     /// Promises free room to waiting senders. If the connection is not open, wakes them all instead. Returns whether
     /// room was promised.
+    #[inline]
     pub(crate) fn promise_room(&mut self) -> bool {
-        if !self.has_senders() {
-            return false;
-        }
+        self.has_senders() && self.promise_room_to_senders()
+    }
+
+    fn promise_room_to_senders(&mut self) -> bool {
         let is_open = self.is_open();
         let Some(rare) = &mut self.rare else { return false };
         let Some(driver) = self.driver.as_ref().filter(|_| is_open) else {

@@ -15,12 +15,9 @@ use std::{
 use tokio::io::{AsyncRead, AsyncWrite};
 use ws_proto::{ConnectionState, error::SendError};
 
-use super::{
-    state::{Mode, SharedState},
-    transfer::write,
-};
+use super::{state::SharedState, transfer::write};
 use crate::{
-    feed::{Attach, Feed, Filled, Home},
+    feed::{Attach, Feed, Filled},
     foreign::{Foreign, run_unlocked},
     time::yield_turn,
 };
@@ -44,19 +41,9 @@ impl<S> SharedState<S> {
             return Some(Arc::clone(feed));
         }
         let config = driver.connection().config().clone();
-        let home = match self.mode {
-            Mode::ServerTask { home, .. } => home,
-            Mode::Inline { .. } => None,
-        };
-        let feed = make(Attach { home, waker: self.waiting.shared_waker(), config });
+        let feed = make(Attach { home: self.home(), waker: self.waiting.shared_waker(), config });
         self.rare().feed = Some(Arc::clone(&feed));
         Some(feed)
-    }
-
-    pub(crate) const fn set_home(&mut self, at: Home) {
-        if let Mode::ServerTask { home, .. } = &mut self.mode {
-            *home = Some(at);
-        }
     }
 
     #[inline]
@@ -135,7 +122,7 @@ impl<S> SharedState<S> {
         let limit = if driver.is_blocked() || self.promised().messages() > 0 {
             0
         } else {
-            (driver.connection().config().write_queue_bytes / 16).clamp(4 * 1024, 64 * 1024)
+            driver.connection().config().transfer_until()
         };
         self.fill(limit, None);
     }

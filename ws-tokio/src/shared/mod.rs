@@ -14,6 +14,7 @@
 //!   guard       the lock
 //!   input       whether there is something to read
 //!   turn        the turn of a server's task that runs on this thread
+//!   reactor     where a reactor runs the connection, and how its transport leaves it
 //!   feed        messages that wait elsewhere, and go out among the connection's own
 //!   pressure    what a slow peer leads to
 //!   rare        what only some connections have
@@ -30,6 +31,7 @@ mod lent_run;
 mod ping_rtt;
 mod pressure;
 mod rare;
+mod reactor;
 mod receive;
 mod received;
 mod send;
@@ -45,4 +47,4 @@ pub(crate) use guard::{StateGuard, lock, lock_and_poll, lock_briefly, poll_locke
 pub(crate) use input::Input;
 pub(crate) use lent_run::LentRun;
 pub(crate) use send::WakerClones;
-pub(crate) use state::{Shared, SharedState, now};
+pub(crate) use state::{Shared, SharedState};

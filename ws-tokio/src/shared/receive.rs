@@ -160,10 +160,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
     /// Waits for the next turn.
     #[cold]
     fn poll_next_turn(&mut self, cx: &Context<'_>) -> Poll<()> {
-        let Mode::ServerTask { receiving, home, .. } = &mut self.mode else { return Poll::Pending };
+        let Mode::ServerTask { receiving, reactor, .. } = &mut self.mode else { return Poll::Pending };
         *receiving = true;
         // A reactor looks for events after each turn.
-        let is_task = home.is_none();
+        let is_task = reactor.is_none();
         if self.has_waker_of(cx) {
             let mut io_cx = Context::from_waker(self.waiting.transport());
             if is_task { yield_turn_or_rest(&mut io_cx) } else { yield_turn(&mut io_cx) }

@@ -18,12 +18,13 @@ use super::{
     input::Input,
     lent_run::LentRun,
     received::Taken,
-    state::{Mode, SharedState, Turn, now},
+    state::{Mode, SharedState, Turn},
     transfer::READS_PER_TURN,
     turn,
 };
 use crate::{
     thread_buffers::{LendPermit, ReceiveLease},
+    time::now,
     turn_work::{count_work, is_check_due},
 };
 
@@ -55,7 +56,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
                 *receiving = false;
                 waker
             }
-            Mode::Inline { .. } if driver.has_no_output() && self.waiting.contains(cx.waker()) => {
+            Mode::Inline { .. } if driver.has_no_output() && self.waiting.note_poll(cx.waker()) => {
                 self.waiting.transport()
             }
             _ => return None,

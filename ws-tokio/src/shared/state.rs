@@ -17,14 +17,14 @@ use ws_proto::{
 };
 
 use super::{input::Input, rare::Rare, turn, waiting::Waiting};
-use crate::{driver::Driver, feed::Home, traffic::TrafficCounters};
+use crate::{driver::Driver, feed::OnReactor, time::now, traffic::TrafficCounters};
 
 pub(crate) type Shared<S> = Arc<Mutex<SharedState<S>>>;
 
 pub(crate) struct SharedState<S> {
     /// `None` after `into_parts` or once the connection is over.
     pub(crate) driver: Option<Driver<S>>,
-    pub(crate) mode: Mode,
+    pub(crate) mode: Mode<S>,
     pub(crate) now: Instant,
     /// `None` for most connections before their end.
     pub(super) rare: Option<Box<Rare<S>>>,
@@ -53,14 +53,14 @@ pub(crate) struct SharedState<S> {
 }
 
 /// Which tasks move the bytes.
-pub(crate) enum Mode {
+pub(crate) enum Mode<S> {
     /// The tasks that poll a handle. The connection has a timer of its own for its deadlines. `accepted` counts the
     /// messages that were accepted so far.
     Inline { timer: Option<Pin<Box<Sleep>>>, accepted: u64 },
     /// The server's task that runs the application's future. It writes at the end of each turn and watches the
     /// deadlines. `receiving`: the application waits in `recv`, whose polls read. `reads` and `writes` count those of
-    /// this turn. `home` is set if a reactor runs the connection.
-    ServerTask { turn: Turn, receiving: bool, reads: u8, writes: u8, home: Option<Home> },
+    /// this turn.
+    ServerTask { turn: Turn, receiving: bool, reads: u8, writes: u8, reactor: Option<OnReactor<S>> },
 }
 
 /// What a server's task is doing. Other tasks may use the connection at any time.
@@ -82,11 +82,11 @@ impl<S> SharedState<S> {
 
     pub(crate) fn for_server_task(driver: Driver<S>) -> Self {
         let (turn, receiving) = (Turn::Idle, false);
-        let mode = Mode::ServerTask { turn, receiving, reads: 0, writes: 0, home: None };
+        let mode = Mode::ServerTask { turn, receiving, reads: 0, writes: 0, reactor: None };
         Self::new(driver, mode, Waiting::for_server_task())
     }
 
-    fn new(mut driver: Driver<S>, mode: Mode, waiting: Waiting) -> Self {
+    fn new(mut driver: Driver<S>, mode: Mode<S>, waiting: Waiting) -> Self {
         // Messages are held, up to `max_held_bytes`, until `recv` takes them.
         driver.connection_mut().pause();
         Self {
@@ -209,12 +209,13 @@ impl<S> SharedState<S> {
         }
     }
 
-    /// Takes the connection, and where it is counted. All waiting tasks are woken.
+    /// Takes the connection, for the application, and where it is counted. All waiting tasks are woken.
     pub(crate) fn take_driver(&mut self) -> Option<(Driver<S>, Option<Arc<TrafficCounters>>)> {
         self.waiting.wake_all();
         self.end_senders();
         self.end_pings();
-        Some((self.driver.take()?, self.counters.clone()))
+        let driver = self.driver.take()?;
+        Some((self.release_transport(driver), self.counters.clone()))
     }
 
     /// Ends the transport. It and what waits to be written are dropped after the lock is released.
@@ -240,7 +241,7 @@ impl<S> SharedState<S> {
     #[inline]
     pub(crate) fn has_waker_of(&mut self, cx: &Context<'_>) -> bool {
         // `Waker::will_wake` may return false for a clone, so the list is not searched for one that was just added.
-        let has_it = self.waker_added || self.waiting.contains(cx.waker()) || self.register_server_task(cx);
+        let has_it = self.waker_added || self.waiting.note_poll(cx.waker()) || self.register_server_task(cx);
         self.waker_missing = !has_it;
         has_it
     }
@@ -376,11 +377,6 @@ impl<S> SharedState<S> {
     fn advance_to(&mut self, at: Instant) {
         self.now = self.now.max(at);
     }
-}
-
-/// Returns the time of the runtime's clock, which tests may pause.
-pub(crate) fn now() -> Instant {
-    tokio::time::Instant::now().into_std()
 }
 
 #[cfg(test)]

@@ -16,12 +16,12 @@ use ws_proto::{Connection, ConnectionState, Event, TransportAction};
 
 use super::{
     rare::{holds_control, on_pong},
-    state::{Mode, SharedState, Turn, now},
+    state::{Mode, SharedState, Turn},
 };
 use crate::{
     driver::Driver,
     thread_buffers::{ReceiveLease, trim_thread_pool},
-    time::yield_turn,
+    time::{now, yield_turn},
 };
 
 /// Reads per turn of a server's task. Then the task yields.

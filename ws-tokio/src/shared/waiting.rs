@@ -3,7 +3,7 @@
 use std::{sync::Arc, task::Waker};
 
 use super::wakers::Wakers;
-use crate::foreign::{Foreign, run_unlocked};
+use crate::foreign::wake_tasks;
 
 /// The tasks that wait. They are behind the lock of the connection.
 ///
@@ -53,12 +53,13 @@ impl Waiting {
         self.transport().clone()
     }
 
-    /// Returns whether this task is registered. Call it before polling the transport, so that no wake-up is lost.
+    /// Notes that this task polls. Returns whether it is registered. Call it before polling the transport, so that no
+    /// wake-up is lost.
     #[inline]
-    pub(super) fn contains(&self, waker: &Waker) -> bool {
+    pub(super) fn note_poll(&self, waker: &Waker) -> bool {
         match self {
             Self::ServerTask(known) => known.as_ref().is_some_and(|known| known.will_wake(waker)),
-            Self::Many { wakers, .. } => wakers.contains(waker),
+            Self::Many { wakers, .. } => wakers.note_poll(waker),
         }
     }
 
@@ -98,7 +99,7 @@ impl Waiting {
     /// Wakes and removes all tasks.
     pub(crate) fn wake_all(&mut self) {
         match self {
-            Self::ServerTask(task) => wake(task.take()),
+            Self::ServerTask(task) => wake_tasks(task.take()),
             Self::Many { wakers, .. } => wakers.wake_all(),
         }
     }
@@ -116,7 +117,7 @@ impl Waiting {
     #[inline]
     pub(crate) fn wake_others(&mut self, current: &Waker) {
         match self {
-            Self::ServerTask(task) => wake(task.take_if(|task| !task.will_wake(current))),
+            Self::ServerTask(task) => wake_tasks(task.take_if(|task| !task.will_wake(current))),
             Self::Many { wakers, .. } => wakers.wake_others(current),
         }
     }
@@ -138,11 +139,5 @@ impl Waiting {
 
     fn of(wakers: Arc<Wakers>) -> Self {
         Self::Many { waker: Waker::from(Arc::clone(&wakers)), wakers }
-    }
-}
-
-fn wake(task: Option<Waker>) {
-    if let Some(task) = task {
-        run_unlocked(Foreign::Wake(task));
     }
 }

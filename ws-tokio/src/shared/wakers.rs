@@ -6,7 +6,7 @@ use std::{
     task::{RawWakerVTable, Wake, Waker},
 };
 
-use crate::foreign::{Foreign, run_unlocked, wake_unlocked};
+use crate::foreign::{Foreign, drop_waker, run_unlocked, wake_tasks, wake_unlocked};
 
 /// The tasks that wait for one connection. A transport stores only one waker, but several tasks may use a connection:
 /// its owner, a server's task, and any number of senders. So the transport gets a waker that wakes them all.
@@ -61,8 +61,8 @@ fn shared_table(clone: &Waker, lent: &Waker) -> Option<&'static RawWakerVTable> 
 }
 
 impl List {
-    /// Whether this task is listed; then it counts as not woken.
-    fn contains(&mut self, waker: &Waker) -> bool {
+    /// Notes that this task polls, so that it counts as not woken. Returns whether it is listed.
+    fn note_poll(&mut self, waker: &Waker) -> bool {
         self.is_sender(waker) || self.is_listed(waker)
     }
 
@@ -116,7 +116,7 @@ impl List {
             let waker = first.waker;
             run_unlocked(if first.is_woken { Foreign::Waker(waker) } else { Foreign::Wake(waker) });
         }
-        wake(self.more.into_iter().chain(self.sender));
+        wake_tasks(self.more.into_iter().chain(self.sender));
     }
 
     /// Returns whether a task other than `current` waits.
@@ -129,21 +129,22 @@ impl List {
 }
 
 impl Wakers {
-    /// Returns whether this task is registered. Call it before polling the transport, so that no wake-up is lost.
+    /// Notes that this task polls. Returns whether it is registered. Call it before polling the transport, so that no
+    /// wake-up is lost.
     #[inline]
-    pub(crate) fn contains(&self, waker: &Waker) -> bool {
-        self.lock().contains(waker)
+    pub(crate) fn note_poll(&self, waker: &Waker) -> bool {
+        self.lock().note_poll(waker)
     }
 
     /// Adds a task of the library, whose waker may be cloned under a lock, unless it is registered.
     pub(crate) fn register(&self, waker: &Waker) {
         let mut waiting = self.lock();
-        if !waiting.contains(waker) {
+        if !waiting.note_poll(waker) {
             let clone = waker.clone();
             let table = shared_table(&clone, waker);
             let before = waiting.push(clone, table);
             drop(waiting);
-            discard(before);
+            drop_waker(before);
         }
     }
 
@@ -155,7 +156,7 @@ impl Wakers {
             let flushed = waiting.take_if_full();
             (if waiting.is_sender(&waker) { Some(waker) } else { waiting.push(waker, table) }, flushed)
         };
-        discard(known);
+        drop_waker(known);
         if let Some(flushed) = flushed {
             flushed.wake();
         }
@@ -173,13 +174,13 @@ impl Wakers {
             // The task of the previous sender may also wait for something other than room.
             waiting.sender.replace(clone).and_then(|before| waiting.push(before, None))
         };
-        discard(known);
+        drop_waker(known);
     }
 
     /// Removes the sender that moves the bytes and wakes its task, which may also wait for something other than room.
     pub(crate) fn release_sender(&self) {
         let sender = self.lock().sender.take();
-        wake(sender);
+        wake_tasks(sender);
     }
 
     /// Wakes and removes all tasks.
@@ -202,7 +203,7 @@ impl Wakers {
             return;
         }
         drop(waiting);
-        discard(Some(kept.waker));
+        drop_waker(Some(kept.waker));
     }
 
     /// Wakes and removes all tasks except one.
@@ -238,14 +239,6 @@ impl Wake for Wakers {
     fn wake_by_ref(self: &Arc<Self>) {
         self.wake_and_keep();
     }
-}
-
-fn wake(wakers: impl IntoIterator<Item = Waker>) {
-    wakers.into_iter().for_each(|waker| run_unlocked(Foreign::Wake(waker)));
-}
-
-fn discard(waker: Option<Waker>) {
-    waker.into_iter().for_each(|waker| run_unlocked(Foreign::Waker(waker)));
 }
 
 #[cfg(test)]

@@ -3,7 +3,10 @@
 use ws_proto::{Connection, SendQueue, ValidConfig};
 
 use super::WebSocket;
-use crate::shared::{SharedState, lock, now};
+use crate::{
+    shared::{SharedState, lock},
+    time::now,
+};
 
 impl<S> WebSocket<S> {
     /// Creates a `WebSocket` from a transport and a connection whose opening handshake is complete.

@@ -259,7 +259,7 @@ async fn a_feed_learns_where_its_connection_runs() {
     let (transport, _peer) = TestTransport::new(Role::Server);
     let (half, ws) = ServerHalf::new(transport, connection(Role::Server, config()), &[]);
     let home = Home { shard: 3, id: 7 };
-    half.set_home(home);
+    half.set_reactor(home, |io| io);
     half.begin_turn(&Task::new().cx(), tokio::time::Instant::now().into_std());
     assert_eq!(TestFeed::attach(&ws.sender()).attached().home, Some(home));
 }

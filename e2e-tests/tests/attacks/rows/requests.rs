@@ -12,6 +12,45 @@ const SMUGGLING: Row = Row::new(3, "request smuggling");
 const KEYS: Row = Row::new(7, "wrong keys and versions");
 const PROXIES: Row = Row::new(35, "proxies between client and server");
 
+/// Headers that announce a body.
+const BODIES: &[&str] = &[
+    "Content-Length: 5\r\n",
+    "Content-Length: 0\r\nContent-Length: 5\r\n",
+    "Content-Length: 0, 5\r\n",
+    "Content-Length: +0\r\n",
+    "Content-Length: -1\r\n",
+    "Content-Length: 0x0\r\n",
+    "Content-Length:\r\n",
+    "Content-Length: 00000000000000000000000000000001\r\n",
+    "Transfer-Encoding: chunked\r\n",
+    "Transfer-Encoding: identity\r\n",
+    "Transfer-Encoding: xchunked\r\n",
+    "Transfer-Encoding:\tchunked\r\n",
+    "Transfer-Encoding: chunked\r\nContent-Length: 0\r\n",
+    "Content-Length: 0\r\nTransfer-Encoding:\r\n",
+];
+
+/// Bytes that only some parsers accept as a line.
+const LINES: &[&str] = &[
+    "X: a\n",
+    "X: a\nContent-Length: 5\r\n",
+    "X: a\rContent-Length: 5\r\n",
+    " X: a\r\n",
+    "\tX: a\r\n",
+    "X: a\r\n b\r\n",
+    "X: a\r\n\tTransfer-Encoding: chunked\r\n",
+    "Transfer-Encoding : chunked\r\n",
+    "Content-Length\t: 5\r\n",
+    "X\0: a\r\n",
+    "X: a\0b\r\n",
+    "X: a\u{7f}\r\n",
+    ": a\r\n",
+    "no colon\r\n",
+    "X(Y): a\r\n",
+    "X\u{e9}: a\r\n",
+    "\u{b}X: a\r\n",
+];
+
 /// A valid request, and ways to make it invalid.
 struct Requests {
     valid: RequestHead,
@@ -61,43 +100,8 @@ fn malformed(addr: SocketAddr) -> Vec<Vec<u8>> {
     all.add(all.valid.clone().line_end("\n"));
     all.add(all.valid.clone().line_end("\r"));
     all.add(all.valid.clone().line_end("\r\r\n"));
-    // Headers that announce a body.
-    all.lines(&[
-        "Content-Length: 5\r\n",
-        "Content-Length: 0\r\nContent-Length: 5\r\n",
-        "Content-Length: 0, 5\r\n",
-        "Content-Length: +0\r\n",
-        "Content-Length: -1\r\n",
-        "Content-Length: 0x0\r\n",
-        "Content-Length:\r\n",
-        "Content-Length: 00000000000000000000000000000001\r\n",
-        "Transfer-Encoding: chunked\r\n",
-        "Transfer-Encoding: identity\r\n",
-        "Transfer-Encoding: xchunked\r\n",
-        "Transfer-Encoding:\tchunked\r\n",
-        "Transfer-Encoding: chunked\r\nContent-Length: 0\r\n",
-        "Content-Length: 0\r\nTransfer-Encoding:\r\n",
-    ]);
-    // Bytes that only some parsers accept as a line.
-    all.lines(&[
-        "X: a\n",
-        "X: a\nContent-Length: 5\r\n",
-        "X: a\rContent-Length: 5\r\n",
-        " X: a\r\n",
-        "\tX: a\r\n",
-        "X: a\r\n b\r\n",
-        "X: a\r\n\tTransfer-Encoding: chunked\r\n",
-        "Transfer-Encoding : chunked\r\n",
-        "Content-Length\t: 5\r\n",
-        "X\0: a\r\n",
-        "X: a\0b\r\n",
-        "X: a\u{7f}\r\n",
-        ": a\r\n",
-        "no colon\r\n",
-        "X(Y): a\r\n",
-        "X\u{e9}: a\r\n",
-        "\u{b}X: a\r\n",
-    ]);
+    all.lines(BODIES);
+    all.lines(LINES);
     // The Host header.
     let host = format!("Host: {addr}\r\n");
     all.replaced(

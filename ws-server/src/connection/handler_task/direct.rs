@@ -32,6 +32,6 @@ impl<H: Handler> HandlerTask<H, Socket> {
     /// Writes a message, if the connection [takes it](Self::takes_prepared). `false`: the rest waits for a turn.
     #[inline]
     pub(crate) fn send_prepared(&mut self, message: &PreparedMessage, now: Instant) -> bool {
-        self.driver.send_prepared_through(message, now, Some(self.state.counters()), Socket::write_or_nothing)
+        self.driver.send_prepared_through(message, now, self.state.counters(), Socket::write_or_nothing)
     }
 }

@@ -6,7 +6,7 @@ use std::{
 
 use bytes::{Buf as _, Bytes};
 use ws_proto::{
-    Config, Message, PreparedMessage,
+    Config, Message, MessageKind, PreparedMessage,
     frame::{FrameHeader, OpCode},
 };
 use ws_tokio::internal::{Outlet, PingOutlet as _};
@@ -191,4 +191,17 @@ fn a_large_message_behind_a_small_one_needs_a_share_of_the_memory_budget() {
     endpoint.try_send(32 * 1024).unwrap();
     assert!(budget.used() >= 80 * 1024, "a first message is accepted, and counts");
     drop(others);
+}
+
+#[test]
+fn a_message_that_the_connection_refuses_stays_and_still_counts() {
+    let budget = MemoryBudget::new(1024 * 1024);
+    let mut endpoint = Endpoint::with_budget(&budget, |config| config.write_queue_messages = 1);
+    endpoint.connection.send(MessageKind::Binary, b"x", &mut endpoint.tx).unwrap();
+    endpoint.block();
+    endpoint.try_send(100 * 1024).unwrap();
+    let used = budget.used();
+    assert!(used >= 100 * 1024, "{used}");
+    assert!(endpoint.transfer(), "it waits");
+    assert_eq!(budget.used(), used);
 }

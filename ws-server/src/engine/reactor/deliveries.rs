@@ -42,7 +42,7 @@ impl LocalDelivery {
         }
         // All connections of a reactor have one clock.
         let now = due.range(..portion).find_map(|due| Some(connections.get_mut(due.id)?.now()));
-        let now = now.unwrap_or_else(|| tokio::time::Instant::now().into_std());
+        let now = now.unwrap_or_else(ws_tokio::internal::now);
         let takes = |id| connections.get_mut(id).is_some_and(|connection| connection.takes_prepared());
         self.delivery.take_singles(due.drain(..portion), now, takes, singles, woken);
         let mut singles = std::mem::take(singles);

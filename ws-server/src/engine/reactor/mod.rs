@@ -47,6 +47,7 @@ use crate::{
         Handshake,
         established::{Application, Established},
     },
+    log_limit::log_limited,
     net::{async_fd::watch, epoll_socket::Socket, stream::ServerStream},
     shard::{server_state::ServerState, wake::WakeTable, wake_queue::WakeQueue},
 };
@@ -68,7 +69,7 @@ const KEPT_NEW_CONNS: usize = 256;
 pub(crate) struct Reactor<A: BuildConn>(Rc<ReactorState<A>>);
 
 struct ReactorState<A: BuildConn> {
-    epoll: AsyncFd<OwnedFd>,
+    epoll: Arc<AsyncFd<OwnedFd>>,
     wake_queue: Arc<WakeQueue>,
     connections: RefCell<ConnTable<A::Conn>>,
     /// Connections whose handshakes are done. They are inserted in the next poll, after the memory of their handshakes
@@ -110,6 +111,7 @@ pub(crate) trait BuildConn: Application {
         socket: Socket,
         established: Established<Self::Accepted>,
         wake_queue: &Arc<WakeQueue>,
+        epoll: &Arc<AsyncFd<OwnedFd>>,
     ) -> Option<Self::Conn>;
 }
 
@@ -121,6 +123,7 @@ impl<H: Handler> BuildConn for HandlerApp<H> {
         socket: Socket,
         established: Established<Self::Accepted>,
         _wake_queue: &Arc<WakeQueue>,
+        _epoll: &Arc<AsyncFd<OwnedFd>>,
     ) -> Option<Self::Conn> {
         established.into_handler_task(socket)
     }
@@ -138,9 +141,11 @@ where
         socket: Socket,
         established: Established<Self::Accepted>,
         wake_queue: &Arc<WakeQueue>,
+        epoll: &Arc<AsyncFd<OwnedFd>>,
     ) -> Option<Self::Conn> {
         let id = established.registration.id();
-        let task = self.build(ServerStream::from(socket), established, Some(wake_queue.home(id)));
+        let stream = ServerStream::on_reactor(socket, Arc::downgrade(epoll));
+        let task = self.build(stream, established, Some(wake_queue.home(id)));
         Some(FunctionConn::new(task, wake_queue, id))
     }
 }
@@ -180,7 +185,7 @@ impl<A: BuildConn + BuildTask<ServerStream>> Engine<A> for Reactor<A> {
         }
         match io.into_std() {
             Ok(stream) => self.add_unregistered(app, stream, established),
-            Err(error) => tracing::warn!(%error, "deregistering a socket from the runtime failed"),
+            Err(error) => self.0.server.note_lost_socket(&error),
         }
     }
 
@@ -191,7 +196,8 @@ impl<A: BuildConn + BuildTask<ServerStream>> Engine<A> for Reactor<A> {
         established: Established<A::Accepted>,
     ) {
         if self.0.has_ended.get() {
-            return tracing::warn!("a connection was dropped because its shard has ended");
+            let line = "a connection was dropped because its shard has ended";
+            return log_limited!(self.0.server.log_limits, Socket, warn, "{line}");
         }
         let id = established.registration.id();
         match self.0.watch(&stream, id) {
@@ -201,7 +207,7 @@ impl<A: BuildConn + BuildTask<ServerStream>> Engine<A> for Reactor<A> {
                 // The first turn must not wait for an event.
                 self.0.wake_queue.push(&[id]);
             }
-            Err(error) => tracing::warn!(%error, "registering a socket with epoll failed"),
+            Err(error) => self.0.server.note_lost_socket(&error),
         }
     }
 }
@@ -210,7 +216,7 @@ impl<A: BuildConn> ReactorState<A> {
     fn new(epoll: OwnedFd, Seed { wake_queue, server }: Seed) -> io::Result<Self> {
         let connections = RefCell::new(ConnTable::new(server.options.initial_connections));
         let (new_conns, expected, has_ended) = (RefCell::default(), RefCell::default(), Cell::new(false));
-        let (epoll, delivery) = (watch(epoll)?, LocalDelivery::new(&server.topics, &wake_queue));
+        let (epoll, delivery) = (Arc::new(watch(epoll)?), LocalDelivery::new(&server.topics, &wake_queue));
         Ok(Self { epoll, wake_queue, connections, new_conns, expected, delivery, server, has_ended })
     }
 
@@ -253,7 +259,8 @@ impl<A: BuildConn> ReactorState<A> {
         for NewConn { app, socket, established } in new_conns.drain(..) {
             let id = established.registration.id();
             // Runs the application's function, and destructors.
-            if let Ok(Some(connection)) = guarded(|| app.build_conn(socket, established, &self.wake_queue)) {
+            let build = || app.build_conn(socket, established, &self.wake_queue, &self.epoll);
+            if let Ok(Some(connection)) = guarded(build) {
                 let before = self.connections.borrow_mut().insert(id, connection);
                 let _ = guarded(|| drop(before));
             }

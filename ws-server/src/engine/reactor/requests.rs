@@ -20,7 +20,7 @@ use ws_tokio::internal::guarded;
 use crate::{
     engine::Requests,
     handshake::{Handshake, Step, try_immediately},
-    measure::log_limited,
+    log_limit::log_limited,
     net::epoll_socket::Socket,
     shard::{registration::ReservedId, server_state::ShutdownPhase},
 };
@@ -126,7 +126,7 @@ impl<A: BuildConn> ReactorState<A> {
         }
         let id = ReservedId::new(handshake.load.shard());
         if let Err(error) = self.watch(&stream, id.id()) {
-            return tracing::warn!(%error, "registering a socket with epoll failed");
+            return self.server.note_lost_socket(&error);
         }
         let (number, events) = (id.id(), EventFlags::empty());
         let waiting = Waiting { stream, handshake, id, requests, events, is_late: false, is_due: false };
@@ -190,7 +190,7 @@ impl<A: BuildConn> ReactorState<A> {
         let Waiting { stream, handshake, id, requests, mut events, .. } = waiting;
         let (app, number) = (requests.app(), id.id());
         match try_immediately(&**app, &self.server, &stream, handshake, Some(id)) {
-            Step::Established(established, has_more) => {
+            Step::Established { established, has_more } => {
                 events.set(EventFlags::IN, has_more);
                 let mut socket = Socket::new(stream);
                 socket.note(events);
@@ -207,7 +207,7 @@ impl<A: BuildConn> ReactorState<A> {
         // The socket's id is free now, so its events must end before.
         match epoll::delete(&self.epoll, &stream) {
             Ok(()) => requests.go_on(stream, step),
-            Err(error) => tracing::warn!(%error, "deregistering a socket from epoll failed"),
+            Err(error) => self.server.note_lost_socket(&error.into()),
         }
     }
 

@@ -36,7 +36,13 @@ impl<T: 'static> Application for TestApp<T> {
 impl<T: ReactorConn + 'static> BuildConn for TestApp<T> {
     type Conn = T;
 
-    fn build_conn(&self, _: Socket, _: Established<Accepted>, _: &Arc<WakeQueue>) -> Option<T> {
+    fn build_conn(
+        &self,
+        _: Socket,
+        _: Established<Accepted>,
+        _: &Arc<WakeQueue>,
+        _: &Arc<AsyncFd<OwnedFd>>,
+    ) -> Option<T> {
         None
     }
 }

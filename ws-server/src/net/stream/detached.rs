@@ -27,9 +27,9 @@ impl ServerStream {
             #[cfg(unix)]
             Kind::Unix(stream) => stream.into_std().map(Detached::Unix),
             #[cfg(target_os = "linux")]
-            Kind::Reactor(_) => {
-                Err(io::Error::new(io::ErrorKind::Unsupported, "the socket belongs to a shard of a server"))
-            }
+            Kind::Reactor(socket, epoll) => Ok(Detached::Tcp(socket.leave(&epoll))),
+            #[cfg(target_os = "linux")]
+            Kind::Unregistered(stream) => Ok(Detached::Tcp(stream)),
             #[cfg(feature = "tls-core")]
             Kind::Tls(_) => Ok(Detached::Other(self)),
             Kind::Foreign(_) => Ok(Detached::Other(self)),
@@ -48,15 +48,12 @@ impl Detached {
     }
 
     /// Registers a plain socket with the runtime of this thread.
-    pub(crate) fn attach(self) -> Option<ServerStream> {
-        let attached = match self {
+    pub(crate) fn attach(self) -> io::Result<ServerStream> {
+        match self {
             Self::Tcp(stream) => TcpStream::from_std(stream).map(ServerStream::from),
             #[cfg(unix)]
             Self::Unix(stream) => UnixStream::from_std(stream).map(ServerStream::from),
             Self::Other(stream) => Ok(stream),
-        };
-        attached
-            .inspect_err(|error| tracing::warn!(%error, "registering a socket with the runtime failed"))
-            .ok()
+        }
     }
 }

@@ -11,6 +11,11 @@ use std::{
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use ws_tokio::internal::guarded;
 
+use crate::log_limit::{LogLimits, log_limited};
+
+/// A transport is made before the server that gets it is known.
+static LOG_LIMITS: LogLimits = LogLimits::new();
+
 pub(super) trait Transport: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Transport for S {}
@@ -36,7 +41,7 @@ impl Foreign {
         let Some(io) = &mut self.io else { return panicked() };
         let io = io.get_mut().unwrap_or_else(PoisonError::into_inner);
         guarded(|| poll(Pin::new(&mut **io))).unwrap_or_else(|_panicked| {
-            tracing::error!("a transport panicked; its connection ends");
+            log_limited!(LOG_LIMITS, Panic, error, "a transport panicked; its connection ends");
             self.drop_io();
             panicked()
         })

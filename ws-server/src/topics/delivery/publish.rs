@@ -1,6 +1,6 @@
 //! A publication for the members of a topic, and the policies.
 
-use std::{sync::Arc, time::Instant};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use ws_proto::{CloseCode, memory::MemoryBudget};
@@ -198,7 +198,7 @@ impl Store {
         while let head = self.members[index].head
             && head != NONE
             && let Some(deadline) = self.publication(self.nodes[head].held).and_then(|it| it.deadline)
-            && deadline <= *now.get_or_insert_with(clock)
+            && deadline <= *now.get_or_insert_with(ws_tokio::internal::now)
         {
             self.drop_missed(head);
         }
@@ -209,9 +209,4 @@ impl Store {
         self.miss(self.nodes[node].subscription, 1);
         self.remove(node);
     }
-}
-
-/// The runtime's clock.
-fn clock() -> Instant {
-    tokio::time::Instant::now().into_std()
 }

@@ -296,20 +296,11 @@ impl Store {
         }
     }
 
-    /// Charges the nodes to the memory budget; the publications are charged where they are made. A small amount is not
-    /// counted, so that it does not touch the counter that all threads share.
+    /// Charges the nodes to the memory budget; the publications are charged where they are made.
     #[inline]
     pub(super) fn settle_account(&mut self) {
         let bytes = self.node_bytes();
-        if self.account.is_none() && bytes >= MemoryBudget::SMALL {
-            self.account = self.budget.as_ref().map(MemoryBudget::account);
-        }
-        if let Some(account) = &mut self.account {
-            account.set(bytes);
-            if bytes < MemoryBudget::SMALL {
-                self.account = None;
-            }
-        }
+        MemoryAccount::update(&mut self.account, self.budget.as_ref(), bytes);
     }
 
     const fn node_bytes(&self) -> usize {

@@ -5,6 +5,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use ws_tokio::internal::now;
+
 /// Lines of one kind within [`WINDOW`]. Further lines are left out.
 const LINES: u32 = 10;
 const WINDOW: Duration = Duration::from_secs(1);
@@ -14,10 +16,12 @@ const WINDOW: Duration = Duration::from_secs(1);
 pub(crate) enum LogKind {
     /// A handshake failed.
     Handshake,
-    /// A connection could not be accepted, or not be registered.
+    /// A connection could not be accepted, or its socket not be registered or deregistered.
     Socket,
-    /// The application panicked.
+    /// The application or a transport panicked.
     Panic,
+    /// What the application answered cannot be used.
+    Answer,
     /// A connection ended, with its recording.
     End,
 }
@@ -27,10 +31,8 @@ impl LogKind {
 }
 
 /// Counts the lines of each kind.
-#[derive(Default)]
 pub(crate) struct LogLimits([Mutex<Window>; LogKind::ALL]);
 
-#[derive(Default)]
 struct Window {
     /// `None` before the first line.
     began: Option<Instant>,
@@ -39,9 +41,13 @@ struct Window {
 }
 
 impl LogLimits {
+    pub(crate) const fn new() -> Self {
+        Self([const { Mutex::new(Window { began: None, lines: 0, left_out: 0 }) }; LogKind::ALL])
+    }
+
     /// Whether a line may be logged now. Returns how many lines of its kind were left out since the last one.
     pub(crate) fn admit(&self, kind: LogKind) -> Option<u64> {
-        self.admit_at(kind, tokio::time::Instant::now().into_std())
+        self.admit_at(kind, now())
     }
 
     fn admit_at(&self, kind: LogKind, now: Instant) -> Option<u64> {
@@ -62,8 +68,8 @@ impl LogLimits {
 /// preceded by one that says how many were left out.
 macro_rules! log_limited {
     ($limits:expr, $kind:ident, $level:ident, $($line:tt)*) => {
-        if tracing::enabled!($crate::measure::log_level!($level))
-            && let Some(left_out) = $limits.admit($crate::measure::LogKind::$kind)
+        if tracing::enabled!($crate::log_limit::log_level!($level))
+            && let Some(left_out) = $limits.admit($crate::log_limit::LogKind::$kind)
         {
             if left_out > 0 {
                 tracing::$level!(left_out, "log lines of the following kind were left out");
@@ -85,13 +91,19 @@ macro_rules! log_level {
 }
 pub(crate) use {log_level, log_limited};
 
+impl Default for LogLimits {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn ten_lines_of_a_kind_are_logged_per_second_and_the_rest_is_counted() {
-        let limits = LogLimits::default();
+        let limits = LogLimits::new();
         let start = Instant::now();
         let admitted = (0..25).filter(|_| limits.admit_at(LogKind::Handshake, start) == Some(0)).count();
         assert_eq!(admitted, 10);
