@@ -86,12 +86,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
         } else {
             self.hold_received(&mut rx, Connection::hold);
         }
-        match (is_inline, is_last) {
-            (true, true) => self.end_step(),
-            (true, false) => self.write_replies(),
-            (false, _) => count_work(1),
+        if is_inline {
+            self.end_receive_outside_turn(is_last);
+        } else {
+            count_work(1);
         }
         Some(Poll::Ready(received))
+    }
+
+    /// Ends a step that has received a message. `is_last`: nothing came behind it, so there are no replies.
+    #[inline(never)]
+    fn end_receive_outside_turn(&mut self, is_last: bool) {
+        if is_last { self.end_step() } else { self.write_replies() }
     }
 
     /// Waits, because nothing has arrived. `false`: a deadline has passed, so there may be something all the same.
