@@ -100,18 +100,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
         } else {
             connection.hold();
         }
-        self.end_read_shortly(is_inline, has_more);
-        Some(Poll::Ready(received))
-    }
-
-    /// Does what follows a read with a message. What came behind the message is held.
-    #[inline]
-    fn end_read_shortly(&mut self, is_inline: bool, has_held: bool) {
-        match (is_inline, has_held) {
-            (true, false) => self.end_step(),
-            (true, true) => self.write_replies(),
-            (false, _) => count_work(1),
+        if is_inline {
+            self.end_receive_outside_turn(has_more);
+        } else {
+            count_work(1);
         }
+        Some(Poll::Ready(received))
     }
 
     /// Takes the messages of a read that has several. They stay where they are: the run takes the receive buffer. Its
@@ -136,6 +130,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
             Some(run) => R::from_run(first, run, rest),
             None => first,
         }
+    }
+
+    /// Ends a step that has received a message. `has_more`: other frames came behind it, so there may be replies.
+    #[inline(never)]
+    fn end_receive_outside_turn(&mut self, has_more: bool) {
+        if has_more { self.write_replies() } else { self.end_step() }
     }
 
     /// Waits, because nothing has arrived. `false`: a deadline has passed, so there may be something all the same.
