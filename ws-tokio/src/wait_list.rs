@@ -20,8 +20,8 @@ const NONE: u32 = u32::MAX;
 
 /// The senders that wait for room. It allocates only while a sender waits.
 ///
-/// A waker runs code of its executor. The list calls and drops wakers with [`run_unlocked`], so create a
-/// [`Hold`](crate::internal::Hold) before taking the lock that protects the list. It never clones a waker.
+/// A waker runs code of its executor. The list calls and drops wakers with
+/// [`run_unlocked`](crate::internal::run_unlocked), so create a [`Hold`](crate::internal::Hold) before taking the lock that protects the list. It never clones a waker.
 #[derive(Debug, Default)]
 pub struct WaitList(Option<Box<List>>);
 
