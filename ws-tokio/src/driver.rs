@@ -17,8 +17,8 @@ use crate::{
 };
 
 mod direct_writer;
+mod fast_path;
 mod prepared;
-mod short;
 mod steps;
 
 pub use direct_writer::{DirectWriter, WriterParts};

@@ -100,7 +100,7 @@ fn discard(mut payload: Box<dyn Any + Send>) -> Panicked {
     Panicked
 }
 
-/// Runs foreign code and catches its panic. It runs at once, or, if this thread has a [`Hold`], when the last one is
+/// Runs foreign code and catches its panic. It runs at once, or, if this thread has a [`LockMark`], when the last one is
 /// dropped.
 pub fn run_unlocked(foreign: Foreign) {
     if HELD.get() == 0 {
@@ -127,7 +127,7 @@ pub(crate) fn drop_waker(waker: Option<Waker>) {
     waker.into_iter().for_each(|waker| run_unlocked(Foreign::Waker(waker)));
 }
 
-/// Wakes a task and returns the waker, to be used again. `None` if this thread has a [`Hold`]: then it is woken and
+/// Wakes a task and returns the waker, to be used again. `None` if this thread has a [`LockMark`]: then it is woken and
 /// dropped later.
 pub(crate) fn wake_unlocked(waker: Waker) -> Option<Waker> {
     if HELD.get() > 0 {
@@ -142,9 +142,9 @@ pub(crate) fn wake_unlocked(waker: Waker) -> Option<Waker> {
 /// Marks that this thread holds a lock. While there is one, [`run_unlocked`] defers foreign code. Drop it after the
 /// lock is released.
 #[derive(Debug)]
-pub struct Hold(PhantomData<*const ()>);
+pub struct LockMark(PhantomData<*const ()>);
 
-impl Hold {
+impl LockMark {
     /// Creates the mark. Create it before foreign code can be passed to [`run_unlocked`] under the lock.
     #[inline]
     #[must_use]
@@ -155,7 +155,7 @@ impl Hold {
     }
 }
 
-impl Drop for Hold {
+impl Drop for LockMark {
     #[inline]
     fn drop(&mut self) {
         let held = HELD.get() - 1;
@@ -182,20 +182,20 @@ fn run_due() {
     }
 }
 
-/// A guard of a mutex, with a [`Hold`]. Foreign code that is given to [`run_unlocked`] runs after the lock is released.
+/// A guard of a mutex, with a [`LockMark`]. Foreign code that is given to [`run_unlocked`] runs after the lock is released.
 #[derive(Debug)]
 pub struct Locked<'a, T> {
     // Dropped in this order.
     guard: MutexGuard<'a, T>,
-    _hold: Hold,
+    _mark: LockMark,
 }
 
 impl<'a, T> Locked<'a, T> {
     /// Locks a mutex with `lock`.
     #[inline]
     pub fn new(lock: impl FnOnce() -> MutexGuard<'a, T>) -> Self {
-        let hold = Hold::new();
-        Self { guard: lock(), _hold: hold }
+        let mark = LockMark::new();
+        Self { guard: lock(), _mark: mark }
     }
 }
 

@@ -53,17 +53,17 @@ pub mod internal {
     pub use crate::{
         driver::{DirectWriter, Driver, WriterParts},
         feed::{Attach, Feed, Filled, Home},
-        foreign::{Foreign, Hold, Locked, Panicked, guarded, run_unlocked},
+        foreign::{Foreign, LockMark, Locked, Panicked, guarded, run_unlocked},
         full_writes::FullWrites,
         pings::{PendingPings, PingOutlet},
         pressure::{FeedPressure, Pressure},
         sender::Outlet,
         server_half::{ServerHalf, TurnEnd},
         shutdown::release_evenly,
-        thread_buffers::{ReceiveLease, configure_thread, trim_default_pools, trim_thread_pool},
+        thread_buffers::{ThreadReceiveBuffer, configure_thread, trim_default_pools, trim_thread_pool},
         time::{deadline_in, now, yield_turn},
         traffic::{TimeCounters, TrafficCounters, TrafficTotals},
-        turn_work::{begin_turn_work, count_turn_message, count_work, yield_turn_or_rest},
+        turn_work::{begin_turn_work, count_turn_message, count_work, yield_after_turn},
         wait_list::{Entry, Place, WaitList},
     };
 }

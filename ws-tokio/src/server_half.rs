@@ -38,7 +38,7 @@ pub struct TurnEnd {
     /// When the next turn is due at the latest. `None` if there is no deadline, or the task's timer is early enough.
     pub due: Option<Instant>,
     /// Nothing is in progress. If not, `due` may be `None` only because reading has stopped for a while.
-    pub is_settled: bool,
+    pub is_quiet: bool,
     /// [`pressure`](ServerHalf::pressure) may have something to tell.
     pub pressed: bool,
 }
@@ -98,7 +98,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ServerHalf<S> {
     pub fn end_turn_with_timer(&self, cx: &mut Context<'_>, now: Instant, armed: bool) -> TurnEnd {
         if armed && turn::is_done(&*self.shared) {
             turn::end(&*self.shared);
-            return TurnEnd { over: false, due: None, is_settled: true, pressed: false };
+            return TurnEnd { over: false, due: None, is_quiet: true, pressed: false };
         }
         let mut state = lock(&self.shared);
         turn::end(&*self.shared);
@@ -119,10 +119,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ServerHalf<S> {
         state.end_turn();
         let pressed = state.is_pressed();
         let Some(driver) = state.driver() else {
-            return TurnEnd { over: true, due: None, is_settled: true, pressed };
+            return TurnEnd { over: true, due: None, is_quiet: true, pressed };
         };
         let due = if armed && driver.is_quiet() { None } else { driver.poll_timeout() };
-        TurnEnd { over: false, due, is_settled: driver.is_quiet(), pressed }
+        TurnEnd { over: false, due, is_quiet: driver.is_quiet(), pressed }
     }
 
     /// Updates a transport that wakes no tasks by itself. `f` sets its readiness, and returns whether a read that does not

@@ -80,13 +80,13 @@ pub fn trim_default_pools() {
 ///
 /// If a callback of the application polls another connection during a turn, that connection gets a new buffer.
 #[derive(Debug)]
-pub struct ReceiveLease {
+pub struct ThreadReceiveBuffer {
     rx: Option<Box<ReceiveBuffer>>,
-    /// A transmit queue for short turns, which follow one another.
+    /// A transmit queue for fast turns, which follow one another.
     queue: Option<Box<TransmitQueue>>,
 }
 
-impl ReceiveLease {
+impl ThreadReceiveBuffer {
     /// Takes the buffer of this thread.
     #[must_use]
     pub fn take() -> Self {
@@ -111,13 +111,13 @@ impl ReceiveLease {
         }
     }
 
-    /// Takes an empty transmit queue for a short turn.
+    /// Takes an empty transmit queue for a fast turn.
     #[inline]
     pub(crate) fn take_queue(&mut self) -> Box<TransmitQueue> {
         self.queue.take().unwrap_or_else(take_queue)
     }
 
-    /// Returns the queue after a short turn; it must be empty.
+    /// Returns the queue after a fast turn; it must be empty.
     #[inline]
     pub(crate) fn put_queue(&mut self, queue: Box<TransmitQueue>) {
         debug_assert!(queue.is_empty() && !queue.has_spent());
@@ -127,7 +127,7 @@ impl ReceiveLease {
     }
 }
 
-impl std::ops::Deref for ReceiveLease {
+impl std::ops::Deref for ThreadReceiveBuffer {
     type Target = ReceiveBuffer;
 
     #[inline]
@@ -136,14 +136,14 @@ impl std::ops::Deref for ReceiveLease {
     }
 }
 
-impl std::ops::DerefMut for ReceiveLease {
+impl std::ops::DerefMut for ThreadReceiveBuffer {
     #[inline]
     fn deref_mut(&mut self) -> &mut ReceiveBuffer {
         self.rx.as_deref_mut().expect("present until drop")
     }
 }
 
-impl Drop for ReceiveLease {
+impl Drop for ThreadReceiveBuffer {
     fn drop(&mut self) {
         if let Some(queue) = self.queue.take() {
             put_queue(queue);
@@ -180,7 +180,7 @@ impl LendPermit {
             |buffers: &Buffers| buffers.lent.get().is_some_and(|permit| Arc::ptr_eq(permit, &self.0));
         // Fails only while the thread exits.
         if BUFFERS.try_with(is_home).unwrap_or(false) {
-            drop(ReceiveLease { rx: Some(rx), queue: None });
+            drop(ThreadReceiveBuffer { rx: Some(rx), queue: None });
         }
     }
 }
@@ -257,7 +257,7 @@ mod tests {
 
     fn lend() -> (Box<ReceiveBuffer>, LendPermit) {
         let permit = LendPermit::take().unwrap();
-        (ReceiveLease::take().into_buffer().unwrap(), permit)
+        (ThreadReceiveBuffer::take().into_buffer().unwrap(), permit)
     }
 
     #[test]
@@ -265,18 +265,18 @@ mod tests {
         let (rx, permit) = lend();
         let lent = address(&rx);
         assert!(LendPermit::take().is_none());
-        let other = ReceiveLease::take();
+        let other = ThreadReceiveBuffer::take();
         assert_ne!(address(&other), lent);
         drop(other);
         permit.give_back(rx);
-        assert_eq!(address(&ReceiveLease::take()), lent);
+        assert_eq!(address(&ThreadReceiveBuffer::take()), lent);
         assert!(LendPermit::take().is_some());
     }
 
     /// Needs two buffers at a time. Returns where the second one is.
     fn need_two() -> usize {
         let (rx, permit) = lend();
-        let second = address(&ReceiveLease::take());
+        let second = address(&ThreadReceiveBuffer::take());
         permit.give_back(rx);
         second
     }
@@ -293,19 +293,19 @@ mod tests {
     fn a_second_buffer_is_as_large_as_the_first() {
         configure_thread(4096, BufferPool::default());
         let (rx, permit) = lend();
-        assert_eq!((rx.size(), ReceiveLease::take().size()), (4096, 4096));
+        assert_eq!((rx.size(), ThreadReceiveBuffer::take().size()), (4096, 4096));
         drop((rx, permit));
         trim_thread_pool();
-        assert_eq!(ReceiveLease::take().size(), 4096);
+        assert_eq!(ThreadReceiveBuffer::take().size(), 4096);
     }
 
     #[test]
     fn a_buffer_that_comes_back_on_another_thread_is_dropped_there_and_the_permit_is_free_again() {
         let (rx, permit) = lend();
         thread::spawn(move || {
-            let own = address(&ReceiveLease::take());
+            let own = address(&ThreadReceiveBuffer::take());
             permit.give_back(rx);
-            assert_eq!(address(&ReceiveLease::take()), own);
+            assert_eq!(address(&ThreadReceiveBuffer::take()), own);
         })
         .join()
         .unwrap();
@@ -321,7 +321,7 @@ mod tests {
         ws_proto::Connection::server(config, now).receive(b"bytes", now, &mut rx);
         assert!(!rx.is_empty());
         permit.give_back(rx);
-        let next = ReceiveLease::take();
+        let next = ThreadReceiveBuffer::take();
         assert!(next.is_empty() && address(&next) != lent);
     }
 }

@@ -32,16 +32,16 @@ thread_local! {
     /// The latest turn was long.
     static IS_LONG: Cell<bool> = const { Cell::new(false) };
     /// The runtime has not polled its I/O driver since a long turn.
-    static RESTS: Cell<bool> = const { Cell::new(false) };
-    static RESTED: Waker = Waker::from(Arc::new(Rested));
+    static AWAITS_IO_DRIVER: Cell<bool> = const { Cell::new(false) };
+    static IO_DRIVER_POLLED: Waker = Waker::from(Arc::new(IoDriverPolled));
 }
 
 /// Ends the rest of the thread that it runs on.
-struct Rested;
+struct IoDriverPolled;
 
-impl Wake for Rested {
+impl Wake for IoDriverPolled {
     fn wake(self: Arc<Self>) {
-        RESTS.set(false);
+        AWAITS_IO_DRIVER.set(false);
     }
 }
 
@@ -49,18 +49,18 @@ impl Wake for Rested {
 #[inline]
 pub fn begin_turn_work() {
     // A turn delivers one message at least.
-    WORK.set(if RESTS.get() { WORK_PER_CHECK - 1 } else { 0 });
+    WORK.set(if AWAITS_IO_DRIVER.get() { WORK_PER_CHECK - 1 } else { 0 });
     SINCE.set(None);
     IS_LONG.set(false);
 }
 
 /// Schedules another turn of this task, as [`yield_turn`] does. If this turn was long, the turns on this thread are
 /// short until then.
-pub fn yield_turn_or_rest(cx: &mut Context<'_>) {
+pub fn yield_after_turn(cx: &mut Context<'_>) {
     yield_turn(cx);
     if IS_LONG.get() {
-        RESTS.set(true);
-        RESTED.with(|waker| yield_turn(&mut Context::from_waker(waker)));
+        AWAITS_IO_DRIVER.set(true);
+        IO_DRIVER_POLLED.with(|waker| yield_turn(&mut Context::from_waker(waker)));
     }
 }
 
@@ -85,7 +85,7 @@ pub(crate) fn is_check_due() -> bool {
 }
 
 /// Begins to count anew, without a look at the clock.
-pub(crate) fn begin_work() {
+pub(crate) fn reset_work() {
     WORK.set(0);
 }
 
@@ -94,7 +94,7 @@ pub(crate) fn begin_work() {
 pub(crate) fn is_turn_long() -> bool {
     let now = Instant::now();
     let since = SINCE.get().unwrap_or(now);
-    let is_long = RESTS.get() || now.saturating_duration_since(since) >= LONGEST;
+    let is_long = AWAITS_IO_DRIVER.get() || now.saturating_duration_since(since) >= LONGEST;
     WORK.set(0);
     IS_LONG.set(is_long);
     SINCE.set((!is_long).then_some(since));
@@ -115,7 +115,7 @@ mod tests {
 
     use super::{
         LONGEST, WORK_PER_CHECK, begin_turn_work, count_turn_message, count_work, is_check_due,
-        yield_turn_or_rest,
+        yield_after_turn,
     };
 
     #[test]
@@ -136,7 +136,7 @@ mod tests {
         sleep(LONGEST);
         count_work(1000);
         assert!(count_turn_message());
-        yield_turn_or_rest(&mut Context::from_waker(Waker::noop()));
+        yield_after_turn(&mut Context::from_waker(Waker::noop()));
         for _ in 0..3 {
             begin_turn_work();
             assert!(!is_check_due(), "each turn delivers a message");

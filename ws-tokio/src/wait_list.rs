@@ -20,9 +20,9 @@ const NONE: u32 = u32::MAX;
 
 /// The senders that wait for room. It allocates only while a sender waits.
 ///
-/// A waker runs code of its executor. The list calls and drops wakers with [`run_unlocked`], so have a
-/// [`Hold`](crate::internal::Hold) while the list is used, and drop it after the lock that protects the list is
-/// released. The list never clones a waker.
+/// A waker runs code of its executor. The list calls and drops wakers with
+/// [`run_unlocked`](crate::internal::run_unlocked), so have a [`LockMark`](crate::internal::LockMark) while the list is
+/// used, and drop it after the lock that protects the list is released. The list never clones a waker.
 #[derive(Debug, Default)]
 pub struct WaitList(Option<Box<List>>);
 

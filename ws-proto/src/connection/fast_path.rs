@@ -50,7 +50,7 @@ impl Connection {
     }
 
     /// Whether the connection is settled, and neither counts nor records, nor expects a large message. It may mask and
-    /// compress. For a driver that then takes short ways.
+    /// compress. For a driver that then takes fast paths.
     #[doc(hidden)]
     #[inline]
     #[must_use]

@@ -25,7 +25,7 @@ impl Connection {
     pub(super) fn expect_no_large(&mut self) {
         if let Some(optional) = &mut self.optional {
             optional.expected_large = 0;
-            // Without it, small messages take the short ways.
+            // Without it, small messages take the fast paths.
             self.optional.take_if(|optional| optional.is_empty());
         }
     }

@@ -166,7 +166,7 @@ impl Connection {
         rx: &'rx mut ReceiveBuffer,
         tx: &mut TransmitQueue,
     ) -> Option<Event<'rx>> {
-        Some(match self.locate_or_settle(rx, tx)? {
+        Some(match self.locate_or_charge(rx, tx)? {
             Located::Message(kind, at) => Event::Message(at.message(kind, self.config.validate_utf8, rx)),
             Located::Ping(at) => Event::Ping(at.bytes(rx)),
             Located::Pong(at) => Event::Pong(at.bytes(rx)),
@@ -175,7 +175,7 @@ impl Connection {
     }
 
     #[inline]
-    fn locate_or_settle(&mut self, rx: &mut ReceiveBuffer, tx: &mut TransmitQueue) -> Option<Located> {
+    fn locate_or_charge(&mut self, rx: &mut ReceiveBuffer, tx: &mut TransmitQueue) -> Option<Located> {
         let located = self.locate(rx, tx);
         if located.is_none() {
             self.update_charge(tx);

@@ -182,7 +182,7 @@ impl ReceiveBuffer {
     #[doc(hidden)]
     #[inline]
     #[must_use]
-    pub const fn is_mostly_filled(&self) -> bool {
+    pub const fn is_half_filled(&self) -> bool {
         self.end - self.start >= self.size / 2
     }
 
@@ -192,7 +192,7 @@ impl ReceiveBuffer {
     #[inline]
     #[must_use]
     pub const fn may_lend(&self) -> bool {
-        !self.is_large() && !self.is_mostly_filled()
+        !self.is_large() && !self.is_half_filled()
     }
 
     /// The size of the window, in bytes: what one read can bring.

@@ -19,7 +19,7 @@ use crate::{
 use super::slowness::Slowness;
 
 pub(crate) struct FunctionTask<F, S: AsyncRead + AsyncWrite + Unpin> {
-    served: ServerHalf<S>,
+    half: ServerHalf<S>,
     /// The application's future, until it is done.
     application: Option<Pin<Box<F>>>,
     registration: Registration,
@@ -33,9 +33,9 @@ pub(crate) struct FunctionTask<F, S: AsyncRead + AsyncWrite + Unpin> {
 
 impl<F: Future<Output = ()>, S: AsyncRead + AsyncWrite + Unpin> FunctionTask<F, S> {
     /// Without an application the task only brings the connection to its end.
-    pub(crate) fn new(served: ServerHalf<S>, application: Option<F>, registration: Registration) -> Self {
+    pub(crate) fn new(half: ServerHalf<S>, application: Option<F>, registration: Registration) -> Self {
         Self {
-            served,
+            half,
             application: application.map(Box::pin),
             registration,
             waker_is_set: false,
@@ -53,8 +53,8 @@ impl<F: Future<Output = ()>, S: AsyncRead + AsyncWrite + Unpin> FunctionTask<F, 
 
     /// The server's half of the connection.
     #[cfg(target_os = "linux")]
-    pub(crate) const fn served(&self) -> &ServerHalf<S> {
-        &self.served
+    pub(crate) const fn half(&self) -> &ServerHalf<S> {
+        &self.half
     }
 
     /// One turn, as a task's poll function. A panic of the application's future ends the connection with 1011. Any
@@ -70,32 +70,32 @@ impl<F: Future<Output = ()>, S: AsyncRead + AsyncWrite + Unpin> FunctionTask<F, 
     fn turn_in_span(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let tick = self.registration.shard().tick();
         let now = self.registration.shard().time_of(tick);
-        self.served.begin_turn(cx, now);
+        self.half.begin_turn(cx, now);
         match self.registration.shutdown_phase() {
             ShutdownPhase::Running => {}
             ShutdownPhase::Draining => {
                 let (code, reason) = self.registration.shard().server.shutdown_close();
-                self.served.close(code, reason);
+                self.half.close(code, reason);
             }
             ShutdownPhase::Forcing => {
-                self.served.abort();
+                self.half.abort();
                 self.end_application();
             }
         }
         self.poll_application(cx);
         let armed = self.registration.is_armed(tick);
-        let TurnEnd { over: has_ended, due, is_settled, pressed } =
-            self.served.end_turn_with_timer(cx, now, armed);
+        let TurnEnd { over: has_ended, due, is_quiet, pressed } =
+            self.half.end_turn_with_timer(cx, now, armed);
         if pressed || self.slowness.is_slow() {
             self.follow_pressure(has_ended);
         }
         if has_ended && !self.registration.has_ended() {
-            self.registration.end(self.served.close_info().as_ref());
+            self.registration.end(self.half.close_info().as_ref());
         }
         if has_ended && self.application.is_none() {
             return Poll::Ready(());
         }
-        self.registration.arm(due, is_settled, tick);
+        self.registration.arm(due, is_quiet, tick);
         Poll::Pending
     }
 
@@ -109,7 +109,7 @@ impl<F: Future<Output = ()>, S: AsyncRead + AsyncWrite + Unpin> FunctionTask<F, 
     /// Tells the observer if the peer has become slow, or is no longer.
     #[cold]
     fn follow_pressure(&mut self, has_ended: bool) {
-        let pressure = self.served.pressure(!self.slowness.is_slow());
+        let pressure = self.half.pressure(!self.slowness.is_slow());
         if has_ended {
             self.slowness.follow_end(&pressure, &mut self.registration);
         } else {
@@ -127,7 +127,7 @@ impl<F: Future<Output = ()>, S: AsyncRead + AsyncWrite + Unpin> FunctionTask<F, 
                     PanicPlace::Function,
                     "a connection's future panicked; its connection is closed with 1011",
                 );
-                self.served.fail(ConnectionError::Internal);
+                self.half.fail(ConnectionError::Internal);
                 self.end_application();
             }
         }

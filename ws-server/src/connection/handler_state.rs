@@ -57,7 +57,7 @@ impl Wants {
     #[cfg(target_os = "linux")]
     #[inline]
     pub(super) const fn is_empty(&self) -> bool {
-        !self.turn && !self.room && !self.room_for_mailbox
+        !self.messages && !self.turn && !self.room && !self.room_for_mailbox
     }
 }
 

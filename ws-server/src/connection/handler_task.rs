@@ -9,7 +9,7 @@ use std::{
 
 use ws_proto::{Connection, ConnectionState, Event, ReceiveBuffer, TransportAction};
 use ws_tokio::internal::{
-    Driver, ReceiveLease, WriterParts, begin_turn_work, count_turn_message, guarded, yield_turn_or_rest,
+    Driver, ThreadReceiveBuffer, WriterParts, begin_turn_work, count_turn_message, guarded, yield_after_turn,
 };
 
 use crate::{
@@ -23,14 +23,14 @@ use super::{
     handler_state::{HandlerState, Life, Pauses},
 };
 
-#[cfg(target_os = "linux")]
-mod direct;
 mod ending;
+#[cfg(target_os = "linux")]
+mod fast_turn;
 mod pressure;
 #[cfg(target_os = "linux")]
-mod short;
+mod single_publication;
 #[cfg(all(test, target_os = "linux"))]
-pub(crate) use short::SHORT_TURNS;
+pub(crate) use fast_turn::FAST_TURNS;
 
 /// Most reads per turn, so that other connections get their turns.
 const READS_PER_TURN: usize = 4;
@@ -301,9 +301,9 @@ impl<H: Handler, S: Io> HandlerTask<H, S> {
         if self.driver.is_blocked() || self.state.is_pressed() {
             self.follow_pressure();
         }
-        let is_settled = self.driver.is_quiet();
-        if !is_settled || !self.state.registration.is_armed(tick) {
-            self.state.registration.arm(self.driver.poll_timeout(), is_settled, tick);
+        let is_quiet = self.driver.is_quiet();
+        if !is_quiet || !self.state.registration.is_armed(tick) {
+            self.state.registration.arm(self.driver.poll_timeout(), is_quiet, tick);
         }
     }
 
@@ -326,13 +326,13 @@ impl<H: Handler, S: Io> Future for HandlerTask<H, S> {
         if this.state.life == Life::New {
             this.state.registration.set_waker(cx.waker());
         }
-        let turn = guarded(|| this.turn(cx, &mut ReceiveLease::take()));
+        let turn = guarded(|| this.turn(cx, &mut ThreadReceiveBuffer::take()));
         let polled = turn.unwrap_or_else(|_panicked| {
             this.state.wants.turn = true;
             this.on_panic()
         });
         if polled.is_pending() && this.take_wants_turn() {
-            yield_turn_or_rest(cx);
+            yield_after_turn(cx);
         }
         polled
     }

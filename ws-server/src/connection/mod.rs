@@ -142,14 +142,14 @@ impl<F> FunctionApp<F> {
         S: Io + 'static,
     {
         let Established { request, connection, received, registration, .. } = established;
-        let (served, ws) = if io.is_trusted() {
+        let (half, ws) = if io.is_trusted() {
             ServerHalf::trusting(io, connection, &received)
         } else {
             ServerHalf::new(io, connection, &received)
         };
-        served.count_in(Arc::clone(&registration.shard().server.counters.traffic));
+        half.count_in(Arc::clone(&registration.shard().server.counters.traffic));
         if let Some(home) = home {
-            served.set_reactor(home, S::leave_reactor);
+            half.set_reactor(home, S::leave_reactor);
         }
         let ws = ws.with_send_queue(S::send_queue).with_subprotocol(request.subprotocol().map(str::to_owned));
         let application = guarded(|| (self.0)(ws, request));
@@ -157,6 +157,6 @@ impl<F> FunctionApp<F> {
             let line = "the function of a connection panicked; the connection is closed with 1011";
             registration.shard().server.note_panic(PanicPlace::Function, line);
         }
-        FunctionTask::new(served, application.ok(), registration)
+        FunctionTask::new(half, application.ok(), registration)
     }
 }

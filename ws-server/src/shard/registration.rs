@@ -181,11 +181,11 @@ impl Registration {
     /// Wakes the connection at `due`, or up to one tick later. An entry for an earlier time is enough, because the
     /// connection then arms its timer again. No entry is further away than [`MAX_TIMER`].
     ///
-    /// `None`: there is no deadline. If nothing is in progress (`is_settled`), this holds until the next call. If not,
+    /// `None`: there is no deadline. If nothing is in progress (`is_quiet`), this holds until the next call. If not,
     /// reading may only have stopped for a while, and the next turn looks again.
-    pub(crate) fn arm(&mut self, due: Option<Instant>, is_settled: bool, tick: u64) {
+    pub(crate) fn arm(&mut self, due: Option<Instant>, is_quiet: bool, tick: u64) {
         let Some(due) = due else {
-            if is_settled && !self.is_armed(tick) {
+            if is_quiet && !self.is_armed(tick) {
                 self.armed = NEVER;
             }
             return;

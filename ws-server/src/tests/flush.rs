@@ -101,13 +101,13 @@ fn connection(change: impl FnOnce(&mut Config)) -> Connection {
 fn tasks(change: impl Fn(&mut Config)) -> [(Buffered, Task); 2] {
     let (one, other) = (Buffered::default(), Buffered::default());
     let handler = HandlerTask::new(Echo, one.clone(), connection(&change), &[], registration());
-    let (served, mut ws) = ServerHalf::new(other.clone(), connection(&change), &[]);
+    let (half, mut ws) = ServerHalf::new(other.clone(), connection(&change), &[]);
     let echo = async move {
         while let Some(message) = ws.recv().await {
             ws.send(message).await.expect("open");
         }
     };
-    [(one, Box::pin(handler)), (other, Box::pin(FunctionTask::new(served, Some(echo), registration())))]
+    [(one, Box::pin(handler)), (other, Box::pin(FunctionTask::new(half, Some(echo), registration())))]
 }
 
 #[test]

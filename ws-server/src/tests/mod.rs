@@ -4,12 +4,12 @@
 
 mod debug;
 #[cfg(target_os = "linux")]
-mod direct;
+mod fast_turn_choice;
+#[cfg(target_os = "linux")]
+mod fast_turns;
 mod flush;
 #[cfg(target_os = "linux")]
-mod short;
-#[cfg(target_os = "linux")]
-mod short_entry;
+mod single_publications;
 mod stats;
 mod topics;
 mod transport;
@@ -96,8 +96,8 @@ fn handler_task(script: &Script) -> Task {
 }
 
 fn serve_task(script: &Script) -> Task {
-    let (served, ws) = ServerHalf::new(script.transport_action(), connection(), &[]);
-    Box::pin(FunctionTask::new(served, Some(echo(ws)), registration()))
+    let (half, ws) = ServerHalf::new(script.transport_action(), connection(), &[]);
+    Box::pin(FunctionTask::new(half, Some(echo(ws)), registration()))
 }
 
 /// A `WebSocket` without a server's task, as [`Acceptor`](crate::Acceptor) makes it.

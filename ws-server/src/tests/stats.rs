@@ -17,9 +17,9 @@ fn counted(script: &Script, server: &Arc<ServerState>, with_handler: bool) -> Ta
     if with_handler {
         return Box::pin(HandlerTask::new(Echo, script.transport_action(), connection(), &[], registration));
     }
-    let (served, ws) = ServerHalf::new(script.transport_action(), connection(), &[]);
-    served.count_in(Arc::clone(&server.counters.traffic));
-    Box::pin(FunctionTask::new(served, Some(echo(ws)), registration))
+    let (half, ws) = ServerHalf::new(script.transport_action(), connection(), &[]);
+    half.count_in(Arc::clone(&server.counters.traffic));
+    Box::pin(FunctionTask::new(half, Some(echo(ws)), registration))
 }
 
 #[test]

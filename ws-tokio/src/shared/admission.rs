@@ -34,7 +34,7 @@ impl<S> SharedState<S> {
     /// Queues a copy of the owner's message in the same way, without a server's task. If it is not queued, call
     /// [`queue`](Self::queue).
     #[inline]
-    pub(crate) fn queue_shortly(&mut self, kind: MessageKind, payload: &[u8]) -> bool {
+    pub(crate) fn queue_fast(&mut self, kind: MessageKind, payload: &[u8]) -> bool {
         let is_queued = !self.has_server_task() && self.queue_plainly(kind, payload);
         self.note_accepted(u64::from(is_queued));
         is_queued

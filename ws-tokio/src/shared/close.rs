@@ -8,7 +8,7 @@ use std::{
 use ws_proto::{CloseCode, Event};
 
 use super::{guard::lock, state::SharedState};
-use crate::{thread_buffers::ReceiveLease, wait_list::Place};
+use crate::{thread_buffers::ThreadReceiveBuffer, wait_list::Place};
 
 impl<S> SharedState<S> {
     /// Begins the closing handshake. Messages that are held or still arrive are dropped. Without a code, the Close
@@ -52,7 +52,7 @@ impl<S> SharedState<S> {
         let (connection, tx) = driver.parts_mut();
         connection.abort(tx);
         connection.resume();
-        match driver.poll_event(&mut ReceiveLease::take()) {
+        match driver.poll_event(&mut ThreadReceiveBuffer::take()) {
             Some(Event::Closed(info)) => self.on_closed(info),
             // The owner takes what comes before the end.
             _ => self.waiting.wake_all(),

@@ -10,7 +10,7 @@ use super::{
     state::SharedState,
     turn::{self, Entered},
 };
-use crate::{driver::Driver, foreign::Hold};
+use crate::{driver::Driver, foreign::LockMark};
 
 /// A guard of the lock. After its release, written and abandoned payloads and an ended transport are dropped, and tasks
 /// are woken.
@@ -18,7 +18,7 @@ pub(crate) struct StateGuard<'a, S> {
     // Dropped in this order.
     state: MutexGuard<'a, SharedState<S>>,
     ended_driver: Option<Box<Driver<S>>>,
-    _hold: Hold,
+    _mark: LockMark,
 }
 
 /// Locks the state. Poisoning is ignored, because the state machine is still consistent after a panic under the lock.
@@ -43,7 +43,7 @@ pub(crate) fn lock_briefly<S>(shared: &Mutex<SharedState<S>>) -> MutexGuard<'_, 
 impl<'a, S> StateGuard<'a, S> {
     #[inline]
     pub(crate) fn of(state: MutexGuard<'a, SharedState<S>>) -> Self {
-        Self { state, ended_driver: None, _hold: Hold::new() }
+        Self { state, ended_driver: None, _mark: LockMark::new() }
     }
 
     /// Releases the lock after an operation that usually leaves nothing else to do at its release.
@@ -75,7 +75,7 @@ impl<S> Drop for StateGuard<'_, S> {
     #[inline]
     fn drop(&mut self) {
         if self.state.rare.is_some() {
-            self.ended_driver = self.state.settle_rare();
+            self.ended_driver = self.state.finish_rare();
         }
         if let Some(driver) = &mut self.state.driver {
             driver.drop_spent();
@@ -87,7 +87,7 @@ impl<S> SharedState<S> {
     /// The part of the lock's release that concerns only some connections. Returns the driver of a connection that has
     /// just ended.
     #[inline(never)]
-    fn settle_rare(&mut self) -> Option<Box<Driver<S>>> {
+    fn finish_rare(&mut self) -> Option<Box<Driver<S>>> {
         let is_open = self.is_open();
         let rare = self.rare.as_mut()?;
         if rare.senders.take_owner_wake() {

@@ -2,7 +2,7 @@
 
 use ws_proto::{Message, MessageRun, ReceivedMessages};
 
-use crate::thread_buffers::{LendPermit, ReceiveLease};
+use crate::thread_buffers::{LendPermit, ThreadReceiveBuffer};
 
 /// Messages that the application gets one after the other, without the connection. They may be in the receive buffer of
 /// the thread that has received them. It returns there when they are taken or dropped.
@@ -16,7 +16,7 @@ impl LentRun {
     /// Messages that are in a thread's receive buffer.
     pub(super) fn in_buffer(
         messages: ReceivedMessages,
-        rx: ReceiveLease,
+        rx: ThreadReceiveBuffer,
         permit: LendPermit,
     ) -> Option<Self> {
         let messages = MessageRun::in_buffer(messages, rx.into_buffer()?);

@@ -19,9 +19,9 @@ use super::{
 use crate::{
     driver::Driver,
     event::Event,
-    thread_buffers::{ReceiveLease, trim_thread_pool},
+    thread_buffers::{ThreadReceiveBuffer, trim_thread_pool},
     time::yield_turn,
-    turn_work::{begin_work, count_work, is_check_due, is_turn_long, was_turn_long, yield_turn_or_rest},
+    turn_work::{count_work, is_check_due, is_turn_long, reset_work, was_turn_long, yield_after_turn},
 };
 
 /// Steps of one poll without a message, such as reads of pings, before the task yields. Custom transports do not take
@@ -63,7 +63,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
 
     /// Takes the next messages, to lend them one after the other. `None` once the connection is over.
     pub(crate) fn poll_recv_run(&mut self, cx: &mut Context<'_>) -> Poll<Option<LentRun>> {
-        if let Some(received) = self.poll_shortly(cx, &mut None) {
+        if let Some(received) = self.poll_recv_fast(cx, &mut None) {
             return received;
         }
         self.poll_received(cx)
@@ -81,7 +81,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
 
     fn poll_received<R: Received>(&mut self, cx: &mut Context<'_>) -> Poll<Option<R>> {
         self.has_received = true;
-        ready!(self.poll_rest(cx));
+        ready!(self.poll_turn_budget(cx));
         let next = self.poll_next(cx);
         self.finish_received(cx, next)
     }
@@ -91,7 +91,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
     pub(super) fn poll_parsed<R: Received>(
         &mut self,
         cx: &mut Context<'_>,
-        rx: ReceiveLease,
+        rx: ThreadReceiveBuffer,
     ) -> Poll<Option<R>> {
         let next = self.poll_events(cx, rx, false);
         self.finish_received(cx, next)
@@ -129,9 +129,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
     /// `Pending`: the turn of the server's task has been long, and the task waits for the next one. Or another task has
     /// received many messages, and is polled again after others have run.
     #[inline]
-    pub(crate) fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    pub(crate) fn poll_turn_budget(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if !self.is_application_turn() {
-            return if is_check_due() { self.poll_others(cx) } else { Poll::Ready(()) };
+            return if is_check_due() { self.poll_coop_budget(cx) } else { Poll::Ready(()) };
         }
         // If the waker was just added, this is the same poll as before.
         let is_long = || (is_check_due() && is_turn_long()) || (self.waker_added && was_turn_long());
@@ -141,15 +141,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
     /// Outside of a server's turn, counts messages that an earlier read has brought against tokio's cooperative budget,
     /// which counts reads and not the messages in them. `Pending`: it is used up, and other tasks run first.
     #[cold]
-    fn poll_others(&mut self, cx: &Context<'_>) -> Poll<()> {
+    fn poll_coop_budget(&mut self, cx: &Context<'_>) -> Poll<()> {
         if self.driver.as_ref().is_none_or(|driver| driver.connection().held_bytes() == 0) {
-            begin_work();
+            reset_work();
             return Poll::Ready(());
         }
         if !self.has_waker_of(cx) {
             return Poll::Pending;
         }
-        begin_work();
+        reset_work();
         let mut io_cx = Context::from_waker(self.waiting.transport());
         for _ in 0..UNITS_PER_CHECK {
             ready!(poll_proceed(&mut io_cx)).made_progress();
@@ -166,7 +166,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
         let is_task = reactor.is_none();
         if self.has_waker_of(cx) {
             let mut io_cx = Context::from_waker(self.waiting.transport());
-            if is_task { yield_turn_or_rest(&mut io_cx) } else { yield_turn(&mut io_cx) }
+            if is_task { yield_after_turn(&mut io_cx) } else { yield_turn(&mut io_cx) }
         }
         Poll::Pending
     }
@@ -183,19 +183,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
         }
         // With no message held and none incomplete, there is no event before the next read.
         let nothing_new = driver.connection().is_settled();
-        self.poll_events(cx, ReceiveLease::take(), nothing_new)
+        self.poll_events(cx, ThreadReceiveBuffer::take(), nothing_new)
     }
 
     /// Takes the next event, and reads until there is one. `nothing_new`: there is none before the next read.
     fn poll_events<R: Received>(
         &mut self,
         cx: &mut Context<'_>,
-        mut rx: ReceiveLease,
+        mut rx: ThreadReceiveBuffer,
         mut nothing_new: bool,
     ) -> Poll<Option<R>> {
         for step in 0.. {
             let Some(driver) = &mut self.driver else { return Poll::Ready(R::take_close(self)) };
-            if R::TAKES_RUNS && rx.is_mostly_filled() {
+            if R::TAKES_RUNS && rx.is_half_filled() {
                 self.hold_received(&mut rx, Connection::hold);
                 let Some(driver) = &mut self.driver else { return Poll::Ready(R::take_close(self)) };
                 if let Some(held) = R::take_held(driver.connection_mut()) {
@@ -238,7 +238,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
 
     /// Moves bytes while the application does not receive. Messages are held; `pause` says how.
     pub(crate) fn poll_background(&mut self, cx: &mut Context<'_>, pause: fn(&mut Connection)) {
-        let mut rx = ReceiveLease::take();
+        let mut rx = ThreadReceiveBuffer::take();
         for step in 0.. {
             self.hold_received(&mut rx, pause);
             let Some(driver) = &self.driver else { return };
@@ -298,7 +298,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
 
     /// Reads until nothing is left, a few times at most. Returns whether there was something.
     fn read_available(&mut self) -> bool {
-        let mut rx = ReceiveLease::take();
+        let mut rx = ThreadReceiveBuffer::take();
         for read in 0..READS_PER_TURN {
             let Some(driver) = &mut self.driver else { return read > 0 };
             let mut io_cx = Context::from_waker(self.waiting.transport());
@@ -319,7 +319,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
         }
         driver.handle_timeout(self.now, self.read_send_queue);
         trim_thread_pool();
-        self.hold_received(&mut ReceiveLease::take(), ensure_paused);
+        self.hold_received(&mut ThreadReceiveBuffer::take(), ensure_paused);
         true
     }
 }

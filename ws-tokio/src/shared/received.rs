@@ -19,7 +19,7 @@ pub(crate) trait Received: Sized {
     fn take_close<S>(state: &mut SharedState<S>) -> Option<Self>;
 }
 
-/// What the short way of `recv` takes.
+/// What the fast path of `recv` takes.
 pub(crate) trait Taken: Received {
     /// Takes the first of several messages, unless the run has it too.
     fn from_first(message: MessageRef<'_>) -> Option<Self>;

@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     driver::Driver,
-    thread_buffers::{ReceiveLease, trim_thread_pool},
+    thread_buffers::{ThreadReceiveBuffer, trim_thread_pool},
     time::{now, yield_turn},
 };
 
@@ -86,7 +86,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
 
     /// Writes, reads and checks the timer, once. `Ready`: there may be new events.
     #[inline]
-    pub(super) fn poll_progress(&mut self, cx: &mut Context<'_>, rx: &mut ReceiveLease) -> Poll<()> {
+    pub(super) fn poll_progress(&mut self, cx: &mut Context<'_>, rx: &mut ThreadReceiveBuffer) -> Poll<()> {
         if self.poll_output(cx).is_ready() {
             return Poll::Ready(());
         }
@@ -148,7 +148,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
 
     /// Parses the rest of a read. Its messages are held, with control frames if the application receives them; `pause`
     /// says how.
-    pub(super) fn hold_received(&mut self, rx: &mut ReceiveLease, pause: fn(&mut Connection)) {
+    pub(super) fn hold_received(&mut self, rx: &mut ThreadReceiveBuffer, pause: fn(&mut Connection)) {
         let Some(driver) = &mut self.driver else { return };
         let mut closed = None;
         let pause = if self.owner_dropped { Connection::resume } else { pause };

@@ -94,7 +94,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
             && run.messages.has_next()
             && !run.messages.is_dropped()
         {
-            return poll_rest(shared, cx);
+            return poll_next_lent(shared, cx);
         }
         let run = lock_and_poll(shared, cx, |state, cx| {
             // No memory is held while the task waits.
@@ -111,9 +111,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
 
 /// Counts a message that is lent. `Pending`: the turn of the server's task has been long, or others run first.
 #[inline]
-fn poll_rest<S: AsyncRead + AsyncWrite + Unpin>(shared: &Shared<S>, cx: &mut Context<'_>) -> Poll<()> {
+fn poll_next_lent<S: AsyncRead + AsyncWrite + Unpin>(shared: &Shared<S>, cx: &mut Context<'_>) -> Poll<()> {
     count_work(1);
-    if is_check_due() { lock_and_poll(shared, cx, SharedState::poll_rest) } else { Poll::Ready(()) }
+    if is_check_due() { lock_and_poll(shared, cx, SharedState::poll_turn_budget) } else { Poll::Ready(()) }
 }
 
 impl<S> WebSocket<S> {

@@ -14,7 +14,7 @@ use super::{
     lend::{keep_for_recv, put_back_lent},
 };
 use crate::{
-    foreign::Hold,
+    foreign::LockMark,
     shared::{Shared, SharedState, StateGuard, lock_briefly, poll_locked},
 };
 
@@ -71,11 +71,11 @@ fn poll_next<S: AsyncRead + AsyncWrite + Unpin>(
     rare: &mut Option<Box<Rare>>,
     cx: &mut Context<'_>,
 ) -> Poll<Option<Message>> {
-    let _hold = Hold::new();
-    // Dropped before the hold, also if the transport panics: foreign code runs after the lock is released.
+    let _lock_mark = LockMark::new();
+    // Dropped before the mark, also if the transport panics: foreign code runs after the lock is released.
     let mut state = state;
     let mut rest = None;
-    if let Some(received) = state.poll_shortly(cx, &mut rest) {
+    if let Some(received) = state.poll_recv_fast(cx, &mut rest) {
         StateGuard::release(state);
         if let Some(run) = rest {
             keep_for_recv(run, rare);

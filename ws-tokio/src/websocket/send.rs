@@ -15,7 +15,7 @@ use ws_proto::{
 
 use super::WebSocket;
 use crate::{
-    foreign::{Foreign, Hold, run_unlocked},
+    foreign::{Foreign, LockMark, run_unlocked},
     shared::{Shared, SharedState, lock, lock_and_poll, lock_briefly, poll_locked},
 };
 
@@ -158,16 +158,16 @@ fn poll_send_outside_turn<S: AsyncRead + AsyncWrite + Unpin>(
     then: Then,
 ) -> Poll<Result<(), SendError<Message>>> {
     let mut queued;
-    let hold = Hold::new();
+    let lock_mark = LockMark::new();
     // Dropped before these, also if the transport panics: foreign code runs after the lock is released.
     let mut state = state;
     if let Some(new) = message
-        && state.queue_shortly(new.kind(), new.as_bytes())
+        && state.queue_fast(new.kind(), new.as_bytes())
     {
         queued = message.take();
-        let is_sent = then == Then::Return || state.write_shortly();
+        let is_sent = then == Then::Return || state.write_fast();
         drop(state);
-        drop(hold);
+        drop(lock_mark);
         drop_sent(&mut queued);
         if is_sent {
             return Poll::Ready(Ok(()));

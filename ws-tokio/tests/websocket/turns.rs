@@ -15,7 +15,7 @@ use ws_tokio::{
 
 use crate::support::{Frame, Peer, Task, TestTransport, config, connection};
 
-const GOES_ON: TurnEnd = TurnEnd { over: false, due: None, is_settled: true, pressed: false };
+const GOES_ON: TurnEnd = TurnEnd { over: false, due: None, is_quiet: true, pressed: false };
 
 fn served() -> (ServerHalf<TestTransport>, WebSocket<TestTransport>, Peer) {
     let (transport, peer) = TestTransport::new(Role::Server);

@@ -9,7 +9,7 @@ use std::{
 
 use rustix::event::epoll::EventFlags;
 use ws_proto::PreparedMessage;
-use ws_tokio::internal::ReceiveLease;
+use ws_tokio::internal::ThreadReceiveBuffer;
 
 use crate::{
     connection::{Handler, function_task::FunctionTask, handler_task::HandlerTask},
@@ -27,7 +27,7 @@ pub(crate) trait ReactorConn: 'static {
 
     /// Gives the connection a turn. `Ready`: it is over. `Pending`: it waits, or, if it woke `waker`, wants another
     /// turn. `rx` is the thread's receive buffer, once a connection needed it.
-    fn turn(&mut self, waker: &Waker, rx: &mut Option<ReceiveLease>) -> Poll<()>;
+    fn turn(&mut self, waker: &Waker, rx: &mut Option<ThreadReceiveBuffer>) -> Poll<()>;
 
     /// Notes what the kernel reported, and gives the connection a turn.
     #[inline]
@@ -35,7 +35,7 @@ pub(crate) trait ReactorConn: 'static {
         &mut self,
         events: EventFlags,
         waker: &Waker,
-        rx: &mut Option<ReceiveLease>,
+        rx: &mut Option<ThreadReceiveBuffer>,
     ) -> Poll<()> {
         self.note_events(events);
         self.turn(waker, rx)
@@ -64,10 +64,10 @@ pub(crate) trait ReactorConn: 'static {
 fn with_buffer<H: Handler>(
     task: &mut HandlerTask<H, Socket>,
     waker: &Waker,
-    rx: &mut Option<ReceiveLease>,
-    turn: impl FnOnce(&mut HandlerTask<H, Socket>, &mut Context<'_>, &mut ReceiveLease) -> Poll<()>,
+    rx: &mut Option<ThreadReceiveBuffer>,
+    turn: impl FnOnce(&mut HandlerTask<H, Socket>, &mut Context<'_>, &mut ThreadReceiveBuffer) -> Poll<()>,
 ) -> Poll<()> {
-    let rx = rx.get_or_insert_with(ReceiveLease::take);
+    let rx = rx.get_or_insert_with(ThreadReceiveBuffer::take);
     let polled = turn(task, &mut Context::from_waker(waker), rx);
     if task.take_wants_turn() {
         waker.wake_by_ref();
@@ -88,7 +88,7 @@ impl<H: Handler> ReactorConn for HandlerTask<H, Socket> {
     }
 
     #[inline]
-    fn turn(&mut self, waker: &Waker, rx: &mut Option<ReceiveLease>) -> Poll<()> {
+    fn turn(&mut self, waker: &Waker, rx: &mut Option<ThreadReceiveBuffer>) -> Poll<()> {
         with_buffer(self, waker, rx, |task, cx, rx| task.turn(cx, rx))
     }
 
@@ -97,7 +97,7 @@ impl<H: Handler> ReactorConn for HandlerTask<H, Socket> {
         &mut self,
         events: EventFlags,
         waker: &Waker,
-        rx: &mut Option<ReceiveLease>,
+        rx: &mut Option<ThreadReceiveBuffer>,
     ) -> Poll<()> {
         self.note_events(events);
         with_buffer(self, waker, rx, Self::turn_after_event)
@@ -139,7 +139,7 @@ impl<F> FunctionConn<F> {
 
 impl<F: Future<Output = ()> + 'static> ReactorConn for FunctionConn<F> {
     fn note_events(&mut self, events: EventFlags) {
-        self.task.served().notify_transport(&self.waker, |stream| {
+        self.task.half().notify_transport(&self.waker, |stream| {
             let Some(socket) = stream.reactor_socket() else { return false };
             socket.note(events);
             !socket.has_ended()
@@ -150,7 +150,7 @@ impl<F: Future<Output = ()> + 'static> ReactorConn for FunctionConn<F> {
         &mut self.task.wants_turn
     }
 
-    fn turn(&mut self, _waker: &Waker, _rx: &mut Option<ReceiveLease>) -> Poll<()> {
+    fn turn(&mut self, _waker: &Waker, _rx: &mut Option<ThreadReceiveBuffer>) -> Poll<()> {
         self.turn_waker.begin_turn();
         self.task.turn(&mut Context::from_waker(&self.waker))
     }

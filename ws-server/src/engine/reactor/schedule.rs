@@ -20,7 +20,7 @@ use std::{
 
 use rustix::event::epoll::{Event, EventFlags};
 use tokio::task::coop;
-use ws_tokio::internal::{ReceiveLease, guarded};
+use ws_tokio::internal::{ThreadReceiveBuffer, guarded};
 
 use crate::{
     shard::wake_queue::Pending,
@@ -41,7 +41,7 @@ pub(super) struct Schedule {
     /// Sets `flag`. Connections get it as their task's waker during a turn.
     waker: Waker,
     /// The thread's receive buffer, taken in a poll by the first connection that reads.
-    pub(super) rx: Option<ReceiveLease>,
+    pub(super) rx: Option<ThreadReceiveBuffer>,
     pub(super) events: Vec<Event>,
     /// What was taken from the wake queue.
     pub(super) pending: Pending,
@@ -167,7 +167,7 @@ impl Schedule {
             self.queue_turn(id, connection);
             return true;
         }
-        let turn = |connection: &mut T, waker: &Waker, rx: &mut Option<ReceiveLease>| {
+        let turn = |connection: &mut T, waker: &Waker, rx: &mut Option<ThreadReceiveBuffer>| {
             connection.turn_after_event(events, waker, rx)
         };
         if self.run(id, connection, turn).is_ready() {
@@ -194,7 +194,7 @@ impl Schedule {
         &mut self,
         id: u32,
         connection: &mut T,
-        turn: impl FnOnce(&mut T, &Waker, &mut Option<ReceiveLease>) -> Poll<()>,
+        turn: impl FnOnce(&mut T, &Waker, &mut Option<ThreadReceiveBuffer>) -> Poll<()>,
     ) -> Poll<()> {
         self.flag.0.store(false, Ordering::Relaxed);
         let turn = guarded(|| turn(connection, &self.waker, &mut self.rx));

@@ -3,7 +3,7 @@
 use std::{collections::HashMap, io::Write as _, net::TcpListener, task::Waker, time::Instant};
 
 use ws_proto::PreparedMessage;
-use ws_tokio::internal::{Attach, Feed, ReceiveLease};
+use ws_tokio::internal::{Attach, Feed, ThreadReceiveBuffer};
 
 use super::*;
 use crate::{
@@ -38,7 +38,7 @@ impl ReactorConn for Stub {
         &mut self.wants_turn
     }
 
-    fn turn(&mut self, _waker: &Waker, _rx: &mut Option<ReceiveLease>) -> Poll<()> {
+    fn turn(&mut self, _waker: &Waker, _rx: &mut Option<ThreadReceiveBuffer>) -> Poll<()> {
         self.log.borrow_mut().push(Entry::Turn(self.id));
         Poll::Pending
     }

@@ -3,7 +3,7 @@
 use std::{io::pipe, task::Waker, time::Duration};
 
 use tokio::runtime::{Builder, LocalOptions};
-use ws_tokio::internal::ReceiveLease;
+use ws_tokio::internal::ThreadReceiveBuffer;
 
 use super::*;
 use crate::shard::{
@@ -47,7 +47,7 @@ impl ReactorConn for Probe {
         &mut self.wants_turn
     }
 
-    fn turn(&mut self, _waker: &Waker, _rx: &mut Option<ReceiveLease>) -> Poll<()> {
+    fn turn(&mut self, _waker: &Waker, _rx: &mut Option<ThreadReceiveBuffer>) -> Poll<()> {
         self.log.borrow_mut().push((self.number, "turn"));
         match self.panics {
             Panics::InTurn | Panics::InTurnAndAfter | Panics::InFirstTurn => {

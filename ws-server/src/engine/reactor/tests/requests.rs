@@ -19,7 +19,7 @@ use tracing::{
     field::Field,
     span::{Attributes, Id, Record},
 };
-use ws_tokio::internal::ReceiveLease;
+use ws_tokio::internal::ThreadReceiveBuffer;
 
 use super::*;
 use crate::{
@@ -47,7 +47,7 @@ impl ReactorConn for NoConn {
         match *self {}
     }
 
-    fn turn(&mut self, _waker: &Waker, _rx: &mut Option<ReceiveLease>) -> Poll<()> {
+    fn turn(&mut self, _waker: &Waker, _rx: &mut Option<ThreadReceiveBuffer>) -> Poll<()> {
         match *self {}
     }
 

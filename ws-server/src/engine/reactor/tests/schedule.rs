@@ -3,7 +3,7 @@
 use std::{io::Write as _, net::TcpListener, pin::pin, task::Waker};
 
 use tokio::task::coop::consume_budget;
-use ws_tokio::internal::ReceiveLease;
+use ws_tokio::internal::ThreadReceiveBuffer;
 
 use super::*;
 use crate::engine::reactor::schedule::{SWEEP_PER_POLL, TURNS_PER_POLL};
@@ -37,7 +37,7 @@ impl ReactorConn for Stub {
         &mut self.wants_turn
     }
 
-    fn turn(&mut self, waker: &Waker, _rx: &mut Option<ReceiveLease>) -> Poll<()> {
+    fn turn(&mut self, waker: &Waker, _rx: &mut Option<ThreadReceiveBuffer>) -> Poll<()> {
         self.log.borrow_mut().push(self.id);
         match self.kind {
             Kind::Plain => {}

@@ -1,4 +1,4 @@
-//! The short way of `recv` and `send`, for the usual case: the connection is settled, a read brings a small message or
+//! The fast path of `recv` and `send`, for the usual case: the connection is settled, a read brings a small message or
 //! nothing, and the transport takes what is sent at once. It leads through a turn of a server's task, and through polls
 //! without such a task.
 //!
@@ -23,24 +23,24 @@ use super::{
     turn,
 };
 use crate::{
-    thread_buffers::{LendPermit, ReceiveLease},
+    thread_buffers::{LendPermit, ThreadReceiveBuffer},
     time::now,
     turn_work::{count_work, is_check_due},
 };
 
 #[cfg(test)]
 thread_local! {
-    /// How many calls of `recv` have gone the short way on this thread.
-    static SHORT_RECEIVES: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
-    /// How many messages were written the short way on this thread.
-    static SHORT_SENDS: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+    /// How many calls of `recv` have taken the fast path on this thread.
+    static FAST_RECEIVES: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+    /// How many messages were written on the fast path on this thread.
+    static FAST_SENDS: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
     /// Receives, if nothing is in progress or waits. `None`: go on with the usual steps. In a turn of a server's task,
     /// `rest` gets the messages of a read behind those that are returned.
     #[inline]
-    pub(crate) fn poll_shortly<R: Taken>(
+    pub(crate) fn poll_recv_fast<R: Taken>(
         &mut self,
         cx: &mut Context<'_>,
         rest: &mut Option<LentRun>,
@@ -62,22 +62,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
             _ => return None,
         };
         #[cfg(test)]
-        SHORT_RECEIVES.set(SHORT_RECEIVES.get() + 1);
+        FAST_RECEIVES.set(FAST_RECEIVES.get() + 1);
         (self.waker_missing, self.has_received) = (false, true);
         driver.connection_mut().resume_plain();
         if self.input == Input::None {
-            return self.waits_shortly(cx).then_some(Poll::Pending);
+            return self.wait_fast(cx).then_some(Poll::Pending);
         }
         let is_inline = matches!(self.mode, Mode::Inline { .. });
         let time = || if is_inline { advance(&mut self.now) } else { self.now };
-        let mut rx = ReceiveLease::take();
+        let mut rx = ThreadReceiveBuffer::take();
         let Poll::Ready(fills) = driver.read_plain(&mut Context::from_waker(waker), time, &mut rx) else {
-            return self.waits_shortly(cx).then_some(Poll::Pending);
+            return self.wait_fast(cx).then_some(Poll::Pending);
         };
         if self.input == Input::Some && !fills {
             self.input = Input::None;
         }
-        if R::TAKES_RUNS && rx.is_mostly_filled() {
+        if R::TAKES_RUNS && rx.is_half_filled() {
             return Some(self.poll_parsed(cx, rx));
         }
         let (from, may_lend) = (rx.position(), rx.may_lend());
@@ -116,7 +116,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
         first: Option<R>,
         from: usize,
         permit: LendPermit,
-        mut rx: ReceiveLease,
+        mut rx: ThreadReceiveBuffer,
         rest: &mut Option<LentRun>,
     ) -> Option<R> {
         let (connection, tx) = self.driver.as_mut()?.parts_mut();
@@ -140,18 +140,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
 
     /// Waits, because nothing has arrived. `false`: a deadline has passed, so there may be something all the same.
     #[inline]
-    fn waits_shortly(&mut self, cx: &mut Context<'_>) -> bool {
+    fn wait_fast(&mut self, cx: &mut Context<'_>) -> bool {
         let Mode::ServerTask { receiving, .. } = &mut self.mode else {
             return self.poll_timer().is_pending();
         };
         *receiving = true;
-        self.end_turn_shortly(cx);
+        self.end_turn_fast(cx);
         true
     }
 
     /// Ends the turn, as [`end_turn_early`](Self::end_turn_early) does.
     #[inline]
-    fn end_turn_shortly(&mut self, cx: &mut Context<'_>) {
+    fn end_turn_fast(&mut self, cx: &mut Context<'_>) {
         if self.has_refused || !turn::is_entered(self, cx.waker()) || !self.write_in_turn(cx) {
             return self.end_turn_early(cx);
         }
@@ -168,9 +168,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
         driver.write_plain(&mut Context::from_waker(cx.waker()), self.now)
     }
 
-    /// Writes what was queued [shortly](Self::queue_shortly), as [`poll_sent`](Self::poll_sent) does. `false`: call that.
+    /// Writes what was queued on the [fast path](Self::queue_fast), as [`poll_sent`](Self::poll_sent) does. `false`: call that.
     #[inline]
-    pub(crate) fn write_shortly(&mut self) -> bool {
+    pub(crate) fn write_fast(&mut self) -> bool {
         // A task that only sends reads too.
         if !self.has_received || self.rare.is_some() {
             return false;
@@ -185,7 +185,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
             return false;
         }
         #[cfg(test)]
-        SHORT_SENDS.set(SHORT_SENDS.get() + 1);
+        FAST_SENDS.set(FAST_SENDS.get() + 1);
         self.has_received = false;
         self.end_step();
         true
@@ -210,11 +210,11 @@ mod tests {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
     use ws_proto::{Config, Connection};
 
-    use super::{SHORT_RECEIVES, SHORT_SENDS};
+    use super::{FAST_RECEIVES, FAST_SENDS};
     use crate::{internal::ServerHalf, websocket::WebSocket};
 
     struct Fixture {
-        served: ServerHalf<DuplexStream>,
+        half: ServerHalf<DuplexStream>,
         application: Pin<Box<dyn Future<Output = ()>>>,
         peer: DuplexStream,
     }
@@ -227,30 +227,30 @@ mod tests {
 
         fn with(connection: Connection) -> Self {
             let (peer, transport) = tokio::io::duplex(1000);
-            let (served, mut ws): (_, WebSocket<_>) = ServerHalf::new(transport, connection, &[]);
+            let (half, mut ws): (_, WebSocket<_>) = ServerHalf::new(transport, connection, &[]);
             let application = Box::pin(async move {
                 while let Some(message) = ws.recv().await {
                     ws.send(message).await.unwrap();
                 }
             });
-            let mut fixture = Self { served, application, peer };
+            let mut fixture = Self { half, application, peer };
             fixture.turn(true);
             fixture
         }
 
         /// Polls the application, in a turn of the server's task or outside of one. Returns how many calls of `recv`
-        /// went the short way.
+        /// took the fast path.
         fn turn(&mut self, of_server: bool) -> usize {
-            SHORT_RECEIVES.set(0);
+            FAST_RECEIVES.set(0);
             let (cx, now) = (&mut std::task::Context::from_waker(Waker::noop()), Instant::now());
             if of_server {
-                self.served.begin_turn(cx, now);
+                self.half.begin_turn(cx, now);
             }
             assert!(self.application.as_mut().poll(cx).is_pending());
             if of_server {
-                assert!(self.served.end_turn(cx, now).is_pending());
+                assert!(self.half.end_turn(cx, now).is_pending());
             }
-            SHORT_RECEIVES.get()
+            FAST_RECEIVES.get()
         }
 
         async fn echo(&mut self, of_server: bool) -> usize {
@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_small_echo_is_received_the_short_way_in_a_turn_of_the_server_only() {
+    async fn a_small_echo_is_received_the_fast_path_in_a_turn_of_the_server_only() {
         let mut fixture = Fixture::new();
         for _ in 0..3 {
             assert!(fixture.echo(true).await > 0);
@@ -274,7 +274,7 @@ mod tests {
 
     #[cfg(feature = "deflate")]
     #[tokio::test]
-    async fn a_connection_that_compresses_receives_the_short_way_too() {
+    async fn a_connection_that_compresses_receives_the_fast_path_too() {
         use ws_proto::handshake::{RequestReader, ServerHandshake};
 
         let request = b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
@@ -294,10 +294,10 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn without_a_server_task_a_small_echo_takes_the_short_way() {
+    async fn without_a_server_task_a_small_echo_takes_the_fast_path() {
         let (mut peer, transport) = tokio::io::duplex(1000);
         let mut ws = WebSocket::server(transport, Config::default().validate().unwrap());
-        let (receives, sends) = (SHORT_RECEIVES.get(), SHORT_SENDS.get());
+        let (receives, sends) = (FAST_RECEIVES.get(), FAST_SENDS.get());
         for _ in 0..3 {
             assert!(poll_fn(|cx| Poll::Ready(ws.poll_recv(cx).is_pending())).await);
             peer.write_all(&[0x82, 0x81, 0, 0, 0, 0, b'x']).await.unwrap();
@@ -308,6 +308,6 @@ mod tests {
             assert_eq!(echo, [0x82, 1, b'x']);
         }
         // The first poll registers the task.
-        assert_eq!((SHORT_RECEIVES.get() - receives, SHORT_SENDS.get() - sends), (5, 3));
+        assert_eq!((FAST_RECEIVES.get() - receives, FAST_SENDS.get() - sends), (5, 3));
     }
 }

@@ -1,4 +1,4 @@
-//! Which events lead to a short turn.
+//! Which events lead to a fast turn.
 
 use std::{
     io::{Read as _, Write as _},
@@ -9,19 +9,19 @@ use std::{
 
 use rustix::event::{PollFd, PollFlags, epoll::EventFlags, poll};
 use ws_proto::{Config, Connection, MessageRef, handshake::Rejection};
-use ws_tokio::{Sender, internal::ReceiveLease};
+use ws_tokio::{Sender, internal::ThreadReceiveBuffer};
 
 use crate::{
     admission::Request,
     connection::{
         Conn, Handler,
-        handler_task::{HandlerTask, SHORT_TURNS},
+        handler_task::{FAST_TURNS, HandlerTask},
     },
     measure::Observer,
     net::epoll_socket::Socket,
     options::Options,
     shard::server_state::{ServerState, ShutdownPhase},
-    tests::{registration_on, short::frame},
+    tests::{fast_turns::frame, registration_on},
 };
 
 /// Echoes, and does what some messages say.
@@ -73,7 +73,7 @@ impl Fixture {
     }
 
     fn usual_turn(&mut self) {
-        let (cx, mut lease) = (&mut Context::from_waker(Waker::noop()), ReceiveLease::take());
+        let (cx, mut lease) = (&mut Context::from_waker(Waker::noop()), ThreadReceiveBuffer::take());
         assert!(self.task.turn(cx, &mut lease).is_pending());
         self.task.take_wants_turn();
     }
@@ -83,10 +83,10 @@ impl Fixture {
         self.peer.write_all(&frame(0x81, message.as_bytes())).expect("it reads");
         poll(&mut [PollFd::new(&self.socket, PollFlags::IN)], None).expect("a socket");
         self.task.io_mut().note(EventFlags::IN);
-        SHORT_TURNS.set(0);
-        let (cx, mut lease) = (&mut Context::from_waker(Waker::noop()), ReceiveLease::take());
+        FAST_TURNS.set(0);
+        let (cx, mut lease) = (&mut Context::from_waker(Waker::noop()), ThreadReceiveBuffer::take());
         let polled = self.task.turn_after_event(cx, &mut lease);
-        (SHORT_TURNS.get() == 1, polled)
+        (FAST_TURNS.get() == 1, polled)
     }
 
     fn is_short_after(&mut self, message: &str) -> bool {
@@ -103,7 +103,7 @@ impl Fixture {
 }
 
 #[test]
-fn a_small_echo_takes_a_short_turn() {
+fn a_small_echo_takes_a_fast_turn() {
     let mut fixture = Fixture::new(Options::default());
     for _ in 0..3 {
         assert!(fixture.is_short_after("echo"));

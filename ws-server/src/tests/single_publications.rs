@@ -9,7 +9,7 @@ use std::{
 
 use rustix::event::epoll::EventFlags;
 use ws_proto::{CloseCode, Config, Connection, MessageRef, PreparedMessage, handshake::Rejection};
-use ws_tokio::{Sender, internal::ReceiveLease};
+use ws_tokio::{Sender, internal::ThreadReceiveBuffer};
 
 use crate::{
     admission::Request,
@@ -95,7 +95,7 @@ impl Fixture {
 }
 
 fn turn(task: &mut HandlerTask<Member, Socket>) -> Poll<()> {
-    task.turn(&mut Context::from_waker(Waker::noop()), &mut ReceiveLease::take())
+    task.turn(&mut Context::from_waker(Waker::noop()), &mut ThreadReceiveBuffer::take())
 }
 
 #[test]

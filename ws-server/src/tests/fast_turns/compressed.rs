@@ -11,7 +11,7 @@ use ws_proto::{
 };
 
 use super::{After, Fixture, frame, frames};
-use crate::connection::handler_task::SHORT_TURNS;
+use crate::connection::handler_task::FAST_TURNS;
 
 /// In the first byte of a frame: the message is compressed.
 const COMPRESSED: u8 = 0x40;
@@ -91,15 +91,15 @@ fn compressed_frames() -> impl Strategy<Value = Vec<u8>> {
 }
 
 #[test]
-fn an_echo_that_is_compressed_takes_a_short_turn() {
+fn an_echo_that_is_compressed_takes_a_fast_turn() {
     for takeover in [false, true] {
-        SHORT_TURNS.set(0);
+        FAST_TURNS.set(0);
         let request = frame(0xc1, &compress(&[b'e'; 1000]));
         let (seen, _, received) =
             Fixture::with(After::Event, config(takeover), agree).run(&request, &[request.len()]);
         assert_eq!(seen.events.len(), 2, "{seen:?}");
         assert_eq!(received.expect("all was read")[0], 0xc1);
-        assert_eq!(SHORT_TURNS.get(), 1, "one for the message, none for the end");
+        assert_eq!(FAST_TURNS.get(), 1, "one for the message, none for the end");
     }
 }
 

@@ -1,4 +1,4 @@
-//! `recv` and `send` have a short way, in a turn of a server's task and without one. A connection that counts never takes
+//! `recv` and `send` have a fast path, in a turn of a server's task and without one. A connection that counts never takes
 //! it, and shows what the other way does.
 
 use std::{
@@ -209,7 +209,7 @@ async fn run(steps: Vec<Step>, runs: Runs, statistics: bool, connect: Connect<'_
     Outcome { is_over, seen, received, writes: counts.writes, reads }
 }
 
-/// Takes the same steps in the short way, where it can be taken, and in the other one.
+/// Takes the same steps in the fast path, where it can be taken, and in the other one.
 fn check_both_ways(steps: &[Step], connect: Connect<'_>) -> Result<(), TestCaseError> {
     let runtime = Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     for runs in ROLES.map(Runs::OwnTask).into_iter().chain([Runs::ServerTask]) {
@@ -222,7 +222,7 @@ fn check_both_ways(steps: &[Step], connect: Connect<'_>) -> Result<(), TestCaseE
 
 proptest! {
     #[test]
-    fn whatever_happens_the_short_way_shows_what_the_long_way_does(
+    fn whatever_happens_the_fast_path_shows_what_the_long_way_does(
         steps in prop::collection::vec(steps(), 1..20),
     ) {
         check_both_ways(&steps, &connection)?;
@@ -271,7 +271,7 @@ mod compressed {
 
     proptest! {
         #[test]
-        fn whatever_happens_the_short_way_of_a_connection_that_compresses_shows_what_the_long_way_does(
+        fn whatever_happens_the_fast_path_of_a_connection_that_compresses_shows_what_the_long_way_does(
             steps in prop::collection::vec(compressed_steps(), 1..20),
             takeover in any::<bool>(),
         ) {

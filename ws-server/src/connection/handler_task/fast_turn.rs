@@ -1,8 +1,8 @@
-//! Short turns, for the usual event: small messages arrive at a connection that does nothing else.
+//! Fast turns, for the usual event: small messages arrive at a connection that does nothing else.
 
 use std::task::{Context, Poll};
 
-use ws_tokio::internal::{ReceiveLease, begin_turn_work};
+use ws_tokio::internal::{ThreadReceiveBuffer, begin_turn_work};
 
 use crate::{connection::Handler, net::epoll_socket::Socket, shard::server_state::ShutdownPhase};
 
@@ -10,17 +10,21 @@ use super::{super::handler_state::Life, HandlerTask};
 
 #[cfg(test)]
 thread_local! {
-    /// How many short turns have begun on this thread.
-    pub(crate) static SHORT_TURNS: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+    /// How many fast turns have begun on this thread.
+    pub(crate) static FAST_TURNS: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
 }
 
 impl<H: Handler> HandlerTask<H, Socket> {
     /// A turn after an event of the kernel, with the same effects as [`turn`](Self::turn). Steps that can have none are
     /// left out. Wherever something unusual shows, it goes on as that one.
     #[inline]
-    pub(crate) fn turn_after_event(&mut self, cx: &mut Context<'_>, lease: &mut ReceiveLease) -> Poll<()> {
+    pub(crate) fn turn_after_event(
+        &mut self,
+        cx: &mut Context<'_>,
+        lease: &mut ThreadReceiveBuffer,
+    ) -> Poll<()> {
         let tick = self.state.registration.shard().tick();
-        if self.awaits_message(tick) { self.short_turn(cx, tick, lease) } else { self.turn(cx, lease) }
+        if self.awaits_message(tick) { self.fast_turn(cx, tick, lease) } else { self.turn(cx, lease) }
     }
 
     /// Whether a turn would begin with a read. What other threads sent or published before this turn is seen here.
@@ -31,25 +35,24 @@ impl<H: Handler> HandlerTask<H, Socket> {
             && self.driver.io().is_ready_and_open()
             && state.life == Life::Open
             && state.wants.is_empty()
-            && !state.wants.messages
             && state.mailbox.as_ref().is_none_or(|mailbox| !mailbox.is_woken() && !mailbox.has_feed())
             && state.registration.is_armed(tick)
             && !state.registration.is_watched()
             && state.registration.shutdown_phase() == ShutdownPhase::Running
     }
 
-    fn short_turn(&mut self, cx: &mut Context<'_>, tick: u64, lease: &mut ReceiveLease) -> Poll<()> {
+    fn fast_turn(&mut self, cx: &mut Context<'_>, tick: u64, lease: &mut ThreadReceiveBuffer) -> Poll<()> {
         #[cfg(test)]
-        SHORT_TURNS.set(SHORT_TURNS.get() + 1);
+        FAST_TURNS.set(FAST_TURNS.get() + 1);
         let now = self.state.registration.shard().time_of(tick);
         begin_turn_work();
-        if self.driver.read_shortly(cx, now, lease, Socket::read_now).is_pending() {
+        if self.driver.read_fast(cx, now, lease, Socket::read_now).is_pending() {
             return Poll::Pending;
         }
         self.dispatch(cx, now, lease);
         if self.has_only_to_write(lease) {
             let counters = &self.state.registration.shard().server.counters.traffic;
-            if self.driver.write_shortly(cx, now, lease, counters, Socket::write_now) {
+            if self.driver.write_turn_fast(cx, now, lease, counters, Socket::write_now) {
                 if self.state.is_pressed() {
                     self.follow_pressure();
                 }
@@ -65,12 +68,10 @@ impl<H: Handler> HandlerTask<H, Socket> {
 
     /// Whether all that was received is delivered, and the callbacks have done nothing but send.
     #[inline]
-    fn has_only_to_write(&self, lease: &ReceiveLease) -> bool {
-        let wants = &self.state.wants;
+    fn has_only_to_write(&self, lease: &ThreadReceiveBuffer) -> bool {
         lease.is_empty()
             && self.driver.connection().is_settled()
             && self.driver.io().is_read()
-            && wants.is_empty()
-            && !wants.messages
+            && self.state.wants.is_empty()
     }
 }

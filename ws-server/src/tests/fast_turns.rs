@@ -13,7 +13,7 @@ use std::{
 use proptest::prelude::*;
 use rustix::event::{PollFd, PollFlags, epoll::EventFlags, poll};
 use ws_proto::{CloseCode, CloseInfo, Completion, Config, Connection, MessageRef, handshake::Rejection};
-use ws_tokio::internal::{ReceiveLease, TrafficTotals, guarded};
+use ws_tokio::internal::{ThreadReceiveBuffer, TrafficTotals, guarded};
 
 use crate::{
     admission::Request,
@@ -128,7 +128,7 @@ impl Fixture {
     }
 
     fn turn(&mut self, after: After) -> Poll<()> {
-        let (cx, mut lease) = (&mut Context::from_waker(Waker::noop()), ReceiveLease::take());
+        let (cx, mut lease) = (&mut Context::from_waker(Waker::noop()), ThreadReceiveBuffer::take());
         let task = &mut self.task;
         let turn = guarded(|| match after {
             After::Event => task.turn_after_event(cx, &mut lease),

@@ -1,4 +1,4 @@
-//! The steps of a short turn: a settled connection receives small messages, and the transport takes the replies at once.
+//! The steps of a fast turn: a settled connection receives small messages, and the transport takes the replies at once.
 //!
 //! They are those of a usual turn, without what can have no effect there. After each step, a turn may go on as usual.
 
@@ -14,10 +14,10 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use ws_proto::{ReceiveBuffer, TransmitQueue};
 
 use super::{Driver, count_turn};
-use crate::{thread_buffers::ReceiveLease, traffic::TrafficCounters, transport_io::read_once};
+use crate::{thread_buffers::ThreadReceiveBuffer, traffic::TrafficCounters, transport_io::read_once};
 
 impl<S> Driver<S> {
-    /// Returns whether a short turn may begin: nothing is in progress, and messages are delivered.
+    /// Returns whether a fast turn may begin: nothing is in progress, and messages are delivered.
     #[inline]
     pub fn awaits_message(&self) -> bool {
         self.tx.is_none() && self.reads_plainly() && !self.connection.is_paused()
@@ -40,11 +40,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
     /// Reads once, as [`poll_read`](Self::poll_read) does. `read` reads from the transport into the memory that it
     /// gets. Call it only if the driver [awaits a message](Self::awaits_message).
     #[inline]
-    pub fn read_shortly(
+    pub fn read_fast(
         &mut self,
         cx: &Context<'_>,
         now: Instant,
-        lease: &mut ReceiveLease,
+        lease: &mut ThreadReceiveBuffer,
         read: impl FnOnce(&mut S, &mut [u8]) -> Poll<io::Result<usize>>,
     ) -> Poll<()> {
         let read = ready!(read(&mut self.io, self.connection.read_target(lease)));
@@ -56,11 +56,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
     /// [`end_turn`](Self::end_turn) does. Call it only if the connection is settled. `write` writes to the transport,
     /// which must have no buffer of its own that is to be flushed. `false`: the turn goes on with `poll_write`.
     #[inline]
-    pub fn write_shortly(
+    pub fn write_turn_fast(
         &mut self,
         cx: &Context<'_>,
         now: Instant,
-        lease: &mut ReceiveLease,
+        lease: &mut ThreadReceiveBuffer,
         counters: &TrafficCounters,
         write: impl FnOnce(&mut S, &[u8]) -> Poll<io::Result<usize>>,
     ) -> bool {
