@@ -210,8 +210,9 @@ impl ServerBuilder {
         self
     }
 
-    /// The size of the receive buffer that all connections of a shard share, from 1 KiB to 1 GiB. Default 128 KiB. It
-    /// has no effect without shards: the threads of your runtime use the default.
+    /// The size of the receive buffer that all connections of a shard share, from 1 KiB to 1 GiB. Default 128 KiB. A
+    /// shard has a second one while an async function waits with messages that are in the first. It has no effect
+    /// without shards: the threads of your runtime use the default.
     pub const fn receive_buffer(mut self, bytes: usize) -> Self {
         self.options.receive_buffer = bytes;
         self

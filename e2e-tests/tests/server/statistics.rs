@@ -172,9 +172,9 @@ fn answered_keepalive_pings_give_the_round_trip_time() {
         let stats = told.recv().await.unwrap().1.unwrap();
         let trip = stats.round_trip.unwrap();
         assert_eq!((trip.samples, stats.received.pongs), (3, 9));
-        let range = DELAY..started.elapsed();
+        // The time begins when the server's thread goes on after its write, which may be later than the ping's arrival.
         for time in [trip.latest, trip.smoothed, trip.minimum] {
-            assert!(range.contains(&time), "{trip:?}");
+            assert!(!time.is_zero() && time < started.elapsed(), "{trip:?}");
         }
         assert!(stats.age(stats.opened_at + DELAY) == DELAY);
     });

@@ -60,8 +60,12 @@ impl FaultyTransport {
         assert!(self.polls.get() < LIMIT, "it spins");
     }
 
+    /// Panics once.
     fn panics_if(&self, fault: Fault) {
-        assert!(self.fault.get() != fault, "on purpose");
+        if self.fault.get() == fault {
+            self.fault.set(Fault::None);
+            panic!("on purpose");
+        }
     }
 }
 
@@ -259,6 +263,23 @@ async fn a_panic_of_the_transport_reaches_the_caller_and_the_connection_still_wo
             ws.send("after").await.unwrap();
             let expected = [Frame::text("before"), Frame::text("after")];
             assert_eq!(peer.received(), expected, "{role:?}, {fault:?}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_send_that_is_polled_again_after_a_panic_of_the_transport_sends_its_message_once() {
+    for role in ROLES {
+        for fault in [Fault::PanicInWrite, Fault::PanicInFlush] {
+            let (mut ws, peer) = open(role, Fault::None);
+            let task = Task::new();
+            // After that, a send may take the fast path.
+            assert!(ws.poll_recv(&mut task.cx()).is_pending());
+            ws.with_io(|io| io.fault.set(fault)).unwrap();
+            let mut sending = Box::pin(ws.send("once"));
+            assert!(catch_unwind(AssertUnwindSafe(|| task.poll(&mut sending))).is_err());
+            assert_eq!(task.poll(&mut sending), Poll::Ready(Ok(())), "{role:?}, {fault:?}");
+            assert_eq!(peer.received(), [Frame::text("once")], "{role:?}, {fault:?}");
         }
     }
 }
