@@ -95,17 +95,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
             return Some(Poll::Ready(self.take_together(first, from, permit, rx, rest)));
         }
         let received = R::from_parsed(Parsed::Message(message));
+        self.end_receive(&mut rx, has_more, is_inline);
+        Some(Poll::Ready(received))
+    }
+
+    /// Does what follows after a message is received. `has_more`: other frames came behind it; they are held.
+    #[inline]
+    fn end_receive(&mut self, rx: &mut ThreadReceiveBuffer, has_more: bool, is_inline: bool) {
         if has_more {
-            self.hold_received(&mut rx, Connection::hold);
-        } else {
-            connection.hold();
+            self.hold_received(rx, Connection::hold);
+        } else if let Some(driver) = &mut self.driver {
+            driver.connection_mut().hold();
         }
         if is_inline {
             self.end_receive_outside_turn(has_more);
         } else {
             count_work(1);
         }
-        Some(Poll::Ready(received))
     }
 
     /// Takes the messages of a read that has several. They stay where they are: the run takes the receive buffer. Its
