@@ -5,7 +5,7 @@ use crate::{
     message::{Message, MessageKind},
 };
 
-use super::{Connection, Flow, HeldEvent, closing::Phase};
+use super::{Connection, Flow, HeldEvent, Stall, closing::Phase};
 
 impl Connection {
     /// Takes the oldest held message, even while the application is paused, and parses no received bytes. It is for a
@@ -30,7 +30,9 @@ impl Connection {
         }
         let is_stalled = !self.wants_read();
         let (kind, payload) = self.inbox.as_mut()?.pop_message()?;
-        self.was_stalled |= is_stalled;
+        if is_stalled {
+            self.stall = Stall::Over;
+        }
         Some(Message::received(kind, self.config.validate_utf8, payload))
     }
 

@@ -136,8 +136,7 @@ pub struct Connection {
     phase: Phase,
     flow: Flow,
     eof: bool,
-    /// Reading had stopped, so the silence until now does not count against the peer.
-    was_stalled: bool,
+    stall: Stall,
     unwritten_ping: UnwrittenPing,
     /// The driver can report the state of the transport's send queue.
     watched: bool,
@@ -147,6 +146,15 @@ pub struct Connection {
     control_frames: u32,
     /// Microseconds of the current second that have passed.
     control_age: u32,
+}
+
+/// Whether reading had stopped because of the application. The silence until it goes on does not count against the peer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stall {
+    None,
+    /// The driver could not read. It is over once reading [goes on](Connection::wants_read).
+    Noted,
+    Over,
 }
 
 /// Whether a keepalive ping is encoded and the transport has accepted no bytes since.
@@ -217,7 +225,7 @@ impl Connection {
             phase: Phase::Open,
             flow: Flow::Deliver,
             eof: false,
-            was_stalled: false,
+            stall: Stall::None,
             unwritten_ping: UnwrittenPing::None,
             watched: false,
             charge: Charge::default(),
@@ -254,7 +262,7 @@ impl Connection {
 
     /// Delivers messages again, held ones first. Call [`poll_event`](Self::poll_event) afterwards.
     pub fn resume(&mut self) {
-        self.was_stalled |= !self.wants_read();
+        self.end_stall();
         if self.flow == Flow::Pause {
             self.observe(RecordedEvent::Resumed);
         }
@@ -338,7 +346,9 @@ impl Connection {
     /// of a [run](MessageRun) without the connection, so that nothing else shows when it has stopped.
     #[doc(hidden)]
     pub fn note_stall(&mut self) {
-        self.was_stalled |= self.is_full();
+        if self.stall == Stall::None && self.is_full() {
+            self.stall = Stall::Noted;
+        }
     }
 
     /// Whether reading has stopped because the application is paused and the held messages are at their limit.

@@ -275,7 +275,7 @@ impl Connection {
     #[doc(hidden)]
     pub fn put_back_run(&mut self, mut run: MessageRun) {
         drop(run.take_buffer());
-        self.was_stalled |= !self.wants_read();
+        self.end_stall();
         let delivers = self.phase.delivers();
         let Some(inbox) = &mut self.inbox else {
             if delivers && !run.is_empty() {

@@ -12,7 +12,7 @@ use crate::{
 };
 
 use super::{
-    Connection, UnwrittenPing,
+    Connection, Stall, UnwrittenPing,
     closing::Phase,
     inbox::End,
     pong_deadline::{PongDeadline, Waits},
@@ -121,7 +121,7 @@ impl Connection {
             self.observe(RecordedEvent::KeepaliveLate);
             return self.set_pong_deadline(deadline_after(now, Waits::of(keepalive).before(left)));
         } else {
-            let was_stalled = self.was_stalled;
+            let was_stalled = self.was_stalled();
             self.forgive_stall(now);
             if !was_stalled && self.has_vanished(keepalive.timeout, now, tx) {
                 return self.fail(TimedOut::Keepalive.into(), now, tx);
@@ -164,11 +164,28 @@ impl Connection {
     /// Restarts the deadlines that depend on received bytes, if reading had stopped: the peer could not make progress.
     #[inline]
     pub(super) fn forgive_stall(&mut self, now: Instant) {
-        if std::mem::take(&mut self.was_stalled) {
+        if self.stall != Stall::None && self.was_stalled() {
+            self.stall = Stall::None;
             self.last_activity = now;
             if let Some(since) = self.partial.as_mut().and_then(|partial| partial.since.as_mut()) {
                 *since = now;
             }
+        }
+    }
+
+    /// Whether reading had stopped, and goes on.
+    fn was_stalled(&self) -> bool {
+        match self.stall {
+            Stall::None => false,
+            Stall::Noted => self.wants_read(),
+            Stall::Over => true,
+        }
+    }
+
+    /// Notes that the application takes messages, so that reading goes on if it had stopped.
+    pub(super) fn end_stall(&mut self) {
+        if !self.wants_read() {
+            self.stall = Stall::Over;
         }
     }
 
