@@ -164,7 +164,14 @@ impl Connection {
     /// Restarts the deadlines that depend on received bytes, if reading had stopped: the peer could not make progress.
     #[inline]
     pub(super) fn forgive_stall(&mut self, now: Instant) {
-        if self.stall != Stall::None && self.was_stalled() {
+        if self.stall != Stall::None {
+            self.forgive_noted_stall(now);
+        }
+    }
+
+    #[cold]
+    fn forgive_noted_stall(&mut self, now: Instant) {
+        if self.was_stalled() {
             self.stall = Stall::None;
             self.last_activity = now;
             if let Some(since) = self.partial.as_mut().and_then(|partial| partial.since.as_mut()) {
