@@ -65,7 +65,8 @@ impl Drop for Clients {
     }
 }
 
-/// What the process does: opens the connections, says so, answers each Close, and prints the most that came in a second.
+/// What the process does: opens the connections, says so, answers each Close, and prints the most that came in a
+/// second.
 pub(crate) async fn run(addr: SocketAddr, count: usize) -> Result<(), Failure> {
     let (mut opening, mut closing) = (JoinSet::new(), JoinSet::new());
     for number in 0..count + AT_ONCE {

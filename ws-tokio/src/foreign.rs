@@ -100,8 +100,8 @@ fn discard(mut payload: Box<dyn Any + Send>) -> Panicked {
     Panicked
 }
 
-/// Runs foreign code and catches its panic. It runs at once, or, if this thread has a [`LockMark`], when the last one is
-/// dropped.
+/// Runs foreign code and catches its panic. It runs at once, or, if this thread has a [`LockMark`], when the last one
+/// is dropped.
 pub fn run_unlocked(foreign: Foreign) {
     if HELD.get() == 0 {
         return foreign.run();
@@ -182,7 +182,8 @@ fn run_due() {
     }
 }
 
-/// A guard of a mutex, with a [`LockMark`]. Foreign code that is given to [`run_unlocked`] runs after the lock is released.
+/// A guard of a mutex, with a [`LockMark`]. Foreign code that is given to [`run_unlocked`] runs after the lock is
+/// released.
 #[derive(Debug)]
 pub struct Locked<'a, T> {
     // Dropped in this order.

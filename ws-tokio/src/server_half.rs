@@ -125,9 +125,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ServerHalf<S> {
         TurnEnd { over: false, due, is_quiet: driver.is_quiet(), pressed }
     }
 
-    /// Updates a transport that wakes no tasks by itself. `f` sets its readiness, and returns whether a read that does not
-    /// fill its memory takes all that has arrived, so that there is nothing to read until the next call. Then all tasks
-    /// that wait for the transport are woken except `task`, which is about to be polled.
+    /// Updates a transport that wakes no tasks by itself. `f` sets its readiness, and returns whether a read that does
+    /// not fill its memory takes all that has arrived, so that there is nothing to read until the next call. Then all
+    /// tasks that wait for the transport are woken except `task`, which is about to be polled.
     pub fn notify_transport(&self, task: &Waker, f: impl FnOnce(&mut S) -> bool) {
         let mut state = lock_briefly(&self.shared);
         if let Some(driver) = state.driver_mut() {

@@ -173,8 +173,8 @@ impl LendPermit {
         })
     }
 
-    /// Returns the permit and the buffer. On another thread than that of the permit, the buffer is dropped: that thread has
-    /// its own, perhaps of another size.
+    /// Returns the permit and the buffer. On another thread than that of the permit, the buffer is dropped: that thread
+    /// has its own, perhaps of another size.
     pub(crate) fn give_back(self, rx: Box<ReceiveBuffer>) {
         let is_home =
             |buffers: &Buffers| buffers.lent.get().is_some_and(|permit| Arc::ptr_eq(permit, &self.0));

@@ -40,7 +40,8 @@ pub trait Backplane: fmt::Debug + Send + Sync + 'static {
         options: &'a LogOptions,
     ) -> BoxFuture<'a, Result<Position, BackplaneError>>;
 
-    /// Changes what is watched. Idempotent. Once it has returned `Ok`, later publications of added topics become events.
+    /// Changes what is watched. Idempotent. Once it has returned `Ok`, later publications of added topics become
+    /// events.
     ///
     /// # Errors
     /// [`BackplaneError`]. The change is kept and done as soon as it can be: [`Up`](crate::BackplaneEvent::Up) or a

@@ -37,8 +37,8 @@ pub enum BackplaneEvent {
     Down,
     /// The connection is back, and all topics are watched again. Logged topics must be read from their last position.
     Up,
-    /// Publications of these topics may have been missed. With [`GapCause::Disconnected`] between [`Down`](Self::Down) and
-    /// [`Up`](Self::Up), they are watched again, and `Up` is no gap of these topics.
+    /// Publications of these topics may have been missed. With [`GapCause::Disconnected`] between [`Down`](Self::Down)
+    /// and [`Up`](Self::Up), they are watched again, and `Up` is no gap of these topics.
     Gap {
         /// The topics.
         topics: Topics,
@@ -80,7 +80,8 @@ pub enum GapCause {
     Refused,
 }
 
-/// The sending half of a bounded queue of events, for implementations of [`Backplane`](crate::Backplane). It never waits.
+/// The sending half of a bounded queue of events, for implementations of [`Backplane`](crate::Backplane). It never
+/// waits.
 ///
 /// Publications beyond the limit are dropped and replaced by one [`BackplaneEvent::Gap`] with
 /// [`GapCause::Overflow`] in their place, so a loss is never silent.

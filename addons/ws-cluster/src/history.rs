@@ -26,11 +26,11 @@ impl LogEntry {
 pub struct History {
     /// The entries behind the position that was asked for, oldest first.
     pub entries: Vec<LogEntry>,
-    /// The newest position of the log. The offset is 0 if nothing was published in this epoch. Epoch and offset are 0 if
-    /// the topic has no log and the broker draws the epoch with the first entry.
+    /// The newest position of the log. The offset is 0 if nothing was published in this epoch. Epoch and offset are 0
+    /// if the topic has no log and the broker draws the epoch with the first entry.
     pub newest: Position,
-    /// Whether each entry between the position that was asked for and the first one of `entries` is there. `false`: some
-    /// are gone, or the position belongs to another epoch.
+    /// Whether each entry between the position that was asked for and the first one of `entries` is there. `false`:
+    /// some are gone, or the position belongs to another epoch.
     pub complete: bool,
     /// Whether `entries` ends before `newest` because of the limit. Ask again from the last entry.
     pub more: bool,

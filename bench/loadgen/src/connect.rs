@@ -178,7 +178,8 @@ fn bind_source(socket: &OwnedFd) -> io::Result<()> {
         0,
     ));
     let one: libc::c_int = 1;
-    // SAFETY: all pointers are to initialised values that are valid during the calls, and their sizes are passed with them.
+    // SAFETY: all pointers are to initialised values that are valid during the calls, and their sizes are passed with
+    // them.
     let status = unsafe {
         let option = (&raw const one).cast();
         // The kernel chooses the port at `connect`, per pair of addresses.

@@ -113,8 +113,8 @@ fn parse_name(name: &str) -> Result<String, Fault> {
     Ok(name.to_owned())
 }
 
-/// Whether a character has no shape of its own, or changes the direction of the text around it. With these, a name would
-/// be invisible, or look like that of another visitor.
+/// Whether a character has no shape of its own, or changes the direction of the text around it. With these, a name
+/// would be invisible, or look like that of another visitor.
 const fn is_hidden(char: char) -> bool {
     matches!(char,
         '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}'

@@ -61,8 +61,8 @@ impl Connection {
         }
     }
 
-    /// Whether the connection is charged for what it holds, no more and no less. It holds once `poll_event` has returned
-    /// `None` and the outputs are drained. For simulations.
+    /// Whether the connection is charged for what it holds, no more and no less. It holds once `poll_event` has
+    /// returned `None` and the outputs are drained. For simulations.
     #[doc(hidden)]
     #[must_use]
     pub fn is_charged_exactly(&self, tx: &TransmitQueue) -> bool {

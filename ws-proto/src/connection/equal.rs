@@ -14,8 +14,8 @@ use super::Connection;
 const SEVERAL: usize = 2;
 
 impl Connection {
-    /// Notes a run of messages of `len` bytes with their headers, of which the latest has `latest`. That all have the same
-    /// length is a guess too. A connection of a server mostly has no place to note it.
+    /// Notes a run of messages of `len` bytes with their headers, of which the latest has `latest`. That all have the
+    /// same length is a guess too. A connection of a server mostly has no place to note it.
     #[inline]
     pub(super) fn note_run(&mut self, len: usize, latest: usize) {
         if let Some(optional) = &mut self.optional

@@ -38,8 +38,8 @@ impl Connection {
             && matches!(self.flow, Flow::Deliver)
     }
 
-    /// Whether nothing was received that is not processed, and nothing is in progress: there is no event. Then the whole
-    /// window is spare again.
+    /// Whether nothing was received that is not processed, and nothing is in progress: there is no event. Then the
+    /// whole window is spare again.
     #[inline]
     pub(super) fn is_drained(&self, rx: &mut ReceiveBuffer, tx: &TransmitQueue) -> bool {
         let is_drained = rx.is_empty() && self.is_settled() && !tx.is_blocked();

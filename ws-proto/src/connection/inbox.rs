@@ -58,8 +58,8 @@ struct Size {
     spare: usize,
 }
 
-/// Small messages and control frames are packed side by side as frames with unmasked payloads, so that holding one takes
-/// no more memory than it took on the wire. Larger assembled messages are moved.
+/// Small messages and control frames are packed side by side as frames with unmasked payloads, so that holding one
+/// takes no more memory than it took on the wire. Larger assembled messages are moved.
 #[derive(Debug)]
 pub(super) enum Held {
     Packed { frames: Frames, read: usize },

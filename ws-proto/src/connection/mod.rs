@@ -148,7 +148,8 @@ pub struct Connection {
     control_age: u32,
 }
 
-/// Whether reading had stopped because of the application. The silence until it goes on does not count against the peer.
+/// Whether reading had stopped because of the application. The silence until it goes on does not count against the
+/// peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stall {
     None,
@@ -342,8 +343,8 @@ impl Connection {
         }
     }
 
-    /// Notes that reading has stopped, if it is the application's doing. For `ws-tokio`, whose application takes messages
-    /// of a [run](MessageRun) without the connection, so that nothing else shows when it has stopped.
+    /// Notes that reading has stopped, if it is the application's doing. For `ws-tokio`, whose application takes
+    /// messages of a [run](MessageRun) without the connection, so that nothing else shows when it has stopped.
     #[doc(hidden)]
     pub fn note_stall(&mut self) {
         if self.stall == Stall::None && self.is_full() {

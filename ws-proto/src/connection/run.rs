@@ -108,8 +108,8 @@ impl MessageRun {
         if let Frames::Buffer { rx, .. } = mem::replace(frames, left) { Some(rx) } else { None }
     }
 
-    /// Takes the next message, owned: a small one is a copy, a large one may share the window. `None` if none is left, or
-    /// if the next frame is not a message, or if the connection has dropped what it holds: [put the run
+    /// Takes the next message, owned: a small one is a copy, a large one may share the window. `None` if none is left,
+    /// or if the next frame is not a message, or if the connection has dropped what it holds: [put the run
     /// back](Connection::put_back_run), and ask the connection. Once all messages of a run were taken in this way, the
     /// connection holds nothing back for it.
     #[inline]
@@ -206,12 +206,12 @@ impl Connection {
     }
 
     /// Takes the messages that come next in the receive buffer, as long as each is a whole frame, together with those
-    /// that were delivered since the [position](ReceiveBuffer::position) `from`. They count as held, before all that comes
-    /// later. Pass everything else in the buffer to [`poll_event`](Self::poll_event), and then the buffer to
+    /// that were delivered since the [position](ReceiveBuffer::position) `from`. They count as held, before all that
+    /// comes later. Pass everything else in the buffer to [`poll_event`](Self::poll_event), and then the buffer to
     /// [`MessageRun::in_buffer`].
     ///
-    /// `None` if there is no message, or if the buffer [may not lend](ReceiveBuffer::may_lend): ask it before a message is
-    /// delivered. Only if the connection [is plain](Self::is_plain).
+    /// `None` if there is no message, or if the buffer [may not lend](ReceiveBuffer::may_lend): ask it before a message
+    /// is delivered. Only if the connection [is plain](Self::is_plain).
     #[doc(hidden)]
     pub fn lend_received(
         &mut self,

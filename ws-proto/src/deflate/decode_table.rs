@@ -1,7 +1,7 @@
 //! Tables that decode Huffman codes (RFC 1951 section 3.2.2) by their next bits.
 //!
-//! An entry has, from its lowest bit: the number of bits of the code and its extra bits together (8 bits), the number of
-//! bits of the code (4 bits), flags, and from bit 16 the value of the symbol, to which the extra bits are added.
+//! An entry has, from its lowest bit: the number of bits of the code and its extra bits together (8 bits), the number
+//! of bits of the code (4 bits), flags, and from bit 16 the value of the symbol, to which the extra bits are added.
 
 /// In an entry: the value is complete. A literal, or a code length.
 pub(super) const LITERAL: u32 = 1 << 31;

@@ -7,8 +7,8 @@ use super::{BufferPool, block::Block};
 /// The first allocation for a message that arrives in parts, in bytes, if its announced length is not smaller.
 const FIRST_CAPACITY: usize = 1024;
 
-/// The most new memory that one read uses, in bytes. It is cleared, then read into, then unmasked; this size keeps it in
-/// the processor's cache meanwhile.
+/// The most new memory that one read uses, in bytes. It is cleared, then read into, then unmasked; this size keeps it
+/// in the processor's cache meanwhile.
 const CLEAR_AT_MOST: usize = 256 * 1024;
 
 /// A growable buffer for one message. A large one returns to its [`BufferPool`] when it is dropped.

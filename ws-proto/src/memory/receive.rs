@@ -186,8 +186,8 @@ impl ReceiveBuffer {
         self.end - self.start >= self.size / 2
     }
 
-    /// Whether what is left of the read cannot take the window along as it is processed, so that messages can be lent from
-    /// it.
+    /// Whether what is left of the read cannot take the window along as it is processed, so that messages can be lent
+    /// from it.
     #[doc(hidden)]
     #[inline]
     #[must_use]
@@ -295,7 +295,8 @@ impl ReceiveBuffer {
     }
 
     /// The memory, in bytes, that a payload of `len` bytes in this window would take with it. `None` if there is no
-    /// window for a large message, or if a payload below the pool's buffer size would pin more than four times its size.
+    /// window for a large message, or if a payload below the pool's buffer size would pin more than four times its
+    /// size.
     pub(crate) fn large_capacity(&self, len: usize) -> Option<usize> {
         let is_worthwhile = len >= self.pool.buffer_size() || len >= self.wire.capacity() / 4;
         let rest = self.end - self.start;

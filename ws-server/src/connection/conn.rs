@@ -254,8 +254,8 @@ impl Conn<'_> {
         self.connection.set_aside(rx, self.tx);
     }
 
-    /// Moves what waits in the connection's feed to the write queue, before a message of the handler or a Close. Returns
-    /// whether the message may follow; if not, there will be room later.
+    /// Moves what waits in the connection's feed to the write queue, before a message of the handler or a Close.
+    /// Returns whether the message may follow; if not, there will be room later.
     #[inline]
     fn fill_from_feed(&mut self) -> bool {
         self.state.mailbox_with_feed().is_none() || self.transfer_feed()

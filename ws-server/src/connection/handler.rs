@@ -33,8 +33,8 @@ use super::conn::Conn;
 /// message with at most one message does not have to handle [`Full`](ws_proto::error::SendError::Full).
 /// [`ServerBuilder::read_while_blocked`](crate::ServerBuilder::read_while_blocked) turns this off.
 ///
-/// A member of [topics](mod@crate::topics) has to handle `Full`: publications go out before what is sent after them, and
-/// may take the room.
+/// A member of [topics](mod@crate::topics) has to handle `Full`: publications go out before what is sent after them,
+/// and may take the room.
 pub trait Handler: Sized + 'static {
     /// What all connections share. Each shard gets a clone; use an `Arc` for a value that exists once.
     type Context: Clone + Send + 'static;

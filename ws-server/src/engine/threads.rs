@@ -215,8 +215,8 @@ struct Handshakes<A: Sharded> {
 }
 
 impl<A: Sharded> Handshakes<A> {
-    /// Starts a handshake for each arrival until a shutdown ends handshakes. Those that are still in the channel are then
-    /// dropped with it, and so are their permits, for which the drain waits.
+    /// Starts a handshake for each arrival until a shutdown ends handshakes. Those that are still in the channel are
+    /// then dropped with it, and so are their permits, for which the drain waits.
     async fn start_all(self: &Rc<Self>, mut receiver: mpsc::UnboundedReceiver<Arrival>) {
         let end = self.server.handshakes_end();
         tokio::pin!(end);

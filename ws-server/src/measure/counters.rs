@@ -22,8 +22,8 @@ const STATUSES: usize = 900;
 const CODES: usize = 18;
 const INITIATORS: [Initiator; 3] = [Initiator::Local, Initiator::Remote, Initiator::Library];
 
-/// What a server counts. What happens per message is in `traffic`, which has a slot per thread; the rest happens at most
-/// a few times per connection.
+/// What a server counts. What happens per message is in `traffic`, which has a slot per thread; the rest happens at
+/// most a few times per connection.
 pub(crate) struct Counters {
     pub(crate) traffic: Arc<TrafficCounters>,
     accepted: AtomicU64,

@@ -20,7 +20,8 @@ impl Histogram {
         Self { buckets, sum_micros }
     }
 
-    /// The upper bound of a bucket, which is not part of it. `None` for the last bucket, which has no bound, and beyond.
+    /// The upper bound of a bucket, which is not part of it. `None` for the last bucket, which has no bound, and
+    /// beyond.
     #[must_use]
     pub const fn upper_bound(bucket: usize) -> Option<Duration> {
         if bucket + 1 < Self::BUCKETS { Some(Duration::from_micros(1 << bucket)) } else { None }

@@ -137,8 +137,8 @@ pub struct Pressure {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Panics {
-    /// Callbacks of a [`Handler`](crate::Handler), without `accept` and `on_handshake_failed`. The connection was closed
-    /// with 1011, unless it was over.
+    /// Callbacks of a [`Handler`](crate::Handler), without `accept` and `on_handshake_failed`. The connection was
+    /// closed with 1011, unless it was over.
     pub handlers: u64,
     /// Async functions, or the futures that they return. The connection was closed with 1011.
     pub functions: u64,

@@ -44,8 +44,8 @@ use foreign::Foreign;
 ///
 /// After [`WebSocket::into_parts`](crate::WebSocket::into_parts), the application can read it and write it as any
 /// stream of tokio. A plain TCP socket from a shard under Linux is then registered with the runtime of the task that
-/// uses it first; without one, the use fails with [`io::ErrorKind::Unsupported`]. Other transports stay in the runtime
-/// in which they were served.
+/// uses it first, which takes another descriptor for a moment; without a runtime, the use fails with
+/// [`io::ErrorKind::Unsupported`]. Other transports stay in the runtime in which they were served.
 #[derive(Debug)]
 pub struct ServerStream(Kind);
 

@@ -192,8 +192,8 @@ impl SubscribeOptions {
     /// Recovers what was published behind this position, before the live publications. It is the position of the last
     /// publication that the peer has.
     ///
-    /// No limit of a [`SlowPolicy`] applies to what is recovered. If the memory budget is used up, the member is treated
-    /// as one that is too slow.
+    /// No limit of a [`SlowPolicy`] applies to what is recovered. If the memory budget is used up, the member is
+    /// treated as one that is too slow.
     ///
     /// Replaces what [`from_oldest`](Self::from_oldest) set; `None` asks for live publications only.
     pub fn from(mut self, position: impl Into<Option<Position>>) -> Self {

@@ -66,8 +66,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Outlet for Mutex<SharedState<S>> 
 
     fn send_lent(&self, message: &MessageRef<'_>) -> Result<Option<u64>, SendError> {
         let may_be_invalid = message.is_text() && !message.is_validated();
-        // What is not valid is sent as an owned message is: as binary. A large message mostly takes the memory that it is
-        // in, and is written from there.
+        // What is not valid is sent as an owned message is: as binary. A large message mostly takes the memory that it
+        // is in, and is written from there.
         if may_be_invalid || message.len() >= Connection::IN_PLACE_FROM {
             return Err(SendError::Full(()));
         }

@@ -3,8 +3,8 @@
 //! without such a task.
 //!
 //! It has the same effects as the steps of [`receive`](super::receive), [`send`](super::send) and
-//! [`transfer`](super::transfer), and leaves out those that can have none. Where something unusual shows, it goes on with
-//! them.
+//! [`transfer`](super::transfer), and leaves out those that can have none. Where something unusual shows, it goes on
+//! with them.
 
 use std::{
     task::{Context, Poll},
@@ -174,7 +174,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
         driver.write_plain(&mut Context::from_waker(cx.waker()), self.now)
     }
 
-    /// Writes what was queued on the [fast path](Self::queue_fast), as [`poll_sent`](Self::poll_sent) does. `false`: call that.
+    /// Writes what was queued on the [fast path](Self::queue_fast), as [`poll_sent`](Self::poll_sent) does. `false`:
+    /// call that.
     #[inline]
     pub(crate) fn write_fast(&mut self) -> bool {
         // A task that only sends reads too.

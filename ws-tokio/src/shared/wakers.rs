@@ -54,8 +54,8 @@ impl First {
     }
 }
 
-/// The table of `lent` if `clone`, which is a clone of it, has the same data. The clone keeps the data alive, so another
-/// waker with the same data and table is one of the same task.
+/// The table of `lent` if `clone`, which is a clone of it, has the same data. The clone keeps the data alive, so
+/// another waker with the same data and table is one of the same task.
 fn shared_table(clone: &Waker, lent: &Waker) -> Option<&'static RawWakerVTable> {
     (clone.data() == lent.data()).then(|| lent.vtable())
 }

@@ -1,5 +1,5 @@
-//! `recv` and `send` have a fast path, in a turn of a server's task and without one. A connection that counts never takes
-//! it, and shows what the other way does.
+//! `recv` and `send` have a fast path, in a turn of a server's task and without one. A connection that counts never
+//! takes it, and shows what the other way does.
 
 use std::{
     future::Future,

@@ -40,8 +40,8 @@ impl ClusterBuilder {
         self
     }
 
-    /// The most bytes that are published and not yet taken by the broker; further publications wait. Default 8 MiB, from
-    /// 1 KiB to 1 GiB. A single publication may be larger.
+    /// The most bytes that are published and not yet taken by the broker; further publications wait. Default 8 MiB,
+    /// from 1 KiB to 1 GiB. A single publication may be larger.
     pub const fn max_in_flight_bytes(mut self, bytes: usize) -> Self {
         self.settings.max_in_flight = bytes;
         self

@@ -13,7 +13,8 @@ use crate::GapCause;
 pub enum ClusterEvent {
     /// The connection to the broker is lost.
     Down,
-    /// The connection is back. Each live topic has had a [`Gap`](Self::Gap) since the loss, or it follows; logged topics read what they missed.
+    /// The connection is back. Each live topic has had a [`Gap`](Self::Gap) since the loss, or it follows; logged
+    /// topics read what they missed.
     Up,
     /// Members of this node may have missed publications of these topics for good. Let them load the state anew, for
     /// example by a message to the topic.

@@ -32,7 +32,8 @@ pub use node::Published;
 /// node.
 ///
 /// It watches the topics that have members here, and hands them what other nodes publish. Publish through it, not
-/// through [`Topics`]: what is published there stays in this process, except that topics with [`Mode::Logged`] refuse it.
+/// through [`Topics`]: what is published there stays in this process, except that topics with [`Mode::Logged`] refuse
+/// it.
 ///
 /// Once [`shut_down`](Self::shut_down) was called or the last clone is dropped, its tasks end and the backplane is shut
 /// down.
@@ -63,10 +64,10 @@ impl Cluster {
         self.publish_with(topic, message, PublishOptions::new()).await
     }
 
-    /// As [`publish`](Self::publish), with options. The member that is [excepted](PublishOptions::except) is one of this
-    /// node. A [deadline](PublishOptions::deadline) begins when the publication comes to a node. What no history is to
-    /// keep ([`history(false)`](PublishOptions::history)) is published as in a live topic, even if the topic is logged:
-    /// at once, at most once, without a position.
+    /// As [`publish`](Self::publish), with options. The member that is [excepted](PublishOptions::except) is one of
+    /// this node. A [deadline](PublishOptions::deadline) begins when the publication comes to a node. What no history
+    /// is to keep ([`history(false)`](PublishOptions::history)) is published as in a live topic, even if the topic is
+    /// logged: at once, at most once, without a position.
     ///
     /// # Errors and cancel safety
     /// As [`publish`](Self::publish).
@@ -113,8 +114,8 @@ impl Cluster {
     }
 
     /// As [`subscribe`](Self::subscribe) or, if the options have a position, [`subscribe_from`](Self::subscribe_from).
-    /// With [`from_oldest`](SubscribeOptions::from_oldest), a member of a logged topic gets all of the broker's log that
-    /// the history of this node has room for, before the live publications.
+    /// With [`from_oldest`](SubscribeOptions::from_oldest), a member of a logged topic gets all of the broker's log
+    /// that the history of this node has room for, before the live publications.
     ///
     /// # Errors and cancel safety
     /// As [`subscribe`](Self::subscribe).
@@ -132,8 +133,8 @@ impl Cluster {
         subscribed
     }
 
-    /// The members with presence in a topic, on all nodes. What it says of other nodes is right a moment after a change;
-    /// of a node that was killed, at most the [TTL](ClusterBuilder::presence_ttl) later.
+    /// The members with presence in a topic, on all nodes. What it says of other nodes is right a moment after a
+    /// change; of a node that was killed, at most the [TTL](ClusterBuilder::presence_ttl) later.
     ///
     /// # Errors
     /// [`ClusterError::Broker`].
@@ -176,8 +177,9 @@ impl Cluster {
         self.node.local()
     }
 
-    /// Removes the presence of this node's members from the broker, ends the tasks, and shuts the backplane down. Members
-    /// stay subscribed in this process. Later calls return at once; publications fail with [`ClusterError::Closed`].
+    /// Removes the presence of this node's members from the broker, ends the tasks, and shuts the backplane down.
+    /// Members stay subscribed in this process. Later calls return at once; publications fail with
+    /// [`ClusterError::Closed`].
     ///
     /// # Cancel safety
     /// If the future is dropped, the cluster is shut down in the background.

@@ -10,7 +10,7 @@ pub enum Mode {
     /// their order; those of several nodes may come in a different order on each. A node that is cut off misses what
     /// others publish; [`ClusterEvent::Gap`](crate::ClusterEvent::Gap) says so.
     Live,
-    /// The broker keeps a log, and all members of all nodes get it in its order, each entry once. What a node misses, it
-    /// reads from the log. [`ClusterEvent::Gap`](crate::ClusterEvent::Gap) says if that is not possible.
+    /// The broker keeps a log, and all members of all nodes get it in its order, each entry once. What a node misses,
+    /// it reads from the log. [`ClusterEvent::Gap`](crate::ClusterEvent::Gap) says if that is not possible.
     Logged(LogOptions),
 }

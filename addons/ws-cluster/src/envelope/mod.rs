@@ -12,8 +12,8 @@
 //! | 2 + n | length of the key, big-endian, and the key, if its flag is set |
 //! | the rest | payload |
 //!
-//! Programs that are not nodes can publish too: they draw a number for themselves, encode an [`Envelope`] and publish it
-//! as the broker's backplane does.
+//! Programs that are not nodes can publish too: they draw a number for themselves, encode an [`Envelope`] and publish
+//! it as the broker's backplane does.
 
 use std::{fmt, time::Duration};
 

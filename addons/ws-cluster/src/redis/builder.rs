@@ -177,8 +177,8 @@ impl RedisBackplaneBuilder {
         self
     }
 
-    /// Starts the backplane. It connects in the background: [`Up`](crate::BackplaneEvent::Up) is its first event. Call it
-    /// within a tokio runtime.
+    /// Starts the backplane. It connects in the background: [`Up`](crate::BackplaneEvent::Up) is its first event. Call
+    /// it within a tokio runtime.
     ///
     /// # Errors
     /// [`RedisConfigError`]. That no server can be reached is no error here.

@@ -31,8 +31,8 @@ impl fmt::Display for Endpoint {
 }
 
 impl Endpoint {
-    /// Another server of the same deployment: as a redirection or a list of nodes names it. An empty host is the one that
-    /// this endpoint has.
+    /// Another server of the same deployment: as a redirection or a list of nodes names it. An empty host is the one
+    /// that this endpoint has.
     pub(super) fn neighbour(&self, host: &str, port: u16) -> Self {
         let tls = matches!(self, Self::Tcp { tls: true, .. });
         match self {

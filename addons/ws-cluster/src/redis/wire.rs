@@ -1,7 +1,7 @@
 //! The protocol of a connection that subscribes (RESP, version 2 or 3): commands out, messages and confirmations in.
 //!
-//! The `redis` crate is not used here. It counts confirmations as answers in their order, and a broker that moves a slot
-//! sends some that were not asked for.
+//! The `redis` crate is not used here. It counts confirmations as answers in their order, and a broker that moves a
+//! slot sends some that were not asked for.
 
 use bytes::{Buf, Bytes, BytesMut};
 

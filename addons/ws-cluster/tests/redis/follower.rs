@@ -177,8 +177,8 @@ impl LiveFollower {
         Self { topic: topic.into(), last: 0, gap: false, gaps: 0 }
     }
 
-    /// Checks that what is missing was reported before what comes behind it. `accepted`: whether the broker accepted all
-    /// publications so far.
+    /// Checks that what is missing was reported before what comes behind it. `accepted`: whether the broker accepted
+    /// all publications so far.
     pub(crate) fn take(&mut self, event: &BackplaneEvent) {
         match event {
             BackplaneEvent::Gap { topics, .. } => {

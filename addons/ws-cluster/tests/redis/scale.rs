@@ -5,7 +5,8 @@ use ws_cluster::{Backplane, BackplaneEvent, Interest, Topics, redis::RedisBackpl
 
 use crate::{nodes::Node, server::Server};
 
-/// The aim is 5 seconds, which an optimised build keeps with ease. The bound is what a busy machine keeps in a debug build.
+/// The aim is 5 seconds, which an optimised build keeps with ease. The bound is what a busy machine keeps in a debug
+/// build.
 const BOUND: Duration = Duration::from_secs(30);
 
 #[tokio::test(flavor = "multi_thread")]

@@ -123,8 +123,8 @@ impl Server {
             .unwrap_or_else(|error| panic!("{words:?}: {error}"))
     }
 
-    /// Waits until a replica has what was written so far. Before its first acknowledgement, after up to a second, a replica
-    /// gets nothing. `key` belongs to this server.
+    /// Waits until a replica has what was written so far. Before its first acknowledgement, after up to a second, a
+    /// replica gets nothing. `key` belongs to this server.
     pub(crate) async fn wait_for_replica(&self, key: &str) {
         let mut connection = self.admin().await;
         let () = redis::cmd("SET").arg(key).arg(1).query_async(&mut connection).await.unwrap();

@@ -67,8 +67,8 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    /// Runs a client until it rests, all its requests are answered, and it has got `end`. `ready` gets an element once it
-    /// is connected and subscribed, and another once it rests and is answered.
+    /// Runs a client until it rests, all its requests are answered, and it has got `end`. `ready` gets an element once
+    /// it is connected and subscribed, and another once it rests and is answered.
     pub(crate) async fn run(
         plan: Plan,
         mut phase: watch::Receiver<Phase>,

@@ -1,4 +1,5 @@
-//! fastwebsockets' client after its own example: hyper's handshake, `FragmentCollector`, `write_frame` and `read_frame`.
+//! fastwebsockets' client after its own example: hyper's handshake, `FragmentCollector`, `write_frame` and
+//! `read_frame`.
 
 use bench_common::client::{self, Options};
 use bench_common::server::MAX_MESSAGE;

@@ -1,5 +1,5 @@
-//! Our client in a loop of `feed`, `send` and `recv`. With one message in flight, that is `send` and `recv`. A stream is
-//! received with `recv`, `recv_ref` or `recv_event`.
+//! Our client in a loop of `feed`, `send` and `recv`. With one message in flight, that is `send` and `recv`. A stream
+//! is received with `recv`, `recv_ref` or `recv_event`.
 
 use bench_common::client::{self, Options, Receive};
 use bench_common::server::MAX_MESSAGE;

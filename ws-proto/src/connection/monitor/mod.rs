@@ -1,5 +1,5 @@
-//! Counts and records what a connection does. Only a connection that is configured for it has a monitor, so the others pay one
-//! branch where something is counted.
+//! Counts and records what a connection does. Only a connection that is configured for it has a monitor, so the others
+//! pay one branch where something is counted.
 
 mod keepalive_pings;
 mod observe;

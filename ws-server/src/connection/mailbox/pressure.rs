@@ -13,8 +13,8 @@ impl Mailbox {
         self.is_pressed.load(Ordering::Relaxed)
     }
 
-    /// Adds what waits here, and what that has led to. That the feed has closed the connection is told once. The feed is
-    /// asked on request, and only while the transport takes no bytes.
+    /// Adds what waits here, and what that has led to. That the feed has closed the connection is told once. The feed
+    /// is asked on request, and only while the transport takes no bytes.
     pub(in crate::connection) fn take_pressure(&self, pressure: &mut Pressure, asks_feed: bool) {
         let mut state = self.lock();
         pressure.add_waiting(state.backlog.messages(), state.backlog.bytes());

@@ -188,7 +188,8 @@ impl Schedule {
         }
     }
 
-    /// Runs a turn, and queues another one that the connection wants. A panic ends here. `Ready`: the connection is over.
+    /// Runs a turn, and queues another one that the connection wants. A panic ends here. `Ready`: the connection is
+    /// over.
     #[inline]
     fn run<T: ReactorConn>(
         &mut self,

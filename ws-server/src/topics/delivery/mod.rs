@@ -132,8 +132,8 @@ enum Mode {
 }
 
 impl Delivery {
-    /// The delivery of a reactor's shard. `wake` wakes the reactor, which calls [`dispatch`](Self::dispatch). The budget
-    /// counts what waits for members, without the publications themselves.
+    /// The delivery of a reactor's shard. `wake` wakes the reactor, which calls [`dispatch`](Self::dispatch). The
+    /// budget counts what waits for members, without the publications themselves.
     pub(crate) fn local(wake: Waker, budget: Option<MemoryBudget>) -> Self {
         Self::new(Mode::Local { wake, is_woken: AtomicBool::new(false) }, budget)
     }

@@ -15,8 +15,9 @@ pub(in crate::redis) struct Script {
 /// - ARGV\[1\]: the epoch of a log that begins now.
 ///
 /// A reign is the time in which one process of a server is the master (`master_replid`). Redis replicates and writes to
-/// disk after it has answered. So at the end of a reign, entries may be lost that were published and delivered, and their
-/// offsets would be given a second time. The offset jumps there: no offset is used twice, and each node sees a gap.
+/// disk after it has answered. So at the end of a reign, entries may be lost that were published and delivered, and
+/// their offsets would be given a second time. The offset jumps there: no offset is used twice, and each node sees a
+/// gap.
 const FIND_LOG: &str = r"
 local reign = string.match(redis.call('INFO', 'replication'), 'master_replid:(%w+)') or ''
 local known = redis.call('HMGET', KEYS[1], 'epoch', 'reign', 'offset')
@@ -90,8 +91,9 @@ end
 return found
 ";
 
-/// KEYS: a key that does not exist. ARGV: command, channel, payload. Removing a key is a write: it fails on a server that
-/// is not the master any more, where publishing alone would work. It does not fail on a server whose memory is full.
+/// KEYS: a key that does not exist. ARGV: command, channel, payload. Removing a key is a write: it fails on a server
+/// that is not the master any more, where publishing alone would work. It does not fail on a server whose memory is
+/// full.
 const PROBE: &str = r"
 redis.call('DEL', KEYS[1])
 redis.call(ARGV[1], ARGV[2], ARGV[3])

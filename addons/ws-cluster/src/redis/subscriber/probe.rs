@@ -1,7 +1,7 @@
 //! The probe of a connection: it publishes to a channel of its own and expects to hear that.
 //!
-//! A connection can be healthy as far as TCP knows and hear nothing: after a failover the old master may live on without
-//! publishers.
+//! A connection can be healthy as far as TCP knows and hear nothing: after a failover the old master may live on
+//! without publishers.
 
 use std::time::{Duration, Instant};
 

@@ -46,8 +46,8 @@ impl Waiters {
         }
     }
 
-    /// A topic is subscribed, or not wanted any more. Returns whether a call for it has ended without success: its caller
-    /// does not know.
+    /// A topic is subscribed, or not wanted any more. Returns whether a call for it has ended without success: its
+    /// caller does not know.
     pub(super) fn done(&mut self, topic: &str) -> bool {
         let Some(Waiting { calls, mut is_abandoned }) = self.topics.remove(topic) else { return false };
         for call in calls {
