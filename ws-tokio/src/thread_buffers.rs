@@ -78,7 +78,8 @@ pub fn trim_default_pools() {
 
 /// The thread's receive buffer, lent for one or more successive turns.
 ///
-/// If a callback of the application polls another connection during a turn, that connection gets a new buffer.
+/// If a callback of the application polls another connection during a turn, that connection gets the
+/// thread's second buffer, or a new one.
 #[derive(Debug)]
 pub struct ThreadReceiveBuffer {
     rx: Option<Box<ReceiveBuffer>>,

@@ -36,7 +36,7 @@ thread_local! {
     static IO_DRIVER_POLLED: Waker = Waker::from(Arc::new(IoDriverPolled));
 }
 
-/// Ends the rest of the thread that it runs on.
+/// Notes that the runtime has polled its I/O driver, on the thread that it runs on.
 struct IoDriverPolled;
 
 impl Wake for IoDriverPolled {

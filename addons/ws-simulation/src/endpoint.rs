@@ -267,7 +267,11 @@ impl<'a> Endpoint<'a> {
     }
 
     fn read(&mut self, rx: &mut ReceiveBuffer, world: &mut World) -> bool {
-        if self.finished || !self.connection.wants_read() {
+        if self.finished {
+            return false;
+        }
+        if !self.connection.wants_read() {
+            self.connection.note_stall();
             return false;
         }
         match world.read(self.at, self.connection.read_target(rx)) {

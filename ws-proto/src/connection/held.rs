@@ -5,7 +5,7 @@ use crate::{
     message::{Message, MessageKind},
 };
 
-use super::{Connection, Flow, HeldEvent, Stall, closing::Phase};
+use super::{Connection, Flow, HeldEvent, closing::Phase};
 
 impl Connection {
     /// Takes the oldest held message, even while the application is paused, and parses no received bytes. It is for a
@@ -30,9 +30,7 @@ impl Connection {
         }
         let is_stalled = !self.wants_read();
         let (kind, payload) = self.inbox.as_mut()?.pop_message()?;
-        if is_stalled {
-            self.stall = Stall::Over;
-        }
+        self.stalled |= is_stalled;
         Some(Message::received(kind, self.config.validate_utf8, payload))
     }
 

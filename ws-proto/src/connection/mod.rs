@@ -136,7 +136,8 @@ pub struct Connection {
     phase: Phase,
     flow: Flow,
     eof: bool,
-    stall: Stall,
+    /// Reading had stopped because of the application. The silence until it goes on does not count against the peer.
+    stalled: bool,
     unwritten_ping: UnwrittenPing,
     /// The driver can report the state of the transport's send queue.
     watched: bool,
@@ -146,16 +147,6 @@ pub struct Connection {
     control_frames: u32,
     /// Microseconds of the current second that have passed.
     control_age: u32,
-}
-
-/// Whether reading had stopped because of the application. The silence until it goes on does not count against the
-/// peer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stall {
-    None,
-    /// The driver could not read. It is over once reading [goes on](Connection::wants_read).
-    Noted,
-    Over,
 }
 
 /// Whether a keepalive ping is encoded and the transport has accepted no bytes since.
@@ -226,7 +217,7 @@ impl Connection {
             phase: Phase::Open,
             flow: Flow::Deliver,
             eof: false,
-            stall: Stall::None,
+            stalled: false,
             unwritten_ping: UnwrittenPing::None,
             watched: false,
             charge: Charge::default(),
@@ -347,9 +338,7 @@ impl Connection {
     /// messages of a [run](MessageRun) without the connection, so that nothing else shows when it has stopped.
     #[doc(hidden)]
     pub fn note_stall(&mut self) {
-        if self.stall == Stall::None && self.is_full() {
-            self.stall = Stall::Noted;
-        }
+        self.stalled |= self.is_full();
     }
 
     /// Whether reading has stopped because the application is paused and the held messages are at their limit.

@@ -12,7 +12,7 @@ use crate::{
 };
 
 use super::{
-    Connection, Stall, UnwrittenPing,
+    Connection, UnwrittenPing,
     closing::Phase,
     inbox::End,
     pong_deadline::{PongDeadline, Waits},
@@ -66,6 +66,7 @@ impl Connection {
         {
             return self.end(end, tx);
         }
+        let was_stalled = self.was_stalled();
         if is_due(self.idle_deadline()) || is_due(self.message_deadline()) {
             self.forgive_stall(now);
         }
@@ -79,7 +80,7 @@ impl Connection {
             return self.start_close(Initiator::Library, Some(error), frame, now, tx);
         }
         if is_due(self.keepalive_deadline()) {
-            self.on_keepalive(now, tx);
+            self.on_keepalive(was_stalled, now, tx);
         }
     }
 
@@ -109,7 +110,8 @@ impl Connection {
         self.move_close_deadline(now);
     }
 
-    fn on_keepalive(&mut self, now: Instant, tx: &mut TransmitQueue) {
+    /// `was_stalled`: reading had stopped until this moment.
+    fn on_keepalive(&mut self, was_stalled: bool, now: Instant, tx: &mut TransmitQueue) {
         let Some(keepalive) = self.config.keepalive else { return };
         if self.pong_due.is_none() {
             if !self.has_unwritten(tx) {
@@ -121,7 +123,6 @@ impl Connection {
             self.observe(RecordedEvent::KeepaliveLate);
             return self.set_pong_deadline(deadline_after(now, Waits::of(keepalive).before(left)));
         } else {
-            let was_stalled = self.was_stalled();
             self.forgive_stall(now);
             if !was_stalled && self.has_vanished(keepalive.timeout, now, tx) {
                 return self.fail(TimedOut::Keepalive.into(), now, tx);
@@ -164,7 +165,7 @@ impl Connection {
     /// Restarts the deadlines that depend on received bytes, if reading had stopped: the peer could not make progress.
     #[inline]
     pub(super) fn forgive_stall(&mut self, now: Instant) {
-        if self.stall != Stall::None {
+        if self.stalled {
             self.forgive_noted_stall(now);
         }
     }
@@ -172,7 +173,7 @@ impl Connection {
     #[cold]
     fn forgive_noted_stall(&mut self, now: Instant) {
         if self.was_stalled() {
-            self.stall = Stall::None;
+            self.stalled = false;
             self.last_activity = now;
             if let Some(since) = self.partial.as_mut().and_then(|partial| partial.since.as_mut()) {
                 *since = now;
@@ -182,18 +183,12 @@ impl Connection {
 
     /// Whether reading had stopped, and goes on.
     fn was_stalled(&self) -> bool {
-        match self.stall {
-            Stall::None => false,
-            Stall::Noted => self.wants_read(),
-            Stall::Over => true,
-        }
+        self.stalled && self.wants_read()
     }
 
     /// Notes that the application takes messages, so that reading goes on if it had stopped.
     pub(super) fn end_stall(&mut self) {
-        if !self.wants_read() {
-            self.stall = Stall::Over;
-        }
+        self.stalled |= !self.wants_read();
     }
 
     pub(super) fn keepalive_deadline(&self) -> Option<Instant> {

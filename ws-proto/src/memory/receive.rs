@@ -170,14 +170,6 @@ impl ReceiveBuffer {
         self.start
     }
 
-    /// Whether the latest read has filled the window.
-    #[doc(hidden)]
-    #[inline]
-    #[must_use]
-    pub const fn is_full(&self) -> bool {
-        self.end == self.limit
-    }
-
     /// Whether the latest read has filled most of the window. It most likely has many messages.
     #[doc(hidden)]
     #[inline]

@@ -73,26 +73,26 @@ impl Fixture {
     }
 
     fn usual_turn(&mut self) {
-        let (cx, mut lease) = (&mut Context::from_waker(Waker::noop()), ThreadReceiveBuffer::take());
-        assert!(self.task.turn(cx, &mut lease).is_pending());
+        let (cx, mut rx) = (&mut Context::from_waker(Waker::noop()), ThreadReceiveBuffer::take());
+        assert!(self.task.turn(cx, &mut rx).is_pending());
         self.task.take_wants_turn();
     }
 
-    /// The peer sends a message, and the task gets a turn after the event. Also returns whether it was a short one.
+    /// The peer sends a message, and the task gets a turn after the event. Also returns whether it was a fast one.
     fn turn_after(&mut self, message: &str) -> (bool, Poll<()>) {
         self.peer.write_all(&frame(0x81, message.as_bytes())).expect("it reads");
         poll(&mut [PollFd::new(&self.socket, PollFlags::IN)], None).expect("a socket");
         self.task.io_mut().note(EventFlags::IN);
         FAST_TURNS.set(0);
-        let (cx, mut lease) = (&mut Context::from_waker(Waker::noop()), ThreadReceiveBuffer::take());
-        let polled = self.task.turn_after_event(cx, &mut lease);
+        let (cx, mut rx) = (&mut Context::from_waker(Waker::noop()), ThreadReceiveBuffer::take());
+        let polled = self.task.turn_after_event(cx, &mut rx);
         (FAST_TURNS.get() == 1, polled)
     }
 
-    fn is_short_after(&mut self, message: &str) -> bool {
-        let (is_short, polled) = self.turn_after(message);
+    fn is_fast_after(&mut self, message: &str) -> bool {
+        let (is_fast, polled) = self.turn_after(message);
         assert!(polled.is_pending());
-        is_short
+        is_fast
     }
 
     fn receive(&mut self, expected: &[u8]) {
@@ -106,7 +106,7 @@ impl Fixture {
 fn a_small_echo_takes_a_fast_turn() {
     let mut fixture = Fixture::new(Options::default());
     for _ in 0..3 {
-        assert!(fixture.is_short_after("echo"));
+        assert!(fixture.is_fast_after("echo"));
         fixture.receive(b"\x81\x04echo");
     }
 }
@@ -116,30 +116,30 @@ fn a_connection_that_is_watched_takes_usual_turns() {
     struct Silent;
     impl Observer for Silent {}
     let mut fixture = Fixture::new(Options { observer: Some(Arc::new(Silent)), ..Options::default() });
-    assert!(!fixture.is_short_after("echo"));
+    assert!(!fixture.is_fast_after("echo"));
     fixture.receive(b"\x81\x04echo");
 }
 
 #[test]
 fn a_connection_with_a_feed_takes_usual_turns() {
     let mut fixture = Fixture::new(Options::default());
-    assert!(fixture.is_short_after("join"));
+    assert!(fixture.is_fast_after("join"));
     fixture.usual_turn();
-    assert!(!fixture.is_short_after("echo"));
+    assert!(!fixture.is_fast_after("echo"));
     fixture.receive(b"\x81\x04echo");
 }
 
 #[test]
 fn what_a_sender_has_sent_before_an_event_leads_to_a_usual_turn() {
     let mut fixture = Fixture::new(Options::default());
-    assert!(fixture.is_short_after("sender"));
+    assert!(fixture.is_fast_after("sender"));
     let sender = fixture.senders.recv().expect("from the handler");
-    assert!(fixture.is_short_after("echo"), "a sender alone changes nothing");
+    assert!(fixture.is_fast_after("echo"), "a sender alone changes nothing");
     fixture.receive(b"\x81\x04echo");
     sender.try_send("sent").expect("room");
-    assert!(!fixture.is_short_after("echo"));
+    assert!(!fixture.is_fast_after("echo"));
     fixture.receive(b"\x81\x04sent\x81\x04echo");
-    assert!(fixture.is_short_after("echo"), "it is sent");
+    assert!(fixture.is_fast_after("echo"), "it is sent");
 }
 
 #[test]
@@ -147,15 +147,15 @@ fn a_shutdown_leads_to_a_usual_turn() {
     for phase in [ShutdownPhase::Draining, ShutdownPhase::Forcing] {
         let mut fixture = Fixture::new(Options::default());
         fixture.server.enter(phase);
-        let (is_short, polled) = fixture.turn_after("echo");
-        assert_eq!((is_short, polled.is_ready()), (false, phase == ShutdownPhase::Forcing));
+        let (is_fast, polled) = fixture.turn_after("echo");
+        assert_eq!((is_fast, polled.is_ready()), (false, phase == ShutdownPhase::Forcing));
     }
 }
 
 #[test]
 fn a_connection_whose_messages_are_paused_takes_usual_turns() {
     let mut fixture = Fixture::new(Options::default());
-    assert!(fixture.is_short_after("pause"));
+    assert!(fixture.is_fast_after("pause"));
     fixture.usual_turn();
-    assert!(!fixture.is_short_after("echo"));
+    assert!(!fixture.is_fast_after("echo"));
 }

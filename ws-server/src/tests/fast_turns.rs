@@ -128,14 +128,14 @@ impl Fixture {
     }
 
     fn turn(&mut self, after: After) -> Poll<()> {
-        let (cx, mut lease) = (&mut Context::from_waker(Waker::noop()), ThreadReceiveBuffer::take());
+        let (cx, mut rx) = (&mut Context::from_waker(Waker::noop()), ThreadReceiveBuffer::take());
         let task = &mut self.task;
         let turn = guarded(|| match after {
-            After::Event => task.turn_after_event(cx, &mut lease),
-            After::Usual => task.turn(cx, &mut lease),
+            After::Event => task.turn_after_event(cx, &mut rx),
+            After::Usual => task.turn(cx, &mut rx),
         });
         turn.unwrap_or_else(|_panicked| {
-            drop(lease);
+            drop(rx);
             self.task.on_panic()
         })
     }

@@ -44,12 +44,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         &mut self,
         cx: &Context<'_>,
         now: Instant,
-        lease: &mut ThreadReceiveBuffer,
+        rx: &mut ThreadReceiveBuffer,
         read: impl FnOnce(&mut S, &mut [u8]) -> Poll<io::Result<usize>>,
     ) -> Poll<()> {
-        let read = ready!(read(&mut self.io, self.connection.read_target(lease)));
-        self.tx = Some(lease.take_queue());
-        self.on_read(read, cx, now, lease)
+        let read = ready!(read(&mut self.io, self.connection.read_target(rx)));
+        self.tx = Some(rx.take_queue());
+        self.on_read(read, cx, now, rx)
     }
 
     /// Writes what was queued, as [`poll_write`](Self::poll_write) does, and ends the turn, as
@@ -60,7 +60,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         &mut self,
         cx: &Context<'_>,
         now: Instant,
-        lease: &mut ThreadReceiveBuffer,
+        rx: &mut ThreadReceiveBuffer,
         counters: &TrafficCounters,
         write: impl FnOnce(&mut S, &[u8]) -> Poll<io::Result<usize>>,
     ) -> bool {
@@ -70,7 +70,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         let is_done = |tx: &mut Box<TransmitQueue>| tx.is_empty() && !tx.has_spent() && !tx.has_completion();
         let Some(mut tx) = self.tx.take_if(is_done) else { return false };
         count_turn(&mut tx, 0, Some(counters));
-        lease.put_queue(tx);
+        rx.put_queue(tx);
         true
     }
 

@@ -25,7 +25,8 @@ impl<S> SharedState<S> {
     }
 
     /// Queues a copy of a message in a turn of a server's task, if nothing else has to be done. Returns whether it is
-    /// queued; if not, call [`queue_as_newcomer`](Self::queue_as_newcomer).
+    /// queued; if not, call [`queue_fast`](Self::queue_fast) for the owner, or
+    /// [`queue_as_newcomer`](Self::queue_as_newcomer).
     #[inline]
     pub(crate) fn queue_in_turn(&mut self, kind: MessageKind, payload: &[u8]) -> bool {
         self.is_application_turn() && self.queue_plainly(kind, payload)

@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_small_echo_is_received_the_fast_path_in_a_turn_of_the_server_only() {
+    async fn a_small_echo_is_received_on_the_fast_path_in_a_turn_of_the_server_only() {
         let mut fixture = Fixture::new();
         for _ in 0..3 {
             assert!(fixture.echo(true).await > 0);
@@ -281,7 +281,7 @@ mod tests {
 
     #[cfg(feature = "deflate")]
     #[tokio::test]
-    async fn a_connection_that_compresses_receives_the_fast_path_too() {
+    async fn a_connection_that_compresses_receives_on_the_fast_path_too() {
         use ws_proto::handshake::{RequestReader, ServerHandshake};
 
         let request = b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\

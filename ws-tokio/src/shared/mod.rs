@@ -4,7 +4,7 @@
 //!   send        waits for room, for the transport, and for the senders that came first
 //!   receive     takes the next message or event; holds messages while the application does not receive
 //!   received    what the application receives: messages, or all events
-//!   short       the fast path of `recv` and `send`, for the usual case
+//!   fast_path   the fast path of `recv` and `send`, for the usual case
 //!   lent_run    messages that were taken together
 //!   ping_rtt    times a ping
 //!   transfer    one write, one read, one look at the timer

@@ -209,20 +209,20 @@ async fn run(steps: Vec<Step>, runs: Runs, statistics: bool, connect: Connect<'_
     Outcome { is_over, seen, received, writes: counts.writes, reads }
 }
 
-/// Takes the same steps in the fast path, where it can be taken, and in the other one.
+/// Takes the same steps on the fast path, where it can be taken, and in the other one.
 fn check_both_ways(steps: &[Step], connect: Connect<'_>) -> Result<(), TestCaseError> {
     let runtime = Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     for runs in ROLES.map(Runs::OwnTask).into_iter().chain([Runs::ServerTask]) {
-        let short = runtime.block_on(run(steps.to_vec(), runs, false, connect));
-        let long = runtime.block_on(run(steps.to_vec(), runs, true, connect));
-        prop_assert_eq!(short, long, "{:?}", runs);
+        let fast = runtime.block_on(run(steps.to_vec(), runs, false, connect));
+        let usual = runtime.block_on(run(steps.to_vec(), runs, true, connect));
+        prop_assert_eq!(fast, usual, "{:?}", runs);
     }
     Ok(())
 }
 
 proptest! {
     #[test]
-    fn whatever_happens_the_fast_path_shows_what_the_long_way_does(
+    fn whatever_happens_the_fast_path_shows_what_the_usual_steps_do(
         steps in prop::collection::vec(steps(), 1..20),
     ) {
         check_both_ways(&steps, &connection)?;
@@ -271,7 +271,7 @@ mod compressed {
 
     proptest! {
         #[test]
-        fn whatever_happens_the_fast_path_of_a_connection_that_compresses_shows_what_the_long_way_does(
+        fn whatever_happens_the_fast_path_of_a_connection_that_compresses_shows_what_the_usual_steps_do(
             steps in prop::collection::vec(compressed_steps(), 1..20),
             takeover in any::<bool>(),
         ) {

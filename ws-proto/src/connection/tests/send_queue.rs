@@ -229,6 +229,43 @@ fn a_peer_has_the_full_time_to_answer_once_reading_continues() {
 }
 
 #[test]
+fn an_idle_deadline_at_the_same_time_takes_nothing_from_the_time_to_answer() {
+    let config = config(|config| {
+        config.keepalive = Some(KEEPALIVE);
+        config.message_timeout = None;
+        config.idle_timeout = Some(14 * SECOND);
+        config.limits.max_held_bytes = 1000;
+    });
+    both_with(&config, |mut end| {
+        end.is_watched(0);
+        end.pauses_until_full();
+        end.connection.note_stall();
+        end.passes(13 * SECOND);
+        // Nothing shows that the messages of a run are taken.
+        let mut run = end.connection.take_held_run().unwrap();
+        while run.take_message().is_some() {}
+        assert!(end.connection.wants_read());
+        end.passes(4 * SECOND);
+        end.is_still_open();
+    });
+}
+
+#[test]
+fn a_vanished_peer_is_noticed_although_the_application_goes_on_now_and_then() {
+    both_with(&with(Some(KEEPALIVE)), |mut end| {
+        end.is_watched(0);
+        end.pauses_until_full();
+        end.peer_vanishes(100);
+        for _ in 0..10 {
+            end.connection.resume();
+            end.connection.pause();
+            end.passes(3 * SECOND);
+        }
+        assert_ne!(end.connection.state(), ConnectionState::Open);
+    });
+}
+
+#[test]
 fn without_a_report_of_the_transport_a_peer_is_kept_while_nothing_is_read() {
     for watched in [false, true] {
         both_with(&with(Some(KEEPALIVE)), |mut end| {

@@ -21,10 +21,10 @@ impl<H: Handler> HandlerTask<H, Socket> {
     pub(crate) fn turn_after_event(
         &mut self,
         cx: &mut Context<'_>,
-        lease: &mut ThreadReceiveBuffer,
+        rx: &mut ThreadReceiveBuffer,
     ) -> Poll<()> {
         let tick = self.state.registration.shard().tick();
-        if self.awaits_message(tick) { self.fast_turn(cx, tick, lease) } else { self.turn(cx, lease) }
+        if self.awaits_message(tick) { self.fast_turn(cx, tick, rx) } else { self.turn(cx, rx) }
     }
 
     /// Whether a turn would begin with a read. What other threads sent or published before this turn is seen here.
@@ -41,18 +41,18 @@ impl<H: Handler> HandlerTask<H, Socket> {
             && state.registration.shutdown_phase() == ShutdownPhase::Running
     }
 
-    fn fast_turn(&mut self, cx: &mut Context<'_>, tick: u64, lease: &mut ThreadReceiveBuffer) -> Poll<()> {
+    fn fast_turn(&mut self, cx: &mut Context<'_>, tick: u64, rx: &mut ThreadReceiveBuffer) -> Poll<()> {
         #[cfg(test)]
         FAST_TURNS.set(FAST_TURNS.get() + 1);
         let now = self.state.registration.shard().time_of(tick);
         begin_turn_work();
-        if self.driver.read_fast(cx, now, lease, Socket::read_now).is_pending() {
+        if self.driver.read_fast(cx, now, rx, Socket::read_now).is_pending() {
             return Poll::Pending;
         }
-        self.dispatch(cx, now, lease);
-        if self.has_only_to_write(lease) {
+        self.dispatch(cx, now, rx);
+        if self.has_only_to_write(rx) {
             let counters = &self.state.registration.shard().server.counters.traffic;
-            if self.driver.write_turn_fast(cx, now, lease, counters, Socket::write_now) {
+            if self.driver.write_turn_fast(cx, now, rx, counters, Socket::write_now) {
                 if self.state.is_pressed() {
                     self.follow_pressure();
                 }
@@ -60,16 +60,16 @@ impl<H: Handler> HandlerTask<H, Socket> {
             }
         }
         let written = self.write_dispatched(cx, now);
-        if written.unwrap_or_else(|| self.dispatch_and_write(cx, now, lease)).is_ready() {
+        if written.unwrap_or_else(|| self.dispatch_and_write(cx, now, rx)).is_ready() {
             return Poll::Ready(());
         }
-        self.read_and_end_turn(cx, now, tick, lease, 1)
+        self.read_and_end_turn(cx, now, tick, rx, 1)
     }
 
     /// Whether all that was received is delivered, and the callbacks have done nothing but send.
     #[inline]
-    fn has_only_to_write(&self, lease: &ThreadReceiveBuffer) -> bool {
-        lease.is_empty()
+    fn has_only_to_write(&self, rx: &ThreadReceiveBuffer) -> bool {
+        rx.is_empty()
             && self.driver.connection().is_settled()
             && self.driver.io().is_read()
             && self.state.wants.is_empty()
