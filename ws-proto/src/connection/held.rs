@@ -28,9 +28,8 @@ impl Connection {
         if !matches!(self.flow, Flow::Hold) || self.phase != Phase::Open {
             return None;
         }
-        let is_stalled = !self.wants_read();
+        self.note_stall();
         let (kind, payload) = self.inbox.as_mut()?.pop_message()?;
-        self.stalled |= is_stalled;
         Some(Message::received(kind, self.config.validate_utf8, payload))
     }
 

@@ -254,7 +254,7 @@ impl Connection {
 
     /// Delivers messages again, held ones first. Call [`poll_event`](Self::poll_event) afterwards.
     pub fn resume(&mut self) {
-        self.end_stall();
+        self.note_stall();
         if self.flow == Flow::Pause {
             self.observe(RecordedEvent::Resumed);
         }
@@ -334,9 +334,11 @@ impl Connection {
         }
     }
 
-    /// Notes that reading has stopped, if it is the application's doing. For `ws-tokio`, whose application takes
-    /// messages of a [run](MessageRun) without the connection, so that nothing else shows when it has stopped.
+    /// Notes that reading has stopped, if it is the application's doing. The connection notes it when messages are
+    /// taken from it. `ws-tokio` does when it cannot read, because its application takes messages of a
+    /// [run](MessageRun) without the connection.
     #[doc(hidden)]
+    #[inline]
     pub fn note_stall(&mut self) {
         self.stalled |= self.is_full();
     }

@@ -275,7 +275,7 @@ impl Connection {
     #[doc(hidden)]
     pub fn put_back_run(&mut self, mut run: MessageRun) {
         drop(run.take_buffer());
-        self.end_stall();
+        self.note_stall();
         let delivers = self.phase.delivers();
         let Some(inbox) = &mut self.inbox else {
             if delivers && !run.is_empty() {

@@ -186,11 +186,6 @@ impl Connection {
         self.stalled && self.wants_read()
     }
 
-    /// Notes that the application takes messages, so that reading goes on if it had stopped.
-    pub(super) fn end_stall(&mut self) {
-        self.stalled |= !self.wants_read();
-    }
-
     pub(super) fn keepalive_deadline(&self) -> Option<Instant> {
         let keepalive = self.config.keepalive?;
         let wait = self.pong_due.map_or(keepalive.interval, PongDeadline::wait);

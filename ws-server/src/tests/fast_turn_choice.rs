@@ -2,7 +2,7 @@
 
 use std::{
     io::{Read as _, Write as _},
-    net::{TcpListener, TcpStream},
+    net::TcpStream,
     sync::{Arc, mpsc},
     task::{Context, Poll, Waker},
 };
@@ -21,7 +21,7 @@ use crate::{
     net::epoll_socket::Socket,
     options::Options,
     shard::server_state::{ServerState, ShutdownPhase},
-    tests::{fast_turns::frame, registration_on},
+    tests::{fast_turns::frame, registration_on, sockets},
 };
 
 /// Echoes, and does what some messages say.
@@ -59,10 +59,7 @@ impl Fixture {
         let config = Config::default().validate().expect("the defaults are valid");
         let server = ServerState::new(options, config.clone(), config.clone());
         let registration = registration_on(&server);
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let peer = TcpStream::connect(listener.local_addr().expect("bound")).expect("it listens");
-        let stream = listener.accept().expect("a connection").0;
-        stream.set_nonblocking(true).expect("a socket");
+        let (peer, stream) = sockets();
         let socket = stream.try_clone().expect("a socket");
         let connection = Connection::server(config, registration.shard().now());
         let (sender, senders) = mpsc::channel();

@@ -5,7 +5,7 @@ mod compressed;
 
 use std::{
     io::{Read as _, Write as _},
-    net::{Shutdown, TcpListener, TcpStream},
+    net::{Shutdown, TcpStream},
     sync::{Arc, Mutex},
     task::{Context, Poll, Waker},
 };
@@ -21,7 +21,7 @@ use crate::{
     net::epoll_socket::Socket,
     options::Options,
     shard::server_state::ServerState,
-    tests::registration_on,
+    tests::{registration_on, sockets},
 };
 
 /// What the callbacks saw. When a write completes depends on how much was read before.
@@ -113,10 +113,7 @@ impl Fixture {
         let config = config.validate().expect("a valid configuration");
         let server = ServerState::new(Options::default(), config.clone(), config.clone());
         let registration = registration_on(&server);
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let peer = TcpStream::connect(listener.local_addr().expect("bound")).expect("it listens");
-        let stream = listener.accept().expect("a connection").0;
-        stream.set_nonblocking(true).expect("a socket");
+        let (peer, stream) = sockets();
         let socket = stream.try_clone().expect("a socket");
         let connection = agree(Connection::server(config, registration.shard().now()));
         let log = Log::default();

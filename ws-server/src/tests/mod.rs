@@ -14,6 +14,8 @@ mod stats;
 mod topics;
 mod transport;
 
+#[cfg(target_os = "linux")]
+use std::net::{TcpListener, TcpStream};
 use std::{
     future::Future,
     pin::Pin,
@@ -74,6 +76,16 @@ fn server() -> Arc<ServerState> {
 
 fn registration() -> Registration {
     registration_on(&server())
+}
+
+/// A connection over loopback: the peer's socket, and one in non-blocking mode.
+#[cfg(target_os = "linux")]
+fn sockets() -> (TcpStream, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let peer = TcpStream::connect(listener.local_addr().expect("bound")).expect("it listens");
+    let stream = listener.accept().expect("a connection").0;
+    stream.set_nonblocking(true).expect("a socket");
+    (peer, stream)
 }
 
 fn registration_on(server: &Arc<ServerState>) -> Registration {

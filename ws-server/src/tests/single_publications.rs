@@ -2,7 +2,7 @@
 
 use std::{
     io::{Read as _, Write as _},
-    net::{TcpListener, TcpStream},
+    net::TcpStream,
     sync::{Arc, mpsc},
     task::{Context, Poll, Waker},
 };
@@ -17,7 +17,7 @@ use crate::{
     net::epoll_socket::Socket,
     options::Options,
     shard::server_state::{ServerState, ShutdownPhase},
-    tests::{masked, registration_on},
+    tests::{masked, registration_on, sockets},
 };
 
 /// Joins the topics and hands out a sender.
@@ -57,10 +57,7 @@ impl Fixture {
         let config = config.validate().expect("valid");
         let server = ServerState::new(Options::default(), config.clone(), config.clone());
         let registration = registration_on(&server);
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let peer = TcpStream::connect(listener.local_addr().expect("bound")).expect("it listens");
-        let stream = listener.accept().expect("a connection").0;
-        stream.set_nonblocking(true).expect("a socket");
+        let (peer, stream) = sockets();
         stream.set_nodelay(true).expect("a socket");
         let connection = Connection::server(config, registration.shard().now());
         let (senders, sender) = mpsc::channel();
@@ -163,11 +160,7 @@ fn the_rest_of_a_publication_that_the_kernel_does_not_take_comes_with_the_next_t
 #[test]
 fn a_publication_to_a_peer_that_is_gone_ends_the_connection_in_a_turn() {
     let mut fixture = Fixture::new();
-    let gone = std::mem::replace(&mut fixture.peer, {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        TcpStream::connect(listener.local_addr().expect("bound")).expect("it listens")
-    });
-    drop(gone);
+    drop(std::mem::replace(&mut fixture.peer, sockets().0));
     // The first write makes the peer's kernel answer with a reset. A later one fails.
     while fixture.task.takes_prepared() {
         fixture.send("x");

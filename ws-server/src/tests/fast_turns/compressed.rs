@@ -1,20 +1,15 @@
 //! The same for connections that compress.
 
-use std::time::Instant;
-
-use bytes::Buf as _;
+use flate2::{Compress, Compression, FlushCompress};
 use proptest::prelude::*;
 use ws_proto::{
-    Config, Connection, MessageKind, TransmitQueue,
+    Config, Connection,
     deflate::DeflateConfig,
     handshake::{RequestReader, ServerHandshake},
 };
 
 use super::{After, Fixture, frame, frames};
 use crate::connection::handler_task::FAST_TURNS;
-
-/// In the first byte of a frame: the message is compressed.
-const COMPRESSED: u8 = 0x40;
 
 const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: a.example\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
     Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\
@@ -35,29 +30,13 @@ fn agree(connection: Connection) -> Connection {
     connection.with_extensions(extensions)
 }
 
-/// This message as a server compresses it, without frames.
+/// This message compressed, as a frame has it (RFC 7692 section 7.2.1).
 fn compress(message: &[u8]) -> Vec<u8> {
-    let mut config = config(false);
-    config.deflate.as_mut().expect("it is set").threshold = 0;
-    let mut connection = agree(Connection::server(config.validate().expect("valid"), Instant::now()));
-    let mut tx = TransmitQueue::new();
-    connection.send(MessageKind::Binary, message, &mut tx).expect("room");
-    let mut compressed = Vec::new();
-    while !tx.is_empty() {
-        let (first, len) = (tx.get_u8(), tx.get_u8());
-        let len = match len {
-            126 => usize::from(tx.get_u16()),
-            127 => tx.get_u64() as usize,
-            short => usize::from(short),
-        };
-        if compressed.is_empty() && first & COMPRESSED == 0 {
-            // It would be longer: one block without compression.
-            let len = (message.len() as u16).to_le_bytes();
-            return [&[0, len[0], len[1], !len[0], !len[1]], message, &[0]].concat();
-        }
-        compressed.extend_from_slice(&tx.copy_to_bytes(len));
-        connection.pump(&mut tx);
-    }
+    let mut compressed = Vec::with_capacity(2 * message.len() + 64);
+    let mut encoder = Compress::new(Compression::default(), false);
+    encoder.compress_vec(message, &mut compressed, FlushCompress::Sync).expect("room");
+    assert!(compressed.ends_with(&[0, 0, 0xff, 0xff]));
+    compressed.truncate(compressed.len() - 4);
     compressed
 }
 

@@ -1,8 +1,8 @@
 //! Connections and messages that are compressed.
 
-use bytes::Buf as _;
+use flate2::{Compress, Compression, FlushCompress};
 use ws_proto::{
-    Config, Connection, MessageKind, Role, TransmitQueue, ValidConfig,
+    Config, Connection, Role, ValidConfig,
     deflate::DeflateConfig,
     handshake::{
         ClientHandshake, ClientRequest, Extensions, RequestReader, ResponseParts, ResponseReader,
@@ -11,9 +11,6 @@ use ws_proto::{
 };
 
 use super::connection;
-
-/// In the first byte of a frame: the message is compressed.
-const COMPRESSED: u8 = 0x40;
 
 /// A connection with this role that compresses, with these settings.
 pub(crate) fn deflating(role: Role, mut config: Config, deflate: DeflateConfig) -> Connection {
@@ -39,28 +36,12 @@ fn negotiate(role: Role, config: &ValidConfig) -> Extensions {
     client.finish(&response).expect("an acceptance").extensions
 }
 
-/// This message as a server compresses it, without frames.
+/// This message compressed, as a frame has it (RFC 7692 section 7.2.1).
 pub(crate) fn compress(message: &[u8]) -> Vec<u8> {
-    let mut deflate = DeflateConfig::server();
-    deflate.threshold = 0;
-    let (mut connection, mut tx) =
-        (deflating(Role::Server, Config::default(), deflate), TransmitQueue::new());
-    connection.send(MessageKind::Binary, message, &mut tx).expect("room");
-    let mut compressed = Vec::new();
-    while !tx.is_empty() {
-        let (first, len) = (tx.get_u8(), tx.get_u8());
-        let len = match len {
-            126 => usize::from(tx.get_u16()),
-            127 => tx.get_u64() as usize,
-            short => usize::from(short),
-        };
-        if compressed.is_empty() && first & COMPRESSED == 0 {
-            // It would be longer: one block without compression.
-            let len = (message.len() as u16).to_le_bytes();
-            return [&[0, len[0], len[1], !len[0], !len[1]], message, &[0]].concat();
-        }
-        compressed.extend_from_slice(&tx.copy_to_bytes(len));
-        connection.pump(&mut tx);
-    }
+    let mut compressed = Vec::with_capacity(2 * message.len() + 64);
+    let mut encoder = Compress::new(Compression::default(), false);
+    encoder.compress_vec(message, &mut compressed, FlushCompress::Sync).expect("room");
+    assert!(compressed.ends_with(&[0, 0, 0xff, 0xff]));
+    compressed.truncate(compressed.len() - 4);
     compressed
 }
