@@ -159,8 +159,7 @@ impl Latencies {
     /// The same with `turns` attackers, each of which may have one turn of 10 ms before the echo.
     pub(crate) fn check_turns(mut self, row: &Row, part: &str, turns: u64) {
         let (quiet, attacked) = (p99(&mut self.quiet), p99(&mut self.attacked));
-        let margin =
-            scaled(Duration::from_millis(10 * (turns + 1)), Duration::from_millis(250) + self.stall);
+        let margin = scaled(Duration::from_millis(10 * (turns + 1)), Duration::from_millis(250) + self.stall);
         let bound = quiet.mul_f64(1.2).max(quiet + margin);
         let millis = |time: Duration| format!("{:.2} ms", time.as_secs_f64() * 1e3);
         row.line(

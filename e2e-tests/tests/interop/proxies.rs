@@ -1,10 +1,6 @@
 //! A server behind nginx and HAProxy with TLS, and a client through other implementations of proxies.
 
-use std::{
-    net::SocketAddr,
-    path::Path,
-    time::Duration,
-};
+use std::{net::SocketAddr, path::Path, time::Duration};
 
 use e2e_tests::{
     certificates::CertificateFiles,

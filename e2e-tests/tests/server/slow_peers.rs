@@ -169,7 +169,8 @@ fn a_shutdowns_grace_cuts_a_slow_reader_off() {
 /// `patience`. Also returns how the connection of the second one ended.
 async fn senders_of_one(patience: Duration) -> (ObservedServer, ServerRunner, Arc<Mutex<Option<CloseInfo>>>) {
     let keepalive = Keepalive::new(SECOND, patience);
-    let builder = || patient(Server::builder()).keepalive(Some(keepalive)).write_timeout(Some(patience * 3 / 2));
+    let builder =
+        || patient(Server::builder()).keepalive(Some(keepalive)).write_timeout(Some(patience * 3 / 2));
     let script = Script::new().on_open(|conn| conn.send_message(message()).unwrap());
     let info = Arc::<Mutex<Option<CloseInfo>>>::default();
     let told = Arc::clone(&info);
@@ -230,18 +231,21 @@ fn a_peer_behind_a_slow_line_is_not_given_up() {
         "ip link set lo mtu 1500 up && tc qdisc add dev lo root tbf rate 8mbit burst 32k latency 400ms";
     // Each of the two messages takes 6 s at least. The line drops packets, so either may make no progress for a second
     // or two.
-    harness::run_in_own_network(SLOW_LINE, within(3 * SECOND, async |patience| {
-        // Reads without a pause.
-        let read = async |client: &mut RawClient, pauses: &mut Pauses| {
-            let mut left = 10 + MESSAGE;
-            while left > 0 {
-                pauses.next();
-                left -= client.reader.try_recv_bytes(left.min(8 * 1024)).await?.len();
-            }
-            Ok(())
-        };
-        are_not_given_up(patience, ServerRunner::open, read).await
-    }));
+    harness::run_in_own_network(
+        SLOW_LINE,
+        within(3 * SECOND, async |patience| {
+            // Reads without a pause.
+            let read = async |client: &mut RawClient, pauses: &mut Pauses| {
+                let mut left = 10 + MESSAGE;
+                while left > 0 {
+                    pauses.next();
+                    left -= client.reader.try_recv_bytes(left.min(8 * 1024)).await?.len();
+                }
+                Ok(())
+            };
+            are_not_given_up(patience, ServerRunner::open, read).await
+        }),
+    );
 }
 
 // The application is paused at its limit, and the server does not read.

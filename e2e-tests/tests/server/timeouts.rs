@@ -207,7 +207,8 @@ fn any_frame_answers_a_keepalive_ping() {
 
 #[test]
 fn a_peer_that_does_not_answer_a_keepalive_ping_is_given_up() {
-    let hasty = |builder: ServerBuilder| builder.keepalive(Some(Keepalive::new(SHORT, SHORT))).close_timeout(SHORT);
+    let hasty =
+        |builder: ServerBuilder| builder.keepalive(Some(Keepalive::new(SHORT, SHORT))).close_timeout(SHORT);
     echo_test_with(hasty, async |server| {
         let start = Instant::now();
         let mut client = server.open().await;
@@ -358,8 +359,7 @@ fn the_deadline_of_one_connection_does_not_touch_another() {
 
 #[test]
 fn a_message_that_does_not_end_is_given_up_with_1008() {
-    let configure =
-        |builder: ServerBuilder| patient(builder).message_timeout(Some(SHORT)).keepalive(None);
+    let configure = |builder: ServerBuilder| patient(builder).message_timeout(Some(SHORT)).keepalive(None);
     echo_test_with(configure, async |server| {
         let start = Instant::now();
         let mut client = server.open().await;

@@ -10,10 +10,7 @@ use e2e_tests::{
     peers::{Child, Peer, program},
     raw_peer::DEADLINE,
 };
-use tokio::{
-    net::TcpStream,
-    sync::mpsc,
-};
+use tokio::{net::TcpStream, sync::mpsc};
 use ws_client::{CloseCode, DeflateConfig, Message};
 use ws_hyper::{Config, Upgrader};
 
