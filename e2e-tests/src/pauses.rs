@@ -6,8 +6,8 @@
 
 use std::time::{Duration, Instant};
 
-/// The longest pause so far.
-#[derive(Debug)]
+/// The longest pause so far. It has to begin before the connection is opened.
+#[derive(Debug, Clone)]
 pub struct Pauses {
     since: Instant,
     longest: Duration,

@@ -147,9 +147,9 @@ fn a_flood_of_pings_from_a_server_that_reads_nothing_does_not_grow() {
 fn a_silent_server_is_pinged_and_a_dead_one_is_given_up() {
     run(within(Duration::from_millis(100), async |patience| {
         let keepalive = Keepalive::new(Duration::from_millis(50), patience);
+        let (mut answered, mut pauses) = (0, Pauses::begin());
         let (mut ws, mut server) = open_with(with_short_close().keepalive(Some(keepalive))).await;
         let client = tokio::spawn(async move { drain(&mut ws).await.1 });
-        let (mut answered, mut pauses) = (0, Pauses::begin());
         let close = loop {
             let frame = server.recv_frame().await;
             if frame.opcode == opcode::CLOSE {

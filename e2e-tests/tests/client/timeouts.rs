@@ -34,8 +34,8 @@ fn an_idle_connection_closes_with_1001() {
 #[test]
 fn traffic_in_either_direction_keeps_an_idle_connection_open() {
     run(within(SHORT, async |idle| {
-        let (mut ws, mut server) = open_with(patient().idle_timeout(idle)).await;
         let (started, mut pauses) = (Instant::now(), Pauses::begin());
+        let (mut ws, mut server) = open_with(patient().idle_timeout(idle)).await;
         while started.elapsed() < 3 * idle {
             pauses.next();
             server.send(RawFrame::text("in")).await;

@@ -93,9 +93,9 @@ fn a_connection_that_only_receives_stays_open_while_it_answers_pings() {
             .idle_timeout(Some(idle))
             .keepalive(Some(Keepalive::new(idle / 6, Duration::from_secs(3600))));
         let server = script.start(builder).await;
+        let (start, mut pauses, mut pings) = (Instant::now(), Pauses::begin(), 0);
         let mut client = server.open().await;
         let sender = senders.recv().await.unwrap();
-        let (start, mut pauses, mut pings) = (Instant::now(), Pauses::begin(), 0);
         // The client only receives, for longer than the idle timeout.
         while start.elapsed() < idle + idle / 2 || pings == 0 {
             pauses.next();

@@ -124,10 +124,11 @@ fn a_peer_that_stops_reading_before_the_close_is_given_up_at_the_write_timeout_a
         let builder = || Server::builder().close_timeout(patience / 10).write_timeout(Some(patience));
         let mut server = handler(builder()).await;
         let (closes, told) = function(builder(), true).await;
-        let clients = [server.open_slow().await, closes.open_slow().await];
-        let [first, second] = clients.map(|mut client| async move {
+        let pauses = Pauses::begin();
+        let clients =
+            [server.open_slow().await, closes.open_slow().await].map(|client| (client, pauses.clone()));
+        let [first, second] = clients.map(|(mut client, mut pauses)| async move {
             // It still reads long after the close timeout.
-            let mut pauses = Pauses::begin();
             let read = try_to_read_steadily(&mut client, MESSAGE / 8, 16 * 1024, &mut pauses).await;
             if read.is_err() {
                 pauses.assert_missed(patience);
@@ -193,8 +194,9 @@ async fn are_not_given_up(
     read: impl AsyncFn(&mut RawClient, &mut Pauses) -> Result<(), RecvError>,
 ) -> bool {
     let (mut server, other, info) = senders_of_one(patience).await;
+    let pauses = Pauses::begin();
     let takes_all_and_closes = async |mut client: RawClient| {
-        let mut pauses = Pauses::begin();
+        let mut pauses = pauses.clone();
         let mut was_kept = read(&mut client, &mut pauses).await.is_ok();
         if was_kept {
             client.send(RawFrame::close(1000, "")).await;

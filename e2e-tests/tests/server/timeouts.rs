@@ -76,8 +76,13 @@ fn a_silent_peer_that_ignores_the_close_is_left_at_the_close_timeout() {
 
 /// Has traffic for longer than the idle timeout. Returns whether the connection stayed open: if the traffic paused for
 /// as long as that, it gets a 1001.
-async fn keeps_open(client: &mut RawClient, idle: Duration, traffic: impl AsyncFn(&mut RawClient)) -> bool {
-    let (start, mut pauses) = (Instant::now(), Pauses::begin());
+async fn keeps_open(
+    client: &mut RawClient,
+    mut pauses: Pauses,
+    idle: Duration,
+    traffic: impl AsyncFn(&mut RawClient),
+) -> bool {
+    let start = Instant::now();
     while start.elapsed() < idle + idle / 2 {
         pauses.next();
         traffic(client).await;
@@ -100,9 +105,10 @@ fn traffic_keeps_a_connection_open_and_silence_after_it_ends_it() {
         for api in Api::ALL {
             within(Duration::from_millis(600), async |idle| {
                 let server = start_echo(api, patient(Server::builder()).idle_timeout(Some(idle))).await;
+                let pauses = Pauses::begin();
                 let mut client = server.open().await;
                 let send = async |client: &mut RawClient| client.send(RawFrame::text("still here")).await;
-                let stayed = keeps_open(&mut client, idle, send).await;
+                let stayed = keeps_open(&mut client, pauses, idle, send).await;
                 if stayed {
                     client.expect_close(1001).await;
                     finish_close(&mut client).await;
@@ -122,11 +128,12 @@ fn what_the_server_sends_counts_as_traffic() {
         let (sender, mut senders) = tokio::sync::mpsc::unbounded_channel();
         let script = Script::new().on_open(move |conn| sender.send(conn.sender()).unwrap());
         let mut server = script.start(patient(Server::builder()).idle_timeout(Some(idle))).await;
+        let pauses = Pauses::begin();
         let mut client = server.open().await;
         let sender = senders.recv().await.unwrap();
         // An error means that the connection is closing.
         let send = async |_: &mut RawClient| drop(sender.send("still here").await);
-        let stayed = keeps_open(&mut client, idle, send).await;
+        let stayed = keeps_open(&mut client, pauses, idle, send).await;
         if stayed {
             client.expect_close(1001).await;
             finish_close(&mut client).await;
@@ -288,8 +295,8 @@ fn a_peer_that_takes_a_little_now_and_then_is_not_given_up() {
         let builder = patient(Server::builder()).write_timeout(Some(patience)).keepalive(None);
         let script = Script::new().on_open(|conn| conn.send_binary(vec![0; HUGE]).unwrap());
         let mut server = script.start(builder).await;
-        let mut client = server.open().await;
         let (start, mut pauses) = (Instant::now(), Pauses::begin());
+        let mut client = server.open().await;
         let mut taken = 0;
         let header = 10;
         // Takes longer than the timeout in total, but not in one step.
@@ -324,6 +331,7 @@ fn the_deadline_of_one_connection_does_not_touch_another() {
         for api in Api::ALL {
             within(3 * SHORT, async |idle| {
                 let server = start_echo(api, patient(Server::builder()).idle_timeout(Some(idle))).await;
+                let mut pauses = Pauses::begin();
                 let (mut silent, mut busy) = (server.open().await, server.open().await);
                 let over = Cell::new(false);
                 let closed = async {
@@ -332,7 +340,6 @@ fn the_deadline_of_one_connection_does_not_touch_another() {
                     over.set(true);
                 };
                 let talk = async {
-                    let mut pauses = Pauses::begin();
                     while !over.get() {
                         pauses.next();
                         busy.send(RawFrame::text("busy")).await;
