@@ -36,7 +36,7 @@ pub struct Options {
     /// slowest machine. Default: 120 s.
     pub deadline: Duration,
     /// How long tasks, threads and descriptors may take to go away after the test. It only bounds a failure.
-    /// Default: 5 s.
+    /// Default: 60 s.
     pub patience: Duration,
     /// Whether tasks may panic. A panic of the test's own future always fails the test. Default: `false`.
     pub allow_panics: bool,
@@ -48,7 +48,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             deadline: Duration::from_secs(120),
-            patience: Duration::from_secs(5),
+            patience: Duration::from_secs(60),
             allow_panics: false,
             worker_threads: 0,
         }
@@ -145,16 +145,18 @@ mod tests {
     use std::panic::catch_unwind;
     use tokio::net::{TcpListener, TcpStream};
 
-    /// For tests that are meant to fail. The short limits cannot make them pass.
-    const HASTY: Options = Options {
-        deadline: Duration::from_millis(500),
-        patience: Duration::from_millis(50),
-        allow_panics: false,
-        worker_threads: 0,
-    };
+    /// For tests that leave something behind. The short patience cannot make them pass.
+    fn impatient() -> Options {
+        Options { patience: Duration::from_millis(50), ..Options::default() }
+    }
 
-    fn failure(test: impl Future<Output = ()>) -> String {
-        run_here(HASTY, test).expect_err("the harness must notice")
+    /// For tests that take too long.
+    fn hasty() -> Options {
+        Options { deadline: Duration::from_millis(500), ..Options::default() }
+    }
+
+    fn failure(options: Options, test: impl Future<Output = ()>) -> String {
+        run_here(options, test).expect_err("the harness must notice")
     }
 
     #[test]
@@ -192,7 +194,7 @@ mod tests {
     #[test]
     fn a_leaked_socket_fails_the_test() {
         isolated(|| {
-            let failure = failure(async {
+            let failure = failure(impatient(), async {
                 // A socket that the runtime does not close, like one in a structure that is never dropped.
                 std::mem::forget(std::net::TcpListener::bind("127.0.0.1:0").unwrap());
             });
@@ -203,7 +205,7 @@ mod tests {
     #[test]
     fn a_task_that_never_ends_fails_the_test() {
         isolated(|| {
-            let failure = failure(async {
+            let failure = failure(impatient(), async {
                 tokio::spawn(pending::<()>());
             });
             assert_eq!(failure, "1 tasks are still alive");
@@ -213,7 +215,7 @@ mod tests {
     #[test]
     fn a_thread_that_never_ends_fails_the_test() {
         isolated(|| {
-            let failure = failure(async {
+            let failure = failure(impatient(), async {
                 std::thread::spawn(|| {
                     loop {
                         std::thread::park()
@@ -226,13 +228,15 @@ mod tests {
 
     #[test]
     fn a_test_that_hangs_fails() {
-        isolated(|| assert!(failure(pending()).contains("deadline")));
+        isolated(|| assert!(failure(hasty(), pending()).contains("deadline")));
     }
 
     #[test]
     fn a_test_that_blocks_its_thread_is_ended() {
         if crate::isolate::is_isolated() {
-            run_with(HASTY, async { std::thread::sleep(Duration::MAX) });
+            // Without patience, so that the watchdog comes soon.
+            let hasty = Options { patience: Duration::ZERO, ..hasty() };
+            run_with(hasty, async { std::thread::sleep(Duration::MAX) });
         }
         let name = "harness::tests::a_test_that_blocks_its_thread_is_ended";
         let failure =
@@ -247,8 +251,8 @@ mod tests {
             let _ = tokio::spawn(async { panic!("lost") }).await;
         }
         isolated(|| {
-            assert_eq!(failure(lose_a_panic()), "1 panics outside the test's own future");
-            run_here(Options { allow_panics: true, ..HASTY }, lose_a_panic()).unwrap();
+            assert_eq!(failure(Options::default(), lose_a_panic()), "1 panics outside the test's own future");
+            run_here(Options { allow_panics: true, ..Options::default() }, lose_a_panic()).unwrap();
         });
     }
 }

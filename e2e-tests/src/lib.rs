@@ -18,9 +18,13 @@ pub mod faults;
 pub mod harness;
 mod isolate;
 pub mod leak;
+pub mod pauses;
 pub mod peers;
+mod ports;
 pub mod raw_peer;
 pub mod server;
+
+pub use ports::free_port;
 
 /// Compiles the README's code.
 #[cfg(doctest)]

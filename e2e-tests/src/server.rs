@@ -31,7 +31,7 @@ use ws_server::{
 
 /// How long connections may take to end after a test. It only bounds a failure: a peer that is gone, or answers a
 /// Close, ends its connection at once.
-pub const GRACE: Duration = Duration::from_secs(5);
+pub const GRACE: Duration = Duration::from_secs(60);
 
 /// A running server. End it with [`stop`](Self::stop).
 #[derive(Debug)]

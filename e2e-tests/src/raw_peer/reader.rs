@@ -125,13 +125,21 @@ impl RawReader {
 
     /// Exactly this many bytes, without parsing them.
     ///
+    /// # Errors
+    /// The reason why there are fewer.
+    pub async fn try_recv_bytes(&mut self, length: usize) -> Result<Vec<u8>, RecvError> {
+        while self.buffer.len() < length {
+            self.more().await?;
+        }
+        Ok(self.buffer.split_to(length).to_vec())
+    }
+
+    /// Exactly this many bytes, without parsing them.
+    ///
     /// # Panics
     /// When fewer bytes arrive.
     pub async fn recv_bytes(&mut self, length: usize) -> Vec<u8> {
-        while self.buffer.len() < length {
-            expect("more bytes", self.more().await);
-        }
-        self.buffer.split_to(length).to_vec()
+        expect("more bytes", self.try_recv_bytes(length).await)
     }
 
     /// All bytes up to the end of the stream (FIN), without parsing them.

@@ -6,9 +6,10 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     pin::pin,
     task::{Context, Poll, Waker},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
+use e2e_tests::pauses::{Pauses, within};
 use e2e_tests::raw_peer::{RawAcceptor, RawFrame};
 use tokio::{io::AsyncReadExt as _, net::TcpListener, runtime::Builder, task::JoinSet};
 use ws_client::{
@@ -16,7 +17,7 @@ use ws_client::{
     error::{ConnectError, UrlError},
 };
 
-use crate::support::{run, soon, with_short_deadlines};
+use crate::support::{SHORT, run, soon, with_short_handshake};
 
 #[test]
 fn a_client_of_five_lines() {
@@ -43,7 +44,7 @@ fn a_client_of_five_lines() {
 #[test]
 fn a_port_without_a_listener_is_an_error_that_names_it() {
     run(async {
-        let addr = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+        let addr = SocketAddr::from(([127, 0, 0, 1], e2e_tests::free_port()));
         let error = connect(&format!("ws://{addr}/")).await.unwrap_err();
         let ConnectError::Connect { host, source: cause, .. } = &error else { panic!("{error}") };
         assert_eq!((host.as_str(), cause.kind()), (&*addr.to_string(), ErrorKind::ConnectionRefused));
@@ -54,7 +55,7 @@ fn a_port_without_a_listener_is_an_error_that_names_it() {
 #[test]
 fn a_name_that_does_not_resolve_is_an_error_that_names_it() {
     run(async {
-        let error = with_short_deadlines().connect("ws://no-such-host.invalid/").await.unwrap_err();
+        let error = with_short_handshake().connect("ws://no-such-host.invalid/").await.unwrap_err();
         match &error {
             ConnectError::Resolve { host, .. } => assert_eq!(host, "no-such-host.invalid"),
             // Where a resolver is slow.
@@ -127,7 +128,7 @@ fn wss_never_goes_out_in_clear() {
     run(async {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("wss://{}/", listener.local_addr().unwrap());
-        let connector = with_short_deadlines();
+        let connector = Connector::new();
         let first = async {
             let (mut stream, _) = listener.accept().await.unwrap();
             let mut first = [0; 3];
@@ -186,21 +187,30 @@ fn a_name_is_resolved_and_stays_in_the_host_header() {
 
 /// Checks that the handshake timeout ends the attempt, whatever part of a response the server sent.
 async fn expect_timeout(answer: &str) {
-    let acceptor = RawAcceptor::bind();
-    let url = acceptor.url("/");
-    let started = Instant::now();
-    let server = async {
-        let mut server = acceptor.accept().await;
-        server.recv_head().await;
-        server.send_bytes(answer).await;
-        // Sends nothing until the client gives up.
-        server.expect_end().await;
-    };
-    let connector = with_short_deadlines();
-    let (result, ()) = tokio::join!(connector.connect(&url), server);
-    let error = result.unwrap_err();
-    assert!(matches!(error, ConnectError::TimedOut(_)) && error.is_temporary(), "{error}");
-    assert!(started.elapsed() >= Duration::from_millis(200));
+    within(SHORT, async |deadline| {
+        let acceptor = RawAcceptor::bind();
+        let url = acceptor.url("/");
+        let (started, pauses) = (Instant::now(), Pauses::begin());
+        let server = async {
+            let mut server = acceptor.accept().await;
+            if server.reader.try_recv_head().await.is_err() {
+                pauses.assert_missed(deadline);
+                return false;
+            }
+            // The client may give up meanwhile.
+            let is_sent = server.writer.try_send_bytes(answer).await.is_ok();
+            // Sends nothing until the client gives up.
+            server.expect_end().await;
+            is_sent
+        };
+        let connector = Connector::new().handshake_timeout(deadline);
+        let (result, in_time) = tokio::join!(connector.connect(&url), server);
+        let error = result.unwrap_err();
+        assert!(matches!(error, ConnectError::TimedOut(_)) && error.is_temporary(), "{error}");
+        assert!(started.elapsed() >= deadline);
+        in_time
+    })
+    .await;
 }
 
 #[test]

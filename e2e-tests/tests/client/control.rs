@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use e2e_tests::raw_peer::{RawAcceptor, RawFrame};
+use e2e_tests::pauses::{Pauses, within};
+use e2e_tests::raw_peer::{RawAcceptor, RawFrame, opcode};
 use ws_client::{CloseCode, Connector, Event, Keepalive, Message, connect, error::ControlError};
 use ws_proto::error::TimedOut;
 
-use crate::support::{drain, open, open_with, run, soon, with_short_deadlines};
+use crate::support::{drain, open, open_with, run, soon, with_short_close};
 
 #[test]
 fn a_ping_is_answered_by_a_client_that_only_reads() {
@@ -144,17 +145,27 @@ fn a_flood_of_pings_from_a_server_that_reads_nothing_does_not_grow() {
 
 #[test]
 fn a_silent_server_is_pinged_and_a_dead_one_is_given_up() {
-    run(async {
-        let keepalive = Keepalive::new(Duration::from_millis(50), Duration::from_millis(100));
-        let (mut ws, mut server) = open_with(with_short_deadlines().keepalive(Some(keepalive))).await;
+    run(within(Duration::from_millis(100), async |patience| {
+        let keepalive = Keepalive::new(Duration::from_millis(50), patience);
+        let (mut answered, mut pauses) = (0, Pauses::begin());
+        let (mut ws, mut server) = open_with(with_short_close().keepalive(Some(keepalive))).await;
         let client = tokio::spawn(async move { drain(&mut ws).await.1 });
-        for _ in 0..3 {
-            server.expect_ping(b"").await;
-            server.send(RawFrame::pong("")).await;
-        }
-        server.expect_ping(b"").await;
-        server.expect_close(1011).await;
+        let close = loop {
+            let frame = server.recv_frame().await;
+            if frame.opcode == opcode::CLOSE {
+                break frame;
+            }
+            assert_eq!(frame, RawFrame::ping(""));
+            if answered < 3 {
+                answered += 1;
+                pauses.next();
+                server.send(RawFrame::pong("")).await;
+            }
+        };
+        assert_eq!(close.close_code().map(|(code, _)| code), Some(1011));
+        pauses.assert_missed(patience);
         server.expect_eof().await;
         assert_eq!(client.await.unwrap().error, Some(TimedOut::Keepalive.into()));
-    });
+        answered == 3
+    }));
 }

@@ -8,7 +8,7 @@ use ws_client::{
     error::{ConnectionError, SendError},
 };
 
-use crate::support::{drain, open, open_with, run, soon, with_short_deadlines};
+use crate::support::{drain, open, open_with, run, soon, with_short_close};
 
 /// The state of the server.
 const BEFORE: [&str; 6] =
@@ -137,7 +137,7 @@ fn a_server_that_resets_behind_its_close_has_closed_cleanly() {
 #[test]
 fn half_a_frame_and_then_silence_does_not_outlive_a_close() {
     run(async {
-        let (mut ws, mut server) = open_with(with_short_deadlines()).await;
+        let (mut ws, mut server) = open_with(with_short_close()).await;
         prepare(&mut server, "half a frame").await;
         assert!(!soon(ws.close(CloseCode::NORMAL, "")).await.is_clean());
     });

@@ -21,7 +21,7 @@ use ws_client::{
 
 use crate::{
     proxies::{listen, through},
-    support::{run, with_short_deadlines},
+    support::{run, with_short_handshake},
 };
 
 fn acceptor(identity: &Identity, alpn: &[&str]) -> TlsAcceptor {
@@ -156,7 +156,7 @@ fn through_a_proxy_with_tls_only_the_server_is_offered_h2() {
 fn one_timeout_covers_dialling_and_the_settings() {
     run(async {
         let (listener, addr) = listen().await;
-        let connector = with_short_deadlines();
+        let connector = with_short_handshake();
         let silent = async {
             let (mut stream, _) = listener.accept().await.unwrap();
             let _ = stream.read_to_end(&mut Vec::new()).await;

@@ -210,7 +210,7 @@ fn many_addresses_do_not_outlive_the_deadline() {
         let server = ServerRunner::serve(Server::builder(), |_| async {}).await;
         let never = |_, _| std::future::pending::<io::Result<Vec<SocketAddr>>>();
         let error =
-            crate::support::with_short_deadlines().resolver(never).connect("ws://host/").await.unwrap_err();
+            crate::support::with_short_handshake().resolver(never).connect("ws://host/").await.unwrap_err();
         assert!(matches!(error, ConnectError::TimedOut(_)), "{error}");
         server.stop().await;
     });

@@ -61,9 +61,17 @@ pub(crate) async fn soon<T>(what: impl Future<Output = T>) -> T {
     tokio::time::timeout(DEADLINE, what).await.expect("it does not take long")
 }
 
-/// A connector with short deadlines.
-pub(crate) fn with_short_deadlines() -> Connector {
-    Connector::new().close_timeout(Duration::from_millis(200)).handshake_timeout(Duration::from_millis(200))
+/// The deadline of [`with_short_handshake`] and [`with_short_close`].
+pub(crate) const SHORT: Duration = Duration::from_millis(200);
+
+/// A connector for servers that do not answer the request.
+pub(crate) fn with_short_handshake() -> Connector {
+    Connector::new().handshake_timeout(SHORT)
+}
+
+/// A connector for servers that do not answer a Close.
+pub(crate) fn with_short_close() -> Connector {
+    Connector::new().close_timeout(SHORT)
 }
 
 pub(crate) use harness::run;

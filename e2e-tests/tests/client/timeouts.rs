@@ -1,19 +1,23 @@
 //! Deadlines in real time. `ws-tokio` tests them in virtual time.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use e2e_tests::raw_peer::{RawAcceptor, RawFrame};
+use e2e_tests::pauses::{Pauses, within};
+use e2e_tests::raw_peer::{DEADLINE, RawAcceptor, RawFrame};
 use ws_client::{CloseCode, Connector, Message};
 use ws_proto::error::TimedOut;
 
-use crate::support::{drain, open_with, run, soon, with_short_deadlines};
+use crate::support::{SHORT, drain, open_with, run, soon, with_short_close};
 
-const SHORT: Duration = Duration::from_millis(200);
+/// A connector for servers that answer a Close.
+fn patient() -> Connector {
+    Connector::new().close_timeout(DEADLINE)
+}
 
 #[test]
 fn an_idle_connection_closes_with_1001() {
     run(async {
-        let connector = with_short_deadlines().idle_timeout(SHORT);
+        let connector = patient().idle_timeout(SHORT);
         let (mut ws, mut server) = open_with(connector).await;
         let started = Instant::now();
         let end = async {
@@ -29,20 +33,26 @@ fn an_idle_connection_closes_with_1001() {
 
 #[test]
 fn traffic_in_either_direction_keeps_an_idle_connection_open() {
-    run(async {
-        let connector = with_short_deadlines().idle_timeout(SHORT);
-        let (mut ws, mut server) = open_with(connector).await;
-        let started = Instant::now();
-        while started.elapsed() < 3 * SHORT {
+    run(within(SHORT, async |idle| {
+        let (started, mut pauses) = (Instant::now(), Pauses::begin());
+        let (mut ws, mut server) = open_with(patient().idle_timeout(idle)).await;
+        while started.elapsed() < 3 * idle {
+            pauses.next();
             server.send(RawFrame::text("in")).await;
-            assert_eq!(soon(ws.recv()).await, Some(Message::text("in")));
-            tokio::time::sleep(SHORT / 10).await;
-            ws.send("out").await.unwrap();
+            let received = soon(ws.recv()).await;
+            tokio::time::sleep(idle / 10).await;
+            pauses.next();
+            if received.is_none() || ws.send("out").await.is_err() {
+                pauses.assert_missed(idle);
+                assert_eq!(drain(&mut ws).await.1.error, Some(TimedOut::Idle.into()));
+                return false;
+            }
+            assert_eq!(received, Some(Message::text("in")));
             server.expect_text("out").await;
-            tokio::time::sleep(SHORT / 10).await;
+            tokio::time::sleep(idle / 10).await;
         }
-        assert!(ws.is_open());
-    });
+        true
+    }));
 }
 
 #[test]
@@ -65,7 +75,7 @@ fn a_close_behind_more_than_the_server_reads_takes_the_write_timeout() {
     run(async {
         let acceptor = RawAcceptor::bind_to("127.0.0.1:0".parse().unwrap(), Some(4096));
         let url = acceptor.url("/");
-        let connector = with_short_deadlines().write_timeout(Some(3 * SHORT));
+        let connector = with_short_close().write_timeout(Some(3 * SHORT));
         let (ws, server) = tokio::join!(connector.connect(&url), acceptor.accept_upgraded());
         let mut ws = ws.unwrap();
         ws.feed(vec![7; 32 << 20]).await.unwrap();
@@ -84,7 +94,7 @@ fn a_close_behind_more_than_the_server_reads_takes_the_write_timeout() {
 #[test]
 fn a_message_that_is_not_completed_in_time_ends_the_connection_with_1008() {
     run(async {
-        let connector = with_short_deadlines().message_timeout(SHORT);
+        let connector = patient().message_timeout(SHORT);
         let (mut ws, mut server) = open_with(connector).await;
         let started = Instant::now();
         server.send(RawFrame::text("half").not_final()).await;
@@ -101,16 +111,21 @@ fn a_message_that_is_not_completed_in_time_ends_the_connection_with_1008() {
 
 #[test]
 fn a_timer_of_a_closed_connection_changes_nothing() {
-    run(async {
-        let (mut ws, mut server) = open_with(with_short_deadlines()).await;
+    run(within(SHORT, async |deadline| {
+        let (mut ws, mut server) = open_with(Connector::new().close_timeout(deadline)).await;
+        let pauses = Pauses::begin();
         let end = async {
             server.expect_close(1000).await;
             server.send(RawFrame::close(1000, "")).await;
             drop(server);
         };
         let (info, ()) = tokio::join!(ws.close(CloseCode::NORMAL, ""), end);
-        assert!(info.is_clean());
-        tokio::time::sleep(2 * SHORT).await;
+        if !info.is_clean() {
+            pauses.assert_missed(deadline);
+            return false;
+        }
+        tokio::time::sleep(2 * deadline).await;
         assert_eq!((ws.recv().await, ws.close_info()), (None, Some(info)));
-    });
+        true
+    }));
 }

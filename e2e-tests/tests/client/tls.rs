@@ -129,7 +129,7 @@ fn the_deadline_covers_tls() {
     run(async {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("wss://{}/", listener.local_addr().unwrap());
-        let error = crate::support::with_short_deadlines().connect(&url).await.unwrap_err();
+        let error = crate::support::with_short_handshake().connect(&url).await.unwrap_err();
         assert!(matches!(error, ConnectError::TimedOut(_)), "{error}");
     });
 }

@@ -10,7 +10,7 @@ use ws_client::{
 };
 use ws_server::Server;
 
-use crate::support::{open, run, soon, with_short_deadlines};
+use crate::support::{open, run, soon, with_short_handshake};
 
 /// An echo server for `localhost`, and a connector that trusts it.
 async fn secure_echo() -> (ServerRunner, Connector) {
@@ -86,7 +86,7 @@ fn a_unix_url_has_no_name_for_a_certificate() {
 fn the_deadline_covers_tls_over_a_given_stream() {
     run(async {
         let (io, _silent) = tokio::io::duplex(1024);
-        let error = soon(with_short_deadlines().connect_tls_on("wss://localhost/", io)).await.unwrap_err();
+        let error = soon(with_short_handshake().connect_tls_on("wss://localhost/", io)).await.unwrap_err();
         assert!(matches!(error, ConnectError::TimedOut(_)), "{error:?}");
     });
 }

@@ -1,14 +1,10 @@
 //! A server behind nginx and HAProxy with TLS, and a client through other implementations of proxies.
 
-use std::{
-    net::{SocketAddr, TcpListener},
-    path::Path,
-    time::Duration,
-};
+use std::{net::SocketAddr, path::Path, time::Duration};
 
 use e2e_tests::{
     certificates::CertificateFiles,
-    harness,
+    free_port, harness,
     peers::{Child, Peer, program},
     raw_peer::DEADLINE,
     server::{Api, ObservedServer, start_echo, start_sharded_echo},
@@ -29,11 +25,6 @@ use crate::{guide, our_client::converse};
 fn with_causes(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(Some(error), |error| error.source());
     causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
-}
-
-/// A port that was just free.
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 /// Waits until a program listens on the port.

@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use e2e_tests::{
     harness::{Options, run, run_with},
+    pauses::{Pauses, within},
     server::ServerRunner,
 };
 use http::{HeaderName, HeaderValue, StatusCode};
@@ -86,14 +87,23 @@ fn other_handshakes_do_not_wait_for_a_decision() {
 
 #[test]
 fn a_decision_that_takes_too_long_is_dropped() {
-    run(async {
-        let builder = deciding(&Arc::default()).handshake_timeout(Duration::from_millis(100));
-        let server = start(builder).await;
-        match ws_client::connect(&format!("ws://{}/wait", server.addr())).await {
-            Err(ConnectError::Refused(refusal)) => assert_eq!(refusal.status().as_u16(), 408),
+    run(within(Duration::from_millis(100), async |deadline| {
+        let server = start(deciding(&Arc::default()).handshake_timeout(deadline)).await;
+        let pauses = Pauses::begin();
+        let in_time = match ws_client::connect(&format!("ws://{}/wait", server.addr())).await {
+            Err(ConnectError::Refused(refusal)) => {
+                assert_eq!(refusal.status().as_u16(), 408);
+                true
+            }
+            // The server did not wait for the request any more.
+            Err(ConnectError::Io(_)) => {
+                pauses.assert_missed(deadline);
+                false
+            }
             other => panic!("{other:?}"),
-        }
+        };
         server.wait_for_handshakes(0).await;
         server.stop().await;
-    });
+        in_time
+    }));
 }

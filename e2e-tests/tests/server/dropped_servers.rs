@@ -22,7 +22,7 @@ use e2e_tests::{
 };
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::{TcpListener, TcpStream},
+    net::TcpStream,
     time::interval,
 };
 use ws_server::{
@@ -32,7 +32,7 @@ use ws_server::{
 #[test]
 fn a_dropped_bind_leaves_the_address_free() {
     run(async {
-        let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+        let free = SocketAddr::from(([127, 0, 0, 1], e2e_tests::free_port()));
         for polls in 0.. {
             if dropped_after(polls, Server::bind(free)).await.is_some_and(|bound| bound.is_ok()) {
                 break;

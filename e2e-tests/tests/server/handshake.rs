@@ -3,12 +3,10 @@
 use e2e_tests::harness;
 use e2e_tests::raw_peer::{RawClient, RawFrame, RecvError, SAMPLE_KEY};
 use e2e_tests::server::{
-    Api, Event, ObservedServer, Script, ServerRunner, close_normally, echo_test, echo_test_with, start_echo,
+    Api, Event, ObservedServer, Script, ServerRunner, close_normally, echo_test, start_echo,
 };
-use http::{HeaderName, StatusCode};
 use std::sync::{Mutex, mpsc};
-use std::time::{Duration, Instant};
-use ws_server::{Message, Rejection, Request, Server};
+use ws_server::{Message, Server};
 
 #[test]
 fn the_101_answers_the_key_and_has_no_header_too_many() {
@@ -194,119 +192,6 @@ fn a_peer_that_leaves_inside_its_request_leaves_other_connections_alone() {
         }
         server.expect_alive().await;
     });
-}
-
-const DEADLINE: Duration = Duration::from_millis(100);
-
-#[test]
-fn an_unfinished_request_is_408_at_the_deadline() {
-    echo_test_with(
-        |builder| builder.handshake_timeout(DEADLINE),
-        async |server| {
-            let start = Instant::now();
-            let mut client = server.connect().await;
-            client.send_bytes("GET / HTTP/1.1\r\nHost: x\r\n").await;
-            expect_refusal(&mut client, 408).await;
-            assert!(start.elapsed() >= DEADLINE, "{:?}", start.elapsed());
-            drop(client);
-            server.wait_for_handshakes(0).await;
-            server.expect_alive().await;
-        },
-    );
-}
-
-#[test]
-fn a_peer_that_says_nothing_is_left_at_the_deadline() {
-    echo_test_with(
-        |builder| builder.handshake_timeout(DEADLINE),
-        async |server| {
-            let start = Instant::now();
-            let mut client = server.connect().await;
-            // No 408: a browser that opened the connection in advance would take it as the response to its next
-            // request.
-            client.expect_eof().await;
-            assert!(start.elapsed() >= DEADLINE, "{:?}", start.elapsed());
-            server.wait_for_handshakes(0).await;
-            server.expect_alive().await;
-        },
-    );
-}
-
-#[test]
-fn a_trickle_of_bytes_does_not_move_the_deadline() {
-    echo_test_with(
-        |builder| builder.handshake_timeout(DEADLINE),
-        async |server| {
-            let mut client = server.connect().await;
-            client.send_bytes("GET / HTTP/1.1\r\nX: ").await;
-            let (mut reader, mut writer) = client.into_connection().split();
-            let trickle = async {
-                while writer.try_send_bytes("x").await.is_ok() {
-                    tokio::time::sleep(Duration::from_millis(5)).await;
-                }
-            };
-            tokio::select! {
-                head = reader.recv_head() => assert_eq!(head.status(), 408),
-                () = trickle => panic!("it was cut off without an answer"),
-            }
-        },
-    );
-}
-
-/// Sends a request in two pieces, reads nothing until the deadline has passed, and then reads all.
-async fn answer_that_is_read_late(server: &ServerRunner, target: &str) -> Vec<u8> {
-    let mut client = RawClient::connect_with_receive_buffer(server.addr(), 4096).await;
-    let request = client.request(target).to_bytes();
-    client.send_bytes(&request[..10]).await;
-    server.wait_for_handshakes(1).await;
-    client.send_bytes(&request[10..]).await;
-    tokio::time::sleep(3 * DEADLINE).await;
-    let (mut reader, _writer) = client.into_connection().split();
-    reader.recv_to_eof().await
-}
-
-#[test]
-fn an_answer_under_way_at_the_deadline_has_no_other_inside() {
-    /// More than the kernel takes in one write.
-    const LARGE: usize = 16 * 1024 * 1024;
-    let decide = |request: &mut Request| {
-        let large = "x".repeat(LARGE);
-        if request.path() == "/refused" {
-            return Err(Rejection::new(StatusCode::FORBIDDEN).with_text(&large));
-        }
-        request.add_response_header(HeaderName::from_static("x-large"), large.parse().unwrap());
-        Ok(())
-    };
-    echo_test_with(
-        |builder| builder.handshake_timeout(DEADLINE).on_request(decide),
-        async |server| {
-            for (target, status) in [("/refused", "403"), ("/accepted", "101")] {
-                let answer = answer_that_is_read_late(server, target).await;
-                assert!(answer.starts_with(format!("HTTP/1.1 {status} ").as_bytes()));
-                let heads = answer.windows(9).filter(|window| window == b"HTTP/1.1 ").count();
-                assert_eq!(heads, 1, "{target}: {} bytes", answer.len());
-                server.wait_for_handshakes(0).await;
-            }
-            server.wait_for_connections(0).await;
-        },
-    );
-}
-
-#[test]
-fn a_refused_peer_hears_one_answer_even_at_the_deadline() {
-    echo_test_with(
-        |builder| builder.handshake_timeout(DEADLINE),
-        async |server| {
-            let mut client = server.connect().await;
-            client.send_bytes("POST / HTTP/1.1\r\nHost: x\r\n\r\n").await;
-            // It keeps its end open after the deadline.
-            let head = client.recv_head().await;
-            assert_eq!(head.status(), 405);
-            client.recv_body(&head).await;
-            client.expect_eof().await;
-            server.wait_for_handshakes(0).await;
-        },
-    );
 }
 
 /// Passes a client to the callback of its own request, once.

@@ -22,6 +22,7 @@ mod foreign;
 mod fragmentation;
 mod functions;
 mod handshake;
+mod handshake_deadline;
 mod http_hook;
 mod into_parts;
 mod memory_budget;

@@ -1,8 +1,9 @@
 //! Limits of memory and connections, and fairness between connections and between kinds of frames.
 
 use e2e_tests::harness;
+use e2e_tests::pauses::{Pauses, within};
 use e2e_tests::raw_peer::{Length, RawClient, RawFrame, RecvError, opcode};
-use e2e_tests::server::{Api, Script, close_normally, counts, echo_test_with, start_echo};
+use e2e_tests::server::{Api, Script, close_normally, counts, echo_test_with, patient, start_echo};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::fs;
 use std::sync::Arc;
@@ -75,11 +76,9 @@ fn a_silent_handshake_does_not_delay_a_shutdown() {
             let server = start_echo(api, Server::builder()).await;
             let mut silent = server.connect().await;
             server.wait_for_handshakes(1).await;
-            let grace = Duration::from_secs(20);
-            let start = Instant::now();
-            let report = server.stop_within(grace).await;
+            // Longer than the test may take.
+            let report = server.stop_within(Duration::from_secs(3600)).await;
             assert_eq!(counts(report), (0, 0, false));
-            assert!(start.elapsed() < grace / 2, "{:?}", start.elapsed());
             silent.expect_end().await;
         }
     });
@@ -87,36 +86,42 @@ fn a_silent_handshake_does_not_delay_a_shutdown() {
 
 #[test]
 fn a_connection_that_only_receives_stays_open_while_it_answers_pings() {
-    const SHORT: Duration = Duration::from_millis(150);
-    harness::run(async {
+    harness::run(within(Duration::from_millis(900), async |idle| {
         let (sender, mut senders) = tokio::sync::mpsc::unbounded_channel();
         let script = Script::new().on_open(move |conn| sender.send(conn.sender()).unwrap());
-        let builder = Server::builder()
-            .idle_timeout(Some(6 * SHORT))
-            .keepalive(Some(Keepalive::new(SHORT, 20 * SHORT)));
+        let builder = patient(Server::builder())
+            .idle_timeout(Some(idle))
+            .keepalive(Some(Keepalive::new(idle / 6, Duration::from_secs(3600))));
         let server = script.start(builder).await;
+        let (start, mut pauses, mut pings) = (Instant::now(), Pauses::begin(), 0);
         let mut client = server.open().await;
         let sender = senders.recv().await.unwrap();
-        let (start, mut pings) = (Instant::now(), 0);
         // The client only receives, for longer than the idle timeout.
-        while start.elapsed() < 9 * SHORT {
-            sender.try_send("news").unwrap();
+        while start.elapsed() < idle + idle / 2 || pings == 0 {
+            pauses.next();
+            // An error means that the connection is closing.
+            let _ = sender.send("news").await;
             loop {
                 let frame = client.recv_frame().await;
-                if frame.opcode == opcode::TEXT {
-                    break;
+                match frame.opcode {
+                    opcode::TEXT => break,
+                    opcode::CLOSE => {
+                        pauses.assert_missed(idle);
+                        drop(client);
+                        server.stop().await;
+                        return false;
+                    }
+                    _ => assert_eq!(frame.opcode, opcode::PING, "{frame:?}"),
                 }
-                assert_eq!(frame.opcode, opcode::PING, "{frame:?}");
                 client.send(RawFrame::pong(frame.payload)).await;
                 pings += 1;
             }
-            tokio::time::sleep(SHORT / 5).await;
+            tokio::time::sleep(idle / 30).await;
         }
-        assert!(pings > 0, "the server sends keepalive pings");
-        assert!(sender.is_open());
         drop(client);
         server.stop().await;
-    });
+        true
+    }));
 }
 
 #[test]

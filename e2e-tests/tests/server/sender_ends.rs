@@ -106,7 +106,7 @@ fn an_abort_does_not_wait_for_a_peer_that_does_not_read() {
         || Server::builder().write_queue_messages(1000).write_queue_bytes(256 * 1024),
         async |server: &mut SenderServer| {
             let (client, sender) = server.open_slow().await;
-            let (_, waiting) = fill(&sender).await;
+            let (_, waiting) = fill(server, &sender).await;
             sender.abort();
             let result = timeout(DEADLINE, waiting).await.unwrap();
             assert!(matches!(result, Err(SendError::Closed(_))));

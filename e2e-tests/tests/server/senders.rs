@@ -181,15 +181,25 @@ pub(crate) fn numbered(number: u32) -> Vec<u8> {
 }
 
 /// Sends until a send waits. Returns the number of messages sent, and the waiting send.
-pub(crate) async fn fill(
-    sender: &Sender,
-) -> (u32, Pin<Box<impl Future<Output = Result<(), SendError<Message>>>>>) {
+pub(crate) async fn fill<'a>(
+    server: &mut SenderServer,
+    sender: &'a Sender,
+) -> (u32, Pin<Box<impl Future<Output = Result<(), SendError<Message>>> + use<'a>>>) {
+    let (mut other, _) = server.open().await;
     let mut number = 0;
     loop {
-        // The connection's thread and the kernel may still be making room.
         let mut send = Box::pin(sender.send(numbered(number)));
+        // The kernel may still be making room.
         if tokio::time::timeout(Duration::from_millis(100), &mut send).await.is_err() {
-            return (number, send);
+            // The connections' thread may have stood still: it has had turns once it has answered another connection.
+            for _ in 0..2 {
+                other.send(RawFrame::ping("")).await;
+                other.expect_pong(b"").await;
+            }
+            if is_pending(send.as_mut()).await {
+                close_normally(other).await;
+                return (number, send);
+            }
         }
         number += 1;
         assert!(number < 10_000, "a peer that does not read must be noticed");
@@ -202,7 +212,7 @@ fn a_slow_peer_makes_send_wait_until_it_reads() {
         || Server::builder().write_queue_messages(1000).write_queue_bytes(256 * KIB),
         async |server| {
             let (mut client, sender) = server.open().await;
-            let (accepted, waiting) = fill(&sender).await;
+            let (accepted, waiting) = fill(server, &sender).await;
             {
                 // A send that is dropped while it waits sends nothing.
                 let mut dropped = pin!(sender.send(vec![2; 64 * KIB]));
@@ -226,7 +236,7 @@ fn a_send_that_waits_hears_of_the_end() {
         || Server::builder().write_queue_messages(1000).write_queue_bytes(256 * KIB),
         async |server| {
             let (client, sender) = server.open().await;
-            let (accepted, waiting) = fill(&sender).await;
+            let (accepted, waiting) = fill(server, &sender).await;
             client.into_connection().reset();
             let result = tokio::time::timeout(e2e_tests::raw_peer::DEADLINE, waiting).await.unwrap();
             assert_eq!(result, Err(SendError::Closed(Message::binary(numbered(accepted)))));

@@ -1,6 +1,7 @@
 //! Shutdown: each connection gets a 1001, and it ends within the grace period.
 
 use e2e_tests::harness;
+use e2e_tests::pauses::{Pauses, within};
 use e2e_tests::raw_peer::{DEADLINE, RawClient, RawFrame, SAMPLE_KEY};
 use e2e_tests::server::{
     Api, Event, ObservedServer, Script, ServerRunner, answer_close, bind, close_normally, counts, start_echo,
@@ -15,7 +16,8 @@ use ws_server::{
     Rejection, Server, ShutdownHandle, close::Initiator, error::ConnectionError, message::Completion,
 };
 
-const LONG: Duration = Duration::from_secs(20);
+/// Longer than any test.
+const LONG: Duration = Duration::from_secs(3600);
 
 /// Waits for the 1001 and answers it.
 fn polite(client: RawClient) -> JoinHandle<()> {
@@ -74,12 +76,28 @@ fn a_connection_that_ended_before_is_not_counted() {
 fn a_peer_that_does_not_answer_is_unclean() {
     harness::run(async {
         for api in Api::ALL {
-            let server = start_echo(api, Server::builder().close_timeout(Duration::from_millis(100))).await;
-            let (client, mut mute) = (polite(server.open().await), server.open().await);
-            assert_eq!(counts(server.stop().await), (1, 1, false));
-            mute.expect_close(1001).await;
-            mute.expect_eof().await;
-            client.await.unwrap();
+            within(Duration::from_millis(100), async |deadline| {
+                let server = start_echo(api, Server::builder().close_timeout(deadline)).await;
+                let (mut client, mut mute) = (server.open().await, server.open().await);
+                let pauses = Pauses::begin();
+                let answer = async {
+                    client.expect_close(1001).await;
+                    // The server may have given up waiting.
+                    let close = client.writer.encode(&RawFrame::close(1001, ""));
+                    let _ = client.writer.try_send_bytes(close).await;
+                    client.expect_end().await;
+                };
+                let (report, ()) = tokio::join!(server.stop(), answer);
+                mute.expect_close(1001).await;
+                mute.expect_eof().await;
+                let in_time = counts(report) == (1, 1, false);
+                if !in_time {
+                    assert_eq!(counts(report), (0, 2, false));
+                    pauses.assert_missed(deadline);
+                }
+                in_time
+            })
+            .await;
         }
     });
 }
@@ -176,14 +194,13 @@ fn what_was_queued_goes_out_before_the_1001() {
 fn handshakes_are_ended_at_once() {
     harness::run(async {
         for api in Api::ALL {
-            let server = start_echo(api, Server::builder()).await;
+            // Nor is the deadline of the handshakes waited for.
+            let server = start_echo(api, Server::builder().handshake_timeout(LONG)).await;
             let (mut silent, mut slow) = (server.connect().await, server.connect().await);
             slow.send_bytes("GET / HTTP/1.1\r\nHost: x\r\n").await;
             server.wait_for_handshakes(2).await;
-            let start = Instant::now();
             let report = server.stop_within(LONG).await;
             assert_eq!(counts(report), (0, 0, false));
-            assert!(start.elapsed() < LONG / 2, "their deadline is not waited for");
             silent.expect_end().await;
             slow.expect_end().await;
         }

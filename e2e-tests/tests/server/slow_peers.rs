@@ -3,8 +3,9 @@
 
 use bytes::Bytes;
 use e2e_tests::harness;
-use e2e_tests::raw_peer::{RawClient, RawFrame, opcode};
-use e2e_tests::server::{Event, ObservedServer, Script, ServerRunner};
+use e2e_tests::pauses::{Pauses, within};
+use e2e_tests::raw_peer::{RawClient, RawFrame, RecvError, opcode};
+use e2e_tests::server::{Event, ObservedServer, Script, ServerRunner, patient};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -24,25 +25,41 @@ fn message() -> Message {
 
 /// Reads the large message, or `length` bytes of it, at a steady rate.
 async fn read_steadily(client: &mut RawClient, length: usize, step: usize) {
-    let header = client.reader.recv_bytes(10).await;
+    try_to_read_steadily(client, length, step, &mut Pauses::begin()).await.expect("the server sends on");
+}
+
+/// The same. An error says that the server has given the peer up.
+async fn try_to_read_steadily(
+    client: &mut RawClient,
+    length: usize,
+    step: usize,
+    pauses: &mut Pauses,
+) -> Result<(), RecvError> {
+    let header = client.reader.try_recv_bytes(10).await?;
     assert_eq!(header[..2], [0x82, 127]);
     assert_eq!(header[2..], (MESSAGE as u64).to_be_bytes());
     let mut left = length;
     while left > 0 {
-        let part = client.reader.recv_bytes(left.min(step)).await;
+        pauses.next();
+        let part = client.reader.try_recv_bytes(left.min(step)).await?;
         assert!(part.iter().all(|byte| *byte == b'x'));
         left -= part.len();
         sleep(Duration::from_millis(10)).await;
     }
+    Ok(())
 }
 
 /// Skips keepalive pings, and then expects a Close with this code.
 async fn expect_close_behind_pings(client: &mut RawClient, code: u16) {
+    assert_eq!(close_behind_pings(client).await, Ok(code));
+}
+
+/// Skips keepalive pings, and returns the code of the Close behind them.
+async fn close_behind_pings(client: &mut RawClient) -> Result<u16, RecvError> {
     loop {
-        let frame = client.recv_frame().await;
+        let frame = client.try_recv_frame().await?;
         if frame.opcode != opcode::PING {
-            assert_eq!(frame.close_code().map(|(code, _)| code), Some(code));
-            return;
+            return Ok(frame.close_code().expect("a Close").0);
         }
     }
 }
@@ -83,7 +100,8 @@ async fn takes_all_and_the_close(mut client: RawClient) {
 #[test]
 fn an_accepted_message_arrives_whole_before_the_close_however_slowly_it_is_read() {
     harness::run(async {
-        let hasty = || Server::builder().close_timeout(SECOND);
+        // The message takes longer than that, and the answer to the Close does not.
+        let hasty = || Server::builder().close_timeout(3 * SECOND);
         let mut server = handler(hasty()).await;
         let (returns, _) = function(hasty(), false).await;
         let (closes, told) = function(hasty(), true).await;
@@ -102,16 +120,22 @@ fn an_accepted_message_arrives_whole_before_the_close_however_slowly_it_is_read(
 
 #[test]
 fn a_peer_that_stops_reading_before_the_close_is_given_up_at_the_write_timeout_and_its_memory_is_free() {
-    harness::run(async {
-        let builder = || Server::builder().close_timeout(SECOND / 5).write_timeout(Some(2 * SECOND));
+    harness::run(within(2 * SECOND, async |patience| {
+        let builder = || Server::builder().close_timeout(patience / 10).write_timeout(Some(patience));
         let mut server = handler(builder()).await;
         let (closes, told) = function(builder(), true).await;
-        let mut clients = [server.open_slow().await, closes.open_slow().await];
-        for client in &mut clients {
+        let pauses = Pauses::begin();
+        let clients =
+            [server.open_slow().await, closes.open_slow().await].map(|client| (client, pauses.clone()));
+        let [first, second] = clients.map(|(mut client, mut pauses)| async move {
             // It still reads long after the close timeout.
-            read_steadily(client, MESSAGE / 8, 16 * 1024).await;
-            sleep(SECOND / 2).await;
-        }
+            let read = try_to_read_steadily(&mut client, MESSAGE / 8, 16 * 1024, &mut pauses).await;
+            if read.is_err() {
+                pauses.assert_missed(patience);
+            }
+            (client, read.is_ok())
+        });
+        let ((first, was_kept), (second, was_kept_too)) = tokio::join!(first, second);
         server.expect(Event::Opened).await;
         server.expect(Event::WriteComplete(Completion::CutOff)).await;
         let info = server.expect_closed().await;
@@ -120,10 +144,12 @@ fn a_peer_that_stops_reading_before_the_close_is_given_up_at_the_write_timeout_a
             assert_eq!((info.error, info.initiator), (Some(TimedOut::Write.into()), Initiator::Local));
             assert_eq!(info.sent, None);
         }
+        drop((first, second));
         assert_eq!(server.handle().memory_used() + closes.handle().memory_used(), 0);
         server.stop().await;
         closes.stop().await;
-    });
+        was_kept && was_kept_too
+    }));
 }
 
 #[test]
@@ -140,37 +166,68 @@ fn a_shutdowns_grace_cuts_a_slow_reader_off() {
     });
 }
 
-fn impatient() -> ServerBuilder {
-    Server::builder().keepalive(Some(Keepalive::new(SECOND, SECOND))).write_timeout(Some(SECOND * 3 / 2))
-}
-
-/// Servers, with both APIs, that send the message and wait for the peer to close.
-async fn senders_of_one(builder: impl Fn() -> ServerBuilder) -> (ObservedServer, ServerRunner) {
+/// Servers, with both APIs, that send the message and wait for the peer to close. They give a peer up after
+/// `patience`. Also returns how the connection of the second one ended.
+async fn senders_of_one(patience: Duration) -> (ObservedServer, ServerRunner, Arc<Mutex<Option<CloseInfo>>>) {
+    let keepalive = Keepalive::new(SECOND, patience);
+    let builder =
+        || patient(Server::builder()).keepalive(Some(keepalive)).write_timeout(Some(patience * 3 / 2));
     let script = Script::new().on_open(|conn| conn.send_message(message()).unwrap());
-    let function = |mut ws: ws_server::WebSocket<_>| async move {
-        ws.send(message()).await.unwrap();
-        while ws.recv().await.is_some() {}
-        assert!(ws.close_info().unwrap().is_clean());
+    let info = Arc::<Mutex<Option<CloseInfo>>>::default();
+    let told = Arc::clone(&info);
+    let function = move |mut ws: ws_server::WebSocket<_>| {
+        let told = Arc::clone(&told);
+        async move {
+            ws.send(message()).await.unwrap();
+            while ws.recv().await.is_some() {}
+            *told.lock().unwrap() = ws.close_info();
+        }
     };
-    (script.start(builder()).await, ServerRunner::serve(builder(), function).await)
+    (script.start(builder()).await, ServerRunner::serve(builder(), function).await, info)
 }
 
-async fn takes_all_and_closes(mut client: RawClient, step: usize) {
-    read_steadily(&mut client, MESSAGE, step).await;
-    client.send(RawFrame::close(1000, "")).await;
-    expect_close_behind_pings(&mut client, 1000).await;
+/// Has two peers read the message, as `read` does it, and close. Returns false if a peer paused for as long as a
+/// server waits, and was given up.
+async fn are_not_given_up(
+    patience: Duration,
+    open: impl AsyncFn(&ServerRunner) -> RawClient,
+    read: impl AsyncFn(&mut RawClient, &mut Pauses) -> Result<(), RecvError>,
+) -> bool {
+    let (mut server, other, info) = senders_of_one(patience).await;
+    let pauses = Pauses::begin();
+    let takes_all_and_closes = async |mut client: RawClient| {
+        let mut pauses = pauses.clone();
+        let mut was_kept = read(&mut client, &mut pauses).await.is_ok();
+        if was_kept {
+            client.send(RawFrame::close(1000, "")).await;
+            // A server that gives the peer up may still send its own Close.
+            was_kept = close_behind_pings(&mut client).await == Ok(1000);
+        }
+        if !was_kept {
+            pauses.assert_missed(patience);
+        }
+        was_kept
+    };
+    let clients = (open(&server).await, open(&other).await);
+    let kept = tokio::join!(takes_all_and_closes(clients.0), takes_all_and_closes(clients.1));
+    other.wait_for_connections(0).await;
+    let other_info = info.lock().unwrap().take().unwrap();
+    for (info, was_kept) in [(server.closed().await, kept.0), (other_info, kept.1)] {
+        assert!(if was_kept { info.is_clean() } else { info.error.is_some() }, "{was_kept}: {info:?}");
+    }
+    server.stop().await;
+    other.stop().await;
+    kept == (true, true)
 }
 
 #[test]
 fn a_steady_reader_is_not_given_up_while_the_kernel_has_no_room() {
-    harness::run(async {
-        let (server, other) = senders_of_one(impatient).await;
-        let clients = [server.open_slow().await, other.open_slow().await];
-        let [first, second] = clients.map(|client| takes_all_and_closes(client, 8 * 1024));
-        tokio::join!(first, second);
-        server.stop().await;
-        other.stop().await;
-    });
+    harness::run(within(SECOND, async |patience| {
+        let read = async |client: &mut RawClient, pauses: &mut Pauses| {
+            try_to_read_steadily(client, MESSAGE, 8 * 1024, pauses).await
+        };
+        are_not_given_up(patience, ServerRunner::open_slow, read).await
+    }));
 }
 
 #[test]
@@ -179,22 +236,21 @@ fn a_peer_behind_a_slow_line_is_not_given_up() {
         "ip link set lo mtu 1500 up && tc qdisc add dev lo root tbf rate 8mbit burst 32k latency 400ms";
     // Each of the two messages takes 6 s at least. The line drops packets, so either may make no progress for a second
     // or two.
-    let builder = || {
-        Server::builder().keepalive(Some(Keepalive::new(SECOND, 3 * SECOND))).write_timeout(Some(4 * SECOND))
-    };
-    harness::run_in_own_network(SLOW_LINE, async {
-        let (server, other) = senders_of_one(builder).await;
-        let clients = [server.open().await, other.open().await];
-        // Reads without a pause.
-        let [first, second] = clients.map(|mut client| async move {
-            client.reader.recv_bytes(10 + MESSAGE).await;
-            client.send(RawFrame::close(1000, "")).await;
-            expect_close_behind_pings(&mut client, 1000).await;
-        });
-        tokio::join!(first, second);
-        server.stop().await;
-        other.stop().await;
-    });
+    harness::run_in_own_network(
+        SLOW_LINE,
+        within(3 * SECOND, async |patience| {
+            // Reads without a pause.
+            let read = async |client: &mut RawClient, pauses: &mut Pauses| {
+                let mut left = 10 + MESSAGE;
+                while left > 0 {
+                    pauses.next();
+                    left -= client.reader.try_recv_bytes(left.min(8 * 1024)).await?.len();
+                }
+                Ok(())
+            };
+            are_not_given_up(patience, ServerRunner::open, read).await
+        }),
+    );
 }
 
 // The application is paused at its limit, and the server does not read.

@@ -260,10 +260,8 @@ fn a_round_trip_is_recorded_with_at_most_twice_its_time() {
             let times = exported.times("websocket_server_ping_rtt_seconds");
             let [time] = times[..] else { panic!("{times:?}") };
             let exact = stats.round_trips.sum().as_secs_f64();
-            assert!(
-                exact >= DELAY.as_secs_f64() && time >= exact && time <= 2.0 * exact,
-                "{time} for {exact}"
-            );
+            // Not compared with the delay: the time begins when the server's thread goes on after its write.
+            assert!(exact > 0.0 && time >= exact && time <= 2.0 * exact, "{time} for {exact}");
             drop(client);
             server.wait_for_connections(0).await;
             server.stop().await;

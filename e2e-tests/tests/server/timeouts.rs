@@ -2,6 +2,7 @@
 //! coarse.
 
 use e2e_tests::harness;
+use e2e_tests::pauses::{Pauses, within};
 use e2e_tests::raw_peer::{RawClient, RawFrame, opcode};
 use e2e_tests::server::{
     Api, Event, ObservedServer, Script, close_normally, echo_test_with, patient, start_echo,
@@ -15,9 +16,11 @@ use ws_server::{
 };
 
 const SHORT: Duration = Duration::from_millis(200);
+/// Longer than any test.
+const HOUR: Duration = Duration::from_secs(3600);
 
 fn idle(builder: ServerBuilder) -> ServerBuilder {
-    builder.idle_timeout(Some(SHORT)).close_timeout(SHORT)
+    patient(builder).idle_timeout(Some(SHORT))
 }
 
 async fn finish_close(client: &mut RawClient) {
@@ -61,7 +64,8 @@ fn time_without_a_connection_does_not_count() {
 
 #[test]
 fn a_silent_peer_that_ignores_the_close_is_left_at_the_close_timeout() {
-    echo_test_with(idle, async |server| {
+    let hasty = |builder| idle(builder).close_timeout(SHORT);
+    echo_test_with(hasty, async |server| {
         let mut client = server.open().await;
         client.expect_close(1001).await;
         client.expect_eof().await;
@@ -70,59 +74,87 @@ fn a_silent_peer_that_ignores_the_close_is_left_at_the_close_timeout() {
     });
 }
 
+/// Has traffic for longer than the idle timeout. Returns whether the connection stayed open: if the traffic paused for
+/// as long as that, it gets a 1001.
+async fn keeps_open(
+    client: &mut RawClient,
+    mut pauses: Pauses,
+    idle: Duration,
+    traffic: impl AsyncFn(&mut RawClient),
+) -> bool {
+    let start = Instant::now();
+    while start.elapsed() < idle + idle / 2 {
+        pauses.next();
+        traffic(client).await;
+        let frame = client.recv_frame().await;
+        if frame.opcode == opcode::CLOSE {
+            assert_eq!(frame.close_code().map(|(code, _)| code), Some(1001));
+            pauses.assert_missed(idle);
+            finish_close(client).await;
+            return false;
+        }
+        assert_eq!(frame, RawFrame::text("still here"));
+        tokio::time::sleep(idle / 20).await;
+    }
+    true
+}
+
 #[test]
 fn traffic_keeps_a_connection_open_and_silence_after_it_ends_it() {
-    const IDLE: Duration = Duration::from_millis(600);
-    echo_test_with(
-        |builder| builder.idle_timeout(Some(IDLE)),
-        async |server| {
-            let mut client = server.open().await;
-            let start = Instant::now();
-            while start.elapsed() < IDLE + IDLE / 2 {
-                client.send(RawFrame::text("still here")).await;
-                client.expect_text("still here").await;
-                tokio::time::sleep(IDLE / 20).await;
-            }
-            client.expect_close(1001).await;
-            finish_close(&mut client).await;
-        },
-    );
+    harness::run(async {
+        for api in Api::ALL {
+            within(Duration::from_millis(600), async |idle| {
+                let server = start_echo(api, patient(Server::builder()).idle_timeout(Some(idle))).await;
+                let pauses = Pauses::begin();
+                let mut client = server.open().await;
+                let send = async |client: &mut RawClient| client.send(RawFrame::text("still here")).await;
+                let stayed = keeps_open(&mut client, pauses, idle, send).await;
+                if stayed {
+                    client.expect_close(1001).await;
+                    finish_close(&mut client).await;
+                }
+                drop(client);
+                server.stop().await;
+                stayed
+            })
+            .await;
+        }
+    });
 }
 
 #[test]
 fn what_the_server_sends_counts_as_traffic() {
-    const IDLE: Duration = Duration::from_millis(600);
-    harness::run(async {
+    harness::run(within(Duration::from_millis(600), async |idle| {
         let (sender, mut senders) = tokio::sync::mpsc::unbounded_channel();
         let script = Script::new().on_open(move |conn| sender.send(conn.sender()).unwrap());
-        let mut server = script.start(Server::builder().idle_timeout(Some(IDLE))).await;
+        let mut server = script.start(patient(Server::builder()).idle_timeout(Some(idle))).await;
+        let pauses = Pauses::begin();
         let mut client = server.open().await;
         let sender = senders.recv().await.unwrap();
-        let start = Instant::now();
-        while start.elapsed() < IDLE + IDLE / 2 {
-            sender.send("news").await.unwrap();
-            client.expect_text("news").await;
-            tokio::time::sleep(IDLE / 20).await;
+        // An error means that the connection is closing.
+        let send = async |_: &mut RawClient| drop(sender.send("still here").await);
+        let stayed = keeps_open(&mut client, pauses, idle, send).await;
+        if stayed {
+            client.expect_close(1001).await;
+            finish_close(&mut client).await;
         }
-        client.expect_close(1001).await;
-        finish_close(&mut client).await;
         drop(client);
         expect_error(&mut server, TimedOut::Idle).await;
         server.stop().await;
-    });
+        stayed
+    }));
 }
 
 #[test]
 fn the_idle_timeout_does_not_disturb_a_close() {
     harness::run(async {
-        let builder = Server::builder().idle_timeout(Some(Duration::from_secs(5))).close_timeout(SHORT);
+        let builder = Server::builder().idle_timeout(Some(HOUR)).close_timeout(SHORT);
         let script = Script::new().on_open(|conn| conn.close(CloseCode::NORMAL, ""));
         let mut server = script.start(builder).await;
         let mut client = server.open().await;
-        let start = Instant::now();
         client.expect_close(1000).await;
+        // The close timeout counts, not the idle one.
         client.expect_eof().await;
-        assert!(start.elapsed() < Duration::from_secs(5), "the close timeout counts, not the idle one");
         let info = server.closed().await;
         assert_eq!(info.error, Some(ConnectionError::TimedOut(TimedOut::Close)));
         server.stop().await;
@@ -132,7 +164,7 @@ fn the_idle_timeout_does_not_disturb_a_close() {
 #[test]
 fn with_timeouts_set_a_normal_close_is_a_normal_close() {
     echo_test_with(
-        |builder| builder.idle_timeout(Some(Duration::from_secs(5))).close_timeout(Duration::from_secs(5)),
+        |builder| builder.idle_timeout(Some(HOUR)).close_timeout(HOUR),
         async |server| {
             let mut client = server.open().await;
             client.send(RawFrame::text("hello")).await;
@@ -146,8 +178,9 @@ fn with_timeouts_set_a_normal_close_is_a_normal_close() {
     );
 }
 
+/// Sends a ping after a short silence, and waits long for the answer.
 fn pinging(builder: ServerBuilder) -> ServerBuilder {
-    builder.keepalive(Some(Keepalive::new(SHORT, SHORT))).close_timeout(SHORT)
+    patient(builder).keepalive(Some(Keepalive::new(SHORT, HOUR)))
 }
 
 #[test]
@@ -170,6 +203,7 @@ fn a_silent_peer_is_pinged_and_lives_on_while_it_answers() {
 fn any_frame_answers_a_keepalive_ping() {
     echo_test_with(pinging, async |server| {
         let mut client = server.open().await;
+        // While a ping has no answer, the server sends no other.
         for _ in 0..3 {
             client.expect_ping(b"").await;
             client.send(RawFrame::text("here")).await;
@@ -180,7 +214,9 @@ fn any_frame_answers_a_keepalive_ping() {
 
 #[test]
 fn a_peer_that_does_not_answer_a_keepalive_ping_is_given_up() {
-    echo_test_with(pinging, async |server| {
+    let hasty =
+        |builder: ServerBuilder| builder.keepalive(Some(Keepalive::new(SHORT, SHORT))).close_timeout(SHORT);
+    echo_test_with(hasty, async |server| {
         let start = Instant::now();
         let mut client = server.open().await;
         client.expect_ping(b"").await;
@@ -208,27 +244,29 @@ fn without_keepalive_no_ping_is_sent() {
 fn a_push_only_connection_lives_on_as_long_as_its_peer_answers_pings() {
     harness::run(async {
         for api in Api::ALL {
-            let builder = pinging(Server::builder()).idle_timeout(Some(6 * SHORT));
-            let server = start_echo(api, builder).await;
-            let mut client = server.open().await;
-            let mut pings = 0;
-            // Keepalive frames do not count as traffic: the idle timeout ends the connection.
-            loop {
-                let frame = client.recv_frame().await;
-                if frame.opcode == opcode::CLOSE {
-                    assert_eq!(frame.close_code().map(|(code, _)| code), Some(1001));
-                    break;
-                }
-                assert_eq!(frame.opcode, opcode::PING);
-                client.send(RawFrame::pong("")).await;
-                pings += 1;
-            }
-            assert!(pings >= 2, "{pings} pings");
-            finish_close(&mut client).await;
-            drop(client);
+            let server = start_echo(api, pinging(Server::builder()).idle_timeout(Some(6 * SHORT))).await;
+            // A machine that stands still for most of the time sends fewer pings. Then it is done again.
+            while pings_until_idle(server.open().await).await < 2 {}
             server.stop().await;
         }
     });
+}
+
+/// Answers pings until the idle timeout ends the connection: keepalive frames do not count as traffic. Returns the
+/// number of pings.
+async fn pings_until_idle(mut client: RawClient) -> usize {
+    let mut pings = 0;
+    loop {
+        let frame = client.recv_frame().await;
+        if frame.opcode == opcode::CLOSE {
+            assert_eq!(frame.close_code().map(|(code, _)| code), Some(1001));
+            finish_close(&mut client).await;
+            return pings;
+        }
+        assert_eq!(frame.opcode, opcode::PING);
+        client.send(RawFrame::pong("")).await;
+        pings += 1;
+    }
 }
 
 const HUGE: usize = 16 * 1024 * 1024;
@@ -253,56 +291,82 @@ fn a_peer_that_takes_nothing_is_given_up_at_the_write_timeout() {
 
 #[test]
 fn a_peer_that_takes_a_little_now_and_then_is_not_given_up() {
-    harness::run(async {
-        const PATIENCE: Duration = Duration::from_millis(1500);
-        let builder = patient(Server::builder()).write_timeout(Some(PATIENCE)).keepalive(None);
+    harness::run(within(Duration::from_millis(1500), async |patience| {
+        let builder = patient(Server::builder()).write_timeout(Some(patience)).keepalive(None);
         let script = Script::new().on_open(|conn| conn.send_binary(vec![0; HUGE]).unwrap());
         let mut server = script.start(builder).await;
+        let (start, mut pauses) = (Instant::now(), Pauses::begin());
         let mut client = server.open().await;
-        let start = Instant::now();
         let mut taken = 0;
+        let header = 10;
         // Takes longer than the timeout in total, but not in one step.
-        while start.elapsed() < PATIENCE + PATIENCE / 4 {
-            taken += client.reader.recv_bytes(HUGE / 64).await.len();
-            tokio::time::sleep(SHORT / 4).await;
+        while taken < HUGE + header {
+            pauses.next();
+            let is_slow = start.elapsed() < patience + patience / 4;
+            let step = if is_slow { HUGE / 64 } else { HUGE }.min(HUGE + header - taken);
+            let Ok(bytes) = client.reader.try_recv_bytes(step).await else {
+                pauses.assert_missed(patience);
+                assert_eq!(server.closed().await.error, Some(TimedOut::Write.into()));
+                server.stop().await;
+                return false;
+            };
+            taken += bytes.len();
+            if is_slow {
+                tokio::time::sleep(patience / 30).await;
+            }
         }
-        client.reader.recv_bytes(HUGE + 10 - taken).await;
         client.send(RawFrame::close(1000, "")).await;
         client.expect_close(1000).await;
         client.expect_eof().await;
         drop(client);
         assert!(server.closed().await.is_clean());
         server.stop().await;
-    });
+        true
+    }));
 }
 
 #[test]
 fn the_deadline_of_one_connection_does_not_touch_another() {
-    let idle = |builder: ServerBuilder| builder.idle_timeout(Some(3 * SHORT));
-    echo_test_with(idle, async |server| {
-        let mut silent = server.open().await;
-        let mut busy = server.open().await;
-        let over = Cell::new(false);
-        let closed = async {
-            silent.expect_close(1001).await;
-            finish_close(&mut silent).await;
-            over.set(true);
-        };
-        let talk = async {
-            while !over.get() {
-                busy.send(RawFrame::text("busy")).await;
-                busy.expect_text("busy").await;
-                tokio::time::sleep(SHORT / 20).await;
-            }
-        };
-        tokio::join!(closed, talk);
-        close_normally(busy).await;
+    harness::run(async {
+        for api in Api::ALL {
+            within(3 * SHORT, async |idle| {
+                let server = start_echo(api, patient(Server::builder()).idle_timeout(Some(idle))).await;
+                let mut pauses = Pauses::begin();
+                let (mut silent, mut busy) = (server.open().await, server.open().await);
+                let over = Cell::new(false);
+                let closed = async {
+                    silent.expect_close(1001).await;
+                    finish_close(&mut silent).await;
+                    over.set(true);
+                };
+                let talk = async {
+                    while !over.get() {
+                        pauses.next();
+                        busy.send(RawFrame::text("busy")).await;
+                        let frame = busy.recv_frame().await;
+                        if frame.opcode == opcode::CLOSE {
+                            pauses.assert_missed(idle);
+                            finish_close(&mut busy).await;
+                            return false;
+                        }
+                        assert_eq!(frame, RawFrame::text("busy"));
+                        tokio::time::sleep(idle / 60).await;
+                    }
+                    true
+                };
+                let ((), stayed) = tokio::join!(closed, talk);
+                drop((silent, busy));
+                server.stop().await;
+                stayed
+            })
+            .await;
+        }
     });
 }
 
 #[test]
 fn a_message_that_does_not_end_is_given_up_with_1008() {
-    let configure = |builder: ServerBuilder| builder.message_timeout(Some(SHORT)).keepalive(None);
+    let configure = |builder: ServerBuilder| patient(builder).message_timeout(Some(SHORT)).keepalive(None);
     echo_test_with(configure, async |server| {
         let start = Instant::now();
         let mut client = server.open().await;

@@ -49,7 +49,7 @@ fn senders_that_wait_cost_a_constant_number_of_polls_each_and_are_served_in_orde
         || Server::builder().write_queue_messages(1000).write_queue_bytes(128 * KIB),
         async |server| {
             let (mut client, sender) = server.open_slow().await;
-            let (accepted, first) = fill(&sender).await;
+            let (accepted, first) = fill(server, &sender).await;
             drop(first);
             let polls = Arc::<AtomicUsize>::default();
             let tasks = crowd(&sender, &polls).await;
@@ -80,7 +80,7 @@ fn senders_that_give_up_do_not_block_other_senders() {
         || Server::builder().write_queue_messages(1000).write_queue_bytes(128 * KIB),
         async |server| {
             let (mut client, sender) = server.open_slow().await;
-            let (accepted, first) = fill(&sender).await;
+            let (accepted, first) = fill(server, &sender).await;
             drop(first);
             let tasks = crowd(&sender, &Arc::default()).await;
             let mut impatient = tasks.iter().enumerate().filter(|(number, _)| number % 3 != 0);
@@ -124,7 +124,7 @@ fn all_senders_that_wait_hear_of_the_end() {
         || Server::builder().write_queue_messages(1000).write_queue_bytes(128 * KIB),
         async |server| {
             let (client, sender) = server.open_slow().await;
-            let (_, first) = fill(&sender).await;
+            let (_, first) = fill(server, &sender).await;
             let polls = Arc::<AtomicUsize>::default();
             let tasks = crowd(&sender, &polls).await;
             drop(first);

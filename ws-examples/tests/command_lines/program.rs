@@ -21,7 +21,7 @@ pub(crate) const SOCKET_ACTIVATION: &str = env!("CARGO_BIN_EXE_socket-activation
 pub(crate) const POLLING_ECHO: &str = env!("CARGO_BIN_EXE_polling-echo");
 
 /// Deadline for each wait. A wait that reaches it fails the test.
-const DEADLINE: Duration = Duration::from_secs(20);
+const DEADLINE: Duration = Duration::from_secs(60);
 
 /// A running program. Dropping it kills the process.
 pub(crate) struct Program {

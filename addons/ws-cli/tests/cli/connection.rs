@@ -8,7 +8,7 @@ use std::{
 
 use ws_server::{Rejection, Request, Server};
 
-use crate::support::{Folder, Ws, echo, echo_server, run, run_bytes, serve, ws};
+use crate::support::{Folder, Ws, echo, echo_server, free_port, run, run_bytes, serve, ws};
 
 /// A server that answers with the value of a request header: the path names it.
 fn header_server() -> SocketAddr {
@@ -100,9 +100,7 @@ fn ws_server_status(code: u16) -> http::StatusCode {
 
 #[test]
 fn network_errors_have_exit_code_2_and_name_the_cause() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("ws://{}", listener.local_addr().unwrap());
-    drop(listener);
+    let url = format!("ws://127.0.0.1:{}", free_port());
     run(&[&url], b"").failed(2, &["cannot connect to 127.0.0.1:", ": Connection refused"]);
     run(&["ws://no-such-host.invalid/"], b"").failed(2, &["cannot resolve no-such-host.invalid"]);
     run(&["ws://a/", "--unix", "/no/such/socket"], b"").failed(2, &["/no/such/socket", "No such file"]);
@@ -110,10 +108,7 @@ fn network_errors_have_exit_code_2_and_name_the_cause() {
 
 #[test]
 fn no_error_shows_credentials() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    drop(listener);
-    let url = format!("ws://me:secret@{address}/");
+    let url = format!("ws://me:secret@127.0.0.1:{}/", free_port());
     for args in [
         &[url.as_str()][..],
         &[&url, "-v"],

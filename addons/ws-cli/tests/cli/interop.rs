@@ -3,12 +3,11 @@
 
 use std::{
     io::{BufRead as _, BufReader, Write as _},
-    net::TcpListener,
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
-use crate::support::{Folder, Reaped, Running, run, run_bytes, watchdog};
+use crate::support::{Folder, Reaped, Running, free_port, run, run_bytes, watchdog};
 
 /// The scripts of a peer: a client and an echo server.
 struct Peer {
@@ -85,11 +84,6 @@ fn clients_of_others_are_answered() {
         let output = run_bytes(peer.command(peer.client).args([&url, "--deflate"]), b"");
         assert!(output.status.success() && output.stdout == b"ok\n", "{output:?}");
     }
-}
-
-/// A port that was just free.
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 /// wscat with these arguments. It ends with its input, so the caller holds that.

@@ -2,14 +2,19 @@
 
 use ws_server::{CloseCode, Server};
 
-use crate::support::{Running, log, run, serve, signal};
+use crate::support::{Running, free_port, log, run, serve, signal};
 
-/// A server on this port; 0 is any. Returns its port too.
-fn listen(port: &str) -> (Running, String) {
+/// A server on this port, which it may get several times.
+fn listen(port: &str) -> Running {
     let server = Running::start(&["listen", port, "--echo"]);
-    let url = server.error_line("listening on ");
-    let port = url.trim_end_matches('/').rsplit_once(':').unwrap().1.to_owned();
-    (server, port)
+    server.error_line("listening on ");
+    server
+}
+
+/// A server on a new port.
+fn listen_anywhere() -> (Running, String) {
+    let port = free_port().to_string();
+    (listen(&port), port)
 }
 
 fn kill(mut server: Running) {
@@ -19,7 +24,7 @@ fn kill(mut server: Running) {
 
 #[test]
 fn the_connection_comes_back_with_the_server_and_the_input_waits() {
-    let (server, port) = listen("0");
+    let (server, port) = listen_anywhere();
     let url = format!("ws://127.0.0.1:{port}/");
     let mut client = Running::start(&[&url, "--reconnect", "--linger", "0"]);
     client.error_line("* connected");
@@ -29,7 +34,7 @@ fn the_connection_comes_back_with_the_server_and_the_input_waits() {
     let why = client.error_line("* the connection ended with code 1006");
     assert!(why.contains("; next attempt in "), "{why}");
     client.send("two\n");
-    let (_server, _) = listen(&port);
+    let _server = listen(&port);
     client.error_line("* connected again");
     assert_eq!(client.line(), "two");
     client.end_input();
@@ -39,21 +44,21 @@ fn the_connection_comes_back_with_the_server_and_the_input_waits() {
 
 #[test]
 fn the_first_connection_is_waited_for_too() {
-    let (server, port) = listen("0");
+    let (server, port) = listen_anywhere();
     kill(server);
     let mut client = Running::start(&[&format!("ws://127.0.0.1:{port}/"), "--reconnect", "-n", "1"]);
     client.send("hello\n");
     client.end_input();
     let why = client.error_line("* connecting failed: ");
     assert!(why.contains(": Connection refused") && why.contains("; next attempt in "), "{why}");
-    let (_server, _) = listen(&port);
+    let _server = listen(&port);
     assert_eq!(client.line(), "hello");
     assert_eq!(client.wait().code, 0);
 }
 
 #[test]
 fn it_ends_when_the_time_without_a_connection_is_over() {
-    let (server, port) = listen("0");
+    let (server, port) = listen_anywhere();
     kill(server);
     let url = format!("ws://127.0.0.1:{port}/");
     let ended = run(&[&url, "--reconnect", "--reconnect-max", "1ms"], b"hello\n");
@@ -78,7 +83,7 @@ fn it_ends_when_a_further_attempt_is_of_no_use() {
 
 #[test]
 fn json_lines_show_the_end_of_each_connection() {
-    let (server, port) = listen("0");
+    let (server, port) = listen_anywhere();
     let url = format!("ws://127.0.0.1:{port}/");
     let mut client = Running::start(&[&url, "--reconnect", "--jsonl"]);
     client.error_line("* connected");
@@ -86,7 +91,7 @@ fn json_lines_show_the_end_of_each_connection() {
     assert_eq!(close_code(&client.line()), 1006);
     // A ping while there is no connection is dropped.
     client.send("{\"type\":\"ping\"}\n");
-    let (server, _) = listen(&port);
+    let server = listen(&port);
     client.error_line("* connected again");
     kill(server);
     assert_eq!(close_code(&client.line()), 1006);

@@ -2,9 +2,14 @@
 
 use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},
-    net::SocketAddr,
+    net::{SocketAddr, TcpListener},
+    ops::Range,
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
-    sync::{Arc, mpsc},
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+        mpsc,
+    },
     thread,
     time::Duration,
 };
@@ -12,7 +17,7 @@ use std::{
 use ws_server::{OriginPolicy, Request, Server, ServerBuilder, WebSocket};
 
 /// A child that takes longer has hung.
-const DEADLINE: Duration = Duration::from_secs(20);
+const DEADLINE: Duration = Duration::from_secs(60);
 
 pub(crate) type Ws = WebSocket<ws_server::ServerStream>;
 
@@ -47,6 +52,20 @@ pub(crate) async fn echo(mut ws: Ws, _: Request) {
 pub(crate) fn echo_server() -> String {
     let builder = Server::builder().deflate(Some(ws_server::DeflateConfig::server()));
     format!("ws://{}/", serve(builder, echo))
+}
+
+/// A port that is free now. It is none of those that Linux chooses, so no other socket gets it in the meantime. A
+/// process gets each port once.
+pub(crate) fn free_port() -> u16 {
+    const PORTS: Range<u32> = 20_000..32_000;
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    loop {
+        let number = std::process::id().wrapping_mul(61).wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
+        let port = (PORTS.start + number % (PORTS.end - PORTS.start)) as u16;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }
 
 /// The binary with these arguments, without the environment's proxies.

@@ -3,6 +3,7 @@
 use std::{
     fs::File,
     io::{Read as _, Write as _},
+    os::unix::fs::OpenOptionsExt as _,
     process::{Child, Stdio},
     sync::mpsc,
     thread,
@@ -11,7 +12,7 @@ use std::{
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use ws_server::{CloseCode, Message, Server};
 
-use crate::support::{Folder, Running, echo_server, log, serve, signal, watchdog, ws};
+use crate::support::{Folder, Running, echo_server, free_port, log, serve, signal, watchdog, ws};
 
 /// The binary on a terminal, and what the terminal shows.
 struct Terminal {
@@ -33,7 +34,12 @@ impl Terminal {
         unlockpt(&keyboard).unwrap();
         let name = ptsname(&keyboard, Vec::new()).unwrap().into_string().unwrap();
         let mode = rustix::termios::tcgetattr(&keyboard).unwrap();
-        let side = || Stdio::from(File::options().read(true).write(true).open(&name).unwrap());
+        // It does not become the terminal of the test's own session.
+        let no_terminal = OpenptFlags::NOCTTY.bits() as i32;
+        let side = || {
+            let mut options = File::options();
+            Stdio::from(options.read(true).write(true).custom_flags(no_terminal).open(&name).unwrap())
+        };
         let state = Folder::new(test);
         let mut command = ws(args);
         command.env("TERM", "xterm").env("XDG_STATE_HOME", state.path("")).env_remove("NO_COLOR");
@@ -159,9 +165,9 @@ fn a_ping_shows_its_round_trip_time() {
 #[test]
 fn a_line_is_refused_while_there_is_no_connection() {
     let start = |port: &str| Running::start(&["listen", port, "--echo"]);
-    let server = start("0");
+    let port = free_port().to_string();
+    let server = start(&port);
     let url = server.error_line("listening on ");
-    let port = url.trim_end_matches('/').rsplit_once(':').unwrap().1.to_owned();
     let mut terminal = Terminal::start("reconnect", &[&url, "--reconnect", "--color", "never"]);
     terminal.wait_for("* connected");
     terminal.type_keys("/ping\r");

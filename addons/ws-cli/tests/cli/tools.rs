@@ -157,6 +157,16 @@ fn bench_reports_missing_answers() {
 }
 
 #[test]
+fn messages_without_an_answer_are_reported_although_the_server_does_not_answer_the_close_either() {
+    let url = serve(Server::builder(), |ws, _| async move {
+        // It stays open, and nothing is read.
+        let _io = ws.into_parts();
+        std::future::pending::<()>().await;
+    });
+    run(&["bench", &format!("ws://{url}"), "-d", "10ms", "-W", "20ms"], b"").failed(124, &["have no answer"]);
+}
+
+#[test]
 fn a_recording_is_replayed() {
     let folder = Folder::new("record");
     let file = folder.path("session.jsonl");

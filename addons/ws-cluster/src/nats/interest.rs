@@ -31,6 +31,8 @@ struct Topic {
     live: bool,
     logged: bool,
     /// The highest offset that was heard or read.
+    known: u64,
+    /// The highest offset that was heard. An entry may be read before it is heard.
     heard: u64,
     read: Option<Read>,
 }
@@ -77,6 +79,7 @@ impl Watched {
             name: Arc::clone(topic),
             live: false,
             logged: false,
+            known: 0,
             heard: 0,
             read: None,
         });
@@ -121,6 +124,7 @@ impl Watched {
         let topic = group.get_mut(token).filter(|topic| topic.logged)?;
         let is_old = offset <= topic.heard;
         topic.heard = topic.heard.max(offset);
+        topic.known = topic.known.max(offset);
         if let Some(read) = topic.read.as_mut().filter(|read| read.stretch == stretch) {
             let now = Instant::now();
             if now.duration_since(read.quiet.1) >= recent(age) {
@@ -135,7 +139,7 @@ impl Watched {
     pub(super) fn forget_offsets(&self) {
         for group in &self.groups {
             for topic in lock(group).values_mut() {
-                topic.heard = 0;
+                (topic.known, topic.heard) = (0, 0);
                 topic.read = None;
             }
         }
@@ -168,19 +172,19 @@ impl Watched {
         let is_current = self.stretch() == stretch;
         let mut group = lock(self.group(name.group));
         if let Some(topic) = group.get_mut(name.token.as_str()).filter(|topic| topic.logged) {
-            topic.heard = topic.heard.max(newest);
+            topic.known = topic.known.max(newest);
             let read = topic.read.filter(|read| read.stretch == stretch);
             topic.read = match read {
                 _ if !is_current => topic.read,
                 Some(read) => Some(Read { offset: read.offset.max(newest), ..read }),
-                None => Some(Read { stretch, offset: topic.heard, quiet: (topic.heard, Instant::now()) }),
+                None => Some(Read { stretch, offset: topic.known, quiet: (topic.known, Instant::now()) }),
             };
         }
     }
 
     /// The highest offset that was heard or read, 0 if none.
-    pub(super) fn heard(&self, name: &Name) -> u64 {
-        lock(self.group(name.group)).get(name.token.as_str()).map_or(0, |topic| topic.heard)
+    pub(super) fn newest(&self, name: &Name) -> u64 {
+        lock(self.group(name.group)).get(name.token.as_str()).map_or(0, |topic| topic.known)
     }
 
     /// Whether all entries behind `offset` that were ever published are still kept, if only their age, which is at
@@ -306,6 +310,16 @@ mod tests {
         test.watched.hears();
         test.watched.was_read(&test.name, 5, stretch);
         assert!(!test.knows_all_behind(5));
+    }
+
+    #[test]
+    fn an_entry_that_was_read_before_it_is_heard_is_not_old() {
+        let test = Test::new();
+        test.read(6);
+        test.hear(5);
+        test.hear(6);
+        assert!(test.watched.logged(0, "a", 6, AGE).unwrap().is_old);
+        assert_eq!(test.watched.newest(&test.name), 6);
     }
 
     #[test]

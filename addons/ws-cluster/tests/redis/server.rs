@@ -4,6 +4,7 @@ use std::{
     ffi::OsStr,
     io::Write,
     net::TcpListener,
+    ops::Range,
     path::PathBuf,
     process::{Child, Command, Stdio},
     sync::atomic::{AtomicU32, Ordering},
@@ -103,7 +104,9 @@ impl Server {
     }
 
     async fn try_connect(&self) -> Option<MultiplexedConnection> {
-        let config = redis::AsyncConnectionConfig::new().set_response_timeout(Some(LIMIT));
+        let config = redis::AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(LIMIT))
+            .set_response_timeout(Some(LIMIT));
         let client = redis::Client::open(self.url()).unwrap();
         client.get_multiplexed_async_connection_with_config(&config).await.ok()
     }
@@ -164,12 +167,15 @@ impl Drop for Server {
     }
 }
 
-/// A port that is free now, and so is the one of the cluster's bus.
+/// A port that is free now, and so is the one of the cluster's bus. It is none of those that the system chooses, so no
+/// other socket gets it while a server is started again. A process gets each port once.
 pub(crate) fn free_port() -> u16 {
+    const PORTS: Range<u32> = 10_000..16_000;
+    static NEXT: AtomicU32 = AtomicU32::new(0);
     loop {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let bus = port.checked_add(10_000);
-        if bus.is_some_and(|bus| TcpListener::bind(("127.0.0.1", bus)).is_ok()) {
+        let number = std::process::id().wrapping_mul(61).wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
+        let port = (PORTS.start + number % (PORTS.end - PORTS.start)) as u16;
+        if [port, port + 10_000].iter().all(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()) {
             return port;
         }
     }

@@ -38,6 +38,7 @@ async fn a_server_with_tls_is_verified() {
     assert_eq!(node.event().await, live("room", "small"));
     node.wait_for_health(Health::Healthy).await;
 
+    // Each call waits for a connection until its deadline.
     let distrusting =
         Node::new(quick(RedisBackplane::builder([url.clone()])).deadline(Duration::from_secs(1)));
     distrusting.backplane.publish_live("room", text(1)).await.unwrap_err();

@@ -10,10 +10,7 @@ use e2e_tests::{
     peers::{Child, Peer, program},
     raw_peer::DEADLINE,
 };
-use tokio::{
-    net::{TcpListener, TcpStream},
-    sync::mpsc,
-};
+use tokio::{net::TcpStream, sync::mpsc};
 use ws_client::{CloseCode, DeflateConfig, Message};
 use ws_hyper::{Config, Upgrader};
 
@@ -52,11 +49,6 @@ fn chromium_uses_http_2_for_its_websockets() {
     });
 }
 
-/// A port that was just free.
-async fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port()
-}
-
 /// Waits until a program listens on the port.
 async fn listens(port: u16) {
     let deadline = tokio::time::Instant::now() + DEADLINE;
@@ -71,7 +63,7 @@ const PAGE: &str = include_str!("../../../../docs/axum.md");
 /// HAProxy with TLS and HTTP/2 in front of a server, as docs/axum.md configures it. `server` is what the line of the
 /// server has at its end.
 async fn haproxy(files: &CertificateFiles, upstream: SocketAddr, server: &str) -> Option<(Child, u16)> {
-    let port = free_port().await;
+    let port = e2e_tests::free_port();
     let pem = files.folder().join("app.pem");
     std::fs::write(&pem, [files.read("cert"), files.read("key")].concat()).unwrap();
     let (_, rest) = PAGE.split_once("```haproxy\n").expect("a configuration");

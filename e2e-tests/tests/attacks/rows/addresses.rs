@@ -275,7 +275,7 @@ fn a_malformed_endless_or_slow_header_of_a_trusted_peer_ends_with_the_handshakes
                 server.stop().await;
             }
         }
-        let bound = timeout + Duration::from_secs(1);
+        let bound = timeout + Duration::from_secs(scaled(1, 3));
         ADDRESSES.line(
             &format!(
                 "{} malformed, endless or slow PROXY headers of trusted peers, timeout {:.2} s: ended",

@@ -82,7 +82,7 @@ async fn stop_reading(server: &TargetServer, kind: Kind, size: usize) -> Vec<Raw
     }
     let stopped = Instant::now();
     server.until("given up", || server.counts.closed.load(SeqCst) == 2 + count).await;
-    let (given_up, bound) = (stopped.elapsed(), WRITE_TIMEOUT * 17 / 16 + Duration::from_secs(1));
+    let (given_up, bound) = (stopped.elapsed(), WRITE_TIMEOUT * 17 / 16 + Duration::from_secs(scaled(1, 3)));
     CLOSING.line(
         &format!("{} peers that stop reading, {kind:?}: all ended", number(count)),
         format!("after {:.2} s", given_up.as_secs_f64()),

@@ -51,8 +51,11 @@ fn pings_of_a_peer_that_does_not_read_delay_no_other_connection_and_do_not_pile_
             probe.echoes(50).await;
             let memory = Memory::start();
             let flood = async |server: &TargetServer| {
+                let before = server.handle.connections();
                 taken += pings(server, each).await;
                 probe.echoes(20).await;
+                // Two floods must not count together.
+                server.settled(before).await;
             };
             probe.beside(rounds, &other, &server, flood).await;
             most = most.max(memory.peak());

@@ -3,6 +3,7 @@
 use super::{Front, expect_echo, for_each_api, status};
 use e2e_tests::faults::dropped_after;
 use e2e_tests::harness;
+use e2e_tests::pauses::{Pauses, within};
 use e2e_tests::raw_peer::{RawClient, RawFrame, SAMPLE_KEY};
 use e2e_tests::server::{Event, GRACE, Script, ServerRunner, answer_close, bind, counts, start_echo};
 use std::sync::Arc;
@@ -82,11 +83,16 @@ fn a_place_that_is_not_used_ends_with_the_grace_period() {
 
 #[test]
 fn a_place_that_is_not_used_in_time_expires() {
-    harness::run(async {
-        let mut server =
-            Script::new().start(Server::builder().handshake_timeout(Duration::from_millis(50))).await;
+    harness::run(within(Duration::from_millis(50), async |deadline| {
+        let mut server = Script::new().start(Server::builder().handshake_timeout(deadline)).await;
         let (mut client, arrived) = Front::bind().await.arrive().await;
-        let (mut reservation, stream, received) = arrived.reserve(server.adopter()).await.unwrap();
+        let pauses = Pauses::begin();
+        // Before there is a place, the deadline ends the request.
+        let Ok((mut reservation, stream, received)) = arrived.reserve(server.adopter()).await else {
+            pauses.assert_missed(deadline);
+            server.stop().await;
+            return false;
+        };
         server.expect(Event::HandshakeFailed).await;
         server.wait_for_connections(0).await;
         reservation.expired().await;
@@ -94,7 +100,8 @@ fn a_place_that_is_not_used_in_time_expires() {
         assert!(matches!(late, Err(AdoptError::Expired)), "{late:?}");
         client.expect_end().await;
         server.stop().await;
-    });
+        true
+    }));
 }
 
 #[test]

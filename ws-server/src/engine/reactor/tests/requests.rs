@@ -295,7 +295,8 @@ async fn a_request_with_a_frame_and_the_end_of_the_stream_in_one_event_is_served
     assert!(received.windows(echo.len()).any(|window| window == echo), "{received:?}");
 }
 
-#[tokio::test]
+/// The clock is paused, because a poll begins no handshake after a millisecond.
+#[tokio::test(start_paused = true)]
 async fn a_handshake_that_panics_frees_its_id_and_the_next_one_runs() {
     for panics in [Panics::InApp, Panics::InGoOn] {
         let mut test = Test::new();

@@ -1,0 +1,24 @@
+//! Ports for programs that cannot choose a free one themselves, and for servers that are started again.
+
+use std::{
+    net::TcpListener,
+    ops::Range,
+    sync::atomic::{AtomicU32, Ordering},
+};
+
+/// Below the ports that Linux chooses for sockets, so no other socket gets one of these in the meantime.
+const PORTS: Range<u32> = 20_000..32_000;
+
+/// A port that is free now. A process gets each port once, and processes begin at different ones.
+///
+/// # Panics
+/// When all are taken.
+#[must_use]
+pub fn free_port() -> u16 {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let count = PORTS.end - PORTS.start;
+    let first = std::process::id().wrapping_mul(61).wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
+    let ports = (0..count).map(|next| (PORTS.start + first.wrapping_add(next) % count) as u16);
+    let mut free = ports.filter(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok());
+    free.next().expect("a free port")
+}
