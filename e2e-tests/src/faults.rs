@@ -64,7 +64,7 @@ impl<S> SlowTransport<S> {
         self.proceed(!self.writes, cx)
     }
 
-    /// Counts a poll. It is ready if `now` is set, or else wakes the task and is pending.
+    /// Counts a poll. It is ready if `now` is set, otherwise it wakes the task and is pending.
     fn proceed(&mut self, now: bool, cx: &Context<'_>) -> Poll<io::Result<()>> {
         self.polls += 1;
         if self.polls > self.fails_after {

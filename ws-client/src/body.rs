@@ -84,7 +84,7 @@ enum Chunks {
     /// In the line with a chunk's size. `size` is the value of the digits so far. Once it is complete, only
     /// extensions follow, which are ignored.
     Size { size: Option<usize>, is_complete: bool },
-    /// In a chunk's payload, of which so many bytes are missing.
+    /// In a chunk's payload: the number of bytes that are missing.
     Payload(usize),
     /// In the line end after a chunk's payload.
     LineEnd,

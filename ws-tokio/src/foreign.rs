@@ -11,7 +11,7 @@ use std::{
     mem,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, MutexGuard},
-    task::Waker,
+    task::{Context, Poll, Waker},
 };
 
 use bytes::Bytes;
@@ -137,6 +137,22 @@ pub(crate) fn wake_unlocked(waker: Waker) -> Option<Waker> {
     // The panic hook has reported the panic.
     let _ = guarded(|| waker.wake_by_ref());
     Some(waker)
+}
+
+/// Polls with `attempt`, which takes a lock and releases it. `None`: the task's waker has to be stored, and `attempt`
+/// has no clone of it. A clone may run code of the executor, so it is made without the lock, and the attempt is
+/// repeated.
+pub fn poll_with_clone<T>(
+    cx: &Context<'_>,
+    mut attempt: impl FnMut(&mut Option<Waker>) -> Option<Poll<T>>,
+) -> Poll<T> {
+    let mut clone = None;
+    loop {
+        if let Some(polled) = attempt(&mut clone) {
+            return polled;
+        }
+        clone = Some(cx.waker().clone());
+    }
 }
 
 /// Marks that this thread holds a lock. While there is one, [`run_unlocked`] defers foreign code. Drop it after the

@@ -53,7 +53,7 @@ pub mod internal {
     pub use crate::{
         driver::{DirectWriter, Driver, WriterParts},
         feed::{Attach, Feed, Filled, Home},
-        foreign::{Foreign, LockMark, Locked, Panicked, guarded, run_unlocked},
+        foreign::{Foreign, LockMark, Locked, Panicked, guarded, poll_with_clone, run_unlocked},
         full_writes::FullWrites,
         pings::{PendingPings, PingOutlet},
         pressure::{FeedPressure, Pressure},
@@ -64,7 +64,7 @@ pub mod internal {
         time::{deadline_in, now, yield_turn},
         traffic::{TimeCounters, TrafficCounters, TrafficTotals},
         turn_work::{begin_turn_work, count_turn_message, count_work, yield_after_turn},
-        wait_list::{Entry, Place, WaitList},
+        wait_list::{Place, Standing, WaitList},
     };
 }
 

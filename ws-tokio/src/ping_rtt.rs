@@ -11,14 +11,12 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::{
     error::Error,
+    foreign::poll_with_clone,
     pings::PingOutlet,
     sender::Sender,
     shared::{SharedState, lock, lock_and_poll},
     websocket::WebSocket,
 };
-
-/// Attempts within one poll: the second one has a clone of the waker.
-const ATTEMPTS: usize = 2;
 
 impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// Sends a ping, waits for its pong, and returns the time between the two, by tokio's clock (RFC 6455 sections
@@ -31,7 +29,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// `max_held_bytes`. To receive meanwhile, use [`Sender::ping_rtt`] in another task.
     ///
     /// There is no time limit; use `tokio::time::timeout` for one. With the configuration's keepalive, a peer that
-    /// sends nothing at all ends the connection, and so the wait.
+    /// sends nothing ends the connection, and so the wait.
     ///
     /// # Errors
     /// - [`Error::Connection`] if the connection failed, before or while it waits.
@@ -87,28 +85,22 @@ impl<O: PingOutlet + ?Sized> Drop for WaitingPing<'_, O> {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> PingOutlet for Mutex<SharedState<S>> {
     fn poll_ping(&self, cx: &mut Context<'_>, number: &mut Option<u64>) -> Poll<Result<Duration, Error>> {
-        let mut clone = None;
-        for _ in 0..ATTEMPTS {
+        let number = match *number {
+            Some(number) => number,
+            None => {
+                let mut state = lock(self);
+                let begun = state.begin_ping()?;
+                state.write_queued();
+                *number.insert(begun)
+            }
+        };
+        poll_with_clone(cx, |clone| {
             let mut state = lock(self);
-            let number = match *number {
-                Some(number) => number,
-                None => {
-                    let begun = state.begin_ping()?;
-                    state.write_queued();
-                    *number.insert(begun)
-                }
-            };
             if let Some(result) = state.take_ping(number) {
-                return Poll::Ready(result);
+                return Some(Poll::Ready(result));
             }
-            if state.wait_for_pong(number, cx.waker(), &mut clone) {
-                return Poll::Pending;
-            }
-            drop(state);
-            // A clone may run code of the executor, so it is made without the lock.
-            clone = Some(cx.waker().clone());
-        }
-        Poll::Pending
+            state.wait_for_pong(number, cx.waker(), clone).then_some(Poll::Pending)
+        })
     }
 
     fn forget_ping(&self, number: u64) {

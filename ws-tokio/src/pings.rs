@@ -98,7 +98,8 @@ impl PendingPings {
     }
 
     /// Stores the waker of the task that waits for this ping. If a clone is needed, it is taken from `clone`. Returns
-    /// false if there is none: then call this again with a clone made without a lock.
+    /// false if there is none: then try again with a clone, as
+    /// [`poll_with_clone`](crate::internal::poll_with_clone) does.
     pub fn wait(&mut self, number: u64, waker: &Waker, clone: &mut Option<Waker>) -> bool {
         let Some(ping) = self.waiting.iter_mut().find(|ping| ping.number == number) else { return true };
         if clone.is_none() {

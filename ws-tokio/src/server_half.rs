@@ -34,13 +34,13 @@ pub struct ServerHalf<S> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TurnEnd {
     /// The connection is over.
-    pub over: bool,
+    pub has_ended: bool,
     /// When the next turn is due at the latest. `None` if there is no deadline, or the task's timer is early enough.
     pub due: Option<Instant>,
     /// Nothing is in progress. If not, `due` may be `None` only because reading has stopped for a while.
     pub is_quiet: bool,
-    /// [`pressure`](ServerHalf::pressure) may have something to tell.
-    pub pressed: bool,
+    /// [`pressure`](ServerHalf::pressure) may have changed.
+    pub is_pressed: bool,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> ServerHalf<S> {
@@ -89,7 +89,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ServerHalf<S> {
     /// `Ready` means that the connection is over; [`close_info`](Self::close_info) says how it ended. `Pending` means
     /// that the waker is registered; also run a turn at [`poll_timeout`](Self::poll_timeout).
     pub fn end_turn(&self, cx: &mut Context<'_>, now: Instant) -> Poll<()> {
-        if self.end_turn_with_timer(cx, now, false).over { Poll::Ready(()) } else { Poll::Pending }
+        if self.end_turn_with_timer(cx, now, false).has_ended { Poll::Ready(()) } else { Poll::Pending }
     }
 
     /// Ends a turn and returns the next deadline, as [`end_turn`](Self::end_turn) and
@@ -98,7 +98,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ServerHalf<S> {
     pub fn end_turn_with_timer(&self, cx: &mut Context<'_>, now: Instant, armed: bool) -> TurnEnd {
         if armed && turn::is_done(&*self.shared) {
             turn::end(&*self.shared);
-            return TurnEnd { over: false, due: None, is_quiet: true, pressed: false };
+            return TurnEnd { has_ended: false, due: None, is_quiet: true, is_pressed: false };
         }
         let mut state = lock(&self.shared);
         turn::end(&*self.shared);
@@ -117,12 +117,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ServerHalf<S> {
             state.notify_finished();
         }
         state.end_turn();
-        let pressed = state.is_pressed();
+        let is_pressed = state.is_pressed();
         let Some(driver) = state.driver() else {
-            return TurnEnd { over: true, due: None, is_quiet: true, pressed };
+            return TurnEnd { has_ended: true, due: None, is_quiet: true, is_pressed };
         };
         let due = if armed && driver.is_quiet() { None } else { driver.poll_timeout() };
-        TurnEnd { over: false, due, is_quiet: driver.is_quiet(), pressed }
+        TurnEnd { has_ended: false, due, is_quiet: driver.is_quiet(), is_pressed }
     }
 
     /// Updates a transport that wakes no tasks by itself. `f` sets its readiness, and returns whether a read that does
@@ -138,8 +138,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ServerHalf<S> {
         }
     }
 
-    /// Returns what waits for the peer, and what that has led to. That the feed has closed the connection is told once.
-    /// With `asks_feed`, and while the transport takes no bytes, what waits in the feed counts too.
+    /// Returns what waits for the peer, and what that has led to. That the feed has closed the connection is reported
+    /// once. With `asks_feed`, and while the transport takes no bytes, what waits in the feed counts too.
     #[must_use]
     pub fn pressure(&self, asks_feed: bool) -> Pressure {
         lock(&self.shared).take_pressure(asks_feed)

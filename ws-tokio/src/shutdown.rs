@@ -29,13 +29,13 @@ const MADE_UP_FOR: Duration = Duration::from_millis(500);
 /// ```
 ///
 /// 1. The server is not ready any more: `is_draining` of `ShutdownHandle` or `Upgrader` says so to health checks. It
-///    goes on accepting for [`ready_delay`](Self::ready_delay), so that a load balancer learns of it before connections
+///    still accepts for [`ready_delay`](Self::ready_delay), so that a load balancer learns of it before connections
 ///    fail.
 /// 2. It accepts nothing more. A server of `ws-server` closes its listener: the operating system refuses connections,
 ///    unless another process has the socket too. Without a [`spread`](Self::spread), handshakes that have no response
 ///    yet end. An `Upgrader` answers requests with 503.
 /// 3. Connections get a Close, evenly over [`spread`](Self::spread). Until then they work as before. Handshakes that
-///    have begun go on, until the end of that time at the latest.
+///    have begun continue, until the end of that time at the latest.
 /// 4. After the last Close, connections have [`grace`](Self::grace) to finish the closing handshake. Those that are
 ///    left are cut off.
 ///
@@ -77,9 +77,9 @@ impl Shutdown {
     /// The time over which the connections are closed, so that not all clients connect to other servers
     /// in the same second. Default: zero, all at once.
     ///
-    /// The order is not defined. Connections whose handshake ends meanwhile are closed at the end of this time at the
-    /// latest. If the machine stalls for more than half a second, the time is extended by the stall, and the closes are
-    /// not made up for.
+    /// The order is not defined. Connections whose handshake ends during this time are closed at the end of this time
+    /// at the latest. If the machine stalls for more than half a second, the time is extended by the stall, and the
+    /// closes are not made up for.
     pub const fn spread(mut self, time: Duration) -> Self {
         self.spread = time;
         self
@@ -91,7 +91,7 @@ impl Shutdown {
         self
     }
 
-    /// The time for which the server goes on accepting while it says that it is not ready. Default: zero.
+    /// The time for which the server still accepts while it reports that it is not ready. Default: zero.
     pub const fn ready_delay(mut self, time: Duration) -> Self {
         self.ready_delay = time;
         self

@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn a_thread_lends_one_buffer_at_a_time_and_goes_on_with_another() {
+    fn a_thread_lends_one_buffer_at_a_time_and_continues_with_another() {
         let (rx, permit) = lend();
         let lent = address(&rx);
         assert!(LendPermit::take().is_none());

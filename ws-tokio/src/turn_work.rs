@@ -84,7 +84,7 @@ pub(crate) fn is_check_due() -> bool {
     WORK.get() >= WORK_PER_CHECK
 }
 
-/// Begins to count anew, without a look at the clock.
+/// Restarts the count without reading the clock.
 pub(crate) fn reset_work() {
     WORK.set(0);
 }
@@ -125,7 +125,7 @@ mod tests {
         sleep(LONGEST);
         assert!((1..WORK_PER_CHECK).all(|_| !count_turn_message()), "the clock is not read for each message");
         assert!(count_turn_message());
-        assert!((0..WORK_PER_CHECK).all(|_| !count_turn_message()), "it begins anew");
+        assert!((0..WORK_PER_CHECK).all(|_| !count_turn_message()), "a new measurement");
     }
 
     #[tokio::test]

@@ -30,9 +30,9 @@ pub struct WaitList(Option<Box<List>>);
 #[derive(Debug)]
 pub struct Place(u32);
 
-/// Whether a sender may try to send.
+/// How a sender stands among those that wait: whether it may try to send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Entry {
+pub enum Standing {
     /// It has not waited, and no other sender waits.
     Newcomer,
     /// Room was promised to it. It has left its place.
@@ -106,32 +106,33 @@ impl WaitList {
     }
 
     /// Returns whether this sender may try to send now. If room was promised to it, it leaves its place.
-    pub fn enter(&mut self, place: &mut Option<Place>) -> Entry {
+    pub fn enter(&mut self, place: &mut Option<Place>) -> Standing {
         let Some(at) = place.as_ref().map(|place| place.0) else {
-            return if self.has_waiting() { Entry::Waits } else { Entry::Newcomer };
+            return if self.has_waiting() { Standing::Waits } else { Standing::Newcomer };
         };
         if self.0.as_ref().is_some_and(|list| list.node(at).state == State::Waiting) {
-            return Entry::Waits;
+            return Standing::Waits;
         }
         if let Some(place) = place.take() {
             self.leave(place);
         }
-        Entry::Promised
+        Standing::Promised
     }
 
-    /// Makes a sender wait for room for `len` bytes. It keeps its place or gets a new one: the last one, or with
-    /// `first`, for a sender whose promise could not be kept, the first one. If the list does not have the task's
-    /// waker, this takes `clone`. Returns false if `clone` is `None`: then clone `waker` without a lock and try again.
+    /// Makes a sender wait for room for `len` bytes. It keeps its place or gets a new one: the first one if its promise
+    /// could not be kept, otherwise the last one. If the list does not have the task's waker, this takes `clone`.
+    /// Returns false if `clone` is `None`: then try again with a clone that was made without a lock, as
+    /// [`poll_with_clone`](crate::internal::poll_with_clone) does.
     pub fn wait(
         &mut self,
         place: &mut Option<Place>,
-        first: bool,
+        standing: Standing,
         len: usize,
         waker: &Waker,
         clone: &mut Option<Waker>,
     ) -> bool {
         let list = self.0.get_or_insert_with(|| Box::new(List::new()));
-        let at = place.get_or_insert_with(|| Place(list.join(first, len))).0;
+        let at = place.get_or_insert_with(|| Place(list.join(standing == Standing::Promised, len))).0;
         let known = &mut list.node_mut(at).waker;
         if known.as_ref().is_some_and(|known| known.will_wake(waker)) {
             return true;

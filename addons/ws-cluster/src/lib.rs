@@ -1,8 +1,8 @@
 //! Topics of `ws-server` on several machines: what one node publishes reaches the members of a topic on all nodes.
 //!
-//! A [`Cluster`] connects the [`Topics`](ws_server::topics::Topics) of a process with a [`Backplane`]: the connection to
-//! a broker. There are backplanes for Redis (feature `redis`), for NATS (feature `nats`) and, for tests and for several
-//! nodes in one process, [`MemoryBroker`].
+//! A [`Cluster`] connects the [`Topics`](ws_server::topics::Topics) of a process with a [`Backplane`]: the connection
+//! to a broker. There are backplanes for Redis (feature `redis`), for NATS (feature `nats`) and, for tests and for
+//! several nodes in one process, [`MemoryBroker`].
 //!
 //! ```
 //! use ws_cluster::{Cluster, MemoryBroker, Mode, LogOptions};
@@ -34,10 +34,10 @@
 //! # How a logged topic stays complete
 //!
 //! The broker gives each entry a [`Position`]: an epoch, drawn when the log begins, and an offset. A node watches the
-//! topic first, then reads the newest position, and hands out what follows it, in order. It drops what it has already. If
-//! an entry does not follow the one before, if the connection was lost, or if the backplane reports a gap, it holds what
-//! arrives, reads the log from its last position, merges, and goes on. What the broker does not have any more is a
-//! [`ClusterEvent::Gap`], and the topic moves on to what is left.
+//! topic first, then reads the newest position, and hands out what follows it, in order. It drops what it has already.
+//! If an entry does not follow the one before, if the connection was lost, or if the backplane reports a gap, it holds
+//! what arrives, reads the log from its last position, merges, and continues. What the broker does not have any more is
+//! a [`ClusterEvent::Gap`], and the topic moves on to what is left.
 //!
 //! [`Cluster::subscribe_from`] does the same for one member: the node's history is extended to the member's position
 //! from the broker's log before it subscribes.

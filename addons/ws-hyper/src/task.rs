@@ -17,7 +17,7 @@ use crate::{
 };
 
 pub(crate) struct ConnectionTask<F> {
-    served: ServerHalf<HyperStream>,
+    half: ServerHalf<HyperStream>,
     /// The application's future, until it is done. `None` if another task has the `WebSocket`.
     application: Option<Pin<Box<F>>>,
     timer: Timer,
@@ -40,29 +40,29 @@ where
 
 impl<F: Future<Output = ()>> ConnectionTask<F> {
     /// Without an application the task ends with the connection.
-    pub(crate) fn new(served: ServerHalf<HyperStream>, application: Option<F>, tracked: Tracked) -> Self {
-        Self { served, application: application.map(Box::pin), timer: Timer::default(), tracked }
+    pub(crate) fn new(half: ServerHalf<HyperStream>, application: Option<F>, tracked: Tracked) -> Self {
+        Self { half, application: application.map(Box::pin), timer: Timer::default(), tracked }
     }
 
     fn turn(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let now = tokio::time::Instant::now().into_std();
-        self.served.begin_turn(cx, now);
+        self.half.begin_turn(cx, now);
         match self.tracked.phase() {
             Phase::Running => {}
             Phase::Draining => {
                 let (code, reason) = self.tracked.close();
-                self.served.close(code, &reason);
+                self.half.close(code, &reason);
             }
             Phase::Forcing => {
-                self.served.abort();
+                self.half.abort();
                 self.end_application();
             }
         }
         self.poll_application(cx);
         let is_armed = self.timer.is_armed(cx);
-        let TurnEnd { over, due, .. } = self.served.end_turn_with_timer(cx, now, is_armed);
-        if over {
-            self.tracked.count_end(self.served.close_info().as_ref());
+        let TurnEnd { has_ended, due, .. } = self.half.end_turn_with_timer(cx, now, is_armed);
+        if has_ended {
+            self.tracked.count_end(self.half.close_info().as_ref());
             if self.application.is_none() {
                 return Poll::Ready(());
             }
@@ -78,7 +78,7 @@ impl<F: Future<Output = ()>> ConnectionTask<F> {
             Ok(Poll::Ready(())) => self.end_application(),
             Err(_panicked) => {
                 tracing::error!("a connection's future panicked; its connection is closed with 1011");
-                self.served.fail(ConnectionError::Internal);
+                self.half.fail(ConnectionError::Internal);
                 self.end_application();
             }
         }

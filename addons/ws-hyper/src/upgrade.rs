@@ -83,7 +83,7 @@ impl Upgrade {
     }
 
     /// Chooses the first of these subprotocols that the client offers. If it offers none of them, the response names
-    /// none, and the client decides whether to go on.
+    /// none, and the client decides whether to continue.
     pub fn protocols<I>(mut self, protocols: I) -> Self
     where
         I: IntoIterator,
@@ -144,14 +144,14 @@ impl Upgrade {
         let Answer { response, mut pending, runtime, on_failed_upgrade } = self.answer(PolledBy::Adapter)?;
         let opening = async move {
             match poll_fn(|cx| pending.poll(cx)).await {
-                Ok(Opened { served, ws, tracked }) => {
+                Ok(Opened { half, ws, tracked }) => {
                     let application = guarded(|| serve(ws));
                     if application.is_err() {
                         tracing::error!(
                             "a connection's function panicked; its connection is closed with 1011"
                         );
                     }
-                    Some(ConnectionTask::new(served, application.ok(), tracked))
+                    Some(ConnectionTask::new(half, application.ok(), tracked))
                 }
                 Err(error) => {
                     fail(error, on_failed_upgrade);
@@ -237,9 +237,9 @@ impl Future for Upgrading {
     type Output = Result<WebSocket<HyperStream>, UpgradeError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let Opened { served, ws, tracked } = ready!(self.pending.poll(cx))?;
+        let Opened { half, ws, tracked } = ready!(self.pending.poll(cx))?;
         tracked.pass_to_adapter();
-        self.runtime.spawn(ConnectionTask::new(served, None::<Ready<()>>, tracked));
+        self.runtime.spawn(ConnectionTask::new(half, None::<Ready<()>>, tracked));
         Poll::Ready(Ok(ws))
     }
 }
@@ -264,7 +264,7 @@ struct Pending {
 
 /// A connection that was taken over from hyper.
 struct Opened {
-    served: ServerHalf<HyperStream>,
+    half: ServerHalf<HyperStream>,
     ws: WebSocket<HyperStream>,
     tracked: Tracked,
 }
@@ -293,13 +293,13 @@ impl Pending {
         let connection = connection.with_extensions(std::mem::take(&mut self.extensions));
         let is_tcp = io.tcp().is_some();
         // The transports inside hyper are not known.
-        let (served, ws) = if is_tcp {
+        let (half, ws) = if is_tcp {
             ServerHalf::trusting(io, connection, &received)
         } else {
             ServerHalf::new(io, connection, &received)
         };
         #[cfg(target_os = "linux")]
         let ws = if is_tcp { ws.with_send_queue(HyperStream::send_queue) } else { ws };
-        Opened { served, ws: ws.with_subprotocol(self.subprotocol.take()), tracked }
+        Opened { half, ws: ws.with_subprotocol(self.subprotocol.take()), tracked }
     }
 }

@@ -132,8 +132,8 @@ impl RandomApp {
         }
     }
 
-    /// Receives messages of a run. The rest may stay out while the connection goes on. A run has no control frames, so
-    /// it is not for an application that holds them.
+    /// Receives messages of a run. The rest may stay out while the connection continues. A run has no control frames,
+    /// so it is not for an application that holds them.
     fn borrow(&mut self, link: &mut Link<'_>, dice: &mut Dice) {
         if !link.is_lending() && !link.take_run() {
             return;

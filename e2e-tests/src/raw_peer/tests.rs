@@ -125,7 +125,7 @@ fn a_large_message_passes_while_both_ends_work() {
 }
 
 #[test]
-fn after_a_half_close_the_other_direction_goes_on() {
+fn after_a_half_close_the_other_direction_continues() {
     harness::run(async {
         let (mut client, mut server) = pair().await;
         client.half_close().await;

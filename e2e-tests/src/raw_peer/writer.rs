@@ -72,7 +72,7 @@ impl RawWriter {
         }
     }
 
-    /// Ends the sending direction (FIN); receiving goes on.
+    /// Ends the sending direction (FIN); receiving continues.
     ///
     /// # Panics
     /// When the connection is gone.

@@ -74,7 +74,7 @@ async fn echo(mut ws: WebSocket<ServerStream>, reporter: Reporter) {
     reporter.report(Event::Opened);
     while let Some(message) = ws.recv().await {
         reporter.report(Event::Message(message.clone()));
-        // An error means that the connection is closing. The loop goes on until `recv` returns `None`.
+        // An error means that the connection is closing. The loop continues until `recv` returns `None`.
         let _ = ws.send(message).await;
     }
     reporter.report(Event::Closed(ws.close_info().expect("known once recv has returned None")));

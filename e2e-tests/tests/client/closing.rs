@@ -124,7 +124,7 @@ fn a_server_that_answers_the_close_and_keeps_tcp_open_is_cut_off_too() {
 }
 
 #[test]
-fn a_server_that_goes_on_sending_cannot_keep_the_connection() {
+fn a_server_that_continues_sending_cannot_keep_the_connection() {
     run(async {
         let (mut ws, server) = open_with(with_short_close()).await;
         let (reader, mut writer) = server.into_connection().split();

@@ -3,7 +3,7 @@
 //! | future | route | test |
 //! |---|---|---|
 //! | `connect`, `Connector::connect`, `Connector::open` | an address, several, a Unix socket, an HTTP and a SOCKS proxy, TLS, TLS in a tunnel, a redirection, a refusal | `wherever_an_attempt_is_dropped_its_connection_ends` |
-//! | `Connector::connect_on` | the caller's transport | `wherever_a_handshake_is_dropped_its_transport_is_let_go_of` |
+//! | `Connector::connect_on` | the caller's transport | `wherever_a_handshake_is_dropped_its_transport_is_released` |
 //! | `Connector::connect_tls_on` | the caller's transport | `wherever_tls_over_a_transport_is_dropped_the_transport_ends` |
 //! | `Connector::connect_on` | a transport that fails | `wherever_a_transport_fails_the_attempt_says_so` |
 
@@ -182,7 +182,7 @@ async fn answered(io: &mut (impl AsyncRead + AsyncWrite + Unpin)) {
 }
 
 #[test]
-fn wherever_a_handshake_is_dropped_its_transport_is_let_go_of() {
+fn wherever_a_handshake_is_dropped_its_transport_is_released() {
     run(async {
         for polls in 0..MOST_POLLS {
             let (client, mut server) = duplex(4096);

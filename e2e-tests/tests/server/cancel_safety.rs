@@ -2,8 +2,8 @@
 //!
 //! | future | test |
 //! |---|---|
-//! | `Acceptor::accept`, `Acceptor::read_request`, `PendingUpgrade::accept`, `PendingUpgrade::reject` | `wherever_a_handshake_is_dropped_its_stream_is_let_go_of`, `wherever_a_stream_fails_the_handshake_says_so` |
-//! | `Tls::accept` | `wherever_a_tls_handshake_is_dropped_its_stream_is_let_go_of` |
+//! | `Acceptor::accept`, `Acceptor::read_request`, `PendingUpgrade::accept`, `PendingUpgrade::reject` | `wherever_a_handshake_is_dropped_its_stream_is_released`, `wherever_a_stream_fails_the_handshake_says_so` |
+//! | `Tls::accept` | `wherever_a_tls_handshake_is_dropped_its_stream_is_released` |
 //!
 //! Servers and shutdowns: `dropped_servers`.
 
@@ -84,7 +84,7 @@ async fn sees_the_end(mut client: DuplexStream) {
 }
 
 #[test]
-fn wherever_a_handshake_is_dropped_its_stream_is_let_go_of() {
+fn wherever_a_handshake_is_dropped_its_stream_is_released() {
     run(async {
         for step in STEPS {
             let mut polls = 0;
@@ -126,7 +126,7 @@ fn wherever_a_stream_fails_the_handshake_says_so() {
 }
 
 #[test]
-fn wherever_a_tls_handshake_is_dropped_its_stream_is_let_go_of() {
+fn wherever_a_tls_handshake_is_dropped_its_stream_is_released() {
     run(async {
         let authority = Authority::new();
         let identity = authority.issue(&["127.0.0.1"]);

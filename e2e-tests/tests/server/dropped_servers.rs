@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `Server::bind`, `ServerBuilder::bind` | `a_dropped_bind_leaves_the_address_free` |
 //! | `Server::serve`, `serve`, `run`, `ShardedServer::serve`, `ShardedServer::serve_handler` | `wherever_a_server_is_dropped_all_clients_see_the_end` |
-//! | `ShutdownHandle::shutdown` | `a_dropped_shutdown_goes_on` |
+//! | `ShutdownHandle::shutdown` | `a_dropped_shutdown_continues` |
 
 use std::{
     future::{Future, poll_fn},
@@ -127,7 +127,7 @@ fn wherever_a_server_is_dropped_all_clients_see_the_end() {
 }
 
 #[test]
-fn a_dropped_shutdown_goes_on() {
+fn a_dropped_shutdown_continues() {
     run(async {
         for polls in 0.. {
             let server = Server::builder().bind("127.0.0.1:0").await.unwrap();

@@ -58,7 +58,7 @@ fn a_function_receives_each_frame_when_it_arrives_and_the_library_answers() {
 }
 
 #[test]
-fn a_busy_function_receives_what_arrived_meanwhile_in_order() {
+fn a_busy_function_receives_what_arrived_in_between_in_order() {
     harness::run(async {
         let go = Arc::new(Notify::new());
         let (server, mut events) = reporting(Some(Arc::clone(&go))).await;

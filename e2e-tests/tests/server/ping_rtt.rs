@@ -89,7 +89,7 @@ fn a_dropped_ping_leaves_the_next_one_alone() {
 }
 
 #[test]
-fn a_function_measures_and_receives_afterwards_what_came_meanwhile() {
+fn a_function_measures_and_receives_afterwards_what_came_in_between() {
     harness::run(async {
         let (report, mut reports) = unbounded_channel();
         let server = ServerRunner::serve(Server::builder(), move |mut ws| {

@@ -320,7 +320,7 @@ fn a_second_call_waits_for_the_same_end() {
 }
 
 #[test]
-fn a_shutdown_whose_future_is_dropped_goes_on() {
+fn a_shutdown_whose_future_is_dropped_continues() {
     harness::run(async {
         let server = start_echo(Api::Async, Server::builder()).await;
         let client = server.open().await;

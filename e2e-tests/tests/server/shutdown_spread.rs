@@ -88,7 +88,7 @@ fn until_their_close_connections_work_as_before() {
 }
 
 #[test]
-fn handshakes_that_have_begun_go_on_while_the_closes_are_spread() {
+fn handshakes_that_have_begun_continue_while_the_closes_are_spread() {
     harness::run(async {
         for api in Api::ALL {
             for shards in [0, 1, 2] {

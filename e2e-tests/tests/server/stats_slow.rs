@@ -217,7 +217,7 @@ fn a_connection_that_refuses_a_message_is_slow_if_its_peer_does_not_read() {
 }
 
 #[test]
-fn a_refusal_of_another_task_is_told_although_nothing_else_happens() {
+fn a_refusal_of_another_task_is_reported_although_nothing_else_happens() {
     with_both(
         || queue_of(128 * MIB),
         async |watched| {
@@ -293,7 +293,7 @@ fn a_member_that_misses_publications_is_slow() {
 }
 
 #[test]
-fn a_member_that_a_policy_closes_is_told_and_counted() {
+fn a_member_that_a_policy_closes_is_reported_and_counted() {
     with_both(
         || queue_of(128 * MIB),
         async |watched| {

@@ -14,7 +14,7 @@ use ws_server::{Server, ServerBuilder};
 
 /// The messages that one peer sends at once.
 const MANY: usize = 20_000;
-/// Each so many of them take long.
+/// One of this many takes long.
 const SLOW: usize = 50;
 
 /// An application that is slow to handle the many messages of one peer, until another peer's message comes.
@@ -37,7 +37,7 @@ impl Application {
         }
         self.handled.store(handled + 1, SeqCst);
         if handled == 2 * SLOW {
-            // The other peer's message arrives while this turn goes on.
+            // The other peer's message arrives while this turn continues.
             let mut other = self.other.lock().unwrap().take().unwrap();
             other.write_all(&RawFrame::binary("other").encode(Side::Client)).unwrap();
         }

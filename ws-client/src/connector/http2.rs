@@ -152,7 +152,7 @@ impl Connector {
     /// In a tokio runtime without time. See [`Connector`].
     ///
     /// # Cancel safety
-    /// Dropping the future resets the stream. The connection goes on.
+    /// Dropping the future resets the stream. The connection stays open.
     pub async fn connect_http2<B>(
         &self,
         request: impl IntoClientRequest,

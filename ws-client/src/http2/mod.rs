@@ -61,7 +61,7 @@ pub use stream::Http2Stream;
 /// A handle to an HTTP/2 connection, on which [`Connector::connect_http2`](crate::Connector::connect_http2) opens
 /// WebSockets. A clone is another handle to the same connection.
 ///
-/// Once all handles are dropped, the connection ends after its last stream. WebSockets that are open go on.
+/// Once all handles are dropped, the connection ends after its last stream. WebSockets that are open continue.
 ///
 /// `B` is the type of the bodies of ordinary requests on the same connection.
 pub struct Http2<B = NoBody> {
@@ -90,7 +90,7 @@ impl<B> Http2<B> {
     }
 
     /// Whether the connection accepts no more requests: it has ended, or a request has failed because the server had
-    /// sent GOAWAY. hyper reports GOAWAY only to the next request. WebSockets that are open may go on after GOAWAY.
+    /// sent GOAWAY. hyper reports GOAWAY only to the next request. WebSockets that are open may continue after GOAWAY.
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.sender.is_closed()

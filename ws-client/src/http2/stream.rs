@@ -14,7 +14,7 @@ use ws_tokio::internal::FullWrites;
 /// The transport of a WebSocket over HTTP/2: one stream of the connection.
 ///
 /// Shutting it down sends END_STREAM. Dropping it before resets the stream with CANCEL, which stands for the reset of a
-/// TCP connection (RFC 8441 section 5). The connection goes on in both cases.
+/// TCP connection (RFC 8441 section 5). The connection stays open in both cases.
 #[derive(Debug)]
 pub struct Http2Stream(FullWrites<TokioIo<Upgraded>>);
 

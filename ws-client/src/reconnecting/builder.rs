@@ -99,8 +99,8 @@ impl<S> Builder<S> {
         self
     }
 
-    /// Sets how long a connection must serve until it counts as healthy. The end of a healthy connection starts the
-    /// back-off anew. A connection that ends sooner counts as a failed attempt, so a server that accepts and drops is
+    /// Sets how long a connection must serve until it counts as healthy. The end of a healthy connection resets the
+    /// back-off. A connection that ends sooner counts as a failed attempt, so a server that accepts and drops is
     /// not hammered. Default: 10 s.
     pub const fn healthy_after(mut self, time: Duration) -> Self {
         self.schedule.healthy_after = time;
@@ -135,7 +135,7 @@ impl<S> Builder<S> {
         self
     }
 
-    /// Sets the function that decides what follows a failure. Default: [`Cause::default_decision`].
+    /// Sets the function that decides what to do after a failure. Default: [`Cause::default_decision`].
     pub fn retry_if(mut self, decide: impl FnMut(&Cause) -> Decision + Send + 'static) -> Self {
         self.retry_if = Box::new(decide);
         self

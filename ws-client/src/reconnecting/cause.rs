@@ -11,7 +11,7 @@ pub type BoxError = Box<dyn Error + Send + Sync>;
 
 /// Why an attempt failed, or why a connection ended.
 ///
-/// [`default_decision`](Self::default_decision) says what follows.
+/// [`default_decision`](Self::default_decision) says what the client does.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Cause {

@@ -207,7 +207,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Reconnecting<S> {
             cause,
             retry_in,
         }));
-        self.go_on(next);
+        self.wait_or_end(next);
     }
 
     fn poll_up(&mut self, cx: &mut Context<'_>, close: Option<(CloseCode, String)>) -> Poll<()> {
@@ -245,16 +245,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Reconnecting<S> {
         let retry_in = next.ok();
         let down = Down { connection, cause, retry_in, served, accepted, in_doubt };
         self.events.push_back(Event::Down(down));
-        self.go_on(next);
+        self.wait_or_end(next);
     }
 
-    /// Decides what follows.
+    /// Decides whether there is another attempt: the delay before it, or the outcome.
     fn next(&mut self, cause: &Cause) -> Result<Duration, Outcome> {
         let decision = (self.parts.retry_if)(cause);
         self.parts.schedule.next(cause, decision, Instant::now())
     }
 
-    fn go_on(&mut self, next: Result<Duration, Outcome>) {
+    /// Waits for the next attempt, or ends with this outcome.
+    fn wait_or_end(&mut self, next: Result<Duration, Outcome>) {
         match next {
             Ok(delay) => self.state = State::Waiting(Box::pin(sleep(delay))),
             Err(outcome) => self.end(outcome),

@@ -51,7 +51,7 @@
 //! | Nothing overtakes the hook for new connections. | It has the connection for itself until it returns. |
 //! | A message is sent at most once. | Nothing is ever sent again by this library. |
 //! | A message that was accepted is handed to the transport, or reported. | [`Down::in_doubt`], [`Event::Discarded`], [`Event::Unsent`]. |
-//! | A server that accepts and drops is not hammered. | The back-off starts anew only after [`Builder::healthy_after`]. |
+//! | A server that accepts and drops is not hammered. | The back-off is reset only after [`Builder::healthy_after`]. |
 //! | All futures are cancel-safe. | All state is in the client. |
 //! | Equal seeds give equal delays. | [`Builder::jitter_seed`], and tokio's paused time. |
 //!

@@ -107,7 +107,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Shared<S> {
         if let Link::Up(live) = &mut self.lock().link {
             live.close(code, reason);
         }
-        // A sender that waits for room waits in vain.
+        // Senders do not wait for room any longer: nothing more is accepted.
         self.tasks.wake_first_sender();
     }
 

@@ -38,7 +38,7 @@ async fn a_handshake_that_is_dropped_closes_its_connection() {
 }
 
 #[tokio::test]
-async fn a_request_that_is_dropped_is_reset_and_the_connection_goes_on() {
+async fn a_request_that_is_dropped_is_reset_and_the_connection_stays_open() {
     let (mut server, http2) = RawServer::connected(&EXTENDED_CONNECT).await;
     let connector = Connector::new();
     let (mut requested, mut reset) = (Vec::new(), Vec::new());

@@ -129,7 +129,7 @@ async fn a_response_that_ends_the_stream_is_a_websocket_that_has_ended() {
 }
 
 #[tokio::test]
-async fn after_goaway_open_websockets_go_on() {
+async fn after_goaway_open_websockets_continue() {
     let (mut server, http2) = RawServer::connected(&EXTENDED_CONNECT).await;
     let (mut ws, stream) = open(&mut server, &http2).await;
     // The last stream that the server processes is this one.

@@ -10,7 +10,7 @@ use ws_client::{
 
 use crate::support::{Io, Network, run};
 
-/// Drops the future after so many polls without a result.
+/// Drops the future after this many polls without a result.
 async fn cancelled_after<T>(polls: usize, future: impl Future<Output = T>) -> Option<T> {
     let (mut future, mut left) = (pin!(future), polls);
     poll_fn(|cx| match future.as_mut().poll(cx) {
@@ -55,7 +55,7 @@ fn client() -> Reconnecting<Io> {
     .build()
 }
 
-/// What happens on three connections, with `next_event` and `send` dropped after so many polls.
+/// What happens on three connections, with `next_event` and `send` dropped after some polls.
 async fn history(polls: usize) -> Vec<String> {
     let (mut client, mut history) = (client(), Vec::new());
     let sender = client.sender();

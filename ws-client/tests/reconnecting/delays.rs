@@ -67,7 +67,7 @@ fn a_server_that_accepts_and_drops_is_not_hammered() {
 }
 
 #[test]
-fn the_end_of_a_healthy_connection_starts_the_back_off_anew() {
+fn the_end_of_a_healthy_connection_resets_the_back_off() {
     run(async {
         let mut client = accept_then_drop(10 * SECOND).healthy_after(10 * SECOND).build();
         let delays = delays(&mut client, 100).await;
@@ -108,7 +108,7 @@ fn each_attempt_comes_at_its_announced_time() {
 }
 
 #[test]
-fn it_gives_up_after_so_many_attempts() {
+fn it_gives_up_after_the_limit_of_attempts() {
     run(async {
         for max in [0, 1, 3] {
             let mut client = refuse().give_up(GiveUp::Attempts(max)).build();
@@ -134,7 +134,7 @@ fn it_gives_up_when_the_next_attempt_would_come_too_late() {
         while within_a_day(client.next_event()).await.is_some() {}
         assert_eq!(client.outcome(), Some(Outcome::GaveUp));
         assert!(start.elapsed() <= limit && start.elapsed() > 60 * SECOND, "{:?}", start.elapsed());
-        // The end of a healthy connection begins the time anew.
+        // The end of a healthy connection restarts the time.
         let mut client = accept_then_drop(200 * SECOND).give_up(GiveUp::After(limit)).build();
         assert_eq!(delays(&mut client, 10).await.len(), 10);
     });

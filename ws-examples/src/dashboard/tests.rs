@@ -68,7 +68,7 @@ async fn samples(page: &mut RawClient, count: usize) -> Vec<Value> {
     samples
 }
 
-/// Opens a connection to the application, and has so many messages of five bytes echoed.
+/// Opens a connection to the application, and has this many messages of five bytes echoed.
 async fn visit(addr: SocketAddr, messages: usize) -> RawClient {
     let mut visitor = RawClient::open(addr, ECHO).await;
     for _ in 0..messages {

@@ -34,7 +34,7 @@ pub(crate) fn micros_since_1970() -> u64 {
     u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
 }
 
-/// The number of the update that is due now. It comes from the clock, so a server that replaces another one goes on
+/// The number of the update that is due now. It comes from the clock, so a server that replaces another one continues
 /// with its numbers.
 pub(crate) fn number_now() -> u64 {
     micros_since_1970() / INTERVAL.as_micros() as u64

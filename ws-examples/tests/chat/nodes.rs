@@ -54,8 +54,8 @@ fn two_processes_have_the_same_rooms_through_nats() {
     });
 }
 
-/// A page whose process is killed goes on at another one, without a message lost or shown twice.
-async fn a_page_goes_on_at_another_process(broker: Broker) {
+/// A page whose process is killed continues at another one, without a message lost or shown twice.
+async fn a_page_continues_at_another_process(broker: Broker) {
     let (first, first_addr) = start(&broker.options());
     let (_second, second_addr) = start(&broker.options());
     let balancer = Balancer::start(&[first_addr, second_addr]).await;
@@ -68,17 +68,17 @@ async fn a_page_goes_on_at_another_process(broker: Broker) {
 }
 
 #[test]
-fn a_page_whose_process_is_killed_goes_on_at_another_through_redis() {
+fn a_page_whose_process_is_killed_continues_at_another_through_redis() {
     run(async {
         let Some(broker) = Broker::redis().await else { return };
-        a_page_goes_on_at_another_process(broker).await;
+        a_page_continues_at_another_process(broker).await;
     });
 }
 
 #[test]
-fn a_page_whose_process_is_killed_goes_on_at_another_through_nats() {
+fn a_page_whose_process_is_killed_continues_at_another_through_nats() {
     run(async {
         let Some(broker) = Broker::nats().await else { return };
-        a_page_goes_on_at_another_process(broker).await;
+        a_page_continues_at_another_process(broker).await;
     });
 }

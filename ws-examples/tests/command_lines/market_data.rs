@@ -61,7 +61,7 @@ impl Watched {
         line
     }
 
-    /// Reads until there were so many more updates.
+    /// Reads until there were this many more updates.
     fn updates(&mut self, count: u64) {
         let until = self.updates + count;
         while self.updates < until {

@@ -167,7 +167,7 @@ impl Connection {
             self.observe(RecordedEvent::CloseRequested { code: frame.code });
         }
         self.phase = Phase::Receiving;
-        self.queue_close(frame, false, tx);
+        self.queue_close(frame, tx);
     }
 
     /// Drops held messages and those still to come.
@@ -288,7 +288,7 @@ impl Connection {
             // No data may follow the peer's Close, so our queued Close goes out at once.
             self.drop_waiting_data(tx);
         } else {
-            self.queue_close(frame, true, tx);
+            self.queue_close_at_once(frame, tx);
         }
     }
 
@@ -310,7 +310,7 @@ impl Connection {
         match code {
             Some(code) if first => {
                 let reason = error.close_reason();
-                self.queue_close(CloseFrame::new(code, &reason), true, tx);
+                self.queue_close_at_once(CloseFrame::new(code, &reason), tx);
             }
             // Only one Close is ever sent.
             Some(_) => self.drop_waiting_data(tx),

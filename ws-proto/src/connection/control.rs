@@ -45,14 +45,18 @@ impl Connection {
         }
     }
 
-    /// Queues a Close: after the messages already accepted or, with `at_once`, in place of those that are not encoded
-    /// yet.
-    pub(super) fn queue_close(&mut self, frame: CloseFrame, at_once: bool, tx: &mut TransmitQueue) {
-        if at_once {
-            self.drop_waiting_data(tx);
+    /// Queues a Close in place of the messages that are not encoded yet.
+    pub(super) fn queue_close_at_once(&mut self, frame: CloseFrame, tx: &mut TransmitQueue) {
+        self.drop_waiting_data(tx);
+        if !tx.is_blocked() {
             // Waiting pings and pongs still go first. They are at most 512 bytes.
-            self.pump_control(tx);
+            self.pump(tx);
         }
+        self.queue_close(frame, tx);
+    }
+
+    /// Queues a Close after the messages already accepted.
+    pub(super) fn queue_close(&mut self, frame: CloseFrame, tx: &mut TransmitQueue) {
         if self.must_wait(tx) {
             self.outbox.get_or_insert_default().close = Some(frame);
         } else {
@@ -93,11 +97,5 @@ impl Connection {
         self.encode_control(opcode, payload, tx);
         tx.count_control(entry);
         Ok(())
-    }
-
-    fn pump_control(&mut self, tx: &mut TransmitQueue) {
-        if !tx.is_blocked() {
-            self.pump(tx);
-        }
     }
 }

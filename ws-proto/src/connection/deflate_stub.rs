@@ -6,7 +6,7 @@ use bytes::Bytes;
 use crate::{
     error::ConnectionError,
     handshake::Extensions,
-    memory::{PooledBuffer, ReceiveBuffer, TransmitQueue},
+    memory::{Notify, PooledBuffer, ReceiveBuffer, TransmitQueue},
     message::MessageKind,
     prepared::PreparedMessage,
     role::Role,
@@ -111,7 +111,7 @@ impl Connection {
         &mut self,
         _kind: MessageKind,
         _payload: &Bytes,
-        _notify: bool,
+        _notify: Notify,
     ) -> Option<Box<Deflating>> {
         None
     }
@@ -120,7 +120,7 @@ impl Connection {
         &mut self,
         _kind: MessageKind,
         _payload: &[u8],
-        _notify: bool,
+        _notify: Notify,
         _tx: &mut TransmitQueue,
     ) -> bool {
         false

@@ -18,7 +18,7 @@ impl Connection {
     pub fn pump(&mut self, tx: &mut TransmitQueue) {
         let something_waits = self.outbox.is_some() || tx.is_blocked() || !self.charge.is_zero();
         // With a monitor, there is something to observe.
-        if something_waits || self.optional.is_some() {
+        if something_waits || self.rare.is_some() {
             self.pump_waiting(tx);
         }
     }

@@ -153,9 +153,9 @@ impl Connection {
     pub(super) fn next_header(&mut self, header: FrameHeader, len: usize) -> FrameHeader {
         self.note_other_write();
         let mut header = FrameHeader { payload_len: len as u64, ..header };
-        if let Some(optional) = &mut self.optional {
-            header.mask = optional.masks.as_mut().map(|masks| masks.mask_key());
-            if let Some(monitor) = &mut optional.monitor {
+        if let Some(rare) = &mut self.rare {
+            header.mask = rare.masks.as_mut().map(|masks| masks.mask_key());
+            if let Some(monitor) = &mut rare.monitor {
                 monitor.on_frame_sent(&header);
             }
         }

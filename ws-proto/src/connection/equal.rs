@@ -18,21 +18,21 @@ impl Connection {
     /// same length is a guess too. A connection of a server mostly has no place to note it.
     #[inline]
     pub(super) fn note_run(&mut self, len: usize, latest: usize) {
-        if let Some(optional) = &mut self.optional
+        if let Some(rare) = &mut self.rare
             && len > 0
         {
-            let is_known = len >= SEVERAL * latest || latest == optional.equal_frames;
+            let is_known = len >= SEVERAL * latest || latest == rare.equal_frames;
             let is_guess = is_known && len.is_multiple_of(latest);
-            optional.equal_frames = if is_guess { latest } else { 0 };
+            rare.equal_frames = if is_guess { latest } else { 0 };
         }
     }
 
     /// The most bytes to read, so that the read ends with a message.
     #[inline]
     pub(super) fn len_of_whole_messages(&self, rx: &mut ReceiveBuffer) -> usize {
-        match &self.optional {
-            Some(optional) if optional.equal_frames > 0 && !rx.is_large() => {
-                self.len_of_whole_frames(optional.equal_frames, rx.spare_mut().len())
+        match &self.rare {
+            Some(rare) if rare.equal_frames > 0 && !rx.is_large() => {
+                self.len_of_whole_frames(rare.equal_frames, rx.spare_mut().len())
             }
             _ => usize::MAX,
         }

@@ -55,7 +55,7 @@ impl Connection {
     #[inline]
     #[must_use]
     pub fn is_plain(&self) -> bool {
-        self.optional.as_ref().is_none_or(|optional| optional.is_plain()) && self.is_settled()
+        self.rare.as_ref().is_none_or(|rare| rare.is_plain()) && self.is_settled()
     }
 
     /// Delivers messages again, as [`resume`](Self::resume) does. Only if the connection [is plain](Self::is_plain).
@@ -144,7 +144,7 @@ impl Connection {
         if len > most || (key_at == 4 && len < 126) {
             return None;
         }
-        let is_client = self.optional.as_ref().is_some_and(|optional| optional.masks.is_some());
+        let is_client = self.rare.as_ref().is_some_and(|rare| rare.masks.is_some());
         let is_masked = head & 0x8000 != 0;
         if is_masked == is_client {
             return None;
@@ -162,7 +162,7 @@ impl Connection {
         }
         rx.consume(start + len);
         self.note_activity();
-        if self.optional.is_some() {
+        if self.rare.is_some() {
             self.observe_fast_message(kind, len);
         }
         tx.traffic.received.count_message(len);

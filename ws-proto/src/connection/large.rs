@@ -16,24 +16,24 @@ impl Connection {
     /// Notes a message in one frame. If it was larger than the window, the next one may be so too.
     pub(super) fn expect_large(&mut self, len: usize, rx: &ReceiveBuffer) {
         if len > rx.size() {
-            self.optional.get_or_insert_default().expected_large = len;
+            self.rare.get_or_insert_default().expected_large = len;
         }
     }
 
     /// Bytes of another message were received, so its length will show.
     #[cold]
     pub(super) fn expect_no_large(&mut self) {
-        if let Some(optional) = &mut self.optional {
-            optional.expected_large = 0;
+        if let Some(rare) = &mut self.rare {
+            rare.expected_large = 0;
             // Without it, small messages take the fast paths.
-            self.optional.take_if(|optional| optional.is_empty());
+            self.rare.take_if(|rare| rare.is_empty());
         }
     }
 
     /// The length of the latest message, if it was large and no byte was received since. 0 if not.
     #[inline]
     pub(super) fn expected_large(&self) -> usize {
-        self.optional.as_ref().map_or(0, |optional| optional.expected_large)
+        self.rare.as_ref().map_or(0, |rare| rare.expected_large)
     }
 
     /// Opens a window for a message as long as the one before, if the pool has a buffer for it and the memory budget

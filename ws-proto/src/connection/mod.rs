@@ -121,7 +121,7 @@ pub enum TransportAction {
 pub struct Connection {
     config: ValidConfig,
     /// `None` for most connections of a server.
-    optional: Option<Box<Optional>>,
+    rare: Option<Box<Rare>>,
     partial: Option<Box<Partial>>,
     inbox: Option<Box<Inbox>>,
     outbox: Option<Box<Outbox>>,
@@ -136,7 +136,7 @@ pub struct Connection {
     phase: Phase,
     flow: Flow,
     eof: bool,
-    /// Reading had stopped because of the application. The silence until it goes on does not count against the peer.
+    /// Reading had stopped because of the application. The silence until it resumes does not count against the peer.
     stalled: bool,
     unwritten_ping: UnwrittenPing,
     /// The driver can report the state of the transport's send queue.
@@ -159,9 +159,9 @@ enum UnwrittenPing {
     WithOthers,
 }
 
-/// State that only some connections have.
+/// What most connections of a server do not have, apart from the rest to keep that small.
 #[derive(Default)]
-struct Optional {
+struct Rare {
     /// The source of mask keys. A client has one, a server has none; [`Connection::role`] depends on that.
     masks: Option<Box<dyn MaskSource + Send>>,
     /// Present if permessage-deflate was agreed upon.
@@ -176,7 +176,7 @@ struct Optional {
     equal_frames: usize,
 }
 
-impl Optional {
+impl Rare {
     const fn is_empty(&self) -> bool {
         self.is_plain() && self.masks.is_none() && self.compression.is_none()
     }
@@ -202,10 +202,10 @@ impl Connection {
     }
 
     fn new(config: ValidConfig, masks: Option<Box<dyn MaskSource + Send>>, now: Instant) -> Self {
-        let optional = Optional { masks, monitor: Monitor::for_config(&config, now), ..Optional::default() };
+        let rare = Rare { masks, monitor: Monitor::for_config(&config, now), ..Rare::default() };
         Self {
             config,
-            optional: (!optional.is_empty()).then(|| Box::new(optional)),
+            rare: (!rare.is_empty()).then(|| Box::new(rare)),
             partial: None,
             inbox: None,
             outbox: None,
@@ -230,7 +230,7 @@ impl Connection {
     #[must_use]
     pub fn with_extensions(mut self, extensions: Extensions) -> Self {
         if let Some(compression) = agreed_compression(extensions, self.role()) {
-            self.optional.get_or_insert_default().compression = Some(compression);
+            self.rare.get_or_insert_default().compression = Some(compression);
         }
         self
     }
@@ -270,7 +270,7 @@ impl Connection {
     /// Client or server.
     #[must_use]
     pub fn role(&self) -> Role {
-        let is_client = self.optional.as_ref().is_some_and(|optional| optional.masks.is_some());
+        let is_client = self.rare.as_ref().is_some_and(|rare| rare.masks.is_some());
         if is_client { Role::Client } else { Role::Server }
     }
 

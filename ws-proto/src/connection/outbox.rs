@@ -9,7 +9,7 @@ use crate::{
     close::CloseFrame,
     frame::{CONTROL_QUEUE_CAPACITY, ControlFrame, ControlQueue, OpCode},
     mask::Mask,
-    memory::{Backlog, TransmitQueue},
+    memory::{Backlog, Notify, TransmitQueue},
     message::MessageKind,
 };
 
@@ -50,14 +50,14 @@ pub(super) enum Begun {
 pub(super) struct Masking {
     pub(super) payload: Bytes,
     pub(super) mask: Mask,
-    pub(super) notify: bool,
+    pub(super) notify: Notify,
 }
 
 #[derive(Debug)]
 pub(super) struct Outgoing {
     pub(super) kind: MessageKind,
     pub(super) payload: Bytes,
-    pub(super) notify: bool,
+    pub(super) notify: Notify,
     pub(super) form: Form,
 }
 
@@ -87,7 +87,7 @@ impl Begun {
 
     pub(super) fn notifies(&self) -> bool {
         match self {
-            Self::Masking(masking) => masking.notify,
+            Self::Masking(masking) => masking.notify.is_yes(),
             Self::Deflating(deflating) => deflating.notifies(),
         }
     }
@@ -149,7 +149,7 @@ impl Outbox {
     /// Drops the messages, except for a frame that is partly encoded. Returns how many of them requested a completion.
     pub(super) fn drop_data(&mut self, tx: &mut TransmitQueue) -> usize {
         self.backlog = Backlog::default();
-        let mut cut_off = self.messages.iter().filter(|message| message.notify).count();
+        let mut cut_off = self.messages.iter().filter(|message| message.notify.is_yes()).count();
         let begun = self.begun.take_if(|begun| matches!(begun, Begun::Deflating(_)));
         cut_off += usize::from(begun.as_ref().is_some_and(Begun::notifies));
         let messages = std::mem::take(&mut self.messages);

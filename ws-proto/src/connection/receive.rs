@@ -81,11 +81,7 @@ impl Connection {
     /// Call it only when [`poll_event`](Self::poll_event) has returned `None`.
     #[inline]
     pub fn read_target<'a>(&'a mut self, rx: &'a mut ReceiveBuffer) -> &'a mut [u8] {
-        if self.partial.is_none() && self.optional.is_none() {
-            rx.spare_mut()
-        } else {
-            self.any_read_target(rx)
-        }
+        if self.partial.is_none() && self.rare.is_none() { rx.spare_mut() } else { self.any_read_target(rx) }
     }
 
     fn any_read_target<'a>(&'a mut self, rx: &'a mut ReceiveBuffer) -> &'a mut [u8] {
@@ -113,7 +109,7 @@ impl Connection {
         self.pong_due = None;
         self.observe_read(n, now);
         self.forgive_stall(now);
-        if self.partial.is_none() && self.optional.is_none() { rx.commit(n) } else { self.commit_any(n, rx) }
+        if self.partial.is_none() && self.rare.is_none() { rx.commit(n) } else { self.commit_any(n, rx) }
     }
 
     fn commit_any(&mut self, n: usize, rx: &mut ReceiveBuffer) {

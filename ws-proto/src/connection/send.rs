@@ -35,8 +35,8 @@ impl Connection {
         payload: &[u8],
         tx: &mut TransmitQueue,
     ) -> Result<(), SendError> {
-        if self.sends_plainly(tx) {
-            return self.send_plain(kind, payload, tx);
+        if self.sends_as_is(tx) {
+            return self.send_as_is(kind, payload, tx);
         }
         self.send_any(kind, payload, tx)
     }
@@ -51,24 +51,24 @@ impl Connection {
         let compress = self.compresses(payload.len());
         if self.must_wait(tx) || (compress && !fits_one_frame(payload.len())) {
             let payload = Bytes::copy_from_slice(payload);
-            self.send_or_wait(Outgoing { kind, payload, notify: false, form: form(compress) }, tx);
-        } else if !compress || !self.encode_deflated(kind, payload, false, tx) {
+            self.send_or_wait(Outgoing { kind, payload, notify: Notify::No, form: form(compress) }, tx);
+        } else if !compress || !self.encode_deflated(kind, payload, Notify::No, tx) {
             self.encode(kind.opcode(), payload, tx);
-            tx.end_send(false);
+            tx.end_send(Notify::No);
         }
         Ok(())
     }
 
     /// Whether a message is neither masked nor compressed nor counted, and need not wait, so that
-    /// [`send_plain`](Self::send_plain) sends it.
+    /// [`send_as_is`](Self::send_as_is) sends it.
     #[inline]
-    fn sends_plainly(&self, tx: &TransmitQueue) -> bool {
-        self.optional.is_none() && self.phase == Phase::Open && !self.must_wait(tx)
+    fn sends_as_is(&self, tx: &TransmitQueue) -> bool {
+        self.rare.is_none() && self.phase == Phase::Open && !self.must_wait(tx)
     }
 
     /// Sends a message as [`send_any`](Self::send_any) does. It is the short form for most messages of a server.
     #[inline]
-    fn send_plain(
+    fn send_as_is(
         &mut self,
         kind: MessageKind,
         payload: &[u8],
@@ -94,17 +94,17 @@ impl Connection {
     #[inline]
     #[must_use]
     pub fn send_if_plain(&mut self, kind: MessageKind, payload: &[u8], tx: &mut TransmitQueue) -> bool {
-        if self.optional.is_some() {
-            return self.send_if_nearly_plain(kind, payload, tx);
+        if self.rare.is_some() {
+            return self.send_any_if_plain(kind, payload, tx);
         }
-        payload.len() < IN_PLACE_FROM && self.sends_plainly(tx) && self.send_plain(kind, payload, tx).is_ok()
+        payload.len() < IN_PLACE_FROM && self.sends_as_is(tx) && self.send_as_is(kind, payload, tx).is_ok()
     }
 
     /// The same for a connection that masks or compresses.
     #[inline(never)]
-    fn send_if_nearly_plain(&mut self, kind: MessageKind, payload: &[u8], tx: &mut TransmitQueue) -> bool {
+    fn send_any_if_plain(&mut self, kind: MessageKind, payload: &[u8], tx: &mut TransmitQueue) -> bool {
         payload.len() < IN_PLACE_FROM
-            && self.optional.as_ref().is_some_and(|optional| optional.is_plain())
+            && self.rare.as_ref().is_some_and(|rare| rare.is_plain())
             && !self.must_wait(tx)
             && self.send_any(kind, payload, tx).is_ok()
     }
@@ -132,7 +132,7 @@ impl Connection {
         let header = self.next_header(FrameHeader::new(kind.opcode(), 0, None), payload.len());
         tx.push_header(&header, 0);
         tx.push_through(payload, write);
-        tx.end_send(false);
+        tx.end_send(Notify::No);
         Ok(())
     }
 
@@ -150,8 +150,8 @@ impl Connection {
         notify: Notify,
         tx: &mut TransmitQueue,
     ) -> Result<(), SendError<Bytes>> {
-        if payload.len() < IN_PLACE_FROM && !notify.is_yes() && self.sends_plainly(tx) {
-            if self.send_plain(kind, &payload, tx).is_err() {
+        if payload.len() < IN_PLACE_FROM && !notify.is_yes() && self.sends_as_is(tx) {
+            if self.send_as_is(kind, &payload, tx).is_err() {
                 return Err(SendError::Full(payload));
             }
             tx.spend(payload);
@@ -171,7 +171,7 @@ impl Connection {
             return Err(error.map(|()| payload));
         }
         let form = form(self.compresses(payload.len()));
-        self.send_or_wait(Outgoing { kind, payload, notify: notify.is_yes(), form }, tx);
+        self.send_or_wait(Outgoing { kind, payload, notify, form }, tx);
         Ok(())
     }
 
@@ -233,7 +233,7 @@ impl Connection {
         } else {
             (self.prepared_frame(message, compress).clone(), Form::Framed)
         };
-        self.send_or_wait(Outgoing { kind, payload, notify: notify.is_yes(), form }, tx);
+        self.send_or_wait(Outgoing { kind, payload, notify, form }, tx);
         Ok(())
     }
 
@@ -243,11 +243,11 @@ impl Connection {
     #[inline]
     #[must_use]
     pub fn sends_prepared_frames(&self) -> bool {
-        let is_plain = match &self.optional {
+        let is_plain = match &self.rare {
             None => true,
-            Some(optional) => {
+            Some(rare) => {
                 // A monitor counts what is sent.
-                let is_plain = optional.masks.is_none() && optional.monitor.is_none();
+                let is_plain = rare.masks.is_none() && rare.monitor.is_none();
                 is_plain && !self.compresses_in_order()
             }
         };
@@ -262,7 +262,7 @@ impl Connection {
     #[inline]
     pub fn begin_prepared<'m>(&mut self, message: &'m PreparedMessage) -> &'m [u8] {
         let compress =
-            self.optional.is_some() && message.may_compress() && self.compresses(message.payload().len());
+            self.rare.is_some() && message.may_compress() && self.compresses(message.payload().len());
         self.prepared_frame(message, compress)
     }
 
@@ -273,7 +273,10 @@ impl Connection {
         tx.traffic.sent.count_message(message.payload().len());
         let compress = message.may_compress() && self.compresses(message.payload().len());
         let payload = self.prepared_frame(message, compress).clone();
-        self.encode_owned(Outgoing { kind: message.kind(), payload, notify: false, form: Form::Framed }, tx);
+        self.encode_owned(
+            Outgoing { kind: message.kind(), payload, notify: Notify::No, form: Form::Framed },
+            tx,
+        );
         tx.advance(written);
     }
 
@@ -302,7 +305,7 @@ impl Connection {
         self.observe_send(payload.len(), &Ok(()), tx);
         tx.traffic.sent.count_message(payload.len());
         let form = form(self.compresses(payload.len()));
-        self.send_or_wait(Outgoing { kind, payload, notify: false, form }, tx);
+        self.send_or_wait(Outgoing { kind, payload, notify: Notify::No, form }, tx);
         Ok(())
     }
 

@@ -76,21 +76,21 @@ impl Connection {
         let same = |report: &&QueueReport| report.queue.acknowledged == queue.acknowledged;
         let since = self.queue_report().filter(same).map_or(now, |report| report.since);
         let report = QueueReport { queue, at: now, since };
-        self.optional.get_or_insert_default().queue_report = Some(Box::new(report));
+        self.rare.get_or_insert_default().queue_report = Some(Box::new(report));
     }
 
     /// Drops the latest report; no deadline depends on it.
     pub(super) fn forget_queue_report(&mut self) {
-        if let Some(optional) = &mut self.optional {
-            optional.queue_report = None;
-            if optional.is_empty() {
-                self.optional = None;
+        if let Some(rare) = &mut self.rare {
+            rare.queue_report = None;
+            if rare.is_empty() {
+                self.rare = None;
             }
         }
     }
 
     fn queue_report(&self) -> Option<&QueueReport> {
-        self.optional.as_ref()?.queue_report.as_deref()
+        self.rare.as_ref()?.queue_report.as_deref()
     }
 
     /// The report of `now`, if there is one.

@@ -181,7 +181,7 @@ impl Connection {
         }
     }
 
-    /// Whether reading had stopped, and goes on.
+    /// Whether reading had stopped, and is resumed.
     fn was_stalled(&self) -> bool {
         self.stalled && self.wants_read()
     }

@@ -24,7 +24,7 @@ pub(super) const fn kept_inflater_size(window_bits: u8) -> usize {
 /// The tail, and an empty last block (RFC 1951 section 3.2.6). The stream ends here if, and only if, the message
 /// ended where a block may begin.
 const END: [u8; 6] = [0x00, 0x00, 0xff, 0xff, 0x03, 0x00];
-/// The tail, and one more empty block, for a stream that must go on. A truncated message mostly, but not always,
+/// The tail, and one more empty block, for a stream that continues. A truncated message mostly, but not always,
 /// shows as a byte here that the stream does not expect. A certain check would need a reset and a copy of the window
 /// for each message.
 const END_OF_KEPT: [u8; 9] = [0x00, 0x00, 0xff, 0xff, 0x00, 0x00, 0x00, 0xff, 0xff];
@@ -110,7 +110,7 @@ impl Deflater {
     }
 }
 
-/// Removes the tail from what a flush appended after `start`. A second flush in a row appends nothing at all.
+/// Removes the tail from what a flush appended after `start`. A second flush in a row appends nothing.
 fn cut_tail(start: usize, out: &mut Vec<u8>) {
     if out[start..].ends_with(&TAIL) {
         out.truncate(out.len() - TAIL.len());

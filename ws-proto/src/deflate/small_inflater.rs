@@ -3,7 +3,7 @@
 //! The library keeps a window and a state that can stop at any byte, and builds tables for large inputs. A message of
 //! 1,000 bytes pays for all of that and uses none. This one decodes what compressors usually make of a small message:
 //! blocks with fixed or dynamic codes, and the empty stored block of the flush, whose last four bytes are not sent
-//! (RFC 7692 section 7.2.1). It refuses everything else, valid or not, and leaves the decision to the library. It
+//! (RFC 7692 section 7.2.1). It refuses all other data, valid or not, and leaves the decision to the library. It
 //! must never accept what the library refuses; the tests compare both.
 
 use super::decode_table::{
@@ -283,7 +283,7 @@ impl Bits<'_> {
         self.hold as usize & ((1 << count) - 1)
     }
 
-    /// Takes up to 28 bits; `None` if there are not so many.
+    /// Takes up to 28 bits; `None` if fewer are left.
     fn take(&mut self, count: u32) -> Option<u32> {
         let bits = self.hold as u32 & ((1 << count) - 1);
         self.skip(count);

@@ -53,11 +53,11 @@ struct Send {
     /// The position where the last one ends.
     end: u64,
     count: u32,
-    notify: bool,
+    notify: Notify,
 }
 
 impl Send {
-    const NONE: Self = Self { end: 0, count: 0, notify: false };
+    const NONE: Self = Self { end: 0, count: 0, notify: Notify::No };
 }
 
 impl Sends {
@@ -67,10 +67,11 @@ impl Sends {
 
     /// Adds a send that ends at the position `end` and is not written yet.
     #[inline]
-    pub(super) fn push(&mut self, end: u64, notify: bool) {
+    pub(super) fn push(&mut self, end: u64, notify: Notify) {
         self.pending += 1;
         let newest = &mut self.newest;
-        if newest.count > 0 && !notify && !newest.notify && end - self.run_start <= LONGEST_RUN {
+        let is_reported = notify.is_yes() || newest.notify.is_yes();
+        if newest.count > 0 && !is_reported && end - self.run_start <= LONGEST_RUN {
             newest.end = end;
             newest.count += 1;
         } else {
@@ -88,8 +89,8 @@ impl Sends {
 
     /// Adds a send that is already written.
     #[inline]
-    pub(super) fn push_written(&mut self, notify: bool) {
-        self.completed += u32::from(notify);
+    pub(super) fn push_written(&mut self, notify: Notify) {
+        self.completed += u32::from(notify.is_yes());
     }
 
     /// Completes the sends that end within the first `written` bytes of the stream.
@@ -119,13 +120,13 @@ impl Sends {
 
     #[inline]
     const fn note_written(&mut self, send: Send) {
-        self.completed += send.notify as u32;
+        self.completed += send.notify.is_yes() as u32;
         self.pending -= send.count as usize;
     }
 
     /// Drops the pending sends. Returns how many of them asked for a report.
     pub(super) fn cut_off(&mut self) -> usize {
-        let cut_off = self.ends.iter().chain([&self.newest]).filter(|send| send.notify).count();
+        let cut_off = self.ends.iter().chain([&self.newest]).filter(|send| send.notify.is_yes()).count();
         self.ends.clear();
         self.newest = Send::NONE;
         self.pending = 0;

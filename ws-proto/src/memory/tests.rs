@@ -3,7 +3,7 @@ use std::{io::IoSlice, time::Instant};
 use bytes::{Buf, Bytes};
 use proptest::prelude::*;
 
-use super::{BufferPool, BufferPoolConfig, Completion, PooledBuffer, ReceiveBuffer, TransmitQueue};
+use super::{BufferPool, BufferPoolConfig, Completion, Notify, PooledBuffer, ReceiveBuffer, TransmitQueue};
 
 fn pool(buffer_size: usize, preheat: usize, max_retained: usize) -> BufferPool {
     BufferPool::new(BufferPoolConfig { buffer_size, preheat, max_retained })
@@ -201,11 +201,11 @@ fn the_receive_buffer_can_be_filled_and_emptied() {
 fn sends_complete_in_order_once_their_last_byte_is_written() {
     let mut tx = TransmitQueue::new();
     tx.push_slice(b"first");
-    tx.end_send(true);
+    tx.end_send(Notify::Yes);
     tx.push_slice(b"quiet");
-    tx.end_send(false);
+    tx.end_send(Notify::No);
     tx.push_bytes(Bytes::from_static(b"large"));
-    tx.end_send(true);
+    tx.end_send(Notify::Yes);
     tx.advance(4);
     assert_eq!(tx.poll_completion(), None);
     tx.advance(1);
@@ -221,7 +221,7 @@ fn sends_complete_in_order_once_their_last_byte_is_written() {
 #[test]
 fn abort_counts_the_sends_it_cut_off() {
     let mut tx = TransmitQueue::new();
-    for notify in [true, false, true] {
+    for notify in [Notify::Yes, Notify::No, Notify::Yes] {
         tx.push_slice(b"payload");
         tx.end_send(notify);
     }

@@ -8,7 +8,7 @@ use crate::{
 };
 
 use super::{
-    sends::{Completion, Sends},
+    sends::{Completion, Notify, Sends},
     spent::Spent,
     traffic::Traffic,
 };
@@ -236,7 +236,7 @@ impl TransmitQueue {
         let before = self.small.len();
         FrameHeader::append_message(opcode, payload, &mut self.small);
         self.queued += (self.small.len() - before) as u64;
-        self.sends.push(self.queued, false);
+        self.sends.push(self.queued, Notify::No);
     }
 
     /// Appends copied bytes.
@@ -289,7 +289,7 @@ impl TransmitQueue {
 
     /// Marks the end of a data frame.
     #[inline]
-    pub(crate) fn end_send(&mut self, notify: bool) {
+    pub(crate) fn end_send(&mut self, notify: Notify) {
         if self.is_written() {
             // `push_through` has written all of it.
             self.sends.push_written(notify);

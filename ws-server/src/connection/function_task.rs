@@ -84,9 +84,8 @@ impl<F: Future<Output = ()>, S: AsyncRead + AsyncWrite + Unpin> FunctionTask<F, 
         }
         self.poll_application(cx);
         let armed = self.registration.is_armed(tick);
-        let TurnEnd { over: has_ended, due, is_quiet, pressed } =
-            self.half.end_turn_with_timer(cx, now, armed);
-        if pressed || self.slowness.is_slow() {
+        let TurnEnd { has_ended, due, is_quiet, is_pressed } = self.half.end_turn_with_timer(cx, now, armed);
+        if is_pressed || self.slowness.is_slow() {
             self.follow_pressure(has_ended);
         }
         if has_ended && !self.registration.has_ended() {

@@ -26,7 +26,7 @@ use super::conn::Conn;
 /// else.
 ///
 /// # Panics
-/// A panic in a callback closes its connection with 1011. Other connections go on.
+/// A panic in a callback closes its connection with 1011. Other connections continue.
 ///
 /// # Backpressure
 /// While the peer does not take what is written, no further message is delivered. So a handler that answers each

@@ -22,12 +22,13 @@ use ws_tokio::internal::{Feed, Filled, Locked, PendingPings, TrafficCounters, Wa
 
 use crate::shard::wake::ConnWaker;
 
-use super::queued::{Entry, MessageQueue, Queued};
-
 mod feed;
+mod messages;
 mod outlet;
 mod ping_rtt;
 mod pressure;
+
+use messages::{AnyMessage, MessageQueue, QueuedMessage};
 
 pub(crate) struct Mailbox {
     config: ValidConfig,
@@ -36,7 +37,7 @@ pub(crate) struct Mailbox {
     woken: AtomicBool,
     /// Whether a feed was attached. Never reset.
     has_feed: AtomicBool,
-    /// Whether [`take_pressure`](Self::take_pressure) may have something to tell.
+    /// Whether the pressure may have changed in a way that only the mailbox shows.
     is_pressed: AtomicBool,
     /// Counts refused messages.
     counters: Arc<TrafficCounters>,
@@ -62,12 +63,13 @@ struct State {
     is_cut_off: bool,
     /// Present while the connection is open, once one is attached.
     feed: Option<Arc<dyn Feed>>,
-    uncommon: Option<Box<Uncommon>>,
+    /// `None` for most mailboxes.
+    rare: Option<Box<Rare>>,
 }
 
-/// What most mailboxes never have.
+/// What most mailboxes never have, apart from the rest to keep that small.
 #[derive(Default)]
-struct Uncommon {
+struct Rare {
     /// Pings and pongs.
     control: ControlQueue,
     /// A close that waits behind the messages.
@@ -76,7 +78,7 @@ struct Uncommon {
     timed: PendingPings,
 }
 
-impl Uncommon {
+impl Rare {
     const fn has_something_to_send(&self) -> bool {
         !self.control.is_empty() || self.close.is_some()
     }
@@ -103,7 +105,7 @@ impl Mailbox {
             has_refused: false,
             is_cut_off: false,
             feed: None,
-            uncommon: None,
+            rare: None,
         };
         let [woken, has_feed, is_pressed] = [const { AtomicBool::new(false) }; 3];
         Self {
@@ -209,10 +211,10 @@ impl Mailbox {
         })
     }
 
-    fn push(&self, state: &mut State, message: Queued) {
+    fn push(&self, state: &mut State, message: AnyMessage) {
         state.count_in(&message);
         let mark = state.feed_mark();
-        state.messages.push(Entry { message, mark });
+        state.messages.push(QueuedMessage { message, mark });
         state.charge(self.config.memory_budget());
     }
 
@@ -230,7 +232,7 @@ impl Mailbox {
 
 impl State {
     fn transfer_control(&mut self, connection: &mut Connection, tx: &mut TransmitQueue) {
-        let Some(Uncommon { control, .. }) = self.uncommon.as_deref_mut() else { return };
+        let Some(Rare { control, .. }) = self.rare.as_deref_mut() else { return };
         while let Some(frame) = control.peek() {
             let sent = match frame.opcode() {
                 OpCode::Pong => connection.pong(frame.payload(), tx),
@@ -266,7 +268,7 @@ impl State {
 
     /// Moves the next message.
     fn transfer_one(&mut self, connection: &mut Connection, tx: &mut TransmitQueue) -> Filled {
-        let Some(Entry { message, mark }) = self.messages.pop() else { return Filled::Empty };
+        let Some(QueuedMessage { message, mark }) = self.messages.pop() else { return Filled::Empty };
         // The connection counts the message from here, unless it gives it back.
         self.count_out(&message);
         match message.send(connection, tx) {
@@ -274,7 +276,7 @@ impl State {
             Err(SendError::Full(message)) => {
                 self.count_in(&message);
                 self.charge(connection.config().memory_budget());
-                self.messages.put_back(Entry { message, mark });
+                self.messages.put_back(QueuedMessage { message, mark });
                 Filled::More
             }
             Err(SendError::Closed(message)) => {
@@ -286,11 +288,10 @@ impl State {
 
     /// The close goes last. Control frames and messages that the connection has no room for yet hold it back.
     fn transfer_close(&mut self, connection: &mut Connection, tx: &mut TransmitQueue, now: Instant) {
-        let Some(uncommon) = self.uncommon.as_deref_mut().filter(|uncommon| uncommon.control.is_empty())
-        else {
+        let Some(rare) = self.rare.as_deref_mut().filter(|rare| rare.control.is_empty()) else {
             return;
         };
-        let close = if self.messages.is_empty() { uncommon.close.take() } else { None };
+        let close = if self.messages.is_empty() { rare.close.take() } else { None };
         match close {
             Some(CloseRequest { code: Some(code), reason, .. }) => {
                 connection.close_and_receive(code, &reason, now, tx)
@@ -298,19 +299,19 @@ impl State {
             Some(CloseRequest { code: None, .. }) => connection.close_without_code_and_receive(now, tx),
             None => {}
         }
-        self.drop_idle_uncommon();
+        self.drop_idle_rare();
     }
 
     fn has_something_to_send(&self) -> bool {
-        let uncommon = self.uncommon.as_ref().is_some_and(|uncommon| uncommon.has_something_to_send());
-        uncommon || !self.messages.is_empty()
+        let rare = self.rare.as_ref().is_some_and(|rare| rare.has_something_to_send());
+        rare || !self.messages.is_empty()
     }
 
-    fn count_in(&mut self, message: &Queued) {
+    fn count_in(&mut self, message: &AnyMessage) {
         self.backlog.add(message.len(), message.shared_len());
     }
 
-    fn count_out(&mut self, message: &Queued) {
+    fn count_out(&mut self, message: &AnyMessage) {
         self.backlog.remove(message.len(), message.shared_len());
         if self.account.is_some() {
             self.charge(None);
@@ -323,8 +324,8 @@ impl State {
         MemoryAccount::update(&mut self.account, budget, self.backlog.held_bytes());
     }
 
-    fn uncommon(&mut self) -> &mut Uncommon {
-        self.uncommon.get_or_insert_default()
+    fn rare(&mut self) -> &mut Rare {
+        self.rare.get_or_insert_default()
     }
 
     /// Whether senders may send: the connection is open, and no sender has closed it.
@@ -337,7 +338,7 @@ impl State {
     }
 
     fn is_closing(&self) -> bool {
-        self.is_aborted || self.uncommon.as_ref().is_some_and(|uncommon| uncommon.close.is_some())
+        self.is_aborted || self.rare.as_ref().is_some_and(|rare| rare.close.is_some())
     }
 
     /// Notes the connection's state. Unless that is open, everything that waits is dropped.
@@ -355,7 +356,7 @@ impl State {
         self.messages.drop_unlocked();
         self.backlog = Backlog::new();
         self.account = None;
-        self.end_uncommon();
+        self.end_rare();
     }
 
     /// Wakes the tasks that wait for room or for the end, because nothing more can be sent.

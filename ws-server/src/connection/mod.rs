@@ -23,7 +23,6 @@ mod handler_state;
 pub(crate) mod handler_task;
 mod mailbox;
 mod payload;
-mod queued;
 mod slowness;
 mod topics;
 

@@ -58,7 +58,7 @@ impl Slowness {
         }
     }
 
-    /// The connection is over. If a policy has closed it in its last turn, that is told.
+    /// The connection is over. If a policy has closed it in its last turn, the observer learns it.
     pub(super) fn follow_end(&mut self, pressure: &Pressure, registration: &mut Registration) {
         if pressure.cut_off {
             registration.note_slow(SlowReason::Disconnected, pressure, self.is_slow());
@@ -66,7 +66,7 @@ impl Slowness {
         self.set_slow(false);
     }
 
-    /// Why the connection becomes slow. That a policy closes it is told also if it is slow already.
+    /// Why the connection becomes slow. A close by a policy is reported even if the connection is slow already.
     fn reason(self, pressure: &Pressure, registration: &Registration) -> Option<SlowReason> {
         if pressure.cut_off {
             return Some(SlowReason::Disconnected);

@@ -14,7 +14,7 @@ use crate::{
     admission::Request,
     connection::{FunctionApp, Handler, HandlerApp},
     handshake::{
-        Handshake, Step,
+        Handshake, Unfinished,
         established::{Application, Established},
     },
     net::stream::ServerStream,
@@ -54,8 +54,8 @@ pub(crate) trait Engine<A: Application>: Clone + 'static {
 pub(crate) trait Requests<A: Application> {
     fn app(&self) -> &Rc<A>;
 
-    /// Goes on with a handshake that cannot be done at once.
-    fn go_on(&self, stream: TcpStream, step: Step<A::Accepted>);
+    /// Finishes a handshake in a task, because it cannot be done at once.
+    fn finish_in_task(&self, stream: TcpStream, handshake: Unfinished<A::Accepted>);
 }
 
 impl<H: Handler> Sharded for HandlerApp<H> {

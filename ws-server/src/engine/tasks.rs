@@ -145,7 +145,8 @@ mod without_reactor {
             let (app, server) = (requests.app(), Arc::clone(&handshake.load.shard().server));
             match try_immediately(&**app, &server, &stream, handshake, None) {
                 Step::Established { established, .. } => self.add_unregistered(app, stream, established),
-                step => requests.go_on(stream, step),
+                Step::Unfinished(handshake) => requests.finish_in_task(stream, handshake),
+                Step::Gone => {}
             }
         }
 

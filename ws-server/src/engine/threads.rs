@@ -12,8 +12,7 @@ use tokio::{
 use ws_tokio::internal::guarded;
 
 use crate::{
-    handshake::{self, GuardedFuture, Handshake, Step, established::Established},
-    log_limit::log_limited,
+    handshake::{self, GuardedFuture, Handshake, Unfinished, established::Established, guard_handshake},
     net::{
         listener::{Incoming, Listener},
         runtime,
@@ -227,12 +226,7 @@ impl<A: Sharded> Handshakes<A> {
     }
 
     fn start_guarded(self: &Rc<Self>, arrival: Arrival) {
-        // Destructors of the application's values may panic.
-        if guarded(|| self.start(arrival)).is_err() {
-            // So may a `tracing` subscriber.
-            let limits = &self.server.log_limits;
-            let _ = guarded(|| log_limited!(limits, Panic, error, "a handshake panicked"));
-        }
+        guard_handshake(&self.server, || self.start(arrival));
     }
 
     fn start(self: &Rc<Self>, arrival: Arrival) {
@@ -284,24 +278,20 @@ impl<A: Sharded> Requests<A> for Handshakes<A> {
         &self.app
     }
 
-    fn go_on(&self, stream: TcpStream, step: Step<A::Accepted>) {
-        match step {
-            Step::Established { established, .. } => {
-                self.engine.add_unregistered(&self.app, stream, established);
-            }
-            Step::Accepted(handshake, accepted) => {
+    fn finish_in_task(&self, stream: TcpStream, handshake: Unfinished<A::Accepted>) {
+        match handshake {
+            Unfinished::Accepted(handshake, accepted) => {
                 if let Some(io) = self.register(Incoming::Tcp(stream)) {
                     let (app, start) = (Rc::clone(&self.app), self.on_established());
                     tokio::task::spawn_local(handshake::finish(app, io, handshake, accepted, start));
                 }
             }
-            Step::Rejected(handshake, refusal) => {
+            Unfinished::Rejected(handshake, refusal) => {
                 if let Some(io) = self.register(Incoming::Tcp(stream)) {
                     tokio::task::spawn_local(handshake::reject(io, handshake, refusal));
                 }
             }
-            Step::Wait(handshake) => self.spawn_handshake(Incoming::Tcp(stream), handshake),
-            Step::Gone => {}
+            Unfinished::Undecided(handshake) => self.spawn_handshake(Incoming::Tcp(stream), handshake),
         }
     }
 }

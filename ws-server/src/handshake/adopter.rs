@@ -280,8 +280,8 @@ impl Reservation {
     /// request. `stream` is a [`TcpStream`](tokio::net::TcpStream), a Unix socket, a
     /// `TlsStream`, or any other transport in [`ServerStream::from_io`].
     ///
-    /// A plain socket leaves the runtime that it is registered with. Every other transport goes on using that runtime,
-    /// which must outlive the connection.
+    /// A plain socket leaves the runtime that it is registered with. Every other transport continues to use that
+    /// runtime, which must outlive the connection.
     ///
     /// If the server has begun to shut down meanwhile, it still takes the connection and closes it with 1001.
     ///

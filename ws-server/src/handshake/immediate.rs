@@ -31,14 +31,21 @@ pub(crate) enum Step<T: HandshakeFailed> {
         )]
         has_more: bool,
     },
+    /// It has to wait for the socket, or needs slower steps.
+    Unfinished(Unfinished<T>),
+    /// The peer has left.
+    Gone,
+}
+
+/// A handshake that a task has to finish.
+#[expect(clippy::large_enum_variant, reason = "it moves straight into the future of that task")]
+pub(crate) enum Unfinished<T: HandshakeFailed> {
     /// The rest of the 101 response is to be written.
     Accepted(Handshake, AcceptedRequest<T>),
     /// The rest of this response is to be written.
     Rejected(Handshake, Refusal),
-    /// More bytes, or slower steps, are needed. `Handshake::received` holds what was read.
-    Wait(Handshake),
-    /// The peer has left.
-    Gone,
+    /// The request is not read, or not decided about. `Handshake::received` holds what was read.
+    Undecided(Handshake),
 }
 
 /// Does a handshake as far as possible without waiting. The server must [decide at
@@ -55,7 +62,7 @@ pub(crate) fn try_immediately<A: Application>(
     let has_more = match read(stream, &mut handshake.received) {
         Ok(true) => handshake.received.len() == handshake.received.capacity(),
         Ok(false) => return gone(&handshake, ErrorKind::UnexpectedEof.into()),
-        Err(error) if error.kind() == ErrorKind::WouldBlock => return Step::Wait(handshake),
+        Err(error) if error.kind() == ErrorKind::WouldBlock => return undecided(handshake),
         Err(error) => return gone(&handshake, error),
     };
     // Malformed headers and requests take the slow path, which reports the error.
@@ -65,12 +72,12 @@ pub(crate) fn try_immediately<A: Application>(
             Err(ProxyHeaderError::Full(full)) => {
                 return reject(stream, handshake, encode(rejection_when_full(full)));
             }
-            Ok(false) | Err(_) => return Step::Wait(handshake),
+            Ok(false) | Err(_) => return undecided(handshake),
         }
     }
     let Ok(Some((request, head_len))) = RequestReader::new(&server.protocol.limits).read(&handshake.received)
     else {
-        return Step::Wait(handshake);
+        return undecided(handshake);
     };
     let rest = handshake.received[head_len..].to_vec();
     handshake.load.shard().head_buffers.put_back(std::mem::take(&mut handshake.received));
@@ -92,7 +99,11 @@ pub(crate) fn try_immediately<A: Application>(
         Err(error) if error.kind() == ErrorKind::WouldBlock => {}
         Err(_) => return Step::Gone,
     }
-    Step::Accepted(handshake, accepted)
+    Step::Unfinished(Unfinished::Accepted(handshake, accepted))
+}
+
+const fn undecided<T: HandshakeFailed>(handshake: Handshake) -> Step<T> {
+    Step::Unfinished(Unfinished::Undecided(handshake))
 }
 
 /// The peer has left before its request.
@@ -112,7 +123,7 @@ fn reject<T: HandshakeFailed>(
     if let Ok(written) = stream.write(&refusal.response) {
         refusal.response.drain(..written);
     }
-    Step::Rejected(handshake, refusal)
+    Step::Unfinished(Unfinished::Rejected(handshake, refusal))
 }
 
 /// Reads once. Returns false at the end of the stream.

@@ -11,7 +11,7 @@ mod adoption;
 mod decide;
 mod error;
 pub(crate) mod established;
-mod guarded_future;
+mod guarded;
 mod immediate;
 mod proxy_header;
 mod read;
@@ -51,8 +51,8 @@ pub use error::{AcceptError, AdoptError, ReserveError};
 
 pub(crate) use adoption::adopt;
 pub(crate) use decide::rejection_when_full;
-pub(crate) use guarded_future::GuardedFuture;
-pub(crate) use immediate::{Step, try_immediately};
+pub(crate) use guarded::{GuardedFuture, guard_handshake};
+pub(crate) use immediate::{Step, Unfinished, try_immediately};
 pub(crate) use respond::send_response;
 
 use decide::{Decision, Refusal, accepting_panicked, admit, decide, encode};
@@ -294,7 +294,7 @@ async fn send_101<A, P>(
     }
 }
 
-/// Sends a rejection. It is not bound by the handshake's deadline: it goes on while the peer takes some of it within
+/// Sends a rejection. It is not bound by the handshake's deadline: it continues while the peer takes some of it within
 /// the handshake's timeout.
 pub(crate) async fn reject(mut io: ServerStream, mut handshake: Handshake, refusal: Refusal) {
     handshake.progress.end(refusal.outcome);

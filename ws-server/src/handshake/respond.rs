@@ -28,8 +28,8 @@ const LOOKS: u32 = 4;
 /// input resets the connection and destroys the response on its way.
 ///
 /// The response is given up once the peer has taken none of it for `patience`. A kernel with a large send queue
-/// reports room only after a large part of it is free, so `send_queue` tells whether the peer's side acknowledges
-/// bytes meanwhile.
+/// reports room only after a large part of it is free, so `send_queue` shows whether the peer's side acknowledges
+/// bytes before that.
 pub(crate) async fn send_response<S: AsyncRead + AsyncWrite + Unpin>(
     io: &mut S,
     response: &[u8],
@@ -49,8 +49,8 @@ pub(crate) async fn send_response<S: AsyncRead + AsyncWrite + Unpin>(
     let _ = tokio::time::timeout(LINGER, drain).await;
 }
 
-/// Writes all of `response` and ends the stream. What the peer sends meanwhile is read and discarded, because it may
-/// read only after it has sent everything.
+/// Writes all of `response` and ends the stream. What the peer sends in the meantime is read and discarded, because it
+/// may read only after it has sent everything.
 async fn write_and_shut_down<S: AsyncRead + AsyncWrite + Unpin>(
     io: &mut S,
     mut response: &[u8],

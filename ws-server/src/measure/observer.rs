@@ -9,7 +9,7 @@ use super::{CaughtUp, Slow};
 /// [`ServerBuilder::observer`](crate::ServerBuilder::observer).
 ///
 /// The methods are called on the threads of the server, with no lock held, and must not block: all connections of the
-/// thread wait meanwhile. A panic of a method has no effect but to be counted
+/// thread wait for them. A panic of a method is only counted
 /// ([`Panics::observers`](crate::stats::Panics::observers)). By default the methods do nothing.
 ///
 /// There is no method for a message: [`StatsHandle`](crate::stats::StatsHandle) has sums, and a
@@ -33,7 +33,7 @@ pub trait Observer: Send + Sync + 'static {
     /// A connection has become slow: its transport takes no more bytes, and half of its queue's limits waits, or a
     /// message was refused or waits for room, or publications were dropped. It is slow until nothing waits any more.
     /// Until then this is not called again, except that a policy of topics closes the connection
-    /// ([`SlowReason::Disconnected`](super::SlowReason::Disconnected)), which is told in each case.
+    /// ([`SlowReason::Disconnected`](super::SlowReason::Disconnected)), which is reported in each case.
     ///
     /// It is called at the end of a turn, not per message. A queue that is full for a moment, of which the transport
     /// then takes all, is not slow. [`Pressure::became_slow`](crate::stats::Pressure::became_slow) counts the calls

@@ -6,8 +6,8 @@ use super::Histogram;
 /// What a server has counted since it was built, and what it has now. From
 /// [`StatsHandle::snapshot`](crate::stats::StatsHandle::snapshot).
 ///
-/// The counters never decrease. They are summed over the threads one after another, while connections go on, so two of
-/// them may differ by what happened meanwhile. Each connection adds its messages and bytes at the end of a turn.
+/// The counters never decrease. They are summed over the threads one after another, while connections continue, so two
+/// of them may differ by what happened in between. Each connection adds its messages and bytes at the end of a turn.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ServerStats {

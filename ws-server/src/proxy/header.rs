@@ -22,7 +22,7 @@ pub(crate) enum Client {
 pub(crate) enum Parsed {
     /// A header of this length.
     Header { len: usize, client: Client },
-    /// The beginning of a header. At least so many bytes of it are missing.
+    /// The beginning of a header, and the least number of bytes that are missing.
     Incomplete { missing: usize },
     /// Something else.
     Absent,

@@ -84,7 +84,8 @@ impl Registration {
         Self { load, id, armed: 0, opened, watched, _permit: permit }
     }
 
-    /// The connection has ended: counts it, and tells those who watch it. Only the first call has an effect.
+    /// The connection has ended: counts it, and reports it to the observer and the span. Only the first call has an
+    /// effect.
     #[cold]
     pub(crate) fn end(&mut self, info: Option<&CloseInfo>) {
         let Some(opened) = self.opened.take() else { return };

@@ -53,6 +53,13 @@ pub struct ShutdownReport {
     pub forced: bool,
 }
 
+/// Connections that have ended: with a completed closing handshake, and in another way.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct EndCounts {
+    pub(super) clean: usize,
+    pub(super) unclean: usize,
+}
+
 /// Passes the settings of a shutdown to the server's future, and the report back.
 pub(crate) struct ShutdownState {
     pub(super) settings: OnceLock<Shutdown>,
@@ -88,7 +95,7 @@ pub(crate) struct ServerState {
     registries: Mutex<Vec<Weak<Registry>>>,
     clean: AtomicUsize,
     unclean: AtomicUsize,
-    ends_at_drain: OnceLock<(usize, usize)>,
+    ends_at_drain: OnceLock<EndCounts>,
     pub(super) shutdown: ShutdownState,
     /// Takes connections to adopt, once the server runs.
     door: watch::Sender<Option<Door>>,
@@ -205,7 +212,7 @@ impl ServerState {
     }
 
     /// Drops the door. A hook in the options may own a handle to this state, which is then never dropped. The door's
-    /// runtime must be dropped even so.
+    /// runtime must still be dropped.
     pub(super) fn close_door(&self) {
         let _ = guarded(|| self.door.send_replace(None));
     }
@@ -272,8 +279,8 @@ impl ServerState {
         let mut stats = self.counters.snapshot();
         stats.connections = self.connections.active() as u64;
         stats.handshakes.active = self.handshakes.active() as u64;
-        let (clean, unclean) = self.ends();
-        (stats.closes.clean, stats.closes.unclean) = (clean as u64, unclean as u64);
+        let ends = self.ends();
+        (stats.closes.clean, stats.closes.unclean) = (ends.clean as u64, ends.unclean as u64);
         stats.pressure.dropped_publications = self.topics.missed();
         stats.memory_used = self.memory_used() as u64;
         stats
@@ -284,13 +291,13 @@ impl ServerState {
         self.protocol.memory_budget().map_or(0, ws_proto::memory::MemoryBudget::used)
     }
 
-    /// Connections that have ended so far: cleanly, and not cleanly.
-    pub(crate) fn ends(&self) -> (usize, usize) {
-        (self.clean.load(Ordering::Relaxed), self.unclean.load(Ordering::Relaxed))
+    /// Connections that have ended so far.
+    pub(crate) fn ends(&self) -> EndCounts {
+        EndCounts { clean: self.clean.load(Ordering::Relaxed), unclean: self.unclean.load(Ordering::Relaxed) }
     }
 
     /// [`ends`](Self::ends) as they were when the shutdown began.
-    pub(crate) fn ends_at_drain(&self) -> (usize, usize) {
+    pub(crate) fn ends_at_drain(&self) -> EndCounts {
         self.ends_at_drain.get().copied().unwrap_or_else(|| self.ends())
     }
 

@@ -29,13 +29,13 @@ impl ShutdownHandle {
     /// counts.
     ///
     /// # Cancel safety
-    /// The shutdown goes on if the future is dropped after its first poll.
+    /// The shutdown continues if the future is dropped after its first poll.
     pub async fn shutdown(&self, grace: Duration) -> ShutdownReport {
         self.shutdown_with(Shutdown::new().grace(grace)).await
     }
 
     /// As [`shutdown`](Self::shutdown), with a code and a reason of your choice, and spread over a time, for which
-    /// handshakes go on too: see [`Shutdown`]. A second call only waits; the settings of the first call count.
+    /// handshakes continue too: see [`Shutdown`]. A second call only waits; the settings of the first call count.
     ///
     /// # Cancel safety
     /// As [`shutdown`](Self::shutdown).
@@ -139,7 +139,8 @@ pub(crate) async fn drain(server: &ServerState) -> ShutdownReport {
         all_ended.await;
     }
     let after = server.ends();
-    let report = ShutdownReport { clean: after.0 - before.0, unclean: after.1 - before.1, forced };
+    let (clean, unclean) = (after.clean - before.clean, after.unclean - before.unclean);
+    let report = ShutdownReport { clean, unclean, forced };
     // Wakers of the tasks that wait for it may run any executor's code.
     let _ = guarded(|| server.shutdown.report.send_replace(Some(report)));
     report
@@ -161,7 +162,7 @@ impl Drop for ForceOnDrop {
         self.0.enter(ShutdownPhase::Forcing);
         self.0.close_door();
         let cut_off = ShutdownReport { clean: 0, unclean: self.0.connections.active(), forced: true };
-        let tell = |report: &mut Option<_>| report.replace(report.unwrap_or(cut_off)).is_none();
-        let _ = guarded(|| self.0.shutdown.report.send_if_modified(tell));
+        let set = |report: &mut Option<_>| report.replace(report.unwrap_or(cut_off)).is_none();
+        let _ = guarded(|| self.0.shutdown.report.send_if_modified(set));
     }
 }

@@ -11,15 +11,15 @@ pub(super) async fn release_evenly(registries: &[Arc<Registry>], time: Duration)
     if time.is_zero() {
         return;
     }
-    let held = registries.iter().map(Held::new);
+    let held = registries.iter().map(HeldBack::new);
     let mut held: Vec<_> = held.filter(|held| !held.ids.is_empty()).collect();
     let total: usize = held.iter().map(|held| held.ids.len()).sum();
     internal::release_evenly(total, time, |count| release(&mut held, count)).await;
     registries.iter().for_each(|registry| registry.release_all());
 }
 
-/// The connections of a shard.
-struct Held<'a> {
+/// The connections of a shard that are held back.
+struct HeldBack<'a> {
     registry: &'a Registry,
     ids: Vec<u32>,
     /// The number of connections that were released, or are to be released in this step.
@@ -28,7 +28,7 @@ struct Held<'a> {
     before: usize,
 }
 
-impl<'a> Held<'a> {
+impl<'a> HeldBack<'a> {
     fn new(registry: &'a Arc<Registry>) -> Self {
         Self { registry, ids: registry.ids(), released: 0, before: 0 }
     }
@@ -41,7 +41,7 @@ impl<'a> Held<'a> {
 }
 
 /// Releases connections of all shards, so that about the same part of each is left.
-fn release(held: &mut [Held<'_>], count: usize) {
+fn release(held: &mut [HeldBack<'_>], count: usize) {
     for _ in 0..count {
         let most =
             held.iter_mut().reduce(|most, next| if next.has_more_left_than(most) { next } else { most });
@@ -132,7 +132,7 @@ mod tests {
         assert!(took >= Duration::from_secs(10) && took < Duration::from_secs(10) + 2 * STEP, "{took:?}");
         let most = most_in_a_second(&counts);
         assert!((990..=1020).contains(&most), "{most} in a second");
-        // Each connection is woken when it is released, and once more at the end.
+        // Each connection is woken when it is released, and again at the end.
         let woken: Vec<_> = shards.iter().map(|(_, counter)| counter.0.load(Ordering::Relaxed)).collect();
         assert_eq!(woken, [14000, 4000, 2, 0, 1998]);
     }
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn connections_that_come_meanwhile_are_released_at_the_end() {
+    async fn connections_that_come_later_are_released_at_the_end() {
         let (registry, counter) = registry(10, 10);
         let registries = [Arc::clone(&registry)];
         let releasing =

@@ -125,11 +125,11 @@ impl Tested {
             disconnected_members,
         } = pressure;
         self.by(queued_bytes, "each_time_that_a_transport_takes_no_more_is_counted");
-        self.by(refused_sends, "a_refusal_of_another_task_is_told_although_nothing_else_happens");
+        self.by(refused_sends, "a_refusal_of_another_task_is_reported_although_nothing_else_happens");
         self.by(blocked_writes, "each_time_that_a_transport_takes_no_more_is_counted");
         self.by(dropped_publications, "publications_that_a_slow_member_does_not_get_are_counted");
         self.by(became_slow, "a_connection_is_slow_once_its_queue_is_half_full_until_nothing_waits");
-        self.by(disconnected_members, "a_member_that_a_policy_closes_is_told_and_counted");
+        self.by(disconnected_members, "a_member_that_a_policy_closes_is_reported_and_counted");
     }
 
     fn panics(&mut self, panics: Panics) {

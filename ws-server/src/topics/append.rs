@@ -17,9 +17,9 @@ impl Topics {
     /// Publishes a message that a broker has numbered, to all members of this process. For brokers such as
     /// `ws-cluster`.
     ///
-    /// `previous` is the offset of the publication in front of it in this topic, if the broker tells. Without it, gaps
-    /// are not noticed. The first publication of a topic is accepted at any position. It is kept if the topic has a
-    /// history; [`PublishOptions::history`] says no more than whether it may create the topic.
+    /// `previous` is the offset of the publication in front of it in this topic, if the broker reports it. Without it,
+    /// gaps are not noticed. The first publication of a topic is accepted at any position. It is kept if the topic has
+    /// a history; [`PublishOptions::history`] says no more than whether it may create the topic.
     ///
     /// # Errors
     /// [`AppendError`]. Nothing was published then.
@@ -38,9 +38,9 @@ impl Topics {
         result
     }
 
-    /// Moves a topic to a position that a broker has named: the history is dropped, and what follows is appended behind
-    /// `position`. Use it for a new epoch, and after a gap that cannot be filled. Does nothing if the topic does not
-    /// exist.
+    /// Moves a topic to a position that a broker has named: the history is dropped, and later publications are appended
+    /// behind `position`. Use it for a new epoch, and after a gap that cannot be filled. Does nothing if the topic does
+    /// not exist.
     pub fn reset(&self, topic: &str, position: Position) {
         let Some(topic) = self.0.directory.get(topic) else { return };
         let Some(mut state) = topic.lock() else { return };

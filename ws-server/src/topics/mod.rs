@@ -72,7 +72,7 @@
 //! Publishing is not reliable delivery: a member whose connection breaks does not get what was written last. Use a
 //! history with a [`Stamp`], so that the peer can name the last position that it has when it comes back.
 //!
-//! # Where to go on
+//! # Where to read on
 //!
 //! | to | use |
 //! |---|---|

@@ -61,7 +61,7 @@ pub enum Recovered {
     /// The position is ahead of the topic: this process has not got all publications from the broker yet. Some that the
     /// peer has will come again.
     Ahead,
-    /// The position is of another epoch. Live publications only; load the state anew.
+    /// The position is of another epoch. Live publications only; load the state again.
     OtherEpoch,
     /// The topic has no history. Live publications only.
     NoHistory,

@@ -46,7 +46,7 @@ impl Topics {
     }
 }
 
-/// What becomes of a publication in a topic that is not freed.
+/// The result of a publication in a topic that is not freed.
 pub(super) enum Numbered {
     /// It has this position, or none.
     As(Option<Position>),

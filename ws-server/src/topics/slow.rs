@@ -37,7 +37,7 @@ impl SlowPolicy {
     }
 
     /// Closes the connection with 1013 (try again later). The default. The peer connects again and recovers from its
-    /// last [`Position`](super::Position), or loads the state anew.
+    /// last [`Position`](super::Position), or loads the state again.
     pub const fn disconnect() -> Self {
         Self::new(SlowAction::Disconnect(CloseCode::TRY_AGAIN_LATER))
     }

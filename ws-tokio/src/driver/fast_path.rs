@@ -1,6 +1,7 @@
 //! The steps of a fast turn: a settled connection receives small messages, and the transport takes the replies at once.
 //!
-//! They are those of a usual turn, without what can have no effect there. After each step, a turn may go on as usual.
+//! They are those of a usual turn, without what can have no effect there. After each step, a turn may continue as
+//! usual.
 
 use std::{
     io,
@@ -54,7 +55,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
 
     /// Writes what was queued, as [`poll_write`](Self::poll_write) does, and ends the turn, as
     /// [`end_turn`](Self::end_turn) does. Call it only if the connection is settled. `write` writes to the transport,
-    /// which must have no buffer of its own that is to be flushed. `false`: the turn goes on with `poll_write`.
+    /// which must have no buffer of its own that is to be flushed. `false`: continue with `poll_write`.
     #[inline]
     pub fn write_turn_fast(
         &mut self,

@@ -96,7 +96,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         }
     }
 
-    /// Handles the result of a write, for [`poll_write`](Self::poll_write). `None`: go on.
+    /// Handles the result of a write, for [`poll_write`](Self::poll_write). `None`: continue.
     #[inline(always)]
     pub(super) fn on_write(
         &mut self,

@@ -66,10 +66,10 @@ impl Sender {
         poll_fn(|cx| waiting.send.poll_written(waiting.outlet, cx)).await
     }
 
-    /// Sends a message that [`recv_ref`](crate::WebSocket::recv_ref) has lent, as [`send`](Self::send) does. Its payload
-    /// is copied straight into the write queue, so small messages need no memory of their own. A message of 16 KiB or
-    /// more, or one that has to wait for room, becomes an owned one, and so does each message to the connection of a
-    /// server's `Handler`.
+    /// Sends a message that [`recv_ref`](crate::WebSocket::recv_ref) has lent, as [`send`](Self::send) does. Its
+    /// payload is copied straight into the write queue, so small messages need no memory of their own. A message of 16
+    /// KiB or more, or one that has to wait for room, becomes an owned one, and so does each message to the connection
+    /// of a server's `Handler`.
     ///
     /// With [`Config::validate_utf8`](ws_proto::Config::validate_utf8) off, text that is not valid UTF-8 is sent as
     /// binary, as after [`MessageRef::into_message`].
@@ -178,7 +178,7 @@ impl Sender {
     /// effect, because the owner may reply. An owner that does not receive delays them by at most `close_timeout`.
     ///
     /// The future does not move bytes: the end is seen while the owner's [`recv`](crate::WebSocket::recv), or any other
-    /// future of the connection, is polled. On a server's connection, the server sees to that.
+    /// future of the connection, is polled. A server polls its connections.
     ///
     /// # Cancel safety
     /// Safe. Dropping the future loses nothing.

@@ -4,10 +4,7 @@ use ws_proto::{
     Message, MessageKind, MessageRef, Notify, PreparedMessage, error::SendError, memory::Backlog,
 };
 
-use super::{
-    rare::Rare,
-    state::{Mode, SharedState},
-};
+use super::{rare::Rare, state::SharedState};
 use crate::wait_list::Place;
 
 impl<S> SharedState<S> {
@@ -223,7 +220,7 @@ impl<S> SharedState<S> {
 
     /// Makes the new first sender move the bytes. Needed only without a server's task.
     fn change_first_sender(&mut self) {
-        if matches!(self.mode, Mode::Inline { .. }) {
+        if !self.has_server_task() {
             self.waiting.release_sender();
             self.rare().senders.wake_first();
         }

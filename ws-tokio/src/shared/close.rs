@@ -8,7 +8,11 @@ use std::{
 use ws_proto::{CloseCode, Event};
 
 use super::{guard::lock, state::SharedState};
-use crate::{thread_buffers::ThreadReceiveBuffer, wait_list::Place};
+use crate::{
+    foreign::poll_with_clone,
+    thread_buffers::ThreadReceiveBuffer,
+    wait_list::{Place, Standing},
+};
 
 impl<S> SharedState<S> {
     /// Begins the closing handshake. Messages that are held or still arrive are dropped. Without a code, the Close
@@ -66,20 +70,15 @@ pub(crate) fn poll_closed<S>(
     cx: &Context<'_>,
     place: &mut Option<Place>,
 ) -> Poll<()> {
-    let mut clone = None;
-    loop {
+    poll_with_clone(cx, |clone| {
         let mut state = lock(shared);
         if !state.is_open() {
             if let Some(place) = place.take() {
                 state.leave_closed_waiters(place);
             }
-            return Poll::Ready(());
+            return Some(Poll::Ready(()));
         }
-        if state.rare().closed_waiters.wait(place, false, 0, cx.waker(), &mut clone) {
-            return Poll::Pending;
-        }
-        // A waker's clone may run code of the executor, so it is made without the lock.
-        drop(state);
-        clone = Some(cx.waker().clone());
-    }
+        let waiters = &mut state.rare().closed_waiters;
+        waiters.wait(place, Standing::Newcomer, 0, cx.waker(), clone).then_some(Poll::Pending)
+    })
 }

@@ -3,13 +3,10 @@
 //! without such a task.
 //!
 //! It has the same effects as the steps of [`receive`](super::receive), [`send`](super::send) and
-//! [`transfer`](super::transfer), and leaves out those that can have none. Where something unusual shows, it goes on
-//! with them.
+//! [`transfer`](super::transfer), and leaves out those that can have none. In any other case, those
+//! steps continue.
 
-use std::{
-    task::{Context, Poll},
-    time::Instant,
-};
+use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use ws_proto::{Connection, Event as Parsed};
@@ -17,8 +14,9 @@ use ws_proto::{Connection, Event as Parsed};
 use super::{
     input::Input,
     lent_run::LentRun,
+    mode::{Mode, Turn},
     received::Taken,
-    state::{Mode, SharedState, Turn},
+    state::{SharedState, advance},
     transfer::READS_PER_TURN,
     turn,
 };
@@ -37,7 +35,7 @@ thread_local! {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
-    /// Receives, if nothing is in progress or waits. `None`: go on with the usual steps. In a turn of a server's task,
+    /// Receives, if nothing is in progress or waits. `None`: take the usual steps. In a turn of a server's task,
     /// `rest` gets the messages of a read behind those that are returned.
     #[inline]
     pub(crate) fn poll_recv_fast<R: Taken>(
@@ -50,10 +48,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
             return None;
         }
         let waker = match &mut self.mode {
-            Mode::ServerTask { turn: Turn::Application, receiving, reads, .. } if *reads < READS_PER_TURN => {
+            Mode::ServerTask(task) if task.turn == Turn::Application && task.reads < READS_PER_TURN => {
                 let waker = self.waiting.only_server_task().filter(|waker| waker.will_wake(cx.waker()))?;
-                *reads += u8::from(self.input != Input::None);
-                *receiving = false;
+                task.reads += u8::from(self.input != Input::None);
+                task.receiving = false;
                 waker
             }
             Mode::Inline { .. } if driver.has_no_output() && self.waiting.note_poll(cx.waker()) => {
@@ -69,7 +67,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
             return self.wait_fast(cx).then_some(Poll::Pending);
         }
         let is_inline = matches!(self.mode, Mode::Inline { .. });
-        let time = || if is_inline { advance(&mut self.now) } else { self.now };
+        let time = || if is_inline { advance(&mut self.now, now()) } else { self.now };
         let mut rx = ThreadReceiveBuffer::take();
         let Poll::Ready(fills) = driver.read_plain(&mut Context::from_waker(waker), time, &mut rx) else {
             return self.wait_fast(cx).then_some(Poll::Pending);
@@ -99,7 +97,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
         Some(Poll::Ready(received))
     }
 
-    /// Does what follows after a message is received. `has_more`: other frames came behind it; they are held.
+    /// Ends the step after a message is received. `has_more`: other frames came behind it; they are held.
     #[inline]
     fn end_receive(&mut self, rx: &mut ThreadReceiveBuffer, has_more: bool, is_inline: bool) {
         if has_more {
@@ -138,19 +136,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
         }
     }
 
-    /// Ends a step that has received a message. `has_more`: other frames came behind it, so there may be replies.
+    /// The same without a server's task. `has_more`: other frames came behind it, so there may be replies.
     #[inline(never)]
     fn end_receive_outside_turn(&mut self, has_more: bool) {
         if has_more { self.write_replies() } else { self.end_step() }
     }
 
-    /// Waits, because nothing has arrived. `false`: a deadline has passed, so there may be something all the same.
+    /// Waits, because nothing has arrived. `false`: a deadline has passed, so there may be an event.
     #[inline]
     fn wait_fast(&mut self, cx: &mut Context<'_>) -> bool {
-        let Mode::ServerTask { receiving, .. } = &mut self.mode else {
+        if !self.has_server_task() {
             return self.poll_timer().is_pending();
-        };
-        *receiving = true;
+        }
+        self.set_receiving(true);
         self.end_turn_fast(cx);
         true
     }
@@ -197,12 +195,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
         self.end_step();
         true
     }
-}
-
-/// Reads the clock. The time does not go back.
-fn advance(time: &mut Instant) -> Instant {
-    *time = now().max(*time);
-    *time
 }
 
 #[cfg(test)]

@@ -58,7 +58,7 @@ impl<S> SharedState<S> {
         if self.feed().is_none() || !self.is_open() {
             return true;
         }
-        // The message is refused anyway, so the feed need not take the room that is promised.
+        // The message is refused in any case, so the feed need not take the room that is promised.
         if self.has_senders() && !self.has_room_beside_senders(len) {
             return false;
         }
@@ -103,7 +103,7 @@ impl<S> SharedState<S> {
         let moved = driver.queued_messages().saturating_sub(queued) as u64;
         if moved > 0 {
             self.note_accepted(moved);
-            // The message that they go before may be refused. They are written even so.
+            // They are written even if the message behind them is refused.
             self.wake_idle_server_task();
         }
         if !is_open {
@@ -116,7 +116,7 @@ impl<S> SharedState<S> {
     }
 
     /// Moves a part of the feed to the write queue, unless what is moved would have to wait there. The feed is called
-    /// even so: it may close the connection.
+    /// in any case, because it may close the connection.
     fn fill_to_write(&mut self) {
         let Some(driver) = &self.driver else { return };
         let limit = if driver.is_blocked() || self.promised().messages() > 0 {

@@ -28,7 +28,7 @@ pub(crate) fn lock<S>(shared: &Mutex<SharedState<S>>) -> StateGuard<'_, S> {
 }
 
 /// Locks the state for operations that wake no task, end no transport and drop no payload.
-/// [`StateGuard::of`] and [`poll_locked`] go on from there with any operation.
+/// [`StateGuard::of`] and [`poll_locked`] continue from there with any operation.
 #[inline]
 pub(crate) fn lock_briefly<S>(shared: &Mutex<SharedState<S>>) -> MutexGuard<'_, SharedState<S>> {
     let mut state = shared.lock().unwrap_or_else(PoisonError::into_inner);

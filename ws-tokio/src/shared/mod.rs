@@ -11,13 +11,15 @@
 //!   admission   whether there is room for a message
 //!   close       begins the end, and waits until nothing more can be sent
 //!   state       the connection, its transport, and the tasks that wait for it, behind one lock
+//!   mode        which tasks move the bytes: those that poll a handle, or a server's task
+//!   server_task the parts of a turn of a server's task
 //!   guard       the lock
 //!   input       whether there is something to read
 //!   turn        the turn of a server's task that runs on this thread
 //!   reactor     where a reactor runs the connection, and how its transport leaves it
 //!   feed        messages that wait elsewhere, and go out among the connection's own
 //!   pressure    what a slow peer leads to
-//!   rare        what only some connections have
+//!   rare        what most connections do not have
 //!   waiting     the tasks that wait, and the waker that the transport gets
 //!   wakers      the list of those tasks, if there are several
 //! ```
@@ -29,6 +31,7 @@ mod feed;
 mod guard;
 mod input;
 mod lent_run;
+mod mode;
 mod ping_rtt;
 mod pressure;
 mod rare;
@@ -36,6 +39,7 @@ mod reactor;
 mod receive;
 mod received;
 mod send;
+mod server_task;
 mod state;
 mod transfer;
 pub(crate) mod turn;

@@ -7,11 +7,8 @@ use std::{
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::{
-    state::{Mode, SharedState},
-    transfer::ensure_paused,
-};
-use crate::error::Error;
+use super::{state::SharedState, transfer::ensure_paused};
+use crate::{error::Error, pings::PendingPings};
 
 impl<S> SharedState<S> {
     /// Queues a ping with a payload of its own, and returns its number.
@@ -27,31 +24,34 @@ impl<S> SharedState<S> {
     /// Returns the round-trip time of an answered ping, or the error of a connection that is no longer open. `None`:
     /// the pong may still arrive.
     pub(crate) fn take_ping(&mut self, number: u64) -> Option<Result<Duration, Error>> {
-        let pings = self.rare.as_mut().and_then(|rare| rare.pings.as_mut());
-        if let Some(answer) = pings.and_then(|pings| pings.take_answer(number)) {
+        if let Some(answer) = self.pings_mut().and_then(|pings| pings.take_answer(number)) {
             return Some(Ok(answer));
         }
         (!self.is_open()).then(|| Err(self.end_error()))
     }
 
     /// Stores the waker of the task that waits for the pong, as
-    /// [`PendingPings::wait`](crate::pings::PendingPings::wait) does.
+    /// [`PendingPings::wait`] does.
     pub(crate) fn wait_for_pong(&mut self, number: u64, waker: &Waker, clone: &mut Option<Waker>) -> bool {
-        let pings = self.rare.as_mut().and_then(|rare| rare.pings.as_mut());
-        pings.is_none_or(|pings| pings.wait(number, waker, clone))
+        self.pings_mut().is_none_or(|pings| pings.wait(number, waker, clone))
     }
 
     pub(crate) fn forget_ping(&mut self, number: u64) {
-        if let Some(pings) = self.rare.as_mut().and_then(|rare| rare.pings.as_mut()) {
+        if let Some(pings) = self.pings_mut() {
             pings.forget(number);
         }
     }
 
     /// Wakes the tasks that wait for pongs: none will come.
     pub(super) fn end_pings(&mut self) {
-        if let Some(pings) = self.rare.as_mut().and_then(|rare| rare.pings.as_mut()) {
+        if let Some(pings) = self.pings_mut() {
             pings.end();
         }
+    }
+
+    /// `None` if no ping was ever timed.
+    fn pings_mut(&mut self) -> Option<&mut PendingPings> {
+        self.rare.as_mut()?.pings.as_mut()
     }
 
     /// Why nothing can be sent or answered any more.
@@ -70,9 +70,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
         if let Some(result) = self.take_ping(number).or_else(|| self.read_obstacle().map(Err)) {
             return Poll::Ready(result);
         }
-        if let Mode::ServerTask { receiving, .. } = &mut self.mode {
-            *receiving = true;
-        }
+        self.set_receiving(true);
         Poll::Pending
     }
 

@@ -12,7 +12,7 @@ impl<S> SharedState<S> {
         }
     }
 
-    /// Whether [`take_pressure`](Self::take_pressure) may have something to tell.
+    /// Whether the pressure may have changed.
     #[inline]
     pub(crate) fn is_pressed(&self) -> bool {
         self.has_refused
@@ -20,7 +20,7 @@ impl<S> SharedState<S> {
             || self.driver().is_some_and(|driver| driver.is_blocked())
     }
 
-    /// What waits for the peer, and what that has led to. That the feed has closed the connection is told once. The
+    /// What waits for the peer, and what that has led to. That the feed has closed the connection is reported once. The
     /// feed is asked on request, and only while the transport takes no bytes.
     pub(crate) fn take_pressure(&mut self, asks_feed: bool) -> Pressure {
         let mut pressure = self.driver().map(|driver| driver.pressure()).unwrap_or_default();

@@ -1,5 +1,5 @@
-//! What only some connections have: events, pings that are timed, a feed, senders that wait, and how the connection
-//! ended.
+//! What most connections do not have, apart from the rest to keep that small: events, pings that are timed, a feed,
+//! senders that wait, and how the connection ended.
 
 use std::sync::Arc;
 

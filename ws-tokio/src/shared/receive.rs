@@ -10,9 +10,10 @@ use ws_proto::{Connection, Event as Parsed, Message, TransportAction};
 
 use super::{
     lent_run::LentRun,
+    mode::Mode,
     rare::on_pong,
     received::Received,
-    state::{Mode, SharedState},
+    state::SharedState,
     transfer::{READS_PER_TURN, ensure_paused, write},
     turn,
 };
@@ -40,9 +41,7 @@ impl<S> SharedState<S> {
         let message = self.driver.as_mut()?.connection_mut().take_next_held()?;
         count_work(1);
         self.has_received = true;
-        if let Mode::ServerTask { receiving, .. } = &mut self.mode {
-            *receiving = false;
-        }
+        self.set_receiving(false);
         Some(message)
     }
 
@@ -101,11 +100,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
         if next.is_ready() && self.is_application_turn() {
             count_work(1);
         }
-        if let Mode::ServerTask { receiving, .. } = &mut self.mode {
-            *receiving = next.is_pending();
-            if next.is_pending() {
-                self.end_turn_early(cx);
-            }
+        self.set_receiving(next.is_pending());
+        if next.is_pending() && self.has_server_task() {
+            self.end_turn_early(cx);
         }
         next
     }
@@ -160,10 +157,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
     /// Waits for the next turn.
     #[cold]
     fn poll_next_turn(&mut self, cx: &Context<'_>) -> Poll<()> {
-        let Mode::ServerTask { receiving, reactor, .. } = &mut self.mode else { return Poll::Pending };
-        *receiving = true;
+        let Mode::ServerTask(task) = &mut self.mode else { return Poll::Pending };
+        task.receiving = true;
         // A reactor looks for events after each turn.
-        let is_task = reactor.is_none();
+        let is_task = task.reactor.is_none();
         if self.has_waker_of(cx) {
             let mut io_cx = Context::from_waker(self.waiting.transport());
             if is_task { yield_after_turn(&mut io_cx) } else { yield_turn(&mut io_cx) }
@@ -260,9 +257,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
     pub(crate) fn poll_closing_handshake(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.poll_background(cx, ensure_paused);
         let is_finished = self.is_finished();
-        if let Mode::ServerTask { receiving, .. } = &mut self.mode {
-            *receiving = !is_finished;
-        }
+        self.set_receiving(!is_finished);
         if is_finished { Poll::Ready(()) } else { Poll::Pending }
     }
 
@@ -302,8 +297,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
         for read in 0..READS_PER_TURN {
             let Some(driver) = &mut self.driver else { return read > 0 };
             let mut io_cx = Context::from_waker(self.waiting.transport());
-            let goes_on = driver.connection().wants_turn();
-            if !goes_on && driver.poll_read(&mut io_cx, self.now, &mut rx).is_pending() {
+            let has_set_aside = driver.connection().wants_turn();
+            if !has_set_aside && driver.poll_read(&mut io_cx, self.now, &mut rx).is_pending() {
                 return read > 0;
             }
             self.hold_received(&mut rx, ensure_paused);

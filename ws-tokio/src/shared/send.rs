@@ -6,10 +6,10 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use ws_proto::{Message, PreparedMessage, error::SendError};
 
 use super::{
-    state::{Mode, SharedState},
-    transfer::ensure_paused,
+    state::SharedState,
+    transfer::{Until, ensure_paused},
 };
-use crate::wait_list::{Entry, Place};
+use crate::wait_list::{Place, Standing};
 
 /// Clones of a task's waker, made without the lock, because a clone may run code of the executor.
 #[derive(Default)]
@@ -71,7 +71,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
     /// Moves bytes until the owner may try again. Called after it found no room.
     fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let before = self.queued();
-        let _ = self.poll_flush_or_room(cx, true);
+        let _ = self.poll_until(cx, Until::Room);
         if self.queued() < before || self.promise_room() || !self.is_open() {
             return Poll::Ready(());
         }
@@ -95,11 +95,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
         loop {
             let Some(next) = message.take() else { return Poll::Ready(Ok(())) };
             let (mut mark, len) = (self.mark_of(place.as_ref()), next.len());
-            let entry = self.rare.as_mut().map_or(Entry::Newcomer, |rare| rare.senders.enter(place));
-            let queued = match entry {
-                Entry::Newcomer => self.queue_as_newcomer(next),
-                Entry::Promised => self.queue_as_promised(next, mark),
-                Entry::Waits => Err(SendError::Full(next)),
+            let standing = self.rare.as_mut().map_or(Standing::Newcomer, |rare| rare.senders.enter(place));
+            let queued = match standing {
+                Standing::Newcomer => self.queue_as_newcomer(next),
+                Standing::Promised => self.queue_as_promised(next, mark),
+                Standing::Waits => Err(SendError::Full(next)),
             };
             self.mark_refusal(&queued, &mut mark);
             match queued {
@@ -107,8 +107,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
                 result => return Poll::Ready(result),
             }
             let senders = &mut self.rare().senders;
-            let is_stored =
-                senders.wait(place, entry == Entry::Promised, len, cx.waker(), &mut clones.for_list);
+            let is_stored = senders.wait(place, standing, len, cx.waker(), &mut clones.for_list);
             senders.set_mark(place.as_ref(), mark);
             let is_first = senders.is_first(place.as_ref());
             self.waker_missing = !is_stored;
@@ -138,7 +137,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
 
     /// Waits until everything queued is written or the connection is over.
     pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let flushed = self.poll_flush_or_room(cx, false);
+        let flushed = self.poll_until(cx, Until::Written);
         self.promise_room();
         flushed
     }
@@ -149,9 +148,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
         if self.has_server_task() { Poll::Ready(()) } else { self.poll_flush(cx) }
     }
 
-    /// Waits as [`poll_flush`](Self::poll_flush) does, but does not promise room to senders. With `room`, for an owner
-    /// that waits for room, it is `Ready` as soon as the queue has become shorter.
-    pub(crate) fn poll_flush_or_room(&mut self, cx: &mut Context<'_>, room: bool) -> Poll<()> {
+    /// Moves bytes until this is the case or the connection is over. Promises no room to senders.
+    fn poll_until(&mut self, cx: &mut Context<'_>, until: Until) -> Poll<()> {
         if self.driver.is_none() {
             return Poll::Ready(());
         }
@@ -160,15 +158,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
         }
         self.refresh_now();
         let before = self.queued();
-        if self.poll_written(cx, !room).is_ready() || (room && self.queued() < before) {
+        if self.poll_written(cx, until).is_ready() || (until == Until::Room && self.queued() < before) {
             self.receive_pending(cx);
             return Poll::Ready(());
         }
-        if matches!(self.mode, Mode::Inline { .. }) {
+        if !self.has_server_task() {
             // The peer may not read because it waits itself: for pongs, or until its data is read. Deadlines may pass
             // too.
             self.poll_background(cx, ensure_paused);
-            return self.poll_written(cx, !room);
+            return self.poll_written(cx, until);
         }
         Poll::Pending
     }
@@ -199,7 +197,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
 
     /// Writes what was queued, once. Does nothing under a server's task, which was woken when it was queued.
     pub(crate) fn write_queued(&mut self) {
-        if !matches!(self.mode, Mode::Inline { .. }) {
+        if self.has_server_task() {
             return;
         }
         self.refresh_now();

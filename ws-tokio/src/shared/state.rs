@@ -2,22 +2,26 @@
 //! several tasks use the connection at the same time.
 
 use std::{
-    pin::Pin,
     sync::{Arc, Mutex},
     task::Context,
     time::Instant,
 };
 
-use tokio::time::Sleep;
 use ws_proto::{
-    CloseCode, CloseInfo, Connection, ConnectionState, SendQueue, TransportAction,
+    CloseCode, CloseInfo, Connection, ConnectionState, SendQueue, TransmitQueue, TransportAction,
     error::{ConnectionError, ControlError},
     recorder::Recording,
     stats::ConnectionStats,
 };
 
-use super::{input::Input, rare::Rare, turn, waiting::Waiting};
-use crate::{driver::Driver, feed::OnReactor, time::now, traffic::TrafficCounters};
+use super::{
+    input::Input,
+    mode::{Mode, ServerTask},
+    rare::Rare,
+    turn,
+    waiting::Waiting,
+};
+use crate::{driver::Driver, time::now, traffic::TrafficCounters};
 
 pub(crate) type Shared<S> = Arc<Mutex<SharedState<S>>>;
 
@@ -52,28 +56,6 @@ pub(crate) struct SharedState<S> {
     pub(crate) read_send_queue: fn(&S) -> Option<SendQueue>,
 }
 
-/// Which tasks move the bytes.
-pub(crate) enum Mode<S> {
-    /// The tasks that poll a handle. The connection has a timer of its own for its deadlines. `accepted` counts the
-    /// messages that were accepted so far.
-    Inline { timer: Option<Pin<Box<Sleep>>>, accepted: u64 },
-    /// The server's task that runs the application's future. It writes at the end of each turn and watches the
-    /// deadlines. `receiving`: the application waits in `recv`, whose polls read. `reads` and `writes` count those of
-    /// this turn.
-    ServerTask { turn: Turn, receiving: bool, reads: u8, writes: u8, reactor: Option<OnReactor<S>> },
-}
-
-/// What a server's task is doing. Other tasks may use the connection at any time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Turn {
-    /// It waits.
-    Idle,
-    /// It polls the application's future. Messages are queued and not written.
-    Application,
-    /// It moves bytes.
-    Transport,
-}
-
 impl<S> SharedState<S> {
     pub(crate) fn inline(io: S, connection: Connection) -> Self {
         let mode = Mode::Inline { timer: None, accepted: 0 };
@@ -81,9 +63,7 @@ impl<S> SharedState<S> {
     }
 
     pub(crate) fn for_server_task(driver: Driver<S>) -> Self {
-        let (turn, receiving) = (Turn::Idle, false);
-        let mode = Mode::ServerTask { turn, receiving, reads: 0, writes: 0, reactor: None };
-        Self::new(driver, mode, Waiting::for_server_task())
+        Self::new(driver, Mode::ServerTask(ServerTask::default()), Waiting::for_server_task())
     }
 
     fn new(mut driver: Driver<S>, mode: Mode<S>, waiting: Waiting) -> Self {
@@ -166,44 +146,22 @@ impl<S> SharedState<S> {
         self.driver.as_mut()
     }
 
-    pub(crate) const fn has_server_task(&self) -> bool {
-        matches!(self.mode, Mode::ServerTask { .. })
-    }
-
-    /// Whether a server's task runs the connection and waits.
-    #[inline]
-    pub(super) const fn has_idle_server_task(&self) -> bool {
-        matches!(self.mode, Mode::ServerTask { turn: Turn::Idle, .. })
-    }
-
     /// Counts from now on what the connection receives and sends.
     pub(crate) fn count_in(&mut self, counters: Arc<TrafficCounters>) {
         self.counters = Some(counters);
-    }
-
-    /// Number of messages that were accepted so far. Not counted under a server's task.
-    pub(crate) const fn accepted(&self) -> u64 {
-        if let Mode::Inline { accepted, .. } = self.mode { accepted } else { 0 }
-    }
-
-    /// Notes that messages were accepted.
-    #[inline]
-    pub(super) const fn note_accepted(&mut self, messages: u64) {
-        if let Mode::Inline { accepted, .. } = &mut self.mode {
-            *accepted += messages;
-        }
     }
 
     /// Ends a step of the connection: counts what it moved, and returns an empty write queue to the thread. A turn of
     /// a server's task does both once, at its end.
     #[inline]
     pub(super) fn end_step(&mut self) {
-        if !matches!(self.mode, Mode::ServerTask { turn: Turn::Application | Turn::Transport, .. }) {
+        if !self.is_in_turn() {
             self.return_queue();
         }
     }
 
-    fn return_queue(&mut self) {
+    /// Counts what the latest steps moved, and returns an empty write queue to the thread.
+    pub(super) fn return_queue(&mut self) {
         if let Some(driver) = &mut self.driver {
             driver.end_turn(self.counters.as_deref());
         }
@@ -265,17 +223,21 @@ impl<S> SharedState<S> {
     }
 
     pub(crate) fn queue_ping(&mut self, payload: &[u8]) -> Result<(), ControlError> {
-        let Some(driver) = &mut self.driver else { return Err(ControlError::Closed) };
-        let (connection, tx) = driver.parts_mut();
-        connection.ping(payload, tx)?;
-        self.wake_idle_server_task();
-        Ok(())
+        self.queue_control(payload, Connection::ping)
     }
 
     pub(crate) fn queue_pong(&mut self, payload: &[u8]) -> Result<(), ControlError> {
+        self.queue_control(payload, Connection::pong)
+    }
+
+    fn queue_control(
+        &mut self,
+        payload: &[u8],
+        send: fn(&mut Connection, &[u8], &mut TransmitQueue) -> Result<(), ControlError>,
+    ) -> Result<(), ControlError> {
         let Some(driver) = &mut self.driver else { return Err(ControlError::Closed) };
         let (connection, tx) = driver.parts_mut();
-        connection.pong(payload, tx)?;
+        send(connection, payload, tx)?;
         self.wake_idle_server_task();
         Ok(())
     }
@@ -307,38 +269,6 @@ impl<S> SharedState<S> {
         }
     }
 
-    /// Whether a server's task polls the application's future now.
-    #[inline]
-    pub(crate) const fn is_application_turn(&self) -> bool {
-        matches!(self.mode, Mode::ServerTask { turn: Turn::Application, .. })
-    }
-
-    /// Begins the application's part of a turn of the server's task, or continues it if it had ended early.
-    #[inline]
-    pub(super) fn enter_turn(&mut self, at: Instant, again: bool) {
-        self.advance_to(at);
-        if let Mode::ServerTask { turn, receiving, reads, writes, .. } = &mut self.mode {
-            *turn = Turn::Application;
-            if !again {
-                (*receiving, *reads, *writes) = (false, 0, 0);
-            }
-        }
-    }
-
-    /// Ends the application's part of a turn. Returns whether the application waits in `recv`.
-    pub(crate) const fn end_application(&mut self) -> bool {
-        let Mode::ServerTask { turn, receiving, .. } = &mut self.mode else { return false };
-        *turn = Turn::Transport;
-        *receiving
-    }
-
-    pub(crate) fn end_turn(&mut self) {
-        if let Mode::ServerTask { turn, .. } = &mut self.mode {
-            *turn = Turn::Idle;
-        }
-        self.return_queue();
-    }
-
     /// Handles the deadlines that have passed at `at`.
     pub(crate) fn handle_timeout(&mut self, at: Instant) {
         self.advance_to(at);
@@ -366,17 +296,17 @@ impl<S> SharedState<S> {
         }
     }
 
-    /// Reads the clock, except in a turn of a server's task, which sets the time once per turn.
-    pub(crate) fn refresh_now(&mut self) {
-        if matches!(self.mode, Mode::Inline { .. } | Mode::ServerTask { turn: Turn::Idle, .. }) {
-            self.advance_to(now());
-        }
-    }
-
     /// The time does not go back: a server's clock is coarse and may lag behind the time that another task read.
-    fn advance_to(&mut self, at: Instant) {
-        self.now = self.now.max(at);
+    pub(super) fn advance_to(&mut self, at: Instant) {
+        advance(&mut self.now, at);
     }
+}
+
+/// Moves a time forward to `at`, never back. Returns the new time.
+#[inline]
+pub(super) fn advance(time: &mut Instant, at: Instant) -> Instant {
+    *time = at.max(*time);
+    *time
 }
 
 #[cfg(test)]

@@ -15,8 +15,9 @@ use tokio::{
 use ws_proto::{Connection, ConnectionState, Event, TransportAction};
 
 use super::{
+    mode::{Mode, ServerTask, Turn},
     rare::{holds_control, on_pong},
-    state::{Mode, SharedState, Turn},
+    state::SharedState,
 };
 use crate::{
     driver::Driver,
@@ -29,12 +30,22 @@ pub(super) const READS_PER_TURN: u8 = 4;
 /// Writes per turn of a server's task for an application that waits for room in the write queue.
 const WRITES_PER_TURN: u8 = 4;
 
+/// What a task that moves bytes waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Until {
+    /// Everything queued is written. What waits in the feed may be written behind it.
+    Written,
+    /// The write queue has become shorter, so that the owner may have room. The feed must not take that room.
+    Room,
+}
+
 impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
-    /// Writes what is queued and, if `fills`, what waits in the feed. `Ready`: what was queued is written.
-    pub(super) fn poll_written(&mut self, cx: &mut Context<'_>, fills: bool) -> Poll<()> {
+    /// Writes what is queued and, unless the task waits for room, what waits in the feed. `Ready`: what was queued is
+    /// written.
+    pub(super) fn poll_written(&mut self, cx: &mut Context<'_>, until: Until) -> Poll<()> {
         let Some(driver) = &mut self.driver else { return Poll::Ready(()) };
         let mut io_cx = Context::from_waker(self.waiting.transport());
-        if let Mode::ServerTask { turn: Turn::Application, writes, .. } = &mut self.mode {
+        if let Mode::ServerTask(ServerTask { turn: Turn::Application, writes, .. }) = &mut self.mode {
             // A turn must end even if the peer reads as fast as the application sends.
             *writes = writes.saturating_add(1);
             if *writes > WRITES_PER_TURN {
@@ -42,7 +53,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
                 return Poll::Pending;
             }
         }
-        let written = if fills { self.write_out().result } else { write(driver, &mut io_cx, self.now) };
+        let written = match until {
+            Until::Written => self.write_out().result,
+            Until::Room => write(driver, &mut io_cx, self.now),
+        };
         self.end_step();
         self.notify_send_end(cx.waker());
         written
@@ -97,7 +111,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
         }
         let Some(driver) = &mut self.driver else { return Poll::Ready(()) };
         let mut io_cx = Context::from_waker(self.waiting.transport());
-        if let Mode::ServerTask { turn: Turn::Application | Turn::Transport, reads, .. } = &mut self.mode {
+        if let Mode::ServerTask(ServerTask { turn: Turn::Application | Turn::Transport, reads, .. }) =
+            &mut self.mode
+        {
             *reads = reads.saturating_add(1);
             if *reads > READS_PER_TURN {
                 yield_turn(&mut io_cx);
@@ -181,8 +197,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
         if self.queued() > 0 {
             self.refresh_now();
         }
-        if let Some(driver) = &mut self.driver
-            && matches!(self.mode, Mode::Inline { .. })
+        if !self.has_server_task()
+            && let Some(driver) = &mut self.driver
         {
             let _ = write(driver, &mut Context::from_waker(self.waiting.transport()), self.now);
         }

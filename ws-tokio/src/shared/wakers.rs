@@ -25,7 +25,7 @@ struct List {
     /// The usual case is one task, which needs no allocation.
     first: Option<First>,
     more: Vec<Waker>,
-    /// When `more` has so many wakers, all tasks are woken before another one is added.
+    /// The length of `more` at which all tasks are woken before another one is added.
     flush_at: usize,
     /// The sender that moves the bytes while it waits for room.
     sender: Option<Waker>,

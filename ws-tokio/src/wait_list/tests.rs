@@ -61,20 +61,20 @@ impl Queue {
     /// Polls a sender. Returns whether it is done.
     fn poll(&mut self, sender: &mut Sender) -> bool {
         sender.seen = sender.wakes.0.load(Ordering::Relaxed);
-        let entry = self.list.enter(&mut sender.place);
+        let standing = self.list.enter(&mut sender.place);
         let done = self.ended
-            || match entry {
-                Entry::Waits => false,
-                Entry::Newcomer | Entry::Promised => {
+            || match standing {
+                Standing::Waits => false,
+                Standing::Newcomer | Standing::Promised => {
                     let fits = fits(sender.len, &self.backlog, &self.list.promised());
-                    assert!(fits || entry == Entry::Newcomer, "a promise is kept");
+                    assert!(fits || standing == Standing::Newcomer, "a promise is kept");
                     fits
                 }
             };
         if !done {
             let waker = Waker::from(Arc::clone(&sender.wakes));
             let clone = &mut Some(waker.clone());
-            assert!(self.list.wait(&mut sender.place, false, sender.len, &waker, clone));
+            assert!(self.list.wait(&mut sender.place, standing, sender.len, &waker, clone));
         } else if !self.ended {
             self.backlog.add(sender.len, 0);
             self.messages.push_back(sender.len);

@@ -53,7 +53,7 @@ pub struct WebSocket<S> {
     rare: Option<Box<Rare>>,
 }
 
-/// What only some connections have.
+/// What most connections do not have, apart from the rest to keep that small.
 #[derive(Default)]
 struct Rare {
     subprotocol: Option<Box<str>>,

@@ -299,7 +299,7 @@ async fn nothing_is_lost_doubled_or_misplaced_by_futures_that_are_dropped_at_any
                 feed.publish(text(number, 20));
                 expected.push(text(number, 20));
                 let message = format!("sent {sent}");
-                // A refused message is not sent at all. It is sent again if it was not accepted.
+                // A refused message is not sent. It is sent again if it was not accepted.
                 if let Some(Ok(())) = cancelled_after(polls, ws.feed(message.clone())).await {
                     sent += 1;
                     expected.push(message);

@@ -96,7 +96,7 @@ async fn a_pong_of_a_later_ping_answers_the_earlier_ones() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn messages_that_arrive_meanwhile_are_held() {
+async fn messages_that_arrive_while_it_waits_are_held() {
     for role in ROLES {
         for asks_for_events in [false, true] {
             let (mut ws, peer) = open(role);

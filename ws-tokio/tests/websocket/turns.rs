@@ -15,7 +15,7 @@ use ws_tokio::{
 
 use crate::support::{Frame, Peer, Task, TestTransport, config, connection};
 
-const GOES_ON: TurnEnd = TurnEnd { over: false, due: None, is_quiet: true, pressed: false };
+const GOES_ON: TurnEnd = TurnEnd { has_ended: false, due: None, is_quiet: true, is_pressed: false };
 
 fn served() -> (ServerHalf<TestTransport>, WebSocket<TestTransport>, Peer) {
     let (transport, peer) = TestTransport::new(Role::Server);

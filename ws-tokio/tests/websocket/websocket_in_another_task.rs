@@ -200,7 +200,7 @@ async fn the_close_of_the_peer_ends_a_recv_in_another_task() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_send_that_waits_for_room_goes_on_when_there_is_some() {
+async fn a_send_that_waits_for_room_continues_when_there_is_some() {
     let mut config = config();
     config.write_queue_messages = 1;
     let (mut ws, peer, _server) = in_another_task(config).await;

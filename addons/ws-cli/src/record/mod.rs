@@ -22,7 +22,7 @@ pub(crate) async fn record(args: RecordArgs) -> Outcome {
         framing,
         prints: !to_stdout,
         count: args.count,
-        // A recording goes on after the end of the input.
+        // A recording continues after the end of the input.
         linger: Some(crate::cli::values::Limit(None)),
         timeout: None,
         duration: args.duration,

@@ -104,7 +104,7 @@ impl Terminal {
     ) -> Outcome {
         let mut interrupt = std::pin::pin!(interrupted());
         let mut timeout_passed = std::pin::pin!(sleep(timeout));
-        // One message at a time; `recv` goes on while it is sent.
+        // One message at a time; `recv` continues while it is sent.
         let (outgoing, mut to_send) = mpsc::channel::<Message>(1);
         let (sender, reporter) = (self.sender.clone(), self.reporter.clone());
         tokio::spawn(async move {

@@ -92,7 +92,7 @@ async fn session(mut ws: WebSocket<ServerStream>, request: Request, cluster: Opt
 }
 
 /// Subscribes from the position that the client names. Says where the topic is, or that the client has to load the
-/// state anew.
+/// state again.
 async fn subscribe(ws: &WebSocket<ServerStream>, request: &Request, cluster: &Cluster) -> Option<Member> {
     let at = request.uri().query().and_then(|query| query.strip_prefix("at=")?.parse().ok());
     let member = cluster.topics().join(&ws.sender()).ok()?;

@@ -54,7 +54,7 @@ impl ClusterBuilder {
         self
     }
 
-    /// How long other nodes believe that members of a node are present once it is gone. A node stores its presence anew
+    /// How long other nodes believe that members of a node are present once it is gone. A node renews its presence
     /// after at most two fifths of it. Default 30 s, at least 1 s.
     pub const fn presence_ttl(mut self, ttl: Duration) -> Self {
         self.settings.presence_ttl = ttl;

@@ -16,7 +16,7 @@ pub enum ClusterEvent {
     /// The connection is back. Each live topic has had a [`Gap`](Self::Gap) since the loss, or it follows; logged
     /// topics read what they missed.
     Up,
-    /// Members of this node may have missed publications of these topics for good. Let them load the state anew, for
+    /// Members of this node may have missed publications of these topics for good. Let them load the state again, for
     /// example by a message to the topic.
     Gap {
         /// The topics.
@@ -31,7 +31,7 @@ pub enum ClusterEvent {
         /// The broker's reason.
         reason: Arc<str>,
     },
-    /// This receiver was too slow, and so many events are missing. Take it as a gap of all topics.
+    /// This receiver was too slow, and this many events are missing. Take it as a gap of all topics.
     Lagged(u64),
 }
 
@@ -60,7 +60,7 @@ pub enum PresenceEvent {
         /// The member's number on its node.
         member: u64,
     },
-    /// This receiver was too slow, and so many events are missing.
+    /// This receiver was too slow, and this many events are missing.
     Lagged(u64),
 }
 

@@ -174,7 +174,7 @@ impl<L: Local> Node<L> {
         envelope.encode().map_err(ClusterError::Envelope)
     }
 
-    /// Waits until so many bytes more may be in flight. A single publication may exceed the limit.
+    /// Waits until this many more bytes may be in flight. A single publication may exceed the limit.
     async fn room(&self, len: usize, deadline: Instant) -> Result<SemaphorePermit<'_>, ClusterError> {
         let settings = &self.shared.settings;
         let permits = u32::try_from(len.min(settings.max_in_flight)).unwrap_or(u32::MAX);

@@ -22,8 +22,9 @@ use broker::Broker;
 
 /// Connects the nodes of one process. Clones are the same broker.
 ///
-/// It keeps logs, epochs and presence as a real broker does. Its faults are commands: [`restart_empty`](Self::restart_empty)
-/// here, and the methods of [`MemoryBackplane`] for a single node. With tokio's paused clock, tests are deterministic.
+/// It keeps logs, epochs and presence as a real broker does. Its faults are commands:
+/// [`restart_empty`](Self::restart_empty) here, and the methods of [`MemoryBackplane`] for a single node. With tokio's
+/// paused clock, tests are deterministic.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
@@ -122,7 +123,7 @@ impl MemoryBackplane {
         self.broker.lock().with_node(self.id, |node| node.is_holding = true);
     }
 
-    /// Delivers what was [held](Self::hold) and goes on as usual.
+    /// Delivers what was [held](Self::hold) and continues as usual.
     pub fn release(&self) {
         self.broker.lock().release(self.id);
     }

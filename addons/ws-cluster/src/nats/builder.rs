@@ -182,7 +182,7 @@ impl NatsBackplaneBuilder {
     }
 
     /// After which time without an answer this node counts as [`Deaf`](crate::Health::Deaf). After twice that time it
-    /// connects anew. Default: 5 s.
+    /// connects again. Default: 5 s.
     pub fn probe_timeout(mut self, timeout: Duration) -> Self {
         self.config.probe_timeout = timeout;
         self

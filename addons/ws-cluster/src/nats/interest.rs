@@ -59,7 +59,7 @@ struct Continuity {
 /// A message of a watched topic.
 pub(super) struct Heard {
     pub(super) topic: Arc<str>,
-    /// The offset is not above one that was heard before. The log was begun anew.
+    /// The offset is not above one that was heard before. The log has begun again.
     pub(super) is_old: bool,
 }
 
@@ -135,7 +135,7 @@ impl Watched {
         Some(Heard { topic: Arc::clone(&topic.name), is_old })
     }
 
-    /// The log was begun anew: no offset of before says anything.
+    /// The log has begun again: earlier offsets mean nothing.
     pub(super) fn forget_offsets(&self) {
         for group in &self.groups {
             for topic in lock(group).values_mut() {

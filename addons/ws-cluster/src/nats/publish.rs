@@ -97,7 +97,7 @@ impl Publication<'_> {
         if ack.sequence > known.floor || ack.is_duplicate {
             return Ok(Position { epoch: known.epoch, offset: ack.sequence });
         }
-        // Another node has created the stream anew meanwhile.
+        // Another node has created the stream again meanwhile.
         self.shared.log.forget();
         self.shared.resync.notify_one();
         let known = self.shared.log.open(&api).await?;

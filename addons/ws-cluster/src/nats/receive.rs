@@ -87,7 +87,7 @@ impl Receiver {
             return;
         };
         if heard.is_old {
-            tracing::warn!("the NATS stream repeats a sequence; it may have been created anew");
+            tracing::warn!("the NATS stream repeats a sequence; it may have been created again");
             self.shared.resync.notify_one();
             return;
         }

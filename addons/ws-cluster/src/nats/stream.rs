@@ -22,12 +22,12 @@ const MEMORY_FOR_DUPLICATES: Duration = Duration::from_secs(120);
 pub(super) struct Stream {
     pub(super) name: String,
     shape: Shape,
-    /// The most that anybody asked for.
+    /// The most that any caller asked for.
     wanted: Mutex<LogOptions>,
     known: Mutex<Option<Known>>,
     opening: tokio::sync::Mutex<()>,
-    /// Notified when a use finds that the stream was created anew.
-    created_anew: Arc<Notify>,
+    /// Notified when a use finds that the stream was created again.
+    created_again: Arc<Notify>,
 }
 
 /// What does not change.
@@ -57,9 +57,9 @@ pub(super) struct Known {
 }
 
 impl Stream {
-    pub(super) fn new(name: String, shape: Shape, wanted: LogOptions, created_anew: Arc<Notify>) -> Self {
+    pub(super) fn new(name: String, shape: Shape, wanted: LogOptions, created_again: Arc<Notify>) -> Self {
         let (known, opening) = (Mutex::default(), tokio::sync::Mutex::default());
-        Self { name, shape, wanted: Mutex::new(wanted), known, opening, created_anew }
+        Self { name, shape, wanted: Mutex::new(wanted), known, opening, created_again }
     }
 
     /// Asks for limits of at least this.
@@ -92,7 +92,7 @@ impl Stream {
             None => {
                 let (known, is_other) = self.ask(api).await?;
                 if is_other {
-                    self.created_anew.notify_one();
+                    self.created_again.notify_one();
                 }
                 Ok(known)
             }

@@ -1,4 +1,4 @@
-//! Keeps a connection, for ever: makes it, brings it up, watches it, and begins anew.
+//! Keeps a connection, for ever: makes it, brings it up, watches it, and begins again.
 
 use std::{
     sync::{Arc, atomic::Ordering},
@@ -127,7 +127,7 @@ async fn check_log(shared: &Shared, link: &Link, deadline: Instant) -> Result<bo
     if is_other {
         tracing::warn!(
             stream = shared.log.name,
-            "the NATS stream was created anew, so its topics begin a new epoch"
+            "the NATS stream was created again, so its topics begin a new epoch"
         );
         shared.watched.forget_offsets();
     }
@@ -155,7 +155,7 @@ async fn stay_up(shared: &Shared, link: &Link) -> Result<(), LinkError> {
     }
 }
 
-/// Publishes to this node itself and waits to hear it: whenever somebody waits for a [barrier](Link::barrier), and
+/// Publishes to this node itself and waits to hear it: whenever a task waits for a [barrier](Link::barrier), and
 /// as a probe. What was sent on the connection before was then processed, since the server handles it in order.
 async fn pulse(shared: Arc<Shared>, link: Arc<Link>, mut subscriber: Subscriber) {
     let mut number = 0_u64;

@@ -14,41 +14,42 @@
 //! # What it does
 //! - A **live** publication is `PUBLISH`, in a cluster `SPUBLISH`, on the topic's channel.
 //! - A **logged** publication is one script: it takes the next offset, appends to a stream and publishes. The epoch and
-//!   the newest offset are in a hash that lives at least a day longer than the last publication, and ten times as long as
-//!   the entries. So a log whose entries have expired is still known.
+//!   the newest offset are in a hash that lives at least a day longer than the last publication, and ten times as long
+//!   as the entries. So a log whose entries have expired is still known.
 //! - **Presence** is a hash per topic. Values expire by the server's clock.
 //! - All keys and the channel of a topic share a hash tag, so in a cluster they are in one slot and move together.
 //!
 //! # Promises
-//! - A publication is sent once. It is sent again only after an answer that says that it was not executed (`MOVED`, `ASK`,
-//!   `TRYAGAIN`, `CLUSTERDOWN`, `LOADING`, `READONLY`, `NOSCRIPT`). If an answer is lost, the publication fails, and may
-//!   have happened.
+//! - A publication is sent once. It is sent again only after an answer that says that it was not executed (`MOVED`,
+//!   `ASK`, `TRYAGAIN`, `CLUSTERDOWN`, `LOADING`, `READONLY`, `NOSCRIPT`). If an answer is lost, the publication fails,
+//!   and may have happened.
 //! - Each connection that subscribes is probed: a script removes a key that does not exist, which only a master allows,
 //!   and publishes; the connection has to hear that. A stopped server, a dead path, a master that was demoted while TCP
 //!   stays healthy: each shows within the probe's interval and timeout. [`health`](crate::Backplane::health) is
-//!   [`Deaf`](crate::Health::Deaf) then, and the connection is made anew.
-//! - It connects again for ever: after a random delay below a limit that doubles from 100 ms to 5 s. Topics are subscribed
-//!   again in batches of 512.
+//!   [`Deaf`](crate::Health::Deaf) then, and the connection is made again.
+//! - It connects again for ever: after a random delay below a limit that doubles from 100 ms to 5 s. Topics are
+//!   subscribed again in batches of 512.
 //! - When a topic is subscribed again, a [`Gap`](crate::BackplaneEvent::Gap) comes first that names it:
-//!   [`Disconnected`](crate::GapCause::Disconnected) after a lost connection, [`Moved`](crate::GapCause::Moved) after its
-//!   slot went to another server.
+//!   [`Disconnected`](crate::GapCause::Disconnected) after a lost connection, [`Moved`](crate::GapCause::Moved) after
+//!   its slot went to another server.
 //! - Memory is bounded: publications in flight by bytes, events by bytes, the rest by the number of topics.
 //!
 //! # What Redis does not promise
-//! - Pub/sub has no memory. What is published while a node is not subscribed is gone for it; logged topics have the log.
-//! - Redis answers before it has replicated or written to disk. After a failover or a restart, the newest entries of a log
-//!   may be gone although publishing them succeeded and some nodes have seen them. The offset then jumps by 2³², so no
-//!   offset is used twice, and [`history`](crate::Backplane::history) across the jump is not `complete`. It is not known
-//!   whether something was lost, so this is said after each change of the master, and after the move of a slot. A log that
-//!   is gone altogether begins a new epoch.
-//! - `Ok` of a live publication means that the server has it, not that somebody was subscribed.
+//! - Pub/sub has no memory. What is published while a node is not subscribed is gone for it; logged topics have the
+//!   log.
+//! - Redis answers before it has replicated or written to disk. After a failover or a restart, the newest entries of a
+//!   log may be gone although publishing them succeeded and some nodes have seen them. The offset then jumps by 2³², so
+//!   no offset is used twice, and [`history`](crate::Backplane::history) across the jump is not `complete`. It is not
+//!   known whether something was lost, so this is reported after each change of the master, and after the move of a
+//!   slot. A log that is gone altogether begins a new epoch.
+//! - `Ok` of a live publication means that the server has it, not that there was a subscriber.
 //! - A network that splits may leave a node and some clients with an old master. Redis drops what was written there.
 //!
 //! # What the servers must allow
 //! `EVAL`, `EVALSHA`, `SCRIPT LOAD` (optional), `INFO`, `PING`, `PUBLISH` and `SUBSCRIBE` (in a cluster `SPUBLISH`,
-//! `SSUBSCRIBE`, `CLUSTER SLOTS`, `ASKING`), and commands of hashes, streams, sorted sets and expiry on the prefix. It is
-//! tested with Redis 7.0, which a cluster needs at least for its sharded channels. Set `client-output-buffer-limit pubsub`
-//! to what your bursts need: Redis ends connections that are slower, and that is a gap.
+//! `SSUBSCRIBE`, `CLUSTER SLOTS`, `ASKING`), and commands of hashes, streams, sorted sets and expiry on the prefix. It
+//! is tested with Redis 7.0, which a cluster needs at least for its sharded channels. Set `client-output-buffer-limit
+//! pubsub` to what your bursts need: Redis ends connections that are slower, and that is a gap.
 
 mod builder;
 mod commands;

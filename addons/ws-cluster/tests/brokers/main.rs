@@ -221,7 +221,7 @@ async fn a_redis_server_that_lost_everything_begins_a_new_epoch() {
 }
 
 #[tokio::test]
-async fn a_nats_server_that_kept_its_store_goes_on() {
+async fn a_nats_server_that_kept_its_store_continues() {
     let Some(mut server) = nats_server::NatsServer::start() else { return };
     let (here, there) = (Node::new(on_nats(&server)).await, Node::new(on_nats(&server)).await);
     restart(here, there, async || server.restart(), true).await;

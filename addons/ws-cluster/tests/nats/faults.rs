@@ -98,7 +98,7 @@ async fn publishing_after_the_stream_was_deleted_begins_a_new_epoch() {
 }
 
 #[tokio::test]
-async fn a_server_that_stops_is_deaf_and_nothing_is_lost_once_it_goes_on() {
+async fn a_server_that_stops_is_deaf_and_nothing_is_lost_once_it_continues() {
     let Some(server) = NatsServer::start() else { return };
     let hasty = Node::start_with(builder(&server).deadline(Duration::from_secs(1))).await;
     let mut node = Node::start_with(builder(&server).probe_timeout(Duration::from_secs(3))).await;
@@ -108,7 +108,7 @@ async fn a_server_that_stops_is_deaf_and_nothing_is_lost_once_it_goes_on() {
     let timed_out = hasty.publish_live("a", bytes("1")).await.unwrap_err();
     assert!(matches!(timed_out, BackplaneError::TimedOut { after } if after == Duration::from_secs(1)));
     node.health_is(Health::Deaf).await;
-    // It connects anew, and cannot.
+    // It connects again, and cannot.
     assert_eq!(node.until(|event| *event == BackplaneEvent::Down).await, BackplaneEvent::Down);
     server.resume();
     node.until(is_up).await;

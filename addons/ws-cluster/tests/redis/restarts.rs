@@ -66,7 +66,7 @@ async fn a_live_gap_is_reported_before_what_comes_behind_it() {
 }
 
 #[tokio::test]
-async fn a_killed_server_with_its_data_goes_on_in_the_epoch_and_says_that_entries_may_be_lost() {
+async fn a_killed_server_with_its_data_continues_in_the_epoch_and_says_that_entries_may_be_lost() {
     let options = ["--appendonly", "yes", "--appendfsync", "always"];
     let Some(mut server) = Server::start(&options).await else { return };
     let (mut node, other) = (Node::single(&server.url()), Node::single(&server.url()));

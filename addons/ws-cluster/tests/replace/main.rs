@@ -197,7 +197,7 @@ fn no_attempt_fails_and_each_request_is_answered_or_in_doubt() {
 }
 
 #[test]
-fn with_a_broker_nothing_that_is_published_meanwhile_is_lost() {
+fn with_a_broker_nothing_that_is_published_in_between_is_lost() {
     harness::run_with(options(), async {
         let Some(redis) = server::Server::start(&[]).await else { return };
         let every = Duration::from_secs(1) / RATE * PUBLISHERS as u32;

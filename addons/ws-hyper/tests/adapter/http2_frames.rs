@@ -243,7 +243,7 @@ fn a_reset_ends_one_connection_and_no_other() {
 }
 
 #[test]
-fn after_a_goaway_of_the_client_its_streams_go_on() {
+fn after_a_goaway_of_the_client_its_streams_continue() {
     harness::run(async {
         let (server, mut ended) = start().await;
         let mut client = Client::connect(server.addr).await;
@@ -274,7 +274,7 @@ fn a_connection_that_ends_ends_all_its_websockets() {
 }
 
 #[test]
-fn after_a_goaway_of_the_server_its_websockets_go_on_until_they_close() {
+fn after_a_goaway_of_the_server_its_websockets_continue_until_they_close() {
     async fn handler(ws: WebSocketUpgrade<ws_hyper::axum::InState>) -> axum::response::Response {
         ws.on_upgrade(echo)
     }

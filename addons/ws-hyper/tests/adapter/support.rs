@@ -41,7 +41,7 @@ pub(crate) enum Serve {
 
 pub(crate) const ALL: [Serve; 3] = [Serve::Http1, Serve::Auto, Serve::Opaque];
 
-/// A server that stops with this value. Connections go on.
+/// A server that stops with this value. Connections continue.
 #[derive(Debug)]
 pub(crate) struct HyperServer {
     pub(crate) addr: SocketAddr,

@@ -1,4 +1,4 @@
-//! Held messages that are taken together, and lent while the connection goes on.
+//! Held messages that are taken together, and lent while the connection continues.
 
 use bytes::Bytes;
 

@@ -7,7 +7,7 @@ use crate::{
     deflate::{Deflater, Reservation, Session},
     error::ConnectionError,
     frame::{FrameHeader, OpCode, RSV1},
-    memory::TransmitQueue,
+    memory::{Notify, TransmitQueue},
     message::MessageKind,
     prepared::PreparedMessage,
 };
@@ -26,7 +26,7 @@ pub(in crate::connection) struct Deflating {
     /// The opcode of the first frame; `None` after it.
     opcode: Option<OpCode>,
     deflater: Box<Deflater>,
-    notify: bool,
+    notify: Notify,
     _reservation: Option<Reservation>,
 }
 
@@ -37,7 +37,7 @@ impl Deflating {
     }
 
     pub(in crate::connection) const fn notifies(&self) -> bool {
-        self.notify
+        self.notify.is_yes()
     }
 
     pub(in crate::connection) fn into_payload(self) -> Bytes {
@@ -83,7 +83,7 @@ impl Connection {
         &mut self,
         kind: MessageKind,
         payload: &Bytes,
-        notify: bool,
+        notify: Notify,
     ) -> Option<Box<Deflating>> {
         let compression = self.compression_mut()?;
         let reservation = compression.reserve_deflater()?;
@@ -101,7 +101,7 @@ impl Connection {
         &mut self,
         kind: MessageKind,
         payload: &[u8],
-        notify: bool,
+        notify: Notify,
         tx: &mut TransmitQueue,
     ) -> bool {
         let Some(compression) = self.compression_mut() else { return false };
@@ -151,7 +151,7 @@ impl Connection {
             self.observe_dropped(1);
             self.end(End::Failure(ConnectionError::Internal), tx);
             if let Some(closing) = self.closing.as_deref_mut() {
-                closing.cut_off += usize::from(deflating.notify);
+                closing.cut_off += usize::from(deflating.notifies());
             }
             tx.spend(deflating.into_payload());
             return None;

@@ -77,7 +77,7 @@ impl Connection {
         rx.inflated_in_turn >= SLICE
     }
 
-    /// Keeps received bytes for another turn, and begins to count anew what is inflated.
+    /// Keeps received bytes for another turn, and restarts the count of what is inflated in a turn.
     pub(in crate::connection) fn set_aside_inflated(&mut self, rx: &mut ReceiveBuffer) -> Step {
         rx.inflated_in_turn = 0;
         self.set_aside_mut().keep(rx);

@@ -38,11 +38,11 @@ impl Connection {
     }
 
     fn compression(&self) -> Option<&Compression> {
-        self.optional.as_ref()?.compression.as_ref()
+        self.rare.as_ref()?.compression.as_ref()
     }
 
     fn compression_mut(&mut self) -> Option<&mut Compression> {
-        self.optional.as_mut()?.compression.as_mut()
+        self.rare.as_mut()?.compression.as_mut()
     }
 
     /// Whether a frame with this opcode may have RSV1 set: the first frame of a message (RFC 7692 section 6.1).

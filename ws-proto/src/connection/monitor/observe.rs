@@ -68,12 +68,12 @@ impl Connection {
 
     #[inline]
     fn monitor(&self) -> Option<&Monitor> {
-        self.optional.as_ref()?.monitor.as_deref()
+        self.rare.as_ref()?.monitor.as_deref()
     }
 
     #[inline]
     fn monitor_mut(&mut self) -> Option<&mut Monitor> {
-        self.optional.as_mut()?.monitor.as_deref_mut()
+        self.rare.as_mut()?.monitor.as_deref_mut()
     }
 
     /// Encoded bytes that are not written, and the rest of a frame whose header is encoded.

@@ -251,7 +251,7 @@ fn an_idle_deadline_at_the_same_time_takes_nothing_from_the_time_to_answer() {
 }
 
 #[test]
-fn a_vanished_peer_is_noticed_although_the_application_goes_on_now_and_then() {
+fn a_vanished_peer_is_noticed_although_the_application_resumes_now_and_then() {
     both_with(&with(Some(KEEPALIVE)), |mut end| {
         end.is_watched(0);
         end.pauses_until_full();

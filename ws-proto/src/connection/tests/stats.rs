@@ -71,7 +71,7 @@ fn a_connection_counts_only_if_it_is_configured() {
         assert_eq!(end.connection.recording(), None);
         assert!(!end.connection.wants_clock());
         let is_server = end.role() == Role::Server;
-        assert_eq!(end.connection.optional.is_none(), is_server, "a server's connection has nothing more");
+        assert_eq!(end.connection.rare.is_none(), is_server, "a server's connection has nothing more");
     });
     let recording = config(|config| config.recorder = Some(1));
     both_with(&recording, |end| assert_eq!(end.connection.stats(&end.tx), None));

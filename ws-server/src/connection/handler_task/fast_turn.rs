@@ -16,7 +16,7 @@ thread_local! {
 
 impl<H: Handler> HandlerTask<H, Socket> {
     /// A turn after an event of the kernel, with the same effects as [`turn`](Self::turn). Steps that can have none are
-    /// left out. Wherever something unusual shows, it goes on as that one.
+    /// left out. In any other case, it continues as a usual turn.
     #[inline]
     pub(crate) fn turn_after_event(
         &mut self,

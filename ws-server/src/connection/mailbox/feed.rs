@@ -132,6 +132,6 @@ impl State {
     }
 
     fn close_mark(&self) -> Option<u64> {
-        self.uncommon.as_ref()?.close.as_ref().map(|close| close.mark)
+        self.rare.as_ref()?.close.as_ref().map(|close| close.mark)
     }
 }

@@ -10,10 +10,9 @@ use ws_proto::{
     error::{ControlError, SendError},
     frame::{MAX_CONTROL_PAYLOAD, OpCode},
 };
-use ws_tokio::internal::{Attach, Entry, Feed, Locked, Outlet, Place};
+use ws_tokio::internal::{Attach, Feed, Locked, Outlet, Place, Standing, poll_with_clone};
 
-use super::{CloseRequest, Mailbox, State};
-use crate::connection::queued::Queued;
+use super::{AnyMessage, CloseRequest, Mailbox, State};
 
 impl Mailbox {
     fn note_refusal(&self, error: &SendError, state: Locked<'_, State>) {
@@ -31,7 +30,7 @@ impl Mailbox {
         if payload.len() > MAX_CONTROL_PAYLOAD {
             return Err(ControlError::TooLong { len: payload.len() });
         }
-        let control = &mut state.uncommon().control;
+        let control = &mut state.rare().control;
         control.push(opcode, payload).map_err(|_| ControlError::Full)?;
         self.unlock_and_wake(state);
         Ok(())
@@ -43,7 +42,7 @@ impl Outlet for Mailbox {
         let mut state = self.lock();
         match self.admit_newcomer(&state, message.len(), message.len()) {
             Ok(()) => {
-                self.push(&mut state, Queued::Message(message));
+                self.push(&mut state, AnyMessage::Message(message));
                 self.unlock_and_wake(state);
                 Ok(())
             }
@@ -60,7 +59,7 @@ impl Outlet for Mailbox {
             self.note_refusal(&error, state);
             return Err(error);
         }
-        self.push(&mut state, Queued::Prepared(message.clone()));
+        self.push(&mut state, AnyMessage::Prepared(message.clone()));
         self.unlock_and_wake(state);
         Ok(())
     }
@@ -71,31 +70,25 @@ impl Outlet for Mailbox {
         message: &mut Option<Message>,
         place: &mut Option<Place>,
     ) -> Poll<Result<(), SendError<Message>>> {
-        let mut waker = None;
-        loop {
+        poll_with_clone(cx, |clone| {
             let mut state = self.lock();
-            let Some(next) = message.take() else { return Poll::Ready(Ok(())) };
-            let (len, entry) = (next.len(), state.senders.enter(place));
-            let admitted = match entry {
-                Entry::Newcomer | Entry::Promised => self.admit(&state, len, len),
-                Entry::Waits => Err(SendError::Full(())),
+            let Some(next) = message.take() else { return Some(Poll::Ready(Ok(()))) };
+            let (len, standing) = (next.len(), state.senders.enter(place));
+            let admitted = match standing {
+                Standing::Newcomer | Standing::Promised => self.admit(&state, len, len),
+                Standing::Waits => Err(SendError::Full(())),
             };
             match admitted {
                 Ok(()) => {
-                    self.push(&mut state, Queued::Message(next));
+                    self.push(&mut state, AnyMessage::Message(next));
                     self.unlock_and_wake(state);
-                    return Poll::Ready(Ok(()));
+                    return Some(Poll::Ready(Ok(())));
                 }
                 Err(SendError::Full(())) => *message = Some(next),
-                Err(error) => return Poll::Ready(Err(error.map(|()| next))),
+                Err(error) => return Some(Poll::Ready(Err(error.map(|()| next)))),
             }
-            if state.senders.wait(place, entry == Entry::Promised, len, cx.waker(), &mut waker) {
-                return Poll::Pending;
-            }
-            // A waker's clone may run foreign code, so it is made without the lock.
-            drop(state);
-            waker = Some(cx.waker().clone());
-        }
+            state.senders.wait(place, standing, len, cx.waker(), clone).then_some(Poll::Pending)
+        })
     }
 
     fn cancelled(&self, place: Option<Place>) {
@@ -117,7 +110,7 @@ impl Outlet for Mailbox {
         let mut state = self.lock();
         if state.is_open() {
             let mark = state.feed_mark();
-            state.uncommon().close = Some(CloseRequest { code, reason: reason.into(), mark });
+            state.rare().close = Some(CloseRequest { code, reason: reason.into(), mark });
             // Messages of senders that still wait are not accepted any more.
             state.end_waiting();
             self.unlock_and_wake(state);
@@ -136,22 +129,17 @@ impl Outlet for Mailbox {
     }
 
     fn poll_closed(&self, cx: &mut Context<'_>, place: &mut Option<Place>) -> Poll<()> {
-        let mut waker = None;
-        loop {
+        poll_with_clone(cx, |clone| {
             let mut state = self.lock();
             if !state.is_open() {
                 if let Some(place) = place.take() {
                     state.closed_waiters.leave(place);
                 }
-                return Poll::Ready(());
+                return Some(Poll::Ready(()));
             }
-            if state.closed_waiters.wait(place, false, 0, cx.waker(), &mut waker) {
-                return Poll::Pending;
-            }
-            // A waker's clone may run foreign code, so it is made without the lock.
-            drop(state);
-            waker = Some(cx.waker().clone());
-        }
+            let waiters = &mut state.closed_waiters;
+            waiters.wait(place, Standing::Newcomer, 0, cx.waker(), clone).then_some(Poll::Pending)
+        })
     }
 
     fn cancelled_closed(&self, place: Place) {

@@ -9,18 +9,18 @@ use ws_proto::{
     error::ControlError,
     frame::{ControlQueue, OpCode},
 };
-use ws_tokio::{Error, internal::PingOutlet};
+use ws_tokio::{
+    Error,
+    internal::{PendingPings, PingOutlet, poll_with_clone},
+};
 
 use super::{Mailbox, State};
-
-/// Attempts within one poll: the second one has a clone of the waker.
-const ATTEMPTS: usize = 2;
 
 impl Mailbox {
     /// The connection received a pong.
     pub(in crate::connection) fn on_pong(&self, payload: &[u8]) {
-        if let Some(uncommon) = &mut self.lock().uncommon {
-            uncommon.timed.on_pong(payload);
+        if let Some(rare) = &mut self.lock().rare {
+            rare.timed.on_pong(payload);
         }
     }
 }
@@ -31,72 +31,65 @@ impl State {
         if !self.is_open() {
             return Err(Error::Closed);
         }
-        let uncommon = self.uncommon();
-        let payload = uncommon.timed.next_payload();
-        let queued = uncommon.control.push(OpCode::Ping, &payload);
+        let rare = self.rare();
+        let payload = rare.timed.next_payload();
+        let queued = rare.control.push(OpCode::Ping, &payload);
         queued.map_err(|_| Error::Control(ControlError::Full))?;
-        Ok(uncommon.timed.begin())
+        Ok(rare.timed.begin())
     }
 
     fn take_ping(&mut self, number: u64) -> Option<Result<Duration, Error>> {
-        let timed = self.uncommon.as_deref_mut().map(|uncommon| &mut uncommon.timed);
-        if let Some(answer) = timed.and_then(|timed| timed.take_answer(number)) {
+        if let Some(answer) = self.timed_mut().and_then(|timed| timed.take_answer(number)) {
             return Some(Ok(answer));
         }
         (!self.is_open()).then_some(Err(Error::Closed))
     }
 
-    /// Nothing more is sent, and no more pongs are expected. The answers that have come stay for their futures.
-    pub(super) fn end_uncommon(&mut self) {
-        if let Some(uncommon) = &mut self.uncommon {
-            uncommon.timed.end();
-            (uncommon.control, uncommon.close) = (ControlQueue::default(), None);
-        }
-        self.drop_idle_uncommon();
+    fn timed_mut(&mut self) -> Option<&mut PendingPings> {
+        self.rare.as_deref_mut().map(|rare| &mut rare.timed)
     }
 
-    pub(super) fn drop_idle_uncommon(&mut self) {
-        let is_idle = |uncommon: &mut Box<super::Uncommon>| {
-            !uncommon.has_something_to_send() && uncommon.timed.is_idle()
-        };
-        self.uncommon.take_if(is_idle);
+    /// Nothing more is sent, and no more pongs are expected. The answers that have come stay for their futures.
+    pub(super) fn end_rare(&mut self) {
+        if let Some(rare) = &mut self.rare {
+            rare.timed.end();
+            (rare.control, rare.close) = (ControlQueue::default(), None);
+        }
+        self.drop_idle_rare();
+    }
+
+    pub(super) fn drop_idle_rare(&mut self) {
+        let is_idle = |rare: &mut Box<super::Rare>| !rare.has_something_to_send() && rare.timed.is_idle();
+        self.rare.take_if(is_idle);
     }
 }
 
 impl PingOutlet for Mailbox {
     fn poll_ping(&self, cx: &mut Context<'_>, number: &mut Option<u64>) -> Poll<Result<Duration, Error>> {
-        let mut clone = None;
-        for _ in 0..ATTEMPTS {
-            let mut state = self.lock();
-            let begins = number.is_none();
-            let number = match *number {
-                Some(number) => number,
-                None => *number.insert(state.begin_ping()?),
-            };
-            if let Some(result) = state.take_ping(number) {
-                return Poll::Ready(result);
-            }
-            let timed = state.uncommon.as_deref_mut().map(|uncommon| &mut uncommon.timed);
-            let is_stored = timed.is_none_or(|timed| timed.wait(number, cx.waker(), &mut clone));
-            if begins {
+        let number = match *number {
+            Some(number) => number,
+            None => {
+                let mut state = self.lock();
+                let begun = state.begin_ping()?;
                 self.unlock_and_wake(state);
-            } else {
-                drop(state);
+                *number.insert(begun)
             }
-            if is_stored {
-                break;
+        };
+        poll_with_clone(cx, |clone| {
+            let mut state = self.lock();
+            if let Some(result) = state.take_ping(number) {
+                return Some(Poll::Ready(result));
             }
-            // A clone may run code of the executor, so it is made without the lock.
-            clone = Some(cx.waker().clone());
-        }
-        Poll::Pending
+            let is_stored = state.timed_mut().is_none_or(|timed| timed.wait(number, cx.waker(), clone));
+            is_stored.then_some(Poll::Pending)
+        })
     }
 
     fn forget_ping(&self, number: u64) {
         let mut state = self.lock();
-        if let Some(uncommon) = &mut state.uncommon {
-            uncommon.timed.forget(number);
+        if let Some(rare) = &mut state.rare {
+            rare.timed.forget(number);
         }
-        state.drop_idle_uncommon();
+        state.drop_idle_rare();
     }
 }

@@ -7,14 +7,14 @@ use ws_tokio::internal::{Locked, Pressure};
 use super::{Mailbox, State};
 
 impl Mailbox {
-    /// Whether [`take_pressure`](Self::take_pressure) may have something to tell that nothing else shows.
+    /// Whether the pressure may have changed in a way that only the mailbox shows.
     #[inline]
     pub(in crate::connection) fn is_pressed(&self) -> bool {
         self.is_pressed.load(Ordering::Relaxed)
     }
 
-    /// Adds what waits here, and what that has led to. That the feed has closed the connection is told once. The feed
-    /// is asked on request, and only while the transport takes no bytes.
+    /// Adds what waits here, and what that has led to. That the feed has closed the connection is reported once. The
+    /// feed is asked on request, and only while the transport takes no bytes.
     pub(in crate::connection) fn take_pressure(&self, pressure: &mut Pressure, asks_feed: bool) {
         let mut state = self.lock();
         pressure.add_waiting(state.backlog.messages(), state.backlog.bytes());

@@ -26,7 +26,7 @@ impl<A: BuildConn> ReactorState<A> {
 
     fn end(&self) {
         self.has_ended.set(true);
-        // A server without one of its shards must not go on: nothing more is accepted.
+        // A server without one of its shards must end: nothing more is accepted.
         self.server.enter(ShutdownPhase::Draining);
         self.drop_expected();
         for new_conn in self.new_conns.take() {

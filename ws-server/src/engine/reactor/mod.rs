@@ -75,7 +75,7 @@ struct ReactorState<A: BuildConn> {
     /// Connections whose handshakes are done. They are inserted in the next poll, after the memory of their handshakes
     /// is freed, so that long-lived memory does not fragment the memory of handshakes.
     new_conns: RefCell<Vec<NewConn<A>>>,
-    /// Sockets that are no connections yet.
+    /// Sockets that are not connections yet.
     expected: RefCell<Expected<A>>,
     /// What the server's topics deliver to these connections.
     delivery: LocalDelivery,

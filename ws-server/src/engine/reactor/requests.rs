@@ -1,8 +1,8 @@
 //! Sockets whose requests are expected.
 //!
 //! A request usually arrives some microseconds after its connection was accepted. Its socket waits for it on the
-//! reactor's epoll descriptor, where it stays once it is a connection: it is registered once, and needs no task. A
-//! request that does not come soon, or not in one piece, is a matter of tasks.
+//! reactor's epoll descriptor, where it stays once it is a connection: it is registered once, and needs no task. If the
+//! request does not come soon, or not in one piece, a task does the handshake.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -19,8 +19,7 @@ use ws_tokio::internal::guarded;
 
 use crate::{
     engine::Requests,
-    handshake::{Handshake, Step, try_immediately},
-    log_limit::log_limited,
+    handshake::{Handshake, Step, Unfinished, guard_handshake, try_immediately},
     net::epoll_socket::Socket,
     shard::{registration::ReservedId, server_state::ShutdownPhase},
 };
@@ -41,7 +40,7 @@ pub(super) struct Expected<A: BuildConn> {
     sockets: HashMap<u32, Waiting<A>>,
     /// The ids of sockets that have something to read, or have waited too long.
     due: VecDeque<u32>,
-    /// Ends when sockets that wait are to be looked at. `None` if there are none.
+    /// Ends when late sockets are looked for. `None` if no socket waits.
     look: Option<Pin<Box<Sleep>>>,
 }
 
@@ -146,7 +145,7 @@ impl<A: BuildConn> ReactorState<A> {
         (self.server.options.handshake_timeout / 2).clamp(SHORTEST_PATIENCE, PATIENCE)
     }
 
-    /// Notes an event of a socket that is no connection yet.
+    /// Notes an event of a socket that is not a connection yet.
     pub(super) fn note_request(&self, id: u32, events: EventFlags) {
         self.expected.borrow_mut().note(id, events);
     }
@@ -166,8 +165,7 @@ impl<A: BuildConn> ReactorState<A> {
         let began = Instant::now();
         for _ in 0..HANDSHAKES_PER_POLL {
             let Some(waiting) = self.expected.borrow_mut().next_due() else { break };
-            // Destructors of the application's values may panic.
-            self.guard_handshake(|| self.run_handshake(waiting, schedule));
+            guard_handshake(&self.server, || self.run_handshake(waiting, schedule));
             if began.elapsed() >= TIME_PER_POLL {
                 break;
             }
@@ -198,24 +196,21 @@ impl<A: BuildConn> ReactorState<A> {
                 schedule.opened.push(number);
             }
             Step::Gone => {}
-            step => self.go_on(&requests, stream, step),
+            Step::Unfinished(handshake) => self.leave_to_task(&requests, stream, handshake),
         }
     }
 
-    /// Leaves a handshake to tasks.
-    fn go_on(&self, requests: &Rc<dyn Requests<A>>, stream: TcpStream, step: Step<A::Accepted>) {
+    /// Leaves a handshake to a task.
+    fn leave_to_task(
+        &self,
+        requests: &Rc<dyn Requests<A>>,
+        stream: TcpStream,
+        handshake: Unfinished<A::Accepted>,
+    ) {
         // The socket's id is free now, so its events must end before.
         match epoll::delete(&self.epoll, &stream) {
-            Ok(()) => requests.go_on(stream, step),
+            Ok(()) => requests.finish_in_task(stream, handshake),
             Err(error) => self.server.note_lost_socket(&error.into()),
-        }
-    }
-
-    fn guard_handshake(&self, step: impl FnOnce()) {
-        if guarded(step).is_err() {
-            // A `tracing` subscriber may panic too.
-            let limits = &self.server.log_limits;
-            let _ = guarded(|| log_limited!(limits, Panic, error, "a handshake panicked"));
         }
     }
 }

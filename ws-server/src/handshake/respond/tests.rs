@@ -44,7 +44,7 @@ async fn a_rejected_peer_that_never_stops_sending_is_closed_in_time() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_response_goes_on_while_the_peer_takes_some_of_it_in_time() {
+async fn a_response_continues_while_the_peer_takes_some_of_it_in_time() {
     let (mut ours, mut theirs) = tokio::io::duplex(PIECE);
     let response = [b'x'; 20 * PIECE];
     let start = Instant::now();
@@ -142,7 +142,7 @@ fn queue(acknowledges_for: Duration) -> (Queue, DuplexStream) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_response_goes_on_while_the_peer_acknowledges_bytes_although_there_is_no_room() {
+async fn a_response_continues_while_the_peer_acknowledges_bytes_although_there_is_no_room() {
     let (mut ours, mut theirs) = queue(PATIENCE * 5);
     let response = [b'x'; 4 * PIECE];
     let peer = async {

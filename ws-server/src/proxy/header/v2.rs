@@ -42,7 +42,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Parsed, HeaderError> {
 fn parse_client(header: &[u8], family: u8) -> Result<Client, HeaderError> {
     let mut rest = &header[SHORTEST..];
     let client = match family {
-        // Nothing is known about the addresses, nor about what follows.
+        // The meaning of the addresses and of the rest is unknown.
         0x00 => return Ok(Client::Unnamed),
         // The addresses of the client and of the proxy, then the ports.
         0x11 => {

@@ -30,7 +30,7 @@ impl Store {
             return Filled::Empty;
         }
         let filled = self.fill_open(index, limit, before, connection, tx, now);
-        self.settle_account();
+        self.charge_nodes();
         filled
     }
 

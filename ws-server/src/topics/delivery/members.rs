@@ -51,7 +51,7 @@ impl Members {
             Command::Unsubscribe { slot, topic } => {
                 if let Some(subscription) = self.find(slot, topic) {
                     self.remove_subscription(subscription);
-                    self.store.settle_account();
+                    self.store.charge_nodes();
                 }
             }
             Command::Publish { topic, publication, room } => {
@@ -76,7 +76,7 @@ impl Members {
         if member.close.is_some() && !member.is_closed {
             self.store.closing -= 1;
         }
-        self.store.settle_account();
+        self.store.charge_nodes();
     }
 
     /// The subscription of a member to a topic.
@@ -124,7 +124,7 @@ impl Members {
         for publication in recovered {
             self.recover(subscription, publication, number);
         }
-        self.store.settle_account();
+        self.store.charge_nodes();
     }
 
     fn insert_subscription(&mut self, index: u32, topic: TopicId, policy: u32) -> Option<u32> {

@@ -105,7 +105,7 @@ pub(crate) struct Waiting {
 /// thread that dispatches, which is late.
 const HELP_FROM: u64 = 4096;
 
-/// A thread that dispatches looks this often for commands of others, and then goes on with its own work.
+/// A thread that dispatches looks this often for commands of others, and then continues with its own work.
 const LOOKS: usize = 16;
 
 /// Members whose publications are executed together: those of a reactor's shard, or a part of the members outside of

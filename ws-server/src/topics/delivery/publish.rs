@@ -57,7 +57,7 @@ impl Members {
         }
         store.held[held].uses += incoming.uses;
         store.release(held);
-        store.settle_account();
+        store.charge_nodes();
     }
 }
 

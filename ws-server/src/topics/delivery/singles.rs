@@ -79,7 +79,7 @@ impl Delivery {
             }
         }
         run.end(&mut store.held);
-        store.settle_account();
+        store.charge_nodes();
     }
 }
 

@@ -298,7 +298,7 @@ impl Store {
 
     /// Charges the nodes to the memory budget; the publications are charged where they are made.
     #[inline]
-    pub(super) fn settle_account(&mut self) {
+    pub(super) fn charge_nodes(&mut self) {
         let bytes = self.node_bytes();
         MemoryAccount::update(&mut self.account, self.budget.as_ref(), bytes);
     }

@@ -35,7 +35,7 @@ fn a_gap_is_refused_until_it_is_filled_or_given_up() {
     assert_eq!(append(&topics, at(7, 11), Some(10)), Err(AppendError::Gap { newest: at(7, 8) }));
     topics.reset(TOPIC, at(7, 10));
     assert_eq!(append(&topics, at(7, 11), Some(10)), DELIVERED);
-    assert_eq!(append(&topics, at(7, 20), None), DELIVERED, "the broker does not tell");
+    assert_eq!(append(&topics, at(7, 20), None), DELIVERED, "the broker does not report it");
     assert_eq!(peer.texts(), ["7-5", "7-7", "7-8", "7-11", "7-20"]);
 }
 

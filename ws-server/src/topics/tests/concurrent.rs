@@ -45,7 +45,7 @@ fn take_in_order(peer: &mut Peer, last: &AtomicU64) {
 const ROUNDS: usize = 2000;
 const PUBLISHERS: usize = 3;
 const EACH: usize = 400;
-/// Publishers are at most so far ahead of a subscriber.
+/// How far publishers may be ahead of a subscriber.
 const AHEAD: u64 = 1000;
 
 fn numbered() -> Topics {

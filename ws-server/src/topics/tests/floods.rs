@@ -163,7 +163,7 @@ fn what_members_recover_stays_within_the_memory_budget() {
             (0..10).for_each(|_| assert!(topics.publish(TOPIC, vec![0; 64 * 1024]).is_ok()));
             let peer = Peer::new(&topics);
             peer.recover(at);
-            // It holds what it recovers, and the history goes on.
+            // It holds what it recovers, and the history continues.
             peers.push(peer);
             assert!(budget.used() <= 16 * MIB, "{} with {slow:?}", budget.used());
         }

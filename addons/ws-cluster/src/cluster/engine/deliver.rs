@@ -38,7 +38,7 @@ impl<L: Local> Engine<L> {
 
     fn on_up(&mut self) {
         self.shared.report(ClusterEvent::Up);
-        self.fills.go_on();
+        self.fills.resume();
         self.flush_now();
         self.shared.presence_lost.notify_one();
         let Outage { named, .. } = std::mem::take(&mut self.outage);
@@ -54,7 +54,7 @@ impl<L: Local> Engine<L> {
         active.map(|(topic, _)| Arc::clone(topic)).collect()
     }
 
-    /// Publications may be missing. Logs are read; for live topics, it is said.
+    /// Publications may be missing. Logs are read; for live topics, it is reported.
     fn on_gap(&mut self, topics: &[Arc<str>], cause: GapCause) {
         let mut live = Vec::new();
         for topic in topics {
@@ -159,7 +159,7 @@ impl<L: Local> Engine<L> {
             match self.shared.local.append(topic, position, at.offset, delivery.clone()) {
                 Ok(()) => break,
                 Err(AppendError::Publish(PublishError::Full { .. })) => self.shared.local.ready().await,
-                // The topic was freed, created again, and numbered anew.
+                // The topic was freed and created again, with new numbers.
                 Err(AppendError::Gap { .. } | AppendError::OtherEpoch { .. }) if !is_second => {
                     is_second = true;
                     self.shared.local.reset(topic, at);

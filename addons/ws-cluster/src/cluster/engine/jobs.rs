@@ -63,7 +63,7 @@ impl Fills {
     }
 
     /// The broker can be reached again.
-    pub(super) const fn go_on(&mut self) {
+    pub(super) const fn resume(&mut self) {
         self.paused_until = None;
         self.failures = 0;
     }

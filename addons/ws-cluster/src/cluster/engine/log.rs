@@ -25,7 +25,7 @@ pub(super) struct Log {
     /// The epoch before that of `at`: its entries come too late.
     left: Option<u64>,
     is_filling: bool,
-    /// The history has to be read once more.
+    /// The history has to be read again.
     is_stale: bool,
     held: VecDeque<Entry>,
     held_bytes: usize,
@@ -73,7 +73,7 @@ pub(super) enum Next {
     Later,
 }
 
-/// After so many readings without progress, what is missing is given up.
+/// After this many readings without progress, what is missing is given up.
 const MOST_STALLS: u32 = 5;
 
 /// The newest position of a topic without a log, with brokers that draw an epoch only for the first entry.
@@ -99,7 +99,7 @@ fn before(entry: &Entry) -> Position {
 }
 
 impl Log {
-    /// A log that goes on behind `at`, or from the moment at which its history is read for the first time.
+    /// A log that continues behind `at`, or from the moment at which its history is read for the first time.
     pub(super) fn new(at: Option<Position>) -> Self {
         Self { at, ..Self::default() }
     }
@@ -116,7 +116,7 @@ impl Log {
         self.held_bytes
     }
 
-    /// The history is being read from [`at`](Self::at). Returns whether it was not before; it is read once more if so.
+    /// The history is being read from [`at`](Self::at). Returns whether it was not before; it is read again if so.
     pub(super) const fn begin_fill(&mut self) -> bool {
         self.is_stale = self.is_filling;
         let begins = !self.is_filling;
@@ -156,7 +156,7 @@ impl Log {
         if previous <= at.offset { Verdict::Next } else { Verdict::Hole }
     }
 
-    /// Drops what is held, because it is too much. The history has it, and is read once more.
+    /// Drops what is held, because it is too much. The history has it, and is read again.
     pub(super) fn drop_held(&mut self) {
         self.held.clear();
         self.held_bytes = 0;

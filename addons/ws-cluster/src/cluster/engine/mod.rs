@@ -207,7 +207,7 @@ impl<L: Local> Engine<L> {
 
     fn opened(&mut self, topic: Arc<str>) {
         if let Some(tracked) = self.topics.get(&topic) {
-            // A topic that was freed and created again numbers anew.
+            // A topic that was freed and created again has new numbers.
             if let Some(position) = tracked.appended
                 && self.shared.local.position(&topic) != Some(position)
             {

@@ -32,7 +32,7 @@ pub(super) struct Tracked {
 #[derive(Debug)]
 pub(super) struct Waiter {
     pub(super) since: Option<Beginning>,
-    /// The log was read once more for it, because it knows a later position than this node.
+    /// The log was read again for it, because it knows a later position than this node.
     pub(super) has_caught_up: bool,
     pub(super) reply: oneshot::Sender<Result<Watched, Refusal>>,
 }

@@ -63,7 +63,7 @@ impl Fake {
         self.state.lock().unwrap()
     }
 
-    /// Keeps at most so many entries of each topic.
+    /// Keeps at most this many entries of each topic.
     pub(super) fn keep(&self, entries: usize) {
         self.lock().keeps = Some(entries);
     }

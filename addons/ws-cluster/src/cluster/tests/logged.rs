@@ -134,7 +134,7 @@ async fn what_the_broker_does_not_keep_is_a_gap() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_broker_that_lost_its_logs_is_a_gap_and_goes_on_in_a_new_epoch() {
+async fn a_broker_that_lost_its_logs_is_a_gap_and_continues_in_a_new_epoch() {
     let broker = MemoryBroker::new();
     let mut nodes: [Peer; 2] = peers(&broker);
     for node in &nodes {

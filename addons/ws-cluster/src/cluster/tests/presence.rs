@@ -67,7 +67,7 @@ async fn a_node_that_shuts_down_takes_its_presence_away() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn presence_that_the_broker_lost_is_stored_anew() {
+async fn presence_that_the_broker_lost_is_stored_again() {
     let broker = MemoryBroker::new();
     let [here, there] = peers(&broker);
     here.topics.join_with_presence(1, "news", "ann");

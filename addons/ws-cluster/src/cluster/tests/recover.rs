@@ -105,7 +105,7 @@ async fn what_the_node_does_not_keep_is_a_gap_for_the_member() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_position_of_a_log_that_is_lost_is_told() {
+async fn a_position_of_a_log_that_is_lost_is_reported() {
     let broker = MemoryBroker::new();
     let [here, there] = peers(&broker);
     let newest = publish(&here, 1..=3).await;
@@ -184,7 +184,7 @@ async fn a_topic_stays_watched_while_a_call_needs_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_topic_that_is_created_again_goes_on_at_its_position() {
+async fn a_topic_that_is_created_again_continues_at_its_position() {
     let broker = MemoryBroker::new();
     let [node] = peers(&broker);
     node.topics.keep(0);

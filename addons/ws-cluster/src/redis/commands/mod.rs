@@ -142,7 +142,7 @@ impl Commands {
         }
     }
 
-    /// Forgets all other servers. Requests in flight go on.
+    /// Forgets all other servers. Requests in flight continue.
     pub(super) fn keep(&self, servers: &[Endpoint]) {
         let gone: Vec<Arc<Node>> = self
             .nodes()

@@ -68,7 +68,7 @@ impl Topology {
         self.wanted.notify_one();
     }
 
-    /// Returns once somebody doubts what is known.
+    /// Returns once what is known is in doubt.
     pub(super) async fn doubted(&self) {
         self.wanted.notified().await;
     }

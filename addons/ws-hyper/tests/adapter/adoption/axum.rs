@@ -117,7 +117,7 @@ fn requests_are_refused_by_the_extractor_by_the_server_and_by_its_application() 
 }
 
 #[test]
-fn a_shutdown_of_the_server_sends_1001_and_axum_goes_on() {
+fn a_shutdown_of_the_server_sends_1001_and_axum_continues() {
     for_each_server(
         |builder| builder,
         async |server| {

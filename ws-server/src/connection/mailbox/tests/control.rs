@@ -70,7 +70,7 @@ fn a_timed_ping_is_sent_once_and_answered_by_its_pong() {
     endpoint.mailbox.on_pong(payload);
     assert!(matches!(poll_ping(&endpoint.mailbox, &mut number), Poll::Ready(Ok(_))));
     endpoint.mailbox.forget_ping(number.unwrap());
-    assert!(endpoint.mailbox.lock().uncommon.is_none(), "nothing is left behind");
+    assert!(endpoint.mailbox.lock().rare.is_none(), "nothing is left behind");
 }
 
 #[test]
@@ -80,7 +80,7 @@ fn a_timed_ping_that_is_dropped_leaves_nothing_behind() {
     assert!(poll_ping(&endpoint.mailbox, &mut number).is_pending());
     endpoint.transfer();
     endpoint.mailbox.forget_ping(number.unwrap());
-    assert!(endpoint.mailbox.lock().uncommon.is_none());
+    assert!(endpoint.mailbox.lock().rare.is_none());
 }
 
 #[test]
@@ -98,7 +98,7 @@ fn an_answer_that_came_before_the_end_is_not_lost() {
     assert_eq!(poll_ping(&endpoint.mailbox, &mut unanswered), closed);
     assert_eq!(poll_ping(&endpoint.mailbox, &mut None), closed);
     [answered, unanswered].into_iter().flatten().for_each(|number| endpoint.mailbox.forget_ping(number));
-    assert!(endpoint.mailbox.lock().uncommon.is_none());
+    assert!(endpoint.mailbox.lock().rare.is_none());
 }
 
 #[test]

@@ -27,7 +27,7 @@ use crate::{
         end::Ending,
         requests::{Expected, PATIENCE},
     },
-    handshake::{Handshake, Step},
+    handshake::{Handshake, Unfinished},
     shard::{LoadShare, Shard, registration::ReservedId, server_state::ShutdownPhase},
     tests::{Echo, masked},
 };
@@ -71,7 +71,7 @@ struct Tasks<A> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Panics {
     InApp,
-    InGoOn,
+    InFinish,
 }
 
 impl<A> Tasks<A> {
@@ -89,9 +89,9 @@ impl<A: BuildConn> Requests<A> for Tasks<A> {
         &self.app
     }
 
-    fn go_on(&self, _stream: TcpStream, step: Step<A::Accepted>) {
-        self.may_panic(Panics::InGoOn);
-        assert!(matches!(step, Step::Wait(_)));
+    fn finish_in_task(&self, _stream: TcpStream, handshake: Unfinished<A::Accepted>) {
+        self.may_panic(Panics::InFinish);
+        assert!(matches!(handshake, Unfinished::Undecided(_)));
         self.started.set(self.started.get() + 1);
     }
 }
@@ -202,7 +202,7 @@ impl<A: BuildConn> Test<A> {
     }
 }
 
-/// Makes tokio's clock, which is paused, go on by this time.
+/// Makes tokio's clock, which is paused, continue by this time.
 fn pass(time: Duration) {
     let _ = pin!(tokio::time::advance(time)).poll(&mut Context::from_waker(Waker::noop()));
 }
@@ -244,7 +244,7 @@ async fn the_events_of_a_socket_that_waits_are_kept_for_its_connection() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_poll_does_a_limited_number_of_handshakes_and_the_next_one_goes_on() {
+async fn a_poll_does_a_limited_number_of_handshakes_and_the_next_one_continues() {
     let (mut test, asked) = Test::with_hook(|| {});
     let _peers: Vec<_> = (0..70).map(|_| test.accept_with(REQUEST)).collect();
     assert!(test.run_handshakes().await, "more are due");
@@ -298,7 +298,7 @@ async fn a_request_with_a_frame_and_the_end_of_the_stream_in_one_event_is_served
 /// The clock is paused, because a poll begins no handshake after a millisecond.
 #[tokio::test(start_paused = true)]
 async fn a_handshake_that_panics_frees_its_id_and_the_next_one_runs() {
-    for panics in [Panics::InApp, Panics::InGoOn] {
+    for panics in [Panics::InApp, Panics::InFinish] {
         let mut test = Test::new();
         let _silent = [test.accept(), test.accept()];
         test.reactor.note_request(0, EventFlags::IN);

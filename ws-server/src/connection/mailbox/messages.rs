@@ -1,4 +1,4 @@
-//! The messages that wait in a [`Mailbox`](super::mailbox::Mailbox).
+//! The messages that wait in a [`Mailbox`](super::Mailbox).
 
 use std::collections::VecDeque;
 
@@ -8,13 +8,13 @@ use ws_tokio::internal::{Foreign, run_unlocked};
 /// A queue of messages, first in, first out. Most mailboxes hold at most one message, which needs no allocation.
 #[derive(Default)]
 pub(super) struct MessageQueue {
-    first: Option<Entry>,
-    more: VecDeque<Entry>,
+    first: Option<QueuedMessage>,
+    more: VecDeque<QueuedMessage>,
 }
 
 /// A message that waits.
-pub(super) struct Entry {
-    pub(super) message: Queued,
+pub(super) struct QueuedMessage {
+    pub(super) message: AnyMessage,
     /// Of the connection's feed, what came before this mark goes first. 0 without a feed.
     pub(super) mark: u64,
 }
@@ -22,12 +22,13 @@ pub(super) struct Entry {
 /// Capacity that the queue keeps for the next burst, in messages.
 const KEPT_CAPACITY: usize = 64;
 
-pub(super) enum Queued {
+/// A message of a sender, prepared or not.
+pub(super) enum AnyMessage {
     Message(Message),
     Prepared(PreparedMessage),
 }
 
-impl Queued {
+impl AnyMessage {
     /// Payload bytes.
     pub(super) fn len(&self) -> usize {
         match self {
@@ -76,36 +77,36 @@ impl Queued {
 }
 
 impl MessageQueue {
-    pub(super) fn push(&mut self, entry: Entry) {
+    pub(super) fn push(&mut self, message: QueuedMessage) {
         if self.is_empty() {
-            self.first = Some(entry);
+            self.first = Some(message);
         } else {
-            self.more.push_back(entry);
+            self.more.push_back(message);
         }
     }
 
-    pub(super) fn pop(&mut self) -> Option<Entry> {
-        let entry = self.first.take().or_else(|| self.more.pop_front());
+    pub(super) fn pop(&mut self) -> Option<QueuedMessage> {
+        let message = self.first.take().or_else(|| self.more.pop_front());
         if self.more.capacity() > KEPT_CAPACITY && self.more.len() < self.more.capacity() / 4 {
             self.more.shrink_to(self.more.capacity() / 2);
         }
-        entry
+        message
     }
 
     /// Puts the message that was popped last back to the front.
-    pub(super) fn put_back(&mut self, entry: Entry) {
-        self.first = Some(entry);
+    pub(super) fn put_back(&mut self, message: QueuedMessage) {
+        self.first = Some(message);
     }
 
     /// The mark of the message that is next.
     pub(super) fn first_mark(&self) -> Option<u64> {
-        self.first.as_ref().or_else(|| self.more.front()).map(|entry| entry.mark)
+        self.first.as_ref().or_else(|| self.more.front()).map(|message| message.mark)
     }
 
     /// Drops all messages after the mailbox is unlocked.
     pub(super) fn drop_unlocked(&mut self) {
         let Self { first, more } = std::mem::take(self);
-        first.into_iter().chain(more).for_each(|entry| entry.message.drop_unlocked());
+        first.into_iter().chain(more).for_each(|QueuedMessage { message, .. }| message.drop_unlocked());
     }
 
     pub(super) fn is_empty(&self) -> bool {

@@ -1,3 +1,5 @@
+//! Panics of the application's code that end at a handshake or at the task of a connection.
+
 use std::{
     future::Future,
     pin::Pin,
@@ -5,6 +7,16 @@ use std::{
 };
 
 use ws_tokio::internal::{Panicked, guarded};
+
+use crate::{log_limit::log_limited, shard::server_state::ServerState};
+
+/// Does a part of a handshake. A panic of it ends here: destructors of the application's values may panic.
+pub(crate) fn guard_handshake(server: &ServerState, part: impl FnOnce()) {
+    if guarded(part).is_err() {
+        // A `tracing` subscriber may panic too.
+        let _ = guarded(|| log_limited!(server.log_limits, Panic, error, "a handshake panicked"));
+    }
+}
 
 /// A future of the application's whose panics end here: those of its polls and those of its destructor. It is dropped
 /// as soon as it is done.
