@@ -77,6 +77,11 @@ impl List {
         }
     }
 
+    /// Whether at most one task is listed.
+    const fn has_one(&self) -> bool {
+        self.more.is_empty() && self.sender.is_none()
+    }
+
     fn is_sender(&self, waker: &Waker) -> bool {
         self.sender.as_ref().is_some_and(|sender| sender.will_wake(waker))
     }
@@ -134,6 +139,14 @@ impl Wakers {
     #[inline]
     pub(crate) fn note_poll(&self, waker: &Waker) -> bool {
         self.lock().note_poll(waker)
+    }
+
+    /// Notes that this task polls, as [`note_poll`](Self::note_poll) does. Returns whether no other task is registered.
+    /// `None`: this one is not.
+    #[inline]
+    pub(crate) fn note_reader(&self, waker: &Waker) -> Option<bool> {
+        let mut waiting = self.lock();
+        waiting.note_poll(waker).then(|| waiting.has_one())
     }
 
     /// Adds a task of the library, whose waker may be cloned under a lock, unless it is registered.
