@@ -56,7 +56,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
                 *receiving = false;
                 waker
             }
-            Mode::Inline { .. } if driver.has_no_output() => self.waiting.note_reader(cx.waker())?,
+            Mode::Inline { .. } if driver.has_no_output() && self.waiting.note_poll(cx.waker()) => {
+                self.waiting.transport()
+            }
             _ => return None,
         };
         #[cfg(test)]

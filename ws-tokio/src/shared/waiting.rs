@@ -63,21 +63,6 @@ impl Waiting {
         }
     }
 
-    /// Notes that this task polls, as [`note_poll`](Self::note_poll) does. Returns the waker for a read: that of the
-    /// task if no other one waits. `None`: the task is not registered.
-    ///
-    /// A task that is registered later polls the transport itself, and gives it the waker that wakes all. It is not for
-    /// writes and the timer, which may wait for longer than this task does.
-    #[inline]
-    pub(super) fn note_reader<'a>(&'a self, current: &'a Waker) -> Option<&'a Waker> {
-        match self {
-            Self::ServerTask(known) => known.as_ref().filter(|known| known.will_wake(current)),
-            Self::Many { wakers, waker } => {
-                wakers.note_reader(current).map(|is_alone| if is_alone { current } else { waker })
-            }
-        }
-    }
-
     /// Adds a server's task, whose waker may be cloned under a lock, unless it is registered.
     #[inline]
     pub(crate) fn register(&mut self, waker: &Waker) {

@@ -77,8 +77,8 @@ impl List {
         }
     }
 
-    /// Whether at most one task is listed.
-    const fn has_one(&self) -> bool {
+    /// Whether no tasks are listed besides the first.
+    const fn has_no_more(&self) -> bool {
         self.more.is_empty() && self.sender.is_none()
     }
 
@@ -141,14 +141,6 @@ impl Wakers {
         self.lock().note_poll(waker)
     }
 
-    /// Notes that this task polls, as [`note_poll`](Self::note_poll) does. Returns whether no other task is registered.
-    /// `None`: this one is not.
-    #[inline]
-    pub(crate) fn note_reader(&self, waker: &Waker) -> Option<bool> {
-        let mut waiting = self.lock();
-        waiting.note_poll(waker).then(|| waiting.has_one())
-    }
-
     /// Adds a task of the library, whose waker may be cloned under a lock, unless it is registered.
     pub(crate) fn register(&self, waker: &Waker) {
         let mut waiting = self.lock();
@@ -204,9 +196,14 @@ impl Wakers {
 
     /// Wakes all tasks. They do not wait any more, but the first one's waker is kept.
     fn wake_and_keep(&self) {
-        let mut list = self.lock().take();
-        let first = list.first.take();
-        list.wake();
+        let first = {
+            let mut waiting = self.lock();
+            let first = waiting.first.take();
+            let more = (!waiting.has_no_more()).then(|| waiting.take());
+            drop(waiting);
+            more.into_iter().for_each(List::wake);
+            first
+        };
         let Some(First { waker, lent_as, is_woken }) = first else { return };
         let Some(waker) = (if is_woken { Some(waker) } else { wake_unlocked(waker) }) else { return };
         let kept = First { waker, lent_as, is_woken: true };
