@@ -12,6 +12,7 @@ pub(crate) trait Received: Sized {
     /// Takes the oldest item that is held.
     fn take_held(connection: &mut Connection) -> Option<Self>;
 
+    /// A message that was just received.
     fn from_message(message: MessageRef<'_>) -> Self;
 
     /// `None` for an event that the application does not receive.
