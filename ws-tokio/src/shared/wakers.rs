@@ -77,11 +77,6 @@ impl List {
         }
     }
 
-    /// Whether no tasks are listed besides the first.
-    const fn has_no_more(&self) -> bool {
-        self.more.is_empty() && self.sender.is_none()
-    }
-
     fn is_sender(&self, waker: &Waker) -> bool {
         self.sender.as_ref().is_some_and(|sender| sender.will_wake(waker))
     }
@@ -196,14 +191,9 @@ impl Wakers {
 
     /// Wakes all tasks. They do not wait any more, but the first one's waker is kept.
     fn wake_and_keep(&self) {
-        let first = {
-            let mut waiting = self.lock();
-            let first = waiting.first.take();
-            let more = (!waiting.has_no_more()).then(|| waiting.take());
-            drop(waiting);
-            more.into_iter().for_each(List::wake);
-            first
-        };
+        let mut list = self.lock().take();
+        let first = list.first.take();
+        list.wake();
         let Some(First { waker, lent_as, is_woken }) = first else { return };
         let Some(waker) = (if is_woken { Some(waker) } else { wake_unlocked(waker) }) else { return };
         let kept = First { waker, lent_as, is_woken: true };
