@@ -112,7 +112,7 @@ impl Connection {
         if self.reads_into_window() { rx.commit(n) } else { self.commit_any(n, rx) }
     }
 
-    /// Whether the next read goes into the standard window, and may fill it: no message has begun, and the latest ones
+    /// Whether the next read goes into the window, and may fill it: no message has begun, and the latest ones
     /// do not say how long the next will be.
     #[inline]
     fn reads_into_window(&self) -> bool {
