@@ -259,10 +259,12 @@ impl<'a> MessageRef<'a> {
 
     /// The payload, owned. There is no copy if the message was assembled in its own buffer (large or fragmented), or
     /// if it fills at least half of the receive buffer. A smaller message is copied.
+    #[inline]
     #[must_use]
     pub fn into_bytes(self) -> Bytes {
         match self.payload {
-            Payload::Lent(bytes) => Bytes::copy_from_slice(bytes),
+            // `Bytes::copy_from_slice` does the same by way of a vector.
+            Payload::Lent(bytes) => Bytes::from(Box::<[u8]>::from(bytes)),
             Payload::Window { rx, start, len } => rx.detach(start, len).into_bytes(),
             Payload::Assembled(buffer) => std::mem::take(buffer).into_bytes(),
         }
@@ -280,6 +282,7 @@ impl<'a> MessageRef<'a> {
     /// The message, owned; it is copied in the same cases as [`into_bytes`](Self::into_bytes). With
     /// [`Config::validate_utf8`](crate::Config::validate_utf8) off, text is checked here, and is binary if it is not
     /// valid UTF-8.
+    #[inline]
     #[must_use]
     pub fn into_message(self) -> Message {
         let (kind, validated) = (self.kind, self.validated);

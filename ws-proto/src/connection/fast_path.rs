@@ -91,7 +91,7 @@ impl Connection {
         }
         let FastMessage { kind, start, len } = self.fast_message(rx, tx)?;
         let has_more = !rx.is_empty();
-        Some((At::Window { start, len }.message(kind, self.config.validate_utf8, rx), has_more))
+        Some((At::message_in_window(kind, self.config.validate_utf8, rx, start, len), has_more))
     }
 
     /// While the application is paused, holds all messages for which the fast path applies.

@@ -25,6 +25,10 @@ impl Connection {
     #[doc(hidden)]
     #[inline]
     pub fn take_next_held(&mut self) -> Option<Message> {
+        if self.inbox.is_none() { None } else { self.take_next_of_inbox() }
+    }
+
+    fn take_next_of_inbox(&mut self) -> Option<Message> {
         if !matches!(self.flow, Flow::Hold) || self.phase != Phase::Open {
             return None;
         }

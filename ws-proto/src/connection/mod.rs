@@ -181,6 +181,11 @@ impl Rare {
         self.is_plain() && self.masks.is_none() && self.compression.is_none()
     }
 
+    /// Whether the latest messages say nothing of the length of the next ones.
+    const fn expects_nothing(&self) -> bool {
+        self.expected_large == 0 && self.equal_frames == 0
+    }
+
     /// Whether at most masking and compression distinguish the connection.
     const fn is_plain(&self) -> bool {
         self.monitor.is_none() && self.expected_large == 0 && self.queue_report.is_none()

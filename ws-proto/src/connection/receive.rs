@@ -81,7 +81,7 @@ impl Connection {
     /// Call it only when [`poll_event`](Self::poll_event) has returned `None`.
     #[inline]
     pub fn read_target<'a>(&'a mut self, rx: &'a mut ReceiveBuffer) -> &'a mut [u8] {
-        if self.partial.is_none() && self.rare.is_none() { rx.spare_mut() } else { self.any_read_target(rx) }
+        if self.reads_into_window() { rx.spare_mut() } else { self.any_read_target(rx) }
     }
 
     fn any_read_target<'a>(&'a mut self, rx: &'a mut ReceiveBuffer) -> &'a mut [u8] {
@@ -109,7 +109,14 @@ impl Connection {
         self.pong_due = None;
         self.observe_read(n, now);
         self.forgive_stall(now);
-        if self.partial.is_none() && self.rare.is_none() { rx.commit(n) } else { self.commit_any(n, rx) }
+        if self.reads_into_window() { rx.commit(n) } else { self.commit_any(n, rx) }
+    }
+
+    /// Whether the next read goes into the window, and may fill it: no message has begun, and the latest ones
+    /// do not say how long the next will be.
+    #[inline]
+    fn reads_into_window(&self) -> bool {
+        self.partial.is_none() && self.rare.as_ref().is_none_or(|rare| rare.expects_nothing())
     }
 
     fn commit_any(&mut self, n: usize, rx: &mut ReceiveBuffer) {

@@ -36,6 +36,7 @@ impl Utf8Bytes {
     }
 
     /// Wraps bytes that a validator has accepted, or that come from a `str`.
+    #[inline]
     pub(crate) fn from_validated(bytes: Bytes) -> Self {
         debug_assert!(is_valid_utf8(&bytes));
         Self(bytes)

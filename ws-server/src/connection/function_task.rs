@@ -94,7 +94,9 @@ impl<F: Future<Output = ()>, S: AsyncRead + AsyncWrite + Unpin> FunctionTask<F, 
         if has_ended && self.application.is_none() {
             return Poll::Ready(());
         }
-        self.registration.arm(due, is_quiet, tick);
+        if !is_quiet || !armed {
+            self.registration.arm(due, is_quiet, tick);
+        }
         Poll::Pending
     }
 

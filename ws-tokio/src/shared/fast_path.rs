@@ -9,7 +9,7 @@
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite};
-use ws_proto::{Connection, Event as Parsed};
+use ws_proto::Connection;
 
 use super::{
     input::Input,
@@ -92,9 +92,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
             let first = R::from_first(message);
             return Some(Poll::Ready(self.take_together(first, from, permit, rx, rest)));
         }
-        let received = R::from_parsed(Parsed::Message(message));
+        let received = R::from_message(message);
         self.end_receive(&mut rx, has_more, is_inline);
-        Some(Poll::Ready(received))
+        Some(Poll::Ready(Some(received)))
     }
 
     /// Ends the step after a message is received. `has_more`: other frames came behind it; they are held.

@@ -12,6 +12,9 @@ pub(crate) trait Received: Sized {
     /// Takes the oldest item that is held.
     fn take_held(connection: &mut Connection) -> Option<Self>;
 
+    /// A message that was just received.
+    fn from_message(message: MessageRef<'_>) -> Self;
+
     /// `None` for an event that the application does not receive.
     fn from_parsed(event: Parsed<'_>) -> Option<Self>;
 
@@ -38,8 +41,13 @@ impl Received for Message {
     }
 
     #[inline]
+    fn from_message(message: MessageRef<'_>) -> Self {
+        message.into_message()
+    }
+
+    #[inline]
     fn from_parsed(event: Parsed<'_>) -> Option<Self> {
-        if let Parsed::Message(message) = event { Some(message.into_message()) } else { None }
+        if let Parsed::Message(message) = event { Some(Self::from_message(message)) } else { None }
     }
 
     #[inline]
@@ -51,7 +59,7 @@ impl Received for Message {
 impl Taken for Message {
     #[inline]
     fn from_first(message: MessageRef<'_>) -> Option<Self> {
-        Some(message.into_message())
+        Some(Self::from_message(message))
     }
 
     #[inline]
@@ -71,8 +79,13 @@ impl Received for LentRun {
     }
 
     #[inline]
+    fn from_message(message: MessageRef<'_>) -> Self {
+        message.into_run().into()
+    }
+
+    #[inline]
     fn from_parsed(event: Parsed<'_>) -> Option<Self> {
-        if let Parsed::Message(message) = event { Some(message.into_run().into()) } else { None }
+        if let Parsed::Message(message) = event { Some(Self::from_message(message)) } else { None }
     }
 
     #[inline]
@@ -98,9 +111,13 @@ impl Received for Event {
         connection.take_held_event().and_then(Self::from_held)
     }
 
+    fn from_message(message: MessageRef<'_>) -> Self {
+        Self::Message(message.into_message())
+    }
+
     fn from_parsed(event: Parsed<'_>) -> Option<Self> {
         match event {
-            Parsed::Message(message) => Some(Self::Message(message.into_message())),
+            Parsed::Message(message) => Some(Self::from_message(message)),
             Parsed::Ping(payload) => Some(Self::Ping(payload.to_vec().into())),
             Parsed::Pong(payload) => Some(Self::Pong(payload.to_vec().into())),
             _ => None,

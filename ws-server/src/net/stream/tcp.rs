@@ -12,6 +12,7 @@ use rustix::net::{RecvFlags, SendFlags};
 use tokio::{
     io::{Interest, ReadBuf},
     net::TcpStream,
+    task::coop::poll_proceed,
 };
 
 /// Reads what has arrived, as far as the buffer has room.
@@ -37,14 +38,17 @@ pub(super) fn poll_read(
 /// Writes what the kernel takes.
 #[inline]
 pub(super) fn poll_write(stream: &TcpStream, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    // Usually the socket is ready, and its state need not be asked for twice.
+    let budget = ready!(poll_proceed(cx));
     loop {
-        ready!(stream.poll_write_ready(cx))?;
         let written = try_once(stream, Interest::WRITABLE, bytes.len(), || {
             Ok(rustix::net::send(stream, bytes, SendFlags::NOSIGNAL)?)
         });
         if written.is_ready() {
+            budget.made_progress();
             return written;
         }
+        ready!(stream.poll_write_ready(cx))?;
     }
 }
 

@@ -1,6 +1,7 @@
-//! Sockets that leave a reactor.
+//! Sockets that leave a reactor, and the budget of writes.
 
 use std::{
+    future::poll_fn,
     io::Write as _,
     net::{TcpListener, TcpStream},
     sync::Arc,
@@ -11,7 +12,7 @@ use rustix::event::{
     PollFd, PollFlags, Timespec,
     epoll::{self, CreateFlags, Event, EventData, EventFlags},
 };
-use tokio::io::AsyncReadExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::*;
 use crate::net::async_fd::watch;
@@ -84,4 +85,20 @@ async fn a_socket_that_has_left_can_be_adopted_again() {
     let epoll = new_epoll();
     let (stream, _peer) = readable(&epoll);
     assert!(matches!(stream.leave_reactor().detach(), Ok(Detached::Tcp(_))));
+}
+
+#[tokio::test]
+async fn a_task_that_only_writes_lets_others_run() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let _peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let (stream, _) = listener.accept().unwrap();
+    stream.set_nonblocking(true).unwrap();
+    let mut stream = ServerStream::from(tokio::net::TcpStream::from_std(stream).unwrap());
+    stream.write_all(b"x").await.unwrap();
+    let written = poll_fn(|cx| {
+        let is_written = |_: &usize| Pin::new(&mut stream).poll_write(cx, b"x").is_ready();
+        Poll::Ready((0..1000).take_while(is_written).count())
+    });
+    // The socket has room for all of them. tokio's cooperative budget has not.
+    assert!((1..1000).contains(&written.await));
 }
