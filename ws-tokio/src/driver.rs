@@ -56,14 +56,10 @@ impl<S> Driver<S> {
         Self::with_trust(io, connection, false)
     }
 
-    /// Creates a driver, as [`new`](Self::new) does, for a transport that is known to keep the contract of
-    /// [`AsyncRead`]. The buffer is lent as initialized memory, so a transport that needs that does not clear it for
-    /// each read.
-    pub const fn trusting(io: S, connection: Connection) -> Self {
-        Self::with_trust(io, connection, true)
-    }
-
-    const fn with_trust(io: S, connection: Connection, is_trusted: bool) -> Self {
+    /// Creates a driver, as [`new`](Self::new) does. A transport is trusted if it is known to keep the contract of
+    /// [`AsyncRead`]. To such a transport, the buffer is lent as initialized memory. So a transport that needs that
+    /// does not clear it for each read.
+    pub const fn with_trust(io: S, connection: Connection, is_trusted: bool) -> Self {
         let (tx, unread) = (None, None);
         Self { io, connection, tx, unread, write_shut_down: false, needs_flush: false, is_trusted }
     }

@@ -48,17 +48,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ServerHalf<S> {
     /// handshake.
     #[must_use]
     pub fn new(io: S, connection: Connection, received: &[u8]) -> (Self, WebSocket<S>) {
-        Self::with_driver(Driver::new(io, connection), received)
+        Self::with_trust(io, connection, received, false)
     }
 
-    /// Creates the handles, as [`new`](Self::new) does, for a transport that keeps its contract
-    /// ([`Driver::trusting`]).
+    /// Creates the handles, as [`new`](Self::new) does, for a transport that may be trusted
+    /// ([`Driver::with_trust`]).
     #[must_use]
-    pub fn trusting(io: S, connection: Connection, received: &[u8]) -> (Self, WebSocket<S>) {
-        Self::with_driver(Driver::trusting(io, connection), received)
-    }
-
-    fn with_driver(mut driver: Driver<S>, received: &[u8]) -> (Self, WebSocket<S>) {
+    pub fn with_trust(
+        io: S,
+        connection: Connection,
+        received: &[u8],
+        is_trusted: bool,
+    ) -> (Self, WebSocket<S>) {
+        let mut driver = Driver::with_trust(io, connection, is_trusted);
         driver.preload(received);
         let shared = SharedState::for_server_task(driver).shared();
         (Self { shared: shared.clone() }, WebSocket::from_shared(shared))

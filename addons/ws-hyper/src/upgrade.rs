@@ -293,11 +293,7 @@ impl Pending {
         let connection = connection.with_extensions(std::mem::take(&mut self.extensions));
         let is_tcp = io.tcp().is_some();
         // The transports inside hyper are not known.
-        let (half, ws) = if is_tcp {
-            ServerHalf::trusting(io, connection, &received)
-        } else {
-            ServerHalf::new(io, connection, &received)
-        };
+        let (half, ws) = ServerHalf::with_trust(io, connection, &received, is_tcp);
         #[cfg(target_os = "linux")]
         let ws = if is_tcp { ws.with_send_queue(HyperStream::send_queue) } else { ws };
         Opened { half, ws: ws.with_subprotocol(self.subprotocol.take()), tracked }

@@ -52,8 +52,7 @@ impl<H: Handler, S: Io> HandlerTask<H, S> {
         registration: Registration,
     ) -> Self {
         let is_trusted = io.is_trusted();
-        let mut driver =
-            if is_trusted { Driver::trusting(io, connection) } else { Driver::new(io, connection) };
+        let mut driver = Driver::with_trust(io, connection, is_trusted);
         driver.preload(received);
         driver.connection_mut().watch_send_queue();
         Self { driver, handler, state: HandlerState::new(registration) }

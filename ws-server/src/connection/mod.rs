@@ -141,11 +141,8 @@ impl<F> FunctionApp<F> {
         S: Io + 'static,
     {
         let Established { request, connection, received, registration, .. } = established;
-        let (half, ws) = if io.is_trusted() {
-            ServerHalf::trusting(io, connection, &received)
-        } else {
-            ServerHalf::new(io, connection, &received)
-        };
+        let is_trusted = io.is_trusted();
+        let (half, ws) = ServerHalf::with_trust(io, connection, &received, is_trusted);
         half.count_in(Arc::clone(&registration.shard().server.counters.traffic));
         if let Some(home) = home {
             half.set_reactor(home, S::leave_reactor);

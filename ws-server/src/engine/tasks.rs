@@ -53,11 +53,7 @@ where
             Err(error) => return server.note_lost_socket(&error),
         };
         let handshake = Handshake::new(peer, LoadShare::new(&shard), permit);
-        let start = |app: Arc<A>, io, established| {
-            if let Some(task) = app.build_task(io, established) {
-                tokio::spawn(GuardedFuture::new(task));
-            }
-        };
+        let start = |app: Arc<A>, io, established| spawn_connection(&*app, io, established);
         tokio::spawn(handshake::run(Arc::clone(&app), io, handshake, start));
     };
     let accepting = async {
@@ -69,6 +65,17 @@ where
     let report = drain(&server).await;
     drop((clock, force));
     report
+}
+
+/// Starts a connection as a task of this runtime.
+fn spawn_connection<A>(app: &A, io: ServerStream, established: Established<A::Accepted>)
+where
+    A: BuildTask<ServerStream>,
+    A::Task: Send,
+{
+    if let Some(task) = app.build_task(io, established) {
+        tokio::spawn(GuardedFuture::new(task));
+    }
 }
 
 /// Adopts connections in this runtime, as long as the server runs.
@@ -88,9 +95,7 @@ where
                 Ok(io) => io,
                 Err(error) => return server.note_lost_socket(&error),
             };
-            if let Some(task) = app.build_task(io, established) {
-                tokio::spawn(GuardedFuture::new(task));
-            }
+            spawn_connection(&*app, io, established);
         };
         let adopting = handshake::adopt(app, adoption, LoadShare::new(&shard), start);
         runtime.spawn(GuardedFuture::new(Box::pin(adopting)));
