@@ -120,12 +120,21 @@ impl Node {
             }
         });
         wait_until("the node is healthy", || cluster.health() == Health::Healthy).await;
-        // It comes behind, and is a gap of what is subscribed by then.
-        wait_until("the first `Up`", || gaps.lock().unwrap().contains(&ClusterEvent::Up)).await;
+        // The first `Up` comes behind, and is a gap of what is subscribed by then. An entry comes behind that.
+        let first = member(&cluster, "log of the start").await;
+        cluster.publish("log of the start", "0 1").await.unwrap();
+        wait_until("the first entry", || !first.lock().unwrap().is_empty()).await;
         gaps.lock().unwrap().clear();
         let live = member(&cluster, &names.live).await;
         let logged = member(&cluster, &names.logged).await;
         Self { cluster, live, logged, gaps }
+    }
+
+    /// How often it has found the broker again.
+    fn ups(&self) -> usize {
+        let mut events = self.gaps.lock().unwrap().clone();
+        events.retain(|event| matches!(event, ClusterEvent::Down | ClusterEvent::Up));
+        events.windows(2).filter(|pair| *pair == [ClusterEvent::Down, ClusterEvent::Up]).count()
     }
 
     fn gaps(&self, name: &str) -> usize {
@@ -347,7 +356,7 @@ fn check_live(node: &Node, index: usize, all: &[Sent], names: &Names, report: &m
     let got = node.live.lock().unwrap();
     let gaps = node.gaps(&names.live);
     report.live_gaps += gaps;
-    report.ups += node.gaps.lock().unwrap().iter().filter(|event| **event == ClusterEvent::Up).count();
+    report.ups += node.ups();
     for sent in all.iter().filter(|sent| !sent.is_logged) {
         let numbers = check_order(&got, sent);
         let mut holes = 0;
