@@ -89,9 +89,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> PingOutlet for Mutex<SharedState<S>> {
             Some(number) => number,
             None => {
                 let mut state = lock(self);
-                let begun = state.begin_ping()?;
+                // Set before foreign code runs: a transport may panic, and the ping is forgotten by its number.
+                let begun = *number.insert(state.begin_ping()?);
                 state.write_queued();
-                *number.insert(begun)
+                begun
             }
         };
         poll_with_clone(cx, |clone| {

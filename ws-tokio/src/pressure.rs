@@ -26,10 +26,13 @@ impl Pressure {
         self.queued.bytes += bytes;
     }
 
-    /// Adds what waits in a feed.
-    pub const fn add_feed(&mut self, feed: FeedPressure) {
-        self.add_waiting(feed.messages, feed.bytes);
-        self.missed |= feed.missed;
+    /// Adds what waits in a feed. The feed is asked only while the transport takes no bytes.
+    pub fn add_feed(&mut self, ask: impl FnOnce() -> FeedPressure) {
+        if self.blocked_since.is_some() {
+            let feed = ask();
+            self.add_waiting(feed.messages, feed.bytes);
+            self.missed |= feed.missed;
+        }
     }
 }
 

@@ -39,7 +39,8 @@ pub struct TurnEnd {
     pub due: Option<Instant>,
     /// Nothing is in progress. If not, `due` may be `None` only because reading has stopped for a while.
     pub is_quiet: bool,
-    /// [`pressure`](ServerHalf::pressure) may have changed.
+    /// The transport takes no bytes, a message was refused, or the feed has closed the connection: look at the
+    /// [`pressure`](ServerHalf::pressure).
     pub is_pressed: bool,
 }
 
@@ -95,21 +96,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ServerHalf<S> {
     }
 
     /// Ends a turn and returns the next deadline, as [`end_turn`](Self::end_turn) and
-    /// [`poll_timeout`](Self::poll_timeout) do. `armed` says that the task has a timer that has not fired. Then
+    /// [`poll_timeout`](Self::poll_timeout) do. `is_armed` says that the task has a timer that has not fired. Then
     /// deadlines are not checked, because they can only have moved to a later time.
-    pub fn end_turn_with_timer(&self, cx: &mut Context<'_>, now: Instant, armed: bool) -> TurnEnd {
-        if armed && turn::is_done(&*self.shared) {
+    pub fn end_turn_with_timer(&self, cx: &mut Context<'_>, now: Instant, is_armed: bool) -> TurnEnd {
+        if is_armed && turn::is_done(&*self.shared) {
             turn::end(&*self.shared);
             return TurnEnd { has_ended: false, due: None, is_quiet: true, is_pressed: false };
         }
         let mut state = lock(&self.shared);
         turn::end(&*self.shared);
-        let receiving = state.end_application();
+        let is_receiving = state.end_application();
         state.waiting.register(cx.waker());
-        if !armed {
+        if !is_armed {
             state.handle_timeout(now);
         }
-        if receiving && state.driver().is_some() {
+        if is_receiving && state.driver().is_some() {
             if state.poll_output(cx).is_ready() {
                 // The application sees the end in its `recv`.
                 state.waiting.wake_all();
@@ -123,7 +124,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ServerHalf<S> {
         let Some(driver) = state.driver() else {
             return TurnEnd { has_ended: true, due: None, is_quiet: true, is_pressed };
         };
-        let due = if armed && driver.is_quiet() { None } else { driver.poll_timeout() };
+        let due = if is_armed && driver.is_quiet() { None } else { driver.poll_timeout() };
         TurnEnd { has_ended: false, due, is_quiet: driver.is_quiet(), is_pressed }
     }
 

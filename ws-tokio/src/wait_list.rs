@@ -30,7 +30,8 @@ pub struct WaitList(Option<Box<List>>);
 #[derive(Debug)]
 pub struct Place(u32);
 
-/// How a sender stands among those that wait: whether it may try to send.
+/// How a task stands in a [`WaitList`]: whether a sender may try to send. In a list of tasks that wait for the
+/// connection's end, all are newcomers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Standing {
     /// It has not waited, and no other sender waits.

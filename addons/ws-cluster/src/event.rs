@@ -28,7 +28,7 @@ pub enum BackplaneEvent {
         topic: Arc<str>,
         /// The position that the broker gave it.
         position: Position,
-        /// The offset of the entry before it in this topic, if the broker tells.
+        /// The offset of the entry before it in this topic, if the broker reports it.
         previous: Option<u64>,
         /// What was published.
         envelope: Bytes,

@@ -29,7 +29,7 @@ pub(crate) struct Options {
     pub(crate) ticks: bool,
     /// The longest delay between attempts.
     pub(crate) max_delay: Duration,
-    /// How long the server may be silent before it is pinged, and then again until it counts as dead.
+    /// How long the server may be silent before it is pinged. If it is silent for as long again, it counts as dead.
     pub(crate) keepalive: Duration,
 }
 

@@ -96,22 +96,6 @@ pub(super) enum At {
 }
 
 impl At {
-    /// A message in the receive window.
-    #[inline]
-    pub(super) fn message_in_window(
-        kind: MessageKind,
-        validated: bool,
-        rx: &mut ReceiveBuffer,
-        start: usize,
-        len: usize,
-    ) -> MessageRef<'_> {
-        if rx.is_worth_detaching(len) {
-            MessageRef::window(kind, validated, rx, start, len)
-        } else {
-            MessageRef::lent(kind, validated, rx.processed(start, len))
-        }
-    }
-
     #[inline]
     pub(super) fn bytes(self, rx: &ReceiveBuffer) -> &[u8] {
         match self {
@@ -129,9 +113,25 @@ impl At {
         rx: &mut ReceiveBuffer,
     ) -> MessageRef<'_> {
         match self {
-            Self::Window { start, len } => Self::message_in_window(kind, validated, rx, start, len),
+            Self::Window { start, len } => message_in_window(kind, validated, rx, start, len),
             Self::Assembled => MessageRef::assembled(kind, validated, &mut rx.assembled),
             Self::Inflated { len } => MessageRef::lent(kind, validated, rx.inflated(len)),
         }
+    }
+}
+
+/// A message in the receive window.
+#[inline]
+pub(super) fn message_in_window(
+    kind: MessageKind,
+    validated: bool,
+    rx: &mut ReceiveBuffer,
+    start: usize,
+    len: usize,
+) -> MessageRef<'_> {
+    if rx.is_worth_detaching(len) {
+        MessageRef::window(kind, validated, rx, start, len)
+    } else {
+        MessageRef::lent(kind, validated, rx.processed(start, len))
     }
 }

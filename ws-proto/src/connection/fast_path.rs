@@ -12,7 +12,7 @@ use crate::{
     utf8::is_valid_utf8,
 };
 
-use super::{Connection, Flow, closing::Phase, event::At};
+use super::{Connection, Flow, closing::Phase, event::message_in_window};
 
 const FINAL_TEXT: u8 = 0x81;
 const FINAL_BINARY: u8 = 0x82;
@@ -91,7 +91,7 @@ impl Connection {
         }
         let FastMessage { kind, start, len } = self.fast_message(rx, tx)?;
         let has_more = !rx.is_empty();
-        Some((At::message_in_window(kind, self.config.validate_utf8, rx, start, len), has_more))
+        Some((message_in_window(kind, self.config.validate_utf8, rx, start, len), has_more))
     }
 
     /// While the application is paused, holds all messages for which the fast path applies.

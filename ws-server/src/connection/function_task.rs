@@ -83,8 +83,9 @@ impl<F: Future<Output = ()>, S: AsyncRead + AsyncWrite + Unpin> FunctionTask<F, 
             }
         }
         self.poll_application(cx);
-        let armed = self.registration.is_armed(tick);
-        let TurnEnd { has_ended, due, is_quiet, is_pressed } = self.half.end_turn_with_timer(cx, now, armed);
+        let is_armed = self.registration.is_armed(tick);
+        let TurnEnd { has_ended, due, is_quiet, is_pressed } =
+            self.half.end_turn_with_timer(cx, now, is_armed);
         if is_pressed || self.slowness.is_slow() {
             self.follow_pressure(has_ended);
         }
@@ -94,7 +95,8 @@ impl<F: Future<Output = ()>, S: AsyncRead + AsyncWrite + Unpin> FunctionTask<F, 
         if has_ended && self.application.is_none() {
             return Poll::Ready(());
         }
-        if !is_quiet || !armed {
+        // The deadlines of a quiet connection can only have moved to a later time, so its timer is early enough.
+        if !is_quiet || !is_armed {
             self.registration.arm(due, is_quiet, tick);
         }
         Poll::Pending

@@ -46,17 +46,14 @@ use super::{
 /// # }
 /// ```
 ///
-/// The stream may be of any type, so an acceptor does not know that it is TCP.
-/// [`with_send_queue`](WebSocket::with_send_queue) tells the connection, so that a peer that reads slowly is not
-/// mistaken for one that does not read.
-///
 /// For TLS, see [`Tls::accept`](crate::Tls::accept).
 ///
 /// The task that polls the [`WebSocket`] drives its connection. [`Server`](crate::Server) adds limits over all
 /// connections, one timer wheel and graceful shutdown.
 ///
 /// An acceptor does not know the type of its streams, so it does not see how much of a TCP stream the peer has
-/// acknowledged: call [`WebSocket::with_send_queue`], which says what is missing otherwise.
+/// acknowledged. Call [`WebSocket::with_send_queue`], so that a peer that reads slowly is not mistaken for one that
+/// does not read.
 ///
 /// An acceptor needs a tokio runtime with timers. Without one, [`accept`](Self::accept) and
 /// [`read_request`](Self::read_request) read nothing and return

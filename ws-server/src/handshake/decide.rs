@@ -26,6 +26,12 @@ use super::{
 /// An accepted request, or the response that refuses it.
 pub(super) type Decision<T> = Result<AcceptedRequest<T>, Refusal>;
 
+/// A request that was admitted: it is a valid handshake, and there is room for its connection.
+pub(super) struct Admitted {
+    handshake: ServerHandshake,
+    connection_permit: Permit,
+}
+
 /// A response that is not 101, encoded.
 #[derive(Debug)]
 pub(crate) struct Refusal {
@@ -73,11 +79,7 @@ pub(super) fn accept_upgrade(
 }
 
 /// Checks a request to the server and acquires its connection permit. `Err` is the rejection.
-pub(super) fn admit(
-    server: &ServerState,
-    request: &Request,
-    over_tls: bool,
-) -> Result<(ServerHandshake, Permit), Refusal> {
+pub(super) fn admit(server: &ServerState, request: &Request, over_tls: bool) -> Result<Admitted, Refusal> {
     let handshake = match guarded(|| check(request, &server.options.origin, over_tls)) {
         Ok(Ok(handshake)) => handshake,
         Ok(Err(AcceptError::Request(error))) if error.is_not_upgrade() => {
@@ -92,14 +94,14 @@ pub(super) fn admit(
     // A full server rejects before it asks the application.
     let connection_permit = server.connections.acquire(request.peer_addr());
     let connection_permit = connection_permit.map_err(|full| encode(rejection_when_full(full)))?;
-    Ok((handshake, connection_permit))
+    Ok(Admitted { handshake, connection_permit })
 }
 
 /// Asks the application about a request that was admitted.
 pub(super) fn decide<A: Application>(
     app: &A,
     server: &ServerState,
-    (handshake, connection_permit): (ServerHandshake, Permit),
+    Admitted { handshake, connection_permit }: Admitted,
     mut request: Request,
     received: Vec<u8>,
 ) -> Decision<A::Accepted> {

@@ -78,6 +78,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
     /// Reads once, as [`poll_read`](Self::poll_read) does. `now` is called if there is something. Returns whether the
     /// bytes fill the memory for them, so that more may have arrived. Call it only if the driver
     /// [reads plainly](Self::reads_plainly).
+    // Inlined, because the fast path of `recv` is slower if it is split into functions (`bench/LOG.md`).
     #[inline(always)]
     pub(crate) fn read_plain(
         &mut self,

@@ -2,7 +2,7 @@
 
 use ws_proto::SendQueue;
 
-/// Returns `None`, because only Linux tells the state of a send queue.
+/// Returns `None`, because only Linux reports the state of a send queue.
 #[must_use]
 pub const fn tcp_send_queue<S>(_socket: &S) -> Option<SendQueue> {
     None

@@ -178,7 +178,7 @@ impl Sender {
     /// effect, because the owner may reply. An owner that does not receive delays them by at most `close_timeout`.
     ///
     /// The future does not move bytes: the end is seen while the owner's [`recv`](crate::WebSocket::recv), or any other
-    /// future of the connection, is polled. A server polls its connections.
+    /// future of the connection, is polled. On a server's connection, the server's task does that.
     ///
     /// # Cancel safety
     /// Safe. Dropping the future loses nothing.

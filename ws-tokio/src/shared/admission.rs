@@ -4,7 +4,7 @@ use ws_proto::{
     Message, MessageKind, MessageRef, Notify, PreparedMessage, error::SendError, memory::Backlog,
 };
 
-use super::{rare::Rare, state::SharedState};
+use super::{mode::Mode, rare::Rare, state::SharedState};
 use crate::wait_list::Place;
 
 impl<S> SharedState<S> {
@@ -114,6 +114,19 @@ impl<S> SharedState<S> {
     fn note_queued(&mut self) {
         self.note_accepted(1);
         self.wake_idle_server_task();
+    }
+
+    /// Number of messages that were accepted so far. Not counted under a server's task.
+    pub(crate) const fn accepted(&self) -> u64 {
+        if let Mode::Inline { accepted, .. } = self.mode { accepted } else { 0 }
+    }
+
+    /// Notes that messages were accepted.
+    #[inline]
+    pub(super) const fn note_accepted(&mut self, messages: u64) {
+        if let Mode::Inline { accepted, .. } = &mut self.mode {
+            *accepted += messages;
+        }
     }
 
     /// Queues a prepared message, as [`queue`](Self::queue) does.

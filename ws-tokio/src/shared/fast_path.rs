@@ -3,8 +3,7 @@
 //! without such a task.
 //!
 //! It has the same effects as the steps of [`receive`](super::receive), [`send`](super::send) and
-//! [`transfer`](super::transfer), and leaves out those that can have none. In any other case, those
-//! steps continue.
+//! [`transfer`](super::transfer), and leaves out those that can have none. In any other case, those steps continue.
 
 use std::task::{Context, Poll};
 
@@ -51,7 +50,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
             Mode::ServerTask(task) if task.turn == Turn::Application && task.reads < READS_PER_TURN => {
                 let waker = self.waiting.only_server_task().filter(|waker| waker.will_wake(cx.waker()))?;
                 task.reads += u8::from(self.input != Input::None);
-                task.receiving = false;
+                task.is_receiving = false;
                 waker
             }
             Mode::Inline { .. } if driver.has_no_output() && self.waiting.note_poll(cx.waker()) => {
@@ -136,7 +135,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
         }
     }
 
-    /// The same without a server's task. `has_more`: other frames came behind it, so there may be replies.
+    /// The last part of [`end_receive`](Self::end_receive) without a server's task. `has_more`: other frames came
+    /// behind the message, so there may be replies.
     #[inline(never)]
     fn end_receive_outside_turn(&mut self, has_more: bool) {
         if has_more { self.write_replies() } else { self.end_step() }

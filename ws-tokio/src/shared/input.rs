@@ -1,6 +1,7 @@
 //! What is known of the bytes that a transport has.
 
-/// What is known of the bytes that a transport has which wakes no tasks by itself. It is told what arrives.
+/// What is known of the bytes that a transport has. One that wakes no tasks by itself is told of them with
+/// [`notify_transport`](crate::internal::ServerHalf::notify_transport).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Input {
     Unknown,

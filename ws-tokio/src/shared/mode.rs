@@ -24,7 +24,7 @@ pub(crate) enum Mode<S> {
 pub(crate) struct ServerTask<S> {
     pub(super) turn: Turn,
     /// The application waits in `recv`, whose polls read.
-    pub(super) receiving: bool,
+    pub(super) is_receiving: bool,
     /// Reads of this turn.
     pub(super) reads: u8,
     /// Writes of this turn, for an application that waits for room in the write queue.
@@ -46,6 +46,6 @@ pub(crate) enum Turn {
 
 impl<S> Default for ServerTask<S> {
     fn default() -> Self {
-        Self { turn: Turn::Idle, receiving: false, reads: 0, writes: 0, reactor: None }
+        Self { turn: Turn::Idle, is_receiving: false, reads: 0, writes: 0, reactor: None }
     }
 }

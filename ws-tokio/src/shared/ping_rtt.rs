@@ -30,8 +30,7 @@ impl<S> SharedState<S> {
         (!self.is_open()).then(|| Err(self.end_error()))
     }
 
-    /// Stores the waker of the task that waits for the pong, as
-    /// [`PendingPings::wait`] does.
+    /// Stores the waker of the task that waits for the pong, as [`PendingPings::wait`] does.
     pub(crate) fn wait_for_pong(&mut self, number: u64, waker: &Waker, clone: &mut Option<Waker>) -> bool {
         self.pings_mut().is_none_or(|pings| pings.wait(number, waker, clone))
     }

@@ -12,7 +12,7 @@ impl<S> SharedState<S> {
         }
     }
 
-    /// Whether the pressure may have changed.
+    /// Whether the transport takes no bytes, a message was refused, or the feed has closed the connection.
     #[inline]
     pub(crate) fn is_pressed(&self) -> bool {
         self.has_refused
@@ -21,17 +21,14 @@ impl<S> SharedState<S> {
     }
 
     /// What waits for the peer, and what that has led to. That the feed has closed the connection is reported once. The
-    /// feed is asked on request, and only while the transport takes no bytes.
+    /// feed is asked on request, as [`Pressure::add_feed`] does.
     pub(crate) fn take_pressure(&mut self, asks_feed: bool) -> Pressure {
         let mut pressure = self.driver().map(|driver| driver.pressure()).unwrap_or_default();
         self.has_refused &= pressure.queued.bytes > 0;
         pressure.refused = self.has_refused || self.has_waiting_senders();
         pressure.cut_off = self.rare.as_mut().is_some_and(|rare| std::mem::take(&mut rare.is_cut_off));
-        if asks_feed
-            && pressure.blocked_since.is_some()
-            && let Some(feed) = self.feed()
-        {
-            pressure.add_feed(feed.pressure());
+        if asks_feed && let Some(feed) = self.feed() {
+            pressure.add_feed(|| feed.pressure());
         }
         pressure
     }

@@ -85,7 +85,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
         self.finish_received(cx, next)
     }
 
-    /// Goes on with what was read, after a read of this poll.
+    /// Continues with what was read, after a read of this poll.
     #[inline(never)]
     pub(super) fn poll_parsed<R: Received>(
         &mut self,
@@ -158,7 +158,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SharedState<S> {
     #[cold]
     fn poll_next_turn(&mut self, cx: &Context<'_>) -> Poll<()> {
         let Mode::ServerTask(task) = &mut self.mode else { return Poll::Pending };
-        task.receiving = true;
+        task.is_receiving = true;
         // A reactor looks for events after each turn.
         let is_task = task.reactor.is_none();
         if self.has_waker_of(cx) {

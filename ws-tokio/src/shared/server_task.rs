@@ -33,22 +33,9 @@ impl<S> SharedState<S> {
 
     /// Notes, for a server's task, whether the application waits in `recv`.
     #[inline]
-    pub(super) const fn set_receiving(&mut self, receiving: bool) {
+    pub(super) const fn set_receiving(&mut self, is_receiving: bool) {
         if let Mode::ServerTask(task) = &mut self.mode {
-            task.receiving = receiving;
-        }
-    }
-
-    /// Number of messages that were accepted so far. Not counted under a server's task.
-    pub(crate) const fn accepted(&self) -> u64 {
-        if let Mode::Inline { accepted, .. } = self.mode { accepted } else { 0 }
-    }
-
-    /// Notes that messages were accepted.
-    #[inline]
-    pub(super) const fn note_accepted(&mut self, messages: u64) {
-        if let Mode::Inline { accepted, .. } = &mut self.mode {
-            *accepted += messages;
+            task.is_receiving = is_receiving;
         }
     }
 
@@ -59,7 +46,7 @@ impl<S> SharedState<S> {
         if let Mode::ServerTask(task) = &mut self.mode {
             task.turn = Turn::Application;
             if !again {
-                (task.receiving, task.reads, task.writes) = (false, 0, 0);
+                (task.is_receiving, task.reads, task.writes) = (false, 0, 0);
             }
         }
     }
@@ -68,7 +55,7 @@ impl<S> SharedState<S> {
     pub(crate) const fn end_application(&mut self) -> bool {
         let Mode::ServerTask(task) = &mut self.mode else { return false };
         task.turn = Turn::Transport;
-        task.receiving
+        task.is_receiving
     }
 
     /// Ends the turn of the server's task.

@@ -137,7 +137,7 @@ async fn a_poll_ends_although_publications_never_do() {
             let mut recv = Box::pin(ws.recv());
             assert!(task.poll(&mut recv).is_pending());
             yield_now().await;
-            assert!(task.was_woken(), "it goes on in the next poll");
+            assert!(task.was_woken(), "it continues in the next poll");
         }
         assert!((1..=8).contains(&peer.counts().writes), "{:?}", peer.counts());
         // What was queued goes out, and a flush does not wait for what comes then.

@@ -44,7 +44,7 @@ pub(super) async fn run(mut ws: Socket, load: Load) -> Part {
         }
     });
     let mut part = Part { expected: schedule.count(), received: 0, last: None, has_failed: false };
-    let end = schedule.due(schedule.count()) + load.wait;
+    let end = schedule.end(load.wait);
     while part.received < part.expected {
         let Ok(answer) = tokio::time::timeout_at(end, ws.recv()).await else { break };
         if answer.is_none() {

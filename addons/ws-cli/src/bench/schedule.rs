@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+/// A longer time may not fit into an [`Instant`].
+const LONGEST_WAIT: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+
 /// The messages of one connection. All connections together send at an even rate: they take turns.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Schedule {
@@ -36,6 +39,12 @@ impl Schedule {
         let among_all = self.first + number * self.connections;
         self.start + Duration::from_secs_f64(among_all as f64 / self.rate)
     }
+
+    /// The time `wait` after the last message of this connection is due.
+    pub(super) fn end(&self, wait: Duration) -> Instant {
+        let last = self.count.checked_sub(1).map_or(self.start, |number| self.due(number));
+        last + wait.min(LONGEST_WAIT)
+    }
 }
 
 #[cfg(test)]
@@ -57,5 +66,22 @@ mod tests {
             let expected: Vec<u64> = (0..total).map(|number| number * 1000).collect();
             assert_eq!(due, expected, "{connections}");
         }
+    }
+
+    #[test]
+    fn the_end_is_the_wait_after_the_last_message() {
+        let (start, second) = (Instant::now(), Duration::from_secs(1));
+        // Messages at 0, 10 and 20 s.
+        let end = |connections, index| {
+            Schedule::new(start, 0.1, 30 * second, connections, index).end(5 * second) - start
+        };
+        assert_eq!(end(1, 0), 25 * second);
+        assert_eq!([0, 1].map(|index| end(2, index)), [25 * second, 15 * second]);
+        // A connection without messages.
+        assert_eq!(end(4, 3), 5 * second);
+        // One message, however low the rate is.
+        let slow = |index| Schedule::new(start, 1e-300, second, 2, index);
+        assert_eq!([0, 1].map(|index| slow(index).end(5 * second) - start), [5 * second; 2]);
+        assert!(slow(0).end(Duration::MAX) > start);
     }
 }

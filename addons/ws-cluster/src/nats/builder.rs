@@ -87,7 +87,7 @@ impl NatsBackplaneBuilder {
         }
     }
 
-    /// Another server of the same NATS cluster. Servers that a server tells about are found without it.
+    /// Another server of the same NATS cluster. Servers that a server names are found without it.
     pub fn server(mut self, url: impl Into<String>) -> Self {
         self.urls.push(url.into());
         self
@@ -188,7 +188,7 @@ impl NatsBackplaneBuilder {
         self
     }
 
-    /// Starts to connect, and returns at once. [`Up`](crate::BackplaneEvent::Up) tells when it is connected.
+    /// Starts to connect, and returns at once. [`Up`](crate::BackplaneEvent::Up) reports that it is connected.
     ///
     /// # Errors
     /// [`NatsConfigError`] if an option cannot be used, or outside a tokio runtime.

@@ -50,7 +50,7 @@ impl Reading<'_> {
         let same_epoch = since.filter(|since| since.epoch == epoch).map(|since| since.offset);
         let from = same_epoch.unwrap_or(0);
         let Some(newest) = newest else {
-            // Without an entry, only this node's memory tells where the log ended.
+            // Without an entry, only this node's memory shows where the log ended.
             let newest = self.shared.watched.newest(self.name);
             let complete = self.nothing_is_gone(since, newest, &known, Some(0)).await?;
             return Ok(History::new(Vec::new(), Position { epoch, offset: newest }, complete, false));

@@ -31,7 +31,7 @@ struct Topic {
     live: bool,
     logged: bool,
     /// The highest offset that was heard or read.
-    known: u64,
+    newest: u64,
     /// The highest offset that was heard. An entry may be read before it is heard.
     heard: u64,
     read: Option<Read>,
@@ -59,8 +59,18 @@ struct Continuity {
 /// A message of a watched topic.
 pub(super) struct Heard {
     pub(super) topic: Arc<str>,
-    /// The offset is not above one that was heard before. The log has begun again.
-    pub(super) is_old: bool,
+    pub(super) order: Order,
+}
+
+/// How an entry relates to those of its topic that were heard or read before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Order {
+    /// It continues the log, perhaps behind a gap.
+    Next,
+    /// It was read before it was heard, or the newest of those before it has left the log, or the log has begun again.
+    Doubtful,
+    /// Its offset is not above one that was heard. The log has begun again.
+    Repeated,
 }
 
 impl Watched {
@@ -79,7 +89,7 @@ impl Watched {
             name: Arc::clone(topic),
             live: false,
             logged: false,
-            known: 0,
+            newest: 0,
             heard: 0,
             read: None,
         });
@@ -117,14 +127,28 @@ impl Watched {
         group.get(token).filter(|topic| topic.live).map(|topic| Arc::clone(&topic.name))
     }
 
-    /// `age`: for how long entries are kept.
-    pub(super) fn logged(&self, group: u16, token: &str, offset: u64, age: Duration) -> Option<Heard> {
+    /// `previous`: the offset of the topic's entry before it, 0 if none is kept. `age`: for how long entries are kept.
+    pub(super) fn logged(
+        &self,
+        group: u16,
+        token: &str,
+        offset: u64,
+        previous: Option<u64>,
+        age: Duration,
+    ) -> Option<Heard> {
         let stretch = self.stretch();
         let mut group = lock(self.group(group));
         let topic = group.get_mut(token).filter(|topic| topic.logged)?;
-        let is_old = offset <= topic.heard;
+        let lacks_newest = previous.is_some_and(|previous| previous < topic.newest);
+        let order = if offset <= topic.heard {
+            Order::Repeated
+        } else if offset <= topic.newest || lacks_newest {
+            Order::Doubtful
+        } else {
+            Order::Next
+        };
         topic.heard = topic.heard.max(offset);
-        topic.known = topic.known.max(offset);
+        topic.newest = topic.newest.max(offset);
         if let Some(read) = topic.read.as_mut().filter(|read| read.stretch == stretch) {
             let now = Instant::now();
             if now.duration_since(read.quiet.1) >= recent(age) {
@@ -132,14 +156,14 @@ impl Watched {
             }
             read.offset = read.offset.max(offset);
         }
-        Some(Heard { topic: Arc::clone(&topic.name), is_old })
+        Some(Heard { topic: Arc::clone(&topic.name), order })
     }
 
     /// The log has begun again: earlier offsets mean nothing.
     pub(super) fn forget_offsets(&self) {
         for group in &self.groups {
             for topic in lock(group).values_mut() {
-                (topic.known, topic.heard) = (0, 0);
+                (topic.newest, topic.heard) = (0, 0);
                 topic.read = None;
             }
         }
@@ -172,19 +196,19 @@ impl Watched {
         let is_current = self.stretch() == stretch;
         let mut group = lock(self.group(name.group));
         if let Some(topic) = group.get_mut(name.token.as_str()).filter(|topic| topic.logged) {
-            topic.known = topic.known.max(newest);
+            topic.newest = topic.newest.max(newest);
             let read = topic.read.filter(|read| read.stretch == stretch);
             topic.read = match read {
                 _ if !is_current => topic.read,
                 Some(read) => Some(Read { offset: read.offset.max(newest), ..read }),
-                None => Some(Read { stretch, offset: topic.known, quiet: (topic.known, Instant::now()) }),
+                None => Some(Read { stretch, offset: topic.newest, quiet: (topic.newest, Instant::now()) }),
             };
         }
     }
 
     /// The highest offset that was heard or read, 0 if none.
     pub(super) fn newest(&self, name: &Name) -> u64 {
-        lock(self.group(name.group)).get(name.token.as_str()).map_or(0, |topic| topic.known)
+        lock(self.group(name.group)).get(name.token.as_str()).map_or(0, |topic| topic.newest)
     }
 
     /// Whether all entries behind `offset` that were ever published are still kept, if only their age, which is at
@@ -238,7 +262,12 @@ mod tests {
         }
 
         fn hear(&self, offset: u64) {
-            assert!(!self.watched.logged(0, "a", offset, AGE).unwrap().is_old);
+            assert_eq!(self.order(offset, None), Order::Next);
+        }
+
+        /// Hears an entry.
+        fn order(&self, offset: u64, previous: Option<u64>) -> Order {
+            self.watched.logged(0, "a", offset, previous, AGE).unwrap().order
         }
 
         fn knows_all_behind(&self, offset: u64) -> bool {
@@ -313,20 +342,39 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_that_was_read_before_it_is_heard_is_not_old() {
+    fn an_entry_that_was_read_before_it_is_heard_is_no_loss() {
         let test = Test::new();
         test.read(6);
-        test.hear(5);
-        test.hear(6);
-        assert!(test.watched.logged(0, "a", 6, AGE).unwrap().is_old);
-        assert_eq!(test.watched.newest(&test.name), 6);
+        assert_eq!((test.order(5, Some(4)), test.order(6, Some(5))), (Order::Doubtful, Order::Doubtful));
+        assert_eq!(test.order(7, Some(6)), Order::Next);
+        assert_eq!(test.watched.newest(&test.name), 7);
     }
 
     #[test]
-    fn offsets_that_come_again_are_old() {
+    fn a_log_that_begins_again_is_doubtful_to_a_node_that_has_only_read() {
+        for first in [1, 6, 7, 100] {
+            let test = Test::new();
+            test.read(6);
+            assert_eq!(test.order(first, Some(0)), Order::Doubtful, "{first}");
+        }
+    }
+
+    #[test]
+    fn entries_that_follow_each_other_are_not_doubtful() {
+        let test = Test::new();
+        assert_eq!(test.order(5, Some(4)), Order::Next);
+        assert_eq!(test.order(9, Some(5)), Order::Next);
+        test.read(9);
+        assert_eq!(test.order(12, Some(9)), Order::Next);
+        // Some were missed in between.
+        assert_eq!(test.order(20, Some(15)), Order::Next);
+    }
+
+    #[test]
+    fn offsets_that_come_again_are_repeated() {
         let test = Test::new();
         test.hear(5);
-        assert!(test.watched.logged(0, "a", 5, AGE).unwrap().is_old);
+        assert_eq!(test.order(5, Some(4)), Order::Repeated);
         test.watched.forget_offsets();
         test.hear(1);
     }

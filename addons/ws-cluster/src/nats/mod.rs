@@ -54,10 +54,11 @@
 //!   have it; a logged one is tried again until its deadline.
 //! - The server does not answer: [`Deaf`](crate::Health::Deaf) after the probe's timeout, a new connection after
 //!   twice that time. Nothing is missed while it is only slow.
-//! - This node is slow: if the client library drops messages, it does not tell of which topics. All of them get a
+//! - This node is slow: if the client library drops messages, it does not say of which topics. All of them get a
 //!   [`Gap`](crate::BackplaneEvent::Gap) with [`SlowConsumer`](crate::GapCause::SlowConsumer).
-//! - The stream is deleted: the next use creates it again, and each node sees the new epoch within its probe
-//!   interval, or at the next entry of a topic, and reports `Down` and `Up`.
+//! - The stream is deleted: the next use creates it again. Each node sees the new epoch within its probe interval,
+//!   or at the next entry of a topic of which it has heard or read one, and reports `Down` and `Up`. If it must ask
+//!   the server about an entry, it does so once a second at most.
 //!
 //! What it cannot see: servers of a NATS cluster that lose messages between them without a lost connection of this
 //! node. For a live topic this is silent. For a logged topic it shows at the topic's next entry. If a server's

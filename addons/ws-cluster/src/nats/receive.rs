@@ -5,6 +5,7 @@ use std::{collections::HashMap, sync::Arc};
 use async_nats::{HeaderMap, Message, Subscriber};
 
 use super::{
+    interest::Order,
     link::{Link, LinkError, Task, next, refused},
     shared::{Shared, Subscriptions},
     subject::{Kind, last_token},
@@ -82,17 +83,21 @@ impl Receiver {
         let Some(known) = self.shared.log.known(self.link.number) else { return };
         let Some(headers) = &message.headers else { return };
         let Some(offset) = number(headers, "Nats-Sequence") else { return };
+        let previous = number(headers, "Nats-Last-Sequence");
         let token = last_token(&message.subject);
-        let Some(heard) = self.shared.watched.logged(self.group, token, offset, known.max_age) else {
-            return;
-        };
-        if heard.is_old {
-            tracing::warn!("the NATS stream repeats a sequence; it may have been created again");
-            self.shared.resync.notify_one();
-            return;
+        let heard = self.shared.watched.logged(self.group, token, offset, previous, known.max_age);
+        let Some(heard) = heard else { return };
+        match heard.order {
+            Order::Next => {}
+            Order::Doubtful => self.shared.doubt.notify_one(),
+            Order::Repeated => {
+                tracing::warn!("the NATS stream repeats a sequence; it may have been created again");
+                self.shared.resync.notify_one();
+                return;
+            }
         }
         // 0 says that no entry before it is kept, not that there was none.
-        let previous = number(headers, "Nats-Last-Sequence").filter(|previous| *previous > 0);
+        let previous = previous.filter(|previous| *previous > 0);
         let position = Position { epoch: known.epoch, offset };
         self.events.push(BackplaneEvent::Logged {
             topic: heard.topic,

@@ -48,6 +48,8 @@ pub(super) struct Shared {
     is_closed: AtomicBool,
     /// All topics must be watched again, and `Up` follows.
     pub(super) resync: Arc<Notify>,
+    /// The log may have begun again. The server is asked, and nothing follows if it has not.
+    pub(super) doubt: Notify,
     pub(super) window: Window,
 }
 
@@ -91,6 +93,7 @@ impl Shared {
             is_deaf: AtomicBool::new(false),
             is_closed: AtomicBool::new(false),
             resync,
+            doubt: Notify::new(),
             window: Window::new(config.in_flight),
             subjects,
             config,

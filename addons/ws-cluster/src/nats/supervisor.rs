@@ -7,7 +7,7 @@ use std::{
 
 use async_nats::{Client, Subscriber};
 use bytes::Bytes;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::{
     api::ApiError,
@@ -22,6 +22,8 @@ use crate::{BackplaneEvent, GapCause, Topics};
 const LASTING: Duration = Duration::from_secs(10);
 /// At most one gap is reported in this time.
 const BETWEEN_GAPS: Duration = Duration::from_millis(100);
+/// After the server was asked about the log, it is not asked for this time because of a [doubt](Shared::doubt).
+const BETWEEN_DOUBTS: Duration = Duration::from_secs(1);
 
 /// Connects, and connects again, until the task is aborted.
 pub(super) async fn supervise(shared: Arc<Shared>, mut connector: Connector) {
@@ -136,16 +138,23 @@ async fn check_log(shared: &Shared, link: &Link, deadline: Instant) -> Result<bo
 
 /// Returns `Ok` if all topics must be watched again, and an error when the connection is over.
 async fn stay_up(shared: &Shared, link: &Link) -> Result<(), LinkError> {
+    let mut next_doubt = Instant::now();
     loop {
+        let in_doubt = async {
+            shared.doubt.notified().await;
+            sleep_until(next_doubt).await;
+        };
         tokio::select! {
             () = link.signals.over() => return Err(LinkError::Lost),
             () = shared.resync.notified() => {
                 shared.watched.forget_offsets();
                 return Ok(());
             }
+            () = in_doubt => {}
             () = sleep(shared.config.probe_interval) => {}
         }
         if shared.watched.has_logged() {
+            next_doubt = Instant::now() + BETWEEN_DOUBTS;
             match check_log(shared, link, shared.deadline()).await {
                 Ok(false) => {}
                 Ok(true) => return Ok(()),
@@ -199,7 +208,7 @@ async fn exchange(link: &Link, subscriber: &mut Subscriber, number: u64) -> bool
     false
 }
 
-/// Reports that the client has dropped messages. It does not tell of which topics.
+/// Reports that the client has dropped messages. It does not say of which topics.
 async fn report_slow(shared: Arc<Shared>, link: Arc<Link>) {
     loop {
         link.signals.slow.notified().await;

@@ -87,6 +87,50 @@ async fn a_stream_that_is_deleted_while_nodes_are_connected_is_created_again() {
 }
 
 #[tokio::test]
+async fn the_next_entry_shows_a_new_stream_to_a_node_that_has_only_read() {
+    let Some(server) = NatsServer::start() else { return };
+    // In the new stream, the entry's offset is one that was read, or a higher one.
+    for entries_before in [0, 5] {
+        let publisher = Node::start(&server).await;
+        // No periodic check comes first.
+        let mut reader = Node::start_with(builder(&server).probe_interval(Duration::from_secs(3_600))).await;
+        let mut old = publisher.append("a", "1").await;
+        for text in ["2", "3"] {
+            old = publisher.append("a", text).await;
+        }
+        reader.watch_logged(&["a"]).await;
+        assert_eq!(reader.read("a", None).await.newest, old);
+
+        assert_eq!(server.api("STREAM.DELETE.test_log", "").await["success"], true);
+        for _ in 0..entries_before {
+            publisher.append("b", "").await;
+        }
+        let new = publisher.append("a", "4").await;
+        assert_eq!(new.offset, entries_before + 1);
+        reader.until(|event| *event == BackplaneEvent::Down).await;
+        assert_eq!(reader.next().await, BackplaneEvent::Up);
+        assert_eq!(reader.read("a", Some(old)).await.newest, new);
+    }
+}
+
+#[tokio::test]
+async fn an_entry_behind_those_that_were_purged_is_no_new_stream() {
+    let Some(server) = NatsServer::start() else { return };
+    let mut node = Node::start_with(builder(&server).probe_interval(Duration::from_secs(3_600))).await;
+    node.watch_logged(&["a"]).await;
+    let first = node.append("a", "1").await;
+    assert_eq!(server.api("STREAM.PURGE.test_log", "").await["success"], true);
+    let second = node.append("a", "2").await;
+    let third = node.append("a", "3").await;
+    let expected = [
+        logged_event("a", first, None, "1"),
+        logged_event("a", second, None, "2"),
+        logged_event("a", third, Some(second.offset), "3"),
+    ];
+    assert_eq!(node.events_until_now().await, expected);
+}
+
+#[tokio::test]
 async fn publishing_after_the_stream_was_deleted_begins_a_new_epoch() {
     let Some(server) = NatsServer::start() else { return };
     // No periodic check comes first.

@@ -36,7 +36,7 @@ impl Link<'_> {
         self.run.is_some()
     }
 
-    /// Goes on with messages that were [lent](lend_received). The rest of the read is processed.
+    /// Continues with messages that were [lent](lend_received). The rest of the read is processed.
     pub(crate) fn begin_run(&mut self, messages: ReceivedMessages, rx: &mut ReceiveBuffer) {
         let next = ReceiveBuffer::new(rx.size(), rx.pool().clone());
         *self.run = Some(MessageRun::in_buffer(messages, Box::new(std::mem::replace(rx, next))));

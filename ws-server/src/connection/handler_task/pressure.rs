@@ -1,4 +1,4 @@
-//! Whether the peer is slow, as the observer is told.
+//! Reports to the observer that the peer has become slow, or is no longer.
 
 use ws_tokio::internal::Pressure;
 

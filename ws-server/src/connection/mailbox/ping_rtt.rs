@@ -70,9 +70,10 @@ impl PingOutlet for Mailbox {
             Some(number) => number,
             None => {
                 let mut state = self.lock();
-                let begun = state.begin_ping()?;
+                // Set before foreign code runs: a waker may panic, and the ping is forgotten by its number.
+                let begun = *number.insert(state.begin_ping()?);
                 self.unlock_and_wake(state);
-                *number.insert(begun)
+                begun
             }
         };
         poll_with_clone(cx, |clone| {

@@ -7,14 +7,14 @@ use ws_tokio::internal::{Locked, Pressure};
 use super::{Mailbox, State};
 
 impl Mailbox {
-    /// Whether the pressure may have changed in a way that only the mailbox shows.
+    /// Whether a message was refused here, or the feed has closed the connection.
     #[inline]
     pub(in crate::connection) fn is_pressed(&self) -> bool {
         self.is_pressed.load(Ordering::Relaxed)
     }
 
     /// Adds what waits here, and what that has led to. That the feed has closed the connection is reported once. The
-    /// feed is asked on request, and only while the transport takes no bytes.
+    /// feed is asked on request, as [`Pressure::add_feed`] does.
     pub(in crate::connection) fn take_pressure(&self, pressure: &mut Pressure, asks_feed: bool) {
         let mut state = self.lock();
         pressure.add_waiting(state.backlog.messages(), state.backlog.bytes());
@@ -22,11 +22,8 @@ impl Mailbox {
         pressure.refused |= state.has_refused || state.senders.has_waiting();
         pressure.cut_off |= std::mem::take(&mut state.is_cut_off);
         self.is_pressed.store(state.has_refused, Ordering::Relaxed);
-        if asks_feed
-            && pressure.blocked_since.is_some()
-            && let Some(feed) = &state.feed
-        {
-            pressure.add_feed(feed.pressure());
+        if asks_feed && let Some(feed) = &state.feed {
+            pressure.add_feed(|| feed.pressure());
         }
     }
 

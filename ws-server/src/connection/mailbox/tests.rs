@@ -9,7 +9,7 @@ use ws_proto::{
     Config, Message, MessageKind, PreparedMessage,
     frame::{FrameHeader, OpCode},
 };
-use ws_tokio::internal::{Outlet, PingOutlet as _};
+use ws_tokio::internal::{Outlet, PingOutlet as _, guarded};
 
 use super::*;
 

@@ -56,6 +56,13 @@ pub(super) struct Waiting<A: BuildConn> {
     is_due: bool,
 }
 
+impl<A: BuildConn> Waiting<A> {
+    /// Makes it due. Returns whether it was not before.
+    const fn becomes_due(&mut self) -> bool {
+        !std::mem::replace(&mut self.is_due, true)
+    }
+}
+
 impl<A: BuildConn> Default for Expected<A> {
     fn default() -> Self {
         Self { sockets: HashMap::new(), due: VecDeque::new(), look: None }
@@ -68,7 +75,7 @@ impl<A: BuildConn> Expected<A> {
         const TO_READ: EventFlags =
             EventFlags::IN.union(EventFlags::RDHUP).union(EventFlags::HUP).union(EventFlags::ERR);
         let Some(waiting) = self.sockets.get_mut(&id) else { return };
-        if events.intersects(TO_READ) && !std::mem::replace(&mut waiting.is_due, true) {
+        if events.intersects(TO_READ) && waiting.becomes_due() {
             self.due.push_back(id);
         }
         waiting.events |= events;
@@ -85,22 +92,26 @@ impl<A: BuildConn> Expected<A> {
         self.look.is_none()
     }
 
-    /// Looks for sockets that have waited too long, every `patience`. With `all`, every socket has.
-    fn queue_late(&mut self, cx: &mut Context<'_>, patience: Duration, all: bool) {
+    /// Makes all sockets due.
+    fn queue_all(&mut self) {
+        for (id, waiting) in &mut self.sockets {
+            if waiting.becomes_due() {
+                self.due.push_back(*id);
+            }
+        }
+    }
+
+    /// Looks for sockets that have waited too long, every `patience`. They are due.
+    fn queue_late(&mut self, cx: &mut Context<'_>, patience: Duration) {
         loop {
             let look = self.look.get_or_insert_with(|| Box::pin(sleep(patience)));
-            let is_pending = look.as_mut().poll(cx).is_pending();
-            if is_pending && !all {
+            if look.as_mut().poll(cx).is_pending() {
                 return;
             }
             for (id, waiting) in &mut self.sockets {
-                let is_late = std::mem::replace(&mut waiting.is_late, true) || all;
-                if is_late && !std::mem::replace(&mut waiting.is_due, true) {
+                if std::mem::replace(&mut waiting.is_late, true) && waiting.becomes_due() {
                     self.due.push_back(*id);
                 }
-            }
-            if is_pending {
-                return;
             }
             if self.sockets.is_empty() {
                 // Frees their memory, too.
@@ -157,8 +168,10 @@ impl<A: BuildConn> ReactorState<A> {
         if self.expected.borrow().is_unused() {
             return false;
         }
-        let is_shutting_down = self.server.phase() > ShutdownPhase::Running;
-        self.expected.borrow_mut().queue_late(cx, self.patience(), is_shutting_down);
+        if self.server.phase() > ShutdownPhase::Running {
+            self.expected.borrow_mut().queue_all();
+        }
+        self.expected.borrow_mut().queue_late(cx, self.patience());
         if self.expected.borrow().due.is_empty() {
             return false;
         }

@@ -38,7 +38,7 @@ pub(super) fn poll_read(
 /// Writes what the kernel takes.
 #[inline]
 pub(super) fn poll_write(stream: &TcpStream, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-    // Usually the socket is ready, and its state need not be asked for twice.
+    // Usually the socket is ready, so it is tried first. The budget counts what `poll_write_ready` would have counted.
     let budget = ready!(poll_proceed(cx));
     loop {
         let written = try_once(stream, Interest::WRITABLE, bytes.len(), || {

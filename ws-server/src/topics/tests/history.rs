@@ -151,7 +151,7 @@ async fn a_history_keeps_nothing_longer_than_its_age() {
     assert_eq!(recovered(), Recovered::Gap { messages: 1, gone: 1 });
     advance(Duration::from_secs(6)).await;
     assert_eq!(recovered(), Recovered::Gap { messages: 0, gone: 2 });
-    assert_eq!(topics.position(TOPIC), Some(newest), "the numbers go on while there are members");
+    assert_eq!(topics.position(TOPIC), Some(newest), "the numbers continue while there are members");
 }
 
 #[tokio::test(start_paused = true)]

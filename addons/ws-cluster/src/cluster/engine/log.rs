@@ -10,7 +10,7 @@ use crate::{GapCause, History, Position};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Entry {
     pub(super) position: Position,
-    /// The offset of the entry before it, if the broker tells.
+    /// The offset of the entry before it, if the broker reports it.
     pub(super) previous: Option<u64>,
     pub(super) envelope: Bytes,
 }
@@ -116,7 +116,8 @@ impl Log {
         self.held_bytes
     }
 
-    /// The history is being read from [`at`](Self::at). Returns whether it was not before; it is read again if so.
+    /// Notes that the history is to be read from [`at`](Self::at). Returns false if it is being read already; then it
+    /// is read again afterwards.
     pub(super) const fn begin_fill(&mut self) -> bool {
         self.is_stale = self.is_filling;
         let begins = !self.is_filling;
@@ -270,7 +271,7 @@ impl Log {
         self.stalls >= MOST_STALLS
     }
 
-    /// Goes on with an entry although the broker does not have those in front of it.
+    /// Continues with an entry although the broker does not have those in front of it.
     fn skip_to(&mut self, entry: Entry, steps: &mut Vec<Step>) {
         if self.at.is_some_and(|at| at.epoch == entry.position.epoch) {
             self.reset(before(&entry), GapCause::Lost, steps);

@@ -84,6 +84,24 @@ fn a_timed_ping_that_is_dropped_leaves_nothing_behind() {
 }
 
 #[test]
+fn a_timed_ping_is_forgotten_although_the_waker_panics() {
+    struct Panics;
+
+    impl Wake for Panics {
+        fn wake(self: Arc<Self>) {
+            panic!("on purpose");
+        }
+    }
+
+    let config = Config::default().validate().unwrap();
+    let mailbox = Mailbox::new(&config, ConnWaker::Task(Waker::from(Arc::new(Panics))), Arc::default());
+    let mut number = None;
+    guarded(|| poll_ping(&mailbox, &mut number)).unwrap_err();
+    mailbox.forget_ping(number.unwrap());
+    assert!(mailbox.lock().rare.as_ref().unwrap().timed.is_idle());
+}
+
+#[test]
 fn an_answer_that_came_before_the_end_is_not_lost() {
     let mut endpoint = Endpoint::new(|_| ());
     let (mut answered, mut unanswered) = (None, None);
