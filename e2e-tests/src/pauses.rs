@@ -49,7 +49,7 @@ impl Pauses {
         let ticker = tokio::spawn(async move {
             loop {
                 tokio::time::sleep(TICK).await;
-                shared.lock().unwrap().tick(Instant::now());
+                shared.lock().expect("no panic under the lock").tick(Instant::now());
             }
         });
         Self { measured, ticker }
@@ -62,7 +62,7 @@ impl Pauses {
     /// When the pauses were shorter.
     pub fn assert_missed(&self, deadline: Duration) {
         let longest = {
-            let mut measured = self.measured.lock().unwrap();
+            let mut measured = self.measured.lock().expect("no panic under the lock");
             // The current pause may not be over for the task.
             measured.tick(Instant::now());
             measured.longest_within(deadline)
