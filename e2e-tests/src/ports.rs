@@ -17,8 +17,10 @@ const PORTS: Range<u32> = 20_000..32_000;
 pub fn free_port() -> u16 {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let count = PORTS.end - PORTS.start;
-    let first = std::process::id().wrapping_mul(61).wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
-    let ports = (0..count).map(|next| (PORTS.start + first.wrapping_add(next) % count) as u16);
-    let mut free = ports.filter(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok());
-    free.next().expect("a free port")
+    // Each try takes a number, so that no other call in this process gets the same port.
+    let mut tries = (0..count).map(|_| {
+        let number = std::process::id().wrapping_mul(61).wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
+        (PORTS.start + number % count) as u16
+    });
+    tries.find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()).expect("a free port")
 }

@@ -8,7 +8,7 @@
 //! schedule the thread. The bound follows from that: with the attack, the p99 may be 20 % or 20 ms above the p99
 //! without it, whichever is more. A ratio alone says nothing when an echo without an attack takes 50 µs. The reduced
 //! scale allows 250 ms, because its builds are slow and several tests run in parallel. There, the bound also grows by
-//! the longest time by which a pause of the probe client was exceeded: for so long the machine did not run its thread.
+//! the p99 of the time by which the probe client's own pauses were exceeded: the machine did not run its thread then.
 
 use crate::measure::{mark_as_attacker, spend, thread_time};
 use crate::scale::scaled;
@@ -45,8 +45,8 @@ struct Shared {
 pub(crate) struct Latencies {
     quiet: Vec<Duration>,
     attacked: Vec<Duration>,
-    /// The longest delay of the thread after a pause.
-    stall: Duration,
+    /// By how much the thread's own pauses with the attack were exceeded.
+    delays: Vec<Duration>,
 }
 
 impl ProbeClient {
@@ -122,7 +122,9 @@ impl Shared {
             spend(now - std::mem::replace(&mut used, now));
             let pause = Instant::now();
             std::thread::sleep(PAUSE);
-            latencies.stall = latencies.stall.max(pause.elapsed() - PAUSE);
+            if attacked {
+                latencies.delays.push(pause.elapsed().saturating_sub(PAUSE));
+            }
         }
         latencies
     }
@@ -159,7 +161,10 @@ impl Latencies {
     /// The same with `turns` attackers, each of which may have one turn of 10 ms before the echo.
     pub(crate) fn check_turns(mut self, row: &Row, part: &str, turns: u64) {
         let (quiet, attacked) = (p99(&mut self.quiet), p99(&mut self.attacked));
-        let margin = scaled(Duration::from_millis(10 * (turns + 1)), Duration::from_millis(250) + self.stall);
+        let margin = scaled(
+            Duration::from_millis(10 * (turns + 1)),
+            Duration::from_millis(250) + p99(&mut self.delays),
+        );
         let bound = quiet.mul_f64(1.2).max(quiet + margin);
         let millis = |time: Duration| format!("{:.2} ms", time.as_secs_f64() * 1e3);
         row.line(

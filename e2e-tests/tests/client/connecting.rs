@@ -6,10 +6,10 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     pin::pin,
     task::{Context, Poll, Waker},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
-use e2e_tests::pauses::{Pauses, within};
+use e2e_tests::pauses::{Pauses, takes_less_than, within};
 use e2e_tests::raw_peer::{RawAcceptor, RawFrame};
 use tokio::{io::AsyncReadExt as _, net::TcpListener, runtime::Builder, task::JoinSet};
 use ws_client::{
@@ -197,8 +197,11 @@ async fn expect_timeout(answer: &str) {
                 pauses.assert_missed(deadline);
                 return false;
             }
-            // The client may give up meanwhile.
+            // The client may have given up.
             let is_sent = server.writer.try_send_bytes(answer).await.is_ok();
+            if !is_sent {
+                pauses.assert_missed(deadline);
+            }
             // Sends nothing until the client gives up.
             server.expect_end().await;
             is_sent
@@ -216,6 +219,25 @@ async fn expect_timeout(answer: &str) {
 #[test]
 fn a_server_that_never_answers_is_given_up_at_the_deadline() {
     run(expect_timeout(""));
+}
+
+#[test]
+fn a_shorter_deadline_than_the_default_counts() {
+    // The default is 10 s.
+    run(takes_less_than(Duration::from_secs(8), async || {
+        let acceptor = RawAcceptor::bind();
+        let url = acceptor.url("/");
+        let silent = async {
+            let mut server = acceptor.accept().await;
+            // The client may have given up.
+            let _ = server.reader.try_recv_head().await;
+            server.expect_end().await;
+        };
+        let (connector, started) = (with_short_handshake(), Instant::now());
+        let (result, ()) = tokio::join!(connector.connect(&url), silent);
+        assert!(matches!(result, Err(ConnectError::TimedOut(_))));
+        started.elapsed()
+    }));
 }
 
 #[test]

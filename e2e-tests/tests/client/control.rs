@@ -1,13 +1,13 @@
 //! Pings and pongs.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use e2e_tests::pauses::{Pauses, within};
-use e2e_tests::raw_peer::{RawAcceptor, RawFrame, opcode};
+use e2e_tests::raw_peer::{DEADLINE, RawAcceptor, RawFrame, opcode};
 use ws_client::{CloseCode, Connector, Event, Keepalive, Message, connect, error::ControlError};
 use ws_proto::error::TimedOut;
 
-use crate::support::{drain, open, open_with, run, soon, with_short_close};
+use crate::support::{drain, open, open_with, run, soon};
 
 #[test]
 fn a_ping_is_answered_by_a_client_that_only_reads() {
@@ -146,26 +146,35 @@ fn a_flood_of_pings_from_a_server_that_reads_nothing_does_not_grow() {
 #[test]
 fn a_silent_server_is_pinged_and_a_dead_one_is_given_up() {
     run(within(Duration::from_millis(100), async |patience| {
-        let keepalive = Keepalive::new(Duration::from_millis(50), patience);
-        let (mut answered, mut pauses) = (0, Pauses::begin());
-        let (mut ws, mut server) = open_with(with_short_close().keepalive(Some(keepalive))).await;
+        let keepalive = Keepalive::new(patience / 10, patience);
+        let connector = Connector::new().close_timeout(DEADLINE).keepalive(Some(keepalive));
+        let pauses = Pauses::begin();
+        let (mut ws, mut server) = open_with(connector).await;
         let client = tokio::spawn(async move { drain(&mut ws).await.1 });
+        let started = Instant::now();
+        let (mut last_answer, mut has_stopped) = (started, false);
         let close = loop {
             let frame = server.recv_frame().await;
             if frame.opcode == opcode::CLOSE {
                 break frame;
             }
             assert_eq!(frame, RawFrame::ping(""));
-            if answered < 3 {
-                answered += 1;
-                pauses.next();
+            // Each answer moves the deadline: all of them together take longer than one wait.
+            has_stopped = started.elapsed() >= 2 * patience;
+            if !has_stopped {
+                last_answer = Instant::now();
                 server.send(RawFrame::pong("")).await;
             }
         };
         assert_eq!(close.close_code().map(|(code, _)| code), Some(1011));
-        pauses.assert_missed(patience);
+        let kept = has_stopped && last_answer.elapsed() >= patience;
+        if !kept {
+            pauses.assert_missed(patience);
+        }
+        server.send(RawFrame::close(1011, "")).await;
+        server.half_close().await;
         server.expect_eof().await;
         assert_eq!(client.await.unwrap().error, Some(TimedOut::Keepalive.into()));
-        answered == 3
+        kept
     }));
 }

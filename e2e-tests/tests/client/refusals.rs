@@ -121,13 +121,12 @@ async fn refusal_on_open_connection(deadline: Duration, response: &str) -> Optio
     let acceptor = RawAcceptor::bind();
     let url = acceptor.url("/");
     let connector = Connector::new().handshake_timeout(deadline);
-    let mut pauses = Pauses::begin();
+    let pauses = Pauses::begin();
     let server = async {
         let mut server = acceptor.accept().await;
         if server.reader.try_recv_head().await.is_ok() {
             let _ = server.writer.try_send_bytes(response).await;
         }
-        pauses.next();
         server.expect_end().await;
     };
     let (result, ()) = soon(async { tokio::join!(connector.open(&url), server) }).await;

@@ -133,7 +133,7 @@ async fn expect_500(server: ObservedServer) {
 }
 
 #[test]
-fn other_connections_go_on() {
+fn other_connections_continue() {
     run(async {
         let panic = once();
         let script = Script::new().on_message(move |conn, message| {

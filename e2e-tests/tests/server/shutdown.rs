@@ -194,7 +194,7 @@ fn what_was_queued_goes_out_before_the_1001() {
 fn handshakes_are_ended_at_once() {
     harness::run(async {
         for api in Api::ALL {
-            // Nor is the deadline of the handshakes waited for.
+            // Neither the deadline of the handshakes nor the grace period is waited for.
             let server = start_echo(api, Server::builder().handshake_timeout(LONG)).await;
             let (mut silent, mut slow) = (server.connect().await, server.connect().await);
             slow.send_bytes("GET / HTTP/1.1\r\nHost: x\r\n").await;

@@ -180,7 +180,7 @@ fn answered_keepalive_pings_give_the_round_trip_time() {
         let trip = stats.round_trip.unwrap();
         assert!((counted..=counted + unsure).contains(&trip.samples), "{trip:?}: {counted} and {unsure}");
         assert_eq!(stats.received.pongs, 3 * pings);
-        // The time begins when the server's thread goes on after its write, which may be later than the ping's arrival.
+        // The time begins when the server's thread continues after its write, which may be later than the ping's arrival.
         for time in [trip.latest, trip.smoothed, trip.minimum] {
             assert!(!time.is_zero() && time < started.elapsed(), "{trip:?}");
         }

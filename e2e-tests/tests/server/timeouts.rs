@@ -2,7 +2,7 @@
 //! coarse.
 
 use e2e_tests::harness;
-use e2e_tests::pauses::{Pauses, within};
+use e2e_tests::pauses::{Pauses, takes_less_than, within};
 use e2e_tests::raw_peer::{RawClient, RawFrame, opcode};
 use e2e_tests::server::{
     Api, Event, ObservedServer, Script, close_normally, echo_test_with, patient, start_echo,
@@ -66,25 +66,31 @@ fn time_without_a_connection_does_not_count() {
 fn a_silent_peer_that_ignores_the_close_is_left_at_the_close_timeout() {
     let hasty = |builder| idle(builder).close_timeout(SHORT);
     echo_test_with(hasty, async |server| {
-        let mut client = server.open().await;
-        client.expect_close(1001).await;
-        client.expect_eof().await;
-        let info = expect_error(server, TimedOut::Idle).await;
-        assert!(!info.is_clean(), "{info:?}");
+        // The default is 5 s.
+        takes_less_than(Duration::from_secs(4), async || {
+            let start = Instant::now();
+            let mut client = server.open().await;
+            client.expect_close(1001).await;
+            client.expect_eof().await;
+            let took = start.elapsed();
+            let info = expect_error(server, TimedOut::Idle).await;
+            assert!(!info.is_clean(), "{info:?}");
+            took
+        })
+        .await;
     });
 }
 
-/// Has traffic for longer than the idle timeout. Returns whether the connection stayed open: if the traffic paused for
-/// as long as that, it gets a 1001.
+/// Has traffic for longer than the idle timeout. Returns whether the connection stayed open: if the machine paused for
+/// about as long as that, it gets a 1001.
 async fn keeps_open(
     client: &mut RawClient,
-    mut pauses: Pauses,
+    pauses: &Pauses,
     idle: Duration,
     traffic: impl AsyncFn(&mut RawClient),
 ) -> bool {
     let start = Instant::now();
     while start.elapsed() < idle + idle / 2 {
-        pauses.next();
         traffic(client).await;
         let frame = client.recv_frame().await;
         if frame.opcode == opcode::CLOSE {
@@ -108,7 +114,7 @@ fn traffic_keeps_a_connection_open_and_silence_after_it_ends_it() {
                 let pauses = Pauses::begin();
                 let mut client = server.open().await;
                 let send = async |client: &mut RawClient| client.send(RawFrame::text("still here")).await;
-                let stayed = keeps_open(&mut client, pauses, idle, send).await;
+                let stayed = keeps_open(&mut client, &pauses, idle, send).await;
                 if stayed {
                     client.expect_close(1001).await;
                     finish_close(&mut client).await;
@@ -133,7 +139,7 @@ fn what_the_server_sends_counts_as_traffic() {
         let sender = senders.recv().await.unwrap();
         // An error means that the connection is closing.
         let send = async |_: &mut RawClient| drop(sender.send("still here").await);
-        let stayed = keeps_open(&mut client, pauses, idle, send).await;
+        let stayed = keeps_open(&mut client, &pauses, idle, send).await;
         if stayed {
             client.expect_close(1001).await;
             finish_close(&mut client).await;
@@ -217,13 +223,19 @@ fn a_peer_that_does_not_answer_a_keepalive_ping_is_given_up() {
     let hasty =
         |builder: ServerBuilder| builder.keepalive(Some(Keepalive::new(SHORT, SHORT))).close_timeout(SHORT);
     echo_test_with(hasty, async |server| {
-        let start = Instant::now();
-        let mut client = server.open().await;
-        client.expect_ping(b"").await;
-        client.expect_close(1011).await;
-        assert!(start.elapsed() >= SHORT, "{:?}", start.elapsed());
-        client.expect_eof().await;
-        expect_error(server, TimedOut::Keepalive).await;
+        // By default, the ping alone comes after 30 s.
+        takes_less_than(Duration::from_secs(20), async || {
+            let start = Instant::now();
+            let mut client = server.open().await;
+            client.expect_ping(b"").await;
+            client.expect_close(1011).await;
+            let took = start.elapsed();
+            assert!(took >= SHORT, "{took:?}");
+            client.expect_eof().await;
+            expect_error(server, TimedOut::Keepalive).await;
+            took
+        })
+        .await;
     });
 }
 
@@ -295,13 +307,12 @@ fn a_peer_that_takes_a_little_now_and_then_is_not_given_up() {
         let builder = patient(Server::builder()).write_timeout(Some(patience)).keepalive(None);
         let script = Script::new().on_open(|conn| conn.send_binary(vec![0; HUGE]).unwrap());
         let mut server = script.start(builder).await;
-        let (start, mut pauses) = (Instant::now(), Pauses::begin());
+        let (start, pauses) = (Instant::now(), Pauses::begin());
         let mut client = server.open().await;
         let mut taken = 0;
         let header = 10;
         // Takes longer than the timeout in total, but not in one step.
         while taken < HUGE + header {
-            pauses.next();
             let is_slow = start.elapsed() < patience + patience / 4;
             let step = if is_slow { HUGE / 64 } else { HUGE }.min(HUGE + header - taken);
             let Ok(bytes) = client.reader.try_recv_bytes(step).await else {
@@ -331,7 +342,7 @@ fn the_deadline_of_one_connection_does_not_touch_another() {
         for api in Api::ALL {
             within(3 * SHORT, async |idle| {
                 let server = start_echo(api, patient(Server::builder()).idle_timeout(Some(idle))).await;
-                let mut pauses = Pauses::begin();
+                let pauses = Pauses::begin();
                 let (mut silent, mut busy) = (server.open().await, server.open().await);
                 let over = Cell::new(false);
                 let closed = async {
@@ -341,10 +352,10 @@ fn the_deadline_of_one_connection_does_not_touch_another() {
                 };
                 let talk = async {
                     while !over.get() {
-                        pauses.next();
                         busy.send(RawFrame::text("busy")).await;
                         let frame = busy.recv_frame().await;
                         if frame.opcode == opcode::CLOSE {
+                            assert_eq!(frame.close_code().map(|(code, _)| code), Some(1001));
                             pauses.assert_missed(idle);
                             finish_close(&mut busy).await;
                             return false;

@@ -5,7 +5,10 @@ use std::{
     time::Duration,
 };
 
-use e2e_tests::harness;
+use e2e_tests::{
+    harness,
+    pauses::{Pauses, within},
+};
 use rustix::process::Signal;
 use ws_client::{
     CloseCode, Connector, Keepalive, Reconnecting,
@@ -87,11 +90,11 @@ fn a_server_that_is_killed_and_restarted_is_found_again() {
 
 #[test]
 fn a_server_that_is_stopped_is_found_dead_and_kept_messages_go_out_when_it_continues() {
-    harness::run(async {
+    harness::run(within(Duration::from_secs(1), async |patience| {
         let (server, url) = echo_server();
-        let second = Duration::from_secs(1);
-        let connector =
-            Connector::new().keepalive(Some(Keepalive::new(second, second))).handshake_timeout(second);
+        let keepalive = Keepalive::new(patience, patience);
+        let connector = Connector::new().keepalive(Some(keepalive)).handshake_timeout(patience);
+        let pauses = Pauses::begin();
         let (mut client, _) = client(connector, &url);
         up(&mut client).await;
         server.signal(Signal::STOP);
@@ -108,11 +111,25 @@ fn a_server_that_is_stopped_is_found_dead_and_kept_messages_go_out_when_it_conti
             Some(Event::AttemptFailed(failed)) => {
                 assert!(matches!(failed.cause, Cause::Connect(ConnectError::TimedOut(_))), "{failed:?}");
             }
+            // The first connection was given up before the server was stopped.
+            Some(Event::Up(_)) => {
+                pauses.assert_missed(patience);
+                return false;
+            }
             other => panic!("{other:?}"),
         }
         server.signal(Signal::CONT);
         assert_eq!(up(&mut client).await, 2);
-        expect_message(&mut client, "kept").await;
+        match client.next_event().await {
+            Some(Event::Message(message)) => assert_eq!(message.as_text(), Some("kept")),
+            // The second connection was given up too.
+            Some(Event::Down(_)) => {
+                pauses.assert_missed(patience);
+                return false;
+            }
+            other => panic!("{other:?}"),
+        }
         close(&mut client).await;
-    });
+        true
+    }));
 }

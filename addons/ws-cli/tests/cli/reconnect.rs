@@ -4,7 +4,7 @@ use ws_server::{CloseCode, Server};
 
 use crate::support::{Running, free_port, log, run, serve, signal};
 
-/// A server on this port, which it may get several times.
+/// A server on this port. It may be started several times, one server after the other.
 fn listen(port: &str) -> Running {
     let server = Running::start(&["listen", port, "--echo"]);
     server.error_line("listening on ");

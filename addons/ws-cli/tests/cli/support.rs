@@ -59,13 +59,12 @@ pub(crate) fn echo_server() -> String {
 pub(crate) fn free_port() -> u16 {
     const PORTS: Range<u32> = 20_000..32_000;
     static NEXT: AtomicU32 = AtomicU32::new(0);
-    loop {
+    let count = PORTS.end - PORTS.start;
+    let mut tries = (0..count).map(|_| {
         let number = std::process::id().wrapping_mul(61).wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
-        let port = (PORTS.start + number % (PORTS.end - PORTS.start)) as u16;
-        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
-            return port;
-        }
-    }
+        (PORTS.start + number % count) as u16
+    });
+    tries.find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()).expect("a free port")
 }
 
 /// The binary with these arguments, without the environment's proxies.

@@ -41,7 +41,7 @@ async fn history_is_what_lies_behind_a_position() {
     assert_eq!((texts(&all), all.complete, all.more), (numbers(0..20), true, false));
 }
 
-/// JetStream answers who reads before or after it has published an entry again.
+/// JetStream may answer a read before it has republished the entry.
 #[tokio::test]
 async fn an_entry_that_is_read_before_it_is_heard_is_no_loss() {
     let Some(server) = NatsServer::start() else { return };

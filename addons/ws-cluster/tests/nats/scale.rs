@@ -4,7 +4,7 @@ use ws_cluster::{Backplane as _, BackplaneEvent, Interest};
 
 use crate::{
     node::{Node, builder, bytes, live_event, logged_event},
-    server::NatsServer,
+    server::{NatsServer, PATIENCE},
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -24,7 +24,8 @@ async fn a_hundred_thousand_topics_are_watched_again_after_a_reconnect() {
     node.until(|event| *event == BackplaneEvent::Down).await;
     server.restart();
     let began = Instant::now();
-    node.until(|event| *event == BackplaneEvent::Up).await;
+    let up = node.until(|event| *event == BackplaneEvent::Up);
+    tokio::time::timeout(2 * PATIENCE, up).await.expect("in time");
     println!("{TOPICS} topics are watched again {:?} after the server's restart", began.elapsed());
 
     other.until(|event| *event == BackplaneEvent::Up).await;

@@ -3,8 +3,7 @@
 use std::{
     fs,
     io::{BufRead as _, BufReader, Write as _},
-    net::{TcpListener, TcpStream},
-    ops::Range,
+    net::TcpStream,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::atomic::{AtomicU32, Ordering},
@@ -38,7 +37,7 @@ impl NatsServer {
         let folder = std::env::temp_dir().join(format!("ws-cluster-nats-{}-{count}", std::process::id()));
         fs::create_dir_all(&folder).unwrap();
         for _ in 0..10 {
-            let port = free_port();
+            let port = e2e_tests::free_port();
             let store = folder.join("store");
             let config = config.replace("STORE", &format!("{:?}", store.to_str().unwrap()));
             fs::write(folder.join("nats.conf"), format!("listen: \"127.0.0.1:{port}\"\n{config}\n")).unwrap();
@@ -149,20 +148,6 @@ impl Drop for NatsServer {
     fn drop(&mut self) {
         self.kill();
         let _ = fs::remove_dir_all(&self.folder);
-    }
-}
-
-/// A port that is free now. It is none of those that the system chooses, so no other socket gets it while a server is
-/// started again. A process gets each port once.
-fn free_port() -> u16 {
-    const PORTS: Range<u32> = 16_000..20_000;
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    loop {
-        let number = std::process::id().wrapping_mul(61).wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
-        let port = (PORTS.start + number % (PORTS.end - PORTS.start)) as u16;
-        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
-            return port;
-        }
     }
 }
 

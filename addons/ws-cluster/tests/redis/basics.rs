@@ -1,13 +1,13 @@
 use std::{sync::Arc, time::Duration};
 
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use ws_cluster::{
     Backplane, BackplaneError, BackplaneEvent, GapCause, Health, LogOptions, Position, Topics,
     redis::{RedisBackplane, RedisConfigError},
 };
 
 use crate::{
-    nodes::{Node, live, quick, text},
+    nodes::{Node, live, quick, text, until_it_succeeds},
     server::{LIMIT, Server, free_port},
 };
 
@@ -92,9 +92,12 @@ async fn a_trimmed_or_expired_log_is_not_complete() {
     // The entries expire, the epoch stays.
     let options = LogOptions::new(20, Duration::from_millis(50));
     let last = node.backplane.publish_logged("log", text(101), &options).await.unwrap();
-    while !node.backplane.history("log", None, 1).await.unwrap().entries.is_empty() {
-        sleep(Duration::from_millis(5)).await;
-    }
+    let expires = async {
+        while !node.backplane.history("log", None, 1).await.unwrap().entries.is_empty() {
+            sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(LIMIT, expires).await.expect("in time");
     let expired = node.backplane.history("log", Some(first), 10).await.unwrap();
     assert_eq!((expired.newest, expired.complete), (last, false));
     assert!(node.backplane.history("log", Some(last), 10).await.unwrap().complete);
@@ -113,10 +116,13 @@ async fn presence_is_kept_by_node_until_it_expires() {
     backplane.set_presence("elsewhere", 4, text("four"), LIMIT).await.unwrap();
     backplane.set_presence("room", 1, text("uno"), LIMIT).await.unwrap();
     let mut present = backplane.presence("room").await.unwrap();
-    while present.iter().any(|(node, _)| *node == 3) {
-        sleep(Duration::from_millis(5)).await;
-        present = backplane.presence("room").await.unwrap();
-    }
+    let expires = async {
+        while present.iter().any(|(node, _)| *node == 3) {
+            sleep(Duration::from_millis(5)).await;
+            present = backplane.presence("room").await.unwrap();
+        }
+    };
+    timeout(LIMIT, expires).await.expect("in time");
     present.sort_unstable();
     assert_eq!(present, [(1, text("uno")), (u64::MAX, text("a\0b"))]);
     backplane.set_presence("room", 1, text(""), LIMIT).await.unwrap();
@@ -152,7 +158,7 @@ async fn without_a_server_calls_fail_and_what_is_watched_is_kept() {
     server.run().await;
     assert_eq!(node.any_event().await, BackplaneEvent::Up);
     assert_eq!(node.backplane.health(), Health::Healthy);
-    Node::single(&server.url()).backplane.publish_live("room", text("kept")).await.unwrap();
+    until_it_succeeds(|| node.backplane.publish_live("room", text("kept"))).await;
     assert_eq!(node.any_event().await, live("room", "kept"));
 }
 
@@ -161,8 +167,7 @@ async fn a_full_window_refuses_and_a_deadline_ends_the_wait() {
     let Some(server) = Server::start(&[]).await else { return };
     let builder = quick(RedisBackplane::builder([server.url()])).max_in_flight_bytes(1_000);
     let node = Node::new(builder.deadline(Duration::from_secs(2)));
-    // The deadline may pass while it connects.
-    while node.backplane.publish_live("room", text(1)).await.is_err() {}
+    until_it_succeeds(|| node.backplane.publish_live("room", text(1))).await;
     server.suspend();
     let mut waiting = node.backplane.publish_live("room", vec![0; 900].into());
     tokio::select! {
@@ -177,9 +182,7 @@ async fn a_full_window_refuses_and_a_deadline_ends_the_wait() {
     server.resume();
     // Its room is free.
     let options = LogOptions::default();
-    while let Err(error) = node.backplane.publish_logged("room", vec![0; 900].into(), &options).await {
-        assert!(matches!(error, BackplaneError::TimedOut { .. }), "{error:?}");
-    }
+    until_it_succeeds(|| node.backplane.publish_logged("room", vec![0; 900].into(), &options)).await;
 }
 
 #[tokio::test]
@@ -248,13 +251,16 @@ async fn dropping_the_backplane_ends_its_connections() {
     node.watch_live(&["room"]).await.unwrap();
     drop(node.backplane);
     while node.events.recv().await.is_some() {}
-    loop {
-        let clients: String = server.command(&["CLIENT", "LIST"]).await;
-        if clients.lines().count() == 1 {
-            break;
+    let ended = async {
+        loop {
+            let clients: String = server.command(&["CLIENT", "LIST"]).await;
+            if clients.lines().count() == 1 {
+                break;
+            }
+            sleep(Duration::from_millis(5)).await;
         }
-        sleep(Duration::from_millis(5)).await;
-    }
+    };
+    timeout(LIMIT, ended).await.expect("in time");
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use tokio::{
     task::JoinHandle,
     time::{sleep, timeout},
 };
-use ws_cluster::{Backplane, BackplaneEvent, LogOptions, Position, Topics, redis::RedisBackplane};
+use ws_cluster::{Backplane, BackplaneEvent, GapCause, LogOptions, Position, Topics, redis::RedisBackplane};
 
 use crate::{
     nodes::{Node, text},
@@ -169,23 +169,27 @@ pub(crate) struct LiveFollower {
     topic: Arc<str>,
     pub(crate) last: u64,
     gap: bool,
+    is_down: bool,
     pub(crate) gaps: usize,
 }
 
 impl LiveFollower {
     pub(crate) fn new(topic: &str) -> Self {
-        Self { topic: topic.into(), last: 0, gap: false, gaps: 0 }
+        Self { topic: topic.into(), last: 0, gap: false, is_down: false, gaps: 0 }
     }
 
-    /// Checks that what is missing was reported before what comes behind it. `accepted`: whether the broker accepted
-    /// all publications so far.
+    /// Checks that what is missing was reported before what comes behind it, and that a gap after a lost connection lies
+    /// between a `Down` and an `Up`. There may be several: a connection may be lost again before the `Up`.
     pub(crate) fn take(&mut self, event: &BackplaneEvent) {
         match event {
-            BackplaneEvent::Gap { topics, .. } => {
+            BackplaneEvent::Down => self.is_down = true,
+            BackplaneEvent::Up => self.is_down = false,
+            BackplaneEvent::Gap { topics, cause } => {
                 let is_mine = match topics {
                     Topics::All => true,
                     Topics::Some(topics) => topics.contains(&self.topic),
                 };
+                assert!(self.is_down || *cause != GapCause::Disconnected, "a gap without an outage");
                 self.gap |= is_mine;
                 self.gaps += usize::from(is_mine);
             }

@@ -97,6 +97,21 @@ impl Node {
     }
 }
 
+/// Calls until it succeeds. A call may miss its deadline while the node connects.
+pub(crate) async fn until_it_succeeds<T>(call: impl AsyncFn() -> Result<T, BackplaneError>) -> T {
+    let calls = async {
+        loop {
+            match call().await {
+                Ok(value) => return value,
+                Err(BackplaneError::TimedOut { .. } | BackplaneError::Disconnected { .. }) => {}
+                Err(error) => panic!("{error:?}"),
+            }
+            sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(LIMIT, calls).await.expect("in time")
+}
+
 pub(crate) fn text(text: impl ToString) -> Bytes {
     text.to_string().into()
 }

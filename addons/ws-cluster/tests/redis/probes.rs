@@ -37,7 +37,7 @@ async fn a_stopped_server_is_noticed_and_left_and_found_again() {
 
 /// After a failover behind an address that stays the same: new connections lead to another server.
 #[tokio::test]
-async fn a_connection_that_is_subscribed_where_nobody_publishes_is_replaced() {
+async fn a_connection_that_is_subscribed_at_a_server_without_publications_is_replaced() {
     let Some(old) = Server::start(&[]).await else { return };
     let Some(new) = Server::start(&[]).await else { return };
     let (address, target) = proxy(old.port).await;

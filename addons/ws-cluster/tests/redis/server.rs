@@ -172,13 +172,13 @@ impl Drop for Server {
 pub(crate) fn free_port() -> u16 {
     const PORTS: Range<u32> = 10_000..16_000;
     static NEXT: AtomicU32 = AtomicU32::new(0);
-    loop {
+    let count = PORTS.end - PORTS.start;
+    let mut tries = (0..count).map(|_| {
         let number = std::process::id().wrapping_mul(61).wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
-        let port = (PORTS.start + number % (PORTS.end - PORTS.start)) as u16;
-        if [port, port + 10_000].iter().all(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()) {
-            return port;
-        }
-    }
+        (PORTS.start + number % count) as u16
+    });
+    let is_free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok();
+    tries.find(|port| is_free(*port) && is_free(*port + 10_000)).expect("a free port")
 }
 
 fn is_installed() -> bool {

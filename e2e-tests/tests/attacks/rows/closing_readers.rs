@@ -45,7 +45,9 @@ impl Handler for Farewell {
 }
 
 const HEADER: usize = 10;
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+/// In seconds. It is shorter than the message takes. At the reduced scale, it only has to be long enough for an answer on
+/// a machine that stands still now and then.
+const CLOSE_TIMEOUT: (u64, u64) = (1, 10);
 const WRITE_TIMEOUT: Duration = Duration::from_secs(2);
 
 async fn open_and_wait_for_start(server: &TargetServer) -> RawClient {
@@ -107,7 +109,7 @@ fn a_message_before_a_close_reaches_each_reader_and_waits_for_no_other_connectio
         for kind in [Kind::HandlerTasks, Kind::HandlerShard] {
             let context = Context { counts: Arc::default(), size };
             let builder = Server::builder()
-                .close_timeout(CLOSE_TIMEOUT)
+                .close_timeout(Duration::from_secs(scaled(CLOSE_TIMEOUT.0, CLOSE_TIMEOUT.1)))
                 .write_timeout(Some(WRITE_TIMEOUT))
                 .keepalive(None);
             let server =

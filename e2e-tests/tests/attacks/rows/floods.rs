@@ -166,7 +166,7 @@ fn empty_messages_cost_little() {
 }
 
 #[test]
-fn more_control_frames_than_anybody_needs_are_answered_with_1008() {
+fn more_control_frames_than_the_limit_are_answered_with_1008() {
     attack(async || {
         let mut wrong = 0;
         for kind in Kind::ALL {
