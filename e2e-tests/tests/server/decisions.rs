@@ -1,6 +1,9 @@
 //! Requests that the application decides asynchronously.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use e2e_tests::{
     harness::{Options, run, run_with},
@@ -89,10 +92,11 @@ fn other_handshakes_do_not_wait_for_a_decision() {
 fn a_decision_that_takes_too_long_is_dropped() {
     run(within(Duration::from_millis(100), async |deadline| {
         let server = start(deciding(&Arc::default()).handshake_timeout(deadline)).await;
-        let pauses = Pauses::begin();
+        let (start, pauses) = (Instant::now(), Pauses::begin());
         let in_time = match ws_client::connect(&format!("ws://{}/wait", server.addr())).await {
             Err(ConnectError::Refused(refusal)) => {
                 assert_eq!(refusal.status().as_u16(), 408);
+                assert!(start.elapsed() >= deadline, "{:?}", start.elapsed());
                 true
             }
             // The server did not wait for the request any more.

@@ -96,7 +96,7 @@ fn a_trickle_of_bytes_does_not_move_the_deadline() {
     with_deadline(
         |builder| builder,
         async |server, deadline| {
-            let pauses = Pauses::begin();
+            let (start, pauses) = (Instant::now(), Pauses::begin());
             let mut client = server.connect().await;
             client.send_bytes("GET / HTTP/1.1\r\nX: ").await;
             let (mut reader, mut writer) = client.into_connection().split();
@@ -112,7 +112,10 @@ fn a_trickle_of_bytes_does_not_move_the_deadline() {
                 () = trickle => unreachable!(),
             };
             match &head {
-                Ok(head) => assert_eq!(head.status(), 408),
+                Ok(head) => {
+                    assert_eq!(head.status(), 408);
+                    assert!(start.elapsed() >= deadline, "{:?}", start.elapsed());
+                }
                 Err(_) => pauses.assert_missed(deadline),
             }
             head.is_ok()
