@@ -120,8 +120,8 @@ pub async fn within(mut deadline: Duration, test: impl AsyncFn(Duration) -> bool
     panic!("this machine has missed {ROUNDS} deadlines, the last one of {:?}", deadline / 2);
 }
 
-/// Runs `test`, which returns how long it took, until it takes less than `limit`. With a limit below the default of an
-/// option, that shows that the value counts that was set.
+/// Runs `test`, which returns how long it took, until it takes less than `limit`. A limit below an option's default
+/// shows that the value that was set is in effect.
 ///
 /// # Panics
 /// When it has taken longer six times.

@@ -37,7 +37,7 @@ pub(crate) struct Mailbox {
     woken: AtomicBool,
     /// Whether a feed was attached. Never reset.
     has_feed: AtomicBool,
-    /// Whether the pressure may have changed in a way that only the mailbox shows.
+    /// Whether a message was refused here, or the feed has closed the connection.
     is_pressed: AtomicBool,
     /// Counts refused messages.
     counters: Arc<TrafficCounters>,

@@ -10,7 +10,7 @@ use ws_tokio::internal::{Panicked, guarded};
 
 use crate::{log_limit::log_limited, shard::server_state::ServerState};
 
-/// Does a part of a handshake. A panic of it ends here: destructors of the application's values may panic.
+/// Does a part of a handshake. A panic in it ends here, because destructors of the application's values may panic.
 pub(crate) fn guard_handshake(server: &ServerState, part: impl FnOnce()) {
     if guarded(part).is_err() {
         // A `tracing` subscriber may panic too.

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// A longer time may not fit into an [`Instant`].
-const LONGEST_WAIT: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+/// The longest time that is added to an [`Instant`]. A longer one may not fit.
+const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
 /// The messages of one connection. All connections together send at an even rate: they take turns.
 #[derive(Debug, Clone, Copy)]
@@ -37,13 +37,14 @@ impl Schedule {
     /// When message `number` of this connection is due.
     pub(super) fn due(&self, number: u64) -> Instant {
         let among_all = self.first + number * self.connections;
-        self.start + Duration::from_secs_f64(among_all as f64 / self.rate)
+        let after = Duration::try_from_secs_f64(among_all as f64 / self.rate).unwrap_or(LONGEST);
+        self.start + after.min(LONGEST)
     }
 
     /// The time `wait` after the last message of this connection is due.
     pub(super) fn end(&self, wait: Duration) -> Instant {
         let last = self.count.checked_sub(1).map_or(self.start, |number| self.due(number));
-        last + wait.min(LONGEST_WAIT)
+        last + wait.min(LONGEST)
     }
 }
 
@@ -83,5 +84,8 @@ mod tests {
         let slow = |index| Schedule::new(start, 1e-300, second, 2, index);
         assert_eq!([0, 1].map(|index| slow(index).end(5 * second) - start), [5 * second; 2]);
         assert!(slow(0).end(Duration::MAX) > start);
+        // A duration that no clock can hold.
+        let endless = Schedule::new(start, 1e-9, Duration::MAX, 1, 0);
+        assert!(endless.end(second) > start);
     }
 }

@@ -20,7 +20,8 @@ pub(super) async fn history(
     let reading = Reading { shared, api: &api, subject: shared.subjects.of(Kind::Log, &name), name: &name };
     let stretch = shared.watched.stretch();
     let history = reading.run(since, limit).await.map_err(|error| shared.error(error))?;
-    if !history.more {
+    // Offsets of a log that has begun again since then mean nothing.
+    if !history.more && shared.log.is_of(history.newest.epoch) {
         shared.watched.was_read(&name, history.newest.offset, stretch);
     }
     Ok(history)

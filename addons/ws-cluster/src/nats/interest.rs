@@ -1,4 +1,4 @@
-//! What is watched, and up to which point it was heard.
+//! What is watched, and up to which point it was heard or read.
 
 use std::{
     collections::{BTreeSet, HashMap, VecDeque},

@@ -86,7 +86,7 @@ struct Place<'a> {
 }
 
 /// A place for answers that keep the subjects under which a stream has stored them, so only a subscription of its own
-/// tells which request they answer.
+/// shows which request they answer.
 pub(super) struct Answers<'a> {
     link: &'a Link,
     subscriber: Subscriber,

@@ -79,7 +79,7 @@ impl Receiver {
     }
 
     fn logged(&self, message: Message) {
-        // Without it, all topics are about to be read in any case.
+        // If the stream is not known on this connection, all topics are about to be read in any case.
         let Some(known) = self.shared.log.known(self.link.number) else { return };
         let Some(headers) = &message.headers else { return };
         let Some(offset) = number(headers, "Nats-Sequence") else { return };

@@ -74,6 +74,11 @@ impl Stream {
         lock(&self.known).filter(|known| known.link == link)
     }
 
+    /// Whether the server named this epoch last.
+    pub(super) fn is_of(&self, epoch: u64) -> bool {
+        lock(&self.known).is_some_and(|known| known.epoch == epoch)
+    }
+
     /// Asks the server again at the next use.
     pub(super) fn forget(&self) {
         if let Some(known) = &mut *lock(&self.known) {

@@ -22,7 +22,7 @@ use crate::{BackplaneEvent, GapCause, Topics};
 const LASTING: Duration = Duration::from_secs(10);
 /// At most one gap is reported in this time.
 const BETWEEN_GAPS: Duration = Duration::from_millis(100);
-/// After the server was asked about the log, it is not asked for this time because of a [doubt](Shared::doubt).
+/// The shortest time from one question about the log to the next one that a [doubt](Shared::doubt) causes.
 const BETWEEN_DOUBTS: Duration = Duration::from_secs(1);
 
 /// Connects, and connects again, until the task is aborted.
