@@ -20,7 +20,7 @@ mod isolate;
 pub mod leak;
 pub mod pauses;
 pub mod peers;
-mod ports;
+pub mod ports;
 pub mod raw_peer;
 pub mod server;
 

@@ -15,8 +15,8 @@ const TICK: Duration = Duration::from_millis(2);
 /// How often a test may run: the last time with 32 times the first deadline.
 const ROUNDS: u32 = 6;
 
-/// Measures, until it is dropped, when the thread of the test's runtime does not run. It has to begin before the
-/// connection is opened. It sees a process that is stopped, a thread that gets no processor, and a task that blocks the
+/// Measures, until it is dropped, when the thread of the test's runtime does not run. It has to begin before
+/// the deadline can. It sees a process that is stopped, a thread that gets no processor, and a task that blocks the
 /// thread.
 #[derive(Debug)]
 pub struct Pauses {

@@ -6,9 +6,10 @@ use std::{
     thread,
 };
 
+use e2e_tests::free_port;
 use ws_server::{Rejection, Request, Server};
 
-use crate::support::{Folder, Ws, echo, echo_server, free_port, run, run_bytes, serve, ws};
+use crate::support::{Folder, Ws, echo, echo_server, run, run_bytes, serve, ws};
 
 /// A server that answers with the value of a request header: the path names it.
 fn header_server() -> SocketAddr {

@@ -7,7 +7,9 @@ use std::{
     process::{Command, Stdio},
 };
 
-use crate::support::{Folder, Reaped, Running, free_port, run, run_bytes, watchdog};
+use e2e_tests::free_port;
+
+use crate::support::{Folder, Reaped, Running, run, run_bytes, watchdog};
 
 /// The scripts of a peer: a client and an echo server.
 struct Peer {

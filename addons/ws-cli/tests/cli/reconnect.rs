@@ -1,8 +1,9 @@
 //! `ws URL --reconnect`, with servers that are killed and started again.
 
+use e2e_tests::free_port;
 use ws_server::{CloseCode, Server};
 
-use crate::support::{Running, free_port, log, run, serve, signal};
+use crate::support::{Running, log, run, serve, signal};
 
 /// A server on this port. It may be started several times, one server after the other.
 fn listen(port: &str) -> Running {

@@ -2,14 +2,9 @@
 
 use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},
-    net::{SocketAddr, TcpListener},
-    ops::Range,
+    net::SocketAddr,
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
-    sync::{
-        Arc,
-        atomic::{AtomicU32, Ordering},
-        mpsc,
-    },
+    sync::{Arc, mpsc},
     thread,
     time::Duration,
 };
@@ -52,19 +47,6 @@ pub(crate) async fn echo(mut ws: Ws, _: Request) {
 pub(crate) fn echo_server() -> String {
     let builder = Server::builder().deflate(Some(ws_server::DeflateConfig::server()));
     format!("ws://{}/", serve(builder, echo))
-}
-
-/// A port that is free now. It is none of those that Linux chooses, so no other socket gets it in the meantime. A
-/// process gets each port once.
-pub(crate) fn free_port() -> u16 {
-    const PORTS: Range<u32> = 20_000..32_000;
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    let count = PORTS.end - PORTS.start;
-    let mut tries = (0..count).map(|_| {
-        let number = std::process::id().wrapping_mul(61).wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
-        (PORTS.start + number % count) as u16
-    });
-    tries.find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()).expect("a free port")
 }
 
 /// The binary with these arguments, without the environment's proxies.

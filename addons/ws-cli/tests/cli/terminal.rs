@@ -9,10 +9,11 @@ use std::{
     thread,
 };
 
+use e2e_tests::free_port;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use ws_server::{CloseCode, Message, Server};
 
-use crate::support::{Folder, Running, echo_server, free_port, log, serve, signal, watchdog, ws};
+use crate::support::{Folder, Running, echo_server, log, serve, signal, watchdog, ws};
 
 /// The binary on a terminal, and what the terminal shows.
 struct Terminal {

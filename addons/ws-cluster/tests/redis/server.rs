@@ -3,14 +3,13 @@
 use std::{
     ffi::OsStr,
     io::Write,
-    net::TcpListener,
-    ops::Range,
     path::PathBuf,
     process::{Child, Command, Stdio},
     sync::atomic::{AtomicU32, Ordering},
     time::Duration,
 };
 
+use e2e_tests::ports::{free_port_of, is_free};
 use redis::aio::MultiplexedConnection;
 use tokio::time::{Instant, sleep};
 
@@ -170,15 +169,7 @@ impl Drop for Server {
 /// A port that is free now, and so is the one of the cluster's bus. It is none of those that the system chooses, so no
 /// other socket gets it while a server is started again. A process gets each port once.
 pub(crate) fn free_port() -> u16 {
-    const PORTS: Range<u32> = 10_000..16_000;
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    let count = PORTS.end - PORTS.start;
-    let mut tries = (0..count).map(|_| {
-        let number = std::process::id().wrapping_mul(61).wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
-        (PORTS.start + number % count) as u16
-    });
-    let is_free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok();
-    tries.find(|port| is_free(*port) && is_free(*port + 10_000)).expect("a free port")
+    free_port_of(10_000..16_000, |port| is_free(port + 10_000))
 }
 
 fn is_installed() -> bool {

@@ -202,7 +202,7 @@ impl<A: BuildConn> Test<A> {
     }
 }
 
-/// Makes tokio's clock, which is paused, continue by this time.
+/// Advances tokio's clock, which is paused, by this time.
 fn pass(time: Duration) {
     let _ = pin!(tokio::time::advance(time)).poll(&mut Context::from_waker(Waker::noop()));
 }
